@@ -1,0 +1,1 @@
+"""Where embeddings are kept as soon as they are paid for."""

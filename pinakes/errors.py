@@ -1,0 +1,77 @@
+"""Every error Pinakes raises on purpose.
+
+The text of a `PinakesError` is one sentence (or two) for the person who runs the program: what went wrong, where, the
+limit that was met and what mends it. Driver errors never leak: they are chained with ``raise … from``.
+"""
+
+from __future__ import annotations
+
+
+class PinakesError(Exception):
+    """Something went wrong that the person who runs the program can mend."""
+
+    exit_code = 1
+
+
+class UsageError(PinakesError):
+    """The request itself cannot be carried out: an option, a name or a combination that has no meaning."""
+
+    exit_code = 2
+
+
+class SettingsError(PinakesError):
+    """A setting (environment, `.env`) is missing or has a value that cannot be used."""
+
+
+class SourceError(PinakesError):
+    """The source as a whole cannot be listed or read."""
+
+
+class PictureError(PinakesError):
+    """One picture cannot be decoded; `error_class` is the name under which the ledger keeps it."""
+
+    def __init__(self, message: str, error_class: str) -> None:
+        super().__init__(message)
+        self.error_class = error_class
+
+
+class EmbedderError(PinakesError):
+    """The embedder as a whole cannot work: a missing extra, a wrong dimension, credentials that are refused."""
+
+
+class UnreadableQueryError(PinakesError):
+    """The embedder finds nothing in a text that it could turn into a vector; full text answers instead."""
+
+
+class CheckpointError(PinakesError):
+    """The checkpoint cannot be read or written (permissions, a full disk)."""
+
+
+class MetadataError(PinakesError):
+    """A metadata file cannot be read or has no usable key."""
+
+
+class DatabaseError(PinakesError):
+    """PostgreSQL cannot be reached, lacks pgvector, or refused a statement."""
+
+
+class LockHeldError(PinakesError):
+    """Another run is writing this collection and space."""
+
+
+class LeaseLostError(PinakesError):
+    """This run's lease expired and another run may have taken over: nothing more may be written."""
+
+
+class PruneRefusedError(PinakesError):
+    """Pruning would remove more of the collection than is allowed, or the listing is not complete."""
+
+
+class AccountError(PinakesError):
+    """The account of a run does not balance against the listing, the checkpoint or the table."""
+
+
+class StoppedError(PinakesError):
+    """The run was stopped before its end; what was paid for is kept and the next run resumes."""
+
+    exit_code = 4

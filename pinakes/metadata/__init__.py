@@ -1,0 +1,1 @@
+"""What is known about the pictures besides their pixels, and its join with the listing."""

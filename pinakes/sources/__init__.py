@@ -1,0 +1,1 @@
+"""Where pictures are listed and read: one file a kind of source, one protocol."""

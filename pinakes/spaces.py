@@ -1,0 +1,48 @@
+"""Embedding spaces: two vectors may be compared only inside one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from pinakes.errors import UsageError
+from pinakes.ids import MAX_SPACE_BYTES
+
+MAX_DIMENSION = 3072
+"""`halfvec` stored PLAIN must fit a page of 8 kB with its row header: 3,072 * 2 bytes does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """What makes vectors comparable.
+
+    Attributes:
+        provider: the embedder that makes them (`palette`, `vertex`, `azure`, …).
+        model: the provider's name of the model.
+        version: the model's version; never "latest".
+        dimension: components of a vector.
+        preprocessing: the hand-bumped version of what is done to a picture before the model sees it.
+    """
+
+    provider: str
+    model: str
+    version: str
+    dimension: int
+    preprocessing: str
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.dimension <= MAX_DIMENSION:
+            raise UsageError(
+                f"a dimension of {self.dimension} cannot be stored; it must be between 1 and {MAX_DIMENSION}."
+            )
+
+    @property
+    def name(self) -> str:
+        """The space's identifier: its table, and the folder of its checkpoint. Letters a-z, digits, `_`; ≤ 50 bytes."""
+        parts = (self.provider, self.model, self.version, str(self.dimension), self.preprocessing)
+        slug = "_".join(filter(None, (re.sub(r"[^a-z0-9]+", "_", p.lower()).strip("_") for p in parts)))
+        if len(slug) <= MAX_SPACE_BYTES:
+            return slug
+        digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
+        return f"{slug[: MAX_SPACE_BYTES - 9].rstrip('_')}_{digest}"
