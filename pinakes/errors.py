@@ -6,6 +6,8 @@ limit that was met and what mends it. Driver errors never leak: they are chained
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PinakesError(Exception):
     """Something went wrong that the person who runs the program can mend."""
@@ -71,7 +73,21 @@ class AccountError(PinakesError):
     """The account of a run does not balance against the listing, the checkpoint or the table."""
 
 
-class StoppedError(PinakesError):
+class UnfinishedError(PinakesError):
+    """A run ended in order, and not all is well; `summary` is what it did all the same."""
+
+    def __init__(self, message: str, summary: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.summary = summary
+
+
+class TooManyFailuresError(UnfinishedError):
+    """Everything was tried, and more images failed than `--allow-failures` permits."""
+
+    exit_code = 3
+
+
+class StoppedError(UnfinishedError):
     """The run was stopped before its end; what was paid for is kept and the next run resumes."""
 
     exit_code = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 
@@ -49,9 +50,17 @@ def image_id(relative: str | bytes) -> str:
 
 
 def printable_name(raw: str | bytes) -> str:
-    r"""`raw` as text that can be stored and shown: bytes that are not UTF-8 become `\xNN`, NUL becomes `\x00`."""
+    r"""`raw` as an id that can be stored and shown, for an entry that has no proper image_id.
+
+    Bytes that are not UTF-8 become `\xNN`, NUL becomes `\x00`; a name over `MAX_ID_BYTES` is cut and ends in a digest.
+    """
     data = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogateescape")
-    return data.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    name = data.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
+    encoded = name.encode("utf-8")
+    if len(encoded) <= MAX_ID_BYTES:
+        return name
+    digest = "…" + hashlib.sha256(data).hexdigest()[:16]
+    return encoded[: MAX_ID_BYTES - len(digest.encode("utf-8"))].decode("utf-8", "ignore") + digest
 
 
 def base_name(name: str) -> str:

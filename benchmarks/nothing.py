@@ -1,0 +1,49 @@
+"""An embedder that does nothing: what is left is the pipeline's own cost.
+
+`python -m benchmarks.nothing ingest … --embedder nothing` is the command `pinakes` with this embedder added.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pinakes.embedders.base import Facts, Picture, TextReading
+from pinakes.embedders.opening import EMBEDDERS
+from pinakes.spaces import Space
+from pinakes.types import Failure, Vector
+
+DEFAULT_DIMENSION = 64
+
+
+class Nothing:
+    """Answers at once, without reading any bytes, with a vector made of the fingerprint."""
+
+    def __init__(self, dimension: int | None = None) -> None:
+        space = Space("nothing", "none", "1", dimension or DEFAULT_DIMENSION, "")
+        self.facts = Facts(space, "An embedder that does nothing, for measuring.", workers=2)
+        self.calls = 0
+
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        """A vector for each picture."""
+        for index, picture in enumerate(batch):
+            self.calls += 1
+            yield index, self._vector(picture.image.fingerprint)
+
+    def embed_text(self, text: str) -> TextReading:
+        """A vector of the text's hash."""
+        return TextReading(self._vector(text), (text,))
+
+    def _vector(self, text: str) -> Vector:
+        seed = int.from_bytes(hashlib.md5(text.encode()).digest()[:8], "little")
+        return np.random.default_rng(seed).standard_normal(self.facts.space.dimension, dtype=np.float32)
+
+
+EMBEDDERS["nothing"] = Nothing
+
+if __name__ == "__main__":
+    from cli.main import main
+
+    main()

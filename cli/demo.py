@@ -1,0 +1,81 @@
+"""`make demo`: the whole way once, with the very commands that a person would type."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.render import account_table
+from pinakes.errors import PinakesError
+from pinakes.sample import write_gallery
+from pinakes.settings import load_settings
+
+FOLDER = Path("demo")
+COLLECTION = "sample"
+WORDS = "dark blue and gold"
+
+
+def main() -> None:
+    """Paint, ingest, search by words and by a picture, and say what was done."""
+    started = time.monotonic()
+    click.echo("Painting the sample gallery …")
+    gallery = write_gallery(FOLDER / "gallery")
+    images = gallery.directory / "Images"
+    click.echo(f"  {gallery.images} pictures in {images} ({time.monotonic() - started:.1f} s)\n")
+
+    metadata = [option for file in gallery.metadata for option in ("--metadata", str(file))]
+    ingest = ["ingest", str(images), *metadata, "--collection", COLLECTION]
+    summary = _pinakes(*ingest)
+    click.echo(account_table(summary))
+    if summary["calls"] == summary["rows_written"] == 0:
+        click.echo("Everything was reused: 0 embedding calls, 0 rows of the collection written.")
+
+    asked_picture = min(images.glob("*.jpg"))
+    sheets = []
+    for name, asked in (("words", [WORDS]), ("picture", ["--image", str(asked_picture)])):
+        sheet = FOLDER / f"{name}.png"
+        found = _pinakes("search", *asked, "--collection", COLLECTION, "-k", "11", "--sheet", str(sheet))
+        best = found["hits"][0]
+        click.echo(
+            f"  {len(found['hits'])} hits in {found['plan']['milliseconds']:.0f} ms ({found['plan']['mode']}),"
+            f" the best: {best['metadata'].get('title', best['image_id'])}"
+        )
+        sheets.append(sheet)
+
+    click.echo(f"\nDone in {time.monotonic() - started:.0f} s. Look at {sheets[0]} and {sheets[1]}.")
+    click.echo(f"Database, checkpoints and caches are in {load_settings().home}.\nNext:")
+    command = Path(sys.executable).with_name("pinakes")
+    command = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
+    for line in (
+        f'search "snow" --collection {COLLECTION} --sheet snow.png',
+        f"search --like {shlex.quote(asked_picture.name)} --collection {COLLECTION}",
+        f"status --collection {COLLECTION}",
+        "ingest YOUR/FOLDER --collection mine",
+        "up",
+    ):
+        click.echo(f"  {command} {line}")
+
+
+def _pinakes(*arguments: str) -> dict[str, Any]:
+    """Run a command as a person would, and read its answer."""
+    click.echo(f"\n$ pinakes {shlex.join(arguments)}")
+    done = subprocess.run(  # noqa: S603 - our own program, no shell
+        [sys.executable, "-m", "cli.main", *arguments, "--json"], stdout=subprocess.PIPE, check=False, text=True
+    )
+    if done.returncode:
+        raise PinakesError(f"pinakes {shlex.join(arguments)} ended with code {done.returncode}; see above.")
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+if __name__ == "__main__":
+    from cli.main import run
+
+    run(main)

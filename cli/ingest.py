@@ -1,0 +1,84 @@
+"""`pinakes ingest`: runs the flow in this process, against the Prefect server that is set or one of its own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from cli.main import INTERRUPTED, fail
+from cli.prefect_server import prefect_server
+from cli.render import account_table
+from pinakes.embedders.opening import EMBEDDERS
+from pinakes.errors import PinakesError, UnfinishedError, UsageError
+from pinakes.request import BATCH_SIZE, PRUNE_SHARE, IngestRequest
+from pinakes.settings import load_settings
+from pinakes.sources.opening import open_source
+from pinakes.stopping import stop_on_interrupt
+
+
+@click.command("ingest")
+@click.argument("source", required=False)
+@click.option("--metadata", multiple=True, metavar="FILE", help="SemArt's files, or any CSV/TSV with a key column.")
+@click.option("--under", metavar="DIR", help="The folder that the names of a list file are relative to.")
+@click.option("--key", metavar="COLUMN", help="The metadata column that names the picture.")
+@click.option("--match", metavar="REGEX", help="Its first group, found in the image id, is the metadata's key.")
+@click.option("--cleaning", type=click.Choice(["lossless", "tutorial"]), default="lossless", show_default=True)
+@click.option("--collection", help="Where the pictures go; default: PINAKES_COLLECTION or 'pictures'.")
+@click.option("--embedder", type=click.Choice(list(EMBEDDERS)), default="palette", show_default=True)
+@click.option("--dimension", type=int, help="Components of a vector; default: the embedder's.")
+@click.option("--limit", type=int, help="List only so many pictures.")
+@click.option("--batch-size", type=int, default=BATCH_SIZE, show_default=True, help="Pictures in one task run.")
+@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
+@click.option("--format", "format", type=click.Choice(["parquet", "csv"]), default="parquet", show_default=True)
+@click.option("--retry-failed", is_flag=True, help="Try again what failed for good.")
+@click.option("--prune", is_flag=True, help="Remove pictures that the source does not list any more.")
+@click.option(
+    "--prune-share", type=float, default=PRUNE_SHARE, show_default=True, help="The most that --prune removes."
+)
+@click.option(
+    "--allow-failures", default="0", show_default=True, metavar="N|P%", help="Failures that are still a success."
+)
+@click.option("--index", type=click.Choice(["auto", "none", "hnsw", "ivfflat"]), default="auto", show_default=True)
+@click.option("--language", default="simple", show_default=True, help="Text search configuration of a new collection.")
+@click.option("--wait", type=float, default=0.0, help="Seconds to queue behind another run on the same space.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(*, as_json: bool, **options: Any) -> None:
+    """List a SOURCE, embed its pictures, merge their metadata, and load them into PostgreSQL.
+
+    SOURCE is a folder, or a file that lists names. Run again it embeds and writes only what is new or changed.
+    """
+    settings = load_settings()
+    options = {name: value for name, value in options.items() if value not in (None, ())}
+    options.setdefault("collection", settings.collection)
+    options.setdefault("checkpoint", settings.checkpoint)
+    options.setdefault("metadata", settings.metadata)
+    options.setdefault("source", settings.source)
+    if not options["source"]:
+        raise UsageError("no SOURCE: name a folder of pictures, or set PINAKES_SOURCE.")
+    # Said at once, not after the seconds that Prefect takes to start.
+    request = IngestRequest.of(**options)
+    open_source(request.source, home=settings.home)
+
+    with prefect_server(), stop_on_interrupt():
+        outcome = _run_flow({**options, "metadata": list(options["metadata"])})
+    summary = outcome.summary if isinstance(outcome, UnfinishedError) else outcome
+    click.echo(json.dumps(summary, ensure_ascii=False) if as_json else account_table(summary))
+    if isinstance(outcome, UnfinishedError):
+        fail(str(outcome), outcome.exit_code)
+
+
+def _run_flow(parameters: dict[str, Any]) -> dict[str, Any] | UnfinishedError:
+    """The flow's summary, or the error that carries one; any other error is raised."""
+    from flows.ingest import ingest  # Prefect is imported for the commands that run flows
+
+    state = ingest(**parameters, return_state=True)
+    outcome = state.result(raise_on_failure=False)
+    if isinstance(outcome, dict | UnfinishedError):
+        return outcome
+    if isinstance(outcome, KeyboardInterrupt):
+        fail("interrupted; what was paid for is kept, run the same command again to resume.", INTERRUPTED)
+    if isinstance(outcome, BaseException):
+        raise outcome
+    raise PinakesError(f"the flow ended in the state {state.name}: {state.message}.")

@@ -1,0 +1,129 @@
+"""`pinakes up`: Prefect's server, a worker, the database and the deployments, on loopback, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+import pinakes
+from cli.guard import Guarded
+from cli.prefect_server import uvicorn, wait_for
+from pinakes.errors import PinakesError, UsageError
+from pinakes.sample import write_gallery
+from pinakes.settings import Settings, load_settings
+from pinakes.store.database import open_database
+
+POOL = "pinakes"
+PREFECT_PORT = 4200
+
+
+@click.command("up")
+@click.option("--port", default=PREFECT_PORT, show_default=True, help="Of Prefect's server and UI, on 127.0.0.1.")
+def command(*, port: int) -> None:
+    """Start Prefect's server, a work pool with a worker, the database and the deployments; Ctrl-C ends them all.
+
+    Without PINAKES_SOURCE the deployments ingest the sample gallery, which is painted if it is not there yet.
+    """
+    settings = load_settings()
+    project = project_folder()
+    logs = settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    api_url = f"http://127.0.0.1:{port}/api"
+    environment = os.environ | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url} | _source(settings)
+    _ask_to_end_on(signal.SIGTERM)
+
+    with open_database(settings):
+        server = Guarded(
+            [*uvicorn(), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
+            log=logs / "prefect-server.log",
+            environment=environment,
+        )
+        worker = None
+        try:
+            wait_for(api_url, server)
+            _prefect(environment, project, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+            _prefect(environment, project, "--no-prompt", "deploy", "--all")
+            worker = Guarded(
+                [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", "pinakes-up"],
+                log=logs / "worker.log",
+                environment=environment,
+            )
+            click.echo(_ready(port, api_url, logs))
+            _watch({"Prefect's server": server, "the worker": worker}, logs)
+        except KeyboardInterrupt:
+            click.echo("ending …", err=True)
+        finally:
+            if worker is not None:
+                worker.stop()
+            server.stop()
+
+
+def project_folder() -> Path:
+    """The folder that holds prefect.yaml: the working directory, or the checkout that this package runs from.
+
+    Raises:
+        UsageError: neither does.
+    """
+    for folder in (Path.cwd(), Path(pinakes.__file__).parents[1]):
+        if (folder / "prefect.yaml").is_file():
+            return folder
+    raise UsageError("there is no prefect.yaml here: run pinakes up in a checkout of the project.")
+
+
+def _source(settings: Settings) -> dict[str, str]:
+    """The settings that deployments take their source from: the person's own, or the sample gallery's."""
+    if settings.source is not None:
+        return {}
+    gallery = write_gallery(settings.home / "sample")
+    return {
+        "PINAKES_SOURCE": str(gallery.directory / "Images"),
+        "PINAKES_METADATA": os.pathsep.join(map(str, gallery.metadata)),
+        "PINAKES_COLLECTION": os.environ.get("PINAKES_COLLECTION", "sample"),
+    }
+
+
+def _prefect(environment: dict[str, str], project: Path, *arguments: str) -> None:
+    done = subprocess.run(  # noqa: S603 - our own program, no shell
+        [sys.executable, "-m", "prefect", *arguments],
+        env=environment | {"PWD": str(project)},  # prefect.yaml takes the project folder from it
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PinakesError(f"prefect {' '.join(arguments)} failed:\n{done.stdout.strip()}")
+
+
+def _ask_to_end_on(number: signal.Signals) -> None:
+    """Let the signal end things as Ctrl-C does."""
+    signal.signal(number, signal.default_int_handler)
+
+
+def _ready(port: int, api_url: str, logs: Path) -> str:
+    return "\n".join(
+        [
+            f"Prefect's UI: http://127.0.0.1:{port}   logs: {logs}",
+            "In a second terminal:",
+            f"  export PREFECT_API_URL={api_url}",
+            "  prefect deployment run ingest/ingest --watch",
+            '  prefect deployment run search/search --param text="dark blue and gold" --watch',
+            "Ctrl-C ends everything.",
+        ]
+    )
+
+
+def _watch(programs: dict[str, Guarded], logs: Path) -> None:
+    while True:
+        for name, program in programs.items():
+            if not program.running:
+                raise PinakesError(f"{name} ended by itself; see {logs}.")
+        time.sleep(0.5)

@@ -1,0 +1,129 @@
+"""The flow `ingest`: list → plan → embed in batches (→ checkpoint) → merge metadata → upsert → index → report."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from prefect import flow, get_run_logger
+
+from flows.window import in_window
+from pinakes.errors import StoppedError, TooManyFailuresError, UsageError
+from pinakes.ingestion import Ingestion, open_ingestion
+from pinakes.request import BATCH_SIZE, PRUNE_SHARE, IngestRequest
+from pinakes.settings import load_settings
+from pinakes.summary import summarise
+from tasks import ingestion as stages
+
+
+@flow(name="ingest", flow_run_name="{collection}-{embedder}", persist_result=False, validate_parameters=True)
+def ingest(
+    source: str | None = None,
+    metadata: list[str] | None = None,
+    under: str | None = None,
+    key: str | None = None,
+    match: str | None = None,
+    cleaning: Literal["lossless", "tutorial"] = "lossless",
+    collection: str | None = None,
+    embedder: str = "palette",
+    dimension: int | None = None,
+    limit: int | None = None,
+    batch_size: int = BATCH_SIZE,
+    checkpoint: str | None = None,
+    format: Literal["parquet", "csv"] = "parquet",  # noqa: A002 - the option's name
+    retry_failed: bool = False,
+    prune: bool = False,
+    prune_share: float = PRUNE_SHARE,
+    allow_failures: str = "0",
+    index: Literal["auto", "none", "hnsw", "ivfflat"] = "auto",
+    language: str = "simple",
+    wait: float = 0.0,
+) -> dict[str, Any]:
+    """Make a picture collection searchable: list, embed, merge metadata, load into PostgreSQL.
+
+    Run again it embeds and writes only what is new or changed.
+
+    Args:
+        source: a folder of pictures, or a file that lists their names. Empty: the setting PINAKES_SOURCE.
+        metadata: files about the pictures: SemArt's, or any CSV or TSV with a key column. Empty: PINAKES_METADATA.
+        under: the folder that the names of a list file are relative to.
+        key: the metadata column that names the picture.
+        match: a regular expression whose first group, found in the image id, is the metadata's key.
+        cleaning: lossless keeps every row; tutorial reproduces the subset of the Azure tutorial.
+        collection: where the pictures go; one source per collection. Empty: PINAKES_COLLECTION, or "pictures".
+        embedder: what turns pictures into vectors.
+        dimension: components of a vector; empty: the embedder's default.
+        limit: list only so many pictures.
+        batch_size: pictures in one task run.
+        checkpoint: the folder that embeddings are kept in. Empty: PINAKES_CHECKPOINT, or under PINAKES_HOME.
+        format: of the checkpoint's files.
+        retry_failed: try again what failed for good.
+        prune: remove pictures that the source does not list any more.
+        prune_share: the largest share of the collection that prune may remove.
+        allow_failures: failed pictures that are still a success: a number, or a percentage such as 0.5%.
+        index: the vector index: auto builds one when exact search becomes slow.
+        language: PostgreSQL's text search configuration, chosen when the collection is made.
+        wait: seconds to queue behind another run that writes the same collection and space.
+
+    Returns:
+        What was done: the account, the plan, where things are.
+    """
+    settings = load_settings()
+    if not (source or settings.source):
+        raise UsageError("no source was named: give one, or set PINAKES_SOURCE.")
+    request = IngestRequest.of(
+        source=source or settings.source,
+        metadata=tuple(metadata or settings.metadata),
+        under=under,
+        key=key,
+        match=match,
+        cleaning=cleaning,
+        collection=collection or settings.collection,
+        embedder=embedder,
+        dimension=dimension,
+        limit=limit,
+        batch_size=batch_size,
+        checkpoint=checkpoint or settings.checkpoint,
+        format=format,
+        retry_failed=retry_failed,
+        prune=prune,
+        prune_share=prune_share,
+        allow_failures=allow_failures,
+        index=index,
+        language=language,
+        wait=wait,
+    )
+    with open_ingestion(request, settings) as run:
+        plan = stages.list_and_plan(run)
+        get_run_logger().info("plan: %s", ", ".join(f"{n:,} {what}" for what, n in plan.counts().items() if n))
+        stages.reuse_known_answers(run)
+        embed_all(run)
+        stages.load(run)
+        stages.prune(run)
+        stages.build_index(run)
+        account = stages.close_account(run)
+        summary = summarise(run)
+    if account.deferred:
+        raise StoppedError(
+            f"stopped before the end: {account.deferred:,} pictures were not reached. All answers so far are kept; run the"
+            " same command again to resume.",
+            summary,
+        )
+    if request.allowed_failures.exceeded_by(account):
+        raise TooManyFailuresError(
+            f"{account.new_failures:,} pictures failed and --allow-failures is {request.allow_failures}; everything else"
+            " was stored. See pinakes status for the reasons.",
+            summary,
+        )
+    return summary
+
+
+def embed_all(run: Ingestion) -> None:
+    """Embed batch by batch, as many at once as the embedder gains from."""
+    try:
+        with run.progress:
+            width = run.embedder.facts.workers
+            for result in in_window(lambda batch: stages.embed.submit(run, batch), run.batches(), width):
+                run.count(result)
+    except BaseException:
+        run.abandon()
+        raise

@@ -1,0 +1,107 @@
+"""The account of a run: every listed entry is exactly one thing, or the run fails."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+
+from pinakes.errors import AccountError, UsageError
+
+
+@dataclass(slots=True)
+class Account:
+    """What became of every listed entry, and what it took.
+
+    The first six add up: listed = embedded + reused + failed + skipped + deferred.
+
+    Attributes:
+        listed: entries that the source listed.
+        embedded: images whose vector this run asked for (or shares with an image of equal bytes that it asked for).
+        reused: images whose vector an earlier run has paid for, under this name or another.
+        failed: images without a vector, with the reason in the ledger.
+        skipped: entries that are no images.
+        deferred: images that the run did not reach.
+        new_failures: those of `failed` that were not known to have failed for good before.
+        calls: requests made of the embedder.
+        answers: rows written to the checkpoint.
+        duplicates: images served by the call of another image of equal bytes.
+        vanished: images that are stored and were not listed any more.
+        pruned: those of them that were removed.
+        rows_written: rows of the collection inserted, updated or deleted.
+        seconds: how long the run took.
+    """
+
+    listed: int = 0
+    embedded: int = 0
+    reused: int = 0
+    failed: int = 0
+    skipped: int = 0
+    deferred: int = 0
+    new_failures: int = 0
+    calls: int = 0
+    answers: int = 0
+    duplicates: int = 0
+    vanished: int = 0
+    pruned: int = 0
+    rows_written: int = 0
+    seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, int | float]:
+        """The account in the order and under the names in which it is printed as JSON."""
+        return asdict(self) | {"seconds": round(self.seconds, 3)}
+
+    def check_sum(self) -> None:
+        """Raises AccountError unless every listed entry is exactly one of embedded … deferred."""
+        total = self.embedded + self.reused + self.failed + self.skipped + self.deferred
+        if total != self.listed:
+            raise AccountError(
+                f"the account does not balance: {self.listed} entries were listed, and {self.embedded} embedded +"
+                f" {self.reused} reused + {self.failed} failed + {self.skipped} skipped + {self.deferred} deferred ="
+                f" {total}. This is a fault of Pinakes; nothing that was paid for is lost, run pinakes status."
+            )
+
+    def check_against(self, what: str, *, ok: int, failed: int | None = None) -> None:
+        """Raises AccountError unless `what` (the checkpoint, the table) holds as many as the account says.
+
+        Args:
+            what: named in the message.
+            ok: vectors of listed images that it holds.
+            failed: failures of listed images that it holds, where it keeps failures.
+        """
+        expected = self.embedded + self.reused
+        if ok != expected:
+            raise AccountError(
+                f"the account does not balance: {expected} images have a vector by the account and {ok} by {what};"
+                " nothing that was paid for is lost, run pinakes ingest again."
+            )
+        if failed is not None and failed != self.failed:
+            raise AccountError(
+                f"the account does not balance: {self.failed} images failed by the account and {failed} by {what};"
+                " run pinakes ingest again."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedFailures:
+    """How many new failures a run may have and still count as done: a number, or a share of the listed images."""
+
+    number: int = 0
+    percent: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> AllowedFailures:
+        """Read `N` or `P%`.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text.strip())
+        if found is None or float(found[2] or 0) > 100:
+            raise UsageError(f"--allow-failures {text!r} is neither a number (3) nor a percentage (0.5%).")
+        return cls(number=int(found[1])) if found[1] else cls(percent=float(found[2]))
+
+    def exceeded_by(self, account: Account) -> bool:
+        """Whether the account has more new failures than that."""
+        if self.percent is not None:
+            return account.new_failures * 100 > self.percent * (account.listed - account.skipped)
+        return account.new_failures > self.number

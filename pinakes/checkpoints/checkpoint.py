@@ -1,0 +1,210 @@
+"""The checkpoint: write answers, read the ledger, stream the vectors that count."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+from pinakes.checkpoints.base import PartGoneError, Rows, Storage, VectorChunk, check_answer, table_of
+from pinakes.checkpoints.compaction import Compaction, merge_small_parts, small_parts
+from pinakes.checkpoints.csvformat import CsvFormat
+from pinakes.checkpoints.folder import FolderStorage
+from pinakes.checkpoints.ledger import Ledger, Wanted
+from pinakes.checkpoints.parquet import ParquetFormat
+from pinakes.checkpoints.parts import MAX_LISTINGS, Parts
+from pinakes.errors import CheckpointError, UsageError
+from pinakes.ids import check_collection
+from pinakes.spaces import Space
+from pinakes.types import Answer, Vector
+
+FormatName = Literal["parquet", "csv"]
+
+MANY_SMALL_PARTS = 64
+"""From here on compaction pays: each part costs a reader of the ledger about 1.5 ms."""
+
+
+class Checkpoint:
+    """The answers of one collection in one space. May be used by several threads, and by several processes at once.
+
+    Attributes:
+        location: where it is, for messages.
+        space: the space that it belongs to.
+        problems: what was found there that is no part of it, one sentence each.
+    """
+
+    def __init__(self, storage: Storage, space: Space, format: FormatName) -> None:  # noqa: A002 - the word users know
+        formats = {form.suffix: form for form in (ParquetFormat(space), CsvFormat(space))}
+        if f".{format}" not in formats:
+            raise UsageError(f"the checkpoint format {format!r} is not known; choose parquet or csv.")
+        self.space = space
+        self.location = storage.location
+        self._storage = storage
+        self._parts = Parts(storage, formats, formats[f".{format}"])
+        self.problems = self._parts.problems
+        self._ledger = Ledger.of({})
+        self._lock = threading.Lock()
+
+    def check(self, answer: Answer) -> None:
+        """Whether an answer can be written.
+
+        Raises:
+            CheckpointError: its vector is not of this space, or a name in it is not Unicode.
+        """
+        check_answer(answer, self.space)
+
+    def write(self, answers: Sequence[Answer]) -> None:
+        """Keep answers as one part: when this returns they are on the disk.
+
+        Raises:
+            CheckpointError: nothing was kept (a full disk, no permission, a vector of another space).
+        """
+        if not answers:
+            return
+        for answer in answers:
+            self.check(answer)
+        self._parts.write([table_of(answers, self.space)])
+
+    def ledger(self) -> Ledger:
+        """The status of every image, as it is now. Parts that were read before are not read again.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read.
+        """
+        with self._lock:
+            tables: dict[str, pa.Table] = {}
+            for _ in range(MAX_LISTINGS):
+                names = self._parts.names()
+                base = self._ledger if set(names).issuperset(self._ledger.parts) else None
+                old = set(base.parts) if base else set()
+                new = [name for name in names if name not in old]
+                if base is not None and not new:
+                    return base
+                try:
+                    for name in new:
+                        if name not in tables:
+                            tables[name] = self._parts.rows(name)
+                except PartGoneError:
+                    continue
+                self._ledger = Ledger.of({name: tables[name] for name in new}, base)
+                return self._ledger
+        raise self._unsteady()
+
+    def vectors(self, wanted: Wanted = None) -> Iterator[VectorChunk]:
+        """The vectors that count, each once, in chunks of at most 4,096 rows and 32 MB of float32.
+
+        Args:
+            wanted: a predicate of (image_id, fingerprint), or a set of such pairs; None means all. Parts that hold none
+                of them are not opened.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read.
+        """
+        ledger = self.ledger()
+        return self._stream(ledger, ledger.ok_positions(wanted))
+
+    def vectors_of(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Vector]:
+        """The vectors of some (image_id, fingerprint), each part read once; pairs without one are left out.
+
+        What was known when the ledger was last read is taken without listing the checkpoint again.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read.
+        """
+        wanted = set(pairs)
+        ledger = self._ledger
+        positions = ledger.ok_positions_of(wanted)
+        if len(positions) < len(wanted):
+            ledger = self.ledger()
+            positions = ledger.ok_positions_of(wanted)
+        found: dict[tuple[str, str], Vector] = {}
+        for chunk in self._stream(ledger, positions):
+            copies = (vector.copy() for vector in chunk.vectors)  # a view would keep its whole chunk in memory
+            found.update(zip(zip(chunk.image_ids, chunk.fingerprints, strict=True), copies, strict=True))
+        return found
+
+    def vector(self, image_id: str, fingerprint: str) -> Vector:
+        """The vector of one image: shape (dimension,), float32.
+
+        Raises:
+            CheckpointError: there is none, or it cannot be read.
+        """
+        found = self.vectors_of([(image_id, fingerprint)])
+        if not found:
+            raise CheckpointError(
+                f"the checkpoint {self.location} holds no vector of {image_id!r} with fingerprint {fingerprint!r};"
+                " run the ingest again to embed it."
+            )
+        return found[image_id, fingerprint]
+
+    def needs_compaction(self) -> bool:
+        """Whether there are so many small parts that reading the ledger has become slow.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read.
+        """
+        return len(small_parts(self.ledger(), self.space)) >= MANY_SMALL_PARTS
+
+    def compact(self) -> Compaction:
+        """Merge small parts into larger ones that hold only what counts; for the holder of the collection's lock.
+
+        New parts are on the disk before old ones are deleted, so that a crash leaves doubles, which the ledger
+        resolves. Readers and writers may go on meanwhile. Parts of the other format become parts of this one.
+
+        Raises:
+            CheckpointError: it cannot be read or written; what was not merged is still there.
+        """
+        self.remove_leftovers()
+        return merge_small_parts(self._parts, self.ledger(), self.space)
+
+    def remove_leftovers(self) -> int:
+        """Remove the temporary files, older than a day, of writers that died; how many."""
+        return self._storage.remove_leftovers()
+
+    def _stream(self, ledger: Ledger, positions: Rows) -> Iterator[VectorChunk]:
+        for _ in range(MAX_LISTINGS):
+            missed: set[tuple[str, str]] = set()
+            for part, here, rows in ledger.by_part(positions):
+                done = 0
+                try:
+                    for found, vectors in self._parts.vectors(part, rows):
+                        pairs = list(ledger.pairs(here[done : done + len(found)]))
+                        done += len(found)
+                        yield VectorChunk([pair[0] for pair in pairs], [pair[1] for pair in pairs], vectors)
+                except PartGoneError:
+                    missed.update(ledger.pairs(here[done:]))
+            if not missed:
+                return
+            ledger = self.ledger()
+            positions = ledger.ok_positions_of(missed)
+        raise self._unsteady()
+
+    def _unsteady(self) -> CheckpointError:
+        return CheckpointError(f"parts kept vanishing from {self.location} while it was read; end what deletes them.")
+
+
+def open_checkpoint(
+    root: str,
+    collection: str,
+    space: Space,
+    *,
+    format: FormatName = "parquet",  # noqa: A002 - the word users know
+) -> Checkpoint:
+    """The checkpoint of a collection in a space, at `<root>/<collection>/<space name>`; nothing is made until a write.
+
+    Parts of both formats are read, whichever is written.
+
+    Raises:
+        UsageError: the root is no folder's path, or the collection or the format has no such name.
+    """
+    check_collection(collection)
+    scheme, separator, _ = root.partition("://")
+    if separator:
+        raise UsageError(f"checkpoints cannot be kept on {scheme}://; give the path of a folder instead of {root!r}.")
+    if not root:
+        raise UsageError("the checkpoint's root is empty; give the path of a folder.")
+    folder = Path(root).expanduser().absolute() / collection / space.name
+    return Checkpoint(FolderStorage(folder), space, format)

@@ -1,0 +1,133 @@
+"""Merges small parts into larger ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pinakes.checkpoints.base import ROW_SCHEMA, PartGoneError, Rows, chunk_rows, with_vectors
+from pinakes.checkpoints.ledger import Ledger
+from pinakes.checkpoints.parts import Parts
+from pinakes.checkpoints.winners import is_ok, numbers
+from pinakes.spaces import Space
+
+PART_ROWS = 16_384
+PART_BYTES = 64 * 2**20
+"""A merged part holds at most so many rows, and so many bytes of float32 vectors."""
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Compaction:
+    """What a compaction did: parts merged, the parts made of them, and rows that no longer counted."""
+
+    merged: int
+    made: int
+    dropped: int
+
+
+def part_rows(space: Space) -> int:
+    """How many rows a merged part holds at most."""
+    return max(1, min(PART_ROWS, PART_BYTES // (4 * space.dimension)))
+
+
+def small_parts(ledger: Ledger, space: Space) -> list[tuple[str, int]]:
+    """The parts that are less than half full, with their rows, in the order of their names."""
+    limit = part_rows(space) // 2
+    return sorted((name, rows) for name, rows in zip(ledger.parts, ledger.part_rows, strict=True) if rows < limit)
+
+
+def merge_small_parts(parts: Parts, ledger: Ledger, space: Space) -> Compaction:
+    """Merge the small parts of `ledger`, a group at a time: write the group's rows that count, then delete its parts.
+
+    Memory: one chunk of vectors, and the rows of one group without their vectors. A group of which a part vanishes
+    meanwhile is left for the next time.
+
+    Raises:
+        CheckpointError: a part cannot be read, written or deleted.
+    """
+    merged = made = dropped = 0
+    for group in _groups(small_parts(ledger, space), part_rows(space)):
+        try:
+            local = Ledger.of({name: parts.rows(name) for name in group})
+            kept, attempts = _worth_keeping(local, ledger)
+            if len(kept):
+                tables = _tables(parts, local, kept, attempts, space.dimension)
+                parts.write(_filled(tables, chunk_rows(space.dimension)))
+                made += 1
+        except PartGoneError:
+            continue
+        for name in group:
+            parts.storage.delete(name)
+        merged += len(group)
+        dropped += sum(local.part_rows) - len(kept)
+    return Compaction(merged, made, dropped)
+
+
+def _groups(small: Iterable[tuple[str, int]], limit: int) -> Iterator[list[str]]:
+    """Names in groups of two or more whose rows make one part."""
+    group: list[str] = []
+    total = 0
+    for name, rows in small:
+        if total + rows > limit:
+            yield group
+            group, total = [], 0
+        group.append(name)
+        total += rows
+    if len(group) > 1:
+        yield group
+
+
+def _worth_keeping(local: Ledger, ledger: Ledger) -> tuple[Rows, Counts]:
+    """Which rows of a group's own ledger go into the new part, and the attempts that they shall carry.
+
+    A row is dropped only for a strictly better one elsewhere, never for an equal one: of two equal rows in two groups
+    each could otherwise be dropped for the other, by two compactions of which one was paused and woke up too late. Nor
+    is a row dropped that alone remembers the largest number of attempts.
+    """
+    everywhere = np.fromiter(
+        (ledger.position(*pair) for pair in local.pairs(np.arange(len(local)))), np.int64, len(local)
+    )
+    best = ledger.rows.take(pa.array(everywhere))
+    ok, best_ok = is_ok(local.rows), is_ok(best)
+    at, best_at = (numbers(rows.column("embedded_at")) for rows in (local.rows, best))
+    attempts, most = (numbers(rows.column("attempts")) for rows in (local.rows, best))
+    worse = (~ok & best_ok) | ((ok == best_ok) & (at < best_at))
+    kept = np.flatnonzero(~worse | (attempts >= most))
+    return kept, most[kept]
+
+
+def _tables(parts: Parts, local: Ledger, kept: Rows, attempts: Counts, dimension: int) -> Iterator[pa.Table]:
+    """The rows at the positions `kept` with their vectors, as tables of `part_schema`."""
+    place = ROW_SCHEMA.get_field_index("attempts")
+    rows = pa.Table.from_batches([local.rows]).take(pa.array(kept)).select(ROW_SCHEMA.names).cast(ROW_SCHEMA)
+    rows = rows.set_column(place, ROW_SCHEMA.field(place), pa.array(attempts, pa.int32()))
+    ok = is_ok(local.rows)[kept]
+    failed = rows.filter(pa.array(~ok))
+    yield with_vectors(failed, [None] * failed.num_rows, dimension)
+    done = 0
+    rows = rows.filter(pa.array(ok))
+    for part, _, within in local.by_part(kept[ok]):
+        for found, vectors in parts.vectors(part, within):
+            yield with_vectors(rows.slice(done, len(found)), vectors, dimension)
+            done += len(found)
+
+
+def _filled(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows in tables of `rows`, the last of which may be shorter."""
+    waiting: list[pa.Table] = []
+    count = 0
+    for table in tables:
+        waiting.append(table)
+        count += table.num_rows
+        if count >= rows:
+            full = pa.concat_tables(waiting)
+            yield full.slice(0, rows)
+            waiting, count = [full.slice(rows)], count - rows
+    if count:
+        yield pa.concat_tables(waiting)

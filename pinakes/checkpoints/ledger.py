@@ -1,0 +1,229 @@
+"""The ledger: the status of every image, read from the parts without their vectors."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinakes.checkpoints.base import FAILED, OK, Rows, moment
+from pinakes.checkpoints.textindex import TextIndex, texts
+from pinakes.checkpoints.winners import LEDGER_SCHEMA, is_ok, located, numbers, winners
+from pinakes.types import ErrorClass, Failure
+
+_DONOR_PREFIX = "md5:"
+"""Only an MD5 says that two files have equal bytes; a CRC32C says no more than that one file has not changed."""
+
+_CLASSES = {member.value: member for member in ErrorClass}
+"""By the name that is stored; one that this version does not know counts as internal: the image is tried again."""
+
+Wanted = Callable[[str, str], bool] | Container[tuple[str, str]] | None
+"""Which (image_id, fingerprint) are asked for: a predicate, a set of pairs, or None for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """The answer that counts for one (image_id, fingerprint).
+
+    Attributes:
+        image_id: the image.
+        fingerprint: of the bytes that were embedded.
+        failure: why there is no vector, or None.
+        attempts: the largest number seen in any of its answers.
+        model_version: what the provider said it was.
+        embedded_at: UTC, of the answer that counts.
+    """
+
+    image_id: str
+    fingerprint: str
+    failure: Failure | None
+    attempts: int
+    model_version: str
+    embedded_at: datetime
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a vector."""
+        return self.failure is None
+
+    @property
+    def status(self) -> str:
+        """`ok` or `failed`."""
+        return OK if self.failure is None else FAILED
+
+    @property
+    def final(self) -> bool:
+        """Whether it failed in a way that the same bytes will fail in again."""
+        return self.failure is not None and self.failure.final
+
+    @property
+    def error_class(self) -> ErrorClass | None:
+        """Why there is no vector, or None."""
+        return None if self.failure is None else self.failure.error_class
+
+    @property
+    def error_message(self) -> str | None:
+        """The reason as a sentence, or None."""
+        return None if self.failure is None else self.failure.message
+
+    @property
+    def http_status(self) -> int | None:
+        """The provider's status, if there was one."""
+        return None if self.failure is None else self.failure.http_status
+
+
+class Ledger:
+    """Immutable, and may be shared by threads.
+
+    Of several answers for one (image_id, fingerprint) ok beats failed, then the newest counts.
+
+    Attributes:
+        parts: the names of the parts that it was read from, by number.
+        part_rows: how many rows each part has, superseded ones included.
+        rows: the rows that count, in the order of part and row: `winners.LEDGER_SCHEMA`.
+    """
+
+    def __init__(self, parts: Sequence[str], part_rows: Sequence[int], rows: pa.RecordBatch) -> None:
+        self.parts = tuple(parts)
+        self.part_rows = tuple(part_rows)
+        self.rows = rows
+        self._columns: dict[str, pa.Array] = dict(zip(rows.schema.names, rows.columns, strict=True))
+        self._is_ok = is_ok(rows)
+        self._ids = self._columns["image_id"]
+        self._fingerprints = self._columns["fingerprint"]
+        self._attempts = numbers(self._columns["attempts"])
+        self._embedded_at = numbers(self._columns["embedded_at"])
+        models = self._columns["model_version"].dictionary_encode()
+        self._model = numbers(models.indices)
+        self._models: list[str] = models.dictionary.to_pylist()
+        self._by_id = TextIndex(self._ids, np.arange(len(self)))
+
+    @classmethod
+    def of(cls, tables: dict[str, pa.Table], base: Ledger | None = None) -> Ledger:
+        """The ledger of parts (name to rows, `ROW_SCHEMA`), on top of what `base` has read from other parts."""
+        parts = (*(base.parts if base else ()), *tables)
+        part_rows = (*(base.part_rows if base else ()), *(table.num_rows for table in tables.values()))
+        pieces = [pa.Table.from_batches([base.rows])] if base else []
+        pieces += [located(table, number) for number, table in enumerate(tables.values(), len(parts) - len(tables))]
+        rows = _one_batch(pieces)
+        pieces.clear()  # or every row would be in memory three times
+        return cls(parts, part_rows, winners(rows, parts))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Built anew where it is unpickled: the indexes rest on this process's `hash`."""
+        return Ledger, (self.parts, self.part_rows, self.rows)
+
+    def __len__(self) -> int:
+        """How many (image_id, fingerprint) are known."""
+        return int(self.rows.num_rows)
+
+    def __iter__(self) -> Iterator[LedgerRow]:
+        """Every row."""
+        return map(self.row, range(len(self)))
+
+    def get(self, image_id: str, fingerprint: str) -> LedgerRow | None:
+        """The answer that counts for these bytes under this id, or None."""
+        position = self.position(image_id, fingerprint)
+        return None if position is None else self.row(position)
+
+    def known(self, image_id: str) -> bool:
+        """Whether there is any answer for this id, whatever its bytes were."""
+        return next(self._by_id.positions(image_id), None) is not None
+
+    def donor(self, fingerprint: str) -> str | None:
+        """An image whose answer for these bytes is ok, so that its vector can be copied; only for an MD5."""
+        if not fingerprint.startswith(_DONOR_PREFIX):
+            return None
+        position = next(self._donors.positions(fingerprint), None)
+        return None if position is None else str(self._ids[position].as_py())
+
+    def ids(self) -> Iterator[str]:
+        """Every image_id, each once."""
+        return texts(pc.unique(self._ids))
+
+    def counts(self) -> Counter[str]:
+        """How many (image_id, fingerprint) are `ok` and how many `failed`."""
+        ok = int(self._is_ok.sum())
+        return Counter({OK: ok, FAILED: len(self) - ok})
+
+    def failures(self) -> Iterator[LedgerRow]:
+        """The rows that failed."""
+        return (self.row(int(position)) for position in np.flatnonzero(~self._is_ok))
+
+    def position(self, image_id: str, fingerprint: str) -> int | None:
+        """Where (image_id, fingerprint) stands in `rows`, or None."""
+        for position in self._by_id.positions(image_id):
+            if self._fingerprints[position].as_py() == fingerprint:
+                return position
+        return None
+
+    def row(self, position: int) -> LedgerRow:
+        """The row at a position."""
+        return LedgerRow(
+            image_id=self._ids[position].as_py(),
+            fingerprint=self._fingerprints[position].as_py(),
+            failure=None if self._is_ok[position] else self._failure(position),
+            attempts=int(self._attempts[position]),
+            model_version=self._models[self._model[position]],
+            embedded_at=moment(int(self._embedded_at[position])),
+        )
+
+    def ok_positions(self, wanted: Wanted = None) -> Rows:
+        """Where the ok rows that are `wanted` stand, ascending."""
+        candidates = np.flatnonzero(self._is_ok)
+        if wanted is None:
+            return candidates
+        if callable(wanted):
+            chosen = (wanted(*pair) for pair in self.pairs(candidates))
+        else:
+            chosen = (pair in wanted for pair in self.pairs(candidates))
+        return candidates[np.fromiter(chosen, np.bool_, len(candidates))]
+
+    def ok_positions_of(self, pairs: Iterable[tuple[str, str]]) -> Rows:
+        """Where some (image_id, fingerprint) stand, ascending; those that are not ok are left out."""
+        found = {position for pair in pairs if (position := self.position(*pair)) is not None}
+        positions = np.array(sorted(found), np.int64)
+        return positions[self._is_ok[positions]]
+
+    def pairs(self, positions: Rows) -> Iterator[tuple[str, str]]:
+        """The (image_id, fingerprint) at some positions."""
+        taken = pa.array(positions)
+        return zip(texts(self._ids.take(taken)), texts(self._fingerprints.take(taken)), strict=True)
+
+    def by_part(self, positions: Rows) -> Iterator[tuple[str, Rows, Rows]]:
+        """Ascending positions by part: its name, the positions that are in it, and their rows there."""
+        if not len(positions):
+            return
+        parts = numbers(self._columns["part"])[positions]
+        rows = numbers(self._columns["row"])[positions]
+        starts = np.flatnonzero(np.diff(parts, prepend=-1))
+        for start, end in zip(starts, [*starts[1:], len(positions)], strict=True):
+            yield self.parts[parts[start]], positions[start:end], rows[start:end]
+
+    @functools.cached_property
+    def _donors(self) -> TextIndex:
+        donors = self._is_ok & pc.starts_with(self._fingerprints, _DONOR_PREFIX).to_numpy(zero_copy_only=False)
+        return TextIndex(self._fingerprints, np.flatnonzero(donors))
+
+    def _failure(self, position: int) -> Failure:
+        return Failure(
+            error_class=_CLASSES.get(self._value("error_class", position), ErrorClass.INTERNAL),
+            message=self._value("error_message", position) or "",
+            http_status=self._value("http_status", position),
+        )
+
+    def _value(self, name: str, position: int) -> Any:
+        return self._columns[name][position].as_py()
+
+
+def _one_batch(pieces: list[pa.Table]) -> pa.RecordBatch:
+    table = pa.concat_tables(pieces).combine_chunks() if pieces else LEDGER_SCHEMA.empty_table()
+    batches = table.to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=LEDGER_SCHEMA)

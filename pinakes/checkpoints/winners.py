@@ -1,0 +1,81 @@
+"""Which of several answers for one (image_id, fingerprint) counts: ok beats failed, then the newest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pinakes.checkpoints.base import OK, ROW_SCHEMA
+
+LEDGER_SCHEMA = pa.schema(
+    [field.with_type(pa.large_string()) if field.type == pa.string() else field for field in ROW_SCHEMA]
+    + [pa.field("part", pa.int32(), nullable=False), pa.field("row", pa.int32(), nullable=False)]
+)
+"""`ROW_SCHEMA`, its text free of the limit of 2 GB a column, and where a row stands: its part's number and its row."""
+
+
+def located(rows: pa.Table, part: int) -> pa.Table:
+    """Rows of `ROW_SCHEMA` from the part of this number, as `LEDGER_SCHEMA`."""
+    here = pa.array(np.full(rows.num_rows, part, np.int32))
+    row = pa.array(np.arange(rows.num_rows, dtype=np.int32))
+    return rows.append_column("part", here).append_column("row", row).cast(LEDGER_SCHEMA)
+
+
+def winners(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch:
+    """The rows that count, in their order, each with the largest `attempts` of its (image_id, fingerprint).
+
+    Args:
+        rows: `LEDGER_SCHEMA`.
+        parts: the parts' names by number. Of two answers of one microsecond the one counts that stands later in the
+            order of these names, so that every reader decides alike.
+    """
+    if not rows.num_rows:
+        return rows
+    ids = _codes(rows.column("image_id"))
+    fingerprints = _codes(rows.column("fingerprint"))
+    key = ids * (int(fingerprints.max()) + 1) + fingerprints  # exact: both are smaller than the number of rows
+    rank = np.empty(len(parts), np.int64)
+    rank[sorted(range(len(parts)), key=parts.__getitem__)] = np.arange(len(parts))
+    order = np.lexsort(
+        (
+            numbers(rows.column("row")),
+            rank[numbers(rows.column("part"))],
+            numbers(rows.column("embedded_at")),
+            is_ok(rows),
+            key,
+        )
+    )
+    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+    if len(starts) == rows.num_rows:
+        return rows
+    lasts = np.append(starts[1:], rows.num_rows) - 1
+    positions = order[lasts]
+    attempts = np.maximum.reduceat(numbers(rows.column("attempts"))[order], starts)
+    by_position = np.argsort(positions)
+    kept = rows.take(pa.array(positions[by_position]))
+    columns = [
+        pa.array(attempts[by_position], field.type) if field.name == "attempts" else kept.column(field.name)
+        for field in LEDGER_SCHEMA
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=LEDGER_SCHEMA)
+
+
+def is_ok(rows: pa.RecordBatch) -> npt.NDArray[np.bool_]:
+    """Which rows have a vector: shape (n,)."""
+    mask: npt.NDArray[np.bool_] = pc.equal(rows.column("status"), OK).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def numbers(column: pa.Array) -> npt.NDArray[np.int64]:
+    """A column of integers or moments (microseconds) without nulls: shape (n,)."""
+    values: npt.NDArray[np.int64] = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    return values
+
+
+def _codes(column: pa.Array) -> npt.NDArray[np.int64]:
+    """A number for each distinct text."""
+    return numbers(column.dictionary_encode().indices)

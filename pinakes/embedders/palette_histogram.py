@@ -1,0 +1,103 @@
+"""The colour histogram of the `palette` embedder, and the vectors of colour words that are compared with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from pinakes.embedders.colours import Region, oklab_planes
+from pinakes.embedders.palette_blocks import CHROMA_GAIN, Doubles, Floats, hellinger
+
+
+@dataclass(frozen=True)
+class ColourGrid:
+    """Bins of OKLab: levels of lightness times rings of chroma, each ring cut by hue; the innermost ring is grey.
+
+    A colour counts in the (up to eight) bins around it by trilinear shares, so that no colour jumps between bins. Bins
+    that no colour of sRGB reaches are left out.
+
+    Attributes:
+        levels: of lightness, from black to white.
+        hues: cuts of each ring.
+        rings: the chroma of each ring; the first is 0.
+    """
+
+    levels: int
+    hues: int
+    rings: tuple[float, ...]
+
+    @property
+    def size(self) -> int:
+        """How many bins there are."""
+        return len(self.used)
+
+    @cached_property
+    def used(self) -> npt.NDArray[np.intp]:
+        """Those of the full grid's bins that sRGB reaches, shape (size,)."""
+        return np.flatnonzero(self._counts(_gamut()) > 1e-6)
+
+    def histogram(self, lab: Floats) -> Doubles:
+        """The square roots of the shares of the colours in `lab` (as in `Views`), shape (size,), at length 1."""
+        return hellinger(self._counts(lab.reshape(3, -1))[self.used])
+
+    def shares(self, region: Region) -> Doubles:
+        """How the colours of sRGB that belong to `region` fall into the bins, shape (size,), summing to 1."""
+        gamut = _gamut()
+        lab = gamut.T / np.array([1, CHROMA_GAIN, CHROMA_GAIN])
+        weights = region.membership(lab)
+        counts = self._counts(gamut, weights)[self.used]
+        return counts / counts.sum()
+
+    def _counts(self, lab: Floats, weights: Doubles | None = None) -> Doubles:
+        """The trilinear counts of colours of shape (3, n) over the full grid."""
+        rings = np.asarray(self.rings, np.float32)
+        a, b = lab[1] / np.float32(CHROMA_GAIN), lab[2] / np.float32(CHROMA_GAIN)
+        ring, ring_share = _between(
+            np.interp(np.sqrt(a * a + b * b), rings, np.arange(len(rings))).astype(np.float32), len(rings)
+        )
+        level, level_share = _between(lab[0] * np.float32(self.levels - 1), self.levels)
+        turn = np.arctan2(b, a) * np.float32(self.hues / (2 * np.pi))
+        whole = np.floor(turn)
+        hue_share = turn - whole
+        hue = whole.astype(np.intp) % self.hues
+        after = hue + 1
+        after[after == self.hues] = 0
+        total = np.zeros(self.levels * len(rings) * self.hues)
+        for up in (0, 1):
+            by_level = level_share if up else 1 - level_share
+            if weights is not None:
+                by_level = by_level * weights
+            for out in (0, 1):
+                by_ring = by_level * (ring_share if out else 1 - ring_share)
+                base = ((level + up) * len(rings) + ring + out) * self.hues
+                total += np.bincount(base + hue, by_ring * (1 - hue_share), total.size)
+                total += np.bincount(base + after, by_ring * hue_share, total.size)
+        # Hue means nothing on the grey axis: all its bins become one.
+        full = total.reshape(self.levels, len(rings), self.hues)
+        full[:, 0, 0] = full[:, 0].sum(1)
+        full[:, 0, 1:] = 0
+        return full.ravel()
+
+
+def _between(place: Floats, count: int) -> tuple[npt.NDArray[np.intp], Floats]:
+    """The lower of the two neighbours of each place on 0…count - 1, and the share of the upper."""
+    clipped = np.clip(place, 0, count - 1)
+    lower = np.minimum(clipped.astype(np.intp), count - 2)
+    return lower, clipped - lower.astype(np.float32)
+
+
+_GAMUT_STEPS: Final = 33
+
+
+@lru_cache(maxsize=1)
+def _gamut() -> Floats:
+    """Colours spread evenly over sRGB as in `Views`, shape (3, n)."""
+    steps = np.linspace(0, 255, _GAMUT_STEPS).round().astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(1, -1, 3)
+    lab = oklab_planes(cube).reshape(3, -1)
+    lab[1:] *= CHROMA_GAIN
+    return lab

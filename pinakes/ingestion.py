@@ -1,0 +1,370 @@
+"""One run of `ingest`, stage by stage: what the flow calls in order, and a program can call without Prefect.
+
+list → plan → embed in batches (→ checkpoint) → merge metadata → upsert → index → report
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import TypeVar
+
+import pandas as pd
+
+from pinakes.account import Account
+from pinakes.batches import Batch, BatchResult, batched, embed_batch
+from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from pinakes.checkpoints.ledger import Ledger
+from pinakes.embedders.base import Embedder
+from pinakes.embedders.opening import open_embedder
+from pinakes.errors import PruneRefusedError, UsageError
+from pinakes.metadata.join import Join
+from pinakes.metadata.report import JoinReport
+from pinakes.metadata.table import Metadata, read_metadata
+from pinakes.plan import Plan, make_plan
+from pinakes.progress import Progress
+from pinakes.request import IngestRequest
+from pinakes.settings import Settings
+from pinakes.sources.base import Source
+from pinakes.sources.opening import open_source
+from pinakes.stopping import stop_requested
+from pinakes.store.collections import (
+    current_vectors,
+    ensure_collection,
+    register_space,
+    resolve_space,
+    stored_images,
+)
+from pinakes.store.connection import warn_of_old_pgvector
+from pinakes.store.database import Database, open_database
+from pinakes.store.indexes import ensure_index
+from pinakes.store.lease import Lease
+from pinakes.store.load import Loader
+from pinakes.store.runs import end_run, start_run
+from pinakes.types import Answer
+
+logger = logging.getLogger(__name__)
+
+ROWS_PER_PART = 5_000
+"""Images that are joined with their metadata and loaded at once."""
+
+COPIES_PER_PART = 256
+"""Answers copied to another image of equal bytes at once: as many as a part of the checkpoint holds."""
+
+T = TypeVar("T")
+
+
+class Ingestion:
+    """A run with everything it works on. Made by `open_ingestion`; one stage after the other fills `account`."""
+
+    def __init__(
+        self,
+        request: IngestRequest,
+        source: Source,
+        embedder: Embedder,
+        checkpoint: Checkpoint,
+        database: Database,
+        lease: Lease,
+        metadata: Metadata | None,
+    ) -> None:
+        self.request = request
+        self.source = source
+        self.embedder = embedder
+        self.space = embedder.facts.space
+        self.checkpoint = checkpoint
+        self.database = database
+        self.lease = lease
+        self.metadata = metadata
+        self.account = Account()
+        self.plan = Plan()
+        self.progress = Progress("embedding", 0, 0)
+        self.join_report: JoinReport | None = None
+        self.index_kind: str | None = None
+        self.active = True
+        self._ledger: Ledger | None = None
+        self._vanished: list[str] = []
+        self._abandoned = threading.Event()
+        self._started = time.monotonic()
+
+    # -- the stages, in their order ------------------------------------------------------------------------------------
+
+    def list_and_plan(self) -> Plan:
+        """List the source and compare it with the ledger.
+
+        Raises:
+            SourceError: the source is missing, unreadable or holds no image.
+        """
+        self.plan = make_plan(self.source.entries(), self._read_ledger(), retry_failed=self.request.retry_failed)
+        batches = -(-self.plan.calls // self.request.batch_size)
+        self.progress = Progress("embedding", self.plan.to_embed, batches)
+        self.account.listed = self.plan.listed
+        self.account.skipped = self.plan.skipped.total()
+        self.account.reused = self.plan.reused
+        self.account.duplicates = self.plan.duplicates
+        self.account.failed = len(self.plan.known_failures)
+        return self.plan
+
+    def keep_rejected(self) -> None:
+        """Enter what could not be named or read into the ledger; what is known to have failed for good stays as it is."""
+        ledger = self._read_ledger()
+        answers = []
+        for entry in self.plan.rejected:
+            row = ledger.get(entry.image_id, "")
+            if row is not None and row.final and entry.failure.final:
+                continue
+            attempts = 1 + (row.attempts if row else 0)
+            answers.append(Answer(entry.image_id, "", None, entry.failure, attempts, self.space.version))
+        for part in _parts(iter(answers), COPIES_PER_PART):
+            self._keep(part)
+        self.account.failed += len(self.plan.rejected)
+        self.account.new_failures += len(answers)
+
+    def copy_known_answers(self) -> None:
+        """Give images whose bytes were answered under another id a row of their own; no call."""
+        for part in _parts(iter(self.plan.copies), COPIES_PER_PART):
+            if self.stopping():
+                break
+            donors = self.checkpoint.vectors_of([(donor, image.fingerprint) for image, donor in part])
+            self._keep(
+                [
+                    Answer(
+                        image.image_id, image.fingerprint, donors[donor, image.fingerprint], None, 1, self.space.version
+                    )
+                    for image, donor in part
+                ]
+            )
+            self.account.reused += len(part)
+        copied = self.account.reused - self.plan.reused
+        self.account.deferred += len(self.plan.copies) - copied
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
+        for batch in batched(self.plan.work, self.request.batch_size):
+            if self.stopping():
+                self.account.deferred += batch.images
+            else:
+                yield batch
+
+    def stopping(self) -> bool:
+        """Whether what has been begun should end soon, and nothing more begin."""
+        return stop_requested.is_set() or self._abandoned.is_set()
+
+    def abandon(self) -> None:
+        """Let batches in flight end after the picture at hand: the run has failed."""
+        self._abandoned.set()
+
+    def embed(self, batch: Batch) -> BatchResult:
+        """Embed one batch into the checkpoint; thread-safe. The result must be handed to `count`."""
+        self.lease.check()
+        result = embed_batch(
+            batch, self.source, self.embedder, self.checkpoint, stopping=self.stopping, advance=self.progress.advance
+        )
+        self.progress.batch_done()
+        return result
+
+    def count(self, result: BatchResult) -> None:
+        """Enter a batch's result into the account."""
+        self.account.embedded += result.embedded
+        self.account.failed += result.failed
+        self.account.new_failures += result.failed
+        self.account.deferred += result.deferred
+        self.account.answers += result.answers
+        self.account.calls = self.embedder.calls
+
+    def load(self) -> None:
+        """Bring the table up to the checkpoint: images with their metadata, then the vectors that it lacks."""
+        ledger = self._read_ledger(afresh=self.account.answers > 0)
+        with self.database.connection() as (conn, _):
+            loader = Loader(conn, self.request.collection, self.space, self.lease)
+            join = Join(self.metadata, self._listed_ids(), match=self.request.match)
+            self.join_report = join.report if self.metadata is not None else None
+            written = loader.load_images(
+                (join.rows(frame) for frame in self._image_frames()), with_metadata=self.metadata is not None
+            )
+            listed = set(self._listed_ids())
+            stored = (image_id for image_id, _ in stored_images(conn, self.request.collection))
+            self._vanished = [] if self.request.limit else [image_id for image_id in stored if image_id not in listed]
+            self.account.vanished = len(self._vanished)
+            lacking = self._with_vector(ledger)
+            for image_id, fingerprint in current_vectors(conn, self.request.collection, self.space.name):
+                if lacking.get(image_id) == fingerprint:
+                    del lacking[image_id]
+            if lacking:
+                written += loader.load_vectors(self.checkpoint.vectors(lambda i, f: lacking.get(i) == f))
+            self.account.rows_written = written.rows
+            if written.rows:
+                loader.finish()
+
+    def prune(self) -> None:
+        """Remove what is stored and was not listed, where the run was asked to.
+
+        Raises:
+            PruneRefusedError: the listing is not whole, or too much would go; nothing was removed.
+        """
+        if not self.request.prune:
+            return
+        self._refuse_to_prune()
+        with self.database.connection() as (conn, _):
+            loader = Loader(conn, self.request.collection, self.space, self.lease)
+            self.account.pruned = loader.remove(self._vanished)
+        self.account.rows_written += self.account.pruned
+
+    def build_index(self) -> None:
+        """Build, keep or drop the index of the space, and see whether searches use the space."""
+        with self.database.connection() as (conn, pgvector):
+            warn_of_old_pgvector(pgvector)
+            self.index_kind = ensure_index(
+                conn, self.request.collection, self.space, self.request.index, self.lease, pgvector
+            )
+            self.active = resolve_space(conn, self.request.collection).name == self.space.name
+
+    def compact(self) -> None:
+        """Merge small parts of the checkpoint where there are many."""
+        if self.checkpoint.needs_compaction():
+            self.lease.check()
+            self.checkpoint.compact()
+
+    def close_account(self) -> Account:
+        """Balance the account against the listing, the checkpoint and the table.
+
+        Raises:
+            AccountError: it does not balance.
+        """
+        account = self.account
+        account.seconds = time.monotonic() - self._started
+        account.check_sum()
+        ledger = self._read_ledger(afresh=account.answers > 0)
+        with_vector = self._with_vector(ledger)
+        failed = sum(self._has_failed(ledger, image.image_id, image.fingerprint) for image in self.plan.images)
+        failed += sum(self._has_failed(ledger, entry.image_id, "") for entry in self.plan.rejected)
+        # A deferred retry is still a failure in the ledger, and not yet one of this run.
+        account.check_against("the checkpoint", ok=len(with_vector), failed=None if account.deferred else failed)
+        with self.database.connection() as (conn, _):
+            stored = sum(
+                with_vector.get(image_id) == fingerprint
+                for image_id, fingerprint in current_vectors(conn, self.request.collection, self.space.name)
+            )
+        account.check_against("the table", ok=stored)
+        return account
+
+    # -- what they are made of -----------------------------------------------------------------------------------------
+
+    def _read_ledger(self, *, afresh: bool = False) -> Ledger:
+        if self._ledger is None or afresh:
+            self._ledger = self.checkpoint.ledger()
+        return self._ledger
+
+    def _keep(self, answers: list[Answer]) -> None:
+        self.lease.check()
+        self.checkpoint.write(answers)
+        self.account.answers += len(answers)
+
+    def _listed_ids(self) -> list[str]:
+        return [image.image_id for image in self.plan.images] + [entry.image_id for entry in self.plan.rejected]
+
+    def _image_frames(self) -> Iterator[pd.DataFrame]:
+        images = ((image.image_id, image.uri, image.fingerprint) for image in self.plan.images)
+        rejected = ((entry.image_id, entry.uri, "") for entry in self.plan.rejected)
+        for part in _parts(chain(images, rejected), ROWS_PER_PART):
+            yield pd.DataFrame(part, columns=["image_id", "uri", "fingerprint"])
+
+    def _with_vector(self, ledger: Ledger) -> dict[str, str]:
+        """image_id → fingerprint of the listed images that the checkpoint has a vector for."""
+        return {
+            image.image_id: image.fingerprint
+            for image in self.plan.images
+            if (row := ledger.get(image.image_id, image.fingerprint)) is not None and row.status == "ok"
+        }
+
+    @staticmethod
+    def _has_failed(ledger: Ledger, image_id: str, fingerprint: str) -> bool:
+        row = ledger.get(image_id, fingerprint)
+        return row is not None and row.status != "ok"
+
+    def _refuse_to_prune(self) -> None:
+        if self.request.limit:
+            raise PruneRefusedError("--prune needs the whole listing; leave out --limit.")
+        if self.source.problems:
+            raise PruneRefusedError(
+                f"nothing was pruned: the listing is not complete ({self.source.problems[0]}), so a picture that is not"
+                " listed may still be there."
+            )
+        gone, share = len(self._vanished), self.request.prune_share
+        total = len(self.plan.images) + len(self.plan.rejected) + gone
+        if gone > share * total:
+            raise PruneRefusedError(
+                f"nothing was pruned: {gone} of {total} pictures are not listed any more, and --prune removes at most"
+                f" {share:.0%}; if that is right, raise --prune-share."
+            )
+
+
+@contextmanager
+def open_ingestion(request: IngestRequest, settings: Settings) -> Iterator[Ingestion]:
+    """Open everything a run works on, cheapest first, and hold the lock of its collection and space.
+
+    The run is entered into the database with how it ended.
+
+    Raises:
+        PinakesError: something that the run needs is missing or in use; the message says what mends it.
+    """
+    source = open_source(
+        request.source,
+        home=settings.home,
+        under=Path(request.under) if request.under else None,
+        # A folder has no column to name; there the key is the metadata's alone.
+        key=request.key if Path(request.source).is_file() else None,
+        limit=request.limit,
+    )
+    metadata = (
+        read_metadata([Path(file) for file in request.metadata], key=request.key, cleaning=request.cleaning)
+        if request.metadata
+        else None
+    )
+    if request.match and metadata is None:
+        raise UsageError("--match says how metadata fits the pictures; it needs --metadata FILE.")
+    embedder = open_embedder(request.embedder, dimension=request.dimension)
+    space = embedder.facts.space
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(settings))
+        with database.connection() as (conn, _):
+            ensure_collection(conn, request.collection, source.root, language=request.language)
+            register_space(conn, request.collection, space)
+        resource = f"{request.collection}/{space.name}"
+        lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
+        checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
+        ingestion = Ingestion(request, source, embedder, checkpoint, database, lease, metadata)
+        with _entered(ingestion):
+            yield ingestion
+
+
+@contextmanager
+def _entered(ingestion: Ingestion) -> Iterator[None]:
+    """Keep the run in the database, with how it ended."""
+    database, request = ingestion.database, ingestion.request
+    with database.connection() as (conn, _):
+        run_id = start_run(conn, request.collection, ingestion.space.name)
+
+    def end(state: str, message: str | None = None) -> None:
+        with database.connection() as (conn, _):
+            end_run(conn, run_id, state, ingestion.account.as_dict(), message)
+
+    try:
+        yield
+    except BaseException as exc:
+        # The reason the run ended for is what counts; a database that is gone must not hide it.
+        try:
+            end("failed", str(exc) or type(exc).__name__)
+        except Exception as also:  # noqa: BLE001 - reported beside the first
+            logger.warning("the end of the run could not be entered: %s", also)
+        raise
+    end("stopped" if ingestion.account.deferred else "completed")
+
+
+def _parts(items: Iterator[T], size: int) -> Iterator[list[T]]:
+    while part := list(islice(items, size)):
+        yield part

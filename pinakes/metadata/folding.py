@@ -1,0 +1,60 @@
+"""Text as full text sees it: without case and without accents, for the stored rows and for the queries alike."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_ACCENTS = re.compile(
+    "["
+    "\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"  # combining diacritical marks, all blocks
+    "\u0483-\u0489"  # Cyrillic titlo and its kin
+    "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7"  # Hebrew points
+    "\u0610-\u061a\u0640\u064b-\u065f\u0670"  # Arabic vowel signs and the stretching tatweel
+    "]+"
+)
+"""The marks that are removed. Marks that make another letter (Japanese voicing, Indic vowels) are kept."""
+
+# Letters that Unicode does not decompose; casefold() has already made them small (and ß into ss).
+_LETTERS = str.maketrans(
+    {
+        "æ": "ae",
+        "œ": "oe",
+        "ø": "o",
+        "đ": "d",
+        "ð": "d",
+        "þ": "th",
+        "ł": "l",
+        "ħ": "h",
+        "ŧ": "t",
+        "ı": "i",
+        "ŋ": "n",
+        "ĸ": "k",
+        "ƒ": "f",
+        "\u2018": "'",
+        "\u2019": "'",
+        "\u02bc": "'",
+        "\u201c": '"',
+        "\u201d": '"',
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+    }
+)
+
+
+def without_accents(text: str) -> str:
+    """`text` in compatibility decomposition (NFKD) without its accents; other marks stay decomposed."""
+    return _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
+
+
+def fold(text: str) -> str:
+    """`text` for comparison in full text: `Cosmè`, `COSME` and `cosme` become one, `Łódź` becomes `lodz`.
+
+    Case is folded, accents are removed (NFKD without its accents), letters that have no decomposition (æ, ø, đ, ł …)
+    and typographic apostrophes and dashes take their plain forms. Folding twice changes nothing. The result is NFC.
+    """
+    if text.isascii():
+        return text.lower()
+    once = without_accents(without_accents(text).casefold()).translate(_LETTERS)
+    # Some compatibility characters only decompose to capitals or accents in the second round.
+    twice = without_accents(without_accents(once).casefold()).translate(_LETTERS)
+    return unicodedata.normalize("NFC", twice)

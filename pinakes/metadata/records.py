@@ -1,0 +1,159 @@
+"""Separated values as records: the separator, the quoting, and the exact number of fields.
+
+`pandas.read_csv` is not used here because it fills a row that has too few fields in silence, and takes quotation marks
+out of a field such as `"Adam" and Eve`. What stands in the file is kept instead, or the line is named.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pinakes.errors import MetadataError
+from pinakes.metadata.files import Encoding, detect_encoding, read_lines
+
+SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon"}
+
+MAX_RECORD_LINES = 1000
+"""A quoted field may hold line breaks; past this many lines its quotation mark is taken as never closed."""
+
+_OPEN = re.compile(r'"(?:[^"]++|"")*+\Z')
+_WHOLE = re.compile(r'"((?:[^"]++|"")*+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A metadata file whose header has been read.
+
+    Attributes:
+        path: the file.
+        encoding: `utf-8` or `cp1252`.
+        separator: the character between fields.
+        columns: the header's names, trimmed; a column without a name is called `column_<number>`.
+    """
+
+    path: Path
+    encoding: Encoding
+    separator: str
+    columns: tuple[str, ...]
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Each row as (line on which it starts, one text per column); blank lines are passed over.
+
+        Raises:
+            MetadataError: a row has a wrong number of fields, or a byte is undefined; the message names the line.
+        """
+        lines = read_lines(self.path, self.encoding)
+        next(lines)
+        yield from _records(lines, self)
+
+
+def open_table(path: Path) -> Table:
+    """Find out encoding, separator and columns of `path`.
+
+    The separator is the one of `SEPARATORS` that divides the header into the most fields.
+
+    Raises:
+        MetadataError: the file cannot be read, is empty, or two of its columns have one name.
+    """
+    encoding = detect_encoding(path)
+    _, header = next(read_lines(path, encoding), (1, ""))
+    header = header.removesuffix("\r")
+    if not header.strip():
+        raise MetadataError(f"the metadata file {path} is empty or its first line is blank; it must name the columns.")
+    if "\r" in header:
+        raise MetadataError(
+            f"the lines of the metadata file {path} end in CR alone; save it with LF or CRLF line ends."
+        )
+    separator = max(SEPARATORS, key=lambda candidate: len(_split(header, candidate)[0]))
+    names, still_open = _split(header, separator)
+    if still_open:
+        raise MetadataError(f"the metadata file {path}: a quotation mark in the header is not closed on its line.")
+    columns = tuple(name.strip() or f"column_{number}" for number, name in enumerate(names, start=1))
+    folded = [name.casefold() for name in columns]
+    twice = next((name for name in columns if folded.count(name.casefold()) > 1), None)
+    if twice is not None:
+        raise MetadataError(f"the metadata file {path} has two columns named {twice!r} (upper and lower case are one).")
+    return Table(path, encoding, separator, columns)
+
+
+def _records(lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[int, list[str]]]:
+    separator, width = table.separator, len(table.columns)
+    source = iter(lines)
+    waiting: deque[tuple[int, str]] = deque()
+    while (item := waiting.popleft() if waiting else next(source, None)) is not None:
+        number, line = item
+        text = line.removesuffix("\r")
+        if not text.strip(" "):
+            continue
+        pieces = text.split(separator)
+        if separator == "\t" and len(pieces) == width:
+            # A line that by itself has all its fields is a row by itself: a stray quotation mark at the start of one
+            # description and another at the end of the next must not swallow the row between them.
+            yield number, [_unquoted(piece) for piece in pieces]
+            continue
+        fields, still_open = _split(text, separator)
+        ahead: list[tuple[int, str]] = []
+        while still_open and len(ahead) < MAX_RECORD_LINES:
+            following = waiting.popleft() if waiting else next(source, None)
+            if following is None:
+                break
+            ahead.append(following)
+            if '"' in following[1]:
+                joined = "\n".join([line, *(text for _, text in ahead)])
+                fields, still_open = _split(joined.removesuffix("\r"), separator)
+        if not fields:
+            fields = pieces
+            waiting.extendleft(reversed(ahead))
+        if len(fields) != width:
+            raise MetadataError(
+                f"the metadata file {table.path}, line {number}: {len(fields)} fields instead of {width}; a field that"
+                f" holds a {SEPARATORS[separator]} or a line break must stand in quotation marks that are closed."
+            )
+        yield number, fields
+
+
+def _split(text: str, separator: str) -> tuple[list[str], bool]:
+    r"""The fields of one record, and whether a quotation mark is still open at its end.
+
+    A field that begins with a quotation mark is quoted if the mark that closes it (`""` stands for one inside) is
+    followed by the separator or the end; otherwise its marks are text. No fields and not open means that `text`, which
+    holds a line break, is not one record.
+    """
+    if '"' not in text:
+        return text.split(separator), False
+    quoted = _quoted(separator)
+    fields: list[str] = []
+    start = 0
+    while True:
+        found = quoted.match(text, start)
+        if found is not None:
+            fields.append(found[1].replace('""', '"'))
+            end = found.end()
+        elif _OPEN.match(text, start):
+            return [], True
+        else:
+            end = text.find(separator, start)
+            end = len(text) if end < 0 else end
+            fields.append(text[start:end])
+            if "\n" in fields[-1]:
+                return [], False
+        if end == len(text):
+            return fields, False
+        start = end + 1
+
+
+@functools.cache
+def _quoted(separator: str) -> re.Pattern[str]:
+    return re.compile(rf"{_WHOLE.pattern}(?={re.escape(separator)}|\Z)")
+
+
+def _unquoted(piece: str) -> str:
+    if not piece.startswith('"'):
+        return piece
+    found = _WHOLE.fullmatch(piece)
+    return piece if found is None else found[1].replace('""', '"')

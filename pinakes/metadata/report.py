@@ -1,0 +1,167 @@
+"""What reading the metadata and joining it found: counts and names, as short lines for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+EXAMPLES = 20
+"""At most this many examples are kept of what may be as many as the whole listing."""
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FileReport:
+    """How one file was read.
+
+    Attributes:
+        path: the file.
+        rows: its rows, without the header.
+        encoding: `utf-8` or `cp1252`.
+        separator: `tab`, `comma` or `semicolon`.
+        key: the column that names the images.
+        semart: whether its header is SemArt's.
+    """
+
+    path: Path
+    rows: int
+    encoding: str
+    separator: str
+    key: str
+    semart: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a cleaning with its number of rows before and after."""
+
+    name: str
+    before: int
+    after: int
+
+    def line(self) -> str:
+        """The step as one line for a person."""
+        return f"{self.name}: {self.before:,} -> {self.after:,} rows"
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataReport:
+    """What was read: `rows` = `used` + `duplicates` + the rows of `conflicting` + `without_key`.
+
+    Attributes:
+        files: one report for each file, in the order given.
+        rows: rows that reached the table: of all files, or what the tutorial's cleaning left of them.
+        used: rows with a key of their own, which is what the table holds.
+        duplicates: rows identical to an earlier row of the same key.
+        conflicting: for each key whose rows differ, how many there are; none of them is used.
+        without_key: rows whose key is empty.
+        without_key_at: file and line of the first of them.
+        mended: for each damaged name, how many rows it was mended in.
+        steps: of the tutorial's cleaning.
+        distinct: distinct values a column at the end of the tutorial's cleaning.
+    """
+
+    files: tuple[FileReport, ...]
+    rows: int
+    used: int
+    duplicates: int = 0
+    conflicting: Mapping[str, int] = field(default_factory=dict)
+    without_key: int = 0
+    without_key_at: str = ""
+    mended: Mapping[str, int] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+    distinct: Mapping[str, int] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """The report as short lines; what did not happen has no line."""
+        lines = [
+            f"{file.path}: {file.rows:,} rows ({'SemArt, ' if file.semart else ''}{file.encoding}, {file.separator}),"
+            f" key {file.key}"
+            for file in self.files
+        ]
+        lines += [step.line() for step in self.steps]
+        if self.distinct:
+            lines.append("distinct: " + ", ".join(f"{name} {count:,}" for name, count in self.distinct.items()))
+        lines.append(f"metadata: {self.used:,} of {self.rows:,} rows can be used")
+        if self.duplicates:
+            lines.append(f"{self.duplicates:,} identical rows were left out")
+        if self.conflicting:
+            examples = _some(self.conflicting)
+            lines.append(f"{len(self.conflicting):,} keys have rows that differ, none of which is used: {examples}")
+        if self.without_key:
+            lines.append(f"{self.without_key:,} rows have no key, the first at {self.without_key_at}")
+        if self.mended:
+            lines.append("names mended: " + ", ".join(f"{name} ({count:,})" for name, count in self.mended.items()))
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class JoinReport:
+    """How metadata and listing met: `images` = `matched` + `images_without_metadata`.
+
+    Every usable key is one of: matched, without image, ambiguous, superseded.
+
+    Attributes:
+        images: images of the listing.
+        matched: images that have a row of the metadata.
+        images_without_metadata: images that have none.
+        images_without_metadata_examples: the first `EXAMPLES` of them, in the listing's order.
+        metadata_without_image: keys that fit no image.
+        metadata_without_image_examples: the first `EXAMPLES` of them, in the metadata's order.
+        ambiguous: keys that fit several images though they mean one, each with all of them; none got the row.
+        superseded: keys that are a base name, each with its image, which has the row of its full path instead.
+        conflicting: keys of the metadata whose rows differ.
+        duplicates: identical rows of the metadata that were left out.
+        without_capture: images in whose id `match` found nothing.
+        given: whether there is metadata at all.
+    """
+
+    images: int
+    matched: int = 0
+    images_without_metadata: int = 0
+    images_without_metadata_examples: tuple[str, ...] = ()
+    metadata_without_image: int = 0
+    metadata_without_image_examples: tuple[str, ...] = ()
+    ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    superseded: Mapping[str, str] = field(default_factory=dict)
+    conflicting: tuple[str, ...] = ()
+    duplicates: int = 0
+    without_capture: int = 0
+    given: bool = True
+
+    def lines(self) -> list[str]:
+        """The report as short lines; what did not happen has no line."""
+        if not self.given:
+            return [f"no metadata was given: {self.images:,} images keep what is stored"]
+        lines = [f"{self.matched:,} of {self.images:,} images have metadata"]
+        if self.images_without_metadata:
+            examples = _some(self.images_without_metadata_examples, self.images_without_metadata)
+            lines.append(f"{self.images_without_metadata:,} images have none: {examples}")
+        if self.without_capture:
+            lines.append(f"in {self.without_capture:,} image ids the pattern of --match finds nothing")
+        if self.metadata_without_image:
+            examples = _some(self.metadata_without_image_examples, self.metadata_without_image)
+            lines.append(f"{self.metadata_without_image:,} keys of the metadata fit no image: {examples}")
+        lines += [
+            f"ambiguous: {key} fits {len(ids):,} images, none of which got it: {_some(ids)}; use relative paths as keys"
+            for key, ids in islice(self.ambiguous.items(), _SHOWN)
+        ]
+        if len(self.ambiguous) > _SHOWN:
+            lines.append(f"ambiguous: {len(self.ambiguous) - _SHOWN:,} keys more")
+        if self.superseded:
+            lines.append(
+                f"{len(self.superseded):,} keys are the base name of an image that has the row of its full path:"
+                f" {_some(self.superseded)}"
+            )
+        if self.conflicting:
+            lines.append(f"{len(self.conflicting):,} keys have rows that differ: {_some(self.conflicting)}")
+        return lines
+
+
+def _some(names: Iterable[str], total: int | None = None) -> str:
+    known = list(names)
+    more = (len(known) if total is None else total) - _SHOWN
+    return ", ".join(known[:_SHOWN]) + (f" and {more:,} more" if more > 0 else "")

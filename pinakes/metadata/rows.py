@@ -1,0 +1,127 @@
+"""Collects the rows of metadata files by key: equal rows once, rows that differ not at all."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pinakes.metadata.columns import COLUMNS, Layout
+from pinakes.metadata.semart import AS_WRITTEN, SPLIT, mend_name, split_technique
+
+_SHARED_LENGTH = 40
+"""Cells up to this length tend to repeat (authors, techniques, schools): equal ones share one string."""
+
+_AUTHOR, _TECHNIQUE, _MEDIUM, _SIZE = (COLUMNS.index(name) for name in ("author", "technique", "medium", "size"))
+
+Extra = dict[str, str]
+
+
+class Rows:
+    """The rows of all files, gathered by key.
+
+    Attributes:
+        count: rows added.
+        duplicates: for each key, how many rows repeat its first one.
+        conflicting: for each key whose rows differ, how many there are.
+        without_key: rows whose key is empty.
+        without_key_at: where the first of them is.
+        mended: for each damaged name, how many rows it was mended in.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.duplicates: Counter[str] = Counter()
+        self.conflicting: dict[str, int] = {}
+        self.without_key = 0
+        self.without_key_at = ""
+        self.mended: Counter[str] = Counter()
+        self._kept: dict[str, tuple[list[str | None], Extra]] = {}
+        self._split: dict[str, str] = {}
+        self._shared: dict[str, str] = {}
+
+    def add(self, layout: Layout, cells: Sequence[str], at: str, split: str | None) -> None:
+        """Add a row as it stands in a file: names are mended, the technique is split.
+
+        Args:
+            layout: where the cells go.
+            cells: one text a column.
+            at: file and line, for the report.
+            split: of SemArt, or None.
+        """
+        values, extra = self._sorted(layout, cells)
+        author = values[_AUTHOR]
+        if author is not None and (mended := mend_name(author)) != author:
+            values[_AUTHOR] = mended
+            extra[AS_WRITTEN] = author
+        technique = values[_TECHNIQUE]
+        if technique is not None and layout.splits_technique:
+            medium, size = split_technique(technique)
+            values[_MEDIUM], values[_SIZE] = self._text(medium), self._text(size or "")
+        self._keep(cells[layout.key], values, extra, at, split)
+
+    def add_cleaned(
+        self, layout: Layout, cells: Sequence[str], at: str, split: str | None, written: str | None
+    ) -> None:
+        """Add a row that the tutorial's cleaning left: its technique has lost the size, its name may be mended.
+
+        Args:
+            layout: where the cells go.
+            cells: one text a column.
+            at: where it comes from, for the report.
+            split: of SemArt, or None.
+            written: the author as the file has it, if the name was mended.
+        """
+        values, extra = self._sorted(layout, cells)
+        values[_MEDIUM] = values[_TECHNIQUE]
+        if written is not None:
+            extra[AS_WRITTEN] = written.strip()
+        self._keep(cells[layout.key], values, extra, at, split)
+
+    def frame(self) -> pd.DataFrame:
+        """`key`, `COLUMNS` and `extra` of the rows that can be used, in the order in which their keys came first."""
+        data: dict[str, list[object]] = {"key": list(self._kept)}
+        for position, name in enumerate(COLUMNS):
+            data[name] = [values[position] for values, _ in self._kept.values()]
+        data["extra"] = [self._with_split(key, extra) or None for key, (_, extra) in self._kept.items()]
+        return pd.DataFrame(data, dtype=object)
+
+    def _sorted(self, layout: Layout, cells: Sequence[str]) -> tuple[list[str | None], Extra]:
+        values = [None if place is None else self._text(cells[place]) for place in layout.places]
+        extra = {name: text for name, place in layout.extra if (text := self._text(cells[place])) is not None}
+        return values, extra
+
+    def _text(self, cell: str) -> str | None:
+        text = cell.strip()
+        if not text:
+            return None
+        return self._shared.setdefault(text, text) if len(text) <= _SHARED_LENGTH else text
+
+    def _with_split(self, key: str, extra: Extra) -> Extra:
+        split = self._split.get(key)
+        return {**extra, SPLIT: split} if split else extra
+
+    def _keep(self, name: str, values: list[str | None], extra: Extra, at: str, split: str | None) -> None:
+        self.count += 1
+        if AS_WRITTEN in extra:
+            self.mended[extra[AS_WRITTEN]] += 1
+        key = unicodedata.normalize("NFC", name.strip())
+        if not key:
+            self.without_key += 1
+            self.without_key_at = self.without_key_at or at
+            return
+        if key in self.conflicting:
+            self.conflicting[key] += 1
+            return
+        if split is not None and self._split.setdefault(key, split) != split:
+            self._split[key] = ""  # one row in two splits belongs to neither
+        known = self._kept.get(key)
+        if known is None:
+            self._kept[key] = values, extra
+        elif known == (values, extra):
+            self.duplicates[key] += 1
+        else:
+            del self._kept[key]
+            self.conflicting[key] = self.duplicates.pop(key, 0) + 2

@@ -1,0 +1,149 @@
+"""The plan: what a run would do, before it does it.
+
+A listing is compared with the ledger of the checkpoint. Equal bytes are asked for once, whatever their number of names.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pinakes.checkpoints.ledger import Ledger
+from pinakes.types import Image, Rejected, Skipped
+
+MAX_EXAMPLES = 20
+"""Skipped entries kept by name; the rest is counted by reason."""
+
+
+@dataclass(slots=True)
+class Work:
+    """One call that has to be made.
+
+    Attributes:
+        image: the picture whose bytes are read.
+        attempts: how often these bytes were tried before.
+        also: images of equal bytes, which get the same answer.
+    """
+
+    image: Image
+    attempts: int
+    also: list[Image] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        """How many images one answer serves."""
+        return 1 + len(self.also)
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run would do. The counts of images add up to `listed`.
+
+    Attributes:
+        images: every image of the listing that has an id and bytes, in listing order.
+        work: the calls, in listing order.
+        copies: images whose bytes were answered under another id: (image, that id). No call.
+        reused: images answered in an earlier run.
+        known_failures: images that failed for good in an earlier run and are not tried again.
+        rejected: entries that could not be named or read.
+        skipped: entries that are no images, by reason.
+        skipped_examples: some of them by name.
+        new, changed, retried: images to embed that were never seen, have other bytes than before, or failed before.
+        duplicates: images among the work that share the call of another.
+    """
+
+    images: list[Image] = field(default_factory=list)
+    work: list[Work] = field(default_factory=list)
+    copies: list[tuple[Image, str]] = field(default_factory=list)
+    reused: int = 0
+    known_failures: list[Image] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+    skipped_examples: list[Skipped] = field(default_factory=list)
+    new: int = 0
+    changed: int = 0
+    retried: int = 0
+    duplicates: int = 0
+
+    @property
+    def listed(self) -> int:
+        """Every entry that the source listed."""
+        return len(self.images) + len(self.rejected) + self.skipped.total()
+
+    @property
+    def calls(self) -> int:
+        """Calls that the plan makes if each succeeds at once."""
+        return len(self.work)
+
+    @property
+    def to_embed(self) -> int:
+        """Images that the calls serve."""
+        return sum(work.images for work in self.work)
+
+    def counts(self) -> dict[str, int]:
+        """The plan in numbers, as it is printed and shown."""
+        return {
+            "listed": self.listed,
+            "new": self.new,
+            "changed": self.changed,
+            "to retry": self.retried,
+            "reused": self.reused + len(self.copies),
+            "duplicate bytes": self.duplicates,
+            "failed for good": len(self.known_failures),
+            "unreadable": len(self.rejected),
+            "skipped": self.skipped.total(),
+            "calls": self.calls,
+        }
+
+
+def make_plan(entries: Iterable[Image | Skipped | Rejected], ledger: Ledger, *, retry_failed: bool = False) -> Plan:
+    """Compare a listing with the ledger.
+
+    Args:
+        entries: what a source lists; image ids are unique.
+        ledger: what was answered before, in the space of this run.
+        retry_failed: try pictures again that failed for good.
+    """
+    plan = Plan()
+    by_bytes: dict[str, Work] = {}
+    for entry in entries:
+        if isinstance(entry, Skipped):
+            plan.skipped[entry.reason] += 1
+            if len(plan.skipped_examples) < MAX_EXAMPLES:
+                plan.skipped_examples.append(entry)
+        elif isinstance(entry, Rejected):
+            plan.rejected.append(entry)
+        else:
+            plan.images.append(entry)
+            _place(plan, entry, ledger, by_bytes, retry_failed=retry_failed)
+    return plan
+
+
+def _place(plan: Plan, image: Image, ledger: Ledger, by_bytes: dict[str, Work], *, retry_failed: bool) -> None:
+    row = ledger.get(image.image_id, image.fingerprint)
+    if row is not None and row.status == "ok":
+        plan.reused += 1
+        return
+    donor = ledger.donor(image.fingerprint)
+    if donor is not None:
+        plan.copies.append((image, donor))
+        return
+    if row is not None and row.final and not retry_failed:
+        plan.known_failures.append(image)
+        return
+    if row is not None:
+        plan.retried += 1
+    elif ledger.known(image.image_id):
+        plan.changed += 1
+    else:
+        plan.new += 1
+    # Only MD5 tells equal bytes; another fingerprint says no more than "unchanged".
+    known = by_bytes.get(image.fingerprint) if image.fingerprint.startswith("md5:") else None
+    if known is None:
+        work = Work(image, attempts=row.attempts if row else 0)
+        plan.work.append(work)
+        by_bytes[image.fingerprint] = work
+    else:
+        known.also.append(image)
+        plan.duplicates += 1

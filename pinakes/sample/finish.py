@@ -1,0 +1,130 @@
+"""What happens after the last stroke: paper and canvas, varnish, cracks, and the darkening of the edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pinakes.sample import noise
+from pinakes.sample.colour import luminance, rgb
+from pinakes.sample.noise import Colours, Field
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """What a picture is painted on, and what time has done to it.
+
+    Attributes:
+        kind: `canvas`, `panel`, `paper`, `silk` or `gesso`.
+        grain: how much of the ground shows, 0…1.
+        varnish: how brown the varnish has become, 0…1.
+        cracks: how much the paint has cracked, 0…1.
+        vignette: how dark the edges are, 0…1.
+        margin: width of the bare margin as a fraction of the short side (paper only).
+    """
+
+    kind: str = "canvas"
+    grain: float = 0.5
+    varnish: float = 0.0
+    cracks: float = 0.0
+    vignette: float = 0.15
+    margin: float = 0.0
+
+
+PAPER = rgb("#f4eee0")
+
+
+def age(colours: Colours, surface: Surface, rng: np.random.Generator) -> Colours:
+    """`colours` (height, width, 3) as they look on their ground today."""
+    height, width = colours.shape[:2]
+    short = min(height, width)
+    out = colours
+    if surface.cracks:
+        out = out * (1 - _cracks(height, width, rng) * surface.cracks * 0.45)[..., None]
+    out = out * (1 + _ground(height, width, surface, rng) * surface.grain)[..., None]
+    if surface.varnish:
+        stain = 1 + 0.12 * noise.fractal(rng, height, width, short * 0.6, octaves=3)
+        part = (surface.varnish * 0.5 * np.clip(stain, 0.4, 1.6))[..., None]
+        out = out * (1 - part) + out * rgb("#e9bd6c") * part + rgb("#3a2408") * part * 0.05
+    if surface.vignette:
+        y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        away = np.clip((x * x + y * y) ** 0.75 - 0.35, 0, 2)
+        out = out * (1 - surface.vignette * 0.55 * away)[..., None]
+    if surface.margin:
+        out = _margin(out, surface.margin, rng)
+    return np.clip(out, 0, 1).astype(np.float32)
+
+
+def wash(drawing: Colours, rng: np.random.Generator, *, strength: float = 0.85, levels: int = 6) -> Colours:
+    """The drawing in transparent washes on white paper: pools, hard edges where a wash dried, and granulation."""
+    height, width = drawing.shape[:2]
+    short = min(height, width)
+    wobble = noise.fractal(rng, height, width, short * 0.05, octaves=4)
+    soft = noise.blur(drawing, short * 0.006)
+    bright = np.clip(luminance(soft), 0.02, 1)
+    level = bright * levels + 0.22 * wobble
+    part = level - np.floor(level)
+    stepped = (np.floor(level) + noise.smoothstep(0.55, 0.95, part)) / levels
+    pooled = soft * (np.clip(stepped, 0.03, 1) / bright)[..., None]
+    body = soft * 0.55 + pooled * 0.45
+    dried = noise.smoothstep(0.62, 0.8, part) * noise.smoothstep(0.98, 0.84, part)
+    grain = noise.fractal(rng, height, width, short * 0.012, octaves=3)
+    bloom = noise.fractal(rng, height, width, short * 0.3, octaves=4)
+    density = strength * (1 + 0.08 * grain + 0.1 * bloom) + 0.16 * dried
+    stain = 1 - (1 - body) * np.clip(density, 0, 1.15)[..., None]
+    return np.clip(stain * (0.2 + 0.8 * PAPER), 0, 1).astype(np.float32)
+
+
+def _ground(height: int, width: int, surface: Surface, rng: np.random.Generator) -> Field:
+    """The relief of the ground as a change of brightness, around 0."""
+    fine = rng.normal(size=(height, width)).astype(np.float32)
+    if surface.kind in {"canvas", "silk"}:
+        pitch = 3.1 if surface.kind == "canvas" else 2.3
+        y, x = np.ogrid[0:height, 0:width]
+        slack = noise.fractal(rng, height, width, 60, octaves=2) * 0.5
+        warp = np.sin(x * (2 * np.pi / pitch) + slack) * np.cos(np.pi * y / pitch)
+        weft = np.sin(y * (2 * np.pi / pitch) - slack) * np.cos(np.pi * x / pitch)
+        return np.asarray((warp + weft) * 0.045 + fine * 0.014, np.float32)
+    if surface.kind == "paper":
+        tooth = noise.fractal(rng, height, width, 5, octaves=2)
+        return np.asarray(tooth * 0.035 + fine * 0.012, np.float32)
+    if surface.kind == "gesso":
+        return np.asarray(noise.fractal(rng, height, width, 14, octaves=3) * 0.035 + fine * 0.014, np.float32)
+    wood = noise.fractal(rng, height, width, 3, octaves=1, stretch=26)
+    return np.asarray(wood * 0.022 + fine * 0.01, np.float32)
+
+
+def _cracks(height: int, width: int, rng: np.random.Generator) -> Field:
+    """The net of fine lines of old paint: borders between the cells nearest to scattered points."""
+    cell = 17.0
+    y, x = np.mgrid[0:height:2, 0:width:2].astype(np.float32)
+    bend = noise.fractal(rng, y.shape[0], y.shape[1], 12, octaves=2) * 2.2
+    x, y = (x + bend) / cell, (y + bend[::-1, ::-1]) / cell
+    rows, columns = int(height / cell) + 4, int(width / cell) + 4
+    jitter = rng.random((rows, columns, 2)).astype(np.float32)
+    first = np.full(x.shape, 9.0, np.float32)
+    second = np.full(x.shape, 9.0, np.float32)
+    iy, ix = y.astype(np.intp), x.astype(np.intp)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            cy, cx = (iy + dy).clip(0, rows - 1), (ix + dx).clip(0, columns - 1)
+            px, py = cx + jitter[cy, cx, 0], cy + jitter[cy, cx, 1]
+            away = np.hypot(x - px, y - py)
+            second = np.minimum(second, np.maximum(first, away))
+            first = np.minimum(first, away)
+    net = noise.smoothstep(0.11, 0.02, second - first)
+    where = noise.smoothstep(-0.4, 1.2, noise.fractal(rng, *net.shape, 70, octaves=3))
+    return np.clip(noise.resize(net * where, height, width), 0, 1)
+
+
+def _margin(colours: Colours, margin: float, rng: np.random.Generator) -> Colours:
+    height, width = colours.shape[:2]
+    short = min(height, width)
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    edge = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y)) / short
+    ragged = edge + 0.0045 * noise.fractal(rng, height, width, short * 0.05, octaves=4)
+    inside = noise.smoothstep(margin - 0.004, margin + 0.003, ragged)
+    rim = noise.smoothstep(margin + 0.014, margin + 0.003, ragged) * inside * 0.1
+    sheet = PAPER * (1 + 0.02 * noise.fractal(rng, height, width, 5, octaves=2))[..., None]
+    return np.asarray(sheet * (1 - inside[..., None]) + colours * (inside * (1 - rim))[..., None], np.float32)

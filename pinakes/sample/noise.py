@@ -1,0 +1,101 @@
+"""Fields of smooth randomness: what clouds, bark, waves and worn canvas have in common."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+Field = npt.NDArray[np.float32]
+"""Shape (height, width), float32."""
+
+Colours = npt.NDArray[np.float32]
+"""RGB in 0…1, float32; the last axis has 3 entries."""
+
+
+def resize(field: Field, height: int, width: int, box: tuple[float, float, float, float] | None = None) -> Field:
+    """`field` at another size, bicubic; `box` (left, top, right, bottom) chooses a part of it."""
+    image = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC, box=box), dtype=np.float32)
+
+
+def fractal(
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    cell: float,
+    *,
+    octaves: int = 4,
+    gain: float = 0.5,
+    stretch: float = 1.0,
+) -> Field:
+    """Fractal value noise of mean 0 and standard deviation 1, shape (height, width).
+
+    Args:
+        rng: the source of randomness.
+        height: rows.
+        width: columns.
+        cell: size in pixels of the largest features, measured down the picture.
+        octaves: how many times the features are halved; those below two pixels are left out.
+        gain: weight of each octave relative to the one before.
+        stretch: how much wider than high the features are.
+    """
+    total = np.zeros((height, width), np.float32)
+    weight = 1.0
+    for _ in range(octaves):
+        cell_x, cell_y = max(cell * stretch, 1.0), max(cell, 1.0)
+        rows, columns = height / cell_y, width / cell_x
+        lattice = rng.random((int(rows) + 5, int(columns) + 5), dtype=np.float32)
+        left, top = 1 + rng.random(), 1 + rng.random()
+        total += weight * resize(lattice, height, width, (left, top, left + columns, top + rows))
+        weight *= gain
+        cell *= 0.5
+        if cell < 2.0:
+            break
+    total -= total.mean()
+    total /= total.std() + 1e-6
+    return total
+
+
+def line(rng: np.random.Generator, width: int, cell: float, *, octaves: int = 5, gain: float = 0.5) -> Field:
+    """Fractal noise along one axis: mean 0, standard deviation 1, shape (width,)."""
+    total = np.zeros(width, np.float32)
+    weight = 1.0
+    at = np.arange(width, dtype=np.float32)
+    for _ in range(octaves):
+        knots = rng.random(int(width / max(cell, 1.0)) + 3, dtype=np.float32)
+        place = at / max(cell, 1.0) + rng.random()
+        left = place.astype(np.intp)
+        part = place - left
+        part = part * part * (3 - 2 * part)
+        total += weight * (knots[left] * (1 - part) + knots[left + 1] * part)
+        weight *= gain
+        cell *= 0.5
+        if cell < 2.0:
+            break
+    total -= total.mean()
+    total /= total.std() + 1e-6
+    return total
+
+
+def blur(field: Field, radius: float) -> Field:
+    """A soft blur of about `radius` pixels, made by going through a smaller picture; any number of channels."""
+    if radius < 0.8:
+        return field
+    height, width = field.shape[:2]
+    small = max(2, round(height / radius)), max(2, round(width / radius))
+
+    def one(channel: Field) -> Field:
+        image = Image.fromarray(np.ascontiguousarray(channel, dtype=np.float32))
+        reduced = image.resize((small[1], small[0]), Image.Resampling.HAMMING)
+        return np.asarray(reduced.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+
+    if field.ndim == 2:
+        return one(field)
+    return np.stack([one(field[..., channel]) for channel in range(field.shape[2])], axis=-1)
+
+
+def smoothstep(low: float, high: float, value: Field) -> Field:
+    """0 below `low`, 1 above `high`, a smooth cubic between them (`low` may be the greater one: then it falls)."""
+    part = np.clip((value - low) / (high - low), 0.0, 1.0)
+    return np.asarray(part * part * (3.0 - 2.0 * part), dtype=np.float32)

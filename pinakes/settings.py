@@ -1,0 +1,82 @@
+"""Settings from the environment and from `.env` in the working directory; the environment wins."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from pinakes.errors import SettingsError
+
+DEFAULT_COLLECTION = "pictures"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a person may set without an option.
+
+    Attributes:
+        home: `PINAKES_HOME`: the embedded database, checkpoints and caches; default `$XDG_DATA_HOME/pinakes`.
+        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one.
+        collection: `PINAKES_COLLECTION`.
+        source: `PINAKES_SOURCE`: what the deployments ingest when no source is named.
+        metadata: `PINAKES_METADATA`: metadata files, separated like `PATH`.
+        checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints; default `<home>/checkpoints`.
+        lease_seconds: `PINAKES_LEASE_SECONDS`: how long a dead run keeps its collection locked.
+    """
+
+    home: Path
+    database_url: str | None
+    collection: str
+    source: str | None
+    metadata: tuple[str, ...]
+    checkpoint: str
+    lease_seconds: float
+
+
+def load_settings(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
+    """The settings in force.
+
+    Args:
+        environ: the environment; default: this process's.
+        directory: where `.env` is looked for; default: the working directory.
+
+    Raises:
+        SettingsError: `.env` cannot be read, or a value has no meaning.
+    """
+    values = _merged(os.environ if environ is None else environ, (directory or Path.cwd()) / ".env")
+    data_home = values.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    home = Path(values.get("PINAKES_HOME") or Path(data_home) / "pinakes").expanduser().absolute()
+    return Settings(
+        home=home,
+        database_url=values.get("PINAKES_DATABASE_URL") or None,
+        collection=values.get("PINAKES_COLLECTION") or DEFAULT_COLLECTION,
+        source=values.get("PINAKES_SOURCE") or None,
+        metadata=tuple(filter(None, (values.get("PINAKES_METADATA") or "").split(os.pathsep))),
+        checkpoint=values.get("PINAKES_CHECKPOINT") or str(home / "checkpoints"),
+        lease_seconds=_seconds(values, "PINAKES_LEASE_SECONDS", default=15.0),
+    )
+
+
+def _merged(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
+    try:
+        from_file = dotenv_values(dotenv) if dotenv.is_file() else {}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError(f"the settings file {dotenv} cannot be read: {exc}.") from exc
+    return {k: v for k, v in from_file.items() if v is not None} | dict(environ)
+
+
+def _seconds(values: Mapping[str, str], name: str, *, default: float) -> float:
+    text = values.get(name)
+    if not text:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError as exc:
+        raise SettingsError(f"{name}={text!r} is not a number of seconds.") from exc
+    if not 1 <= seconds <= 3600:
+        raise SettingsError(f"{name}={text} is out of range; it must be between 1 and 3600 seconds.")
+    return seconds

@@ -1,0 +1,223 @@
+"""Pictures in a folder and the folders below it."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pinakes import ids
+from pinakes.formats import suffix
+from pinakes.sources.fingerprints import FingerprintCache
+from pinakes.sources.local import FoundFile, LocalFiles, collision, spelled
+from pinakes.types import ErrorClass, Failure, Rejected, Skipped
+
+_CLUTTER = frozenset(
+    {
+        b"thumbs.db",
+        b"ehthumbs.db",
+        b"desktop.ini",
+        b"__macosx",
+        b"@eadir",
+        b"$recycle.bin",
+        b"system volume information",
+    }
+)
+"""What Windows, macOS and Synology leave beside pictures, in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One folder on the disk: its path below the root with a slash at its end, and the ids of what collides in it."""
+
+    relative: bytes
+    prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """Folders to be listed as one, because their names are the same text in two Unicode spellings; mostly just one."""
+
+    places: tuple[_Place, ...]
+    parent: _Folder | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """One entry of a folder: the folder, its name there, whether that is not UTF-8, and whether it is a link."""
+
+    place: _Place
+    raw: bytes
+    odd: bool
+    is_link: bool
+
+    @property
+    def relative(self) -> bytes:
+        return self.place.relative + self.raw
+
+
+class FolderSource(LocalFiles):
+    """Every picture below a folder, in the order of image_id.
+
+    Links to files are followed, and so are links to folders elsewhere; a folder that is reached in several ways is
+    listed once, under its own path if that is below the root. Memory grows with the largest single folder and with
+    the number of folders, not with the number of files.
+
+    Args:
+        root: the folder.
+        cache: spares hashing what has not changed; None hashes everything.
+        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+    """
+
+    def __init__(self, root: Path, *, cache: FingerprintCache | None, limit: int | None = None) -> None:
+        super().__init__(root, cache, limit)
+        self._entered: dict[tuple[int, int], bytes] = {}
+
+    def _walk(self) -> Iterator[FoundFile | Skipped | Rejected]:
+        """Depth first, without recursion: a path may have 2,000 folders."""
+        self._entered = {}
+        stack = [self._list(_Folder((_Place(b"", ""),), None))]
+        while stack:
+            item = next(stack[-1], None)
+            if item is None:
+                stack.pop()
+            elif isinstance(item, _Folder):
+                stack.append(self._list(item))
+            else:
+                yield item
+
+    def _list(self, folder: _Folder) -> Iterator[FoundFile | Skipped | Rejected | _Folder]:
+        """What is in one folder, in the order of image_id: a folder sorts as its name and a slash."""
+        groups: dict[str, list[_Named]] = {}
+        for place in folder.places:
+            yield from self._scan(place, groups)
+        taken: set[str] = set()
+        if any(len(group) > 1 or group[0].odd for group in groups.values()):
+            taken = {key.rstrip("/") for key, group in groups.items() if not group[0].odd}
+        for key in sorted(groups):
+            group = groups.pop(key)
+            reason = _clutter(group[0].raw)
+            if reason:
+                yield from (Skipped(ids.printable_name(named.relative), reason) for named in group)
+                continue
+            own = [key.rstrip("/")]
+            if len(group) > 1 or group[0].odd:
+                group.sort(key=lambda named: named.relative)
+                own = [_own_name(named, own[0], taken) for named in group]
+            yield from self._folders(folder, group, own) if key.endswith("/") else self._files(group, own)
+
+    def _scan(self, place: _Place, groups: dict[str, list[_Named]]) -> Iterator[Skipped]:
+        """Sort what is in one folder into `groups` by name in NFC, a slash behind a folder's."""
+        path = self._base + place.relative
+        shown = ids.printable_name(place.relative.rstrip(b"/"))
+        try:
+            found = os.stat(path)  # noqa: PTH116 - pathlib has no paths of bytes
+            first = self._entered.setdefault((found.st_dev, found.st_ino), place.relative)
+            if first != place.relative:
+                yield Skipped(shown, f"the same folder as {ids.printable_name(first)!r}, which is listed once")
+                return
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    text = entry.name.decode("utf-8", "surrogateescape")
+                    odd = any("\udc80" <= sign <= "\udcff" for sign in text) if not text.isascii() else False
+                    name = text if odd else unicodedata.normalize("NFC", text)
+                    named = _Named(place, entry.name, odd, entry.is_symlink())
+                    groups.setdefault(name + "/" * _is_folder(entry), []).append(named)
+        except OSError as exc:
+            self.problems.append(f"the folder {shown or '.'!r} cannot be listed ({exc.strerror or exc})")
+
+    def _folders(self, parent: _Folder, group: list[_Named], own: list[str]) -> Iterator[Skipped | _Folder]:
+        places = []
+        for named, name in zip(group, own, strict=True):
+            reason = self._link_reason(parent, named) if named.is_link else None
+            if reason:
+                yield Skipped(ids.printable_name(named.relative), reason)
+            else:
+                places.append(_Place(named.relative + b"/", f"{named.place.prefix}{name}/"))
+        if places:
+            yield _Folder(tuple(places), parent)
+
+    def _link_reason(self, parent: _Folder, named: _Named) -> str | None:
+        """Why a link to a folder is not followed, or None if it is."""
+        shown = ids.printable_name(named.relative)
+        path = self._base + named.relative
+        try:
+            target = os.path.realpath(path).rstrip(b"/") + b"/"
+            found = os.stat(path)  # noqa: PTH116 - pathlib has no paths of bytes
+        except OSError as exc:
+            self.problems.append(f"the link {shown!r} cannot be followed ({exc.strerror or exc})")
+            return "a link that cannot be followed"
+        if self._base.startswith(target) or self._is_inside(parent, (found.st_dev, found.st_ino)):
+            self.problems.append(
+                f"the link {shown!r} is a loop: it points to a folder that it lies in; remove the link"
+            )
+            return "link loop: it points to a folder that it lies in"
+        inner = target.removeprefix(self._base).rstrip(b"/")
+        if target.startswith(self._base) and not any(map(_clutter, inner.split(b"/"))):
+            return f"a link to the folder {ids.printable_name(inner)!r}, which is listed by itself"
+        return None
+
+    def _is_inside(self, folder: _Folder | None, identity: tuple[int, int]) -> bool:
+        """Whether `folder` or a folder above it is the one with that device and inode."""
+        above = self._entered.get(identity)
+        while above is not None and folder is not None:
+            if any(place.relative == above for place in folder.places):
+                return True
+            folder = folder.parent
+        return False
+
+    def _files(self, group: list[_Named], own: list[str]) -> Iterator[FoundFile | Skipped | Rejected]:
+        """One file, or several whose names are the same text in two Unicode spellings; `own` tells them apart."""
+        found: list[tuple[str, FoundFile]] = []
+        for named, name in zip(group, own, strict=True):
+            relative, apart = named.relative, named.place.prefix + name
+            looked = self._look(relative)
+            if isinstance(looked, Skipped):
+                yield looked
+                continue
+            try:
+                image_id = ids.image_id(relative)
+            except ids.BadNameError as exc:
+                yield self._rejected(relative, apart, Failure(ErrorClass.BAD_NAME, f"{exc}; rename the file"))
+                continue
+            if isinstance(looked, Failure):
+                if named.is_link and not suffix(image_id):
+                    self.problems.append(
+                        f"the link {image_id!r} is broken; if it was a folder, its pictures are missing"
+                    )
+                yield self._rejected(relative, image_id if len(group) == 1 else apart, looked)
+            else:
+                found.append((apart, FoundFile(relative, image_id, looked)))
+        if len(found) == 1:
+            yield found[0][1]
+            return
+        for apart, file in found:
+            others = [other.relative for _, other in found if other is not file]
+            yield self._rejected(file.relative, apart, collision(file.relative, others))
+
+
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    """Whether a folder, or a link to one; what cannot be told counts as a file, and reading it says why."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _clutter(raw: bytes) -> str | None:
+    """Why an entry of that name is never looked at, or None."""
+    if raw.startswith(b"."):
+        return "hidden (its name begins with a dot)"
+    return f"clutter of the system ({raw.decode()})" if raw.lower() in _CLUTTER else None
+
+
+def _own_name(named: _Named, name: str, taken: set[str]) -> str:
+    """What tells an entry from others of its folder: `name`, its text in NFC, if it is written so, else its bytes."""
+    if named.raw == name.encode("utf-8", "replace"):
+        return name
+    own = ids.printable_name(named.raw) if named.odd else spelled(named.raw)
+    while own in taken:  # another file is really called so
+        own = own.replace("\\", "\\\\")
+    return own

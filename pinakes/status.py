@@ -1,0 +1,94 @@
+"""How a collection stands: counts, failures with reasons, spaces, index, the last run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.settings import Settings
+from pinakes.store.collections import (
+    RegisteredSpace,
+    collection_names,
+    coverage,
+    prepare,
+    require_collection,
+    spaces,
+    stored_images,
+)
+from pinakes.store.connection import Connection
+from pinakes.store.runs import latest_runs
+
+MAX_FAILURES = 100
+"""Failed images listed by name; all of them are counted."""
+
+
+def status(conn: Connection, settings: Settings, collection: str) -> dict[str, Any]:
+    """A document about one collection; every value fits JSON.
+
+    Raises:
+        UsageError: there is no such collection.
+    """
+    prepare(conn)
+    root = require_collection(conn, collection)
+    runs = latest_runs(conn, collection, limit=1)
+    return {
+        "collection": collection,
+        "collections": collection_names(conn),
+        "source": root,
+        "home": str(settings.home),
+        "database": "set by PINAKES_DATABASE_URL" if settings.database_url else "embedded",
+        "postgresql": conn.info.parameter_status("server_version"),
+        "spaces": [_space(conn, settings, collection, registered) for registered in spaces(conn, collection)],
+        "last_run": {
+            "started_at": runs[0].started_at.isoformat(timespec="seconds"),
+            "state": runs[0].state,
+            "space": runs[0].space,
+            "account": runs[0].account,
+            "message": runs[0].message,
+        }
+        if runs
+        else None,
+    }
+
+
+def _space(conn: Connection, settings: Settings, collection: str, registered: RegisteredSpace) -> dict[str, Any]:
+    counted = coverage(conn, collection, registered.name)
+    checkpoint = open_checkpoint(settings.checkpoint, collection, registered.space)
+    ledger = checkpoint.ledger()
+    ok = failed = unknown = 0
+    failures: list[dict[str, Any]] = []
+    for image_id, fingerprint in stored_images(conn, collection):
+        row = ledger.get(image_id, fingerprint)
+        if row is None:
+            unknown += 1
+        elif row.status == "ok":
+            ok += 1
+        else:
+            failed += 1
+            if len(failures) < MAX_FAILURES:
+                failures.append(
+                    {
+                        "image_id": image_id,
+                        "reason": row.error_class,
+                        "message": row.error_message,
+                        "attempts": row.attempts,
+                        "final": row.final,
+                    }
+                )
+    return {
+        "space": registered.name,
+        "active": registered.active,
+        "dimension": registered.space.dimension,
+        "rows": counted.vectors,
+        "images": counted.images,
+        "coverage": counted.current / counted.images if counted.images else 0.0,
+        "bytes": counted.table_bytes,
+        "index": registered.index_kind,
+        "index_built_at": registered.index_built_at.isoformat(timespec="seconds")
+        if registered.index_built_at
+        else None,
+        "checkpoint": checkpoint.location,
+        "statuses": {"ok": ok, "failed": failed, "not embedded yet": unknown},
+        "failures": failures,
+        "problems": list(checkpoint.problems),
+    }

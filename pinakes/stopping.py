@@ -1,0 +1,31 @@
+"""Stopping a run before its end: asked for once for the whole process, looked at between pictures."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+stop_requested = threading.Event()
+"""Set by the first Ctrl-C: batches end after the picture at hand, and nothing new is begun."""
+
+
+@contextmanager
+def stop_on_interrupt() -> Iterator[None]:
+    """Let the first Ctrl-C ask for a stop, and the second one interrupt at once. In the main thread only."""
+    stop_requested.clear()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop_requested.is_set():
+            signal.signal(signal.SIGINT, before)
+            signal.default_int_handler(number, frame)
+        stop_requested.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        stop_requested.clear()

@@ -1,0 +1,227 @@
+"""Collections and their embedding spaces as the database knows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import sql
+
+from pinakes.errors import DatabaseError, UsageError
+from pinakes.ids import check_collection
+from pinakes.spaces import Space
+from pinakes.store.connection import Connection, Pgvector, ensure_pgvector, translated
+from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredSpace:
+    """A space as the registry of its collection shows it.
+
+    Attributes:
+        space: what makes its vectors comparable.
+        active: whether searches use it when they name none.
+        created_at, loaded_at: when it was registered, and when a load last ended.
+        index_kind: `hnsw`, `ivfflat`, or None while searches are exact.
+        index_rows: rows when the index was built.
+        index_built_at: when.
+    """
+
+    space: Space
+    active: bool
+    created_at: datetime
+    loaded_at: datetime | None
+    index_kind: str | None
+    index_rows: int | None
+    index_built_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        """The space's name, which is its table's name."""
+        return self.space.name
+
+
+def prepare(conn: Connection) -> Pgvector:
+    """Make the database ready: pgvector, and the schema that all collections share."""
+    pgvector = ensure_pgvector(conn)
+    migrate(conn, SYSTEM_SCHEMA, "system", pgvector)
+    return pgvector
+
+
+def ensure_collection(conn: Connection, name: str, source_root: str, *, language: str = "simple") -> None:
+    """Create the collection, or check that it is the one of `source_root`.
+
+    Raises:
+        UsageError: the name cannot be used, or the collection has another source root.
+        DatabaseError: PostgreSQL refused, or `language` is no text search configuration.
+    """
+    check_collection(name)
+    pgvector = prepare(conn)
+    known = conn.execute("SELECT 1 FROM pg_ts_config WHERE cfgname = %s", (language,)).fetchone()
+    if known is None:
+        raise UsageError(f"the database has no text search configuration {language!r}; see \\dF in psql.")
+    migrate(conn, name, "collection", pgvector, language=language)
+    table = sql.Identifier(name, "collection")
+    with translated(f"entering the collection {name!r}"):
+        conn.execute(
+            sql.SQL("INSERT INTO {} (source_root, language) VALUES (%s, %s) ON CONFLICT DO NOTHING").format(table),
+            (source_root, language),
+        )
+        row = conn.execute(sql.SQL("SELECT source_root FROM {}").format(table)).fetchone()
+    assert row is not None
+    if row[0] != source_root:
+        raise UsageError(
+            f"the collection {name!r} holds the pictures of {row[0]}, and this run lists {source_root}: a collection has"
+            " one source root; name another with --collection."
+        )
+
+
+def collection_names(conn: Connection) -> list[str]:
+    """All collections of the database, by name."""
+    with translated("listing the collections"):
+        rows = conn.execute(
+            "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE c.relname = 'collection' AND c.relkind = 'r'"
+            "  AND EXISTS (SELECT FROM pg_class s WHERE s.relnamespace = n.oid AND s.relname = 'spaces')"
+            " ORDER BY 1"
+        ).fetchall()
+    return [name for (name,) in rows]
+
+
+def require_collection(conn: Connection, name: str) -> str:
+    """The source root of a collection that must exist.
+
+    Raises:
+        UsageError: there is none of that name; the message lists those that there are.
+    """
+    check_collection(name)
+    names = collection_names(conn)
+    if name not in names:
+        others = f"; there are: {', '.join(names)}" if names else " yet; pinakes ingest makes one"
+        raise UsageError(f"there is no collection {name!r}{others}.")
+    row = conn.execute(sql.SQL("SELECT source_root FROM {}").format(sql.Identifier(name, "collection"))).fetchone()
+    if row is None:
+        raise DatabaseError(f"the collection {name!r} has lost its source root; run pinakes ingest again.")
+    return str(row[0])
+
+
+def collection_language(conn: Connection, name: str) -> str:
+    """The text search configuration that a collection's words are kept in."""
+    row = conn.execute(sql.SQL("SELECT language FROM {}").format(sql.Identifier(name, "collection"))).fetchone()
+    return str(row[0]) if row else "simple"
+
+
+def register_space(conn: Connection, collection: str, space: Space) -> None:
+    """Enter a space and make its table; the first space of a collection becomes the active one."""
+    registry = sql.Identifier(collection, "spaces")
+    with translated(f"registering the space {space.name}"), conn.transaction():
+        conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(registry))
+        conn.execute(
+            sql.SQL(
+                "INSERT INTO {registry} (space, provider, model, version, dimension, preprocessing, active)"
+                " VALUES (%s, %s, %s, %s, %s, %s, NOT EXISTS (SELECT FROM {registry} WHERE active))"
+                " ON CONFLICT (space) DO NOTHING"
+            ).format(registry=registry),
+            (space.name, space.provider, space.model, space.version, space.dimension, space.preprocessing),
+        )
+        conn.execute(
+            sql.SQL(
+                "CREATE TABLE IF NOT EXISTS {table} ("
+                ' image_id text COLLATE "C" PRIMARY KEY REFERENCES {images} ON DELETE CASCADE,'
+                " fingerprint text NOT NULL, norm real NOT NULL, embedding {halfvec} NOT NULL)"
+            ).format(
+                table=sql.Identifier(collection, space.name),
+                images=sql.Identifier(collection, "images"),
+                halfvec=sql.SQL(f"halfvec({space.dimension:d})"),
+            )
+        )
+        # A scan that need not fetch toasted vectors is about five times as fast.
+        conn.execute(
+            sql.SQL("ALTER TABLE {} ALTER COLUMN embedding SET STORAGE PLAIN").format(
+                sql.Identifier(collection, space.name)
+            )
+        )
+
+
+def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
+    """The spaces of a collection, the active one first."""
+    with translated("reading the spaces"):
+        rows = conn.execute(
+            sql.SQL(
+                "SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, index_kind, index_rows, index_built_at"
+                " FROM {} ORDER BY active DESC, created_at, space"
+            ).format(sql.Identifier(collection, "spaces"))
+        ).fetchall()
+    return [RegisteredSpace(Space(*row[:5]), *row[5:]) for row in rows]
+
+
+def resolve_space(conn: Connection, collection: str, name: str | None = None) -> RegisteredSpace:
+    """The space that a search uses: the one named, or the active one.
+
+    Raises:
+        UsageError: there is no such space, or none at all.
+    """
+    found = spaces(conn, collection)
+    for registered in found:
+        if registered.name == name or (name is None and registered.active):
+            return registered
+    if not found:
+        raise UsageError(f"the collection {collection!r} has no embeddings yet; run pinakes ingest.")
+    raise UsageError(
+        f"the collection {collection!r} has no space {name!r}; there are: {', '.join(r.name for r in found)}."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a collection a space holds.
+
+    Attributes:
+        images: rows of the collection.
+        vectors: rows of the space.
+        current: rows of the space whose fingerprint is their image's.
+        table_bytes: the space's table with its indexes.
+    """
+
+    images: int
+    vectors: int
+    current: int
+    table_bytes: int
+
+
+def coverage(conn: Connection, collection: str, space: str) -> Coverage:
+    """Count a space against its collection."""
+    with translated(f"counting the space {space}"):
+        row: Any = conn.execute(
+            sql.SQL(
+                "SELECT (SELECT count(*) FROM {images}), (SELECT count(*) FROM {space}),"
+                " (SELECT count(*) FROM {space} v JOIN {images} i USING (image_id) WHERE v.fingerprint = i.fingerprint),"
+                " pg_total_relation_size({name}::regclass)"
+            ).format(
+                images=sql.Identifier(collection, "images"),
+                space=sql.Identifier(collection, space),
+                name=sql.Literal(sql.Identifier(collection, space).as_string(conn)),
+            )
+        ).fetchone()
+    return Coverage(*row)
+
+
+def current_vectors(conn: Connection, collection: str, space: str) -> Iterator[tuple[str, str]]:
+    """(image_id, fingerprint) of every row of a space, streamed."""
+    statement = sql.SQL("SELECT image_id, fingerprint FROM {}").format(sql.Identifier(collection, space))
+    yield from _streamed(conn, statement)
+
+
+def stored_images(conn: Connection, collection: str) -> Iterator[tuple[str, str]]:
+    """(image_id, fingerprint) of every image of a collection, streamed."""
+    statement = sql.SQL("SELECT image_id, fingerprint FROM {}").format(sql.Identifier(collection, "images"))
+    yield from _streamed(conn, statement)
+
+
+def _streamed(conn: Connection, statement: sql.Composed) -> Iterator[tuple[str, str]]:
+    with translated("reading what is stored"), conn.transaction(), conn.cursor("stored") as cursor:
+        cursor.itersize = 10_000
+        cursor.execute(statement)
+        yield from cursor

@@ -1,0 +1,151 @@
+"""Connections to PostgreSQL: made in one place, with pgvector checked and the driver's errors translated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from pgvector.psycopg import register_vector
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from pinakes.errors import DatabaseError
+
+logger = logging.getLogger(__name__)
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+CONNECT_SECONDS = 10
+MIN_SERVER = 130000
+"""PostgreSQL 13: the oldest that pgvector 0.8 supports."""
+MIN_PGVECTOR = (0, 7, 0)
+"""0.7.0 brought `halfvec`."""
+ITERATIVE_SCANS = (0, 8, 0)
+SAFE_PARALLEL_BUILDS = (0, 8, 4)
+"""0.8.2 to 0.8.4 fix an overflow in parallel HNSW builds and a corruption by vacuum."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pgvector:
+    """The extension as found in the database: its version and the schema that holds its types."""
+
+    version: tuple[int, ...]
+    schema: str
+
+    @property
+    def text(self) -> str:
+        """The version as pgvector writes it."""
+        return ".".join(map(str, self.version))
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Turn the driver's errors inside the block into `DatabaseError`, saying `what` was being done."""
+    try:
+        yield
+    except psycopg.Error as exc:
+        raise DatabaseError(f"PostgreSQL refused while {what}: {_reason(exc)}.") from exc
+
+
+def connect(dsn: str) -> Connection:
+    """A connection in autocommit mode: transactions are opened where they are meant.
+
+    Raises:
+        DatabaseError: the server cannot be reached or is too old.
+    """
+    try:
+        conn = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="pinakes")
+    except psycopg.Error as exc:
+        raise DatabaseError(
+            f"PostgreSQL at {address(dsn)} cannot be reached: {_reason(exc)}. Start it, or set PINAKES_DATABASE_URL"
+            " (unset, Pinakes runs a database of its own)."
+        ) from exc
+    if conn.info.server_version < MIN_SERVER:
+        version = conn.info.server_version // 10000
+        conn.close()
+        raise DatabaseError(f"PostgreSQL at {address(dsn)} is version {version}; Pinakes needs {MIN_SERVER // 10000}.")
+    return conn
+
+
+def address(dsn: str) -> str:
+    """Where `dsn` points, without user or password, for messages."""
+    try:
+        parts = conninfo_to_dict(dsn)
+    except psycopg.Error:
+        return "the address in PINAKES_DATABASE_URL (which cannot be parsed)"
+    host = parts.get("host") or "the local socket"
+    port = f":{parts['port']}" if parts.get("port") else ""
+    return f"{host}{port}/{parts.get('dbname') or ''}".rstrip("/")
+
+
+def ensure_pgvector(conn: Connection) -> Pgvector:
+    """Find or create the extension, and teach the connection its types.
+
+    Raises:
+        DatabaseError: it is not installed on the server, may not be created by this user, or is older than 0.7.
+    """
+    found = _pgvector(conn)
+    if found is None:
+        found = _create_pgvector(conn)
+    if found.version < MIN_PGVECTOR:
+        raise DatabaseError(
+            f"the database has pgvector {found.text}, and Pinakes needs 0.7 or later (halfvec): install a newer one on"
+            " the server, then run ALTER EXTENSION vector UPDATE in this database."
+        )
+    # The types and operators must be found by name whatever schema the extension was put in.
+    conn.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(found.schema)))
+    register_vector(conn)
+    return found
+
+
+def warn_of_old_pgvector(found: Pgvector) -> None:
+    """Log what an old but usable pgvector costs."""
+    if found.version < SAFE_PARALLEL_BUILDS:
+        logger.warning(
+            "pgvector %s has known faults in parallel HNSW builds (fixed in 0.8.4): indexes are built serially%s.",
+            found.text,
+            "" if found.version >= ITERATIVE_SCANS else ", and filtered searches are exact",
+        )
+
+
+def _pgvector(conn: Connection) -> Pgvector | None:
+    row = conn.execute(
+        "SELECT e.extversion, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
+        " WHERE e.extname = 'vector'"
+    ).fetchone()
+    return Pgvector(tuple(int(part) for part in row[0].split(".")), row[1]) if row else None
+
+
+def _create_pgvector(conn: Connection) -> Pgvector:
+    available = conn.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'").fetchone()
+    if available is None:
+        major = conn.info.server_version // 10000
+        raise DatabaseError(
+            f"the PostgreSQL {major} at {conn.info.host or 'the local socket'} has no pgvector: install it on the server"
+            f" (Debian: postgresql-{major}-pgvector; Cloud SQL has it; Azure: allow VECTOR in azure.extensions)."
+        )
+    try:
+        with conn.transaction():
+            # Two first users at once: CREATE EXTENSION IF NOT EXISTS is not safe against itself.
+            conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('pinakes.extension', 0))")
+            conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise DatabaseError(
+            f"the user {conn.info.user!r} may not create the extension: as an administrator run CREATE EXTENSION vector"
+            f" in the database {conn.info.dbname!r} (Azure Cosmos DB: SELECT create_extension('vector'))."
+        ) from exc
+    except psycopg.Error as exc:
+        raise DatabaseError(f"pgvector {available[0]} could not be created: {_reason(exc)}.") from exc
+    found = _pgvector(conn)
+    assert found is not None
+    return found
+
+
+def _reason(exc: psycopg.Error) -> str:
+    """The driver's message on one line, without its trailing stop."""
+    text = exc.diag.message_primary or " ".join(str(exc).split()) or type(exc).__name__
+    return text.rstrip(". ")

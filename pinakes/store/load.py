@@ -1,0 +1,305 @@
+"""Loading: images with their metadata, and vectors, each by binary COPY.
+
+Into an empty table rows go straight in. Otherwise each part goes through a staging table and one statement that inserts
+what is new and updates what differs; a row that is equal is not touched, not even locked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pgvector import HalfVector
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from pinakes.checkpoints.base import VectorChunk
+from pinakes.metadata.columns import COLUMNS
+from pinakes.metadata.folding import fold
+from pinakes.spaces import Space
+from pinakes.store.collections import spaces
+from pinakes.store.connection import Connection, translated
+from pinakes.store.lease import Lease
+
+IDENTITY = ("image_id", "uri", "fingerprint")
+MAX_FOLDED = 200_000
+"""Characters of full text kept for an image: a tsvector may have 1 MB, and a folded character up to 4 bytes."""
+
+_TEXT_COLUMNS = (*IDENTITY, *COLUMNS)
+_ALL_COLUMNS = (*_TEXT_COLUMNS, "extra", "folded")
+_IMAGE_TYPES = ("text",) * len(_TEXT_COLUMNS) + ("jsonb", "text")
+_NOT_WORDS = re.compile(r"[\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Rows of the collection that a load wrote."""
+
+    inserted: int = 0
+    updated: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Inserted and updated together."""
+        return self.inserted + self.updated
+
+    def __add__(self, other: Written) -> Written:
+        return Written(self.inserted + other.inserted, self.updated + other.updated)
+
+
+class Loader:
+    """Writes one collection and space, each transaction under the run's lease.
+
+    Args:
+        conn: a connection in autocommit mode that knows pgvector's types.
+        collection: the collection.
+        space: the space whose vectors are loaded.
+        lease: checked inside every transaction.
+    """
+
+    def __init__(self, conn: Connection, collection: str, space: Space, lease: Lease) -> None:
+        self._conn = conn
+        self._space = space
+        self._collection = collection
+        self._lease = lease
+        self._images = sql.Identifier(collection, "images")
+        self._vectors = sql.Identifier(collection, space.name)
+
+    def load_images(self, parts: Iterable[pd.DataFrame], *, with_metadata: bool) -> Written:
+        """Write the images of a listing.
+
+        Args:
+            parts: frames with image_id, uri, fingerprint and, `with_metadata`, `COLUMNS` and extra; every image once.
+            with_metadata: False keeps the metadata that is stored and touches only where and what the picture is.
+        """
+        parts = iter(parts)
+        with translated("loading the images"):
+            with self._conn.transaction():
+                self._lease.guard(self._conn)
+                # Against a run that embeds the same collection into another space at the same time.
+                self._conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(self._images))
+                if self._empty(self._images):
+                    return self._copy_images(parts, self._images)
+            self._stage(sql.SQL("images"), self._images)
+            columns = _ALL_COLUMNS[1:] if with_metadata else ("uri", "fingerprint")
+            total = Written()
+            for part in parts:
+                with self._conn.transaction():
+                    self._lease.guard(self._conn)
+                    self._copy_images(iter((part,)), sql.Identifier("pg_temp", "staged_images"))
+                    self._drop_outdated_vectors()
+                    total += self._merge(sql.Identifier("pg_temp", "staged_images"), self._images, columns)
+        return total
+
+    def load_vectors(self, chunks: Iterable[VectorChunk]) -> Written:
+        """Write vectors of the space, normalised to unit length; images that are not stored (any more) are left out.
+
+        Args:
+            chunks: at most one vector per image, shape (n, dimension), float32; none of them zero.
+        """
+        total = Written()
+        with translated(f"loading the vectors of {self._space.name}"):
+            first = self._empty(self._vectors)
+            staged = False
+            for chunk in chunks:
+                with self._conn.transaction():
+                    self._lease.guard(self._conn)
+                    if first and self._all_current(chunk):
+                        total += self._copy_vectors(chunk, self._vectors)
+                        continue
+                    if not staged:
+                        self._stage(sql.SQL("vectors"), self._vectors)
+                        staged = True
+                    self._copy_vectors(chunk, sql.Identifier("pg_temp", "staged_vectors"))
+                    total += self._merge(
+                        sql.Identifier("pg_temp", "staged_vectors"),
+                        self._vectors,
+                        ("fingerprint", "norm", "embedding"),
+                        only_if=sql.SQL(
+                            "JOIN {} i ON i.image_id = s.image_id AND i.fingerprint = s.fingerprint"
+                        ).format(self._images),
+                    )
+        return total
+
+    def remove(self, image_ids: Sequence[str]) -> int:
+        """Delete images with their vectors in every space; how many there were."""
+        with translated("removing images"), self._conn.transaction():
+            self._lease.guard(self._conn)
+            return self._conn.execute(
+                sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(self._images), (list(image_ids),)
+            ).rowcount
+
+    def finish(self) -> None:
+        """Enter the load in the registry; ANALYZE and the indexes of the metadata are brought up to date."""
+        with translated("finishing the load"):
+            with self._conn.transaction():
+                self._lease.guard(self._conn)
+                self._conn.execute(
+                    sql.SQL("UPDATE {} SET loaded_at = now() WHERE space = %s").format(
+                        sql.Identifier(self._collection, "spaces")
+                    ),
+                    (self._space.name,),
+                )
+                for name, definition in _METADATA_INDEXES.items():
+                    self._conn.execute(
+                        sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} " + definition).format(
+                            sql.Identifier(name), self._images
+                        )
+                    )
+            self._conn.execute(sql.SQL("ANALYZE {}, {}").format(self._images, self._vectors))
+
+    def _empty(self, table: sql.Identifier) -> bool:
+        row = self._conn.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table)).fetchone()
+        return row is not None and not row[0]
+
+    def _all_current(self, chunk: VectorChunk) -> bool:
+        """Whether each vector of the chunk belongs to the bytes that its image has now."""
+        row = self._conn.execute(
+            sql.SQL(
+                "SELECT count(*) FROM unnest(%s::text[], %s::text[]) AS c (image_id, fingerprint)"
+                " JOIN {} i USING (image_id, fingerprint)"
+            ).format(self._images),
+            (list(chunk.image_ids), list(chunk.fingerprints)),
+        ).fetchone()
+        return row is not None and row[0] == len(chunk.image_ids)
+
+    def _stage(self, name: sql.SQL, like: sql.Identifier) -> None:
+        """A temporary table of the shape of `like`, emptied by every commit."""
+        table = sql.SQL("staged_") + name
+        self._conn.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(table))
+        self._conn.execute(
+            sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS").format(table, like)
+        )
+
+    def _copy_images(self, parts: Iterator[pd.DataFrame], table: sql.Identifier) -> Written:
+        copied = 0
+        statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, _listed(_ALL_COLUMNS))
+        with self._conn.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(_IMAGE_TYPES)
+            for part in parts:
+                for row in _image_rows(part):
+                    copy.write_row(row)
+                copied += len(part)
+        return Written(inserted=copied)
+
+    def _copy_vectors(self, chunk: VectorChunk, table: sql.Identifier) -> Written:
+        vectors, norms = normalised(chunk.vectors)
+        statement = sql.SQL("COPY {} (image_id, fingerprint, norm, embedding) FROM STDIN (FORMAT BINARY)").format(table)
+        with self._conn.cursor() as cursor, cursor.copy(statement) as copy:
+            copy.set_types(("text", "text", "float4", "halfvec"))
+            for image_id, fingerprint, norm, vector in zip(
+                chunk.image_ids, chunk.fingerprints, norms.tolist(), vectors, strict=True
+            ):
+                copy.write_row((image_id, fingerprint, norm, HalfVector(vector)))
+        return Written(inserted=len(vectors))
+
+    def _drop_outdated_vectors(self) -> None:
+        """Vectors of bytes that a staged image no longer has, in every space: they would answer for another picture."""
+        rows = self._conn.execute(
+            sql.SQL(
+                "SELECT s.image_id FROM pg_temp.staged_images s JOIN {} i USING (image_id)"
+                " WHERE s.fingerprint <> i.fingerprint"
+            ).format(self._images)
+        ).fetchall()
+        changed = [image_id for (image_id,) in rows]
+        if not changed:
+            return
+        for registered in spaces(self._conn, self._collection):
+            self._conn.execute(
+                sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(
+                    sql.Identifier(self._collection, registered.name)
+                ),
+                (changed,),
+            )
+
+    def _merge(
+        self,
+        staged: sql.Identifier,
+        table: sql.Identifier,
+        updated: Sequence[str],
+        *,
+        only_if: sql.Composed | None = None,
+    ) -> Written:
+        """Insert the staged rows that are new, update those that differ in `updated`, leave the others untouched."""
+        columns = _ALL_COLUMNS if table is self._images else ("image_id", "fingerprint", "norm", "embedding")
+        rows = self._conn.execute(
+            sql.SQL(
+                "INSERT INTO {table} AS t ({columns}) SELECT {staged_columns} FROM {staged} s {only_if}"
+                " LEFT JOIN {table} o ON o.image_id = s.image_id"
+                " WHERE o.image_id IS NULL OR ({old}) IS DISTINCT FROM ({new})"
+                " ON CONFLICT (image_id) DO UPDATE SET {assignments}"
+                " WHERE ({current}) IS DISTINCT FROM ({excluded}) RETURNING t.xmax = 0"
+            ).format(
+                table=table,
+                columns=_listed(columns),
+                staged=staged,
+                staged_columns=_listed(columns, "s"),
+                only_if=only_if or sql.SQL(""),
+                old=_listed(updated, "o"),
+                new=_listed(updated, "s"),
+                current=_listed(updated, "t"),
+                excluded=_listed(updated, "excluded"),
+                assignments=sql.SQL(", ").join(
+                    sql.SQL("{0} = excluded.{0}").format(sql.Identifier(column)) for column in updated
+                ),
+            )
+        ).fetchall()
+        inserted = sum(new for (new,) in rows)
+        return Written(inserted, len(rows) - inserted)
+
+
+_METADATA_INDEXES: Mapping[str, Any] = {
+    "images_words": "USING gin (words)",
+    "images_author": "(author)",
+    "images_type": "(type)",
+    "images_school": "(school)",
+    "images_timeframe": "(timeframe)",
+    "images_fingerprint": "(fingerprint)",
+}
+
+
+def normalised(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of unit length and their former lengths.
+
+    Args:
+        vectors: shape (n, dimension), float32, no row zero.
+
+    Returns:
+        Unit vectors, shape (n, dimension), float32; norms, shape (n,), float32.
+    """
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
+    return (vectors / norms[:, None]).astype(np.float32), norms.astype(np.float32)
+
+
+def _listed(columns: Sequence[str], table: str | None = None) -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(table, c) if table else sql.Identifier(c) for c in columns)
+
+
+def _image_rows(part: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """The rows of a frame in the order of `_ALL_COLUMNS`; columns that the frame lacks are empty."""
+    columns: list[Any] = []
+    for name in _TEXT_COLUMNS:
+        if name in part:
+            column = part[name].astype(object)
+            columns.append(column.where(column.notna(), None).tolist())
+        else:
+            columns.append([None] * len(part))
+    extras = part["extra"].tolist() if "extra" in part else [None] * len(part)
+    for *texts, extra in zip(*columns, extras, strict=True):
+        extra = extra if isinstance(extra, dict) else {}
+        yield (*texts, Jsonb(extra), _full_text(texts, extra))
+
+
+def _full_text(texts: Sequence[str | None], extra: Mapping[str, object]) -> str:
+    """What full text finds an image by: the words of its name, its metadata and its extra columns, folded."""
+    name = _NOT_WORDS.sub(" ", texts[0] or "")
+    # medium and size repeat what technique says.
+    known = [
+        texts[i] for i, column in enumerate(_TEXT_COLUMNS) if column in COLUMNS and column not in {"medium", "size"}
+    ]
+    words = [name, *known, *(str(value) for value in extra.values())]
+    return fold(" ".join(word for word in words if word))[:MAX_FOLDED].replace("\0", " ")

@@ -1,0 +1,81 @@
+"""Numbered migrations, one schema at a time, under a lock.
+
+A schema keeps its own list of what was applied, so that a collection can be dumped, restored or dropped by itself.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+from psycopg import sql
+
+from pinakes.errors import DatabaseError
+from pinakes.store.connection import Connection, Pgvector, translated
+
+SYSTEM_SCHEMA = "pinakes"
+
+Kind = Literal["system", "collection"]
+
+
+@cache
+def scripts(kind: Kind) -> tuple[tuple[int, str, str], ...]:
+    """The migrations of a kind of schema as (number, name, SQL), in order."""
+    folder = resources.files("pinakes.store").joinpath("migrations", kind)
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return tuple((int(f.name[:4]), f.name[5:-4], f.read_text("utf-8")) for f in files)
+
+
+def migrate(conn: Connection, schema: str, kind: Kind, pgvector: Pgvector, *, language: str = "simple") -> bool:
+    """Bring `schema` up to date, creating it if need be; True if anything was applied.
+
+    Args:
+        conn: a connection in autocommit mode.
+        schema: the schema's name, already checked.
+        kind: which list of migrations it follows.
+        pgvector: where the extension's types are.
+        language: the text search configuration of a new collection.
+
+    Raises:
+        DatabaseError: the schema was made by a newer Pinakes, or PostgreSQL refused.
+    """
+    known = scripts(kind)
+    if _applied(conn, schema) == [number for number, _, _ in known]:
+        return False
+    with translated(f"migrating the schema {schema!r}"), conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('pinakes.migrate', 0))")
+        conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        conn.execute(
+            sql.SQL("SET LOCAL search_path TO {}, {}").format(sql.Identifier(schema), sql.Identifier(pgvector.schema))
+        )
+        conn.execute(
+            "CREATE TABLE IF NOT EXISTS migrations"
+            " (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        applied = _applied(conn, schema)
+        _refuse_newer(schema, applied, known)
+        todo = [script for script in known if script[0] not in applied]
+        for number, name, text in todo:
+            statement = sql.SQL(text).format(language=sql.Literal(language))
+            conn.execute(statement)
+            conn.execute("INSERT INTO migrations (number, name) VALUES (%s, %s)", (number, name))
+    return bool(todo)
+
+
+def _applied(conn: Connection, schema: str) -> list[int]:
+    table = sql.Identifier(schema, "migrations")
+    row = conn.execute("SELECT to_regclass(%s)", (table.as_string(conn),)).fetchone()
+    if row is None or row[0] is None:
+        return []
+    rows = conn.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(table))
+    return [number for (number,) in rows]
+
+
+def _refuse_newer(schema: str, applied: list[int], known: tuple[tuple[int, str, str], ...]) -> None:
+    newest = known[-1][0]
+    if applied and applied[-1] > newest:
+        raise DatabaseError(
+            f"the schema {schema!r} is at version {applied[-1]} and this Pinakes knows versions up to {newest}: it was"
+            " made by a newer Pinakes; install that version (pip install --upgrade pinakes)."
+        )

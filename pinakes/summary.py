@@ -1,0 +1,35 @@
+"""What a run did, as a plain document: what `--json` prints, a flow returns and a table is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pinakes.ingestion import Ingestion
+
+
+def summarise(run: Ingestion) -> dict[str, Any]:
+    """The account first, then where things are and what is worth knowing; every value fits JSON."""
+    return {
+        **run.account.as_dict(),
+        "collection": run.request.collection,
+        "space": run.space.name,
+        "active": run.active,
+        "index": run.index_kind or "none (exact search)",
+        "checkpoint": run.checkpoint.location,
+        "plan": run.plan.counts(),
+        "notes": _notes(run),
+    }
+
+
+def _notes(run: Ingestion) -> list[str]:
+    notes = list(run.metadata.report.lines()) if run.metadata is not None else []
+    if run.join_report is not None:
+        notes += run.join_report.lines()
+    notes += [f"the listing is not complete: {problem}" for problem in run.source.problems]
+    notes += run.checkpoint.problems
+    if run.account.vanished > run.account.pruned:
+        left = run.account.vanished - run.account.pruned
+        notes.append(f"{left} stored pictures are not listed any more and were kept; --prune removes them")
+    if not run.active:
+        notes.append(f"searches use another space than {run.space.name}; name it with --space to use this one")
+    return notes

@@ -1,0 +1,64 @@
+"""The stages of `ingest` as Prefect tasks. Each calls one method of `pinakes.ingestion.Ingestion` and returns counts.
+
+Vectors and listings never pass through Prefect: tasks work on one `Ingestion` and say how much they did. Nothing is
+retried here that is retried below; a batch that is run twice finds its answers in the checkpoint.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from pinakes.account import Account
+from pinakes.batches import Batch, BatchResult
+from pinakes.ingestion import Ingestion
+from pinakes.plan import Plan
+
+# Results are counts that only this run needs; hashing the inputs of a task would walk through whole listings.
+_PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+
+@task(name="list and plan", task_run_name="list and plan", tags=["pinakes"], **_PLAIN)
+def list_and_plan(run: Ingestion) -> Plan:
+    """List the source and compare it with what the checkpoint holds."""
+    return run.list_and_plan()
+
+
+@task(name="reuse known answers", task_run_name="reuse known answers", tags=["pinakes"], **_PLAIN)
+def reuse_known_answers(run: Ingestion) -> None:
+    """Enter what needs no call: entries that cannot be read, and bytes that were answered under another name."""
+    run.keep_rejected()
+    run.copy_known_answers()
+
+
+@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **_PLAIN)
+def embed(run: Ingestion, batch: Batch) -> BatchResult:
+    """Embed one batch; every answer is in the checkpoint when the task ends."""
+    return run.embed(batch)
+
+
+@task(name="load", task_run_name="merge metadata and load", tags=["pinakes"], **_PLAIN)
+def load(run: Ingestion) -> None:
+    """Join the metadata and bring the table up to the checkpoint."""
+    run.load()
+
+
+@task(name="prune", task_run_name="prune", tags=["pinakes"], **_PLAIN)
+def prune(run: Ingestion) -> None:
+    """Remove what was not listed any more, if asked to."""
+    run.prune()
+
+
+@task(name="index", task_run_name="index", tags=["pinakes"], **_PLAIN)
+def build_index(run: Ingestion) -> None:
+    """Build the vector index where one is wanted, and compact the checkpoint."""
+    run.build_index()
+    run.compact()
+
+
+@task(name="balance the account", task_run_name="balance the account", tags=["pinakes"], **_PLAIN)
+def close_account(run: Ingestion) -> Account:
+    """Check the account against the checkpoint and the table."""
+    return run.close_account()
