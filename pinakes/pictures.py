@@ -111,13 +111,16 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
         picture.load()
         upright = _UPRIGHT.get(_orientation(picture))
         rgb = _srgb(picture)
+        if upright is not None:
+            rgb = rgb.transpose(upright)
     except MemoryError as exc:
         raise PictureError(
             f"this machine lacks the memory to decode {width:,} x {height:,} pixels", ErrorClass.INTERNAL
         ) from exc
     except _DAMAGE as exc:
         raise _damaged(exc, data) from exc
-    return rgb if upright is None else rgb.transpose(upright)
+    rgb.info = {}  # a profile or a transparent colour that is done with must not be done again
+    return rgb
 
 
 def thumbnail_jpeg(data: bytes, *, long_side: int, quality: int = 85) -> bytes:
@@ -174,11 +177,12 @@ def _srgb(picture: ImageFile.ImageFile) -> Image.Image:
     transform = _transform(profile, colour.mode) if isinstance(profile, bytes) and profile else None
     if transform is None and colour.mode == "LAB":
         transform = _transform(None, "LAB")
-    rgb = colour.convert("RGB") if transform is None else ImageCms.applyTransform(colour, transform)
-    assert rgb is not None
+    if transform is not None:
+        rgb = transform.apply(colour)
+    else:
+        rgb = colour.convert("RGB") if colour is picture or colour.mode != "RGB" else colour
     if alpha is None:
-        # A plain copy, without the file's metadata.
-        return rgb if rgb is not picture else picture.copy()
+        return rgb
     white = Image.new("RGB", rgb.size, "white")
     white.paste(rgb, mask=alpha)
     return white
@@ -190,10 +194,12 @@ def _colour_and_alpha(picture: ImageFile.ImageFile) -> tuple[Image.Image, Image.
         return _eight_bits(picture)
     image: Image.Image = picture
     clear = picture.has_transparency_data
-    if picture.mode in {"P", "PA", "RGB", "RGBa", "YCbCr", "HSV", "RGBX"} or (clear and picture.mode == "RGBA"):
-        image = picture.convert("RGBA" if clear else "RGB")
-    elif picture.mode in {"1", "L", "La", "LA"}:
-        image = picture.convert("LA" if clear else "L")
+    if clear:
+        image = picture.convert("LA" if picture.mode in {"1", "L", "La", "LA"} else "RGBA")
+    elif picture.mode == "1":
+        image = picture.convert("L")
+    elif picture.mode not in {"L", "RGB", "CMYK", "LAB"}:
+        image = picture.convert("RGB")
     if image.mode in {"RGBA", "LA"}:
         return image.convert(image.mode[:-1]), image.getchannel("A")
     return image, None

@@ -66,10 +66,22 @@ def rotated(orientation: int, kind: str = "JPEG") -> bytes:
     return saved(stored, kind, exif=exif, quality=95)
 
 
+def four_colours() -> Image.Image:
+    """A palette of four colours, all of it of the last, which is black."""
+    image = plain("P", 3)
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0])
+    image.paste(0, (0, 0, 4, 4))
+    image.paste(1, (4, 0, 8, 4))
+    image.paste(2, (8, 0, 12, 4))
+    return image
+
+
 def swapped_profile() -> bytes:
     """An ICC profile like sRGB's with its red and green primaries exchanged: what it calls red is green."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    tags = {bytes(profile[at : at + 4]): at for at in range(132, 132 + 12 * struct.unpack_from(">I", profile, 128)[0], 12)}
+    tags = {
+        bytes(profile[at : at + 4]): at for at in range(132, 132 + 12 * struct.unpack_from(">I", profile, 128)[0], 12)
+    }
     red, green = tags[b"rXYZ"], tags[b"gXYZ"]
     profile[red + 4 : red + 12], profile[green + 4 : green + 12] = (
         profile[green + 4 : green + 12],
@@ -103,15 +115,15 @@ def grey_profile(gamma: float = 1.0) -> bytes:
 
 
 def cmyk_profile() -> bytes:
-    """A coarse ICC CMYK output profile (version 2.1) that calls every ink combination mid grey, so that use of it shows."""
+    """A coarse ICC CMYK output profile (version 2.1) that calls every colour mid grey, so that its use shows."""
 
     def tag(kind: bytes, body: bytes) -> bytes:
         return kind + b"\0\0\0\0" + body
 
     identity = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 65536)
-    # lut8: 4 channels in, 3 out, 2 grid points; Lab 50/0/0 everywhere.
+    # lut8: 4 channels in, 3 out, 2 grid points; Lab 50/0/0 without K, 0/0/0 with it.
     lut = struct.pack(">4B", 4, 3, 2, 0) + identity
-    lut += bytes(range(256)) * 4 + bytes([128, 128, 128]) * 16 + bytes(range(256)) * 3
+    lut += bytes(range(256)) * 4 + bytes([128, 128, 128, 0, 128, 128]) * 8 + bytes(range(256)) * 3
     d50 = struct.pack(">3i", 63190, 65536, 54061)
     bodies = {
         b"wtpt": tag(b"XYZ ", d50),
@@ -132,15 +144,11 @@ def cmyk_profile() -> bytes:
 
 def ycck_jpeg() -> bytes:
     """A CMYK JPEG as Photoshop writes it: the Adobe marker says YCCK (transform 2) and the inks are inverted."""
-    jpeg = saved(plain("CMYK", (0, 255, 255, 0)), "JPEG", quality=95)
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
-    at = jpeg.find(adobe)
-    if at < 0:
-        raise AssertionError("Pillow wrote no Adobe marker")
-    # Red's inverted inks (255, 0, 0) as Y, Cb, Cr; K inverted is 255.
-    y, cb, cr = plain("RGB", (255, 0, 0), (1, 1)).convert("YCbCr").getpixel((0, 0))  # type: ignore[misc]
+    # Red's inks (0, 255, 255) inverted are (255, 0, 0); YCCK calls what is left of 255 R, G, B. K inverted is 255.
+    y, cb, cr = plain("RGB", (0, 255, 255), (1, 1)).convert("YCbCr").getpixel((0, 0))  # type: ignore[misc]
     swapped = saved(plain("CMYK", (255 - y, 255 - cb, 255 - cr, 0)), "JPEG", quality=95)
-    at = swapped.find(adobe)
+    at = swapped.index(adobe)
     return swapped[: at + len(adobe)] + b"\x02" + swapped[at + len(adobe) + 1 :]
 
 
@@ -163,7 +171,9 @@ def tiff(tags: dict[int, tuple[int, int]], pixels: bytes, size: tuple[int, int] 
     directory = struct.pack("<H", len(whole))
     for number in sorted(whole):
         kind, value = whole[number]
-        directory += struct.pack("<HHIHH" if kind == 3 else "<HHII", number, kind, 1, *((value, 0) if kind == 3 else (value,)))
+        directory += struct.pack(
+            "<HHIHH" if kind == 3 else "<HHII", number, kind, 1, *((value, 0) if kind == 3 else (value,))
+        )
     return b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + pixels
 
 
@@ -200,7 +210,11 @@ def raw_like_tiff() -> bytes:
 
 
 def png(
-    size: tuple[int, int], depth: int, colour_type: int, rows: bytes | None = None, extra: dict[bytes, bytes] | None = None
+    size: tuple[int, int],
+    depth: int,
+    colour_type: int,
+    rows: bytes | None = None,
+    extra: dict[bytes, bytes] | None = None,
 ) -> bytes:
     """A PNG put together chunk by chunk; `rows` is the unfiltered data with a filter byte 0 before each row."""
 
@@ -256,7 +270,7 @@ VARIANTS: dict[str, Callable[[], bytes]] = {
     "webp-animated": lambda: animated("WEBP"),
     "ppm": lambda: saved(scene(), "PPM"),
     "pgm-16": lambda: saved(grey16(30000), "PPM"),
-    "pgm-text": lambda: b"P2\n4 2\n255\n0 1 2 3\n4 5 6 255\n",
+    "pgm-text": lambda: b"P2\n4 2\n7\n0 1 2 3\n4 5 6 7\n",
     "pbm": lambda: saved(scene().convert("1"), "PPM"),
     "pfm": lambda: saved(scene().convert("F"), "PPM"),
     "avif": lambda: saved(scene(), "AVIF"),

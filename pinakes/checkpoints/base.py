@@ -48,7 +48,7 @@ VECTOR_POSITION = 3
 """The vector follows the status, so that `embedded_at` stays last: a torn CSV then ends in no valid date."""
 
 CHUNK_ROWS = 4096
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 8 * 2**20
 """Vectors are read, and row groups are written, in pieces of at most so many rows and bytes of float32."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

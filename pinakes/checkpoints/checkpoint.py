@@ -89,12 +89,14 @@ class Checkpoint:
                             tables[name] = self._parts.rows(name)
                 except PartGoneError:
                     continue
-                self._ledger = Ledger.of({name: tables[name] for name in new}, base)
+                for gone in tables.keys() - set(new):
+                    del tables[gone]
+                self._ledger = Ledger.of(tables, base)
                 return self._ledger
         raise self._unsteady()
 
     def vectors(self, wanted: Wanted = None) -> Iterator[VectorChunk]:
-        """The vectors that count, each once, in chunks of at most 4,096 rows and 32 MB of float32.
+        """The vectors that count, each once, in chunks of at most 4,096 rows and 8 MB of float32.
 
         Args:
             wanted: a predicate of (image_id, fingerprint), or a set of such pairs; None means all. Parts that hold none

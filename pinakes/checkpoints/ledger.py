@@ -15,11 +15,14 @@ import pyarrow.compute as pc
 
 from pinakes.checkpoints.base import FAILED, OK, Rows, moment
 from pinakes.checkpoints.textindex import TextIndex, texts
-from pinakes.checkpoints.winners import LEDGER_SCHEMA, is_ok, located, numbers, winners
+from pinakes.checkpoints.winners import is_ok, located, numbers, one_batch, winners
 from pinakes.types import ErrorClass, Failure
 
 _DONOR_PREFIX = "md5:"
 """Only an MD5 says that two files have equal bytes; a CRC32C says no more than that one file has not changed."""
+
+_FEW = 64
+"""Parts whose rows are put together at once: thousands of small Arrow tables take several times their size."""
 
 _CLASSES = {member.value: member for member in ErrorClass}
 """By the name that is stored; one that this version does not know counts as internal: the image is tried again."""
@@ -107,14 +110,26 @@ class Ledger:
 
     @classmethod
     def of(cls, tables: dict[str, pa.Table], base: Ledger | None = None) -> Ledger:
-        """The ledger of parts (name to rows, `ROW_SCHEMA`), on top of what `base` has read from other parts."""
-        parts = (*(base.parts if base else ()), *tables)
-        part_rows = (*(base.part_rows if base else ()), *(table.num_rows for table in tables.values()))
+        """The ledger of parts (name to rows, `ROW_SCHEMA`), on top of what `base` has read from other parts.
+
+        `tables` is emptied on the way, or every row would be in memory three times.
+        """
+        parts = [*(base.parts if base else ()), *tables]
+        part_rows = [*(base.part_rows if base else ()), *(table.num_rows for table in tables.values())]
         pieces = [pa.Table.from_batches([base.rows])] if base else []
-        pieces += [located(table, number) for number, table in enumerate(tables.values(), len(parts) - len(tables))]
-        rows = _one_batch(pieces)
-        pieces.clear()  # or every row would be in memory three times
-        return cls(parts, part_rows, winners(rows, parts))
+        few: list[pa.Table] = []
+        for number, name in enumerate(list(tables), len(parts) - len(tables)):
+            few.append(located(tables.pop(name), number))
+            if len(few) == _FEW or not tables:
+                pieces.append(pa.concat_tables(few).combine_chunks())
+                few.clear()
+        pa.default_memory_pool().release_unused()
+        rows = one_batch(pieces)
+        pieces.clear()
+        pa.default_memory_pool().release_unused()
+        ledger = cls(parts, part_rows, winners(rows, parts))
+        pa.default_memory_pool().release_unused()
+        return ledger
 
     def __reduce__(self) -> tuple[object, ...]:
         """Built anew where it is unpickled: the indexes rest on this process's `hash`."""
@@ -131,7 +146,7 @@ class Ledger:
     def get(self, image_id: str, fingerprint: str) -> LedgerRow | None:
         """The answer that counts for these bytes under this id, or None."""
         position = self.position(image_id, fingerprint)
-        return None if position is None else self.row(position)
+        return None if position is None else self._row(position, image_id, fingerprint)
 
     def known(self, image_id: str) -> bool:
         """Whether there is any answer for this id, whatever its bytes were."""
@@ -166,9 +181,12 @@ class Ledger:
 
     def row(self, position: int) -> LedgerRow:
         """The row at a position."""
+        return self._row(position, self._ids[position].as_py(), self._fingerprints[position].as_py())
+
+    def _row(self, position: int, image_id: str, fingerprint: str) -> LedgerRow:
         return LedgerRow(
-            image_id=self._ids[position].as_py(),
-            fingerprint=self._fingerprints[position].as_py(),
+            image_id=image_id,
+            fingerprint=fingerprint,
             failure=None if self._is_ok[position] else self._failure(position),
             attempts=int(self._attempts[position]),
             model_version=self._models[self._model[position]],
@@ -221,9 +239,3 @@ class Ledger:
 
     def _value(self, name: str, position: int) -> Any:
         return self._columns[name][position].as_py()
-
-
-def _one_batch(pieces: list[pa.Table]) -> pa.RecordBatch:
-    table = pa.concat_tables(pieces).combine_chunks() if pieces else LEDGER_SCHEMA.empty_table()
-    batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=LEDGER_SCHEMA)

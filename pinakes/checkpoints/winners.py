@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinakes.checkpoints.base import OK, ROW_SCHEMA
+from pinakes.checkpoints.textindex import texts
 
 LEDGER_SCHEMA = pa.schema(
     [field.with_type(pa.large_string()) if field.type == pa.string() else field for field in ROW_SCHEMA]
@@ -25,6 +27,13 @@ def located(rows: pa.Table, part: int) -> pa.Table:
     return rows.append_column("part", here).append_column("row", row).cast(LEDGER_SCHEMA)
 
 
+def one_batch(tables: Sequence[pa.Table]) -> pa.RecordBatch:
+    """Tables of `LEDGER_SCHEMA` as one batch."""
+    table = pa.concat_tables(tables).combine_chunks() if tables else LEDGER_SCHEMA.empty_table()
+    batches = table.to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=LEDGER_SCHEMA)
+
+
 def winners(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch:
     """The rows that count, in their order, each with the largest `attempts` of its (image_id, fingerprint).
 
@@ -35,9 +44,7 @@ def winners(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch:
     """
     if not rows.num_rows:
         return rows
-    ids = _codes(rows.column("image_id"))
-    fingerprints = _codes(rows.column("fingerprint"))
-    key = ids * (int(fingerprints.max()) + 1) + fingerprints  # exact: both are smaller than the number of rows
+    keys = _keys(rows)
     rank = np.empty(len(parts), np.int64)
     rank[sorted(range(len(parts)), key=parts.__getitem__)] = np.arange(len(parts))
     order = np.lexsort(
@@ -46,10 +53,12 @@ def winners(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch:
             rank[numbers(rows.column("part"))],
             numbers(rows.column("embedded_at")),
             is_ok(rows),
-            key,
+            keys[:, 0],
+            keys[:, 1],
         )
     )
-    starts = np.flatnonzero(np.diff(key[order], prepend=-1))
+    sorted_keys = keys[order]
+    starts = np.append(0, 1 + np.flatnonzero((sorted_keys[1:] != sorted_keys[:-1]).any(axis=1)))
     if len(starts) == rows.num_rows:
         return rows
     lasts = np.append(starts[1:], rows.num_rows) - 1
@@ -76,6 +85,10 @@ def numbers(column: pa.Array) -> npt.NDArray[np.int64]:
     return values
 
 
-def _codes(column: pa.Array) -> npt.NDArray[np.int64]:
-    """A number for each distinct text."""
-    return numbers(column.dictionary_encode().indices)
+def _keys(rows: pa.RecordBatch) -> npt.NDArray[np.uint64]:
+    """A hash of 128 bits for each row's (image_id, fingerprint): shape (n, 2)."""
+    pairs = zip(texts(rows.column("image_id")), texts(rows.column("fingerprint")), strict=True)
+    digests = (
+        blake2b(f"{image_id}\0{fingerprint}".encode(), digest_size=16).digest() for image_id, fingerprint in pairs
+    )
+    return np.fromiter(digests, "V16", rows.num_rows).view(np.uint64).reshape(-1, 2)

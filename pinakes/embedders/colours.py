@@ -37,11 +37,21 @@ _TO_LAB: Final = np.array(
 _FROM_LMS: Final = np.linalg.inv(_TO_LMS)
 _FROM_LAB: Final = np.linalg.inv(_TO_LAB)
 
+_ROOT_STEPS: Final = (1 << 16) - 1
+_ROOTS: Final = np.cbrt(np.arange(_ROOT_STEPS + 1) / _ROOT_STEPS).astype(np.float32)
+"""Cube roots of 0…1. A table and not `np.cbrt`, whose last bit depends on the processor; the error in L is below 0.002
+for the very darkest colours and below 0.0001 from sRGB 16 upwards."""
+
+
 def oklab_planes(rgb: npt.NDArray[np.uint8]) -> Floats:
-    """`rgb`, shape (height, width, 3), as OKLab planes of shape (3, height, width), float32; a pure black is 0."""
-    linear = _LINEAR.take(rgb.reshape(-1, 3).T)
-    lab = _TO_LAB.astype(np.float32) @ np.cbrt(_TO_LMS.astype(np.float32) @ linear)
-    return lab.reshape(3, *rgb.shape[:2])
+    """`rgb`, shape (height, width, 3), as OKLab planes of shape (3, height, width), float32, bit for bit everywhere."""
+    red, green, blue = _LINEAR.take(rgb.reshape(-1, 3).T)
+    roots = []
+    for row in (_TO_LMS * _ROOT_STEPS).astype(np.float32):
+        place = red * row[0] + green * row[1] + blue * row[2] + np.float32(0.5)
+        roots.append(_ROOTS.take(place.astype(np.int32), mode="clip"))
+    planes = np.stack([roots[0] * row[0] + roots[1] * row[1] + roots[2] * row[2] for row in _TO_LAB.astype(np.float32)])
+    return planes.reshape(3, *rgb.shape[:2])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -22,6 +23,7 @@ from pinakes.embedders.palette_blocks import (
     unit,
 )
 from pinakes.embedders.palette_histogram import ColourGrid
+from pinakes.embedders.palette_reference import SAMPLES, noise
 from pinakes.embedders.palette_texture import binary_patterns, covariance, phase_codes
 from pinakes.errors import PictureError, SourceError, UsageError
 from pinakes.pictures import decode
@@ -69,27 +71,62 @@ RECIPES: Final = MappingProxyType(
     }
 )
 
-# Squared weights: the inverse of how much the similarity of two unrelated pictures varies in each block, so that no
-# block outshouts the others; colour counts half, because it says least about who painted a picture.
-_WEIGHTS: Final = MappingProxyType(
-    {"colour": 1.0, "layout": 1.0, "covariance": 1.0, "patterns": 1.0, "phases": 1.0, "edges": 1.0, "opponents": 1.0}
+WEIGHTS: Final = MappingProxyType(
+    {
+        "colour": 5.0,
+        "layout": 2.5,
+        "covariance": 4.0,
+        "patterns": 4.0,
+        "phases": 3.0,
+        "edges": 4.0,
+        "opponents": 2.0,
+    }
 )
+"""Squared weights of the blocks: the inverse of the standard deviation of the similarity of unrelated pictures in each,
+so that every block has the same say in the order of the results."""
 
 
-def blocks(views: Views, recipe: Recipe, dimension: int) -> dict[str, Doubles]:
-    """The weighted blocks of a picture, in their order, `dimension` components in all."""
-    parts = {
+def measured(views: Views, recipe: Recipe, dimension: int) -> dict[str, Doubles]:
+    """The blocks of a picture, in their order, `dimension` components in all, not yet weighted."""
+    blocks = {
         "colour": recipe.grid.histogram(views.lab[1]),
         "covariance": covariance(views, recipe.octaves),
         "patterns": unit(np.concatenate([binary_patterns(grey) for grey in views.grey[: recipe.patterns]])),
     }
     if recipe.phases:
-        parts["phases"] = phase_codes(views.grey[0])
+        blocks["phases"] = phase_codes(views.grey[0])
     if recipe.cells:
-        parts["edges"] = orientations(views, recipe.cells, plane=0, bins=8, signed=False)
+        blocks["edges"] = orientations(views, recipe.cells, plane=0, bins=8, signed=False)
     if recipe.opponents:
-        parts["opponents"] = unit(
+        blocks["opponents"] = unit(
             np.concatenate([orientations(views, 1, plane=plane, bins=16, signed=True) for plane in (1, 2)])
         )
-    parts["layout"] = layout(views, dimension - sum(part.size for part in parts.values()))
-    return {name: part * np.sqrt(_WEIGHTS[name]) for name, part in parts.items()}
+    blocks["layout"] = layout(views, dimension - sum(block.size for block in blocks.values()))
+    return blocks
+
+
+@lru_cache(maxsize=len(RECIPES))
+def _reference(dimension: int) -> dict[str, Doubles]:
+    """The mean blocks of the noise pictures; colour and layout, which noise says nothing about, are left out."""
+    samples = [measured(Views.of(noise(sample)), RECIPES[dimension], dimension) for sample in range(SAMPLES)]
+    return {
+        name: np.mean([sample[name] for sample in samples], axis=0)
+        for name in samples[0]
+        if name not in ("colour", "layout")
+    }
+
+
+def describe(picture: Pillow.Image, dimension: int) -> Vector:
+    """The descriptor of a picture of mode RGB: shape (dimension,), float32, at length 1.
+
+    Args:
+        picture: of mode RGB, any size.
+        dimension: a key of `RECIPES`.
+    """
+    reference = _reference(dimension)
+    blocks = measured(Views.of(picture), RECIPES[dimension], dimension)
+    weighted = [
+        np.sqrt(WEIGHTS[name]) * (unit(block - reference[name]) if name in reference else block)
+        for name, block in blocks.items()
+    ]
+    return unit(np.concatenate(weighted)).astype(np.float32)

@@ -98,7 +98,13 @@ def layout_of(thumbnail: npt.NDArray[np.floating], coefficients: int) -> Doubles
     """`layout` of a thumbnail of shape (3, 16, 16): L, and a and b times `CHROMA_GAIN`."""
     centred = np.asarray(thumbnail, np.float64) - np.array([0.5, 0, 0])[:, None, None]
     spectrum = _DCT @ centred @ _DCT.T
-    return unit(spectrum[:, _ZIGZAG[:, 0], _ZIGZAG[:, 1]].T.ravel()[:coefficients])
+    lowest = spectrum[:, _ZIGZAG[:, 0], _ZIGZAG[:, 1]].T.ravel()[:coefficients]
+    shrunk: Doubles = lowest / np.sqrt(np.sum(lowest * lowest) + _FAINT_LAYOUT**2)
+    return shrunk
+
+
+_FAINT_LAYOUT: Final = 0.1
+"""A layout much fainter than this (an even mid grey has none at all) stays short instead of being blown up."""
 
 
 def _dct(size: int) -> Doubles:
@@ -138,6 +144,10 @@ def gradients(planes: Floats) -> tuple[Floats, Floats]:
     return along_x, along_y
 
 
+_FAINT_EDGE: Final = 1e-3
+"""Added to every bin: where there are no edges (colour edges of a grey picture) none of the directions prevails."""
+
+
 def orientations(views: Views, grid: int, *, plane: int, bins: int, signed: bool) -> Doubles:
     """Gradient energy by direction in a grid of cells, shape (bins * grid * grid,).
 
@@ -156,4 +166,4 @@ def orientations(views: Views, grid: int, *, plane: int, bins: int, signed: bool
     votes[lower, pixels] = strength - share
     votes[(lower + 1) % bins, pixels] = share
     votes = votes.reshape(bins, *views.lab[1].shape[1:])
-    return hellinger(pooled(votes, grid))
+    return hellinger(pooled(votes, grid) + _FAINT_EDGE)

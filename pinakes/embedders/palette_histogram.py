@@ -56,9 +56,8 @@ class ColourGrid:
         """The trilinear counts of colours of shape (3, n) over the full grid."""
         rings = np.asarray(self.rings, np.float32)
         a, b = lab[1] / np.float32(CHROMA_GAIN), lab[2] / np.float32(CHROMA_GAIN)
-        ring, ring_share = _between(
-            np.interp(np.sqrt(a * a + b * b), rings, np.arange(len(rings))).astype(np.float32), len(rings)
-        )
+        chroma = np.maximum(np.sqrt(a * a + b * b) - _NO_CHROMA, 0)
+        ring, ring_share = _between(np.interp(chroma, rings, np.arange(len(rings))).astype(np.float32), len(rings))
         level, level_share = _between(lab[0] * np.float32(self.levels - 1), self.levels)
         turn = np.arctan2(b, a) * np.float32(self.hues / (2 * np.pi))
         whole = np.floor(turn)
@@ -81,6 +80,10 @@ class ColourGrid:
         full[:, 0, 0] = full[:, 0].sum(1)
         full[:, 0, 1:] = 0
         return full.ravel()
+
+
+_NO_CHROMA: Final = np.float32(0.002)
+"""What rounding leaves of the chroma of a pure grey is less; the root of even a millionth share would show."""
 
 
 def _between(place: Floats, count: int) -> tuple[npt.NDArray[np.intp], Floats]:

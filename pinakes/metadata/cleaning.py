@@ -157,6 +157,10 @@ def _read(table: Table) -> pd.DataFrame:
         raise
     except pd.errors.ParserError as exc:
         raise MetadataError(f"the metadata file {table.path} cannot be read: {exc}.") from exc
+    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too many for the names of the rows
+        raise MetadataError(
+            f"the metadata file {table.path}, line 2: more fields than the {len(SEMART_COLUMNS)} of the header."
+        )
     named: dict[Any, str] = {name: str(name).strip().upper() for name in frame.columns}
     ordered = frame.rename(columns=named)[list(SEMART_COLUMNS)]
     return ordered.assign(**{SPLIT: split_of(table.path), AS_WRITTEN: None})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,10 @@ Encoding = Literal["utf-8", "cp1252"]
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+# After decoding with `surrogateescape`: what is not UTF-8 (neighbours may be one cut character), and what is.
+_BAD_BYTES = re.compile("[\udc80-\udcff]+")
+_OUTSIDE_ASCII = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
 
 @contextmanager
@@ -43,8 +48,8 @@ def open_bytes(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
 def detect_encoding(path: Path) -> Encoding:
     """UTF-8 when the whole file is valid UTF-8 (with or without a byte order mark), otherwise cp1252.
 
-    A file that is neither is told from a damaged UTF-8 file by majority: in text that really is cp1252 hardly any
-    accented letter happens to form a UTF-8 sequence. The file is read once, line by line.
+    Which of the two a file with bytes that are not UTF-8 was meant to be is told by majority: in text that really is
+    cp1252 hardly any accented letter happens to form a UTF-8 sequence. The file is read once, line by line.
 
     Raises:
         MetadataError: the file is UTF-16, holds a NUL byte, or is UTF-8 with damaged bytes; the message names the
@@ -67,14 +72,13 @@ def detect_encoding(path: Path) -> Encoding:
             if raw.isascii():
                 continue
             text = raw.decode("utf-8", "surrogateescape")
-            bad = [at for at, char in enumerate(text) if "\udc80" <= char <= "\udcff"]
+            bad = _BAD_BYTES.findall(text)
             invalid += len(bad)
-            valid += sum(char > "\x7f" for char in text) - len(bad)
-            if bad and not first_bad:
-                first_bad = f"byte 0x{ord(text[bad[0]]) - 0xDC00:02x} in line {number}"
+            valid += len(_OUTSIDE_ASCII.findall(text))
+            first_bad = first_bad or (f"byte 0x{ord(bad[0][0]) - 0xDC00:02x} in line {number}" if bad else "")
     if not invalid:
         return "utf-8"
-    if marked or valid > invalid:
+    if marked or valid >= invalid:
         raise MetadataError(
             f"the metadata file {path} looks like UTF-8, but {first_bad} is not UTF-8; save the whole file in UTF-8."
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from typing import Literal
 
 import pandas as pd
@@ -22,9 +22,10 @@ class Join:
     """Matches the keys of metadata to image ids once, then adds metadata to chunks of the listing.
 
     A key with a `/` is compared to the image_id, a key without one to its base name; where both fit an image, the full
-    path wins. A base name that several images share is ambiguous, and none of them gets the row. With `match`, the
-    first group that the expression captures in the image_id is compared to the key, and many images may share a row.
-    All comparisons are of NFC text, in the case that is written.
+    path wins. A base name that several images share is ambiguous, and none of them gets the row; except where it is the
+    whole image_id of one of them and all the others have the row of their full path. With `match`, the first group that
+    the expression captures in the image_id is compared to the key, and many images may share a row. All comparisons
+    are of NFC text, in the case that is written.
 
     Beside the metadata itself, what is held is one number for each image_id.
 
@@ -160,9 +161,16 @@ def _fits_by_capture(
     return fits, missed
 
 
-def _settle(fits: Mapping[str, list[str]]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
-    """The keys that fit several images, and the base names whose one image has the row of its full path."""
-    ambiguous = {key: tuple(ids) for key, ids in fits.items() if len(ids) > 1}
+def _settle(fits: dict[str, list[str]]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+    """The keys that fit several images, and the base names whose one image has the row of its full path.
+
+    In `fits` a base name that is the whole path of one image is left with that image alone, if all others of the name
+    have the row of their full path.
+    """
     by_path = {ids[0] for key, ids in fits.items() if "/" in key and len(ids) == 1}
+    for key, ids in fits.items():
+        if len(ids) > 1 and [_nfc(name) for name in ids if name not in by_path] == [key]:
+            fits[key] = [name for name in ids if name not in by_path]
+    ambiguous = {key: tuple(ids) for key, ids in fits.items() if len(ids) > 1}
     superseded = {key: ids[0] for key, ids in fits.items() if "/" not in key and len(ids) == 1 and ids[0] in by_path}
     return ambiguous, superseded

@@ -16,31 +16,28 @@ def merge_vectors(rows: pd.DataFrame, vectors: pd.DataFrame) -> pd.DataFrame:
     the same name is left out. It is meant to be called part by part of the checkpoint.
 
     Args:
-        rows: `image_id`, `fingerprint` and any other columns.
-        vectors: `image_id`, `fingerprint` and other columns that `rows` does not have.
+        rows: `image_id`, `fingerprint` and any other columns but `vector`.
+        vectors: `image_id`, `fingerprint`, `vector`.
 
     Returns:
         The pairs, in the order of `rows`, with the columns of both.
 
     Raises:
-        AccountError: one side has two rows for one image and fingerprint, lacks one of them, or shares a further column
-            with the other; the message names the first.
+        AccountError: an image_id or a fingerprint is missing, or one side has an image and fingerprint twice; the
+            message names the first.
     """
     for name, frame in (("rows", rows), ("vectors", vectors)):
-        missing = frame[_ON].isna().any(axis=1)
+        missing = frame[_ON].isna().any(axis=1)  # to pandas two missing values are equal
         if missing.any():
-            first = frame.loc[missing, _ON].iloc[0].to_dict()
             raise AccountError(
-                f"{int(missing.sum()):,} of the {name} lack an image_id or a fingerprint, first {first}."
+                f"{missing.sum():,} of the {name} lack an image_id or a fingerprint, first"
+                f" {frame.loc[missing, _ON].iloc[0].to_dict()}."
             )
-        twice = frame.duplicated(_ON)
-        if twice.any():
-            first = frame.loc[twice, "image_id"].iloc[0]
-            raise AccountError(
-                f"{int(twice.sum()):,} of the {name} repeat an image and fingerprint, first {first!r};"
-                " rows and vectors can only be merged one to one."
-            )
-    common = sorted((set(rows.columns) & set(vectors.columns)) - set(_ON))
-    if common:
-        raise AccountError(f"rows and vectors both have the column {common[0]!r}; it cannot be merged one to one.")
-    return pd.merge(rows, vectors, on=_ON, how="inner", validate="one_to_one")
+    try:
+        return pd.merge(rows, vectors, on=_ON, how="inner", validate="one_to_one", suffixes=(None, None))
+    except pd.errors.MergeError as exc:
+        repeated = [frame.loc[frame.duplicated(_ON), "image_id"] for frame in (rows, vectors)]
+        raise AccountError(
+            f"rows and vectors do not match one to one: {len(repeated[0]):,} rows and {len(repeated[1]):,} vectors repeat"
+            f" an image and fingerprint, first {pd.concat(repeated).iloc[0]!r}."
+        ) from exc

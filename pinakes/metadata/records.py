@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,6 @@ MAX_RECORD_LINES = 1000
 """A quoted field may hold line breaks; past this many lines its quotation mark is taken as never closed."""
 
 _OPEN = re.compile(r'"(?:[^"]++|"")*+\Z')
-_WHOLE = re.compile(r'"((?:[^"]++|"")*+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,33 +80,39 @@ def open_table(path: Path) -> Table:
 
 
 def _records(lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[int, list[str]]]:
+    """The records that `lines` hold; a line whose quotation mark is not closed on it may go on in the next ones.
+
+    A tab hardly occurs within a text, a stray quotation mark does. So a line with all its tabs is never the rest of
+    another: a mark at the start of one description and one at the end of the next do not swallow the row between them.
+    """
     separator, width = table.separator, len(table.columns)
     source = iter(lines)
-    waiting: deque[tuple[int, str]] = deque()
-    while (item := waiting.popleft() if waiting else next(source, None)) is not None:
+    put_back: list[tuple[int, str]] = []
+    while (item := put_back.pop() if put_back else next(source, None)) is not None:
         number, line = item
         text = line.removesuffix("\r")
         if not text.strip(" "):
             continue
-        pieces = text.split(separator)
-        if separator == "\t" and len(pieces) == width:
-            # A line that by itself has all its fields is a row by itself: a stray quotation mark at the start of one
-            # description and another at the end of the next must not swallow the row between them.
-            yield number, [_unquoted(piece) for piece in pieces]
-            continue
         fields, still_open = _split(text, separator)
         ahead: list[tuple[int, str]] = []
+        longer: list[str] = []
         while still_open and len(ahead) < MAX_RECORD_LINES:
-            following = waiting.popleft() if waiting else next(source, None)
-            if following is None:
+            item = put_back.pop() if put_back else next(source, None)
+            if item is None:
                 break
-            ahead.append(following)
-            if '"' in following[1]:
-                joined = "\n".join([line, *(text for _, text in ahead)])
-                fields, still_open = _split(joined.removesuffix("\r"), separator)
-        if not fields:
-            fields = pieces
-            waiting.extendleft(reversed(ahead))
+            ahead.append(item)
+            if separator == "\t" and item[1].count("\t") == width - 1:
+                break
+            if '"' in item[1]:
+                joined = "\n".join([line, *(following for _, following in ahead)])
+                longer, still_open = _split(joined.removesuffix("\r"), separator)
+        if not still_open and len(longer) == width:
+            fields = longer
+        else:
+            put_back.extend(reversed(ahead))
+            if separator == "\t" and len(fields) != width == text.count("\t") + 1:
+                # The mark is text after all: it does not keep two fields together.
+                fields = [_split(piece, separator)[0][0] for piece in text.split("\t")]
         if len(fields) != width:
             raise MetadataError(
                 f"the metadata file {table.path}, line {number}: {len(fields)} fields instead of {width}; a field that"
@@ -118,7 +122,7 @@ def _records(lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[i
 
 
 def _split(text: str, separator: str) -> tuple[list[str], bool]:
-    r"""The fields of one record, and whether a quotation mark is still open at its end.
+    r"""The fields of one record, and whether one of them has a quotation mark that more lines might close.
 
     A field that begins with a quotation mark is quoted if the mark that closes it (`""` stands for one inside) is
     followed by the separator or the end; otherwise its marks are text. No fields and not open means that `text`, which
@@ -127,6 +131,7 @@ def _split(text: str, separator: str) -> tuple[list[str], bool]:
     if '"' not in text:
         return text.split(separator), False
     quoted = _quoted(separator)
+    still_open = False
     fields: list[str] = []
     start = 0
     while True:
@@ -134,26 +139,19 @@ def _split(text: str, separator: str) -> tuple[list[str], bool]:
         if found is not None:
             fields.append(found[1].replace('""', '"'))
             end = found.end()
-        elif _OPEN.match(text, start):
-            return [], True
         else:
+            still_open = still_open or _OPEN.match(text, start) is not None
             end = text.find(separator, start)
             end = len(text) if end < 0 else end
             fields.append(text[start:end])
-            if "\n" in fields[-1]:
+            if "\n" in fields[-1] and not still_open:
                 return [], False
         if end == len(text):
-            return fields, False
+            return fields, still_open
         start = end + 1
 
 
 @functools.cache
 def _quoted(separator: str) -> re.Pattern[str]:
-    return re.compile(rf"{_WHOLE.pattern}(?={re.escape(separator)}|\Z)")
-
-
-def _unquoted(piece: str) -> str:
-    if not piece.startswith('"'):
-        return piece
-    found = _WHOLE.fullmatch(piece)
-    return piece if found is None else found[1].replace('""', '"')
+    """A quoted field with all that it holds in group 1."""
+    return re.compile(rf'"((?:[^"]++|"")*+)"(?={re.escape(separator)}|\Z)')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
@@ -40,7 +41,6 @@ class Rows:
         self.mended: Counter[str] = Counter()
         self._kept: dict[str, tuple[list[str | None], Extra]] = {}
         self._split: dict[str, str] = {}
-        self._shared: dict[str, str] = {}
 
     def add(self, layout: Layout, cells: Sequence[str], at: str, split: str | None) -> None:
         """Add a row as it stands in a file: names are mended, the technique is split.
@@ -55,7 +55,7 @@ class Rows:
         author = values[_AUTHOR]
         if author is not None and (mended := mend_name(author)) != author:
             values[_AUTHOR] = mended
-            extra[AS_WRITTEN] = author
+            self._note_mended(extra, author)
         technique = values[_TECHNIQUE]
         if technique is not None and layout.splits_technique:
             medium, size = split_technique(technique)
@@ -77,7 +77,7 @@ class Rows:
         values, extra = self._sorted(layout, cells)
         values[_MEDIUM] = values[_TECHNIQUE]
         if written is not None:
-            extra[AS_WRITTEN] = written.strip()
+            self._note_mended(extra, written.strip())
         self._keep(cells[layout.key], values, extra, at, split)
 
     def frame(self) -> pd.DataFrame:
@@ -97,7 +97,11 @@ class Rows:
         text = cell.strip()
         if not text:
             return None
-        return self._shared.setdefault(text, text) if len(text) <= _SHARED_LENGTH else text
+        return sys.intern(text) if len(text) <= _SHARED_LENGTH else text
+
+    def _note_mended(self, extra: Extra, written: str) -> None:
+        extra[AS_WRITTEN] = written
+        self.mended[written] += 1
 
     def _with_split(self, key: str, extra: Extra) -> Extra:
         split = self._split.get(key)
@@ -105,8 +109,6 @@ class Rows:
 
     def _keep(self, name: str, values: list[str | None], extra: Extra, at: str, split: str | None) -> None:
         self.count += 1
-        if AS_WRITTEN in extra:
-            self.mended[extra[AS_WRITTEN]] += 1
         key = unicodedata.normalize("NFC", name.strip())
         if not key:
             self.without_key += 1

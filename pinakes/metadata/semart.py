@@ -39,7 +39,7 @@ _SPLIT = re.compile(r"(?<![a-z0-9])(train|val|test)(?![a-z0-9])")
 # One measure: "71", "61,5", "12 1/2"; then what makes it a size: a second measure, or a unit.
 _MEASURE = r"\d+(?:[.,]\d+)?(?:\s\d+/\d+|\s?[\u00bc-\u00be\u2150-\u215e])?"
 _UNIT = r"(?:mm|cm|dm|m|ft|feet|foot|inch(?:es)?|in\.)(?!\w)"
-_BY = r"\s*(?:[x×]|by)\s*"
+_BY = r"\s*(?:[x×]|by)\s*\d"
 _QUALIFIER = (
     r"(?:c\.|ca\.?|circa|about|approx\.?|approximately|each|both|overall|total|whole|entire|size|measures|of|the|a|with"
     r"|without|base|frame|framed|unframed|height|width|depth|length|diameter|diam\.?|dia\.?|h\.?|w\.?|d\.?|ø|side|sides"
@@ -47,7 +47,7 @@ _QUALIFIER = (
     r"|figures|image|sheet)(?![^\W\d])[\s:]*"
 )
 _SIZE = re.compile(
-    rf"\s*(?:(?<!\d),\s*|,\s+)(?=(?:{_QUALIFIER}){{0,8}}{_MEASURE}(?:\s*{_UNIT}|\s*{_UNIT}{_BY}\d|{_BY}\d))",
+    rf"(?:(?<!\d),\s*|,\s+)(?=(?:{_QUALIFIER}){{0,8}}{_MEASURE}(?:\s*{_UNIT}|{_BY}))",
     re.IGNORECASE,
 )
 
@@ -82,4 +82,4 @@ def split_technique(technique: str) -> tuple[str, str | None]:
     found = _SIZE.search(technique)
     if found is None:
         return technique, None
-    return technique[: found.start()], technique[found.end() :]
+    return technique[: found.start()].rstrip(), technique[found.end() :]

@@ -11,13 +11,11 @@ import pandas as pd
 
 from pinakes.errors import UsageError
 from pinakes.metadata.cleaning import tutorial_subset
-from pinakes.metadata.columns import COLUMNS, Layout, find_layout
+from pinakes.metadata.columns import Layout, find_layout
 from pinakes.metadata.records import SEPARATORS, Table, open_table
 from pinakes.metadata.report import FileReport, MetadataReport, Step
 from pinakes.metadata.rows import Rows
 from pinakes.metadata.semart import SEMART_COLUMNS, is_semart, split_of
-
-__all__ = ["COLUMNS", "Cleaning", "Metadata", "read_metadata"]
 
 Cleaning = Literal["lossless", "tutorial"]
 
@@ -27,7 +25,7 @@ class Metadata:
     """What is known of the pictures besides their pixels.
 
     Attributes:
-        frame: one row for each key: `key` (NFC), then `COLUMNS`, then `extra` (a dict of text, or None). All columns
+        frame: one row for each key: `key` (NFC), then `columns.COLUMNS`, then `extra` (a dict of text, or None). All columns
             have dtype object; what is missing is None, never NaN or "".
         report: what was read, left out and mended.
     """

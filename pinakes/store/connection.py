@@ -51,6 +51,21 @@ def translated(what: str) -> Iterator[None]:
         raise DatabaseError(f"PostgreSQL refused while {what}: {_reason(exc)}.") from exc
 
 
+@contextmanager
+def one_at_a_time(conn: Connection, what: str) -> Iterator[None]:
+    """Keep other first users out while something is made: `IF NOT EXISTS` is not safe against itself.
+
+    The lock is the session's and is taken outside of any transaction: one that began before the wait would still hold
+    the catalogue's old state in its caches, and make the thing a second time.
+    """
+    key = f"pinakes.{what}"
+    conn.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (key,))
+    try:
+        yield
+    finally:
+        conn.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
+
+
 def connect(dsn: str) -> Connection:
     """A connection in autocommit mode: transactions are opened where they are meant.
 
@@ -129,9 +144,7 @@ def _create_pgvector(conn: Connection) -> Pgvector:
             f" (Debian: postgresql-{major}-pgvector; Cloud SQL has it; Azure: allow VECTOR in azure.extensions)."
         )
     try:
-        with conn.transaction():
-            # Two first users at once: CREATE EXTENSION IF NOT EXISTS is not safe against itself.
-            conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('pinakes.extension', 0))")
+        with one_at_a_time(conn, "extension"):
             conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
     except psycopg.errors.InsufficientPrivilege as exc:
         raise DatabaseError(

@@ -92,8 +92,8 @@ class _Server:
             self._count -= 1
             if self._count > 0:
                 return
-            place = find_place(self.home)
             try:
+                place = find_place(self.home)
                 if place is not None and self._user is not None:
                     with locked(place.lock, place.owner):
                         self._leave(place, Users(place.users))

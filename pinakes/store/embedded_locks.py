@@ -108,7 +108,10 @@ def is_locked(path: Path) -> bool:
 
 def _removed(path: Path, descriptor: int) -> bool:
     """Whether the open file is no longer the one at `path`: the folder was removed while we waited."""
-    return not path.exists() or not os.path.samestat(path.stat(), os.fstat(descriptor))
+    try:
+        return not os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return True
 
 
 @contextlib.contextmanager
@@ -156,16 +159,11 @@ class Users:
         self.folder = folder
 
     def join(self, owner: Owner | None = None) -> tuple[Path, int]:
-        """Register this process: its file, and the descriptor that keeps it locked."""
+        """Register this process: its file, and the descriptor that keeps it locked until it is closed."""
         path = self.folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         descriptor = open_lock(path, owner)
         try_lock(descriptor)
         return path, descriptor
-
-    def leave(self, path: Path, descriptor: int) -> None:
-        """Undo `join`."""
-        path.unlink(missing_ok=True)
-        close(descriptor)
 
     def prune(self) -> int:
         """Forget the users that are gone, and count those that are left."""

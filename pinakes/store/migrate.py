@@ -12,7 +12,7 @@ from typing import Literal
 from psycopg import sql
 
 from pinakes.errors import DatabaseError
-from pinakes.store.connection import Connection, Pgvector, translated
+from pinakes.store.connection import Connection, Pgvector, one_at_a_time, translated
 
 SYSTEM_SCHEMA = "pinakes"
 
@@ -43,8 +43,7 @@ def migrate(conn: Connection, schema: str, kind: Kind, pgvector: Pgvector, *, la
     known = scripts(kind)
     if _applied(conn, schema) == [number for number, _, _ in known]:
         return False
-    with translated(f"migrating the schema {schema!r}"), conn.transaction():
-        conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('pinakes.migrate', 0))")
+    with translated(f"migrating the schema {schema!r}"), one_at_a_time(conn, "migration"), conn.transaction():
         conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         conn.execute(
             sql.SQL("SET LOCAL search_path TO {}, {}").format(sql.Identifier(schema), sql.Identifier(pgvector.schema))

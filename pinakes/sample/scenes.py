@@ -1,0 +1,41 @@
+"""All subjects by name, with the formats and the hours that suit them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pinakes.sample import scenes_land as land
+from pinakes.sample.light import Light
+from pinakes.sample.painters import Painter
+from pinakes.sample.panel import Panel
+from pinakes.sample.story import Story
+
+_WIDE = (4 / 3, 3 / 2, 16 / 10, 5 / 4)
+_ANY_VIEW = (4 / 3, 3 / 2, 16 / 9, 1.0, 4 / 5)
+_UPRIGHT = (3 / 4, 4 / 5, 2 / 3, 1.0)
+_DAY = ("dawn", "morning", "noon", "afternoon", "sunset", "overcast", "fog")
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A subject.
+
+    Attributes:
+        draw: draws it on a panel in a light for a painter, and tells what was drawn.
+        aspects: width over height, to choose from.
+        lights: the hours that suit it.
+    """
+
+    draw: Callable[[Panel, Light, Painter], Story]
+    aspects: tuple[float, ...]
+    lights: tuple[str, ...]
+
+
+SCENES = {
+    "mountains": Scene(land.mountains, _ANY_VIEW, ("dawn", "morning", "noon", "afternoon", "sunset", "fog", "dusk", "overcast")),
+    "meadow": Scene(land.meadow, _WIDE, ("dawn", "morning", "noon", "afternoon", "sunset", "overcast")),
+    "forest": Scene(land.forest, _UPRIGHT + (4 / 3,), _DAY),
+    "desert": Scene(land.desert, _WIDE, ("dawn", "noon", "afternoon", "sunset", "night")),
+    "snow": Scene(land.snow, _WIDE, ("morning", "overcast", "fog", "dusk", "afternoon", "night", "sunset", "dawn")),
+}

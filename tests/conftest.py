@@ -1,0 +1,94 @@
+"""Real parts for all tests: one embedded PostgreSQL and one Prefect server for the session, a database for each test."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from pinakes.settings import Settings, load_settings
+from pinakes.store.database import Database
+from pinakes.store.embedded import embedded_server
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL with pgvector that runs for the whole session."""
+    with embedded_server(tmp_path_factory.mktemp("postgres")) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def database_url(server: str) -> Iterator[str]:
+    """An empty database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield make_conninfo(server, dbname=name)
+        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings of a home and a database of this test's own."""
+    environ = {
+        "PINAKES_HOME": str(tmp_path / "home"),
+        "PINAKES_DATABASE_URL": database_url,
+        "PINAKES_LEASE_SECONDS": "3",
+    }
+    return load_settings(environ, tmp_path)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Database:
+    """The test's own database."""
+    assert settings.database_url
+    return Database(settings.database_url)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Prefect server that runs for the whole session; flows in this process use it."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    from cli.guard import Guarded
+    from cli.prefect_server import free_port, uvicorn, wait_for
+
+    home = tmp_path_factory.mktemp("prefect")
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    server = Guarded(
+        [*uvicorn(), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
+        log=home / "server.log",
+        environment=os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
+    )
+    try:
+        wait_for(url, server)
+        with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}):
+            yield url
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
+    """The environment in which a test runs the command as a person would."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PINAKES_", "PREFECT_"))}
+    return kept | {
+        "HOME": str(tmp_path),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PINAKES_HOME": str(settings.home),
+        "PINAKES_DATABASE_URL": settings.database_url or "",
+        "PINAKES_LEASE_SECONDS": str(settings.lease_seconds),
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }

@@ -1,0 +1,289 @@
+"""The stages of a run against a real PostgreSQL and real files."""
+
+from __future__ import annotations
+
+import shutil
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.errors import EmbedderError, PruneRefusedError, SourceError, UsageError
+from pinakes.ingestion import open_ingestion
+from pinakes.settings import Settings
+from pinakes.stopping import stop_requested
+from pinakes.store.database import Database
+from pinakes.types import ErrorClass, Failure
+from tests.counting import Counting
+from tests.running import find, gallery, paint, request_of, run, run_stages, stored, using
+
+SPACE = "counting_colours_1_27"
+ODD_NAMES = [
+    "it's \"quoted\".png",
+    "two\nlines.png",
+    "100%.png",
+    "caf\u00e9.png",
+    "cafe\u0301 nfd.png",
+    "ns/" + "x" * 251 + ".png",
+    "semi;colon--.png",
+    "räksmörgås/日本語.png",
+]
+
+
+def counts(database: Database) -> tuple[int, int]:
+    ((images, vectors),) = stored(
+        database, f"SELECT (SELECT count(*) FROM pictures.images), (SELECT count(*) FROM pictures.{SPACE})"
+    )
+    return images, vectors
+
+
+def writes(database: Database) -> list[tuple[object, ...]]:
+    return stored(
+        database,
+        "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables"
+        " WHERE schemaname = 'pictures' ORDER BY relname",
+    )
+
+
+def test_a_first_run_embeds_every_picture_once(settings: Settings, database: Database, tmp_path: Path) -> None:
+    embedder = Counting()
+    account = run(settings, gallery(tmp_path / "in"), embedder=embedder, batch_size=5).account
+    assert (account.listed, account.embedded, account.calls, account.rows_written) == (12, 12, 12, 24)
+    assert len(set(embedder.asked)) == 12
+    assert counts(database) == (12, 12)
+
+
+@pytest.mark.parametrize("format", ["parquet", "csv"])
+def test_an_unchanged_run_calls_nothing_and_writes_no_row(
+    settings: Settings, database: Database, tmp_path: Path, format: str
+) -> None:
+    source = gallery(tmp_path / "in")
+    run(settings, source, format=format)
+    with database.connection() as (conn, _):
+        conn.execute("SELECT pg_stat_force_next_flush()")
+    before = writes(database)
+    again = run(settings, source, format=format).account
+    with database.connection() as (conn, _):
+        conn.execute("SELECT pg_stat_force_next_flush()")
+    assert (again.calls, again.embedded, again.reused, again.rows_written, again.answers) == (0, 0, 12, 0, 0)
+    assert writes(database) == before
+
+
+def test_a_dropped_schema_is_rebuilt_from_the_checkpoint_without_a_call(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in")
+    run(settings, source)
+    with database.connection() as (conn, _):
+        conn.execute("DROP SCHEMA pictures CASCADE")
+        conn.execute("DROP SCHEMA pinakes CASCADE")
+    account = run(settings, source).account
+    assert (account.calls, account.reused) == (0, 12)
+    assert counts(database) == (12, 12)
+
+
+def test_names_of_every_kind_survive_the_round_trip(settings: Settings, database: Database, tmp_path: Path) -> None:
+    for number, name in enumerate(ODD_NAMES):
+        paint(tmp_path / "in" / name, (number * 30, 100, 50))
+    account = run(settings, tmp_path / "in", format="csv").account
+    assert account.embedded == len(ODD_NAMES)
+    ids = {image_id for (image_id,) in stored(database, "SELECT image_id FROM pictures.images")}
+    assert ids == {unicodedata.normalize("NFC", name) for name in ODD_NAMES}
+    for image_id in ids:
+        assert find(database, like=image_id, k=3).hits[0].image_id != image_id
+    assert run(settings, tmp_path / "in").account.calls == 0
+
+
+def test_equal_bytes_are_asked_for_once_and_stored_twice(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    shutil.copy(source / "p00.png", source / "copy.png")
+    account = run(settings, source).account
+    assert (account.embedded, account.calls, account.duplicates) == (4, 3, 1)
+    assert counts(database) == (4, 4)
+
+
+def test_a_renamed_picture_is_not_paid_for_again(settings: Settings, database: Database, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    run(settings, source)
+    (source / "p00.png").rename(source / "renamed.png")
+    account = run(settings, source).account
+    assert (account.calls, account.reused, account.vanished) == (0, 3, 1)
+    assert counts(database) == (4, 4)
+    assert run(settings, source, prune=True, prune_share=0.5).account.pruned == 1
+    assert counts(database) == (3, 3)
+
+
+def test_a_changed_picture_is_embedded_anew_and_its_old_vector_is_gone(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    run(settings, source)
+    paint(source / "p00.png", (1, 2, 3), size=(20, 20))
+    account = run(settings, source).account
+    assert (account.calls, account.embedded, account.reused, account.rows_written) == (1, 1, 2, 2)
+    ((current,),) = stored(
+        database, f"SELECT count(*) FROM pictures.{SPACE} v JOIN pictures.images i USING (image_id, fingerprint)"
+    )
+    assert current == 3
+
+
+def test_a_picture_that_changed_and_failed_no_longer_answers_for_its_old_bytes(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    run(settings, source)
+    (source / "p00.png").write_bytes(b"not a picture at all")
+    account = run(settings, source).account
+    assert (account.failed, account.reused) == (1, 2)
+    assert counts(database) == (3, 2)
+
+
+def test_a_failed_picture_keeps_its_row_and_its_reason(settings: Settings, database: Database, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    (source / "broken.png").write_bytes(b"broken")
+    account = run(settings, source).account
+    assert (account.embedded, account.failed, account.new_failures) == (3, 1, 1)
+    assert counts(database) == (4, 3)
+    hits = find(database, text="broken").hits
+    assert [hit.image_id for hit in hits] == ["broken.png"]
+
+
+def test_a_final_failure_is_not_tried_again_until_asked(settings: Settings, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 2)
+    (source / "broken.png").write_bytes(b"broken")
+    run(settings, source)
+    again = run(settings, source).account
+    assert (again.calls, again.failed, again.new_failures) == (0, 1, 0)
+    asked = run(settings, source, retry_failed=True).account
+    assert (asked.calls, asked.failed, asked.new_failures) == (1, 1, 1)
+
+
+def test_a_transient_failure_is_tried_again_by_every_run(settings: Settings, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    embedder = Counting()
+    embedder.fail["p01.png"] = Failure(ErrorClass.TIMEOUT, "no answer within 30 s")
+    first = run(settings, source, embedder=embedder).account
+    assert (first.embedded, first.failed) == (2, 1)
+    second = run(settings, source).account
+    assert (second.embedded, second.reused, second.failed, second.calls) == (1, 2, 0, 1)
+    checkpoint = open_checkpoint(settings.checkpoint, "pictures", Counting().facts.space)
+    assert {row.attempts for row in checkpoint.ledger() if row.image_id == "p01.png"} == {2}
+
+
+def test_a_vector_of_a_wrong_dimension_stops_the_run(settings: Settings, tmp_path: Path) -> None:
+    embedder = Counting()
+    embedder._fitted = lambda values: values[:5]  # type: ignore[method-assign]  # a provider that changes its mind
+    with pytest.raises(EmbedderError, match=r"shape \(5,\), and the space counting_colours_1_27 has 27"):
+        run(settings, gallery(tmp_path / "in"), embedder=embedder)
+
+
+def test_a_zero_vector_fails_that_picture_alone(settings: Settings, tmp_path: Path) -> None:
+    embedder = Counting()
+    fitted = embedder._fitted
+    embedder._fitted = lambda values: fitted(values) * (values[0] > 0)  # type: ignore[method-assign]  # black is zero
+    account = run(settings, gallery(tmp_path / "in"), embedder=embedder).account
+    assert (account.embedded, account.failed) == (11, 1)
+
+
+def test_a_stop_defers_what_was_not_reached_and_the_next_run_resumes(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in")
+    embedder = Counting()
+    with using(embedder), open_ingestion(request_of(settings, source, batch_size=4), settings) as ingestion:
+        count = embedder._count
+
+        def stop_at_the_sixth(fingerprint: str) -> None:
+            count(fingerprint)
+            if embedder.calls == 6:
+                stop_requested.set()
+
+        embedder._count = stop_at_the_sixth  # type: ignore[method-assign]
+        try:
+            run_stages(ingestion)
+        finally:
+            stop_requested.clear()
+    assert (ingestion.account.embedded, ingestion.account.deferred) == (6, 6)
+    assert counts(database) == (12, 6)
+    resumed = run(settings, source).account
+    assert (resumed.embedded, resumed.reused, resumed.calls) == (6, 6, 6)
+
+
+def test_pruning_needs_a_whole_listing_and_refuses_too_large_a_share(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in")
+    run(settings, source)
+    for number in range(4):
+        (source / f"p{number:02}.png").unlink()
+    with pytest.raises(PruneRefusedError, match="4 of 12 pictures are not listed any more"):
+        run(settings, source, prune=True)
+    with pytest.raises(PruneRefusedError, match="--limit"):
+        run(settings, source, prune=True, limit=3)
+    assert counts(database) == (12, 12)
+    assert run(settings, source, prune=True, prune_share=0.4).account.pruned == 4
+    assert counts(database) == (8, 8)
+
+
+def test_metadata_is_merged_and_kept_by_a_run_without(settings: Settings, database: Database, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    table = tmp_path / "meta.csv"
+    table.write_text("file,title,author,shelf\np00.png,Étude,Müller,A 1\np01.png,Nuit,Müller,\nnone.png,x,y,z\n")
+    first = run(settings, source, metadata=(str(table),))
+    assert first.join_report is not None
+    assert (first.join_report.matched, first.join_report.metadata_without_image) == (2, 1)
+    assert run(settings, source).account.rows_written == 0
+    assert [hit.image_id for hit in find(database, text="etude muller").hits] == ["p00.png", "p01.png"]
+    hits = find(database, text="red", where={"author": ["Müller"]}).hits
+    assert {hit.image_id for hit in hits} == {"p00.png", "p01.png"}
+    assert find(database, text="red", where={"shelf": ["A 1"]}).hits[0].metadata["shelf"] == "A 1"
+
+
+def test_a_corrected_title_touches_no_vector(settings: Settings, database: Database, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    table = tmp_path / "meta.csv"
+    table.write_text("file,title\np00.png,Wrong\n")
+    run(settings, source, metadata=(str(table),))
+    table.write_text("file,title\np00.png,Right\n")
+    account = run(settings, source, metadata=(str(table),)).account
+    assert (account.rows_written, account.calls) == (1, 0)
+    assert stored(database, "SELECT title FROM pictures.images WHERE image_id = 'p00.png'") == [("Right",)]
+
+
+def test_a_second_dimension_is_a_second_space_beside_the_first(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    run(settings, source)
+    second = run(settings, source, dimension=9)
+    assert second.account.embedded == 3
+    assert not second.active
+    spaces = stored(database, "SELECT space, active FROM pictures.spaces ORDER BY space")
+    assert spaces == [(SPACE, True), ("counting_colours_1_9", False)]
+    assert counts(database) == (3, 3)
+
+
+def test_a_second_source_root_for_a_collection_is_refused(settings: Settings, tmp_path: Path) -> None:
+    run(settings, gallery(tmp_path / "one", 2))
+    with pytest.raises(UsageError, match="a collection has one source root; name another with --collection"):
+        run(settings, gallery(tmp_path / "two", 2))
+
+
+def test_missing_and_empty_folders_are_named(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="nowhere"):
+        run(settings, tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="empty"):
+        run(settings, tmp_path / "empty")
+
+
+def test_a_run_is_entered_with_how_it_ended(settings: Settings, database: Database, tmp_path: Path) -> None:
+    run(settings, gallery(tmp_path / "in", 2))
+    (tmp_path / "in" / "p00.png").unlink()
+    with pytest.raises(PruneRefusedError):
+        run(settings, tmp_path / "in", prune=True)
+    runs = stored(database, "SELECT state, account->>'embedded' FROM pinakes.runs ORDER BY started_at")
+    assert runs == [("completed", "2"), ("failed", "0")]

@@ -1,0 +1,190 @@
+"""Searches over a real PostgreSQL, compared with brute force in numpy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pinakes.checkpoints.base import VectorChunk
+from pinakes.errors import UsageError
+from pinakes.settings import Settings
+from pinakes.spaces import Space
+from pinakes.store.collections import ensure_collection, register_space, resolve_space
+from pinakes.store.database import Database
+from pinakes.store.indexes import ensure_index
+from pinakes.store.lease import Lease
+from pinakes.store.load import Loader
+from pinakes.store.search import nearest
+from tests.running import find, gallery, paint, run
+
+DIMENSION = 48
+SPACE = Space("counting", "random", "1", DIMENSION, "")
+
+
+@pytest.fixture
+def vectors(database: Database) -> np.ndarray:
+    """1,500 stored vectors, the last 50 of them equal; what is stored comes back as float32."""
+    import pandas as pd
+
+    rng = np.random.default_rng(7)
+    made = rng.standard_normal((1500, DIMENSION), dtype=np.float32)
+    made[1450:] = made[1450]
+    ids = [f"i{n:04}" for n in range(1500)]
+    frame = pd.DataFrame({"image_id": ids, "uri": ids, "fingerprint": ids, "author": [f"a{n % 100}" for n in range(1500)]})
+    with database.connection() as (conn, _):
+        ensure_collection(conn, "pictures", "file:///x/")
+        register_space(conn, "pictures", SPACE)
+        with Lease(database.dsn, "x", seconds=60) as lease:
+            loader = Loader(conn, "pictures", SPACE, lease)
+            loader.load_images([frame], with_metadata=True)
+            loader.load_vectors([VectorChunk(ids, ids, made)])
+        rows = conn.execute(f"SELECT embedding::vector FROM pictures.{SPACE.name} ORDER BY image_id").fetchall()
+    return np.array([row[0].to_numpy() for row in rows], dtype=np.float64)
+
+
+def brute_force(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """Cosine distances, shape (n,), float64."""
+    return 1 - vectors @ query / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
+
+
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_exact_search_equals_brute_force(database: Database, vectors: np.ndarray, k: int) -> None:
+    rng = np.random.default_rng(11)
+    with database.connection() as (conn, pgvector):
+        space = resolve_space(conn, "pictures")
+        for _ in range(20):
+            query = rng.standard_normal(DIMENSION).astype(np.float32)
+            query /= np.linalg.norm(query)
+            found = nearest(conn, pgvector, "pictures", space, query, k)
+            expected = np.sort(brute_force(vectors, query.astype(np.float64)))[:k]
+            assert found.mode == "exact"
+            assert found.scanned == 1500
+            np.testing.assert_allclose([row.distance for row in found.rows], expected, atol=1e-5)
+
+
+def test_equal_distances_are_ordered_by_image_id(database: Database, vectors: np.ndarray) -> None:
+    query = vectors[1460].astype(np.float32)
+    with database.connection() as (conn, pgvector):
+        space = resolve_space(conn, "pictures")
+        rows = nearest(conn, pgvector, "pictures", space, query, 20).rows
+    assert [row.image_id for row in rows] == [f"i{n}" for n in range(1450, 1470)]
+
+
+def test_a_filter_never_loses_rows(database: Database, vectors: np.ndarray) -> None:
+    query = vectors[3].astype(np.float32)
+    with database.connection() as (conn, pgvector):
+        with Lease(database.dsn, "x", seconds=60) as lease:
+            assert ensure_index(conn, "pictures", SPACE, "hnsw", lease, pgvector) == "hnsw"
+        space = resolve_space(conn, "pictures")
+        found = nearest(conn, pgvector, "pictures", space, query, 15, filters={"author": ["a3"]})
+        distances = brute_force(vectors[3::100], query.astype(np.float64))
+        assert len(found.rows) == 15
+        assert found.scanned == 15
+        np.testing.assert_allclose([row.distance for row in found.rows], np.sort(distances), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivfflat"])
+def test_an_index_finds_nearly_all_and_always_k(database: Database, vectors: np.ndarray, kind: str) -> None:
+    rng = np.random.default_rng(5)
+    found_right = 0
+    with database.connection() as (conn, pgvector):
+        with Lease(database.dsn, "x", seconds=60) as lease:
+            ensure_index(conn, "pictures", SPACE, kind, lease, pgvector)  # type: ignore[arg-type]  # parametrised
+        space = resolve_space(conn, "pictures")
+        assert space.index_kind == kind
+        for _ in range(20):
+            query = rng.standard_normal(DIMENSION).astype(np.float32)
+            found = nearest(conn, pgvector, "pictures", space, query, 10)
+            assert found.mode == kind
+            assert len(found.rows) == 10
+            best = set(np.argsort(brute_force(vectors, query.astype(np.float64)), kind="stable")[:10])
+            found_right += len(best & {int(row.image_id[1:]) for row in found.rows})
+        everything = nearest(conn, pgvector, "pictures", space, query, 1000, exact=False)
+        assert len(everything.rows) == 1000
+    assert found_right >= 0.95 * 200
+
+
+def test_the_index_is_used_by_postgresql_in_index_mode_and_not_in_exact_mode(
+    database: Database, vectors: np.ndarray
+) -> None:
+    with database.connection() as (conn, pgvector):
+        with Lease(database.dsn, "x", seconds=60) as lease:
+            ensure_index(conn, "pictures", SPACE, "hnsw", lease, pgvector)
+        space = resolve_space(conn, "pictures")
+
+        def scans() -> int:
+            conn.execute("SELECT pg_stat_force_next_flush()")
+            row = conn.execute(
+                "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = %s", (f"{SPACE.name}_hnsw",)
+            ).fetchone()
+            assert row
+            return int(row[0])
+
+        before = scans()
+        nearest(conn, pgvector, "pictures", space, vectors[0].astype(np.float32), 10, exact=True)
+        assert scans() == before
+        nearest(conn, pgvector, "pictures", space, vectors[0].astype(np.float32), 10)
+        assert scans() == before + 1
+
+
+def test_the_picture_asked_about_is_left_out(settings: Settings, database: Database, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in")
+    run(settings, source)
+    by_id = find(database, like="p03.png", k=11)
+    by_file = find(database, picture=(source / "p03.png").read_bytes(), k=11)
+    assert "p03.png" not in [hit.image_id for hit in by_id.hits]
+    assert [hit.image_id for hit in by_id.hits] == [hit.image_id for hit in by_file.hits]
+    assert len(by_file.hits) == 11
+
+
+def test_words_that_cannot_be_read_are_answered_from_full_text_and_said(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    run(settings, gallery(tmp_path / "in"))
+    only_words = find(database, text="p03")
+    assert [hit.image_id for hit in only_words.hits] == ["p03.png"]
+    assert only_words.plan.mode == "full-text"
+    assert "cannot read" in only_words.plan.notes[0]
+    both = find(database, text="blue p03", k=3)
+    assert both.plan.mode == "exact + full-text"
+    assert both.hits[0].image_id == "p03.png"
+    assert '"p03"' in both.plan.notes[0]
+
+
+def test_words_and_picture_together_are_one_direction(settings: Settings, database: Database, tmp_path: Path) -> None:
+    paint(tmp_path / "in" / "red.png", (250, 0, 0))
+    paint(tmp_path / "in" / "purple.png", (130, 0, 130))
+    paint(tmp_path / "in" / "green.png", (0, 250, 0))
+    run(settings, tmp_path / "in")
+    asked = paint(tmp_path / "blue.png", (0, 0, 250)).read_bytes()
+    assert find(database, text="red", picture=asked, k=1).hits[0].image_id == "purple.png"
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ({}, "nothing was asked"),
+        ({"text": "  "}, "nothing was asked"),
+        ({"text": "red", "k": 0}, "out of range"),
+        ({"like": "nobody.png"}, "has no image 'nobody.png'"),
+        ({"text": "red", "space": "other"}, "has no space 'other'; there are: counting_colours_1_27"),
+    ],
+)
+def test_what_cannot_be_asked_is_named(
+    settings: Settings, database: Database, tmp_path: Path, query: dict[str, object], message: str
+) -> None:
+    run(settings, gallery(tmp_path / "in", 2))
+    with pytest.raises(UsageError, match=message):
+        find(database, **query)
+
+
+def test_a_collection_that_is_not_there_lists_those_that_are(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="no collection 'pictures' yet"):
+        find(database, text="red")
+    run(settings, gallery(tmp_path / "in", 2), collection="mine")
+    with pytest.raises(UsageError, match="no collection 'pictures'; there are: mine"):
+        find(database, text="red")

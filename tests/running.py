@@ -1,0 +1,85 @@
+"""A run of `ingest` without Prefect: the stages of the flow, called one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pinakes.embedders.opening import EMBEDDERS
+from pinakes.ingestion import Ingestion, open_ingestion
+from pinakes.request import IngestRequest
+from pinakes.search import Query, SearchResult, search
+from pinakes.settings import Settings
+from pinakes.store.collections import prepare
+from pinakes.store.database import Database
+from tests.counting import Counting
+
+
+def request_of(settings: Settings, source: Path | str, **options: Any) -> IngestRequest:
+    """A request with the settings' defaults."""
+    values: dict[str, Any] = {"collection": "pictures", "checkpoint": settings.checkpoint, "embedder": "counting"}
+    return IngestRequest.of(**(values | {"source": str(source)} | options))
+
+
+def run(settings: Settings, source: Path | str, *, embedder: Counting | None = None, **options: Any) -> Ingestion:
+    """All stages; the run as it ended."""
+    with using(embedder or Counting()), open_ingestion(request_of(settings, source, **options), settings) as ingestion:
+        run_stages(ingestion)
+    return ingestion
+
+
+def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: None) -> None:
+    """The stages in the flow's order."""
+    ingestion.list_and_plan()
+    ingestion.keep_rejected()
+    ingestion.copy_known_answers()
+    for batch in ingestion.batches():
+        ingestion.count(ingestion.embed(batch))
+    before_load()
+    ingestion.load()
+    ingestion.prune()
+    ingestion.build_index()
+    ingestion.compact()
+    ingestion.close_account()
+
+
+@contextmanager
+def using(embedder: Counting) -> Iterator[Counting]:
+    """Let `counting` mean this very embedder for the length of the block."""
+    before = EMBEDDERS["counting"]
+    EMBEDDERS["counting"] = lambda dimension: embedder if dimension is None else Counting(dimension)
+    try:
+        yield embedder
+    finally:
+        EMBEDDERS["counting"] = before
+
+
+def find(database: Database, collection: str = "pictures", **query: Any) -> SearchResult:
+    """A search."""
+    with database.connection() as (conn, pgvector):
+        prepare(conn)
+        return search(conn, pgvector, collection, Query(**query))
+
+
+def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (12, 12)) -> Path:
+    """A picture of one colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path, format="PNG")
+    return path
+
+
+def gallery(folder: Path, count: int = 12) -> Path:
+    """`count` pictures of different colours, named p00.png …"""
+    for number in range(count):
+        paint(folder / f"p{number:02}.png", (number * 255 // max(count - 1, 1), 128, 255 - number * 3 % 256))
+    return folder
+
+
+def stored(database: Database, statement: str) -> list[tuple[Any, ...]]:
+    """The rows of a query."""
+    with database.connection() as (conn, _):
+        return conn.execute(statement).fetchall()  # type: ignore[call-overload, no-any-return]  # statements of tests are no literals
