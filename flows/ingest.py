@@ -13,6 +13,7 @@ from pinakes.request import BATCH_SIZE, PRUNE_SHARE, IngestRequest
 from pinakes.settings import load_settings
 from pinakes.summary import summarise
 from tasks import ingestion as stages
+from tasks.artifacts import ProgressArtifact, report, show_plan
 
 
 @flow(name="ingest", flow_run_name="{collection}-{embedder}", persist_result=False, validate_parameters=True)
@@ -95,6 +96,7 @@ def ingest(
     with open_ingestion(request, settings) as run:
         plan = stages.list_and_plan(run)
         get_run_logger().info("plan: %s", ", ".join(f"{n:,} {what}" for what, n in plan.counts().items() if n))
+        show_plan(plan)
         stages.reuse_known_answers(run)
         embed_all(run)
         stages.load(run)
@@ -102,6 +104,7 @@ def ingest(
         stages.build_index(run)
         account = stages.close_account(run)
         summary = summarise(run)
+        report(run, summary)
     if account.deferred:
         raise StoppedError(
             f"stopped before the end: {account.deferred:,} pictures were not reached. All answers so far are kept; run the"
@@ -119,11 +122,14 @@ def ingest(
 
 def embed_all(run: Ingestion) -> None:
     """Embed batch by batch, as many at once as the embedder gains from."""
+    shown = ProgressArtifact(run)
+    width = run.embedder.facts.workers
     try:
         with run.progress:
-            width = run.embedder.facts.workers
             for result in in_window(lambda batch: stages.embed.submit(run, batch), run.batches(), width):
                 run.count(result)
+                shown.update()
+        shown.update(at_once=True)
     except BaseException:
         run.abandon()
         raise

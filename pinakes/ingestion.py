@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -86,7 +86,6 @@ class Ingestion:
         self.join_report: JoinReport | None = None
         self.index_kind: str | None = None
         self.active = True
-        self._ledger: Ledger | None = None
         self._vanished: list[str] = []
         self._abandoned = threading.Event()
         self._started = time.monotonic()
@@ -99,7 +98,7 @@ class Ingestion:
         Raises:
             SourceError: the source is missing, unreadable or holds no image.
         """
-        self.plan = make_plan(self.source.entries(), self._read_ledger(), retry_failed=self.request.retry_failed)
+        self.plan = make_plan(self.source.entries(), self.checkpoint.ledger(), retry_failed=self.request.retry_failed)
         batches = -(-self.plan.calls // self.request.batch_size)
         self.progress = Progress("embedding", self.plan.to_embed, batches)
         self.account.listed = self.plan.listed
@@ -111,7 +110,7 @@ class Ingestion:
 
     def keep_rejected(self) -> None:
         """Enter what could not be named or read into the ledger; what is known to have failed for good stays as it is."""
-        ledger = self._read_ledger()
+        ledger = self.checkpoint.ledger()
         answers = []
         for entry in self.plan.rejected:
             row = ledger.get(entry.image_id, "")
@@ -178,7 +177,7 @@ class Ingestion:
 
     def load(self) -> None:
         """Bring the table up to the checkpoint: images with their metadata, then the vectors that it lacks."""
-        ledger = self._read_ledger(afresh=self.account.answers > 0)
+        ledger = self.checkpoint.ledger()
         with self.database.connection() as (conn, _):
             loader = Loader(conn, self.request.collection, self.space, self.lease)
             join = Join(self.metadata, self._listed_ids(), match=self.request.match)
@@ -238,7 +237,7 @@ class Ingestion:
         account = self.account
         account.seconds = time.monotonic() - self._started
         account.check_sum()
-        ledger = self._read_ledger(afresh=account.answers > 0)
+        ledger = self.checkpoint.ledger()
         with_vector = self._with_vector(ledger)
         failed = sum(self._has_failed(ledger, image.image_id, image.fingerprint) for image in self.plan.images)
         failed += sum(self._has_failed(ledger, entry.image_id, "") for entry in self.plan.rejected)
@@ -252,12 +251,27 @@ class Ingestion:
         account.check_against("the table", ok=stored)
         return account
 
-    # -- what they are made of -----------------------------------------------------------------------------------------
+    def failures(self, most: int) -> list[dict[str, Any]]:
+        """The first failed pictures of the listing, with their reasons, as plain documents."""
+        ledger = self.checkpoint.ledger()
+        entries = chain(
+            ((image.image_id, image.fingerprint) for image in self.plan.images),
+            ((entry.image_id, "") for entry in self.plan.rejected),
+        )
+        rows = (ledger.get(*entry) for entry in entries)
+        failed = (row for row in rows if row is not None and row.failure is not None)
+        return [
+            {
+                "image_id": row.image_id,
+                "reason": row.error_class,
+                "message": row.error_message,
+                "attempts": row.attempts,
+                "final": row.final,
+            }
+            for row in islice(failed, most)
+        ]
 
-    def _read_ledger(self, *, afresh: bool = False) -> Ledger:
-        if self._ledger is None or afresh:
-            self._ledger = self.checkpoint.ledger()
-        return self._ledger
+    # -- what they are made of -----------------------------------------------------------------------------------------
 
     def _keep(self, answers: list[Answer]) -> None:
         self.lease.check()

@@ -92,13 +92,10 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
         max_pixels: a picture with more (width x height in its header) is refused before it is decoded.
 
     Raises:
-        PictureError: it cannot be decoded; `error_class` is EMPTY, UNDECODABLE, TOO_MANY_PIXELS or UNSUPPORTED.
+        PictureError: it cannot be decoded; `error_class` is EMPTY, UNDECODABLE, TOO_MANY_PIXELS, UNSUPPORTED, or
+            INTERNAL where memory ran out.
     """
     picture = _open(data)
-    if isinstance(picture, TiffImagePlugin.TiffImageFile) and _is_camera_raw(picture):
-        raise PictureError(
-            "this is a camera raw file, of which only a preview could be decoded", ErrorClass.UNSUPPORTED
-        )
     width, height = picture.size
     if width * height > max_pixels:
         raise PictureError(
@@ -106,6 +103,8 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
             ErrorClass.TOO_MANY_PIXELS,
         )
     try:
+        if isinstance(picture, TiffImagePlugin.TiffImageFile) and _is_camera_raw(picture):
+            raise PictureError("this is a camera raw file, which cannot be decoded", ErrorClass.UNSUPPORTED)
         if at_least is not None:
             picture.draft(None, (at_least, at_least))
         picture.load()
@@ -113,6 +112,8 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
         rgb = _srgb(picture)
         if upright is not None:
             rgb = rgb.transpose(upright)
+    except Image.DecompressionBombError as exc:
+        raise _bomb() from exc
     except MemoryError as exc:
         raise PictureError(
             f"this machine lacks the memory to decode {width:,} x {height:,} pixels", ErrorClass.INTERNAL
@@ -150,7 +151,7 @@ def _open(data: bytes) -> ImageFile.ImageFile:
     try:
         return _DECODERS[name](io.BytesIO(data))
     except Image.DecompressionBombError as exc:
-        raise PictureError(f"the picture has more than {MAX_PIXELS:,} pixels", ErrorClass.TOO_MANY_PIXELS) from exc
+        raise _bomb() from exc
     except _DAMAGE as exc:
         raise _damaged(exc, data) from exc
 
@@ -257,6 +258,10 @@ def _spelled(head: bytes) -> str:
     if start.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in start):
         return f"the text {' '.join(start.decode('ascii').split())!r}"
     return f"the bytes {start[:8].hex(' ')}"
+
+
+def _bomb() -> PictureError:
+    return PictureError(f"the picture has more than {MAX_PIXELS:,} pixels", ErrorClass.TOO_MANY_PIXELS)
 
 
 def _damaged(exc: BaseException, data: bytes) -> PictureError:

@@ -6,6 +6,9 @@ from typing import Any
 
 from pinakes.ingestion import Ingestion
 
+MAX_FAILURES = 100
+"""Failed pictures named in a summary; all of them are counted, and kept in the ledger."""
+
 
 def summarise(run: Ingestion) -> dict[str, Any]:
     """The account first, then where things are and what is worth knowing; every value fits JSON."""
@@ -17,6 +20,7 @@ def summarise(run: Ingestion) -> dict[str, Any]:
         "index": run.index_kind or "none (exact search)",
         "checkpoint": run.checkpoint.location,
         "plan": run.plan.counts(),
+        "failures": run.failures(MAX_FAILURES),
         "notes": _notes(run),
     }
 

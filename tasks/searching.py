@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-
-from pinakes.sheet import to_jpeg_under
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -15,9 +12,7 @@ from pinakes.search import search as search_collection
 from pinakes.settings import Settings
 from pinakes.store.collections import prepare
 from pinakes.store.database import open_database
-
-SHEET_BYTES = 700_000
-"""Of a picture inside an artifact: base64 adds a third, and an artifact should stay under 1 MB."""
+from tasks.artifacts import inline
 
 
 @task(name="answer", task_run_name="answer", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)
@@ -50,7 +45,6 @@ def answer(
 @task(name="show hits", task_run_name="show hits", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)
 def show_hits(asked: str, picture: bytes | None, result: SearchResult) -> None:
     """Leave the hits as an artifact: a contact sheet, and a table with the plan."""
-    sheet = base64.b64encode(to_jpeg_under(sheet_of(asked, picture, result), SHEET_BYTES)).decode()
     rows = [
         "| | distance | title | author | image |",
         "|-:|-:|---|---|---|",
@@ -65,7 +59,7 @@ def show_hits(asked: str, picture: bytes | None, result: SearchResult) -> None:
     create_markdown_artifact(
         key="hits",
         description=f"Hits for {asked!r}",
-        markdown=f"# {_cell(asked)}\n\n![hits](data:image/jpeg;base64,{sheet})\n\n"
+        markdown=f"# {_cell(asked)}\n\n{inline(sheet_of(asked, picture, result))}\n\n"
         + "\n".join(rows)
         + f"\n\nPlan: **{plan.mode}**, {plan.scanned:,} vectors compared, {plan.milliseconds:.0f} ms{notes}\n",
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,16 +17,23 @@ from psycopg.conninfo import make_conninfo
 
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
-from pinakes.store.embedded import embedded_server
+from pinakes.store.embedded import embedded_server, remove_server
 
 PROJECT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The address of a PostgreSQL with pgvector that runs for the whole session."""
-    with embedded_server(tmp_path_factory.mktemp("postgres")) as dsn:
-        yield dsn
+    # Not below pytest's private folder, where root's server could not reach it and would be put elsewhere.
+    home = Path(tempfile.mkdtemp(prefix="pinakes-tests-", dir="/tmp"))
+    home.chmod(0o755)
+    try:
+        with embedded_server(home) as dsn:
+            yield dsn
+    finally:
+        remove_server(home)
+        shutil.rmtree(home)
 
 
 @pytest.fixture

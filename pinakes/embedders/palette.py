@@ -22,10 +22,11 @@ from pinakes.embedders.palette_blocks import (
     orientations,
     unit,
 )
-from pinakes.embedders.palette_histogram import ColourGrid
+from pinakes.embedders.palette_histogram import ColourGrid, wished_layout, wished_shares
 from pinakes.embedders.palette_reference import SAMPLES, noise
 from pinakes.embedders.palette_texture import binary_patterns, covariance, phase_codes
-from pinakes.errors import PictureError, SourceError, UsageError
+from pinakes.embedders.palette_words import Wish
+from pinakes.errors import PictureError, SourceError, UnreadableQueryError, UsageError
 from pinakes.pictures import decode
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Vector
@@ -130,3 +131,97 @@ def describe(picture: Pillow.Image, dimension: int) -> Vector:
         for name, block in blocks.items()
     ]
     return unit(np.concatenate(weighted)).astype(np.float32)
+
+
+_PLACE_SHARE: Final = 0.35
+"""The squared share of the layout in the vector of a text that says where its colours are."""
+
+_UNREADABLE: Final = (
+    "the palette embedder reads only colours, and there is none in {text!r}: try names such as 'ultramarine', 'dark blue"
+    " and gold' or 'pale pink sky', or one of dark, bright, colourful, muted and monochrome."
+)
+
+
+def wished(wishes: Sequence[Wish], dimension: int) -> Vector:
+    """The vector of the colours that a text asks for: shape (dimension,), float32, at length 1."""
+    recipe = RECIPES[dimension]
+    vector = np.zeros(dimension)
+    colour = unit(wished_shares(wishes, recipe.grid))
+    places = unit(wished_layout(wishes))
+    vector[: colour.size] = colour
+    if places.any():
+        start = sum(block.size for name, block in _reference(dimension).items()) + colour.size
+        vector[: colour.size] *= np.sqrt(1 - _PLACE_SHARE)
+        vector[start:] = np.sqrt(_PLACE_SHARE) * unit(places[: dimension - start])
+    return unit(vector).astype(np.float32)
+
+
+class Palette:
+    """Pictures by their colours and textures, texts by the colours they name; no semantic model.
+
+    Args:
+        dimension: components of a vector, one of `RECIPES`: fewer are quicker to search, more find better.
+
+    Raises:
+        UsageError: there is no recipe for `dimension`.
+    """
+
+    def __init__(self, dimension: int = DEFAULT_DIMENSION) -> None:
+        if dimension not in RECIPES:
+            *first, last = map(str, RECIPES)
+            raise UsageError(
+                f"the palette embedder has no dimension of {dimension}; choose {', '.join(first)} or {last}."
+            )
+        self.facts = Facts(
+            space=Space("palette", "descriptor", VERSION, dimension, PREPROCESSING),
+            description="Colour and texture, computed on this machine; it is not a semantic model: it knows what a"
+            " picture looks like, not what it shows, and of a text it reads the colours alone.",
+            price=Price(),
+            workers=_WORKERS,
+        )
+        self._dimension = dimension
+        self._calls = 0
+        self._counting = threading.Lock()
+
+    @property
+    def calls(self) -> int:
+        """How many pictures and texts have been embedded so far."""
+        return self._calls
+
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        """One `(index, vector or failure)` for each picture, in order; vectors have length 1."""
+        for index, picture in enumerate(batch):
+            result = self._embed(picture)
+            if not isinstance(result, Failure):
+                self._count()
+            yield index, result
+
+    def embed_text(self, text: str) -> TextReading:
+        """The vector of the colours that `text` names; its texture is zero, so that it ranks by colour alone.
+
+        Raises:
+            UnreadableQueryError: no word is a colour.
+        """
+        reading = palette_words.read(text)
+        if not reading.wishes:
+            raise UnreadableQueryError(_UNREADABLE.format(text=text))
+        vector = wished(reading.wishes, self._dimension)
+        self._count()
+        return TextReading(vector, reading.read, reading.unread)
+
+    def _embed(self, picture: Picture) -> Vector | Failure:
+        try:
+            data = picture.read()
+        except (OSError, SourceError) as exc:
+            return Failure(ErrorClass.UNREADABLE, str(exc))
+        try:
+            vector = describe(decode(data, at_least=SHORT_SIDE), self._dimension)
+        except PictureError as exc:
+            return Failure(ErrorClass(exc.error_class), str(exc))
+        if not vector.any():
+            return Failure(ErrorClass.ZERO_VECTOR, "the picture has no measurable colour or texture")
+        return vector
+
+    def _count(self) -> None:
+        with self._counting:
+            self._calls += 1

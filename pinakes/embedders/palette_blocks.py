@@ -133,7 +133,8 @@ def _cells(side: int, grid: int) -> Floats:
     """The weight of each of `side` pixels in each of `grid` cells, rows summing to 1: shape (grid, side)."""
     place = np.clip((np.arange(side) + 0.5) / side * grid - 0.5, 0, grid - 1)
     weights = np.maximum(0.0, 1 - np.abs(place[None] - np.arange(grid)[:, None]))
-    return (weights / np.maximum(weights.sum(1, keepdims=True), 1e-12)).astype(np.float32)
+    shares: Floats = (weights / np.maximum(weights.sum(1, keepdims=True), 1e-12)).astype(np.float32)
+    return shares
 
 
 def gradients(planes: Floats) -> tuple[Floats, Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Final
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pinakes.embedders.colours import Region, oklab_planes
-from pinakes.embedders.palette_blocks import CHROMA_GAIN, Doubles, Floats, hellinger
+from pinakes.embedders.palette_blocks import CHROMA_GAIN, LAYOUT_GRID, Doubles, Floats, hellinger, layout_of, unit
+from pinakes.embedders.palette_words import Wish
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class ColourGrid:
         lab = gamut.T / np.array([1, CHROMA_GAIN, CHROMA_GAIN])
         weights = region.membership(lab)
         counts = self._counts(gamut, weights)[self.used]
-        return counts / counts.sum()
+        shares: Doubles = counts / counts.sum()
+        return shares
 
     def _counts(self, lab: Floats, weights: Doubles | None = None) -> Doubles:
         """The trilinear counts of colours of shape (3, n) over the full grid."""
@@ -67,9 +70,7 @@ class ColourGrid:
         after[after == self.hues] = 0
         total = np.zeros(self.levels * len(rings) * self.hues)
         for up in (0, 1):
-            by_level = level_share if up else 1 - level_share
-            if weights is not None:
-                by_level = by_level * weights
+            by_level = (level_share if up else 1 - level_share) * (1.0 if weights is None else weights)
             for out in (0, 1):
                 by_ring = by_level * (ring_share if out else 1 - ring_share)
                 base = ((level + up) * len(rings) + ring + out) * self.hues
@@ -104,3 +105,47 @@ def _gamut() -> Floats:
     lab = oklab_planes(cube).reshape(3, -1)
     lab[1:] *= CHROMA_GAIN
     return lab
+
+
+def wished_shares(wishes: Sequence[Wish], grid: ColourGrid) -> Doubles:
+    """The histogram block of a text, shape (grid.size,): roots of the wished shares, less those of the unwished."""
+    total = np.zeros(grid.size)
+    for wanted, sign in ((True, 1.0), (False, -1.0)):
+        shares = [grid.shares(wish.region) for wish in wishes if wish.wanted is wanted]
+        if shares:
+            total += sign * unit(np.mean(shares, axis=0) ** _TEXT_POWER)
+    return total
+
+
+_TEXT_POWER: Final = 0.5
+
+
+def wished_layout(wishes: Sequence[Wish]) -> Doubles:
+    """The layout block of a text: where its placed colours are, against the mean; zeros if none is placed."""
+    thumbnail = np.zeros((3, LAYOUT_GRID, LAYOUT_GRID))
+    for wish in wishes:
+        if wish.place:
+            mask = _mask(wish.place)
+            lightness, a, b = wish.region.focus.lab
+            colour = np.array([lightness - 0.5, a * CHROMA_GAIN, b * CHROMA_GAIN])
+            thumbnail += (colour if wish.wanted else -colour)[:, None, None] * (mask - mask.mean())
+    thumbnail[0] += 0.5
+    return layout_of(thumbnail, 3 * LAYOUT_GRID**2)
+
+
+def _mask(place: str) -> Doubles:
+    """Where a place is, shape (LAYOUT_GRID, LAYOUT_GRID), 0 to 1; borders are soft."""
+    ramp = (np.arange(LAYOUT_GRID) + 0.5) / LAYOUT_GRID
+    near = np.clip(1.5 - 2 * ramp, 0, 1)
+    inside = np.clip(2 - 4 * np.abs(ramp - 0.5), 0, 1)
+    ones = np.ones(LAYOUT_GRID)
+    middle: Doubles = np.outer(inside, inside)
+    masks: dict[str, Doubles] = {
+        "top": np.outer(near, ones),
+        "bottom": np.outer(near[::-1], ones),
+        "left": np.outer(ones, near),
+        "right": np.outer(ones, near[::-1]),
+        "centre": middle,
+        "edges": 1 - middle,
+    }
+    return masks[place]

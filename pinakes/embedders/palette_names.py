@@ -8,6 +8,7 @@ Kay, Basic Color Terms, 1969) stand for a wide region around their focus, all ot
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -94,6 +95,9 @@ COMMON: Final = MappingProxyType(
         "garnet": "#7a2233",
         "ginger": "#b0652a",
         "graphite": "#44474a",
+        "gold": "#d9b13b",
+        "golden": "#d9b13b",
+        "golden brown": "#996515",
         "grass green": "#4d8f2f",
         "hazel": "#8e7446",
         "heather": "#a58fb5",
@@ -195,18 +199,185 @@ COMMON: Final = MappingProxyType(
 SPELLINGS: Final = MappingProxyType(
     {
         "gray": "grey",
-        "blackish": "greyish dark",
-        "aquamarine": "aquamarine",
-        "cobaltblue": "cobalt blue",
-        "golden": "gold",
+        "grayish": "greyish",
         "silvery": "silver",
         "ocher": "ochre",
         "greyscale": "monochrome",
         "grayscale": "monochrome",
         "fuschia": "fuchsia",
+        "terracota": "terracotta",
+        "centred": "centre",
+        "centered": "centre",
     }
 )
 """Other ways to write a word of the vocabulary."""
 
 CSS: Final = MappingProxyType({name: value for name, value in ImageColor.colormap.items() if isinstance(value, str)})
 """The 148 names of CSS with their `#rrggbb` values."""
+
+Shift = tuple[float, float, float]
+"""A change of shade: (lightness to move towards, how far of the way 0 to 1, factor of chroma)."""
+
+SHADES: Final[Mapping[str, Shift]] = MappingProxyType(
+    {
+        "dark": (0.0, 0.38, 0.85),
+        "darkish": (0.0, 0.2, 0.95),
+        "darker": (0.0, 0.38, 0.85),
+        "deep": (0.0, 0.25, 1.1),
+        "light": (1.0, 0.45, 0.75),
+        "lightish": (1.0, 0.25, 0.9),
+        "lighter": (1.0, 0.45, 0.75),
+        "pale": (1.0, 0.6, 0.5),
+        "pastel": (1.0, 0.6, 0.55),
+        "faint": (1.0, 0.6, 0.4),
+        "soft": (1.0, 0.35, 0.6),
+        "bright": (1.0, 0.15, 1.25),
+        "brilliant": (1.0, 0.1, 1.35),
+        "vivid": (0.5, 0.0, 1.4),
+        "intense": (0.5, 0.0, 1.35),
+        "saturated": (0.5, 0.0, 1.4),
+        "strong": (0.5, 0.0, 1.25),
+        "rich": (0.0, 0.1, 1.25),
+        "neon": (1.0, 0.2, 1.7),
+        "medium": (0.55, 0.4, 1.0),
+        "mid": (0.55, 0.4, 1.0),
+        "muted": (0.5, 0.1, 0.45),
+        "dull": (0.4, 0.2, 0.45),
+        "dusty": (0.6, 0.25, 0.45),
+        "faded": (0.8, 0.3, 0.45),
+        "subdued": (0.5, 0.1, 0.5),
+        "desaturated": (0.5, 0.0, 0.35),
+        "smoky": (0.45, 0.25, 0.4),
+        "greyish": (0.55, 0.15, 0.4),
+        "dirty": (0.3, 0.2, 0.55),
+    }
+)
+"""Words that change the colour after them."""
+
+TINTS: Final = MappingProxyType(
+    {
+        "reddish": "red",
+        "orangish": "orange",
+        "yellowish": "yellow",
+        "greenish": "green",
+        "bluish": "blue",
+        "blueish": "blue",
+        "purplish": "purple",
+        "pinkish": "pink",
+        "brownish": "brown",
+        "whitish": "white",
+        "blackish": "black",
+        "warm": "orange",
+        "cool": "blue",
+        "cold": "blue",
+    }
+)
+"""Words that pull the colour after them a third of the way towards another."""
+
+MOODS: Final = MappingProxyType(
+    {
+        "dark": "dark",
+        "darkness": "dark",
+        "gloomy": "dark",
+        "dim": "dark",
+        "light": "bright",
+        "bright": "bright",
+        "pale": "pale",
+        "pastel": "pale",
+        "colourful": "colourful",
+        "colorful": "colourful",
+        "vivid": "colourful",
+        "saturated": "colourful",
+        "multicoloured": "colourful",
+        "multicolored": "colourful",
+        "muted": "muted",
+        "faded": "muted",
+        "subdued": "muted",
+        "desaturated": "muted",
+        "monochrome": "monochrome",
+        "monochromatic": "monochrome",
+        "colourless": "monochrome",
+        "colorless": "monochrome",
+        "warm": "warm",
+        "cool": "cool",
+        "cold": "cool",
+    }
+)
+"""Words that, with no colour after them, describe the whole picture."""
+
+PLACES: Final = MappingProxyType(
+    {
+        "top": "top",
+        "upper": "top",
+        "sky": "top",
+        "skies": "top",
+        "bottom": "bottom",
+        "lower": "bottom",
+        "ground": "bottom",
+        "foreground": "bottom",
+        "left": "left",
+        "right": "right",
+        "centre": "centre",
+        "center": "centre",
+        "middle": "centre",
+        "background": "edges",
+        "edges": "edges",
+        "edge": "edges",
+        "border": "edges",
+    }
+)
+"""Words that say where in the picture a colour is wanted."""
+
+ABOVE: Final = frozenset({"above", "over"})
+BELOW: Final = frozenset({"below", "under", "beneath"})
+ON: Final = frozenset({"on", "against"})
+JOINERS: Final = frozenset({"and", "with", "or", "plus", "but", ",", ";", "&", "+", "/", "."})
+DENIALS: Final = frozenset({"no", "not", "without"})
+DEGREES: Final = MappingProxyType({"very": 1.6, "extremely": 1.9, "slightly": 0.5, "somewhat": 0.6, "quite": 1.0})
+"""How far a shade or tint after them goes."""
+
+STOP_WORDS: Final = frozenset(
+    {
+        "a",
+        "an",
+        "the",
+        "of",
+        "in",
+        "at",
+        "to",
+        "by",
+        "for",
+        "from",
+        "is",
+        "are",
+        "be",
+        "all",
+        "mostly",
+        "mainly",
+        "some",
+        "lots",
+        "lot",
+        "much",
+        "colour",
+        "colours",
+        "color",
+        "colors",
+        "coloured",
+        "colored",
+        "tone",
+        "tones",
+        "toned",
+        "shade",
+        "shades",
+        "hue",
+        "hues",
+        "tint",
+        "tints",
+        "tinted",
+        "its",
+        "it",
+        "this",
+        "that",
+    }
+)
+"""Words without meaning of their own here: neither read nor unread."""

@@ -36,7 +36,7 @@ def covariance(views: Views, octaves: int) -> Doubles:
                 strength = strength.repeat(2, axis=1).repeat(2, axis=2)
             features[3 + 6 * octave + 3 * axis : 6 + 6 * octave + 3 * axis] = strength
     flat = features.reshape(len(features), -1)
-    flat -= flat.mean(1, keepdims=True, dtype=np.float64)
+    flat -= flat.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
     flat /= _scales(octaves)[:, None]
     return root_triangle((flat @ flat.T).astype(np.float64) / flat.shape[1])
 

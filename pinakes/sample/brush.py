@@ -73,7 +73,7 @@ def paint(drawing: Colours, touch: Touch, rng: np.random.Generator) -> tuple[Col
     painted = np.asarray(canvas.reduce(2), np.float32) / 255
     relief = painted[..., 3] - noise.blur(painted[..., 3], touch.widths[0] * short)
     hairs = noise.resize(_bristles(field, rng), height, width)
-    relief = relief + touch.bristle * 0.16 * hairs
+    relief = relief + touch.bristle * 0.09 * hairs
     return painted[..., :3].copy(), np.asarray(relief, np.float32)
 
 
@@ -184,7 +184,7 @@ def _paths(
     """Centre lines, shape (strokes, points, 2): both ways from (x, y), each ending where the colour changes."""
     height, width = source.shape[:2]
     straight = touch.shape in {"knife", "tile"}
-    half = 1 if straight else 2 if touch.length < 5 else 3
+    half = 1 if straight or touch.length * size < 22 else 2 if touch.length < 5 else 3
     reach = 1.0 if touch.shape == "tile" else touch.length
     stride = size * reach / (2 * half) * (0.75 + 0.5 * rng.random(x.size))
     if touch.shape == "tile":
@@ -233,7 +233,7 @@ def _outlines(
     elif shape == "knife":
         profile = np.full(points, 0.62)
     else:
-        profile = 0.52 * np.sin(np.linspace(0.45, math.pi - 0.3, points)) ** 0.6
+        profile = 0.52 * np.sin(np.linspace(0.5, math.pi - 0.35, points)) ** 0.6
     uneven = 0.8 + 0.4 * rng.random((path.shape[0], 1, 1)) if shape != "tile" else 1.0
     offset = normal * (profile[None, :, None] * size * uneven)
     return np.concatenate([path + offset, (path - offset)[:, ::-1]], axis=1).astype(np.float32)

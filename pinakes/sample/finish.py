@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ def age(colours: Colours, surface: Surface, rng: np.random.Generator) -> Colours
     short = min(height, width)
     out = colours
     if surface.cracks:
-        out = out * (1 - _cracks(height, width, rng) * surface.cracks * 0.45)[..., None]
+        out = out * (1 - _cracks(height, width, rng) * surface.cracks * 0.3)[..., None]
     out = out * (1 + _ground(height, width, surface, rng) * surface.grain)[..., None]
     if surface.varnish:
         stain = 1 + 0.12 * noise.fractal(rng, height, width, short * 0.6, octaves=3)
@@ -60,44 +61,57 @@ def wash(drawing: Colours, rng: np.random.Generator, *, strength: float = 0.85, 
     """The drawing in transparent washes on white paper: pools, hard edges where a wash dried, and granulation."""
     height, width = drawing.shape[:2]
     short = min(height, width)
-    wobble = noise.fractal(rng, height, width, short * 0.05, octaves=4)
-    soft = noise.blur(drawing, short * 0.006)
+    wobble = noise.fractal(rng, height, width, short * 0.09, octaves=4)
+    soft = noise.blur(drawing, short * 0.004)
     bright = np.clip(luminance(soft), 0.02, 1)
-    level = bright * levels + 0.22 * wobble
+    level = bright * levels + 0.1 * wobble
     part = level - np.floor(level)
     stepped = (np.floor(level) + noise.smoothstep(0.55, 0.95, part)) / levels
     pooled = soft * (np.clip(stepped, 0.03, 1) / bright)[..., None]
-    body = soft * 0.55 + pooled * 0.45
+    body = soft * 0.62 + pooled * 0.38
     dried = noise.smoothstep(0.62, 0.8, part) * noise.smoothstep(0.98, 0.84, part)
-    grain = noise.fractal(rng, height, width, short * 0.012, octaves=3)
+    grain = noise.fractal(rng, height, width, short * 0.016, octaves=2)
     bloom = noise.fractal(rng, height, width, short * 0.3, octaves=4)
-    density = strength * (1 + 0.08 * grain + 0.1 * bloom) + 0.16 * dried
+    density = strength * (1 + 0.035 * grain + 0.1 * bloom) + 0.13 * dried
     stain = 1 - (1 - body) * np.clip(density, 0, 1.15)[..., None]
     return np.clip(stain * (0.2 + 0.8 * PAPER), 0, 1).astype(np.float32)
 
 
 def _ground(height: int, width: int, surface: Surface, rng: np.random.Generator) -> Field:
     """The relief of the ground as a change of brightness, around 0."""
-    fine = rng.normal(size=(height, width)).astype(np.float32)
-    if surface.kind in {"canvas", "silk"}:
-        pitch = 3.1 if surface.kind == "canvas" else 2.3
-        y, x = np.ogrid[0:height, 0:width]
-        slack = noise.fractal(rng, height, width, 60, octaves=2) * 0.5
-        warp = np.sin(x * (2 * np.pi / pitch) + slack) * np.cos(np.pi * y / pitch)
-        weft = np.sin(y * (2 * np.pi / pitch) - slack) * np.cos(np.pi * x / pitch)
-        return np.asarray((warp + weft) * 0.045 + fine * 0.014, np.float32)
-    if surface.kind == "paper":
-        tooth = noise.fractal(rng, height, width, 5, octaves=2)
-        return np.asarray(tooth * 0.035 + fine * 0.012, np.float32)
-    if surface.kind == "gesso":
-        return np.asarray(noise.fractal(rng, height, width, 14, octaves=3) * 0.035 + fine * 0.014, np.float32)
-    wood = noise.fractal(rng, height, width, 3, octaves=1, stretch=26)
-    return np.asarray(wood * 0.022 + fine * 0.01, np.float32)
+    tile = _ground_tile(surface.kind)
+    top, left = (int(v) for v in rng.integers(0, _TILE, 2))
+    rows = (np.arange(height) + top) % _TILE
+    columns = (np.arange(width) + left) % _TILE
+    return tile[rows][:, columns]
+
+
+_TILE = 512
+"""Side in pixels of the piece of ground that is prepared once and then repeated."""
+
+
+@functools.cache
+def _ground_tile(kind: str) -> Field:
+    rng = np.random.default_rng(len(kind))
+    size = (_TILE, _TILE)
+    fine = rng.normal(size=size).astype(np.float32)
+    if kind in {"canvas", "silk"}:
+        threads = 164 if kind == "canvas" else 222
+        y, x = (axis * np.float32(2 * np.pi * threads / _TILE) for axis in np.ogrid[0:_TILE, 0:_TILE])
+        slack = 0.4 * noise.fractal(rng, *size, 60, octaves=2)
+        woven = np.sin(x + slack) * np.cos(y / 2) + np.sin(y - slack) * np.cos(x / 2)
+        return np.asarray(woven * 0.04 + fine * 0.012, np.float32)
+    if kind == "paper":
+        return np.asarray(noise.fractal(rng, *size, 4, octaves=2) * 0.022 + fine * 0.008, np.float32)
+    if kind == "gesso":
+        return np.asarray(noise.fractal(rng, *size, 14, octaves=3) * 0.02 + fine * 0.01, np.float32)
+    wood = noise.fractal(rng, *size, 3, octaves=1, stretch=26)
+    return np.asarray(wood * 0.018 + fine * 0.009, np.float32)
 
 
 def _cracks(height: int, width: int, rng: np.random.Generator) -> Field:
     """The net of fine lines of old paint: borders between the cells nearest to scattered points."""
-    cell = 17.0
+    cell = 11.0
     y, x = np.mgrid[0:height:2, 0:width:2].astype(np.float32)
     bend = noise.fractal(rng, y.shape[0], y.shape[1], 12, octaves=2) * 2.2
     x, y = (x + bend) / cell, (y + bend[::-1, ::-1]) / cell
@@ -113,8 +127,8 @@ def _cracks(height: int, width: int, rng: np.random.Generator) -> Field:
             away = np.hypot(x - px, y - py)
             second = np.minimum(second, np.maximum(first, away))
             first = np.minimum(first, away)
-    net = noise.smoothstep(0.11, 0.02, second - first)
-    where = noise.smoothstep(-0.4, 1.2, noise.fractal(rng, *net.shape, 70, octaves=3))
+    net = noise.smoothstep(0.1, 0.0, second - first)
+    where = noise.smoothstep(-0.2, 1.6, noise.fractal(rng, *net.shape, 70, octaves=3))
     return np.clip(noise.resize(net * where, height, width), 0, 1)
 
 
@@ -123,8 +137,8 @@ def _margin(colours: Colours, margin: float, rng: np.random.Generator) -> Colour
     short = min(height, width)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     edge = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y)) / short
-    ragged = edge + 0.0045 * noise.fractal(rng, height, width, short * 0.05, octaves=4)
+    ragged = edge + 0.0016 * noise.fractal(rng, height, width, short * 0.09, octaves=4)
     inside = noise.smoothstep(margin - 0.004, margin + 0.003, ragged)
     rim = noise.smoothstep(margin + 0.014, margin + 0.003, ragged) * inside * 0.1
-    sheet = PAPER * (1 + 0.02 * noise.fractal(rng, height, width, 5, octaves=2))[..., None]
+    sheet = PAPER * (1 + 0.012 * noise.fractal(rng, height, width, 5, octaves=2))[..., None]
     return np.asarray(sheet * (1 - inside[..., None]) + colours * (inside * (1 - rim))[..., None], np.float32)

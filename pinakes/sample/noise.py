@@ -41,20 +41,36 @@ def fractal(
         stretch: how much wider than high the features are.
     """
     total = np.zeros((height, width), np.float32)
+    small = (-(-height // _COARSE), -(-width // _COARSE))
+    broad: Field | None = None
     weight = 1.0
     for _ in range(octaves):
-        cell_x, cell_y = max(cell * stretch, 1.0), max(cell, 1.0)
-        rows, columns = height / cell_y, width / cell_x
-        lattice = rng.random((int(rows) + 5, int(columns) + 5), dtype=np.float32)
-        left, top = 1 + rng.random(), 1 + rng.random()
-        total += weight * resize(lattice, height, width, (left, top, left + columns, top + rows))
+        if cell >= 4 * _COARSE:
+            layer = _lattice(rng, *small, cell / _COARSE, stretch)
+            broad = layer * weight if broad is None else broad + layer * weight
+        else:
+            total += weight * _lattice(rng, height, width, cell, stretch)
         weight *= gain
         cell *= 0.5
         if cell < 2.0:
             break
+    if broad is not None:
+        total += resize(broad, height, width, (0, 0, width / _COARSE, height / _COARSE))
     total -= total.mean()
     total /= total.std() + 1e-6
     return total
+
+
+_COARSE = 4
+"""Features much larger than this many pixels are summed on a grid this much coarser: nobody sees the difference."""
+
+
+def _lattice(rng: np.random.Generator, height: int, width: int, cell: float, stretch: float) -> Field:
+    """One octave: random values on a lattice, joined smoothly."""
+    rows, columns = height / max(cell, 1.0), width / max(cell * stretch, 1.0)
+    values = rng.random((int(rows) + 5, int(columns) + 5), dtype=np.float32)
+    left, top = 1 + rng.random(), 1 + rng.random()
+    return resize(values, height, width, (left, top, left + columns, top + rows))
 
 
 def line(rng: np.random.Generator, width: int, cell: float, *, octaves: int = 5, gain: float = 0.5) -> Field:

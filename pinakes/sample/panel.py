@@ -67,27 +67,33 @@ class Panel:
         top, bottom, left, right = _extent(mask)
         if bottom <= top:
             return
-        part = np.broadcast_to(mask, (self.height, self.width))[top:bottom, left:right, None]
-        over = colour[top:bottom, left:right] if colour.ndim == 3 else colour
+        part = np.broadcast_to(mask, (self.height, self.width))[top:bottom, left:right]
         here = self.rgb[top:bottom, left:right]
-        here += (over - here) * part
+        if colour.ndim == 3:
+            here += (colour[top:bottom, left:right] - here) * part[..., None]
+            return
+        for channel in range(3):
+            here[..., channel] += (colour[channel] - here[..., channel]) * part
 
     def shade(self, mask: Field, tint: Colours) -> None:
         """Glaze: multiply by `tint` where `mask` is 1."""
         top, bottom, left, right = _extent(mask)
         if bottom <= top:
             return
-        part = np.broadcast_to(mask, (self.height, self.width))[top:bottom, left:right, None]
-        self.rgb[top:bottom, left:right] *= 1 + (tint - 1) * part
+        part = np.broadcast_to(mask, (self.height, self.width))[top:bottom, left:right]
+        here = self.rgb[top:bottom, left:right]
+        for channel in range(3):
+            here[..., channel] *= 1 + (tint[channel] - 1) * part
 
     def screen(self, mask: Field, colour: Colours) -> None:
         """Add light of `colour` where `mask` is 1; never beyond white."""
         top, bottom, left, right = _extent(mask)
         if bottom <= top:
             return
-        part = np.broadcast_to(mask, (self.height, self.width))[top:bottom, left:right, None]
+        part = np.broadcast_to(mask, (self.height, self.width))[top:bottom, left:right]
         here = self.rgb[top:bottom, left:right]
-        here += (1 - np.clip(here, 0, 1)) * colour * part
+        for channel in range(3):
+            here[..., channel] += np.maximum(1 - here[..., channel], 0) * (colour[channel] * part)
 
     def distance(self, x: float, y: float, *, squash: float = 1.0) -> Field:
         """Distance of every pixel from a place, in short sides; `squash` > 1 makes the circles of it flat."""

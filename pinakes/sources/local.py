@@ -118,7 +118,7 @@ class LocalFiles:
                 yield entry
         finally:
             if self._cache:
-                self._cache.flush()
+                self._cache.close()
         if not images and not rejected:
             raise SourceError(self._nothing(skipped))
 

@@ -49,7 +49,7 @@ _HBA = "# Written by Pinakes: the private socket, with the password in PINAKES_H
 
 
 def read_state(place: Place) -> dict[str, str]:
-    """What the last start decided: `sockets`, `prefix`, `user`, `version`; empty before the first."""
+    """What the last start decided: `home`, `sockets`, `prefix`, `user`, `version`; empty before the first."""
     try:
         state: dict[str, str] = json.loads(place.state.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -158,7 +158,12 @@ def start(place: Place, alive: int) -> None:
         sockets = socket_folder(place, user, read_state(place))
         text = settings_file(this_machine(place.data), sockets)
         write_whole(place.data / _SETTINGS, text, 0o600, user)
-        state = {"sockets": str(sockets), "prefix": str(tools.prefix), "version": tools.version}
+        state = {
+            "home": str(place.home),
+            "sockets": str(sockets),
+            "prefix": str(tools.prefix),
+            "version": tools.version,
+        }
         state["user"] = user.name if user is not None else ""
         write_whole(place.state, json.dumps(state), 0o600, place.owner)
         process = _launch(place, tools, alive)
@@ -295,9 +300,11 @@ def stop(place: Place) -> None:
         if _gone(place, patience if signalled else ORPHANS_TIMEOUT_S):
             drop_socket_folder(place, read_state(place))
             return
+        if not signalled:
+            break  # only processes that lost their server are left, or it runs in another container
     raise DatabaseError(
-        f"the embedded server in {place.root} cannot be stopped: processes of it are left that are not in sight of this"
-        f" one (another container?) or do not end; the end of its log: {last_words(place)}"
+        f"processes of the embedded server in {place.root} are left that do not end or run in another container; end"
+        f" them (ps shows them as `postgres: …`) and run again. The end of its log: {last_words(place)}"
     )
 
 

@@ -30,7 +30,7 @@ def metadata_of(keys: Sequence[str]) -> Metadata:
 
 
 def listing(image_ids: Sequence[str]) -> pd.DataFrame:
-    return pd.DataFrame({"image_id": pd.Series(image_ids, dtype=object), "size": range(len(image_ids))})
+    return pd.DataFrame({"image_id": pd.Series(image_ids, dtype=object), "bytes": range(len(image_ids))})
 
 
 def titles(keys: Sequence[str], image_ids: Sequence[str], match: str | None = None) -> dict[str, str | None]:
@@ -153,15 +153,15 @@ def test_chunks_of_any_size_give_the_same_rows_in_order_under_their_index(size: 
     pd.testing.assert_frame_equal(pd.concat(parts), whole)
     assert whole["image_id"].tolist() == ids
     assert whole.index.equals(images.index)
-    assert list(whole.columns) == ["image_id", "size", *COLUMNS, "extra"]
-    assert whole["size"].tolist() == list(range(len(ids)))
+    assert list(whole.columns) == ["image_id", "bytes", *COLUMNS, "extra"]
+    assert whole["bytes"].tolist() == list(range(len(ids)))
     added = [value for name in (*COLUMNS, "extra") for value in whole[name]]
     assert all(value is None or isinstance(value, str | dict) for value in added)
 
 
 def test_an_empty_chunk_has_all_columns() -> None:
     rows = Join(metadata_of(["a"]), ["a"]).rows(listing([]))
-    assert (len(rows), list(rows.columns)) == (0, ["image_id", "size", *COLUMNS, "extra"])
+    assert (len(rows), list(rows.columns)) == (0, ["image_id", "bytes", *COLUMNS, "extra"])
 
 
 def test_an_image_that_is_not_listed_or_stands_twice_is_refused() -> None:

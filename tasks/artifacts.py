@@ -1,0 +1,117 @@
+"""What a run leaves in Prefect's UI: plan, progress, statuses, failures, and a contact sheet.
+
+Pictures go inline into Markdown; an artifact stays under 1 MB.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from typing import Any
+from uuid import UUID
+
+from PIL import Image
+from pinakes.sheet import Card, contact_sheet, to_jpeg_under
+from prefect import task
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+
+from pinakes.errors import PictureError, SourceError
+from pinakes.ingestion import Ingestion
+from pinakes.pictures import decode
+from pinakes.plan import Plan
+
+PICTURE_BYTES = 700_000
+"""Of a picture inside an artifact: base64 adds a third."""
+
+SHOWN = 12
+"""Pictures on the contact sheet of a run."""
+
+SHOWN_SIDE = 480
+
+PROGRESS_SECONDS = 1.0
+"""An update costs about 6 ms of the flow and some of the server's time; more than one a second shows nobody more."""
+
+
+class ProgressArtifact:
+    """Shows the run's progress in the UI, updated at most every `PROGRESS_SECONDS`."""
+
+    def __init__(self, run: Ingestion) -> None:
+        self._progress = run.progress
+        self._lock = threading.Lock()
+        self._last = time.monotonic()
+        self._id: UUID | None = None
+        if run.progress.images:
+            created = create_progress_artifact(progress=0.0, key="progress", description="Images embedded, in percent")
+            assert isinstance(created, UUID)
+            self._id = created
+
+    def update(self, *, at_once: bool = False) -> None:
+        """Show where things stand, if it is time to."""
+        with self._lock:
+            if self._id is None or not (at_once or time.monotonic() - self._last >= PROGRESS_SECONDS):
+                return
+            self._last = time.monotonic()
+        share = 100 * self._progress.done / self._progress.images
+        update_progress_artifact(self._id, progress=share, description=self._progress.line())
+
+
+def show_plan(plan: Plan) -> None:
+    """Leave what the run is going to do."""
+    skipped = [{"what": f"skipped: {reason}", "images": count} for reason, count in plan.skipped.most_common()]
+    create_table_artifact(
+        key="plan",
+        table=[{"what": what, "images": count} for what, count in plan.counts().items()] + skipped,
+        description="What this run is going to do, before it does it",
+    )
+
+
+@task(name="report", task_run_name="report", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)
+def report(run: Ingestion, summary: dict[str, Any]) -> None:
+    """Leave what the run did: statuses, failures with their reasons, and some of the pictures."""
+    states = ("embedded", "reused", "failed", "skipped", "deferred", "listed")
+    extra = ("calls", "duplicates", "vanished", "pruned", "rows_written", "seconds")
+    create_table_artifact(
+        key="statuses",
+        table=[{"status": name, "count": summary[name]} for name in (*states, *extra)],
+        description=f"The account of {summary['collection']} in {summary['space']}: the first five add up to listed",
+    )
+    create_table_artifact(
+        key="failures",
+        table=summary["failures"] or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
+        description=f"{summary['failed']:,} pictures failed; the first {len(summary['failures'])} with their reasons",
+    )
+    sheet = _sheet(run)
+    if sheet is not None:
+        create_markdown_artifact(
+            key="pictures",
+            markdown=f"# {summary['collection']}\n\n{inline(sheet)}\n",
+            description="Some pictures of the collection",
+        )
+
+
+def inline(picture: Image.Image) -> str:
+    """A picture as Markdown that carries it within."""
+    return f"![pictures](data:image/jpeg;base64,{base64.b64encode(to_jpeg_under(picture, PICTURE_BYTES)).decode()})"
+
+
+def _sheet(run: Ingestion) -> Image.Image | None:
+    """Pictures spread evenly over the listing; those that failed have none to show."""
+    images = run.plan.images
+    chosen = images[:: max(1, len(images) // SHOWN)][:SHOWN]
+    cards = []
+    for image in chosen:
+        try:
+            picture = decode(run.source.read(image), at_least=SHOWN_SIDE)
+        except (PictureError, SourceError, OSError):
+            continue  # it is in the table of failures, or has gone since
+        cards.append(Card(picture, image.image_id))
+    if not cards:
+        return None
+    return contact_sheet(cards, heading=run.request.collection, subheading=f"{len(images):,} pictures")
