@@ -190,13 +190,17 @@ class Ingestion:
             self._vanished = [] if self.request.limit else [image_id for image_id in stored if image_id not in listed]
             self.account.vanished = len(self._vanished)
             lacking = self._with_vector(ledger)
+            held = 0
             for image_id, fingerprint in current_vectors(conn, self.request.collection, self.space.name):
+                held += 1
                 if lacking.get(image_id) == fingerprint:
                     del lacking[image_id]
             if lacking:
                 written += loader.load_vectors(self.checkpoint.vectors(lambda i, f: lacking.get(i) == f))
             self.account.rows_written = written.rows
-            if written.rows:
+            # A load that was killed may have left rows behind without having finished.
+            entered = resolve_space(conn, self.request.collection, self.space.name)
+            if written.rows or entered.loaded_at is None or entered.rows != held:
                 loader.finish()
 
     def prune(self) -> None:
@@ -211,6 +215,8 @@ class Ingestion:
         with self.database.connection() as (conn, _):
             loader = Loader(conn, self.request.collection, self.space, self.lease)
             self.account.pruned = loader.remove(self._vanished)
+            if self.account.pruned:
+                loader.finish()
         self.account.rows_written += self.account.pruned
 
     def build_index(self) -> None:

@@ -20,7 +20,7 @@ from pinakes.embedders.opening import embedder_of
 from pinakes.errors import PictureError, UnreadableQueryError, UsageError
 from pinakes.spaces import Space
 from pinakes.store import search as store
-from pinakes.store.collections import RegisteredSpace, require_collection, resolve_space
+from pinakes.store.collections import RegisteredSpace, resolve_space
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.types import Failure, Image, Vector
 
@@ -147,7 +147,6 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query) 
         UsageError: there is no such collection, space, or stored image, or the picture cannot be read.
     """
     started = time.perf_counter()
-    require_collection(conn, collection)
     registered = resolve_space(conn, collection, query.space)
     embedder = _embedder(registered.space)
     asked = _understood(conn, collection, registered, embedder, query)

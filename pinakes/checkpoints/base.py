@@ -51,6 +51,9 @@ CHUNK_ROWS = 4096
 CHUNK_BYTES = 8 * 2**20
 """Vectors are read, and row groups are written, in pieces of at most so many rows and bytes of float32."""
 
+MAX_MESSAGE = 10_000
+"""Characters kept of an error's message: it is meant to be a sentence, but some servers answer with a page."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -229,5 +232,7 @@ def moment(microseconds: int) -> datetime:
 
 
 def _storable(message: str) -> str:
-    """The message without what neither UTF-8 nor PostgreSQL can hold: lone surrogates and NUL are spelled out."""
+    """The message, cut, without what UTF-8 and PostgreSQL cannot hold: lone surrogates and NUL are spelled out."""
+    if len(message) > MAX_MESSAGE:
+        message = message[: MAX_MESSAGE - 1] + "…"
     return message.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

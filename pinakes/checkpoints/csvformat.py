@@ -18,11 +18,11 @@ import pyarrow.csv as pacsv
 from pinakes.checkpoints.base import OK, ROW_SCHEMA, VECTOR, ForeignPartError, Rows, Vectors, part_schema
 from pinakes.spaces import Space
 
-BLOCK_BYTES = 16 * 2**20
-"""Read at a time; a row must fit in it (a vector of 3,072 components has some 40 kB)."""
+BLOCK_BYTES = 2**20
+"""Read at a time, some thirty of them ahead. A row must fit in one: a vector of 3,072 components has some 40 kB."""
 
 DECODE_ROWS = 512
-"""Vectors turned from text into floats at a time: some 16 bytes of offsets and text a component are held meanwhile."""
+"""Vectors turned from floats into text and back at a time: some 30 bytes a component are held meanwhile."""
 
 _TEXT = pa.string()
 _MOMENT = ROW_SCHEMA.field("embedded_at").type

@@ -22,7 +22,7 @@ from pinakes.embedders.palette_blocks import (
     orientations,
     unit,
 )
-from pinakes.embedders.palette_histogram import ColourGrid, wished_layout, wished_shares
+from pinakes.embedders.palette_histogram import ColourGrid, wished_colours, wished_layout
 from pinakes.embedders.palette_reference import SAMPLES, noise
 from pinakes.embedders.palette_texture import binary_patterns, covariance, phase_codes
 from pinakes.embedders.palette_words import Wish
@@ -146,7 +146,7 @@ def wished(wishes: Sequence[Wish], dimension: int) -> Vector:
     """The vector of the colours that a text asks for: shape (dimension,), float32, at length 1."""
     recipe = RECIPES[dimension]
     vector = np.zeros(dimension)
-    colour = unit(wished_shares(wishes, recipe.grid))
+    colour = unit(wished_colours(wishes, recipe.grid))
     places = unit(wished_layout(wishes))
     vector[: colour.size] = colour
     if places.any():

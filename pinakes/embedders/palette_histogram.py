@@ -46,14 +46,13 @@ class ColourGrid:
         """The square roots of the shares of the colours in `lab` (as in `Views`), shape (size,), at length 1."""
         return hellinger(self._counts(lab.reshape(3, -1))[self.used])
 
-    def shares(self, region: Region) -> Doubles:
-        """How the colours of sRGB that belong to `region` fall into the bins, shape (size,), summing to 1."""
+    def membership(self, region: Region) -> Doubles:
+        """How far the colours of each bin belong to `region` on average, shape (size,), 0 to 1."""
         gamut = _gamut()
         lab = gamut.T / np.array([1, CHROMA_GAIN, CHROMA_GAIN])
-        weights = region.membership(lab)
-        counts = self._counts(gamut, weights)[self.used]
-        shares: Doubles = counts / counts.sum()
-        return shares
+        members = self._counts(gamut, region.membership(lab))[self.used]
+        share: Doubles = members / self._counts(gamut)[self.used]
+        return share
 
     def _counts(self, lab: Floats, weights: Doubles | None = None) -> Doubles:
         """The trilinear counts of colours of shape (3, n) over the full grid."""
@@ -107,17 +106,16 @@ def _gamut() -> Floats:
     return lab
 
 
-def wished_shares(wishes: Sequence[Wish], grid: ColourGrid) -> Doubles:
-    """The histogram block of a text, shape (grid.size,): roots of the wished shares, less those of the unwished."""
+def wished_colours(wishes: Sequence[Wish], grid: ColourGrid) -> Doubles:
+    """The histogram block of a text, shape (grid.size,): the bins of the wished colours less those of the unwished.
+
+    The bins' membership orders pictures by how much of the colour they hold; a histogram of the colour itself would
+    favour pictures that spread over all of its bins.
+    """
     total = np.zeros(grid.size)
-    for wanted, sign in ((True, 1.0), (False, -1.0)):
-        shares = [grid.shares(wish.region) for wish in wishes if wish.wanted is wanted]
-        if shares:
-            total += sign * unit(np.mean(shares, axis=0) ** _TEXT_POWER)
+    for wish in wishes:
+        total += (1.0 if wish.wanted else -1.0) * unit(grid.membership(wish.region))
     return total
-
-
-_TEXT_POWER: Final = 0.5
 
 
 def wished_layout(wishes: Sequence[Wish]) -> Doubles:

@@ -108,9 +108,7 @@ class Join:
         fits = pd.DataFrame({"image_id": pd.Series(matched, dtype=names.dtype), "key": pd.Series(keys, dtype=object)})
         try:
             found = pd.merge(fits, table, on="key", how="left", validate=self._validate).drop(columns="key")
-            joined = pd.merge(
-                images, found, on="image_id", how="left", validate="one_to_one", suffixes=(None, None)
-            )
+            joined = pd.merge(images, found, on="image_id", how="left", validate="one_to_one", suffixes=(None, None))
         except pd.errors.MergeError as exc:
             raise AccountError(f"the metadata cannot be joined with these images: {exc}.") from exc
         for name in (*COLUMNS, "extra"):

@@ -82,8 +82,8 @@ def open_table(path: Path) -> Table:
 def _records(lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[int, list[str]]]:
     """The records that `lines` hold; a line whose quotation mark is not closed on it may go on in the next ones.
 
-    A tab hardly occurs within a text, a stray quotation mark does. So a line with all its tabs is never the rest of
-    another: a mark at the start of one description and one at the end of the next do not swallow the row between them.
+    A tab hardly occurs within a text, a stray quotation mark does. So two lines that both have all their tabs are two
+    rows: a mark at the start of one description and one at the end of the next swallow nothing between them.
     """
     separator, width = table.separator, len(table.columns)
     source = iter(lines)
@@ -101,7 +101,7 @@ def _records(lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[i
             if item is None:
                 break
             ahead.append(item)
-            if separator == "\t" and item[1].count("\t") == width - 1:
+            if separator == "\t" and item[1].count("\t") == width - 1 == text.count("\t"):
                 break
             if '"' in item[1]:
                 joined = "\n".join([line, *(following for _, following in ahead)])

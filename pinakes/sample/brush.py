@@ -70,11 +70,13 @@ def paint(drawing: Colours, touch: Touch, rng: np.random.Generator) -> tuple[Col
     draw = ImageDraw.Draw(canvas)
     for layer, size in enumerate(touch.widths):
         _lay_strokes(draw, drawing, field, touch, layer, max(size * short, 1.6), rng)
-    painted = np.asarray(canvas.reduce(2), np.float32) / 255
-    relief = painted[..., 3] - noise.blur(painted[..., 3], touch.widths[0] * short)
+    # Apart, because Pillow takes a fourth channel for transparency and would weigh the colours with it.
+    painted = np.asarray(canvas.convert("RGB").reduce(2), np.float32) / 255
+    thickness = np.asarray(canvas.getchannel("A").reduce(2), np.float32) / 255
+    relief = thickness - noise.blur(thickness, touch.widths[0] * short)
     hairs = noise.resize(_bristles(field, rng), height, width)
     relief = relief + touch.bristle * 0.09 * hairs
-    return painted[..., :3].copy(), np.asarray(relief, np.float32)
+    return painted, np.asarray(relief, np.float32)
 
 
 def rake(colours: Colours, relief: Field, strength: float) -> Colours:

@@ -111,6 +111,14 @@ def blur(field: Field, radius: float) -> Field:
     return np.stack([one(field[..., channel]) for channel in range(field.shape[2])], axis=-1)
 
 
+def shifted(field: Field, right: int, down: int) -> Field:
+    """`field` moved by whole pixels; what enters at the edges repeats the edge."""
+    height, width = field.shape
+    rows = (np.arange(height) - down).clip(0, height - 1)
+    columns = (np.arange(width) - right).clip(0, width - 1)
+    return field[rows][:, columns]
+
+
 def smoothstep(low: float, high: float, value: Field) -> Field:
     """0 below `low`, 1 above `high`, a smooth cubic between them (`low` may be the greater one: then it falls)."""
     part = np.clip((value - low) / (high - low), 0.0, 1.0)

@@ -58,7 +58,7 @@ def _clouds(panel: Panel, light: Light, horizon: float, sun_x: float) -> None:
     mask = noise.smoothstep(cover, cover + 1.3, form) * noise.smoothstep(1.02, 0.72, depth + np.zeros_like(form))
     reach = max(3, panel.short // 28)
     toward = reach if sun_x > 0.5 else -reach
-    lit = np.clip((form - np.roll(np.roll(form, -toward, axis=1), reach, axis=0)) * 0.55 + 0.5, 0, 1)
+    lit = np.clip((form - noise.shifted(form, -toward, reach)) * 0.55 + 0.5, 0, 1)
     base = mix(light.middle, light.shadow, 0.45 if light.clouds < 0.7 else 0.6)
     top = mix(light.sun, light.horizon, 0.35) if light.name != "night" else mix(light.horizon, light.sun, 0.3)
     if light.clouds > 0.7:
@@ -78,7 +78,7 @@ def slope(
     mask = panel.below(edge, soft=1.4 + 2 * far)
     deep = np.maximum(panel.y - edge, 0)
     folds = panel.noise(0.16, octaves=5, stretch=0.8, gain=0.6)
-    lit = np.clip(0.5 + rock * (folds - np.roll(folds, 4, axis=1)) * 2.2 + 0.16 * rock * folds, 0, 1)
+    lit = np.clip(0.5 + rock * (folds - noise.shifted(folds, 4, 0)) * 2.2 + 0.16 * rock * folds, 0, 1)
     body = mix(colour * light.shadow * 1.1, colour * light.tint, lit)
     if snow:
         cap = noise.smoothstep(snow, snow * 0.25, deep + 0.03 * folds + 0.02)

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pinakes.sample import scenes_land as land
+from pinakes.sample import scenes_town as town
+from pinakes.sample import scenes_water as water
 from pinakes.sample.light import Light
 from pinakes.sample.painters import Painter
 from pinakes.sample.panel import Panel
@@ -37,5 +39,13 @@ SCENES = {
     "meadow": Scene(land.meadow, _WIDE, ("dawn", "morning", "noon", "afternoon", "sunset", "overcast")),
     "forest": Scene(land.forest, _UPRIGHT + (4 / 3,), _DAY),
     "desert": Scene(land.desert, _WIDE, ("dawn", "noon", "afternoon", "sunset", "night")),
+    "ships": Scene(water.ships, _ANY_VIEW, (*_DAY, "storm", "dusk", "night")),
+    "harbour": Scene(water.harbour, _WIDE, (*_DAY, "dusk", "night")),
+    "coast": Scene(water.coast, _WIDE, (*_DAY, "storm")),
+    "bridge": Scene(water.bridge, _WIDE, _DAY),
+    "pond": Scene(water.pond, (1.0, 4 / 3, 5 / 4, 4 / 5), ("dawn", "morning", "noon", "afternoon", "sunset", "overcast")),
+    "moonlight": Scene(water.moonlight, (4 / 3, 1.0, 4 / 5, 3 / 2), ("night", "night", "dusk")),
+    "night_city": Scene(town.night_city, (4 / 3, 1.0, 4 / 5, 3 / 2), ("night", "dusk")),
+    "gold_city": Scene(town.gold_city, (3 / 2, 16 / 9, 4 / 3), ("dawn", "morning", "afternoon", "sunset", "dusk")),
     "snow": Scene(land.snow, _WIDE, ("morning", "overcast", "fog", "dusk", "afternoon", "night", "sunset", "dawn")),
 }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg import sql
 
 from pinakes.errors import DatabaseError, UsageError
@@ -24,6 +25,7 @@ class RegisteredSpace:
         space: what makes its vectors comparable.
         active: whether searches use it when they name none.
         created_at, loaded_at: when it was registered, and when a load last ended.
+        rows: vectors that it held then.
         index_kind: `hnsw`, `ivfflat`, or None while searches are exact.
         index_rows: rows when the index was built.
         index_built_at: when.
@@ -33,6 +35,7 @@ class RegisteredSpace:
     active: bool
     created_at: datetime
     loaded_at: datetime | None
+    rows: int
     index_kind: str | None
     index_rows: int | None
     index_built_at: datetime | None
@@ -150,7 +153,7 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
     with translated("reading the spaces"):
         rows = conn.execute(
             sql.SQL(
-                "SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, index_kind, index_rows, index_built_at"
+                "SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows, index_kind, index_rows, index_built_at"
                 " FROM {} ORDER BY active DESC, created_at, space"
             ).format(sql.Identifier(collection, "spaces"))
         ).fetchall()
@@ -161,9 +164,15 @@ def resolve_space(conn: Connection, collection: str, name: str | None = None) ->
     """The space that a search uses: the one named, or the active one.
 
     Raises:
-        UsageError: there is no such space, or none at all.
+        UsageError: there is no such collection or space, or none at all.
     """
-    found = spaces(conn, collection)
+    check_collection(collection)
+    try:
+        found = spaces(conn, collection)
+    except DatabaseError as exc:
+        if isinstance(exc.__cause__, psycopg.errors.UndefinedTable):
+            require_collection(conn, collection)
+        raise
     for registered in found:
         if registered.name == name or (name is None and registered.active):
             return registered

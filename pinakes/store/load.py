@@ -135,15 +135,21 @@ class Loader:
 
     def finish(self) -> None:
         """Enter the load in the registry; ANALYZE and the indexes of the metadata are brought up to date."""
+        registry = sql.Identifier(self._collection, "spaces")
         with translated("finishing the load"):
             with self._conn.transaction():
                 self._lease.guard(self._conn)
                 self._conn.execute(
-                    sql.SQL("UPDATE {} SET loaded_at = now() WHERE space = %s").format(
-                        sql.Identifier(self._collection, "spaces")
-                    ),
-                    (self._space.name,),
+                    sql.SQL("UPDATE {} SET loaded_at = now() WHERE space = %s").format(registry), (self._space.name,)
                 )
+                # Every space: a removed image takes its vectors in all of them along.
+                for registered in spaces(self._conn, self._collection):
+                    self._conn.execute(
+                        sql.SQL("UPDATE {} SET rows = (SELECT count(*) FROM {}) WHERE space = %s").format(
+                            registry, sql.Identifier(self._collection, registered.name)
+                        ),
+                        (registered.name,),
+                    )
                 for name, definition in _METADATA_INDEXES.items():
                     self._conn.execute(
                         sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} " + definition).format(

@@ -77,15 +77,16 @@ def nearest(
         exclude_fingerprints: pictures of these bytes left out.
         exact: scan every vector even where there is an index.
     """
-    conditions = _conditions(filters, exclude_ids, exclude_fingerprints)
+    conditions = _conditions(filters)
+    excluded = _excluded("v", exclude_ids, exclude_fingerprints)
     use_index = registered.index_kind is not None and not exact and not filters and pgvector.version >= ITERATIVE_SCANS
     with translated(f"searching {collection}"), conn.transaction():
         if use_index:
-            found = _scan(conn, collection, registered, query, k, conditions, index=True)
+            found = _scan(conn, collection, registered, query, k, conditions, excluded, index=True)
             if len(found) >= k:
                 return Found(found, str(registered.index_kind), len(found))
-        scanned = _count(conn, collection, registered, conditions)
-        return Found(_scan(conn, collection, registered, query, k, conditions, index=False), "exact", scanned)
+        scanned = _count(conn, collection, registered, conditions) if filters else registered.rows
+        return Found(_scan(conn, collection, registered, query, k, conditions, excluded, index=False), "exact", scanned)
 
 
 def by_words(
@@ -101,7 +102,8 @@ def by_words(
 
     Image ids break ties; a text without any word finds nothing.
     """
-    conditions = _conditions(filters, exclude_ids, ())
+    conditions = _conditions(filters)
+    excluded = _excluded("i", exclude_ids, ())
     language = collection_language(conn, collection)
     with translated(f"searching the words of {collection}"):
         rows = conn.execute(
@@ -109,10 +111,15 @@ def by_words(
                 "WITH asked AS (SELECT plainto_tsquery(%(language)s::regconfig, %(text)s) AS every),"
                 " query AS (SELECT every, replace(every::text, '&', '|')::tsquery AS some FROM asked)"
                 " SELECT {columns}, NULL::float8, count(*) OVER () FROM {images} i, query"
-                " WHERE i.words @@ query.some AND {conditions}"
+                " WHERE i.words @@ query.some AND {conditions} AND {excluded}"
                 " ORDER BY (i.words @@ query.every) DESC, ts_rank_cd(i.words, query.some) DESC, i.image_id LIMIT %(k)s"
-            ).format(columns=_COLUMNS, images=sql.Identifier(collection, "images"), conditions=conditions.where),
-            {"language": language, "text": fold(text), "k": k, **conditions.values},
+            ).format(
+                columns=_COLUMNS,
+                images=sql.Identifier(collection, "images"),
+                conditions=conditions.where,
+                excluded=excluded.where,
+            ),
+            {"language": language, "text": fold(text), "k": k, **conditions.values, **excluded.values},
         ).fetchall()
     return Found([_row(r) for r in rows], "full-text", rows[0][-1] if rows else 0)
 
@@ -141,11 +148,10 @@ def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None
 
 @dataclass(frozen=True, slots=True)
 class _Conditions:
-    """SQL over `i`, the images, with its values; `on_images` is False when it is always true."""
+    """A condition in SQL with its values."""
 
     where: sql.Composable
     values: dict[str, Any]
-    on_images: bool
 
 
 _COLUMNS = sql.SQL(", ").join(sql.Identifier("i", c) for c in ("image_id", "uri", "fingerprint", *COLUMNS, "extra"))
@@ -156,7 +162,8 @@ _BY_INDEX = sql.SQL("v.embedding <=> {half}")
 _BY_SCAN = sql.SQL("(v.embedding <=> {half}) + 0, v.image_id")
 
 
-def _conditions(filters: Filters | None, ids: Sequence[str], fingerprints: Sequence[str]) -> _Conditions:
+def _conditions(filters: Filters | None) -> _Conditions:
+    """The filters, over `i`, the images."""
     parts: list[sql.Composable] = []
     values: dict[str, Any] = {}
     for number, (column, wanted) in enumerate((filters or {}).items()):
@@ -168,14 +175,18 @@ def _conditions(filters: Filters | None, ids: Sequence[str], fingerprints: Seque
             parts.append(
                 sql.SQL("i.extra ->> {} = ANY({})").format(sql.Placeholder(f"c{number}"), sql.Placeholder(f"f{number}"))
             )
+    return _Conditions(sql.SQL(" AND ").join(parts) if parts else sql.SQL("true"), values)
+
+
+def _excluded(table: str, ids: Sequence[str], fingerprints: Sequence[str]) -> _Conditions:
+    """What is left out, over a table that has both columns: the images (`i`) or the vectors (`v`)."""
+    parts: list[sql.Composable] = []
     if ids:
-        values["ids"] = list(ids)
-        parts.append(sql.SQL("i.image_id <> ALL(%(ids)s)"))
+        parts.append(sql.SQL("{} <> ALL(%(ids)s)").format(sql.Identifier(table, "image_id")))
     if fingerprints:
-        values["fingerprints"] = list(fingerprints)
-        parts.append(sql.SQL("i.fingerprint <> ALL(%(fingerprints)s)"))
+        parts.append(sql.SQL("{} <> ALL(%(fingerprints)s)").format(sql.Identifier(table, "fingerprint")))
     where = sql.SQL(" AND ").join(parts) if parts else sql.SQL("true")
-    return _Conditions(where, values, on_images=bool(parts))
+    return _Conditions(where, {"ids": list(ids), "fingerprints": list(fingerprints)})
 
 
 def _scan(
@@ -185,31 +196,36 @@ def _scan(
     query: Vector,
     k: int,
     conditions: _Conditions,
+    excluded: _Conditions,
     *,
     index: bool,
 ) -> list[Row]:
     if index:
         _allow_enough(conn, str(registered.index_kind), k)
     half = sql.SQL(f"%(half)s::halfvec({registered.space.dimension:d})")
-    # Only where the images decide must the vectors be joined with them before the nearest are taken.
-    excluded = sql.SQL("JOIN {} i USING (image_id) WHERE {}").format(
-        sql.Identifier(collection, "images"), conditions.where
-    )
+    # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort.
     statement = sql.SQL(
-        "WITH candidates AS MATERIALIZED (SELECT v.image_id, v.embedding FROM {space} v {filtered}"
+        "WITH candidates AS MATERIALIZED (SELECT v.image_id FROM {space} v {filtered} WHERE {conditions} AND {excluded}"
         " ORDER BY {order} LIMIT %(take)s),"
-        " nearest AS MATERIALIZED (SELECT image_id, embedding::vector <=> %(full)s AS distance FROM candidates"
-        " ORDER BY distance, image_id LIMIT %(k)s)"
+        " nearest AS MATERIALIZED (SELECT image_id, v.embedding::vector <=> %(full)s AS distance"
+        " FROM candidates JOIN {space} v USING (image_id) ORDER BY distance, image_id LIMIT %(k)s)"
         " SELECT {columns}, distance FROM nearest JOIN {images} i USING (image_id) ORDER BY distance, image_id"
     ).format(
         space=sql.Identifier(collection, registered.name),
-        filtered=excluded if conditions.on_images else sql.SQL(""),
+        filtered=_joined(collection) if conditions.values else sql.SQL(""),
+        conditions=conditions.where,
+        excluded=excluded.where,
         order=_BY_INDEX.format(half=half) if index else _BY_SCAN.format(half=half),
         columns=_COLUMNS,
         images=sql.Identifier(collection, "images"),
     )
-    parameters = {"half": HalfVector(query), "full": PgVector(query), "k": k, "take": k + MARGIN, **conditions.values}
-    return [_row(r) for r in conn.execute(statement, parameters, binary=True)]
+    parameters = {"half": HalfVector(query), "full": PgVector(query), "k": k, "take": k + MARGIN}
+    return [_row(r) for r in conn.execute(statement, parameters | conditions.values | excluded.values, binary=True)]
+
+
+def _joined(collection: str) -> sql.Composed:
+    """Only where the images decide must the vectors be joined with them before the nearest are taken."""
+    return sql.SQL("JOIN {} i USING (image_id)").format(sql.Identifier(collection, "images"))
 
 
 def _allow_enough(conn: Connection, kind: str, k: int) -> None:
@@ -223,12 +239,9 @@ def _allow_enough(conn: Connection, kind: str, k: int) -> None:
 
 
 def _count(conn: Connection, collection: str, registered: RegisteredSpace, conditions: _Conditions) -> int:
-    filtered = sql.SQL("JOIN {} i USING (image_id) WHERE {}").format(
-        sql.Identifier(collection, "images"), conditions.where
-    )
     row = conn.execute(
-        sql.SQL("SELECT count(*) FROM {} v {}").format(
-            sql.Identifier(collection, registered.name), filtered if conditions.on_images else sql.SQL("")
+        sql.SQL("SELECT count(*) FROM {} v {} WHERE {}").format(
+            sql.Identifier(collection, registered.name), _joined(collection), conditions.where
         ),
         conditions.values,
     ).fetchone()

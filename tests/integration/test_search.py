@@ -40,6 +40,7 @@ def vectors(database: Database) -> np.ndarray:
             loader = Loader(conn, "pictures", SPACE, lease)
             loader.load_images([frame], with_metadata=True)
             loader.load_vectors([VectorChunk(ids, ids, made)])
+            loader.finish()
         rows = conn.execute(f"SELECT embedding::vector FROM pictures.{SPACE.name} ORDER BY image_id").fetchall()
     return np.array([row[0].to_numpy() for row in rows], dtype=np.float64)
 

@@ -35,7 +35,9 @@ def listing(image_ids: Sequence[str]) -> pd.DataFrame:
 
 def titles(keys: Sequence[str], image_ids: Sequence[str], match: str | None = None) -> dict[str, str | None]:
     rows = Join(metadata_of(keys), image_ids, match=match).rows(listing(image_ids))
-    return dict(zip(rows["image_id"], (title and title.removeprefix("row of ") for title in rows["title"]), strict=True))
+    return dict(
+        zip(rows["image_id"], (title and title.removeprefix("row of ") for title in rows["title"]), strict=True)
+    )
 
 
 def test_a_base_name_finds_its_image_in_any_folder() -> None:
@@ -175,11 +177,13 @@ def test_an_image_that_is_not_listed_or_stands_twice_is_refused() -> None:
 
 
 NAMES = st.sampled_from(["a.jpg", "b.jpg", "é.jpg", "c"])
-PATHS = st.builds("/".join, st.tuples(st.lists(st.sampled_from(["x", "y"]), max_size=2), NAMES).map(lambda t: [*t[0], t[1]]))
+PATHS = st.builds(
+    "/".join, st.tuples(st.lists(st.sampled_from(["x", "y"]), max_size=2), NAMES).map(lambda t: [*t[0], t[1]])
+)
 MANY = st.lists(PATHS, unique=True, max_size=12)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(MANY, st.lists(st.one_of(PATHS, NAMES), unique=True, max_size=10), st.integers(1, 5))
 def test_every_image_comes_once_in_order_and_no_row_is_guessed(ids: list[str], keys: list[str], size: int) -> None:
     join = Join(metadata_of(keys), ids)
@@ -206,7 +210,7 @@ def test_every_image_comes_once_in_order_and_no_row_is_guessed(ids: list[str], k
             assert got[fitting[0]] is not None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(MANY, st.lists(st.sampled_from(["x", "y", "c"]), unique=True))
 def test_a_captured_key_is_the_only_one_that_an_image_gets(ids: list[str], keys: list[str]) -> None:
     got = titles(keys, ids, match=r"^([^/]+)")

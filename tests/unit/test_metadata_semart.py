@@ -49,7 +49,24 @@ def test_technique_is_cut_at_the_comma_before_the_size(technique: str, medium: s
 
 
 PARTS = st.sampled_from(
-    [", ", ",", " ,  ", " ", "Oil on canvas", "diameter ", "each ", "71", "61,5", " x ", "x", " cm", "1490", "(", "m", "½"]
+    [
+        ", ",
+        ",",
+        " ,  ",
+        " ",
+        "Oil on canvas",
+        "diameter ",
+        "each ",
+        "71",
+        "61,5",
+        " x ",
+        "x",
+        " cm",
+        "1490",
+        "(",
+        "m",
+        "½",
+    ]
 )
 
 
@@ -67,9 +84,11 @@ def test_the_split_loses_nothing_but_one_comma_and_spaces(technique: str) -> Non
 
 
 @pytest.mark.timeout(20)  # quadratic time would be minutes
-@pytest.mark.parametrize("piece", [" ", ", ", ", of ", ", 1", "1", ", 1 1/", "c. ", ", 12 ", ",", "each: ", ", diameter"])
+@pytest.mark.parametrize(
+    "piece", [" ", ", ", ", of ", ", 1", "1", ", 1 1/", "c. ", ", 12 ", ",", "each: ", ", diameter"]
+)
 def test_long_text_is_split_in_linear_time(piece: str) -> None:
-    text = "Oil" + piece * 100_000 + "."
+    text = "Oil" + piece * (100_000 // len(piece)) + "."
     assert split_technique(text) == (text, None)
     assert split_technique(f"{text}, 2 x 3 cm")[1] == "2 x 3 cm"
 

@@ -37,6 +37,7 @@ CREATE TABLE spaces (
     active         boolean NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT now(),
     loaded_at      timestamptz,
+    rows           bigint NOT NULL DEFAULT 0,
     index_kind     text CHECK (index_kind IN ('hnsw', 'ivfflat')),
     index_rows     bigint,
     index_built_at timestamptz
