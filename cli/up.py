@@ -15,7 +15,6 @@ import pinakes
 from cli.guard import Guarded
 from cli.prefect_server import uvicorn, wait_for
 from pinakes.errors import PinakesError, UsageError
-from pinakes.sample import write_gallery
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import open_database
 
@@ -80,6 +79,8 @@ def _source(settings: Settings) -> dict[str, str]:
     """The settings that deployments take their source from: the person's own, or the sample gallery's."""
     if settings.source is not None:
         return {}
+    from pinakes.sample import write_gallery  # painting is for those who have no pictures of their own yet
+
     gallery = write_gallery(settings.home / "sample")
     return {
         "PINAKES_SOURCE": str(gallery.directory / "Images"),

@@ -68,6 +68,10 @@ class ForeignPartError(ValueError):
     """A file is no part of this checkpoint (torn, another schema, another space); the text says why."""
 
 
+class NewerPartError(ValueError):
+    """A part was written by a later version of Pinakes; the text says which format it has."""
+
+
 class PartGoneError(LookupError):
     """A part that was listed is there no more: it was compacted, or has just been set aside. List again."""
 
@@ -141,7 +145,7 @@ class Format(Protocol):
     """Turns answers into the bytes of a part and back, for one space.
 
     The reading methods raise `ForeignPartError` or `pyarrow.ArrowException` (or an `OSError` without an errno, as
-    pyarrow does) where the bytes are not such a part.
+    pyarrow does) where the bytes are not such a part, and `NewerPartError` where a later version wrote them.
     """
 
     suffix: str

@@ -79,7 +79,7 @@ class Checkpoint:
             for _ in range(MAX_LISTINGS):
                 names = self._parts.names()
                 base = self._ledger if set(names).issuperset(self._ledger.parts) else None
-                old = set(base.parts) if base else set()
+                old = set() if base is None else set(base.parts)
                 new = [name for name in names if name not in old]
                 if base is not None and not new:
                     return base

@@ -114,9 +114,11 @@ class Ledger:
 
         `tables` is emptied on the way, or every row would be in memory three times.
         """
-        parts = [*(base.parts if base else ()), *tables]
-        part_rows = [*(base.part_rows if base else ()), *(table.num_rows for table in tables.values())]
-        pieces = [pa.Table.from_batches([base.rows])] if base else []
+        parts, part_rows, pieces = list(tables), [table.num_rows for table in tables.values()], []
+        if base is not None:
+            parts = [*base.parts, *parts]
+            part_rows = [*base.part_rows, *part_rows]
+            pieces = [pa.Table.from_batches([base.rows])]
         few: list[pa.Table] = []
         for number, name in enumerate(list(tables), len(parts) - len(tables)):
             few.append(located(tables.pop(name), number))

@@ -18,12 +18,12 @@ from pinakes.checkpoints.base import (
     ROW_SCHEMA,
     VECTOR,
     ForeignPartError,
+    NewerPartError,
     Rows,
     Vectors,
     chunk_rows,
     part_schema,
 )
-from pinakes.errors import CheckpointError
 from pinakes.spaces import Space
 
 _VECTOR_VALUES = f"{VECTOR}.list.element"
@@ -103,9 +103,8 @@ class ParquetFormat:
         if not version.isdigit():
             raise ForeignPartError("it is a Parquet file that Pinakes did not write")
         if int(version) > FORMAT_VERSION:
-            raise CheckpointError(
-                f"a part of the checkpoint of {self._space.name} has format {int(version)}, and this version of Pinakes"
-                f" reads up to {FORMAT_VERSION}; upgrade Pinakes."
+            raise NewerPartError(
+                f"it has format {int(version)}, and this version of Pinakes reads up to {FORMAT_VERSION}"
             )
         name = metadata.get(_SPACE_KEY, b"").decode("utf-8", "replace")
         if name != self._space.name:

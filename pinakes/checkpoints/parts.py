@@ -17,6 +17,7 @@ from pinakes.checkpoints.base import (
     ROW_SCHEMA,
     ForeignPartError,
     Format,
+    NewerPartError,
     PartGoneError,
     Rows,
     Storage,
@@ -117,6 +118,8 @@ class Parts:
                 yield form, source
         except FileNotFoundError as exc:
             raise PartGoneError(name) from exc
+        except NewerPartError as exc:
+            raise CheckpointError(f"{name} in {self.storage.location} cannot be read: {exc}; upgrade Pinakes.") from exc
         except MemoryError as exc:
             raise CheckpointError(f"there is not enough memory to read {name} in {self.storage.location}.") from exc
         except OSError as exc:
@@ -148,6 +151,6 @@ def _checked(rows: pa.Table) -> pa.Table:
     for field in ROW_SCHEMA:
         if not field.nullable and rows.column(field.name).null_count:
             raise ForeignPartError(f"a row has no {field.name}")
-    if not pc.all(pc.is_in(rows.column("status"), pa.array([OK, FAILED]))).as_py():
+    if not pc.all(pc.is_in(rows.column("status"), pa.array([OK, FAILED])), min_count=0).as_py():
         raise ForeignPartError(f"a status is neither {OK} nor {FAILED}")
     return rows

@@ -150,7 +150,7 @@ def wished(wishes: Sequence[Wish], dimension: int) -> Vector:
     places = unit(wished_layout(wishes))
     vector[: colour.size] = colour
     if places.any():
-        start = sum(block.size for name, block in _reference(dimension).items()) + colour.size
+        start = colour.size + sum(block.size for block in _reference(dimension).values())
         vector[: colour.size] *= np.sqrt(1 - _PLACE_SHARE)
         vector[start:] = np.sqrt(_PLACE_SHARE) * unit(places[: dimension - start])
     return unit(vector).astype(np.float32)
@@ -200,12 +200,16 @@ class Palette:
         """The vector of the colours that `text` names; its texture is zero, so that it ranks by colour alone.
 
         Raises:
-            UnreadableQueryError: no word is a colour.
+            UnreadableQueryError: no word is a colour, or the colours cancel out.
         """
         reading = palette_words.read(text)
         if not reading.wishes:
             raise UnreadableQueryError(_UNREADABLE.format(text=text))
         vector = wished(reading.wishes, self._dimension)
+        if not vector.any():
+            raise UnreadableQueryError(
+                f"{text!r} asks for a colour and for its absence at once; leave one of them out."
+            )
         self._count()
         return TextReading(vector, reading.read, reading.unread)
 

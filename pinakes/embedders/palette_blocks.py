@@ -154,6 +154,7 @@ def orientations(views: Views, grid: int, *, plane: int, bins: int, signed: bool
 
     Histograms of oriented gradients (Dalal and Triggs, CVPR 2005) over the whole picture, as in PHOG (Bosch, Zisserman
     and Munoz, CIVR 2007): one normalisation for all cells, so that where the edges are counts as much as how they run.
+    `bins` is a power of two.
     """
     dx, dy = (part.ravel() for part in gradients(views.lab[1][plane]))
     turn = np.arctan2(dy, dx) * np.float32(bins / (2 * np.pi if signed else np.pi))
@@ -161,10 +162,13 @@ def orientations(views: Views, grid: int, *, plane: int, bins: int, signed: bool
     # Soft votes for the two nearest directions; the first axis wraps around.
     whole = np.floor(turn)
     share = (turn - whole) * strength
-    lower = whole.astype(np.intp) % bins
+    lower = whole.astype(np.intp) & (bins - 1)
+    upper = (lower + 1) & (bins - 1)
+    if grid == 1:
+        total = np.bincount(lower, strength - share, bins) + np.bincount(upper, share, bins)
+        return hellinger(total / turn.size + _FAINT_EDGE)
     pixels = np.arange(turn.size)
-    votes = np.zeros((bins, turn.size), np.float32)
-    votes[lower, pixels] = strength - share
-    votes[(lower + 1) % bins, pixels] = share
-    votes = votes.reshape(bins, *views.lab[1].shape[1:])
-    return hellinger(pooled(votes, grid) + _FAINT_EDGE)
+    votes = np.zeros(bins * turn.size, np.float32)
+    votes[lower * turn.size + pixels] = strength - share
+    votes[upper * turn.size + pixels] = share
+    return hellinger(pooled(votes.reshape(bins, *views.lab[1].shape[1:]), grid) + _FAINT_EDGE)

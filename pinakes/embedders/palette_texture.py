@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pinakes.embedders.palette_blocks import Doubles, Floats, Views, gradients, halved, hellinger, unit
+from pinakes.embedders.palette_blocks import Doubles, Views, gradients, halved, hellinger, unit
 
 RIDGE: Final = 1e-3
 """Variance added to each feature, of a typical variance of 1: bounds how far a square root can amplify rounding."""
@@ -35,17 +35,18 @@ def covariance(views: Views, octaves: int) -> Doubles:
             elif octave == 2:
                 strength = strength.repeat(2, axis=1).repeat(2, axis=2)
             features[3 + 6 * octave + 3 * axis : 6 + 6 * octave + 3 * axis] = strength
-    flat = features.reshape(len(features), -1)
-    flat -= flat.mean(1, keepdims=True, dtype=np.float64).astype(np.float32)
+    # In double precision: the root below would show the rounding of single.
+    flat = features.reshape(len(features), -1).astype(np.float64)
+    flat -= flat.mean(1, keepdims=True)
     flat /= _scales(octaves)[:, None]
-    return root_triangle((flat @ flat.T).astype(np.float64) / flat.shape[1])
+    return root_triangle(flat @ flat.T / flat.shape[1])
 
 
 @lru_cache(maxsize=4)
-def _scales(octaves: int) -> Floats:
+def _scales(octaves: int) -> Doubles:
     """The typical standard deviation of each feature of `covariance`, shape (3 + 6 * octaves,)."""
     edges = (_EDGE_SPREAD[plane][octave] for octave in range(octaves) for _ in "xy" for plane in range(3))
-    return np.array([*_PLANE_SPREAD, *edges], np.float32)
+    return np.array([*_PLANE_SPREAD, *edges])
 
 
 def root_triangle(matrix: Doubles) -> Doubles:

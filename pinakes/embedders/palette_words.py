@@ -137,7 +137,7 @@ class _Reader:
 
     def _result(self) -> Reading:
         ignored = names.STOP_WORDS | names.JOINERS | names.DENIALS | names.ON | names.DEGREES.keys()
-        read_words = tuple(self.tokens[i] for i in sorted(self.used))
+        read_words = tuple(self.tokens[i] for i in sorted(self.used) if self.words[i] not in names.JOINERS)
         unread = tuple(
             token
             for i, (token, word) in enumerate(zip(self.tokens, self.words, strict=True))
@@ -167,7 +167,7 @@ class _Reader:
             word = self.words[position]
             # "Dark red" is a shade of red; "dark olive green" is a name. "Deep sky blue" would be both.
             is_shade = word in names.SHADES or word in names.TINTS
-            if named and (not is_shade or not self._basic_follows(position)):
+            if named and not (is_shade and (degree != 1.0 or self._basic_follows(position))):
                 region, end = named
                 for change, far in reversed(changes):
                     region = _changed(region, change, far)

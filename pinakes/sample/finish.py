@@ -40,21 +40,27 @@ def age(colours: Colours, surface: Surface, rng: np.random.Generator) -> Colours
     """`colours` (height, width, 3) as they look on their ground today."""
     height, width = colours.shape[:2]
     short = min(height, width)
-    out = colours
+    light = 1 + _ground(height, width, surface, rng) * surface.grain
     if surface.cracks:
-        out = out * (1 - _cracks(height, width, rng) * surface.cracks * 0.3)[..., None]
-    out = out * (1 + _ground(height, width, surface, rng) * surface.grain)[..., None]
+        light *= 1 - _cracks(height, width, rng) * surface.cracks * 0.3
+    if surface.vignette:
+        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+        x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
+        light *= 1 - surface.vignette * 0.55 * np.clip((x * x + y * y) ** np.float32(0.75) - 0.35, 0, 2)
+    out = np.empty_like(colours)
     if surface.varnish:
         stain = 1 + 0.12 * noise.fractal(rng, height, width, short * 0.6, octaves=3)
-        part = (surface.varnish * 0.5 * np.clip(stain, 0.4, 1.6))[..., None]
-        out = out * (1 - part) + out * rgb("#e9bd6c") * part + rgb("#3a2408") * part * 0.05
-    if surface.vignette:
-        y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-        away = np.clip((x * x + y * y) ** 0.75 - 0.35, 0, 2)
-        out = out * (1 - surface.vignette * 0.55 * away)[..., None]
+        part = surface.varnish * 0.5 * np.clip(stain, 0.4, 1.6)
+        resin = rgb("#e9bd6c") + rgb("#3a2408") * 0.05
+        keep = (1 - part) * light
+        for channel in range(3):
+            out[..., channel] = colours[..., channel] * keep + resin[channel] * part * light
+    else:
+        for channel in range(3):
+            out[..., channel] = colours[..., channel] * light
     if surface.margin:
         out = _margin(out, surface.margin, rng)
-    return np.clip(out, 0, 1).astype(np.float32)
+    return np.clip(out, 0, 1)
 
 
 def wash(drawing: Colours, rng: np.random.Generator, *, strength: float = 0.85, levels: int = 6) -> Colours:

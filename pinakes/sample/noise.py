@@ -95,20 +95,22 @@ def line(rng: np.random.Generator, width: int, cell: float, *, octaves: int = 5,
 
 
 def blur(field: Field, radius: float) -> Field:
-    """A soft blur of about `radius` pixels, made by going through a smaller picture; any number of channels."""
+    """A soft blur of about `radius` pixels, made by going through a smaller picture.
+
+    A field of shape (height, width) keeps its range; a picture of shape (height, width, 3) is taken to be in 0…1 and
+    blurred in 8 bits, which is ten times as fast.
+    """
     if radius < 0.8:
         return field
     height, width = field.shape[:2]
-    small = max(2, round(height / radius)), max(2, round(width / radius))
-
-    def one(channel: Field) -> Field:
-        image = Image.fromarray(np.ascontiguousarray(channel, dtype=np.float32))
-        reduced = image.resize((small[1], small[0]), Image.Resampling.HAMMING)
-        return np.asarray(reduced.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
-
+    small = max(2, round(width / radius)), max(2, round(height / radius))
     if field.ndim == 2:
-        return one(field)
-    return np.stack([one(field[..., channel]) for channel in range(field.shape[2])], axis=-1)
+        image = Image.fromarray(np.ascontiguousarray(field, dtype=np.float32))
+    else:
+        image = Image.fromarray((np.clip(field, 0, 1) * 255 + 0.5).astype(np.uint8))
+    reduced = image.resize(small, Image.Resampling.HAMMING)
+    soft = np.asarray(reduced.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+    return soft if field.ndim == 2 else soft / 255
 
 
 def shifted(field: Field, right: int, down: int) -> Field:

@@ -157,7 +157,7 @@ PAINTERS = (
         Touch((0.05, 0.018, 0.006), 3.4, jitter=0.018, hue=0.012, flow="free", detail=0.85, relief=0.05, bristle=0.05),
         Surface("paper", 1.0, vignette=0.0, margin=0.035),
         ("#8fa9b8", "#5f7f8a", "#b6b58a", "#d8b98a", "#a56b4c", "#6b7a4a", "#c9c2c8", "#f2e9d6"),
-        pull=0.42, shadows="#3a3a44", lights_tint="#fbf5e8", contrast=0.95, saturation=0.95, gamma=0.72, wash=True,
+        pull=0.4, shadows="#2c2d38", lights_tint="#fbf6ea", contrast=1.3, saturation=1.5, gamma=0.98, wash=True,
         words="Transparent washes leave the white of the paper for the lights.",
     ),
     Painter(

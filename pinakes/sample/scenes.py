@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pinakes.sample import scenes_land as land
+from pinakes.sample import scenes_people as people
+from pinakes.sample import scenes_rooms as rooms
+from pinakes.sample import scenes_table as table
 from pinakes.sample import scenes_town as town
 from pinakes.sample import scenes_water as water
 from pinakes.sample.light import Light
@@ -47,5 +50,11 @@ SCENES = {
     "moonlight": Scene(water.moonlight, (4 / 3, 1.0, 4 / 5, 3 / 2), ("night", "night", "dusk")),
     "night_city": Scene(town.night_city, (4 / 3, 1.0, 4 / 5, 3 / 2), ("night", "dusk")),
     "gold_city": Scene(town.gold_city, (3 / 2, 16 / 9, 4 / 3), ("dawn", "morning", "afternoon", "sunset", "dusk")),
+    "still_life": Scene(table.still_life, (4 / 3, 5 / 4, 1.0, 3 / 2), ("afternoon", "morning", "overcast")),
+    "flowers": Scene(table.flowers, (3 / 4, 4 / 5, 1.0, 5 / 6), ("afternoon", "morning", "overcast")),
+    "botanical": Scene(table.botanical, (3 / 4, 2 / 3, 4 / 5, 3 / 5), ("morning", "overcast")),
+    "portrait": Scene(people.portrait, (3 / 4, 4 / 5, 5 / 6, 3 / 4), ("afternoon", "morning", "overcast")),
+    "interior": Scene(rooms.interior, (4 / 3, 1.0, 4 / 5, 5 / 4), ("afternoon", "morning", "overcast", "dusk", "fog")),
+    "abstract": Scene(rooms.abstract, (1.0, 4 / 3, 3 / 4, 4 / 5), ("noon",)),
     "snow": Scene(land.snow, _WIDE, ("morning", "overcast", "fog", "dusk", "afternoon", "night", "sunset", "dawn")),
 }

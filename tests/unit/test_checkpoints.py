@@ -7,13 +7,14 @@ import json
 import os
 import pickle
 import resource
+import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,7 @@ import pytest
 
 from pinakes.checkpoints import Checkpoint, Ledger, open_checkpoint
 from pinakes.checkpoints.base import MAX_MESSAGE
+from pinakes.checkpoints.folder import FolderStorage
 from pinakes.errors import CheckpointError, UsageError
 from pinakes.spaces import Space
 from pinakes.types import Answer, ErrorClass, Failure, Vector
@@ -215,6 +217,20 @@ def test_the_ledger_follows_what_others_write_and_merge(checkpoint: Checkpoint, 
     assert content(checkpoint.ledger()) == content(other.ledger())
 
 
+def test_a_part_without_rows_is_read_once(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(str(tmp_path), "art", SPACE)
+    checkpoint.write([ok(1)])
+    part = only_part(Path(checkpoint.location))
+    pq.write_table(pq.read_table(part).slice(0, 0), part)
+    assert len(checkpoint.ledger()) == 0
+    assert checkpoint.ledger() is checkpoint.ledger()
+    assert list(checkpoint.vectors()) == []
+    checkpoint.write([ok(2)])
+    checkpoint.compact()
+    assert stored(checkpoint) == bits([ok(2)])
+    assert checkpoint.problems == []
+
+
 def test_a_ledger_may_travel_to_another_process(checkpoint: Checkpoint) -> None:
     checkpoint.write([ok(1), failed(2)])
     copy = pickle.loads(pickle.dumps(checkpoint.ledger()))
@@ -273,7 +289,8 @@ def test_a_vector_that_is_not_there_is_an_error_that_names_it(checkpoint: Checkp
 
 
 def test_an_answer_of_another_space_is_refused_before_anything_is_written(checkpoint: Checkpoint, folder: Path) -> None:
-    for wrong in (vector_of(1, 9), vector_of(1).astype(np.float64), vector_of(1).reshape(2, 4)):
+    wrongs: list[Any] = [vector_of(1, 9), vector_of(1).astype(np.float64), vector_of(1).reshape(2, 4)]
+    for wrong in wrongs:
         with pytest.raises(CheckpointError, match=r"hall/00001\.jpg.*fake_m_1_8_p1"):
             checkpoint.write([ok(2), replace(ok(1), vector=wrong)])
     with pytest.raises(CheckpointError, match="not valid Unicode"):
@@ -415,7 +432,7 @@ def test_a_part_of_a_later_format_is_refused_and_left_alone(tmp_path: Path) -> N
     part = only_part(Path(checkpoint.location))
     table = pq.read_table(part)
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"pinakes.format": b"2"}), part)
-    with pytest.raises(CheckpointError, match="upgrade Pinakes"):
+    with pytest.raises(CheckpointError, match=r"part-.* has format 2.*upgrade Pinakes"):
         checkpoint.ledger()
     assert part.exists()
 
@@ -448,6 +465,22 @@ def test_a_flipped_bit_in_a_vector_is_noticed(tmp_path: Path) -> None:
     assert "CRC" in checkpoint.problems[0]
     assert len(checkpoint.ledger()) == 0, "so that the next run embeds them again"
     assert (part.parent / "set-aside" / part.name).exists()
+
+
+def test_a_stream_that_meets_a_broken_part_goes_on_with_its_double(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinakes.checkpoints.base.CHUNK_ROWS", 100)
+    checkpoint = open_checkpoint(str(tmp_path), "art", SPACE)
+    answers = [ok(n) for n in range(300)]
+    checkpoint.write(answers)
+    part = only_part(Path(checkpoint.location))
+    data = bytearray(part.rename(part.with_name("part-1.parquet")).read_bytes())
+    last = pq.ParquetFile(part.with_name("part-1.parquet")).metadata.row_group(2).column(3)
+    data[last.data_page_offset + last.total_compressed_size // 2] ^= 16
+    part.with_name("part-2.parquet").write_bytes(data)
+    assert stored(checkpoint) == bits(answers)
+    assert "part-2.parquet" in checkpoint.problems[0]
 
 
 def test_what_cannot_be_set_aside_is_reported_once_and_ignored(checkpoint: Checkpoint, folder: Path) -> None:
@@ -551,6 +584,39 @@ def test_compaction_makes_parts_of_bounded_size_and_ends(
     assert checkpoint.compact().made == 0
     assert content(checkpoint.ledger()) == before
     assert stored(checkpoint) == bits(answers)
+
+
+def test_compaction_forgets_no_attempts_and_drops_no_row_for_its_equal_in_another_group(
+    checkpoint: Checkpoint, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinakes.checkpoints.compaction.PART_ROWS", 8)
+    newest = [failed(n, second=9, attempts=5) for n in range(4)]
+    checkpoint.write(newest)  # half full: left alone
+    large = only_part(folder)
+    checkpoint.write([failed(0, second=1, attempts=9), failed(1, second=1, attempts=4), ok(7)])
+    (small,) = set(folder.iterdir()) - {large}
+    small = small.rename(folder / f"part-0{small.suffix}")
+    for number in range(1, 4):
+        shutil.copy(small, folder / f"part-{number}{small.suffix}")
+    before = content(checkpoint.ledger())
+    done = checkpoint.compact()
+    assert (done.merged, done.made) == (4, 2)
+    assert sorted(checkpoint.ledger().part_rows) == [2, 2, 4], "each group keeps 9 attempts and the equal row"
+    assert large.exists()
+    assert content(checkpoint.ledger()) == before
+
+
+def test_a_listing_torn_by_a_merge_is_not_believed(tmp_path: Path) -> None:
+    class Torn(FolderStorage):
+        listings = 0
+
+        def names(self) -> set[str]:
+            self.listings += 1
+            return set() if self.listings == 2 else super().names()
+
+    first = open_checkpoint(str(tmp_path), "art", SPACE)
+    first.write([ok(1)])
+    assert len(Checkpoint(Torn(Path(first.location)), SPACE, "parquet").ledger()) == 1
 
 
 def test_compaction_is_asked_for_when_small_parts_are_many(

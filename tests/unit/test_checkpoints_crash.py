@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import pytest
 
 from pinakes.checkpoints import open_checkpoint
 from tests.unit.test_checkpoints import FORMATS, SPACE, bits, ok, stored
+
+HERE = Path(__file__).parents[2]
 
 WRITING = """
 import itertools, sys
@@ -57,7 +58,7 @@ def test_a_process_killed_at_any_moment_loses_nothing_that_was_acknowledged(form
     acknowledged = 0
     for _ in range(2):
         command = [sys.executable, "-c", WRITING, str(tmp_path), form, str(acknowledged + 1)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE) as process:
             assert process.stdout is not None
             for _ in range(chance.randint(3, 20)):
                 acknowledged = int(process.stdout.readline())
@@ -76,7 +77,7 @@ def test_a_folder_without_the_right_to_write_is_an_error_that_says_so_and_can_st
     with tempfile.TemporaryDirectory() as root:
         Path(root).chmod(0o755)  # the child gives up root's rights and must still find its way
         done = subprocess.run(
-            [sys.executable, "-c", FORBIDDEN, root], capture_output=True, text=True, check=True, env=dict(os.environ)
+            [sys.executable, "-c", FORBIDDEN, root], capture_output=True, text=True, check=True, cwd=HERE
         )
     error, state = done.stdout.splitlines()
     assert "Permission denied; give the user that runs Pinakes the right to read and write there." in error

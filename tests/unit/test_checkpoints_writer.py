@@ -73,7 +73,7 @@ def test_a_lone_answer_is_written_in_the_background(checkpoint: Checkpoint) -> N
 
 
 def test_the_clock_starts_with_the_first_unsaved_answer(checkpoint: Checkpoint) -> None:
-    with CheckpointWriter(checkpoint, flush_seconds=0.1) as writer:
+    with CheckpointWriter(checkpoint, flush_seconds=0.1, flush_answers=10**6) as writer:
         number = 0
         while not writer.written:  # answers keep coming, and do not put the writing off
             writer.add(ok(number))

@@ -1,0 +1,154 @@
+"""How often the nearest pictures share a label (artist, period, folder), and how long a picture takes.
+
+`python -m benchmarks.descriptor FOLDER --table FILE --key COLUMN --label COLUMN [--dimension 256 512 1024]`
+`python -m benchmarks.descriptor FOLDER --label-from-folder`
+
+A hit at k: one of the k nearest other pictures has the same label. Pictures without a label are left out; those whose
+label nobody shares can be found but do not ask. Chance is what a random order would hit.
+"""
+
+from __future__ import annotations
+
+import os
+
+# One core is measured; this must be set before numpy starts its threads.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse
+import csv
+import io
+import math
+import statistics
+import sys
+import time
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from pinakes.embedders.palette import RECIPES, describe
+from pinakes.embedders.palette_blocks import SHORT_SIDE
+from pinakes.errors import PictureError
+from pinakes.pictures import decode
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".jp2"})
+DEPTHS = (1, 5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--table", type=Path, help="tab- or comma-separated, UTF-8 or cp1252")
+    parser.add_argument("--key", help="column of --table with the base name, or the relative path if it has a /")
+    parser.add_argument("--label", help="column of --table that pictures should share")
+    parser.add_argument("--label-from-folder", action="store_true", help="the label is the parent folder's name")
+    parser.add_argument("--dimension", type=int, nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    asked = parser.parse_args()
+    if asked.label_from_folder == bool(asked.table) or (asked.table and not (asked.key and asked.label)):
+        parser.error("give either --table, --key and --label, or --label-from-folder")
+    if not asked.folder.is_dir():
+        parser.error(f"{asked.folder} is not a folder")
+
+    labelled = list(labelled_pictures(asked.folder, asked.table, asked.key, asked.label))
+    if len(labelled) < 2:
+        parser.error(f"fewer than two pictures below {asked.folder} have a label; do the keys match the file names?")
+    measure(asked.folder, labelled, asked.dimension)
+
+
+def measure(folder: Path, labelled: list[tuple[str, str]], dimensions: list[int]) -> None:
+    """Describe all pictures once for each dimension and print a line for each."""
+    vectors: dict[int, list[np.ndarray]] = {dimension: [] for dimension in dimensions}
+    decoding: list[float] = []
+    describing: dict[int, list[float]] = {dimension: [] for dimension in dimensions}
+    labels: list[str] = []
+    for name, label in labelled:
+        data = (folder / name).read_bytes()
+        started = time.perf_counter()
+        try:
+            picture = decode(data, at_least=SHORT_SIDE)
+        except PictureError as exc:
+            print(f"left out: {name}: {exc}", file=sys.stderr)
+            continue
+        decoding.append(time.perf_counter() - started)
+        if not labels:  # the first call prepares tables that all others share
+            for dimension in dimensions:
+                describe(picture, dimension)
+        labels.append(label)
+        for dimension in dimensions:
+            started = time.perf_counter()
+            vectors[dimension].append(describe(picture, dimension))
+            describing[dimension].append(time.perf_counter() - started)
+
+    asking = sum(count for count in Counter(labels).values() if count > 1)
+    print(f"{len(labels)} pictures, {len(set(labels))} labels, {asking} pictures share theirs; one thread")
+    print(f"decoding: {1000 * statistics.median(decoding):.1f} ms a picture (median)")
+    for dimension in dimensions:
+        milliseconds = 1000 * statistics.median(describing[dimension])
+        found = hits(np.array(vectors[dimension]), labels)
+        columns = [
+            f"hits@{k} {share:.1%} (chance {chance:.1%}, x{share / chance if chance else math.nan:.1f})"
+            for k, (share, chance) in found.items()
+        ]
+        print(f"{dimension:>5}: {'  '.join(columns)}  {milliseconds:.1f} ms")
+
+
+def hits(vectors: np.ndarray, labels: list[str]) -> dict[int, tuple[float, float]]:
+    """For each depth the share of asking pictures that hit, and what chance gives; vectors have shape (n, dimension)."""
+    names = np.array(labels)
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -np.inf)
+    order = np.argsort(-similarity, axis=1, kind="stable")[:, :-1]
+    same = names[order] == names[:, None]
+    asking = same.any(1)
+    others = len(names) - 1
+    found = {}
+    for depth in DEPTHS:
+        share = float(same[asking, :depth].any(1).mean()) if asking.any() else 0.0
+        # None of `depth` draws without replacement from the others has the label.
+        misses = [
+            math.comb(others - int(count), depth) / math.comb(others, depth) if others >= depth else 0.0
+            for count in same[asking].sum(1)
+        ]
+        found[depth] = (share, 1 - statistics.fmean(misses) if misses else 0.0)
+    return found
+
+
+def labelled_pictures(
+    folder: Path, table: Path | None, key: str | None, label: str | None
+) -> Iterator[tuple[str, str]]:
+    """(path relative to `folder`, label) of each picture that has a label, in the order of the paths."""
+    by_key = labels_of(table, key or "", label or "") if table else {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+            continue
+        relative = path.relative_to(folder).as_posix()
+        plain = unicodedata.normalize("NFC", relative)
+        named = by_key.get(plain) or by_key.get(plain.rpartition("/")[2], "")
+        found = named if table else path.parent.name
+        if found:
+            yield relative, found
+
+
+def labels_of(table: Path, key: str, label: str) -> dict[str, str]:
+    """The labels of a table's keys; rows without a label are left out."""
+    raw = table.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252")
+    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    missing = {key, label}.difference(rows.fieldnames or ())
+    if missing:
+        raise SystemExit(
+            f"{table} has no column {', '.join(sorted(missing))}; it has {', '.join(rows.fieldnames or ())}"
+        )
+    return {
+        unicodedata.normalize("NFC", row[key].strip()): row[label].strip() for row in rows if row[key] and row[label]
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The ingest process killed with -9 at random moments: nothing is lost, and hardly anything is paid for twice."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.settings import Settings
+from pinakes.store.database import Database
+from tests.counting import Counting
+from tests.running import gallery, stored
+
+IMAGES = 150
+SECONDS_A_CALL = 0.03
+PROMISED_SECONDS = 5.0
+
+
+def ingest(source: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.counting", "ingest", str(source), "--embedder", "counting"]
+    return subprocess.Popen(
+        [*command, "--batch-size", "16", "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    document: dict[str, Any] = json.loads(out)
+    return document
+
+
+def killed_runs(
+    rounds: int, seed: int, settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Kill, resume, and compare source, checkpoint and table, `rounds` times on a fresh collection."""
+    chance = random.Random(seed)
+    log = tmp_path / "calls"
+    for number in range(rounds):
+        source = gallery(tmp_path / f"in{number}", IMAGES)
+        log.write_text("")
+        collection = f"killed{number}"
+        kept = environment | {
+            "COUNTING_LOG": str(log),
+            "COUNTING_SECONDS": str(SECONDS_A_CALL),
+            "PINAKES_COLLECTION": collection,
+        }
+        process = ingest(source, kept)
+        # The moment is drawn from the first call to a little after the last.
+        while not log.read_text() and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(chance.uniform(0, IMAGES * SECONDS_A_CALL / 2 + 1.0))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed_at = time.time()
+
+        account = finish(ingest(source, kept))
+        assert account["listed"] == IMAGES == account["embedded"] + account["reused"]
+
+        calls = [line.split() for line in log.read_text().splitlines()]
+        counted = Counter(fingerprint for _, fingerprint in calls)
+        twice = {fingerprint for fingerprint, times in counted.items() if times > 1}
+        assert len(counted) == IMAGES
+        assert max(counted.values()) <= 2
+        first_call = {fingerprint: float(when) for when, fingerprint in reversed(calls)}
+        assert all(first_call[fingerprint] >= killed_at - PROMISED_SECONDS for fingerprint in twice)
+
+        ledger = open_checkpoint(settings.checkpoint, collection, Counting().facts.space).ledger()
+        rows = stored(
+            database,
+            f"SELECT image_id, fingerprint FROM {collection}.counting_colours_1_27 JOIN {collection}.images"
+            " USING (image_id, fingerprint)",
+        )
+        assert len(rows) == IMAGES
+        assert all((row := ledger.get(*pair)) is not None and row.ok for pair in rows)
+        assert {image_id for image_id, _ in rows} == {path.name for path in source.iterdir()}
+
+
+def on_the_session_server(environment: dict[str, str], prefect_api: str) -> dict[str, str]:
+    return environment | {"PREFECT_API_URL": prefect_api}
+
+
+def test_a_killed_ingest_resumes(
+    settings: Settings, database: Database, environment: dict[str, str], prefect_api: str, tmp_path: Path
+) -> None:
+    killed_runs(5, 20, settings, database, on_the_session_server(environment, prefect_api), tmp_path)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_killed_ingest_resumes_at_any_moment(
+    settings: Settings, database: Database, environment: dict[str, str], prefect_api: str, tmp_path: Path
+) -> None:
+    killed_runs(20, int(os.environ.get("SOAK_SEED", "1")), settings, database, on_the_session_server(environment, prefect_api), tmp_path)
+
+
+def test_the_embedded_server_survives_a_kill_and_is_reused_then_ended(
+    environment: dict[str, str], prefect_api: str, tmp_path: Path
+) -> None:
+    from pinakes.store.embedded import remove_server, server_info
+
+    home = Path(environment["PINAKES_HOME"])
+    kept = {name: value for name, value in environment.items() if name != "PINAKES_DATABASE_URL"}
+    kept |= {"COUNTING_SECONDS": "0.05", "COUNTING_LOG": str(tmp_path / "calls"), "PREFECT_API_URL": prefect_api}
+    source = gallery(tmp_path / "in", 80)
+    try:
+        process = ingest(source, kept)
+        while not (tmp_path / "calls").exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.kill()
+        process.communicate()
+        left = server_info(home)
+        assert left is not None
+        assert left.running
+        assert left.users == 0
+        finish(ingest(source, kept))
+        ended = server_info(home)
+        assert ended is not None
+        assert not ended.running
+    finally:
+        remove_server(home)

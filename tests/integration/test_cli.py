@@ -1,0 +1,255 @@
+"""The command line as a person and as a script meets it: processes, exit codes, streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pinakes.settings import Settings
+from pinakes.store.database import Database
+from tests.running import gallery, paint, stored
+
+INGEST_KEYS = {"listed", "embedded", "reused", "failed", "skipped", "deferred", "rows_written", "calls", "seconds"}
+
+
+class Cli:
+    """Runs `pinakes` with the counting embedder added."""
+
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+        self.environment = environment
+        self.folder = folder
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.counting", *arguments],
+            env=self.environment | environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == code, f"ended with {process.returncode}\n{out}\n{err}"
+        return out, err
+
+    def json(self, *arguments: str, code: int = 0, **environment: str) -> Any:
+        out, _ = self.run(*arguments, "--json", code=code, **environment)
+        assert out.count("\n") == 1
+        return json.loads(out)
+
+    def ingest(self, source: Path, *arguments: str, code: int = 0, **environment: str) -> Any:
+        return self.json("ingest", str(source), "--embedder", "counting", *arguments, code=code, **environment)
+
+
+@pytest.fixture
+def cli(environment: dict[str, str], prefect_api: str, tmp_path: Path) -> Cli:
+    return Cli(environment | {"PREFECT_API_URL": prefect_api}, tmp_path)
+
+
+def test_ingest_and_search_print_one_json_document(cli: Cli, tmp_path: Path) -> None:
+    account = cli.ingest(gallery(tmp_path / "in"))
+    assert set(account) >= INGEST_KEYS
+    assert (account["listed"], account["embedded"], account["calls"], account["rows_written"]) == (12, 12, 12, 24)
+    found = cli.json("search", "red", "-k", "3")
+    assert [set(hit) >= {"image_id", "distance", "metadata"} for hit in found["hits"]] == [True] * 3
+    assert found["plan"]["mode"] == "exact"
+    again = cli.ingest(tmp_path / "in")
+    assert (again["calls"], again["rows_written"], again["reused"]) == (0, 0, 12)
+
+
+def test_search_by_picture_and_by_stored_image_with_filters_and_a_sheet(cli: Cli, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in")
+    (tmp_path / "meta.csv").write_text("file,author\n" + "".join(f"p{n:02}.png,A{n % 2}\n" for n in range(12)))
+    cli.ingest(source, "--metadata", str(tmp_path / "meta.csv"))
+    by_file = cli.json("search", "--image", str(source / "p05.png"), "--where", "author=A1", "--exact")
+    assert [hit["image_id"] for hit in by_file["hits"]][:2] in (["p07.png", "p03.png"], ["p03.png", "p07.png"])
+    assert {hit["metadata"]["author"] for hit in by_file["hits"]} == {"A1"}
+    out, _ = cli.run("search", "--like", "p05.png", "-k", "4", "--sheet", "found.png")
+    assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
+    assert "contact sheet: found.png" in out
+    assert max(map(len, out.splitlines()[:7])) <= 80
+
+
+def test_status_shows_counts_failures_and_spaces(cli: Cli, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    (source / "broken.png").write_bytes(b"broken")
+    cli.ingest(source, "--allow-failures", "1")
+    document = cli.json("status")
+    (space,) = document["spaces"]
+    assert space["statuses"] == {"ok": 3, "failed": 1, "not embedded yet": 0}
+    assert (space["rows"], space["images"], space["coverage"]) == (3, 4, 0.75)
+    assert space["failures"][0]["image_id"] == "broken.png"
+    assert space["failures"][0]["reason"] == "undecodable"
+    out, _ = cli.run("status")
+    assert "broken.png" in out
+    assert "3 ok, 1 failed" in out
+
+
+def test_failures_beyond_what_is_allowed_end_with_3_and_everything_else_is_stored(cli: Cli, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    (source / "broken.png").write_bytes(b"broken")
+    account = cli.ingest(source, code=3)
+    assert (account["embedded"], account["failed"], account["rows_written"]) == (3, 1, 7)
+    assert cli.ingest(source)["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["ingest", "nowhere"], 1, "no folder or file 'nowhere'"),
+        (["ingest"], 2, "no SOURCE"),
+        (["ingest", ".", "--collection", "No!"], 2, "'No!' cannot be used"),
+        (["ingest", ".", "--allow-failures", "some"], 2, "neither a number (3) nor a percentage"),
+        (["search"], 2, "nothing was asked"),
+        (["search", "red", "-k", "0"], 2, "out of range"),
+        (["search", "--image", "nowhere.jpg"], 2, "nowhere.jpg cannot be read"),
+        (["search", "red", "--where", "author"], 2, "not of the form COLUMN=VALUE"),
+        (["search", "red"], 2, "no collection 'pictures' yet"),
+        (["export", "x.txt"], 2, "must end in .csv or .parquet"),
+        (["frobnicate"], 2, "No such command"),
+        (["search", "red", "--frobnicate"], 2, "No such option"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_on_standard_error(
+    cli: Cli, arguments: list[str], code: int, message: str
+) -> None:
+    out, err = cli.run(*arguments, code=code)
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_database_that_is_down_is_one_line(cli: Cli) -> None:
+    _, err = cli.run("search", "red", code=1, PINAKES_DATABASE_URL="postgresql://u:secret@127.0.0.1:1/x")
+    assert "127.0.0.1:1/x cannot be reached" in err
+    assert "secret" not in err
+    assert err.count("\n") == 1
+
+
+def test_a_second_run_on_the_same_space_is_refused_or_queues(cli: Cli, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 40)
+    log = tmp_path / "calls"
+    first = cli.start(
+        "ingest", str(source), "--embedder", "counting", COUNTING_SECONDS="0.2", COUNTING_LOG=str(log)
+    )
+    while not log.exists() and first.poll() is None:
+        time.sleep(0.05)
+    _, err = cli.run("ingest", str(source), "--embedder", "counting", code=1)
+    assert f"is being written by process {first.pid}" in err
+    queued = cli.ingest(source, "--wait", "100")
+    assert first.wait(1) == 0
+    assert (queued["embedded"], queued["reused"]) == (0, 40)
+
+
+def test_ctrl_c_ends_the_batch_in_flight_and_says_how_to_resume(cli: Cli, tmp_path: Path, database: Database) -> None:
+    source = gallery(tmp_path / "in", 40)
+    log = tmp_path / "calls"
+    process = cli.start(
+        "ingest", str(source), "--embedder", "counting", "--json", COUNTING_SECONDS="0.3", COUNTING_LOG=str(log)
+    )
+    while not log.exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 4
+    assert "run the same command again to resume" in err
+    account = json.loads(out)
+    assert account["embedded"] + account["deferred"] == 40
+    assert 0 < account["embedded"] < 40
+    assert stored(database, "SELECT count(*) FROM pictures.counting_colours_1_27") == [(account["embedded"],)]
+    resumed = cli.ingest(source)
+    assert (resumed["reused"], resumed["embedded"]) == (account["embedded"], account["deferred"])
+
+
+def test_a_full_disk_in_the_checkpoint_loses_no_answer_that_was_kept(cli: Cli, tmp_path: Path) -> None:
+    """A file-size limit stands for the full disk: the same OSError at the same place."""
+    source = gallery(tmp_path / "in", 30)
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000)); "
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+        "from pinakes.checkpoints.checkpoint import open_checkpoint; from tests.counting import Counting; "
+        "import numpy as np; from pinakes.types import Answer; "
+        "c = open_checkpoint(sys.argv[1], 'pictures', Counting().facts.space); "
+        "c.write([Answer(f'i{n}', 'md5:1', np.random.rand(27).astype('float32'), None, 1, '1') for n in range(500)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "checkpoints")],
+        env=cli.environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "CheckpointError" in done.stderr
+    assert not [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
+    assert cli.ingest(source, "--checkpoint", str(tmp_path / "checkpoints"))["embedded"] == 30
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_export_needs_no_database(cli: Cli, tmp_path: Path, suffix: str) -> None:
+    source = gallery(tmp_path / "in", 5)
+    (tmp_path / "meta.csv").write_text("file,author,shelf\np00.png,Müller,A 1\n")
+    cli.ingest(source)
+    out, _ = cli.run(
+        *["export", f"all.{suffix}", "--embedder", "counting", "--metadata", "meta.csv"],
+        PINAKES_DATABASE_URL="postgresql://127.0.0.1:1/down",
+    )
+    assert "5 rows written" in out
+    path = tmp_path / f"all.{suffix}"
+    frame = pd.read_csv(path) if suffix == "csv" else pd.read_parquet(path)
+    assert list(frame.columns[:3]) == ["image_id", "fingerprint", "description"]
+    row = frame.set_index("image_id").loc["p00.png"]
+    assert (row["author"], json.loads(row["extra"])) == ("Müller", {"shelf": "A 1"})
+    vector = json.loads(row["vector"]) if suffix == "csv" else row["vector"]
+    assert len(vector) == 27
+
+
+def test_bars_for_a_person_and_quiet_lines_for_a_log(cli: Cli, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 20)
+    _, err = cli.run("ingest", str(source), "--embedder", "counting")
+    assert "%" not in err
+
+    paint(source / "more.png", (9, 9, 9))
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.counting", "ingest", str(source), "--embedder", "counting"],
+        env=cli.environment | {"TERM": "xterm", "COLUMNS": "80"},
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.DEVNULL,
+        stderr=follower,
+    )
+    os.close(follower)
+    seen = b""
+    while chunk := _read(leader):
+        seen += chunk
+    assert process.wait(60) == 0
+    assert b"embedding" in seen
+    assert b"1/1" in seen
+
+
+def _read(leader: int) -> bytes:
+    try:
+        return os.read(leader, 4096)
+    except OSError:
+        return b""
+
+
+def test_settings_come_from_dotenv_in_the_working_directory(cli: Cli, tmp_path: Path, settings: Settings) -> None:
+    gallery(tmp_path / "in", 2)
+    (tmp_path / ".env").write_text("PINAKES_SOURCE=in\nPINAKES_COLLECTION=from_dotenv\n")
+    account = cli.json("ingest", "--embedder", "counting")
+    assert account["collection"] == "from_dotenv"
+    assert settings.collection == "pictures"

@@ -1,0 +1,108 @@
+"""Names, settings, requests and tables: what is checked before anything is done."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cli.render import WIDTH, cut, table, width_of
+from pinakes.errors import SettingsError, UsageError
+from pinakes.ids import check_collection
+from pinakes.request import IngestRequest
+from pinakes.search import parse_filters
+from pinakes.settings import load_settings
+from pinakes.spaces import Space
+
+
+@pytest.mark.parametrize("name", ["", "A", "1a", "a-b", "a b", "é", "a" * 64, "pg_x", "public", "pinakes", 'a"; DROP'])
+def test_a_collection_name_that_cannot_be_a_schema_is_refused(name: str) -> None:
+    with pytest.raises(UsageError):
+        check_collection(name)
+
+
+@given(st.text(), st.text(), st.text(), st.integers(1, 3072), st.text())
+def test_a_space_name_is_always_an_identifier(provider: str, model: str, version: str, dimension: int, pre: str) -> None:
+    name = Space(provider, model, version, dimension, pre).name
+    assert len(name) <= 50
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789_")
+
+
+def test_spaces_that_differ_have_names_that_differ() -> None:
+    long = "an-extraordinarily-long-model-name-that-must-be-cut"
+    spaces = [Space("a", long, version, dimension, "p1") for version in ("1", "2") for dimension in (8, 16)]
+    assert len({space.name for space in spaces}) == 4
+
+
+def test_a_dimension_that_cannot_be_stored_is_refused() -> None:
+    with pytest.raises(UsageError, match="between 1 and 3072"):
+        Space("a", "b", "1", 4096, "")
+
+
+def test_the_environment_wins_over_dotenv(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PINAKES_COLLECTION=from_file\nPINAKES_DATABASE_URL=postgresql://x/y\n")
+    settings = load_settings({"PINAKES_COLLECTION": "from_environment", "HOME": str(tmp_path)}, tmp_path)
+    assert (settings.collection, settings.database_url) == ("from_environment", "postgresql://x/y")
+
+
+def test_without_any_setting_everything_is_below_the_data_home(tmp_path: Path) -> None:
+    settings = load_settings({"XDG_DATA_HOME": str(tmp_path)}, tmp_path)
+    assert settings.home == tmp_path / "pinakes"
+    assert settings.database_url is None
+    assert settings.checkpoint == str(tmp_path / "pinakes" / "checkpoints")
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "999999"])
+def test_a_setting_without_meaning_is_named(tmp_path: Path, value: str) -> None:
+    with pytest.raises(SettingsError, match="PINAKES_LEASE_SECONDS"):
+        load_settings({"PINAKES_LEASE_SECONDS": value}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("limit", 0, "--limit 0"),
+        ("batch_size", 0, "--batch-size 0"),
+        ("dimension", -1, "--dimension -1"),
+        ("format", "xml", "--format 'xml'"),
+        ("match", "(", "--match '\\(' is not a regular expression"),
+        ("match", "abc", "--match 'abc' captures nothing"),
+        ("allow_failures", "many", "--allow-failures 'many'"),
+        ("prune_share", 2, "--prune-share 2"),
+        ("surprise", 1, "--surprise"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(option: str, value: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        IngestRequest.of(**({"source": "x", "collection": "c", "checkpoint": "k"} | {option: value}))
+
+
+def test_filters_of_one_column_are_alternatives() -> None:
+    assert parse_filters(["author=A = B", "author=C", "type=landscape"]) == {
+        "author": ["A = B", "C"],
+        "type": ["landscape"],
+    }
+    with pytest.raises(UsageError, match="not of the form COLUMN=VALUE"):
+        parse_filters(["author"])
+
+
+@given(st.lists(st.tuples(st.text(max_size=120), st.text(max_size=120), st.integers()), max_size=5))
+def test_a_table_fits_the_terminal(rows: list[tuple[str, str, int]]) -> None:
+    drawn = table(("a title", "an author", "n"), rows, right=(2,))
+    assert all(width_of(line) <= WIDTH for line in drawn.split("\n"))
+    assert len(drawn.split("\n")) == len(rows) + 2
+
+
+def test_wide_characters_count_twice() -> None:
+    assert cut("日本語日本語", 7) == "日本語…"
+    assert cut("short", 7) == "short"
+
+
+@pytest.mark.parametrize("module", ["cli.search", "cli.main", "pinakes.search"])
+def test_a_search_imports_neither_prefect_nor_pandas_nor_a_cloud(module: str) -> None:
+    program = f"import sys, {module}; print([m for m in ('prefect', 'pandas', 'pyarrow', 'google.cloud.storage', 'google.cloud.aiplatform') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
