@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from cli.guard import Guarded
 from pinakes.errors import PinakesError
 
+NO_TELEMETRY = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+"""Prefect's client and server report their use by default; a collection's keeper was not asked."""
+
 START_SECONDS = 120.0
 """A first start migrates Prefect's own database; on a busy machine that has taken a minute."""
 
@@ -28,6 +31,7 @@ def prefect_server() -> Iterator[None]:
     """
     # Bars and tables are what a person at a terminal looks at; Prefect's own lines go to its server all the same.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    os.environ |= NO_TELEMETRY
     from prefect.settings import PREFECT_API_URL, temporary_settings  # after the environment is set
 
     if PREFECT_API_URL.value():

@@ -13,7 +13,7 @@ import click
 
 import pinakes
 from cli.guard import Guarded
-from cli.prefect_server import uvicorn, wait_for
+from cli.prefect_server import NO_TELEMETRY, uvicorn, wait_for
 from pinakes.errors import PinakesError, UsageError
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import open_database
@@ -34,7 +34,9 @@ def command(*, port: int) -> None:
     logs = settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     api_url = f"http://127.0.0.1:{port}/api"
-    environment = os.environ | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url} | _source(settings)
+    environment = (
+        os.environ | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url} | NO_TELEMETRY | _source(settings)
+    )
     _ask_to_end_on(signal.SIGTERM)
 
     with open_database(settings):

@@ -50,11 +50,9 @@ def age(colours: Colours, surface: Surface, rng: np.random.Generator) -> Colours
     out = np.empty_like(colours)
     if surface.varnish:
         stain = 1 + 0.12 * noise.fractal(rng, height, width, short * 0.6, octaves=3)
-        part = surface.varnish * 0.5 * np.clip(stain, 0.4, 1.6)
-        resin = rgb("#e9bd6c") + rgb("#3a2408") * 0.05
-        keep = (1 - part) * light
-        for channel in range(3):
-            out[..., channel] = colours[..., channel] * keep + resin[channel] * part * light
+        part = surface.varnish * 0.85 * np.clip(stain, 0.4, 1.6)
+        for channel, clear in enumerate(rgb("#f2c77a")):
+            out[..., channel] = colours[..., channel] * light * (1 - part * (1 - clear))
     else:
         for channel in range(3):
             out[..., channel] = colours[..., channel] * light

@@ -9,8 +9,9 @@ import numpy as np
 from pinakes.sample import noise, scenery
 from pinakes.sample.colour import mix, name_of, ramp, rgb, vary
 from pinakes.sample.light import Light
+from pinakes.sample.noise import Colours
 from pinakes.sample.painters import Painter
-from pinakes.sample.panel import Panel
+from pinakes.sample.panel import Panel, Pen
 from pinakes.sample.scenery import WHITE
 from pinakes.sample.story import Story, listed, some
 
@@ -54,12 +55,12 @@ def mountains(panel: Panel, light: Light, painter: Painter) -> Story:
             tall = float(rng.uniform(0.14, 0.34)) * (1.15 - 0.6 * abs(side - x))
             colour = rgb("#2c4634") * mix(light.shadow, light.tint, 0.55)
             scenery.pine(pen, panel, x, foot, tall, vary(rng, colour, 0.08), snow=False)
-    parts = [f"Range behind range of {'snow-capped ' if snowy else ''}mountains fades into {name_of(painter.see(light.haze))} mist {light.phrase}."]
+    parts = [f"Range behind range of {'snow-capped ' if snowy else ''}mountains fades into a {name_of(painter.see(light.haze))} distance {light.phrase}."]
     if lake:
         parts.append("A still lake in the foreground mirrors the peaks.")
     parts.append(f"Dark fir trees stand on the {'left' if side == 0 else 'right'} and give the valley its depth.")
     first = str(rng.choice(["The Silent Range", "Mountain Valley", "High Peaks", "The Pass", "View of the Blue Mountains", "Distant Summits"]))
-    return Story(f"{first} {light.phrase}" if not lake else f"Mountain Lake {light.phrase}", " ".join(parts), "landscape")
+    return Story(f"{first} {light.when}" if not lake else f"Mountain Lake {light.when}", " ".join(parts), "landscape")
 
 
 def meadow(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -114,7 +115,7 @@ def meadow(panel: Panel, light: Light, painter: Painter) -> Story:
         f"{' slender as cypresses' if cypress else ''} to a farmhouse with a tiled roof, under a wide {name_of(painter.see(light.middle))} sky."
     )
     title = {"poppies": "Poppies in the Meadow", "wheat": "The Wheat Field", "lavender": "Lavender Rows", "yellow rape": "Rape in Flower"}[crop]
-    return Story(f"{title} {light.phrase}", description, "landscape")
+    return Story(f"{title} {light.when}", description, "landscape")
 
 
 def forest(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -235,7 +236,7 @@ def desert(panel: Panel, light: Light, painter: Painter) -> Story:
     return Story("The Caravan" if camels else "Palms in the Desert", description, "landscape")
 
 
-def _camel(pen, panel, x, foot, size, colour, cloth, way) -> None:  # type: ignore[no-untyped-def]
+def _camel(pen: Pen, panel: Panel, x: float, foot: float, size: float, colour: Colours, cloth: Colours, way: int) -> None:
     def at(u: float, v: float) -> tuple[float, float]:
         return x + panel.dx(way * u * size), foot - panel.dy(v * size)
 
@@ -249,7 +250,7 @@ def _camel(pen, panel, x, foot, size, colour, cloth, way) -> None:  # type: igno
     pen.disc(*at(0.0, 1.38), size * 0.07, colour)
 
 
-def _palm(pen, panel, x, foot, tall, leaf, bark) -> None:  # type: ignore[no-untyped-def]
+def _palm(pen: Pen, panel: Panel, x: float, foot: float, tall: float, leaf: Colours, bark: Colours) -> None:
     rng = panel.rng
     lean = float(rng.normal()) * 0.05
     top = (x + panel.dx(lean), foot - panel.dy(tall))
@@ -323,7 +324,7 @@ def snow(panel: Panel, light: Light, painter: Painter) -> Story:
     return Story(str(rng.choice(["Winter Village", "Snow in the Village", "Deep Winter", "The Frozen Pond" if pond else "The Snowy Road"])), description, "landscape")
 
 
-def _church(pen, panel, x, foot, light, *, lit) -> None:  # type: ignore[no-untyped-def]
+def _church(pen: Pen, panel: Panel, x: float, foot: float, light: Light, *, lit: bool) -> None:
     wall = rgb("#cbbfae")
     scenery.house(pen, panel, x + panel.dx(0.08), foot, 0.16, wall, rgb("#5b4a48"), light, lit=lit, snow=True)
     wide, tall = panel.dx(0.028), panel.dy(0.2)
@@ -333,7 +334,7 @@ def _church(pen, panel, x, foot, light, *, lit) -> None:  # type: ignore[no-unty
     pen.polygon([(x - wide * 1.2, foot - tall), (x, foot - tall - panel.dy(0.15)), (x - wide * 0.2, foot - tall)], mix(WHITE, light.shadow, 0.2))
 
 
-def _bare_tree(pen, panel, x, foot, tall, colour) -> None:  # type: ignore[no-untyped-def]
+def _bare_tree(pen: Pen, panel: Panel, x: float, foot: float, tall: float, colour: Colours) -> None:
     rng = panel.rng
 
     def grow(px: float, py: float, angle: float, long: float, thick: float, depth: int) -> None:

@@ -254,7 +254,7 @@ def _hair_behind(panel: Panel, head: _Head, tone: Colours, *, long: bool) -> Non
     u, v = head.u, head.v
     reach = 2.3 if long else 1.25
     wide = 1.12 + 0.16 * noise.smoothstep(-0.2, 1.4, v) + 0.06 * panel.noise(0.08, octaves=3)
-    mask = noise.smoothstep(1.04, 0.96, (np.abs(u) / wide).astype(np.float32)) * noise.smoothstep(-1.3, -0.9, v + 0.2 * u * u) * noise.smoothstep(reach, reach - 0.3, v + 0.12 * panel.noise(0.05))
+    mask = noise.smoothstep(1.04, 0.96, (np.abs(u) / wide).astype(np.float32)) * noise.smoothstep(-1.25, -0.95, v - 0.55 * u * u) * noise.smoothstep(reach, reach - 0.3, v + 0.12 * panel.noise(0.05))
     _strands(panel, head, mask.astype(np.float32), tone * 0.75, np.asarray(u, np.float32))
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from pinakes.sample import noise, solids
 from pinakes.sample.colour import mix, name_of, rgb, vary
 from pinakes.sample.light import Light
-from pinakes.sample.noise import Colours
+from pinakes.sample.noise import Colours, Field
 from pinakes.sample.painters import Painter
 from pinakes.sample.panel import Panel, Pen, Point
 from pinakes.sample.scenery import WHITE
-from pinakes.sample.story import Story, listed
+from pinakes.sample.story import Story, article, listed
 
 
 def interior(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -127,7 +127,7 @@ def _furniture(panel: Panel, light: Light, painter: Painter, floor: float) -> st
                 fx, fy = vx + panel.dx(math.cos(a) * r), top - panel.dy(0.22 - math.sin(a) * r * 0.9)
                 pen.stroke([(vx, top - panel.dy(0.15)), (fx, fy)], 0.004, rgb("#3f5a38") * light.tint)
                 pen.dab(fx, fy, 0.036, 0.02, vary(rng, (petal if rng.random() < 0.55 else rgb("#55703f")) * mix(light.shadow, light.tint, float(rng.uniform(0.4, 1))), 0.08), a)
-        names.append(f"a {name_of(painter.see(glaze * light.tint))} vase with flowers")
+        names.append(f"{article(name_of(painter.see(glaze * light.tint)))} vase with flowers")
     if rng.random() < 0.6:
         size = 0.03
         for k in range(3):
@@ -139,7 +139,7 @@ def _furniture(panel: Panel, light: Light, painter: Painter, floor: float) -> st
         if rng.random() < 0.6:
             dress = rgb(str(rng.choice(["#2f3f5f", "#7a3a34", "#c9a24a", "#4a4a50"])))
             _reader(pen, panel, float(rng.uniform(0.5, 0.56)), floor, light, dress)
-            return f"a woman in a {name_of(painter.see(dress * light.tint))} dress stands reading a letter beside {listed(names)}"
+            return f"a woman in {article(name_of(painter.see(dress * light.tint)))} dress stands reading a letter beside {listed(names)}"
     return f"{listed(names)} stand there; nobody is in the room"
 
 
@@ -220,7 +220,7 @@ def abstract(panel: Panel, light: Light, painter: Painter) -> Story:
     return Story(f"{title}, No. {number}", description, "other")
 
 
-def _glaze(panel: Panel, mask, colour: Colours, *, part: float = 0.85) -> None:  # type: ignore[no-untyped-def]
+def _glaze(panel: Panel, mask: Field, colour: Colours, *, part: float = 0.85) -> None:
     """Lay a shape with a soft shadow under it and a tone that runs from one side to the other."""
     rng = panel.rng
     shadow = noise.blur(noise.shifted(mask, 5, 6), 5)

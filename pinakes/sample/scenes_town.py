@@ -9,6 +9,7 @@ import numpy as np
 from pinakes.sample import noise, scenery
 from pinakes.sample.colour import mix, name_of, rgb, vary
 from pinakes.sample.light import Light
+from pinakes.sample.noise import Colours
 from pinakes.sample.painters import Painter
 from pinakes.sample.panel import Panel, Pen
 from pinakes.sample.scenery import WHITE
@@ -70,11 +71,11 @@ def night_city(panel: Panel, light: Light, painter: Painter) -> Story:
             scenery.figure(pen, panel, bx + panel.dx(0.1), 0.845, 0.12, rgb("#20202a"), light)
             pen.stroke([(bx + panel.dx(0.14), 0.76), (bx + panel.dx(0.05), 0.93)], 0.006, rgb("#2a2620"))
             pen.disc(bx - panel.dx(0.14), 0.815, 0.009, _LAMP)
-    description = f"A city {light.phrase}: {some(len(lamps), 'one street lamp burns', 'street lamps burn')} along the quay, windows are lit in the tall houses, and the golden lights run in long broken lines over the dark {name_of(painter.see(light.zenith))} water.{' A boatman passes in a dark boat.' if boat else ''} People walk home under a church spire."
+    description = f"A city {light.phrase}: {some(len(lamps), 'one street lamp burns', 'street lamps burn')} along the quay, windows are lit in the tall houses, and the golden lights run in long broken lines over the {name_of(painter.see(light.zenith))} water.{' A boatman passes in a dark boat.' if boat else ''} People walk home under a church spire."
     return Story(str(rng.choice(["City by Night", "Lamps along the Canal", "Night on the Quay", "The Lit Windows", "Evening Lights"])), description, "landscape")
 
 
-def _block(pen: Pen, panel: Panel, left: float, foot: float, wide: float, tall: float, wall, light: Light) -> int:  # type: ignore[no-untyped-def]
+def _block(pen: Pen, panel: Panel, left: float, foot: float, wide: float, tall: float, wall: Colours, light: Light) -> int:
     rng = panel.rng
     right, top = left + panel.dx(wide), foot - panel.dy(tall)
     pen.polygon([(left, foot), (left, top), (right, top), (right, foot)], wall)
@@ -183,4 +184,4 @@ def gold_city(panel: Panel, light: Light, painter: Painter) -> Story:
                 scenery.figure(pen, panel, bx + panel.dx(long * 0.3), by, 0.5 * long, rgb("#7a2f2a"), light)
                 pen.stroke([(bx + panel.dx(long * 0.42), by - panel.dy(long * 0.45)), (bx + panel.dx(long * 0.1), by + panel.dy(0.03))], 0.006, rgb("#5a4030"))
     description = f"The {some(domes, 'dome', 'domes')} and bell towers of a city rise across the water {light.phrase}. Barges and boats pass in front; the {name_of(painter.see(stone * light.tint))} palaces tremble in the reflections."
-    return Story(f"{rng.choice(['City of Domes', 'View of the Lagoon', 'The Golden City', 'Towers across the Water'])} {light.phrase}", description, "landscape")
+    return Story(f"{rng.choice(['City of Domes', 'View of the Lagoon', 'The Golden City', 'Towers across the Water'])} {light.when}", description, "landscape")

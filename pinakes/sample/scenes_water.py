@@ -9,8 +9,9 @@ import numpy as np
 from pinakes.sample import noise, scenery
 from pinakes.sample.colour import mix, name_of, rgb, vary
 from pinakes.sample.light import Light
+from pinakes.sample.noise import Colours
 from pinakes.sample.painters import Painter
-from pinakes.sample.panel import Panel
+from pinakes.sample.panel import Panel, Pen
 from pinakes.sample.scenery import WHITE
 from pinakes.sample.story import Story, some
 
@@ -61,7 +62,7 @@ def ships(panel: Panel, light: Light, painter: Painter) -> Story:
     sea = "a rough sea with white crests" if rough else "a calm sea"
     description = f"{kind} with {name_of(painter.see(sail * light.tint))} sails crosses {sea} {light.phrase}; {some(count, 'another sail stands', 'other sails stand')} on the horizon. Gulls circle in the wide {name_of(painter.see(light.middle))} sky."
     titles = ["Ships in a Gale", "Heavy Seas", "The Squall"] if rough else ["Ships in a Calm", "Sails on the Horizon", "The Roadstead", "Homeward Bound"]
-    return Story(f"{rng.choice(titles)} {light.phrase}" if rng.random() < 0.5 else str(rng.choice(titles)), description, "landscape")
+    return Story(f"{rng.choice(titles)} {light.when}" if rng.random() < 0.5 else str(rng.choice(titles)), description, "landscape")
 
 
 def harbour(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -101,10 +102,10 @@ def harbour(panel: Panel, light: Light, painter: Painter) -> Story:
     with panel.pen() as pen:
         _rowing_boat(pen, panel, near, 0.9, float(rng.uniform(0.28, 0.38)), hull, light)
     description = f"Fishing boats lie at the quay of a small harbour {light.phrase}. Narrow {name_of(painter.see(rgb(first) * light.tint))} and other bright houses and a tower are mirrored in the still water; a {name_of(painter.see(hull * light.tint))} rowing boat floats in front."
-    return Story(f"{rng.choice(['The Old Harbour', 'The Quay', 'Fishing Harbour', 'Boats at the Quay'])} {light.phrase}", description, "landscape")
+    return Story(f"{rng.choice(['The Old Harbour', 'The Quay', 'Fishing Harbour', 'Boats at the Quay'])} {light.when}", description, "landscape")
 
 
-def _rowing_boat(pen, panel, x, y, long, hull, light) -> None:  # type: ignore[no-untyped-def]
+def _rowing_boat(pen: Pen, panel: Panel, x: float, y: float, long: float, hull: Colours, light: Light) -> None:
     def at(u: float, v: float) -> tuple[float, float]:
         return x + panel.dx(u * long), y - panel.dy(v * long)
 
@@ -186,7 +187,7 @@ def coast(panel: Panel, light: Light, painter: Painter) -> Story:
             pen.stroke([(gx - panel.dx(size), gy - panel.dy(size * 0.35)), (gx, gy), (gx + panel.dx(size), gy - panel.dy(size * 0.45))], 0.004, mix(WHITE, light.shadow, 0.5), end=0.001)
     cliff = "white chalk" if chalk else "steep"
     description = f"A {'red and white' if stripes else 'white'} lighthouse stands on {cliff} cliffs above the surf {light.phrase}. {some(boats, 'A sailing boat passes', 'sailing boats pass').capitalize()} on the {name_of(painter.see(rgb('#39707a') * light.tint))} sea, and waves run out on the sandy beach."
-    return Story(str(rng.choice(["The Lighthouse", "Cliffs by the Sea", "Surf on the Coast", "The Headland"])) + f" {light.phrase}", description, "landscape")
+    return Story(str(rng.choice(["The Lighthouse", "Cliffs by the Sea", "Surf on the Coast", "The Headland"])) + f" {light.when}", description, "landscape")
 
 
 def bridge(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -242,7 +243,7 @@ def bridge(panel: Panel, light: Light, painter: Painter) -> Story:
             size = float(rng.uniform(0.02, 0.06))
             pen.stroke([(gx, gy), (gx + panel.dx(size * 0.3 * float(rng.normal())), gy - panel.dy(size))], 0.005, vary(rng, leaf * mix(light.shadow, light.tint, float(rng.random())), 0.1), end=0.001)
     description = f"An old stone bridge with {some(arches, 'one arch', 'arches')} spans a quiet river {light.phrase}. {some(walkers, 'A walker crosses', 'walkers cross').capitalize()} it; {name_of(painter.see(leaf * light.tint))} {'autumn ' if autumn else ''}trees and the arches are mirrored in the water."
-    return Story(f"{rng.choice(['The Old Bridge', 'Bridge over the River', 'The River', 'Stone Bridge'])} {light.phrase}", description, "landscape")
+    return Story(f"{rng.choice(['The Old Bridge', 'Bridge over the River', 'The River', 'Stone Bridge'])} {light.when}", description, "landscape")
 
 
 def pond(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -298,7 +299,7 @@ def pond(panel: Panel, light: Light, painter: Painter) -> Story:
     else:
         willow = ""
     description = f"{name_of(painter.see(petal * light.tint)).capitalize()} water lilies float on a garden pond {light.phrase}. Their round leaves lie in islands on the water, which mirrors the {name_of(painter.see(leaf * light.tint))} bank and the sky.{willow}"
-    return Story(f"{rng.choice(['Water Lilies', 'The Lily Pond', 'Garden Pond', 'Lilies'])} {light.phrase}", description, "landscape")
+    return Story(f"{rng.choice(['Water Lilies', 'The Lily Pond', 'Garden Pond', 'Lilies'])} {light.when}", description, "landscape")
 
 
 def moonlight(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -330,5 +331,5 @@ def moonlight(panel: Panel, light: Light, painter: Painter) -> Story:
             pen.stroke([(x, 1.02), (x + bend * 0.3, 1.0 - panel.dy(tall * 0.6)), (x + bend, 1.0 - panel.dy(tall))], 0.007, dark, end=0.001)
             if rng.random() < 0.25:
                 pen.dab(x + bend, 1.0 - panel.dy(tall), 0.045, 0.011, rgb("#3a2a20"), 1.4)
-    description = f"{'The full moon' if light.name == 'night' else 'The last light'} stands over a lake and lays a path of light on the dark water {light.phrase}. A man sits in a rowing boat; reeds frame the view, and one window shines in a hut under the pines."
+    description = f"{'The full moon stands over a lake and lays a path of light on the dark water' if light.name == 'night' else 'The last light of the day lies on a dark lake'} {light.phrase if light.name != 'night' else 'at night'}. A man sits in a rowing boat; reeds frame the view, and one window shines in a hut under the pines."
     return Story(f"{rng.choice(['Moonrise over the Lake', 'Night on the Lake', 'The Quiet Lake', 'Moonlight'])}", description, "landscape")

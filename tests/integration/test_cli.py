@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,7 @@ def test_bars_for_a_person_and_quiet_lines_for_a_log(cli: Cli, tmp_path: Path) -
 
     paint(source / "more.png", (9, 9, 9))
     leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, 80))
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.counting", "ingest", str(source), "--embedder", "counting"],
         env=cli.environment | {"TERM": "xterm", "COLUMNS": "80"},
