@@ -19,6 +19,7 @@ COMMANDS = {
     "search": "cli.search",
     "status": "cli.status",
     "export": "cli.export",
+    "import": "cli.importing",
     "sample": "cli.sample",
     "up": "cli.up",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
 from pathlib import Path
@@ -46,7 +46,7 @@ from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.runs import end_run, start_run
-from pinakes.types import Answer
+from pinakes.types import Answer, Image, Vector
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +108,14 @@ class Ingestion:
         self.account.failed = len(self.plan.known_failures)
         return self.plan
 
+    def import_answers(self, vectors: Iterable[tuple[Image, Vector]]) -> int:
+        """Enter vectors that were paid for elsewhere as answers, and plan anew; how many there were."""
+        answers = (Answer(i.image_id, i.fingerprint, vector, None, 1, self.space.version) for i, vector in vectors)
+        for part in _parts(answers, COPIES_PER_PART):
+            self._keep(part)
+        self.list_and_plan()
+        return self.account.answers
+
     def keep_rejected(self) -> None:
         """Enter what could not be named or read into the ledger; what is known to have failed for good stays as it is."""
         ledger = self.checkpoint.ledger()
@@ -148,6 +156,12 @@ class Ingestion:
                 self.account.deferred += batch.images
             else:
                 yield batch
+
+    def defer_the_rest(self) -> None:
+        """Enter everything that would need a call as not reached."""
+        self.abandon()
+        for _ in self.batches():
+            raise AssertionError("nothing is handed out once a run is abandoned")
 
     def stopping(self) -> bool:
         """Whether what has been begun should end soon, and nothing more begin."""
@@ -324,15 +338,23 @@ class Ingestion:
 
 
 @contextmanager
-def open_ingestion(request: IngestRequest, settings: Settings) -> Iterator[Ingestion]:
+def open_ingestion(
+    request: IngestRequest, settings: Settings, *, source: Source | None = None, embedder: Embedder | None = None
+) -> Iterator[Ingestion]:
     """Open everything a run works on, cheapest first, and hold the lock of its collection and space.
 
     The run is entered into the database with how it ended.
 
+    Args:
+        request: what is asked.
+        settings: where things are.
+        source: instead of the one that the request names.
+        embedder: instead of the one that the request names.
+
     Raises:
         PinakesError: something that the run needs is missing or in use; the message says what mends it.
     """
-    source = open_source(
+    source = source or open_source(
         request.source,
         home=settings.home,
         under=Path(request.under) if request.under else None,
@@ -347,7 +369,7 @@ def open_ingestion(request: IngestRequest, settings: Settings) -> Iterator[Inges
     )
     if request.match and metadata is None:
         raise UsageError("--match says how metadata fits the pictures; it needs --metadata FILE.")
-    embedder = open_embedder(request.embedder, dimension=request.dimension)
+    embedder = embedder or open_embedder(request.embedder, dimension=request.dimension)
     space = embedder.facts.space
     with ExitStack() as stack:
         database = stack.enter_context(open_database(settings))

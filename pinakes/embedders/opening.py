@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pinakes.embedders.base import Embedder
+from pinakes.embedders.imported import Imported
 from pinakes.errors import EmbedderError, UsageError
 from pinakes.spaces import Space
 
@@ -35,11 +36,13 @@ def open_embedder(name: str, *, dimension: int | None = None) -> Embedder:
 
 
 def embedder_of(space: Space) -> Embedder:
-    """The embedder whose vectors may be compared with those of `space`.
+    """The embedder whose vectors may be compared with those of `space`; of imported vectors, one that makes no more.
 
     Raises:
         EmbedderError: this version of Pinakes makes other vectors under that name.
     """
+    if space.provider not in EMBEDDERS:
+        return Imported(space)
     embedder = open_embedder(space.provider, dimension=space.dimension)
     if embedder.facts.space != space:
         raise EmbedderError(

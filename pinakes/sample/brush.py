@@ -63,13 +63,14 @@ def paint(drawing: Colours, touch: Touch, rng: np.random.Generator) -> tuple[Col
     """
     height, width = drawing.shape[:2]
     short = min(height, width)
-    field = _directions(drawing, touch, rng)
-    ground = noise.blur(drawing, touch.widths[0] * short * 0.8)
-    first = np.dstack([np.clip(ground, 0, 1) * 255, np.full((height, width), 96.0)]).astype(np.uint8)
-    canvas = Image.fromarray(first).resize((width * 2, height * 2), Image.Resampling.NEAREST)
+    image = Image.fromarray((np.clip(drawing, 0, 1) * 255 + 0.5).astype(np.uint8))
+    field = _directions(image, touch, rng)
+    canvas = _soft(image, touch.widths[0] * short * 0.8).convert("RGBA")
+    canvas.putalpha(96)
+    canvas = canvas.resize((width * 2, height * 2), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(canvas)
     for layer, size in enumerate(touch.widths):
-        _lay_strokes(draw, drawing, field, touch, layer, max(size * short, 1.6), rng)
+        _lay_strokes(draw, image, field, touch, layer, max(size * short, 1.6), rng)
     # Apart, because Pillow takes a fourth channel for transparency and would weigh the colours with it.
     painted = np.asarray(canvas.convert("RGB").reduce(2), np.float32) / 255
     thickness = np.asarray(canvas.getchannel("A").reduce(2), np.float32) / 255
@@ -98,10 +99,11 @@ def contours(drawing: Colours, radius: float, strength: float) -> Field:
     return noise.smoothstep(0.02, 0.02 + 0.1 / max(strength, 0.1), away)
 
 
-def _directions(drawing: Colours, touch: Touch, rng: np.random.Generator) -> npt.NDArray[np.complex64]:
+def _directions(image: Image.Image, touch: Touch, rng: np.random.Generator) -> npt.NDArray[np.complex64]:
     """The direction of the hand at every fourth pixel, as unit complex numbers of twice the angle."""
-    height, width = drawing.shape[0] // 4, drawing.shape[1] // 4
-    small = noise.resize(noise.blur(luminance(drawing), 4), height, width)
+    width, height = image.width // 4, image.height // 4
+    grey = image.convert("L").reduce(4).crop((0, 0, width, height))
+    small = noise.blur(np.asarray(grey, np.float32) / 255, 1.2)
     down, across = np.gradient(small)
     tensor = (across * across - down * down) + 2j * across * down
     radius = max(height, width) * 0.012 + 1.5
@@ -129,7 +131,7 @@ def _directions(drawing: Colours, touch: Touch, rng: np.random.Generator) -> npt
 
 def _lay_strokes(
     draw: ImageDraw.ImageDraw,
-    drawing: Colours,
+    image: Image.Image,
     field: npt.NDArray[np.complex64],
     touch: Touch,
     layer: int,
@@ -137,8 +139,8 @@ def _lay_strokes(
     rng: np.random.Generator,
 ) -> None:
     """One layer of strokes `size` pixels wide onto a canvas of twice the drawing's size."""
-    height, width = drawing.shape[:2]
-    source = noise.blur(drawing, size * 0.45)
+    width, height = image.size
+    source = np.asarray(_soft(image, size * 0.45))
     step = size * (0.98 if touch.shape == "tile" else 0.66 if touch.shape == "dot" else 0.86 if layer == 0 else 0.8)
     rows, columns = int(height / step) + 2, int(width / step) + 2
     gy, gx = np.mgrid[0:rows, 0:columns].reshape(2, -1).astype(np.float32)
@@ -147,16 +149,17 @@ def _lay_strokes(
     at_y = (gy + loose * (rng.random(gy.size) - 0.5)) * step
     x, y = np.clip(at_x, 0, width - 1), np.clip(at_y, 0, height - 1)
     if layer:
-        coarse = noise.blur(drawing, size * 2.6)
-        busy = noise.blur(_largest(np.abs(drawing - coarse)), size * 0.7)
-        need = np.clip(busy[y.astype(np.intp), x.astype(np.intp)] * (4 + 22 * touch.detail) - 0.12, 0, 1)
+        half = image.reduce(2)
+        coarse = np.asarray(_soft(half, size * 1.3), np.int16)
+        busy = noise.blur(_largest(np.abs(np.asarray(half, np.int16) - coarse)) / np.float32(255), size * 0.35)
+        need = np.clip(busy[(y / 2).astype(np.intp), (x / 2).astype(np.intp)] * (4 + 22 * touch.detail) - 0.12, 0, 1)
         keep = rng.random(need.size) < need
         x, y = x[keep], y[keep]
     if not x.size:
         return
     order = rng.permutation(x.size)
     x, y = x[order], y[order]
-    colour = source[y.astype(np.intp), x.astype(np.intp)]
+    colour = source[y.astype(np.intp), x.astype(np.intp)] / np.float32(255)
     value = rng.normal(size=(x.size, 1)) * touch.jitter
     colour = colour * (1 + value) + rng.normal(size=colour.shape) * touch.hue + value * 0.25
     inks = np.empty((x.size, 4), np.uint8)
@@ -178,7 +181,7 @@ def _fill(shape: Callable[..., None], places: npt.NDArray[np.floating], inks: np
 
 
 def _paths(
-    source: Colours,
+    source: npt.NDArray[np.uint8],
     field: npt.NDArray[np.complex64],
     touch: Touch,
     size: float,
@@ -194,7 +197,7 @@ def _paths(
     stride = size * reach / (2 * half) * (0.75 + 0.5 * rng.random(x.size))
     if touch.shape == "tile":
         stride = np.full(x.size, size * 0.5)
-    own = source[y.astype(np.intp), x.astype(np.intp)]
+    own = source[y.astype(np.intp), x.astype(np.intp)].astype(np.int16)
     start = np.angle(field[(y / 4).astype(np.intp).clip(0, field.shape[0] - 1), _column(field, x)]) / 2
     path = np.empty((x.size, 2 * half + 1, 2), np.float32)
     path[:, half, 0], path[:, half, 1] = x, y
@@ -207,7 +210,7 @@ def _paths(
             ny = py + going.imag * stride
             ix, iy = nx.clip(0, width - 1).astype(np.intp), ny.clip(0, height - 1).astype(np.intp)
             if touch.shape != "tile":
-                alive &= _largest(np.abs(source[iy, ix] - own)) < 0.11
+                alive &= _largest(np.abs(source[iy, ix] - own)) < _EDGE
             reachable = alive if k > 1 else np.ones(x.size, bool)
             step = np.where(alive, 1.0, 0.35 if k == 1 else 0.04)
             px = np.where(reachable, px + going.real * stride * step, px + going.real * 0.3)
@@ -221,9 +224,21 @@ def _paths(
     return path
 
 
-def _largest(colours: Colours) -> Field:
+_EDGE = 28
+"""A change of colour, of 255, at which a stroke ends."""
+
+
+def _largest(colours: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
     """The largest of the three channels (NumPy's own `max` is slow along an axis of three)."""
-    return np.asarray(np.maximum(np.maximum(colours[..., 0], colours[..., 1]), colours[..., 2]), np.float32)
+    return np.asarray(np.maximum(np.maximum(colours[..., 0], colours[..., 1]), colours[..., 2]))
+
+
+def _soft(image: Image.Image, radius: float) -> Image.Image:
+    """A quick blur, by way of a smaller picture."""
+    if radius < 0.8:
+        return image
+    small = max(2, round(image.width / radius)), max(2, round(image.height / radius))
+    return image.resize(small, Image.Resampling.HAMMING).resize(image.size, Image.Resampling.BICUBIC)
 
 
 def _column(field: npt.NDArray[np.complex64], x: npt.NDArray[np.generic]) -> npt.NDArray[np.intp]:

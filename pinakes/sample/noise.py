@@ -40,29 +40,24 @@ def fractal(
         gain: weight of each octave relative to the one before.
         stretch: how much wider than high the features are.
     """
-    total = np.zeros((height, width), np.float32)
-    small = (-(-height // _COARSE), -(-width // _COARSE))
-    broad: Field | None = None
+    sums: dict[int, Field] = {}
     weight = 1.0
     for _ in range(octaves):
-        if cell >= 4 * _COARSE:
-            layer = _lattice(rng, *small, cell / _COARSE, stretch)
-            broad = layer * weight if broad is None else broad + layer * weight
-        else:
-            total += weight * _lattice(rng, height, width, cell, stretch)
+        coarse = 4 if cell >= 16 else 2 if cell >= 8 else 1
+        layer = _lattice(rng, -(-height // coarse), -(-width // coarse), cell / coarse, stretch)
+        layer *= weight
+        sums[coarse] = layer + sums[coarse] if coarse in sums else layer
         weight *= gain
         cell *= 0.5
         if cell < 2.0:
             break
-    if broad is not None:
-        total += resize(broad, height, width, (0, 0, width / _COARSE, height / _COARSE))
+    # Broad features are summed on a coarser grid: nobody sees the difference, and it is several times as fast.
+    total = np.zeros((height, width), np.float32)
+    for coarse, layer in sums.items():
+        total += layer if coarse == 1 else resize(layer, height, width, (0, 0, width / coarse, height / coarse))
     total -= total.mean()
     total /= total.std() + 1e-6
     return total
-
-
-_COARSE = 4
-"""Features much larger than this many pixels are summed on a grid this much coarser: nobody sees the difference."""
 
 
 def _lattice(rng: np.random.Generator, height: int, width: int, cell: float, stretch: float) -> Field:
@@ -70,7 +65,7 @@ def _lattice(rng: np.random.Generator, height: int, width: int, cell: float, str
     rows, columns = height / max(cell, 1.0), width / max(cell * stretch, 1.0)
     values = rng.random((int(rows) + 5, int(columns) + 5), dtype=np.float32)
     left, top = 1 + rng.random(), 1 + rng.random()
-    return resize(values, height, width, (left, top, left + columns, top + rows))
+    return resize(values, height, width, (left, top, left + columns, top + rows)).copy()
 
 
 def line(rng: np.random.Generator, width: int, cell: float, *, octaves: int = 5, gain: float = 0.5) -> Field:

@@ -231,7 +231,7 @@ def _strands(panel: Panel, head: _Head, mask: Field, tone: Colours, direction: F
     streak = noise.fractal(panel.rng, *mask.shape, 10, octaves=3, stretch=0.25)
     wave = np.sin(direction * 38 + 1.5 * streak) * 0.4 + 0.5 * streak
     gleam = head.spot(-0.45, -1.05, 0.55, 0.35)
-    lit = np.clip(0.32 + 0.16 * wave + 0.55 * gleam - 0.22 * noise.smoothstep(0.0, 0.9, head.u), 0, 1)
+    lit = np.clip(0.3 + 0.16 * wave + 0.42 * gleam - 0.22 * noise.smoothstep(0.0, 0.9, head.u), 0, 1)
     panel.lay(mask, np.clip(mix(tone * 0.25, tone * 1.3 + 0.05, lit.astype(np.float32)), 0, 1))
 
 
@@ -240,7 +240,7 @@ def _hair(panel: Panel, head: _Head, tone: Colours, *, bald: bool) -> None:
     line = 0.05 * panel.noise(0.03, octaves=2)
     skull = noise.smoothstep(1.06, 0.98, ((u / 1.04) ** 2 + (np.abs(v + 0.12) / 1.3) ** 2.2 + line).astype(np.float32))
     part = head.at(-0.25, -1.0)
-    front = -0.78 + 0.5 * np.abs(u - head.at(0, -0.7)) ** 2.2 - 0.05 * np.exp(-(((u - part) / 0.3) ** 2)) + line
+    front = -0.68 + 0.5 * np.abs(u - head.at(0, -0.7)) ** 2.2 - 0.05 * np.exp(-(((u - part) / 0.3) ** 2)) + line
     hair = skull * noise.smoothstep(0.03, -0.03, (v - front).astype(np.float32))
     sides = skull * noise.smoothstep(0.74, 0.84, (np.abs(u - 0.08 * head.turn) + line).astype(np.float32)) * noise.smoothstep(0.55, 0.35, v + line)
     if bald:
