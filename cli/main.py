@@ -24,6 +24,9 @@ COMMANDS = {
     "up": "cli.up",
 }
 
+TOLD = ("pinakes.progress", "pinakes.store.lease")
+"""Loggers whose news a person waits for: how far a run has come, and whom it waits for."""
+
 INTERRUPTED = 4
 """Exit code of a run that was stopped before its end."""
 
@@ -55,7 +58,9 @@ def cli(*, verbose: bool) -> None:
     4 stopped before the end (run the same command again to resume).
     """
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
-    logging.getLogger("pinakes").setLevel(logging.DEBUG if verbose else logging.INFO)
+    logging.getLogger("pinakes").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    for name in TOLD:
+        logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -67,6 +68,11 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
     return "\n".join(f"{pad(name, width)}  {value}" for name, value in shown)
 
 
+def note(text: str) -> str:
+    """A remark, wrapped to the terminal."""
+    return textwrap.fill(f"note: {text}", WIDTH, subsequent_indent="      ", break_long_words=False)
+
+
 def hits_table(result: SearchResult) -> str:
     """The hits with distance, title and author, and the plan that ran."""
     plan = result.plan
@@ -91,9 +97,9 @@ def hits_table(result: SearchResult) -> str:
     if "full-text" in plan.mode:
         how.append(f"{plan.matched_words:,} images by their words")
     lines.append(f"plan: {', '.join(how)}, {plan.milliseconds:.0f} ms")
-    lines += [f"note: {note}" for note in plan.notes]
+    lines += map(note, plan.notes)
     if plan.space:
-        lines.append(f"note: {plan.embedder}")
+        lines.append(note(plan.embedder))
     return "\n".join(lines)
 
 
@@ -119,5 +125,5 @@ def account_table(summary: dict[str, Any]) -> str:
             ]
         ),
     ]
-    lines += [f"note: {note}" for note in summary["notes"]]
+    lines += map(note, summary["notes"])
     return "\n".join(lines)

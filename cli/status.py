@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from cli.render import facts, table
+from cli.render import facts, note, table
 from pinakes.settings import load_settings
 from pinakes.status import status
 from pinakes.store.database import open_database
@@ -51,7 +51,7 @@ def _rendered(document: dict[str, Any]) -> str:
         if space["failures"]:
             rows = [(f["image_id"], f["reason"], f["attempts"], f["message"]) for f in space["failures"]]
             blocks.append(table(("failed", "reason", "tries", "message"), rows, right=(2,)))
-        blocks += [f"note: {problem}" for problem in space["problems"]]
+        blocks += map(note, space["problems"])
     return "\n\n".join(blocks)
 
 

@@ -238,7 +238,7 @@ def _read_text(embedder: Embedder, text: str, notes: list[str]) -> TextReading |
     try:
         reading = embedder.embed_text(text)
     except UnreadableQueryError as exc:
-        notes.append(f"{provider} cannot read this ({exc}); answered from full text")
+        notes.append(f"{str(exc).rstrip('.')}. Answered from full text")
         return None
     if reading.unread:
         notes.append(

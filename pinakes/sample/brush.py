@@ -70,7 +70,7 @@ def paint(drawing: Colours, touch: Touch, rng: np.random.Generator) -> tuple[Col
     canvas = canvas.resize((width * 2, height * 2), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(canvas)
     for layer, size in enumerate(touch.widths):
-        _lay_strokes(draw, image, field, touch, layer, max(size * short, 1.6), rng)
+        _lay_strokes(draw, image, field, touch, layer, max(size * short, 2.2), rng)
     # Apart, because Pillow takes a fourth channel for transparency and would weigh the colours with it.
     painted = np.asarray(canvas.convert("RGB").reduce(2), np.float32) / 255
     thickness = np.asarray(canvas.getchannel("A").reduce(2), np.float32) / 255
@@ -141,7 +141,7 @@ def _lay_strokes(
     """One layer of strokes `size` pixels wide onto a canvas of twice the drawing's size."""
     width, height = image.size
     source = np.asarray(_soft(image, size * 0.45))
-    step = size * (0.98 if touch.shape == "tile" else 0.66 if touch.shape == "dot" else 0.86 if layer == 0 else 0.8)
+    step = size * (0.98 if touch.shape == "tile" else 0.66 if touch.shape == "dot" else 0.9 if layer == 0 else 0.88)
     rows, columns = int(height / step) + 2, int(width / step) + 2
     gy, gx = np.mgrid[0:rows, 0:columns].reshape(2, -1).astype(np.float32)
     loose = 0.18 if touch.shape == "tile" else 0.9
@@ -152,7 +152,7 @@ def _lay_strokes(
         half = image.reduce(2)
         coarse = np.asarray(_soft(half, size * 1.3), np.int16)
         busy = noise.blur(_largest(np.abs(np.asarray(half, np.int16) - coarse)) / np.float32(255), size * 0.35)
-        need = np.clip(busy[(y / 2).astype(np.intp), (x / 2).astype(np.intp)] * (4 + 22 * touch.detail) - 0.12, 0, 1)
+        need = np.clip(busy[(y / 2).astype(np.intp), (x / 2).astype(np.intp)] * (4 + 22 * touch.detail) - 0.2, 0, 1)
         keep = rng.random(need.size) < need
         x, y = x[keep], y[keep]
     if not x.size:
@@ -272,7 +272,7 @@ def _bristles(field: npt.NDArray[np.complex64], rng: np.random.Generator) -> Fie
     across, down = np.cos(angle), np.sin(angle)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     total = np.zeros((height, width), np.float32)
-    for k in range(-5, 6):
+    for k in (-5, -3, -1.5, 0, 1.5, 3, 5):
         ix = (x + across * (k * 1.1)).astype(np.intp).clip(0, width - 1)
         iy = (y + down * (k * 1.1)).astype(np.intp).clip(0, height - 1)
         total += grains[iy, ix]

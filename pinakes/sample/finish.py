@@ -114,26 +114,32 @@ def _ground_tile(kind: str) -> Field:
 
 
 def _cracks(height: int, width: int, rng: np.random.Generator) -> Field:
-    """The net of fine lines of old paint: borders between the cells nearest to scattered points."""
+    """The fine lines of old paint, here and there."""
+    tile = _crack_tile()
+    top, left = (int(v) for v in rng.integers(0, _TILE, 2))
+    net = tile[(np.arange(height) + top) % _TILE][:, (np.arange(width) + left) % _TILE]
+    return net * noise.smoothstep(-0.2, 1.6, noise.fractal(rng, height, width, 140, octaves=3))
+
+
+@functools.cache
+def _crack_tile() -> Field:
+    """A net of lines: the borders between the cells that are nearest to scattered points."""
+    rng = np.random.default_rng(11)
     cell = 11.0
-    y, x = np.mgrid[0:height:2, 0:width:2].astype(np.float32)
-    bend = noise.fractal(rng, y.shape[0], y.shape[1], 12, octaves=2) * 2.2
+    y, x = np.mgrid[0:_TILE, 0:_TILE].astype(np.float32)
+    bend = noise.fractal(rng, _TILE, _TILE, 24, octaves=3) * 2.2
     x, y = (x + bend) / cell, (y + bend[::-1, ::-1]) / cell
-    rows, columns = int(height / cell) + 4, int(width / cell) + 4
-    jitter = rng.random((rows, columns, 2)).astype(np.float32)
-    first = np.full(x.shape, 9.0, np.float32)
-    second = np.full(x.shape, 9.0, np.float32)
+    cells = int(_TILE / cell) + 4
+    jitter = rng.random((cells, cells, 2)).astype(np.float32)
+    first, second = np.full(x.shape, 9.0, np.float32), np.full(x.shape, 9.0, np.float32)
     iy, ix = y.astype(np.intp), x.astype(np.intp)
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
-            cy, cx = (iy + dy).clip(0, rows - 1), (ix + dx).clip(0, columns - 1)
-            px, py = cx + jitter[cy, cx, 0], cy + jitter[cy, cx, 1]
-            away = np.hypot(x - px, y - py)
+            cy, cx = (iy + dy).clip(0, cells - 1), (ix + dx).clip(0, cells - 1)
+            away = np.hypot(x - cx - jitter[cy, cx, 0], y - cy - jitter[cy, cx, 1])
             second = np.minimum(second, np.maximum(first, away))
             first = np.minimum(first, away)
-    net = noise.smoothstep(0.1, 0.0, second - first)
-    where = noise.smoothstep(-0.2, 1.6, noise.fractal(rng, *net.shape, 70, octaves=3))
-    return np.clip(noise.resize(net * where, height, width), 0, 1)
+    return noise.smoothstep(0.12, 0.02, second - first)
 
 
 def _margin(colours: Colours, margin: float, rng: np.random.Generator) -> Colours:

@@ -40,7 +40,7 @@ def commission(number: int, seed: int) -> Commission:
     choices = [name for name in painter.lights if name in scene.lights] or list(scene.lights)
     light = choices[int(rng.integers(len(choices)))]
     aspect = scene.aspects[int(rng.integers(len(scene.aspects)))]
-    long = int(rng.integers(490, 651))
+    long = int(rng.integers(480, 641))
     width, height = (long, round(long / aspect)) if aspect >= 1 else (round(long * aspect), long)
     return Commission(number, painter, kind, light, width, height, seed)
 

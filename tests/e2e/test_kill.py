@@ -29,7 +29,11 @@ PROMISED_SECONDS = 5.0
 def ingest(source: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.counting", "ingest", str(source), "--embedder", "counting"]
     return subprocess.Popen(
-        [*command, "--batch-size", "16", "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, "--batch-size", "16", "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -101,7 +105,14 @@ def test_a_killed_ingest_resumes(
 def test_a_killed_ingest_resumes_at_any_moment(
     settings: Settings, database: Database, environment: dict[str, str], prefect_api: str, tmp_path: Path
 ) -> None:
-    killed_runs(20, int(os.environ.get("SOAK_SEED", "1")), settings, database, on_the_session_server(environment, prefect_api), tmp_path)
+    killed_runs(
+        20,
+        int(os.environ.get("SOAK_SEED", "1")),
+        settings,
+        database,
+        on_the_session_server(environment, prefect_api),
+        tmp_path,
+    )
 
 
 def test_the_embedded_server_survives_a_kill_and_is_reused_then_ended(

@@ -88,7 +88,9 @@ def test_deployments_run_from_a_second_terminal_and_ctrl_c_ends_everything(
     assert deployments["reindex"]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
     described = deployments["ingest"]["parameter_openapi_schema"]["properties"]
     assert all("description" in parameter for parameter in described.values())
-    states = {run["name"]: run["state_type"] for run in posted(port, "flow_runs/filter") if run["state_type"] != "SCHEDULED"}
+    states = {
+        run["name"]: run["state_type"] for run in posted(port, "flow_runs/filter") if run["state_type"] != "SCHEDULED"
+    }
     assert set(states.values()) == {"COMPLETED"}
     hits = [a for a in posted(port, "artifacts/filter") if a["key"] == "hits"]
     assert len(hits) == 1

@@ -147,7 +147,7 @@ def test_words_that_cannot_be_read_are_answered_from_full_text_and_said(
     only_words = find(database, text="p03")
     assert [hit.image_id for hit in only_words.hits] == ["p03.png"]
     assert only_words.plan.mode == "full-text"
-    assert "cannot read" in only_words.plan.notes[0]
+    assert "Answered from full text" in only_words.plan.notes[0]
     both = find(database, text="blue p03", k=3)
     assert both.plan.mode == "exact + full-text"
     assert both.hits[0].image_id == "p03.png"
