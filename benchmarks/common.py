@@ -25,7 +25,8 @@ from pinakes.store.embedded import embedded_server, remove_server
 def machine() -> str:
     """One line about what the figures were measured on."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    system = f"{platform.system()} {platform.machine()}"
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {system}, Python {platform.python_version()}"
 
 
 @contextmanager
@@ -48,7 +49,7 @@ def scratch_database() -> Iterator[Database]:
 
 
 def clustered(rows: int, dimension: int, *, seed: int = 1, rank: int = 24, clusters: int = 200) -> np.ndarray:
-    """Unit vectors in clusters on a low-rank subspace with some noise, as embeddings are: shape (rows, dimension), float32."""
+    """Unit vectors in clusters on a low-rank subspace with noise, as embeddings are: shape (rows, dimension), float32."""
     rng = np.random.default_rng(seed)
     basis = rng.standard_normal((rank, dimension), dtype=np.float32)
     centres = rng.standard_normal((clusters, rank), dtype=np.float32)
@@ -63,7 +64,7 @@ def clustered(rows: int, dimension: int, *, seed: int = 1, rank: int = 24, clust
 
 def images(rows: int) -> pd.DataFrame:
     """A listing joined with metadata of SemArt's size: a description of about 500 characters and eight short columns."""
-    words = "a painting of the harbour at night with ships lanterns water and a pale moon behind clouds".split()
+    words = ["painting", "harbour", "night", "ships", "lanterns", "water", "pale", "moon", "behind", "clouds"]
     rng = np.random.default_rng(2)
     ids = [f"{n:06}-picture.jpg" for n in range(rows)]
     frame = pd.DataFrame({"image_id": ids, "uri": [f"file:///pictures/{name}" for name in ids]})

@@ -18,6 +18,8 @@ COMMANDS = {
     "ingest": "cli.ingest",
     "search": "cli.search",
     "status": "cli.status",
+    "spaces": "cli.spaces",
+    "activate": "cli.activate",
     "export": "cli.export",
     "import": "cli.importing",
     "sample": "cli.sample",

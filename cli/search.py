@@ -53,7 +53,8 @@ def command(
         prepare(conn)
         result = search(conn, pgvector, collection, query)
     if sheet is not None:
-        _write_sheet(sheet, query, result)
+        asked = " + ".join(filter(None, (text, image.name if image else None, like)))
+        _write_sheet(sheet, asked, query.picture, result)
     if as_json:
         click.echo(json.dumps({**result.as_dict(), "collection": collection}, ensure_ascii=False))
         return
@@ -71,9 +72,8 @@ def _bytes_of(image: Path | None) -> bytes | None:
         raise UsageError(f"the picture {image} cannot be read: {exc.strerror}.") from exc
 
 
-def _write_sheet(path: Path, query: Query, result: SearchResult) -> None:
+def _write_sheet(path: Path, asked: str, picture: bytes | None, result: SearchResult) -> None:
+    from pinakes.hitsheet import sheet_of  # drawing is only for those who ask for a sheet
     from pinakes.sheet import save_png
 
-    from pinakes.hitsheet import sheet_of  # drawing is only for those who ask for a sheet
-
-    save_png(sheet_of(query.text or query.like or "a picture", query.picture, result), path)
+    save_png(sheet_of(asked, picture, result), path)

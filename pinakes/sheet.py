@@ -1,17 +1,66 @@
-"""PLACEHOLDER to be overwritten whole by the owner of this file: same signatures, plain look."""
+"""Contact sheets: the query first, then the hits in order, evenly spaced, each with its title."""
 
 from __future__ import annotations
 
+import unicodedata
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image
+import font_source_sans_pro
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from pinakes.errors import PinakesError
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+PAPER = "#f7f5f0"
+INK = "#22201c"
+QUIET = "#857f74"
+FRAME = "#ece8df"
+ACCENT = "#8c3b2a"
+
+MARGIN = 48
+GAP = 28
+CAPTION_GAP = 10
+TITLE_SIZE = 20
+SMALL_SIZE = 17
+HEADING_SIZE = 38
+QUERY_SIZE = 34
+LINE = 1.28
+"""Height of a line in sizes of its font."""
+
+TITLE_LINES = 2
+CARD_SHAPE = 0.86
+"""Height of a picture's field in its width: between the portraits and the landscapes of a collection."""
+
+LEAST_CARD = 190
+"""Pixels; a caption in a narrower card says nothing."""
+
+# Source Sans has Latin, Greek and Cyrillic; these are where Debian, Fedora and macOS keep fonts that have them.
+_WIDE_FONTS = (
+    "/usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/google-noto-cjk/NotoSansCJK-Regular.ttc",
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+    "/usr/share/fonts/dejavu-sans-fonts/DejaVuSans.ttf",
+    "/System/Library/Fonts/Supplemental/Arial Unicode.ttf",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
+    """One picture on a sheet.
+
+    Attributes:
+        picture: RGB; None shows a quiet placeholder (or, for a query, its title set large).
+        title: at most two lines of it are shown.
+        subtitle: one line, e.g. the painter.
+        note: one line, e.g. rank and distance.
+    """
+
     picture: Image.Image | None
     title: str
     subtitle: str = ""
@@ -27,18 +76,186 @@ def contact_sheet(
     columns: int | None = None,
     width: int = 1600,
 ) -> Image.Image:
-    out = Image.new("RGB", (width, 400), "white")
-    for n, card in enumerate(cards):
-        if card.picture:
-            out.paste(card.picture.resize((100, 100)), (n % 16 * 100, n // 16 * 100))
-    return out
+    """Draw a sheet.
 
+    Args:
+        cards: in the order in which they are shown; may be empty.
+        heading: one line.
+        subheading: small, below it, on as many lines as it needs.
+        query: shown first, set apart from the hits.
+        columns: cards in a row; None chooses by their number.
+        width: pixels of the sheet.
 
-def to_jpeg_under(image: Image.Image, max_bytes: int) -> bytes:
-    out = BytesIO()
-    image.save(out, "JPEG")
-    return out.getvalue()
+    Returns:
+        An RGB picture, `width` wide and as high as it needs.
+    """
+    shown = ([query] if query is not None else []) + list(cards)
+    count = min(columns or _columns(len(shown)), max(1, (width - 2 * MARGIN + GAP) // (LEAST_CARD + GAP)))
+    card_width = (width - 2 * MARGIN - GAP * (count - 1)) // count
+    field = int(card_width * CARD_SHAPE)
+    row_height = field + CAPTION_GAP + _height(TITLE_SIZE, TITLE_LINES) + 2 * _height(SMALL_SIZE) + GAP
+    head = _wrapped(subheading, SMALL_SIZE, width - 2 * MARGIN, 4) if subheading else []
+    top = MARGIN + _height(HEADING_SIZE) + _height(SMALL_SIZE, len(head)) + GAP
+    rows = -(-len(shown) // count)
+    height = top + rows * row_height + (_height(TITLE_SIZE) + GAP if not cards else 0) + MARGIN - GAP
+    sheet = Image.new("RGB", (width, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    _line(draw, (MARGIN, MARGIN - 10), _cut(heading, HEADING_SIZE, width - 2 * MARGIN), HEADING_SIZE, INK)
+    for number, text in enumerate(head):
+        _line(draw, (MARGIN, MARGIN + _height(HEADING_SIZE) + number * _height(SMALL_SIZE)), text, SMALL_SIZE, QUIET)
+    for number, card in enumerate(shown):
+        left = MARGIN + (number % count) * (card_width + GAP)
+        _card(sheet, draw, card, left, top + number // count * row_height, card_width, field, card is query)
+    if not cards:
+        _line(draw, (MARGIN, top + rows * row_height), "nothing found", TITLE_SIZE, QUIET)
+    return sheet
 
 
 def save_png(image: Image.Image, path: Path) -> None:
-    image.save(path)
+    """Write a PNG, whole or not at all.
+
+    Raises:
+        PinakesError: it cannot be written there.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with partial.open("wb") as out:
+            image.save(out, format="PNG", optimize=True)
+        partial.replace(path)
+    except OSError as exc:
+        raise PinakesError(f"the sheet {str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def to_jpeg_under(image: Image.Image, max_bytes: int) -> bytes:
+    """`image` as JPEG of at most `max_bytes`: first at lower quality, then smaller."""
+    while True:
+        for quality in (88, 80, 70):
+            out = BytesIO()
+            image.save(out, format="JPEG", quality=quality, optimize=True)
+            if out.tell() <= max_bytes or max(image.size) <= 64:
+                return out.getvalue()
+        image = image.resize((max(1, image.width * 4 // 5), max(1, image.height * 4 // 5)), Image.Resampling.LANCZOS)
+
+
+def _columns(cards: int) -> int:
+    """Four in a row look well, and more where there are many."""
+    return 3 if cards <= 3 else 4 if cards <= 16 else 6 if cards <= 48 else 8
+
+
+def _card(
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    card: Card,
+    left: int,
+    top: int,
+    width: int,
+    field: int,
+    is_query: bool,
+) -> None:
+    text_top = top + field + CAPTION_GAP
+    if card.picture is None:
+        draw.rounded_rectangle((left, top, left + width - 1, top + field - 1), 6, fill=FRAME)
+        if is_query:
+            _words(draw, card.title, left, top, width, field)
+        else:
+            _line(draw, (left + 16, top + field // 2 - SMALL_SIZE), "no picture", SMALL_SIZE, QUIET)
+    else:
+        picture = ImageOps.contain(card.picture, (width, field), Image.Resampling.LANCZOS)
+        # Pictures stand on one line, as on a shelf; their captions begin at one height.
+        sheet.paste(picture, (left, top + field - picture.height))
+    if is_query:
+        draw.line((left, text_top - 3, left + width - 1, text_top - 3), fill=ACCENT, width=3)
+        _line(draw, (left, text_top + 4), card.note or "query", SMALL_SIZE, ACCENT)
+        if card.picture is not None:
+            below = text_top + 4 + _height(SMALL_SIZE)
+            _line(draw, (left, below), _cut(card.title, TITLE_SIZE, width), TITLE_SIZE, INK)
+        return
+    title = _wrapped(card.title, TITLE_SIZE, width, TITLE_LINES)
+    for number, text in enumerate(title):
+        _line(draw, (left, text_top + number * _height(TITLE_SIZE)), text, TITLE_SIZE, INK)
+    below = text_top + _height(TITLE_SIZE, len(title))
+    for text, colour in ((card.subtitle, INK), (card.note, QUIET)):
+        if text:
+            _line(draw, (left, below), _cut(text, SMALL_SIZE, width), SMALL_SIZE, colour)
+            below += _height(SMALL_SIZE)
+
+
+def _words(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, field: int) -> None:
+    """A query's words, set large in the middle of its card."""
+    lines = _wrapped(text, QUERY_SIZE, width - 48, max(1, field // _height(QUERY_SIZE) - 1))
+    start = top + (field - _height(QUERY_SIZE, len(lines))) // 2
+    for number, line in enumerate(lines):
+        _line(draw, (left + 24, start + number * _height(QUERY_SIZE)), line, QUERY_SIZE, INK)
+
+
+def _height(size: int, lines: int = 1) -> int:
+    return int(size * LINE) * lines
+
+
+def _line(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, colour: str) -> None:
+    text = _drawable(text)
+    draw.text(place, text, font=_font(text, size), fill=colour)
+
+
+def _drawable(text: str) -> str:
+    """`text` without control characters and lone surrogates, which no font can lay out."""
+    return "".join(" " if unicodedata.category(c) in {"Cc", "Cf", "Cs"} else c for c in text)
+
+
+def _cut(text: str, size: int, width: int) -> str:
+    """`text` on one line within `width` pixels, ended by an ellipsis if it was longer."""
+    text = " ".join(_drawable(text).split())
+    font = _font(text, size)
+    if font.getlength(text) <= width:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if font.getlength(text[:middle].rstrip() + "…") <= width else (low, middle - 1)
+    return text[:low].rstrip() + "…"
+
+
+def _wrapped(text: str, size: int, width: int, lines: int) -> list[str]:
+    """`text` on at most so many lines, the last one cut; a word that is too long is broken."""
+    words = _drawable(text).split()
+    font = _font(" ".join(words), size)
+    made: list[str] = []
+    while words and len(made) < lines - 1:
+        taken = 1
+        while taken < len(words) and font.getlength(" ".join(words[: taken + 1])) <= width:
+            taken += 1
+        line = " ".join(words[:taken])
+        if font.getlength(line) > width:
+            line = _cut(line, size, width)
+        made.append(line)
+        words = words[taken:]
+    return [*made, _cut(" ".join(words), size, width)] if words else made
+
+
+def _font(text: str, size: int) -> Font:
+    """Source Sans, or one of the system's fonts where the text has a character that it lacks."""
+    own = _own_font(size)
+    if all(_has(character) for character in set(text)):
+        return own
+    return _wide_font(size) or own
+
+
+@cache
+def _has(character: str) -> bool:
+    """Whether Source Sans draws the character as something else than what it draws for an unknown one."""
+    font = _own_font(TITLE_SIZE)
+    drawn, unknown = (bytes(font.getmask(text)) for text in (character, "\uffff"))
+    return character.isspace() or drawn != unknown
+
+
+@cache
+def _own_font(size: int) -> Font:
+    return ImageFont.truetype(font_source_sans_pro.SourceSansPro, size)
+
+
+@cache
+def _wide_font(size: int) -> Font | None:
+    found = next((path for path in _WIDE_FONTS if Path(path).is_file()), None)
+    return None if found is None else ImageFont.truetype(found, size)

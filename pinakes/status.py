@@ -81,7 +81,7 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
         "dimension": registered.space.dimension,
         "rows": counted.vectors,
         "images": counted.images,
-        "coverage": counted.current / counted.images if counted.images else 0.0,
+        "coverage": counted.share,
         "bytes": counted.table_bytes,
         "index": registered.index_kind,
         "index_built_at": registered.index_built_at.isoformat(timespec="seconds")

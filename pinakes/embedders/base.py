@@ -32,6 +32,10 @@ class Limits:
     formats: frozenset[str] | None = None
     """Pillow's format names, e.g. {"JPEG", "PNG"}."""
     max_words: int | None = None
+    min_side: int | None = None
+    """Fewest pixels of the shorter side."""
+    max_side: int | None = None
+    """Most pixels of the longer side."""
 
 
 @dataclass(frozen=True, slots=True)

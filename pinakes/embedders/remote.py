@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pinakes.embedders.base import Facts
-from pinakes.errors import EmbedderError
+from pinakes.errors import EmbedderError, PinakesError
 from pinakes.types import ErrorClass, Vector
 
 
@@ -45,6 +45,10 @@ class CallError(Exception):
 
 class CredentialsRefusedError(EmbedderError):
     """401 or 403: nothing else will be answered either, so the run stops at once. What is left is deferred."""
+
+
+class PacingStoppedError(PinakesError):
+    """The run is stopping, so the wait for a slot was given up; the request was not made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,8 @@ class Pacer(Protocol):
         """Block until this caller may make one request. Interactive callers get a slot before batches do.
 
         Raises:
-            PinakesError: the run is stopping, so the wait was given up.
+            PacingStoppedError: the run is stopping, so the wait was given up.
+            PinakesError: what keeps the pace is lost; nobody may call without it.
         """
         ...
 

@@ -155,7 +155,16 @@ def pine(pen: Pen, panel: Panel, x: float, foot: float, tall: float, colour: Col
 
 
 def leafy(
-    pen: Pen, panel: Panel, x: float, foot: float, tall: float, leaf: Colours, light: Light, *, bark: Colours, slim: float = 1.0
+    pen: Pen,
+    panel: Panel,
+    x: float,
+    foot: float,
+    tall: float,
+    leaf: Colours,
+    light: Light,
+    *,
+    bark: Colours,
+    slim: float = 1.0,
 ) -> None:
     """A broad-leaved tree: trunk, boughs, and a crown of dabs that are dark below and light towards the sun."""
     rng = panel.rng
@@ -163,10 +172,15 @@ def leafy(
     lean = float(rng.normal()) * 0.02
     pen.stroke(
         [(x, foot), (x + panel.dx(lean * 0.5), foot - panel.dy(tall * 0.3)), (x + panel.dx(lean), crown_y)],
-        tall * 0.07, bark, end=tall * 0.03,
+        tall * 0.07,
+        bark,
+        end=tall * 0.03,
     )
     for side in (-1, 1):
-        bough = [(x, foot - panel.dy(tall * 0.34)), (x + panel.dx(side * tall * 0.17 * slim), crown_y - panel.dy(tall * 0.06))]
+        bough = [
+            (x, foot - panel.dy(tall * 0.34)),
+            (x + panel.dx(side * tall * 0.17 * slim), crown_y - panel.dy(tall * 0.06)),
+        ]
         pen.stroke(bough, tall * 0.03, bark, end=tall * 0.01)
     clumps = [
         (float(rng.normal()) * 0.15 * slim, float(rng.normal()) * 0.13, float(rng.uniform(0.12, 0.2))) for _ in range(9)
@@ -179,14 +193,30 @@ def leafy(
             bright = 0.5 - 2.1 * (oy - cy * 0.2) / 0.35 * 0.35 - 0.6 * ox + 0.012 * k
             tone = mix(leaf * light.shadow * 0.75, leaf * light.tint * 1.15, float(np.clip(bright, 0, 1)))
             pen.dab(
-                x + panel.dx(ox * tall + lean), crown_y + panel.dy(oy * tall), tall * float(rng.uniform(0.05, 0.1)),
-                tall * float(rng.uniform(0.03, 0.05)), vary(rng, np.clip(tone, 0, 1), 0.07), float(rng.normal()) * 0.8,
+                x + panel.dx(ox * tall + lean),
+                crown_y + panel.dy(oy * tall),
+                tall * float(rng.uniform(0.05, 0.1)),
+                tall * float(rng.uniform(0.03, 0.05)),
+                vary(rng, np.clip(tone, 0, 1), 0.07),
+                float(rng.normal()) * 0.8,
             )
 
 
 def house(
-    pen: Pen, panel: Panel, x: float, foot: float, wide: float, wall: Colours, roof: Colours, light: Light, *,
-    storeys: int = 1, lit: bool = False, gable: bool = True, snow: bool = False, smoke: bool = False,
+    pen: Pen,
+    panel: Panel,
+    x: float,
+    foot: float,
+    wide: float,
+    wall: Colours,
+    roof: Colours,
+    light: Light,
+    *,
+    storeys: int = 1,
+    lit: bool = False,
+    gable: bool = True,
+    snow: bool = False,
+    smoke: bool = False,
 ) -> float:
     """A house seen slightly from the side; returns the height of its ridge."""
     rng = panel.rng
@@ -209,9 +239,13 @@ def house(
         pen.stroke([(left - over, eaves + panel.dy(0.008)), (middle, peak)], wide * 0.06, top)
         pen.stroke([(middle, peak), (corner, eaves)], wide * 0.05, top * 0.95)
     else:
-        pen.polygon([(left - over, eaves), (left + lean * 0.4, peak), (right - lean * 0.4, peak), (right + over, eaves)], top)
+        pen.polygon(
+            [(left - over, eaves), (left + lean * 0.4, peak), (right - lean * 0.4, peak), (right + over, eaves)], top
+        )
     chimney = x + panel.dx(wide * 0.16)
-    pen.stroke([(chimney, peak + panel.dy(wide * 0.12)), (chimney, peak - panel.dy(wide * 0.1))], wide * 0.08, side * 0.9)
+    pen.stroke(
+        [(chimney, peak + panel.dy(wide * 0.12)), (chimney, peak - panel.dy(wide * 0.1))], wide * 0.08, side * 0.9
+    )
     if smoke:
         sx, sy = chimney, peak - panel.dy(wide * 0.1)
         for k in range(9):
@@ -232,7 +266,18 @@ def house(
     return peak
 
 
-def boat(pen: Pen, panel: Panel, x: float, keel: float, long: float, light: Light, sail: Colours, hull: Colours, *, masts: int = 1) -> None:
+def boat(
+    pen: Pen,
+    panel: Panel,
+    x: float,
+    keel: float,
+    long: float,
+    light: Light,
+    sail: Colours,
+    hull: Colours,
+    *,
+    masts: int = 1,
+) -> None:
     """A sailing vessel of `long` with billowing sails; one mast is a fishing smack, three a ship."""
     rng = panel.rng
     way = 1 if rng.random() < 0.5 else -1
@@ -247,24 +292,56 @@ def boat(pen: Pen, panel: Panel, x: float, keel: float, long: float, light: Ligh
         pen.stroke([at(mast, 0.05), at(mast + 0.01, size + 0.1)], long * 0.022, hull * 0.7, end=long * 0.008)
         shade, shine = sail * light.shadow * 1.25, sail * light.tint
         if masts == 1:
-            pen.polygon([at(mast - 0.02, size), at(mast - 0.02, 0.16), at(mast - 0.3, 0.2), at(mast - 0.36, 0.26), at(mast - 0.22, 0.6)], shine)
-            pen.polygon([at(mast + 0.03, size * 0.94), at(mast + 0.03, 0.18), at(mast + 0.42, 0.14), at(mast + 0.22, 0.42)], shade)
-            pen.polygon([at(mast - 0.02, size), at(mast - 0.02, 0.16), at(mast - 0.09, 0.16), at(mast - 0.1, 0.6)], mix(shine, shade, 0.5))
+            pen.polygon(
+                [
+                    at(mast - 0.02, size),
+                    at(mast - 0.02, 0.16),
+                    at(mast - 0.3, 0.2),
+                    at(mast - 0.36, 0.26),
+                    at(mast - 0.22, 0.6),
+                ],
+                shine,
+            )
+            pen.polygon(
+                [at(mast + 0.03, size * 0.94), at(mast + 0.03, 0.18), at(mast + 0.42, 0.14), at(mast + 0.22, 0.42)],
+                shade,
+            )
+            pen.polygon(
+                [at(mast - 0.02, size), at(mast - 0.02, 0.16), at(mast - 0.09, 0.16), at(mast - 0.1, 0.6)],
+                mix(shine, shade, 0.5),
+            )
         else:
             low = 0.16
             for tier in range(3):
                 high = low + size * (0.3 - 0.05 * tier)
                 wide = 0.15 - 0.03 * tier
-                belly = [at(mast - wide, low), at(mast - wide * 0.86, high), at(mast + wide * 0.8, high), at(mast + wide * 1.12, (low + high) / 2), at(mast + wide, low), at(mast, low + 0.035)]
+                belly = [
+                    at(mast - wide, low),
+                    at(mast - wide * 0.86, high),
+                    at(mast + wide * 0.8, high),
+                    at(mast + wide * 1.12, (low + high) / 2),
+                    at(mast + wide, low),
+                    at(mast, low + 0.035),
+                ]
                 pen.polygon(belly, shine if tier != 1 else mix(shine, shade, 0.18))
-                fold = [at(mast - wide, low), at(mast - wide * 0.86, high), at(mast - wide * 0.35, high), at(mast - wide * 0.4, low + 0.02)]
+                fold = [
+                    at(mast - wide, low),
+                    at(mast - wide * 0.86, high),
+                    at(mast - wide * 0.35, high),
+                    at(mast - wide * 0.4, low + 0.02),
+                ]
                 pen.polygon(fold, mix(shine, shade, 0.75))
                 low = high + 0.012
-        pen.polygon([at(mast, size + 0.1), at(mast - 0.1, size + 0.085), at(mast, size + 0.06)], rgb("#b3342a") * light.tint)
+        pen.polygon(
+            [at(mast, size + 0.1), at(mast - 0.1, size + 0.085), at(mast, size + 0.06)], rgb("#b3342a") * light.tint
+        )
     if masts > 1:
         pen.stroke([at(0.45, 0.17), at(0.66, 0.29)], long * 0.016, hull * 0.7, end=long * 0.006)
         pen.polygon([at(0.6, 0.28), at(0.36, 0.17), at(0.31, 0.62)], mix(sail * light.tint, sail * light.shadow, 0.35))
-    pen.polygon([at(-0.5, 0.19), at(-0.47, 0.0), at(0.36, -0.01), at(0.5, 0.17), at(0.2, 0.11), at(-0.28, 0.12)], hull * light.tint * 0.8)
+    pen.polygon(
+        [at(-0.5, 0.19), at(-0.47, 0.0), at(0.36, -0.01), at(0.5, 0.17), at(0.2, 0.11), at(-0.28, 0.12)],
+        hull * light.tint * 0.8,
+    )
     pen.polygon([at(-0.48, 0.07), at(-0.47, 0.0), at(0.36, -0.01), at(0.42, 0.06)], hull * light.shadow * 0.7)
     pen.stroke([at(-0.49, 0.14), at(0.0, 0.085), at(0.46, 0.13)], long * 0.014, mix(hull, WHITE, 0.45) * light.tint)
 
@@ -276,8 +353,20 @@ def figure(pen: Pen, panel: Panel, x: float, foot: float, tall: float, coat: Col
     body = coat * mix(light.shadow, light.tint, 0.65)
     up = panel.dy
     for side in (-1, 1):
-        pen.stroke([(x + panel.dx(side * wide * 0.25), foot - up(tall * 0.45)), (x + panel.dx(side * wide * 0.55), foot)], tall * 0.09, body * 0.5)
-    pen.polygon([(x - panel.dx(wide * 0.42), foot - up(tall * 0.84)), (x + panel.dx(wide * 0.42), foot - up(tall * 0.84)), (x + panel.dx(wide * 0.8), foot - up(tall * 0.26)), (x - panel.dx(wide * 0.75), foot - up(tall * 0.28))], body)
+        pen.stroke(
+            [(x + panel.dx(side * wide * 0.25), foot - up(tall * 0.45)), (x + panel.dx(side * wide * 0.55), foot)],
+            tall * 0.09,
+            body * 0.5,
+        )
+    pen.polygon(
+        [
+            (x - panel.dx(wide * 0.42), foot - up(tall * 0.84)),
+            (x + panel.dx(wide * 0.42), foot - up(tall * 0.84)),
+            (x + panel.dx(wide * 0.8), foot - up(tall * 0.26)),
+            (x - panel.dx(wide * 0.75), foot - up(tall * 0.28)),
+        ],
+        body,
+    )
     pen.disc(x, foot - up(tall * 0.92), tall * 0.08, rgb("#d9ab88") * light.tint)
     pen.dab(x, foot - up(tall * 0.98), tall * 0.24, tall * 0.08, vary(rng, body * 0.55, 0.05))
 
@@ -289,10 +378,24 @@ def vignette_trees(panel: Panel, light: Light, colour: Colours, side: int) -> No
     with panel.pen() as pen:
         trunk = edge - side * panel.dx(0.07)
         top = panel.dy(0.1)
-        pen.stroke([(trunk, 1.02), (trunk + panel.dx(0.02 * side), 0.6), (trunk - panel.dx(0.05 * side), top)], 0.05, colour * 0.45, end=0.015)
+        pen.stroke(
+            [(trunk, 1.02), (trunk + panel.dx(0.02 * side), 0.6), (trunk - panel.dx(0.05 * side), top)],
+            0.05,
+            colour * 0.45,
+            end=0.015,
+        )
         for _ in range(330):
             away = abs(float(rng.normal())) * 0.2
             y = float(rng.beta(1.3, 2.2)) * 0.62
             x = edge - side * panel.dx(away * (1.15 - 0.9 * y))
-            tone = mix(colour * light.shadow * 0.8, colour * light.tint, float(rng.random() ** 2) * 0.8 + 0.1 * (away > 0.2))
-            pen.dab(x, y, float(rng.uniform(0.02, 0.05)), float(rng.uniform(0.012, 0.022)), vary(rng, tone, 0.1), float(rng.normal()))
+            tone = mix(
+                colour * light.shadow * 0.8, colour * light.tint, float(rng.random() ** 2) * 0.8 + 0.1 * (away > 0.2)
+            )
+            pen.dab(
+                x,
+                y,
+                float(rng.uniform(0.02, 0.05)),
+                float(rng.uniform(0.012, 0.022)),
+                vary(rng, tone, 0.1),
+                float(rng.normal()),
+            )

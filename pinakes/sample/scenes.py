@@ -38,7 +38,9 @@ class Scene:
 
 
 SCENES = {
-    "mountains": Scene(land.mountains, _ANY_VIEW, ("dawn", "morning", "noon", "afternoon", "sunset", "fog", "dusk", "overcast")),
+    "mountains": Scene(
+        land.mountains, _ANY_VIEW, ("dawn", "morning", "noon", "afternoon", "sunset", "fog", "dusk", "overcast")
+    ),
     "meadow": Scene(land.meadow, _WIDE, ("dawn", "morning", "noon", "afternoon", "sunset", "overcast")),
     "forest": Scene(land.forest, _UPRIGHT + (4 / 3,), _DAY),
     "desert": Scene(land.desert, _WIDE, ("dawn", "noon", "afternoon", "sunset", "night")),
@@ -46,7 +48,9 @@ SCENES = {
     "harbour": Scene(water.harbour, _WIDE, (*_DAY, "dusk", "night")),
     "coast": Scene(water.coast, _WIDE, (*_DAY, "storm")),
     "bridge": Scene(water.bridge, _WIDE, _DAY),
-    "pond": Scene(water.pond, (1.0, 4 / 3, 5 / 4, 4 / 5), ("dawn", "morning", "noon", "afternoon", "sunset", "overcast")),
+    "pond": Scene(
+        water.pond, (1.0, 4 / 3, 5 / 4, 4 / 5), ("dawn", "morning", "noon", "afternoon", "sunset", "overcast")
+    ),
     "moonlight": Scene(water.moonlight, (4 / 3, 1.0, 4 / 5, 3 / 2), ("night", "night", "dusk")),
     "night_city": Scene(town.night_city, (4 / 3, 1.0, 4 / 5, 3 / 2), ("night", "dusk")),
     "gold_city": Scene(town.gold_city, (3 / 2, 16 / 9, 4 / 3), ("dawn", "morning", "afternoon", "sunset", "dusk")),

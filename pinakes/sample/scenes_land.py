@@ -41,7 +41,14 @@ def mountains(panel: Panel, light: Light, painter: Painter) -> Story:
             band = np.exp(-(((panel.y - top - 0.13) / 0.05) ** 2))
             panel.lay((drift * band * 0.75).astype(np.float32), mix(light.haze, WHITE, 0.12))
     if lake:
-        scenery.water(panel, horizon, light, tone=rgb("#4c6a74"), calm=float(rng.uniform(0.75, 0.95)), sun_x=sun_x if 0 <= light.height < 0.6 else None)
+        scenery.water(
+            panel,
+            horizon,
+            light,
+            tone=rgb("#4c6a74"),
+            calm=float(rng.uniform(0.75, 0.95)),
+            sun_x=sun_x if 0 <= light.height < 0.6 else None,
+        )
         bank = scenery.ridge(panel, 0.95, 0.018, 0.3)
     else:
         bank = scenery.ridge(panel, horizon + 0.1, 0.02, 0.5)
@@ -55,11 +62,24 @@ def mountains(panel: Panel, light: Light, painter: Painter) -> Story:
             tall = float(rng.uniform(0.14, 0.34)) * (1.15 - 0.6 * abs(side - x))
             colour = rgb("#2c4634") * mix(light.shadow, light.tint, 0.55)
             scenery.pine(pen, panel, x, foot, tall, vary(rng, colour, 0.08), snow=False)
-    parts = [f"Range behind range of {'snow-capped ' if snowy else ''}mountains fades into a {name_of(painter.see(light.haze))} distance {light.phrase}."]
+    parts = [
+        f"Range behind range of {'snow-capped ' if snowy else ''}mountains fades into a {name_of(painter.see(light.haze))} distance {light.phrase}."
+    ]
     if lake:
         parts.append("A still lake in the foreground mirrors the peaks.")
     parts.append(f"Dark fir trees stand on the {'left' if side == 0 else 'right'} and give the valley its depth.")
-    first = str(rng.choice(["The Silent Range", "Mountain Valley", "High Peaks", "The Pass", "View of the Blue Mountains", "Distant Summits"]))
+    first = str(
+        rng.choice(
+            [
+                "The Silent Range",
+                "Mountain Valley",
+                "High Peaks",
+                "The Pass",
+                "View of the Blue Mountains",
+                "Distant Summits",
+            ]
+        )
+    )
     return Story(f"{first} {light.when}" if not lake else f"Mountain Lake {light.when}", " ".join(parts), "landscape")
 
 
@@ -71,7 +91,10 @@ def meadow(panel: Panel, light: Light, painter: Painter) -> Story:
     scenery.slope(panel, scenery.ridge(panel, horizon - 0.045, 0.022, 0.5), rgb("#6d8790"), light, far=0.75)
     scenery.slope(panel, scenery.ridge(panel, horizon - 0.01, 0.016, 0.4), rgb("#5f7f56"), light, far=0.4)
     crop, field, far_field = [
-        ("poppies", "#6e8f3e", "#a3b257"), ("wheat", "#d3a437", "#e6c668"), ("lavender", "#7d68b0", "#9f94c2"), ("yellow rape", "#d9c42c", "#e6dc6a"),
+        ("poppies", "#6e8f3e", "#a3b257"),
+        ("wheat", "#d3a437", "#e6c668"),
+        ("lavender", "#7d68b0", "#9f94c2"),
+        ("yellow rape", "#d9c42c", "#e6dc6a"),
     ][int(rng.integers(4))]
     scenery.ground(panel, horizon + 0.015, rgb(field), rgb(far_field), light, rough=0.13)
     vanish = float(rng.uniform(0.3, 0.7))
@@ -80,7 +103,9 @@ def meadow(panel: Panel, light: Light, painter: Painter) -> Story:
     furrow = np.sin(fan * (46 if crop == "lavender" else 26) + 0.35 * panel.noise(0.2, octaves=2))
     stripe = noise.smoothstep(0.1, 0.8, furrow.astype(np.float32)) * (panel.y > horizon + 0.02)
     panel.shade((stripe * (0.5 if crop == "lavender" else 0.22)).astype(np.float32), light.shadow)
-    path = np.exp(-(((panel.x - vanish - 0.3 * depth**1.4) / (0.012 + 0.075 * depth)) ** 2)) * (panel.y > horizon + 0.03)
+    path = np.exp(-(((panel.x - vanish - 0.3 * depth**1.4) / (0.012 + 0.075 * depth)) ** 2)) * (
+        panel.y > horizon + 0.03
+    )
     panel.lay(noise.smoothstep(0.35, 0.7, path.astype(np.float32)) * 0.8, rgb("#cfae7c") * light.tint)
     trees = int(rng.integers(2, 5))
     cypress = rng.random() < 0.4
@@ -88,15 +113,25 @@ def meadow(panel: Panel, light: Light, painter: Painter) -> Story:
     with panel.pen() as pen:
         for _ in range(26):
             x, size = float(rng.random()), float(rng.uniform(0.012, 0.03))
-            pen.dab(x, horizon + 0.008, size * 2.4, size, vary(rng, rgb("#4b6b3c") * mix(light.shadow, light.tint, 0.6), 0.15))
+            pen.dab(
+                x,
+                horizon + 0.008,
+                size * 2.4,
+                size,
+                vary(rng, rgb("#4b6b3c") * mix(light.shadow, light.tint, 0.6), 0.15),
+            )
         hx = float(rng.uniform(0.15, 0.85))
-        scenery.house(pen, panel, hx, horizon + 0.05, float(rng.uniform(0.1, 0.16)), wall, rgb("#a4482e"), light, lit=light.dark)
+        scenery.house(
+            pen, panel, hx, horizon + 0.05, float(rng.uniform(0.1, 0.16)), wall, rgb("#a4482e"), light, lit=light.dark
+        )
         for k in range(trees):
             x = float((hx + 0.14 + 0.2 * k + 0.04 * rng.normal()) % 1.0)
             foot = horizon + float(rng.uniform(0.05, 0.14))
             tall = float(rng.uniform(0.2, 0.36))
             leaf = rgb("#34573a" if cypress else "#5d8440")
-            scenery.leafy(pen, panel, x, foot, tall, leaf, light, bark=rgb("#4d3a2a") * light.shadow, slim=0.3 if cypress else 1.0)
+            scenery.leafy(
+                pen, panel, x, foot, tall, leaf, light, bark=rgb("#4d3a2a") * light.shadow, slim=0.3 if cypress else 1.0
+            )
         spots = {"poppies": "#d92b1f", "wheat": "#f3dd8c", "lavender": "#b49be0", "yellow rape": "#f7ec57"}[crop]
         for _ in range(900):
             d = float(rng.random() ** 0.65)
@@ -104,17 +139,39 @@ def meadow(panel: Panel, light: Light, painter: Painter) -> Story:
             x = float(rng.random())
             size = 0.004 + 0.017 * d * d
             if crop == "wheat":
-                pen.stroke([(x, y), (x + panel.dx(size * 0.5), y - panel.dy(size * 3.5))], size * 0.24, vary(rng, rgb(spots if rng.random() < 0.6 else "#a9781f") * light.tint, 0.1), end=0.001)
+                pen.stroke(
+                    [(x, y), (x + panel.dx(size * 0.5), y - panel.dy(size * 3.5))],
+                    size * 0.24,
+                    vary(rng, rgb(spots if rng.random() < 0.6 else "#a9781f") * light.tint, 0.1),
+                    end=0.001,
+                )
             else:
                 stem = rgb("#5c7d38") * mix(light.shadow, light.tint, 0.5)
                 pen.stroke([(x, y), (x, y + panel.dy(size * 1.8))], size * 0.2, vary(rng, stem, 0.1))
-                pen.dab(x, y, size * (0.9 if crop == "lavender" else 1.3), size, vary(rng, rgb(spots) * light.tint, 0.12), math.pi / 2 if crop == "lavender" else 0.0)
-    what = {"poppies": "red poppies in the grass", "wheat": "ripe golden wheat", "lavender": "rows of lavender", "yellow rape": "yellow rape in flower"}[crop]
+                pen.dab(
+                    x,
+                    y,
+                    size * (0.9 if crop == "lavender" else 1.3),
+                    size,
+                    vary(rng, rgb(spots) * light.tint, 0.12),
+                    math.pi / 2 if crop == "lavender" else 0.0,
+                )
+    what = {
+        "poppies": "red poppies in the grass",
+        "wheat": "ripe golden wheat",
+        "lavender": "rows of lavender",
+        "yellow rape": "yellow rape in flower",
+    }[crop]
     description = (
         f"A field of {what} stretches to the hills {light.phrase}. A path leads past {some(trees, 'one tree', 'trees')}"
         f"{' slender as cypresses' if cypress else ''} to a farmhouse with a tiled roof, under a wide {name_of(painter.see(light.middle))} sky."
     )
-    title = {"poppies": "Poppies in the Meadow", "wheat": "The Wheat Field", "lavender": "Lavender Rows", "yellow rape": "Rape in Flower"}[crop]
+    title = {
+        "poppies": "Poppies in the Meadow",
+        "wheat": "The Wheat Field",
+        "lavender": "Lavender Rows",
+        "yellow rape": "Rapeseed in Flower",
+    }[crop]
     return Story(f"{title} {light.when}", description, "landscape")
 
 
@@ -129,13 +186,25 @@ def forest(panel: Panel, light: Light, painter: Painter) -> Story:
     deep = mix(leaf, rgb("#22382c"), 0.62) * mix(light.shadow, light.tint, 0.6)
     bright = mix(mix(leaf, rgb("#fff6c8"), 0.6), light.horizon, 0.35)
     away = panel.distance(glow_x, horizon * 0.72) + 0.07 * panel.noise(0.16, octaves=5)
-    panel.rgb[:] = ramp([(0.0, bright), (0.3, mix(bright, leaf * light.tint, 0.55)), (0.62, deep), (1.2, deep * 0.6)], away)
-    scenery.ground(panel, scenery.ridge(panel, horizon, 0.012, 0.4), mix(leaf, rgb("#3a3220"), 0.6), mix(bright, leaf, 0.6), light, rough=0.3)
+    panel.rgb[:] = ramp(
+        [(0.0, bright), (0.3, mix(bright, leaf * light.tint, 0.55)), (0.62, deep), (1.2, deep * 0.6)], away
+    )
+    scenery.ground(
+        panel,
+        scenery.ridge(panel, horizon, 0.012, 0.4),
+        mix(leaf, rgb("#3a3220"), 0.6),
+        mix(bright, leaf, 0.6),
+        light,
+        rough=0.3,
+    )
     depth = np.clip((panel.y - horizon) / (1 - horizon), 0, 1)
     bend = glow_x + 0.16 * np.sin(depth * 3.0 + rng.random() * 6) * depth
     stream = rng.random() < 0.4
     lane = np.exp(-(((panel.x - bend) / (0.02 + 0.15 * depth)) ** 2)) * (panel.y > horizon)
-    panel.lay(noise.smoothstep(0.4, 0.62, (lane + 0.06 * panel.noise(0.06, stretch=3)).astype(np.float32)) * 0.88, mix(bright, light.middle, 0.55) if stream else mix(bright, rgb("#b9925e"), 0.55) * light.tint)
+    panel.lay(
+        noise.smoothstep(0.4, 0.62, (lane + 0.06 * panel.noise(0.06, stretch=3)).astype(np.float32)) * 0.88,
+        mix(bright, light.middle, 0.55) if stream else mix(bright, rgb("#b9925e"), 0.55) * light.tint,
+    )
     with panel.pen() as pen:
         for plane in range(5):
             near = (plane + 1) / 5
@@ -146,32 +215,77 @@ def forest(panel: Panel, light: Light, painter: Painter) -> Story:
                 foot = horizon + 0.02 + (0.34 * near**1.5) + 0.015 * float(rng.normal())
                 thick = 0.009 + 0.058 * near**2.1 * float(rng.uniform(0.7, 1.15))
                 bark = rgb("#dcd6c6") if birches else rgb("#4b382a")
-                tone = mix(mix(bright, bark, 0.35), bark * mix(light.shadow, light.tint, 0.55 if birches else 0.4), near**0.7)
+                tone = mix(
+                    mix(bright, bark, 0.35), bark * mix(light.shadow, light.tint, 0.55 if birches else 0.4), near**0.7
+                )
                 lean = float(rng.normal()) * 0.03
-                pen.stroke([(x, foot), (x + lean * 0.4, foot * 0.5), (x + lean, -0.03)], thick, tone * 0.8, end=thick * 0.55)
+                pen.stroke(
+                    [(x, foot), (x + lean * 0.4, foot * 0.5), (x + lean, -0.03)], thick, tone * 0.8, end=thick * 0.55
+                )
                 lit = x + panel.dx(thick * (0.22 if x < glow_x else -0.22))
-                pen.stroke([(lit, foot), (lit + lean * 0.4, foot * 0.5), (lit + lean, -0.03)], thick * 0.36, mix(tone, bright, 0.4), end=thick * 0.2)
+                pen.stroke(
+                    [(lit, foot), (lit + lean * 0.4, foot * 0.5), (lit + lean, -0.03)],
+                    thick * 0.36,
+                    mix(tone, bright, 0.4),
+                    end=thick * 0.2,
+                )
                 if birches:
                     for _ in range(int(5 + 10 * near)):
                         y = float(rng.random()) * foot
-                        pen.dab(x + lean * (1 - y / foot) + panel.dx(thick * 0.2 * float(rng.normal())), y, thick * float(rng.uniform(0.4, 0.9)), thick * 0.14, rgb("#2b2724"), 0.1)
+                        pen.dab(
+                            x + lean * (1 - y / foot) + panel.dx(thick * 0.2 * float(rng.normal())),
+                            y,
+                            thick * float(rng.uniform(0.4, 0.9)),
+                            thick * 0.14,
+                            rgb("#2b2724"),
+                            0.1,
+                        )
                 else:
                     for side in (-1, 1):
                         y = float(rng.uniform(0.08, 0.4)) * foot
-                        pen.stroke([(x + lean * (1 - y / foot), y), (x + panel.dx(side * 0.12 * near), y - panel.dy(0.09 * near))], thick * 0.3, tone * 0.8, end=0.002)
+                        pen.stroke(
+                            [
+                                (x + lean * (1 - y / foot), y),
+                                (x + panel.dx(side * 0.12 * near), y - panel.dy(0.09 * near)),
+                            ],
+                            thick * 0.3,
+                            tone * 0.8,
+                            end=0.002,
+                        )
             for _ in range(190):
                 x, y = float(rng.random()), float(rng.beta(1.0, 2.6)) * horizon
                 size = 0.012 + 0.024 * near
                 close = math.exp(-(((x - glow_x) / 0.26) ** 2))
-                tone = mix(deep, leaf * light.tint, float(rng.random())) if rng.random() > close else mix(leaf, bright, float(rng.random()))
-                pen.dab(x, y, size * 1.6, size * 0.8, vary(rng, tone * (1.05 - 0.28 * near), 0.08), float(rng.normal()) * 0.9)
+                tone = (
+                    mix(deep, leaf * light.tint, float(rng.random()))
+                    if rng.random() > close
+                    else mix(leaf, bright, float(rng.random()))
+                )
+                pen.dab(
+                    x,
+                    y,
+                    size * 1.6,
+                    size * 0.8,
+                    vary(rng, tone * (1.05 - 0.28 * near), 0.08),
+                    float(rng.normal()) * 0.9,
+                )
         for _ in range(240):
             d = float(rng.random())
             x, y = float(rng.random()), horizon + 0.02 + d * (1 - horizon)
-            if abs(x - float(np.interp(d, depth[:, 0][panel.y[:, 0] > horizon], bend[:, 0][panel.y[:, 0] > horizon]))) < 0.03 + 0.14 * d:
+            if (
+                abs(x - float(np.interp(d, depth[:, 0][panel.y[:, 0] > horizon], bend[:, 0][panel.y[:, 0] > horizon])))
+                < 0.03 + 0.14 * d
+            ):
                 continue
             size = 0.008 + 0.03 * d
-            pen.dab(x, y, size, size * 0.4, vary(rng, mix(leaf * light.tint, deep, float(rng.random())), 0.1), -1.2 + 0.9 * float(rng.normal()))
+            pen.dab(
+                x,
+                y,
+                size,
+                size * 0.4,
+                vary(rng, mix(leaf * light.tint, deep, float(rng.random())), 0.1),
+                -1.2 + 0.9 * float(rng.normal()),
+            )
     beams = np.zeros((panel.height, panel.width), np.float32)
     for _ in range(5):
         beam_x, wide = glow_x + 0.2 * float(rng.normal()), float(rng.uniform(0.015, 0.045))
@@ -184,7 +298,9 @@ def forest(panel: Panel, light: Light, painter: Painter) -> Story:
         f"Tall {kind} trunks stand close together in {'an autumn' if autumn else 'a summer'} forest {light.phrase}. Light falls between the trees on "
         f"{'a quiet stream' if stream else 'a winding path'}, and the {name_of(painter.see(leaf))} leaves glow where it passes."
     )
-    return Story(f"{kind.title()} Wood in {season.title()}{', with a Stream' if stream else ''}", description, "landscape")
+    return Story(
+        f"{kind.title()} Wood in {season.title()}{', with a Stream' if stream else ''}", description, "landscape"
+    )
 
 
 def desert(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -211,7 +327,9 @@ def desert(panel: Panel, light: Light, painter: Painter) -> Story:
         turn = np.cos(panel.x[0] * speed * 1.0 + phase)[None, :]
         border = deep - 0.75 * (0.5 + 0.5 * turn) - 0.05 * panel.noise(0.15, octaves=3)
         lee = noise.smoothstep(0.06, -0.1, border) * noise.smoothstep(-0.35, 0.2, turn + 0 * panel.y)
-        body = mix(sand * light.tint * (1.1 - 0.12 * near), mix(sand, rgb("#8a4f4a"), 0.45) * light.shadow * 1.15, lee * 0.85)
+        body = mix(
+            sand * light.tint * (1.1 - 0.12 * near), mix(sand, rgb("#8a4f4a"), 0.45) * light.shadow * 1.15, lee * 0.85
+        )
         body = body * (1 + (0.03 + 0.05 * near) * ripple * (1 - 0.6 * lee))[..., None]
         panel.lay(mask, np.clip(mix(body, light.haze, 0.5 * (1 - near)), 0, 1))
     camels = int(rng.integers(3, 7)) if rng.random() < 0.65 else 0
@@ -230,19 +348,45 @@ def desert(panel: Panel, light: Light, painter: Painter) -> Story:
             for k in range(5):
                 x = base + panel.dx(0.055) * k + 0.012 * float(rng.normal())
                 y = float(line[min(int(x * panel.width), panel.width - 1)]) + pool
-                _palm(pen, panel, x, y, float(rng.uniform(0.2, 0.32)), rgb("#4f7040") * mix(light.shadow, light.tint, 0.6), dark)
-    what = f"A caravan of {some(camels, 'one camel', 'camels')} crosses the crest" if camels else "A few palm trees mark an oasis"
+                _palm(
+                    pen,
+                    panel,
+                    x,
+                    y,
+                    float(rng.uniform(0.2, 0.32)),
+                    rgb("#4f7040") * mix(light.shadow, light.tint, 0.6),
+                    dark,
+                )
+    what = (
+        f"A caravan of {some(camels, 'one camel', 'camels')} crosses the crest"
+        if camels
+        else "A few palm trees mark an oasis"
+    )
     description = f"{what} of the {name_of(painter.see(sand))} dunes {light.phrase}. Sharp edges of light and shadow divide the sand of the desert, and far hills tremble in the heat."
     return Story("The Caravan" if camels else "Palms in the Desert", description, "landscape")
 
 
-def _camel(pen: Pen, panel: Panel, x: float, foot: float, size: float, colour: Colours, cloth: Colours, way: int) -> None:
+def _camel(
+    pen: Pen, panel: Panel, x: float, foot: float, size: float, colour: Colours, cloth: Colours, way: int
+) -> None:
     def at(u: float, v: float) -> tuple[float, float]:
         return x + panel.dx(way * u * size), foot - panel.dy(v * size)
 
     for u in (-0.34, -0.22, 0.2, 0.32):
         pen.stroke([at(u, 0.5), at(u + 0.03, 0.0)], size * 0.08, colour, end=size * 0.05)
-    pen.polygon([at(-0.44, 0.5), at(-0.4, 0.72), at(-0.12, 0.82), at(0.0, 1.0), at(0.12, 0.82), at(0.4, 0.7), at(0.42, 0.5), at(0.0, 0.42)], colour)
+    pen.polygon(
+        [
+            at(-0.44, 0.5),
+            at(-0.4, 0.72),
+            at(-0.12, 0.82),
+            at(0.0, 1.0),
+            at(0.12, 0.82),
+            at(0.4, 0.7),
+            at(0.42, 0.5),
+            at(0.0, 0.42),
+        ],
+        colour,
+    )
     pen.stroke([at(0.36, 0.62), at(0.56, 0.6), at(0.62, 0.98)], size * 0.12, colour, end=size * 0.08)
     pen.dab(*at(0.7, 1.0), size * 0.3, size * 0.13, colour)
     pen.polygon([at(-0.16, 0.8), at(0.16, 0.8), at(0.2, 0.54), at(-0.2, 0.54)], cloth)
@@ -254,12 +398,20 @@ def _palm(pen: Pen, panel: Panel, x: float, foot: float, tall: float, leaf: Colo
     rng = panel.rng
     lean = float(rng.normal()) * 0.05
     top = (x + panel.dx(lean), foot - panel.dy(tall))
-    pen.stroke([(x, foot), (x + panel.dx(lean * 0.3), foot - panel.dy(tall * 0.5)), top], tall * 0.06, bark, end=tall * 0.035)
+    pen.stroke(
+        [(x, foot), (x + panel.dx(lean * 0.3), foot - panel.dy(tall * 0.5)), top], tall * 0.06, bark, end=tall * 0.035
+    )
     for k in range(11):
         angle = math.pi * (0.0 + k / 10) + 0.1 * float(rng.normal())
         reach = tall * float(rng.uniform(0.34, 0.48))
-        middle = (top[0] + panel.dx(math.cos(angle) * reach * 0.6), top[1] - panel.dy(math.sin(angle) * reach * 0.5 + 0.01))
-        tip = (top[0] + panel.dx(math.cos(angle) * reach), top[1] - panel.dy(math.sin(angle) * reach * 0.45 - reach * 0.3))
+        middle = (
+            top[0] + panel.dx(math.cos(angle) * reach * 0.6),
+            top[1] - panel.dy(math.sin(angle) * reach * 0.5 + 0.01),
+        )
+        tip = (
+            top[0] + panel.dx(math.cos(angle) * reach),
+            top[1] - panel.dy(math.sin(angle) * reach * 0.45 - reach * 0.3),
+        )
         pen.stroke([top, middle, tip], tall * 0.06, vary(rng, leaf, 0.12), end=tall * 0.012)
 
 
@@ -295,7 +447,9 @@ def snow(panel: Panel, light: Light, painter: Painter) -> Story:
     with panel.pen() as pen:
         for _ in range(22):
             x = float(rng.random())
-            scenery.pine(pen, panel, x, horizon + 0.025, float(rng.uniform(0.05, 0.12)), rgb("#3d5560") * light.tint, snow=True)
+            scenery.pine(
+                pen, panel, x, horizon + 0.025, float(rng.uniform(0.05, 0.12)), rgb("#3d5560") * light.tint, snow=True
+            )
         if church:
             cx = float(rng.uniform(0.3, 0.7))
             _church(pen, panel, cx, horizon + 0.05, light, lit=lit)
@@ -303,9 +457,28 @@ def snow(panel: Panel, light: Light, painter: Painter) -> Story:
         for x in places:
             foot = horizon + float(rng.uniform(0.06, 0.15))
             wall = rgb(str(rng.choice(["#a35a3c", "#c9a070", "#8c6a52", "#b9ab97", "#7d3e33"])))
-            scenery.house(pen, panel, float(x), foot, float(rng.uniform(0.13, 0.21)), wall, rgb("#6b4a3a"), light, lit=lit, snow=True, smoke=rng.random() < 0.6)
+            scenery.house(
+                pen,
+                panel,
+                float(x),
+                foot,
+                float(rng.uniform(0.13, 0.21)),
+                wall,
+                rgb("#6b4a3a"),
+                light,
+                lit=lit,
+                snow=True,
+                smoke=rng.random() < 0.6,
+            )
         for _ in range(3):
-            _bare_tree(pen, panel, float(rng.random()), float(rng.uniform(horizon + 0.16, 0.86)), float(rng.uniform(0.28, 0.5)), rgb("#3a302c") * mix(light.shadow, light.tint, 0.5))
+            _bare_tree(
+                pen,
+                panel,
+                float(rng.random()),
+                float(rng.uniform(horizon + 0.16, 0.86)),
+                float(rng.uniform(0.28, 0.5)),
+                rgb("#3a302c") * mix(light.shadow, light.tint, 0.5),
+            )
         for _ in range(people):
             y = float(rng.uniform(horizon + 0.2, 0.93))
             coat = rgb(str(rng.choice(["#8a2f2a", "#2f3f5c", "#4a3a2c", "#b58a3a", "#3d5540"])))
@@ -316,22 +489,48 @@ def snow(panel: Panel, light: Light, painter: Painter) -> Story:
     if light.name in {"overcast", "fog", "dusk", "storm"} or rng.random() < 0.3:
         with panel.pen() as pen:
             for _ in range(420):
-                pen.disc(float(rng.random()), float(rng.random()), float(rng.uniform(0.0012, 0.0042)), mix(white, WHITE, 0.5))
+                pen.disc(
+                    float(rng.random()), float(rng.random()), float(rng.uniform(0.0012, 0.0042)), mix(white, WHITE, 0.5)
+                )
     things = [some(houses, "a house", "houses") + " with snow on the roofs"]
     if church:
         things.append("a church with a pointed tower")
     description = f"A village lies deep in snow {light.phrase}: {listed(things)}, bare trees and firs. {some(people, 'One person', 'people').capitalize()} {'are out on the frozen pond' if pond else 'walk along the white road'} in the winter cold{', and the windows are lit' if lit else ''}."
-    return Story(str(rng.choice(["Winter Village", "Snow in the Village", "Deep Winter", "The Frozen Pond" if pond else "The Snowy Road"])), description, "landscape")
+    return Story(
+        str(
+            rng.choice(
+                [
+                    "Winter Village",
+                    "Snow in the Village",
+                    "Deep Winter",
+                    "The Frozen Pond" if pond else "The Snowy Road",
+                ]
+            )
+        ),
+        description,
+        "landscape",
+    )
 
 
 def _church(pen: Pen, panel: Panel, x: float, foot: float, light: Light, *, lit: bool) -> None:
     wall = rgb("#cbbfae")
     scenery.house(pen, panel, x + panel.dx(0.08), foot, 0.16, wall, rgb("#5b4a48"), light, lit=lit, snow=True)
     wide, tall = panel.dx(0.028), panel.dy(0.2)
-    pen.polygon([(x - wide, foot), (x - wide, foot - tall), (x + wide, foot - tall), (x + wide, foot)], wall * light.tint)
-    pen.polygon([(x + wide * 0.2, foot), (x + wide * 0.2, foot - tall), (x + wide, foot - tall), (x + wide, foot)], wall * light.shadow * 1.2)
-    pen.polygon([(x - wide * 1.2, foot - tall), (x, foot - tall - panel.dy(0.15)), (x + wide * 1.2, foot - tall)], rgb("#5b6470") * light.tint)
-    pen.polygon([(x - wide * 1.2, foot - tall), (x, foot - tall - panel.dy(0.15)), (x - wide * 0.2, foot - tall)], mix(WHITE, light.shadow, 0.2))
+    pen.polygon(
+        [(x - wide, foot), (x - wide, foot - tall), (x + wide, foot - tall), (x + wide, foot)], wall * light.tint
+    )
+    pen.polygon(
+        [(x + wide * 0.2, foot), (x + wide * 0.2, foot - tall), (x + wide, foot - tall), (x + wide, foot)],
+        wall * light.shadow * 1.2,
+    )
+    pen.polygon(
+        [(x - wide * 1.2, foot - tall), (x, foot - tall - panel.dy(0.15)), (x + wide * 1.2, foot - tall)],
+        rgb("#5b6470") * light.tint,
+    )
+    pen.polygon(
+        [(x - wide * 1.2, foot - tall), (x, foot - tall - panel.dy(0.15)), (x - wide * 0.2, foot - tall)],
+        mix(WHITE, light.shadow, 0.2),
+    )
 
 
 def _bare_tree(pen: Pen, panel: Panel, x: float, foot: float, tall: float, colour: Colours) -> None:
@@ -342,6 +541,13 @@ def _bare_tree(pen: Pen, panel: Panel, x: float, foot: float, tall: float, colou
         pen.stroke([(px, py), (nx, ny)], thick, colour, end=thick * 0.65)
         if depth:
             for _ in range(2 if rng.random() < 0.7 else 3):
-                grow(nx, ny, angle + float(rng.normal()) * 0.42, long * float(rng.uniform(0.62, 0.8)), thick * 0.62, depth - 1)
+                grow(
+                    nx,
+                    ny,
+                    angle + float(rng.normal()) * 0.42,
+                    long * float(rng.uniform(0.62, 0.8)),
+                    thick * 0.62,
+                    depth - 1,
+                )
 
     grow(x, foot, math.pi / 2 + 0.08 * float(rng.normal()), tall * 0.3, tall * 0.06, 5)

@@ -27,7 +27,14 @@ def interior(panel: Panel, light: Light, painter: Painter) -> Story:
     glow = np.clip(1.18 - panel.distance(0.28, 0.42) * 0.95, 0.22, 1.2) + 0.035 * panel.noise(0.3, octaves=4)
     panel.rgb[:] = np.clip(wall * light.tint * glow[..., None], 0, 1)
     side = panel.polygon([(0, -0.1), (corner, ceiling), (corner, floor), (0, 1.06)])
-    panel.lay(side, np.clip(wall * mix(light.shadow, light.tint, 0.35) * (0.72 + 0.25 * panel.x / corner)[..., None] + 0 * panel.rgb, 0, 1).astype(np.float32))
+    panel.lay(
+        side,
+        np.clip(
+            wall * mix(light.shadow, light.tint, 0.35) * (0.72 + 0.25 * panel.x / corner)[..., None] + 0 * panel.rgb,
+            0,
+            1,
+        ).astype(np.float32),
+    )
     floor_mask = panel.polygon([(corner, floor), (1.1, floor), (1.1, 1.1), (-0.06, 1.1), (0, 1.06)])
     depth = np.clip((panel.y - floor) / (1 - floor), 0.001, 1)
     fan = (panel.x - 0.42) / (0.45 + depth)
@@ -36,30 +43,63 @@ def interior(panel: Panel, light: Light, painter: Painter) -> Story:
     if tiles:
         row = 1 / (0.35 + depth * 0.75)
         check = np.sin(fan * 34) * np.sin(row * 16)
-        plank = mix(boards * 0.55, mix(boards, rgb("#e4dccb"), 0.6), noise.smoothstep(-0.06, 0.06, check.astype(np.float32)))
+        plank = mix(
+            boards * 0.55, mix(boards, rgb("#e4dccb"), 0.6), noise.smoothstep(-0.06, 0.06, check.astype(np.float32))
+        )
     else:
         grain = panel.noise(0.015, octaves=3, stretch=9)
         plank = boards * (1 + 0.09 * grain - 0.4 * seam)[..., None]
-    panel.lay(floor_mask, np.clip(plank * light.tint * (np.clip(glow * 0.85 - 0.15 * depth, 0.15, 1.1))[..., None], 0, 1).astype(np.float32))
-    panel.lay(panel.polygon([(corner, floor - 0.025), (1.1, floor - 0.025), (1.1, floor), (corner, floor)]), mix(wall, WHITE, 0.2) * light.tint * 0.62)
+    panel.lay(
+        floor_mask,
+        np.clip(plank * light.tint * (np.clip(glow * 0.85 - 0.15 * depth, 0.15, 1.1))[..., None], 0, 1).astype(
+            np.float32
+        ),
+    )
+    panel.lay(
+        panel.polygon([(corner, floor - 0.025), (1.1, floor - 0.025), (1.1, floor), (corner, floor)]),
+        mix(wall, WHITE, 0.2) * light.tint * 0.62,
+    )
     _window(panel, light, corner, ceiling, floor)
     tilt = float(rng.uniform(0.08, 0.16))
     for k in range(2):
         for j in range(2):
             x0, y0 = 0.4 + 0.14 * k + 0.0 * j, 0.2 + 0.17 * j + 0.03 * k
-            patch = panel.polygon([(x0, y0), (x0 + 0.125, y0 + 0.03), (x0 + 0.125 - tilt * 0.1, y0 + 0.185), (x0 - tilt * 0.1, y0 + 0.15)], soft=0.006)
+            patch = panel.polygon(
+                [
+                    (x0, y0),
+                    (x0 + 0.125, y0 + 0.03),
+                    (x0 + 0.125 - tilt * 0.1, y0 + 0.185),
+                    (x0 - tilt * 0.1, y0 + 0.15),
+                ],
+                soft=0.006,
+            )
             if light.height > 0:
                 panel.screen(patch * 0.42, window_light)
     if light.height > 0:
         for k in range(2):
             x0 = 0.3 + 0.17 * k
-            patch = panel.polygon([(x0, floor + 0.03), (x0 + 0.14, floor + 0.03), (x0 + 0.24, 0.93), (x0 + 0.06, 0.93)], soft=0.01)
+            patch = panel.polygon(
+                [(x0, floor + 0.03), (x0 + 0.14, floor + 0.03), (x0 + 0.24, 0.93), (x0 + 0.06, 0.93)], soft=0.01
+            )
             panel.screen(patch * 0.5 * floor_mask, window_light)
     things = _furniture(panel, light, painter, floor)
     beam = panel.polygon([(corner * 0.6, 0.18), (corner * 0.6, 0.45), (0.75, 1.0), (0.3, 1.0)], soft=0.07)
     panel.screen(beam * 0.13, window_light)
     description = f"A quiet room {light.phrase}. Light falls from a tall window on the left across the {name_of(painter.see(wall * light.tint))} wall and the {'tiled' if tiles else 'wooden'} floor. {things[0].upper() + things[1:]}."
-    return Story(str(rng.choice(["Interior with a Window", "The Quiet Room", "Light from the Window", "Sunlit Room" if light.height > 0.3 else "Room in Grey Light"])), description, "interior")
+    return Story(
+        str(
+            rng.choice(
+                [
+                    "Interior with a Window",
+                    "The Quiet Room",
+                    "Light from the Window",
+                    "Sunlit Room" if light.height > 0.3 else "Room in Grey Light",
+                ]
+            )
+        ),
+        description,
+        "interior",
+    )
 
 
 def _window(panel: Panel, light: Light, corner: float, ceiling: float, floor: float) -> None:
@@ -83,13 +123,21 @@ def _window(panel: Panel, light: Light, corner: float, ceiling: float, floor: fl
             pen.stroke([at(u, 0.19), at(u, 0.665)], 0.009, frame)
         for v in (0.31, 0.43, 0.55):
             pen.stroke([at(0.2, v), at(0.82, v)], 0.007, frame * 0.95)
-        pen.polygon([at(0.12, 0.69), at(0.9, 0.69), (at(0.9, 0.71)[0] + 0.01, at(0.9, 0.71)[1]), at(0.12, 0.72)], mix(frame, WHITE, 0.4))
+        pen.polygon(
+            [at(0.12, 0.69), at(0.9, 0.69), (at(0.9, 0.71)[0] + 0.01, at(0.9, 0.71)[1]), at(0.12, 0.72)],
+            mix(frame, WHITE, 0.4),
+        )
         cloth = rgb(str(rng.choice(["#f0eadc", "#b84a3c", "#6a8a9a", "#c9a85a"])))
         for k in range(14):
             top = at(0.8 + 0.012 * k, 0.14)
             bulge = 0.012 * math.sin(k * 1.3)
             tone = mix(cloth * light.shadow, cloth * light.tint, 0.35 + 0.6 * abs(math.sin(k * 1.15)))
-            pen.stroke([top, (top[0] + bulge, 0.45), (top[0] + bulge * 1.6 + 0.004 * k, at(0.9, 0.8)[1])], 0.016, tone, end=0.02)
+            pen.stroke(
+                [top, (top[0] + bulge, 0.45), (top[0] + bulge * 1.6 + 0.004 * k, at(0.9, 0.8)[1])],
+                0.016,
+                tone,
+                end=0.02,
+            )
     panel.glow(corner * 0.5, 0.4, 0.42, mix(light.sun, light.horizon, 0.4), 0.35 if light.height > 0 else 0.15)
 
 
@@ -99,39 +147,110 @@ def _furniture(panel: Panel, light: Light, painter: Painter, floor: float) -> st
     bright, dim = wood * light.tint * 1.1, wood * light.shadow * 0.8
     top, left, right = floor - 0.02, 0.5, 0.86
     names: list[str] = []
-    shadow = panel.polygon([(left, floor + 0.14), (right + 0.12, floor + 0.1), (right + 0.16, floor + 0.16), (left + 0.05, floor + 0.19)], soft=0.02)
+    shadow = panel.polygon(
+        [(left, floor + 0.14), (right + 0.12, floor + 0.1), (right + 0.16, floor + 0.16), (left + 0.05, floor + 0.19)],
+        soft=0.02,
+    )
     panel.shade(shadow * 0.6, rgb("#3a3038"))
     picture_tone = rgb(str(rng.choice(["#5f7f8a", "#7a8a55", "#a8734a"])))
     with panel.pen() as pen:
         if rng.random() < 0.8:
-            px, py, pw, ph = float(rng.uniform(0.7, 0.76)), float(rng.uniform(0.16, 0.22)), panel.dx(0.22), panel.dy(0.17)
-            pen.polygon([(px + 0.006, py + 0.01), (px + pw + 0.012, py + 0.01), (px + pw + 0.012, py + ph + 0.014), (px + 0.006, py + ph + 0.014)], dim * 0.6)
+            px, py, pw, ph = (
+                float(rng.uniform(0.7, 0.76)),
+                float(rng.uniform(0.16, 0.22)),
+                panel.dx(0.22),
+                panel.dy(0.17),
+            )
+            pen.polygon(
+                [
+                    (px + 0.006, py + 0.01),
+                    (px + pw + 0.012, py + 0.01),
+                    (px + pw + 0.012, py + ph + 0.014),
+                    (px + 0.006, py + ph + 0.014),
+                ],
+                dim * 0.6,
+            )
             pen.polygon([(px, py), (px + pw, py), (px + pw, py + ph), (px, py + ph)], rgb("#b08a3f") * light.tint * 0.9)
             m = 0.016
-            pen.polygon([(px + m, py + m), (px + pw - m, py + m), (px + pw - m, py + ph * 0.62), (px + m, py + ph * 0.62)], mix(picture_tone, WHITE, 0.45) * light.tint * 0.8)
-            pen.polygon([(px + m, py + ph * 0.58), (px + pw * 0.5, py + ph * 0.5), (px + pw - m, py + ph * 0.62), (px + pw - m, py + ph - m), (px + m, py + ph - m)], picture_tone * light.tint * 0.6)
+            pen.polygon(
+                [(px + m, py + m), (px + pw - m, py + m), (px + pw - m, py + ph * 0.62), (px + m, py + ph * 0.62)],
+                mix(picture_tone, WHITE, 0.45) * light.tint * 0.8,
+            )
+            pen.polygon(
+                [
+                    (px + m, py + ph * 0.58),
+                    (px + pw * 0.5, py + ph * 0.5),
+                    (px + pw - m, py + ph * 0.62),
+                    (px + pw - m, py + ph - m),
+                    (px + m, py + ph - m),
+                ],
+                picture_tone * light.tint * 0.6,
+            )
             names.append("a framed picture on the wall")
         for lx, lean in ((left + 0.02, 0.0), (right - 0.03, 0.0), (left + 0.07, -0.07), (right + 0.02, -0.07)):
             pen.stroke([(lx, top), (lx, floor + 0.16 + lean)], 0.022, dim if lean else mix(bright, dim, 0.4), end=0.016)
-        pen.polygon([(left - 0.02, top + 0.02), (left + 0.05, top - 0.035), (right + 0.06, top - 0.035), (right + 0.01, top + 0.02)], bright)
-        pen.polygon([(left - 0.02, top + 0.02), (right + 0.01, top + 0.02), (right + 0.01, top + 0.045), (left - 0.02, top + 0.045)], dim)
+        pen.polygon(
+            [
+                (left - 0.02, top + 0.02),
+                (left + 0.05, top - 0.035),
+                (right + 0.06, top - 0.035),
+                (right + 0.01, top + 0.02),
+            ],
+            bright,
+        )
+        pen.polygon(
+            [
+                (left - 0.02, top + 0.02),
+                (right + 0.01, top + 0.02),
+                (right + 0.01, top + 0.045),
+                (left - 0.02, top + 0.045),
+            ],
+            dim,
+        )
     names.insert(0, "a table")
     glaze = rgb(str(rng.choice(["#3f5f8a", "#e4dccb", "#8a4a2c", "#5f7a5a"])))
     vx = float(rng.uniform(0.6, 0.74))
     if rng.random() < 0.75:
-        solids.turned(panel, vx, top + 0.0, 0.16, ((0, 0.24), (0.06, 0.26), (0.4, 0.38), (0.7, 0.22), (0.9, 0.16), (1, 0.22)), glaze * light.tint, gloss=0.6)
+        solids.turned(
+            panel,
+            vx,
+            top + 0.0,
+            0.16,
+            ((0, 0.24), (0.06, 0.26), (0.4, 0.38), (0.7, 0.22), (0.9, 0.16), (1, 0.22)),
+            glaze * light.tint,
+            gloss=0.6,
+        )
         with panel.pen() as pen:
             petal = rgb(str(rng.choice(["#d9657a", "#f2b41f", "#f4ece0"])))
             for _ in range(26):
                 a, r = float(rng.random()) * 6.3, 0.075 * math.sqrt(rng.random())
                 fx, fy = vx + panel.dx(math.cos(a) * r), top - panel.dy(0.22 - math.sin(a) * r * 0.9)
                 pen.stroke([(vx, top - panel.dy(0.15)), (fx, fy)], 0.004, rgb("#3f5a38") * light.tint)
-                pen.dab(fx, fy, 0.036, 0.02, vary(rng, (petal if rng.random() < 0.55 else rgb("#55703f")) * mix(light.shadow, light.tint, float(rng.uniform(0.4, 1))), 0.08), a)
+                pen.dab(
+                    fx,
+                    fy,
+                    0.036,
+                    0.02,
+                    vary(
+                        rng,
+                        (petal if rng.random() < 0.55 else rgb("#55703f"))
+                        * mix(light.shadow, light.tint, float(rng.uniform(0.4, 1))),
+                        0.08,
+                    ),
+                    a,
+                )
         names.append(f"{article(name_of(painter.see(glaze * light.tint)))} vase with flowers")
     if rng.random() < 0.6:
         size = 0.03
         for k in range(3):
-            solids.ball(panel, vx + panel.dx(0.12 + 0.055 * k), top - panel.dy(0.018), size, rgb("#d9a12f" if k % 2 else "#b8442f") * light.tint, gloss=0.4)
+            solids.ball(
+                panel,
+                vx + panel.dx(0.12 + 0.055 * k),
+                top - panel.dy(0.018),
+                size,
+                rgb("#d9a12f" if k % 2 else "#b8442f") * light.tint,
+                gloss=0.4,
+            )
         names.append("some fruit")
     with panel.pen() as pen:
         _chair(pen, panel, float(rng.uniform(0.4, 0.47)), floor, light, mix(wood, rgb("#8a5a34"), 0.3))
@@ -146,10 +265,31 @@ def _furniture(panel: Panel, light: Light, painter: Painter, floor: float) -> st
 def _chair(pen: Pen, panel: Panel, x: float, floor: float, light: Light, wood: Colours) -> None:
     bright, dim = wood * light.tint, wood * light.shadow * 0.75
     seat, foot, half = floor + 0.0, floor + 0.15, panel.dx(0.07)
-    for lx, ly in ((x - half, foot), (x + half, foot - 0.01), (x - half * 0.5, foot - 0.05), (x + half * 1.3, foot - 0.06)):
+    for lx, ly in (
+        (x - half, foot),
+        (x + half, foot - 0.01),
+        (x - half * 0.5, foot - 0.05),
+        (x + half * 1.3, foot - 0.06),
+    ):
         pen.stroke([(lx, seat), (lx, ly)], 0.014, dim, end=0.01)
-    pen.polygon([(x - half * 1.1, seat + 0.012), (x - half * 0.5, seat - 0.022), (x + half * 1.4, seat - 0.022), (x + half * 1.1, seat + 0.012)], rgb("#c9a868") * light.tint)
-    pen.polygon([(x - half * 1.1, seat + 0.012), (x + half * 1.1, seat + 0.012), (x + half * 1.1, seat + 0.026), (x - half * 1.1, seat + 0.026)], dim)
+    pen.polygon(
+        [
+            (x - half * 1.1, seat + 0.012),
+            (x - half * 0.5, seat - 0.022),
+            (x + half * 1.4, seat - 0.022),
+            (x + half * 1.1, seat + 0.012),
+        ],
+        rgb("#c9a868") * light.tint,
+    )
+    pen.polygon(
+        [
+            (x - half * 1.1, seat + 0.012),
+            (x + half * 1.1, seat + 0.012),
+            (x + half * 1.1, seat + 0.026),
+            (x - half * 1.1, seat + 0.026),
+        ],
+        dim,
+    )
     back = seat - panel.dy(0.19)
     for lx in (x - half * 0.5, x + half * 1.35):
         pen.stroke([(lx, seat), (lx - panel.dx(0.008), back)], 0.014, bright, end=0.012)
@@ -167,12 +307,20 @@ def _reader(pen: Pen, panel: Panel, x: float, floor: float, light: Light, dress:
     def at(u: float, v: float) -> Point:
         return x + panel.dx(u * 0.56), foot - tall * v
 
-    pen.polygon([at(-0.17, 0.0), at(-0.13, 0.25), at(-0.075, 0.53), at(0.08, 0.53), at(0.15, 0.25), at(0.2, 0.0)], mix(bright, dim, 0.45))
-    pen.polygon([at(-0.17, 0.0), at(-0.13, 0.25), at(-0.075, 0.53), at(-0.03, 0.53), at(-0.06, 0.2), at(-0.08, 0.0)], bright)
+    pen.polygon(
+        [at(-0.17, 0.0), at(-0.13, 0.25), at(-0.075, 0.53), at(0.08, 0.53), at(0.15, 0.25), at(0.2, 0.0)],
+        mix(bright, dim, 0.45),
+    )
+    pen.polygon(
+        [at(-0.17, 0.0), at(-0.13, 0.25), at(-0.075, 0.53), at(-0.03, 0.53), at(-0.06, 0.2), at(-0.08, 0.0)], bright
+    )
     pen.polygon([at(0.06, 0.53), at(0.08, 0.53), at(0.15, 0.25), at(0.2, 0.0), at(0.08, 0.0)], dim)
     for k in range(4):
         pen.stroke([at(-0.03 + 0.02 * k, 0.5), at(-0.06 + 0.06 * k, 0.02)], 0.007, dim, end=0.012)
-    pen.polygon([at(-0.08, 0.53), at(-0.1, 0.68), at(-0.06, 0.8), at(0.06, 0.81), at(0.095, 0.7), at(0.08, 0.53)], mix(bright, dim, 0.25))
+    pen.polygon(
+        [at(-0.08, 0.53), at(-0.1, 0.68), at(-0.06, 0.8), at(0.06, 0.81), at(0.095, 0.7), at(0.08, 0.53)],
+        mix(bright, dim, 0.25),
+    )
     pen.polygon([at(0.03, 0.8), at(0.06, 0.81), at(0.095, 0.7), at(0.08, 0.53), at(0.04, 0.53)], dim)
     pen.stroke([at(0.03, 0.77), at(0.04, 0.63), at(-0.1, 0.645)], 0.04, mix(bright, dim, 0.15), end=0.026)
     pen.disc(*at(-0.125, 0.65), 0.014, skin)
@@ -206,17 +354,35 @@ def abstract(panel: Panel, light: Light, painter: Painter) -> Story:
     dark = mix(paints[-1], rgb("#16141c"), 0.8)
     with panel.pen() as pen:
         for _ in range(int(rng.integers(3, 7))):
-            x, y, angle = float(rng.random()), float(rng.random()), float(rng.choice([0.6, -0.6, 1.57, 0.0])) + 0.1 * float(rng.normal())
+            x, y, angle = (
+                float(rng.random()),
+                float(rng.random()),
+                float(rng.choice([0.6, -0.6, 1.57, 0.0])) + 0.1 * float(rng.normal()),
+            )
             reach = float(rng.uniform(0.2, 0.7))
-            pen.stroke([(x - panel.dx(math.cos(angle) * reach), y - panel.dy(math.sin(angle) * reach)), (x + panel.dx(math.cos(angle) * reach), y + panel.dy(math.sin(angle) * reach))], float(rng.choice([0.004, 0.007, 0.012])), dark)
+            pen.stroke(
+                [
+                    (x - panel.dx(math.cos(angle) * reach), y - panel.dy(math.sin(angle) * reach)),
+                    (x + panel.dx(math.cos(angle) * reach), y + panel.dy(math.sin(angle) * reach)),
+                ],
+                float(rng.choice([0.004, 0.007, 0.012])),
+                dark,
+            )
     tones = sorted({name_of(painter.see(paint)) for paint in paints[:5]})
     what = {
-        "circles": "Circles and rings of many sizes overlap like glass", "grid": "Rectangles of different sizes stand in an upright grid of dark lines",
-        "arcs": "Broad arcs swing across one another like echoes", "shards": "Triangles and splinters meet at sharp angles",
+        "circles": "Circles and rings of many sizes overlap like glass",
+        "grid": "Rectangles of different sizes stand in an upright grid of dark lines",
+        "arcs": "Broad arcs swing across one another like echoes",
+        "shards": "Triangles and splinters meet at sharp angles",
     }[style]
     description = f"{what}. An abstract, geometric composition in {listed(tones[:4])}, with thin dark lines across it; it shows no object."
     number = int(rng.integers(2, 60))
-    title = {"circles": "Composition with Circles", "grid": "Composition in a Grid", "arcs": "Rhythm of Arcs", "shards": "Composition with Triangles"}[style]
+    title = {
+        "circles": "Composition with Circles",
+        "grid": "Composition in a Grid",
+        "arcs": "Rhythm of Arcs",
+        "shards": "Composition with Triangles",
+    }[style]
     return Story(f"{title}, No. {number}", description, "other")
 
 
@@ -252,7 +418,9 @@ def _arcs(panel: Panel, paints: list[Colours]) -> None:
         away = panel.distance(x, y)
         outer = float(rng.uniform(0.5, 0.72))
         for k in range(5):
-            band = np.clip((outer - away) * panel.short + 0.5, 0, 1) * np.clip((away - outer + 0.075) * panel.short + 0.5, 0, 1)
+            band = np.clip((outer - away) * panel.short + 0.5, 0, 1) * np.clip(
+                (away - outer + 0.075) * panel.short + 0.5, 0, 1
+            )
             _glaze(panel, band.astype(np.float32), paints[(k + 2 * centre) % len(paints)], part=0.9)
             outer -= float(rng.uniform(0.09, 0.12))
 
@@ -264,7 +432,10 @@ def _shards(panel: Panel, paints: list[Colours]) -> None:
         angle, spread = float(rng.random()) * 6.3, float(rng.uniform(0.12, 0.5))
         reach = float(rng.uniform(0.25, 0.85))
         start = (hub[0] + panel.dx(0.12 * float(rng.normal())), hub[1] + panel.dy(0.12 * float(rng.normal())))
-        tips = [(start[0] + panel.dx(math.cos(a) * reach * r), start[1] + panel.dy(math.sin(a) * reach * r)) for a, r in ((angle, 1.0), (angle + spread, float(rng.uniform(0.6, 1.1))))]
+        tips = [
+            (start[0] + panel.dx(math.cos(a) * reach * r), start[1] + panel.dy(math.sin(a) * reach * r))
+            for a, r in ((angle, 1.0), (angle + spread, float(rng.uniform(0.6, 1.1))))
+        ]
         _glaze(panel, panel.polygon([start, *tips]), paints[k % len(paints)], part=float(rng.choice([0.6, 0.85, 0.95])))
 
 
@@ -288,5 +459,10 @@ def _grid(panel: Panel, paints: list[Colours]) -> None:
         _glaze(panel, panel.polygon([(left, top), (right, top), (right, bottom), (left, bottom)]), colour, part=1.0)
     with panel.pen() as pen:
         for left, top, right, bottom in cells:
-            for points in (((left, top), (right, top)), ((left, top), (left, bottom)), ((right, top), (right, bottom)), ((left, bottom), (right, bottom))):
+            for points in (
+                ((left, top), (right, top)),
+                ((left, top), (left, bottom)),
+                ((right, top), (right, bottom)),
+                ((left, bottom), (right, bottom)),
+            ):
                 pen.stroke(points, 0.016, line)

@@ -35,11 +35,32 @@ def ships(panel: Panel, light: Light, painter: Painter) -> Story:
             x = float(np.clip((big_x + (k + 1) * 0.61803) % 1.0, 0.08, 0.92))
             size = float(rng.uniform(0.07, 0.15))
             fleet.append((x, size))
-            scenery.boat(pen, panel, x, horizon + panel.dy(0.006), size, light, mix(sail, light.haze, 0.3), rgb("#4f3a2c"), masts=1 if rng.random() < 0.5 else 3)
-    scenery.water(panel, horizon, light, tone=rgb("#2f5a60" if not rough else "#34504c"), calm=0.25 if rough else 0.72, sun_x=sun_x if 0 <= light.height < 0.65 else None)
+            scenery.boat(
+                pen,
+                panel,
+                x,
+                horizon + panel.dy(0.006),
+                size,
+                light,
+                mix(sail, light.haze, 0.3),
+                rgb("#4f3a2c"),
+                masts=1 if rng.random() < 0.5 else 3,
+            )
+    scenery.water(
+        panel,
+        horizon,
+        light,
+        tone=rgb("#2f5a60" if not rough else "#34504c"),
+        calm=0.25 if rough else 0.72,
+        sun_x=sun_x if 0 <= light.height < 0.65 else None,
+    )
     main_masts = 3 if rng.random() < 0.7 else 1
     long = float(rng.uniform(0.34, 0.46))
-    shade = np.exp(-(((panel.x - big_x) / panel.dx(long * 0.42)) ** 2)) * noise.smoothstep(keel - 0.01, keel + 0.02, panel.y) * noise.smoothstep(keel + 0.2, keel, panel.y)
+    shade = (
+        np.exp(-(((panel.x - big_x) / panel.dx(long * 0.42)) ** 2))
+        * noise.smoothstep(keel - 0.01, keel + 0.02, panel.y)
+        * noise.smoothstep(keel + 0.2, keel, panel.y)
+    )
     ripple = 0.6 + 0.4 * noise.smoothstep(-0.5, 0.5, panel.noise(0.012, octaves=2, stretch=9))
     panel.shade((shade * ripple * 0.75).astype(np.float32), mix(light.shadow, rgb("#5a5a50"), 0.4))
     pale = shade * (1 - ripple) * 1.5
@@ -48,21 +69,55 @@ def ships(panel: Panel, light: Light, painter: Painter) -> Story:
         scenery.boat(pen, panel, big_x, keel, long, light, sail, rgb("#5a3a26"), masts=main_masts)
         for _ in range(60 if rough else 24):
             x = big_x + panel.dx(float(rng.normal()) * long * 0.35)
-            pen.dab(x, keel + panel.dy(0.004 + 0.016 * rng.random()), float(rng.uniform(0.015, 0.05)), 0.006, vary(rng, mix(WHITE, light.middle, 0.35), 0.06))
+            pen.dab(
+                x,
+                keel + panel.dy(0.004 + 0.016 * rng.random()),
+                float(rng.uniform(0.015, 0.05)),
+                0.006,
+                vary(rng, mix(WHITE, light.middle, 0.35), 0.06),
+            )
         if rough:
             for _ in range(260):
                 d = float(rng.random()) ** 0.8
                 y = horizon + 0.02 + d * (1 - horizon)
-                pen.dab(float(rng.random()), y, 0.015 + 0.06 * d, 0.004 + 0.008 * d, mix(WHITE, light.middle, float(rng.uniform(0.2, 0.6))), 0.25 * float(rng.normal()))
+                pen.dab(
+                    float(rng.random()),
+                    y,
+                    0.015 + 0.06 * d,
+                    0.004 + 0.008 * d,
+                    mix(WHITE, light.middle, float(rng.uniform(0.2, 0.6))),
+                    0.25 * float(rng.normal()),
+                )
         for _ in range(int(rng.integers(4, 11))):
-            gx, gy, size = float(rng.random()), float(rng.uniform(0.12, 0.8)) * horizon, float(rng.uniform(0.012, 0.026))
+            gx, gy, size = (
+                float(rng.random()),
+                float(rng.uniform(0.12, 0.8)) * horizon,
+                float(rng.uniform(0.012, 0.026)),
+            )
             gull = mix(WHITE, light.shadow, 0.15 if light.name in {"storm", "night", "dusk"} else 0.75)
-            pen.stroke([(gx - panel.dx(size), gy - panel.dy(size * 0.35)), (gx, gy), (gx + panel.dx(size), gy - panel.dy(size * 0.45))], 0.004, gull, end=0.001)
+            pen.stroke(
+                [
+                    (gx - panel.dx(size), gy - panel.dy(size * 0.35)),
+                    (gx, gy),
+                    (gx + panel.dx(size), gy - panel.dy(size * 0.45)),
+                ],
+                0.004,
+                gull,
+                end=0.001,
+            )
     kind = "A three-masted ship" if main_masts == 3 else "A fishing boat"
     sea = "a rough sea with white crests" if rough else "a calm sea"
     description = f"{kind} with {name_of(painter.see(sail * light.tint))} sails crosses {sea} {light.phrase}; {some(count, 'another sail stands', 'other sails stand')} on the horizon. Gulls circle in the wide {name_of(painter.see(light.middle))} sky."
-    titles = ["Ships in a Gale", "Heavy Seas", "The Squall"] if rough else ["Ships in a Calm", "Sails on the Horizon", "The Roadstead", "Homeward Bound"]
-    return Story(f"{rng.choice(titles)} {light.when}" if rng.random() < 0.5 else str(rng.choice(titles)), description, "landscape")
+    titles = (
+        ["Ships in a Gale", "Heavy Seas", "The Squall"]
+        if rough
+        else ["Ships in a Calm", "Sails on the Horizon", "The Roadstead", "Homeward Bound"]
+    )
+    return Story(
+        f"{rng.choice(titles)} {light.when}" if rng.random() < 0.5 else str(rng.choice(titles)),
+        description,
+        "landscape",
+    )
 
 
 def harbour(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -81,28 +136,72 @@ def harbour(panel: Panel, light: Light, painter: Painter) -> Story:
         while x < end:
             wide = float(rng.uniform(0.1, 0.17))
             wall = rgb(first if x < 0.1 else str(rng.choice(walls)))
-            scenery.house(pen, panel, x + panel.dx(wide / 2), shore - 0.01, wide, wall, rgb("#9a4a34"), light, storeys=int(rng.integers(2, 4)), lit=light.dark, gable=rng.random() < 0.7)
+            scenery.house(
+                pen,
+                panel,
+                x + panel.dx(wide / 2),
+                shore - 0.01,
+                wide,
+                wall,
+                rgb("#9a4a34"),
+                light,
+                storeys=int(rng.integers(2, 4)),
+                lit=light.dark,
+                gable=rng.random() < 0.7,
+            )
             x += panel.dx(wide) * 0.93
         tower = float(rng.uniform(0.15, 0.6)) * end
         wide, top = panel.dx(0.03), shore - panel.dy(0.42)
-        pen.polygon([(tower - wide, shore), (tower - wide, top), (tower + wide, top), (tower + wide, shore)], rgb("#d8c7a4") * light.tint)
-        pen.polygon([(tower + wide * 0.1, shore), (tower + wide * 0.1, top), (tower + wide, top), (tower + wide, shore)], rgb("#d8c7a4") * light.shadow * 1.2)
-        pen.polygon([(tower - wide * 1.2, top), (tower, top - panel.dy(0.09)), (tower + wide * 1.2, top)], rgb("#9a4a34") * light.tint)
-        pen.polygon([(-0.1, shore + 0.001), (-0.1, shore - 0.018), (min(end + 0.03, 1.1), shore - 0.018), (min(end + 0.03, 1.1), shore + 0.001)], rgb("#8d8172") * mix(light.shadow, light.tint, 0.5))
+        pen.polygon(
+            [(tower - wide, shore), (tower - wide, top), (tower + wide, top), (tower + wide, shore)],
+            rgb("#d8c7a4") * light.tint,
+        )
+        pen.polygon(
+            [(tower + wide * 0.1, shore), (tower + wide * 0.1, top), (tower + wide, top), (tower + wide, shore)],
+            rgb("#d8c7a4") * light.shadow * 1.2,
+        )
+        pen.polygon(
+            [(tower - wide * 1.2, top), (tower, top - panel.dy(0.09)), (tower + wide * 1.2, top)],
+            rgb("#9a4a34") * light.tint,
+        )
+        pen.polygon(
+            [
+                (-0.1, shore + 0.001),
+                (-0.1, shore - 0.018),
+                (min(end + 0.03, 1.1), shore - 0.018),
+                (min(end + 0.03, 1.1), shore + 0.001),
+            ],
+            rgb("#8d8172") * mix(light.shadow, light.tint, 0.5),
+        )
         for _ in range(7):
             coat = rgb(str(rng.choice(["#8a2f2a", "#2f3f5c", "#efe4d0", "#3a3a3a"])))
             scenery.figure(pen, panel, float(rng.uniform(0.02, min(end, 1.0))), shore - 0.005, 0.04, coat, light)
         places = (np.arange(boats) + 0.5) / boats + 0.06 * rng.normal(size=boats)
         for k, bx in enumerate(places):
             far = k % 2
-            scenery.boat(pen, panel, float(bx), shore + panel.dy(0.004), 0.16 - 0.04 * far, light, rgb(str(rng.choice(_SAILS))), rgb(str(rng.choice(["#345b7a", "#7a2f2a", "#3f5f45", "#e6dcc8"]))))
-    scenery.water(panel, shore + 0.004, light, tone=rgb("#3d6670"), calm=0.85, sun_x=sun_x if 0 <= light.height < 0.4 else None)
+            scenery.boat(
+                pen,
+                panel,
+                float(bx),
+                shore + panel.dy(0.004),
+                0.16 - 0.04 * far,
+                light,
+                rgb(str(rng.choice(_SAILS))),
+                rgb(str(rng.choice(["#345b7a", "#7a2f2a", "#3f5f45", "#e6dcc8"]))),
+            )
+    scenery.water(
+        panel, shore + 0.004, light, tone=rgb("#3d6670"), calm=0.85, sun_x=sun_x if 0 <= light.height < 0.4 else None
+    )
     near = float(rng.uniform(0.2, 0.8))
     hull = rgb(str(rng.choice(["#2f6a8a", "#9a3328", "#3f7050", "#e9dcc0"])))
     with panel.pen() as pen:
         _rowing_boat(pen, panel, near, 0.9, float(rng.uniform(0.28, 0.38)), hull, light)
     description = f"Fishing boats lie at the quay of a small harbour {light.phrase}. Narrow {name_of(painter.see(rgb(first) * light.tint))} and other bright houses and a tower are mirrored in the still water; a {name_of(painter.see(hull * light.tint))} rowing boat floats in front."
-    return Story(f"{rng.choice(['The Old Harbour', 'The Quay', 'Fishing Harbour', 'Boats at the Quay'])} {light.when}", description, "landscape")
+    return Story(
+        f"{rng.choice(['The Old Harbour', 'The Quay', 'Fishing Harbour', 'Boats at the Quay'])} {light.when}",
+        description,
+        "landscape",
+    )
 
 
 def _rowing_boat(pen: Pen, panel: Panel, x: float, y: float, long: float, hull: Colours, light: Light) -> None:
@@ -111,11 +210,20 @@ def _rowing_boat(pen: Pen, panel: Panel, x: float, y: float, long: float, hull: 
 
     dark = mix(light.shadow, rgb("#2a2a2a"), 0.5)
     for k in range(9):
-        pen.dab(*at(float(panel.rng.normal()) * 0.22, -0.1 - 0.02 * k), long * 0.5, long * 0.03, mix(hull * 0.5, dark, 0.5))
+        pen.dab(
+            *at(float(panel.rng.normal()) * 0.22, -0.1 - 0.02 * k), long * 0.5, long * 0.03, mix(hull * 0.5, dark, 0.5)
+        )
     pen.polygon([at(-0.5, 0.1), at(-0.4, -0.08), at(0.36, -0.08), at(0.52, 0.12)], hull * light.tint)
     pen.polygon([at(-0.44, 0.0), at(-0.4, -0.08), at(0.36, -0.08), at(0.43, 0.0)], hull * light.shadow)
-    pen.polygon([at(-0.5, 0.1), at(-0.2, 0.035), at(0.25, 0.035), at(0.52, 0.12), at(0.25, 0.1), at(-0.2, 0.1)], rgb("#6b4c34") * light.shadow)
-    pen.stroke([at(-0.5, 0.1), at(-0.2, 0.035), at(0.25, 0.035), at(0.52, 0.12)], long * 0.022, mix(hull, WHITE, 0.6) * light.tint)
+    pen.polygon(
+        [at(-0.5, 0.1), at(-0.2, 0.035), at(0.25, 0.035), at(0.52, 0.12), at(0.25, 0.1), at(-0.2, 0.1)],
+        rgb("#6b4c34") * light.shadow,
+    )
+    pen.stroke(
+        [at(-0.5, 0.1), at(-0.2, 0.035), at(0.25, 0.035), at(0.52, 0.12)],
+        long * 0.022,
+        mix(hull, WHITE, 0.6) * light.tint,
+    )
     for u in (-0.18, 0.12):
         pen.stroke([at(u, 0.035), at(u + 0.02, 0.1)], long * 0.05, rgb("#b58f62") * light.tint)
     pen.stroke([at(-0.3, 0.14), at(0.1, 0.02), at(0.34, -0.14)], long * 0.02, rgb("#c9a678") * light.tint)
@@ -126,7 +234,9 @@ def coast(panel: Panel, light: Light, painter: Painter) -> Story:
     rng = panel.rng
     horizon = float(rng.uniform(0.42, 0.5))
     sun_x, _ = scenery.sky(panel, light, horizon)
-    scenery.water(panel, horizon, light, tone=rgb("#39707a"), calm=0.45, sun_x=sun_x if 0 <= light.height < 0.65 else None)
+    scenery.water(
+        panel, horizon, light, tone=rgb("#39707a"), calm=0.45, sun_x=sun_x if 0 <= light.height < 0.65 else None
+    )
     side = -1 if rng.random() < 0.5 else 1
     chalk = rng.random() < 0.5
     rock = rgb("#e6dfcf" if chalk else str(rng.choice(["#8a7460", "#7b6f70", "#9c7a5c"])))
@@ -145,12 +255,17 @@ def coast(panel: Panel, light: Light, painter: Painter) -> Story:
         grass = noise.smoothstep(0.05, 0.0, np.maximum(panel.y - edge, 0) + 0.012 * strata)
         body = mix(body, rgb("#7d9150") * light.tint, grass)
         panel.lay(mask, mix(body, light.haze, 0.55 * (1 - near)))
-        surf = np.exp(-(((panel.y - foot - 0.012 * panel.noise(0.06, stretch=3)) / 0.014) ** 2)) * (from_edge[None, :] < reach + 0.12)
+        surf = np.exp(-(((panel.y - foot - 0.012 * panel.noise(0.06, stretch=3)) / 0.014) ** 2)) * (
+            from_edge[None, :] < reach + 0.12
+        )
         panel.lay(noise.smoothstep(0.25, 0.8, surf.astype(np.float32)) * 0.85, mix(WHITE, light.tint, 0.4))
     beach = 0.9 + 0.05 * np.sin(panel.x[0] * 2.5 + rng.random() * 6)
     shore = panel.below((beach + 0.01 * panel.line(0.2)).astype(np.float32))
     sand = rgb("#dcc79c")
-    panel.lay(shore, np.clip(sand * light.tint * (1 + 0.05 * panel.noise(0.02, stretch=4))[..., None], 0, 1).astype(np.float32))
+    panel.lay(
+        shore,
+        np.clip(sand * light.tint * (1 + 0.05 * panel.noise(0.02, stretch=4))[..., None], 0, 1).astype(np.float32),
+    )
     for k in range(3):
         line = beach - 0.02 - 0.06 * k**1.2
         foam = np.exp(-(((panel.y - line - 0.01 * panel.noise(0.07, stretch=4)) / (0.012 - 0.002 * k)) ** 2))
@@ -168,11 +283,46 @@ def coast(panel: Panel, light: Light, painter: Painter) -> Story:
             for k in (0, 2):
                 a, b = 0.1 + 0.22 * k, 0.1 + 0.22 * (k + 1)
                 wa, wb = wide * (1 - 0.38 * a), wide * (1 - 0.38 * b)
-                pen.polygon([(lx - wa, foot - tall * a), (lx - wb, foot - tall * b), (lx + wb, foot - tall * b), (lx + wa, foot - tall * a)], rgb("#b93a2c") * light.tint)
-        pen.polygon([(lx + wide * 0.25, foot), (lx + wide * 0.2, foot - tall), (lx + wide * 0.62, foot - tall), (lx + wide, foot)], mix(white, rgb("#b93a2c"), 0.15) * light.shadow * 1.15)
-        pen.polygon([(lx - wide * 0.85, foot - tall), (lx + wide * 0.85, foot - tall), (lx + wide * 0.85, foot - tall * 1.04), (lx - wide * 0.85, foot - tall * 1.04)], rgb("#3a3a40"))
-        pen.polygon([(lx - wide * 0.45, foot - tall * 1.04), (lx + wide * 0.45, foot - tall * 1.04), (lx + wide * 0.45, foot - tall * 1.14), (lx - wide * 0.45, foot - tall * 1.14)], rgb("#ffe9a8"))
-        pen.polygon([(lx - wide * 0.6, foot - tall * 1.14), (lx, foot - tall * 1.24), (lx + wide * 0.6, foot - tall * 1.14)], rgb("#8a2f2a") * light.tint)
+                pen.polygon(
+                    [
+                        (lx - wa, foot - tall * a),
+                        (lx - wb, foot - tall * b),
+                        (lx + wb, foot - tall * b),
+                        (lx + wa, foot - tall * a),
+                    ],
+                    rgb("#b93a2c") * light.tint,
+                )
+        pen.polygon(
+            [
+                (lx + wide * 0.25, foot),
+                (lx + wide * 0.2, foot - tall),
+                (lx + wide * 0.62, foot - tall),
+                (lx + wide, foot),
+            ],
+            mix(white, rgb("#b93a2c"), 0.15) * light.shadow * 1.15,
+        )
+        pen.polygon(
+            [
+                (lx - wide * 0.85, foot - tall),
+                (lx + wide * 0.85, foot - tall),
+                (lx + wide * 0.85, foot - tall * 1.04),
+                (lx - wide * 0.85, foot - tall * 1.04),
+            ],
+            rgb("#3a3a40"),
+        )
+        pen.polygon(
+            [
+                (lx - wide * 0.45, foot - tall * 1.04),
+                (lx + wide * 0.45, foot - tall * 1.04),
+                (lx + wide * 0.45, foot - tall * 1.14),
+                (lx - wide * 0.45, foot - tall * 1.14),
+            ],
+            rgb("#ffe9a8"),
+        )
+        pen.polygon(
+            [(lx - wide * 0.6, foot - tall * 1.14), (lx, foot - tall * 1.24), (lx + wide * 0.6, foot - tall * 1.14)],
+            rgb("#8a2f2a") * light.tint,
+        )
         scenery.house(pen, panel, lx - side * panel.dx(0.09), foot + 0.008, 0.09, white, rgb("#6b5a52"), light)
         for k in range(boats):
             bx = 0.5 - side * float(rng.uniform(0.05, 0.42))
@@ -184,10 +334,24 @@ def coast(panel: Panel, light: Light, painter: Painter) -> Story:
             pen.dab(rx - panel.dx(size * 0.15), ry - panel.dy(size * 0.2), size * 1.1, size * 0.5, rock * light.tint)
         for _ in range(6):
             gx, gy, size = float(rng.random()), float(rng.uniform(0.1, 0.8)) * horizon, float(rng.uniform(0.012, 0.022))
-            pen.stroke([(gx - panel.dx(size), gy - panel.dy(size * 0.35)), (gx, gy), (gx + panel.dx(size), gy - panel.dy(size * 0.45))], 0.004, mix(WHITE, light.shadow, 0.5), end=0.001)
+            pen.stroke(
+                [
+                    (gx - panel.dx(size), gy - panel.dy(size * 0.35)),
+                    (gx, gy),
+                    (gx + panel.dx(size), gy - panel.dy(size * 0.45)),
+                ],
+                0.004,
+                mix(WHITE, light.shadow, 0.5),
+                end=0.001,
+            )
     cliff = "white chalk" if chalk else "steep"
     description = f"A {'red and white' if stripes else 'white'} lighthouse stands on {cliff} cliffs above the surf {light.phrase}. {some(boats, 'A sailing boat passes', 'sailing boats pass').capitalize()} on the {name_of(painter.see(rgb('#39707a') * light.tint))} sea, and waves run out on the sandy beach."
-    return Story(str(rng.choice(["The Lighthouse", "Cliffs by the Sea", "Surf on the Coast", "The Headland"])) + f" {light.when}", description, "landscape")
+    return Story(
+        str(rng.choice(["The Lighthouse", "Cliffs by the Sea", "Surf on the Coast", "The Headland"]))
+        + f" {light.when}",
+        description,
+        "landscape",
+    )
 
 
 def bridge(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -212,13 +376,47 @@ def bridge(panel: Panel, light: Light, painter: Painter) -> Story:
     with panel.pen() as pen:
         for _ in range(5):
             tx = float(rng.choice([rng.uniform(0.0, 0.22), rng.uniform(0.78, 1.0)]))
-            scenery.leafy(pen, panel, tx, shore - 0.01, float(rng.uniform(0.22, 0.36)), vary(rng, leaf, 0.1), light, bark=rgb("#4d3a2a") * light.shadow)
-        scenery.house(pen, panel, float(rng.choice([0.1, 0.9])), shore - 0.03, 0.13, rgb("#e0cba6"), rgb("#9a4a34"), light, storeys=2, lit=light.dark)
-    body = panel.below(top.astype(np.float32)) * (1 - panel.below(shore)) * (1 - panel.below(opening.astype(np.float32)))
+            scenery.leafy(
+                pen,
+                panel,
+                tx,
+                shore - 0.01,
+                float(rng.uniform(0.22, 0.36)),
+                vary(rng, leaf, 0.1),
+                light,
+                bark=rgb("#4d3a2a") * light.shadow,
+            )
+        scenery.house(
+            pen,
+            panel,
+            float(rng.choice([0.1, 0.9])),
+            shore - 0.03,
+            0.13,
+            rgb("#e0cba6"),
+            rgb("#9a4a34"),
+            light,
+            storeys=2,
+            lit=light.dark,
+        )
+    body = (
+        panel.below(top.astype(np.float32)) * (1 - panel.below(shore)) * (1 - panel.below(opening.astype(np.float32)))
+    )
     blocks = panel.noise(0.014, octaves=2, stretch=2.4) * 0.07 + panel.noise(0.15, octaves=3) * 0.07
     courses = 0.04 * (np.sin((panel.y - top) * panel.height / panel.short * 260) > 0.8)
-    panel.lay(body, np.clip(mix(stone * light.shadow, stone * light.tint, noise.smoothstep(0.2, 0.0, panel.y - top - 0.02)) * (1 + blocks - courses)[..., None], 0, 1))
-    soffit = panel.below((opening - 0.0).astype(np.float32)) * (1 - panel.below((opening + panel.dy(0.02)).astype(np.float32))) * (panel.y < shore)
+    panel.lay(
+        body,
+        np.clip(
+            mix(stone * light.shadow, stone * light.tint, noise.smoothstep(0.2, 0.0, panel.y - top - 0.02))
+            * (1 + blocks - courses)[..., None],
+            0,
+            1,
+        ),
+    )
+    soffit = (
+        panel.below((opening - 0.0).astype(np.float32))
+        * (1 - panel.below((opening + panel.dy(0.02)).astype(np.float32)))
+        * (panel.y < shore)
+    )
     panel.lay((soffit * 0.9).astype(np.float32), stone * light.shadow * 0.6)
     rail = panel.below(top.astype(np.float32)) * (1 - panel.below((top + panel.dy(0.014)).astype(np.float32)))
     panel.lay(rail, mix(stone, WHITE, 0.25) * light.tint)
@@ -227,13 +425,19 @@ def bridge(panel: Panel, light: Light, painter: Painter) -> Story:
         for k in range(walkers):
             fx = 0.32 + 0.16 * k + 0.03 * float(rng.normal())
             y = float(top[int(fx * panel.width)])
-            scenery.figure(pen, panel, fx, y + panel.dy(0.01), 0.06, rgb(str(rng.choice(["#8a2f2a", "#2f3f5c", "#3a3a3a"]))), light)
+            scenery.figure(
+                pen, panel, fx, y + panel.dy(0.01), 0.06, rgb(str(rng.choice(["#8a2f2a", "#2f3f5c", "#3a3a3a"]))), light
+            )
     scenery.water(panel, shore, light, tone=rgb("#4d6b5c"), calm=0.8)
     for side in (-1, 1):
         away = panel.x if side < 0 else 1 - panel.x
         bank = shore + 0.02 + np.clip(away * 1.5, 0, 3) ** 0.8 * 0.5
         mask = panel.below((bank[0] + 0.012 * panel.line(0.1)).astype(np.float32), soft=3)
-        turf = mix(mix(leaf, rgb("#6d7f3c"), 0.5) * light.tint, rgb("#3f4a2a") * light.shadow, noise.smoothstep(-1.2, 1.4, panel.noise(0.05, octaves=4, stretch=2.5)))
+        turf = mix(
+            mix(leaf, rgb("#6d7f3c"), 0.5) * light.tint,
+            rgb("#3f4a2a") * light.shadow,
+            noise.smoothstep(-1.2, 1.4, panel.noise(0.05, octaves=4, stretch=2.5)),
+        )
         panel.lay(mask, turf)
     with panel.pen() as pen:
         for _ in range(120):
@@ -241,9 +445,18 @@ def bridge(panel: Panel, light: Light, painter: Painter) -> Story:
             gx = abs(side - float(rng.beta(1, 5)) * 0.5)
             gy = float(rng.uniform(0.74, 1.0))
             size = float(rng.uniform(0.02, 0.06))
-            pen.stroke([(gx, gy), (gx + panel.dx(size * 0.3 * float(rng.normal())), gy - panel.dy(size))], 0.005, vary(rng, leaf * mix(light.shadow, light.tint, float(rng.random())), 0.1), end=0.001)
+            pen.stroke(
+                [(gx, gy), (gx + panel.dx(size * 0.3 * float(rng.normal())), gy - panel.dy(size))],
+                0.005,
+                vary(rng, leaf * mix(light.shadow, light.tint, float(rng.random())), 0.1),
+                end=0.001,
+            )
     description = f"An old stone bridge with {some(arches, 'one arch', 'arches')} spans a quiet river {light.phrase}. {some(walkers, 'A walker crosses', 'walkers cross').capitalize()} it; {name_of(painter.see(leaf * light.tint))} {'autumn ' if autumn else ''}trees and the arches are mirrored in the water."
-    return Story(f"{rng.choice(['The Old Bridge', 'Bridge over the River', 'The River', 'Stone Bridge'])} {light.when}", description, "landscape")
+    return Story(
+        f"{rng.choice(['The Old Bridge', 'Bridge over the River', 'The River', 'Stone Bridge'])} {light.when}",
+        description,
+        "landscape",
+    )
 
 
 def pond(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -253,10 +466,24 @@ def pond(panel: Panel, light: Light, painter: Painter) -> Story:
     leaf = rgb(str(rng.choice(["#5f8a4c", "#4f8270", "#7c9a4a"])))
     scenery.sky(panel, light, shore + 0.3)
     bank = scenery.ridge(panel, shore * 0.3, 0.06, 0.3)
-    panel.lay(panel.below(bank), mix(leaf * light.shadow * 0.8, leaf * light.tint, noise.smoothstep(-1.0, 1.2, panel.noise(0.05, octaves=5, stretch=0.6))))
+    panel.lay(
+        panel.below(bank),
+        mix(
+            leaf * light.shadow * 0.8,
+            leaf * light.tint,
+            noise.smoothstep(-1.0, 1.2, panel.noise(0.05, octaves=5, stretch=0.6)),
+        ),
+    )
     with panel.pen() as pen:
         for _ in range(260):
-            pen.dab(float(rng.random()), float(rng.uniform(-0.02, shore)), float(rng.uniform(0.03, 0.07)), 0.02, vary(rng, leaf * mix(light.shadow, light.tint, float(rng.random())), 0.12), math.pi / 2 + 0.4 * float(rng.normal()))
+            pen.dab(
+                float(rng.random()),
+                float(rng.uniform(-0.02, shore)),
+                float(rng.uniform(0.03, 0.07)),
+                0.02,
+                vary(rng, leaf * mix(light.shadow, light.tint, float(rng.random())), 0.12),
+                math.pi / 2 + 0.4 * float(rng.normal()),
+            )
     scenery.water(panel, shore, light, tone=mix(leaf, rgb("#3f6f86"), 0.6), calm=0.9)
     sky_patch = noise.smoothstep(0.1, 1.4, panel.noise(0.35, octaves=3, stretch=0.7)) * panel.below(shore, soft=20)
     panel.lay(sky_patch * 0.55, mix(light.middle, light.horizon, 0.4))
@@ -274,17 +501,31 @@ def pond(panel: Panel, light: Light, painter: Painter) -> Story:
                 x = cx + panel.dx(float(rng.normal()) * spread)
                 y = cy + panel.dy(float(rng.normal()) * spread * 0.2)
                 size = (0.018 + 0.03 * near) * float(rng.uniform(0.7, 1.2))
-                pad = mix(leaf, rgb("#8fb38a"), float(rng.random()) * 0.7) * mix(light.shadow, light.tint, float(rng.uniform(0.4, 1)))
+                pad = mix(leaf, rgb("#8fb38a"), float(rng.random()) * 0.7) * mix(
+                    light.shadow, light.tint, float(rng.uniform(0.4, 1))
+                )
                 pen.disc(x, y + panel.dy(size * 0.12), size, pad * 0.55, 0.34)
                 pen.disc(x, y, size, vary(rng, pad, 0.06), 0.34)
             for _ in range(int(rng.integers(1, 4))):
                 flowers += 1
-                x, y = cx + panel.dx(float(rng.normal()) * spread * 0.7), cy + panel.dy(float(rng.normal()) * spread * 0.12)
+                x, y = (
+                    cx + panel.dx(float(rng.normal()) * spread * 0.7),
+                    cy + panel.dy(float(rng.normal()) * spread * 0.12),
+                )
                 size = (0.016 + 0.03 * near) * float(rng.uniform(0.8, 1.2))
                 for k in range(9):
                     angle = math.pi * (0.05 + 0.9 * k / 8)
-                    tone = mix(petal, WHITE, float(rng.uniform(0, 0.5))) * mix(light.shadow, light.tint, 0.5 + 0.5 * math.sin(angle))
-                    pen.dab(x + panel.dx(math.cos(angle) * size * 0.5), y - panel.dy(math.sin(angle) * size * 0.45), size * 1.0, size * 0.42, tone, -angle)
+                    tone = mix(petal, WHITE, float(rng.uniform(0, 0.5))) * mix(
+                        light.shadow, light.tint, 0.5 + 0.5 * math.sin(angle)
+                    )
+                    pen.dab(
+                        x + panel.dx(math.cos(angle) * size * 0.5),
+                        y - panel.dy(math.sin(angle) * size * 0.45),
+                        size * 1.0,
+                        size * 0.42,
+                        tone,
+                        -angle,
+                    )
                 pen.disc(x, y - panel.dy(size * 0.2), size * 0.2, rgb("#f2c53d") * light.tint, 0.7)
     if rng.random() < 0.6:
         with panel.pen() as pen:
@@ -294,12 +535,23 @@ def pond(panel: Panel, light: Light, painter: Painter) -> Story:
                 for k in range(int(26 * long / 0.4)):
                     y = long * k / 26 * 0.4 / 0.4
                     x = x0 + panel.dx(0.02 * math.sin(k * 0.4 + x0 * 9))
-                    pen.dab(x + panel.dx(0.012 * float(rng.normal())), y, 0.035, 0.009, vary(rng, leaf * mix(light.shadow, light.tint, float(rng.random())), 0.1), 1.3 + 0.35 * float(rng.normal()))
+                    pen.dab(
+                        x + panel.dx(0.012 * float(rng.normal())),
+                        y,
+                        0.035,
+                        0.009,
+                        vary(rng, leaf * mix(light.shadow, light.tint, float(rng.random())), 0.1),
+                        1.3 + 0.35 * float(rng.normal()),
+                    )
         willow = " Willow branches hang into the picture from above."
     else:
         willow = ""
     description = f"{name_of(painter.see(petal * light.tint)).capitalize()} water lilies float on a garden pond {light.phrase}. Their round leaves lie in islands on the water, which mirrors the {name_of(painter.see(leaf * light.tint))} bank and the sky.{willow}"
-    return Story(f"{rng.choice(['Water Lilies', 'The Lily Pond', 'Garden Pond', 'Lilies'])} {light.when}", description, "landscape")
+    return Story(
+        f"{rng.choice(['Water Lilies', 'The Lily Pond', 'Garden Pond', 'Lilies'])} {light.when}",
+        description,
+        "landscape",
+    )
 
 
 def moonlight(panel: Panel, light: Light, painter: Painter) -> Story:
@@ -314,7 +566,14 @@ def moonlight(panel: Panel, light: Light, painter: Painter) -> Story:
     with panel.pen() as pen:
         for _ in range(34):
             x = float(rng.random())
-            scenery.pine(pen, panel, x, horizon + 0.004, float(rng.uniform(0.05, 0.13)), rgb("#26343c") * mix(light.shadow, light.tint, 0.3))
+            scenery.pine(
+                pen,
+                panel,
+                x,
+                horizon + 0.004,
+                float(rng.uniform(0.05, 0.13)),
+                rgb("#26343c") * mix(light.shadow, light.tint, 0.3),
+            )
         scenery.house(pen, panel, hut, horizon + 0.004, 0.085, rgb("#4a4038"), rgb("#2a2624"), light, lit=True)
     panel.glow(hut, horizon - 0.02, 0.09, rgb("#ffb45c"), 0.4)
     scenery.water(panel, horizon, light, tone=rgb("#1d3348"), calm=0.8, sun_x=moon_x if light.height >= 0 else None)
@@ -328,8 +587,17 @@ def moonlight(panel: Panel, light: Light, painter: Painter) -> Story:
             tall = float(rng.uniform(0.08, 0.3))
             bend = panel.dx(float(rng.normal()) * 0.05)
             dark = vary(rng, rgb("#18222a"), 0.2)
-            pen.stroke([(x, 1.02), (x + bend * 0.3, 1.0 - panel.dy(tall * 0.6)), (x + bend, 1.0 - panel.dy(tall))], 0.007, dark, end=0.001)
+            pen.stroke(
+                [(x, 1.02), (x + bend * 0.3, 1.0 - panel.dy(tall * 0.6)), (x + bend, 1.0 - panel.dy(tall))],
+                0.007,
+                dark,
+                end=0.001,
+            )
             if rng.random() < 0.25:
                 pen.dab(x + bend, 1.0 - panel.dy(tall), 0.045, 0.011, rgb("#3a2a20"), 1.4)
     description = f"{'The full moon stands over a lake and lays a path of light on the dark water' if light.name == 'night' else 'The last light of the day lies on a dark lake'} {light.phrase if light.name != 'night' else 'at night'}. A man sits in a rowing boat; reeds frame the view, and one window shines in a hut under the pines."
-    return Story(f"{rng.choice(['Moonrise over the Lake', 'Night on the Lake', 'The Quiet Lake', 'Moonlight'])}", description, "landscape")
+    return Story(
+        f"{rng.choice(['Moonrise over the Lake', 'Night on the Lake', 'The Quiet Lake', 'Moonlight'])}",
+        description,
+        "landscape",
+    )

@@ -17,7 +17,14 @@ _LIGHT = np.array([-0.62, -0.58, 0.53], np.float32)
 
 
 def shaded(
-    colour: Colours, nx: Field, ny: Field, nz: Field, *, gloss: float = 0.5, ambient: float = 0.2, shadow: Colours | None = None
+    colour: Colours,
+    nx: Field,
+    ny: Field,
+    nz: Field,
+    *,
+    gloss: float = 0.5,
+    ambient: float = 0.2,
+    shadow: Colours | None = None,
 ) -> Colours:
     """What a surface of `colour` looks like where its normal is (nx, ny, nz); shape (height, width, 3)."""
     facing = nx * _LIGHT[0] + ny * _LIGHT[1] + nz * _LIGHT[2]
@@ -33,8 +40,17 @@ def shaded(
 
 
 def ball(
-    panel: Panel, x: float, y: float, radius: float, colour: Colours, *,
-    flat: float = 1.0, gloss: float = 0.5, blush: Colours | None = None, pores: float = 0.0, shadow: Colours | None = None,
+    panel: Panel,
+    x: float,
+    y: float,
+    radius: float,
+    colour: Colours,
+    *,
+    flat: float = 1.0,
+    gloss: float = 0.5,
+    blush: Colours | None = None,
+    pores: float = 0.0,
+    shadow: Colours | None = None,
 ) -> None:
     """A fruit: `radius` in short sides, `flat` its height over its width, `blush` a second colour on one cheek."""
     window = _window(panel, x, y, radius * 1.05, radius * flat * 1.05)
@@ -60,9 +76,20 @@ def ball(
 
 
 def turned(
-    panel: Panel, x: float, foot: float, tall: float, profile: Sequence[tuple[float, float]], colour: Colours, *,
-    gloss: float = 0.7, band: Colours | None = None, bands: Sequence[float] = (), clear: float = 0.0, mouth: bool = True,
-    shadow: Colours | None = None, crackle: float = 0.04,
+    panel: Panel,
+    x: float,
+    foot: float,
+    tall: float,
+    profile: Sequence[tuple[float, float]],
+    colour: Colours,
+    *,
+    gloss: float = 0.7,
+    band: Colours | None = None,
+    bands: Sequence[float] = (),
+    clear: float = 0.0,
+    mouth: bool = True,
+    shadow: Colours | None = None,
+    crackle: float = 0.04,
 ) -> None:
     """A vessel turned on a wheel, standing on `foot`.
 
@@ -118,7 +145,11 @@ def turned(
         glaze = mix(colour, band, np.clip(ring * 1.4, 0, 1).astype(np.float32))
     body = shaded(glaze, *_as_fields(nx / size, ny / size, nz / size), gloss=gloss, shadow=shadow)
     body = body * (1 + crackle * grain)[..., None]
-    streak = np.exp(-(((nx + 0.52) / 0.07) ** 2)) * noise.smoothstep(0.1, 0.3, np.asarray(lower, np.float32)) * noise.smoothstep(0.95, 0.7, np.asarray(lower, np.float32))
+    streak = (
+        np.exp(-(((nx + 0.52) / 0.07) ** 2))
+        * noise.smoothstep(0.1, 0.3, np.asarray(lower, np.float32))
+        * noise.smoothstep(0.95, 0.7, np.asarray(lower, np.float32))
+    )
     body = mix(body, np.broadcast_to(WHITE, body.shape), (streak * gloss * 0.5).astype(np.float32))
     here = panel.rgb[rows, columns]
     if clear:

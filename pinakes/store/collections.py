@@ -183,6 +183,34 @@ def resolve_space(conn: Connection, collection: str, name: str | None = None) ->
     )
 
 
+def activate(conn: Connection, collection: str, name: str, *, least_coverage: float) -> RegisteredSpace:
+    """Let searches use a space, in one statement; the one that was active before.
+
+    Args:
+        conn: a connection in autocommit mode.
+        collection: the collection.
+        name: the space.
+        least_coverage: the share of the images that it must hold current vectors of, 0 to 1.
+
+    Raises:
+        UsageError: there is no such space, or it holds too few.
+    """
+    resolve_space(conn, collection, name)
+    counted = coverage(conn, collection, name)
+    if counted.share < least_coverage:
+        raise UsageError(
+            f"the space {name} holds {counted.current:,} of {counted.images:,} images ({counted.share:.1%}), less than"
+            f" {least_coverage:.0%}: finish pinakes ingest into it, or use --force."
+        )
+    registry = sql.Identifier(collection, "spaces")
+    with translated(f"activating the space {name}"), conn.transaction():
+        conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(registry))
+        before = resolve_space(conn, collection)
+        conn.execute(sql.SQL("UPDATE {} SET active = false WHERE active").format(registry))
+        conn.execute(sql.SQL("UPDATE {} SET active = true WHERE space = %s").format(registry), (name,))
+    return before
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """How much of a collection a space holds.
@@ -198,6 +226,11 @@ class Coverage:
     vectors: int
     current: int
     table_bytes: int
+
+    @property
+    def share(self) -> float:
+        """The share of the images that the space holds current vectors of, 0 to 1."""
+        return self.current / self.images if self.images else 0.0
 
 
 def coverage(conn: Connection, collection: str, space: str) -> Coverage:

@@ -27,14 +27,16 @@ def scripts(kind: Kind) -> tuple[tuple[int, str, str], ...]:
     return tuple((int(f.name[:4]), f.name[5:-4], f.read_text("utf-8")) for f in files)
 
 
-def migrate(conn: Connection, schema: str, kind: Kind, pgvector: Pgvector, *, language: str = "simple") -> bool:
+def migrate(
+    conn: Connection, schema: str, kind: Kind, pgvector: Pgvector | None, *, language: str = "simple"
+) -> bool:
     """Bring `schema` up to date, creating it if need be; True if anything was applied.
 
     Args:
         conn: a connection in autocommit mode.
         schema: the schema's name, already checked.
         kind: which list of migrations it follows.
-        pgvector: where the extension's types are.
+        pgvector: where the extension's types are; None for a "system" schema, which needs none of them.
         language: the text search configuration of a new collection.
 
     Raises:
@@ -45,9 +47,8 @@ def migrate(conn: Connection, schema: str, kind: Kind, pgvector: Pgvector, *, la
         return False
     with translated(f"migrating the schema {schema!r}"), one_at_a_time(conn, "migration"), conn.transaction():
         conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-        conn.execute(
-            sql.SQL("SET LOCAL search_path TO {}, {}").format(sql.Identifier(schema), sql.Identifier(pgvector.schema))
-        )
+        schemas = [schema] if pgvector is None else [schema, pgvector.schema]
+        conn.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas))))
         conn.execute(
             "CREATE TABLE IF NOT EXISTS migrations"
             " (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"

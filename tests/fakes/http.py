@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
@@ -35,6 +36,7 @@ class Request:
     path: str
     query: dict[str, list[str]]
     headers: Mapping[str, str]
+    """By lower-case name."""
     body: bytes
 
     def json(self) -> Any:
@@ -50,7 +52,7 @@ class Work:
     answer: Callable[[], bytes]
 
 
-class Refusal(Exception):
+class Refusal(Exception):  # noqa: N818 - the service refuses; nothing of ours is in error
     """The service's own error answer; `detail` is for the protocol's extra fields."""
 
     def __init__(
@@ -307,9 +309,12 @@ class _Line(BaseHTTPRequestHandler):
             return
         url = urlsplit(self.path)
         query = parse_qs(url.query, keep_blank_values=True)
-        self.server.fake.serve(Request(self.command, url.path, query, self.headers, body), self)
+        self.server.fake.serve(
+            Request(self.command, url.path, query, {k.lower(): v for k, v in self.headers.items()}, body), self
+        )
 
-    do_GET = do_PUT = do_DELETE = lambda self: self.send(405, b"", {})
+    def do_GET(self) -> None:
+        self.send(405, b"", {})
 
     def send(
         self,
@@ -380,8 +385,8 @@ class _Server(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         # HTTPServer's own asks the resolver for this machine's name, which may take seconds.
-        super(ThreadingHTTPServer.__mro__[2], self).server_bind()
-        self.server_name, self.server_port = self.server_address[0], self.server_address[1]
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self.fake.count("connections")

@@ -39,7 +39,9 @@ def artifacts(run_id: UUID) -> dict[str, Any]:
     from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
     with get_client(sync_client=True) as client:
-        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id])))
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+        )
     return {artifact.key or "": artifact for artifact in found}
 
 
@@ -74,7 +76,12 @@ def test_a_run_returns_its_account_and_leaves_its_artifacts(working: Path) -> No
 
 def test_batches_say_what_they_work_on(working: Path) -> None:
     state = ingest(source=str(gallery(working / "in")), batch_size=5)
-    assert task_names(state.state_details.flow_run_id) >= {"embed 1/3", "embed 2/3", "embed 3/3", "merge metadata and load"}
+    assert task_names(state.state_details.flow_run_id) >= {
+        "embed 1/3",
+        "embed 2/3",
+        "embed 3/3",
+        "merge metadata and load",
+    }
 
 
 def test_too_many_failures_fail_the_run_after_the_good_rows_are_stored(working: Path) -> None:

@@ -104,7 +104,7 @@ def test_the_collections_own_pictures_are_the_default_source(
 def test_without_any_picture_the_names_stand_for_them(working: Path, database: Database) -> None:
     joined(working / "dataset_embeddings.csv")
     assert imported("dataset_embeddings.csv")["imported"] == 5
-    assert [hit.metadata["title"] for hit in find(database, text="etude p03").hits][0] == "Étude p03.png"
+    assert find(database, text="etude p03").hits[0].metadata["title"] == "Étude p03.png"
     assert len(find(database, like="p03.png", k=4).hits) == 4
 
 

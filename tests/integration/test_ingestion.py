@@ -13,6 +13,7 @@ from pinakes.errors import EmbedderError, PruneRefusedError, SourceError, UsageE
 from pinakes.ingestion import open_ingestion
 from pinakes.settings import Settings
 from pinakes.stopping import stop_requested
+from pinakes.store.collections import activate
 from pinakes.store.database import Database
 from pinakes.types import ErrorClass, Failure
 from tests.counting import Counting
@@ -20,7 +21,7 @@ from tests.running import find, gallery, paint, request_of, run, run_stages, sto
 
 SPACE = "counting_colours_1_27"
 ODD_NAMES = [
-    "it's \"quoted\".png",
+    'it\'s "quoted".png',
     "two\nlines.png",
     "100%.png",
     "caf\u00e9.png",
@@ -54,16 +55,16 @@ def test_a_first_run_embeds_every_picture_once(settings: Settings, database: Dat
     assert counts(database) == (12, 12)
 
 
-@pytest.mark.parametrize("format", ["parquet", "csv"])
+@pytest.mark.parametrize("kind", ["parquet", "csv"])
 def test_an_unchanged_run_calls_nothing_and_writes_no_row(
-    settings: Settings, database: Database, tmp_path: Path, format: str
+    settings: Settings, database: Database, tmp_path: Path, kind: str
 ) -> None:
     source = gallery(tmp_path / "in")
-    run(settings, source, format=format)
+    run(settings, source, format=kind)
     with database.connection() as (conn, _):
         conn.execute("SELECT pg_stat_force_next_flush()")
     before = writes(database)
-    again = run(settings, source, format=format).account
+    again = run(settings, source, format=kind).account
     with database.connection() as (conn, _):
         conn.execute("SELECT pg_stat_force_next_flush()")
     assert (again.calls, again.embedded, again.reused, again.rows_written, again.answers) == (0, 0, 12, 0, 0)
@@ -287,3 +288,19 @@ def test_a_run_is_entered_with_how_it_ended(settings: Settings, database: Databa
         run(settings, tmp_path / "in", prune=True)
     runs = stored(database, "SELECT state, account->>'embedded' FROM pinakes.runs ORDER BY started_at")
     assert runs == [("completed", "2"), ("failed", "0")]
+
+
+def test_the_switch_of_spaces_is_atomic_refuses_a_thin_one_and_can_be_undone(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 4)
+    run(settings, source)
+    run(settings, source, dimension=9, limit=2)
+    with database.connection() as (conn, _):
+        with pytest.raises(UsageError, match=r"holds 2 of 4 images \(50.0%\), less than 99%"):
+            activate(conn, "pictures", "counting_colours_1_9", least_coverage=0.99)
+        assert activate(conn, "pictures", "counting_colours_1_9", least_coverage=0.5).name == SPACE
+    assert find(database, text="red", k=4).plan.space == "counting_colours_1_9"
+    with database.connection() as (conn, _):
+        activate(conn, "pictures", SPACE, least_coverage=0.99)
+    assert find(database, text="red", k=4).plan.space == SPACE

@@ -32,7 +32,9 @@ def vectors(database: Database) -> np.ndarray:
     made = rng.standard_normal((1500, DIMENSION), dtype=np.float32)
     made[1450:] = made[1450]
     ids = [f"i{n:04}" for n in range(1500)]
-    frame = pd.DataFrame({"image_id": ids, "uri": ids, "fingerprint": ids, "author": [f"a{n % 100}" for n in range(1500)]})
+    frame = pd.DataFrame(
+        {"image_id": ids, "uri": ids, "fingerprint": ids, "author": [f"a{n % 100}" for n in range(1500)]}
+    )
     with database.connection() as (conn, _):
         ensure_collection(conn, "pictures", "file:///x/")
         register_space(conn, "pictures", SPACE)

@@ -1,0 +1,172 @@
+"""The files of an ONNX model on this machine: which they are, whether they are whole, and the version they make up."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import mmap
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from pinakes.errors import EmbedderError
+
+VERSION_DIGITS: Final = 12
+"""Hexadecimal digits of a version: 48 bits tell the models of one collection apart."""
+
+_BLOB: Final = re.compile(r"[0-9a-f]{64}\Z")
+_LFS: Final = b"version https://git-lfs"
+_REMEMBERING: Final = threading.Lock()
+
+
+def external_data(model: Path) -> list[str]:
+    """The names of the files in which `model` keeps weights outside of itself, relative to its folder; sorted.
+
+    Reads the few bytes that say so: ModelProto.graph (7), GraphProto.initializer (5), TensorProto.external_data (13),
+    of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
+
+    Raises:
+        EmbedderError: the file is missing or not an ONNX model.
+    """
+    names: set[str] = set()
+    try:
+        with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            if data[: len(_LFS)] == _LFS:
+                raise EmbedderError(
+                    f"{model} is a Git LFS pointer and not the model itself: run git lfs pull in its folder, or"
+                    " download the file from the model's page."
+                )
+            for graph in _parts(data, 0, len(data), 7):
+                for tensor in _parts(data, *graph, 5):
+                    for entry in _parts(data, *tensor, 13):
+                        pair = [data[slice(*part)] for number in (1, 2) for part in _parts(data, *entry, number)]
+                        if pair[0] == b"location":
+                            names.add(pair[1].decode("utf-8"))
+    except OSError as exc:
+        raise EmbedderError(f"the model file {model} cannot be read: {exc.strerror}.") from exc
+    except (ValueError, IndexError) as exc:
+        raise EmbedderError(f"{model} is not an ONNX model, or it is not complete: download it again.") from exc
+    return sorted(names)
+
+
+def content_version(models: Mapping[str, Path], settings: Mapping[str, Any], *, memo: Path | None = None) -> str:
+    """The first 12 hexadecimal digits of a SHA-256 over all that decides what vectors come out.
+
+    Args:
+        models: role → ONNX file; the weights that it keeps in other files are included, paths are not.
+        settings: whatever else shapes a vector (preprocessing, the tokenizer); must be JSON.
+        memo: a small file in which the digests of large files are remembered by path, size and time, since hashing a
+            CLIP takes about 2 s on a CPU without SHA instructions.
+
+    Raises:
+        EmbedderError: a file is missing or not an ONNX model.
+    """
+    files = {
+        f"{role}/{number}": path
+        for role, model in models.items()
+        for number, path in enumerate([model, *(model.parent / name for name in external_data(model))])
+    }
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        digests = dict(zip(files, pool.map(lambda path: _digest(path, memo), files.values()), strict=True))
+    whole = json.dumps([digests, settings], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(whole.encode()).hexdigest()[:VERSION_DIGITS]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file beside a model.
+
+    Raises:
+        EmbedderError: it cannot be read, or is not an object.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except OSError as exc:
+        raise EmbedderError(f"{path} cannot be read: {exc.strerror}.") from exc
+    except ValueError as exc:
+        raise EmbedderError(f"{path} is not JSON: {exc}.") from exc
+    if not isinstance(content, dict):
+        raise EmbedderError(f"{path} must hold a JSON object ({{…}}).")
+    return content
+
+
+def _parts(data: mmap.mmap, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
+    """Where the length-delimited fields of number `wanted` begin and end in the message data[start:end]."""
+    at = start
+    while at < end:
+        tag, at = _varint(data, at)
+        kind = tag & 7
+        if kind == 2:
+            length, at = _varint(data, at)
+            if at + length > end:
+                raise ValueError("a field reaches beyond its message")
+            if tag >> 3 == wanted:
+                yield at, at + length
+            at += length
+        elif kind == 0:
+            _, at = _varint(data, at)
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise ValueError(f"wire type {kind}")
+
+
+def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise ValueError("a number of more than 10 bytes")
+
+
+def _digest(path: Path, memo: Path | None) -> str:
+    """The SHA-256 of a file in hexadecimal; the download cache of Hugging Face names its large files by it."""
+    try:
+        real = path.resolve(strict=True)
+        stat = real.stat()
+    except OSError as exc:
+        raise EmbedderError(f"the model file {path} cannot be read: {exc.strerror}.") from exc
+    if path.is_symlink() and _BLOB.match(real.name):
+        return real.name
+    return _hashed(real, stat.st_size, stat.st_mtime_ns, memo)
+
+
+@lru_cache(maxsize=64)
+def _hashed(path: Path, size: int, modified: int, memo: Path | None) -> str:
+    key = f"{path}|{size}|{modified}"
+    if memo is not None and (known := _remembered(memo).get(key)):
+        return known
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise EmbedderError(f"the model file {path} cannot be read: {exc.strerror}.") from exc
+    if memo is not None:
+        _remember(memo, key, digest)
+    return digest
+
+
+def _remembered(memo: Path) -> dict[str, str]:
+    try:
+        content = json.loads(memo.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}  # a memo that is missing or damaged costs the hashing, nothing else
+    return {k: v for k, v in content.items() if isinstance(v, str)} if isinstance(content, dict) else {}
+
+
+def _remember(memo: Path, key: str, digest: str) -> None:
+    with _REMEMBERING, contextlib.suppress(OSError):  # where nothing can be written, the next start hashes again
+        content = json.dumps(_remembered(memo) | {key: digest}, indent=1)
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=memo.parent, delete=False, encoding="utf-8") as new:
+            new.write(content)
+        os.replace(new.name, memo)  # noqa: PTH105 - atomic on every file system, as the name of the function says

@@ -1,0 +1,88 @@
+"""onnxruntime: found or asked for by name, with as many threads as this machine has, on the CPU unless told otherwise."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pinakes.errors import EmbedderError
+
+Device = Literal["cpu", "cuda"]
+"""Where a model runs; `cuda` needs the package onnxruntime-gpu in place of onnxruntime."""
+
+_CUDA: Final = "CUDAExecutionProvider"
+
+
+def require(module: str) -> Any:
+    """The module of that name, which is part of the extra `clip`.
+
+    Raises:
+        EmbedderError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as exc:
+        package = module.partition(".")[0]
+        raise EmbedderError(
+            f"models on this machine need {package}, which is not installed: pip install 'pinakes[clip]'"
+        ) from exc
+
+
+def cpu_threads() -> int:
+    """Threads for the model: the CPUs that this process may use (onnxruntime itself counts those of the machine)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """What loading or running a model raises over its files or its input; onnxruntime's own errors have no base."""
+    state = require("onnxruntime.capi.onnxruntime_pybind11_state")
+    own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
+    return (*own, RuntimeError, ValueError, KeyError, TypeError, OSError)
+
+
+def check_device(device: Device) -> None:
+    """Nothing, if onnxruntime can run on `device`.
+
+    Raises:
+        EmbedderError: CUDA was asked for and this onnxruntime has none.
+    """
+    if device == "cuda" and _CUDA not in require("onnxruntime").get_available_providers():
+        raise EmbedderError(
+            "PINAKES_DEVICE=cuda was asked for, and this onnxruntime has no CUDA: pip uninstall onnxruntime, then"
+            " pip install onnxruntime-gpu; or leave PINAKES_DEVICE out to run on the CPU."
+        )
+
+
+def open_session(model: Path, *, device: Device = "cpu", threads: int | None = None) -> Any:
+    """An `onnxruntime.InferenceSession` of the model.
+
+    Args:
+        model: the ONNX file.
+        device: where it runs.
+        threads: within one operator; default `cpu_threads()`.
+
+    Raises:
+        EmbedderError: onnxruntime is missing, or refuses the model or the device.
+    """
+    runtime = require("onnxruntime")
+    check_device(device)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads or cpu_threads()
+    options.inter_op_num_threads = 1
+    # Idle threads that spin would take the CPU from those that decode the next pictures.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    providers = ["CPUExecutionProvider"] if device == "cpu" else [_CUDA, "CPUExecutionProvider"]
+    try:
+        return runtime.InferenceSession(str(model), sess_options=options, providers=providers)
+    except runtime_errors() as exc:
+        raise EmbedderError(f"onnxruntime cannot load {model}: {first_line(exc)}") from exc
+
+
+def first_line(exc: BaseException) -> str:
+    """The message of a driver's error without the lines that only its authors can read."""
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]

@@ -1,0 +1,125 @@
+"""Rates: what a provider allows, and how calls are spread so that its token bucket never runs dry."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from pinakes.errors import UsageError
+
+MOST_LEAD = 8
+"""Interactive calls that may run ahead of their turn at once; more people than that seldom press Enter within a second."""
+
+JITTER_SECONDS = 0.5
+"""As much of the bucket as is kept for calls that start, or arrive, later than planned."""
+
+LEAST_LATENESS = 0.005
+"""A thread that sleeps wakes within a few milliseconds; a slot that allows less would hardly ever be used."""
+
+BURST_SECONDS = 0.25
+"""A bucket that is not known is taken to hold a quarter of a second's calls: providers' hold at least a second's."""
+
+_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0}
+_ALIASES = {"sec": "s", "second": "s", "m": "min", "minute": "min", "hr": "h", "hour": "h", "d": "day"}
+_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)(?:\s+burst\s+(\d+))?\s*", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`count` calls in `seconds`, out of a token bucket that holds `burst` of them.
+
+    The calls that a bucket of capacity b, refilled at rate r, lets through in any window of w seconds are at most
+    b + w·r. Slots that are 1/r apart use one token of the b; the others are shared out here: `lead` of them to
+    interactive calls, `lateness` (with as much again for the network) to calls that start after their slot, and the
+    rest to `head_start`, a burst after a pause.
+
+    Attributes:
+        count: calls in `seconds`; more than 0.
+        seconds: the window in which the provider counts.
+        burst: what its bucket holds, in calls; at least 1.
+
+    Raises:
+        UsageError: a value is out of range.
+    """
+
+    count: float
+    seconds: float
+    burst: int
+
+    def __post_init__(self) -> None:
+        if not (0 < self.count < math.inf and 0 < self.seconds < math.inf and self.burst >= 1):
+            raise UsageError(
+                f"a rate of {self.count:g} in {self.seconds:g} s with a burst of {self.burst} has no meaning: the count"
+                " and the seconds must be more than 0, and the burst at least 1."
+            )
+
+    @property
+    def per_second(self) -> float:
+        """Calls a second in the long run."""
+        return self.count / self.seconds
+
+    @property
+    def lead(self) -> int:
+        """How many interactive calls may be ahead of their turn at any moment."""
+        return min((self.burst - 1) // 2, MOST_LEAD)
+
+    @property
+    def lateness(self) -> float:
+        """Seconds after its slot in which a call may start; a later one needs another slot."""
+        return max(self._jitter / 2, LEAST_LATENESS + 0.01 * self._interval)
+
+    @property
+    def head_start(self) -> float:
+        """Seconds by which a slot may come before its regular time, so that a pause is made up for by a burst."""
+        return self._spare * self._interval - self._jitter
+
+    @property
+    def spacing(self) -> float:
+        """Seconds between the regular times of two slots: 1/rate, and a little more where the bucket holds too little.
+
+        n calls that start up to `lateness` L after slots that are T + d apart take (n-1)(T+d) - L seconds at least, and
+        a bucket of b wants (n-b)T. The case n = b+1 is the tightest: b·d >= L - (b-1)T.
+        """
+        lacking = self.lateness - self._spare * self._interval
+        return self._interval + max(0.0, lacking / (self._spare + 1))
+
+    def __str__(self) -> str:
+        unit = next((name for name, seconds in _UNITS.items() if seconds == self.seconds), None)
+        return f"{self.count:g}/{unit}" if unit else f"{self.count:g} in {self.seconds:g} s"
+
+    @property
+    def _interval(self) -> float:
+        return self.seconds / self.count
+
+    @property
+    def _spare(self) -> int:
+        """Calls of the bucket that neither the regular slots nor the interactive calls use."""
+        return self.burst - 1 - self.lead
+
+    @property
+    def _jitter(self) -> float:
+        return min(self._spare * self._interval, max(self._interval, JITTER_SECONDS))
+
+
+def parse_rate(text: str) -> Rate:
+    """The rate in a text such as `30/s`, `20/min`, `5/h`, `5000/day` or, with the bucket's capacity, `30/s burst 30`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = _RATE.fullmatch(text)
+    unit = (match[2].lower().rstrip("s") or "s") if match else ""
+    seconds = _UNITS.get(_ALIASES.get(unit, unit))
+    if match is None or seconds is None or float(match[1]) == 0:
+        raise UsageError(
+            f"{text!r} is not a rate: write a number and a unit such as 30/s, 20/min, 5/h or 5000/day, and if you know"
+            " how many calls the provider takes at once, 30/s burst 30."
+        )
+    count = float(match[1])
+    return Rate(count, seconds, int(match[3]) if match[3] else _cautious_burst(count, seconds))
+
+
+def _cautious_burst(count: float, seconds: float) -> int:
+    wanted = max(3, math.ceil(BURST_SECONDS * count / seconds))
+    return max(1, min(wanted, math.floor(count)))

@@ -1,0 +1,217 @@
+"""Pictures in a bucket of Google Cloud Storage; listing them downloads nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from typing import Any
+from urllib.parse import unquote
+
+from pinakes import ids
+from pinakes.errors import SourceError, UsageError
+from pinakes.formats import suffix, suffix_reason
+from pinakes.gsuri import SCHEME, GsObject, parse_gs_uri
+from pinakes.sources.fingerprints import ChangedError
+from pinakes.sources.gcs import GcsBucket
+from pinakes.sources.local import collision, ledger_id, spelled
+from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
+
+DEFAULT_CONTENT_TYPE = "image/*"
+
+_ADDRESS = re.compile(r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(?P<prefix>.*))?\Z", re.DOTALL)
+"""Names of buckets: https://cloud.google.com/storage/docs/buckets#naming."""
+
+_UNTYPED = frozenset({None, "", "application/octet-stream", "binary/octet-stream"})
+"""What an uploading program says that does not know; the name then decides."""
+
+_DRAWINGS = frozenset({"image/svg+xml", "image/x-icon", "image/vnd.microsoft.icon"})
+"""Images by their type which are never decoded."""
+
+_MADE_BY_SYSTEMS = frozenset({"__MACOSX", "@eaDir"})
+
+
+class BucketSource:
+    """Every picture below a prefix of a bucket, in the order of the objects' names.
+
+    An image_id is the object's name below the root. Fingerprints come with the listing: `md5:<hex>`, or
+    `crc32c:<hex>:<size>` for a composite object, which has no MD5. An image's uri pins the generation that was listed
+    (see `pinakes.gsuri.GsObject`).
+
+    Names which are one text in two Unicode spellings would share an id: the one that is in NFC keeps it, every other
+    fails by name; so do all of them if none is. Only names that are not in NFC are held in memory, and they come last.
+
+    Args:
+        address: `gs://bucket`, `gs://bucket/folder` (a slash at the end changes nothing), or `gs://bucket/start*` for
+            every object whose name begins so; its root is then the folder before. `%XX` stands for a byte.
+        glob: Cloud Storage's `matchGlob` over whole names (`**/0.jpg`); the bucket itself applies it.
+        content_type: a pattern (`image/jpeg`, `image/*`) that an object's type must fit, whatever its name. None means
+            `image/*`, or, for objects without a type, a picture by its name.
+        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+        anonymous: True for public buckets without credentials, False for credentials only; None tries the application
+            default credentials and goes without where there are none.
+        user_project: the project that pays for reading a bucket whose owner does not ("requester pays").
+        endpoint: another address of the service; default: `STORAGE_EMULATOR_HOST`, or Google's.
+
+    Attributes:
+        root, problems: see `pinakes.sources.base.Source`.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        glob: str | None = None,
+        content_type: str | None = None,
+        limit: int | None = None,
+        anonymous: bool | None = None,
+        user_project: str | None = None,
+        endpoint: str | None = None,
+    ) -> None:
+        match = _ADDRESS.match(address)
+        if match is None:
+            raise UsageError(f"{address!r} is no address of a bucket; write gs://bucket or gs://bucket/folder.")
+        if limit is not None and limit < 1:
+            raise UsageError(f"a limit of {limit} images lists nothing; give at least 1.")
+        prefix = match["prefix"] or ""
+        if prefix.endswith("*"):
+            self._prefix = unquote(prefix[:-1])
+            self._folder = self._prefix[: self._prefix.rfind("/") + 1]
+        else:
+            self._prefix = self._folder = unquote(prefix).rstrip("/") + "/" if prefix.rstrip("/") else ""
+        self._name = match["bucket"]
+        self._glob, self._content_type, self._limit = glob, content_type, limit
+        self._bucket = GcsBucket(self._name, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
+        self.root = GsObject(self._name, self._folder).uri
+        self.problems: list[str] = []
+
+    def entries(self) -> Iterator[Entry]:
+        """See `pinakes.sources.base.Source.entries`; one request for each 1,000 objects."""
+        self.problems = []
+        images = rejected = 0
+        skipped: Counter[str] = Counter()
+        for entry in self._entries():
+            if isinstance(entry, Image) and images == self._limit:
+                self.problems.append(f"the listing stopped at its limit of {self._limit:,}; there are more images")
+                return
+            images += isinstance(entry, Image)
+            rejected += isinstance(entry, Rejected)
+            if isinstance(entry, Skipped):
+                skipped[entry.reason] += 1
+            yield entry
+        if not images and not rejected:
+            raise SourceError(self._nothing(skipped))
+
+    def read(self, image: Image) -> bytes:
+        """The bytes of `image` as they were listed.
+
+        Raises:
+            SourceError: it is gone or unreadable, or is not of this source.
+            ChangedError: the object was written anew since it was listed.
+        """
+        try:
+            found = parse_gs_uri(image.uri)
+        except ValueError as exc:
+            raise SourceError(f"{image.image_id!r} is not of the source {self.root}: its uri is {image.uri}.") from exc
+        if found.bucket != self._name or not found.name.startswith(self._folder):
+            raise SourceError(f"{image.image_id!r} is not of the source {self.root}: its uri is {image.uri}.")
+        data = self._bucket.download(found)
+        if data is None:
+            raise ChangedError(f"{image.image_id!r} changed since it was listed; run again to list it anew.")
+        return data
+
+    def _entries(self) -> Iterator[Entry]:
+        held: dict[str, list[Any]] = {}
+        taken: set[str] = set()
+        for blob in self._bucket.list(self._prefix, self._glob):
+            relative = blob.name[len(self._folder) :]
+            reason = self._skip_reason(relative, blob)
+            if reason:
+                yield Skipped(ids.printable_name(relative) or self.root, reason)
+                continue
+            if not relative.isascii():
+                composed = unicodedata.normalize("NFC", relative)
+                if composed != relative:
+                    held.setdefault(composed, []).append(blob)
+                    continue
+                if relative in held:
+                    taken.add(relative)
+            yield self._entry(relative, blob)
+        for composed, blobs in held.items():
+            yield from self._uncomposed(composed, blobs, is_taken=composed in taken)
+
+    def _uncomposed(self, composed: str, blobs: list[Any], *, is_taken: bool) -> Iterator[Entry]:
+        """Entries of objects whose names are not in NFC, and which would all have the id `composed`.
+
+        An object of exactly that name was met if it comes behind the first of these in the listing; before them, which
+        only a few compatible characters do (`Å` as U+212B), the bucket is asked.
+        """
+        whole = self._folder + composed
+        earlier = any(whole.encode() < blob.name.encode() for blob in blobs)
+        if len(blobs) == 1 and not is_taken and not (earlier and self._bucket.holds(whole)):
+            yield self._entry(composed, blobs[0])
+            return
+        names = [blob.name[len(self._folder) :].encode() for blob in blobs]
+        others = [composed.encode()] if is_taken or earlier else []
+        for blob, name in zip(blobs, names, strict=True):
+            failure = collision(name, [other for other in [*names, *others] if other != name])
+            yield Rejected(ledger_id(spelled(name), name), self._uri(blob), failure)
+
+    def _entry(self, relative: str, blob: Any) -> Image | Rejected:
+        uri = self._uri(blob)
+        try:
+            image_id = ids.image_id(relative)
+        except ids.BadNameError as exc:
+            failure = Failure(ErrorClass.BAD_NAME, f"{exc}; rename the object")
+            return Rejected(ledger_id(ids.printable_name(relative), relative.encode()), uri, failure)
+        fingerprint = _fingerprint(blob)
+        if fingerprint is None:
+            return Rejected(image_id, uri, Failure(ErrorClass.UNREADABLE, "the bucket gives no MD5 and no CRC32C of it"))
+        return Image(image_id, uri, fingerprint, int(blob.size or 0))
+
+    def _uri(self, blob: Any) -> str:
+        return GsObject(self._name, blob.name, int(blob.generation) if blob.generation else None).uri
+
+    def _skip_reason(self, relative: str, blob: Any) -> str | None:
+        """Why an object is no picture, or None if it may be one."""
+        if relative.endswith("/") or not relative or (relative.endswith("_$folder$") and not blob.size):
+            return "the placeholder of a folder"
+        parts = relative.split("/")
+        if any(part.startswith(".") for part in parts):
+            return "hidden (its name begins with a dot)"
+        if found := _MADE_BY_SYSTEMS.intersection(parts[:-1]):
+            return f"clutter of the system ({found.pop()})"
+        kind = blob.content_type
+        if self._content_type is not None:
+            fits = fnmatchcase((kind or "").lower(), self._content_type.lower())
+            return None if fits else f"its content type is {kind or 'not set'}, not {self._content_type}"
+        if kind in _UNTYPED:
+            return suffix_reason(relative) or (None if suffix(relative) else "neither a type nor a name of an image")
+        if kind in _DRAWINGS or not fnmatchcase(kind.lower(), DEFAULT_CONTENT_TYPE):
+            return f"not an image by its content type ({kind})"
+        return None
+
+    def _nothing(self, skipped: Counter[str]) -> str:
+        """The sentence about a listing without a single picture."""
+        if not skipped:
+            fitting = f" that fit {self._glob!r}" if self._glob else ""
+            start = self.root.rstrip("/")
+            hint = "" if self._prefix != self._folder or not self._folder else f", or write {start}* for names that begin so"
+            return f"there are no objects{fitting} below {SCHEME}{self._name}/{self._prefix}; check the address{hint}."
+        kinds = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common(3))
+        return f"no picture was found below {self.root}: all {skipped.total():,} objects were skipped ({kinds})."
+
+
+def _fingerprint(blob: Any) -> str | None:
+    try:
+        if blob.md5_hash:
+            return f"md5:{base64.b64decode(blob.md5_hash, validate=True).hex()}"
+        if blob.crc32c and blob.size is not None:
+            return f"crc32c:{base64.b64decode(blob.crc32c, validate=True).hex()}:{blob.size}"
+    except binascii.Error as exc:
+        raise SourceError(f"the listing gives {blob.name!r} a checksum that is not base64 ({exc}).") from exc
+    return None

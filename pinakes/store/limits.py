@@ -1,0 +1,387 @@
+"""Rate limits that all processes and machines share: a row per quota and window, reserved from by one statement.
+
+The rows follow the generic cell rate algorithm (GCRA, ITU-T I.371) on the database's clock. `free_at` is the regular time
+of the next slot; a reservation of n slots moves it n spacings on. Whoever reserved paces its slots by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from pinakes.errors import DatabaseError
+from pinakes.rates import Rate
+from pinakes.store.connection import Connection, address, connect, translated
+from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
+
+HORIZON = 1.0
+"""Seconds ahead up to which slots are given out; past it everybody gets one at a time."""
+
+STALE_SECONDS = 0.5
+"""A slot is used only by who has looked at the row so recently, so a 429 or a new rate has reached all by then."""
+
+LEAST_PAUSE = 1.0
+"""Seconds of silence after a 429, whatever the provider asked: more than `STALE_SECONDS`."""
+
+MOST_PAUSE = 3600.0
+"""A mistaken Retry-After must not stop everybody for days."""
+
+LEAST_FACTOR = 1 / 16
+DECREASE = 0.7
+RECOVERY_SECONDS = 300.0
+"""After a 429 the rate falls to seven tenths and grows back evenly: from nothing to all of it in five minutes."""
+
+_CONNECTION = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
+"""A connection that died without a word is noticed within 20 s."""
+
+_LOCKED = """
+WITH held AS MATERIALIZED (
+    SELECT * FROM pinakes.limits WHERE quota = %(quota)s ORDER BY seconds FOR UPDATE
+), clock AS MATERIALIZED (  -- read after the wait for the rows' locks
+    SELECT extract(epoch FROM clock_timestamp())::float8 AS now, max(blocked_until) AS blocked FROM held
+), paced AS MATERIALIZED (
+    SELECT h.*, f.share, h.spacing / f.share AS step, c.now, greatest(c.now, c.blocked) AS open,
+        ARRAY(SELECT due FROM unnest(h.owed) AS due WHERE due > c.now ORDER BY due) AS debts
+    FROM held AS h CROSS JOIN clock AS c CROSS JOIN LATERAL (
+        SELECT least(1, h.factor + greatest(0, c.now - h.factor_at) / %(recovery)s) AS share
+    ) AS f
+)"""
+
+_RESERVE = (
+    _LOCKED
+    + """, turn AS MATERIALIZED (
+    SELECT min(now) AS now, greatest(max(open), max(
+            CASE WHEN NOT %(interactive)s OR lead = 0 THEN free_at - head_start
+                 WHEN cardinality(debts) < lead THEN open
+                 ELSE least(free_at - head_start, debts[cardinality(debts) - lead + 1]) END)) AS slot,
+        greatest(0, max(step - head_start)) AS gap
+    FROM paced
+), grid AS MATERIALIZED (
+    SELECT p.*, t.slot, t.gap, greatest(p.free_at, t.slot) AS place, greatest(p.free_at, t.slot) - p.head_start AS base
+    FROM paced AS p CROSS JOIN turn AS t
+), given AS MATERIALIZED (
+    SELECT greatest(1, least(%(asked)s, min(floor((now + %(horizon)s - base) / step) + 1),
+        min(floor((now + %(horizon)s - slot) / nullif(gap, 0)) + 1))) AS slots
+    FROM grid
+), last AS MATERIALIZED (
+    SELECT CASE WHEN %(interactive)s THEN min(slot)
+        ELSE greatest(min(slot) + (min(slots) - 1) * min(gap), max(base + (slots - 1) * step)) END AS slot
+    FROM grid CROSS JOIN given
+)
+UPDATE pinakes.limits AS l
+SET free_at = greatest(g.place + n.slots * g.step, last.slot + g.step),
+    owed = CASE WHEN %(interactive)s AND g.base > g.slot THEN g.debts || g.base ELSE g.debts END
+FROM grid AS g CROSS JOIN given AS n CROSS JOIN last
+WHERE l.quota = %(quota)s AND l.seconds = g.seconds
+RETURNING g.now, g.slot, g.gap, g.base, g.step, n.slots::integer, l.lateness, l.generation"""
+)
+
+_THROTTLE = (
+    _LOCKED
+    + """, answer AS MATERIALIZED (
+    SELECT p.*, n.factor AS lowered,
+        p.now + least(greatest(coalesce(%(retry_after)s::float8, 1 / n.factor), %(least_pause)s), %(most_pause)s) AS until
+    FROM paced AS p CROSS JOIN LATERAL (
+        -- 429s to calls that were under way when the first one came say nothing new.
+        SELECT CASE WHEN p.now < p.blocked_until THEN p.factor ELSE greatest(%(least)s, p.share * %(decrease)s) END
+    ) AS n (factor)
+)
+UPDATE pinakes.limits AS l
+SET throttled = l.throttled + 1,
+    throttled_at = a.now,
+    factor = a.lowered,
+    factor_at = greatest(a.blocked_until, a.until),
+    blocked_until = greatest(a.blocked_until, a.until),
+    free_at = CASE WHEN a.until > a.blocked_until
+        THEN greatest(a.until, least(a.free_at, a.now + %(stale)s + (1 + cardinality(a.debts)) * a.step))
+        ELSE a.free_at END,
+    generation = l.generation + (a.until > a.blocked_until)::integer
+FROM answer AS a
+WHERE l.quota = %(quota)s AND l.seconds = a.seconds
+RETURNING l.generation"""
+)
+
+_ENTER = (
+    _LOCKED
+    + """
+INSERT INTO pinakes.limits AS l (quota, seconds, count, burst, pinned, spacing, head_start, lead, lateness, generation)
+SELECT %(quota)s, %(seconds)s, %(count)s, %(burst)s, %(pinned)s, %(spacing)s, %(head_start)s, %(lead)s, %(lateness)s,
+    1 + coalesce((SELECT max(generation) FROM held), 0)
+ON CONFLICT (quota, seconds) DO UPDATE
+SET count = excluded.count, burst = excluded.burst, pinned = excluded.pinned, spacing = excluded.spacing,
+    head_start = excluded.head_start, lead = excluded.lead, lateness = excluded.lateness,
+    generation = excluded.generation, factor = 1,
+    free_at = (SELECT least(p.free_at, p.now + %(stale)s + (1 + cardinality(p.debts)) * p.step)
+               FROM paced AS p WHERE p.seconds = l.seconds)"""
+)
+
+
+class LimitsUnreachableError(DatabaseError):
+    """The database of the limits does not answer at present; it is worth asking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Slots that are this caller's alone.
+
+    Attributes:
+        slots: when a call may start, in seconds since 1970 on the database's clock, ascending.
+        lateness: seconds after its slot in which a call may still start.
+        now: what the database's clock said.
+        sent: `time.monotonic()` before the statement was sent.
+        received: and after it was answered.
+        generation: of the rows; a newer one voids these slots.
+        rate: calls a second that are allowed at present, all callers together.
+    """
+
+    slots: tuple[float, ...]
+    lateness: float
+    now: float
+    sent: float
+    received: float
+    generation: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One window of a quota as it stands.
+
+    Attributes:
+        quota: the quota's name.
+        rate: as configured.
+        pinned: whether a person set it; otherwise it is the embedder's default.
+        effective: calls a second at present: less than configured for a while after a 429.
+        next_free: when the next slot is.
+        throttled: 429s seen so far.
+        throttled_at: when the last one came, or None.
+    """
+
+    quota: str
+    rate: Rate
+    pinned: bool
+    effective: float
+    next_free: datetime
+    throttled: int
+    throttled_at: datetime | None
+
+
+class LimitStore:
+    """The rows of one quota, over one connection that is made anew when it is lost. Not thread-safe.
+
+    Args:
+        dsn: any PostgreSQL from 13; pgvector is not needed.
+        quota: the name that all who share the quota use.
+        rates: the windows to enter where the quota is not known yet.
+    """
+
+    def __init__(self, dsn: str, quota: str, rates: Sequence[Rate]) -> None:
+        self.quota = quota
+        self._dsn = make_conninfo(dsn, **_CONNECTION)
+        self._rates = rates
+        self._conn: Connection | None = None
+
+    def reserve(self, count: int, *, interactive: bool = False) -> Reservation:
+        """At most `count` slots and at least one, of those up to `HORIZON` seconds ahead.
+
+        An interactive call gets its slot at once and is paid back later, while fewer than `lead` are owed.
+
+        Raises:
+            LimitsUnreachableError: the database does not answer.
+            DatabaseError: it refuses.
+        """
+        asked = {"asked": 1 if interactive else count, "interactive": interactive, "horizon": HORIZON}
+        sent = time.monotonic()
+        rows = self._rows(_RESERVE, asked)
+        if not rows:  # the quota was removed while this process was running
+            self._forget()
+            sent = time.monotonic()
+            rows = self._rows(_RESERVE, asked)
+        received = time.monotonic()
+        now, first, gap, _, _, given, _, _ = rows[0]
+        slots = (
+            (first,)
+            if interactive
+            else tuple(
+                max(first + k * gap, *(base + k * step for _, _, _, base, step, *_ in rows)) for k in range(given)
+            )
+        )
+        return Reservation(
+            slots=slots,
+            lateness=min(row[6] for row in rows),
+            now=now,
+            sent=sent,
+            received=received,
+            generation=max(row[7] for row in rows),
+            rate=1 / max(row[4] for row in rows),
+        )
+
+    def throttled(self, retry_after: float | None) -> int:
+        """Enter a 429; the generation from now on.
+
+        Raises:
+            LimitsUnreachableError: the database does not answer.
+            DatabaseError: it refuses.
+        """
+        with self._connection() as conn, conn.transaction():
+            conn.execute("SET LOCAL synchronous_commit TO on")
+            rows = conn.execute(
+                _THROTTLE,
+                {
+                    "quota": self.quota,
+                    "recovery": RECOVERY_SECONDS,
+                    "retry_after": retry_after,
+                    "least_pause": LEAST_PAUSE,
+                    "most_pause": MOST_PAUSE,
+                    "least": LEAST_FACTOR,
+                    "decrease": DECREASE,
+                    "stale": STALE_SECONDS,
+                },
+            ).fetchall()
+        return max((generation for (generation,) in rows), default=0)
+
+    def generation(self) -> int:
+        """The generation of the rows; 0 where the quota was removed.
+
+        Raises:
+            LimitsUnreachableError: the database does not answer.
+            DatabaseError: it refuses.
+        """
+        ((generation,),) = self._rows("SELECT max(generation) FROM pinakes.limits WHERE quota = %(quota)s", {})
+        return generation or 0
+
+    def close(self) -> None:
+        """Give back the connection."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
+    def _rows(self, statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
+        with self._connection() as conn:
+            everything = values | {"quota": self.quota, "recovery": RECOVERY_SECONDS}
+            return conn.execute(statement, everything).fetchall()  # type: ignore[arg-type]  # constants of this module
+
+    def _forget(self) -> None:
+        with self._connection() as conn:
+            enter_default(conn, self.quota, self._rates)
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        try:
+            if self._conn is None:
+                self._conn = self._opened()
+            yield self._conn
+        except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+            self.close()
+            raise LimitsUnreachableError(
+                f"the rate limits at {address(self._dsn)} cannot be reached: {' '.join(str(exc).split())}"
+            ) from exc
+        except psycopg.Error as exc:
+            self.close()
+            raise DatabaseError(
+                f"PostgreSQL at {address(self._dsn)} refused while reserving from {self.quota}: {exc}"
+            ) from exc
+
+    def _opened(self) -> Connection:
+        try:
+            conn = connect(self._dsn)
+        except DatabaseError as exc:
+            if isinstance(exc.__cause__, psycopg.OperationalError):
+                raise LimitsUnreachableError(str(exc)) from exc
+            raise
+        # A slot is worthless after a second: if the server crashes, and so forgets the last ones, it is gone for longer.
+        conn.execute("SET synchronous_commit TO off")
+        migrate(conn, SYSTEM_SCHEMA, "system", None)
+        enter_default(conn, self.quota, self._rates)
+        return conn
+
+
+@contextmanager
+def limits_connection(dsn: str) -> Iterator[Connection]:
+    """A connection to the database of the limits, with their table made if need be.
+
+    Raises:
+        DatabaseError: it cannot be reached, or refuses.
+    """
+    with connect(dsn) as conn:
+        migrate(conn, SYSTEM_SCHEMA, "system", None)
+        yield conn
+
+
+def list_limits(conn: Connection) -> list[Limit]:
+    """All limits, by quota and window."""
+    with translated("reading the rate limits"):
+        rows = conn.execute(
+            "SELECT quota, count, seconds, burst, pinned, spacing, factor + greatest(0, t.now - factor_at) / %s,"
+            " greatest(t.now, blocked_until, free_at - head_start), throttled, throttled_at"
+            " FROM pinakes.limits, (SELECT extract(epoch FROM clock_timestamp())::float8) AS t (now)"
+            " ORDER BY quota, seconds",
+            (RECOVERY_SECONDS,),
+        ).fetchall()
+    return [
+        Limit(
+            quota=quota,
+            rate=Rate(count, seconds, burst),
+            pinned=pinned,
+            effective=min(1.0, share) / spacing,
+            next_free=datetime.fromtimestamp(next_free, UTC),
+            throttled=throttled,
+            throttled_at=None if throttled_at is None else datetime.fromtimestamp(throttled_at, UTC),
+        )
+        for quota, count, seconds, burst, pinned, spacing, share, next_free, throttled, throttled_at in rows
+    ]
+
+
+def change_limit(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
+    """Set a quota's windows, all of them, also while it is in use: whoever runs honours it within a second."""
+    with translated(f"setting the rate of {quota}"), conn.transaction():
+        _enter(conn, quota, rates, pinned=True)
+
+
+def remove_limit(conn: Connection, quota: str) -> bool:
+    """Forget a quota, so that the next who uses it enters the embedder's default; False if there was none."""
+    with translated(f"removing the rate of {quota}"):
+        return conn.execute("DELETE FROM pinakes.limits WHERE quota = %s", (quota,)).rowcount > 0
+
+
+def enter_default(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
+    """Enter a quota's windows, unless a person has set them or they are entered already."""
+    wanted = sorted((rate.seconds, rate.count, rate.burst) for rate in rates)
+    with conn.transaction():
+        conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"pinakes.limits {quota}",))
+        found = conn.execute(
+            "SELECT seconds, count, burst, pinned FROM pinakes.limits WHERE quota = %s ORDER BY seconds", (quota,)
+        ).fetchall()
+        if not any(pinned for *_, pinned in found) and [row[:3] for row in found] != wanted:
+            _enter(conn, quota, rates, pinned=False)
+
+
+def _enter(conn: Connection, quota: str, rates: Sequence[Rate], *, pinned: bool) -> None:
+    for rate in sorted(rates, key=lambda rate: rate.seconds):
+        conn.execute(
+            _ENTER,
+            {
+                "quota": quota,
+                "seconds": rate.seconds,
+                "count": rate.count,
+                "burst": rate.burst,
+                "pinned": pinned,
+                "spacing": rate.spacing,
+                "head_start": rate.head_start,
+                "lead": rate.lead,
+                "lateness": rate.lateness,
+                "recovery": RECOVERY_SECONDS,
+                "stale": STALE_SECONDS,
+            },
+        )
+    conn.execute(
+        "DELETE FROM pinakes.limits WHERE quota = %s AND NOT seconds = ANY(%s)",
+        (quota, [rate.seconds for rate in rates]),
+    )

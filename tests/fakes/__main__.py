@@ -1,0 +1,65 @@
+"""Start one fake service from the command line: `python -m tests.fakes azure --latency 0.15 --quota 30/s`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+
+from tests.fakes.faults import ALL_KINDS, Faults, Latency
+from tests.fakes.quota import Quota
+
+FAKES = {
+    "azure": ("tests.fakes.azure", "AzureFake"),
+    "gemini": ("tests.fakes.gemini", "GeminiFake"),
+}
+"""By subcommand: the module and the class. It is made with `port`, `latency` (a `Latency`), `quota` (a `Quota` or None)
+and `faults` (a `Faults`), is a context manager, and has `url`, `environment` and `counts`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one fake until Ctrl-C or SIGTERM; the environment it needs is printed first, its counts last."""
+    options = _parser().parse_args(arguments)
+    module, name = FAKES[options.fake]
+    fake_class = getattr(importlib.import_module(module), name)
+    with fake_class(
+        port=options.port,
+        latency=Latency(options.latency, options.jitter, seed=options.seed),
+        quota=Quota(options.quota, options.burst) if options.quota else None,
+        faults=Faults(seed=options.seed, share=options.faults, kinds=options.kinds),
+    ) as fake:
+        print(f"# {options.fake} at {fake.url}; Ctrl-C ends it")
+        for variable, value in fake.environment.items():
+            print(f"export {variable}={shlex.quote(value)}")
+        sys.stdout.flush()
+        signal.sigwait(_ENDS)
+        counts = fake.counts
+    print(f"# {json.dumps(dict(sorted(counts.items())))}", flush=True)
+    return 0
+
+
+_ENDS = {signal.SIGINT, signal.SIGTERM}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.fakes", description=__doc__)
+    parser.add_argument("fake", choices=sorted(FAKES))
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="of every request")
+    parser.add_argument("--jitter", type=float, default=0.0, metavar="SECONDS", help="give or take so much")
+    parser.add_argument("--quota", metavar="RATE", help="30/s, 120/min, 1000/h; without it there is none")
+    parser.add_argument("--burst", type=float, default=1, help="requests that may come at once")
+    parser.add_argument("--faults", type=float, default=0.0, metavar="SHARE", help="of requests that fail (0 to 1)")
+    parser.add_argument("--kinds", nargs="+", choices=[str(k) for k in ALL_KINDS], default=list(ALL_KINDS))
+    parser.add_argument("--seed", type=int, default=0, help="another seed, another schedule of faults")
+    return parser
+
+
+if __name__ == "__main__":
+    # Blocked before any thread starts, so that only `sigwait` gets them, whatever the parent process ignored.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    sys.exit(main())

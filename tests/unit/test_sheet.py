@@ -1,0 +1,80 @@
+"""Contact sheets of any number of cards and any text."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import pinakes.sheet as sheet_module
+from pinakes.errors import PinakesError
+from pinakes.sheet import Card, contact_sheet, save_png, to_jpeg_under
+
+RED = Image.new("RGB", (60, 40), (200, 0, 0))
+
+
+def noise(width: int, height: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(1).integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 12, 100])
+def test_any_number_of_cards_makes_a_sheet_of_the_wanted_width(count: int) -> None:
+    sheet = contact_sheet([Card(RED, f"title {n}") for n in range(count)], heading="red", width=1200)
+    assert sheet.mode == "RGB"
+    assert sheet.width == 1200
+    assert sheet.height > 100
+
+
+def test_every_picture_is_on_the_sheet() -> None:
+    pictures = [Image.new("RGB", (50, 50), (250, n * 20, 10)) for n in range(10)]
+    sheet = contact_sheet([Card(picture, "t") for picture in pictures], heading="h", width=1000)
+    colours = {colour for _, colour in sheet.getcolors(1 << 24) or []}
+    assert {(250, n * 20, 10) for n in range(10)} <= colours
+
+
+def test_the_query_comes_first_and_nothing_found_is_said() -> None:
+    empty = contact_sheet([], heading="h", query=Card(RED, "asked"))
+    full = contact_sheet([Card(Image.new("RGB", (60, 40), (0, 200, 0)), "hit")], heading="h", query=Card(RED, "asked"))
+    pixels = np.asarray(full).astype(int)
+    red = np.argwhere((pixels == (200, 0, 0)).all(axis=2))
+    green = np.argwhere((pixels == (0, 200, 0)).all(axis=2))
+    assert red[:, 1].max() < green[:, 1].min()
+    assert empty.height > 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.text(max_size=400), st.text(max_size=100), st.text(max_size=60))
+def test_no_text_breaks_or_widens_a_sheet(title: str, subtitle: str, note: str) -> None:
+    cards = [Card(None, title, subtitle, note), Card(RED, title, subtitle, note)]
+    sheet = contact_sheet(cards, heading=title, subheading=subtitle, query=Card(None, title), width=700)
+    assert sheet.width == 700
+    edge = np.asarray(sheet)[:, -20:]
+    assert (edge == edge[0, 0]).all()
+
+
+@pytest.mark.parametrize("character", "éèÉñøşŽčăłßœ«»—–…×αЖ")
+def test_letters_with_accents_are_drawn(character: str) -> None:
+    assert sheet_module._has(character)
+
+
+def test_what_the_font_lacks_is_known() -> None:
+    assert not sheet_module._has("日")
+
+
+def test_a_jpeg_is_made_to_fit() -> None:
+    data = to_jpeg_under(noise(1600, 1200), 300_000)
+    assert len(data) <= 300_000
+    assert Image.open(BytesIO(data)).format == "JPEG"
+
+
+def test_a_png_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    save_png(RED, tmp_path / "red.png")
+    assert Image.open(tmp_path / "red.png").size == (60, 40)
+    with pytest.raises(PinakesError, match="cannot be written"):
+        save_png(RED, tmp_path / "nowhere" / "red.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["red.png"]
