@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from prefect import flow, get_run_logger
 
+from flows.naming import ingest_run
 from flows.window import in_window
 from pinakes.errors import StoppedError, TooManyFailuresError, UsageError
 from pinakes.ingestion import Ingestion, open_ingestion
@@ -16,7 +17,7 @@ from tasks import ingestion as stages
 from tasks.artifacts import ProgressArtifact, report, show_plan
 
 
-@flow(name="ingest", flow_run_name="{collection}-{embedder}", persist_result=False, validate_parameters=True)
+@flow(name="ingest", flow_run_name=ingest_run, persist_result=False, validate_parameters=True)
 def ingest(
     source: str | None = None,
     metadata: list[str] | None = None,

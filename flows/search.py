@@ -7,13 +7,14 @@ from typing import Any
 
 from prefect import flow
 
+from flows.naming import search_run
 from pinakes.errors import UsageError
 from pinakes.search import DEFAULT_K
 from pinakes.settings import load_settings
 from tasks.searching import answer, show_hits
 
 
-@flow(name="search", flow_run_name="search-{text}{like}", persist_result=False)
+@flow(name="search", flow_run_name=search_run, persist_result=False)
 def search(
     text: str = "",
     image: str = "",

@@ -18,7 +18,8 @@ from typing import TypeVar
 from pinakes.embedders.remote import PacingStoppedError
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.rates import Rate, parse_rate
-from pinakes.store.limits import HORIZON, STALE_SECONDS, LimitStore, LimitsUnreachableError, Reservation
+from pinakes.store.limit_statements import HORIZON, STALE_SECONDS
+from pinakes.store.limits import LimitStore, LimitsUnreachableError, Reservation
 
 __all__ = ["Limiter", "Rate", "parse_rate"]
 
@@ -48,12 +49,14 @@ class Slot:
         local: the same on `time.monotonic()`, never earlier.
         lateness: seconds after `local` in which the call may still start.
         era: which of the limiter's reservations are in force; a slot of an earlier era is void.
+        interactive: whether it was reserved for one interactive call.
     """
 
     at: float
     local: float
     lateness: float
     era: int
+    interactive: bool = False
 
 
 class ClockOffset:
@@ -153,9 +156,9 @@ class Limiter:
         """As `wait`; the slot in which the call may start now."""
         while True:
             slot = self._interactive_slot() if interactive else self._next_slot()
-            if self._sleep_until(slot):
-                if not interactive:
-                    self._used(slot)
+            usable = self._sleep_until(slot)
+            self._used(slot)
+            if usable:
                 return slot
 
     def throttled(self, retry_after: float | None) -> None:
@@ -210,7 +213,7 @@ class Limiter:
         with self._talking:
             reservation = self._persist(lambda: self._store.reserve(wanted))
             with self._changed:
-                slots = self._planned(reservation)
+                slots = self._planned(reservation, interactive=False)
                 self._slots.extend(slots)
                 self._outstanding += len(slots)
                 # A second's worth may be outstanding; where all callers together have as much, half of what was given.
@@ -221,14 +224,16 @@ class Limiter:
         with self._talking:
             reservation = self._persist(lambda: self._store.reserve(1, interactive=True))
             with self._changed:
-                (slot,) = self._planned(reservation)
+                (slot,) = self._planned(reservation, interactive=True)
         return slot
 
-    def _planned(self, reservation: Reservation) -> list[Slot]:
+    def _planned(self, reservation: Reservation, *, interactive: bool) -> list[Slot]:
         self._note(reservation.generation, reservation.sent)
         self._rate = reservation.rate
         self._clock.update(reservation)
-        return [Slot(at, self._clock.local(at), reservation.lateness, self._era) for at in reservation.slots]
+        return [
+            Slot(at, self._clock.local(at), reservation.lateness, self._era, interactive) for at in reservation.slots
+        ]
 
     # -- using them ----------------------------------------------------------------------------------------------------
 
@@ -243,9 +248,7 @@ class Limiter:
             left = slot.local - now
             if left <= 0:
                 break
-            if self._stopping():
-                self._used(slot)
-                self._give_up_if_stopping()
+            self._give_up_if_stopping()
             soon = left <= LOOK_AHEAD_SECONDS
             if slot.local > self._known_at + STALE_SECONDS:
                 if soon or now > self._known_at + STALE_SECONDS:
@@ -254,11 +257,10 @@ class Limiter:
                 recall.wait(min(left - LOOK_AHEAD_SECONDS, STOP_SECONDS))
             else:
                 recall.wait(min(left, STOP_SECONDS))
-        if now - slot.local > slot.lateness:
-            self._used(slot)
-            self.expired += 1
-            return False
-        return True
+        if now - slot.local <= slot.lateness:
+            return True
+        self.expired += 1
+        return False
 
     def _look(self, slot: Slot) -> None:
         """See whether a 429 or a new rate has voided what was reserved; one look serves all who wait."""
@@ -269,7 +271,7 @@ class Limiter:
 
     def _used(self, slot: Slot) -> None:
         with self._changed:
-            if slot.era == self._era:
+            if slot.era == self._era and not slot.interactive:
                 self._outstanding = max(0, self._outstanding - 1)
                 if self._waiting and self._outstanding <= self._most_outstanding:
                     self._changed.notify()

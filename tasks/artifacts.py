@@ -12,7 +12,6 @@ from typing import Any
 from uuid import UUID
 
 from PIL import Image
-from pinakes.sheet import Card, contact_sheet, to_jpeg_under
 from prefect import task
 from prefect.artifacts import (
     create_markdown_artifact,
@@ -26,6 +25,7 @@ from pinakes.errors import PictureError, SourceError
 from pinakes.ingestion import Ingestion
 from pinakes.pictures import decode
 from pinakes.plan import Plan
+from pinakes.sheet import Card, contact_sheet, to_jpeg_under
 
 PICTURE_BYTES = 700_000
 """Of a picture inside an artifact: base64 adds a third."""
@@ -91,7 +91,7 @@ def report(run: Ingestion, summary: dict[str, Any]) -> None:
     if sheet is not None:
         create_markdown_artifact(
             key="pictures",
-            markdown=f"# {summary['collection']}\n\n{inline(sheet)}\n",
+            markdown=f"{inline(sheet)}\n",
             description="Some pictures of the collection",
         )
 

@@ -59,7 +59,7 @@ def show_hits(asked: str, picture: bytes | None, result: SearchResult) -> None:
     create_markdown_artifact(
         key="hits",
         description=f"Hits for {asked!r}",
-        markdown=f"# {_cell(asked)}\n\n{inline(sheet_of(asked, picture, result))}\n\n"
+        markdown=f"{inline(sheet_of(asked, picture, result))}\n\n"
         + "\n".join(rows)
         + f"\n\nPlan: **{plan.mode}**, {plan.scanned:,} vectors compared, {plan.milliseconds:.0f} ms{notes}\n",
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -131,13 +131,19 @@ def vision(
     return saved(path, nodes, [given], declared, weights)
 
 
-def text(path: Path, *, dimension: int = 512, output: str = "text_embeds", seed: int = 0, scale: float = 3.0) -> Path:
-    """A text model whose word vectors are those of pictures of that colour, `scale` times as long."""
-    table = np.zeros((len(TOKENS), dimension), np.float32)
+def text(
+    path: Path, *, dimension: int = 512, output: str = "text_embeds", seed: int = 0, rows: int = len(TOKENS)
+) -> Path:
+    """A text model whose word vectors are those of pictures of that colour, three times as long.
+
+    Rows of its table beyond `TOKENS` are random.
+    """
+    table = np.random.default_rng(seed + 3).standard_normal((rows, dimension)).astype(np.float32)
+    table[: len(TOKENS)] = 0
     for word, colour in WORDS.items():
         pixel = (np.array(colour) / 255 - MEAN) / STD
         features = np.repeat(pixel, GRID * GRID).astype(np.float32)
-        table[TOKENS.index(word)] = scale * features @ projection(dimension, seed)
+        table[TOKENS.index(word)] = 3 * features @ projection(dimension, seed)
     for number, word in enumerate(FILLERS):
         table[TOKENS.index(word)] = 0.1 * projection(dimension, seed + 2)[number]
     nodes = [
@@ -169,6 +175,28 @@ def tokenizer(folder: Path, *, tokens: int = 77) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": tokens, "pad_token": "<pad>"}))
     (folder / "config.json").write_text(json.dumps({"pad_token_id": 0}))
     (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": "<pad>", "unk_token": "<unk>"}))
+
+
+def letters(folder: Path, *, tokens: int = 77) -> None:
+    """A byte-level tokenizer built as CLIP's, without merges: every byte is a token; for a text model of 514 rows."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    names = [*alphabet, *(f"{letter}</w>" for letter in alphabet), "<start>", "<end>"]
+    vocabulary = {name: number for number, name in enumerate(names)}
+    start, end = ((name, vocabulary[name]) for name in ("<start>", "<end>"))
+    made = Tokenizer(models.BPE(vocabulary, [], unk_token="<end>", end_of_word_suffix="</w>"))
+    made.normalizer = normalizers.Sequence(
+        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
+    )
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"), "removed", invert=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+        ]
+    )
+    made.post_processor = processors.RobertaProcessing(end, start, trim_offsets=False, add_prefix_space=False)
+    made.add_special_tokens(["<start>", "<end>"])
+    made.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"model_max_length": tokens, "pad_token": "<end>"}))
 
 
 def preprocessor(folder: Path, **changes: object) -> None:

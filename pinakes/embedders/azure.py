@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
-from pinakes.embedders.base import Facts, Limits, Price
+from pinakes.embedders.base import Facts, Limits
 from pinakes.embedders.http_errors import (
     ErrorAnswer,
     NoSuchServiceError,
@@ -23,6 +23,7 @@ from pinakes.embedders.http_errors import (
     redacted,
     vector_of,
 )
+from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
 from pinakes.errors import SettingsError, UsageError
 from pinakes.spaces import Space
@@ -48,19 +49,13 @@ _CHUNK = 65536
 
 LIMITS = Limits(
     max_bytes=20_000_000 - 1,
-    max_pixels=15_999 * 15_999,
+    min_side=11,
+    max_side=15_999,
     formats=frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP", "ICO", "TIFF", "MPO"}),
     max_words=70,
 )
 """Under 20 MB, over 10 x 10 and under 16,000 x 16,000 pixels, 1 to 70 words: learn.microsoft.com, «Multimodal
 embeddings concepts», 2025-09-16. The formats are those of Image Analysis 4.0: «What is Image Analysis?», same date."""
-
-PRICE = Price(
-    per_image=0.0001,
-    per_text=0.000014,
-    as_of="2024",
-    source="azure.microsoft.com/pricing/details/cognitive-services/computer-vision, tier S1; compare before a large run",
-)
 
 _CODES = (
     ("url", ErrorClass.UNREADABLE),
@@ -106,11 +101,12 @@ class AzureVision:
         self._query = urlencode({"api-version": api_version, "model-version": model_version})
         self._own_session = session is None
         self._session = _pooled(self._base) if session is None else session
+        space = Space("azure", "vision-multimodal", model_version, DIMENSION, PREPROCESSING)
         self.facts = Facts(
-            space=Space("azure", "vision-multimodal", model_version, DIMENSION, PREPROCESSING),
+            space=space,
             description="Azure AI Vision multimodal embeddings: finds pictures by meaning, in 102 languages; paid.",
             limits=LIMITS,
-            price=PRICE,
+            price=price_of(space),
             workers=4,
             retires="2028-09-25",
         )

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pinakes.embedders.onnx_session import require
+from pinakes.embedders.onnx_session import check_installed, require
 from pinakes.errors import EmbedderError, UsageError
 
-DEFAULT_MODEL: Final = "Qdrant/clip-ViT-B-32"
 PAGES: Final = "https://huggingface.co/"
 
 _QUERY_PREFIXES: Final = {"nomic-ai": "search_query: "}
@@ -85,6 +84,34 @@ class Folders:
     text: Path
 
 
+DEFAULT_PAIR: Final = Pair(
+    name="Qdrant/clip-ViT-B-32",
+    vision=Side(
+        "vision",
+        "Qdrant/clip-ViT-B-32-vision",
+        "Qdrant/clip-ViT-B-32-vision",
+        "model.onnx",
+        ("model.onnx", *_VISION_FILES),
+        (),
+        0.34,
+    ),
+    text=Side(
+        "text",
+        "Qdrant/clip-ViT-B-32-text",
+        "Qdrant/clip-ViT-B-32-text",
+        "model.onnx",
+        ("model.onnx", *_TEXT_FILES),
+        _OPTIONAL_TEXT_FILES,
+        0.25,
+    ),
+    dimension=512,
+    query_prefix="",
+)
+"""As `pairs` has it; written down so that nobody waits for the import of fastembed to hear that its files are missing."""
+
+DEFAULT_MODEL: Final = DEFAULT_PAIR.name
+
+
 def pairs() -> list[Pair]:
     """The pairs among the models that fastembed lists: an image model and its text model, of one dimension.
 
@@ -133,6 +160,9 @@ def pair_named(name: str) -> Pair:
         UsageError: there is none.
         EmbedderError: fastembed is not installed.
     """
+    check_installed("fastembed")
+    if name.lower() in (DEFAULT_PAIR.name.lower(), DEFAULT_PAIR.short_name.lower()):
+        return DEFAULT_PAIR
     known = pairs()
     for pair in known:
         if name.lower() in (pair.name.lower(), pair.short_name.lower()):
@@ -190,8 +220,10 @@ def _in_folder(side: Side, path: Path) -> Path | None:
 
 def _in_caches(side: Side, caches: Sequence[Path]) -> Path | None:
     """The newest snapshot in a download cache that has every file of `side`."""
-    hub = require("huggingface_hub")
     for cache in caches:
+        if not (cache / f"models--{side.repository.replace('/', '--')}").is_dir():
+            continue
+        hub = require("huggingface_hub")
         known = hub.try_to_load_from_cache(side.repository, side.model_file, cache_dir=str(cache))
         if isinstance(known, str):
             folder = Path(known).parents[len(Path(side.model_file).parts) - 1]

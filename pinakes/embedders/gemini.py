@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from pinakes.embedders.base import Facts, Limits, Price
+from pinakes.embedders.base import Facts, Limits
 from pinakes.embedders.http_errors import (
     ErrorAnswer,
     NoSuchServiceError,
@@ -21,6 +21,7 @@ from pinakes.embedders.http_errors import (
     redacted,
     vector_of,
 )
+from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
 from pinakes.errors import SettingsError, UsageError
 from pinakes.spaces import Space
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 DEFAULT_RATE = "10/s"
 """Below the 1,000 and more requests a minute of a paid key; a free key and a new project have less: see docs/gemini.md."""
 MODEL = "gemini-embedding-2"
-MODEL_VERSION = "2"
-"""Answers name no version, so the 2 of the model's name stands for it."""
+MODEL_VERSION = "ga"
+"""Answers name no version; this one stands for the released model, whose previews had names of their own."""
 DIMENSION = 3072
 MIN_DIMENSION, MAX_DIMENSION = 128, 3072
 PREPROCESSING = "a1"
@@ -52,14 +53,6 @@ LIMITS = Limits(max_bytes=14_000_000, formats=frozenset({"JPEG", "PNG"}), max_wo
 """Formats and 8,192 tokens of text: docs.cloud.google.com, «Gemini Embedding 2», 2026-05 (no size limit there). The
 bytes are those that stay within a request of 20 MB as base64 (the Gemini API's limit for inline data); the words
 are what fits into the tokens in most languages."""
-
-PRICE = Price(
-    per_image=0.00012,
-    per_text=0.000002,
-    as_of="2026-03",
-    source="ai.google.dev/gemini-api/docs/pricing: USD 0.45 a million image tokens, USD 0.20 a million text tokens;"
-    " ten tokens a query",
-)
 
 
 class GeminiEmbedding:
@@ -102,11 +95,12 @@ class GeminiEmbedding:
         base = None if endpoint is None else checked_endpoint(endpoint, "PINAKES_GEMINI_ENDPOINT", GUIDE)
         self._http = _http_client()
         self._client = self._open(project, location, base, credentials)
+        space = Space("gemini", MODEL, MODEL_VERSION, dimension, PREPROCESSING)
         self.facts = Facts(
-            space=Space("gemini", "gemini-embedding", MODEL_VERSION, dimension, PREPROCESSING),
+            space=space,
             description=f"Google {MODEL} through {self._where}: finds pictures by meaning, in over 100 languages; paid.",
             limits=LIMITS,
-            price=PRICE,
+            price=price_of(space),
             workers=4,
             retires=None,
         )

@@ -26,7 +26,7 @@ Run = Callable[[Array], Array]
 """From inputs of shape (n, …) to vectors of shape (n, dimension); called by one thread at a time."""
 
 BATCH: Final = 16
-"""Pictures a model sees at once: a CPU gains little beyond 8, and activations take about 10 MB a picture."""
+"""Pictures a model sees at once: fastembed's own default, enough to fill the cores and little enough to answer soon."""
 
 THREADS: Final = 4
 """Two keep a model on a CPU fed (a few ms to decode against tens of ms to embed); the others wait for the network when

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -24,10 +25,22 @@ def require(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as exc:
-        package = module.partition(".")[0]
-        raise EmbedderError(
-            f"models on this machine need {package}, which is not installed: pip install 'pinakes[clip]'"
-        ) from exc
+        raise _not_installed(module) from exc
+
+
+def check_installed(module: str) -> None:
+    """Nothing, if the module could be imported; it is not imported.
+
+    Raises:
+        EmbedderError: it is not installed.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise _not_installed(module)
+
+
+def _not_installed(module: str) -> EmbedderError:
+    package = module.partition(".")[0]
+    return EmbedderError(f"models on this machine need {package}, which is not installed: pip install 'pinakes[clip]'")
 
 
 def cpu_threads() -> int:

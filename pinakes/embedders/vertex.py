@@ -7,11 +7,11 @@ google-genai drops the picture without a word when it is asked for this model.
 from __future__ import annotations
 
 import base64
-import ipaddress
 import re
 import threading
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from pinakes.embedders.base import Facts, Limits, Price
 from pinakes.embedders.remote import CallError, Prepared
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.gsuri import SCHEME, parse_gs_uri
+from pinakes.hosts import is_loopback
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Vector
 
@@ -233,22 +234,12 @@ def _address(endpoint: str) -> tuple[str, bool]:
         raise SettingsError(f"{ENDPOINT}={endpoint!r} is no address; write host:port; see docs/vertex.md.")
     if not mark or scheme == "https":
         return host, True
-    if not _is_loopback(host):
+    if not is_loopback(urlsplit(f"//{host}").hostname or ""):
         raise SettingsError(
             f"{ENDPOINT}={endpoint!r} would send pictures and credentials unencrypted; {scheme}:// is for a server on"
             " this machine only (127.0.0.1, localhost)."
         )
     return host, False
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.removeprefix("[").partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
 
 
 def _numbers(values: Any) -> Vector:

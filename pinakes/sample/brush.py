@@ -107,15 +107,16 @@ def _directions(image: Image.Image, touch: Touch, rng: np.random.Generator) -> n
     down, across = np.gradient(small)
     tensor = (across * across - down * down) + 2j * across * down
     radius = max(height, width) * 0.012 + 1.5
-    energy = noise.blur(across * across + down * down, radius)
-    real, imaginary = noise.blur(tensor.real, radius), noise.blur(tensor.imag, radius)
+    energy = noise.blur(np.asarray(across * across + down * down, np.float32), radius)
+    real = noise.blur(np.asarray(tensor.real, np.float32), radius)
+    imaginary = noise.blur(np.asarray(tensor.imag, np.float32), radius)
     along = -(real + 1j * imaginary)  # twice the angle turned by 180°: along the edge, not across it
     sureness = np.abs(along) / (energy + 1e-5) * noise.smoothstep(2e-6, 2e-4, energy)
     y, x = np.mgrid[0:height, 0:width] / min(height, width)
     wander = noise.fractal(rng, height, width, min(height, width) * 0.35, octaves=2)
+    angle: Field
     if touch.flow == "swirl":
-        angle = np.zeros((height, width))
-        angle += 0.9 * wander
+        angle = np.asarray(0.9 * wander)
         for _ in range(4):
             cx, cy, size = rng.random() * x.max(), rng.random() * y.max() * 0.7, 0.15 + 0.2 * rng.random()
             away = np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / size**2)

@@ -83,11 +83,16 @@ def wash(drawing: Colours, rng: np.random.Generator, *, strength: float = 0.85, 
 
 def _ground(height: int, width: int, surface: Surface, rng: np.random.Generator) -> Field:
     """The relief of the ground as a change of brightness, around 0."""
-    tile = _ground_tile(surface.kind)
-    top, left = (int(v) for v in rng.integers(0, _TILE, 2))
-    rows = (np.arange(height) + top) % _TILE
-    columns = (np.arange(width) + left) % _TILE
-    return tile[rows][:, columns]
+    return _spread(_ground_tile(surface.kind), height, width, rng)
+
+
+def _spread(tile: Field, height: int, width: int, rng: np.random.Generator) -> Field:
+    """A tile repeated from a random place on, every second time mirrored, so that no seam shows."""
+    rows, columns = (
+        np.abs((np.arange(length) + start) % (2 * _TILE) - _TILE + 0.5).astype(np.intp)
+        for length, start in zip((height, width), rng.integers(0, 2 * _TILE, 2).tolist(), strict=True)
+    )
+    return np.asarray(tile[rows][:, columns])
 
 
 _TILE = 512
@@ -102,22 +107,20 @@ def _ground_tile(kind: str) -> Field:
     if kind in {"canvas", "silk"}:
         threads = 164 if kind == "canvas" else 222
         y, x = (axis * np.float32(2 * np.pi * threads / _TILE) for axis in np.ogrid[0:_TILE, 0:_TILE])
-        slack = 0.4 * noise.fractal(rng, *size, 60, octaves=2)
+        slack = 0.4 * noise.fractal(rng, _TILE, _TILE, 60, octaves=2)
         woven = np.sin(x + slack) * np.cos(y / 2) + np.sin(y - slack) * np.cos(x / 2)
         return np.asarray(woven * 0.04 + fine * 0.012, np.float32)
     if kind == "paper":
-        return np.asarray(noise.fractal(rng, *size, 4, octaves=2) * 0.022 + fine * 0.008, np.float32)
+        return np.asarray(noise.fractal(rng, _TILE, _TILE, 4, octaves=2) * 0.022 + fine * 0.008, np.float32)
     if kind == "gesso":
-        return np.asarray(noise.fractal(rng, *size, 14, octaves=3) * 0.02 + fine * 0.01, np.float32)
-    wood = noise.fractal(rng, *size, 3, octaves=1, stretch=26)
+        return np.asarray(noise.fractal(rng, _TILE, _TILE, 14, octaves=3) * 0.02 + fine * 0.01, np.float32)
+    wood = noise.fractal(rng, _TILE, _TILE, 3, octaves=1, stretch=26)
     return np.asarray(wood * 0.018 + fine * 0.009, np.float32)
 
 
 def _cracks(height: int, width: int, rng: np.random.Generator) -> Field:
     """The fine lines of old paint, here and there."""
-    tile = _crack_tile()
-    top, left = (int(v) for v in rng.integers(0, _TILE, 2))
-    net = tile[(np.arange(height) + top) % _TILE][:, (np.arange(width) + left) % _TILE]
+    net = _spread(_crack_tile(), height, width, rng)
     return net * noise.smoothstep(-0.2, 1.6, noise.fractal(rng, height, width, 140, octaves=3))
 
 

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -84,7 +84,7 @@ def write_gallery(
     """
     if count < 1:
         raise UsageError(f"a sample gallery of {count} pictures cannot be painted; ask for at least 1.")
-    wanted = {"version": VERSION, "count": count, "seed": seed, "complete": True}
+    wanted: dict[str, object] = {"version": VERSION, "count": count, "seed": seed, "complete": True}
     try:
         found = _found(directory)
         files = found.pop("files", [])
@@ -207,7 +207,8 @@ def _paint_all(images: Path, seed: int, count: int, workers: int) -> Iterator[tu
         yield number, worker.paint(images, seed, number)
 
 
-def _paint_apart(images: Path, seed: int, count: int, workers: int) -> Iterator[tuple[int, Story]]:
+def _paint_apart(images: Path, seed: int, count: int, workers: int) -> Generator[tuple[int, Story], None, None]:
+    """What processes of our own paint; they are gone when this ends, however it ends."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def forward(stream: IO[str]) -> None:

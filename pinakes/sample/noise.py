@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Field = npt.NDArray[np.float32]
-"""Shape (height, width), float32."""
+Field = npt.NDArray[np.floating[Any]]
+"""Shape (height, width); float32 wherever it is large."""
 
-Colours = npt.NDArray[np.float32]
-"""RGB in 0…1, float32; the last axis has 3 entries."""
+Colours = npt.NDArray[np.floating[Any]]
+"""RGB in 0…1; the last axis has 3 entries."""
 
 
 def resize(field: Field, height: int, width: int, box: tuple[float, float, float, float] | None = None) -> Field:
@@ -126,7 +128,7 @@ def shifted(field: Field, right: int, down: int) -> Field:
     height, width = field.shape
     rows = (np.arange(height) - down).clip(0, height - 1)
     columns = (np.arange(width) - right).clip(0, width - 1)
-    return field[rows][:, columns]
+    return np.asarray(field[rows][:, columns])
 
 
 def smoothstep(low: float, high: float, value: Field) -> Field:

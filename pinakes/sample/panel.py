@@ -109,7 +109,7 @@ class Panel:
     def disc(self, x: float, y: float, radius: float, *, squash: float = 1.0, soft: float = 1.5) -> Field:
         """Mask of a disc; `soft` is the width of its edge in pixels."""
         edge = (radius - self.distance(x, y, squash=squash)) * self.short / soft
-        return np.clip(edge + 0.5, 0, 1).astype(np.float32)
+        return np.asarray(np.clip(edge + 0.5, 0, 1), np.float32)
 
     def below(self, edge: Field | float, *, soft: float = 1.4) -> Field:
         """Mask of all that lies under a line: `edge` is a height, or one for each column (shape (width,))."""

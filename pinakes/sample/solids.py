@@ -61,12 +61,12 @@ def ball(
     square = u * u + v * v
     mask = np.clip((1 - np.sqrt(square)) * radius * panel.short / 1.3 + 0.5, 0, 1).astype(np.float32)
     nz = np.sqrt(np.clip(1 - square, 0, 1))
-    grain = noise.fractal(panel.rng, *mask.shape, max(radius * panel.short * 0.28, 3), octaves=4)
+    grain = noise.fractal(panel.rng, mask.shape[0], mask.shape[1], max(radius * panel.short * 0.28, 3), octaves=4)
     skin: Colours = colour
     if blush is not None:
         skin = mix(colour, blush, noise.smoothstep(-0.5, 0.9, (u * 0.9 - v * 0.5 + 0.3 * grain).astype(np.float32)))
     if pores:
-        dots = noise.fractal(panel.rng, *mask.shape, 4, octaves=1)
+        dots = noise.fractal(panel.rng, mask.shape[0], mask.shape[1], 4, octaves=1)
         u, v = u + pores * dots * 0.12, v + pores * noise.shifted(dots, 2, 2) * 0.12
         nz = np.clip(nz + 0.04 * pores * dots, 0, 1)
     body = shaded(skin if skin.ndim == 1 else np.asarray(skin), *_as_fields(u, v, nz), gloss=gloss, shadow=shadow)
@@ -139,7 +139,7 @@ def turned(
     ny = -np.interp(np.clip(lower, 0, 1), fine, tilt) * 0.55
     size = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-6
     glaze: Colours = colour
-    grain = noise.fractal(panel.rng, *mask.shape, 22, octaves=4)
+    grain = noise.fractal(panel.rng, mask.shape[0], mask.shape[1], 22, octaves=4)
     if band is not None:
         ring = sum((np.exp(-(((lower - place + 0.004 * grain) / 0.018) ** 2)) for place in bands), np.zeros(mask.shape))
         glaze = mix(colour, band, np.clip(ring * 1.4, 0, 1).astype(np.float32))

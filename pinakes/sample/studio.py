@@ -11,7 +11,8 @@ from pinakes.sample import brush, finish, noise
 from pinakes.sample.colour import luminance, rgb
 from pinakes.sample.light import LIGHTS
 from pinakes.sample.noise import Colours
-from pinakes.sample.painters import PAINTERS, Painter
+from pinakes.sample.painter import Painter
+from pinakes.sample.painters import PAINTERS
 from pinakes.sample.panel import Panel
 from pinakes.sample.scenes import SCENES
 from pinakes.sample.story import Story
@@ -72,7 +73,7 @@ def _simplify(drawing: Colours, painter: Painter, rng: np.random.Generator) -> C
         return drawing
     soft = noise.blur(drawing, min(drawing.shape[:2]) * 0.012)
     bright = np.clip(luminance(soft), 0.02, 1)
-    level = bright * painter.flatten + 0.12 * noise.fractal(rng, *bright.shape, 30, octaves=3)
+    level = bright * painter.flatten + 0.12 * noise.fractal(rng, bright.shape[0], bright.shape[1], 30, octaves=3)
     stepped = (np.floor(level) + noise.smoothstep(0.42, 0.58, level - np.floor(level))) / painter.flatten
     flat = soft * (np.clip(stepped, 0.04, 1) / bright)[..., None]
     return np.clip(flat * 0.7 + drawing * 0.3, 0, 1).astype(np.float32)

@@ -152,11 +152,12 @@ class BucketSource:
         """
         whole = self._folder + composed
         earlier = any(whole.encode() < blob.name.encode() for blob in blobs)
-        if len(blobs) == 1 and not is_taken and not (earlier and self._bucket.holds(whole)):
+        is_taken = is_taken or (earlier and self._bucket.holds(whole))
+        if len(blobs) == 1 and not is_taken:
             yield self._entry(composed, blobs[0])
             return
         names = [blob.name[len(self._folder) :].encode() for blob in blobs]
-        others = [composed.encode()] if is_taken or earlier else []
+        others = [composed.encode()] if is_taken else []
         for blob, name in zip(blobs, names, strict=True):
             failure = collision(name, [other for other in [*names, *others] if other != name])
             yield Rejected(ledger_id(spelled(name), name), self._uri(blob), failure)
@@ -170,7 +171,9 @@ class BucketSource:
             return Rejected(ledger_id(ids.printable_name(relative), relative.encode()), uri, failure)
         fingerprint = _fingerprint(blob)
         if fingerprint is None:
-            return Rejected(image_id, uri, Failure(ErrorClass.UNREADABLE, "the bucket gives no MD5 and no CRC32C of it"))
+            return Rejected(
+                image_id, uri, Failure(ErrorClass.UNREADABLE, "the bucket gives no MD5 and no CRC32C of it")
+            )
         return Image(image_id, uri, fingerprint, int(blob.size or 0))
 
     def _uri(self, blob: Any) -> str:
@@ -184,7 +187,7 @@ class BucketSource:
         if any(part.startswith(".") for part in parts):
             return "hidden (its name begins with a dot)"
         if found := _MADE_BY_SYSTEMS.intersection(parts[:-1]):
-            return f"clutter of the system ({found.pop()})"
+            return f"clutter of the system ({min(found)})"
         kind = blob.content_type
         if self._content_type is not None:
             fits = fnmatchcase((kind or "").lower(), self._content_type.lower())
@@ -200,7 +203,11 @@ class BucketSource:
         if not skipped:
             fitting = f" that fit {self._glob!r}" if self._glob else ""
             start = self.root.rstrip("/")
-            hint = "" if self._prefix != self._folder or not self._folder else f", or write {start}* for names that begin so"
+            hint = (
+                ""
+                if self._prefix != self._folder or not self._folder
+                else f", or write {start}* for names that begin so"
+            )
             return f"there are no objects{fitting} below {SCHEME}{self._name}/{self._prefix}; check the address{hint}."
         kinds = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common(3))
         return f"no picture was found below {self.root}: all {skipped.total():,} objects were skipped ({kinds})."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pinakes.errors import SourceError, UsageError
 from pinakes.gsuri import GsObject
+from pinakes.hosts import is_loopback
 
 FIELDS = "items(name,md5Hash,crc32c,size,contentType,generation),nextPageToken"
 """What a listing asks for: about 300 bytes an object instead of 1 kB."""
@@ -129,10 +129,9 @@ class GcsBucket:
 
     def _mend(self, status: int | None, message: str) -> str:
         if status in {401, 403}:
-            login = "run gcloud auth application-default login with an account that may" if self._anonymous else "use one that may"
             return (
-                f"these credentials may not ({message}); {login} (the role roles/storage.objectViewer), or --anonymous"
-                " if the bucket is public."
+                f"{message or 'access is denied'}; log in with gcloud auth application-default login as somebody who may"
+                " (the role roles/storage.objectViewer), or use --anonymous if the bucket is public."
             )
         if status == 404:
             return f"{message}; check its name."
@@ -180,13 +179,7 @@ def _retry() -> Any:
 def _check_endpoint(endpoint: str) -> None:
     parts = urlsplit(endpoint)
     host = parts.hostname or ""
-    local = host == "localhost"
-    if not local and host:
-        try:
-            local = ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            local = False
-    if not host or parts.scheme not in {"http", "https"} or (parts.scheme == "http" and not local):
+    if not host or parts.scheme not in {"http", "https"} or (parts.scheme == "http" and not is_loopback(host)):
         raise UsageError(
             f"the endpoint {endpoint!r} cannot be used: write https://host, or http:// for a server on this machine."
         )

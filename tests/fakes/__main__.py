@@ -16,6 +16,8 @@ from tests.fakes.quota import Quota
 FAKES = {
     "azure": ("tests.fakes.azure", "AzureFake"),
     "gemini": ("tests.fakes.gemini", "GeminiFake"),
+    "gcs": ("tests.fakes.gcs", "GcsFake"),
+    "vertex": ("tests.fakes.vertex", "VertexFake"),
 }
 """By subcommand: the module and the class. It is made with `port`, `latency` (a `Latency`), `quota` (a `Quota` or None)
 and `faults` (a `Faults`), is a context manager, and has `url`, `environment` and `counts`."""

@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import google_crc32c
 
-from tests.fakes.faults import Faults, Kind, Latency
+from tests.fakes.faults import Fault, Faults, Kind, Latency
 from tests.fakes.quota import Quota
 
 TOKEN = "fake-token"
@@ -212,13 +212,7 @@ class GcsFake:
         """Answer one GET."""
         self.count("requests")
         try:
-            if self.quota is not None and self.quota.take():
-                raise _Refusal(429, "rateLimitExceeded", "The rate of requests is too high; slow down.")
-            fault = self.faults.next()
-            if fault is not None:
-                self.count(f"fault-{fault.kind}")
-            if fault is not None and fault.kind is Kind.ERROR:
-                raise _Refusal(503, "backendError", "We encountered an internal error. Please try again.")
+            fault = self._fate()
             self._closing.wait(self.latency.draw())
             status, body, extra = self._answer(path, headers)
             line.send(status, body, extra, fault=fault.kind if fault else None)
@@ -227,6 +221,16 @@ class GcsFake:
             error = {"reason": refusal.reason, "message": refusal.message, "domain": "global"}
             body = {"error": {"code": refusal.status, "message": refusal.message, "errors": [error]}}
             line.send(refusal.status, json.dumps(body).encode(), {})
+
+    def _fate(self) -> Fault | None:
+        if self.quota is not None and self.quota.take():
+            raise _Refusal(429, "rateLimitExceeded", "The rate of requests is too high; slow down.")
+        fault = self.faults.next()
+        if fault is not None:
+            self.count(f"fault-{fault.kind}")
+            if fault.kind is Kind.ERROR:
+                raise _Refusal(503, "backendError", "We encountered an internal error. Please try again.")
+        return fault
 
     def _answer(self, path: str, headers: Any) -> tuple[int, bytes, dict[str, str]]:
         url = urlsplit(path)
@@ -262,9 +266,7 @@ class GcsFake:
                 401, "required", f"Anonymous caller does not have storage.objects.list access to the bucket {name}."
             )
         if bucket.requester_pays and "userProject" not in query:
-            raise _Refusal(
-                400, "required", "Bucket is a requester pays bucket but no user project provided."
-            )
+            raise _Refusal(400, "required", "Bucket is a requester pays bucket but no user project provided.")
         return bucket
 
     def _page(self, bucket: Bucket, query: dict[str, str]) -> dict[str, Any]:
@@ -294,9 +296,7 @@ class GcsFake:
         if stored is None or (wanted is not None and wanted != stored.resource["generation"]):
             raise _Refusal(404, "notFound", f"No such object: {bucket_name}/{name}")
         if query.get("ifGenerationMatch", stored.resource["generation"]) != stored.resource["generation"]:
-            raise _Refusal(
-                412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold."
-            )
+            raise _Refusal(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
         if not media:
             self.count("gets")
             return 200, json.dumps(_projected(stored.resource, query.get("fields"))).encode(), {}

@@ -175,6 +175,12 @@ class HttpFake:
         """Answer the next authenticated request with this error."""
         self._refusals.append(Refusal(status, code, message, **more))
 
+    def forget(self) -> None:
+        """Count from zero again, and drop what `refuse` has queued."""
+        with self._lock:
+            self._tally = _Tally()
+        self._refusals.clear()
+
     def hang_up(self) -> None:
         """Reset every connection that is open."""
         self._server.drop_all()
@@ -251,18 +257,33 @@ class HttpFake:
         self._deliver(work, body, fault, line)
 
     def _deliver(self, work: Work, body: bytes, fault: Fault | None, line: _Line) -> None:
-        arrived = False
+        """Hand the answer over, counted before its last byte leaves: who has the answer finds it in the counts."""
+        if fault is not None and fault.kind is not Kind.SLOW:
+            self._settle(work, lost=1)
+            self._fail(fault, line, body)
+            return
+        rest = _answer(200, body, self.answer_headers())
         try:
-            if fault is not None and fault.kind is not Kind.SLOW:
-                self._fail(fault, line, body)
-            elif not line.gone():
-                pause = self.slow_seconds / _DRIPS if fault is not None else 0.0
-                line.send(200, body, self.answer_headers(), pause=pause, stop=self._closing)
-                arrived = True
-        finally:
-            with self._lock:
-                self._tally.counts["delivered" if arrived else "lost"] += 1
-                self._tally.delivered[work.key] += arrived
+            if line.gone():
+                raise ConnectionAbortedError("the client has gone")
+            if fault is not None:
+                line.drip(rest[:-1], self.slow_seconds, self._closing)
+                rest = rest[-1:]
+        except OSError:
+            self._settle(work, lost=1)
+            raise
+        self._settle(work, delivered=1)
+        try:
+            line.wfile.write(rest)
+        except OSError:
+            self._settle(work, delivered=-1, lost=1)
+            raise
+
+    def _settle(self, work: Work, *, delivered: int = 0, lost: int = 0) -> None:
+        with self._lock:
+            self._tally.counts["delivered"] += delivered
+            self._tally.counts["lost"] += lost
+            self._tally.delivered[work.key] += delivered
 
     def _fail(self, fault: Fault, line: _Line, body: bytes = b"{}") -> None:
         if fault.kind is Kind.ERROR:
@@ -316,32 +337,21 @@ class _Line(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send(405, b"", {})
 
-    def send(
-        self,
-        status: int,
-        body: bytes,
-        headers: Mapping[str, str],
-        *,
-        pause: float = 0.0,
-        until: int | None = None,
-        stop: threading.Event | None = None,
-    ) -> None:
-        """Write an answer in one piece; in drips with `pause` seconds between them; or only `until` so many bytes."""
-        lines = [f"HTTP/1.1 {status} {responses.get(status, '')}", f"Content-Length: {len(body)}"]
-        lines.append("Content-Type: application/json; charset=utf-8")
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-        if not pause:
-            self.wfile.write(head + body[:until])
-        else:
-            self.wfile.write(head)
-            step = len(body) // _DRIPS + 1
-            for start in range(0, len(body), step):
-                if stop is not None and stop.wait(pause):
-                    raise ConnectionAbortedError("the fake is closing")
-                self.wfile.write(body[start : start + step])
+    def send(self, status: int, body: bytes, headers: Mapping[str, str], *, until: int | None = None) -> None:
+        """Write an answer; only `until` so many bytes of its body if that is given, and then no more."""
+        whole = _answer(status, body, headers)
         if until is not None:
+            whole = whole[: len(whole) - len(body) + until]
             self.keep = False
+        self.wfile.write(whole)
+
+    def drip(self, data: bytes, seconds: float, stop: threading.Event) -> None:
+        """Write in `_DRIPS` parts, spread over so many seconds."""
+        step = len(data) // _DRIPS + 1
+        for start in range(0, len(data), step):
+            self.wfile.write(data[start : start + step])
+            if stop.wait(seconds / _DRIPS):
+                raise ConnectionAbortedError("the fake is closing")
 
     def gone(self) -> bool:
         """Whether the client has closed its end: it would never read an answer."""
@@ -364,6 +374,16 @@ class _Line(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         """Says nothing: the counts do."""
+
+
+def _answer(status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
+    lines = [
+        f"HTTP/1.1 {status} {responses.get(status, '')}",
+        f"Content-Length: {len(body)}",
+        "Content-Type: application/json; charset=utf-8",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
 
 
 def _reset(connection: socket.socket) -> None:

@@ -21,7 +21,7 @@ from PIL import Image as Pillow
 
 from pinakes.embedders.base import Embedder, Picture
 from pinakes.embedders.clip import Clip
-from pinakes.embedders.clip_files import pairs
+from pinakes.embedders.clip_files import DEFAULT_PAIR, pairs
 from pinakes.embedders.onnx_preprocessing import MAX_ASPECT
 from pinakes.errors import EmbedderError, SourceError, UnreadableQueryError, UsageError
 from pinakes.types import ErrorClass, Failure, Image, Vector
@@ -190,6 +190,14 @@ def test_words_beyond_the_last_token_are_named(folder, tmp_path) -> None:
     assert short.facts.limits.max_words == 2
 
 
+def test_a_word_that_the_limit_cuts_in_two_is_named_too(tmp_path) -> None:
+    folder = tiny_models.clip(tmp_path)
+    tiny_models.text(folder / "text" / "model.onnx", rows=514)
+    tiny_models.letters(folder / "text", tokens=14)  # two of them for the start and the end
+    reading = Clip(path=folder, threads=1).embed_text("Mère,  Sea «boat»  Étoile")
+    assert (reading.read, reading.unread) == (("Mère", "Sea"), ("boat", "Étoile"))
+
+
 def test_words_that_the_vocabulary_lacks_are_named(clip) -> None:
     reading = clip.embed_text("the red zebra")
     assert (reading.read, reading.unread) == (("the", "red"), ("zebra",))
@@ -203,6 +211,7 @@ def test_a_text_without_a_readable_word_is_refused(clip, text) -> None:
 
 def test_without_files_it_says_what_to_download_and_opens_no_socket(no_network, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("FASTEMBED_CACHE_PATH", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(EmbedderError) as caught:
         Clip()
     text = str(caught.value)
@@ -286,6 +295,25 @@ def test_files_of_another_model_are_refused(tmp_path) -> None:
         wrong.embed_text("red")
 
 
+def test_the_default_pair_is_what_fastembed_lists() -> None:
+    assert DEFAULT_PAIR in pairs()
+
+
+def test_missing_files_are_told_before_anything_heavy_is_imported(tmp_path) -> None:
+    script = f"""
+import sys
+from pathlib import Path
+from pinakes.embedders.clip import Clip
+from pinakes.errors import EmbedderError
+try:
+    Clip(path=Path({str(tmp_path)!r}))
+except EmbedderError as exc:
+    print(sorted({{"fastembed", "onnxruntime", "tokenizers"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_an_unknown_pair_is_answered_with_those_there_are(folder) -> None:
     with pytest.raises(UsageError, match=r"'dall-e'; --model takes one of: Qdrant/clip-ViT-B-32, "):
         Clip("dall-e", path=folder)
@@ -343,9 +371,14 @@ class Hub(http.server.BaseHTTPRequestHandler):
         parts = self.path.partition("?")[0].strip("/").split("/")
         if parts[:2] == ["api", "models"]:
             role = parts[3].rpartition("-")[2]
-            names = [one.name for one in (self.root / role).iterdir()]
-            listing = {"id": "/".join(parts[2:4]), "sha": "0" * 40, "siblings": [{"rfilename": n} for n in names]}
-            data, extra = json.dumps(listing).encode(), {"Content-Type": "application/json"}
+            files = sorted((self.root / role).iterdir())
+            tree = [{"type": "file", "path": one.name, "size": one.stat().st_size, "oid": "0" * 40} for one in files]
+            info = {"id": "/".join(parts[2:4]), "sha": "0" * 40, "siblings": [{"rfilename": f.name} for f in files]}
+            data = json.dumps(tree if "tree" in parts else info).encode()
+            extra = {"Content-Type": "application/json"}
+        elif parts[2:3] != ["resolve"]:
+            self.send_error(404)  # what its client asks besides
+            return
         else:
             file = self.root / parts[1].rpartition("-")[2] / parts[-1]
             data = file.read_bytes()
@@ -362,8 +395,6 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 
 DOWNLOADING = """
-import sys
-import threading
 from pinakes.embedders.clip import Clip
 from pinakes.errors import EmbedderError
 try:
@@ -377,7 +408,7 @@ def downloading(tmp_path: Path, endpoint: str) -> str:
     home = {"HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hf"), "FASTEMBED_CACHE_PATH": str(tmp_path / "cache")}
     environment = os.environ | home | {"HF_ENDPOINT": endpoint, "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-c", DOWNLOADING]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
     return done.stdout.strip()
 
 

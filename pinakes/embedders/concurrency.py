@@ -1,0 +1,129 @@
+"""How many requests to have in flight at once: found from the allowed rate and the latency seen.
+
+Little's law (J. D. C. Little, Operations Research 9, 1961): requests in flight = rate x latency. Without a rate limit the
+number grows as long as more requests at once bring more answers a second.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+
+BOUND = 64
+"""Requests in flight at most: as many threads and connections."""
+
+HEAD_ROOM = 1.5
+"""Latencies vary; the requests in excess wait for their slots, which costs nothing."""
+
+SPARE = 2
+
+GUESS_SECONDS = 0.5
+"""Latency that is assumed before the first answer."""
+
+SMOOTHING = 0.1
+"""Weight of the newest latency in their mean."""
+
+GAIN = 1.05
+"""More in flight must bring so many times the answers a second, or it was in vain."""
+
+HOLD = 8
+"""Rounds for which a number that was found is kept before a larger one is tried again."""
+
+STOP_SECONDS = 0.25
+
+
+class Concurrency:
+    """A gate through which so many requests pass at once. Thread-safe.
+
+    Args:
+        rate: the allowed requests a second at present (inf: no limit).
+        cap: the largest number in flight, if the user set one.
+    """
+
+    def __init__(self, rate: Callable[[], float], cap: int | None = None) -> None:
+        self.bound = min(BOUND, cap) if cap else BOUND
+        self.in_flight = 0
+        self._rate = rate
+        self._freed = threading.Condition()
+        self._latency: float | None = None
+        self._limit = min(4, self.bound)
+        self._climb = _Climb()
+        if math.isfinite(rate()):
+            self._limit = self._by_littles_law()
+
+    @property
+    def limit(self) -> int:
+        """How many may be in flight at present."""
+        return self._limit
+
+    def enter(self, give_up: Callable[[], bool]) -> bool:
+        """Wait for a place; False if `give_up` said so first. A place must be given back with `leave`."""
+        with self._freed:
+            while self.in_flight >= self._limit:
+                if give_up():
+                    return False
+                self._freed.wait(STOP_SECONDS)
+            self.in_flight += 1
+            return True
+
+    def leave(self) -> None:
+        """Give a place back."""
+        with self._freed:
+            self.in_flight -= 1
+            self._freed.notify()
+
+    def answered(self, seconds: float) -> None:
+        """Take in the latency of one answer, while its place is still held."""
+        with self._freed:
+            mean = self._latency
+            self._latency = seconds if mean is None else mean + SMOOTHING * (seconds - mean)
+            before = self._limit
+            if math.isfinite(self._rate()):
+                self._limit = self._by_littles_law()
+            else:
+                self._limit = min(self.bound, self._climb.after(self._limit, self.in_flight))
+            if self._limit > before:
+                self._freed.notify(self._limit - before)
+
+    def _by_littles_law(self) -> int:
+        latency = GUESS_SECONDS if self._latency is None else self._latency
+        return max(1, min(self.bound, math.ceil(HEAD_ROOM * self._rate() * latency) + SPARE))
+
+
+class _Climb:
+    """Hill climbing on the answers a second: doubling at first, then by an eighth, back one step where it was in vain."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._answers = 0
+        self._fullest = 0
+        self._best = 0.0
+        self._previous: int | None = None
+        self._doubling = True
+        self._hold = 0
+
+    def after(self, limit: int, in_flight: int) -> int:
+        """The limit after one more answer."""
+        self._answers += 1
+        self._fullest = max(self._fullest, in_flight)
+        if self._answers < max(8, 2 * limit):
+            return limit
+        now = time.monotonic()
+        throughput = self._answers / max(now - self._began, 1e-6)
+        used = self._fullest >= limit
+        self._began, self._answers, self._fullest = now, 0, 0
+        return self._next(limit, throughput) if used else limit
+
+    def _next(self, limit: int, throughput: float) -> int:
+        if self._hold:
+            self._hold -= 1
+            self._best = throughput
+            return limit
+        if self._previous is not None and throughput < GAIN * self._best:
+            back, self._previous = self._previous, None
+            self._doubling, self._hold = False, HOLD
+            return back
+        self._best, self._previous = throughput, limit
+        return 2 * limit if self._doubling else limit + max(1, limit // 8)

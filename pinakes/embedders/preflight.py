@@ -1,0 +1,223 @@
+"""What is checked and mended before a request is paid for: a picture's format, bytes and pixels, a text's length.
+
+A picture that the provider would refuse is re-encoded or made smaller on this machine; what cannot be mended is a failure
+that cost no call.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image as Pillow
+from PIL import UnidentifiedImageError
+
+from pinakes.embedders.base import Limits, Picture
+from pinakes.embedders.remote import Prepared
+from pinakes.errors import PictureError, SourceError
+from pinakes.formats import HEAD_BYTES, sniff, suffix
+from pinakes.pictures import decode
+from pinakes.types import ErrorClass, Failure, Image
+
+JPEG_QUALITY = 95
+"""Where JPEG's losses end and its files grow; 4:4:4, so that fine colour survives the first of two encodings."""
+
+MOST_LOSSLESS_PIXELS = 4_000_000
+"""A larger picture is sent as JPEG: as PNG it would take tens of megabytes, and providers scale it down anyway."""
+
+CHECK_SIDE = 64
+"""A file is decoded whole before it is sent, so that a truncated one is not paid for; a JPEG at an eighth of its size,
+which takes a fifth of the time."""
+
+SHRINK = 0.9
+
+MIME_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "JPEG2000": "image/jp2",
+    "PPM": "image/x-portable-anymap",
+}
+"""By the format names of `pinakes.formats.sniff`."""
+
+_BY_SUFFIX = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".jp2": "JPEG2000",
+}
+_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+_LOSSY = frozenset({"JPEG", "WEBP", "AVIF", "JPEG2000"})
+_PNG_DEPTH_AT = 24
+
+_decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""More decoders at once gain nothing and take up to 0.7 GB each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the first bytes say of a picture: Pillow's format name, its size in pixels, and whether it is plain.
+
+    Plain means at most 8 bits a channel, grey or RGB.
+    """
+
+    format: str
+    width: int
+    height: int
+    plain: bool
+
+
+def prepare(picture: Picture, limits: Limits, reads_itself: Callable[[str], bool]) -> Prepared | Failure:
+    """The picture as it is to be sent, or why the provider would not take it.
+
+    Where the provider reads the uri itself and the listing shows nothing against that, nothing is read here.
+
+    Args:
+        picture: read at most once.
+        limits: the provider's.
+        reads_itself: whether the provider can read a uri.
+    """
+    image = picture.image
+    by_name = _BY_SUFFIX.get(suffix(image.image_id))
+    if by_name and _accepted(by_name, limits) and _fits(image, limits) and reads_itself(image.uri):
+        return Prepared(None, MIME_TYPES[by_name], image.uri)
+    try:
+        data = picture.read()
+    except (OSError, SourceError) as exc:
+        return Failure(ErrorClass.UNREADABLE, str(exc))
+    try:
+        return _sendable(data, limits)
+    except PictureError as exc:
+        return Failure(ErrorClass(exc.error_class), str(exc))
+
+
+def ignored_words(text: str, limits: Limits) -> tuple[str, ...]:
+    """The words of a text that lie beyond the provider's limit and are therefore not sent to it."""
+    return () if limits.max_words is None else tuple(text.split()[limits.max_words :])
+
+
+def _accepted(name: str, limits: Limits) -> bool:
+    return limits.formats is None or name in limits.formats
+
+
+def _fits(image: Image, limits: Limits) -> bool:
+    return image.size > 0 and (limits.max_bytes is None or image.size <= limits.max_bytes)
+
+
+def _sendable(data: bytes, limits: Limits) -> Prepared:
+    header = _header(data)
+    width, height = header.width, header.height
+    if limits.min_side is not None and min(width, height) < limits.min_side:
+        raise PictureError(
+            f"the picture has {width:,} x {height:,} pixels, and the provider takes none with a side of less than"
+            f" {limits.min_side}",
+            ErrorClass.UNSUPPORTED,
+        )
+    scale = _scale(width, height, limits)
+    too_long = limits.max_bytes is not None and len(data) > limits.max_bytes
+    if header.plain and _accepted(header.format, limits) and scale == 1 and not too_long:
+        with _decoding:
+            decode(data, at_least=CHECK_SIDE)
+        return Prepared(data, MIME_TYPES[header.format])
+    with _decoding:
+        return _mended(data, header, scale, limits)
+
+
+def _header(data: bytes) -> Header:
+    """The header of a picture that can be decoded.
+
+    Raises:
+        PictureError: there is none.
+    """
+    name = sniff(data[:HEAD_BYTES])
+    if name is None:
+        decode(data)  # it says what this is instead of a picture
+        raise PictureError("this is not a picture", ErrorClass.UNDECODABLE)
+    try:
+        with Pillow.open(io.BytesIO(data), formats=[name]) as opened:
+            deep = name == "PNG" and data[_PNG_DEPTH_AT] > 8
+            return Header(name, *opened.size, plain=opened.mode in _EIGHT_BIT_MODES and not deep)
+    except (UnidentifiedImageError, Pillow.DecompressionBombError):
+        with _decoding:
+            decode(data)
+        raise PictureError("the picture's header cannot be read", ErrorClass.UNDECODABLE) from None
+
+
+def _scale(width: int, height: int, limits: Limits) -> float:
+    """By how much the sides must shrink to meet the provider's limits; 1 where they meet them."""
+    scale = 1.0
+    if limits.max_pixels is not None and width * height > limits.max_pixels:
+        scale = math.sqrt(limits.max_pixels / (width * height))
+    if limits.max_side is not None and max(width, height) > limits.max_side:
+        scale = min(scale, limits.max_side / max(width, height))
+    return scale
+
+
+def _mended(data: bytes, header: Header, scale: float, limits: Limits) -> Prepared:
+    """The picture decoded, made as small as it must be, and encoded anew.
+
+    Raises:
+        PictureError: it cannot be decoded, or no encoding fits.
+    """
+    full = decode(data, at_least=math.ceil(min(header.width, header.height) * scale))
+    if header.plain and header.format not in _LOSSY and _accepted("PNG", limits):
+        lossless = _resized(full, header, scale, limits)
+        if lossless.width * lossless.height <= MOST_LOSSLESS_PIXELS:
+            encoded = _encoded(lossless, "PNG")
+            if limits.max_bytes is None or len(encoded) <= limits.max_bytes:
+                return Prepared(encoded, MIME_TYPES["PNG"])
+    kind = "JPEG" if _accepted("JPEG", limits) else "PNG"
+    while True:
+        encoded = _encoded(_resized(full, header, scale, limits), kind)
+        if limits.max_bytes is None or len(encoded) <= limits.max_bytes:
+            return Prepared(encoded, MIME_TYPES[kind])
+        # Bytes grow a little slower than pixels.
+        scale *= min(SHRINK, SHRINK * math.sqrt(limits.max_bytes / len(encoded)))
+
+
+def _resized(full: Pillow.Image, header: Header, scale: float, limits: Limits) -> Pillow.Image:
+    """`full`, with the sides of `header` times `scale`, rounded down, so that no limit is exceeded."""
+    sides = sorted((header.width, header.height), reverse=full.width > full.height)  # upright may be turned
+    width, height = (max(1, math.floor(side * scale)) for side in sides)
+    if min(width, height) < (limits.min_side or 1) or max(width, height) == 1:
+        raise PictureError(
+            f"the picture of {header.width:,} x {header.height:,} pixels cannot be made to fit what the provider takes:"
+            f" {_spelled(limits)}",
+            ErrorClass.TOO_LARGE,
+        )
+    return full if (width, height) == full.size else full.resize((width, height), Pillow.Resampling.LANCZOS)
+
+
+def _spelled(limits: Limits) -> str:
+    named = {
+        "bytes at most": limits.max_bytes,
+        "pixels at most": limits.max_pixels,
+        "pixels a side at least": limits.min_side,
+        "pixels a side at most": limits.max_side,
+    }
+    return ", ".join(f"{value:,} {what}" for what, value in named.items() if value is not None)
+
+
+def _encoded(image: Pillow.Image, kind: str) -> bytes:
+    out = io.BytesIO()
+    if kind == "JPEG":
+        image.save(out, kind, quality=JPEG_QUALITY, subsampling=0)
+    else:
+        image.save(out, kind)
+    return out.getvalue()

@@ -1,0 +1,225 @@
+"""Fetching one picture from the web: bounded in time, size and redirects, and never led into a private network."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.util.connection import create_connection
+
+from pinakes.hosts import is_loopback
+from pinakes.types import ErrorClass, Failure
+
+TIMEOUT = (10.0, 30.0)
+"""Seconds to connect, and between two pieces of an answer."""
+
+DEADLINE = 120.0
+"""Seconds for one picture: a server that drips bytes is not waited for any longer."""
+
+MAX_BYTES = 256 << 20
+"""A file from the web may have so many bytes: three times the largest of SemArt's kind, and short of filling memory."""
+
+MAX_REDIRECTS = 5
+
+_PIECE = 1 << 16
+_MOVED = frozenset({301, 302, 303, 307, 308})
+_PAGES = ("text/", "application/json", "application/xhtml")
+_HEADERS = {"User-Agent": "pinakes", "Accept": "image/*,*/*;q=0.1", "Accept-Encoding": "identity"}
+
+
+class FetchError(Exception):
+    """A picture could not be fetched; `failure` says how the ledger keeps it."""
+
+    def __init__(self, error_class: ErrorClass, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.failure = Failure(error_class, message, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came of a request.
+
+    Attributes:
+        data: the body; None where the server said that it has not changed.
+        etag: what the server calls this state of the file, or None.
+    """
+
+    data: bytes | None
+    etag: str | None
+
+
+class Fetcher:
+    """Fetches files over HTTPS (HTTP from this machine only); thread-safe.
+
+    A redirect may lead to another public server, or elsewhere on the server that was asked, but from a public server
+    to no address of this machine or a private network; the address is checked when the connection is made, so no name
+    service can talk its way around that (a proxy, where one is set, makes its own connections).
+    """
+
+    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._local = threading.local()
+
+    def get(self, url: str, *, etag: str | None = None) -> Fetched:
+        """The file at `url`; with `etag`, only if it is not in that state any more.
+
+        Raises:
+            FetchError: it cannot be had.
+        """
+        first = urlsplit(url).hostname or ""
+        started = time.monotonic()
+        headers = {"If-None-Match": etag} if etag else {}
+        try:
+            for _ in range(MAX_REDIRECTS + 1):
+                session = self._session(trusted=_is_trusted(urlsplit(url).hostname or "", first))
+                with session.get(url, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False) as answer:
+                    if answer.status_code not in _MOVED:
+                        return self._taken(answer, etag, started)
+                    url = _redirected(answer, url, first)
+        except requests.Timeout as exc:
+            raise FetchError(ErrorClass.TIMEOUT, f"the server did not answer in time ({_short(exc)})") from exc
+        except (requests.RequestException, HTTPError, OSError, ValueError) as exc:
+            if (blocked := _blocked(exc)) is not None:
+                raise FetchError(ErrorClass.UNREADABLE, str(blocked)) from exc
+            raise FetchError(ErrorClass.CONNECTION, f"the connection failed ({_short(exc)})") from exc
+        raise FetchError(ErrorClass.UNREADABLE, f"the server redirects more than {MAX_REDIRECTS} times")
+
+    def _taken(self, answer: requests.Response, etag: str | None, started: float) -> Fetched:
+        status, named = answer.status_code, answer.headers.get("ETag")
+        if etag and (status == 304 or (status == 200 and named == etag)):
+            return Fetched(None, etag)
+        if status != 200:
+            raise FetchError(_class_of(status), f"the server answers {status} {answer.reason}".rstrip(), status)
+        kind = answer.headers.get("Content-Type", "").lower()
+        if kind.startswith(_PAGES):
+            raise FetchError(ErrorClass.UNREADABLE, f"the server answers with {kind}, not with a picture", status)
+        if int(answer.headers.get("Content-Length") or 0) > self._max_bytes:
+            raise self._too_large(int(answer.headers["Content-Length"]))
+        body = bytearray()
+        for piece in answer.iter_content(_PIECE):
+            body += piece
+            if len(body) > self._max_bytes:
+                raise self._too_large(None)
+            if time.monotonic() - started > DEADLINE:
+                raise FetchError(ErrorClass.TIMEOUT, f"the server took more than {DEADLINE:.0f} s")
+        return Fetched(bytes(body), named)
+
+    def _too_large(self, size: int | None) -> FetchError:
+        shown = f"{size:,} bytes" if size else "more"
+        return FetchError(ErrorClass.TOO_LARGE, f"the file has {shown}; the limit is {self._max_bytes:,} bytes")
+
+    def _session(self, *, trusted: bool) -> requests.Session:
+        """One of this thread's two sessions; the one for servers that the list did not name looks at addresses."""
+        name = "trusted" if trusted else "strict"
+        session: requests.Session | None = getattr(self._local, name, None)
+        if session is None:
+            session = requests.Session()
+            session.headers.update(_HEADERS)
+            session.mount("https://", HTTPAdapter() if trusted else _StrictAdapter())
+            session.mount("http://", HTTPAdapter() if trusted else _StrictAdapter())
+            setattr(self._local, name, session)
+        return session
+
+
+class PrivateAddressError(ValueError):
+    """A server has an address in a private network, and was not named by the list."""
+
+
+def _checked_connection(connection: HTTPConnection) -> socket.socket:
+    """A connection of urllib3's own making, to an address that was looked at first."""
+    host = connection._dns_host  # noqa: SLF001 - as urllib3's own _new_conn does
+    found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    if not all(map(_is_public, addresses)):
+        raise PrivateAddressError(f"the server redirects to {host}, which is in a private network")
+    problem: OSError | None = None
+    for address in addresses:
+        try:
+            return create_connection(
+                (address, connection.port),
+                connection.timeout,
+                source_address=connection.source_address,
+                socket_options=connection.socket_options,
+            )
+        except TimeoutError:
+            raise
+        except OSError as exc:
+            problem = exc
+    raise NewConnectionError(connection, f"{host} cannot be reached: {problem}")
+
+
+class _Plain(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _checked_connection(self)
+
+
+class _Tls(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _checked_connection(self)
+
+
+class _PlainPool(HTTPConnectionPool):
+    ConnectionCls = _Plain
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = _Tls
+
+
+class _StrictAdapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        pools: Mapping[str, Any] = {"http": _PlainPool, "https": _TlsPool}
+        self.poolmanager.pool_classes_by_scheme = pools
+
+
+def _is_public(address: str) -> bool:
+    return ipaddress.ip_address(address.partition("%")[0]).is_global
+
+
+def _is_trusted(host: str, first: str) -> bool:
+    """Whether a server is the one that the list names, so that its address may be a private one."""
+    return host == first or (is_loopback(host) and is_loopback(first))
+
+
+def _redirected(answer: requests.Response, url: str, first: str) -> str:
+    """Where a redirect leads."""
+    target = urljoin(url, answer.headers.get("Location", ""))
+    parts = urlsplit(target)
+    host = parts.hostname or ""
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host) and is_loopback(first)):
+        raise FetchError(
+            ErrorClass.UNREADABLE, f"the server redirects to {target!r}; only https:// is followed", answer.status_code
+        )
+    return target
+
+
+def _class_of(status: int) -> ErrorClass:
+    if status == 429:
+        return ErrorClass.QUOTA
+    if status in {408, 504}:
+        return ErrorClass.TIMEOUT
+    return ErrorClass.SERVER if status >= 500 else ErrorClass.UNREADABLE
+
+
+def _blocked(exc: BaseException) -> PrivateAddressError | None:
+    """The refusal among an exception's causes."""
+    found: BaseException | None = exc
+    while found is not None and not isinstance(found, PrivateAddressError):
+        found = found.__cause__ or found.__context__
+    return found
+
+
+def _short(exc: BaseException) -> str:
+    return " ".join(str(exc).split())[:200]

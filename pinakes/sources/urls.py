@@ -1,0 +1,183 @@
+"""Pictures on the web, from a list of their URLs."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+from pinakes.errors import SourceError, UsageError
+from pinakes.sources.etags import EtagCache, Known
+from pinakes.sources.fetching import MAX_BYTES, Fetched, Fetcher, FetchError
+from pinakes.sources.fingerprints import ChangedError, fingerprint_bytes
+from pinakes.sources.local import ledger_id
+from pinakes.sources.urltable import UrlLine, read_urls
+from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
+
+PARALLEL = 8
+"""Files fetched at once while listing: kind to one server, and enough to hide its distance."""
+
+_WINDOW = 4 * PARALLEL
+"""URLs that are under way or wait for their turn to be listed; each holds a fingerprint, not a body."""
+
+_TRIES = 3
+_PAUSE = 0.5
+"""Seconds before a second try; twice as many before the third."""
+
+_PASSING = frozenset({ErrorClass.CONNECTION, ErrorClass.SERVER})
+
+
+class UrlListSource:
+    """The images that a list of https:// URLs names, in the order of the list.
+
+    The fingerprint is the MD5 of the body, so a first listing fetches everything; later ones ask with the ETag and
+    fetch only what has changed, as far as the servers give ETags. Memory grows with the list, by about 0.5 kB a URL.
+
+    Args:
+        list_file: see `pinakes.sources.urltable.read_urls`, as for `key` and `names`.
+        cache: spares fetching what has not changed; None fetches everything.
+        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+        max_bytes: a larger file is a failure.
+
+    Attributes:
+        root: the `file://` URI of the list.
+        problems: see `pinakes.sources.base.Source`.
+    """
+
+    def __init__(
+        self,
+        list_file: Path,
+        *,
+        key: str | None = None,
+        names: str | None = None,
+        cache: EtagCache | None = None,
+        limit: int | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        if limit is not None and limit < 1:
+            raise UsageError(f"a limit of {limit} images lists nothing; give at least 1.")
+        self._list, self._key, self._names = list_file, key, names
+        self._cache, self._limit = cache, limit
+        self._fetcher = Fetcher(max_bytes=max_bytes)
+        self.root = list_file.resolve().as_uri()
+        self.problems: list[str] = []
+
+    def entries(self) -> Iterator[Entry]:
+        """See `pinakes.sources.base.Source.entries`."""
+        self.problems = []
+        named: dict[str, list[UrlLine]] = {}
+        for line in read_urls(self._list, self._key, self._names):
+            named.setdefault(line.image_id, []).append(line)
+        if not named:
+            raise SourceError(f"{str(self._list)!r} names no URL; give a list with one a line or a row.")
+        images = 0
+        try:
+            for entry in self._fetched(named):
+                if isinstance(entry, Image):
+                    if images == self._limit:
+                        self.problems.append(
+                            f"the listing stopped at its limit of {self._limit:,}; there are more images"
+                        )
+                        return
+                    images += 1
+                yield entry
+        finally:
+            if self._cache:
+                self._cache.close()
+
+    def read(self, image: Image) -> bytes:
+        """The bytes of `image` as they were listed, fetched again.
+
+        Raises:
+            SourceError: they cannot be had.
+            ChangedError: they are not the ones that were listed.
+        """
+        try:
+            data = self._with_patience(image.uri, None).data
+        except FetchError as exc:
+            raise SourceError(f"{image.image_id!r} cannot be read any more: {exc}.") from exc
+        if data is None or fingerprint_bytes(data) != image.fingerprint:
+            raise ChangedError(f"{image.image_id!r} changed since it was listed; run again to list it anew.")
+        return data
+
+    def _fetched(self, named: dict[str, list[UrlLine]]) -> Iterator[Entry]:
+        """Entries in the order of the list, at most `_WINDOW` of them under way."""
+        waiting: deque[Entry | tuple[UrlLine, Known | None, Future[tuple[Known, bool]]]] = deque()
+        pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch")
+        try:
+            for image_id, lines in named.items():
+                found = _settled(image_id, lines)
+                waiting.extend(entry for entry in found if not isinstance(entry, UrlLine))
+                for line in found:
+                    if isinstance(line, UrlLine):
+                        known = self._cache.get(line.url) if self._cache else None
+                        waiting.append((line, known, pool.submit(self._known, line.url, known)))
+                while len(waiting) >= _WINDOW:
+                    yield self._entry(waiting.popleft())
+            while waiting:
+                yield self._entry(waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _entry(self, item: Entry | tuple[UrlLine, Known | None, Future[tuple[Known, bool]]]) -> Entry:
+        if not isinstance(item, tuple):
+            return item
+        line, _, future = item
+        try:
+            found, fresh = future.result()
+        except FetchError as exc:
+            return Rejected(line.image_id, line.url, exc.failure)
+        if self._cache and fresh and found.etag:
+            self._cache.put(line.url, found)
+        return Image(line.image_id, line.url, found.fingerprint, found.size)
+
+    def _known(self, url: str, known: Known | None) -> tuple[Known, bool]:
+        """The state of the file at `url`, and whether it was fetched."""
+        got = self._with_patience(url, known.etag if known else None)
+        if got.data is None and known is not None:
+            return known, False
+        data = got.data or b""
+        return Known(got.etag or "", fingerprint_bytes(data), len(data)), True
+
+    def _with_patience(self, url: str, etag: str | None) -> Fetched:
+        for attempt in range(1, _TRIES):
+            try:
+                return self._fetcher.get(url, etag=etag)
+            except FetchError as exc:
+                if exc.failure.error_class not in _PASSING:
+                    raise
+                time.sleep(_PAUSE * attempt)
+        return self._fetcher.get(url, etag=etag)
+
+
+def _settled(image_id: str, lines: list[UrlLine]) -> list[Entry | UrlLine]:
+    """What the lines of one image_id come to: the line to fetch, repetitions skipped, failures by name."""
+    urls = list(dict.fromkeys(line.url for line in lines))
+    settled: list[Entry | UrlLine] = []
+    seen: set[str] = set()
+    for line in lines:
+        if line.url in seen:
+            settled.append(Skipped(f"{image_id} (line {line.number})", "named twice"))
+            continue
+        seen.add(line.url)
+        if line.problem is not None:
+            failure = Failure(ErrorClass.BAD_NAME, f"line {line.number}: {line.problem}")
+        elif len(urls) > 1:
+            others = ", ".join(repr(url) for url in urls if url != line.url)
+            failure = Failure(
+                ErrorClass.NAME_COLLISION,
+                f"line {line.number}: {others} would have the same id {image_id!r}; name them apart in a column image_id",
+            )
+        else:
+            settled.append(line)
+            continue
+        own = image_id if len(urls) == 1 else line.url
+        settled.append(Rejected(ledger_id(own, line.url.encode()), line.url, failure))
+    return settled
+
+
+def open_etag_cache(home: Path) -> EtagCache:
+    """The cache in Pinakes' own folder `home`; nothing is read or made before the first use."""
+    return EtagCache(home / "etags.sqlite")

@@ -1,0 +1,111 @@
+"""The statements of the shared rate limits, and the figures in them. Each is one statement: nothing is held between two.
+
+Every statement locks the quota's rows in one order and reads the clock after that. Regular times are `spacing` apart, over
+the share of the rate that is in force; `head_start` lets a slot come before its regular time, so that a pause is made up
+for. An interactive call gets its slot at once: its regular time is at the end of the line, and until then it is owed.
+"""
+
+from __future__ import annotations
+
+from typing import LiteralString
+
+HORIZON = 1.0
+"""Seconds ahead up to which slots are given out; past it everybody gets one at a time."""
+
+STALE_SECONDS = 0.5
+"""A slot is used only by who has looked at the row so recently, so a 429 or a new rate has reached all by then."""
+
+LEAST_PAUSE = 1.0
+"""Seconds of silence after a 429, whatever the provider asked: more than `STALE_SECONDS`."""
+
+MOST_PAUSE = 3600.0
+"""A mistaken Retry-After must not stop everybody for days."""
+
+LEAST_FACTOR = 1 / 16
+DECREASE = 0.7
+RECOVERY_SECONDS = 300.0
+"""After a 429 the rate falls to seven tenths and grows back evenly: from nothing to all of it in five minutes."""
+
+_LOCKED = """
+WITH held AS MATERIALIZED (
+    SELECT * FROM pinakes.limits WHERE quota = %(quota)s ORDER BY seconds FOR UPDATE
+), clock AS MATERIALIZED (  -- read after the wait for the rows' locks
+    SELECT extract(epoch FROM clock_timestamp())::float8 AS now, max(blocked_until) AS blocked FROM held
+), paced AS MATERIALIZED (
+    SELECT h.*, f.share, h.spacing / f.share AS step, c.now, greatest(c.now, c.blocked) AS open,
+        ARRAY(SELECT due FROM unnest(h.owed) AS due WHERE due > c.now ORDER BY due) AS debts
+    FROM held AS h CROSS JOIN clock AS c CROSS JOIN LATERAL (
+        SELECT least(1, h.factor + greatest(0, c.now - h.factor_at) / %(recovery)s) AS share
+    ) AS f
+)"""
+
+RESERVE: LiteralString = (
+    _LOCKED  # noqa: S608 - constants of this module
+    + """, turn AS MATERIALIZED (
+    SELECT min(now) AS now, greatest(max(open), max(
+            CASE WHEN NOT %(interactive)s OR lead = 0 THEN free_at - head_start
+                 WHEN cardinality(debts) < lead THEN open
+                 ELSE least(free_at - head_start, debts[cardinality(debts) - lead + 1]) END)) AS slot,
+        greatest(0, max(step - head_start)) AS gap
+    FROM paced
+), grid AS MATERIALIZED (
+    SELECT p.*, t.slot, t.gap, greatest(p.free_at, t.slot) AS place, greatest(p.free_at, t.slot) - p.head_start AS base
+    FROM paced AS p CROSS JOIN turn AS t
+), given AS MATERIALIZED (
+    SELECT greatest(1, least(%(asked)s, min(floor((now + %(horizon)s - base) / step) + 1),
+        min(floor((now + %(horizon)s - slot) / nullif(gap, 0)) + 1))) AS slots
+    FROM grid
+), last AS MATERIALIZED (
+    SELECT CASE WHEN %(interactive)s THEN min(slot)
+        ELSE greatest(min(slot) + (min(slots) - 1) * min(gap), max(base + (slots - 1) * step)) END AS slot
+    FROM grid CROSS JOIN given
+)
+UPDATE pinakes.limits AS l
+SET free_at = greatest(g.place + n.slots * g.step, last.slot + g.step),
+    owed = CASE WHEN %(interactive)s AND g.base > g.slot THEN g.debts || g.base ELSE g.debts END
+FROM grid AS g CROSS JOIN given AS n CROSS JOIN last
+WHERE l.quota = %(quota)s AND l.seconds = g.seconds
+RETURNING g.now, g.slot, g.gap, g.base, g.step, n.slots::integer, l.lateness, l.generation"""
+)
+"""Takes quota, recovery, asked, interactive, horizon; a row for each window."""
+
+THROTTLE: LiteralString = (
+    _LOCKED  # noqa: S608 - constants of this module
+    + """, answer AS MATERIALIZED (
+    SELECT p.*, n.factor AS lowered,
+        p.now + least(greatest(coalesce(%(retry_after)s::float8, 1 / n.factor), %(least_pause)s), %(most_pause)s) AS until
+    FROM paced AS p CROSS JOIN LATERAL (
+        -- 429s to calls that were under way when the first one came say nothing new.
+        SELECT CASE WHEN p.now < p.blocked_until THEN p.factor ELSE greatest(%(least)s, p.share * %(decrease)s) END
+    ) AS n (factor)
+)
+UPDATE pinakes.limits AS l
+SET throttled = l.throttled + 1,
+    throttled_at = a.now,
+    factor = a.lowered,
+    factor_at = greatest(a.blocked_until, a.until),
+    blocked_until = greatest(a.blocked_until, a.until),
+    free_at = CASE WHEN a.until > a.blocked_until
+        THEN greatest(a.until, least(a.free_at, a.now + %(stale)s + (1 + cardinality(a.debts)) * a.step))
+        ELSE a.free_at END,
+    generation = l.generation + (a.until > a.blocked_until)::integer
+FROM answer AS a
+WHERE l.quota = %(quota)s AND l.seconds = a.seconds
+RETURNING l.generation"""
+)
+"""Takes quota, recovery, retry_after, least_pause, most_pause, least, decrease, stale."""
+
+ENTER: LiteralString = (
+    _LOCKED  # noqa: S608 - constants of this module
+    + """
+INSERT INTO pinakes.limits AS l (quota, seconds, count, burst, pinned, spacing, head_start, lead, lateness, generation)
+SELECT %(quota)s, %(seconds)s, %(count)s, %(burst)s, %(pinned)s, %(spacing)s, %(head_start)s, %(lead)s, %(lateness)s,
+    1 + coalesce((SELECT max(generation) FROM held), 0)
+ON CONFLICT (quota, seconds) DO UPDATE
+SET count = excluded.count, burst = excluded.burst, pinned = excluded.pinned, spacing = excluded.spacing,
+    head_start = excluded.head_start, lead = excluded.lead, lateness = excluded.lateness,
+    generation = excluded.generation, factor = 1,
+    free_at = (SELECT least(p.free_at, p.now + %(stale)s + (1 + cardinality(p.debts)) * p.step)
+               FROM paced AS p WHERE p.seconds = l.seconds)"""
+)
+"""Enters or changes one window; a rate set anew is in force at once, a pause that the provider asked for stays."""
