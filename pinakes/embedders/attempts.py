@@ -15,7 +15,7 @@ import numpy as np
 
 from pinakes.embedders.concurrency import Concurrency
 from pinakes.embedders.counters import Counters
-from pinakes.embedders.remote import CallError, CredentialsRefusedError, Pacer, PacingStoppedError
+from pinakes.embedders.remote import CallError, Pacer, PacingStoppedError
 from pinakes.errors import EmbedderError, PinakesError
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Vector
@@ -185,10 +185,12 @@ class Attempts:
                 vector, version = call()
             except CallError as exc:
                 return _Refused(exc, time.monotonic() - started)
-            except CredentialsRefusedError as exc:
-                exc.args = (redact(str(exc), self._secrets),)
-                raise
             return self._checked(vector, version, time.monotonic() - started)
+        except EmbedderError as exc:
+            exc.args = (redact(str(exc), self._secrets),)
+            if effort.pooled:
+                self.end(exc)  # before the place is given back: the next request must not be begun
+            raise
         finally:
             if effort.pooled:
                 self.concurrency.leave()

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import httpx
 
 DEFAULT_RATE = "10/s"
-"""Below the 1,000 and more requests a minute of a paid key; a free key and a new project have less: see docs/gemini.md."""
+"""Quotas differ by key, project and region, and Google shows them only there (docs/gemini.md): a careful start."""
 MODEL = "gemini-embedding-2"
 MODEL_VERSION = "ga"
 """Answers name no version; this one stands for the released model, whose previews had names of their own."""

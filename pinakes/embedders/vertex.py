@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from pinakes.embedders.base import Facts, Limits, Price
+from pinakes.embedders.base import Facts, Limits
+from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, Prepared
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.gsuri import SCHEME, parse_gs_uri
@@ -97,8 +98,9 @@ class VertexMultimodal:
         self._model = f"projects/{project}/locations/{location}/publishers/google/models/{MODEL}@{VERSION}"
         self._client: Any = None
         self._lock = threading.Lock()
+        space = Space("vertex", MODEL, VERSION, self._dimension, "v1")
         self.facts = Facts(
-            space=Space("vertex", MODEL, VERSION, self._dimension, "v1"),
+            space=space,
             description="Google's multimodal embedding model for English text and pictures, on Vertex AI.",
             limits=Limits(
                 max_bytes=MAX_BYTES,
@@ -106,35 +108,8 @@ class VertexMultimodal:
                 formats=frozenset({"BMP", "GIF", "JPEG", "PNG"}),
                 max_words=MAX_WORDS,
             ),
-            price=Price(
-                per_image=0.0001,
-                per_text=0.0002,  # for 1,000 characters; the model refuses more than 1,024
-                as_of="2026-11-21",
-                source="https://cloud.google.com/vertex-ai/generative-ai/pricing",
-            ),
-            workers=4,
+            price=price_of(space),
             retires="2027-04-01",
-        )
-
-    @classmethod
-    def from_settings(cls, environ: Mapping[str, str], dimension: int | None = None) -> VertexMultimodal:
-        """The embedder that the environment describes.
-
-        Raises:
-            SettingsError: `PINAKES_VERTEX_PROJECT` is missing, or a value has no meaning.
-            UsageError: the model has no such dimension.
-        """
-        project = environ.get(PROJECT)
-        if not project:
-            raise SettingsError(
-                f"the embedder vertex needs {PROJECT}, the Google Cloud project that pays ({LOCATION} is its region,"
-                f" {DEFAULT_LOCATION} unless set); see docs/vertex.md."
-            )
-        return cls(
-            project,
-            environ.get(LOCATION) or DEFAULT_LOCATION,
-            dimension=dimension,
-            endpoint=environ.get(ENDPOINT) or None,
         )
 
     def reads_itself(self, uri: str) -> bool:
@@ -203,6 +178,24 @@ class VertexMultimodal:
             if self._client is None:
                 self._client = _connect(self._host, tls=self._tls)
             return self._client
+
+
+def from_settings(environ: Mapping[str, str], *, dimension: int | None = None) -> VertexMultimodal:
+    """The provider that the environment describes; nothing is asked of the service yet.
+
+    Raises:
+        SettingsError: `PINAKES_VERTEX_PROJECT` is missing, or a value has no meaning.
+        UsageError: the model has no such dimension.
+    """
+    project = environ.get(PROJECT)
+    if not project:
+        raise SettingsError(
+            f"the embedder vertex needs {PROJECT}, the Google Cloud project that pays ({LOCATION} is its region,"
+            f" {DEFAULT_LOCATION} unless set); see docs/vertex.md."
+        )
+    return VertexMultimodal(
+        project, environ.get(LOCATION) or DEFAULT_LOCATION, dimension=dimension, endpoint=environ.get(ENDPOINT) or None
+    )
 
 
 def _connect(host: str, *, tls: bool) -> Any:

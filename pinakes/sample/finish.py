@@ -42,7 +42,7 @@ def age(colours: Colours, surface: Surface, rng: np.random.Generator) -> Colours
     short = min(height, width)
     light = 1 + _ground(height, width, surface, rng) * surface.grain
     if surface.cracks:
-        light *= 1 - _cracks(height, width, rng) * surface.cracks * 0.3
+        light *= 1 - _cracks(height, width, rng) * surface.cracks * 0.24
     if surface.vignette:
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
         x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]

@@ -112,9 +112,9 @@ class GcsBucket:
         try:
             yield
         except GoogleAPICallError as exc:
-            raise SourceError(f"{what}: {self._mend(exc.code, str(exc.message))}") from exc
+            raise SourceError(f"{what}: {_mend(exc.code, _said(exc))}") from exc
         except InvalidResponse as exc:
-            raise SourceError(f"{what}: {self._mend(exc.response.status_code, str(exc.args[0]))}") from exc
+            raise SourceError(f"{what}: {_mend(exc.response.status_code, _short(exc))}") from exc
         except GoogleAuthError as exc:
             raise SourceError(
                 f"{what}: the Google credentials fail ({_short(exc)}); run gcloud auth application-default login, or"
@@ -126,18 +126,6 @@ class GcsBucket:
             raise SourceError(
                 f"{what}: Google Cloud Storage did not answer ({_short(exc)}); check the network and try again."
             ) from exc
-
-    def _mend(self, status: int | None, message: str) -> str:
-        if status in {401, 403}:
-            return (
-                f"{message or 'access is denied'}; log in with gcloud auth application-default login as somebody who may"
-                " (the role roles/storage.objectViewer), or use --anonymous if the bucket is public."
-            )
-        if status == 404:
-            return f"{message}; check its name."
-        if status == 400 and "user project" in message:
-            return f"{message}; name the project that pays with --user-project."
-        return f"the service answered {status} ({message})."
 
 
 def _client(anonymous: bool | None, endpoint: str | None, user_project: str | None) -> Any:
@@ -183,6 +171,28 @@ def _check_endpoint(endpoint: str) -> None:
         raise UsageError(
             f"the endpoint {endpoint!r} cannot be used: write https://host, or http:// for a server on this machine."
         )
+
+
+def _mend(status: int | None, message: str) -> str:
+    """The service's message, and what mends it."""
+    if status in {401, 403}:
+        return (
+            f"{message or 'access is denied'}; log in with gcloud auth application-default login as somebody who may"
+            " (the role roles/storage.objectViewer), or use --anonymous if the bucket is public."
+        )
+    if status == 404:
+        return f"{message}; check its name."
+    if status == 400 and "user project" in message:
+        return f"{message}; name the project that pays with --user-project."
+    return f"the service answered {status} ({message})."
+
+
+def _said(exc: Any) -> str:
+    """The service's own message in a `GoogleAPICallError`, which for downloads wraps it in a URL and a document."""
+    try:
+        return str(exc.response.json()["error"]["message"])
+    except (AttributeError, ValueError, KeyError, TypeError):
+        return " ".join(str(exc.message).split())[:200]
 
 
 def _short(exc: BaseException) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
@@ -48,7 +49,12 @@ def _from_bucket(uri: str) -> bytes:
         found = parse_gs_uri(uri)
     except ValueError as exc:
         raise SourceError(f"the picture at {uri} cannot be read: {exc}.") from exc
-    data = _bucket(found.bucket).download(GsObject(found.bucket, found.name), max_bytes=MAX_BYTES) or b""
+    data = (
+        _bucket(found.bucket, os.environ.get("STORAGE_EMULATOR_HOST")).download(
+            GsObject(found.bucket, found.name), max_bytes=MAX_BYTES
+        )
+        or b""
+    )
     if len(data) > MAX_BYTES:
         raise SourceError(f"the picture at {uri} is too large to be shown: over {MAX_BYTES:,} bytes.")
     return data
@@ -66,7 +72,7 @@ def _from_web(uri: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=8)
-def _bucket(name: str) -> GcsBucket:
+def _bucket(name: str, emulator: str | None) -> GcsBucket:  # noqa: ARG001 - tells apart what is remembered
     from pinakes.sources.gcs import GcsBucket  # Google's client is imported only where there is a bucket
 
     return GcsBucket(name, anonymous=None, user_project=None)

@@ -13,7 +13,7 @@ from pinakes.sources.etags import EtagCache, Known
 from pinakes.sources.fetching import MAX_BYTES, Fetched, Fetcher, FetchError
 from pinakes.sources.fingerprints import ChangedError, fingerprint_bytes
 from pinakes.sources.local import ledger_id
-from pinakes.sources.urltable import UrlLine, read_urls
+from pinakes.sources.urltable import UrlLine, check_url, read_urls
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
 PARALLEL = 8
@@ -27,6 +27,10 @@ _PAUSE = 0.5
 """Seconds before a second try; twice as many before the third."""
 
 _PASSING = frozenset({ErrorClass.CONNECTION, ErrorClass.SERVER})
+
+
+_UnderWay = tuple[UrlLine, Future[tuple[Known, bool]]]
+"""A line, and what its URL will turn out to hold: see `UrlListSource._known`."""
 
 
 class UrlListSource:
@@ -95,8 +99,9 @@ class UrlListSource:
             ChangedError: they are not the ones that were listed.
         """
         try:
+            check_url(image.uri)
             data = self._with_patience(image.uri, None).data
-        except FetchError as exc:
+        except (FetchError, ValueError) as exc:
             raise SourceError(f"{image.image_id!r} cannot be read any more: {exc}.") from exc
         if data is None or fingerprint_bytes(data) != image.fingerprint:
             raise ChangedError(f"{image.image_id!r} changed since it was listed; run again to list it anew.")
@@ -104,16 +109,16 @@ class UrlListSource:
 
     def _fetched(self, named: dict[str, list[UrlLine]]) -> Iterator[Entry]:
         """Entries in the order of the list, at most `_WINDOW` of them under way."""
-        waiting: deque[Entry | tuple[UrlLine, Known | None, Future[tuple[Known, bool]]]] = deque()
+        waiting: deque[Entry | _UnderWay] = deque()
         pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch")
         try:
             for image_id, lines in named.items():
-                found = _settled(image_id, lines)
-                waiting.extend(entry for entry in found if not isinstance(entry, UrlLine))
-                for line in found:
-                    if isinstance(line, UrlLine):
-                        known = self._cache.get(line.url) if self._cache else None
-                        waiting.append((line, known, pool.submit(self._known, line.url, known)))
+                for item in _settled(image_id, lines):
+                    if isinstance(item, UrlLine):
+                        known = self._cache.get(item.url) if self._cache else None
+                        waiting.append((item, pool.submit(self._known, item.url, known)))
+                    else:
+                        waiting.append(item)
                 while len(waiting) >= _WINDOW:
                     yield self._entry(waiting.popleft())
             while waiting:
@@ -121,10 +126,10 @@ class UrlListSource:
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def _entry(self, item: Entry | tuple[UrlLine, Known | None, Future[tuple[Known, bool]]]) -> Entry:
+    def _entry(self, item: Entry | _UnderWay) -> Entry:
         if not isinstance(item, tuple):
             return item
-        line, _, future = item
+        line, future = item
         try:
             found, fresh = future.result()
         except FetchError as exc:

@@ -107,17 +107,13 @@ def read_urls(path: Path, key: str | None, names: str | None) -> Iterator[UrlLin
 
 def _column(header: str, rows: list[str], key: str | None) -> tuple[int | None, str]:
     """The column of URLs, and what stands between columns."""
-    for delimiter in _DELIMITERS:
-        columns = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
-        if key is not None:
-            if key in columns:
-                return columns.index(key), delimiter
-            continue
-        row = next(csv.reader(rows, delimiter=delimiter), [])
-        found = next((at for at, cell in enumerate(row[: len(columns)]) if _URL.match(cell.strip())), None)
-        if found is not None and not any(sign in row[found] for sign in _DELIMITERS if sign != delimiter):
-            return found, delimiter
-    return None, ","
+    tables = {sign: [cell.strip() for cell in next(csv.reader([header], delimiter=sign), [])] for sign in _DELIMITERS}
+    if key is not None:
+        return next(((cells.index(key), sign) for sign, cells in tables.items() if key in cells), (None, ","))
+    delimiter = max(tables, key=lambda sign: len(tables[sign]))
+    row = next(csv.reader(rows, delimiter=delimiter), [])
+    found = (at for at, cell in enumerate(row[: len(tables[delimiter])]) if _URL.match(cell.strip()))
+    return next(found, None), delimiter
 
 
 def _line(number: int, url: str, name: str | None) -> UrlLine:

@@ -41,6 +41,10 @@ class WebFake:
             def log_message(self, *args: object) -> None:
                 pass
 
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # a client that needs no more hangs up
+                    super().handle()
+
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Line)
         self._server.daemon_threads = True
         self._server.block_on_close = False

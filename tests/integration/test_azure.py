@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -501,3 +506,18 @@ def test_every_charged_answer_is_delivered_or_lost() -> None:
     assert counts["charged"] == counts["delivered"] + counts["lost"] == fake.calls.total()
     assert counts["lost"]
     assert failed == {ErrorClass.SERVER, ErrorClass.CONNECTION}
+
+
+def test_a_fake_started_by_command_says_what_to_set_and_counts_at_its_end() -> None:
+    command = [sys.executable, "-m", "tests.fakes", "azure", "--quota", "100/s", "--burst", "2", "--seed", "1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout
+        next(process.stdout)
+        lines = [next(process.stdout) for _ in range(2)]
+        azure = from_settings(dict(line.strip().removeprefix("export ").split("=", 1) for line in lines))
+        azure.text("a boat", timeout=5)
+        azure.close()
+        process.send_signal(signal.SIGINT)
+        shown = process.stdout.read()
+    assert process.returncode == 0
+    assert json.loads(shown.removeprefix("# "))["delivered"] == 1

@@ -279,7 +279,7 @@ def test_a_list_of_urls_opens_as_one_and_a_list_of_files_does_not(tmp_path: Path
 
 
 def test_a_list_without_urls_is_said_so(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="no column 'of URLs'|names no URL"):
+    with pytest.raises(SourceError, match=r"no column 'of URLs'|names no URL"):
         listing(tmp_path, "")
 
 

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from google.api_core import exceptions as api
 
-from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
-from pinakes.embedders.vertex import DIMENSIONS, VertexMultimodal
+from pinakes.embedders.base import Picture
+from pinakes.embedders.calling import Remote
+from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared, Unpaced
+from pinakes.embedders.vertex import DIMENSIONS, VertexMultimodal, from_settings
 from pinakes.embedders.vertex_errors import embedder_error
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.gsuri import GsObject, parse_gs_uri
-from pinakes.types import ErrorClass
+from pinakes.sources.bucket import BucketSource
+from pinakes.types import ErrorClass, Failure, Image
 from tests.fakes import picture_vector, text_vector
 from tests.fakes.faults import Fault, Faults, Kind
 from tests.fakes.gcs import GcsFake
@@ -36,7 +39,7 @@ def fake() -> Iterator[VertexFake]:
 
 @pytest.fixture
 def vertex(fake: VertexFake) -> Iterator[VertexMultimodal]:
-    embedder = VertexMultimodal.from_settings(fake.environment)
+    embedder = from_settings(fake.environment)
     yield embedder
     embedder.close()
 
@@ -52,7 +55,7 @@ def failed(embedder: VertexMultimodal, picture: Prepared | None = None) -> CallE
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)
 def test_a_picture_comes_back_as_the_vector_that_was_sent(fake: VertexFake, dimension: int) -> None:
-    embedder = VertexMultimodal.from_settings(fake.environment, dimension)
+    embedder = from_settings(fake.environment, dimension=dimension)
     vector, version = embedder.image(Prepared(RED, "image/jpeg"), timeout=SECONDS)
     embedder.close()
     assert vector.dtype == np.float32
@@ -94,7 +97,7 @@ def test_after_close_the_next_request_opens_another_connection(vertex: VertexMul
 
 def test_the_model_version_of_an_answer_is_passed_on() -> None:
     with VertexFake(model_version="2") as fake:
-        embedder = VertexMultimodal.from_settings(fake.environment)
+        embedder = from_settings(fake.environment)
         assert embedder.text("a", timeout=SECONDS)[1] == "002"
         embedder.close()
 
@@ -105,7 +108,7 @@ def test_the_model_version_of_an_answer_is_passed_on() -> None:
 def test_a_picture_in_a_bucket_is_named_and_not_sent() -> None:
     with GcsFake() as gcs, VertexFake(objects=gcs.fetch) as fake:
         gcs.put("b", "a ü/50%#1?.jpg", RED)
-        embedder = VertexMultimodal.from_settings(fake.environment)
+        embedder = from_settings(fake.environment)
         uri = GsObject("b", "a ü/50%#1?.jpg", 123).uri
         assert embedder.reads_itself(uri)
         with pytest.raises(CallError, match="gcsUri must be"):  # the fake refuses what looks like a fragment
@@ -115,6 +118,25 @@ def test_a_picture_in_a_bucket_is_named_and_not_sent() -> None:
         np.testing.assert_allclose(vector, 0.9 * picture_vector(RED, 1408), rtol=1e-6)
         assert fake.calls == {"gs://b/a ü/50%.jpg": 1}
         embedder.close()
+
+
+def test_a_bucket_is_embedded_without_a_byte_passing_through_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    with GcsFake() as gcs, VertexFake(objects=gcs.fetch) as fake:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
+        for number in range(12):
+            gcs.put("b", f"pics/{number} ü.jpg", photo((number, 20, 20)))
+        gcs.put("b", "pics/x.webp", photo(kind="WEBP"), content_type="image/webp")  # not a format of the model's
+        source = BucketSource("gs://b/pics")
+        images = [entry for entry in source.entries() if isinstance(entry, Image)]
+        embedder = Remote(from_settings(fake.environment, dimension=128), Unpaced(), backoff=0.0)
+        batch = [Picture(image, lambda image=image: source.read(image)) for image in images]
+        results = dict(embedder.embed_images(batch))
+        embedder.close()
+        assert len(results) == 13
+        assert not [result for result in results.values() if isinstance(result, Failure)]
+        assert gcs.counts["downloads"] == 1
+        assert sum(fake.calls.values()) == 13
+        assert {key for key in fake.calls if key.startswith("gs://")} == {f"gs://b/pics/{n} ü.jpg" for n in range(12)}
 
 
 def test_only_buckets_are_read_by_vertex_itself(vertex: VertexMultimodal) -> None:
@@ -127,7 +149,7 @@ def test_an_object_that_is_gone_or_may_not_be_read_fails_alone() -> None:
     with GcsFake() as gcs, VertexFake(objects=gcs.fetch) as fake:
         gcs.bucket("private", public=False)
         gcs.put("private", "a.jpg", RED)
-        embedder = VertexMultimodal.from_settings(fake.environment)
+        embedder = from_settings(fake.environment)
         refused = failed(embedder, Prepared(None, "image/jpeg", "gs://private/a.jpg"))
         assert (refused.error_class, refused.http_status) == (ErrorClass.UNREADABLE, 403)
         assert "storage.objects.get" in str(refused)
@@ -181,7 +203,7 @@ def test_a_status_becomes_its_class(
 
 def test_a_quota_says_how_long_to_wait() -> None:
     with VertexFake(quota=Quota("1/h")) as fake:
-        embedder = VertexMultimodal.from_settings(fake.environment)
+        embedder = from_settings(fake.environment)
         embedder.text("a", timeout=SECONDS)
         error = failed(embedder)
         assert error.error_class is ErrorClass.QUOTA
@@ -205,7 +227,7 @@ def test_a_right_to_the_model_that_is_missing_stops_the_run_even_for_a_picture_i
 
 
 def test_a_region_without_the_model_stops_the_run(fake: VertexFake) -> None:
-    embedder = VertexMultimodal.from_settings(fake.environment | {"PINAKES_VERTEX_LOCATION": "us-west9"})
+    embedder = from_settings(fake.environment | {"PINAKES_VERTEX_LOCATION": "us-west9"})
     for picture in (Prepared(RED, "image/jpeg"), Prepared(None, "image/jpeg", "gs://b/a.jpg")):
         with pytest.raises(EmbedderError, match="PINAKES_VERTEX_LOCATION"):
             embedder.image(picture, timeout=SECONDS)
@@ -254,7 +276,7 @@ def test_a_text_of_1024_characters_is_refused_by_the_model(vertex: VertexMultimo
 )
 def test_a_fault_of_the_service_is_transient(kind: Kind, charged: bool, expected: ErrorClass) -> None:
     with VertexFake(faults=Faults(script=[Fault(kind, charged)])) as fake:
-        embedder = VertexMultimodal.from_settings(fake.environment)
+        embedder = from_settings(fake.environment)
         error = failed(embedder)
         assert error.error_class is expected
         assert not error.error_class.final
@@ -265,7 +287,7 @@ def test_a_fault_of_the_service_is_transient(kind: Kind, charged: bool, expected
 
 def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
     with VertexFake(faults=Faults(script=[Fault(Kind.SLOW, charged=True)])) as fake:
-        embedder = VertexMultimodal.from_settings(fake.environment)
+        embedder = from_settings(fake.environment)
         with pytest.raises(CallError) as raised:
             embedder.image(Prepared(RED, "image/jpeg"), timeout=0.2)
         assert raised.value.error_class is ErrorClass.TIMEOUT
@@ -275,7 +297,7 @@ def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
 def test_a_server_that_is_not_there_is_a_lost_connection() -> None:
     with VertexFake() as fake:
         environment = fake.environment
-    error = failed(VertexMultimodal.from_settings(environment))
+    error = failed(from_settings(environment))
     assert error.error_class in {ErrorClass.CONNECTION, ErrorClass.TIMEOUT}
 
 
@@ -290,7 +312,7 @@ def test_a_dimension_that_the_model_lacks_is_refused(dimension: int) -> None:
 
 def test_a_missing_project_is_named() -> None:
     with pytest.raises(SettingsError, match=r"PINAKES_VERTEX_PROJECT.*docs/vertex\.md"):
-        VertexMultimodal.from_settings({})
+        from_settings({})
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def coast(panel: Panel, light: Light, painter: Painter) -> Story:
     cliff = "white chalk" if chalk else "steep"
     sails = some(boats, "A sailing boat passes", "sailing boats pass").capitalize()
     description = (
-        f"A {'red and white' if stripes else 'white'} lighthouse stands on {cliff} cliffs above the surf {light.phrase}."
+        f"A {'striped' if stripes else 'white'} lighthouse stands on {cliff} cliffs above the surf {light.phrase}."
         f" {sails} on the {painter.word(rgb('#39707a') * light.tint)} sea, and waves run out on the sandy beach."
     )
     return Story(
