@@ -11,7 +11,7 @@ import hashlib
 import json
 import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -248,7 +248,7 @@ def _numbers(text: str, path: Path, line: int) -> Vector:
     return _floats(numbers, path, line)
 
 
-def _floats(values: list[object], path: Path, line: int) -> Vector:
+def _floats(values: Sequence[object], path: Path, line: int) -> Vector:
     try:
         return np.array(values, dtype=np.float32)
     except (TypeError, ValueError) as exc:

@@ -54,12 +54,14 @@ class Effort:
             person waits.
         interactive: a person waits: the slot comes before those of batches.
         pooled: one of many: it waits for its place among those in flight, and is dropped when the run ends.
+        unwanted: says that nobody waits for this pooled answer any more, so that no request is begun for it.
     """
 
     attempts: int
     patience: float
     interactive: bool = False
     pooled: bool = False
+    unwanted: Callable[[], bool] = lambda: False
 
 
 class Attempts:
@@ -170,7 +172,7 @@ class Attempts:
 
     def _attempt(self, call: Call, effort: Effort) -> Vector | _Refused | None:
         """One request in its slot; None if the run ended before it."""
-        if effort.pooled and not self.concurrency.enter(lambda: self.ending):
+        if effort.pooled and not self.concurrency.enter(lambda: self._dropped(effort)):
             return None
         try:
             # Nobody else waits out a 429 where there is no limit.
@@ -178,7 +180,7 @@ class Attempts:
                 if not self._sleep(quiet, effort):
                     return None
             self._pacer.wait(interactive=effort.interactive)
-            if effort.pooled and self.ending:
+            if self._dropped(effort):
                 return None
             started = time.monotonic()
             try:
@@ -194,6 +196,9 @@ class Attempts:
         finally:
             if effort.pooled:
                 self.concurrency.leave()
+
+    def _dropped(self, effort: Effort) -> bool:
+        return effort.pooled and (self.ending or effort.unwanted())
 
     def _checked(self, vector: Vector, version: str, seconds: float) -> Vector:
         """The vector, if it belongs to the space."""
@@ -245,7 +250,7 @@ class Attempts:
         """Sleep; False if the run ends before that is over and the answer is one of many."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
-            if effort.pooled and self.ending:
+            if self._dropped(effort):
                 return False
             if effort.pooled:
                 self._ended.wait(min(left, STOP_SECONDS))

@@ -119,13 +119,15 @@ class Remote:
         pending = deque(enumerate(batch))
         running: dict[Future[Outcome], int] = {}
         done: SimpleQueue[Future[Outcome]] = SimpleQueue()
+        left = threading.Event()
+        effort = replace(self._effort, pooled=True, unwanted=left.is_set)
         with ExitStack() as share:
             share.enter_context(self._sharing())
             try:
                 while True:
                     while pending and len(running) < self._window() and not self._attempts.ending:
                         index, picture = pending.popleft()
-                        future = self._pool.submit(self._embed, picture)
+                        future = self._pool.submit(self._embed, picture, effort)
                         running[future] = index
                         future.add_done_callback(done.put)
                     if not pending:
@@ -138,6 +140,7 @@ class Remote:
                     if outcome is not None:
                         yield index, outcome
             finally:
+                left.set()
                 for future, index in running.items():
                     if not future.cancel():
                         self._claim_later(batch[index], future)
@@ -184,9 +187,9 @@ class Remote:
 
     # -- one of each ---------------------------------------------------------------------------------------------------
 
-    def _embed(self, picture: Picture) -> Outcome:
+    def _embed(self, picture: Picture, effort: Effort) -> Outcome:
         """The answer for a picture, in a thread of the pool; None where the run ended before it had one."""
-        if self._attempts.ending:
+        if self._attempts.ending or effort.unwanted():
             return None
         with self._lock:
             kept = self._unclaimed.pop(picture.image.fingerprint, None)
@@ -198,9 +201,7 @@ class Remote:
             return self._attempts.failure(prepared.error_class, prepared.message, prepared.http_status)
         sent: Prepared = prepared
         try:
-            return self._attempts.answer(
-                lambda: self._provider.image(sent, timeout=self._timeout), replace(self._effort, pooled=True)
-            )
+            return self._attempts.answer(lambda: self._provider.image(sent, timeout=self._timeout), effort)
         except PinakesError as exc:
             self._attempts.end(exc)
             return None

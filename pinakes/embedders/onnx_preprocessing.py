@@ -237,7 +237,8 @@ class Preprocessing:
         if self.channels == "BGR":
             values = values[..., ::-1]
         if self.dtype != "uint8":
-            values = (values * np.float32(self.scale) - np.float32(self.mean)) / np.float32(self.std)
+            mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+            values = (values * np.float32(self.scale) - mean) / std
         if self.layout == "NCHW":
             values = values.transpose(2, 0, 1)
         return np.ascontiguousarray(values, dtype=self.dtype)

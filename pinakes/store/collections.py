@@ -153,7 +153,8 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
     with translated("reading the spaces"):
         rows = conn.execute(
             sql.SQL(
-                "SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows, index_kind, index_rows, index_built_at"
+                "SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,"
+                " index_kind, index_rows, index_built_at"
                 " FROM {} ORDER BY active DESC, created_at, space"
             ).format(sql.Identifier(collection, "spaces"))
         ).fetchall()

@@ -27,9 +27,7 @@ def scripts(kind: Kind) -> tuple[tuple[int, str, str], ...]:
     return tuple((int(f.name[:4]), f.name[5:-4], f.read_text("utf-8")) for f in files)
 
 
-def migrate(
-    conn: Connection, schema: str, kind: Kind, pgvector: Pgvector | None, *, language: str = "simple"
-) -> bool:
+def migrate(conn: Connection, schema: str, kind: Kind, pgvector: Pgvector | None, *, language: str = "simple") -> bool:
     """Bring `schema` up to date, creating it if need be; True if anything was applied.
 
     Args:

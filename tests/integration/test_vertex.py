@@ -124,9 +124,9 @@ def test_a_bucket_is_embedded_without_a_byte_passing_through_here(monkeypatch: p
     with GcsFake() as gcs, VertexFake(objects=gcs.fetch) as fake:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
         for number in range(12):
-            gcs.put("b", f"pics/{number} ü.jpg", photo((number, 20, 20)))
-        gcs.put("b", "pics/x.webp", photo(kind="WEBP"), content_type="image/webp")  # not a format of the model's
-        source = BucketSource("gs://b/pics")
+            gcs.put("bkt", f"pics/{number} ü.jpg", photo((number, 20, 20)))
+        gcs.put("bkt", "pics/x.webp", photo(kind="WEBP"), content_type="image/webp")  # not a format of the model's
+        source = BucketSource("gs://bkt/pics")
         images = [entry for entry in source.entries() if isinstance(entry, Image)]
         embedder = Remote(from_settings(fake.environment, dimension=128), Unpaced(), backoff=0.0)
         batch = [Picture(image, lambda image=image: source.read(image)) for image in images]
@@ -136,7 +136,7 @@ def test_a_bucket_is_embedded_without_a_byte_passing_through_here(monkeypatch: p
         assert not [result for result in results.values() if isinstance(result, Failure)]
         assert gcs.counts["downloads"] == 1
         assert sum(fake.calls.values()) == 13
-        assert {key for key in fake.calls if key.startswith("gs://")} == {f"gs://b/pics/{n} ü.jpg" for n in range(12)}
+        assert {key for key in fake.calls if key.startswith("gs://")} == {f"gs://bkt/pics/{n} ü.jpg" for n in range(12)}
 
 
 def test_only_buckets_are_read_by_vertex_itself(vertex: VertexMultimodal) -> None:

@@ -37,7 +37,15 @@ def test_it_is_held_against_what_is_stored() -> None:
 
 @pytest.mark.parametrize(
     ("text", "new_failures", "exceeded"),
-    [("0", 0, False), ("0", 1, True), ("3", 3, False), ("3", 4, True), ("1%", 1, False), ("1%", 2, True), ("0.5%", 1, True)],
+    [
+        ("0", 0, False),
+        ("0", 1, True),
+        ("3", 3, False),
+        ("3", 4, True),
+        ("1%", 1, False),
+        ("1%", 2, True),
+        ("0.5%", 1, True),
+    ],
 )
 def test_failures_are_allowed_by_number_or_share(text: str, new_failures: int, exceeded: bool) -> None:
     account = Account(listed=110, skipped=10, failed=new_failures, new_failures=new_failures)

@@ -6,13 +6,13 @@ import hashlib
 import itertools
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
 
-from pinakes.embedders import concurrency as concurrency_module
 from pinakes.embedders.base import Facts, Limits, Picture
 from pinakes.embedders.calling import Remote, redact
 from pinakes.embedders.concurrency import BOUND, Concurrency
@@ -356,7 +356,7 @@ def test_without_a_rate_in_flight_grows_while_the_throughput_does(
 ) -> None:
     clock = itertools.count()
     now = [0.0]
-    monkeypatch.setattr(concurrency_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     found = Concurrency(lambda: float("inf"))
     seen = []
     for _ in itertools.islice(clock, 20_000):
