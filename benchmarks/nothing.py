@@ -42,7 +42,7 @@ class Nothing:
         return np.roll(self._base, int(hashlib.md5(text.encode()).hexdigest()[:8], 16))
 
 
-EMBEDDERS["nothing"] = Nothing
+EMBEDDERS["nothing"] = lambda choice, _around: Nothing(choice.dimension)
 
 if __name__ == "__main__":
     from cli.main import main

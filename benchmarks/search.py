@@ -12,7 +12,9 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 
 from benchmarks.common import administrator, alternating, chunks, clustered, images, machine, scratch_database
+from pinakes.access import Embedders
 from pinakes.search import Query, search
+from pinakes.settings import load_settings
 from pinakes.spaces import Space
 from pinakes.store.collections import ensure_collection, register_space
 from pinakes.store.lease import Lease
@@ -56,9 +58,10 @@ def main() -> None:
             kind
         )
         half = HalfVector(vectors[17])
+        embedders = Embedders(load_settings(), database.dsn)
         nearest = Query(like=frame["image_id"][17], k=10, exact=True)
         ours, bare = alternating(
-            lambda: search(conn, pgvector, "ours", nearest),
+            lambda: search(conn, pgvector, "ours", nearest, embedders),
             lambda: plain.execute(statement, (half,), binary=True).fetchall(),
             ROUNDS,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pinakes.embedders.opening import EMBEDDERS, open_embedder
+from pinakes.embedders.opening import EMBEDDERS, Choice, Surroundings, open_embedder
 from pinakes.export import export
 from pinakes.ids import check_collection
 from pinakes.settings import load_settings
@@ -37,7 +37,7 @@ def command(
     exported = export(
         file,
         collection=check_collection(collection or settings.collection),
-        space=open_embedder(embedder, dimension=dimension).facts.space,
+        space=open_embedder(Choice(embedder, dimension), Surroundings(settings.values, settings.home)).facts.space,
         checkpoint=checkpoint or settings.checkpoint,
         metadata=[Path(name) for name in metadata or settings.metadata],
         key=key,

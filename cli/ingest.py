@@ -9,12 +9,12 @@ import click
 
 from cli.main import INTERRUPTED, fail
 from cli.prefect_server import prefect_server
-from cli.render import account_table
+from cli.render import account_table, plan_table
 from pinakes.embedders.opening import EMBEDDERS
 from pinakes.errors import PinakesError, UnfinishedError, UsageError
+from pinakes.ingestion import source_of
 from pinakes.request import BATCH_SIZE, PRUNE_SHARE, IngestRequest
 from pinakes.settings import load_settings
-from pinakes.sources.opening import open_source
 from pinakes.stopping import stop_on_interrupt
 
 
@@ -28,6 +28,17 @@ from pinakes.stopping import stop_on_interrupt
 @click.option("--collection", help="Where the pictures go; default: PINAKES_COLLECTION or 'pictures'.")
 @click.option("--embedder", type=click.Choice(list(EMBEDDERS)), default="palette", show_default=True)
 @click.option("--dimension", type=int, help="Components of a vector; default: the embedder's.")
+@click.option("--model", metavar="NAME", help="One of the embedder's models; default: its own.")
+@click.option(
+    "--rate", metavar="N/UNIT", help="Calls allowed, e.g. 30/s or 120/min, for all who share the quota; none: no limit."
+)
+@click.option("--concurrency", type=int, help="Most calls in flight; default: found from rate and latency.")
+@click.option("--dry-run", is_flag=True, help="List and compare only: say what a run would do and cost.")
+@click.option("--max-cost", type=float, metavar="USD", help="Stop before more than this is spent.")
+@click.option("--glob", metavar="PATTERN", help="For a bucket: a pattern of object names.")
+@click.option("--content-type", metavar="PATTERN", help="For a bucket: a pattern of content types; default: pictures.")
+@click.option("--anonymous/--no-anonymous", default=None, help="For a bucket: without credentials.")
+@click.option("--user-project", metavar="PROJECT", help="For a bucket: the project that pays for reading it.")
 @click.option("--limit", type=int, help="List only so many pictures.")
 @click.option("--batch-size", type=int, default=BATCH_SIZE, show_default=True, help="Pictures in one task run.")
 @click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
@@ -47,7 +58,8 @@ from pinakes.stopping import stop_on_interrupt
 def command(*, as_json: bool, **options: Any) -> None:
     """List a SOURCE, embed its pictures, merge their metadata, and load them into PostgreSQL.
 
-    SOURCE is a folder, or a file that lists names. Run again it embeds and writes only what is new or changed.
+    SOURCE is a folder, gs://bucket/folder, or a file that lists names or https:// URLs. Run again it embeds and writes
+    only what is new or changed.
     """
     settings = load_settings()
     options = {name: value for name, value in options.items() if value not in (None, ())}
@@ -59,12 +71,13 @@ def command(*, as_json: bool, **options: Any) -> None:
         raise UsageError("no SOURCE: name a folder of pictures, or set PINAKES_SOURCE.")
     # Said at once, not after the seconds that Prefect takes to start.
     request = IngestRequest.of(**options)
-    open_source(request.source, home=settings.home)
+    source_of(request, settings)
 
     with prefect_server(), stop_on_interrupt():
         outcome = _run_flow({**options, "metadata": list(options["metadata"])})
     summary = outcome.summary if isinstance(outcome, UnfinishedError) else outcome
-    click.echo(json.dumps(summary, ensure_ascii=False) if as_json else account_table(summary))
+    rendered = plan_table(summary) if request.dry_run else account_table(summary)
+    click.echo(json.dumps(summary, ensure_ascii=False) if as_json else rendered)
     if isinstance(outcome, UnfinishedError):
         fail(str(outcome), outcome.exit_code)
 

@@ -68,6 +68,16 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
     return "\n".join(f"{pad(name, width)}  {value}" for name, value in shown)
 
 
+def _compared(summary: dict[str, Any]) -> str:
+    """Planned against actual, and what got in the way, for an embedder that costs something."""
+    planned, actual = summary["planned"], summary["actual"]
+    if not planned["price_per_image"]:
+        return ""
+    trouble = f", {summary['retries']:,} retries, {summary['rate_limited']:,} times over quota"
+    money = f", USD {actual['cost']:,.4f} (planned {planned['cost']:,.4f})"
+    return f" (planned {planned['calls']:,}){money}{trouble}"
+
+
 def note(text: str) -> str:
     """A remark, wrapped to the terminal."""
     return textwrap.fill(f"note: {text}", WIDTH, subsequent_indent="      ", break_long_words=False)
@@ -115,7 +125,7 @@ def account_table(summary: dict[str, Any]) -> str:
         "",
         facts(
             [
-                ("embedding calls", f"{summary['calls']:,}"),
+                ("embedding calls", f"{summary['calls']:,}{_compared(summary)}"),
                 ("rows written", f"{summary['rows_written']:,}"),
                 ("seconds", f"{seconds:,.1f}{rate}"),
                 ("collection", summary["collection"]),
@@ -127,3 +137,28 @@ def account_table(summary: dict[str, Any]) -> str:
     ]
     lines += map(note, summary["notes"])
     return "\n".join(lines)
+
+
+def plan_table(document: dict[str, Any]) -> str:
+    """What a dry run found: the plan in counts, then calls, money and time."""
+    rows = [(what, f"{count:,}") for what, count in document["plan"].items() if count or what in {"listed", "calls"}]
+    return "\n".join(
+        [
+            table(("would be", "images"), rows, right=(1,)),
+            "",
+            facts(
+                [*cost_facts(document["planned"]), ("collection", document["collection"]), ("space", document["space"])]
+            ),
+            *map(note, document["notes"]),
+        ]
+    )
+
+
+def cost_facts(planned: dict[str, Any]) -> list[tuple[str, str]]:
+    """Money with the date and source of the price, and time at the quota in force."""
+    cost = f"USD {planned['cost']:,.4f}"
+    if planned["price_per_image"]:
+        cost += f" ({planned['price_per_image']:g} an image, read {planned['price_as_of']})"
+    seconds = planned["seconds"]
+    time = "as fast as it goes" if seconds is None else f"{seconds:,.0f} s at the quota in force"
+    return [("cost", cost), ("time", time)]

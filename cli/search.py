@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from cli.render import hits_table
+from pinakes.access import Embedders
 from pinakes.errors import UsageError
 from pinakes.search import DEFAULT_K, Query, SearchResult, parse_filters, search
 from pinakes.settings import load_settings
@@ -51,7 +52,7 @@ def command(
     )
     with open_database(settings) as database, database.connection() as (conn, pgvector):
         prepare(conn)
-        result = search(conn, pgvector, collection, query)
+        result = search(conn, pgvector, collection, query, Embedders(settings, database.dsn))
     if sheet is not None:
         asked = " + ".join(filter(None, (text, image.name if image else None, like)))
         _write_sheet(sheet, asked, query.picture, result)

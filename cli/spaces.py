@@ -7,8 +7,10 @@ import json
 import click
 
 from cli.render import table
-from pinakes.embedders.opening import embedder_of
+from pinakes.access import Embedders
+from pinakes.errors import PinakesError
 from pinakes.settings import load_settings
+from pinakes.spaces import Space
 from pinakes.store.collections import coverage, prepare, require_collection, spaces
 from pinakes.store.database import open_database
 
@@ -23,6 +25,7 @@ def command(*, collection: str | None, as_json: bool) -> None:
     with open_database(settings) as database, database.connection() as (conn, _):
         prepare(conn)
         require_collection(conn, collection)
+        embedders = Embedders(settings, database.dsn)
         documents = []
         for registered in spaces(conn, collection):
             counted = coverage(conn, collection, registered.name)
@@ -35,7 +38,7 @@ def command(*, collection: str | None, as_json: bool) -> None:
                     "coverage": counted.share,
                     "index": registered.index_kind,
                     "index_built_at": built.isoformat(timespec="seconds") if built else None,
-                    "retires": embedder_of(registered.space).facts.retires,
+                    "retires": _retires(embedders, registered.space),
                 }
             )
     if as_json:
@@ -53,3 +56,11 @@ def command(*, collection: str | None, as_json: bool) -> None:
         for space in documents
     ]
     click.echo(table(("", "space", "rows", "coverage", "index", "retires"), rows, right=(2, 3)))
+
+
+def _retires(embedders: Embedders, space: Space) -> str | None:
+    """When the model is retired; None where that is not known, or the model is not at hand."""
+    try:
+        return embedders.of(space).facts.retires
+    except PinakesError:
+        return None

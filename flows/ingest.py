@@ -28,6 +28,15 @@ def ingest(
     collection: str | None = None,
     embedder: str = "palette",
     dimension: int | None = None,
+    model: str | None = None,
+    rate: str | None = None,
+    concurrency: int | None = None,
+    max_cost: float | None = None,
+    dry_run: bool = False,
+    glob: str | None = None,
+    content_type: str | None = None,
+    anonymous: bool | None = None,
+    user_project: str | None = None,
     limit: int | None = None,
     batch_size: int = BATCH_SIZE,
     checkpoint: str | None = None,
@@ -45,7 +54,8 @@ def ingest(
     Run again it embeds and writes only what is new or changed.
 
     Args:
-        source: a folder of pictures, or a file that lists their names. Empty: the setting PINAKES_SOURCE.
+        source: a folder of pictures, gs://bucket/folder, or a file that lists names or https:// URLs. Empty: the
+            setting PINAKES_SOURCE.
         metadata: files about the pictures: SemArt's, or any CSV or TSV with a key column. Empty: PINAKES_METADATA.
         under: the folder that the names of a list file are relative to.
         key: the metadata column that names the picture.
@@ -54,6 +64,15 @@ def ingest(
         collection: where the pictures go; one source per collection. Empty: PINAKES_COLLECTION, or "pictures".
         embedder: what turns pictures into vectors.
         dimension: components of a vector; empty: the embedder's default.
+        model: one of the embedder's models; empty: its default.
+        rate: calls that are allowed, such as 30/s or 120/min, for everybody who shares the quota; none lifts the limit.
+        concurrency: most calls in flight; empty: found from the rate and the latency.
+        max_cost: US dollars that the run may spend; it stops before it would spend more.
+        dry_run: list and compare only; says what a run would do and what it would cost.
+        glob: for a bucket, a pattern of object names.
+        content_type: for a bucket, a pattern of content types; empty: pictures.
+        anonymous: for a bucket, without credentials; empty: with them if there are any.
+        user_project: for a bucket, the project that pays for reading it.
         limit: list only so many pictures.
         batch_size: pictures in one task run.
         checkpoint: the folder that embeddings are kept in. Empty: PINAKES_CHECKPOINT, or under PINAKES_HOME.
@@ -82,6 +101,15 @@ def ingest(
         collection=collection or settings.collection,
         embedder=embedder,
         dimension=dimension,
+        model=model,
+        rate=rate,
+        concurrency=concurrency,
+        max_cost=max_cost,
+        dry_run=dry_run,
+        glob=glob,
+        content_type=content_type,
+        anonymous=anonymous,
+        user_project=user_project,
         limit=limit,
         batch_size=batch_size,
         checkpoint=checkpoint or settings.checkpoint,
@@ -94,11 +122,14 @@ def ingest(
         language=language,
         wait=wait,
     )
+    if dry_run:
+        return stages.plan_only(request, settings)
     with open_ingestion(request, settings) as run:
         plan = stages.list_and_plan(run)
         get_run_logger().info("plan: %s", ", ".join(f"{n:,} {what}" for what, n in plan.counts().items() if n))
-        show_plan(plan)
+        show_plan(plan.counts(), run.planned.as_dict())
         stages.reuse_known_answers(run)
+        stages.verify_embedder(run)
         embed_all(run)
         stages.load(run)
         stages.prune(run)
@@ -132,5 +163,5 @@ def embed_all(run: Ingestion) -> None:
                 shown.update()
         shown.update(at_once=True)
     except BaseException:
-        run.abandon()
+        run.stopping.abandon()
         raise

@@ -14,6 +14,7 @@ import numpy as np
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.writer import CheckpointWriter
 from pinakes.embedders.base import Embedder, Picture
+from pinakes.embedders.calling import Remote
 from pinakes.errors import EmbedderError
 from pinakes.plan import Work
 from pinakes.sources.base import Source
@@ -95,7 +96,8 @@ def embed_batch(
     pictures = [Picture(item.image, partial(source.read, item.image)) for item in work]
     version = embedder.facts.space.version
     embedded = failed = 0
-    stopped = False
+    # A paid embedder ends by itself and yields what is in flight: leaving it earlier would lose answers that are paid for.
+    drains = isinstance(embedder, Remote)
     open_items = dict(enumerate(work))
     with CheckpointWriter(checkpoint) as writer:
         for index, outcome in embedder.embed_images(pictures):
@@ -108,10 +110,9 @@ def embed_batch(
             else:
                 embedded += item.images
             advance(item.images)
-            stopped = stopping()
-            if stopped:
+            if stopping() and not drains:
                 break
-        if open_items and not stopped:
+        if open_items and not stopping():
             names = ", ".join(repr(item.image.image_id) for item in list(open_items.values())[:3])
             raise EmbedderError(
                 f"the embedder {embedder.facts.space.provider} gave no answer for {len(open_items)} of {len(work)}"

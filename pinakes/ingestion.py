@@ -6,7 +6,6 @@ list → plan → embed in batches (→ checkpoint) → merge metadata → upser
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,13 +15,16 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
+from pinakes.access import NO_RATE, Budget, Embedders
 from pinakes.account import Account
 from pinakes.batches import Batch, BatchResult, batched, embed_batch
 from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.embedders.base import Embedder
-from pinakes.embedders.opening import open_embedder
+from pinakes.embedders.calling import Remote
+from pinakes.embedders.opening import Choice
 from pinakes.errors import PruneRefusedError, UsageError
+from pinakes.estimate import estimate
 from pinakes.metadata.join import Join
 from pinakes.metadata.report import JoinReport
 from pinakes.metadata.table import Metadata, read_metadata
@@ -32,8 +34,9 @@ from pinakes.request import IngestRequest
 from pinakes.settings import Settings
 from pinakes.sources.base import Source
 from pinakes.sources.opening import open_source
-from pinakes.stopping import stop_requested
+from pinakes.stopping import Stopping
 from pinakes.store.collections import (
+    collection_names,
     current_vectors,
     ensure_collection,
     register_space,
@@ -71,6 +74,7 @@ class Ingestion:
         database: Database,
         lease: Lease,
         metadata: Metadata | None,
+        stopping: Stopping,
     ) -> None:
         self.request = request
         self.source = source
@@ -80,14 +84,15 @@ class Ingestion:
         self.database = database
         self.lease = lease
         self.metadata = metadata
+        self.stopping = stopping
         self.account = Account()
         self.plan = Plan()
+        self.planned = estimate(self.plan, embedder)
         self.progress = Progress("embedding", 0, 0)
         self.join_report: JoinReport | None = None
         self.index_kind: str | None = None
         self.active = True
         self._vanished: list[str] = []
-        self._abandoned = threading.Event()
         self._started = time.monotonic()
 
     # -- the stages, in their order ------------------------------------------------------------------------------------
@@ -105,6 +110,7 @@ class Ingestion:
         self.account.skipped = self.plan.skipped.total()
         self.account.reused = self.plan.reused
         self.account.duplicates = self.plan.duplicates
+        self.planned = estimate(self.plan, self.embedder)
         self.account.failed = len(self.plan.known_failures)
         return self.plan
 
@@ -149,6 +155,16 @@ class Ingestion:
         copied = self.account.reused - self.plan.reused
         self.account.deferred += len(self.plan.copies) - copied
 
+    def verify_embedder(self) -> None:
+        """Ask a paid embedder for one image and one text, so that a wrong key, model or dimension costs two calls.
+
+        Raises:
+            EmbedderError: it cannot be used.
+        """
+        if isinstance(self.embedder, Remote) and self.plan.work:
+            self.lease.check()
+            self.embedder.check()
+
     def batches(self) -> Iterator[Batch]:
         """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
         for batch in batched(self.plan.work, self.request.batch_size):
@@ -159,17 +175,9 @@ class Ingestion:
 
     def defer_the_rest(self) -> None:
         """Enter everything that would need a call as not reached."""
-        self.abandon()
+        self.stopping.abandon()
         for _ in self.batches():
             raise AssertionError("nothing is handed out once a run is abandoned")
-
-    def stopping(self) -> bool:
-        """Whether what has been begun should end soon, and nothing more begin."""
-        return stop_requested.is_set() or self._abandoned.is_set()
-
-    def abandon(self) -> None:
-        """Let batches in flight end after the picture at hand: the run has failed."""
-        self._abandoned.set()
 
     def embed(self, batch: Batch) -> BatchResult:
         """Embed one batch into the checkpoint; thread-safe. The result must be handed to `count`."""
@@ -354,14 +362,7 @@ def open_ingestion(
     Raises:
         PinakesError: something that the run needs is missing or in use; the message says what mends it.
     """
-    source = source or open_source(
-        request.source,
-        home=settings.home,
-        under=Path(request.under) if request.under else None,
-        # A folder has no column to name; there the key is the metadata's alone.
-        key=request.key if Path(request.source).is_file() else None,
-        limit=request.limit,
-    )
+    source = source or source_of(request, settings)
     metadata = (
         read_metadata([Path(file) for file in request.metadata], key=request.key, cleaning=request.cleaning)
         if request.metadata
@@ -369,19 +370,85 @@ def open_ingestion(
     )
     if request.match and metadata is None:
         raise UsageError("--match says how metadata fits the pictures; it needs --metadata FILE.")
-    embedder = embedder or open_embedder(request.embedder, dimension=request.dimension)
-    space = embedder.facts.space
     with ExitStack() as stack:
         database = stack.enter_context(open_database(settings))
+        stopping = Stopping()
+        embedder = embedder or _open_embedder(request, settings, database, stopping)
+        if isinstance(embedder, Remote):
+            stack.callback(embedder.close)
+        space = embedder.facts.space
         with database.connection() as (conn, _):
             ensure_collection(conn, request.collection, source.root, language=request.language)
             register_space(conn, request.collection, space)
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
         checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
-        ingestion = Ingestion(request, source, embedder, checkpoint, database, lease, metadata)
+        ingestion = Ingestion(request, source, embedder, checkpoint, database, lease, metadata, stopping)
         with _entered(ingestion):
             yield ingestion
+
+
+def source_of(request: IngestRequest, settings: Settings) -> Source:
+    """The source that a request names, with the options that it has a meaning for.
+
+    Raises:
+        UsageError: an option has no meaning for it.
+        SourceError: it is not there.
+    """
+    return open_source(
+        request.source,
+        home=settings.home,
+        under=Path(request.under) if request.under else None,
+        # A folder has no column to name; there the key is the metadata's alone.
+        key=request.key if Path(request.source).is_file() else None,
+        limit=request.limit,
+        glob=request.glob,
+        content_type=request.content_type,
+        anonymous=request.anonymous,
+        user_project=request.user_project,
+    )
+
+
+def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
+    """What a run would do and take: it lists and compares, and calls and writes nothing.
+
+    Returns:
+        `plan` (counts), `planned` (calls, cost, seconds), collection, space, vanished and notes; every value fits JSON.
+    """
+    source = source_of(request, settings)
+    with open_database(settings) as database:
+        embedder = _open_embedder(request, settings, database, Stopping())
+        space = embedder.facts.space
+        checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
+        plan = make_plan(source.entries(), checkpoint.ledger(), retry_failed=request.retry_failed)
+        listed = {image.image_id for image in plan.images} | {entry.image_id for entry in plan.rejected}
+        with database.connection() as (conn, _):
+            known = request.collection in collection_names(conn)
+            stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
+            vanished = sum(image_id not in listed for image_id, _ in stored)
+    return {
+        "dry_run": True,
+        "collection": request.collection,
+        "space": space.name,
+        "plan": plan.counts() | {"vanished": vanished},
+        "planned": estimate(plan, embedder).as_dict(),
+        "max_cost": request.max_cost,
+        "notes": [f"the listing is not complete: {problem}" for problem in source.problems] + list(checkpoint.problems),
+    }
+
+
+def _open_embedder(request: IngestRequest, settings: Settings, database: Database, stopping: Stopping) -> Embedder:
+    """The embedder that is asked for, which makes no more calls than `max_cost` pays for."""
+    choice = Choice(request.embedder, request.dimension, request.model, request.concurrency)
+    embedders = Embedders(settings, database.dsn)
+    budget = None
+    if request.max_cost is not None:
+        # The price is known only of an open embedder; this one makes no call.
+        price = embedders.open(choice, rate=NO_RATE).facts.price.per_image
+        if price:
+            budget = Budget(int(request.max_cost / price + 1e-9))
+            stopping.budget_used_up = lambda: budget.used_up
+    return embedders.open(choice, rate=request.rate, budget=budget, stopping=stopping)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pinakes.account import AllowedFailures
 from pinakes.errors import UsageError
 from pinakes.ids import check_collection
+from pinakes.rates import parse_rate
 
 BATCH_SIZE = 128
 """Calls in a batch: seconds of work for a task run that costs some tens of milliseconds."""
@@ -32,6 +33,15 @@ class IngestRequest(BaseModel):
     collection: str
     embedder: str = "palette"
     dimension: int | None = Field(default=None, ge=1)
+    model: str | None = None
+    rate: str | None = None
+    concurrency: int | None = Field(default=None, ge=1, le=1024)
+    max_cost: float | None = Field(default=None, ge=0)
+    dry_run: bool = False
+    glob: str | None = None
+    content_type: str | None = None
+    anonymous: bool | None = None
+    user_project: str | None = None
     limit: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=BATCH_SIZE, ge=1, le=4096)
     checkpoint: str
@@ -53,6 +63,14 @@ class IngestRequest(BaseModel):
     @classmethod
     def _allow_failures(cls, text: str) -> str:
         AllowedFailures.parse(text)
+        return text
+
+    @field_validator("rate")
+    @classmethod
+    def _rate(cls, text: str | None) -> str | None:
+        for part in (text or "").split(","):
+            if part and part != "none":
+                parse_rate(part)
         return text
 
     @field_validator("match")

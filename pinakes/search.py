@@ -10,15 +10,13 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 
+from pinakes.access import Embedders
 from pinakes.embedders.base import Embedder, Picture, TextReading
-from pinakes.embedders.opening import embedder_of
 from pinakes.errors import PictureError, UnreadableQueryError, UsageError
-from pinakes.spaces import Space
 from pinakes.store import search as store
 from pinakes.store.collections import RegisteredSpace, resolve_space
 from pinakes.store.connection import Connection, Pgvector
@@ -134,7 +132,7 @@ class SearchResult:
         return {"hits": [hit.as_dict() for hit in self.hits], "plan": self.plan.as_dict()}
 
 
-def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query) -> SearchResult:
+def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, embedders: Embedders) -> SearchResult:
     """Answer a query.
 
     Args:
@@ -142,13 +140,14 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query) 
         pgvector: the extension as found.
         collection: a collection that exists.
         query: what is asked.
+        embedders: make the query's vector.
 
     Raises:
         UsageError: there is no such collection, space, or stored image, or the picture cannot be read.
     """
     started = time.perf_counter()
     registered = resolve_space(conn, collection, query.space)
-    embedder = _embedder(registered.space)
+    embedder = embedders.of(registered.space)
     asked = _understood(conn, collection, registered, embedder, query)
     depth = query.k if asked.words is None else max(FUSION_DEPTH, 5 * query.k)
     vectors = words = None
@@ -299,8 +298,3 @@ def _fused(lists: Sequence[store.Found]) -> list[store.Row]:
 
 def _fingerprint(data: bytes) -> str:
     return "md5:" + hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-@cache
-def _embedder(space: Space) -> Embedder:
-    return embedder_of(space)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -26,6 +26,9 @@ class Settings:
         metadata: `PINAKES_METADATA`: metadata files, separated like `PATH`.
         checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints; default `<home>/checkpoints`.
         lease_seconds: `PINAKES_LEASE_SECONDS`: how long a dead run keeps its collection locked.
+        limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ.
+        prices: `PINAKES_PRICES`: a price list of one's own.
+        values: all of them as text, for embedders that have settings of their own. Never shown: it holds keys.
     """
 
     home: Path
@@ -35,6 +38,9 @@ class Settings:
     metadata: tuple[str, ...]
     checkpoint: str
     lease_seconds: float
+    limiter_url: str | None = None
+    prices: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
@@ -58,6 +64,9 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
         metadata=tuple(filter(None, (values.get("PINAKES_METADATA") or "").split(os.pathsep))),
         checkpoint=values.get("PINAKES_CHECKPOINT") or str(home / "checkpoints"),
         lease_seconds=_seconds(values, "PINAKES_LEASE_SECONDS", default=15.0),
+        limiter_url=values.get("PINAKES_LIMITER_URL") or None,
+        prices=values.get("PINAKES_PRICES") or None,
+        values=values,
     )
 
 

@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 stop_requested = threading.Event()
 """Set by the first Ctrl-C: batches end after the picture at hand, and nothing new is begun."""
+
+
+class Stopping:
+    """Why a run should begin nothing new: asked to stop, abandoned because it failed, or out of money."""
+
+    def __init__(self) -> None:
+        self._abandoned = threading.Event()
+        self.budget_used_up: Callable[[], bool] = lambda: False
+
+    def __call__(self) -> bool:
+        """Whether it should."""
+        return stop_requested.is_set() or self._abandoned.is_set() or self.budget_used_up()
+
+    def abandon(self) -> None:
+        """Let what is in flight end, and begin nothing new: the run has failed."""
+        self._abandoned.set()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pinakes.embedders.calling import Remote
 from pinakes.ingestion import Ingestion
 
 MAX_FAILURES = 100
@@ -20,8 +21,25 @@ def summarise(run: Ingestion) -> dict[str, Any]:
         "index": run.index_kind or "none (exact search)",
         "checkpoint": run.checkpoint.location,
         "plan": run.plan.counts(),
+        **planned_and_actual(run),
         "failures": run.failures(MAX_FAILURES),
         "notes": _notes(run),
+    }
+
+
+def planned_and_actual(run: Ingestion) -> dict[str, Any]:
+    """What the plan said it would take, and what it took; retries and 429s of a paid embedder."""
+    statistics = run.embedder.statistics() if isinstance(run.embedder, Remote) else None
+    price = run.embedder.facts.price
+    return {
+        "planned": run.planned.as_dict(),
+        "actual": {
+            "calls": run.account.calls,
+            "cost": round(run.account.calls * price.per_image, 6),
+            "seconds": round(run.account.seconds, 3),
+        },
+        "rate_limited": statistics.rate_limited if statistics else 0,
+        "retries": statistics.retries if statistics else 0,
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +25,6 @@ from prefect.cache_policies import NO_CACHE
 from pinakes.errors import PictureError, SourceError
 from pinakes.ingestion import Ingestion
 from pinakes.pictures import decode
-from pinakes.plan import Plan
 from pinakes.sheet import Card, contact_sheet, to_jpeg_under
 
 PICTURE_BYTES = 700_000
@@ -62,14 +62,13 @@ class ProgressArtifact:
         update_progress_artifact(self._id, progress=share, description=self._progress.line())
 
 
-def show_plan(plan: Plan) -> None:
-    """Leave what the run is going to do."""
-    skipped = [{"what": f"skipped: {reason}", "images": count} for reason, count in plan.skipped.most_common()]
-    create_table_artifact(
-        key="plan",
-        table=[{"what": what, "images": count} for what, count in plan.counts().items()] + skipped,
-        description="What this run is going to do, before it does it",
-    )
+def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
+    """Leave what the run is going to do, and what that takes."""
+    table: list[dict[str, Any]] = [{"what": what, "images": count} for what, count in counts.items()]
+    table += [
+        {"what": what.replace("_", " "), "images": "–" if value is None else value} for what, value in planned.items()
+    ]
+    create_table_artifact(key="plan", table=table, description="What this run is going to do, before it does it")
 
 
 @task(name="report", task_run_name="report", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)

@@ -13,8 +13,11 @@ from prefect.cache_policies import NO_CACHE
 
 from pinakes.account import Account
 from pinakes.batches import Batch, BatchResult
-from pinakes.ingestion import Ingestion
+from pinakes.ingestion import Ingestion, dry_run
 from pinakes.plan import Plan
+from pinakes.request import IngestRequest
+from pinakes.settings import Settings
+from tasks.artifacts import show_plan
 
 # Results are counts that only this run needs; hashing the inputs of a task would walk through whole listings.
 _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
@@ -24,6 +27,20 @@ _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 def list_and_plan(run: Ingestion) -> Plan:
     """List the source and compare it with what the checkpoint holds."""
     return run.list_and_plan()
+
+
+@task(name="plan only", task_run_name="plan only", tags=["pinakes"], **_PLAIN)
+def plan_only(request: IngestRequest, settings: Settings) -> dict[str, Any]:
+    """Say what a run would do and what it would cost."""
+    document = dry_run(request, settings)
+    show_plan(document["plan"], document["planned"])
+    return document
+
+
+@task(name="verify the embedder", task_run_name="verify the embedder", tags=["pinakes"], **_PLAIN)
+def verify_embedder(run: Ingestion) -> None:
+    """Before a paid embedder's first batch: credentials, dimension and model version, by one image and one text."""
+    run.verify_embedder()
 
 
 @task(name="reuse known answers", task_run_name="reuse known answers", tags=["pinakes"], **_PLAIN)

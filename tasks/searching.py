@@ -6,6 +6,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from pinakes.access import Embedders
 from pinakes.hitsheet import sheet_of
 from pinakes.search import Query, SearchResult, parse_filters
 from pinakes.search import search as search_collection
@@ -39,7 +40,7 @@ def answer(
     )
     with open_database(settings) as database, database.connection() as (conn, pgvector):
         prepare(conn)
-        return search_collection(conn, pgvector, collection, query)
+        return search_collection(conn, pgvector, collection, query, Embedders(settings, database.dsn))
 
 
 @task(name="show hits", task_run_name="show hits", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)

@@ -78,7 +78,7 @@ class Counting:
         return np.resize(values + 1, self.facts.space.dimension).astype(np.float32)
 
 
-EMBEDDERS["counting"] = Counting
+EMBEDDERS["counting"] = lambda choice, _around: Counting(choice.dimension)
 
 if __name__ == "__main__":
     from cli.main import main

@@ -9,11 +9,12 @@ from typing import Any
 
 from PIL import Image
 
+from pinakes.access import Embedders
 from pinakes.embedders.opening import EMBEDDERS
 from pinakes.ingestion import Ingestion, open_ingestion
 from pinakes.request import IngestRequest
 from pinakes.search import Query, SearchResult, search
-from pinakes.settings import Settings
+from pinakes.settings import Settings, load_settings
 from pinakes.store.collections import prepare
 from pinakes.store.database import Database
 from tests.counting import Counting
@@ -51,7 +52,7 @@ def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: N
 def using(embedder: Counting) -> Iterator[Counting]:
     """Let `counting` mean this very embedder for the length of the block."""
     before = EMBEDDERS["counting"]
-    EMBEDDERS["counting"] = lambda dimension: embedder if dimension is None else Counting(dimension)
+    EMBEDDERS["counting"] = lambda choice, _around: embedder if choice.dimension is None else Counting(choice.dimension)
     try:
         yield embedder
     finally:
@@ -62,7 +63,7 @@ def find(database: Database, collection: str = "pictures", **query: Any) -> Sear
     """A search."""
     with database.connection() as (conn, pgvector):
         prepare(conn)
-        return search(conn, pgvector, collection, Query(**query))
+        return search(conn, pgvector, collection, Query(**query), Embedders(load_settings({}), database.dsn))
 
 
 def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (12, 12)) -> Path:

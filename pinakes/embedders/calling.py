@@ -63,13 +63,11 @@ class Remote:
         attempts: most requests for one picture, 429s not counted.
         patience: most seconds for one picture, in requests and between them; waiting for the pacer is not counted.
         stopping: whether the run is stopping. Once it is, nothing new is begun, the answers of what is in flight are
-            yielded, and the rest of a batch stays without an answer.
+            yielded, and the rest of a batch stays without an answer. Who leaves `embed_images` earlier gives away what
+            is in flight.
         secrets: what no message may show.
         backoff: seconds before the second attempt.
     """
-
-    drains = True
-    """`embed_images` ends by itself when the run is stopping; who leaves it earlier gives away what is in flight."""
 
     def __init__(
         self,
@@ -86,6 +84,7 @@ class Remote:
     ) -> None:
         self.facts = replace(provider.facts, workers=max(provider.facts.workers, BATCHES_AT_ONCE))
         self._provider = provider
+        self._pacer = pacer
         self._timeout = timeout
         self._effort = Effort(attempts, patience)
         self._attempts = Attempts(
@@ -96,6 +95,11 @@ class Remote:
         self._lock = threading.Lock()
         self._batches = 0
         self._unclaimed: dict[str, Vector] = {}
+
+    @property
+    def rate(self) -> float:
+        """Requests a second that are allowed at present (inf: no limit)."""
+        return self._pacer.rate
 
     @property
     def calls(self) -> int:

@@ -1,52 +1,194 @@
-"""From a name, or a space, to the embedder that makes its vectors."""
+"""From a name to the embedder that makes its vectors, with its settings and its pace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
 
 from pinakes.embedders.base import Embedder
-from pinakes.embedders.imported import Imported
-from pinakes.errors import EmbedderError, UsageError
-from pinakes.spaces import Space
+from pinakes.embedders.calling import Remote
+from pinakes.embedders.prices import price_of
+from pinakes.embedders.remote import Pacer, Provider, Unpaced
+from pinakes.errors import SettingsError, UsageError
 
-Factory = Callable[[int | None], Embedder]
-"""Makes an embedder of a dimension; None means its default. Raises UsageError where it has no such dimension."""
-
-
-def _palette(dimension: int | None) -> Embedder:
-    from pinakes.embedders.palette import Palette  # each embedder costs its own imports only
-
-    return Palette() if dimension is None else Palette(dimension)
+Pace = Callable[[str, str], Pacer]
+"""From the name of a quota and its default rate (`10/s`) to what paces the calls."""
 
 
-EMBEDDERS: dict[str, Factory] = {"palette": _palette}
-"""By provider: the name given with `--embedder`, and the one that a space remembers. A program may add its own."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which embedder is wanted.
+
+    Attributes:
+        name: one of `EMBEDDERS`.
+        dimension: components of a vector; None means the embedder's default.
+        model: one of the embedder's models; None means its default.
+        concurrency: most requests in flight; None lets the number be found.
+    """
+
+    name: str
+    dimension: int | None = None
+    model: str | None = None
+    concurrency: int | None = None
 
 
-def open_embedder(name: str, *, dimension: int | None = None) -> Embedder:
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What embedders find around them.
+
+    Attributes:
+        values: settings by name; keys among them.
+        home: Pinakes' own folder.
+        pace: makes the pacer of a quota.
+        stopping: whether the run is stopping.
+        prices: the path of a price list of one's own.
+    """
+
+    values: Mapping[str, str]
+    home: Path
+    pace: Pace = lambda _quota, _rate: Unpaced()
+    stopping: Callable[[], bool] = lambda: False
+    prices: str | None = None
+
+
+Factory = Callable[[Choice, Surroundings], Embedder]
+"""Raises UsageError for what the embedder does not have, SettingsError for what it lacks."""
+
+
+def open_embedder(choice: Choice, around: Surroundings) -> Embedder:
     """The embedder of that name.
 
     Raises:
-        UsageError: there is none, or it has no such dimension.
+        UsageError: there is none, or it has no such dimension or model.
+        SettingsError: a setting that it needs is missing.
     """
-    factory = EMBEDDERS.get(name)
+    factory = EMBEDDERS.get(choice.name)
     if factory is None:
-        raise UsageError(f"there is no embedder {name!r}; there are: {', '.join(EMBEDDERS)}.")
-    return factory(dimension)
+        raise UsageError(f"there is no embedder {choice.name!r}; there are: {', '.join(EMBEDDERS)}.")
+    return factory(choice, around)
 
 
-def embedder_of(space: Space) -> Embedder:
-    """The embedder whose vectors may be compared with those of `space`; of imported vectors, one that makes no more.
+# Each embedder costs its own imports only.
 
-    Raises:
-        EmbedderError: this version of Pinakes makes other vectors under that name.
-    """
-    if space.provider not in EMBEDDERS:
-        return Imported(space)
-    embedder = open_embedder(space.provider, dimension=space.dimension)
-    if embedder.facts.space != space:
-        raise EmbedderError(
-            f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and this Pinakes"
-            f" embeds into {embedder.facts.space.name}: run pinakes ingest to embed the collection anew."
+
+def _palette(choice: Choice, _around: Surroundings) -> Embedder:
+    from pinakes.embedders.palette import Palette
+
+    _one_model(choice, "descriptor")
+    return Palette() if choice.dimension is None else Palette(choice.dimension)
+
+
+def _azure(choice: Choice, around: Surroundings) -> Embedder:
+    from pinakes.embedders import azure
+
+    provider = azure.from_settings(around.values)
+    _one_model(choice, provider.facts.space.model)
+    _one_dimension(choice, provider)
+    key = around.values.get("PINAKES_AZURE_KEY") or around.values.get("VISION_KEY") or ""
+    endpoint = around.values.get("PINAKES_AZURE_ENDPOINT") or around.values.get("VISION_ENDPOINT") or ""
+    return _remote(provider, f"azure:{urlsplit(endpoint).netloc}", azure.DEFAULT_RATE, choice, around, (key,))
+
+
+def _vertex(choice: Choice, around: Surroundings) -> Embedder:
+    from pinakes.embedders import vertex
+
+    provider = vertex.from_settings(around.values, dimension=choice.dimension)
+    _one_model(choice, provider.facts.space.model)
+    project = around.values.get("PINAKES_VERTEX_PROJECT", "")
+    location = around.values.get("PINAKES_VERTEX_LOCATION") or "us-central1"
+    return _remote(
+        provider, f"vertex:{project}/{location}/{provider.facts.space.model}", vertex.DEFAULT_RATE, choice, around
+    )
+
+
+def _gemini(choice: Choice, around: Surroundings) -> Embedder:
+    from pinakes.embedders import gemini
+
+    provider = gemini.from_settings(around.values, dimension=choice.dimension or gemini.DIMENSION)
+    _one_model(choice, provider.facts.space.model)
+    key = around.values.get("PINAKES_GEMINI_API_KEY", "")
+    owner = around.values.get("PINAKES_VERTEX_PROJECT", "") if not key else "api-key"
+    return _remote(
+        provider, f"gemini:{owner}/{provider.facts.space.model}", gemini.DEFAULT_RATE, choice, around, (key,)
+    )
+
+
+def _clip(choice: Choice, around: Surroundings) -> Embedder:
+    from pinakes.embedders.clip import Clip
+    from pinakes.embedders.clip_files import DEFAULT_MODEL
+
+    return Clip(
+        choice.model or DEFAULT_MODEL,
+        path=around.values.get("PINAKES_CLIP_PATH") or None,
+        dimension=choice.dimension,
+        download=around.values.get("PINAKES_CLIP_DOWNLOAD") == "1",
+        device=_device(around),
+        memo=around.home / "model-digests.json",
+    )
+
+
+def _onnx(choice: Choice, around: Surroundings) -> Embedder:
+    from pinakes.embedders.onnx_image import OnnxImage
+
+    path = around.values.get("PINAKES_ONNX_PATH")
+    if not path:
+        raise SettingsError(
+            "the embedder onnx needs PINAKES_ONNX_PATH, the ONNX file of an image encoder; see docs/local-models.md."
         )
-    return embedder
+    return OnnxImage(
+        Path(path),
+        dimension=choice.dimension,
+        device=_device(around),
+        memo=around.home / "model-digests.json",
+    )
+
+
+EMBEDDERS: dict[str, Factory] = {
+    "palette": _palette,
+    "vertex": _vertex,
+    "gemini": _gemini,
+    "azure": _azure,
+    "clip": _clip,
+    "onnx": _onnx,
+}
+"""By provider: the name given with `--embedder`, and the one that a space remembers. A program may add its own."""
+
+
+def _remote(
+    provider: Provider,
+    quota: str,
+    rate: str,
+    choice: Choice,
+    around: Surroundings,
+    secrets: tuple[str, ...] = (),
+) -> Embedder:
+    """A paid provider behind the one layer of retries and limits, at the price of the list in force."""
+    provider.facts = replace(provider.facts, price=price_of(provider.facts.space, around.prices))
+    return Remote(
+        provider,
+        around.pace(quota, rate),
+        concurrency=choice.concurrency,
+        stopping=around.stopping,
+        secrets=[secret for secret in secrets if secret],
+    )
+
+
+def _device(around: Surroundings) -> Literal["cpu", "cuda"]:
+    device = around.values.get("PINAKES_DEVICE") or "cpu"
+    if device not in ("cpu", "cuda"):
+        raise SettingsError(f"PINAKES_DEVICE={device!r} is neither cpu nor cuda.")
+    return "cuda" if device == "cuda" else "cpu"
+
+
+def _one_model(choice: Choice, model: str) -> None:
+    if choice.model not in (None, model):
+        raise UsageError(f"the embedder {choice.name} has the model {model}, not {choice.model!r}; leave --model out.")
+
+
+def _one_dimension(choice: Choice, provider: Provider) -> None:
+    dimension = provider.facts.space.dimension
+    if choice.dimension not in (None, dimension):
+        raise UsageError(f"the embedder {choice.name} has {dimension} dimensions, not {choice.dimension}.")

@@ -1,0 +1,154 @@
+"""Embedders within reach: with credentials from the settings, and a pace that all machines share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from pinakes.embedders.base import Embedder
+from pinakes.embedders.imported import Imported
+from pinakes.embedders.opening import EMBEDDERS, Choice, Surroundings, open_embedder
+from pinakes.embedders.remote import Pacer, PacingStoppedError, Unpaced
+from pinakes.errors import EmbedderError, SettingsError
+from pinakes.limiter import Limiter
+from pinakes.rates import parse_rate
+from pinakes.settings import Settings
+from pinakes.spaces import Space
+from pinakes.store.limits import change_limit, limits_connection
+
+NO_RATE = "none"
+"""`--rate none` lifts the limit: for a fake, or a provider without a quota."""
+
+
+class Embedders:
+    """Opens embedders. Those of spaces are kept, so that a second search need not open them again.
+
+    Args:
+        settings: credentials, and where limits are kept.
+        dsn: the database that keeps them where the settings name no other.
+    """
+
+    def __init__(self, settings: Settings, dsn: str) -> None:
+        self._settings = settings
+        self._dsn = settings.limiter_url or dsn
+        self._of_spaces: dict[Space, Embedder] = {}
+        self._lock = threading.Lock()
+
+    def open(
+        self,
+        choice: Choice,
+        *,
+        rate: str | None = None,
+        budget: Budget | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> Embedder:
+        """An embedder for a run.
+
+        Args:
+            choice: which.
+            rate: instead of the limit in force, for everybody who shares the quota; `none` lifts it for this run.
+            budget: the calls that the run may make.
+            stopping: whether the run is stopping.
+        """
+
+        def pace(quota: str, default: str) -> Pacer:
+            pacer = self._pacer(quota, rate or default, pinned=rate is not None, stopping=stopping)
+            return pacer if budget is None else budget.of(pacer)
+
+        settings = self._settings
+        return open_embedder(choice, Surroundings(settings.values, settings.home, pace, stopping, settings.prices))
+
+    def of(self, space: Space) -> Embedder:
+        """The embedder whose vectors may be compared with those of `space`.
+
+        Of imported vectors, or without the settings that it needs, one that makes no more and says why.
+
+        Raises:
+            EmbedderError: this version of Pinakes, or the model at hand, makes other vectors under that name.
+        """
+        with self._lock:
+            if space not in self._of_spaces:
+                self._of_spaces[space] = self._open_of(space)
+            return self._of_spaces[space]
+
+    def _open_of(self, space: Space) -> Embedder:
+        if space.provider not in EMBEDDERS:
+            return Imported(space)
+        choice = Choice(space.provider, space.dimension, space.model if space.provider == "clip" else None)
+        try:
+            embedder = self.open(choice)
+        except SettingsError as exc:
+            return Imported(space, str(exc).rstrip("."))
+        if embedder.facts.space != space:
+            raise EmbedderError(
+                f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and what is at"
+                f" hand embeds into {embedder.facts.space.name}: run pinakes ingest to embed the collection anew, or name"
+                " another space."
+            )
+        return embedder
+
+    def _pacer(self, quota: str, rate: str, *, pinned: bool, stopping: Callable[[], bool]) -> Pacer:
+        if rate == NO_RATE:
+            return Unpaced()
+        rates = [parse_rate(part) for part in rate.split(",")]
+        if pinned:
+            with limits_connection(self._dsn) as conn:
+                change_limit(conn, quota, rates)
+        return Limiter(self._dsn, quota, rates, stopping)
+
+
+class Budget:
+    """So many calls and no more: `--max-cost`, turned into calls."""
+
+    def __init__(self, calls: int) -> None:
+        self._left = calls
+        self._lock = threading.Lock()
+        self._used_up = threading.Event()
+
+    @property
+    def used_up(self) -> bool:
+        """Whether a call was wanted that is not paid for."""
+        return self._used_up.is_set()
+
+    def of(self, pacer: Pacer) -> Pacer:
+        """The same pacer, that lets through no more calls than are left."""
+        return _Budgeted(pacer, self)
+
+    def take(self) -> None:
+        """Use one call.
+
+        Raises:
+            PacingStoppedError: there is none left.
+        """
+        with self._lock:
+            if self._left <= 0:
+                self._used_up.set()
+                raise PacingStoppedError("the run's --max-cost is used up")
+            self._left -= 1
+
+    def give_back(self) -> None:
+        """A call that was refused for the quota's sake costs nothing."""
+        with self._lock:
+            self._left += 1
+
+
+class _Budgeted:
+    def __init__(self, pacer: Pacer, budget: Budget) -> None:
+        self._pacer = pacer
+        self._budget = budget
+
+    @property
+    def rate(self) -> float:
+        return self._pacer.rate
+
+    def wait(self, *, interactive: bool = False) -> None:
+        self._budget.take()
+        try:
+            self._pacer.wait(interactive=interactive)
+        except BaseException:
+            self._budget.give_back()
+            raise
+
+    def throttled(self, retry_after: float | None) -> None:
+        self._budget.give_back()
+        self._pacer.throttled(retry_after)

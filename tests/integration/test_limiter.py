@@ -1,0 +1,406 @@
+"""The shared rate limit on a real PostgreSQL: slots that comply with a token bucket exactly, whoever takes them."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pinakes.embedders.base import Facts
+from pinakes.embedders.calling import Remote
+from pinakes.embedders.remote import CallError, PacingStoppedError, Prepared
+from pinakes.errors import DatabaseError, UsageError
+from pinakes.limiter import Limiter, Rate, Slot, parse_rate
+from pinakes.spaces import Space
+from pinakes.store.limits import LimitStore, change_limit, limits_connection, list_limits, remove_limit
+from pinakes.types import ErrorClass, Vector
+from tests.fakes.quota import Quota
+from tests.gcra import ROUNDING, Reference, refusals
+from tests.unit.test_calling import answer_to, pictures
+
+QUOTA = "azure:example.cognitiveservices.azure.com"
+FAST = parse_rate("200/s")
+
+CHILD = """
+import sys, threading, time
+from pinakes.limiter import Limiter, parse_rate
+limiter = Limiter(sys.argv[1], sys.argv[2], [parse_rate(sys.argv[3])])
+def take():
+    for _ in range(int(sys.argv[5])):
+        slot = limiter.acquire()
+        taken.append((slot.at, slot.local, time.monotonic(), slot.lateness))
+taken = []
+print("ready", flush=True)
+sys.stdin.readline()
+threads = [threading.Thread(target=take) for _ in range(int(sys.argv[4]))]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+for entry in taken: print(*map(repr, entry))
+"""
+
+
+@pytest.fixture
+def limiter(database_url: str) -> Iterator[Callable[..., Limiter]]:
+    made: list[Limiter] = []
+
+    def make(*rates: str, **options: object) -> Limiter:
+        made.append(Limiter(database_url, QUOTA, [parse_rate(rate) for rate in rates], **options))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+def store(dsn: str, *rates: Rate) -> LimitStore:
+    return LimitStore(dsn, QUOTA, rates)
+
+
+def in_threads(count: int, action: Callable[[], object]) -> list[threading.Thread]:
+    threads = [threading.Thread(target=action, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def ended(threads: Sequence[threading.Thread]) -> bool:
+    for thread in threads:
+        thread.join(20)
+    return not any(thread.is_alive() for thread in threads)
+
+
+@contextmanager
+def away(dsn: str) -> Iterator[None]:
+    """No connection to the database lasts, and none can be made."""
+    name = str(conninfo_to_dict(dsn)["dbname"])
+    with psycopg.connect(make_conninfo(dsn, dbname="postgres"), autocommit=True) as admin:
+        allow = sql.SQL("ALTER DATABASE {} WITH ALLOW_CONNECTIONS {}")
+        admin.execute(allow.format(sql.Identifier(name), sql.Literal(False)))
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        try:
+            yield
+        finally:
+            admin.execute(allow.format(sql.Identifier(name), sql.Literal(True)))
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [
+        [Rate(30, 1, 8)],
+        [Rate(20, 60, 3)],
+        [Rate(10, 1, 40)],
+        [Rate(10, 1, 1)],
+        [Rate(10, 1, 4), Rate(60, 60, 30)],
+        [Rate(2000, 1, 500), Rate(600, 60, 600)],
+    ],
+    ids=lambda rates: ", ".join(map(str, rates)),
+)
+def test_slots_are_those_of_the_definition_and_no_bucket_refuses_them(database_url: str, rates: list[Rate]) -> None:
+    chance = random.Random(7)
+    line = Reference(rates)
+    taken: list[float] = []
+    elapsed = 0.0
+    shared = store(database_url, *rates)
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        for _ in range(60):
+            interactive = chance.random() < 0.3
+            got = shared.reserve(chance.randint(1, 12), interactive=interactive)
+            now = got.now + elapsed
+            slots = [slot + elapsed for slot in got.slots]
+            expected = [line.interactive(now)] if interactive else line.reserve(now, len(slots))
+            assert slots == pytest.approx(expected, abs=ROUNDING, rel=0)
+            assert slots[0] >= now - ROUNDING
+            assert len(slots) == 1 or slots[-1] <= now + 1
+            taken += [slot + min(rate.lateness for rate in rates) * chance.choice([0, 0, 1]) for slot in slots]
+            # Time passes: for the rows, everything lies further back.
+            passed = chance.choice([0, 0, 0.05, 0.4, 3 * rates[-1].spacing])
+            elapsed += passed
+            admin.execute(
+                "UPDATE pinakes.limits SET free_at = free_at - %(s)s,"
+                " owed = ARRAY(SELECT due - %(s)s FROM unnest(owed) AS due)",
+                {"s": passed},
+            )
+    shared.close()
+    assert [refusals(sorted(taken), rate) for rate in rates] == [0] * len(rates)
+
+
+def test_processes_and_threads_share_one_line_and_use_all_of_it(database_url: str) -> None:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CHILD, database_url, QUOTA, "200/s", "4", "30"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    # All are begun before any is waited for.
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    taken = sorted(
+        tuple(map(float, line.split()))
+        for process in processes
+        for line in process.communicate(timeout=60)[0].splitlines()
+    )
+    assert all(process.returncode == 0 for process in processes)
+    slots = [at for at, *_ in taken]
+    assert len(slots) == 360
+    assert min(after - before for before, after in pairwise(slots)) >= FAST.spacing - ROUNDING
+    # Nobody started early or too late, so that the bucket was never empty.
+    assert all(local <= called for _, local, called, _ in taken)
+    starts = sorted(at + min(called - local, lateness) for at, local, called, lateness in taken)
+    assert refusals(starts, FAST) == 0
+
+
+def test_a_call_never_starts_before_its_slot_on_the_databases_clock(
+    limiter: Callable[..., Limiter], database_url: str
+) -> None:
+    pace = limiter("50/s")
+    with psycopg.connect(database_url, autocommit=True) as clock:
+        for _ in range(20):
+            slot = pace.acquire()
+            ((now,),) = clock.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchall()
+            assert now >= slot.at
+
+
+def test_interactive_calls_wait_for_nobody_and_are_paid_back(database_url: str) -> None:
+    rate = Rate(10, 1, 8)
+    shared = store(database_url, rate)
+    batches = [slot for _ in range(3) for slot in shared.reserve(50).slots]
+    assert batches[-1] > shared.reserve(1).now + 1 - rate.spacing
+    first = [shared.reserve(1, interactive=True) for _ in range(rate.lead)]
+    assert all(got.slots[0] <= got.now for got in first)
+    late = shared.reserve(1, interactive=True)
+    assert late.slots[0] > late.now
+    assert late.slots[0] <= shared.reserve(1).slots[0]
+    shared.close()
+
+
+def test_an_interactive_caller_goes_before_waiting_batches(limiter: Callable[..., Limiter]) -> None:
+    pace = limiter("20/min")
+    stop = threading.Event()
+    waiting = limiter("20/min", stopping=stop.is_set)
+
+    def wait() -> None:
+        with suppress(PacingStoppedError):
+            while True:
+                waiting.wait()
+
+    threads = in_threads(8, wait)
+    until(lambda: waiting._waiting + waiting._outstanding >= 8)
+    slot = pace.acquire(interactive=True)
+    assert slot.interactive
+    assert all(thread.is_alive() for thread in threads)
+    stop.set()
+    assert ended(threads)
+
+
+def test_a_429_silences_everybody_and_lowers_the_rate(database_url: str) -> None:
+    shared, other = store(database_url, FAST), store(database_url, FAST)
+    before = shared.reserve(50)
+    assert shared.throttled(5.0) > before.generation
+    for one in (shared, other):
+        got = one.reserve(3)
+        assert got.slots[0] >= before.now + 5
+        assert got.rate == pytest.approx(0.7 * before.rate)
+        assert got.generation > before.generation
+    interactive = other.reserve(1, interactive=True)
+    assert interactive.slots[0] >= before.now + 5
+    # 429s to what was in flight already.
+    for _ in range(20):
+        shared.throttled(None)
+    assert shared.reserve(1).rate == pytest.approx(0.7 * before.rate)
+    with limits_connection(database_url) as conn:
+        (limit,) = list_limits(conn)
+        assert (limit.throttled, limit.rate) == (21, FAST)
+        assert limit.effective == pytest.approx(140)
+        conn.execute("UPDATE pinakes.limits SET factor_at = factor_at - 50, blocked_until = blocked_until - 50")
+        assert shared.reserve(1).rate == pytest.approx(before.rate * (0.7 + 45 / 300), rel=0.01)
+        conn.execute("UPDATE pinakes.limits SET factor_at = factor_at - 500")
+        assert shared.reserve(1).rate == pytest.approx(before.rate)
+    shared.close()
+    other.close()
+
+
+def test_a_429_voids_the_slots_of_callers_that_are_waiting(limiter: Callable[..., Limiter]) -> None:
+    pace = limiter("4/s")
+    slots: list[Slot] = []
+    threads = in_threads(4, lambda: slots.append(pace.acquire()))
+    until(lambda: len(slots) >= 1)
+    planned = pace._era
+    pace.throttled(1.5)
+    assert ended(threads)
+    voided = [slot for slot in slots if slot.era > planned]
+    assert len(voided) >= 2
+    last_before = max(slot.local for slot in slots if slot.era == planned)
+    assert all(slot.local >= last_before + 1 for slot in voided)
+    assert pace.rate == pytest.approx(0.7 * 4, rel=0.05)
+
+
+@pytest.mark.parametrize("change", [change_limit, None], ids=["set", "removed"])
+def test_a_changed_rate_reaches_those_who_wait(
+    limiter: Callable[..., Limiter], database_url: str, change: Callable[..., None] | None
+) -> None:
+    with limits_connection(database_url) as conn:
+        change_limit(conn, QUOTA, [parse_rate("1/h")])
+        pace = limiter("100/s")
+        pace.wait()
+        threads = in_threads(6, pace.wait)
+        until(lambda: pace._outstanding >= 1)
+        if change:
+            change(conn, QUOTA, [parse_rate("100/s")])
+        else:
+            assert remove_limit(conn, QUOTA)
+        assert ended(threads)
+        assert pace.rate == pytest.approx(100)
+        assert [(limit.rate, limit.pinned) for limit in list_limits(conn)] == [
+            (parse_rate("100/s"), change is not None)
+        ]
+
+
+def test_a_rate_that_a_person_set_outlives_the_default(limiter: Callable[..., Limiter], database_url: str) -> None:
+    with limits_connection(database_url) as conn:
+        limiter("30/s")
+        assert [str(limit.rate) for limit in list_limits(conn)] == ["30/s"]
+        limiter("20/s", "600/min")
+        assert [str(limit.rate) for limit in list_limits(conn)] == ["20/s", "600/min"]
+        change_limit(conn, QUOTA, [parse_rate("7/min")])
+        pace = limiter("30/s")
+        assert [(str(limit.rate), limit.pinned) for limit in list_limits(conn)] == [("7/min", True)]
+        pace.wait()
+        assert pace.rate == pytest.approx(7 / 60)
+        assert not remove_limit(conn, "another")
+
+
+def test_a_plain_postgresql_will_do(limiter: Callable[..., Limiter], database_url: str) -> None:
+    limiter("30/s").wait()
+    with psycopg.connect(database_url) as conn:
+        assert conn.execute("SELECT count(*) FROM pg_extension WHERE extname = 'vector'").fetchone() == (0,)
+
+
+def test_a_database_that_goes_away_and_comes_back_is_waited_for(
+    limiter: Callable[..., Limiter], database_url: str
+) -> None:
+    pace = limiter("100/s")
+    pace.wait()
+    taken: list[Slot] = []
+
+    def take() -> None:
+        for _ in range(5):
+            taken.append(pace.acquire())  # noqa: PERF401 - many threads share it
+
+    with away(database_url):
+        threads = in_threads(4, take)
+        until(lambda: pace._lost_at is not None)
+        assert taken == []
+    assert ended(threads)
+    assert len({slot.at for slot in taken}) == 20
+
+
+def test_a_database_that_stays_away_stops_the_run(limiter: Callable[..., Limiter], database_url: str) -> None:
+    pace = limiter("100/s", patience=0.0)
+    pace.wait()
+    failures: list[str] = []
+
+    def wait() -> None:
+        with pytest.raises(DatabaseError) as caught:
+            pace.wait()
+        failures.append(str(caught.value))
+
+    with away(database_url):
+        assert ended(in_threads(8, wait))
+        with pytest.raises(DatabaseError):
+            pace.throttled(1.0)
+    assert len(failures) == 8
+    assert all(QUOTA in failure and "PINAKES_LIMITER_URL" in failure for failure in failures)
+
+
+def test_a_database_that_is_not_there_is_said_at_once() -> None:
+    with pytest.raises(DatabaseError, match="cannot be reached"):
+        Limiter("postgresql://127.0.0.1:1/db", QUOTA, [FAST])
+    with pytest.raises(UsageError, match="has no rate"):
+        Limiter("postgresql://127.0.0.1:1/db", QUOTA, [])
+
+
+def test_a_stop_ends_every_wait(limiter: Callable[..., Limiter]) -> None:
+    stop = threading.Event()
+    pace = limiter("1/h", stopping=stop.is_set)
+    pace.wait()
+    given_up: list[PacingStoppedError] = []
+
+    def wait() -> None:
+        try:
+            pace.wait()
+        except PacingStoppedError as exc:
+            given_up.append(exc)
+
+    threads = in_threads(5, wait)
+    until(lambda: pace._waiting == 4)
+    stop.set()
+    assert ended(threads)
+    assert len(given_up) == 5
+
+
+class Metered:
+    """A provider with a token bucket."""
+
+    def __init__(self, quota: Quota) -> None:
+        self.facts = Facts(Space("metered", "m", "1", 4, ""), "For tests.")
+        self.quota = quota
+
+    def reads_itself(self, uri: str) -> bool:
+        return False
+
+    def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
+        wait = self.quota.take()
+        if wait:
+            raise CallError("too many requests", ErrorClass.QUOTA, retry_after=wait, http_status=429)
+        time.sleep(0.02)
+        return answer_to(picture.data or b""), "1"
+
+    def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_bucket_of_the_same_size_refuses_nothing(limiter: Callable[..., Limiter]) -> None:
+    rate = parse_rate("100/s")
+    provider = Metered(Quota(rate.per_second, rate.burst))
+    embedder = Remote(provider, limiter("100/s"))
+    assert len(list(embedder.embed_images(pictures(150)))) == 150
+    embedder.close()
+    assert (provider.quota.granted, provider.quota.refused) == (150, 0)
+
+
+def test_a_provider_that_allows_less_than_it_says_is_adapted_to(limiter: Callable[..., Limiter]) -> None:
+    provider = Metered(Quota(40.0, 10))
+    pace = limiter("100/s")
+    embedder = Remote(provider, pace)
+    assert len(list(embedder.embed_images(pictures(60)))) == 60
+    figures = embedder.statistics()
+    embedder.close()
+    assert figures.calls == 60
+    assert figures.rate_limited == provider.quota.refused > 0
+    assert pace.rate < 100
+
+
+def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.005)
