@@ -18,6 +18,7 @@ COMMANDS = {
     "ingest": "cli.ingest",
     "search": "cli.search",
     "status": "cli.status",
+    "limits": "cli.limits",
     "spaces": "cli.spaces",
     "activate": "cli.activate",
     "export": "cli.export",

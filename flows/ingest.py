@@ -8,7 +8,7 @@ from prefect import flow, get_run_logger
 
 from flows.naming import ingest_run
 from flows.window import in_window
-from pinakes.errors import StoppedError, TooManyFailuresError, UsageError
+from pinakes.errors import StoppedError, TooManyFailuresError, UnfinishedError, UsageError
 from pinakes.ingestion import Ingestion, open_ingestion
 from pinakes.request import BATCH_SIZE, PRUNE_SHARE, IngestRequest
 from pinakes.settings import load_settings
@@ -137,6 +137,8 @@ def ingest(
         account = stages.close_account(run)
         summary = summarise(run)
         report(run, summary)
+    if run.stopped_by is not None:
+        raise UnfinishedError(f"{run.stopped_by} What was answered before is stored; the rest is deferred.", summary)
     if account.deferred:
         raise StoppedError(
             f"stopped before the end: {account.deferred:,} pictures were not reached. All answers so far are kept; run the"

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 from pinakes.embedders.base import Embedder
+from pinakes.embedders.calling import Remote
 from pinakes.embedders.imported import Imported
 from pinakes.embedders.opening import EMBEDDERS, Choice, Surroundings, open_embedder
 from pinakes.embedders.remote import Pacer, PacingStoppedError, Unpaced
@@ -32,7 +33,14 @@ class Embedders:
         self._settings = settings
         self._dsn = settings.limiter_url or dsn
         self._of_spaces: dict[Space, Embedder] = {}
+        self._opened: list[Remote | Limiter] = []
         self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """End the threads and connections of what was opened, the embedders before their limiters."""
+        while self._opened:
+            self._opened.pop().close()
+        self._of_spaces.clear()
 
     def open(
         self,
@@ -56,7 +64,11 @@ class Embedders:
             return pacer if budget is None else budget.of(pacer)
 
         settings = self._settings
-        return open_embedder(choice, Surroundings(settings.values, settings.home, pace, stopping, settings.prices))
+        around = Surroundings(settings.values, settings.home, pace, stopping, settings.prices)
+        embedder = open_embedder(choice, around)
+        if isinstance(embedder, Remote):
+            self._opened.append(embedder)
+        return embedder
 
     def of(self, space: Space) -> Embedder:
         """The embedder whose vectors may be compared with those of `space`.
@@ -94,7 +106,9 @@ class Embedders:
         if pinned:
             with limits_connection(self._dsn) as conn:
                 change_limit(conn, quota, rates)
-        return Limiter(self._dsn, quota, rates, stopping)
+        limiter = Limiter(self._dsn, quota, rates, stopping)
+        self._opened.append(limiter)
+        return limiter
 
 
 class Budget:

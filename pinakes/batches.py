@@ -5,7 +5,7 @@ A batch is idempotent: what it has answered is in the checkpoint, and a re-run p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -53,20 +53,14 @@ class BatchResult:
         failed: images that got a failure.
         deferred: images that were not reached because a stop was asked for.
         answers: rows written.
+        error: why the embedder cannot go on at all, or None.
     """
 
     embedded: int = 0
     failed: int = 0
     deferred: int = 0
     answers: int = 0
-
-    def __add__(self, other: BatchResult) -> BatchResult:
-        return BatchResult(
-            self.embedded + other.embedded,
-            self.failed + other.failed,
-            self.deferred + other.deferred,
-            self.answers + other.answers,
-        )
+    error: str | None = None
 
 
 def embed_batch(
@@ -88,8 +82,10 @@ def embed_batch(
         stopping: asked between pictures; what is not reached is deferred.
         advance: told after each answer how many images it served.
 
+    Returns:
+        The counts; with `error` when the embedder cannot work at all, or its vectors are not of its space.
+
     Raises:
-        EmbedderError: the embedder cannot work at all, or its vectors are not of its space.
         CheckpointError: an answer could not be kept.
     """
     work = batch.work
@@ -99,27 +95,37 @@ def embed_batch(
     # A paid embedder ends by itself and yields what is in flight: leaving it earlier would lose answers that are paid for.
     drains = isinstance(embedder, Remote)
     open_items = dict(enumerate(work))
+    error = None
     with CheckpointWriter(checkpoint) as writer:
-        for index, outcome in embedder.embed_images(pictures):
-            item = open_items.pop(index)
-            checked = outcome if isinstance(outcome, Failure) else _checked(outcome, item, embedder)
-            for answer in _answers(item, checked, version):
-                writer.add(answer)
-            if isinstance(checked, Failure):
-                failed += item.images
-            else:
-                embedded += item.images
-            advance(item.images)
-            if stopping() and not drains:
-                break
-        if open_items and not stopping():
-            names = ", ".join(repr(item.image.image_id) for item in list(open_items.values())[:3])
-            raise EmbedderError(
-                f"the embedder {embedder.facts.space.provider} gave no answer for {len(open_items)} of {len(work)}"
-                f" pictures, among them {names}."
-            )
+        try:
+            for index, outcome in embedder.embed_images(pictures):
+                item = open_items[index]
+                checked = outcome if isinstance(outcome, Failure) else _checked(outcome, item, embedder)
+                for answer in _answers(item, checked, version):
+                    writer.add(answer)
+                del open_items[index]
+                if isinstance(checked, Failure):
+                    failed += item.images
+                else:
+                    embedded += item.images
+                advance(item.images)
+                if stopping() and not drains:
+                    break
+            if open_items and not stopping():
+                error = _unanswered(embedder, batch, open_items)
+        except EmbedderError as exc:
+            # What was answered before counts all the same; what was not is deferred, and the run ends.
+            error = str(exc)
     deferred = sum(item.images for item in open_items.values())
-    return BatchResult(embedded, failed, deferred, embedded + failed)
+    return BatchResult(embedded, failed, deferred, embedded + failed, error)
+
+
+def _unanswered(embedder: Embedder, batch: Batch, open_items: Mapping[int, Work]) -> str:
+    names = ", ".join(repr(item.image.image_id) for item in list(open_items.values())[:3])
+    return (
+        f"the embedder {embedder.facts.space.provider} gave no answer for {len(open_items)} of {len(batch.work)} pictures,"
+        f" among them {names}."
+    )
 
 
 def _answers(item: Work, outcome: Vector | Failure, version: str) -> list[Answer]:

@@ -91,6 +91,7 @@ class Ingestion:
         self.progress = Progress("embedding", 0, 0)
         self.join_report: JoinReport | None = None
         self.index_kind: str | None = None
+        self.stopped_by: str | None = None
         self.active = True
         self._vanished: list[str] = []
         self._started = time.monotonic()
@@ -164,6 +165,7 @@ class Ingestion:
         if isinstance(self.embedder, Remote) and self.plan.work:
             self.lease.check()
             self.embedder.check()
+            self.account.calls = self.embedder.calls
 
     def batches(self) -> Iterator[Batch]:
         """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
@@ -196,6 +198,9 @@ class Ingestion:
         self.account.deferred += result.deferred
         self.account.answers += result.answers
         self.account.calls = self.embedder.calls
+        if result.error is not None:
+            self.stopped_by = self.stopped_by or result.error
+            self.stopping.abandon()
 
     def load(self) -> None:
         """Bring the table up to the checkpoint: images with their metadata, then the vectors that it lacks."""
@@ -373,9 +378,9 @@ def open_ingestion(
     with ExitStack() as stack:
         database = stack.enter_context(open_database(settings))
         stopping = Stopping()
-        embedder = embedder or _open_embedder(request, settings, database, stopping)
-        if isinstance(embedder, Remote):
-            stack.callback(embedder.close)
+        embedders = Embedders(settings, database.dsn)
+        stack.callback(embedders.close)
+        embedder = embedder or _open_embedder(request, embedders, stopping)
         space = embedder.facts.space
         with database.connection() as (conn, _):
             ensure_collection(conn, request.collection, source.root, language=request.language)
@@ -417,7 +422,8 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     """
     source = source_of(request, settings)
     with open_database(settings) as database:
-        embedder = _open_embedder(request, settings, database, Stopping())
+        embedders = Embedders(settings, database.dsn)
+        embedder = _open_embedder(request, embedders, Stopping())
         space = embedder.facts.space
         checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
         plan = make_plan(source.entries(), checkpoint.ledger(), retry_failed=request.retry_failed)
@@ -426,21 +432,22 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
             known = request.collection in collection_names(conn)
             stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
             vanished = sum(image_id not in listed for image_id, _ in stored)
+        planned = estimate(plan, embedder).as_dict()
+        embedders.close()
     return {
         "dry_run": True,
         "collection": request.collection,
         "space": space.name,
         "plan": plan.counts() | {"vanished": vanished},
-        "planned": estimate(plan, embedder).as_dict(),
+        "planned": planned,
         "max_cost": request.max_cost,
         "notes": [f"the listing is not complete: {problem}" for problem in source.problems] + list(checkpoint.problems),
     }
 
 
-def _open_embedder(request: IngestRequest, settings: Settings, database: Database, stopping: Stopping) -> Embedder:
+def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopping) -> Embedder:
     """The embedder that is asked for, which makes no more calls than `max_cost` pays for."""
     choice = Choice(request.embedder, request.dimension, request.model, request.concurrency)
-    embedders = Embedders(settings, database.dsn)
     budget = None
     if request.max_cost is not None:
         # The price is known only of an open embedder; this one makes no call.

@@ -95,7 +95,7 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
         PictureError: it cannot be decoded; `error_class` is EMPTY, UNDECODABLE, TOO_MANY_PIXELS, UNSUPPORTED, or
             INTERNAL where memory ran out.
     """
-    picture = _open(data)
+    picture = with_header(data)
     width, height = picture.size
     if width * height > max_pixels:
         raise PictureError(
@@ -137,8 +137,12 @@ def thumbnail_jpeg(data: bytes, *, long_side: int, quality: int = 85) -> bytes:
     return out.getvalue()
 
 
-def _open(data: bytes) -> ImageFile.ImageFile:
-    """The decoder of `data` with its header read, nothing decoded yet."""
+def with_header(data: bytes) -> ImageFile.ImageFile:
+    """The decoder of `data` with its header read (`format`, `size`, `mode`), nothing decoded yet.
+
+    Raises:
+        PictureError: there is no header of a picture; `error_class` is EMPTY, UNSUPPORTED, TOO_MANY_PIXELS or UNDECODABLE.
+    """
     if not data:
         raise PictureError("the file is empty (0 bytes)", ErrorClass.EMPTY)
     head = data[:HEAD_BYTES]

@@ -11,6 +11,7 @@ from PIL import Image
 
 from pinakes.access import Embedders
 from pinakes.embedders.opening import EMBEDDERS
+from pinakes.errors import EmbedderError
 from pinakes.ingestion import Ingestion, open_ingestion
 from pinakes.request import IngestRequest
 from pinakes.search import Query, SearchResult, search
@@ -38,6 +39,7 @@ def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: N
     ingestion.list_and_plan()
     ingestion.keep_rejected()
     ingestion.copy_known_answers()
+    ingestion.verify_embedder()
     for batch in ingestion.batches():
         ingestion.count(ingestion.embed(batch))
     before_load()
@@ -46,6 +48,8 @@ def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: N
     ingestion.build_index()
     ingestion.compact()
     ingestion.close_account()
+    if ingestion.stopped_by is not None:
+        raise EmbedderError(ingestion.stopped_by)
 
 
 @contextmanager

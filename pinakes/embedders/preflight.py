@@ -14,13 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from PIL import Image as Pillow
-from PIL import UnidentifiedImageError
 
 from pinakes.embedders.base import Limits, Picture
 from pinakes.embedders.remote import Prepared
 from pinakes.errors import PictureError, SourceError
-from pinakes.formats import HEAD_BYTES, sniff, suffix
-from pinakes.pictures import decode
+from pinakes.formats import suffix
+from pinakes.pictures import decode, with_header
 from pinakes.types import ErrorClass, Failure, Image
 
 JPEG_QUALITY = 95
@@ -145,18 +144,10 @@ def _header(data: bytes) -> Header:
     Raises:
         PictureError: there is none.
     """
-    name = sniff(data[:HEAD_BYTES])
-    if name is None:
-        decode(data)  # it says what this is instead of a picture
-        raise PictureError("this is not a picture", ErrorClass.UNDECODABLE)
-    try:
-        with Pillow.open(io.BytesIO(data), formats=[name]) as opened:
-            deep = name == "PNG" and data[_PNG_DEPTH_AT] > 8
-            return Header(name, *opened.size, plain=opened.mode in _EIGHT_BIT_MODES and not deep)
-    except (UnidentifiedImageError, Pillow.DecompressionBombError):
-        with _decoding:
-            decode(data)
-        raise PictureError("the picture's header cannot be read", ErrorClass.UNDECODABLE) from None
+    opened = with_header(data)
+    name = str(opened.format)
+    deep = name == "PNG" and data[_PNG_DEPTH_AT] > 8
+    return Header(name, *opened.size, plain=opened.mode in _EIGHT_BIT_MODES and not deep)
 
 
 def _scale(width: int, height: int, limits: Limits) -> float:

@@ -1,0 +1,300 @@
+"""Whole runs with a paid embedder, against fakes that count and refuse as the services do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pinakes.errors import EmbedderError
+from pinakes.ingestion import Ingestion, dry_run, open_ingestion
+from pinakes.settings import Settings
+from pinakes.store.database import Database
+from tests.fakes.azure import AzureFake
+from tests.fakes.faults import Faults
+from tests.fakes.quota import Quota
+from tests.running import request_of, run_stages, stored
+
+CHECKS = 2
+
+
+def pictures(folder: Path, count: int, *, first: int = 0) -> Path:
+    """Small JPEGs that differ."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + count):
+        pixels = np.random.default_rng(number).integers(0, 255, (16, 16, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((48, 48)).save(folder / f"p{number:05}.jpg", quality=80)
+    return folder
+
+
+def key_of(path: Path) -> str:
+    return "md5:" + hashlib.md5(path.read_bytes()).hexdigest()
+
+
+def with_fake(settings: Settings, fake: AzureFake) -> Settings:
+    return replace(settings, values={**settings.values, **fake.environment})
+
+
+def paid(settings: Settings, source: Path, fake: AzureFake, **options: Any) -> Ingestion:
+    known = with_fake(settings, fake)
+    with open_ingestion(request_of(known, source, embedder="azure", **options), known) as ingestion:
+        run_stages(ingestion)
+    return ingestion
+
+
+def calls_of(fake: AzureFake, source: Path) -> list[int]:
+    """How often each picture of a folder was charged."""
+    return [fake.calls[key_of(path)] for path in sorted(source.iterdir())]
+
+
+@pytest.fixture
+def fake() -> Iterator[AzureFake]:
+    with AzureFake() as started:
+        yield started
+
+
+def test_a_run_pays_for_each_picture_once_and_a_second_one_for_none(
+    settings: Settings, database: Database, fake: AzureFake, tmp_path: Path
+) -> None:
+    source = pictures(tmp_path / "in", 40)
+    first = paid(settings, source, fake, rate="none")
+    assert calls_of(fake, source) == [1] * 40
+    assert (first.account.embedded, first.account.calls) == (40, 40 + CHECKS)
+    second = paid(settings, source, fake, rate="none")
+    assert (second.account.calls, second.account.reused, second.account.rows_written) == (0, 40, 0)
+    assert calls_of(fake, source) == [1] * 40
+    ((held,),) = stored(database, "SELECT count(*) FROM pictures.azure_vision_multimodal_2023_04_15_1024_a1")
+    assert held == 40
+
+
+def test_equal_pictures_are_called_once_at_the_same_time(settings: Settings, fake: AzureFake, tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", 5)
+    for number in range(20):
+        (source / f"copy{number}.jpg").write_bytes((source / "p00000.jpg").read_bytes())
+    account = paid(settings, source, fake, rate="none").account
+    assert (account.embedded, account.duplicates) == (25, 20)
+    assert max(fake.calls.values()) == 1
+
+
+def test_one_poisoned_picture_in_a_batch_costs_only_itself(settings: Settings, fake: AzureFake, tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", 30)
+    Image.new("RGB", (5, 5)).save(source / "tiny.png")
+    (source / "torn.jpg").write_bytes((source / "p00000.jpg").read_bytes()[:200])
+    run = paid(settings, source, fake, rate="none", batch_size=16)
+    assert (run.account.embedded, run.account.failed) == (30, 2)
+    reasons = {failure["image_id"]: failure["reason"] for failure in run.failures(10)}
+    assert reasons == {"tiny.png": "unsupported", "torn.jpg": "undecodable"}
+    assert fake.counts["refused"] == 0
+
+
+def test_a_refused_key_stops_at_once_and_costs_no_picture(settings: Settings, fake: AzureFake, tmp_path: Path) -> None:
+    known = replace(settings, values={**fake.environment, "PINAKES_AZURE_KEY": "f" * 32})
+    with (
+        pytest.raises(EmbedderError, match="401"),
+        open_ingestion(request_of(known, pictures(tmp_path / "in", 20), embedder="azure"), known) as ingestion,
+    ):
+        run_stages(ingestion)
+    assert fake.calls.total() == 0
+
+
+def test_a_key_that_is_withdrawn_in_mid_run_defers_the_rest_and_keeps_what_was_answered(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = pictures(tmp_path / "in", 60)
+    with AzureFake(latency=0.02) as fake:
+        known = with_fake(settings, fake)
+        request = request_of(known, source, embedder="azure", rate="none", batch_size=20)
+        with open_ingestion(request, known) as ingestion:
+            run = ingestion
+            run.list_and_plan()
+            run.verify_embedder()
+            for number, batch in enumerate(run.batches()):
+                if number == 1:
+                    fake.key = "withdrawn"
+                run.count(run.embed(batch))
+            run.load()
+            run.build_index()
+            account = run.close_account()
+    assert run.stopped_by is not None
+    assert "401" in run.stopped_by
+    assert (account.embedded, account.deferred, account.failed) == (20, 40, 0)
+    with AzureFake() as again:
+        resumed = paid(settings, source, again, rate="none").account
+    assert (resumed.embedded, resumed.reused) == (40, 20)
+
+
+def test_max_cost_stops_before_it_is_exceeded(settings: Settings, fake: AzureFake, tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", 50)
+    run = paid(settings, source, fake, rate="none", max_cost=0.0030, batch_size=8)
+    assert run.account.calls == 30
+    assert fake.calls.total() == 30
+    assert (run.account.embedded, run.account.deferred) == (28, 22)
+    rest = paid(settings, source, fake, rate="none").account
+    assert (rest.embedded, rest.reused) == (22, 28)
+
+
+def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(
+    settings: Settings, database: Database, fake: AzureFake, tmp_path: Path
+) -> None:
+    known = with_fake(settings, fake)
+    source = pictures(tmp_path / "in", 20)
+    document = dry_run(request_of(known, source, embedder="azure", rate="10/s"), known)
+    assert fake.counts["requests"] == 0
+    assert document["plan"]["calls"] == 20
+    planned = document["planned"]
+    assert planned["calls"] == 20 + CHECKS
+    assert planned["cost"] == pytest.approx(0.0021, abs=0.0001)
+    assert planned["seconds"] == pytest.approx(2.2)
+    assert planned["price_source"]
+    json.dumps(document)
+    assert stored(database, "SELECT count(*) FROM pg_class WHERE relname = 'images'") == [(0,)]
+    paid(settings, source, fake, rate="none", limit=15)
+    again = dry_run(request_of(known, source, embedder="azure"), known)
+    assert (again["plan"]["reused"], again["plan"]["new"]) == (15, 5)
+
+
+def test_a_key_reaches_no_log_checkpoint_database_or_message(
+    settings: Settings, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with AzureFake(faults=Faults(seed=3, share=0.3)) as fake:
+        run = paid(settings, pictures(tmp_path / "in", 30), fake, rate="none")
+        shown = (
+            caplog.text
+            + repr(run.request)
+            + repr(run.embedder)
+            + repr(with_fake(settings, fake))
+            + str(run.failures(99))
+        )
+        rows = str(stored(database, "SELECT account, message FROM pinakes.runs")) + str(
+            stored(database, "SELECT quota FROM pinakes.limits")
+        )
+        kept = b"".join(path.read_bytes() for path in Path(settings.checkpoint).rglob("*") if path.is_file())
+        assert fake.key not in shown
+        assert fake.key not in rows
+        assert fake.key.encode() not in kept
+
+
+def test_a_quota_at_half_of_ours_is_met_and_everything_completes(settings: Settings, tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", 150)
+    with AzureFake(quota=Quota(30, burst=15)) as fake:
+        run = paid(settings, source, fake, rate="60/s burst 15")
+        assert calls_of(fake, source) == [1] * 150
+        assert run.account.embedded == 150
+        statistics = run.embedder.statistics()  # type: ignore[attr-defined]  # a paid embedder has them
+        assert statistics.rate_limited == fake.counts["throttled"] > 0
+        # It settles under the quota instead of knocking at every turn.
+        assert fake.counts["throttled"] < 150
+
+
+def ingest(source: Path, collection: str, environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "cli.main",
+        "ingest",
+        str(source),
+        "--embedder",
+        "azure",
+        "--collection",
+        collection,
+    ]
+    return subprocess.Popen(
+        [*command, *options, "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finished(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == code, f"{out}\n{err}"
+    document: dict[str, Any] = json.loads(out)
+    return document
+
+
+def test_three_processes_share_a_quota_exactly_and_pay_once_under_faults(
+    environment: dict[str, str], prefect_api: str, tmp_path: Path
+) -> None:
+    """2,000 pictures, 30 requests a second with a burst of 5, and 5 % transient faults."""
+    sources = [pictures(tmp_path / f"in{n}", count, first=n * 1000) for n, count in enumerate((667, 667, 666))]
+    with AzureFake(quota=Quota(30, burst=5), faults=Faults(seed=7, share=0.05), latency=0.1) as fake:
+        known = environment | fake.environment | {"PREFECT_API_URL": prefect_api}
+        runs = [ingest(s, f"c{n}", known, "--rate", "30/s burst 5") for n, s in enumerate(sources)]
+        # The steady state: from when all three are at it, until the first of them is nearly done.
+        while fake.counts["charged"] < 300:
+            assert all(run.poll() is None for run in runs)
+            time.sleep(0.1)
+        started, first = time.monotonic(), fake.counts["requests"]
+        while fake.counts["charged"] < 1500:
+            assert all(run.poll() is None for run in runs)
+            time.sleep(0.1)
+        rate = (fake.counts["requests"] - first) / (time.monotonic() - started)
+        accounts = [finished(run) for run in runs]
+        assert [account["embedded"] for account in accounts] == [667, 667, 666]
+        assert [account["failed"] for account in accounts] == [0, 0, 0]
+        assert fake.counts["throttled"] == 0
+        assert rate >= 0.97 * 30
+        # A picture is charged again only where the answer to it was lost on the way.
+        again = sum(times - 1 for s in sources for times in calls_of(fake, s))
+        assert again <= fake.counts["lost"]
+        assert all(times >= 1 for s in sources for times in calls_of(fake, s))
+
+
+def test_a_killed_paid_run_loses_nothing_and_doubles_nothing_but_what_was_in_flight(
+    environment: dict[str, str], prefect_api: str, tmp_path: Path, database: Database
+) -> None:
+    source = pictures(tmp_path / "in", 300)
+    chance = np.random.default_rng(5)
+    with AzureFake(latency=0.05) as fake:
+        known = environment | fake.environment | {"PREFECT_API_URL": prefect_api}
+        for _ in range(2):
+            process = ingest(source, "pictures", known, "--rate", "40/s")
+            before = fake.counts["charged"]
+            while fake.counts["charged"] == before and process.poll() is None:
+                time.sleep(0.02)
+            time.sleep(float(chance.uniform(0.5, 3.0)))
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+        account = finished(ingest(source, "pictures", known, "--rate", "none"))
+        assert account["embedded"] + account["reused"] == 300
+        calls = calls_of(fake, source)
+        assert min(calls) == 1
+        # Each kill may cost the answers of its last 5 s, at 40 a second, and what was in flight.
+        assert sum(times - 1 for times in calls) <= 2 * (5 * 40 + 64)
+    ((held,),) = stored(database, "SELECT count(*) FROM pictures.azure_vision_multimodal_2023_04_15_1024_a1")
+    assert held == 300
+
+
+def test_limits_are_shown_and_changed_while_a_run_is_going(
+    environment: dict[str, str], prefect_api: str, tmp_path: Path
+) -> None:
+    def pinakes(*arguments: str) -> str:
+        command = [sys.executable, "-m", "cli.main", *arguments]
+        return subprocess.run(command, env=known, capture_output=True, text=True, check=True).stdout
+
+    source = pictures(tmp_path / "in", 120)
+    with AzureFake() as fake:
+        known = environment | fake.environment | {"PREFECT_API_URL": prefect_api}
+        run = ingest(source, "pictures", known, "--rate", "2/s")
+        while fake.counts["charged"] < 4:
+            assert run.poll() is None
+            time.sleep(0.05)
+        (limit,) = json.loads(pinakes("limits", "--json"))["limits"]
+        assert limit["quota"].startswith("azure:127.0.0.1")
+        assert limit["effective_per_second"] == pytest.approx(2)
+        pinakes("limits", limit["quota"], "500/s")
+        assert finished(run)["embedded"] == 120
+        assert "500/s" in pinakes("limits")
+    assert os.environ.get("PINAKES_AZURE_KEY") is None
