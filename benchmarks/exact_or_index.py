@@ -46,7 +46,7 @@ def line(rows: int, dimension: int) -> str:
         register_space(conn, "ours", space)
         with Lease(database.dsn, "benchmark", seconds=60) as lease:
             loader = Loader(conn, "ours", space, lease)
-            loader.load_images([frame], with_metadata=False)
+            loader.load_images(lambda: [frame], with_metadata=False)
             loader.load_vectors(chunks(frame, vectors))
             loader.finish()
             conn.execute("VACUUM")

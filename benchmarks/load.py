@@ -45,7 +45,9 @@ def main() -> None:
         def ours() -> None:
             with Lease(database.dsn, "benchmark", seconds=60) as lease:
                 loader = Loader(conn, "ours", space, lease)
-                loader.load_images((frame.iloc[i : i + 5000] for i in range(0, len(frame), 5000)), with_metadata=True)
+                loader.load_images(
+                    lambda: (frame.iloc[i : i + 5000] for i in range(0, len(frame), 5000)), with_metadata=True
+                )
                 loader.load_vectors(chunks(frame, vectors))
 
         with administrator(database) as plain:

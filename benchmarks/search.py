@@ -38,7 +38,7 @@ def main() -> None:
         register_space(conn, "ours", space)
         with Lease(database.dsn, "benchmark", seconds=60) as lease:
             loader = Loader(conn, "ours", space, lease)
-            loader.load_images([frame], with_metadata=True)
+            loader.load_images(lambda: [frame], with_metadata=True)
             loader.load_vectors(chunks(frame, vectors))
             loader.finish()
         register_vector(plain)

@@ -205,20 +205,21 @@ class Ingestion:
     def load(self) -> None:
         """Bring the table up to the checkpoint: images with their metadata, then the vectors that it lacks."""
         ledger = self.checkpoint.ledger()
+        collection = self.request.collection
+        join = Join(self.metadata, self._listed_ids(), match=self.request.match)
+        self.join_report = join.report if self.metadata is not None else None
         with self.database.connection() as (conn, _):
-            loader = Loader(conn, self.request.collection, self.space, self.lease)
-            join = Join(self.metadata, self._listed_ids(), match=self.request.match)
-            self.join_report = join.report if self.metadata is not None else None
+            loader = Loader(conn, collection, self.space, self.lease, reconnect=self.database.reconnect)
             written = loader.load_images(
-                (join.rows(frame) for frame in self._image_frames()), with_metadata=self.metadata is not None
+                lambda: map(join.rows, self._image_frames()), with_metadata=self.metadata is not None
             )
             listed = set(self._listed_ids())
-            stored = (image_id for image_id, _ in stored_images(conn, self.request.collection))
+            stored = (image_id for image_id, _ in stored_images(loader.conn, collection))
             self._vanished = [] if self.request.limit else [image_id for image_id in stored if image_id not in listed]
             self.account.vanished = len(self._vanished)
             lacking = self._with_vector(ledger)
             held = 0
-            for image_id, fingerprint in current_vectors(conn, self.request.collection, self.space.name):
+            for image_id, fingerprint in current_vectors(loader.conn, collection, self.space.name):
                 held += 1
                 if lacking.get(image_id) == fingerprint:
                     del lacking[image_id]
@@ -226,9 +227,10 @@ class Ingestion:
                 written += loader.load_vectors(self.checkpoint.vectors(lambda i, f: lacking.get(i) == f))
             self.account.rows_written = written.rows
             # A load that was killed may have left rows behind without having finished.
-            entered = resolve_space(conn, self.request.collection, self.space.name)
+            entered = resolve_space(loader.conn, collection, self.space.name)
             if written.rows or entered.loaded_at is None or entered.rows != held:
                 loader.finish()
+            loader.close()
 
     def prune(self) -> None:
         """Remove what is stored and was not listed, where the run was asked to.

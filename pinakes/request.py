@@ -12,7 +12,7 @@ from pinakes.errors import UsageError
 from pinakes.ids import check_collection
 from pinakes.rates import parse_rate
 
-BATCH_SIZE = 128
+BATCH_SIZE = 256
 """Calls in a batch: seconds of work for a task run that costs some tens of milliseconds."""
 
 PRUNE_SHARE = 0.1

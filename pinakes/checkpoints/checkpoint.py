@@ -23,7 +23,7 @@ from pinakes.types import Answer, Vector
 
 FormatName = Literal["parquet", "csv"]
 
-MANY_SMALL_PARTS = 64
+MANY_SMALL_PARTS = 256
 """From here on compaction pays: each part costs a reader of the ledger about 1.5 ms."""
 
 

@@ -30,6 +30,16 @@ class Database:
         finally:
             conn.close()
 
+    def reconnect(self) -> Connection:
+        """Such a connection without a block around it; whoever asks for it closes it.
+
+        Raises:
+            DatabaseError: the server cannot be reached.
+        """
+        conn = connect(self.dsn)
+        ensure_pgvector(conn)
+        return conn
+
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:

@@ -25,6 +25,12 @@ logger = logging.getLogger(__name__)
 RENEWALS_PER_LEASE = 3
 
 
+_RENEW = (
+    "UPDATE pinakes.locks SET expires_at = clock_timestamp() + %s * interval '1 second'"
+    " WHERE resource = %s AND token = %s RETURNING 1"
+)
+
+
 def holder_name() -> str:
     """Who holds what this process holds, in words a person can act on."""
     return f"process {os.getpid()} on {socket.gethostname()}"
@@ -84,13 +90,17 @@ class Lease:
     def guard(self, conn: Connection) -> None:
         """Inside a write transaction of `conn`: keep the lease from changing hands until the transaction ends.
 
+        A lease that has run out while the database was away, and that nobody has taken, is taken up again.
+
         Raises:
-            LeaseLostError: it has changed hands already, or has run out.
+            LeaseLostError: it has changed hands already.
         """
         row = conn.execute(
             "SELECT 1 FROM pinakes.locks WHERE resource = %s AND token = %s AND expires_at > clock_timestamp() FOR SHARE",
             (self.resource, self.token),
         ).fetchone()
+        if row is None:
+            row = conn.execute(_RENEW, (self.seconds, self.resource, self.token)).fetchone()
         if row is None:
             self._lost.set()
             self.check()
@@ -161,10 +171,6 @@ class Lease:
         assert self._conn is not None
         if self._conn.closed:
             self._conn = connect(self._dsn)
-        row = self._conn.execute(
-            "UPDATE pinakes.locks SET expires_at = clock_timestamp() + %s * interval '1 second'"
-            " WHERE resource = %s AND token = %s RETURNING 1",
-            (self.seconds, self.resource, self.token),
-        ).fetchone()
+        row = self._conn.execute(_RENEW, (self.seconds, self.resource, self.token)).fetchone()
         if row is None:
             self._lost.set()

@@ -6,24 +6,36 @@ what is new and updates what differs; a row that is equal is not touched, not ev
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import psycopg
 from pgvector import HalfVector
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from pinakes.checkpoints.base import VectorChunk
+from pinakes.errors import DatabaseError
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.folding import fold
 from pinakes.spaces import Space
 from pinakes.store.collections import spaces
 from pinakes.store.connection import Connection, translated
 from pinakes.store.lease import Lease
+
+logger = logging.getLogger(__name__)
+
+RECONNECT_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Pauses before a lost connection is made anew: together a minute, which a restart of PostgreSQL takes."""
+
+T = TypeVar("T")
 
 IDENTITY = ("image_id", "uri", "fingerprint")
 MAX_FOLDED = 200_000
@@ -59,40 +71,48 @@ class Loader:
         collection: the collection.
         space: the space whose vectors are loaded.
         lease: checked inside every transaction.
+        reconnect: makes such a connection anew; a part whose connection is lost is then loaded again. None: it fails.
     """
 
-    def __init__(self, conn: Connection, collection: str, space: Space, lease: Lease) -> None:
+    def __init__(
+        self,
+        conn: Connection,
+        collection: str,
+        space: Space,
+        lease: Lease,
+        *,
+        reconnect: Callable[[], Connection] | None = None,
+    ) -> None:
         self._conn = conn
         self._space = space
         self._collection = collection
         self._lease = lease
+        self._reconnect = reconnect
         self._images = sql.Identifier(collection, "images")
         self._vectors = sql.Identifier(collection, space.name)
+        self._staged: set[str] = set()
 
-    def load_images(self, parts: Iterable[pd.DataFrame], *, with_metadata: bool) -> Written:
+    @property
+    def conn(self) -> Connection:
+        """The connection in use, which is another one after a loss."""
+        return self._conn
+
+    def load_images(self, parts: Callable[[], Iterable[pd.DataFrame]], *, with_metadata: bool) -> Written:
         """Write the images of a listing.
 
         Args:
-            parts: frames with image_id, uri, fingerprint and, `with_metadata`, `COLUMNS` and extra; every image once.
+            parts: makes the frames, with image_id, uri, fingerprint and, `with_metadata`, `COLUMNS` and extra; every image
+                once. Called again when a first load has to begin anew.
             with_metadata: False keeps the metadata that is stored and touches only where and what the picture is.
         """
-        parts = iter(parts)
         with translated("loading the images"):
-            with self._conn.transaction():
-                self._lease.guard(self._conn)
-                # Against a run that embeds the same collection into another space at the same time.
-                self._conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(self._images))
-                if self._empty(self._images):
-                    return self._copy_images(parts, self._images)
-            self._stage(sql.SQL("images"), self._images)
+            first = self._lasting(lambda: self._first_images(parts()))
+            if first is not None:
+                return first
             columns = _ALL_COLUMNS[1:] if with_metadata else ("uri", "fingerprint")
             total = Written()
-            for part in parts:
-                with self._conn.transaction():
-                    self._lease.guard(self._conn)
-                    self._copy_images(iter((part,)), sql.Identifier("pg_temp", "staged_images"))
-                    self._drop_outdated_vectors()
-                    total += self._merge(sql.Identifier("pg_temp", "staged_images"), self._images, columns)
+            for part in parts():
+                total += self._lasting(partial(self._merge_images, part, columns))
         return total
 
     def load_vectors(self, chunks: Iterable[VectorChunk]) -> Written:
@@ -104,26 +124,65 @@ class Loader:
         total = Written()
         with translated(f"loading the vectors of {self._space.name}"):
             first = self._empty(self._vectors)
-            staged = False
             for chunk in chunks:
-                with self._conn.transaction():
-                    self._lease.guard(self._conn)
-                    if first and self._all_current(chunk):
-                        total += self._copy_vectors(chunk, self._vectors)
-                        continue
-                    if not staged:
-                        self._stage(sql.SQL("vectors"), self._vectors)
-                        staged = True
-                    self._copy_vectors(chunk, sql.Identifier("pg_temp", "staged_vectors"))
-                    total += self._merge(
-                        sql.Identifier("pg_temp", "staged_vectors"),
-                        self._vectors,
-                        ("fingerprint", "norm", "embedding"),
-                        only_if=sql.SQL(
-                            "JOIN {} i ON i.image_id = s.image_id AND i.fingerprint = s.fingerprint"
-                        ).format(self._images),
-                    )
+                total += self._lasting(partial(self._load_chunk, chunk, first))
         return total
+
+    def close(self) -> None:
+        """Close the connection in use, also when it is not the one that was given."""
+        self._conn.close()
+
+    def _first_images(self, parts: Iterable[pd.DataFrame]) -> Written | None:
+        """Copy straight into an empty table, in one transaction; None where there are images already."""
+        with self._conn.transaction():
+            self._lease.guard(self._conn)
+            # Against a run that embeds the same collection into another space at the same time.
+            self._conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(self._images))
+            return self._copy_images(iter(parts), self._images) if self._empty(self._images) else None
+
+    def _merge_images(self, part: pd.DataFrame, columns: Sequence[str]) -> Written:
+        self._stage("images", self._images)
+        with self._conn.transaction():
+            self._lease.guard(self._conn)
+            self._copy_images(iter((part,)), sql.Identifier("pg_temp", "staged_images"))
+            self._drop_outdated_vectors()
+            return self._merge(sql.Identifier("pg_temp", "staged_images"), self._images, columns)
+
+    def _load_chunk(self, chunk: VectorChunk, first: bool) -> Written:
+        current = sql.SQL("JOIN {} i ON i.image_id = s.image_id AND i.fingerprint = s.fingerprint").format(self._images)
+        staged = sql.Identifier("pg_temp", "staged_vectors")
+        if not first:
+            self._stage("vectors", self._vectors)
+        with self._conn.transaction():
+            self._lease.guard(self._conn)
+            if first and self._all_current(chunk):
+                return self._copy_vectors(chunk, self._vectors)
+            if first:
+                self._stage("vectors", self._vectors)
+            self._copy_vectors(chunk, staged)
+            return self._merge(staged, self._vectors, ("fingerprint", "norm", "embedding"), only_if=current)
+
+    def _lasting(self, action: Callable[[], T]) -> T:
+        """Do something in a transaction of its own, and again on a new connection when the connection is lost."""
+        for pause in RECONNECT_SECONDS:
+            try:
+                return action()
+            except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+                if self._reconnect is None or not (self._conn.closed or self._conn.broken):
+                    raise
+                logger.warning("the connection was lost while loading (%s); trying again", str(exc).splitlines()[0])
+                self._renew_connection(pause)
+        return action()
+
+    def _renew_connection(self, pause: float) -> None:
+        assert self._reconnect is not None
+        time.sleep(pause)
+        self._staged.clear()
+        try:
+            self._conn = self._reconnect()
+        except DatabaseError as exc:
+            # The lost connection stays in use, so that the next try fails and waits longer.
+            logger.warning("%s", exc)
 
     def remove(self, image_ids: Sequence[str]) -> int:
         """Delete images with their vectors in every space; how many there were."""
@@ -173,13 +232,16 @@ class Loader:
         ).fetchone()
         return row is not None and row[0] == len(chunk.image_ids)
 
-    def _stage(self, name: sql.SQL, like: sql.Identifier) -> None:
-        """A temporary table of the shape of `like`, emptied by every commit."""
-        table = sql.SQL("staged_") + name
+    def _stage(self, name: str, like: sql.Identifier) -> None:
+        """A temporary table of the shape of `like`, emptied by every commit; made once a connection."""
+        if name in self._staged:
+            return
+        table = sql.Identifier(f"staged_{name}")
         self._conn.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(table))
         self._conn.execute(
             sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS").format(table, like)
         )
+        self._staged.add(name)
 
     def _copy_images(self, parts: Iterator[pd.DataFrame], table: sql.Identifier) -> Written:
         copied = 0

@@ -78,15 +78,17 @@ def nearest(
         exact: scan every vector even where there is an index.
     """
     conditions = _conditions(filters)
-    excluded = _excluded("v", exclude_ids, exclude_fingerprints)
+    # A few ids are cheaper to drop from the candidates than to compare with every row of a scan.
+    excluded = _excluded("v", (), exclude_fingerprints)
     use_index = registered.index_kind is not None and not exact and not filters and pgvector.version >= ITERATIVE_SCANS
     with translated(f"searching {collection}"), conn.transaction():
         if use_index:
-            found = _scan(conn, collection, registered, query, k, conditions, excluded, index=True)
+            found = _scan(conn, collection, registered, query, k, conditions, excluded, exclude_ids, index=True)
             if len(found) >= k:
                 return Found(found, str(registered.index_kind), len(found))
         scanned = _count(conn, collection, registered, conditions) if filters else registered.rows
-        return Found(_scan(conn, collection, registered, query, k, conditions, excluded, index=False), "exact", scanned)
+        found = _scan(conn, collection, registered, query, k, conditions, excluded, exclude_ids, index=False)
+        return Found(found, "exact", scanned)
 
 
 def by_words(
@@ -197,6 +199,7 @@ def _scan(
     k: int,
     conditions: _Conditions,
     excluded: _Conditions,
+    exclude_ids: Sequence[str],
     *,
     index: bool,
 ) -> list[Row]:
@@ -208,7 +211,8 @@ def _scan(
         "WITH candidates AS MATERIALIZED (SELECT v.image_id FROM {space} v {filtered} WHERE {conditions} AND {excluded}"
         " ORDER BY {order} LIMIT %(take)s),"
         " nearest AS MATERIALIZED (SELECT image_id, v.embedding::vector <=> %(full)s AS distance"
-        " FROM candidates JOIN {space} v USING (image_id) ORDER BY distance, image_id LIMIT %(k)s)"
+        " FROM candidates JOIN {space} v USING (image_id) WHERE image_id <> ALL(%(ids)s)"
+        " ORDER BY distance, image_id LIMIT %(k)s)"
         " SELECT {columns}, distance FROM nearest JOIN {images} i USING (image_id) ORDER BY distance, image_id"
     ).format(
         space=sql.Identifier(collection, registered.name),
@@ -219,8 +223,9 @@ def _scan(
         columns=_COLUMNS,
         images=sql.Identifier(collection, "images"),
     )
-    parameters = {"half": HalfVector(query), "full": PgVector(query), "k": k, "take": k + MARGIN}
-    return [_row(r) for r in conn.execute(statement, parameters | conditions.values | excluded.values, binary=True)]
+    parameters = conditions.values | excluded.values | {"half": HalfVector(query), "full": PgVector(query)}
+    parameters |= {"k": k, "take": k + MARGIN + len(exclude_ids), "ids": list(exclude_ids)}
+    return [_row(r) for r in conn.execute(statement, parameters, binary=True)]
 
 
 def _joined(collection: str) -> sql.Composed:

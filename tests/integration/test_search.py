@@ -40,7 +40,7 @@ def vectors(database: Database) -> np.ndarray:
         register_space(conn, "pictures", SPACE)
         with Lease(database.dsn, "x", seconds=60) as lease:
             loader = Loader(conn, "pictures", SPACE, lease)
-            loader.load_images([frame], with_metadata=True)
+            loader.load_images(lambda: [frame], with_metadata=True)
             loader.load_vectors([VectorChunk(ids, ids, made)])
             loader.finish()
         rows = conn.execute(f"SELECT embedding::vector FROM pictures.{SPACE.name} ORDER BY image_id").fetchall()

@@ -1,0 +1,78 @@
+"""A connection that is lost in the middle of a load: the part is loaded again, nothing twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pinakes.checkpoints.base import VectorChunk
+from pinakes.errors import DatabaseError
+from pinakes.spaces import Space
+from pinakes.store.collections import ensure_collection, register_space
+from pinakes.store.database import Database
+from pinakes.store.lease import Lease
+from pinakes.store.load import Loader
+from tests.running import stored
+
+SPACE = Space("counting", "random", "1", 8, "")
+IDS = [f"i{n:03}" for n in range(300)]
+FRAME = pd.DataFrame({"image_id": IDS, "uri": IDS, "fingerprint": IDS, "title": IDS})
+VECTORS = np.random.default_rng(1).standard_normal((300, 8)).astype(np.float32)
+
+
+def cut(database: Database) -> None:
+    """End every other session of the database, as a restart of the server would."""
+    with database.connection() as (conn, _):
+        conn.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+
+
+def chunks(database: Database, cuts: set[int]) -> Iterator[VectorChunk]:
+    for number, start in enumerate(range(0, 300, 100)):
+        if number in cuts:
+            cut(database)
+        yield VectorChunk(IDS[start : start + 100], IDS[start : start + 100], VECTORS[start : start + 100])
+
+
+def frames(database: Database, cuts: list[int]) -> Iterator[pd.DataFrame]:
+    for number, start in enumerate(range(0, 300, 100)):
+        if number in cuts:
+            cuts.remove(number)
+            cut(database)
+        yield FRAME.iloc[start : start + 100]
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_part_whose_connection_is_lost_is_loaded_again(database: Database, again: bool) -> None:
+    with database.connection() as (conn, _):
+        ensure_collection(conn, "pictures", "file:///x/")
+        register_space(conn, "pictures", SPACE)
+    with Lease(database.dsn, "x", seconds=5) as lease:
+        if again:
+            with database.connection() as (conn, _):
+                Loader(conn, "pictures", SPACE, lease).load_images(
+                    lambda: [FRAME.iloc[:50].assign(title="old")], with_metadata=True
+                )
+        with database.connection() as (conn, _):
+            loader = Loader(conn, "pictures", SPACE, lease, reconnect=database.reconnect)
+            cuts = [1]
+            images = loader.load_images(lambda: frames(database, cuts), with_metadata=True)
+            vectors = loader.load_vectors(chunks(database, {1, 2}))
+            loader.close()
+    assert (images.inserted, images.updated) == ((250, 50) if again else (300, 0))
+    assert vectors.inserted == 300
+    assert stored(database, "SELECT count(*), count(DISTINCT title) FROM pictures.images") == [(300, 300)]
+    assert stored(database, f"SELECT count(*) FROM pictures.{SPACE.name}") == [(300,)]
+
+
+def test_without_a_way_to_reconnect_the_loss_is_an_error(database: Database) -> None:
+    with database.connection() as (conn, _):
+        ensure_collection(conn, "pictures", "file:///x/")
+        register_space(conn, "pictures", SPACE)
+        with Lease(database.dsn, "x", seconds=5) as lease, pytest.raises(DatabaseError, match="loading the images"):
+            Loader(conn, "pictures", SPACE, lease).load_images(lambda: frames(database, [1]), with_metadata=True)
