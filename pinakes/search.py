@@ -16,6 +16,7 @@ import numpy as np
 
 from pinakes.access import Embedders
 from pinakes.embedders.base import Embedder, Picture, TextReading
+from pinakes.embedders.preflight import ignored_words
 from pinakes.errors import PictureError, UnreadableQueryError, UsageError
 from pinakes.store import search as store
 from pinakes.store.collections import RegisteredSpace, resolve_space
@@ -239,6 +240,9 @@ def _read_text(embedder: Embedder, text: str, notes: list[str]) -> TextReading |
     except UnreadableQueryError as exc:
         notes.append(f"{str(exc).rstrip('.')}. Answered from full text")
         return None
+    ignored = ignored_words(text, embedder.facts.limits)
+    if ignored:
+        notes.append(f"{provider} reads {embedder.facts.limits.max_words} words and will ignore {_quoted(ignored)}")
     if reading.unread:
         notes.append(
             f"{provider} read {_quoted(reading.read)} and cannot read {_quoted(reading.unread)}; the words were looked up"
