@@ -14,6 +14,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.errors import DatabaseError
+from pinakes.store.cloudsql import SCHEME, connect_cloudsql, parse_address
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,11 @@ def connect(dsn: str) -> Connection:
         DatabaseError: the server cannot be reached or is too old.
     """
     try:
-        conn = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="pinakes")
+        if dsn.startswith(SCHEME):
+            conn: Connection = connect_cloudsql(dsn)
+            conn.autocommit = True
+        else:
+            conn = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="pinakes")
     except psycopg.Error as exc:
         raise DatabaseError(
             f"PostgreSQL at {address(dsn)} cannot be reached: {_reason(exc)}. Start it, or set PINAKES_DATABASE_URL"
@@ -88,6 +93,8 @@ def connect(dsn: str) -> Connection:
 
 def address(dsn: str) -> str:
     """Where `dsn` points, without user or password, for messages."""
+    if dsn.startswith(SCHEME):
+        return str(parse_address(dsn))
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.Error:

@@ -1,0 +1,88 @@
+"""Cloud SQL for PostgreSQL without a proxy, through Google's connector: the extra `pinakes[cloudsql]`.
+
+The address is `cloudsql://USER[:PASSWORD]@PROJECT:REGION:INSTANCE/DATABASE`; without a password the user is taken to be an
+IAM principal. `?ip=private` or `?ip=psc` chooses another way than the public address.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+from urllib.parse import unquote
+
+from pinakes.errors import DatabaseError, UsageError
+
+SCHEME = "cloudsql://"
+
+_ADDRESS = re.compile(
+    r"cloudsql://(?P<user>[^:@/]+)(?::(?P<password>[^@/]*))?@(?P<instance>[^:/@]+(?::[^:/@]+)?:[^:/@]+:[^:/@]+)"
+    r"/(?P<database>[^/?]+)(?:\?ip=(?P<ip>public|private|psc))?\Z"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CloudSqlAddress:
+    """An instance and who connects to which of its databases."""
+
+    instance: str
+    user: str
+    password: str | None
+    database: str
+    ip: str
+
+    def __str__(self) -> str:
+        return f"{self.instance}/{self.database}"
+
+
+def parse_address(url: str) -> CloudSqlAddress:
+    """Read an address.
+
+    Raises:
+        UsageError: it has another form; the message does not repeat it, since it may hold a password.
+    """
+    found = _ADDRESS.match(url)
+    if found is None:
+        raise UsageError(
+            "PINAKES_DATABASE_URL is not of the form cloudsql://USER[:PASSWORD]@PROJECT:REGION:INSTANCE/DATABASE"
+            " (special characters percent-encoded)."
+        )
+    password = found["password"]
+    return CloudSqlAddress(
+        instance=found["instance"],
+        user=unquote(found["user"]),
+        password=None if password is None else unquote(password),
+        database=unquote(found["database"]),
+        ip=found["ip"] or "public",
+    )
+
+
+def connect_cloudsql(url: str) -> Any:
+    """A psycopg connection to the instance.
+
+    Raises:
+        DatabaseError: the extra is not installed.
+    """
+    address = parse_address(url)
+    return _connector().connect(
+        address.instance,
+        "psycopg",
+        user=address.user,
+        password=address.password,
+        db=address.database,
+        ip_type=address.ip,
+        enable_iam_auth=address.password is None,
+    )
+
+
+@cache
+def _connector() -> Any:
+    try:
+        from google.cloud.sql.connector import Connector
+    except ImportError as exc:
+        raise DatabaseError(
+            "an address cloudsql://… needs Google's connector: pip install 'pinakes[cloudsql]', or run the Cloud SQL Auth"
+            " Proxy and give a plain postgresql:// address."
+        ) from exc
+    return Connector(refresh_strategy="lazy")

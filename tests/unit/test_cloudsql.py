@@ -1,0 +1,45 @@
+"""Addresses of Cloud SQL, and what is said where the connector is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from pinakes.errors import DatabaseError, UsageError
+from pinakes.store.cloudsql import CloudSqlAddress, parse_address
+from pinakes.store.connection import address, connect
+
+
+def test_an_address_is_read() -> None:
+    read = parse_address("cloudsql://me:p%40ss%2Fword@proj:europe-west1:museum/art?ip=private")
+    assert read == CloudSqlAddress("proj:europe-west1:museum", "me", "p@ss/word", "art", "private")
+
+
+def test_without_a_password_the_user_is_an_iam_principal() -> None:
+    read = parse_address("cloudsql://sa%40proj.iam@example.com:proj:eu:museum/art")
+    assert (read.instance, read.user, read.password, read.ip) == (
+        "example.com:proj:eu:museum",
+        "sa@proj.iam",
+        None,
+        "public",
+    )
+
+
+@pytest.mark.parametrize(
+    "url", ["cloudsql://me:secret@museum/art", "cloudsql://me:secret@p:r:i", "cloudsql://p:r:i/art"]
+)
+def test_another_form_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(UsageError, match="PROJECT:REGION:INSTANCE") as caught:
+        parse_address(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_messages_name_the_instance_and_no_password() -> None:
+    assert address("cloudsql://me:secret@p:r:i/art") == "p:r:i/art"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("google.cloud.sql") is not None, reason="the connector is installed")
+def test_a_missing_connector_names_the_extra() -> None:
+    with pytest.raises(DatabaseError, match=r"pip install 'pinakes\[cloudsql\]'"):
+        connect("cloudsql://me:secret@p:r:i/art")
