@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.common import machine, scratch_home, seconds
-from pinakes.ingestion import open_ingestion
+from pinakes.opening import open_ingestion
 from pinakes.request import IngestRequest
 from pinakes.sample import write_gallery
 from pinakes.settings import load_settings

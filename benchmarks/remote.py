@@ -27,7 +27,7 @@ import requests
 from PIL import Image
 
 from benchmarks.common import machine, scratch_home, seconds
-from pinakes.ingestion import open_ingestion
+from pinakes.opening import open_ingestion
 from pinakes.request import IngestRequest
 from pinakes.settings import load_settings
 

@@ -54,7 +54,7 @@ def main() -> None:
     command = Path(sys.executable).with_name("pinakes")
     command = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
     for line in (
-        f'search "snow" --collection {COLLECTION} --sheet snow.png',
+        f'search "ship" --collection {COLLECTION} --sheet ships.png',
         f"search --like {shlex.quote(asked_picture.name)} --collection {COLLECTION}",
         f"status --collection {COLLECTION}",
         "ingest YOUR/FOLDER --collection mine",

@@ -13,7 +13,7 @@ from cli.render import account_table
 from pinakes.embedders.imported import Imported
 from pinakes.errors import UsageError
 from pinakes.importing import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
-from pinakes.ingestion import open_ingestion
+from pinakes.opening import open_ingestion
 from pinakes.request import IngestRequest
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.base import Source

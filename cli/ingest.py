@@ -12,7 +12,7 @@ from cli.prefect_server import prefect_server
 from cli.render import account_table, plan_table
 from pinakes.embedders.opening import EMBEDDERS
 from pinakes.errors import PinakesError, UnfinishedError, UsageError
-from pinakes.ingestion import source_of
+from pinakes.opening import source_of
 from pinakes.request import BATCH_SIZE, PRUNE_SHARE, IngestRequest
 from pinakes.settings import load_settings
 from pinakes.stopping import stop_on_interrupt

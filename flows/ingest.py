@@ -9,7 +9,8 @@ from prefect import flow, get_run_logger
 from flows.naming import ingest_run
 from flows.window import in_window
 from pinakes.errors import StoppedError, TooManyFailuresError, UnfinishedError, UsageError
-from pinakes.ingestion import Ingestion, open_ingestion
+from pinakes.ingestion import Ingestion
+from pinakes.opening import open_ingestion
 from pinakes.request import BATCH_SIZE, PRUNE_SHARE, IngestRequest
 from pinakes.settings import load_settings
 from pinakes.summary import summarise

@@ -8,47 +8,37 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
 from itertools import chain, islice
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pandas as pd
 
-from pinakes.access import NO_RATE, Budget, Embedders
 from pinakes.account import Account
 from pinakes.batches import Batch, BatchResult, batched, embed_batch
-from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.calling import Remote
-from pinakes.embedders.opening import Choice
-from pinakes.errors import PruneRefusedError, UsageError
+from pinakes.errors import PruneRefusedError
 from pinakes.estimate import estimate
 from pinakes.metadata.join import Join
 from pinakes.metadata.report import JoinReport
-from pinakes.metadata.table import Metadata, read_metadata
+from pinakes.metadata.table import Metadata
 from pinakes.plan import Plan, make_plan
 from pinakes.progress import Progress
 from pinakes.request import IngestRequest
-from pinakes.settings import Settings
 from pinakes.sources.base import Source
-from pinakes.sources.opening import open_source
 from pinakes.stopping import Stopping
 from pinakes.store.collections import (
-    collection_names,
     current_vectors,
-    ensure_collection,
-    register_space,
     resolve_space,
     stored_images,
 )
 from pinakes.store.connection import warn_of_old_pgvector
-from pinakes.store.database import Database, open_database
+from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.store.runs import end_run, start_run
 from pinakes.types import Answer, Image, Vector
 
 logger = logging.getLogger(__name__)
@@ -63,7 +53,7 @@ T = TypeVar("T")
 
 
 class Ingestion:
-    """A run with everything it works on. Made by `open_ingestion`; one stage after the other fills `account`."""
+    """A run with everything it works on, made by `open_ingestion`; one stage after the other fills `account`."""
 
     def __init__(
         self,
@@ -350,137 +340,6 @@ class Ingestion:
                 f"nothing was pruned: {gone} of {total} pictures are not listed any more, and --prune removes at most"
                 f" {share:.0%}; if that is right, raise --prune-share."
             )
-
-
-@contextmanager
-def open_ingestion(
-    request: IngestRequest, settings: Settings, *, source: Source | None = None, embedder: Embedder | None = None
-) -> Iterator[Ingestion]:
-    """Open everything a run works on, cheapest first, and hold the lock of its collection and space.
-
-    The run is entered into the database with how it ended.
-
-    Args:
-        request: what is asked.
-        settings: where things are.
-        source: instead of the one that the request names.
-        embedder: instead of the one that the request names.
-
-    Raises:
-        PinakesError: something that the run needs is missing or in use; the message says what mends it.
-    """
-    source = source or source_of(request, settings)
-    metadata = (
-        read_metadata([Path(file) for file in request.metadata], key=request.key, cleaning=request.cleaning)
-        if request.metadata
-        else None
-    )
-    if request.match and metadata is None:
-        raise UsageError("--match says how metadata fits the pictures; it needs --metadata FILE.")
-    with ExitStack() as stack:
-        database = stack.enter_context(open_database(settings))
-        stopping = Stopping()
-        embedders = Embedders(settings, database.dsn)
-        stack.callback(embedders.close)
-        embedder = embedder or _open_embedder(request, embedders, stopping)
-        space = embedder.facts.space
-        with database.connection() as (conn, _):
-            ensure_collection(conn, request.collection, source.root, language=request.language)
-            register_space(conn, request.collection, space)
-        resource = f"{request.collection}/{space.name}"
-        lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
-        checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
-        ingestion = Ingestion(request, source, embedder, checkpoint, database, lease, metadata, stopping)
-        with _entered(ingestion):
-            yield ingestion
-
-
-def source_of(request: IngestRequest, settings: Settings) -> Source:
-    """The source that a request names, with the options that it has a meaning for.
-
-    Raises:
-        UsageError: an option has no meaning for it.
-        SourceError: it is not there.
-    """
-    return open_source(
-        request.source,
-        home=settings.home,
-        under=Path(request.under) if request.under else None,
-        # A folder has no column to name; there the key is the metadata's alone.
-        key=request.key if Path(request.source).is_file() else None,
-        limit=request.limit,
-        glob=request.glob,
-        content_type=request.content_type,
-        anonymous=request.anonymous,
-        user_project=request.user_project,
-    )
-
-
-def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
-    """What a run would do and take: it lists and compares, and calls and writes nothing.
-
-    Returns:
-        `plan` (counts), `planned` (calls, cost, seconds), collection, space, vanished and notes; every value fits JSON.
-    """
-    source = source_of(request, settings)
-    with open_database(settings) as database:
-        embedders = Embedders(settings, database.dsn)
-        embedder = _open_embedder(request, embedders, Stopping())
-        space = embedder.facts.space
-        checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
-        plan = make_plan(source.entries(), checkpoint.ledger(), retry_failed=request.retry_failed)
-        listed = {image.image_id for image in plan.images} | {entry.image_id for entry in plan.rejected}
-        with database.connection() as (conn, _):
-            known = request.collection in collection_names(conn)
-            stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
-            vanished = sum(image_id not in listed for image_id, _ in stored)
-        planned = estimate(plan, embedder).as_dict()
-        embedders.close()
-    return {
-        "dry_run": True,
-        "collection": request.collection,
-        "space": space.name,
-        "plan": plan.counts() | {"vanished": vanished},
-        "planned": planned,
-        "max_cost": request.max_cost,
-        "notes": [f"the listing is not complete: {problem}" for problem in source.problems] + list(checkpoint.problems),
-    }
-
-
-def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopping) -> Embedder:
-    """The embedder that is asked for, which makes no more calls than `max_cost` pays for."""
-    choice = Choice(request.embedder, request.dimension, request.model, request.concurrency)
-    budget = None
-    if request.max_cost is not None:
-        # The price is known only of an open embedder; this one makes no call.
-        price = embedders.open(choice, rate=NO_RATE).facts.price.per_image
-        if price:
-            budget = Budget(int(request.max_cost / price + 1e-9))
-            stopping.budget_used_up = lambda: budget.used_up
-    return embedders.open(choice, rate=request.rate, budget=budget, stopping=stopping)
-
-
-@contextmanager
-def _entered(ingestion: Ingestion) -> Iterator[None]:
-    """Keep the run in the database, with how it ended."""
-    database, request = ingestion.database, ingestion.request
-    with database.connection() as (conn, _):
-        run_id = start_run(conn, request.collection, ingestion.space.name)
-
-    def end(state: str, message: str | None = None) -> None:
-        with database.connection() as (conn, _):
-            end_run(conn, run_id, state, ingestion.account.as_dict(), message)
-
-    try:
-        yield
-    except BaseException as exc:
-        # The reason the run ended for is what counts; a database that is gone must not hide it.
-        try:
-            end("failed", str(exc) or type(exc).__name__)
-        except Exception as also:  # noqa: BLE001 - reported beside the first
-            logger.warning("the end of the run could not be entered: %s", also)
-        raise
-    end("stopped" if ingestion.account.deferred else "completed")
 
 
 def _parts(items: Iterator[T], size: int) -> Iterator[list[T]]:

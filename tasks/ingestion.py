@@ -13,7 +13,8 @@ from prefect.cache_policies import NO_CACHE
 
 from pinakes.account import Account
 from pinakes.batches import Batch, BatchResult
-from pinakes.ingestion import Ingestion, dry_run
+from pinakes.ingestion import Ingestion
+from pinakes.opening import dry_run
 from pinakes.plan import Plan
 from pinakes.request import IngestRequest
 from pinakes.settings import Settings

@@ -12,7 +12,8 @@ from PIL import Image
 from pinakes.access import Embedders
 from pinakes.embedders.opening import EMBEDDERS
 from pinakes.errors import EmbedderError
-from pinakes.ingestion import Ingestion, open_ingestion
+from pinakes.ingestion import Ingestion
+from pinakes.opening import open_ingestion
 from pinakes.request import IngestRequest
 from pinakes.search import Query, SearchResult, search
 from pinakes.settings import Settings, load_settings

@@ -10,7 +10,7 @@ import pytest
 
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import EmbedderError, PruneRefusedError, SourceError, UsageError
-from pinakes.ingestion import open_ingestion
+from pinakes.opening import open_ingestion
 from pinakes.settings import Settings
 from pinakes.stopping import stop_requested
 from pinakes.store.collections import activate

@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 from pinakes.errors import EmbedderError
-from pinakes.ingestion import Ingestion, dry_run, open_ingestion
+from pinakes.ingestion import Ingestion
+from pinakes.opening import dry_run, open_ingestion
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.fakes.azure import AzureFake
