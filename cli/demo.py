@@ -19,7 +19,7 @@ from pinakes.settings import load_settings
 
 FOLDER = Path("demo")
 COLLECTION = "sample"
-WORDS = "dark blue and gold"
+WORDS = "midnight blue"
 
 
 def main() -> None:
