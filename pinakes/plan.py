@@ -15,6 +15,9 @@ from pinakes.types import Image, Rejected, Skipped
 MAX_EXAMPLES = 20
 """Skipped entries kept by name; the rest is counted by reason."""
 
+PROVES_EQUAL = "md5:"
+"""Fingerprints of this kind tell equal bytes; another kind says no more than "unchanged"."""
+
 
 @dataclass(slots=True)
 class Work:
@@ -117,7 +120,22 @@ def make_plan(entries: Iterable[Image | Skipped | Rejected], ledger: Ledger, *, 
         else:
             plan.images.append(entry)
             _place(plan, entry, ledger, by_bytes, retry_failed=retry_failed)
+    _let_failures_share(plan, by_bytes)
     return plan
+
+
+def _let_failures_share(plan: Plan, by_bytes: dict[str, Work]) -> None:
+    """Images that failed for good, and whose bytes are asked for under another name all the same, get that answer too."""
+    left = []
+    for image in plan.known_failures:
+        work = by_bytes.get(image.fingerprint) if image.fingerprint.startswith(PROVES_EQUAL) else None
+        if work is None:
+            left.append(image)
+        else:
+            work.also.append(image)
+            plan.retried += 1
+            plan.duplicates += 1
+    plan.known_failures = left
 
 
 def _place(plan: Plan, image: Image, ledger: Ledger, by_bytes: dict[str, Work], *, retry_failed: bool) -> None:
@@ -138,8 +156,7 @@ def _place(plan: Plan, image: Image, ledger: Ledger, by_bytes: dict[str, Work], 
         plan.changed += 1
     else:
         plan.new += 1
-    # Only MD5 tells equal bytes; another fingerprint says no more than "unchanged".
-    known = by_bytes.get(image.fingerprint) if image.fingerprint.startswith("md5:") else None
+    known = by_bytes.get(image.fingerprint) if image.fingerprint.startswith(PROVES_EQUAL) else None
     if known is None:
         work = Work(image, attempts=row.attempts if row else 0)
         plan.work.append(work)

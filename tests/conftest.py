@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -20,6 +21,11 @@ from pinakes.store.database import Database
 from pinakes.store.embedded import embedded_server, remove_server
 
 PROJECT = Path(__file__).parents[1]
+
+# Continuous integration judges a change, so it tries the same examples every time; elsewhere each run looks for new ones.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session")

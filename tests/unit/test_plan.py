@@ -64,6 +64,13 @@ def test_a_final_failure_is_tried_again_only_when_asked() -> None:
     assert make_plan([image("a", "md5:1")], ledger, retry_failed=True).retried == 1
 
 
+def test_a_final_failure_gets_the_answer_to_equal_bytes_under_another_name() -> None:
+    ledger = ledger_of([answered("a", "md5:1", FINAL)])
+    plan = make_plan([image("a", "md5:1"), image("b", "md5:1")], ledger)
+    assert (plan.calls, plan.known_failures) == (1, [])
+    assert [i.image_id for work in plan.work for i in (work.image, *work.also)] == ["b", "a"]
+
+
 NAMES = st.sampled_from("abcdefgh")
 PRINTS = st.sampled_from(["md5:1", "md5:2", "md5:3", "crc32c:9:9"])
 ANSWERS = st.builds(answered, NAMES, PRINTS, st.sampled_from([None, FINAL, TRANSIENT]), st.integers(1, 5))
