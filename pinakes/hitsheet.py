@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from io import BytesIO
 
 from PIL import Image
 
@@ -54,10 +53,3 @@ def picture_of(hit: Hit) -> Image.Image | None:
     except (SourceError, PictureError) as exc:
         logger.warning("%s is shown without its picture: %s", hit.image_id, exc)
         return None
-
-
-def encoded(picture: Image.Image, quality: int = 85) -> bytes:
-    """A picture as JPEG bytes."""
-    out = BytesIO()
-    picture.save(out, "JPEG", quality=quality)
-    return out.getvalue()

@@ -284,17 +284,7 @@ class Ingestion:
             ((entry.image_id, "") for entry in self.plan.rejected),
         )
         rows = (ledger.get(*entry) for entry in entries)
-        failed = (row for row in rows if row is not None and row.failure is not None)
-        return [
-            {
-                "image_id": row.image_id,
-                "reason": row.error_class,
-                "message": row.error_message,
-                "attempts": row.attempts,
-                "final": row.final,
-            }
-            for row in islice(failed, most)
-        ]
+        return [row.as_failure() for row in islice((row for row in rows if row is not None and not row.ok), most)]
 
     # -- what they are made of -----------------------------------------------------------------------------------------
 

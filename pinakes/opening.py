@@ -101,8 +101,10 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
         `plan` (counts), `planned` (calls, cost, seconds), collection, space, vanished and notes; every value fits JSON.
     """
     source = source_of(request, settings)
-    with open_database(settings) as database:
+    with ExitStack() as stack:
+        database = stack.enter_context(open_database(settings))
         embedders = Embedders(settings, database.dsn)
+        stack.callback(embedders.close)
         embedder = _open_embedder(request, embedders, Stopping())
         space = embedder.facts.space
         checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
@@ -113,7 +115,6 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
             stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
             vanished = sum(image_id not in listed for image_id, _ in stored)
         planned = estimate(plan, embedder).as_dict()
-        embedders.close()
     return {
         "dry_run": True,
         "collection": request.collection,

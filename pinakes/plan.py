@@ -9,14 +9,11 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pinakes.checkpoints.ledger import Ledger
+from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
 from pinakes.types import Image, Rejected, Skipped
 
 MAX_EXAMPLES = 20
 """Skipped entries kept by name; the rest is counted by reason."""
-
-PROVES_EQUAL = "md5:"
-"""Fingerprints of this kind tell equal bytes; another kind says no more than "unchanged"."""
 
 
 @dataclass(slots=True)

@@ -66,15 +66,7 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
         else:
             failed += 1
             if len(failures) < MAX_FAILURES:
-                failures.append(
-                    {
-                        "image_id": image_id,
-                        "reason": row.error_class,
-                        "message": row.error_message,
-                        "attempts": row.attempts,
-                        "final": row.final,
-                    }
-                )
+                failures.append(row.as_failure())
     return {
         "space": registered.name,
         "active": registered.active,

@@ -18,7 +18,7 @@ from pinakes.checkpoints.textindex import TextIndex, texts
 from pinakes.checkpoints.winners import is_ok, located, numbers, one_batch, winners
 from pinakes.types import ErrorClass, Failure
 
-_DONOR_PREFIX = "md5:"
+PROVES_EQUAL = "md5:"
 """Only an MD5 says that two files have equal bytes; a CRC32C says no more than that one file has not changed."""
 
 _FEW = 64
@@ -75,6 +75,16 @@ class LedgerRow:
     def error_message(self) -> str | None:
         """The reason as a sentence, or None."""
         return None if self.failure is None else self.failure.message
+
+    def as_failure(self) -> dict[str, Any]:
+        """A failed row as a plain document: what reports and `--json` show of it."""
+        return {
+            "image_id": self.image_id,
+            "reason": self.error_class,
+            "message": self.error_message,
+            "attempts": self.attempts,
+            "final": self.final,
+        }
 
     @property
     def http_status(self) -> int | None:
@@ -156,7 +166,7 @@ class Ledger:
 
     def donor(self, fingerprint: str) -> str | None:
         """An image whose answer for these bytes is ok, so that its vector can be copied; only for an MD5."""
-        if not fingerprint.startswith(_DONOR_PREFIX):
+        if not fingerprint.startswith(PROVES_EQUAL):
             return None
         position = next(self._donors.positions(fingerprint), None)
         return None if position is None else str(self._ids[position].as_py())
@@ -229,7 +239,7 @@ class Ledger:
 
     @functools.cached_property
     def _donors(self) -> TextIndex:
-        donors = self._is_ok & pc.starts_with(self._fingerprints, _DONOR_PREFIX).to_numpy(zero_copy_only=False)
+        donors = self._is_ok & pc.starts_with(self._fingerprints, PROVES_EQUAL).to_numpy(zero_copy_only=False)
         return TextIndex(self._fingerprints, np.flatnonzero(donors))
 
     def _failure(self, position: int) -> Failure:
