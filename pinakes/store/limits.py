@@ -256,6 +256,7 @@ def list_limits(conn: Connection) -> list[Limit]:
 def change_limit(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
     """Set a quota's windows, all of them, also while it is in use: whoever runs honours it within a second."""
     with translated(f"setting the rate of {quota}"), conn.transaction():
+        _alone(conn, quota)
         _enter(conn, quota, rates, pinned=True)
 
 
@@ -269,12 +270,17 @@ def enter_default(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
     """Enter a quota's windows, unless a person has set them or they are entered already."""
     wanted = sorted((rate.seconds, rate.count, rate.burst) for rate in rates)
     with conn.transaction():
-        conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"pinakes.limits {quota}",))
+        _alone(conn, quota)
         found = conn.execute(
             "SELECT seconds, count, burst, pinned FROM pinakes.limits WHERE quota = %s ORDER BY seconds", (quota,)
         ).fetchall()
         if not any(pinned for *_, pinned in found) and [row[:3] for row in found] != wanted:
             _enter(conn, quota, rates, pinned=False)
+
+
+def _alone(conn: Connection, quota: str) -> None:
+    """Keep others from entering the same quota until the transaction ends: of a new one there is no row yet to lock."""
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"pinakes.limits {quota}",))
 
 
 def _enter(conn: Connection, quota: str, rates: Sequence[Rate], *, pinned: bool) -> None:

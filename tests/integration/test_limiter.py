@@ -287,6 +287,28 @@ def test_a_rate_that_a_person_set_outlives_the_default(limiter: Callable[..., Li
         assert not remove_limit(conn, "another")
 
 
+def test_many_may_set_the_rate_of_a_new_quota_at_once(database_url: str) -> None:
+    with limits_connection(database_url):
+        pass
+    wrong: list[DatabaseError] = []
+    ready = threading.Barrier(8)
+
+    def set_all() -> None:
+        with limits_connection(database_url) as conn:
+            for number in range(20):
+                ready.wait()
+                try:
+                    change_limit(conn, f"{QUOTA}/{number}", [parse_rate("30/s burst 5")])
+                except DatabaseError as exc:
+                    wrong.append(exc)
+
+    for thread in in_threads(8, set_all):
+        thread.join()
+    assert not wrong
+    with limits_connection(database_url) as conn:
+        assert len(list_limits(conn)) == 20
+
+
 def test_a_plain_postgresql_will_do(limiter: Callable[..., Limiter], database_url: str) -> None:
     limiter("30/s").wait()
     with psycopg.connect(database_url) as conn:
