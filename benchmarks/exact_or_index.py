@@ -17,7 +17,7 @@ from pinakes.store.collections import ensure_collection, register_space, resolve
 from pinakes.store.indexes import EXACT_BYTES, ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.store.search import nearest
+from pinakes.store.search import Wanted, nearest
 
 QUERIES = 25
 SIZES = ((5_000, 512), (20_000, 512), (20_000, 1024), (50_000, 1024), (100_000, 1024), (200_000, 1024))
@@ -59,7 +59,8 @@ def line(rows: int, dimension: int) -> str:
             for exact in (True, False):
 
                 def ask(exact: bool = exact) -> None:
-                    rows = nearest(conn, pgvector, "ours", registered, query, 10, exact=exact).rows  # noqa: B023 - called now
+                    wanted = Wanted(10, mode="exact" if exact else "index")
+                    rows = nearest(conn, pgvector, "ours", registered, query, wanted).rows  # noqa: B023 - called now
                     found[exact] = {row.image_id for row in rows}  # noqa: B023
 
                 times[exact].append(seconds(ask))

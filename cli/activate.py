@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from pinakes.settings import load_settings
-from pinakes.store.collections import activate, prepare, require_collection
+from pinakes.store.collections import activate, open_collection
 from pinakes.store.database import open_database
 
 LEAST_COVERAGE = 0.99
@@ -22,7 +22,6 @@ def command(*, space: str, collection: str | None, min_coverage: float, force: b
     settings = load_settings()
     collection = collection or settings.collection
     with open_database(settings) as database, database.connection() as (conn, _):
-        prepare(conn)
-        require_collection(conn, collection)
+        open_collection(conn, collection)
         before = activate(conn, collection, space, least_coverage=0.0 if force else min_coverage)
     click.echo(f"searches of {collection} use {space} now; before: {before.name}")

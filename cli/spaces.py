@@ -11,7 +11,7 @@ from pinakes.access import Embedders
 from pinakes.errors import PinakesError
 from pinakes.settings import load_settings
 from pinakes.spaces import Space
-from pinakes.store.collections import coverage, prepare, require_collection, spaces
+from pinakes.store.collections import coverage, open_collection, spaces
 from pinakes.store.database import open_database
 
 
@@ -23,8 +23,7 @@ def command(*, collection: str | None, as_json: bool) -> None:
     settings = load_settings()
     collection = collection or settings.collection
     with open_database(settings) as database, database.connection() as (conn, _):
-        prepare(conn)
-        require_collection(conn, collection)
+        open_collection(conn, collection)
         embedders = Embedders(settings, database.dsn)
         documents = []
         for registered in spaces(conn, collection):

@@ -6,8 +6,10 @@ import logging
 
 from PIL import Image
 
+from pinakes.asking import cut_out
 from pinakes.errors import PictureError, SourceError
 from pinakes.pictures import decode
+from pinakes.query import Part, Query
 from pinakes.search import Hit, SearchResult
 from pinakes.sheet import Card, contact_sheet
 from pinakes.sources.reading import read_uri
@@ -18,22 +20,30 @@ THUMBNAIL = 640
 """Pixels on the short side that a picture is decoded at: enough for any card of a sheet."""
 
 
-def sheet_of(asked: str, picture: bytes | None, result: SearchResult) -> Image.Image:
+def sheet_of(query: Query, result: SearchResult) -> Image.Image:
     """Draw a search.
 
     Args:
-        asked: the query in words, or the name of what was asked about.
-        picture: the bytes of the picture that was asked about, if one was.
+        query: what was asked; the first picture among its parts is shown.
         result: what was found; a picture that cannot be read any more is shown as a placeholder.
     """
-    query = Card(decode(picture, at_least=THUMBNAIL) if picture is not None else None, asked, note="query")
+    asked = query.label
+    data = next((part_picture(part) for part in query.parts if part.picture is not None), None)
+    card = Card(data, asked, note="query")
     plan = result.plan
     return contact_sheet(
         [_card(number, hit) for number, hit in enumerate(result.hits, start=1)],
         heading=asked,
         subheading=f"{plan.mode} · {plan.milliseconds:.0f} ms · {plan.embedder}",
-        query=query,
+        query=card,
     )
+
+
+def part_picture(part: Part) -> Image.Image | None:
+    """The picture that a part of a query asks about, cut as it asks, reduced."""
+    if part.picture is None:
+        return None
+    return decode(part.picture if part.crop is None else cut_out(part.picture, part.crop), at_least=THUMBNAIL)
 
 
 def _card(number: int, hit: Hit) -> Card:

@@ -1,67 +1,30 @@
-"""Answering a query: words, a picture, a stored image, or several of these together.
-
-What the embedder can read becomes a vector; words that it cannot read are answered from full text, and the answer says so.
-"""
+"""Answering a query, page by page: by vectors, by words, or by both with their ranks fused."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from pinakes.access import Embedders
-from pinakes.embedders.base import Embedder, Picture, TextReading
-from pinakes.embedders.preflight import ignored_words
-from pinakes.errors import PictureError, UnreadableQueryError, UsageError
-from pinakes.store import search as store
+from pinakes.asking import Asked, understand
+from pinakes.cursor import Cursor, Position, digest, shown_digest
+from pinakes.filters import Filter
+from pinakes.query import MAX_K, Metric, Query
 from pinakes.store.collections import RegisteredSpace, resolve_space
+from pinakes.store.conditions import conditions
 from pinakes.store.connection import Connection, Pgvector
-from pinakes.types import Failure, Image, Vector
-
-DEFAULT_K = 10
-MAX_K = 1000
+from pinakes.store.hidden import hidden_conditions
+from pinakes.store.images import Row, listed
+from pinakes.store.search import Found, Wanted, by_words, nearest
 
 FUSION_CONSTANT = 60
 """k of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet" (2009)."""
 
-FUSION_DEPTH = 100
-"""Ranks of each list that fusion looks at, or five times k where that is more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """What is asked. At least one of text, picture and like.
-
-    Attributes:
-        text: words.
-        picture: the bytes of a picture file.
-        like: the image_id of a stored image.
-        k: how many hits.
-        where: column → the values it may have.
-        exact: compare every vector even where there is an index.
-        space: the name of a space; None means the active one.
-    """
-
-    text: str | None = None
-    picture: bytes | None = None
-    like: str | None = None
-    k: int = DEFAULT_K
-    where: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    exact: bool = False
-    space: str | None = None
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.k <= MAX_K:
-            raise UsageError(f"-k {self.k} is out of range; a search answers 1 to {MAX_K} hits.")
-        if not ((self.text or "").strip() or self.picture is not None or self.like is not None):
-            raise UsageError(
-                "nothing was asked: give some words, a picture (--image FILE) or a stored one (--like ID)."
-            )
+FUSION_DEPTH = MAX_K
+"""Ranks of each list that fusion looks at, and so the most hits that its pages have together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +33,9 @@ class Hit:
 
     Attributes:
         image_id: the image.
-        distance: cosine distance to the query, 0 (same direction) to 2; None where only words were compared.
+        distance: distance to the query in the metric asked for: cosine distance, 0 (same direction) to 2; Euclidean
+            distance of the unit vectors, 0 to 2; or the negative inner product, -1 to 1. None where only words were
+            compared.
         uri: where the picture is.
         metadata: what is known about it.
     """
@@ -91,20 +56,25 @@ class SearchPlan:
     """How a query was answered.
 
     Attributes:
-        mode: `exact`, `hnsw`, `ivfflat`, `full-text`, or two of them joined by " + " where their ranks were fused.
+        mode: `exact`, `hnsw`, `ivfflat`, `full-text`, two of them joined by " + " where their ranks were fused, or
+            `listing` where nothing was compared.
         space: whose vectors were compared; None when none were.
+        metric: how distances are shown.
         embedder: what the embedder is, in a sentence.
-        scanned: vectors that were compared.
+        scanned: vectors that were compared; of an index, those that it handed over.
         matched_words: images that full text matched.
+        calls: answers of a provider that were paid for.
         milliseconds: all of it.
         notes: what the answer would mislead without.
     """
 
     mode: str
     space: str | None
+    metric: Metric
     embedder: str
     scanned: int
     matched_words: int
+    calls: int
     milliseconds: float
     notes: tuple[str, ...]
 
@@ -113,9 +83,11 @@ class SearchPlan:
         return {
             "mode": self.mode,
             "space": self.space,
+            "metric": self.metric,
             "embedder": self.embedder,
             "scanned": self.scanned,
             "matched_words": self.matched_words,
+            "calls": self.calls,
             "milliseconds": round(self.milliseconds, 1),
             "notes": list(self.notes),
         }
@@ -123,14 +95,22 @@ class SearchPlan:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """The hits, best first, and how they were found."""
+    """One page of hits, best first; how they were found; and the cursor of the next page, None at the end."""
 
     hits: list[Hit]
     plan: SearchPlan
+    cursor: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The result as it is printed as JSON."""
-        return {"hits": [hit.as_dict() for hit in self.hits], "plan": self.plan.as_dict()}
+        plan = self.plan.as_dict()
+        return {
+            "hits": [hit.as_dict() for hit in self.hits],
+            "plan": plan,
+            "cursor": self.cursor,
+            "scanned": plan["scanned"],
+            "milliseconds": plan["milliseconds"],
+        }
 
 
 def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, embedders: Embedders) -> SearchResult:
@@ -144,161 +124,190 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         embedders: make the query's vector.
 
     Raises:
-        UsageError: there is no such collection, space, or stored image, or the picture cannot be read.
+        UsageError: there is no such collection, space, stored image or index, or the cursor belongs to another query.
+        PictureError: a picture of the query cannot be embedded.
+        EmbedderError: the provider did not answer.
     """
     started = time.perf_counter()
     registered = resolve_space(conn, collection, query.space)
-    embedder = embedders.of(registered.space)
-    asked = _understood(conn, collection, registered, embedder, query)
-    depth = query.k if asked.words is None else max(FUSION_DEPTH, 5 * query.k)
-    vectors = words = None
-    if asked.vector is not None:
-        vectors = store.nearest(
-            conn,
-            pgvector,
-            collection,
-            registered,
-            asked.vector,
-            depth,
-            filters=query.where,
-            exclude_ids=asked.exclude_ids,
-            exclude_fingerprints=asked.exclude_fingerprints,
-            exact=query.exact,
-        )
-    if asked.words is not None:
-        words = store.by_words(conn, collection, asked.words, depth, filters=query.where, exclude_ids=asked.exclude_ids)
-    lists = [found for found in (vectors, words) if found is not None]
-    # Words that match nothing must not thin out what the vectors found, nor be said to have taken part.
-    if vectors is not None and words is not None and not words.rows:
-        asked.notes.append("full text matched nothing")
-    rows = _fused(lists)[: query.k]
+    hidden = hidden_conditions(conn, collection)
+    if query.parts:
+        embedder = embedders.of(registered.space)
+        asked = understand(conn, collection, registered, embedder, query)
+        page = _searched(conn, pgvector, collection, registered, query, asked, hidden)
+        description = embedder.facts.description
+    else:
+        asked = Asked()
+        page = _listed(conn, collection, query, hidden)
+        description = "pictures by their names; nothing was compared"
     plan = SearchPlan(
-        mode=" + ".join(found.mode for found in lists),
-        space=registered.name if vectors is not None else None,
-        embedder=embedder.facts.description,
-        scanned=vectors.scanned if vectors is not None else 0,
-        matched_words=words.scanned if words is not None else 0,
+        mode=page.mode,
+        space=registered.name if asked.vector is not None else None,
+        metric=query.metric,
+        embedder=description,
+        scanned=page.scanned,
+        matched_words=page.matched_words,
+        calls=asked.calls,
         milliseconds=(time.perf_counter() - started) * 1000,
         notes=tuple(asked.notes),
     )
-    return SearchResult([Hit(row.image_id, row.distance, row.uri, row.metadata) for row in rows], plan)
+    hits = [Hit(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata) for row in page.rows]
+    return SearchResult(hits, plan, None if page.cursor is None else page.cursor.encode())
 
 
-def parse_filters(where: Sequence[str]) -> dict[str, list[str]]:
-    """Conditions `COLUMN=VALUE` as column → values; a column given twice may have either value.
-
-    Raises:
-        UsageError: one has no `=`.
-    """
-    filters: dict[str, list[str]] = {}
-    for condition in where:
-        column, equals, value = condition.partition("=")
-        if not equals or not column:
-            raise UsageError(f"the condition {condition!r} (--where) is not of the form COLUMN=VALUE.")
-        filters.setdefault(column.strip(), []).append(value.strip())
-    return filters
+@dataclass(frozen=True, slots=True)
+class _Page:
+    rows: list[Row]
+    cursor: Cursor | None
+    mode: str
+    scanned: int = 0
+    matched_words: int = 0
 
 
-@dataclass(slots=True)
-class _Asked:
-    """A query as the store can answer it."""
-
-    vector: Vector | None
-    words: str | None
-    exclude_ids: list[str]
-    exclude_fingerprints: list[str]
-    notes: list[str]
-
-
-def _understood(
-    conn: Connection, collection: str, registered: RegisteredSpace, embedder: Embedder, query: Query
-) -> _Asked:
-    parts: list[Vector] = []
-    asked = _Asked(None, None, [], [], [])
-    text = (query.text or "").strip()
-    if text:
-        reading = _read_text(embedder, text, asked.notes)
-        if reading is not None:
-            parts.append(reading.vector)
-        if reading is None or reading.unread:
-            asked.words = text
-    if query.picture is not None:
-        parts.append(_embed_picture(embedder, query.picture))
-        asked.exclude_fingerprints.append(_fingerprint(query.picture))
-    if query.like is not None:
-        parts.append(_stored(conn, collection, registered.name, query.like))
-        asked.exclude_ids.append(query.like)
-    if parts:
-        asked.vector = _direction(parts)
-    return asked
+def _listed(conn: Connection, collection: str, query: Query, hidden: Sequence[Filter]) -> _Page:
+    this = digest(["listing", query.filters, query.group_by])
+    after = Cursor.decode(query.after, this).position if query.after else None
+    rows = listed(
+        conn,
+        collection,
+        query.k + 1,
+        filters=query.filters,
+        hidden=hidden,
+        group_by=query.group_by,
+        after=after.image_id if after else None,
+    )
+    more = len(rows) > query.k
+    rows = rows[: query.k]
+    return _Page(rows, Cursor(this, Position(0.0, rows[-1].image_id)) if more else None, "listing")
 
 
-def _read_text(embedder: Embedder, text: str, notes: list[str]) -> TextReading | None:
-    provider = embedder.facts.space.provider
-    try:
-        reading = embedder.embed_text(text)
-    except UnreadableQueryError as exc:
-        notes.append(f"{str(exc).rstrip('.')}. Answered from full text")
-        return None
-    ignored = ignored_words(text, embedder.facts.limits)
-    if ignored:
-        notes.append(f"{provider} reads {embedder.facts.limits.max_words} words and will ignore {_quoted(ignored)}")
-    if reading.unread:
-        notes.append(
-            f"{provider} read {_quoted(reading.read)} and cannot read {_quoted(reading.unread)}; the words were looked up"
-            " in full text as well"
-        )
-    return reading
+def _searched(
+    conn: Connection,
+    pgvector: Pgvector,
+    collection: str,
+    registered: RegisteredSpace,
+    query: Query,
+    asked: Asked,
+    hidden: Sequence[Filter],
+) -> _Page:
+    wanted = Wanted(
+        k=query.k + 1,
+        passing=conditions(collection, query.filters, hidden),
+        exclude_ids=tuple(asked.exclude_ids),
+        exclude_fingerprints=tuple(asked.exclude_fingerprints),
+        max_distance=_as_cosine(query.max_distance, query.metric),
+        mode=query.mode,
+    )
+    this = _identity(registered, query, asked)
+    after = Cursor.decode(query.after, this) if query.after else None
+    if asked.words is None:
+        assert asked.vector is not None
+        wanted = replace(wanted, group_by=query.group_by, after=after)
+        found = nearest(conn, pgvector, collection, registered, asked.vector, wanted)
+        rows = found.rows[: query.k]
+        more = len(found.rows) > query.k
+        return _Page(rows, _next(this, wanted, rows) if more else None, found.mode, found.scanned)
+    deep = replace(wanted, k=FUSION_DEPTH)
+    vectors = None
+    if asked.vector is not None and query.hybrid != 1:
+        vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
+    words = by_words(conn, collection, asked.words, FUSION_DEPTH, wanted)
+    return _fused_page(this, after, query, asked, vectors, words)
 
 
-def _quoted(words: Sequence[str]) -> str:
-    return ", ".join(f'"{word}"' for word in words)
+def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
+    """The cursor after a page of a search by vector alone."""
+    assert rows[-1].distance is not None
+    last = Position(rows[-1].distance, rows[-1].image_id)
+    after = wanted.after
+    if after is None and wanted.group_by is None:
+        # The first page's order may be the index's: what it missed has to come on the next one.
+        return Cursor(this, None, last, tuple(shown_digest(row.image_id) for row in rows))
+    boundary = after.boundary if after else None
+    if boundary is None or (last.distance, last.image_id) >= (boundary.distance, boundary.image_id):
+        return Cursor(this, last)
+    assert after is not None
+    return Cursor(this, last, boundary, after.shown)
 
 
-def _embed_picture(embedder: Embedder, data: bytes) -> Vector:
-    image = Image("query", "", _fingerprint(data), len(data))
-    ((_, outcome),) = embedder.embed_images([Picture(image, lambda: data)])
-    if isinstance(outcome, Failure):
-        raise PictureError(f"the picture that was asked about cannot be used: {outcome.message}", outcome.error_class)
-    return outcome
+def _fused_page(
+    this: bytes, after: Cursor | None, query: Query, asked: Asked, vectors: Found | None, words: Found
+) -> _Page:
+    lists = [(0.5 if query.hybrid is None else query.hybrid, words)]
+    if vectors is not None:
+        lists.insert(0, (0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
+        # Words that match nothing must not thin out what the vectors found, nor be said to have taken part.
+        if not words.rows:
+            asked.notes.append("full text matched nothing")
+    rows = _fused(lists)
+    if query.max_distance is not None and vectors is not None:
+        rows = [row for row in rows if row.distance is not None]
+    shown = set(after.shown) if after else set()
+    page: dict[str, Row] = {}
+    for row in rows:
+        key = _group(row, query.group_by)
+        if key not in page and shown_digest(key) not in shown:
+            page[key] = row
+    keys = list(page)[: query.k]
+    cursor = Cursor(this, shown=(*shown, *map(shown_digest, keys))) if len(page) > query.k else None
+    return _Page(
+        [page[key] for key in keys],
+        cursor,
+        " + ".join(found.mode for _, found in lists),
+        vectors.scanned if vectors is not None else 0,
+        words.scanned,
+    )
 
 
-def _stored(conn: Connection, collection: str, space: str, image_id: str) -> Vector:
-    vector = store.stored_vector(conn, collection, space, image_id)
-    if vector is not None:
-        return vector
-    if store.stored_image(conn, collection, image_id) is None:
-        raise UsageError(f"the collection {collection!r} has no image {image_id!r}; pinakes search --json lists ids.")
-    raise UsageError(f"the image {image_id!r} has no vector in the space {space}: it failed; see pinakes status.")
-
-
-def _direction(parts: Sequence[Vector]) -> Vector:
-    """The sum of the parts' directions, as a unit vector.
-
-    Raises:
-        UsageError: they cancel one another.
-    """
-    total = np.zeros(parts[0].shape, dtype=np.float64)
-    for part in parts:
-        total += part.astype(np.float64) / np.linalg.norm(part.astype(np.float64))
-    length = float(np.linalg.norm(total))
-    if not math.isfinite(length) or length < 1e-6:
-        raise UsageError("the parts of this query cancel one another; nothing is left to search for.")
-    return (total / length).astype(np.float32)
-
-
-def _fused(lists: Sequence[store.Found]) -> list[store.Row]:
-    """Rows of one list as they are; of several by reciprocal rank fusion, ties by image_id."""
-    if len(lists) == 1:
-        return lists[0].rows
+def _fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
+    """Reciprocal rank fusion with weights: a row scores the sum of weight / (60 + rank), ties by image_id."""
     scores: dict[str, float] = {}
-    rows: dict[str, store.Row] = {}
-    for found in lists:
+    rows: dict[str, Row] = {}
+    for weight, found in lists:
         for rank, row in enumerate(found.rows, start=1):
-            scores[row.image_id] = scores.get(row.image_id, 0.0) + 1 / (FUSION_CONSTANT + rank)
+            scores[row.image_id] = scores.get(row.image_id, 0.0) + weight / (FUSION_CONSTANT + rank)
             rows.setdefault(row.image_id, row)
+    if len(lists) == 1:
+        return lists[0][1].rows
     return [rows[image_id] for image_id in sorted(scores, key=lambda i: (-scores[i], i))]
 
 
-def _fingerprint(data: bytes) -> str:
-    return "md5:" + hashlib.md5(data, usedforsecurity=False).hexdigest()
+def _group(row: Row, column: str | None) -> str:
+    """What a row is shown once by: its group, or itself."""
+    value = None if column is None else row.metadata.get(column)
+    return f"i{row.image_id}" if value is None else f"g{value}"
+
+
+def _identity(registered: RegisteredSpace, query: Query, asked: Asked) -> bytes:
+    """What must be the same on every page."""
+    vector = b"" if asked.vector is None else asked.vector.tobytes()
+    return digest(
+        [
+            registered.name,
+            vector,
+            asked.words,
+            query.filters,
+            query.group_by,
+            query.max_distance,
+            query.hybrid,
+            query.metric,
+            asked.exclude_ids,
+            asked.exclude_fingerprints,
+        ]
+    )
+
+
+def _as_cosine(distance: float | None, metric: Metric) -> float | None:
+    """A distance of unit vectors in another metric as cosine distance."""
+    if distance is None or metric == "cosine":
+        return distance
+    if metric == "ip":
+        return distance + 1
+    return distance * distance / 2 if distance >= 0 else -1.0
+
+
+def _shown(distance: float | None, metric: Metric) -> float | None:
+    """A cosine distance of unit vectors in the metric asked for."""
+    if distance is None or metric == "cosine":
+        return distance
+    return distance - 1 if metric == "ip" else math.sqrt(max(2 * distance, 0.0))

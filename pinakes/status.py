@@ -10,7 +10,7 @@ from pinakes.store.collections import (
     RegisteredSpace,
     collection_names,
     coverage,
-    prepare,
+    open_collection,
     require_collection,
     spaces,
     stored_images,
@@ -28,7 +28,7 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
     Raises:
         UsageError: there is no such collection.
     """
-    prepare(conn)
+    open_collection(conn, collection)
     root = require_collection(conn, collection)
     runs = latest_runs(conn, collection, limit=1)
     return {

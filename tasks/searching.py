@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from pinakes.access import Embedders
 from pinakes.hitsheet import sheet_of
-from pinakes.search import Query, SearchResult, parse_filters
+from pinakes.query import Query
+from pinakes.search import SearchResult
 from pinakes.search import search as search_collection
 from pinakes.settings import Settings
-from pinakes.store.collections import prepare
+from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
 from tasks.artifacts import inline
 
 
 @task(name="answer", task_run_name="answer", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)
-def answer(
-    settings: Settings,
-    collection: str,
-    text: str,
-    picture: bytes | None,
-    like: str,
-    k: int,
-    where: list[str],
-    exact: bool,
-    space: str | None,
-) -> SearchResult:
+def answer(settings: Settings, collection: str, query: Query) -> SearchResult:
     """Answer the query; the same code as everywhere else."""
-    query = Query(
-        text=text or None,
-        picture=picture,
-        like=like or None,
-        k=k,
-        where=parse_filters(where),
-        exact=exact,
-        space=space or None,
-    )
-    with open_database(settings) as database, database.connection() as (conn, pgvector):
-        prepare(conn)
-        return search_collection(conn, pgvector, collection, query, Embedders(settings, database.dsn))
+    with (
+        open_database(settings) as database,
+        database.connection() as (conn, _),
+        closing(Embedders(settings, database.dsn)) as embedders,
+    ):
+        return search_collection(conn, open_collection(conn, collection), collection, query, embedders)
 
 
 @task(name="show hits", task_run_name="show hits", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)
-def show_hits(asked: str, picture: bytes | None, result: SearchResult) -> None:
+def show_hits(query: Query, result: SearchResult) -> None:
     """Leave the hits as an artifact: a contact sheet, and a table with the plan."""
     rows = [
         "| | distance | title | author | image |",
@@ -59,8 +46,8 @@ def show_hits(asked: str, picture: bytes | None, result: SearchResult) -> None:
     notes = "".join(f"\n- {note}" for note in (*plan.notes, plan.embedder))
     create_markdown_artifact(
         key="hits",
-        description=f"Hits for {asked!r}",
-        markdown=f"{inline(sheet_of(asked, picture, result))}\n\n"
+        description=f"Hits for {query.label!r}",
+        markdown=f"{inline(sheet_of(query, result))}\n\n"
         + "\n".join(rows)
         + f"\n\nPlan: **{plan.mode}**, {plan.scanned:,} vectors compared, {plan.milliseconds:.0f} ms{notes}\n",
     )

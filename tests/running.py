@@ -14,10 +14,11 @@ from pinakes.embedders.opening import EMBEDDERS
 from pinakes.errors import EmbedderError
 from pinakes.ingestion import Ingestion
 from pinakes.opening import open_ingestion
+from pinakes.query import ask
 from pinakes.request import IngestRequest
-from pinakes.search import Query, SearchResult, search
+from pinakes.search import SearchResult, search
 from pinakes.settings import Settings, load_settings
-from pinakes.store.collections import prepare
+from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from tests.counting import Counting
 
@@ -64,11 +65,11 @@ def using(embedder: Counting) -> Iterator[Counting]:
         EMBEDDERS["counting"] = before
 
 
-def find(database: Database, collection: str = "pictures", **query: Any) -> SearchResult:
+def find(database: Database, text: str | None = None, *, collection: str = "pictures", **query: Any) -> SearchResult:
     """A search."""
-    with database.connection() as (conn, pgvector):
-        prepare(conn)
-        return search(conn, pgvector, collection, Query(**query), Embedders(load_settings({}), database.dsn))
+    with database.connection() as (conn, _):
+        pgvector = open_collection(conn, collection)
+        return search(conn, pgvector, collection, ask(text, **query), Embedders(load_settings({}), database.dsn))
 
 
 def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (12, 12)) -> Path:

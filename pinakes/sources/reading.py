@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from pinakes.errors import SourceError
+from pinakes.errors import SourceError, UsageError
 from pinakes.gsuri import SCHEME, GsObject, parse_gs_uri
 
 if TYPE_CHECKING:
@@ -34,6 +34,22 @@ def read_uri(uri: str) -> bytes:
     if uri.startswith(("https://", "http://")):
         return _from_web(uri)
     raise SourceError(f"the picture at {uri} cannot be shown: this version reads file://, gs:// and https:// only.")
+
+
+def read_named(name: str) -> bytes:
+    """The bytes of a picture that a person names: the path of a file, or an address (`https://`, `gs://`, `file://`).
+
+    Raises:
+        UsageError: they cannot be read.
+    """
+    try:
+        if name.startswith((_FILE, SCHEME, "https://", "http://")):
+            return read_uri(name)
+        return Path(name).read_bytes()
+    except OSError as exc:
+        raise UsageError(f"the picture {name} cannot be read: {exc.strerror}.") from exc
+    except SourceError as exc:
+        raise UsageError(str(exc)) from exc
 
 
 def _from_file(uri: str) -> bytes:

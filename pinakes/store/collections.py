@@ -29,6 +29,8 @@ class RegisteredSpace:
         index_kind: `hnsw`, `ivfflat`, or None while searches are exact.
         index_rows: rows when the index was built.
         index_built_at: when.
+        ef_search, ef_search_recall: the candidates of an HNSW scan that were chosen by `pinakes evaluate`, and the recall
+            that they were measured to give.
     """
 
     space: Space
@@ -39,6 +41,8 @@ class RegisteredSpace:
     index_kind: str | None
     index_rows: int | None
     index_built_at: datetime | None
+    ef_search: int | None = None
+    ef_search_recall: float | None = None
 
     @property
     def name(self) -> str:
@@ -79,6 +83,19 @@ def ensure_collection(conn: Connection, name: str, source_root: str, *, language
             f"the collection {name!r} holds the pictures of {row[0]}, and this run lists {source_root}: a collection has"
             " one source root; name another with --collection."
         )
+
+
+def open_collection(conn: Connection, name: str) -> Pgvector:
+    """Make the connection and an existing collection ready to be searched: its schema is brought up to date.
+
+    Raises:
+        UsageError: there is no such collection.
+        DatabaseError: its schema was made by a newer Pinakes, or PostgreSQL refused.
+    """
+    pgvector = prepare(conn)
+    require_collection(conn, name)
+    migrate(conn, name, "collection", pgvector)
+    return pgvector
 
 
 def collection_names(conn: Connection) -> list[str]:
@@ -154,7 +171,7 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
         rows = conn.execute(
             sql.SQL(
                 "SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,"
-                " index_kind, index_rows, index_built_at"
+                " index_kind, index_rows, index_built_at, ef_search, ef_search_recall"
                 " FROM {} ORDER BY active DESC, created_at, space"
             ).format(sql.Identifier(collection, "spaces"))
         ).fetchall()

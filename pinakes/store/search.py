@@ -1,44 +1,59 @@
-"""Searching one space: the nearest vectors, the best words, and what the plan was.
+"""Searching one space: the nearest vectors and the best words, page by page.
 
-A search by vector first takes the nearest by `halfvec`'s arithmetic, then computes the distances of those few in single
-precision. Exact mode scans; index mode uses the space's index and falls back to a scan when that answers too few.
+A first page takes the nearest by `halfvec`'s arithmetic, or the index's candidates, and then orders these few by their
+distances in single precision. Later pages and groups compare every vector that passes in single precision: they go on
+after an exact place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from pgvector import HalfVector
 from pgvector import Vector as PgVector
 from psycopg import sql
 
-from pinakes.metadata.columns import COLUMNS
+from pinakes.cursor import DIGEST_BYTES, Cursor
 from pinakes.metadata.folding import fold
+from pinakes.query import Mode
 from pinakes.store.collections import RegisteredSpace, collection_language
-from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
+from pinakes.store.conditions import Conditions, column
+from pinakes.store.connection import Connection, Pgvector, translated
+from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.planner import Plan, plan
 from pinakes.types import Vector
 
 MARGIN = 32
 """Rows taken beyond k before distances are computed in single precision: the half-precision order may be off by a few."""
 
-EF_SEARCH = 100
-"""Candidates of an HNSW scan; pgvector's default of 40 is quicker and misses more."""
-
-Filters = Mapping[str, Sequence[str]]
-"""Column → the values that it may have; a column that is none of ours is looked up in `extra`."""
+PROBES = 10
+"""Lists that an IVFFlat scan begins with; it goes on to others while it has too few."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One stored image that matched, with its distance where vectors were compared."""
+class Wanted:
+    """What of a space is wanted.
 
-    image_id: str
-    uri: str
-    metadata: dict[str, Any]
-    distance: float | None
+    Attributes:
+        k: how many.
+        passing: conditions on the images.
+        exclude_ids: images left out.
+        exclude_fingerprints: pictures of these bytes left out.
+        max_distance: cosine distance beyond which nothing is wanted.
+        group_by: a column of which each value gives its nearest image alone.
+        after: go on after this place.
+        mode: how vectors are compared.
+    """
+
+    k: int
+    passing: Conditions = field(default_factory=Conditions)
+    exclude_ids: tuple[str, ...] = ()
+    exclude_fingerprints: tuple[str, ...] = ()
+    max_distance: float | None = None
+    group_by: str | None = None
+    after: Cursor | None = None
+    mode: Mode = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +66,9 @@ class Found:
 
 
 def nearest(
-    conn: Connection,
-    pgvector: Pgvector,
-    collection: str,
-    registered: RegisteredSpace,
-    query: Vector,
-    k: int,
-    *,
-    filters: Filters | None = None,
-    exclude_ids: Sequence[str] = (),
-    exclude_fingerprints: Sequence[str] = (),
-    exact: bool = False,
+    conn: Connection, pgvector: Pgvector, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted
 ) -> Found:
-    """The k images nearest to a vector, by cosine distance, ties by image_id.
+    """The images nearest to a vector, by cosine distance, ties by image_id.
 
     Args:
         conn: a connection that knows pgvector's types.
@@ -71,192 +76,177 @@ def nearest(
         collection: the collection.
         registered: the space that `query` belongs to.
         query: shape (dimension,), float32, not zero.
-        k: how many.
-        filters: only images with these values.
-        exclude_ids: images left out.
-        exclude_fingerprints: pictures of these bytes left out.
-        exact: scan every vector even where there is an index.
+        wanted: which of them, and how many.
+
+    Raises:
+        UsageError: an index was asked for and there is none.
     """
-    conditions = _conditions(filters)
-    # A few ids are cheaper to drop from the candidates than to compare with every row of a scan.
-    excluded = _excluded("v", (), exclude_fingerprints)
-    use_index = registered.index_kind is not None and not exact and not filters and pgvector.version >= ITERATIVE_SCANS
-    with translated(f"searching {collection}"), conn.transaction():
-        if use_index:
-            found = _scan(conn, collection, registered, query, k, conditions, excluded, exclude_ids, index=True)
-            if len(found) >= k:
-                return Found(found, str(registered.index_kind), len(found))
-        scanned = _count(conn, collection, registered, conditions) if filters else registered.rows
-        found = _scan(conn, collection, registered, query, k, conditions, excluded, exclude_ids, index=False)
-        return Found(found, "exact", scanned)
+    take = wanted.k + MARGIN + len(wanted.exclude_ids)
+    whole = wanted.after is not None or wanted.group_by is not None
+    mode: Mode = "exact" if whole else wanted.mode
+    chosen = plan(conn, collection, registered, wanted.passing, take, mode, pgvector)
+    asked = _Statement(collection, registered, query, wanted, take)
+    with translated(f"searching {collection}"):
+        if chosen.index:
+            found = asked.by_index(conn, chosen)
+            if found is not None:
+                return found
+        rows = asked.whole(conn) if whole else asked.by_scan(conn)
+    # A full count is due where the planner stopped counting, and the index then answered too few.
+    matching = chosen.matching
+    if matching is None:
+        matching = plan(conn, collection, registered, wanted.passing, take, "exact", pgvector).matching
+    return Found(rows, "exact", min(matching or 0, registered.rows))
 
 
-def by_words(
-    conn: Connection,
-    collection: str,
-    text: str,
-    k: int,
-    *,
-    filters: Filters | None = None,
-    exclude_ids: Sequence[str] = (),
-) -> Found:
-    """The k images whose words fit best: those with all of the words first, then by how many and how close.
+def by_words(conn: Connection, collection: str, text: str, depth: int, wanted: Wanted) -> Found:
+    """The images whose words fit best: those with all of the words first, then by how many and how close.
 
-    Image ids break ties; a text without any word finds nothing.
+    Image ids break ties; a text without any word finds nothing. `scanned` is how many matched.
     """
-    conditions = _conditions(filters)
-    excluded = _excluded("i", exclude_ids, ())
     language = collection_language(conn, collection)
+    passing = wanted.passing
     with translated(f"searching the words of {collection}"):
         rows = conn.execute(
             sql.SQL(
                 "WITH asked AS (SELECT plainto_tsquery(%(language)s::regconfig, %(text)s) AS every),"
                 " query AS (SELECT every, replace(every::text, '&', '|')::tsquery AS some FROM asked)"
                 " SELECT {columns}, NULL::float8, count(*) OVER () FROM {images} i, query"
-                " WHERE i.words @@ query.some AND {conditions} AND {excluded}"
+                " WHERE i.words @@ query.some AND {passing} AND i.image_id <> ALL(%(ids)s)"
                 " ORDER BY (i.words @@ query.every) DESC, ts_rank_cd(i.words, query.some) DESC, i.image_id LIMIT %(k)s"
-            ).format(
-                columns=_COLUMNS,
-                images=sql.Identifier(collection, "images"),
-                conditions=conditions.where,
-                excluded=excluded.where,
-            ),
-            {"language": language, "text": fold(text), "k": k, **conditions.values, **excluded.values},
+            ).format(columns=IMAGE_COLUMNS, images=sql.Identifier(collection, "images"), passing=passing.where),
+            {"language": language, "text": fold(text), "k": depth, "ids": list(wanted.exclude_ids), **passing.values},
         ).fetchall()
-    return Found([_row(r) for r in rows], "full-text", rows[0][-1] if rows else 0)
+    return Found([row_of(r) for r in rows], "full-text", rows[0][-1] if rows else 0)
 
 
-def stored_vector(conn: Connection, collection: str, space: str, image_id: str) -> Vector | None:
-    """The stored unit vector of an image, float32, or None where the space has none."""
-    with translated("reading a stored vector"):
-        row = conn.execute(
-            sql.SQL("SELECT embedding::vector FROM {} WHERE image_id = %s").format(sql.Identifier(collection, space)),
-            (image_id,),
-        ).fetchone()
-    return None if row is None else np.asarray(row[0].to_numpy(), dtype=np.float32)
+class _Statement:
+    """One search as SQL, in each of the ways in which it can be carried out."""
+
+    def __init__(self, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted, take: int) -> None:
+        self._space = sql.Identifier(collection, registered.name)
+        self._images = sql.Identifier(collection, "images")
+        self._kind = str(registered.index_kind)
+        self._wanted = wanted
+        self._take = take
+        self._half = sql.SQL(f"%(half)s::halfvec({registered.space.dimension:d})")
+        self._values: dict[str, Any] = {
+            **wanted.passing.values,
+            "half": HalfVector(query),
+            "full": PgVector(query),
+            "k": wanted.k,
+            "take": take,
+            "ids": list(wanted.exclude_ids),
+            "fingerprints": list(wanted.exclude_fingerprints),
+            "max": wanted.max_distance,
+        }
+
+    def by_scan(self, conn: Connection) -> list[Row]:
+        """The nearest of all that pass."""
+        # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort. The sum keeps the
+        # planner from the index; the id orders equal distances before the limit cuts them.
+        statement = sql.SQL(
+            "WITH candidates AS MATERIALIZED (SELECT v.image_id FROM {space} v {joined} WHERE {passing}"
+            " ORDER BY (v.embedding <=> {half}) + 0, v.image_id LIMIT %(take)s),"
+            " scored AS (SELECT image_id, v.embedding::vector <=> %(full)s AS distance"
+            " FROM candidates JOIN {space} v USING (image_id)),"
+            " nearest AS MATERIALIZED (SELECT * FROM scored WHERE {kept} ORDER BY distance, image_id LIMIT %(k)s)"
+            " SELECT {columns}, distance FROM nearest JOIN {images} i USING (image_id) ORDER BY distance, image_id"
+        )
+        return [row_of(r) for r in conn.execute(self._filled(statement), self._values, binary=True)]
+
+    def by_index(self, conn: Connection, chosen: Plan) -> Found | None:
+        """The nearest of the index's candidates, or None when it ended before it had enough of them."""
+        # What PostgreSQL counted in this transaction says how many vectors the index has handed over.
+        statement = sql.SQL(
+            "WITH candidates AS MATERIALIZED (SELECT v.image_id, v.embedding::vector <=> %(full)s AS distance"
+            " FROM {space} v {joined} WHERE {passing} ORDER BY v.embedding <=> {half} LIMIT %(take)s),"
+            " nearest AS MATERIALIZED (SELECT * FROM candidates WHERE {kept} ORDER BY distance, image_id LIMIT %(k)s),"
+            " ended AS MATERIALIZED (SELECT count(*) AS candidates FROM candidates)"
+            " SELECT {columns}, distance, candidates, pg_stat_get_xact_tuples_fetched(%(table)s::regclass)"
+            " FROM ended LEFT JOIN nearest ON true LEFT JOIN {images} i USING (image_id) ORDER BY distance, i.image_id"
+        )
+        with conn.transaction():
+            conn.execute(_index_settings(self._kind, chosen.ef_search, filtered=bool(self._wanted.passing)))
+            values = {**self._values, "table": self._space.as_string(conn)}
+            rows = conn.execute(self._filled(statement), values, binary=True).fetchall()
+        candidates, fetched = rows[0][-2:]
+        if candidates < self._take:
+            return None
+        return Found([row_of(r) for r in rows if r[0] is not None], self._kind, max(fetched, candidates))
+
+    def whole(self, conn: Connection) -> list[Row]:
+        """The nearest of all that pass after a place, or of each group, every distance in single precision."""
+        after = self._wanted.after
+        position, boundary = (after.position, after.boundary) if after else (None, None)
+        values = {
+            **self._values,
+            "from_distance": position.distance if position else None,
+            "from_id": position.image_id if position else None,
+            "shown_distance": boundary.distance if boundary else None,
+            "shown_id": boundary.image_id if boundary else None,
+            "shown": [shown.hex() for shown in after.shown] if after else [],
+        }
+        group = self._wanted.group_by
+        key = column(group, "group", values) if group else sql.SQL("v.image_id")
+        scored = sql.SQL(
+            "WITH scored AS (SELECT v.image_id, v.embedding::vector <=> %(full)s AS distance, {key} AS key"
+            " FROM {space} v {joined} WHERE {passing})"
+        )
+        best = sql.SQL(
+            # A group's key and an image's own name must never be taken for each other.
+            ", best AS (SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) * FROM scored WHERE {kept}"
+            " ORDER BY key IS NULL, coalesce(key, image_id), distance, image_id)"
+        )
+        nearest = sql.SQL(
+            ", nearest AS MATERIALIZED (SELECT image_id, distance FROM {best} WHERE {kept}"
+            " AND (%(from_id)s::text IS NULL OR (distance, image_id) > (%(from_distance)s::float8, %(from_id)s::text))"
+            " AND (%(shown_id)s::text IS NULL OR (distance, image_id) > (%(shown_distance)s::float8, %(shown_id)s::text)"
+            "   OR left(md5(image_id), {digits}) <> ALL(%(shown)s))"
+            " ORDER BY distance, image_id LIMIT %(k)s)"
+            " SELECT {columns}, distance FROM nearest JOIN {images} i USING (image_id) ORDER BY distance, image_id"
+        )
+        statement = sql.SQL("{}{}{}").format(
+            self._filled(scored, key=key, joined=self._joined),
+            self._filled(best) if group else sql.SQL(""),
+            self._filled(nearest, best=sql.SQL("best" if group else "scored"), digits=sql.Literal(2 * DIGEST_BYTES)),
+        )
+        return [row_of(r) for r in conn.execute(statement, values, binary=True)]
+
+    @property
+    def _joined(self) -> sql.Composed:
+        return sql.SQL("JOIN {} i USING (image_id)").format(self._images)
+
+    def _filled(self, statement: sql.SQL, **others: sql.Composable) -> sql.Composed:
+        passing: sql.Composable = self._wanted.passing.where
+        if self._wanted.exclude_fingerprints:
+            passing = sql.SQL("{} AND v.fingerprint <> ALL(%(fingerprints)s)").format(passing)
+        kept: sql.Composable = sql.SQL("image_id <> ALL(%(ids)s)")
+        if self._wanted.max_distance is not None:
+            kept = sql.SQL("{} AND distance <= %(max)s").format(kept)
+        names: dict[str, sql.Composable] = {
+            "space": self._space,
+            "images": self._images,
+            # Only where the images decide must the vectors be joined with them before the nearest are taken.
+            "joined": self._joined if self._wanted.passing else sql.SQL(""),
+            "passing": passing,
+            "kept": kept,
+            "half": self._half,
+            "columns": IMAGE_COLUMNS,
+        }
+        return statement.format(**(names | others))
 
 
-def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None:
-    """An image by its id, or None."""
-    with translated("reading an image"):
-        row = conn.execute(
-            sql.SQL("SELECT {}, NULL::float8 FROM {} i WHERE image_id = %s").format(
-                _COLUMNS, sql.Identifier(collection, "images")
-            ),
-            (image_id,),
-        ).fetchone()
-    return None if row is None else _row(row)
-
-
-@dataclass(frozen=True, slots=True)
-class _Conditions:
-    """A condition in SQL with its values."""
-
-    where: sql.Composable
-    values: dict[str, Any]
-
-
-_COLUMNS = sql.SQL(", ").join(sql.Identifier("i", c) for c in ("image_id", "uri", "fingerprint", *COLUMNS, "extra"))
-
-
-_BY_INDEX = sql.SQL("v.embedding <=> {half}")
-# The sum keeps the planner from the index; the id orders equal distances before the limit cuts them.
-_BY_SCAN = sql.SQL("(v.embedding <=> {half}) + 0, v.image_id")
-
-
-def _conditions(filters: Filters | None) -> _Conditions:
-    """The filters, over `i`, the images."""
-    parts: list[sql.Composable] = []
-    values: dict[str, Any] = {}
-    for number, (column, wanted) in enumerate((filters or {}).items()):
-        values[f"f{number}"] = list(wanted)
-        if column in COLUMNS or column in {"image_id", "fingerprint"}:
-            parts.append(sql.SQL("{} = ANY({})").format(sql.Identifier("i", column), sql.Placeholder(f"f{number}")))
-        else:
-            values[f"c{number}"] = column
-            parts.append(
-                sql.SQL("i.extra ->> {} = ANY({})").format(sql.Placeholder(f"c{number}"), sql.Placeholder(f"f{number}"))
-            )
-    return _Conditions(sql.SQL(" AND ").join(parts) if parts else sql.SQL("true"), values)
-
-
-def _excluded(table: str, ids: Sequence[str], fingerprints: Sequence[str]) -> _Conditions:
-    """What is left out, over a table that has both columns: the images (`i`) or the vectors (`v`)."""
-    parts: list[sql.Composable] = []
-    if ids:
-        parts.append(sql.SQL("{} <> ALL(%(ids)s)").format(sql.Identifier(table, "image_id")))
-    if fingerprints:
-        parts.append(sql.SQL("{} <> ALL(%(fingerprints)s)").format(sql.Identifier(table, "fingerprint")))
-    where = sql.SQL(" AND ").join(parts) if parts else sql.SQL("true")
-    return _Conditions(where, {"ids": list(ids), "fingerprints": list(fingerprints)})
-
-
-def _scan(
-    conn: Connection,
-    collection: str,
-    registered: RegisteredSpace,
-    query: Vector,
-    k: int,
-    conditions: _Conditions,
-    excluded: _Conditions,
-    exclude_ids: Sequence[str],
-    *,
-    index: bool,
-) -> list[Row]:
-    if index:
-        _allow_enough(conn, str(registered.index_kind), k)
-    half = sql.SQL(f"%(half)s::halfvec({registered.space.dimension:d})")
-    # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort.
-    statement = sql.SQL(
-        "WITH candidates AS MATERIALIZED (SELECT v.image_id FROM {space} v {filtered} WHERE {conditions} AND {excluded}"
-        " ORDER BY {order} LIMIT %(take)s),"
-        " nearest AS MATERIALIZED (SELECT image_id, v.embedding::vector <=> %(full)s AS distance"
-        " FROM candidates JOIN {space} v USING (image_id) WHERE image_id <> ALL(%(ids)s)"
-        " ORDER BY distance, image_id LIMIT %(k)s)"
-        " SELECT {columns}, distance FROM nearest JOIN {images} i USING (image_id) ORDER BY distance, image_id"
-    ).format(
-        space=sql.Identifier(collection, registered.name),
-        filtered=_joined(collection) if conditions.values else sql.SQL(""),
-        conditions=conditions.where,
-        excluded=excluded.where,
-        order=_BY_INDEX.format(half=half) if index else _BY_SCAN.format(half=half),
-        columns=_COLUMNS,
-        images=sql.Identifier(collection, "images"),
+def _index_settings(kind: str, ef_search: int, *, filtered: bool) -> sql.Composed:
+    """The settings of an index scan, for the transaction."""
+    settings = {f"{kind}.iterative_scan": "relaxed_order"}
+    settings |= {"hnsw.ef_search": str(ef_search)} if kind == "hnsw" else {"ivfflat.probes": str(PROBES)}
+    if filtered:
+        # Every other plan compares all vectors that pass, which is what an exact search is for.
+        settings |= dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_sort"), "off")
+    return sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+            for name, value in settings.items()
+        )
     )
-    parameters = conditions.values | excluded.values | {"half": HalfVector(query), "full": PgVector(query)}
-    parameters |= {"k": k, "take": k + MARGIN + len(exclude_ids), "ids": list(exclude_ids)}
-    return [_row(r) for r in conn.execute(statement, parameters, binary=True)]
-
-
-def _joined(collection: str) -> sql.Composed:
-    """Only where the images decide must the vectors be joined with them before the nearest are taken."""
-    return sql.SQL("JOIN {} i USING (image_id)").format(sql.Identifier(collection, "images"))
-
-
-def _allow_enough(conn: Connection, kind: str, k: int) -> None:
-    if kind == "hnsw":
-        ef_search = min(1000, max(EF_SEARCH, k + MARGIN))
-        conn.execute("SELECT set_config('hnsw.ef_search', %s, true)", (str(ef_search),))
-        conn.execute("SELECT set_config('hnsw.iterative_scan', 'relaxed_order', true)")
-    else:
-        conn.execute("SELECT set_config('ivfflat.probes', '10', true)")
-        conn.execute("SELECT set_config('ivfflat.iterative_scan', 'relaxed_order', true)")
-
-
-def _count(conn: Connection, collection: str, registered: RegisteredSpace, conditions: _Conditions) -> int:
-    row = conn.execute(
-        sql.SQL("SELECT count(*) FROM {} v {} WHERE {}").format(
-            sql.Identifier(collection, registered.name), _joined(collection), conditions.where
-        ),
-        conditions.values,
-    ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _row(values: Sequence[Any]) -> Row:
-    image_id, uri, fingerprint, *columns = values[: 3 + len(COLUMNS)]
-    metadata = {name: value for name, value in zip(COLUMNS, columns, strict=True) if value is not None}
-    metadata["fingerprint"] = fingerprint
-    metadata.update({f: v for f, v in (values[3 + len(COLUMNS)] or {}).items() if f not in metadata})
-    distance = values[4 + len(COLUMNS)]
-    return Row(image_id, uri, metadata, None if distance is None else float(distance))

@@ -9,14 +9,16 @@ import pytest
 
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import UsageError
+from pinakes.filters import Equals
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store.collections import ensure_collection, register_space, resolve_space
+from pinakes.store.conditions import conditions
 from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.store.search import nearest
+from pinakes.store.search import Wanted, nearest
 from tests.running import find, gallery, paint, run
 
 DIMENSION = 48
@@ -60,7 +62,7 @@ def test_exact_search_equals_brute_force(database: Database, vectors: np.ndarray
         for _ in range(20):
             query = rng.standard_normal(DIMENSION).astype(np.float32)
             query /= np.linalg.norm(query)
-            found = nearest(conn, pgvector, "pictures", space, query, k)
+            found = nearest(conn, pgvector, "pictures", space, query, Wanted(k))
             expected = np.sort(brute_force(vectors, query.astype(np.float64)))[:k]
             assert found.mode == "exact"
             assert found.scanned == 1500
@@ -71,7 +73,7 @@ def test_equal_distances_are_ordered_by_image_id(database: Database, vectors: np
     query = vectors[1460].astype(np.float32)
     with database.connection() as (conn, pgvector):
         space = resolve_space(conn, "pictures")
-        rows = nearest(conn, pgvector, "pictures", space, query, 20).rows
+        rows = nearest(conn, pgvector, "pictures", space, query, Wanted(20)).rows
     assert [row.image_id for row in rows] == [f"i{n}" for n in range(1450, 1470)]
 
 
@@ -81,7 +83,9 @@ def test_a_filter_never_loses_rows(database: Database, vectors: np.ndarray) -> N
         with Lease(database.dsn, "x", seconds=60) as lease:
             assert ensure_index(conn, "pictures", SPACE, "hnsw", lease, pgvector) == "hnsw"
         space = resolve_space(conn, "pictures")
-        found = nearest(conn, pgvector, "pictures", space, query, 15, filters={"author": ["a3"]})
+        found = nearest(
+            conn, pgvector, "pictures", space, query, Wanted(15, conditions("pictures", [Equals("author", ("a3",))]))
+        )
         distances = brute_force(vectors[3::100], query.astype(np.float64))
         assert len(found.rows) == 15
         assert found.scanned == 15
@@ -99,12 +103,12 @@ def test_an_index_finds_nearly_all_and_always_k(database: Database, vectors: np.
         assert space.index_kind == kind
         for _ in range(20):
             query = rng.standard_normal(DIMENSION).astype(np.float32)
-            found = nearest(conn, pgvector, "pictures", space, query, 10)
+            found = nearest(conn, pgvector, "pictures", space, query, Wanted(10))
             assert found.mode == kind
             assert len(found.rows) == 10
             best = set(np.argsort(brute_force(vectors, query.astype(np.float64)), kind="stable")[:10])
             found_right += len(best & {int(row.image_id[1:]) for row in found.rows})
-        everything = nearest(conn, pgvector, "pictures", space, query, 1000, exact=False)
+        everything = nearest(conn, pgvector, "pictures", space, query, Wanted(1000))
         assert len(everything.rows) == 1000
     assert found_right >= 0.95 * 200
 
@@ -126,9 +130,9 @@ def test_the_index_is_used_by_postgresql_in_index_mode_and_not_in_exact_mode(
             return int(row[0])
 
         before = scans()
-        nearest(conn, pgvector, "pictures", space, vectors[0].astype(np.float32), 10, exact=True)
+        nearest(conn, pgvector, "pictures", space, vectors[0].astype(np.float32), Wanted(10, mode="exact"))
         assert scans() == before
-        nearest(conn, pgvector, "pictures", space, vectors[0].astype(np.float32), 10)
+        nearest(conn, pgvector, "pictures", space, vectors[0].astype(np.float32), Wanted(10))
         assert scans() == before + 1
 
 
@@ -136,7 +140,7 @@ def test_the_picture_asked_about_is_left_out(settings: Settings, database: Datab
     source = gallery(tmp_path / "in")
     run(settings, source)
     by_id = find(database, like="p03.png", k=11)
-    by_file = find(database, picture=(source / "p03.png").read_bytes(), k=11)
+    by_file = find(database, image=(source / "p03.png").read_bytes(), k=11)
     assert "p03.png" not in [hit.image_id for hit in by_id.hits]
     assert [hit.image_id for hit in by_id.hits] == [hit.image_id for hit in by_file.hits]
     assert len(by_file.hits) == 11
@@ -162,14 +166,17 @@ def test_words_and_picture_together_are_one_direction(settings: Settings, databa
     paint(tmp_path / "in" / "green.png", (0, 250, 0))
     run(settings, tmp_path / "in")
     asked = paint(tmp_path / "blue.png", (0, 0, 250)).read_bytes()
-    assert find(database, text="red", picture=asked, k=1).hits[0].image_id == "purple.png"
+    assert find(database, text="red", image=asked, k=1).hits[0].image_id == "purple.png"
 
 
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ({}, "nothing was asked"),
-        ({"text": "  "}, "nothing was asked"),
+        ({"minus": ["p01"]}, "nothing is left to search for"),
+        ({"plus": ["red"], "minus": ["red"]}, "cancel one another"),
+        ({"text": "red", "mode": "index"}, "has no index"),
+        ({"text": "red", "after": "AAAA"}, "cursor .* is damaged"),
+        ({"like": "p00.png", "crop": "0,0,2,1"}, "is not a part of the picture"),
         ({"text": "red", "k": 0}, "out of range"),
         ({"like": "nobody.png"}, "has no image 'nobody.png'"),
         ({"text": "red", "space": "other"}, "has no space 'other'; there are: counting_colours_1_27"),

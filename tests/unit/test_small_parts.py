@@ -14,7 +14,6 @@ from cli.render import WIDTH, cut, table, width_of
 from pinakes.errors import SettingsError, UsageError
 from pinakes.ids import check_collection
 from pinakes.request import IngestRequest
-from pinakes.search import parse_filters
 from pinakes.settings import load_settings
 from pinakes.spaces import Space
 
@@ -82,14 +81,6 @@ def test_an_option_that_cannot_be_used_is_named(option: str, value: object, mess
     with pytest.raises(UsageError, match=message):
         IngestRequest.of(**({"source": "x", "collection": "c", "checkpoint": "k"} | {option: value}))
 
-
-def test_filters_of_one_column_are_alternatives() -> None:
-    assert parse_filters(["author=A = B", "author=C", "type=landscape"]) == {
-        "author": ["A = B", "C"],
-        "type": ["landscape"],
-    }
-    with pytest.raises(UsageError, match="not of the form COLUMN=VALUE"):
-        parse_filters(["author"])
 
 
 @given(st.lists(st.tuples(st.text(max_size=120), st.text(max_size=120), st.integers()), max_size=5))

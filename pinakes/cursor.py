@@ -1,0 +1,102 @@
+"""Cursors: where the next page of a search begins, as text that fits into a link.
+
+The first page may come from an approximate index, or from ranks that were fused, while pictures are being written. So a
+cursor does not only say how far the page went but also which pictures were shown as long as that matters: whatever was
+missed comes first on the next page, and nothing comes twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pinakes.errors import UsageError
+
+VERSION = 1
+DIGEST_BYTES = 6
+"""Bytes by which a shown picture is remembered. A false match needs one of the few that were missed to share all 48 bits
+with one of at most a thousand that were shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the order by (distance, image_id)."""
+
+    distance: float
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page ended.
+
+    Attributes:
+        query: what was asked, as `digest` gives it; a cursor goes on with this query alone.
+        position: the last picture in exact order, or None when the next page begins anew without those shown.
+        boundary: no picture that was shown is farther than this one.
+        shown: digests of pictures that were shown and that exact order could show again.
+    """
+
+    query: bytes
+    position: Position | None = None
+    boundary: Position | None = None
+    shown: tuple[bytes, ...] = ()
+
+    def encode(self) -> str:
+        """The cursor as url-safe text."""
+        body = bytes([VERSION]) + self.query
+        for place in (self.position, self.boundary):
+            name = place.image_id.encode() if place else b""
+            body += struct.pack("<?dH", place is not None, place.distance if place else 0.0, len(name)) + name
+        body += b"".join(self.shown)
+        return base64.urlsafe_b64encode(struct.pack("<I", zlib.crc32(body)) + body).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str, query: bytes) -> Cursor:
+        """Read a cursor that goes on with `query`.
+
+        Raises:
+            UsageError: it is damaged, or belongs to another query.
+        """
+        try:
+            raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            body = raw[4:]
+            _check(raw[:4], body)
+            found, at = body[1 : 1 + len(query)], 1 + len(query)
+            places: list[Position | None] = []
+            for _ in range(2):
+                there, distance, length = struct.unpack_from("<?dH", body, at)
+                at += struct.calcsize("<?dH")
+                places.append(Position(distance, body[at : at + length].decode()) if there else None)
+                at += length
+        except (ValueError, struct.error) as exc:
+            raise UsageError(
+                "the cursor (--after) is damaged; give the one of the page before, or search again without it."
+            ) from exc
+        if found != query:
+            raise UsageError(
+                "the cursor (--after) belongs to another search: keep the query, the filters and the space as they were,"
+                " or search again without it."
+            )
+        shown = tuple(body[n : n + DIGEST_BYTES] for n in range(at, len(body), DIGEST_BYTES))
+        return cls(query, places[0], places[1], shown)
+
+
+def _check(checksum: bytes, body: bytes) -> None:
+    """Raises `ValueError` unless this is a whole cursor of this version."""
+    if struct.unpack("<I", checksum)[0] != zlib.crc32(body) or body[:1] != bytes([VERSION]):
+        raise ValueError("no cursor")
+
+
+def digest(parts: Iterable[object]) -> bytes:
+    """What makes a query the same query, in 8 bytes."""
+    return hashlib.blake2b(repr(list(parts)).encode(), digest_size=8).digest()
+
+
+def shown_digest(image_id: str) -> bytes:
+    """By what a shown picture (or a shown group) is remembered: the first bytes of its md5, which SQL can make too."""
+    return hashlib.md5(image_id.encode(), usedforsecurity=False).digest()[:DIGEST_BYTES]

@@ -1,0 +1,143 @@
+"""Facets: which values the metadata columns have, and how many images have each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import sql
+
+from pinakes.filters import Equals, Filter, Years
+from pinakes.store.conditions import PLAIN_COLUMNS, column, conditions
+from pinakes.store.connection import Connection, translated
+from pinakes.store.hidden import hidden_conditions
+
+FACET_COLUMNS = ("type", "school", "timeframe", "author", "medium")
+"""The columns whose values are worth choosing from; titles and descriptions are nearly all different."""
+
+EXTRA_KEYS = 8
+"""Extra columns that get a facet, at most."""
+SAMPLED = 1000
+"""Images whose extra columns are looked at to learn which there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facet:
+    """One column: its most frequent values with their counts, and whether it has more of them."""
+
+    column: str
+    values: list[tuple[str, int]]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """What may be chosen from.
+
+    Attributes:
+        total: images that pass all filters.
+        columns: a facet's counts respect the filters on the other columns, so that a choice can be changed.
+        years: the first and the last year of the images that pass, or None where no date is known.
+    """
+
+    total: int
+    columns: list[Facet]
+    years: tuple[int, int] | None
+
+
+def facets(conn: Connection, collection: str, filters: Sequence[Filter] = (), *, top: int = 12) -> Facets:
+    """Count the values of the columns among the images that pass the filters and are not restricted."""
+    hidden = hidden_conditions(conn, collection)
+    images = sql.Identifier(collection, "images")
+    with translated(f"counting the values of {collection}"):
+        chosen = {_column_of(item) for item in filters}
+        names = [*FACET_COLUMNS, *_extra_keys(conn, images)]
+        names += [n for item in filters if isinstance(item, Equals) and (n := item.column) not in names]
+        open_names = [name for name in names if name not in chosen]
+        total, years, found = _counted(conn, collection, open_names, filters, hidden, top)
+        for name in names:
+            if name in chosen:
+                others = [item for item in filters if _column_of(item) != name]
+                found |= _counted(conn, collection, [name], others, hidden, top, _wanted(filters, name))[2]
+    return Facets(total, [found[name] for name in names if found[name].values], years)
+
+
+def _counted(
+    conn: Connection,
+    collection: str,
+    names: Sequence[str],
+    filters: Sequence[Filter],
+    hidden: Sequence[Filter],
+    top: int,
+    keep: Sequence[str] = (),
+) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
+    """The count of what passes, its years, and the facets of `names`; of each the `top` values and those to `keep`."""
+    passing = conditions(collection, filters, hidden)
+    values: dict[str, Any] = dict(passing.values)
+    columns = [column(name, f"n{number}", values) for number, name in enumerate(names)]
+    selected = sql.SQL(", ").join(
+        [
+            sql.SQL("i.years"),
+            *(sql.SQL("{} AS {}").format(c, sql.Identifier(f"c{number}")) for number, c in enumerate(columns)),
+        ]
+    )
+    sets = sql.SQL(", ").join(
+        [sql.SQL("()"), *(sql.SQL("({})").format(sql.Identifier(f"c{n}")) for n in range(len(names)))]
+    )
+    number_of_set = sql.SQL(" ").join(
+        sql.SQL("WHEN GROUPING({}) = 0 THEN {}").format(sql.Identifier(f"c{n}"), sql.Literal(n))
+        for n in range(len(names))
+    )
+    value_of_set = sql.SQL(", ").join(sql.Identifier(f"c{n}") for n in range(len(names)))
+    rows = conn.execute(
+        sql.SQL(
+            "WITH passing AS (SELECT {selected} FROM {images} i WHERE {where}),"
+            " counted AS (SELECT {number} AS facet, {value} AS value, count(*) AS images,"
+            "   min(lower(years)) AS first, max(upper(years)) - 1 AS last FROM passing GROUP BY GROUPING SETS ({sets})),"
+            " ranked AS (SELECT *, row_number() OVER (PARTITION BY facet ORDER BY images DESC, value) AS place"
+            "   FROM counted WHERE facet IS NULL OR value <> '')"
+            " SELECT facet, value, images, first, last, place FROM ranked"
+            " WHERE place <= %(top)s + 1 OR value = ANY(%(keep)s) ORDER BY facet, place"
+        ).format(
+            selected=selected,
+            images=sql.Identifier(collection, "images"),
+            where=passing.where,
+            number=sql.SQL("CASE {} END").format(number_of_set) if names else sql.SQL("NULL::int"),
+            value=sql.SQL("coalesce({})").format(value_of_set) if names else sql.SQL("NULL::text"),
+            sets=sets,
+        ),
+        values | {"top": top, "keep": list(keep)},
+    ).fetchall()
+    found: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
+    more = dict.fromkeys(names, False)
+    total, years = 0, None
+    for facet, value, images, first, last, place in rows:
+        if facet is None:
+            total, years = images, (None if first is None else (first, last))
+        elif place <= top or value in keep:
+            found[names[facet]].append((value, images))
+        else:
+            more[names[facet]] = True
+    return total, years, {name: Facet(name, found[name], more[name]) for name in names}
+
+
+def _column_of(item: Filter) -> str:
+    return "" if isinstance(item, Years) else item.column
+
+
+def _wanted(filters: Sequence[Filter], name: str) -> list[str]:
+    """The values that are chosen now: they are shown however rare they are."""
+    return [value for item in filters if isinstance(item, Equals) and item.column == name for value in item.values]
+
+
+def _extra_keys(conn: Connection, images: sql.Identifier) -> list[str]:
+    """Keys of `extra` that repeat often enough to choose by, most used first."""
+    rows = conn.execute(
+        sql.SQL(
+            "SELECT key FROM (SELECT extra FROM {} WHERE extra <> '{{}}' LIMIT {}) s, jsonb_each_text(extra) e(key, value)"
+            " WHERE value <> '' GROUP BY key HAVING count(*) >= 2 AND count(DISTINCT value) <= greatest(count(*) / 2, 2)"
+            " ORDER BY count(*) DESC, key LIMIT {}"
+        ).format(images, sql.Literal(SAMPLED), sql.Literal(EXTRA_KEYS))
+    )
+    return [key for (key,) in rows if key not in PLAIN_COLUMNS]

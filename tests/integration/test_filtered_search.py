@@ -1,0 +1,124 @@
+"""Filters never lose rows: every selectivity, compared with brute force in numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from pinakes.filters import Equals, Filter
+from pinakes.query import Mode
+from pinakes.spaces import Space
+from pinakes.store.collections import resolve_space
+from pinakes.store.conditions import conditions
+from pinakes.store.database import Database
+from pinakes.store.search import Found, Wanted, nearest
+from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
+
+ROWS, DIMENSION, CLUSTERS = 40_000, 32, 50
+SPACE = Space("counting", "random", "1", DIMENSION, "")
+
+# Which rows pass, by row number: at random, and by cluster, which is nearness itself.
+SHARES = {0.0001: 4, 0.001: 40, 0.01: 400, 0.1: 4_000, 0.3: 12_000, 0.6: 24_000, 0.9: 36_000, 1.0: ROWS}
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A stored collection with an HNSW index."""
+
+    database: Database
+    vectors: npt.NDArray[np.float64]
+    passing: dict[str, npt.NDArray[np.bool_]]
+
+    def find(self, query: npt.NDArray[np.float32], k: int, filters: list[Filter], mode: Mode) -> Found:
+        with self.database.connection() as (conn, pgvector):
+            space = resolve_space(conn, COLLECTION)
+            wanted = Wanted(k, conditions(COLLECTION, filters), mode=mode)
+            return nearest(conn, pgvector, COLLECTION, space, query, wanted)
+
+
+@pytest.fixture(scope="module")
+def collection(server: str) -> Iterator[Collection]:
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE filtered"))
+        try:
+            database = Database(make_conninfo(server, dbname="filtered"))
+            made = clustered(ROWS, DIMENSION, seed=1, rank=16, clusters=CLUSTERS)
+            order = np.random.default_rng(2).permutation(ROWS)
+            metadata = {f"share{count}": ["yes" if n < count else "no" for n in order] for count in SHARES.values()}
+            metadata["cluster"] = [f"c{n % CLUSTERS}" for n in range(ROWS)]
+            store(database, SPACE, made, metadata, index="hnsw")
+            passing = {name: np.array([v == "yes" for v in values]) for name, values in metadata.items()}
+            yield Collection(database, stored_vectors(database, SPACE), passing)
+        finally:
+            conn.execute(sql.SQL("DROP DATABASE filtered WITH (FORCE)"))
+
+
+def recall(found: Found, best: npt.NDArray[np.float64]) -> float:
+    """The share of the nearest that were found, by distance, so that ties count for each other."""
+    return sum(row.distance is not None and row.distance <= best[-1] + 1e-6 for row in found.rows) / len(best)
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_automatic_mode_finds_what_brute_force_finds(collection: Collection, share: float) -> None:
+    """240 queries in all: 30 for each share of matching images, k of 1, 10 and 50."""
+    filters: list[Filter] = [Equals(f"share{SHARES[share]}", ("yes",))] if share < 1 else []
+    passing = collection.passing[f"share{SHARES[share]}"]
+    queries = clustered(30, DIMENSION, seed=3, rank=16, clusters=CLUSTERS)
+    recalls: dict[int, list[float]] = {1: [], 10: [], 50: []}
+    modes = set()
+    for number, query in enumerate(queries):
+        k = (1, 10, 50)[number % 3]
+        found = collection.find(query, k, filters, "auto")
+        best = np.sort(distances(collection.vectors, query)[passing])[:k]
+        assert len(found.rows) == len(best)
+        recalls[k].append(recall(found, best))
+        modes.add(found.mode)
+        assert found.scanned >= len(best)
+        if found.mode == "exact":
+            assert found.scanned == passing.sum()
+            np.testing.assert_allclose([row.distance for row in found.rows], best, atol=1e-5)
+    assert {k: np.mean(r) >= 0.99 for k, r in recalls.items()} == dict.fromkeys(recalls, True), recalls
+    # The planner has to have had a choice: few matches are compared one by one, many are found by the index.
+    if share != 0.3:  # where it depends on k
+        assert modes == ({"exact"} if share < 0.3 else {"hnsw"})
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_exact_mode_equals_brute_force(collection: Collection, share: float) -> None:
+    filters: list[Filter] = [Equals(f"share{SHARES[share]}", ("yes",))] if share < 1 else []
+    passing = collection.passing[f"share{SHARES[share]}"]
+    for query in clustered(6, DIMENSION, seed=4, rank=16, clusters=CLUSTERS):
+        found = collection.find(query, 20, filters, "exact")
+        best = np.sort(distances(collection.vectors, query)[passing])[:20]
+        assert found.mode == "exact"
+        np.testing.assert_allclose([row.distance for row in found.rows], best, atol=1e-5)
+
+
+def test_a_filter_that_turns_away_from_the_query_loses_nothing(collection: Collection) -> None:
+    """What passes is everything but the query's own surroundings: the worst that an index scan can be asked."""
+    clusters = np.arange(ROWS) % CLUSTERS
+    recalls = []
+    for number, query in enumerate(clustered(40, DIMENSION, seed=5, rank=16, clusters=CLUSTERS)):
+        near = {(number + step) % CLUSTERS for step in range(25)}
+        passing = ~np.isin(clusters, list(near))
+        filters: list[Filter] = [Equals("cluster", tuple(f"c{n}" for n in range(CLUSTERS) if n not in near))]
+        found = collection.find(query, 10, filters, "auto")
+        best = np.sort(distances(collection.vectors, query)[passing])[:10]
+        assert len(found.rows) == 10
+        recalls.append(recall(found, best))
+    assert np.mean(recalls) >= 0.99
+
+
+def test_an_index_that_is_asked_for_answers_k_even_where_hardly_any_match(collection: Collection) -> None:
+    query = clustered(1, DIMENSION, seed=6, rank=16, clusters=CLUSTERS)[0]
+    found = collection.find(query, 10, [Equals("share40", ("yes",))], "index")
+    assert len(found.rows) == 10
+    assert found.mode == "exact"
+    assert found.scanned == 40

@@ -1,0 +1,180 @@
+"""Pages: every image once, in order, whatever found the first page and whatever is written in between."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pinakes.access import Embedders
+from pinakes.checkpoints.base import VectorChunk
+from pinakes.errors import UsageError
+from pinakes.query import Part, Query
+from pinakes.search import Hit, SearchResult, search
+from pinakes.settings import load_settings
+from pinakes.store.database import Database
+from pinakes.store.lease import Lease
+from pinakes.store.load import Loader
+from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
+from tests.counting import Counting
+
+ROWS = 3_000
+SPACE = Counting().facts.space  # so that words of colour can be asked
+DIMENSION = SPACE.dimension
+
+QUERY = clustered(1, DIMENSION, seed=9, rank=12, clusters=40)[0]
+
+
+@pytest.fixture
+def vectors(database: Database) -> np.ndarray:
+    """3,000 vectors under an index that finds only some of the nearest; 20 of them are equal."""
+    made = clustered(ROWS, DIMENSION, seed=8, rank=12, clusters=40)
+    made[1000:1020] = made[1000]
+    metadata = {
+        "author": [f"a{n % 300}" for n in range(ROWS)],
+        "title": ["harbour" if n % 7 == 0 else "field" for n in range(ROWS)],
+        "object": [f"o{n // 3}" for n in range(ROWS)],
+    }
+    store(database, SPACE, made, metadata, index="hnsw")
+    with database.connection() as (conn, _):
+        conn.execute(f"UPDATE {COLLECTION}.spaces SET ef_search = 1")
+    return stored_vectors(database, SPACE)
+
+
+def pages(database: Database, query: Query) -> Iterator[SearchResult]:
+    """All pages of a query."""
+    while True:
+        with database.connection() as (conn, pgvector):
+            page = search(conn, pgvector, COLLECTION, query, Embedders(load_settings({}), database.dsn))
+        yield page
+        if page.cursor is None:
+            return
+        query = Query(**{name: getattr(query, name) for name in Query.__slots__} | {"after": page.cursor})
+
+
+def by_vector(**options: Any) -> Query:
+    return Query(parts=(Part(vector=QUERY),), **options)
+
+
+def ids(hits: list[Hit]) -> list[str]:
+    return [hit.image_id for hit in hits]
+
+
+@pytest.mark.parametrize("mode", ["auto", "exact"])
+def test_all_pages_together_are_the_whole_collection_once(database: Database, vectors: np.ndarray, mode: str) -> None:
+    found = list(pages(database, by_vector(k=400, mode=mode)))
+    assert [page.plan.mode for page in found][1:] == ["exact"] * 7
+    assert found[0].plan.mode == ("hnsw" if mode == "auto" else "exact")
+    everything = [image_id for page in found for image_id in ids(page.hits)]
+    assert len(everything) == len(set(everything)) == ROWS
+    # From the second page on the order is that of brute force over what the first page did not show.
+    rest = np.setdiff1d(np.arange(ROWS), [int(i[1:]) for i in ids(found[0].hits)])
+    measured = distances(vectors, QUERY)
+    after = [hit for page in found[1:] for hit in page.hits]
+    np.testing.assert_allclose([hit.distance for hit in after], np.sort(measured[rest]), atol=1e-5)
+    assert [(h.distance, h.image_id) for h in after] == sorted((h.distance, h.image_id) for h in after)
+
+
+def test_what_a_poor_index_missed_comes_on_the_next_page(database: Database, vectors: np.ndarray) -> None:
+    with database.connection() as (conn, _):
+        # As few links as an index can have.
+        conn.execute(f"DROP INDEX {COLLECTION}.{SPACE.name}_hnsw")
+        conn.execute(
+            f"CREATE INDEX {SPACE.name}_hnsw ON {COLLECTION}.{SPACE.name} USING hnsw"
+            " (embedding halfvec_cosine_ops) WITH (m = 2, ef_construction = 4)"
+        )
+    nearest = [f"i{n:07}" for n in np.lexsort((np.arange(ROWS), distances(vectors, QUERY)))]
+    first, *others = pages(database, by_vector(k=300))
+    assert first.plan.mode == "hnsw"
+    missed = [i for i in nearest[: nearest.index(ids(first.hits)[-1])] if i not in ids(first.hits)]
+    assert missed, "the index is too good for this test"
+    assert [i for page in others for i in ids(page.hits)][: len(missed)] == missed
+
+
+def test_unchanged_images_come_once_while_others_are_written(database: Database, vectors: np.ndarray) -> None:
+    stop = threading.Event()
+
+    def write() -> None:
+        import pandas as pd
+
+        number = 0
+        with Lease(database.dsn, "writer", seconds=60) as lease, database.connection() as (conn, _):
+            while not stop.is_set():
+                # New pictures close to the query, and old ones (every tenth) that move.
+                new = [f"new{number:05}{n}" for n in range(20)]
+                moved = [f"i{n:07}" for n in range(number % 10 * 10, ROWS, 500)]
+                made = clustered(len(new) + len(moved), DIMENSION, seed=number, rank=12, clusters=40)
+                made[: len(new)] = QUERY + 0.01 * made[: len(new)]
+                loader = Loader(conn, COLLECTION, SPACE, lease)
+                names = new + moved
+                frame = pd.DataFrame({"image_id": names, "uri": names, "fingerprint": [f"{i}-{number}" for i in names]})
+                loader.load_images(lambda frame=frame: [frame], with_metadata=False)
+                loader.load_vectors([VectorChunk(names, list(frame["fingerprint"]), made)])
+                loader.finish()
+                number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for options in ({"k": 150}, {"k": 150, "mode": "exact"}):
+            seen = [i for page in pages(database, by_vector(**options)) for i in ids(page.hits)]
+            unchanged = [f"i{n:07}" for n in range(ROWS) if n % 10 != 0]
+            assert len(set(unchanged) & set(seen)) == len(unchanged)
+            assert all(seen.count(i) == 1 for i in unchanged[::50])
+            assert sorted(i for i in seen if i in set(unchanged)) == sorted(unchanged)
+    finally:
+        stop.set()
+        writer.join()
+
+
+def test_each_group_shows_its_best_picture_once(database: Database, vectors: np.ndarray) -> None:
+    found = [hit for page in pages(database, by_vector(k=170, group_by="object")) for hit in page.hits]
+    measured = distances(vectors, QUERY).reshape(-1, 3)
+    assert len(found) == len({hit.metadata["object"] for hit in found}) == 1000
+    np.testing.assert_allclose([hit.distance for hit in found], np.sort(measured.min(axis=1)), atol=1e-5)
+
+
+def test_fused_results_page_over_a_thousand_without_repeating(database: Database, vectors: np.ndarray) -> None:
+    query = Query(parts=(Part(text="red harbour"),), k=230)
+    found = list(pages(database, query))
+    everything = [i for page in found for i in ids(page.hits)]
+    assert found[0].plan.mode == "hnsw + full-text"
+    assert len(everything) == len(set(everything)) >= 1000
+    grouped = list(pages(database, Query(parts=(Part(text="red harbour"),), k=90, group_by="author")))
+    authors = [hit.metadata["author"] for page in grouped for hit in page.hits]
+    assert len(authors) == len(set(authors)) == 300
+
+
+def test_a_listing_pages_by_name(database: Database, vectors: np.ndarray) -> None:
+    found = [i for page in pages(database, Query(k=700)) for i in ids(page.hits)]
+    assert found == [f"i{n:07}" for n in range(ROWS)]
+    grouped = [hit for page in pages(database, Query(k=300, group_by="object")) for hit in page.hits]
+    assert ids(grouped) == [f"i{n:07}" for n in range(0, ROWS, 3)]
+
+
+def test_a_cut_off_ends_the_pages(database: Database, vectors: np.ndarray) -> None:
+    near = np.sort(distances(vectors, QUERY))
+    found = [
+        hit for page in pages(database, by_vector(k=100, max_distance=float(near[249]) + 1e-7)) for hit in page.hits
+    ]
+    assert len(found) == 250
+    for metric, limit in (("l2", float(np.sqrt(2 * near[249])) + 1e-6), ("ip", float(near[249]) - 1 + 1e-7)):
+        hits = [h for page in pages(database, by_vector(k=100, metric=metric, max_distance=limit)) for h in page.hits]
+        assert ids(hits) == ids(found)
+    expected = {"l2": np.sqrt(2 * near[0]), "ip": near[0] - 1}
+    for metric, distance in expected.items():
+        assert next(pages(database, by_vector(metric=metric))).hits[0].distance == pytest.approx(distance, abs=1e-4)
+
+
+def test_a_cursor_goes_on_with_its_own_query_alone(database: Database, vectors: np.ndarray) -> None:
+    cursor = next(pages(database, by_vector(k=5))).cursor
+    assert cursor is not None
+    for other in (by_vector(k=5, after=cursor, group_by="author"), Query(parts=(Part(like="i0000001"),), after=cursor)):
+        with pytest.raises(UsageError, match="belongs to another search"):
+            next(pages(database, other))
+    for damaged in (cursor[:-4], "x" + cursor, cursor + "AAAA", "é", "=" * 8):
+        with pytest.raises(UsageError, match="is damaged"):
+            next(pages(database, by_vector(k=5, after=damaged)))

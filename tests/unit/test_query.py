@@ -1,0 +1,165 @@
+"""What people write as a query, read and refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinakes.cursor import DIGEST_BYTES, Cursor, Position
+from pinakes.errors import UsageError
+from pinakes.filters import Contains, Equals, Years, parse_filters, write_filters
+from pinakes.query import Crop, Part, Query, ask
+
+
+def test_conditions_on_one_column_are_alternatives_and_all_others_hold_together() -> None:
+    assert parse_filters(["author=A = B", "title~blue", "author=C", "title~house", "years=1650..1700"]) == (
+        Equals("author", ("A = B", "C")),
+        Contains("title", "blue"),
+        Contains("title", "house"),
+        Years(1650, 1700),
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "years"),
+    [
+        ("years=1650..1700", Years(1650, 1700)),
+        ("years= 1650 .. 1700 ", Years(1650, 1700)),
+        ("years=1650..", Years(1650, 9999)),
+        ("years=..1700", Years(0, 1700)),
+        ("years=1661", Years(1661, 1661)),
+    ],
+)
+def test_a_range_of_years_may_be_open(condition: str, years: Years) -> None:
+    assert parse_filters([condition]) == (years,)
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("author", "not of the form"),
+        ("=x", "not of the form"),
+        ("a=\0", "not of the form"),
+        ("title~", "says no text"),
+        ("years=soon", "no range of years"),
+        ("years=..", "no range of years"),
+        ("years=1700..1650", "ends before it begins"),
+    ],
+)
+def test_a_condition_that_means_nothing_is_refused(condition: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_filters([condition])
+
+
+def test_a_thousand_conditions_are_refused() -> None:
+    with pytest.raises(UsageError, match="at most 50"):
+        parse_filters([f"a=b{n}" for n in range(1000)])
+
+
+NAMES = st.text(st.characters(exclude_characters="=~\0", exclude_categories=["Cs", "Z", "Cc"]), min_size=1, max_size=10)
+TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs", "Z", "Cc"]), min_size=1, max_size=20)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.builds(Equals, NAMES.filter(lambda n: n != "years"), st.tuples(TEXTS)),
+            st.builds(Contains, NAMES, TEXTS),
+            st.builds(Years, st.integers(0, 1000), st.integers(1000, 9999)),
+        ),
+        max_size=6,
+        unique_by=lambda f: getattr(f, "column", "") + type(f).__name__ if isinstance(f, Equals) else repr(f),
+    )
+)
+def test_conditions_can_be_written_and_read_back(filters: list[Any]) -> None:
+    equals_first = [f for f in filters if isinstance(f, Equals)] + [f for f in filters if not isinstance(f, Equals)]
+    assert list(parse_filters(write_filters(filters))) == equals_first
+
+
+def test_a_query_is_put_together_from_its_parts() -> None:
+    read: list[str] = []
+
+    def read_picture(name: str) -> bytes:
+        read.append(name)
+        return name.encode()
+
+    query = ask(
+        " a harbour ",
+        image="/tmp/a.jpg",
+        plus=["0.5*at night", "like:a/b c.jpg"],
+        minus=["people", "2 * image:https://x/y.jpg"],
+        crop="0,0.5,1,0.5",
+        where=["type=landscape"],
+        read_picture=read_picture,
+        k=3,
+    )
+    assert query.parts == (
+        Part(text="a harbour"),
+        Part(picture=b"/tmp/a.jpg", crop=Crop(0, 0.5, 1, 0.5), name="a.jpg"),
+        Part(text="at night", weight=0.5),
+        Part(like="a/b c.jpg"),
+        Part(text="people", weight=-1.0),
+        Part(picture=b"https://x/y.jpg", weight=-2.0, name="y.jpg"),
+    )
+    assert read == ["/tmp/a.jpg", "https://x/y.jpg"]
+    assert query.label == ("a harbour + a.jpg [0,0.5,1,0.5] + 0.5 × at night + a/b c.jpg − people − 2 × y.jpg")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"k": 0}, "out of range"),
+        ({"k": 1001}, "out of range"),
+        ({"mode": "fast"}, "is unknown; it is one of auto, exact, index"),
+        ({"metric": "l1"}, "is unknown; it is one of cosine, l2, ip"),
+        ({"hybrid": 1.5}, "out of range"),
+        ({"hybrid": 0.5}, "has no words"),
+        ({"max_distance": float("nan")}, "not a number"),
+        ({"group_by": " "}, "names no column"),
+        ({"crop": "0,0,1,1"}, "there is neither"),
+        ({"like": "a", "crop": "0,0,1"}, "not four fractions"),
+        ({"like": "a", "crop": "0.5,0,0.6,1"}, "not a part of the picture"),
+        ({"like": "a", "crop": "0,0,0,1"}, "not a part of the picture"),
+        ({"like": "a", "crop": "nan,0,1,1"}, "not a part of the picture"),
+        ({"plus": ["0*a"]}, "does not count"),
+        ({"plus": [" "]}, "one of them is empty"),
+        ({"plus": ["image:/etc/passwd"]}, "send the file"),
+        ({"image": "/etc/passwd"}, "send the file"),
+        ({"text": "x" * 2001}, "may have 2,000 characters"),
+        ({"text": "a\0b"}, "NUL"),
+        ({"plus": ["x"] * 21}, "20 are the most"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ask(**options)
+
+
+@pytest.mark.parametrize("given_parts", [{}, {"text": "a", "like": "b"}])
+def test_a_part_is_one_thing(given_parts: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="is one of words"):
+        Part(**given_parts)
+
+
+POSITIONS = st.none() | st.builds(Position, st.floats(0, 2), st.text(max_size=40).filter(lambda t: t.isprintable()))
+
+
+@given(POSITIONS, POSITIONS, st.lists(st.binary(min_size=DIGEST_BYTES, max_size=DIGEST_BYTES), max_size=20))
+def test_a_cursor_is_read_back_as_it_was(
+    position: Position | None, boundary: Position | None, shown: list[bytes]
+) -> None:
+    cursor = Cursor(b"12345678", position, boundary, tuple(shown))
+    assert Cursor.decode(cursor.encode(), b"12345678") == cursor
+
+
+@given(st.text() | st.binary(max_size=60).map(lambda b: b.hex()))
+def test_what_is_no_cursor_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="cursor"):
+        Cursor.decode(text, b"12345678")
+
+
+def test_all_queries_are_values() -> None:
+    assert Query(parts=(Part(text="a"),)) == ask("a")
