@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import orjson
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import ConnectionPool
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
@@ -46,6 +48,8 @@ POOL = 64
 CONNECT_SECONDS = 10.0
 """Longest wait for a connection; an address that does not answer sooner will not answer later."""
 _CHUNK = 65536
+_IMAGE, _TEXT = "vectorizeImage", "vectorizeText"
+_BYTES, _JSON = "application/octet-stream", "application/json"
 
 LIMITS = Limits(
     max_bytes=20_000_000 - 1,
@@ -75,7 +79,6 @@ class AzureVision:
         key: one of the resource's two keys; no message, no `repr` and no log ever shows it.
         api_version: of the REST interface.
         model_version: of the model; it decides the space.
-        session: a session of the caller's own (proxies, certificates), which keeps its settings.
 
     Raises:
         SettingsError: the endpoint is no https address, or the key is none.
@@ -89,7 +92,6 @@ class AzureVision:
         *,
         api_version: str = API_VERSION,
         model_version: str = MODEL_VERSION,
-        session: requests.Session | None = None,
     ) -> None:
         if model_version.strip().lower() in ("latest", ""):
             raise UsageError(
@@ -99,8 +101,11 @@ class AzureVision:
         self._base = checked_endpoint(endpoint, "PINAKES_AZURE_ENDPOINT", GUIDE)
         self._key = checked_key(key, "PINAKES_AZURE_KEY")
         self._query = urlencode({"api-version": api_version, "model-version": model_version})
-        self._own_session = session is None
-        self._session = _pooled(self._base) if session is None else session
+        self._session = _pooled(self._base)
+        self._forms = {
+            (operation, kind): self._form(operation, kind)
+            for operation, kind in ((_IMAGE, _BYTES), (_IMAGE, _JSON), (_TEXT, _JSON))
+        }
         space = Space("azure", "vision-multimodal", model_version, DIMENSION, PREPROCESSING)
         self.facts = Facts(
             space=space,
@@ -128,41 +133,49 @@ class AzureVision:
     def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
         """The vector of a picture; see `remote.Provider.image`. The bytes are sent if there are any, else the uri."""
         if picture.data is not None:
-            return self._call("vectorizeImage", picture.data, "application/octet-stream", timeout, by_uri=False)
-        body = json.dumps({"url": picture.uri}).encode()
-        return self._call("vectorizeImage", body, "application/json", timeout, by_uri=True)
+            return self._call(_IMAGE, _BYTES, picture.data, timeout, by_uri=False)
+        return self._call(_IMAGE, _JSON, json.dumps({"url": picture.uri}).encode(), timeout, by_uri=True)
 
     def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:
         """The vector of 1 to 70 words; see `remote.Provider.text`."""
-        body = json.dumps({"text": text}).encode()
-        return self._call("vectorizeText", body, "application/json", timeout, by_uri=False)
+        return self._call(_TEXT, _JSON, json.dumps({"text": text}).encode(), timeout, by_uri=False)
 
     def close(self) -> None:
         """Give back connections."""
-        if self._own_session:
-            self._session.close()
+        self._session.close()
 
-    def _call(self, operation: str, body: bytes, kind: str, timeout: float, *, by_uri: bool) -> tuple[Vector, str]:
-        status, headers, answer = self._post(operation, body, kind, timeout)
+    def _form(self, operation: str, kind: str) -> requests.PreparedRequest:
+        """A request without its body: merging a session's settings into each anew takes as long as sending it."""
+        url = f"{self._base}/computervision/retrieval:{operation}?{self._query}"
+        headers = {"Content-Type": kind, "Ocp-Apim-Subscription-Key": self._key}
+        try:
+            return self._session.prepare_request(requests.Request("POST", url, headers=headers))
+        except requests.RequestException as exc:
+            raise SettingsError(
+                f"PINAKES_AZURE_ENDPOINT={self._base} cannot be used: it is no address; {GUIDE} says where it is found."
+            ) from exc
+
+    def _call(self, operation: str, kind: str, body: bytes, timeout: float, *, by_uri: bool) -> tuple[Vector, str]:
+        request = self._forms[operation, kind].copy()
+        request.prepare_body(body, None)
+        status, headers, answer = self._send(request, timeout)
         request_id = headers.get("apim-request-id") or headers.get("x-ms-request-id")
         if status != 200:
             raise self._refusal(status, headers, answer, request_id, by_uri=by_uri)
         try:
-            fields = json.loads(answer)
-        except ValueError as exc:
+            fields = orjson.loads(answer)
+        except orjson.JSONDecodeError as exc:
             raise _unusable("it is not JSON", request_id) from exc
         version = fields.get("modelVersion") if isinstance(fields, dict) else None
         if not isinstance(version, str) or not version:
             raise _unusable("it names no modelVersion", request_id)
         return vector_of(fields.get("vector"), DIMENSION, provider=NAME, request_id=request_id), version
 
-    def _post(self, operation: str, body: bytes, kind: str, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
+    def _send(self, request: requests.PreparedRequest, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
         deadline = time.monotonic() + timeout
         try:
-            with self._session.post(
-                f"{self._base}/computervision/retrieval:{operation}?{self._query}",
-                data=body,
-                headers={"Content-Type": kind, "Ocp-Apim-Subscription-Key": self._key},
+            with self._session.send(
+                request,
                 timeout=(min(timeout, CONNECT_SECONDS), timeout),
                 allow_redirects=False,  # requests would carry the key to whatever host it is sent to
                 stream=True,
@@ -224,9 +237,24 @@ def from_settings(environ: Mapping[str, str]) -> AzureVision:
     )
 
 
+class _OneHost(HTTPAdapter):
+    """Looks up the connections to its one host once: doing so anew for each request reads the disk for certificates."""
+
+    _found: ConnectionPool | None = None
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        if self._found is None:
+            self._found = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._found
+
+    def close(self) -> None:
+        self._found = None
+        super().close()
+
+
 def _pooled(base: str) -> requests.Session:
     session = requests.Session()
-    session.mount(base, HTTPAdapter(pool_connections=1, pool_maxsize=POOL, max_retries=Retry(0, read=False)))
+    session.mount(base, _OneHost(pool_connections=1, pool_maxsize=POOL, max_retries=Retry(0, read=False)))
     # Proxies and certificates of the environment are looked up once here instead of at every request.
     found = session.merge_environment_settings(base, {}, None, None, None)
     session.proxies, session.verify, session.cert = dict(found["proxies"]), found["verify"], found["cert"]

@@ -59,6 +59,23 @@ def json_list(vector: npt.NDArray[np.float64]) -> str:
     return f"[{','.join(_numbers()[places].tolist())}]"
 
 
+def unseen_list(key: str, dimension: int, length: float = 1.0) -> str:
+    """A vector as a JSON list that follows from `key` alone: one vector for all, turned by as much as the key's hash says.
+
+    It takes microseconds, so that a client can be measured rather than the fake.
+    """
+    ring, starts = _ring(dimension, length)
+    start = starts[int.from_bytes(hashlib.md5(key.encode()).digest()[:4], "big") % dimension]
+    return f"[{ring[start : start + len(ring) // 2]}]"
+
+
+@functools.cache
+def _ring(dimension: int, length: float) -> tuple[str, list[int]]:
+    """A vector's numbers twice over, with commas, and where each of them begins."""
+    numbers = json_list(text_vector("", dimension) * length)[1:-1]
+    return f"{numbers},{numbers}", [0, *(comma.end() for comma in re.finditer(",", numbers))]
+
+
 @functools.cache
 def _numbers() -> npt.NDArray[np.object_]:
     return np.array([repr(n / _STEPS) for n in range(-2 * _STEPS, 2 * _STEPS + 1)], object)

@@ -25,7 +25,10 @@ and `faults` (a `Faults`), is a context manager, and has `url`, `environment` an
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one fake until Ctrl-C or SIGTERM; the environment it needs is printed first, its counts last."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.blind and options.fake == "gcs":
+        parser.error("--blind is for the fakes that embed pictures")
     module, name = FAKES[options.fake]
     fake_class = getattr(importlib.import_module(module), name)
     with fake_class(
@@ -33,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         latency=Latency(options.latency, options.jitter, seed=options.seed),
         quota=Quota(options.quota, options.burst) if options.quota else None,
         faults=Faults(seed=options.seed, share=options.faults, kinds=options.kinds),
+        **({"blind": True} if options.blind else {}),
     ) as fake:
         print(f"# {options.fake} at {fake.url}; Ctrl-C ends it")
         for variable, value in fake.environment.items():
@@ -58,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--faults", type=float, default=0.0, metavar="SHARE", help="of requests that fail (0 to 1)")
     parser.add_argument("--kinds", nargs="+", choices=[str(k) for k in ALL_KINDS], default=list(ALL_KINDS))
     parser.add_argument("--seed", type=int, default=0, help="another seed, another schedule of faults")
+    parser.add_argument(
+        "--blind", action="store_true", help="do not look at pictures: their vectors follow from a hash"
+    )
     return parser
 
 

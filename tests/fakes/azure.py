@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from tests.fakes import json_list, picture_vector, text_vector
+from tests.fakes import json_list, picture_vector, text_vector, unseen_list
 from tests.fakes.http import HttpFake, Refusal, Request, Work
 
 DIMENSION = 1024
@@ -51,6 +51,7 @@ class AzureFake(HttpFake):
         self.key = key
         self.fetch = fetch
         self.model_version = model_version
+        unseen_list("", DIMENSION, _LENGTH)  # fills the tables, which 64 threads at once would each make for themselves
 
     @property
     def environment(self) -> dict[str, str]:
@@ -90,7 +91,10 @@ class AzureFake(HttpFake):
             return self._url(value, version) if name == "url" else self._text(value, version)
         if kind != "application/octet-stream" or operation == "vectorizeText":
             raise Refusal(415, "UnsupportedMediaType", f"Content type {kind!r} is not supported.")
-        return self._picture(request.body, f"md5:{hashlib.md5(request.body).hexdigest()}", version)
+        key = f"md5:{hashlib.md5(request.body).hexdigest()}"
+        if self.blind:
+            return Work(key, lambda: _answer(unseen_list(key, DIMENSION, _LENGTH), version))
+        return self._picture(request.body, key, version)
 
     def _version(self, request: Request) -> str:
         unknown = set(request.query) - {"api-version", "model-version"}

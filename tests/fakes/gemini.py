@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from pinakes.embedders.gemini import LOOPBACK_TOKEN, MODEL
-from tests.fakes import json_list, picture_vector, text_vector
+from tests.fakes import json_list, picture_vector, text_vector, unseen_list
 from tests.fakes.http import HttpFake, Refusal, Request, Work
 
 DIMENSION = 3072
@@ -61,6 +61,7 @@ class GeminiFake(HttpFake):
         self.key = key
         self.project = project
         self.objects = objects
+        unseen_list("", DIMENSION)  # fills the tables, which 64 threads at once would each make for themselves
 
     @property
     def environment(self) -> dict[str, str]:
@@ -131,8 +132,11 @@ class GeminiFake(HttpFake):
         if "inlineData" in part:
             inline = _fields(part["inlineData"], "data", "mimeType")
             data = _decoded(inline.get("data"))
+            key = f"md5:{hashlib.md5(data).hexdigest()}"
+            if self.blind:
+                return key, functools.partial(unseen_list, key)
             _check(data, inline.get("mimeType"))
-            return f"md5:{hashlib.md5(data).hexdigest()}", functools.partial(_picture_values, data)
+            return key, functools.partial(_picture_values, data)
         if by_key:
             raise _bad("Cannot fetch content from the provided URL.")
         return self._object(_fields(part["fileData"], "fileUri", "mimeType"))

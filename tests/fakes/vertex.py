@@ -27,6 +27,7 @@ from PIL import Image
 from tests.fakes import picture_vector, text_vector
 from tests.fakes.faults import Fault, Faults, Kind, Latency
 from tests.fakes.quota import Quota
+from tests.fakes.tally import Tally
 
 PROJECT = "fake-project"
 DIMENSIONS = (128, 256, 512, 1408)
@@ -83,6 +84,8 @@ class VertexFake:
             UNAVAILABLE as gRPC's own client reports them, SLOW outlasts the client's deadline.
         objects: what `gcsUri` finds: a mapping of `gs://bucket/name` to bytes, or a function (`GcsFake.fetch`).
         model_version: what answers name as `model_version_id`.
+        slow_seconds: how long a slow answer takes.
+        blind: see `HttpFake`.
 
     Attributes:
         url: `http://127.0.0.1:<port>`.
@@ -100,6 +103,7 @@ class VertexFake:
         objects: Mapping[str, bytes] | Fetch | None = None,
         model_version: str = "",
         slow_seconds: float = 10.0,
+        blind: bool = False,
     ) -> None:
         self.latency = latency if isinstance(latency, Latency) else Latency(latency)
         self.quota = quota
@@ -107,10 +111,8 @@ class VertexFake:
         self.fetch: Fetch = objects if callable(objects) else (objects or {}).get
         self.model_version = model_version
         self.slow_seconds = slow_seconds
-        self._counts: Counter[str] = Counter()
-        self._calls: Counter[str] = Counter()
-        self._lock = threading.Lock()
-        self._now = 0
+        self.blind = blind
+        self.tally = Tally()
         self._refusals: deque[_Stop] = deque()
         self._closing = threading.Event()
         self._server = grpc.server(
@@ -132,14 +134,12 @@ class VertexFake:
     @property
     def counts(self) -> Counter[str]:
         """A copy of the counts so far."""
-        with self._lock:
-            return self._counts.copy()
+        return self.tally.counts
 
     @property
     def calls(self) -> Counter[str]:
         """A copy of how often each key was charged."""
-        with self._lock:
-            return self._calls.copy()
+        return self.tally.calls
 
     def refuse(self, code: str, message: str, **hints: Any) -> None:
         """Answer the next request with this status; hints: `retry_after` in seconds, `request_id`."""
@@ -159,23 +159,13 @@ class VertexFake:
     ) -> None:
         self.close()
 
-    def _count(self, *names: str) -> None:
-        with self._lock:
-            self._counts.update(names)
-
     def _predict(self, request: Any, context: grpc.ServicerContext) -> bytes:
-        with self._lock:
-            self._now += 1
-            self._counts["requests"] += 1
-            self._counts["peak"] = max(self._counts["peak"], self._now)
-        try:
-            return self._answer(request, context)
-        except _Stop as stop:
-            self._count("throttled" if stop.code == "RESOURCE_EXHAUSTED" else "refused")
-            stop.abort(context)
-        finally:
-            with self._lock:
-                self._now -= 1
+        with self.tally.request():
+            try:
+                return self._answer(request, context)
+            except _Stop as stop:
+                self.tally.add("throttled" if stop.code == "RESOURCE_EXHAUSTED" else "refused")
+                stop.abort(context)
 
     def _answer(self, request: Any, context: grpc.ServicerContext) -> bytes:
         self._check_model(request.endpoint)
@@ -190,21 +180,22 @@ class VertexFake:
             raise self._refusals.popleft()
         fault = self.faults.next()
         if fault is not None:
-            self._count(f"fault-{fault.kind}")
+            self.tally.add(f"fault-{fault.kind}")
             if not fault.charged:
                 self._fail(fault, context)
         dimension = _dimension(request)
         key, field, vector = self._examine(request, dimension)
         self._closing.wait(self.latency.draw())
-        with self._lock:
-            self._counts["charged"] += 1
-            self._calls[key] += 1
+        self.tally.charge(key)
         if fault is not None:
             if fault.kind is not Kind.MALFORMED:
-                self._count("lost")
+                self.tally.lose(key)
                 self._fail(fault, context)
             vector = vector[: dimension // 2]
-        self._count("delivered" if context.is_active() and fault is None else "lost")
+        if context.is_active() and fault is None:
+            self.tally.deliver(key)
+        else:
+            self.tally.lose(key)
         return _response(vector.tobytes(), field, self.model_version)
 
     def _fail(self, fault: Fault, context: grpc.ServicerContext) -> None:
@@ -268,6 +259,8 @@ class VertexFake:
             key = f"md5:{hashlib.md5(data).hexdigest()}"
         if len(data) > _MAX_BYTES:
             raise _bad("Image is larger than 20 MB.")
+        if self.blind:
+            return key, "imageEmbedding", text_vector(key, dimension)
         return key, "imageEmbedding", _looked_at(data, dimension)
 
     def _object(self, uri: Any) -> bytes:

@@ -453,6 +453,11 @@ def test_a_key_goes_to_https_or_to_this_machine_only(endpoint: str) -> None:
         AzureVision(endpoint, KEY)
 
 
+def test_an_endpoint_that_is_no_address_is_refused_before_anything_is_sent() -> None:
+    with pytest.raises(SettingsError, match=r"https://\*\.example\.org cannot be used"):
+        AzureVision("https://*.example.org", KEY)
+
+
 def test_settings_come_from_the_environment(fake: AzureFake) -> None:
     azure = from_settings(fake.environment | {"PINAKES_AZURE_MODEL_VERSION": "2022-04-11"})
     assert azure.image(PICTURE, timeout=5)[1] == azure.facts.space.version == "2022-04-11"
@@ -506,6 +511,15 @@ def test_every_charged_answer_is_delivered_or_lost() -> None:
     assert counts["charged"] == counts["delivered"] + counts["lost"] == fake.calls.total()
     assert counts["lost"]
     assert failed == {ErrorClass.SERVER, ErrorClass.CONNECTION}
+
+
+def test_a_blind_fake_takes_any_bytes_and_tells_them_apart() -> None:
+    with AzureFake(blind=True) as fake:
+        azure = AzureVision(fake.url, KEY)
+        first, second = (azure.image(Prepared(data, "image/jpeg"), timeout=5)[0] for data in (b"one", b"another"))
+        assert np.linalg.norm(first) == pytest.approx(np.linalg.norm(second))
+        assert not np.array_equal(first, second)
+        azure.close()
 
 
 def test_a_fake_started_by_command_says_what_to_set_and_counts_at_its_end() -> None:

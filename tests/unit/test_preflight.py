@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies
+from hypothesis.strategies import DataObject, integers, just, lists, sampled_from, tuples
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Limits, Picture
-from pinakes.embedders.preflight import ignored_words, prepare
+from pinakes.embedders.preflight import _header, _proof, ignored_words, prepare
 from pinakes.embedders.remote import Prepared
-from pinakes.errors import SourceError
+from pinakes.errors import PictureError, SourceError
+from pinakes.pictures import decode
 from pinakes.types import ErrorClass, Failure, Image
 from tests.pictures import VARIANTS, grey16, plain, rgb16_png, rotated, saved, scene
 
@@ -141,6 +145,59 @@ def test_what_cannot_be_decoded_fails_with_its_reason(data: bytes, error_class: 
     failure = failed(data)
     assert failure.error_class is error_class
     assert reason in failure.message
+
+
+def detailed_jpeg(**options: object) -> bytes:
+    """Of several times as many bytes as are decoded of a whole one."""
+    noise = np.random.default_rng(3).integers(0, 256, (96, 144, 3), np.uint8)
+    return saved(Pillow.fromarray(noise), "JPEG", **options)
+
+
+DETAILED = {
+    "one scan": detailed_jpeg(),
+    "restart markers": detailed_jpeg(restart_marker_blocks=2),
+    "progressive": detailed_jpeg(progressive=True),
+    "a JPEG in its Exif block": detailed_jpeg(exif=b"Exif\0\0II*\0\x08" + bytes(9) + VARIANTS["jpeg"]()),
+}
+
+
+def passes(action: Callable[[], object]) -> bool:
+    try:
+        action()
+    except PictureError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", sorted(DETAILED))
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@given(draws=strategies.data())
+@settings(max_examples=100, deadline=None)
+def test_a_damaged_jpeg_is_sent_only_if_all_of_it_can_be_decoded(kind: str, draws: DataObject) -> None:
+    whole = DETAILED[kind]
+    place = integers(0, len(whole) - 1)
+    damaged = bytearray(whole[: draws.draw(place | just(len(whole)))])
+    for at, value in draws.draw(lists(tuples(place, integers(0, 255) | sampled_from([0x00, 0xD9, 0xFF])), max_size=4)):
+        damaged[at : at + 1] = bytes([value])
+    given_bytes = bytes(damaged)
+    sent = prepare(picture(given_bytes), Limits(formats=WEB), lambda uri: False)
+    if passes(lambda: decode(given_bytes)):
+        assert isinstance(sent, Prepared)
+    else:
+        assert isinstance(sent, Failure)
+
+
+@pytest.mark.parametrize("kind", sorted(DETAILED))
+def test_a_jpeg_that_breaks_off_in_its_picture_is_not_sent(kind: str) -> None:
+    whole = DETAILED[kind]
+    for lost in (200, 1000, len(whole) // 3):
+        assert failed(whole[:-lost]).error_class is ErrorClass.UNDECODABLE
+
+
+def test_of_a_whole_jpeg_only_the_beginning_is_decoded() -> None:
+    whole = DETAILED["one scan"]
+    assert len(_proof(whole, _header(whole))) < len(whole) / 3
+    assert _proof(whole[:-2], _header(whole)) == whole[:-2]
 
 
 def test_a_picture_that_cannot_be_read_fails_for_this_run_only() -> None:
