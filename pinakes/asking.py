@@ -192,8 +192,11 @@ class _Reader:
         recalled = self._recalled(key)
         if recalled is not None:
             return recalled.vector
-        image = Image("query", "", _fingerprint(data), len(data))
-        ((_, outcome),) = self._embedder.embed_images([Picture(image, lambda: data)])
+        picture = Picture(Image("query", "", _fingerprint(data), len(data)), lambda: data)
+        if isinstance(self._embedder, Remote):
+            outcome = self._embedder.embed_query_picture(picture)
+        else:
+            ((_, outcome),) = self._embedder.embed_images([picture])
         if isinstance(outcome, Failure):
             raise PictureError(
                 f"the picture that was asked about cannot be used: {outcome.message}", outcome.error_class

@@ -41,8 +41,7 @@ READERS: Final = 16
 BATCHES_AT_ONCE: Final = 3
 """With one batch alone, fewer and fewer requests would be in flight towards its end."""
 
-TEXT_ATTEMPTS: Final = 3
-TEXT_PATIENCE: Final = 15.0
+QUERY: Final = Effort(attempts=3, patience=15.0, interactive=True)
 """A person waits for a query."""
 
 Outcome = Vector | Failure | None
@@ -170,6 +169,21 @@ class Remote:
             logger.warning("%s reads %d words of a query; not read: %s", self._name, len(words), " ".join(ignored))
         return TextReading(self._text(text, interactive=True), words)
 
+    def embed_query_picture(self, picture: Picture) -> Vector | Failure:
+        """The vector of a picture that a person searches by; its slot comes before those of batches.
+
+        Raises:
+            EmbedderError: the provider refused for a reason that concerns every request.
+            PinakesError: what keeps the pace is lost.
+        """
+        prepared = prepare(picture, self.facts.limits, self._provider.reads_itself)
+        if isinstance(prepared, Failure):
+            return prepared
+        timeout = min(self._timeout, QUERY.patience)
+        outcome = self._attempts.answer(lambda: self._provider.image(prepared, timeout=timeout), QUERY)
+        assert outcome is not None  # only pooled answers are dropped
+        return outcome
+
     def check(self) -> None:
         """Make one request for a picture and one for a text, so that what is wrong for all shows before the first batch.
 
@@ -211,7 +225,7 @@ class Remote:
             return None
 
     def _text(self, text: str, *, interactive: bool) -> Vector:
-        effort = Effort(TEXT_ATTEMPTS, TEXT_PATIENCE, interactive=True) if interactive else self._effort
+        effort = QUERY if interactive else self._effort
         timeout = min(self._timeout, effort.patience)
         outcome = self._attempts.answer(lambda: self._provider.text(text, timeout=timeout), effort)
         if isinstance(outcome, Failure):
