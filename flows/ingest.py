@@ -76,7 +76,8 @@ def ingest(
         user_project: for a bucket, the project that pays for reading it.
         limit: list only so many pictures.
         batch_size: pictures in one task run.
-        checkpoint: the folder that embeddings are kept in. Empty: PINAKES_CHECKPOINT, or under PINAKES_HOME.
+        checkpoint: the folder, or gs://bucket/folder, that embeddings are kept in. Empty: PINAKES_CHECKPOINT, or under
+            PINAKES_HOME.
         format: of the checkpoint's files.
         retry_failed: try again what failed for good.
         prune: remove pictures that the source does not list any more.

@@ -6,19 +6,23 @@ A batch is idempotent: what it has answered is in the checkpoint, and a re-run p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from functools import partial
+from typing import Any, Self
 
 import numpy as np
 
+from pinakes.checkpoints.base import RefusedWriteError
 from pinakes.checkpoints.checkpoint import Checkpoint
+from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.writer import CheckpointWriter
 from pinakes.embedders.base import Embedder, Picture
 from pinakes.embedders.calling import Remote
 from pinakes.errors import EmbedderError
 from pinakes.plan import Work
 from pinakes.sources.base import Source
-from pinakes.types import Answer, ErrorClass, Failure, Vector
+from pinakes.types import Answer, ErrorClass, Failure, Image, Vector
 
 
 class Batch:
@@ -44,6 +48,47 @@ def batched(work: Sequence[Work], size: int) -> Iterator[Batch]:
         yield Batch(number, total, work[start : start + size])
 
 
+def even_size(calls: int, most: int, ways: int) -> int:
+    """The size of batches, at most `most`, of which each of so many processes gets as many; `most` for a single one."""
+    if ways <= 1 or not calls:
+        return most
+    batches = -(-calls // most)
+    return -(-calls // (-(-batches // ways) * ways))
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Requests that were made of an embedder.
+
+    Attributes:
+        calls: requests that are, or may be, charged.
+        retries: requests made again after a transient failure.
+        rate_limited: answers 429.
+    """
+
+    calls: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+
+    def __add__(self, other: Calls) -> Calls:
+        return Calls(
+            self.calls + other.calls, self.retries + other.retries, self.rate_limited + other.rate_limited
+        )
+
+    def __sub__(self, other: Calls) -> Calls:
+        return Calls(
+            self.calls - other.calls, self.retries - other.retries, self.rate_limited - other.rate_limited
+        )
+
+    @classmethod
+    def of(cls, embedder: Embedder) -> Calls:
+        """Those of an embedder of this process, so far."""
+        if not isinstance(embedder, Remote):
+            return cls(embedder.calls)
+        counted = embedder.statistics()
+        return cls(counted.calls, counted.retries, counted.rate_limited)
+
+
 @dataclass(frozen=True, slots=True)
 class BatchResult:
     """What became of a batch, counted in images (`answers` in rows of the checkpoint).
@@ -54,6 +99,8 @@ class BatchResult:
         deferred: images that were not reached because a stop was asked for.
         answers: rows written.
         error: why the embedder cannot go on at all, or None.
+        elsewhere: requests that the embedder of another process made for it; those of this process's own embedder are
+            counted by itself.
     """
 
     embedded: int = 0
@@ -61,6 +108,72 @@ class BatchResult:
     deferred: int = 0
     answers: int = 0
     error: str | None = None
+    elsewhere: Calls = field(default_factory=Calls)
+
+    def __add__(self, other: BatchResult) -> BatchResult:
+        return BatchResult(
+            self.embedded + other.embedded,
+            self.failed + other.failed,
+            self.deferred + other.deferred,
+            self.answers + other.answers,
+            self.error or other.error,
+            self.elsewhere + other.elsewhere,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a plain document."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """What `as_dict` gave."""
+        return cls(**{**document, "elsewhere": Calls(**document["elsewhere"])})
+
+
+def settle(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
+    """What a process that died has answered of its work, by the checkpoint, and what is left of it.
+
+    Args:
+        work: what it was given.
+        ledger: of the checkpoint as it is now.
+        since: a failure that is older was there before.
+
+    Returns:
+        The counts, with one request for each call that brought a vector (at least so many were made), and the calls that
+        are left.
+    """
+    embedded = failed = calls = 0
+    left = []
+    for item in work:
+        open_images: list[Image] = []
+        ok = 0
+        for image in (item.image, *item.also):
+            row = ledger.get(image.image_id, image.fingerprint)
+            if row is not None and row.ok:
+                ok += 1
+            elif row is not None and row.embedded_at >= since:
+                failed += 1
+            else:
+                open_images.append(image)
+        embedded += ok
+        calls += ok > 0
+        if open_images:
+            left.append(Work(open_images[0], item.attempts, open_images[1:]))
+    return BatchResult(embedded, failed, 0, embedded + failed, elsewhere=Calls(calls)), left
+
+
+def work_as_rows(work: Sequence[Work]) -> list[list[Any]]:
+    """Calls as plain lists that fit JSON; `work_of_rows` reads them."""
+    return [[item.attempts, *(_image_as_row(image) for image in (item.image, *item.also))] for item in work]
+
+
+def work_of_rows(rows: Sequence[Sequence[Any]]) -> list[Work]:
+    """The calls that `work_as_rows` has written."""
+    return [Work(Image(*first), attempts, [Image(*image) for image in also]) for attempts, first, *also in rows]
+
+
+def _image_as_row(image: Image) -> list[Any]:
+    return [image.image_id, image.uri, image.fingerprint, image.size]
 
 
 def embed_batch(
@@ -70,6 +183,7 @@ def embed_batch(
     checkpoint: Checkpoint,
     *,
     stopping: Callable[[], bool],
+    abandon: Callable[[], object],
     advance: Callable[[int], object],
 ) -> BatchResult:
     """Embed a batch into the checkpoint.
@@ -80,13 +194,16 @@ def embed_batch(
         embedder: asked for the vectors.
         checkpoint: keeps every answer, within seconds of its arrival.
         stopping: asked between pictures; what is not reached is deferred.
+        abandon: told when the checkpoint refuses to be written, so that nothing new is begun: `stopping` is true from
+            then on. What is in flight is still waited for, and kept if the checkpoint comes back by then.
         advance: told after each answer how many images it served.
 
     Returns:
-        The counts; with `error` when the embedder cannot work at all, or its vectors are not of its space.
+        The counts; with `error` when the embedder cannot work at all, its vectors are not of its space, or the
+        checkpoint refused for a while.
 
     Raises:
-        CheckpointError: an answer could not be kept.
+        CheckpointError: an answer could not be kept, in the end.
     """
     work = batch.work
     pictures = [Picture(item.image, partial(source.read, item.image)) for item in work]
@@ -95,14 +212,18 @@ def embed_batch(
     # A paid embedder ends by itself and yields what is in flight: leaving it earlier would lose answers that are paid for.
     drains = isinstance(embedder, Remote)
     open_items = dict(enumerate(work))
-    error = None
+    error: str | None = None
     with CheckpointWriter(checkpoint) as writer:
         try:
             for index, outcome in embedder.embed_images(pictures):
                 item = open_items[index]
                 checked = outcome if isinstance(outcome, Failure) else _checked(outcome, item, embedder)
                 for answer in _answers(item, checked, version):
-                    writer.add(answer)
+                    try:
+                        writer.add(answer)
+                    except RefusedWriteError as exc:
+                        error = error or f"{exc} Run the same command again to resume."
+                        abandon()
                 del open_items[index]
                 if isinstance(checked, Failure):
                     failed += item.images
@@ -115,7 +236,7 @@ def embed_batch(
                 error = _unanswered(embedder, batch, open_items)
         except EmbedderError as exc:
             # What was answered before counts all the same; what was not is deferred, and the run ends.
-            error = str(exc)
+            error = error or str(exc)
     deferred = sum(item.images for item in open_items.values())
     return BatchResult(embedded, failed, deferred, embedded + failed, error)
 

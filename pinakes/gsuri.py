@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from urllib.parse import quote, unquote
 
@@ -9,6 +10,9 @@ SCHEME = "gs://"
 
 _UNESCAPED = "/!$&'()*+,;=:@~"
 """What RFC 3986 lets stand in a path; `#`, `?` and `%` of a name are percent-encoded, so a fragment is unambiguous."""
+
+_ADDRESS = re.compile(r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(?P<path>.*))?\Z", re.DOTALL)
+"""Names of buckets: https://cloud.google.com/storage/docs/buckets#naming."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +55,15 @@ def parse_gs_uri(uri: str) -> GsObject:
     if not uri.startswith(SCHEME) or not bucket or not name or (fragment and not fragment.isdigit()):
         raise ValueError(f"{uri!r} is no address of an object; it should be gs://bucket/name")
     return GsObject(bucket, unquote(name), int(fragment) if fragment else None)
+
+
+def split_gs_address(address: str) -> tuple[str, str]:
+    """The bucket, and what stands behind its slash, of an address as a person writes it; nothing is decoded.
+
+    Raises:
+        ValueError: it names no bucket.
+    """
+    match = _ADDRESS.match(address)
+    if match is None:
+        raise ValueError(f"{address!r} is no address of a bucket; write gs://bucket or gs://bucket/folder.")
+    return match["bucket"], match["path"] or ""

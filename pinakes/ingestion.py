@@ -149,9 +149,14 @@ class Ingestion:
     def verify_embedder(self) -> None:
         """Ask a paid embedder for one image and one text, so that a wrong key, model or dimension costs two calls.
 
+        Before that, see that its answers can be kept.
+
         Raises:
             EmbedderError: it cannot be used.
+            CheckpointError: the checkpoint cannot be written.
         """
+        if self.plan.work:
+            self.checkpoint.check_writable()
         if isinstance(self.embedder, Remote) and self.plan.work:
             self.lease.check()
             self.embedder.check()
@@ -175,7 +180,13 @@ class Ingestion:
         """Embed one batch into the checkpoint; thread-safe. The result must be handed to `count`."""
         self.lease.check()
         result = embed_batch(
-            batch, self.source, self.embedder, self.checkpoint, stopping=self.stopping, advance=self.progress.advance
+            batch,
+            self.source,
+            self.embedder,
+            self.checkpoint,
+            stopping=self.stopping,
+            abandon=self.stopping.abandon,
+            advance=self.progress.advance,
         )
         self.progress.batch_done()
         return result

@@ -24,7 +24,8 @@ class Settings:
         collection: `PINAKES_COLLECTION`.
         source: `PINAKES_SOURCE`: what the deployments ingest when no source is named.
         metadata: `PINAKES_METADATA`: metadata files, separated like `PATH`.
-        checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints; default `<home>/checkpoints`.
+        checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints, a folder or `gs://bucket/folder`; default
+            `<home>/checkpoints`.
         lease_seconds: `PINAKES_LEASE_SECONDS`: how long a dead run keeps its collection locked.
         limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ.
         prices: `PINAKES_PRICES`: a price list of one's own.

@@ -1,7 +1,7 @@
 """What a checkpoint is made of: the columns of its parts, and the protocols of its storages and formats.
 
-A *part* is one file of answers. A *storage* keeps files (a local folder; later a bucket), a *format* turns answers into
-bytes and back (Parquet, CSV); neither knows the other.
+A *part* is one file of answers. A *storage* keeps files (a local folder, a bucket), a *format* turns answers into bytes and
+back (Parquet, CSV); neither knows the other.
 """
 
 from __future__ import annotations
@@ -72,6 +72,10 @@ class NewerPartError(ValueError):
     """A part was written by a later version of Pinakes; the text says which format it has."""
 
 
+class RefusedWriteError(CheckpointError):
+    """The storage refused to keep some answers; they wait, and are tried again."""
+
+
 class PartGoneError(LookupError):
     """A part that was listed is there no more: it was compacted, or has just been set aside. List again."""
 
@@ -96,9 +100,11 @@ class Storage(Protocol):
 
     Attributes:
         location: where, for messages.
+        readers: how many files are worth reading or deleting at once.
     """
 
     location: str
+    readers: int
 
     def names(self) -> set[str]:
         """The files, without those whose name starts with a dot and those set aside; empty when nothing is there yet.
@@ -113,6 +119,7 @@ class Storage(Protocol):
 
         Raises:
             OSError: it cannot be opened; `FileNotFoundError` when it is gone.
+            CheckpointError: it cannot be opened, and why is known to the storage alone.
         """
         ...
 

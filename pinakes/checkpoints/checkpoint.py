@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
 
-from pinakes.checkpoints.base import PartGoneError, Rows, Storage, VectorChunk, check_answer, table_of
+from pinakes.checkpoints.base import PART_PREFIX, PartGoneError, Rows, Storage, VectorChunk, check_answer, table_of
 from pinakes.checkpoints.compaction import Compaction, merge_small_parts, small_parts
 from pinakes.checkpoints.csvformat import CsvFormat
 from pinakes.checkpoints.folder import FolderStorage
+from pinakes.checkpoints.gcs import GcsStorage
 from pinakes.checkpoints.ledger import Ledger, Wanted
 from pinakes.checkpoints.parquet import ParquetFormat
 from pinakes.checkpoints.parts import MAX_LISTINGS, Parts
 from pinakes.errors import CheckpointError, UsageError
+from pinakes.gsuri import SCHEME
 from pinakes.ids import check_collection
 from pinakes.spaces import Space
 from pinakes.types import Answer, Vector
@@ -36,13 +39,20 @@ class Checkpoint:
         problems: what was found there that is no part of it, one sentence each.
     """
 
-    def __init__(self, storage: Storage, space: Space, format: FormatName) -> None:  # noqa: A002 - the word users know
+    def __init__(
+        self,
+        storage: Storage,
+        space: Space,
+        format: FormatName,  # noqa: A002 - the word users know
+        guard: Callable[[], object] = lambda: None,
+    ) -> None:
         formats = {form.suffix: form for form in (ParquetFormat(space), CsvFormat(space))}
         if f".{format}" not in formats:
             raise UsageError(f"the checkpoint format {format!r} is not known; choose parquet or csv.")
         self.space = space
         self.location = storage.location
         self._storage = storage
+        self._guard = guard
         self._parts = Parts(storage, formats, formats[f".{format}"])
         self.problems = self._parts.problems
         self._ledger = Ledger.of({})
@@ -56,6 +66,16 @@ class Checkpoint:
         """
         check_answer(answer, self.space)
 
+    def check_writable(self) -> None:
+        """Whether answers can be kept at all: a file without anything in it is written and removed.
+
+        Raises:
+            CheckpointError: they cannot; better known before anything is paid for.
+        """
+        name = f".{PART_PREFIX}{uuid.uuid4()}.tmp"  # hidden, and a leftover if this dies in between
+        self._storage.write(name, lambda _: None)
+        self._storage.delete(name)
+
     def write(self, answers: Sequence[Answer]) -> None:
         """Keep answers as one part: when this returns they are on the disk.
 
@@ -66,6 +86,7 @@ class Checkpoint:
             return
         for answer in answers:
             self.check(answer)
+        self._guard()
         self._parts.write([table_of(answers, self.space)])
 
     def ledger(self) -> Ledger:
@@ -84,9 +105,7 @@ class Checkpoint:
                 if base is not None and not new:
                     return base
                 try:
-                    for name in new:
-                        if name not in tables:
-                            tables[name] = self._parts.rows(name)
+                    tables.update(self._parts.rows_of([name for name in new if name not in tables]))
                 except PartGoneError:
                     continue
                 for gone in tables.keys() - set(new):
@@ -169,15 +188,17 @@ class Checkpoint:
     def _stream(self, ledger: Ledger, positions: Rows) -> Iterator[VectorChunk]:
         for _ in range(MAX_LISTINGS):
             missed: set[tuple[str, str]] = set()
-            for part, here, rows in ledger.by_part(positions):
-                done = 0
-                try:
-                    for found, vectors in self._parts.vectors(part, rows):
-                        pairs = list(ledger.pairs(here[done : done + len(found)]))
-                        done += len(found)
-                        yield VectorChunk([pair[0] for pair in pairs], [pair[1] for pair in pairs], vectors)
-                except PartGoneError:
-                    missed.update(ledger.pairs(here[done:]))
+            by_part = list(ledger.by_part(positions))
+            with self._parts.opened_ahead([part for part, _, _ in by_part]) as opened:
+                for part, here, rows in by_part:
+                    done = 0
+                    try:
+                        for found, vectors in self._parts.vectors(part, rows, opened):
+                            pairs = list(ledger.pairs(here[done : done + len(found)]))
+                            done += len(found)
+                            yield VectorChunk([pair[0] for pair in pairs], [pair[1] for pair in pairs], vectors)
+                    except PartGoneError:
+                        missed.update(ledger.pairs(here[done:]))
             if not missed:
                 return
             ledger = self.ledger()
@@ -194,19 +215,30 @@ def open_checkpoint(
     space: Space,
     *,
     format: FormatName = "parquet",  # noqa: A002 - the word users know
+    guard: Callable[[], object] = lambda: None,
 ) -> Checkpoint:
     """The checkpoint of a collection in a space, at `<root>/<collection>/<space name>`; nothing is made until a write.
 
     Parts of both formats are read, whichever is written.
 
+    Args:
+        root: the path of a folder, or gs://bucket/folder.
+        collection: the collection.
+        space: the space.
+        format: of the parts that are written.
+        guard: called before answers are written; what it raises keeps them from being written.
+
     Raises:
-        UsageError: the root is no folder's path, or the collection or the format has no such name.
+        UsageError: the root is neither, or the collection or the format has no such name.
     """
     check_collection(collection)
-    scheme, separator, _ = root.partition("://")
-    if separator:
-        raise UsageError(f"checkpoints cannot be kept on {scheme}://; give the path of a folder instead of {root!r}.")
+    if root.startswith(SCHEME):
+        return Checkpoint(GcsStorage(root, f"{collection}/{space.name}"), space, format, guard)
+    if "://" in root or root.lower().startswith("gs:"):
+        raise UsageError(
+            f"checkpoints cannot be kept in {root!r}; give the path of a folder, or {SCHEME}bucket/folder."
+        )
     if not root:
-        raise UsageError("the checkpoint's root is empty; give the path of a folder.")
+        raise UsageError(f"the checkpoint's root is empty; give the path of a folder, or {SCHEME}bucket/folder.")
     folder = Path(root).expanduser().absolute() / collection / space.name
-    return Checkpoint(FolderStorage(folder), space, format)
+    return Checkpoint(FolderStorage(folder), space, format, guard)

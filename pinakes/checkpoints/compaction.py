@@ -54,7 +54,7 @@ def merge_small_parts(parts: Parts, ledger: Ledger, space: Space) -> Compaction:
     merged = made = dropped = 0
     for group in _groups(small_parts(ledger, space), part_rows(space)):
         try:
-            local = Ledger.of({name: parts.rows(name) for name in group})
+            local = Ledger.of(dict(parts.rows_of(group)))
             kept, attempts = _worth_keeping(local, ledger)
             if len(kept):
                 tables = _tables(parts, local, kept, attempts, space.dimension)
@@ -62,8 +62,7 @@ def merge_small_parts(parts: Parts, ledger: Ledger, space: Space) -> Compaction:
                 made += 1
         except PartGoneError:
             continue
-        for name in group:
-            parts.storage.delete(name)
+        parts.delete(group)
         merged += len(group)
         dropped += sum(local.part_rows) - len(kept)
     return Compaction(merged, made, dropped)
@@ -112,10 +111,12 @@ def _tables(parts: Parts, local: Ledger, kept: Rows, attempts: Counts, dimension
     yield with_vectors(failed, [None] * failed.num_rows, dimension)
     done = 0
     rows = rows.filter(pa.array(ok))
-    for part, _, within in local.by_part(kept[ok]):
-        for found, vectors in parts.vectors(part, within):
-            yield with_vectors(rows.slice(done, len(found)), vectors, dimension)
-            done += len(found)
+    by_part = list(local.by_part(kept[ok]))
+    with parts.opened_ahead([part for part, _, _ in by_part]) as opened:
+        for part, _, within in by_part:
+            for found, vectors in parts.vectors(part, within, opened):
+                yield with_vectors(rows.slice(done, len(found)), vectors, dimension)
+                done += len(found)
 
 
 def _filled(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:

@@ -28,6 +28,8 @@ _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 class FolderStorage:
     """The files of one checkpoint in one local folder, which is made by the first write."""
 
+    readers = 1
+
     def __init__(self, folder: Path) -> None:
         self.location = str(folder)
         self._folder = folder
@@ -95,7 +97,7 @@ class FolderStorage:
         """See `Storage.remove_leftovers`."""
         oldest = time.time() - LEFTOVER_SECONDS
         removed = 0
-        for path in self._folder.glob(".part-*.tmp"):
+        for path in self._folder.glob(".*part-*.tmp"):
             with contextlib.suppress(OSError):  # gone already, or not ours to remove; it is never read
                 if path.stat().st_mtime < oldest:
                     path.unlink()

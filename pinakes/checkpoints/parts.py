@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,6 +29,10 @@ from pinakes.checkpoints.base import (
 from pinakes.checkpoints.folder import explain
 from pinakes.errors import CheckpointError
 from pinakes.ids import printable_name
+
+Result = TypeVar("Result")
+
+Open = Callable[[str], pa.NativeFile]
 
 MAX_LISTINGS = 100
 """A listing is repeated while parts vanish under it; compaction ends, so this many means something else is wrong."""
@@ -68,14 +75,51 @@ class Parts:
         with self._reading(name) as (form, source):
             return _checked(form.read_rows(source))
 
-    def vectors(self, name: str, rows: Rows) -> Iterator[tuple[Rows, Vectors]]:
-        """The vectors of some rows of a part, in pieces.
+    def rows_of(self, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+        """The name and the rows of each of some parts, in their order; as many are read at once as the storage gains from.
+
+        Raises:
+            PartGoneError, CheckpointError: as `rows`, when that part's turn comes.
+        """
+        return zip(names, self._each(self.rows, names), strict=False)
+
+    def delete(self, names: Sequence[str]) -> None:
+        """Remove some parts.
+
+        Raises:
+            CheckpointError: one cannot be removed.
+        """
+        for _ in self._each(self.storage.delete, names):
+            pass
+
+    @contextlib.contextmanager
+    def opened_ahead(self, names: Sequence[str]) -> Iterator[Open]:
+        """What opens some parts that will be read in this order; the storage opens the next ones meanwhile."""
+        if self.storage.readers < 2:
+            yield self.storage.open
+            return
+        coming = iter(names)
+        opening: dict[str, Future[pa.NativeFile]] = {}
+        with ThreadPoolExecutor(self.storage.readers, thread_name_prefix="parts") as pool:
+
+            def opened(name: str) -> pa.NativeFile:
+                for following in islice(coming, self.storage.readers - len(opening)):
+                    opening[following] = pool.submit(self.storage.open, following)
+                return opening.pop(name).result()
+
+            try:
+                yield opened
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+
+    def vectors(self, name: str, rows: Rows, opened: Open | None = None) -> Iterator[tuple[Rows, Vectors]]:
+        """The vectors of some rows of a part, in pieces; `opened` opens it instead of the storage.
 
         Raises:
             PartGoneError: it is gone, or was no part and has been set aside.
             CheckpointError: it cannot be read.
         """
-        with self._reading(name) as (form, source):
+        with self._reading(name, opened) as (form, source):
             yield from form.read_vectors(source, rows)
 
     def write(self, tables: Iterable[pa.Table]) -> str:
@@ -87,6 +131,14 @@ class Parts:
         name = f"{PART_PREFIX}{uuid.uuid4()}{self._writes.suffix}"
         self.storage.write(name, lambda sink: self._writes.write(sink, tables))
         return name
+
+    def _each(self, work: Callable[[str], Result], names: Sequence[str]) -> Iterator[Result]:
+        threads = min(self.storage.readers, len(names))
+        if threads < 2:
+            yield from map(work, names)
+            return
+        with ThreadPoolExecutor(threads, thread_name_prefix="parts") as pool:
+            yield from pool.map(work, names)
 
     def _listed(self) -> set[str]:
         """All files at one moment.
@@ -110,11 +162,11 @@ class Parts:
         return next((form for suffix, form in self._formats.items() if name.endswith(suffix)), None)
 
     @contextlib.contextmanager
-    def _reading(self, name: str) -> Iterator[tuple[Format, pa.NativeFile]]:
+    def _reading(self, name: str, opened: Open | None = None) -> Iterator[tuple[Format, pa.NativeFile]]:
         form = self._format(name)
         assert form is not None
         try:
-            with self.storage.open(name) as source:
+            with (opened or self.storage.open)(name) as source:
                 yield form, source
         except FileNotFoundError as exc:
             raise PartGoneError(name) from exc

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
+from pinakes.checkpoints.base import RefusedWriteError
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.errors import CheckpointError
 from pinakes.types import Answer
@@ -27,8 +28,8 @@ class CheckpointWriter:
 
     A part is written when `flush_answers` wait (by the thread that adds the last of them, so that a slow disk slows the
     adding down), when the oldest has waited for `flush_seconds` (by a thread in the background), and at the end, also
-    when the `with` is left by an exception. When a write fails its answers are kept and tried again, at every further
-    chance and at the end; the next `add` says so, and so does the end unless that last try succeeds.
+    when the `with` is left by an exception. When a write fails its answers are kept and tried again, every
+    `flush_seconds` and at the end; the next `add` says so, and so does the end unless that last try succeeds.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class CheckpointWriter:
         self._due = 0.0
         self._written = 0
         self._failed: CheckpointError | None = None
+        self._refused = False
         self._closing = False
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._background: Future[None] | None = None
@@ -78,6 +80,11 @@ class CheckpointWriter:
             self._state.notify_all()
         try:
             self.flush()
+        except CheckpointError as failed:
+            raise CheckpointError(
+                f"{failed} {self.waiting:,} answers could not be kept and are lost; run the same command again to resume:"
+                " it asks only for what the checkpoint lacks."
+            ) from failed
         finally:
             self._threads.shutdown()
         self._check_background()
@@ -86,8 +93,8 @@ class CheckpointWriter:
         """Take an answer; it is on the disk within `flush_seconds` and the time of a write.
 
         Raises:
-            CheckpointError: the answer cannot be kept at all (it is not of this space), or an earlier write has failed:
-                then this answer and those of that write wait for the next try.
+            CheckpointError: the answer cannot be kept at all: it is not of this space.
+            RefusedWriteError: this write or an earlier one has failed; its answers and this one wait for the next try.
         """
         self._checkpoint.check(answer)
         with self._state:
@@ -96,12 +103,16 @@ class CheckpointWriter:
                 self._state.notify_all()
             self._waiting.append(answer)
             failed, self._failed = self._failed, None
-            full = len(self._waiting) >= self._flush_answers
+            # Who adds is not kept waiting by a storage that has refused: that may take minutes each time.
+            full = len(self._waiting) >= self._flush_answers and not self._refused
         self._check_background()
         if failed is not None:
-            raise failed
+            raise RefusedWriteError(str(failed)) from failed
         if full:
-            self.flush()
+            try:
+                self.flush()
+            except CheckpointError as exc:
+                raise RefusedWriteError(str(exc)) from exc
 
     def flush(self) -> None:
         """Write what waits now.
@@ -118,6 +129,7 @@ class CheckpointWriter:
                 kept = True
             finally:
                 with self._state:
+                    self._refused = not kept
                     if kept:
                         self._written += len(answers)
                         self._failed = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -15,16 +14,13 @@ from urllib.parse import unquote
 from pinakes import ids
 from pinakes.errors import SourceError, UsageError
 from pinakes.formats import suffix, suffix_reason
-from pinakes.gsuri import SCHEME, GsObject, parse_gs_uri
+from pinakes.gsuri import SCHEME, GsObject, parse_gs_uri, split_gs_address
 from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.gcs import GcsBucket
 from pinakes.sources.local import collision, ledger_id, spelled
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
 DEFAULT_CONTENT_TYPE = "image/*"
-
-_ADDRESS = re.compile(r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(?P<prefix>.*))?\Z", re.DOTALL)
-"""Names of buckets: https://cloud.google.com/storage/docs/buckets#naming."""
 
 _UNTYPED = frozenset({None, "", "application/octet-stream", "binary/octet-stream"})
 """What an uploading program says that does not know; the name then decides."""
@@ -72,18 +68,17 @@ class BucketSource:
         user_project: str | None = None,
         endpoint: str | None = None,
     ) -> None:
-        match = _ADDRESS.match(address)
-        if match is None:
-            raise UsageError(f"{address!r} is no address of a bucket; write gs://bucket or gs://bucket/folder.")
+        try:
+            self._name, prefix = split_gs_address(address)
+        except ValueError as exc:
+            raise UsageError(str(exc)) from exc
         if limit is not None and limit < 1:
             raise UsageError(f"a limit of {limit} images lists nothing; give at least 1.")
-        prefix = match["prefix"] or ""
         if prefix.endswith("*"):
             self._prefix = unquote(prefix[:-1])
             self._folder = self._prefix[: self._prefix.rfind("/") + 1]
         else:
             self._prefix = self._folder = unquote(prefix).rstrip("/") + "/" if prefix.rstrip("/") else ""
-        self._name = match["bucket"]
         self._glob, self._content_type, self._limit = glob, content_type, limit
         self._bucket = GcsBucket(self._name, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
         self.root = GsObject(self._name, self._folder).uri

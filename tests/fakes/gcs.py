@@ -1,7 +1,7 @@
-"""A fake of Google Cloud Storage's JSON API, the reading half: listing in pages, metadata, media downloads.
+"""A fake of Google Cloud Storage's JSON API: listing in pages, metadata, downloads, uploads, copies, deletions.
 
 It is strict where an emulator is lenient: pages end at `maxResults`, `fields` is a projection, a generation that does not
-match is a 412, and unknown parameters are refused.
+match is a 412, checksums that do not fit are refused, and so are unknown parameters.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import bisect
 import contextlib
-import hashlib
 import json
 import re
 import socket
@@ -24,19 +23,23 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
-import google_crc32c
-
 from tests.fakes.faults import Fault, Faults, Kind, Latency
+from tests.fakes.gcs_uploads import Refusal, Sessions, Upload, crc32c_of, md5_of, multipart
 from tests.fakes.quota import Quota
 
 TOKEN = "fake-token"
 """The bearer token that private buckets accept."""
 _LARGEST_PAGE = 1000
 _LIST = re.compile(r"/storage/v1/b/([^/]+)/o\Z")
+_UPLOAD = re.compile(r"/upload/storage/v1/b/([^/]+)/o\Z")
+_COPY = re.compile(r"/storage/v1/b/([^/]+)/o/([^/]+)/copyTo/b/([^/]+)/o/([^/]+)\Z")
 _OBJECT = re.compile(r"(/download)?/storage/v1/b/([^/]+)/o/([^/]+)\Z")
 _COMMON = {"fields", "userProject", "prettyPrint", "projection"}
-_LIST_PARAMETERS = _COMMON | {"prefix", "matchGlob", "pageToken", "maxResults", "startOffset", "endOffset"}
+_LIST_PARAMETERS = _COMMON | {"prefix", "matchGlob", "pageToken", "maxResults", "startOffset", "endOffset", "delimiter"}
 _OBJECT_PARAMETERS = _COMMON | {"alt", "generation", "ifGenerationMatch"}
+_UPLOAD_PARAMETERS = _COMMON | {"uploadType", "upload_id", "name", "ifGenerationMatch"}
+_DELETE_PARAMETERS = _COMMON | {"generation", "ifGenerationMatch"}
+_COPY_PARAMETERS = _COMMON | {"ifGenerationMatch", "ifSourceGenerationMatch", "sourceGeneration"}
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)\Z")
 
 
@@ -56,19 +59,19 @@ class Bucket:
         public: whether callers without credentials may read it; others get 401.
         readable: False answers 403 to everyone, credentials or not.
         requester_pays: whether `userProject` is needed.
+        writable: False answers 403 to uploads and copies.
+        deletable: False answers 403 to deletions.
+        available: False answers 503 to uploads, copies and deletions.
     """
 
     public: bool = True
     readable: bool = True
     requester_pays: bool = False
+    writable: bool = True
+    deletable: bool = True
+    available: bool = True
     objects: dict[str, Stored] = field(default_factory=dict)
     names: list[bytes] = field(default_factory=list)
-
-
-class _Refusal(Exception):  # noqa: N818 - the service's own answer
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.reason, self.message = status, reason, message
 
 
 class GcsFake:
@@ -83,7 +86,8 @@ class GcsFake:
 
     Attributes:
         url: `http://127.0.0.1:<port>`.
-        counts: `requests`, `lists`, `gets`, `downloads`, `refused`, `throttled`, `fault-<kind>`.
+        counts: `requests`, `lists`, `gets`, `downloads`, `bytes` (of them), `uploads`, `copies`, `deletions`,
+            `refused`, `throttled`, `fault-<kind>`.
         calls: downloads by `gs://bucket/name`.
         seen: the parameters of every listing.
     """
@@ -107,6 +111,8 @@ class GcsFake:
         self._calls: Counter[str] = Counter()
         self._generation = 1_700_000_000_000_000
         self._lock = threading.Lock()
+        self._holding = threading.RLock()
+        self._sessions = Sessions()
         self._closing = threading.Event()
         self._server = _Server(self, port)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -142,9 +148,12 @@ class GcsFake:
         self, bucket: str, name: str, data: bytes, content_type: str | None = "image/jpeg", *, composite: bool = False
     ) -> int:
         """Write an object and return its generation; a composite one has no MD5."""
-        with self._lock:
-            self._generation += 1
-            generation = self._generation
+        with self._holding:
+            return self._store(bucket, name, data, content_type, composite=composite)
+
+    def _store(self, bucket: str, name: str, data: bytes, content_type: str | None, *, composite: bool = False) -> int:
+        self._generation += 1
+        generation = self._generation
         resource = {
             "kind": "storage#object",
             "bucket": bucket,
@@ -152,14 +161,14 @@ class GcsFake:
             "size": str(len(data)),
             "generation": str(generation),
             "metageneration": "1",
-            "crc32c": _b64(google_crc32c.Checksum(data).digest()),
+            "crc32c": crc32c_of(data),
             "storageClass": "STANDARD",
             "updated": "2026-01-01T00:00:00.000Z",
         }
         if content_type is not None:
             resource["contentType"] = content_type
         if not composite:
-            resource["md5Hash"] = _b64(hashlib.md5(data).digest())
+            resource["md5Hash"] = md5_of(data)
         kept = self.bucket(bucket)
         if name not in kept.objects:
             bisect.insort(kept.names, name.encode())
@@ -168,8 +177,9 @@ class GcsFake:
 
     def delete(self, bucket: str, name: str) -> None:
         """Remove an object."""
-        del self.buckets[bucket].objects[name]
-        self.buckets[bucket].names.remove(name.encode())
+        with self._holding:
+            del self.buckets[bucket].objects[name]
+            self.buckets[bucket].names.remove(name.encode())
 
     def fetch(self, uri: str) -> bytes | None:
         """What another of Google's services reads at `gs://bucket/name` with an agent of its own.
@@ -208,15 +218,20 @@ class GcsFake:
         with self._lock:
             self._counts.update(names)
 
-    def serve(self, path: str, headers: Any, line: _Line) -> None:
-        """Answer one GET."""
+    def serve(self, method: str, path: str, headers: Any, content: bytes, line: _Line) -> None:
+        """Answer one request."""
         self.count("requests")
         try:
             fault = self._fate()
             self._closing.wait(self.latency.draw())
-            status, body, extra = self._answer(path, headers)
+            if fault is not None and fault.kind is Kind.RESET and not fault.charged:
+                line.send(200, b"", {}, fault=Kind.RESET)
+                return
+            status, body, extra = self._answer(method, path, headers, content)
+            if fault is not None and fault.kind is Kind.ERROR:
+                raise _outage()
             line.send(status, body, extra, fault=fault.kind if fault else None)
-        except _Refusal as refusal:
+        except Refusal as refusal:
             self.count("throttled" if refusal.status == 429 else "refused")
             error = {"reason": refusal.reason, "message": refusal.message, "domain": "global"}
             body = {"error": {"code": refusal.status, "message": refusal.message, "errors": [error]}}
@@ -224,49 +239,136 @@ class GcsFake:
 
     def _fate(self) -> Fault | None:
         if self.quota is not None and self.quota.take():
-            raise _Refusal(429, "rateLimitExceeded", "The rate of requests is too high; slow down.")
+            raise Refusal(429, "rateLimitExceeded", "The rate of requests is too high; slow down.")
         fault = self.faults.next()
         if fault is not None:
             self.count(f"fault-{fault.kind}")
-            if fault.kind is Kind.ERROR:
-                raise _Refusal(503, "backendError", "We encountered an internal error. Please try again.")
+            if fault.kind is Kind.ERROR and not fault.charged:
+                raise _outage()
         return fault
 
-    def _answer(self, path: str, headers: Any) -> tuple[int, bytes, dict[str, str]]:
+    def _answer(self, method: str, path: str, headers: Any, content: bytes) -> tuple[int, bytes, dict[str, str]]:
         url = urlsplit(path)
         query = {key: values[-1] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
+        if method != "GET":
+            return self._change(method, url.path, query, headers, content)
         if match := _LIST.match(url.path):
             self._check(query, _LIST_PARAMETERS)
             bucket = self._allowed(unquote(match[1]), query, headers)
             self.count("lists")
             self.seen.append(query)
-            return 200, json.dumps(_projected(self._page(bucket, query), query.get("fields"))).encode(), {}
+            with self._holding:
+                page = self._page(bucket, query)
+            return 200, json.dumps(_projected(page, query.get("fields"))).encode(), {}
         if match := _OBJECT.match(url.path):
             self._check(query, _OBJECT_PARAMETERS)
             bucket_name, name = unquote(match[2]), unquote(match[3])
             bucket = self._allowed(bucket_name, query, headers)
             return self._object(bucket, bucket_name, name, query, headers, media=query.get("alt") == "media")
-        raise _Refusal(404, "notFound", "Not Found")
+        raise Refusal(404, "notFound", "Not Found")
+
+    def _change(
+        self, method: str, path: str, query: dict[str, str], headers: Any, content: bytes
+    ) -> tuple[int, bytes, dict[str, str]]:
+        if match := _UPLOAD.match(path):
+            self._check(query, _UPLOAD_PARAMETERS)
+            bucket_name = unquote(match[1])
+            self._may(bucket_name, "create", query, headers)
+            if method == "PUT":
+                return self._session(query.get("upload_id", ""), headers, content)
+            condition, kind = query.get("ifGenerationMatch"), query.get("uploadType")
+            if kind == "resumable":
+                session = self._sessions.begin(bucket_name, condition, headers, content)
+                location = f"{self.url}{path}?uploadType=resumable&upload_id={session}"
+                return 200, b"", {"Location": location, "X-GUploader-UploadID": session}
+            if kind == "multipart":
+                upload = multipart(bucket_name, condition, headers.get("Content-Type", ""), content)
+                return 200, self._finish(upload), {}
+            raise Refusal(400, "invalid", f"Invalid upload type {kind}.")
+        if method == "POST" and (match := _COPY.match(path)):
+            self._check(query, _COPY_PARAMETERS)
+            source, name, target, new = map(unquote, match.groups())
+            self._may(target, "create", query, headers)
+            with self._holding:
+                found = self._found(source, name)
+                self._matches(found, query.get("ifSourceGenerationMatch"))
+                self._matches(self.buckets[target].objects.get(new), query.get("ifGenerationMatch"))
+                self._store(target, new, found.data, found.resource.get("contentType"))
+                self.count("copies")
+                return 200, json.dumps(self.buckets[target].objects[new].resource).encode(), {}
+        if method == "DELETE" and (match := _OBJECT.match(path)):
+            self._check(query, _DELETE_PARAMETERS)
+            bucket_name, name = unquote(match[2]), unquote(match[3])
+            self._may(bucket_name, "delete", query, headers)
+            with self._holding:
+                self._matches(self._found(bucket_name, name), query.get("ifGenerationMatch"))
+                self.delete(bucket_name, name)
+                self.count("deletions")
+            return 204, b"", {}
+        raise Refusal(404, "notFound", "Not Found")
+
+    def _sent(self, size: int) -> None:
+        with self._lock:
+            self._counts["bytes"] += size
+
+    def _session(self, session: str, headers: Any, content: bytes) -> tuple[int, bytes, dict[str, str]]:
+        upload, whole = self._sessions.add(session, headers, content)
+        if whole:
+            return 200, self._finish(upload), {}
+        if upload.generation is not None:
+            stored = self._found(upload.bucket, upload.resource["name"])
+            return 200, json.dumps(stored.resource).encode(), {}
+        return 308, b"", {"Range": f"bytes=0-{len(upload.data) - 1}"} if upload.data else {}
+
+    def _finish(self, upload: Upload) -> bytes:
+        name = upload.resource["name"]
+        with self._holding:
+            kept = self.buckets[upload.bucket].objects
+            self._matches(kept.get(name), upload.condition)
+            content_type = upload.resource.get("contentType")
+            upload.generation = self._store(upload.bucket, name, bytes(upload.data), content_type)
+            self.count("uploads")
+            return json.dumps(kept[name].resource).encode()
+
+    def _may(self, name: str, what: str, query: dict[str, str], headers: Any) -> None:
+        bucket = self._allowed(name, query, headers)
+        if not (bucket.deletable if what == "delete" else bucket.writable):
+            raise Refusal(
+                403, "forbidden", f"me@example.org does not have storage.objects.{what} access to the bucket {name}."
+            )
+        if not bucket.available:
+            raise _outage()
+
+    def _found(self, bucket: str, name: str) -> Stored:
+        stored = self.buckets[bucket].objects.get(name)
+        if stored is None:
+            raise Refusal(404, "notFound", f"No such object: {bucket}/{name}")
+        return stored
+
+    def _matches(self, stored: Stored | None, condition: str | None) -> None:
+        generation = "0" if stored is None else stored.resource["generation"]
+        if condition not in {None, generation}:
+            raise Refusal(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
 
     def _check(self, query: dict[str, str], known: set[str]) -> None:
         if unknown := set(query) - known:
-            raise _Refusal(400, "invalidParameter", f"Unknown parameters: {', '.join(sorted(unknown))}")
+            raise Refusal(400, "invalidParameter", f"Unknown parameters: {', '.join(sorted(unknown))}")
 
     def _allowed(self, name: str, query: dict[str, str], headers: Any) -> Bucket:
         bucket = self.buckets.get(name)
         if bucket is None:
-            raise _Refusal(404, "notFound", "The specified bucket does not exist.")
+            raise Refusal(404, "notFound", "The specified bucket does not exist.")
         authorised = headers.get("Authorization") == f"Bearer {TOKEN}"
         if not bucket.readable:
-            raise _Refusal(
+            raise Refusal(
                 403, "forbidden", f"me@example.org does not have storage.objects.list access to the bucket {name}."
             )
         if not bucket.public and not authorised:
-            raise _Refusal(
+            raise Refusal(
                 401, "required", f"Anonymous caller does not have storage.objects.list access to the bucket {name}."
             )
         if bucket.requester_pays and "userProject" not in query:
-            raise _Refusal(400, "required", "Bucket is a requester pays bucket but no user project provided.")
+            raise Refusal(400, "required", "Bucket is a requester pays bucket but no user project provided.")
         return bucket
 
     def _page(self, bucket: Bucket, query: dict[str, str]) -> dict[str, Any]:
@@ -275,15 +377,24 @@ class GcsFake:
         at = bisect.bisect_left(bucket.names, prefix) if last is None else bisect.bisect_right(bucket.names, last)
         size = min(int(query.get("maxResults", _LARGEST_PAGE)), _LARGEST_PAGE, self.page)
         glob = _glob(query["matchGlob"]) if "matchGlob" in query else None
+        delimiter = query.get("delimiter", "")
         items: list[dict[str, str]] = []
-        while at < len(bucket.names) and bucket.names[at].startswith(prefix) and len(items) < size:
+        folders: list[str] = []
+        while at < len(bucket.names) and bucket.names[at].startswith(prefix) and len(items) + len(folders) < size:
             name = bucket.names[at].decode()
-            if glob is None or glob.fullmatch(name):
+            head, cut, _ = name[len(prefix.decode()) :].partition(delimiter) if delimiter else ("", "", "")
+            if cut:
+                folder = prefix.decode() + head + cut
+                if folder not in folders:
+                    folders.append(folder)
+            elif glob is None or glob.fullmatch(name):
                 items.append(bucket.objects[name].resource)
             at += 1
         answer: dict[str, Any] = {"kind": "storage#objects"}
         if items:
             answer["items"] = items
+        if folders:
+            answer["prefixes"] = folders
         if at < len(bucket.names) and bucket.names[at].startswith(prefix):
             answer["nextPageToken"] = base64.urlsafe_b64encode(bucket.names[at - 1]).decode()
         return answer
@@ -294,9 +405,8 @@ class GcsFake:
         stored = bucket.objects.get(name)
         wanted = query.get("generation")
         if stored is None or (wanted is not None and wanted != stored.resource["generation"]):
-            raise _Refusal(404, "notFound", f"No such object: {bucket_name}/{name}")
-        if query.get("ifGenerationMatch", stored.resource["generation"]) != stored.resource["generation"]:
-            raise _Refusal(412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold.")
+            raise Refusal(404, "notFound", f"No such object: {bucket_name}/{name}")
+        self._matches(stored, query.get("ifGenerationMatch"))
         if not media:
             self.count("gets")
             return 200, json.dumps(_projected(stored.resource, query.get("fields"))).encode(), {}
@@ -315,16 +425,18 @@ class GcsFake:
         }
         part = _RANGE.match(headers.get("Range") or "")
         if part is None or not stored.data:
+            self._sent(len(stored.data))
             return 200, stored.data, extra
         start, end = int(part[1]), min(int(part[2] or len(stored.data) - 1), len(stored.data) - 1)
         if start > end:
-            raise _Refusal(416, "requestedRangeNotSatisfiable", "Request range not satisfiable")
+            raise Refusal(416, "requestedRangeNotSatisfiable", "Request range not satisfiable")
+        self._sent(end + 1 - start)
         extra["Content-Range"] = f"bytes {start}-{end}/{len(stored.data)}"
         return 206, stored.data[start : end + 1], extra
 
 
-def _b64(digest: bytes) -> str:
-    return base64.b64encode(digest).decode()
+def _outage() -> Refusal:
+    return Refusal(503, "backendError", "We encountered an internal error. Please try again.")
 
 
 def _projected(resource: dict[str, Any], fields: str | None) -> dict[str, Any]:
@@ -360,7 +472,10 @@ class _Line(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        self.server.fake.serve(self.path, self.headers, self)
+        content = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.fake.serve(self.command, self.path, self.headers, content, self)
+
+    do_POST = do_PUT = do_DELETE = do_GET  # noqa: N815 - the names that the base class looks for
 
     def send(self, status: int, body: bytes, headers: dict[str, str], *, fault: Kind | None = None) -> None:
         """Write an answer, whole or spoilt by `fault`."""

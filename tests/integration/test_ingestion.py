@@ -238,9 +238,9 @@ def test_metadata_is_merged_and_kept_by_a_run_without(settings: Settings, databa
     assert (first.join_report.matched, first.join_report.metadata_without_image) == (2, 1)
     assert run(settings, source).account.rows_written == 0
     assert [hit.image_id for hit in find(database, text="etude muller").hits] == ["p00.png", "p01.png"]
-    hits = find(database, text="red", where={"author": ["Müller"]}).hits
+    hits = find(database, text="red", where=["author=Müller"]).hits
     assert {hit.image_id for hit in hits} == {"p00.png", "p01.png"}
-    assert find(database, text="red", where={"shelf": ["A 1"]}).hits[0].metadata["shelf"] == "A 1"
+    assert find(database, text="red", where=["shelf=A 1"]).hits[0].metadata["shelf"] == "A 1"
 
 
 def test_a_corrected_title_touches_no_vector(settings: Settings, database: Database, tmp_path: Path) -> None:
