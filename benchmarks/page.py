@@ -1,0 +1,234 @@
+"""The page and its API under many visitors at once, on loopback: how long answers take, and what memory they leave behind.
+
+`python -m benchmarks.page [--rows 20000] [--dimension 1024] [--users 50] [--seconds 20] [--think 1.0] [--requests 10000]`
+
+A visitor opens the first page, fetches its thumbnails, looks at it for `--think` seconds, asks for pictures like one of
+them, and for the facets. The visitors are threads of this process, so that server, database and they share the cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import http.client
+import os
+import random
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import numpy as np
+import psutil
+from PIL import Image, ImageFilter
+
+from benchmarks.common import chunks, clustered, images, machine, scratch_home
+from pinakes.spaces import Space
+from pinakes.store.collections import ensure_collection, register_space
+from pinakes.store.database import Database
+from pinakes.store.embedded import embedded_server
+from pinakes.store.lease import Lease
+from pinakes.store.load import Loader
+
+PICTURES = 40
+"""Different ones; every row shows one of them."""
+GRID = 24
+"""Thumbnails of a page."""
+
+
+class Times:
+    """Seconds of every kind of request, and the statuses that were no success."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.wrong: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def add(self, kind: str, seconds: float, status: int) -> None:
+        """Keep one answer."""
+        with self._lock:
+            self.seconds[kind].append(seconds)
+            if status != 200:
+                self.wrong[f"{kind} {status}"] += 1
+
+    @property
+    def count(self) -> int:
+        """All requests so far."""
+        return sum(map(len, self.seconds.values()))
+
+
+class Visitor:
+    """One browser: a connection that stays open."""
+
+    def __init__(self, port: int, times: Times, seed: int, ids: list[str]) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        self._times = times
+        self._random = random.Random(seed)
+        self._ids = ids
+
+    def ask(self, kind: str, path: str) -> None:
+        """One request, timed."""
+        started = time.perf_counter()
+        self._connection.request("GET", path)
+        answer = self._connection.getresponse()
+        answer.read()
+        self._times.add(kind, time.perf_counter() - started, answer.status)
+
+    def first_page(self) -> None:
+        """What everybody sees first."""
+        self.ask("first page", "/")
+
+    def session(self, think: float) -> None:
+        """What a visitor does, once."""
+        self.first_page()
+        for image_id in self._random.sample(self._ids, GRID):
+            self.ask("thumbnail", f"/thumbnails/320/{quote(image_id)}")
+        time.sleep(think * self._random.uniform(0.5, 1.5))
+        some = self._random.choice(self._ids)
+        self.ask("page like an image", f"/?like={quote(some)}")
+        self.ask("search by id (JSON)", f"/api/search?k={GRID}&like={quote(self._random.choice(self._ids))}")
+        self.ask("facets (JSON)", f"/api/facets?where=type={self._random.choice(['oil', 'fresco', 'print'])}")
+
+    def close(self) -> None:
+        """Leave."""
+        self._connection.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--dimension", type=int, default=1024)
+    parser.add_argument("--users", type=int, default=50)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--think", type=float, default=1.0)
+    parser.add_argument("--requests", type=int, default=10_000)
+    asked = parser.parse_args()
+    print(f"{asked.rows:,} rows x {asked.dimension}; {machine()}")
+    with scratch_home() as home, embedded_server(home) as dsn:
+        ids = _collection(Database(dsn), home / "pictures", asked.rows, asked.dimension)
+        with _served(home, dsn) as (port, server):
+            alone = Times()
+            visitor = Visitor(port, alone, 0, ids)
+            visitor.first_page()
+            print(f"first page, the first time     {alone.seconds['first page'][0] * 1000:7.0f} ms")
+            for _ in range(20):
+                visitor.first_page()
+            print(f"first page, one visitor    p50 {statistics.median(alone.seconds['first page'][1:]) * 1000:7.0f} ms")
+            visitor.close()
+            for think in (asked.think, 0.0):
+                times = Times()
+                end = time.monotonic() + asked.seconds
+                took = _crowd(asked.users, port, times, ids, think, lambda end=end: time.monotonic() < end)
+                how = f"{think:g} s between pages" if think else "no pause at all"
+                print(f"{asked.users} visitors, {how}: {times.count:,} requests, {times.count / took:.0f}/s")
+                _report(times)
+            print("memory of the server (resident, MB) after so many requests:", _megabytes(server), end="", flush=True)
+            for part in range(4):
+                times = Times()
+                wanted = asked.requests // 4
+                _crowd(asked.users, port, times, ids, 0.0, lambda t=times, w=wanted: t.count < w)
+                print(f", {wanted * (part + 1):,}: {_megabytes(server)}", end="", flush=True)
+            print()
+
+
+def _crowd(users: int, port: int, times: Times, ids: list[str], think: float, going_on: Callable[[], bool]) -> float:
+    """Let visitors come until it is over; the seconds it took."""
+
+    def visit(seed: int) -> None:
+        visitor = Visitor(port, times, seed, ids)
+        time.sleep(think * seed / users)  # they do not arrive in step
+        while going_on():
+            visitor.session(think)
+        visitor.close()
+
+    started = time.monotonic()
+    threads = [threading.Thread(target=visit, args=(seed,)) for seed in range(users)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.monotonic() - started
+
+
+def _report(times: Times) -> None:
+    for kind, seconds in times.seconds.items():
+        p50, p95 = np.percentile(seconds, (50, 95)) * 1000
+        print(f"  {kind:<22} p50 {p50:7.0f} ms   p95 {p95:7.0f} ms   ({len(seconds):,})")
+    if times.wrong:
+        print(f"  not 200: {dict(times.wrong)}")
+
+
+def _collection(database: Database, folder: Path, rows: int, dimension: int) -> list[str]:
+    """Load rows that show a few pictures; their ids."""
+    frame = images(rows)
+    shown = _paint(folder)
+    numbers = np.arange(rows) % len(shown)
+    frame["uri"] = [f"file://{shown[n][0]}" for n in numbers]
+    frame["fingerprint"] = [shown[n][1] for n in numbers]
+    rng = np.random.default_rng(3)
+    kinds = {"type": ["oil", "fresco", "print"], "school": [f"school {n}" for n in range(24)]}
+    kinds |= {
+        "timeframe": [f"{y}-{y + 49}" for y in range(1401, 1900, 50)],
+        "author": [f"painter {n}" for n in range(900)],
+    }
+    for column, values in kinds.items():
+        frame[column] = rng.choice(values, rows)
+    frame["date"] = [str(year) for year in rng.integers(1400, 1900, rows)]
+    space = Space("nothing", "none", "1", dimension, "")
+    with database.connection() as (conn, _):
+        ensure_collection(conn, "pictures", "file:///x/")
+        register_space(conn, "pictures", space)
+        with Lease(database.dsn, "benchmark", seconds=60) as lease:
+            loader = Loader(conn, "pictures", space, lease)
+            loader.load_images(lambda: [frame], with_metadata=True)
+            loader.load_vectors(chunks(frame, clustered(rows, dimension)))
+            loader.finish()
+        conn.execute("VACUUM ANALYZE")
+    return list(frame["image_id"])
+
+
+def _paint(folder: Path) -> list[tuple[Path, str]]:
+    """Pictures of 12 megapixels, as a camera makes them: their paths and fingerprints."""
+    folder.mkdir()
+    rng = np.random.default_rng(4)
+    painted = []
+    for number in range(PICTURES):
+        small = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+        picture = small.resize((4000, 3000), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(2))
+        path = folder / f"{number:03}.jpg"
+        picture.save(path, quality=88)
+        painted.append((path, "md5:" + hashlib.md5(path.read_bytes()).hexdigest()))
+    return painted
+
+
+@contextmanager
+def _served(home: Path, dsn: str) -> Iterator[tuple[int, psutil.Process]]:
+    """`pinakes serve` as a person starts it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli.main", "serve", "--port", "0"],
+        env=os.environ | {"PINAKES_HOME": str(home), "PINAKES_DATABASE_URL": dsn, "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        port = urlsplit(process.stdout.readline().split()[-1]).port
+        assert port is not None
+        yield port, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _megabytes(process: psutil.Process) -> int:
+    return process.memory_info().rss >> 20
+
+
+if __name__ == "__main__":
+    main()

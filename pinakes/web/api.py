@@ -1,0 +1,286 @@
+"""The JSON API, and the pictures: `/api`, `/thumbnails`, `/uploads`, `/healthz`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from functools import partial
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import anyio.to_thread
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+
+from pinakes import query as queries
+from pinakes import thumbnails
+from pinakes.errors import UsageError
+from pinakes.filters import parse_filters
+from pinakes.query import ask
+from pinakes.search import SearchResult
+from pinakes.web.models import (
+    MAX_TEXT,
+    Error,
+    FacetColumn,
+    FacetParameters,
+    FacetsAnswer,
+    FacetValue,
+    Health,
+    Hit,
+    Plan,
+    SearchAnswer,
+    SearchBody,
+    SearchForm,
+    SearchParameters,
+    StoredImage,
+    ThumbnailSize,
+)
+from pinakes.web.service import Service
+
+router = APIRouter()
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same schema for a form, which has no way to write null: what is not asked for is left out."""
+    for described in schema["properties"].values():
+        kinds = [kind for kind in described.pop("anyOf", ()) if kind != {"type": "null"}]
+        if kinds:
+            described.pop("default", None)
+            described.update(*kinds)
+    return schema
+
+
+def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How a route's errors are documented."""
+    return {status: {"model": Error} for status in (*statuses, 422, 503)}
+
+
+def service_of(request: Request) -> Service:
+    """The service of this application."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+Served = Annotated[Service, Depends(service_of)]
+
+
+@router.get("/api/search", responses=errors(400, 404, 413, 415))
+def search(asked: Annotated[SearchParameters, Query()], service: Served) -> SearchAnswer:
+    """Search by words, by stored images, by an upload, or by several of them together."""
+    return _answer(service, asked, None)
+
+
+@router.post(
+    "/api/search",
+    responses=errors(400, 404, 413, 415),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": SearchBody.model_json_schema()},
+                "multipart/form-data": {"schema": _without_null(SearchForm.model_json_schema())},
+            },
+        }
+    },
+)
+async def search_by_picture(request: Request, service: Served) -> SearchAnswer:
+    """The same search, also by a picture that is sent along: JSON with base64, or a form with a file."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        asked, picture = _from_json(await request.body())
+    elif kind == "multipart/form-data":
+        async with request.form(max_files=1, max_fields=200, max_part_size=MAX_TEXT * 4) as form:
+            asked, picture = await _from_form(form)
+    else:
+        raise HTTPException(415, "send application/json or multipart/form-data.")
+    return await run_in_threadpool(_answer, service, asked, picture)
+
+
+@router.get("/api/images/{image_id:path}", responses=errors(404))
+def image(image_id: str, service: Served) -> StoredImage:
+    """One image with its metadata."""
+    row = service.image(image_id)
+    if row is None:
+        raise _no_image()
+    return StoredImage(
+        image_id=row.image_id, uri=_public(row.uri), thumbnail=thumbnail_path(row.image_id), metadata=row.metadata
+    )
+
+
+@router.get("/api/facets", responses=errors(400))
+def facets(asked: Annotated[FacetParameters, Query()], service: Served) -> FacetsAnswer:
+    """The values of the metadata columns with their counts."""
+    found = service.facets(parse_filters(asked.where))
+    return FacetsAnswer(
+        total=found.total,
+        columns=[
+            FacetColumn(
+                column=facet.column,
+                values=[FacetValue(value=value, count=count) for value, count in facet.values],
+                more=facet.more,
+            )
+            for facet in found.columns
+        ],
+        years=found.years,
+    )
+
+
+@router.get("/healthz", responses={503: {"model": Error}})
+def health(service: Served) -> Health:
+    """Whether the page and its database answer; asked without a token."""
+    service.check()
+    return Health(status="ok")
+
+
+_PICTURE: dict[str, Any] = {"content": {thumbnails.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@router.get(
+    "/thumbnails/{size}/{image_id:path}",
+    response_class=Response,
+    responses=errors(404) | {200: _PICTURE, 304: {"description": "The picture that the browser has is the one."}},
+)
+async def thumbnail(size: ThumbnailSize, image_id: str, request: Request, service: Served) -> Response:
+    """A small picture of an image.
+
+    A picture that cannot be read or decoded is shown as a neutral placeholder: status 200, so that the page is whole, with
+    the reason in `X-Placeholder`, and never cached. Unknown and restricted images are 404.
+    """
+    turns = request.app.state.thumbnail_turns
+    return await anyio.to_thread.run_sync(
+        partial(_thumbnail, service, image_id, size.value, request.headers.get("if-none-match", "")), limiter=turns
+    )
+
+
+@router.get("/uploads/{token}", response_class=Response, responses=errors(404) | {200: _PICTURE})
+def upload(token: str, service: Served) -> Response:
+    """A picture that was sent, without its metadata."""
+    headers = {"Cache-Control": "private, max-age=86400, immutable"}
+    return Response(_upload(service, token), media_type=thumbnails.MEDIA_TYPE, headers=headers)
+
+
+def thumbnail_path(image_id: str, size: int = thumbnails.SIZES[0]) -> str:
+    """Where the thumbnail of an image is."""
+    return f"/thumbnails/{size}/{quote(image_id)}"
+
+
+def _thumbnail(service: Service, image_id: str, size: int, known: str) -> Response:
+    row = service.image(image_id)
+    if row is None:
+        raise _no_image()
+    # Browsers ask anew each time: a picture may have been restricted meanwhile.
+    headers = {"Cache-Control": "private, no-cache", "ETag": service.thumbnail_etag(row, size)}
+    if headers["ETag"] in known:
+        return Response(status_code=304, headers=headers)
+    found = service.thumbnail_of(row, size)
+    if found.placeholder is not None:
+        headers = {"Cache-Control": "no-store", "X-Placeholder": found.placeholder}
+    else:
+        headers["ETag"] = found.etag
+    return Response(found.data, media_type=thumbnails.MEDIA_TYPE, headers=headers)
+
+
+def _no_image() -> HTTPException:
+    return HTTPException(404, "there is no such image.")
+
+
+def _answer(service: Service, asked: SearchParameters, picture: bytes | None) -> SearchAnswer:
+    if asked.upload is not None:
+        if picture is not None:
+            raise HTTPException(400, "the search has two pictures, upload and picture; send one.")
+        picture = _upload(service, asked.upload)
+    query = _query(asked, picture)
+    try:
+        return _shown(service, service.search(query))
+    except UsageError as exc:
+        if _refers_to_nothing(service, query):
+            raise HTTPException(404, str(exc)) from exc
+        raise
+
+
+def _refers_to_nothing(service: Service, query: queries.Query) -> bool:
+    """Whether a query failed because an image or a space that it names is not there."""
+    if query.space is not None and query.space not in {registered.name for registered in service.spaces()}:
+        return True
+    return any(part.like is not None and service.image(part.like) is None for part in query.parts)
+
+
+def _upload(service: Service, token: str) -> bytes:
+    try:
+        return service.upload(token)
+    except UsageError as exc:
+        raise HTTPException(404, str(exc)) from exc
+
+
+def _query(asked: SearchParameters, picture: bytes | None) -> queries.Query:
+    return ask(
+        asked.q,
+        image=picture,
+        like=asked.like,
+        plus=asked.plus,
+        minus=asked.minus,
+        crop=asked.crop,
+        where=asked.where,
+        k=asked.k,
+        group_by=asked.group_by,
+        max_distance=asked.max_distance,
+        after=asked.after,
+        mode=asked.mode,
+        space=asked.space,
+        hybrid=asked.hybrid,
+        metric=asked.metric,
+    )
+
+
+def _shown(service: Service, result: SearchResult) -> SearchAnswer:
+    document = result.as_dict()
+    return SearchAnswer(
+        collection=service.collection,
+        hits=[
+            Hit(**hit | {"uri": _public(hit["uri"]), "thumbnail": thumbnail_path(hit["image_id"])})
+            for hit in document["hits"]
+        ],
+        plan=Plan(**document["plan"]),
+        cursor=document["cursor"],
+        scanned=document["scanned"],
+        milliseconds=document["milliseconds"],
+    )
+
+
+def _public(uri: str) -> str | None:
+    """A uri without the server's own folders."""
+    return None if uri.startswith("file:") else uri
+
+
+def _from_json(body: bytes) -> tuple[SearchParameters, bytes | None]:
+    try:
+        asked = SearchBody.model_validate_json(body)
+    except ValidationError as exc:
+        raise RequestValidationError(exc.errors(include_context=False, include_input=False)) from exc
+    if asked.picture is None:
+        return asked, None
+    try:
+        return asked, base64.b64decode(asked.picture, validate=True)
+    except (binascii.Error, ValueError) as exc:
+        raise HTTPException(400, "the picture is not in base64.") from exc
+
+
+async def _from_form(form: FormData) -> tuple[SearchParameters, bytes | None]:
+    values: dict[str, Any] = {}
+    picture: bytes | None = None
+    lists = {"plus", "minus", "where"}
+    for name in form:
+        sent = form.getlist(name)
+        if name == "picture" and len(sent) == 1 and isinstance(sent[0], UploadFile):
+            picture = await sent[0].read()
+        else:
+            values[name] = sent if name in lists or len(sent) > 1 else sent[0]
+    try:
+        return SearchParameters.model_validate(values), picture
+    except ValidationError as exc:
+        raise RequestValidationError(exc.errors(include_context=False, include_input=False)) from exc

@@ -1,0 +1,174 @@
+"""The application: routes, what stands before them, and how an error is told."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import Any
+
+import anyio
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import pinakes
+from pinakes.errors import DatabaseError, EmbedderError, PictureError, PinakesError, SourceError, UsageError
+from pinakes.types import ErrorClass
+from pinakes.web import pages
+from pinakes.web.api import router as api_router
+from pinakes.web.heavy import BusyError
+from pinakes.web.security import Access, Guard
+from pinakes.web.service import Service
+
+logger = logging.getLogger(__name__)
+
+RETRY_SECONDS = 5
+"""What a 503 asks for: a database that restarts, or a wave of visitors, is through by then."""
+
+THUMBNAILS_AT_ONCE = 8
+"""Threads that fetch or make thumbnails, of the 40 that answer requests: searches need not wait behind them."""
+
+_PICTURE_STATUS = {
+    ErrorClass.TOO_LARGE: 413,
+    ErrorClass.TOO_MANY_PIXELS: 413,
+    ErrorClass.INTERNAL: 503,
+}
+"""Everything else about a picture is 415: it is of no kind that can be used."""
+
+
+def create_app(service: Service, access: Access | None = None) -> FastAPI:
+    """The application over a service, which whoever made it closes afterwards.
+
+    Args:
+        service: answers everything.
+        access: who is let in; None: anybody on this machine.
+    """
+    app = FastAPI(
+        title="Pinakes",
+        version=pinakes.__version__,
+        description="Search a picture collection by words and by pictures.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.service = service
+    app.state.thumbnail_turns = anyio.CapacityLimiter(THUMBNAILS_AT_ONCE)
+    app.add_middleware(_LastResort)
+    app.add_middleware(Guard, access=access or Access())
+    app.include_router(api_router)
+    app.include_router(pages.router, include_in_schema=False)
+    app.add_exception_handler(PinakesError, _on_pinakes_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    return app
+
+
+async def _on_pinakes_error(request: Request, exc: Exception) -> Response:
+    match exc:
+        case UsageError():
+            return _told(request, 400, str(exc))
+        case PictureError():
+            return _told(request, _PICTURE_STATUS.get(ErrorClass(exc.error_class), 415), _sentence(str(exc)))
+        case BusyError():
+            return _told(request, 503, str(exc))
+        case EmbedderError():
+            return _told(request, 503, f"{exc} (error {_logged(request, exc)})")
+        case SourceError():
+            # Where pictures lie is nobody's business here; the log has it.
+            return _told(request, 404, f"a stored picture cannot be read any more (error {_logged(request, exc)}).")
+        case DatabaseError():
+            number = _logged(request, exc)
+            return _told(request, 503, f"the database does not answer; try again in a few seconds (error {number}).")
+        case _:
+            return _unforeseen(request, exc)
+
+
+async def _on_invalid(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, RequestValidationError)
+    return _told(request, 422, "; ".join(_problem(error) for error in exc.errors()[:3]) + ".")
+
+
+async def _on_http_exception(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    message, headers = exc.detail, dict(exc.headers or {})
+    if exc.status_code == 404 and message == "Not Found":
+        message = "there is nothing at this address"
+    if exc.status_code == 405:
+        headers["Allow"] = ", ".join(_allowed(request))
+        message = f"this address answers {headers['Allow']} alone"
+    return _told(request, exc.status_code, _sentence(message), headers)
+
+
+def _allowed(request: Request) -> list[str]:
+    """The methods of all routes at an address; Starlette names those of the first one."""
+    routes = (route for route in request.app.routes if isinstance(route, Route))
+    return sorted(
+        {method for route in routes if route.matches(request.scope)[0] != Match.NONE for method in route.methods or ()}
+    )
+
+
+class _LastResort:
+    """ASGI middleware for what nobody has foreseen: it is logged with its trace, and the visitor is told a number.
+
+    Starlette's own raises the error again after it has answered, whereupon the server hangs up on the visitor.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as exc:
+            if started or scope["type"] != "http":
+                raise
+            await _unforeseen(Request(scope), exc)(scope, receive, send)
+
+
+def _unforeseen(request: Request, exc: Exception) -> Response:
+    return _told(request, 500, f"something went wrong here; the log has it as error {_logged(request, exc)}.")
+
+
+def _told(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """An error as a page for people and as JSON for programs."""
+    path = request.url.path
+    if "text/html" in request.headers.get("accept", "") and not path.startswith(("/api/", "/thumbnails/", "/uploads/")):
+        response: Response = pages.error_page(request, status, message)
+    else:
+        response = JSONResponse({"error": message}, status)
+    response.headers.update(headers or {})
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_SECONDS)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _logged(request: Request, exc: Exception) -> str:
+    """Log an error; the number by which it is found."""
+    number = uuid.uuid4().hex[:8]
+    known = isinstance(exc, PinakesError)
+    # The path alone: a query says what somebody looked for.
+    logger.error(
+        "error %s at %s %s: %s", number, request.method, request.url.path, exc, exc_info=None if known else exc
+    )
+    return number
+
+
+def _problem(error: dict[str, Any]) -> str:
+    """One finding of pydantic in words."""
+    where = ".".join(str(part) for part in error["loc"] if part not in ("query", "path", "body"))
+    return f"{where or 'the request'}: {error['msg']}"
+
+
+def _sentence(message: str) -> str:
+    return message if message.endswith((".", "!", "?")) else f"{message}."

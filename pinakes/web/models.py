@@ -1,0 +1,161 @@
+"""What the JSON API takes and gives, as its OpenAPI document shows it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pinakes import thumbnails
+from pinakes.filters import MAX_FILTERS
+from pinakes.query import DEFAULT_K, MAX_K, MAX_PARTS, MAX_WORDS_LENGTH, Metric, Mode
+from pinakes.web.uploads import MAX_UPLOAD_BYTES
+
+MAX_TEXT = 50_000
+"""Characters of a cursor: after a thousand hits it names them all."""
+
+Text = Annotated[str, Field(max_length=MAX_WORDS_LENGTH, pattern=r"^[^\u0000]*$")]
+"""PostgreSQL's text holds no NUL."""
+Condition = Annotated[str, Field(max_length=500, pattern=r"^[^\u0000]*$")]
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """Takes no name that it does not know: a misspelt filter must not pass for none."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class SearchParameters(Strict):
+    """What is asked; without q, like, upload, plus and minus it lists what passes the filters."""
+
+    q: Text | None = Field(None, description="Words.")
+    like: Text | None = Field(None, description="The image_id of a stored image.")
+    upload: Text | None = Field(None, description="The token of a picture that was sent to the page.")
+    plus: list[Text] = Field(
+        [], max_length=MAX_PARTS, description="More: words, or like:IMAGE_ID; a weight as 0.5*WORDS."
+    )
+    minus: list[Text] = Field([], max_length=MAX_PARTS, description="Less of this; written as plus.")
+    crop: Text | None = Field(None, description="The part of the picture that counts: x,y,w,h in fractions of it.")
+    where: list[Condition] = Field(
+        [], max_length=MAX_FILTERS, description="COLUMN=VALUE, COLUMN~TEXT or years=1650..1700."
+    )
+    group_by: Text | None = Field(None, description="A metadata column of which each value gives its best hit alone.")
+    max_distance: float | None = Field(None, allow_inf_nan=False, description="No hit is farther than this.")
+    k: int = Field(DEFAULT_K, ge=1, le=MAX_K, description="Hits of one page.")
+    after: Annotated[str, Field(max_length=MAX_TEXT)] | None = Field(None, description="The cursor of the page before.")
+    mode: Mode = Field("auto", description="How vectors are compared.")
+    space: Text | None = Field(None, description="An embedding space; default: the active one.")
+    hybrid: Fraction | None = Field(None, description="The share of full text: 0 is vectors alone, 1 is words alone.")
+    metric: Metric = Field("cosine", description="How distances are shown.")
+
+
+class SearchBody(SearchParameters):
+    """The same with a picture."""
+
+    picture: Annotated[str, Field(max_length=MAX_UPLOAD_BYTES * 4 // 3 + 4)] | None = Field(
+        None,
+        description="A picture file in base64, instead of `upload`.",
+        json_schema_extra={"contentEncoding": "base64"},
+    )
+
+
+class SearchForm(SearchParameters):
+    """The same with a picture as a file."""
+
+    picture: bytes | None = Field(None, json_schema_extra={"format": "binary"}, description="A picture file.")
+
+
+class Hit(BaseModel):
+    """One result."""
+
+    image_id: str
+    distance: float | None = Field(description="To the query; null where only words were compared, or nothing was.")
+    uri: str | None = Field(description="Where the picture is; null for files of the server.")
+    thumbnail: str = Field(description="The path of a small picture.")
+    metadata: dict[str, Any]
+
+
+class Plan(BaseModel):
+    """How a query was answered."""
+
+    mode: str
+    space: str | None
+    metric: str
+    embedder: str
+    scanned: int
+    matched_words: int
+    calls: int
+    milliseconds: float
+    notes: list[str]
+
+
+class SearchAnswer(BaseModel):
+    """Hits, best first."""
+
+    collection: str
+    hits: list[Hit]
+    plan: Plan
+    cursor: str | None = Field(description="For `after`; null when there is no further page.")
+    scanned: int = Field(description="Vectors that were compared.")
+    milliseconds: float
+
+
+class StoredImage(BaseModel):
+    """One image with what is known of it."""
+
+    image_id: str
+    uri: str | None = Field(description="Where the picture is; null for files of the server.")
+    thumbnail: str = Field(description="The path of a small picture.")
+    metadata: dict[str, Any]
+
+
+class FacetValue(BaseModel):
+    """A value and how many images have it."""
+
+    value: str
+    count: int
+
+
+class FacetColumn(BaseModel):
+    """A column's most frequent values; the counts respect the filters on other columns."""
+
+    column: str
+    values: list[FacetValue]
+    more: bool
+
+
+class FacetParameters(Strict):
+    """Which images are counted."""
+
+    where: list[Condition] = Field(
+        [], max_length=MAX_FILTERS, description="COLUMN=VALUE, COLUMN~TEXT or years=1650..1700."
+    )
+
+
+class FacetsAnswer(BaseModel):
+    """What may be chosen from."""
+
+    total: int
+    columns: list[FacetColumn]
+    years: tuple[int, int] | None = Field(description="The first and the last year of what passes the filters.")
+
+
+class Health(BaseModel):
+    """The page and its database answer."""
+
+    status: Literal["ok"]
+
+
+class Error(BaseModel):
+    """What went wrong, in a sentence."""
+
+    error: str
+
+
+class ThumbnailSize(IntEnum):
+    """Pixels of the long side."""
+
+    SMALL = thumbnails.SIZES[0]
+    LARGE = thumbnails.SIZES[1]

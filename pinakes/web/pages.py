@@ -1,0 +1,272 @@
+"""The search page: plain HTML whose links and forms work by themselves; a small script adds comfort."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from io import BytesIO
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from PIL import Image
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+
+from pinakes.errors import EmbedderError, PictureError, PinakesError, UnreadableQueryError, UsageError
+from pinakes.metadata.columns import COLUMNS
+from pinakes.query import MAX_PARTS
+from pinakes.search import SearchResult
+from pinakes.store.images import Row
+from pinakes.thumbnails import SIZES
+from pinakes.web import views
+from pinakes.web.address import MODES, PAGE_SIZE, Address, is_tidy
+from pinakes.web.heavy import BusyError
+from pinakes.web.service import Service
+
+NEIGHBOURS = 12
+"""Pictures shown beside one."""
+
+FORM_BYTES = 1 << 20
+"""What one field of the form may hold beside the picture."""
+
+LARGE = SIZES[1]
+
+SEE_OTHER = 303
+
+HERE = Path(__file__).parent
+STATIC = {path.name: path.read_bytes() for path in (HERE / "static").iterdir()}
+VERSIONS = {name: hashlib.sha256(data).hexdigest()[:12] for name, data in STATIC.items()}
+"""Of what the page is made of: its address changes with what it holds, so that browsers may keep it for good."""
+
+STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+"""The machine's own table of types may differ, and a browser takes a script by its type alone."""
+
+MODE_NAMES = dict(zip(MODES, ("as fits best", "every picture (exact)", "by the index"), strict=True))
+METRIC_NAMES = {"cosine": "cosine", "l2": "Euclidean", "ip": "inner product"}
+
+HEADINGS = {400: "That could not be done", 404: "There is no such page", 503: "Not at the moment"}
+
+router = APIRouter(include_in_schema=False)
+
+templates = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+templates.globals["static"] = lambda name: f"/static/{name}?v={VERSIONS[name]}"
+templates.globals["thumbnail"] = lambda image_id, size: views.picture_path(f"thumbnails/{size}", image_id)
+templates.filters["capital"] = lambda text: text[:1].upper() + text[1:]
+
+
+def service_of(request: Request) -> Service:
+    """The service of the running application."""
+    service: Service = request.app.state.service
+    return service
+
+
+Served = Annotated[Service, Depends(service_of)]
+
+
+@router.get("/static/{name}")
+def static_file(name: str, request: Request) -> Response:
+    """The style sheet, the script, the icon."""
+    if name not in STATIC:
+        return error_page(request, 404, f"there is no file {name}.")
+    versioned = request.query_params.get("v") == VERSIONS[name]
+    caching = "public, max-age=31536000, immutable" if versioned else "no-cache"
+    return Response(STATIC[name], media_type=STATIC_TYPES[Path(name).suffix], headers={"Cache-Control": caching})
+
+
+@router.get("/")
+def search_page(request: Request, service: Served) -> Response:
+    """The search that the address holds; with nothing in it, the collection."""
+    address = Address.read(request.query_params)
+    if not is_tidy(request.query_params):
+        return RedirectResponse(address.url, SEE_OTHER)
+    try:
+        return _shown(service, address, service.search(address.query(service.upload)))
+    except UsageError as exc:
+        return _shown(service, address, error=_missing(service, address) or exc)
+    except (PictureError, EmbedderError, UnreadableQueryError) as exc:
+        return _shown(service, address, error=exc)
+
+
+@router.post("/")
+async def search_by_form(request: Request, service: Served) -> Response:
+    """Keep the picture that was sent, if one was, and go to the address of the search."""
+    async with request.form(max_files=1, max_fields=200, max_part_size=FORM_BYTES) as form:
+        address = Address.read(form).but()
+        picture = await _picture(form)
+    if picture:
+        try:
+            token = await run_in_threadpool(service.keep_upload, picture)
+        except PictureError as exc:
+            return await run_in_threadpool(_shown, service, address, error=exc)
+        address = address.but(upload=token, like="", crop="")
+    return RedirectResponse(address.url, SEE_OTHER)
+
+
+@router.get("/images/{image_id:path}")
+def image_page(image_id: str, request: Request, service: Served) -> Response:
+    """One picture: what is known of it, and its neighbours."""
+    image = service.image(image_id)
+    if image is None:
+        return error_page(request, 404, "The collection has no such picture, or it is not shown here.")
+    nearby = Address(like=image_id, k=str(NEIGHBOURS))
+    result, error = None, ""
+    try:
+        result = service.search(nearby.query(service.upload))
+    except (UsageError, EmbedderError) as exc:
+        error = _sentence(exc)
+    author = str(image.metadata.get("author") or "")
+    plain = Address()
+    width, height = _size(service, image)
+    return _page(
+        "image.html",
+        collection=service.collection,
+        image_id=image_id,
+        title=views.title(image),
+        text=views.described(image),
+        width=width,
+        height=height,
+        author=author,
+        author_link=Address(where=(f"author={author}",)).url,
+        date=str(image.metadata.get("date") or image.metadata.get("timeframe") or ""),
+        description=str(image.metadata.get("description") or ""),
+        facts=views.facts(image),
+        fingerprint=image.metadata.get("fingerprint"),
+        original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
+        like=Address(like=image_id).url,
+        neighbours=[views.card(hit, plain, hit.distance) for hit in result.hits] if result else [],
+        plan=views.plan_line(result.plan) if result else [],
+        embedder=result.plan.embedder if result else "",
+        error=error,
+    )
+
+
+def error_page(request: Request, status: int, message: str) -> HTMLResponse:
+    """A page that says what went wrong; it asks nothing of the database."""
+    heading = HEADINGS.get(status, HEADINGS[503 if status >= 500 else 400])
+    headers = {"Retry-After": "5"} if status == 503 else None
+    collection = service_of(request).collection
+    return _page("error.html", status, headers, collection=collection, heading=heading, message=_capital(message))
+
+
+def _shown(
+    service: Service, address: Address, result: SearchResult | None = None, *, error: PinakesError | None = None
+) -> HTMLResponse:
+    filters = views.readable_filters(address)
+    found = service.facets(filters)
+    chips = views.chips(address, _titles(service, address))
+    columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in found.columns)))
+    return _page(
+        "search.html",
+        200 if error is None else 503 if isinstance(error, EmbedderError) else 400,
+        collection=service.collection,
+        address=address,
+        heading=_heading(address),
+        chips=chips,
+        chosen=len(address.where),
+        carried=_carried(address, views.kept_conditions(filters)),
+        groups=views.groups(found, filters),
+        years_known=found.years,
+        columns=[(column, views.label(column)) for column in columns],
+        tuned=any((address.group_by, address.k, address.max_distance, address.mode, address.metric, address.space)),
+        page_size=PAGE_SIZE,
+        modes=[("" if value == MODES[0] else value, name) for value, name in MODE_NAMES.items()],
+        metrics=[("" if value == "cosine" else value, name) for value, name in METRIC_NAMES.items()],
+        spaces=[registered.space.name for registered in service.spaces()],
+        asked=_asked(service, address),
+        total=found.total,
+        cards=[views.card(hit, address, hit.distance) for hit in result.hits] if result else [],
+        more=address.but(after=result.cursor).url if result and result.cursor else "",
+        notes=[_sentence(note) for note in result.plan.notes] if result else [],
+        plan=views.plan_line(result.plan) if result else [],
+        embedder=result.plan.embedder if result else "",
+        error="" if error is None else _sentence(error),
+    )
+
+
+def _page(name: str, status: int = 200, headers: dict[str, str] | None = None, **shown: Any) -> HTMLResponse:
+    return HTMLResponse(
+        templates.get_template(name).render(**shown), status, {"Cache-Control": "no-cache"} | (headers or {})
+    )
+
+
+async def _picture(form: FormData) -> bytes:
+    sent = form.get("picture")
+    return await sent.read() if isinstance(sent, UploadFile) else b""
+
+
+def _asked(service: Service, address: Address) -> views.Asked | None:
+    """The picture that is searched with, or None."""
+    if address.upload:
+        try:
+            with Image.open(BytesIO(service.upload(address.upload))) as sent:
+                return views.Asked.of(f"/uploads/{address.upload}", sent.size, "Your picture")
+        except UsageError:
+            return None
+    image = service.image(address.like) if address.like else None
+    if image is None:
+        return None
+    page, picture = (views.picture_path(kind, image.image_id) for kind in ("images", "thumbnails/960"))
+    return views.Asked.of(picture, _size(service, image), views.title(image), page)
+
+
+def _size(service: Service, image: Row) -> tuple[int, int]:
+    """The size of a picture's large thumbnail, which its page is about to ask for anyway."""
+    try:
+        found = service.thumbnail_of(image, LARGE)
+    except BusyError:
+        return LARGE, LARGE
+    return found.width, found.height
+
+
+def _missing(service: Service, address: Address) -> UsageError | None:
+    """What to say of a stored image that the search names and that is not there."""
+    named = [item.removeprefix("like:") for item in (*address.plus, *address.minus) if item.startswith("like:")]
+    for image_id in (*([address.like] if address.like else []), *named[:MAX_PARTS]):
+        if service.image(image_id) is None:
+            return UsageError(f"the picture {image_id} is not in this collection (any more), or it is not shown here.")
+    return None
+
+
+def _titles(service: Service, address: Address) -> dict[str, str]:
+    """What the stored images that are added or taken away are called."""
+    found: dict[str, str] = {}
+    for item in (*address.plus, *address.minus)[:MAX_PARTS]:
+        if item.startswith("like:") and (image := service.image(item.removeprefix("like:"))) is not None:
+            found[item] = views.title(image)
+    return found
+
+
+def _carried(address: Address, conditions: list[str]) -> list[tuple[str, str]]:
+    """What the form has no control for and must not lose."""
+    single = [("like", address.like), ("upload", address.upload)]
+    repeated = [("plus", address.plus), ("minus", address.minus), ("where", conditions)]
+    return [(n, v) for n, v in single if v] + [(name, value) for name, values in repeated for value in values]
+
+
+def _heading(address: Address) -> str:
+    if address.q:
+        return f"“{address.q if len(address.q) <= 80 else address.q[:79] + '…'}”"
+    if address.like or address.upload:
+        return "Pictures like part of this one" if address.crop else "Pictures like this one"
+    if address.looks:
+        return "Pictures found"
+    return "A choice from the collection" if address.where else "The collection"
+
+
+def _sentence(said: object) -> str:
+    text = _capital(re.sub(r" \(--[a-z-]+\)", "", str(said)))  # an option of the command line says nothing here
+    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,196 @@
+"""Who is let in, from where, with how much; and what a browser may do with an answer.
+
+The check stands before every route, so that no route can forget it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import ipaddress
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pinakes.web.uploads import MAX_UPLOAD_BYTES
+
+OPEN_TO_ALL: Final = "/healthz"
+"""What a load balancer asks without a token; it tells nothing but that the page answers."""
+
+LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+
+MAX_BODY_BYTES: Final = MAX_UPLOAD_BYTES * 4 // 3 + (256 << 10)
+"""An upload as base64, which takes 4 characters for 3 bytes, and the rest of a query."""
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
+)
+
+HEADERS: Final = {
+    "Content-Security-Policy": _POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",  # for browsers that know no frame-ancestors
+    # With `no-referrer` browsers send `Origin: null` with the page's own forms, which could then not be told apart.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+"""On every answer."""
+
+DEFAULT_CACHING: Final = "private, no-cache"
+"""What an answer that says nothing about caching gets: pictures may be restricted at any moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who is let in.
+
+    Attributes:
+        token: what must be presented, as a bearer token or as the password of basic authentication; None: nothing.
+        hosts: the names under which the page may be asked for; None: any. On loopback this keeps out pages of other sites
+            that have let their own name point to this machine (DNS rebinding).
+    """
+
+    token: str | None = None
+    hosts: frozenset[str] | None = LOOPBACK_NAMES
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address to bind to."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+class Guard:
+    """ASGI middleware that refuses what has no business here, and puts `HEADERS` on every answer."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+
+        async def send_secured(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _secure(MutableHeaders(scope=message))
+            await send(message)
+
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await refusal(scope, receive, send_secured)
+            return
+        if scope["method"] == "HEAD":  # answered as GET; the server leaves the body out
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, _capped(receive), send_secured)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
+        host = headers.get("host", "")
+        if self._access.hosts is not None and _name_of(host) not in self._access.hosts:
+            return _refused(
+                scope, 400, "this page answers on this machine alone, under the name localhost or 127.0.0.1."
+            )
+        if scope["path"] != OPEN_TO_ALL and not self._knows_token(headers):
+            response = _refused(scope, 401, "a token is needed here: ask whoever runs this page.")
+            response.headers["WWW-Authenticate"] = 'Basic realm="Pinakes", charset="UTF-8"'
+            return response
+        if _is_foreign(scope["method"], headers, host):
+            return _refused(scope, 403, "another site has sent this request, and this page heeds its own alone.")
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+            response = _refused(scope, 413, _TOO_LARGE)
+            response.headers["Connection"] = "close"
+            return response
+        return None
+
+    def _knows_token(self, headers: Headers) -> bool:
+        if self._access.token is None:
+            return True
+        wanted = self._access.token.encode()
+        given = _given(headers.get("authorization", ""))
+        return given is not None and hmac.compare_digest(given, wanted)
+
+
+_TOO_LARGE: Final = f"the request is too large: a picture may have {MAX_UPLOAD_BYTES >> 20} MB."
+
+
+def _secure(headers: MutableHeaders) -> None:
+    """Add what every answer carries."""
+    for name, value in HEADERS.items():
+        headers[name] = value
+    headers.setdefault("Cache-Control", DEFAULT_CACHING)
+
+
+def _capped(receive: Receive) -> Receive:
+    """The same body, that ends in an error as soon as it is too long: a length that was announced may be a lie."""
+    received = 0
+
+    async def capped() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > MAX_BODY_BYTES:
+            raise HTTPException(413, _TOO_LARGE, headers={"Connection": "close"})
+        return message
+
+    return capped
+
+
+def _given(authorization: str) -> bytes | None:
+    """What a request presents as its token."""
+    scheme, _, value = authorization.strip().partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode("latin-1")  # the bytes as they came
+    if scheme.lower() == "basic":
+        try:
+            _, colon, password = base64.b64decode(value.strip(), validate=True).partition(b":")
+        except (binascii.Error, ValueError):
+            return None
+        return password if colon else None
+    return None
+
+
+def _name_of(host: str) -> str:
+    """The Host header without its port, in lower case."""
+    if host.startswith("["):
+        return host.partition("]")[0].lower() + "]"
+    return host.partition(":")[0].lower()
+
+
+def _is_foreign(method: str, headers: Headers, host: str) -> bool:
+    """Whether a page of another origin makes this request: to change something, or to show or read what is here.
+
+    A link from elsewhere to the page is welcome. What is no browser sends neither header.
+    """
+    site = headers.get("sec-fetch-site")
+    if site in ("same-origin", "none"):
+        return False
+    if method in _SAFE_METHODS:
+        return site is not None and headers.get("sec-fetch-mode") != "navigate"
+    if site is not None:
+        return True
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+
+
+def _refused(scope: Scope, status: int, message: str) -> Response:
+    if scope["path"].startswith("/api/"):
+        return JSONResponse({"error": message}, status)
+    return PlainTextResponse(message, status)

@@ -1,0 +1,187 @@
+"""What the page and the API ask of a collection: the library with a pool of connections and two folders of pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pinakes import thumbnails
+from pinakes.access import Embedders
+from pinakes.filters import Filter
+from pinakes.query import Query
+from pinakes.search import SearchResult, search
+from pinakes.settings import Settings
+from pinakes.store.collections import RegisteredSpace, open_collection, spaces
+from pinakes.store.database import Database
+from pinakes.store.facets import Facets, facets
+from pinakes.store.hidden import hidden
+from pinakes.store.images import Row, stored_image
+from pinakes.store.pool import Connections
+from pinakes.thumbnails import Thumbnail, Thumbnails
+from pinakes.web.heavy import HeavyWork
+from pinakes.web.uploads import Uploads, checked_pixels
+
+CONNECTIONS = 8
+"""At once: more than two cores can keep busy, and few beside the 100 that a PostgreSQL allows by default."""
+WAIT_SECONDS = 5.0
+"""For a connection."""
+
+FACETS_SECONDS = 5.0
+"""How old the counts beside the filters may be while pictures are being written."""
+FACETS_KEPT = 256
+"""Different sets of filters that are remembered."""
+
+STORED_PIXELS = 50_000_000
+"""What a stored picture that must be decoded for its crop is taken to have before it has been read."""
+
+
+class _Counted:
+    """Facets as they were counted last; one visitor counts and the others wait or take what is known."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.known: Facets | None = None
+        self.at = 0.0
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.at < FACETS_SECONDS
+
+
+class Service:
+    """One collection as visitors meet it; safe among threads.
+
+    Args:
+        settings: credentials, and the home where pictures are cached.
+        database: where the collection is.
+        collection: its name.
+        cache: the folder of thumbnails and uploads; None: `<home>/cache`.
+
+    Raises:
+        UsageError: there is no such collection.
+        DatabaseError: the server cannot be reached.
+    """
+
+    def __init__(self, settings: Settings, database: Database, collection: str, *, cache: Path | None = None) -> None:
+        self.collection = collection
+        with database.connection() as (conn, _):
+            self._pgvector = open_collection(conn, collection)
+        cache = cache or settings.home / "cache"
+        self.heavy = HeavyWork()
+        self._thumbnails = Thumbnails(cache / "thumbnails", decoding=self.heavy.turn)
+        self._uploads = Uploads(cache / "uploads", self.heavy.turn)
+        self._facets: dict[tuple[object, ...], _Counted] = {}
+        self._facets_lock = threading.Lock()
+        self._embedders = Embedders(settings, database.dsn)
+        self._connections = Connections(database.dsn, most=CONNECTIONS, wait_seconds=WAIT_SECONDS)
+
+    def close(self) -> None:
+        """Close connections and embedders; requests that are being answered end as they may."""
+        self._connections.close()
+        self._embedders.close()
+
+    def check(self) -> None:
+        """See whether the database answers.
+
+        Raises:
+            DatabaseError: it does not.
+        """
+        with self._connections.connection():
+            pass
+
+    def search(self, query: Query) -> SearchResult:
+        """Answer a query.
+
+        Raises:
+            UsageError: it has no answer in this collection: no such space, image, or page.
+            PictureError: a picture of it cannot be used.
+            BusyError: too many searches by picture are waiting.
+            DatabaseError: the database does not answer.
+            EmbedderError: the embedder does not.
+        """
+        pixels = sum(checked_pixels(part.picture) for part in query.parts if part.picture is not None)
+        pixels += sum(STORED_PIXELS for part in query.parts if part.like is not None and part.crop is not None)
+        # The turn comes first: whoever waits for one must not hold a connection meanwhile.
+        with self.heavy.turn(pixels) if pixels else contextlib.nullcontext(), self._connections.connection() as conn:
+            return search(conn, self._pgvector, self.collection, query, self._embedders)
+
+    def facets(self, filters: Sequence[Filter]) -> Facets:
+        """The values that may be chosen, with counts some seconds old; a restriction is heeded at once.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            key = (tuple(filters), tuple(hidden(conn, self.collection)))
+        with self._facets_lock:
+            if len(self._facets) >= FACETS_KEPT:
+                self._facets.clear()
+            counted = self._facets.setdefault(key, _Counted())
+        known = counted.known
+        if known is not None and (counted.is_fresh or counted.lock.locked()):
+            return known  # whoever holds the lock is counting anew
+        with counted.lock:
+            if counted.known is None or not counted.is_fresh:
+                with self._connections.connection() as conn:
+                    counted.known = facets(conn, self.collection, filters)
+                counted.at = time.monotonic()
+            return counted.known
+
+    def image(self, image_id: str) -> Row | None:
+        """A stored image; None when there is none of that id, or when it is restricted.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        if "\0" in image_id:  # which PostgreSQL's text cannot hold
+            return None
+        with self._connections.connection() as conn:
+            return stored_image(conn, self.collection, image_id)
+
+    def thumbnail(self, image_id: str, size: int) -> Thumbnail | None:
+        """The thumbnail of a stored image, or a placeholder; None when there is no such image, or it is restricted.
+
+        Raises:
+            BusyError: too many pictures are waiting to be decoded.
+            DatabaseError: the database does not answer.
+        """
+        row = self.image(image_id)
+        return None if row is None else self.thumbnail_of(row, size)
+
+    def thumbnail_of(self, row: Row, size: int) -> Thumbnail:
+        """`thumbnail` of an image that has just been read."""
+        return self._thumbnails.of(row.metadata["fingerprint"], row.uri, size)
+
+    @staticmethod
+    def thumbnail_etag(row: Row, size: int) -> str:
+        """The entity tag of its thumbnail, known without making it."""
+        return thumbnails.etag(row.metadata["fingerprint"], size)
+
+    def spaces(self) -> list[RegisteredSpace]:
+        """The embedding spaces, the active one first.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            return spaces(conn, self.collection)
+
+    def keep_upload(self, data: bytes) -> str:
+        """Check and keep a picture to search by; the token for `upload`.
+
+        Raises:
+            PictureError: it cannot be decoded, or has too many bytes or pixels.
+            BusyError: too many pictures are waiting to be decoded.
+        """
+        return self._uploads.keep(data)
+
+    def upload(self, token: str) -> bytes:
+        """A picture that was kept, as a JPEG without metadata.
+
+        Raises:
+            UsageError: it is no longer kept.
+        """
+        return self._uploads.get(token)

@@ -1,0 +1,376 @@
+// Comfort on a page that works without it: pictures by drop, paste and drag; a frame drawn on the picture; more pictures
+// in place. Every search stays an address, so that Back, reload and links are the browser's own.
+
+const form = document.getElementById("search");
+const wide = matchMedia("(min-width: 60rem)");
+
+/** Tell whoever listens instead of looking. */
+function say(text) {
+  const said = document.getElementById("said");
+  said.textContent = "";
+  setTimeout(() => { said.textContent = text; }, 50);
+}
+
+/** The address of a search, as the page itself writes it. */
+function address(pairs) {
+  const written = pairs.map(([name, value]) => `${name}=${encodeURIComponent(value).replace(/%(3D|2C|3A|2F)/g, decodeURIComponent)}`);
+  return written.length ? `/?${written.join("&")}` : "/";
+}
+
+// --- Searching -------------------------------------------------------------------------------------------------------
+
+/** Send the form: as an address, or with the picture that was chosen. */
+function submit() {
+  const data = new FormData(form);
+  if (data.get("picture")?.size) {
+    form.requestSubmit();
+    return;
+  }
+  data.delete("picture");
+  const sent = [...data].filter(([name, value]) => value !== "" && !(name === "column" && !data.get("has")));
+  location.assign(address(sent));
+}
+
+/** Search with a file. */
+function searchWith(file) {
+  const chosen = new DataTransfer();
+  chosen.items.add(file);
+  document.getElementById("picture").files = chosen.files;
+  say("The picture is being sent");
+  form.requestSubmit();
+}
+
+function prepareForm() {
+  form.addEventListener("submit", (event) => {
+    if (document.getElementById("picture").files.length) return;
+    event.preventDefault();
+    submit();
+  });
+  document.getElementById("picture").addEventListener("change", (event) => {
+    if (event.target.files.length) {
+      say("The picture is being sent");
+      form.requestSubmit();
+    }
+  });
+  // Beside the pictures a filter acts at once; on a phone, where it hides them, its button does.
+  document.getElementById("filters").addEventListener("change", (event) => {
+    if (event.target.type !== "checkbox" || !wide.matches) return;
+    sessionStorage.setItem("focus", JSON.stringify({ value: event.target.value, y: scrollY }));
+    submit();
+  });
+}
+
+/** After a filter has acted, leave the keyboard where it was, and say what came of it. */
+function resumeFilters() {
+  const kept = JSON.parse(sessionStorage.getItem("focus") ?? "null");
+  sessionStorage.removeItem("focus");
+  if (!kept) return;
+  const choice = [...document.querySelectorAll('#filters input[type="checkbox"]')].find((box) => box.value === kept.value);
+  if (choice) {
+    choice.closest("details.group").open = true;
+    scrollTo({ top: kept.y, behavior: "instant" });
+    choice.focus({ preventScroll: true });
+  }
+  say(document.querySelector(".tally, .notice h2")?.textContent ?? "");
+}
+
+// --- A picture from anywhere -----------------------------------------------------------------------------------------
+
+const isPicture = (file) => file.type.startsWith("image/");
+
+/** The image_id of a picture of this page that is being dragged. */
+function draggedImage(transfer) {
+  const dragged = transfer.getData("text/uri-list").split("\n")[0];
+  if (!dragged || !URL.canParse(dragged)) return null;
+  const { origin, pathname } = new URL(dragged);
+  const found = origin === location.origin && /^\/(?:images|thumbnails\/\d+)\/(.+)$/.exec(pathname);
+  return found ? decodeURIComponent(found[1]) : null;
+}
+
+function prepareDropping() {
+  const curtain = document.getElementById("drop");
+  let depth = 0;
+  const wanted = (event) => ["Files", "text/uri-list"].some((kind) => event.dataTransfer.types.includes(kind));
+  const show = (shown) => { curtain.hidden = !shown; };
+  document.addEventListener("dragenter", (event) => {
+    if (wanted(event)) {
+      depth += 1;
+      show(true);
+    }
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (wanted(event)) {
+      depth = Math.max(0, depth - 1);
+      show(depth > 0);
+    }
+  });
+  document.addEventListener("dragover", (event) => {
+    if (wanted(event)) event.preventDefault();
+  });
+  document.addEventListener("drop", (event) => {
+    if (!wanted(event)) return;
+    event.preventDefault();
+    depth = 0;
+    show(false);
+    const image = draggedImage(event.dataTransfer);
+    const file = [...event.dataTransfer.files].find(isPicture);
+    if (image) location.assign(address([["like", image]]));
+    else if (file) searchWith(file);
+    else say("That is not a picture");
+  });
+  document.addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files].find(isPicture);
+    if (file) {
+      event.preventDefault();
+      searchWith(file);
+    }
+  });
+}
+
+// --- The frame -------------------------------------------------------------------------------------------------------
+
+const STEP = 2; // percent of the picture for one press of a key
+const LEAST = 3; // percent: a smaller frame is a slip of the hand
+const CORNERS = [[0, 0], [1, 0], [0, 1], [1, 1]];
+
+const within = (value, low, high) => Math.min(Math.max(value, low), high);
+
+function prepareCrop(area) {
+  const fields = ["left", "top", "width", "height"].map((name) => document.getElementById(name));
+  const frame = area.querySelector("svg");
+  const boxes = area.querySelectorAll(".box");
+  const grips = CORNERS.map(([right, bottom]) => {
+    const grip = document.createElement("span");
+    grip.className = "grip";
+    grip.dataset.corner = `${right}${bottom}`;
+    grip.style.cursor = right === bottom ? "nwse-resize" : "nesw-resize";
+    area.append(grip);
+    return grip;
+  });
+
+  const read = () => {
+    if (fields.every((field) => field.value === "")) return null;
+    const [x, y] = [Number(fields[0].value), Number(fields[1].value)];
+    return { x, y, w: fields[2].value === "" ? 100 - x : Number(fields[2].value), h: fields[3].value === "" ? 100 - y : Number(fields[3].value) };
+  };
+  const show = (box) => {
+    frame.setAttribute("visibility", box ? "visible" : "hidden");
+    for (const grip of grips) grip.hidden = !box;
+    if (!box) return;
+    for (const rect of boxes) {
+      for (const [name, value] of [["x", box.x], ["y", box.y], ["width", box.w], ["height", box.h]]) rect.setAttribute(name, `${value}%`);
+    }
+    grips.forEach((grip, number) => {
+      grip.style.left = `${box.x + CORNERS[number][0] * box.w}%`;
+      grip.style.top = `${box.y + CORNERS[number][1] * box.h}%`;
+    });
+  };
+  const write = (box) => {
+    const values = box ? [box.x, box.y, box.w, box.h] : ["", "", "", ""];
+    fields.forEach((field, number) => { field.value = box ? String(Math.round(values[number] * 10) / 10) : ""; });
+    show(box);
+  };
+  const tell = () => {
+    const box = read();
+    say(box ? `Frame: ${fields[0].value} percent from the left, ${fields[1].value} from the top, ${fields[2].value} wide, ${fields[3].value} high` : "The whole picture");
+  };
+
+  area.classList.add("ready");
+  area.tabIndex = 0;
+  area.setAttribute("role", "group");
+  area.setAttribute("aria-label", "Frame on the picture");
+  area.setAttribute("aria-describedby", "crop-help");
+  show(read());
+  for (const field of fields) field.addEventListener("input", () => show(read()));
+
+  const point = (event) => {
+    const { left, top, width, height } = area.getBoundingClientRect();
+    return { x: within(((event.clientX - left) / width) * 100, 0, 100), y: within(((event.clientY - top) / height) * 100, 0, 100) };
+  };
+  /** The frame between two points. */
+  const between = (a, b) => ({ x: Math.min(a.x, b.x), y: Math.min(a.y, b.y), w: Math.abs(a.x - b.x), h: Math.abs(a.y - b.y) });
+  let drag = null;
+
+  // Otherwise the browser takes a quick stroke for a fling, and the tap that follows it for the hand that stops it.
+  area.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
+  area.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    const [at, before] = [point(event), read()];
+    const corner = event.target.dataset?.corner;
+    if (corner) {
+      const [right, bottom] = [...corner].map(Number);
+      const fixed = { x: before.x + (1 - right) * before.w, y: before.y + (1 - bottom) * before.h };
+      drag = { before, move: (to) => between(fixed, to) };
+    } else if (before && at.x > before.x && at.x < before.x + before.w && at.y > before.y && at.y < before.y + before.h) {
+      drag = { before, move: (to) => ({ ...before, x: within(before.x + to.x - at.x, 0, 100 - before.w), y: within(before.y + to.y - at.y, 0, 100 - before.h) }) };
+    } else {
+      drag = { before, move: (to) => between(at, to) };
+    }
+    area.setPointerCapture(event.pointerId);
+    area.focus({ preventScroll: true });
+    event.preventDefault();
+  });
+  area.addEventListener("pointermove", (event) => {
+    if (drag) write(drag.move(point(event)));
+  });
+  area.addEventListener("pointerup", () => {
+    if (!drag) return;
+    const box = read();
+    if (box && (box.w < LEAST || box.h < LEAST)) write(drag.before);
+    drag = null;
+    tell();
+  });
+  area.addEventListener("pointercancel", () => {
+    if (drag) write(drag.before);
+    drag = null;
+  });
+
+  area.addEventListener("keydown", (event) => {
+    const along = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];
+    if (event.key === "Enter") submit();
+    else if (event.key === "Escape") write(null);
+    else if (along && !event.altKey && !event.ctrlKey && !event.metaKey) {
+      const box = read() ?? { x: 25, y: 25, w: 50, h: 50 };
+      if (event.shiftKey) {
+        box.w = within(box.w + along[0], LEAST, 100 - box.x);
+        box.h = within(box.h + along[1], LEAST, 100 - box.y);
+      } else {
+        box.x = within(box.x + along[0], 0, 100 - box.w);
+        box.y = within(box.y + along[1], 0, 100 - box.h);
+      }
+      write(box);
+    } else return;
+    event.preventDefault();
+    tell();
+  });
+}
+
+// --- More pictures, in place -----------------------------------------------------------------------------------------
+
+/** Put the next page under this one; its cards. */
+async function append(next) {
+  const answer = await fetch(next, { headers: { Accept: "text/html" } });
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const cards = [...page.querySelectorAll("#grid > li")].map((card) => document.adoptNode(card));
+  document.getElementById("grid").append(...cards);
+  const shown = document.getElementById("shown");
+  if (shown) shown.textContent = document.querySelectorAll("#grid > li").length.toLocaleString("en");
+  const link = document.querySelector("#more a");
+  const following = page.querySelector("#more a")?.getAttribute("href");
+  if (following) link.setAttribute("href", following);
+  else link.parentElement.remove();
+  return cards;
+}
+
+async function prepareMore(more) {
+  const link = more.querySelector("a");
+  const kept = history.state?.pages ?? [];
+  link.addEventListener("click", async (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey || link.getAttribute("aria-busy") === "true") return;
+    event.preventDefault();
+    const next = link.getAttribute("href");
+    link.setAttribute("aria-busy", "true");
+    try {
+      const cards = await append(next);
+      kept.push(next);
+      history.replaceState({ ...history.state, pages: kept }, "");
+      // The keyboard goes on where the new pictures begin; the page itself does not move.
+      if (event.detail === 0) cards[0]?.querySelector("a").focus({ preventScroll: false });
+      say(`${cards.length} more pictures, ${document.querySelectorAll("#grid > li").length} shown`);
+    } catch {
+      location.assign(next);
+    } finally {
+      link.removeAttribute("aria-busy");
+    }
+  });
+  // Coming back from a picture: the same pages, at the same height.
+  const y = history.state?.y;
+  if (kept.length) {
+    history.scrollRestoration = "manual";
+    try {
+      for (const next of kept) await append(next);
+    } catch {
+      return; // The first page is there, and its link leads on.
+    }
+    if (y !== undefined) scrollTo({ top: y, behavior: "instant" });
+  }
+}
+
+function rememberPlace() {
+  addEventListener("pagehide", () => {
+    if (history.state?.pages) history.replaceState({ ...history.state, y: scrollY }, "");
+  });
+}
+
+// --- Small things ----------------------------------------------------------------------------------------------------
+
+async function copy(text) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  // Browsers give the clipboard to secure pages alone; this older way works on any.
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  if (!done) throw new Error("not copied");
+}
+
+function prepareCopy(link) {
+  const name = link.querySelector("span");
+  name.textContent = "Copy link";
+  link.setAttribute("role", "button");
+  const act = async (event) => {
+    event.preventDefault();
+    try {
+      await copy(link.href);
+      name.textContent = "Copied";
+      say("The link is copied");
+      setTimeout(() => { name.textContent = "Copy link"; }, 2500);
+    } catch {
+      location.assign(link.href);
+    }
+  };
+  link.addEventListener("click", act);
+  link.addEventListener("keydown", (event) => {
+    if (event.key === " ") act(event);
+  });
+}
+
+/** On a picture's page: back to the search that led there. */
+function prepareBack(link) {
+  const search = sessionStorage.getItem("search");
+  if (!search) return;
+  link.href = search;
+  link.querySelector("span").textContent = search === "/" ? "The collection" : "Back to the search";
+  link.addEventListener("click", (event) => {
+    const came = document.referrer && new URL(document.referrer);
+    if (came && came.origin === location.origin && came.pathname + came.search === search && history.length > 1) {
+      event.preventDefault();
+      history.back();
+    }
+  });
+}
+
+if (form) {
+  sessionStorage.setItem("search", location.pathname + location.search);
+  prepareForm();
+  prepareDropping();
+  resumeFilters();
+  rememberPlace();
+  const area = document.getElementById("crop");
+  const more = document.getElementById("more");
+  if (area) prepareCrop(area);
+  if (more) prepareMore(more);
+  prepareCopy(document.getElementById("copy"));
+  const filters = document.getElementById("filters");
+  const unfold = () => { if (wide.matches) filters.open = true; };
+  unfold();
+  wide.addEventListener("change", unfold);
+}
+const back = document.getElementById("back");
+if (back) prepareBack(back);

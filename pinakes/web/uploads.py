@@ -1,0 +1,84 @@
+"""Pictures that visitors search by: checked, made small and plain, and kept for a while under the hash of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from pathlib import Path
+
+from PIL import Image
+
+from pinakes.errors import PictureError, UsageError
+from pinakes.pictures import MAX_PIXELS, decode
+from pinakes.thumbnails import Decoding, DiskCache, pixels_to_decode
+from pinakes.types import ErrorClass
+
+MAX_UPLOAD_BYTES = 15 << 20
+"""Of one picture: phones and most cameras stay below."""
+
+KEPT_LONG_SIDE = 1600
+"""More than any embedder looks at, also of a crop."""
+
+KEPT_BYTES = 100 << 20
+"""About 300 uploads; a link to a search by an older one says so."""
+
+_TOKEN = re.compile(r"[0-9a-f]{32}")
+
+
+class Uploads:
+    """Uploaded pictures on disk, without the metadata (place, camera, owner) that they came with.
+
+    Args:
+        folder: where they are kept.
+        decoding: entered around each decoding.
+        max_bytes: of all of them together.
+    """
+
+    def __init__(self, folder: Path, decoding: Decoding, *, max_bytes: int = KEPT_BYTES) -> None:
+        self._kept = DiskCache(folder, max_bytes)
+        self._decoding = decoding
+
+    def keep(self, data: bytes) -> str:
+        """Check and keep a picture; the token under which it is found.
+
+        Raises:
+            PictureError: it cannot be decoded, or has too many bytes or pixels.
+        """
+        with self._decoding(checked_pixels(data)):
+            picture = decode(data, at_least=KEPT_LONG_SIDE)
+            picture.thumbnail((KEPT_LONG_SIDE, KEPT_LONG_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        out = io.BytesIO()
+        picture.save(out, "JPEG", quality=92)
+        token = hashlib.sha256(out.getvalue()).hexdigest()[:32]
+        self._kept.put(token, out.getvalue())
+        return token
+
+    def get(self, token: str) -> bytes:
+        """The picture as it is kept, a JPEG.
+
+        Raises:
+            UsageError: there is none (any more).
+        """
+        data = self._kept.get(token) if _TOKEN.fullmatch(token) else None
+        if data is None:
+            raise UsageError("the uploaded picture is no longer kept; choose it again.")
+        return data
+
+
+def checked_pixels(data: bytes) -> int:
+    """How many pixels an upload has to decode.
+
+    Raises:
+        PictureError: it is no picture, or has too many bytes or pixels.
+    """
+    if len(data) > MAX_UPLOAD_BYTES:
+        raise PictureError(
+            f"the picture has {len(data):,} bytes; the limit is {MAX_UPLOAD_BYTES:,}", ErrorClass.TOO_LARGE
+        )
+    pixels = pixels_to_decode(data)
+    if pixels > MAX_PIXELS:
+        raise PictureError(
+            f"the picture has {pixels:,} pixels; the limit is {MAX_PIXELS:,}", ErrorClass.TOO_MANY_PIXELS
+        )
+    return pixels

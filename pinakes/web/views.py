@@ -1,0 +1,255 @@
+"""What the page shows, made ready for its templates: cards of pictures, chips, groups of filters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from pinakes.errors import UsageError
+from pinakes.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
+from pinakes.search import SearchPlan
+from pinakes.store.facets import FACET_COLUMNS, Facets
+from pinakes.web.address import Address
+
+LABELS = {"timeframe": "period", "image_id": "file"}
+"""Columns that people call otherwise."""
+
+OPEN_GROUPS = 3
+"""Groups of filters that are unfolded before anything is chosen."""
+
+SHORT_DESCRIPTION = 160
+"""Characters of a description that still serve as the text of a picture; a longer one is for reading."""
+
+ASKED_HEIGHT = 240
+"""Of the picture that is searched with, in CSS pixels: large enough to draw on, small enough to leave room for the hits."""
+
+LINKED_COLUMNS = frozenset({*FACET_COLUMNS, "technique", "date"})
+"""Columns whose value leads to the other pictures that have it."""
+
+
+class Stored(Protocol):
+    """What a hit and a stored image have in common."""
+
+    @property
+    def image_id(self) -> str:
+        """Which image it is."""
+        ...
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is known of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One picture in a grid."""
+
+    image_id: str
+    title: str
+    author: str
+    date: str
+    text: str
+    """What the picture shows or is, for who cannot see it."""
+    distance: float | None
+    href: str
+    like: str
+    more_of: str | None
+    """The search with this picture added to it, or taken from it; None where there is nothing to add to."""
+    less_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One thing that is asked for, and the search without it."""
+
+    kind: str
+    text: str
+    removed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One value of a column: the condition, how many images have it, and whether it is chosen."""
+
+    condition: str
+    value: str
+    count: int
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The values of one column."""
+
+    column: str
+    options: tuple[Option, ...]
+    more: bool
+    unfolded: bool
+
+    @property
+    def label(self) -> str:
+        """The column as people call it."""
+        return label(self.column)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The picture that is searched with: where it is, its size on the page, what it is, and the page that tells more."""
+
+    src: str
+    width: int
+    height: int
+    text: str
+    page: str = ""
+
+    @classmethod
+    def of(cls, src: str, size: tuple[int, int], text: str, page: str = "") -> Asked:
+        """A picture of this size in pixels, at the height that `ASKED_HEIGHT` gives it."""
+        return cls(src, max(1, round(size[0] * ASKED_HEIGHT / size[1])), ASKED_HEIGHT, text, page)
+
+
+def label(column: str) -> str:
+    """A column's name for people."""
+    return LABELS.get(column, column).replace("_", " ").strip()
+
+
+def picture_path(kind: str, image_id: str) -> str:
+    """The address of an image's page or thumbnail: `kind` is `images` or `thumbnails/<size>`."""
+    return f"/{kind}/{quote(image_id)}"
+
+
+def title(image: Stored) -> str:
+    """What a picture is called; its file's name where nobody has named it."""
+    return _text(image, "title") or image.image_id.rpartition("/")[2]
+
+
+def described(image: Stored) -> str:
+    """A text in the picture's place: its description if that is short, else its title and author."""
+    said = _text(image, "description")
+    if said and len(said) <= SHORT_DESCRIPTION:
+        return said
+    author = _text(image, "author")
+    return f"{title(image)}, by {author}" if author else title(image)
+
+
+def card(image: Stored, address: Address, distance: float | None) -> Card:
+    """A picture as it stands in the answer to `address`."""
+    this = f"like:{image.image_id}"
+    return Card(
+        image_id=image.image_id,
+        title=title(image),
+        author=_text(image, "author"),
+        date=_text(image, "date") or _text(image, "timeframe"),
+        text=described(image),
+        distance=distance,
+        href=picture_path("images", image.image_id),
+        like=Address(like=image.image_id).url,
+        more_of=address.but(plus=tuple(dict.fromkeys((*address.plus, this)))).url if address.looks else None,
+        less_of=address.but(minus=tuple(dict.fromkeys((*address.minus, this)))).url if address.looks else None,
+    )
+
+
+def chips(address: Address, titles: Mapping[str, str]) -> list[Chip]:
+    """What is asked for, piece by piece. Conditions that cannot be read are shown as they stand.
+
+    Args:
+        address: the search.
+        titles: what stored images are called, by ``like:<image_id>``.
+    """
+    shown: list[Chip] = []
+    if address.q:
+        shown.append(Chip("words", address.q, address.but(q="").url))
+    for kind, name in (("more of", "plus"), ("less of", "minus")):
+        shown += [
+            Chip(kind, titles.get(item, item), address.without(name, item).url) for item in getattr(address, name)
+        ]
+    for condition in address.where:
+        kind, text = _said(condition)
+        shown.append(Chip(kind, text, address.without("where", condition).url))
+    options = (
+        ("one for each", "group_by", label(address.group_by)),
+        ("not farther than", "max_distance", address.max_distance),
+        ("on a page", "k", address.k),
+        ("compared by", "mode", address.mode),
+        ("space", "space", address.space),
+        ("share of words", "hybrid", address.hybrid),
+        ("distance", "metric", address.metric),
+    )
+    return shown + [Chip(kind, text, address.but(**{name: ""}).url) for kind, name, text in options if text]
+
+
+def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
+    """The filters that can be chosen by a click; what is chosen is there even where nothing has it."""
+    chosen: dict[str, tuple[str, ...]] = {item.column: item.values for item in filters if isinstance(item, Equals)}
+    columns = {facet.column: facet for facet in found.columns}
+    made: list[Group] = []
+    for column in dict.fromkeys((*columns, *chosen)):
+        values = list(columns[column].values) if column in columns else []
+        values += [(value, 0) for value in chosen.get(column, ()) if value not in dict(values)]
+        options = tuple(
+            Option(f"{column}={value}", value, count, value in chosen.get(column, ())) for value, count in values
+        )
+        unfolded = len(made) < OPEN_GROUPS or column in chosen
+        made.append(Group(column, options, column in columns and columns[column].more, unfolded))
+    return made
+
+
+def kept_conditions(filters: Sequence[Filter]) -> list[str]:
+    """The conditions that have no control of their own in the form, so that it carries them along."""
+    return write_filters([item for item in filters if isinstance(item, Contains)])
+
+
+def facts(image: Stored) -> list[tuple[str, str, str | None]]:
+    """What the metadata say of a picture beyond its title and description: label, value, and the others that have it."""
+    found: list[tuple[str, str, str | None]] = []
+    for column, value in image.metadata.items():
+        text = str(value).strip()
+        if column in ("title", "description", "fingerprint") or not text:
+            continue
+        link = Address(where=(f"{column}={text}",)).url if column in LINKED_COLUMNS else None
+        found.append((label(column), text, link))
+    return found
+
+
+def plan_line(plan: SearchPlan) -> list[str]:
+    """How the answer was found, in a few words each."""
+    said = [plan.mode]
+    if plan.scanned:
+        said.append(f"{plan.scanned:,} compared")
+    if plan.matched_words:
+        said.append(f"{plan.matched_words:,} matched by words")
+    if plan.calls:
+        said.append("1 paid call" if plan.calls == 1 else f"{plan.calls:,} paid calls")
+    said.append(f"{plan.milliseconds:,.0f} ms")
+    if plan.space:
+        said.append(f"space {plan.space}")
+    return said
+
+
+def readable_filters(address: Address) -> tuple[Filter, ...]:
+    """The conditions of an address, none of them where one cannot be read."""
+    try:
+        return parse_filters(address.where)
+    except UsageError:
+        return ()
+
+
+def _said(condition: str) -> tuple[str, str]:
+    try:
+        (read,) = parse_filters([condition])
+    except UsageError:
+        return "filter", condition
+    match read:
+        case Equals(column, values):
+            return label(column), values[0]
+        case Contains(column, text):
+            return f"{label(column)} contains", text
+        case Years():
+            return "years", condition.partition("=")[2].replace("..", "–")
+
+
+def _text(image: Stored, column: str) -> str:
+    return str(image.metadata.get(column) or "").strip()
