@@ -25,5 +25,16 @@ def search_run() -> str:
     return f"{_now()} search {asked}"[:LONGEST]
 
 
+def evaluate_run() -> str:
+    """E.g. `2026-11-21 02:30 evaluate semart`."""
+    parameters = flow_run.parameters
+    return f"{_now()} evaluate {parameters.get('collection') or load_settings().collection}"
+
+
+def shard_run_name(collection: str, shard: int, shards: int) -> str:
+    """E.g. `2026-11-21 02:30 semart shard 2 of 4`."""
+    return f"{_now()} {collection} shard {shard} of {shards}"
+
+
 def _now() -> str:
     return f"{datetime.now().astimezone():%Y-%m-%d %H:%M}"

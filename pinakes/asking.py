@@ -24,7 +24,7 @@ from pinakes.sources.reading import read_uri
 from pinakes.store.collections import RegisteredSpace
 from pinakes.store.connection import Connection
 from pinakes.store.images import stored_image, stored_vector
-from pinakes.store.query_vectors import keep, recall
+from pinakes.store.query_vectors import keep, key_of, recall
 from pinakes.types import Failure, Image, Vector
 
 
@@ -131,7 +131,7 @@ class _Reader:
     def text(self, text: str) -> TextReading | None:
         """What the embedder makes of words; None when it can read none of them."""
         limits, notes, name = self._embedder.facts.limits, self._asked.notes, self._embedder.facts.space.provider
-        key = self._key("text", text.encode())
+        key = key_of("text", text.encode())
         reading = self._recalled(key)
         if reading is None:
             try:
@@ -188,7 +188,7 @@ class _Reader:
         return vector
 
     def _of_picture(self, data: bytes) -> Vector:
-        key = self._key("picture", data)
+        key = key_of("picture", data)
         recalled = self._recalled(key)
         if recalled is not None:
             return recalled.vector
@@ -205,9 +205,6 @@ class _Reader:
         return outcome
 
     # -- what was paid for is kept -------------------------------------------------------------------------------------
-
-    def _key(self, kind: str, content: bytes) -> bytes:
-        return hashlib.sha256(kind.encode() + b"\0" + content).digest()
 
     def _recalled(self, key: bytes) -> TextReading | None:
         if not isinstance(self._embedder, Remote):

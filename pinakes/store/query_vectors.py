@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from typing import Literal
+
 import numpy as np
 
 from pinakes.store.connection import Connection, translated
@@ -12,6 +15,11 @@ MOST = 10_000
 
 Kept = tuple[Vector, tuple[str, ...], tuple[str, ...]]
 """The vector, the words that shaped it, and those that the embedder could not read."""
+
+
+def key_of(kind: Literal["text", "picture"], content: bytes) -> bytes:
+    """The hash by which the vector of a text, or of a picture's bytes, is kept."""
+    return hashlib.sha256(kind.encode() + b"\0" + content).digest()
 
 
 def recall(conn: Connection, space: str, query: bytes) -> Kept | None:

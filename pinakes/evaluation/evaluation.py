@@ -1,0 +1,89 @@
+"""An evaluation from beginning to end, as the command line, the flow and Python run it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from pinakes.access import Embedders
+from pinakes.errors import UsageError
+from pinakes.evaluation.recall import RecallReport, measure_recall
+from pinakes.evaluation.request import EvaluationRequest
+from pinakes.evaluation.retrieval import RetrievalReport, measure_retrieval
+from pinakes.settings import Settings
+from pinakes.store.collections import RegisteredSpace, open_collection, spaces
+from pinakes.store.connection import Connection
+from pinakes.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was measured.
+
+    Attributes:
+        collection: of which.
+        recall: index against exact, by space; empty when it was not asked for.
+        retrieval: the spaces side by side; None when it was not asked for.
+    """
+
+    collection: str
+    recall: tuple[RecallReport, ...] = ()
+    retrieval: RetrievalReport | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is printed as JSON."""
+        return {
+            "collection": self.collection,
+            "recall": [report.as_dict() for report in self.recall],
+            "retrieval": None if self.retrieval is None else self.retrieval.as_dict(),
+        }
+
+
+def evaluate_recall(database: Database, request: EvaluationRequest) -> tuple[RecallReport, ...]:
+    """Index against exact for each space.
+
+    Raises:
+        UsageError: there is no such collection or space, or a space holds too few vectors.
+    """
+    with database.connection() as (conn, pgvector):
+        return tuple(measure_recall(conn, pgvector, space, request) for space in chosen_spaces(conn, request))
+
+
+def evaluate_retrieval(
+    database: Database, settings: Settings, request: EvaluationRequest, say: Callable[[str], None]
+) -> RetrievalReport:
+    """Retrieval in the spaces, side by side.
+
+    Args:
+        database: where the collection is.
+        settings: credentials of embedders.
+        request: what is asked.
+        say: told what texts will cost before they are paid for.
+
+    Raises:
+        UsageError: there is no such collection or space, or the spaces share too few images.
+    """
+    with database.connection() as (conn, _), closing(Embedders(settings, database.dsn)) as embedders:
+        return measure_retrieval(conn, embedders, chosen_spaces(conn, request), request, say)
+
+
+def chosen_spaces(conn: Connection, request: EvaluationRequest) -> list[RegisteredSpace]:
+    """The spaces that are asked for, or all that hold vectors, the active one first.
+
+    Raises:
+        UsageError: there is no such collection or space, or no vectors at all.
+    """
+    open_collection(conn, request.collection)
+    found = spaces(conn, request.collection)
+    names = [space.name for space in found]
+    unknown = next((name for name in request.spaces if name not in names), None)
+    if unknown is not None:
+        raise UsageError(
+            f"the collection {request.collection!r} has no space {unknown!r}; there are: {', '.join(names) or 'none'}."
+        )
+    chosen = [space for space in found if (space.name in request.spaces if request.spaces else space.rows)]
+    if not chosen:
+        raise UsageError(f"the collection {request.collection!r} has no embeddings yet; run pinakes ingest.")
+    return chosen

@@ -1,0 +1,270 @@
+"""The figures of an evaluation as a plot, drawn by matplotlib (an extra)."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import font_source_sans_pro
+
+from pinakes.errors import PinakesError, UsageError
+from pinakes.evaluation.evaluation import Evaluation
+from pinakes.evaluation.recall import RecallReport
+from pinakes.evaluation.retrieval import CUTOFFS, RetrievalReport
+from pinakes.sheet import FRAME, INK, PAPER, QUIET
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import SubFigure
+
+EXTRA = "pinakes[notebook]"
+FORMATS = (".png", ".svg", ".pdf")
+DPI = 110
+WIDTH = 10.0
+ROW_HEIGHT = 4.0
+
+COLOURS = ("#8c3b2a", "#2f6690", "#5b7f3b", "#c08a1e", "#6b4c8a", "#3b8c86", "#a65e7a", "#4d4d4d")
+"""Spaces, in their order; from the ninth on they begin again with another line."""
+MARKERS = "osD^vPX*"
+MOST_NAME = 44
+"""Characters of a space's name in the legend."""
+
+
+def drawable() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
+def check_plot(path: Path) -> None:
+    """Say before anything is measured that a plot cannot be made.
+
+    Raises:
+        UsageError: matplotlib is missing, the format is unknown, or the folder is not there.
+    """
+    if not drawable():
+        raise UsageError(f"a plot is drawn by matplotlib, which is not installed: pip install '{EXTRA}'.")
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"the plot {path.name!r} (--plot) must end in {', '.join(FORMATS)}.")
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"the plot {path} (--plot) cannot be written: its folder does not exist.")
+
+
+def write_plot(evaluation: Evaluation, path: Path) -> None:
+    """Draw into a file of one of `FORMATS`.
+
+    Raises:
+        UsageError: see `check_plot`.
+        PinakesError: the file cannot be written.
+    """
+    check_plot(path)
+    try:
+        path.write_bytes(drawn(evaluation, path.suffix.lower().removeprefix(".")))
+    except OSError as exc:
+        raise PinakesError(f"the plot {path} cannot be written: {exc.strerror or exc}.") from exc
+
+
+def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:
+    """The plot: recall and time of the indexes above, retrieval and precision below, as far as they were measured."""
+    import matplotlib as mpl
+    from matplotlib import font_manager
+    from matplotlib.figure import Figure
+
+    font_manager.fontManager.addfont(font_source_sans_pro.SourceSansPro)
+    family = font_manager.FontProperties(fname=font_source_sans_pro.SourceSansPro).get_name()
+    rows: list[Any] = []
+    if evaluation.recall:
+        rows.append(lambda part: _recall_row(part, evaluation.recall))
+    report = evaluation.retrieval
+    if report is not None and (report.precision or any(space.to_picture for space in report.spaces)):
+        rows.append(lambda part: _retrieval_row(part, report))
+    style: dict[Any, Any] = {
+        "font.family": [family, "DejaVu Sans"],
+        "font.size": 11,
+        "axes.edgecolor": QUIET,
+        "axes.labelcolor": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.titlesize": 12,
+        "axes.titlelocation": "left",
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.facecolor": PAPER,
+        "grid.color": FRAME,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "svg.fonttype": "path",
+    }
+    with mpl.rc_context(style):
+        figure = Figure(figsize=(WIDTH, ROW_HEIGHT * max(1, len(rows))), facecolor=PAPER)
+        figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+        parts = figure.subfigures(max(1, len(rows)), 1, squeeze=False, hspace=0.06)[:, 0]
+        for part, draw in zip(parts, rows, strict=False):
+            part.set_facecolor(PAPER)
+            draw(part)
+        out = io.BytesIO()
+        figure.savefig(out, format=file_format, dpi=DPI, facecolor=PAPER)
+    return out.getvalue()
+
+
+# -- index against exact -----------------------------------------------------------------------------------------------
+
+
+def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
+    left, right = part.subplots(1, 2)
+    first = reports[0]
+    lowest = min(report.wanted for report in reports)
+    for number, report in enumerate(reports):
+        look = _look(number)
+        if not report.levels:
+            right.plot([1.0], [report.exact_ms], **look | {"marker": "*", "markersize": 12}, label=_exact_label(report))
+            continue
+        settings = [level.setting for level in report.levels]
+        recalls = [level.recall for level in report.levels]
+        lowest = min(lowest, *(level.at_least for level in report.levels))
+        label = f"{_short(report.space)} ({report.index})"
+        left.plot(settings, recalls, **look, label=label)
+        left.fill_between(
+            settings, [level.at_least for level in report.levels], recalls, color=look["color"], alpha=0.15, linewidth=0
+        )
+        right.plot(recalls, [level.p50_ms for level in report.levels], **look)
+        right.plot([1.0], [report.exact_ms], **look | {"marker": "*", "markersize": 12, "linestyle": ""})
+        chosen = next((level for level in report.levels if level.setting == report.recommended), None)
+        if chosen is not None:
+            ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": "", "marker": "o"}
+            left.plot([chosen.setting], [chosen.recall], **ring)
+            right.plot([chosen.recall], [chosen.p50_ms], **ring)
+    names = sorted({report.setting_name for report in reports if report.levels}) or ["ef_search"]
+    left.set(
+        title=f"What the index finds of the {first.k} nearest",
+        xlabel=" or ".join(names),
+        ylabel=f"recall@{first.k}",
+    )
+    _numbered(left, sorted({level.setting for report in reports for level in report.levels}))
+    left.axhline(first.wanted, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    left.annotate(
+        f"wanted: {first.wanted:g}",
+        (0.99, first.wanted),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, -4),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=INK,
+        fontsize=10,
+    )
+    room = 1 - lowest
+    left.set_ylim(lowest - 0.12 * room, 1 + 0.05 * room)
+    right.set_xlim(min([lowest, *(level.recall for report in reports for level in report.levels)]), 1 + 0.05 * room)
+    right.set(
+        title="What that takes (★ every vector compared)", xlabel=f"recall@{first.k}", ylabel="median ms of a query"
+    )
+    right.set_yscale("log")
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    right.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
+    _legend(part, (left, right))
+
+
+def _exact_label(report: RecallReport) -> str:
+    return f"{_short(report.space)} (no index)"
+
+
+def _numbered(axes: Axes, settings: Sequence[int]) -> None:
+    """A logarithmic axis with plain numbers at some of the settings."""
+    axes.set_xscale("log")
+    shown: list[int] = []
+    for setting in settings:
+        if not shown or setting >= 1.6 * shown[-1]:
+            shown.append(setting)
+    axes.set_xticks(shown, [f"{setting:,}" for setting in shown])
+    axes.set_xticks([], minor=True)
+
+
+# -- retrieval and precision -------------------------------------------------------------------------------------------
+
+
+def _retrieval_row(part: SubFigure, report: RetrievalReport) -> None:
+    names = list(dict.fromkeys([s.space for s in report.spaces] + [p.space for p in report.precision]))
+    asked = [space for space in report.spaces if space.to_picture is not None]
+    panels = part.subplots(1, 3 if asked else 1, squeeze=False, width_ratios=[1, 1, 1.25] if asked else [1])[0]
+    if asked:
+        ks = [f"R@{k}" for k in CUTOFFS]
+        assert report.chance is not None
+        chance = [report.chance.recall[k] for k in CUTOFFS]
+        for axes, title, which in (
+            (panels[0], f"Text → picture, {report.pairs:,} pairs", "to_picture"),
+            (panels[1], "Picture → text", "to_text"),
+        ):
+            bars = {s.space: [getattr(s, which).recall[k] for k in CUTOFFS] for s in asked}
+            _bars(axes, names, ks, bars, [chance] * len(names))
+            axes.set_title(title)
+    columns = list(dict.fromkeys(p.column for p in report.precision))
+    found = {(p.space, p.column): p for p in report.precision}
+    if columns:
+        _bars(
+            panels[-1],
+            names,
+            columns,
+            {name: [found[name, column].precision for column in columns] for name in names},
+            [[found[name, column].chance for column in columns] for name in names],
+        )
+        panels[-1].set_title(f"Neighbours alike: precision@{report.k}")
+    _legend(part, panels)
+
+
+def _bars(
+    axes: Axes, names: Sequence[str], groups: Sequence[str], values: dict[str, list[float]], chance: list[list[float]]
+) -> None:
+    """Groups of bars, one a space, each with a line where chance would be."""
+    width = 0.8 / len(names)
+    for number, name in enumerate(names):
+        if name not in values:
+            continue
+        places = [group - 0.4 + (number + 0.5) * width for group in range(len(groups))]
+        axes.bar(places, values[name], 0.92 * width, color=_look(number)["color"], label=_short(name))
+        last = name == [n for n in names if n in values][-1]
+        axes.hlines(
+            chance[number],
+            [place - width / 2 for place in places],
+            [place + width / 2 for place in places],
+            color=INK,
+            linewidth=1.4,
+            label="chance" if last else "_",
+        )
+    axes.set_xticks(range(len(groups)), groups)
+    axes.grid(visible=False, axis="x")
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+
+
+# -- looks -------------------------------------------------------------------------------------------------------------
+
+
+def _look(number: int) -> dict[str, Any]:
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "linestyle": "-" if number < len(COLOURS) else "--",
+        "markersize": 5,
+    }
+
+
+def _legend(part: SubFigure, panels: Sequence[Axes]) -> None:
+    """One legend below all panels, each name once."""
+    entries: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        entries.update(zip(labels, handles, strict=True))
+    if "chance" in entries:
+        entries["chance"] = entries.pop("chance")
+    if entries:
+        part.legend(
+            list(entries.values()), list(entries), loc="outside lower center", ncols=2, frameon=False, fontsize=10
+        )
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MOST_NAME else name[: MOST_NAME - 1] + "…"

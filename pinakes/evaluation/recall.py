@@ -1,0 +1,251 @@
+"""How much of the exact answer a space's index finds, how long it takes, and which setting is enough."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pinakes.errors import UsageError
+from pinakes.evaluation.measures import KthNearest, lower_bound, queries_needed, recall_at_k
+from pinakes.evaluation.request import EvaluationRequest
+from pinakes.store.collections import RegisteredSpace
+from pinakes.store.connection import Connection, Pgvector
+from pinakes.store.evaluation import (
+    Answered,
+    Asking,
+    Matrix,
+    one_state,
+    sampled_vectors,
+    store_setting,
+    vector_blocks,
+)
+
+EF_SEARCH_LEVELS = (40, 50, 60, 80, 100, 120, 150, 200, 300, 400, 600, 800, 1000)
+"""40 is pgvector's default and 1,000 its limit; those that no search uses are raised to the least that one does."""
+
+SETTLED = 3
+"""Settings without any gain after which higher ones are not measured: parts of a graph may be out of reach for good."""
+
+EXACT_QUERIES = 25
+"""Enough for the median time of a scan, which may take a second at a million vectors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One setting of an index.
+
+    Attributes:
+        setting: ef_search of HNSW, probes of IVFFlat.
+        recall: mean recall@k over the queries.
+        at_least: what the mean recall over all images exceeds with 95 % confidence.
+        p50_ms, p95_ms: milliseconds of a query's statement, as its client sees them.
+    """
+
+    setting: int
+    recall: float
+    at_least: float
+    p50_ms: float
+    p95_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class RecallReport:
+    """Index against exact, for one space.
+
+    Attributes:
+        space, active: which space, and whether searches use it when they name none.
+        index: `hnsw`, `ivfflat`, or None while searches compare every vector.
+        rows: vectors of the space.
+        queries: images that were asked about, each left out of its own answer.
+        k: neighbours.
+        wanted: the recall that the recommended setting is to reach.
+        levels: by setting; empty without an index.
+        exact_ms: median milliseconds of comparing every vector.
+        recommended: the smallest setting measured whose lower bound reaches `wanted`; None where none does.
+        stored: whether it was stored with the space.
+        before: the ef_search stored before.
+        notes: what the figures would mislead without.
+    """
+
+    space: str
+    active: bool
+    index: str | None
+    rows: int
+    queries: int
+    k: int
+    wanted: float
+    levels: tuple[Level, ...]
+    exact_ms: float
+    recommended: int | None
+    stored: bool
+    before: int | None
+    notes: tuple[str, ...]
+
+    @property
+    def setting_name(self) -> str:
+        """What the index calls its setting."""
+        return "probes" if self.index == "ivfflat" else "ef_search"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is printed as JSON."""
+        return asdict(self) | {"setting": self.setting_name}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Images that are asked about, the exact distance of each one's k-th other neighbour, and the vectors there are."""
+
+    ids: list[str]
+    vectors: Matrix
+    kth: npt.NDArray[np.float32]
+    rows: int
+
+
+def measure_recall(
+    conn: Connection, pgvector: Pgvector, registered: RegisteredSpace, request: EvaluationRequest
+) -> RecallReport:
+    """Ask the index about some of the space's own images at each setting, and compare with brute force.
+
+    The exact neighbours are found in numpy over the stored values, streamed in blocks: memory is that of the queries
+    and of one block, whatever the size of the space. The settings end where every query is answered exactly, or where
+    higher ones gain nothing.
+
+    Raises:
+        UsageError: the space holds too few vectors.
+        DatabaseError: PostgreSQL does not use the index.
+    """
+    collection, k = request.collection, request.k
+    with one_state(conn):
+        ids, vectors = sampled_vectors(conn, collection, registered.name, request.queries, request.seed)
+        sample = _Sample(ids, vectors, *_kth_distances(conn, collection, registered.name, ids, vectors, k))
+        asking = Asking(conn, pgvector, collection, registered, k)
+        few = min(EXACT_QUERIES, len(ids))
+        exact = asking.scan(ids[:few], vectors[:few])
+        levels = _levels(asking, registered, sample, request)
+    recommended = next((level for level in levels if level.at_least >= request.recall), None)
+    stored = recommended is not None and registered.index_kind == "hnsw" and request.store
+    if recommended is not None and stored:
+        store_setting(conn, collection, registered.name, recommended.setting, recommended.recall)
+    return RecallReport(
+        space=registered.name,
+        active=registered.active,
+        index=registered.index_kind,
+        rows=sample.rows,
+        queries=len(ids),
+        k=k,
+        wanted=request.recall,
+        levels=levels,
+        exact_ms=_milliseconds(exact, 50),
+        recommended=None if recommended is None else recommended.setting,
+        stored=stored,
+        before=registered.ef_search,
+        notes=tuple(_notes(registered, levels, recommended, _milliseconds(exact, 50), sample, request)),
+    )
+
+
+def _kth_distances(
+    conn: Connection, collection: str, space: str, ids: list[str], vectors: Matrix, k: int
+) -> tuple[npt.NDArray[np.float32], int]:
+    """The exact distance of each query's k-th other neighbour, and the number of vectors."""
+    place = {image_id: number for number, image_id in enumerate(ids)}
+    # The stored values are of unit length but for the rounding of `halfvec`, which cosine distance divides out.
+    queries = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if ids else vectors
+    nearest = KthNearest(len(ids), k)
+    rows = 0
+    for block_ids, block in vector_blocks(conn, collection, space):
+        rows += len(block_ids)
+        distances = 1 - queries @ (block / np.linalg.norm(block, axis=1, keepdims=True)).T
+        for at, image_id in enumerate(block_ids):
+            if image_id in place:
+                distances[place[image_id], at] = np.inf
+        nearest.add(distances)
+    if rows <= k:
+        raise UsageError(f"the space {space} holds {rows:,} vectors, too few for the {k} neighbours of -k {k}.")
+    return nearest.distances, rows
+
+
+def _levels(
+    asking: Asking, registered: RegisteredSpace, sample: _Sample, request: EvaluationRequest
+) -> tuple[Level, ...]:
+    measured: list[Level] = []
+    for setting in _settings(asking, registered):
+        if not measured:
+            asking.index(
+                setting, sample.ids, sample.vectors
+            )  # reads the index into memory; its times would be the disk's
+        answered = asking.index(setting, sample.ids, sample.vectors)
+        shares = recall_at_k(answered.distances, sample.kth)
+        # Looking at more candidates finds no less, so that what is sure of a setting is sure of those above it.
+        surely = lower_bound(shares, request.k, population=sample.rows)
+        measured.append(
+            Level(
+                setting,
+                float(shares.mean()),
+                max([surely, *(level.at_least for level in measured)]),
+                _milliseconds(answered, 50),
+                _milliseconds(answered, 95),
+            )
+        )
+        if measured[-1].recall == 1 or _settled(measured, request.recall):
+            break
+    return tuple(measured)
+
+
+def _settled(measured: list[Level], wanted: float) -> bool:
+    """Whether it is good enough, and the last `SETTLED` settings found nothing more than the one before them."""
+    last = measured[-1 - SETTLED :]
+    return len(last) > SETTLED and last[0].at_least >= wanted and last[-1].recall <= last[0].recall
+
+
+def _settings(asking: Asking, registered: RegisteredSpace) -> list[int]:
+    if registered.index_kind == "hnsw":
+        return sorted({max(level, asking.candidates) for level in EF_SEARCH_LEVELS})
+    if registered.index_kind == "ivfflat":
+        lists = asking.lists()
+        return sorted({min(2**power, lists) for power in range(lists.bit_length() + 1)})
+    return []
+
+
+def _notes(
+    registered: RegisteredSpace,
+    levels: tuple[Level, ...],
+    recommended: Level | None,
+    exact_ms: float,
+    sample: _Sample,
+    request: EvaluationRequest,
+) -> list[str]:
+    if registered.index_kind is None:
+        return [
+            "searches of this space compare every vector, so that recall is 1; an HNSW index (pinakes ingest --index hnsw)"
+            " would answer in a few milliseconds at most sizes and miss some neighbours: build it when the exact time"
+            " above is too long, and evaluate again"
+        ]
+    notes = []
+    if recommended is None and levels[-1].recall >= request.recall:
+        notes.append(
+            f"{len(sample.ids):,} queries are too few to show a recall of {request.recall:g}; use --queries"
+            f" {min(queries_needed(request.recall), sample.rows):,} or more, or a lower --recall"
+        )
+    elif recommended is None:
+        notes.append(
+            f"no setting up to {levels[-1].setting} reaches a recall of {request.recall:g}; nothing was stored. Search"
+            " with --mode exact, or ask for a lower --recall"
+        )
+    elif recommended.p50_ms >= exact_ms:
+        notes.append(
+            f"at {recommended.setting} the index takes no less time than comparing every vector ({exact_ms:g} ms): at this"
+            " size it gains nothing; pinakes ingest --index none drops it"
+        )
+    if recommended is not None and registered.index_kind == "ivfflat":
+        notes.append("probes are not stored: searches begin with 10 lists and go on where they find too few")
+    notes.append(
+        "the queries are stored pictures; words, whose vectors lie apart from all pictures, are found somewhat less surely"
+    )
+    return notes
+
+
+def _milliseconds(answered: Answered, percentile: int) -> float:
+    return round(float(np.percentile(answered.seconds, percentile)) * 1000, 3)

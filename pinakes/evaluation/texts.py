@@ -1,0 +1,227 @@
+"""The texts of a retrieval: which pictures they belong to, and their vectors in each space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pinakes.embedders.base import Embedder, TextReading
+from pinakes.embedders.calling import Remote
+from pinakes.embedders.preflight import ignored_words
+from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError, UsageError
+from pinakes.evaluation.measures import unit
+from pinakes.evaluation.request import EvaluationRequest
+from pinakes.store.connection import Connection
+from pinakes.store.evaluation import Comparable
+from pinakes.store.query_vectors import keep, key_of, recall
+
+TEST = "test"
+"""SemArt's name of the split that Text2Art is measured on."""
+
+AT_ONCE = 32
+"""Texts between two looks at how it goes: what was paid for is kept after each of these parts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Texts, and the picture that each describes.
+
+    Attributes:
+        image_ids: the pictures, each once.
+        texts: what describes them, in the same order.
+        protocol: what was taken, as a sentence.
+        notes: what was left out.
+    """
+
+    image_ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    protocol: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts as one space sees them.
+
+    Attributes:
+        vectors: shape (texts that were read, dimension), unit length, float32.
+        read: shape (texts,): the row of `vectors`, or -1 where the embedder can read nothing of a text.
+        calls: answers that were paid for.
+        cost: US dollars, by the price list.
+        notes: what was cut.
+    """
+
+    vectors: npt.NDArray[np.float32]
+    read: npt.NDArray[np.int64]
+    calls: int = 0
+    cost: float = 0.0
+    notes: tuple[str, ...] = ()
+
+
+class NoTextsError(PinakesError):
+    """A space cannot be asked by words; the text is the reason."""
+
+
+def choose_pairs(comparable: Comparable, image_ids: Sequence[str], request: EvaluationRequest) -> Pairs | None:
+    """The pairs of Text2Art (Garcia and Vogiatzis, 2018, arXiv:1810.09617), or of all pictures where there is no test split.
+
+    The text of a picture is its description, as in SemArt's comments; `with_title` puts the title before it. The pictures
+    of the pairs are all that a text is compared with, and the other way round.
+
+    Args:
+        comparable: the images that all spaces hold.
+        image_ids: their ids.
+        request: says where the texts are, and how many at most.
+
+    Returns:
+        None where no picture has a description.
+
+    Raises:
+        UsageError: the test file describes fewer than two of the pictures.
+        MetadataError: it cannot be read.
+    """
+    rows, protocol, notes = _stored(comparable, request) if request.test is None else _from_file(image_ids, request)
+    if len(rows) < 2:
+        if request.test is None:
+            return None
+        raise UsageError(
+            f"{request.test.name} describes {len(rows)} of the collection's pictures that all spaces hold; a retrieval needs"
+            " at least 2. Is it the file of this collection?"
+        )
+    texts = tuple(f"{title}. {text}" if request.with_title and title else text for _, title, text in rows)
+    what = "title and description" if request.with_title else "description"
+    return Pairs(tuple(row[0] for row in rows), texts, f"{what} of {protocol}", notes)
+
+
+def embed_texts(
+    conn: Connection, embedder: Embedder, pairs: Pairs, request: EvaluationRequest, say: Callable[[str], None]
+) -> Texts:
+    """The vectors of the texts in the embedder's space. What was paid for is kept and never paid for again.
+
+    Args:
+        conn: a connection in autocommit mode, where paid answers are kept.
+        embedder: of the space.
+        pairs: the texts.
+        request: says what they may cost.
+        say: told what it will cost before the first call.
+
+    Raises:
+        NoTextsError: the embedder reads no text, or they would cost more than is allowed.
+    """
+    facts = embedder.facts
+    provider = facts.space.provider
+    sent = [_cut(text, embedder) for text in pairs.texts]
+    known: dict[str, TextReading] = _kept(conn, embedder, sent) if isinstance(embedder, Remote) else {}
+    todo = [text for text in dict.fromkeys(sent) if text not in known]
+    cost = len(todo) * facts.price.per_text
+    if cost > request.max_cost:
+        raise NoTextsError(
+            f"{len(todo):,} texts would cost USD {cost:,.2f} ({facts.price.per_text:g} each, read {facts.price.as_of}), and"
+            f" --max-cost is {request.max_cost:g}; allow more, or fewer --pairs"
+        )
+    if isinstance(embedder, Remote) and todo:
+        say(f"{provider}: {len(todo):,} texts in as many calls, USD {cost:,.4f} ({len(known):,} known already)")
+    fresh, reason = _asked(conn, embedder, todo)
+    known.update(fresh)
+    if not known:
+        raise NoTextsError(reason or "there is no text")
+    place = {text: number for number, text in enumerate(known)}
+    cut = sum(text != whole for text, whole in zip(sent, pairs.texts, strict=True))
+    notes = [f"{cut:,} texts are longer than the {facts.limits.max_words} words that {provider} reads"] if cut else []
+    paid = len(fresh) if isinstance(embedder, Remote) else 0
+    return Texts(
+        unit(np.stack([known[text].vector for text in place])),
+        np.array([place.get(text, -1) for text in sent]),
+        paid,
+        paid * facts.price.per_text,
+        tuple(notes),
+    )
+
+
+def _asked(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> tuple[dict[str, TextReading], str | None]:
+    """What the embedder makes of the texts that it can read, and why it cannot read one that it cannot."""
+    readings: dict[str, TextReading] = {}
+    reason: str | None = None
+
+    def ask(text: str) -> TextReading | UnreadableQueryError:
+        try:
+            return embedder.embed_text(text)
+        except UnreadableQueryError as exc:
+            return exc
+
+    with ThreadPoolExecutor(max(1, embedder.facts.workers), thread_name_prefix="texts") as pool:
+        for start in range(0, len(texts), AT_ONCE):
+            part = texts[start : start + AT_ONCE]
+            try:
+                answers = list(pool.map(ask, part))
+            except EmbedderError as exc:
+                raise NoTextsError(str(exc).rstrip(".")) from exc
+            for text, answer in zip(part, answers, strict=True):
+                if isinstance(answer, TextReading):
+                    readings[text] = answer
+                    if isinstance(embedder, Remote):
+                        kept = (answer.vector, answer.read, answer.unread)
+                        keep(conn, embedder.facts.space.name, key_of("text", text.encode()), kept)
+                else:
+                    reason = reason or str(answer).rstrip(".")
+    return readings, reason
+
+
+def _kept(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> dict[str, TextReading]:
+    space = embedder.facts.space.name
+    found = ((text, recall(conn, space, key_of("text", text.encode()))) for text in dict.fromkeys(texts))
+    return {text: TextReading(*kept) for text, kept in found if kept is not None}
+
+
+def _cut(text: str, embedder: Embedder) -> str:
+    ignored = len(ignored_words(text, embedder.facts.limits))
+    return " ".join(text.split()[:-ignored]) if ignored else text
+
+
+_Rows = list[tuple[str, str | None, str]]
+"""(image_id, title, description)."""
+
+
+def _stored(comparable: Comparable, request: EvaluationRequest) -> tuple[_Rows, str, tuple[str, ...]]:
+    split = TEST if comparable.described(TEST) >= 2 else None
+    there = comparable.described(split)
+    rows = comparable.descriptions(split, request.pairs, request.seed)
+    if split is not None:
+        protocol = "the test split (Text2Art)"
+        notes: tuple[str, ...] = ()
+    else:
+        protocol = "all pictures that have one (there is no test split)"
+        notes = ("no test split is stored: figures are comparable between these spaces, not with published ones",)
+    if there > len(rows):
+        notes = (*notes, f"{len(rows):,} of {there:,} pairs were sampled (--pairs)")
+    return rows, protocol, notes
+
+
+def _from_file(image_ids: Sequence[str], request: EvaluationRequest) -> tuple[_Rows, str, tuple[str, ...]]:
+    import pandas as pd  # only for those who name a file
+
+    from pinakes.metadata.join import Join
+    from pinakes.metadata.table import read_metadata
+
+    assert request.test is not None
+    metadata = read_metadata([request.test])
+    joined = Join(metadata, image_ids).rows(pd.DataFrame({"image_id": list(image_ids)}))
+    described = joined[joined["description"].notna()]
+    whole = [
+        (str(i), title, str(text)) for i, title, text in described[["image_id", "title", "description"]].to_numpy()
+    ]
+    rows = whole
+    if len(whole) > request.pairs:
+        chosen = np.sort(np.random.default_rng(request.seed).permutation(len(whole))[: request.pairs])
+        rows = [whole[number] for number in chosen]
+    notes = []
+    missing = metadata.report.used - len(whole)
+    if missing > 0:
+        notes.append(f"{missing:,} rows of {request.test.name} have no picture here that all spaces hold")
+    if len(whole) > len(rows):
+        notes.append(f"{len(rows):,} of {len(whole):,} pairs were sampled (--pairs)")
+    return rows, f"the rows of {request.test.name} (Text2Art)", tuple(notes)

@@ -1,0 +1,128 @@
+"""The stages of `evaluate` as Prefect tasks, and what they leave in the run."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from pinakes.evaluation.evaluation import Evaluation, evaluate_recall, evaluate_retrieval
+from pinakes.evaluation.plot import EXTRA, drawable, drawn
+from pinakes.evaluation.recall import RecallReport
+from pinakes.evaluation.request import EvaluationRequest
+from pinakes.evaluation.retrieval import CUTOFFS, Direction, RetrievalReport
+from pinakes.settings import Settings
+from pinakes.store.database import open_database
+
+_PLAIN: Final[dict[str, Any]] = {"cache_policy": NO_CACHE, "persist_result": False}
+
+
+@task(name="recall", task_run_name="index against exact", tags=["pinakes"], **_PLAIN)
+def recall(settings: Settings, request: EvaluationRequest) -> tuple[RecallReport, ...]:
+    """Measure the indexes, and store the settings that are good enough."""
+    with open_database(settings) as database:
+        return evaluate_recall(database, request)
+
+
+@task(name="retrieval", task_run_name="spaces side by side", tags=["pinakes"], **_PLAIN)
+def retrieval(settings: Settings, request: EvaluationRequest) -> RetrievalReport:
+    """Measure how well the spaces retrieve."""
+    with open_database(settings) as database:
+        return evaluate_retrieval(database, settings, request, get_run_logger().info)
+
+
+@task(name="show evaluation", task_run_name="show evaluation", tags=["pinakes"], **_PLAIN)
+def show_evaluation(evaluation: Evaluation) -> None:
+    """Leave the figures as tables and as a plot."""
+    if evaluation.recall:
+        create_table_artifact(
+            key="recall", table=_recall_rows(evaluation.recall), description="The index against exact search"
+        )
+    report = evaluation.retrieval
+    if report is not None and report.pairs:
+        create_table_artifact(
+            key="retrieval",
+            table=_retrieval_rows(report),
+            description=f"From a text to its picture and back: {report.protocol}, {report.pairs:,} pairs",
+        )
+    if report is not None and report.precision:
+        create_table_artifact(
+            key="precision",
+            table=_precision_rows(report),
+            description=f"How often the {report.k} nearest share the metadata, against chance",
+        )
+    create_markdown_artifact(
+        key="evaluation", markdown=_page(evaluation), description=f"Evaluation of {evaluation.collection}"
+    )
+
+
+def _page(evaluation: Evaluation) -> str:
+    if drawable():
+        shown = f"![evaluation](data:image/png;base64,{base64.b64encode(drawn(evaluation)).decode()})"
+    else:
+        shown = f"*The plot needs matplotlib where the worker runs: `pip install '{EXTRA}'`.*"
+    lines = [f"# {evaluation.collection}", "", shown, ""]
+    for report in evaluation.recall:
+        if report.recommended is not None:
+            kept = "stored with the space" if report.stored else "not stored"
+            lines.append(
+                f"- **{report.space}**: {report.setting_name} {report.recommended} reaches a recall@{report.k} of"
+                f" {report.wanted:g}; {kept}"
+            )
+        lines += [f"- {report.space}: {text}" for text in report.notes]
+    if evaluation.retrieval is not None:
+        lines += [f"- {space.space}: {text}" for space in evaluation.retrieval.spaces for text in space.notes]
+        lines += [f"- {text}" for text in evaluation.retrieval.notes]
+    return "\n".join(lines) + "\n"
+
+
+def _recall_rows(reports: tuple[RecallReport, ...]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for report in reports:
+        rows += [
+            {
+                "space": report.space,
+                "setting": f"{report.setting_name} {level.setting}",
+                f"recall@{report.k}": f"{level.recall:.4f}",
+                "at least (95 %)": f"{level.at_least:.4f}",
+                "p50 ms": level.p50_ms,
+                "p95 ms": level.p95_ms,
+                "recommended": "yes" if level.setting == report.recommended else "",
+            }
+            for level in report.levels
+        ]
+        exact = {"space": report.space, "setting": "exact", f"recall@{report.k}": "1", "p50 ms": report.exact_ms}
+        rows.append({"at least (95 %)": "1", "p95 ms": "", "recommended": ""} | exact)
+    return rows
+
+
+def _retrieval_rows(report: RetrievalReport) -> list[dict[str, Any]]:
+    rows = []
+    named = [(space.space, space.texts_read, space.to_picture, space.to_text) for space in report.spaces]
+    for name, read, *directions in (*named, ("chance", "", report.chance, report.chance)):
+        for what, direction in zip(("text → picture", "picture → text"), directions, strict=True):
+            rows.append({"direction": what, "space": name, "texts read": read, **_direction(direction)})
+    return sorted(rows, key=lambda row: str(row["direction"]), reverse=True)
+
+
+def _direction(direction: Any) -> dict[str, Any]:
+    if not isinstance(direction, Direction):
+        return {**{f"R@{k}": "–" for k in CUTOFFS}, "median rank": "–"}
+    return {**{f"R@{k}": f"{direction.recall[k]:.1%}" for k in CUTOFFS}, "median rank": direction.median_rank}
+
+
+def _precision_rows(report: RetrievalReport) -> list[dict[str, Any]]:
+    return [
+        {
+            "column": p.column,
+            "space": p.space,
+            "asked": p.queries,
+            f"precision@{report.k}": f"{p.precision:.3f}",
+            "± (95 %)": f"{1.96 * p.error:.3f}",
+            "chance": f"{p.chance:.3f}",
+        }
+        for p in report.precision
+    ]
