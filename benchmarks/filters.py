@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmarks.common import machine, scratch_database
 from pinakes.filters import Equals
+from pinakes.metadata.columns import COLUMNS
 from pinakes.query import Mode
 from pinakes.spaces import Space
 from pinakes.store.collections import resolve_space
@@ -34,7 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     space = Space("counting", "random", "1", options.dimension, "")
     order = np.random.default_rng(1).permutation(options.rows)
-    metadata = {f"f{share}": ["y" if n < share * options.rows else "n" for n in order] for share in SHARES}
+    # A share for each column of the images table.
+    named = dict(zip(SHARES, COLUMNS, strict=True))
+    metadata = {named[share]: ["y" if n < share * options.rows else "n" for n in order] for share in SHARES}
     print(machine())
     with scratch_database() as database:
         store(database, space, clustered(options.rows, options.dimension, seed=2), metadata, index="hnsw")
@@ -45,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             registered = resolve_space(conn, COLLECTION)
 
             def ask(query: np.ndarray, share: float, mode: Mode) -> tuple[float, Found]:
-                passing = conditions(COLLECTION, [] if share == 1 else [Equals(f"f{share}", ("y",))])
+                passing = conditions(COLLECTION, [] if share == 1 else [Equals(named[share], ("y",))])
                 started = time.perf_counter()
                 found = nearest(conn, pgvector, COLLECTION, registered, query, Wanted(10, passing, mode=mode))
                 return (time.perf_counter() - started) * 1000, found

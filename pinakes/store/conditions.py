@@ -15,6 +15,7 @@ from pinakes.metadata.folding import fold
 PLAIN_COLUMNS = (*COLUMNS, "image_id", "uri", "fingerprint")
 """What a filter may name beside the keys of `extra`."""
 
+
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """A condition in SQL with its values.

@@ -13,13 +13,13 @@ from pinakes.store.collections import RegisteredSpace
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
 
-EF_SEARCH = 100
+EF_SEARCH = 200
 """Candidates of an HNSW scan where none were measured for the space; pgvector's default of 40 is quicker and misses more."""
 
 MAX_EF_SEARCH = 1000
 """pgvector's limit."""
 
-VISIT_COST = 50
+VISIT_COST = 12
 """What an index spends on one candidate, in vectors of a scan: it compares the 2 m links of each node, in no order that
 memory likes. See `python -m benchmarks.filters`."""
 

@@ -27,6 +27,10 @@ from pinakes.types import Vector
 MARGIN = 32
 """Rows taken beyond k before distances are computed in single precision: the half-precision order may be off by a few."""
 
+JOIN_MEMORY = "64MB"
+"""For joining what passes a filter with the vectors: a hash table that spills would write the vectors to disk. It holds
+about half a million ids."""
+
 PROBES = 10
 """Lists that an IVFFlat scan begins with; it goes on to others while it has too few."""
 
@@ -91,7 +95,10 @@ def nearest(
             found = asked.by_index(conn, chosen)
             if found is not None:
                 return found
-        rows = asked.whole(conn) if whole else asked.by_scan(conn)
+        with conn.transaction():
+            if wanted.passing:
+                conn.execute("SELECT set_config('work_mem', %s, true)", (JOIN_MEMORY,))
+            rows = asked.whole(conn) if whole else asked.by_scan(conn)
     # A full count is due where the planner stopped counting, and the index then answered too few.
     matching = chosen.matching
     if matching is None:
