@@ -82,7 +82,6 @@ def test_an_option_that_cannot_be_used_is_named(option: str, value: object, mess
         IngestRequest.of(**({"source": "x", "collection": "c", "checkpoint": "k"} | {option: value}))
 
 
-
 @given(st.lists(st.tuples(st.text(max_size=120), st.text(max_size=120), st.integers()), max_size=5))
 def test_a_table_fits_the_terminal(rows: list[tuple[str, str, int]]) -> None:
     drawn = table(("a title", "an author", "n"), rows, right=(2,))
