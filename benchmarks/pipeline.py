@@ -20,8 +20,8 @@ from typing import Any
 import psycopg
 
 from benchmarks.common import machine, scratch_home
-from cli.guard import Guarded
-from cli.prefect_server import NO_TELEMETRY, free_port, uvicorn, wait_for
+from cli.prefect_server import running_server
+from deployments.agreement import NO_TELEMETRY
 from pinakes.store.embedded import embedded_server
 
 FILES_IN_A_FOLDER = 1000
@@ -36,23 +36,11 @@ def main() -> None:
     with scratch_home() as home, embedded_server(home) as dsn, tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in"
         make_files(source, asked.images)
-        port = free_port()
         environment = (
-            os.environ
-            | NO_TELEMETRY
-            | {
-                "PINAKES_HOME": str(home),
-                "PREFECT_HOME": str(Path(folder) / "prefect"),
-                "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-            }
+            os.environ | NO_TELEMETRY | {"PINAKES_HOME": str(home), "PREFECT_HOME": str(Path(folder) / "prefect")}
         )
-        server = Guarded(
-            [*uvicorn(), "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"],
-            log=None,
-            environment=environment,
-        )
-        try:
-            wait_for(environment["PREFECT_API_URL"], server)
+        with running_server(environment=environment) as server:
+            environment["PREFECT_API_URL"] = server.api_url
             command = ["ingest", str(source), "--embedder", "nothing", "--dimension", str(asked.dimension)]
             show("first run", measured(command, environment), asked.images)
             before = writes(dsn)
@@ -64,8 +52,6 @@ def main() -> None:
             rebuilt = measured(command, environment)
             show("after DROP SCHEMA", rebuilt, asked.images)
             print(f"  calls {rebuilt['calls']}")
-        finally:
-            server.stop()
 
 
 def make_files(folder: Path, count: int) -> None:

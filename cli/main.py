@@ -13,17 +13,26 @@ from typing_extensions import override
 
 import pinakes
 from pinakes.errors import PinakesError
+from pinakes.logs import log_to_stderr
+from pinakes.settings import load_settings
 
 COMMANDS = {
     "ingest": "cli.ingest",
     "search": "cli.search",
     "status": "cli.status",
+    "doctor": "cli.doctor",
     "limits": "cli.limits",
     "spaces": "cli.spaces",
     "activate": "cli.activate",
+    "hide": "cli.hide",
+    "forget": "cli.forget",
+    "maintain": "cli.maintain",
+    "evaluate": "cli.evaluate",
     "export": "cli.export",
     "import": "cli.importing",
     "sample": "cli.sample",
+    "setup": "cli.setup",
+    "serve": "cli.serve",
     "up": "cli.up",
 }
 
@@ -60,7 +69,7 @@ def cli(*, verbose: bool) -> None:
     Exit codes: 0 well; 1 error; 2 usage; 3 completed, but more pictures failed than --allow-failures permits;
     4 stopped before the end (run the same command again to resume).
     """
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    log_to_stderr(load_settings().values)
     logging.getLogger("pinakes").setLevel(logging.DEBUG if verbose else logging.WARNING)
     for name in TOLD:
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)

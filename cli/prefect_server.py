@@ -6,22 +6,66 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from cli.guard import Guarded
+from deployments.agreement import NO_TELEMETRY, RUN_TAG, RUNS, SERVER
 from pinakes.errors import PinakesError
-
-NO_TELEMETRY = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-"""Prefect's client and server report their use by default; a collection's keeper was not asked."""
 
 START_SECONDS = 120.0
 """A first start migrates Prefect's own database; on a busy machine that has taken a minute."""
 
+_STAYING: Final = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
+"""Services that look after deployments and workers, which only a server that stays has."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectServer:
+    """A server on loopback that ends with this process at the latest."""
+
+    api_url: str
+    program: Guarded
+
+
+@contextmanager
+def running_server(
+    *, port: int | None = None, log: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[PrefectServer]:
+    """Prefect's server for the length of the block; it answers when the block begins.
+
+    Args:
+        port: of loopback; None: a free one.
+        log: where its output goes; None drops it.
+        environment: of the server; None: this process's. What it does not set about concurrency limits is set so that
+            slots survive a restart.
+
+    Raises:
+        PinakesError: it does not start.
+    """
+    port = free_port() if port is None else port
+    api_url = f"http://127.0.0.1:{port}/api"
+    program = Guarded(
+        [
+            *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+            *("--lifespan", "on", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"),
+        ],
+        log=log,
+        environment=SERVER | dict(os.environ if environment is None else environment) | NO_TELEMETRY,
+    )
+    try:
+        _wait_for(api_url, program, log)
+        yield PrefectServer(api_url, program)
+    finally:
+        program.stop()
+
 
 @contextmanager
 def prefect_server() -> Iterator[None]:
-    """Let flows run in this block.
+    """Let flows run in this block; they are tagged as runs whose heartbeats are awaited.
 
     Where no `PREFECT_API_URL` is set a server is started on loopback. Unlike Prefect's own temporary server it is gone
     even if this process is killed.
@@ -31,31 +75,23 @@ def prefect_server() -> Iterator[None]:
     """
     # Bars and tables are what a person at a terminal looks at; Prefect's own lines go to its server all the same.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
-    os.environ |= NO_TELEMETRY
-    from prefect.settings import PREFECT_API_URL, temporary_settings  # after the environment is set
+    os.environ |= NO_TELEMETRY | RUNS
+    from prefect import tags  # after the environment is set
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if PREFECT_API_URL.value():
-        yield
-        return
-    port = free_port()
-    server = Guarded(
-        [*uvicorn(), "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"],
-        log=None,
-        environment=os.environ | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1"},
-    )
-    try:
-        url = f"http://127.0.0.1:{port}/api"
-        wait_for(url, server)
-        with temporary_settings({PREFECT_API_URL: url}):
+        with tags(RUN_TAG):
             yield
-            _send_what_is_left()
-    finally:
-        server.stop()
-
-
-def uvicorn() -> list[str]:
-    """The command that serves Prefect's API, without host and port."""
-    return [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app", "--lifespan", "on"]
+        return
+    # Not Prefect's ephemeral mode: that never frees the slots of a run that was killed.
+    few = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _STAYING}
+    with (
+        running_server(environment=os.environ | few | {"PREFECT_UI_ENABLED": "0"}) as server,
+        temporary_settings({PREFECT_API_URL: server.api_url}),
+        tags(RUN_TAG),
+    ):
+        yield
+        _send_what_is_left()
 
 
 def free_port() -> int:
@@ -67,7 +103,7 @@ def free_port() -> int:
         return port
 
 
-def wait_for(api_url: str, server: Guarded) -> None:
+def _wait_for(api_url: str, server: Guarded, log: Path | None) -> None:
     """Wait until the server answers.
 
     Raises:
@@ -78,13 +114,17 @@ def wait_for(api_url: str, server: Guarded) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if not server.running:
-            raise PinakesError(f"Prefect's server at {api_url} ended at once; is the port in use?")
+            raise PinakesError(f"Prefect's server at {api_url} ended at once; is the port in use?{_see(log)}")
         try:
             if requests.get(f"{api_url}/health", timeout=5).ok:
                 return
         except requests.RequestException:
             time.sleep(0.1)
-    raise PinakesError(f"Prefect's server at {api_url} did not answer within {START_SECONDS:.0f} s.")
+    raise PinakesError(f"Prefect's server at {api_url} did not answer within {START_SECONDS:.0f} s.{_see(log)}")
+
+
+def _see(log: Path | None) -> str:
+    return "" if log is None else f" Its log is {log}."
 
 
 def _send_what_is_left() -> None:

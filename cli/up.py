@@ -1,4 +1,4 @@
-"""`pinakes up`: Prefect's server, a worker, the database and the deployments, on loopback, until Ctrl-C."""
+"""`pinakes up`: Prefect's server, set up, a worker, the database and the deployments, on loopback, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import click
 
 import pinakes
 from cli.guard import Guarded
-from cli.prefect_server import NO_TELEMETRY, uvicorn, wait_for
+from cli.prefect_server import running_server
+from deployments.agreement import NO_TELEMETRY, POOL, RUNS
 from pinakes.errors import PinakesError, UsageError
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import open_database
 
-POOL = "pinakes"
 PREFECT_PORT = 4200
 
 
@@ -35,34 +35,33 @@ def command(*, port: int) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     api_url = f"http://127.0.0.1:{port}/api"
     environment = (
-        os.environ | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url} | NO_TELEMETRY | _source(settings)
+        os.environ
+        | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url}
+        | NO_TELEMETRY
+        | RUNS
+        | _source(settings)
     )
     _ask_to_end_on(signal.SIGTERM)
 
-    with open_database(settings):
-        server = Guarded(
-            [*uvicorn(), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
-            log=logs / "prefect-server.log",
-            environment=environment,
-        )
-        worker = None
-        try:
-            wait_for(api_url, server)
-            _prefect(environment, project, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-            _prefect(environment, project, "--no-prompt", "deploy", "--all")
+    try:
+        with (
+            open_database(settings),
+            running_server(port=port, log=logs / "prefect-server.log", environment=environment) as server,
+        ):
+            _set_up(api_url)
+            _deploy(environment, project)
             worker = Guarded(
                 [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", "pinakes-up"],
                 log=logs / "worker.log",
                 environment=environment,
             )
-            click.echo(_ready(port, api_url, logs))
-            _watch({"Prefect's server": server, "the worker": worker}, logs)
-        except KeyboardInterrupt:
-            click.echo("ending …", err=True)
-        finally:
-            if worker is not None:
+            try:
+                click.echo(_ready(port, api_url, logs))
+                _watch({"Prefect's server": server.program, "the worker": worker}, logs)
+            finally:
                 worker.stop()
-            server.stop()
+    except KeyboardInterrupt:
+        click.echo("ending …", err=True)
 
 
 def project_folder() -> Path:
@@ -91,9 +90,18 @@ def _source(settings: Settings) -> dict[str, str]:
     }
 
 
-def _prefect(environment: dict[str, str], project: Path, *arguments: str) -> None:
-    done = subprocess.run(  # noqa: S603 - our own program, no shell
-        [sys.executable, "-m", "prefect", *arguments],
+def _set_up(api_url: str) -> None:
+    os.environ |= NO_TELEMETRY
+    from deployments.server_setup import set_up  # imports Prefect, after the environment is set
+
+    for step in set_up(api_url):
+        if step.wrote:
+            click.echo(step.line())
+
+
+def _deploy(environment: dict[str, str], project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
         env=environment | {"PWD": str(project)},  # prefect.yaml takes the project folder from it
         cwd=project,
         stdin=subprocess.DEVNULL,
@@ -103,7 +111,7 @@ def _prefect(environment: dict[str, str], project: Path, *arguments: str) -> Non
         check=False,
     )
     if done.returncode:
-        raise PinakesError(f"prefect {' '.join(arguments)} failed:\n{done.stdout.strip()}")
+        raise PinakesError(f"the deployments of {project / 'prefect.yaml'} were not made:\n{done.stdout.strip()}")
 
 
 def _ask_to_end_on(number: signal.Signals) -> None:

@@ -65,14 +65,12 @@ def understand(
     for part in query.parts:
         if part.text is not None:
             # Where words alone are wanted, no vector is paid for.
-            reading = None if query.hybrid == 1 else reader.text(part.text)
+            reading = None if query.hybrid == 1 else reader.text(part.text, wanted=part.weight > 0)
             if reading is not None:
                 directions.append((part.weight, reading.vector))
             unread = reading is None or bool(reading.unread)
             if part.weight > 0 and (query.hybrid or (query.hybrid is None and unread)):
                 words.append(part.text)
-            elif reading is None and query.hybrid != 1:
-                asked.notes.append(f'"{part.label}" was left out')
         else:
             directions.append((part.weight, reader.vector(part)))
     if directions:
@@ -128,8 +126,8 @@ class _Reader:
         self._embedder = embedder
         self._asked = asked
 
-    def text(self, text: str) -> TextReading | None:
-        """What the embedder makes of words; None when it can read none of them."""
+    def text(self, text: str, *, wanted: bool) -> TextReading | None:
+        """What the embedder makes of words; None when it can read none of them. Full text answers those `wanted`."""
         limits, notes, name = self._embedder.facts.limits, self._asked.notes, self._embedder.facts.space.provider
         key = key_of("text", text.encode())
         reading = self._recalled(key)
@@ -137,17 +135,16 @@ class _Reader:
             try:
                 reading = self._embedder.embed_text(text)
             except UnreadableQueryError as exc:
-                notes.append(f"{str(exc).rstrip('.')}. Answered from full text")
+                instead = "Answered from full text" if wanted else f"{_quoted([text])} was left out"
+                notes.append(f"{str(exc).rstrip('.')}. {instead}")
                 return None
             self._paid(key, reading)
         ignored = ignored_words(text, limits)
         if ignored:
             notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
         if reading.unread:
-            notes.append(
-                f"{name} read {_quoted(reading.read)} and cannot read {_quoted(reading.unread)}; the words were looked up"
-                " in full text as well"
-            )
+            unread = f"{name} read {_quoted(reading.read)} and cannot read {_quoted(reading.unread)}"
+            notes.append(f"{unread}; the words were looked up in full text as well" if wanted else unread)
         return reading
 
     def vector(self, part: Part) -> Vector:

@@ -75,23 +75,15 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Prefect server that runs for the whole session; flows in this process use it."""
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-    from cli.guard import Guarded
-    from cli.prefect_server import free_port, uvicorn, wait_for
+    from cli.prefect_server import running_server
 
     home = tmp_path_factory.mktemp("prefect")
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    server = Guarded(
-        [*uvicorn(), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
-        log=home / "server.log",
-        environment=os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
-    )
-    try:
-        wait_for(url, server)
-        with temporary_settings({PREFECT_API_URL: url, PREFECT_HOME: home}):
-            yield url
-    finally:
-        server.stop()
+    environment = os.environ | {"PREFECT_HOME": str(home)}
+    with (
+        running_server(log=home / "server.log", environment=environment) as server,
+        temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home}),
+    ):
+        yield server.api_url
 
 
 @pytest.fixture

@@ -124,12 +124,14 @@ def folding(server: str) -> Database:
     return database
 
 
+LETTERS = "".join(map(chr, range(0xA0, 0x180)))
 LATIN = st.text(st.characters(min_codepoint=32, max_codepoint=0x17F), max_size=40)
 
 
 @given(LATIN, st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40))
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
 def test_a_column_is_folded_as_the_query_is(folding: Database, latin: str, anything: str) -> None:
+    latin += LETTERS
     with folding.connection() as (conn, _):
         row = conn.execute("SELECT folding.folded(%s), folding.years_of(%s)", (latin, anything)).fetchone()
     assert row is not None

@@ -38,8 +38,8 @@ CREATE FUNCTION folded(said text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL S
         replace(replace(replace(replace(replace(replace(replace(replace(
             regexp_replace(normalize(said, NFKD), '[\u0300-\u036f]', '', 'g'),
         'ß', 'ss'), 'æ', 'ae'), 'Æ', 'ae'), 'œ', 'oe'), 'Œ', 'oe'), 'þ', 'th'), 'Þ', 'th'), 'ẞ', 'ss'),
-        'øØđĐðÐłŁħĦŧŦıŋŊ‘’ʼ“”‐‑‒–—―−',
-        'ooddddllhhttinn''''''""-------'
+        'øØđĐðÐłŁħĦŧŦıŋŊĸƒ‘’ʼ“”‐‑‒–—―−',
+        'ooddddllhhttinnkf''''''""-------'
     ))
 $body$;
 

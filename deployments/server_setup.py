@@ -1,0 +1,219 @@
+"""Sets up a running Prefect server: work pool, limit on concurrent batches, automation for dead runs.
+
+Everything is looked at first and written only where it differs, so that it may be run at any time and any number of
+times. What a person has switched off or set to another value stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate, WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.workers.process import ProcessWorker
+
+from deployments.agreement import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, LEASE_STORAGE, POOL, RUN_TAG
+from pinakes.errors import PinakesError, SettingsError, UsageError
+
+SILENCE: Final = timedelta(seconds=3 * HEARTBEAT_SECONDS)
+"""A run is dead after three heartbeats that did not come: one may be lost while the server is restarted."""
+
+AUTOMATION: Final = "pinakes: runs that stop sending heartbeats are Crashed"
+
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_NO_LONGER_RUNNING = (
+    "Completed",
+    "Cached",
+    "Failed",
+    "TimedOut",
+    "Crashed",
+    "Cancelled",
+    "Paused",
+    "Suspended",
+    "AwaitingRetry",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that the server has now.
+
+    Attributes:
+        what: the thing and its name.
+        done: "made", "changed" or "stands already".
+        remark: what a person should know about it, or nothing.
+    """
+
+    what: str
+    done: str
+    remark: str = ""
+
+    @property
+    def wrote(self) -> bool:
+        """Whether anything was written."""
+        return self.done != "stands already"
+
+    def line(self) -> str:
+        """For a person."""
+        return f"{self.what}: {self.done}{f' ({self.remark})' if self.remark else ''}"
+
+
+def set_up(
+    api_url: str | None = None,
+    *,
+    pool: str = POOL,
+    concurrent_batches: int | None = None,
+    silence: timedelta = SILENCE,
+) -> list[Step]:
+    """Make what is missing, change what differs.
+
+    Args:
+        api_url: of Prefect's API; None: the one that is set.
+        pool: the work pool's name; one that exists keeps its type.
+        concurrent_batches: embed batches that may run at once on this server, whoever's run they belong to; None leaves
+            a limit that exists as it is, and makes one of `CONCURRENT_BATCHES` where there is none.
+        silence: how long after a heartbeat the next one may come before the run counts as dead; at least 10 s.
+
+    Raises:
+        SettingsError: no API is set.
+        UsageError: `concurrent_batches` is below 1.
+        PinakesError: no Prefect server answers there, or it refuses.
+    """
+    if concurrent_batches is not None and concurrent_batches < 1:
+        raise UsageError(f"--concurrent-batches {concurrent_batches} would stop every run; it must be at least 1.")
+    with _client(api_url) as client:
+        return [
+            _work_pool(client, pool),
+            _limit(client, concurrent_batches),
+            _automation(client, silence),
+        ]
+
+
+def leases_are_lost(api_url: str | None = None) -> bool:
+    """Whether the server keeps the leases of its limits where a restart loses them.
+
+    False where the server does not say (Prefect Cloud).
+
+    Raises:
+        SettingsError: no API is set.
+        PinakesError: no Prefect server answers there.
+    """
+    with _client(api_url) as client:
+        try:
+            settings = client.request("GET", "/admin/settings").json()
+        except PrefectHTTPStatusError as exc:
+            if exc.response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN):
+                return False
+            raise
+    storage = settings["server"]["concurrency"]["lease_storage"]
+    return bool(storage == LEASE_STORAGE.replace("filesystem", "memory"))
+
+
+@contextmanager
+def _client(api_url: str | None) -> Iterator[SyncPrefectClient]:
+    url = api_url or PREFECT_API_URL.value()
+    if not url:
+        raise SettingsError(
+            "PREFECT_API_URL is not set: start a server (`prefect server start`, or `pinakes up`, which sets up its own)"
+            " and export PREFECT_API_URL=http://127.0.0.1:4200/api."
+        )
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        unreachable = client.api_healthcheck()
+        if unreachable is not None:
+            reason = str(unreachable).splitlines()[0]
+            raise PinakesError(f"no Prefect server answers at {url}: {reason}.") from unreachable
+        try:
+            yield client
+        except (httpx.HTTPError, ValueError) as exc:
+            raise PinakesError(f"Prefect's server at {url} refused, or is none: {exc}.") from exc
+
+
+def _work_pool(client: SyncPrefectClient, name: str) -> Step:
+    what = f"work pool {name}"
+    try:
+        pool = client.read_work_pool(name)
+    except ObjectNotFound:
+        template = ProcessWorker.get_default_base_job_template()
+        client.create_work_pool(WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template))
+        return Step(what, "made", f"type {ProcessWorker.type}")
+    return Step(what, "stands already", f"type {pool.type}{', paused' if pool.is_paused else ''}")
+
+
+def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
+    what = f"limit on the tag {EMBED_TAG}"
+    name = f"tag:{EMBED_TAG}"
+    try:
+        limit = client.read_global_concurrency_limit_by_name(name)
+    except ObjectNotFound:
+        number = wanted or CONCURRENT_BATCHES
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=number))
+        return Step(what, "made", f"{number} batches at once")
+    if wanted is None or wanted == limit.limit:
+        off = "" if limit.active else ", switched off"
+        return Step(what, "stands already", f"{limit.limit} batches at once{off}")
+    client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=wanted))
+    return Step(what, "changed", f"{wanted} batches at once, {limit.limit} before")
+
+
+def _automation(client: SyncPrefectClient, silence: timedelta) -> Step:
+    what = "automation for dead runs"
+    wanted = _dead_runs(silence)
+    remark = f"Crashed after {silence.total_seconds():.0f} s without a heartbeat"
+    for found in client.read_automations_by_name(AUTOMATION):
+        if not found.enabled:
+            remark += ", paused"
+        if _essence(found) == _essence(wanted):
+            return Step(what, "stands already", remark)
+        client.update_automation(found.id, wanted.model_copy(update={"enabled": found.enabled}))
+        return Step(what, "changed", remark)
+    client.create_automation(wanted)
+    return Step(what, "made", remark)
+
+
+def _dead_runs(silence: timedelta) -> AutomationCore:
+    return AutomationCore(
+        name=AUTOMATION,
+        description=(
+            f"A flow run tagged {RUN_TAG} sends a heartbeat every {HEARTBEAT_SECONDS} s. Where none comes any more its"
+            " process is dead, and Prefect would show it as Running for ever."
+        ),
+        enabled=True,
+        trigger=EventTrigger(
+            type="event",
+            posture=Posture.Proactive,
+            match={"prefect.resource.id": "prefect.flow-run.*"},
+            match_related={"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{RUN_TAG}"},
+            after={_HEARTBEAT},
+            expect={_HEARTBEAT, *(f"prefect.flow-run.{state}" for state in _NO_LONGER_RUNNING)},
+            for_each={"prefect.resource.id"},
+            threshold=1,
+            within=silence,
+        ),
+        actions=[
+            ChangeFlowRunState(
+                type="change-flow-run-state",
+                state=StateType.CRASHED,
+                name="Crashed",
+                force=False,
+                message=(
+                    f"No heartbeat for {silence.total_seconds():.0f} s: the run's process is dead. What it has paid for is"
+                    " kept; run it again to resume."
+                ),
+            )
+        ],
+    )
+
+
+def _essence(automation: AutomationCore) -> dict[str, Any]:
+    """What makes two automations alike, without the server's ids and a person's pausing it."""
+    return automation.model_dump(include={"description", "trigger", "actions"})

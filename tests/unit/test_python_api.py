@@ -1,0 +1,102 @@
+"""What importing Pinakes costs, and the grid of pictures where it needs no database."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pinakes
+from pinakes import results_html
+from pinakes.query import Query, ask
+from pinakes.query_arguments import conditions_of, query_of
+from pinakes.results_html import grid, plan_line, thumbnail_of
+from pinakes.search import Hit, SearchPlan
+from tests.running import paint
+
+PLAN = SearchPlan("exact", "space", "cosine", "", 12, 0, 0, 3.2, ())
+
+
+def loaded_after(statement: str, names: set[str]) -> set[str]:
+    program = f"import sys; {statement}; print(*({names!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    heavy = {"numpy", "PIL", "psycopg", "pandas", "prefect", "pyarrow", "pinakes.collection"}
+    assert loaded_after("import pinakes", heavy) == set()
+
+
+def test_collections_need_neither_pandas_nor_prefect_until_a_table_is_asked_for() -> None:
+    heavy = {"pandas", "prefect", "pyarrow", "matplotlib", "fastapi"}
+    assert loaded_after("from pinakes import Collection", heavy) == set()
+
+
+def test_searching_from_the_shell_needs_neither_pandas_nor_the_collection() -> None:
+    heavy = {"pandas", "prefect", "pyarrow", "pinakes.collection", "pinakes.results"}
+    assert loaded_after("import cli.search", heavy) == set()
+
+
+def test_the_package_offers_collection_and_nothing_that_is_not_there() -> None:
+    assert "Collection" in dir(pinakes)
+    assert pinakes.__version__
+    with pytest.raises(AttributeError, match="no attribute 'Colection'"):
+        pinakes.Colection  # noqa: B018
+
+
+def hits_of(path: Path, count: int) -> list[Hit]:
+    return [Hit(f"{n}.png", n / 10, path.as_uri(), {"title": f"T{n}"}) for n in range(count)]
+
+
+def test_a_grid_shows_so_many_pictures_and_counts_the_rest(tmp_path: Path) -> None:
+    path = paint(tmp_path / "a.png", (9, 9, 200))
+    shown = grid(ask("red"), PLAN, hits_of(path, 100), [], more=False)
+    assert shown.count("<figure") == results_html.MAX_SHOWN
+    assert "40 more of these hits are not shown" in shown
+
+
+def test_the_size_of_a_grid_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results_html, "MAX_BYTES", 6000)
+    shown = grid(ask("red"), PLAN, hits_of(paint(tmp_path / "a.png", (9, 9, 200)), 50), [], more=False)
+    assert len(shown) <= 6000 + 300
+    assert shown.count("<figure") < 50
+    assert f"{50 - shown.count('<figure')} more" in shown
+
+
+def test_the_pictures_of_a_grid_stand_on_one_line_no_higher_than_they_need(tmp_path: Path) -> None:
+    low = paint(tmp_path / "low.png", (9, 9, 200), size=(200, 50))
+    assert "height:42px" in grid(ask("red"), PLAN, hits_of(low, 2), [], more=False)
+    tall = paint(tmp_path / "tall.png", (9, 9, 200), size=(50, 200))
+    assert "height:150px" in grid(ask("red"), PLAN, [*hits_of(low, 1), *hits_of(tall, 1)], [], more=False)
+
+
+def test_an_empty_grid_says_so() -> None:
+    assert "0 hits" in grid(Query(), PLAN, [], [], more=False)
+    assert plan_line(PLAN, 1, more=True) == "1 hit, more with .next() · exact · 12 compared · 3 ms · space"
+
+
+def test_a_thumbnail_keeps_its_shape_and_a_broken_one_its_reason(tmp_path: Path) -> None:
+    data = paint(tmp_path / "a.png", (9, 9, 200), size=(400, 100)).read_bytes()
+    assert thumbnail_of(data).shape == pytest.approx(0.25, abs=0.01)
+    assert "not a picture" in thumbnail_of(b"nonsense").reason
+    assert "empty" in thumbnail_of(b"").reason
+
+
+def test_conditions_of_a_dictionary_are_those_of_the_command_line() -> None:
+    assert conditions_of({"type": ["portrait", "genre"], "years": "1650..1700"}) == [
+        "type=portrait",
+        "type=genre",
+        "years=1650..1700",
+    ]
+    assert conditions_of({"years": (1650, 1700), "shelf": 3}) == ["years=1650..1700", "shelf=3"]
+    assert conditions_of("title~blue") == ["title~blue"]
+    assert conditions_of(()) == []
+
+
+def test_a_picture_among_the_additions_keeps_its_name(tmp_path: Path) -> None:
+    path = paint(tmp_path / "harbour.png", (9, 9, 200))
+    query = query_of("night", image=None, vector=None, plus=path, minus=(), crop=None, where=())
+    assert query.label == "night + harbour.png"
