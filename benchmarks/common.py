@@ -20,6 +20,7 @@ from pinakes.checkpoints.base import VectorChunk
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.database import Database
 from pinakes.store.embedded import embedded_server, remove_server
+from tests.clustered import clustered as clustered  # for all benchmarks: one made-up collection
 
 
 def machine() -> str:
@@ -46,20 +47,6 @@ def scratch_database() -> Iterator[Database]:
     """An embedded database that is gone afterwards."""
     with scratch_home() as home, embedded_server(home) as dsn:
         yield Database(dsn)
-
-
-def clustered(rows: int, dimension: int, *, seed: int = 1, rank: int = 24, clusters: int = 200) -> np.ndarray:
-    """Unit vectors in clusters on a low-rank subspace with noise, as embeddings are: shape (rows, dimension), float32."""
-    rng = np.random.default_rng(seed)
-    basis = rng.standard_normal((rank, dimension), dtype=np.float32)
-    centres = rng.standard_normal((clusters, rank), dtype=np.float32)
-    made = np.empty((rows, dimension), dtype=np.float32)
-    for start in range(0, rows, 10_000):
-        size = min(10_000, rows - start)
-        inside = centres[rng.integers(clusters, size=size)] + 0.4 * rng.standard_normal((size, rank), dtype=np.float32)
-        made[start : start + size] = inside @ basis + 0.3 * rng.standard_normal((size, dimension), dtype=np.float32)
-    made /= np.linalg.norm(made, axis=1, keepdims=True)
-    return made
 
 
 def images(rows: int) -> pd.DataFrame:

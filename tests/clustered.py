@@ -19,7 +19,7 @@ Rows = npt.NDArray[np.float32]
 COLLECTION = "pictures"
 
 
-def clustered(rows: int, dimension: int, *, seed: int, rank: int = 32, clusters: int = 100) -> Rows:
+def clustered(rows: int, dimension: int, *, seed: int = 1, rank: int = 32, clusters: int = 100) -> Rows:
     """`rows` unit vectors, shape (rows, dimension), float32: clusters in a space of `rank` dimensions, and a little noise.
 
     The row's cluster is its number modulo `clusters`. Vectors of one `rank` and `dimension` share their space, whatever
