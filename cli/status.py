@@ -1,27 +1,73 @@
-"""`pinakes status`: how a collection stands."""
+"""`pinakes status`: how a collection stands, and what its runs did."""
 
 from __future__ import annotations
 
 import json
+import textwrap
+from datetime import datetime
 from typing import Any
 
 import click
 
-from cli.render import facts, note, table
+from cli.render import WIDTH, cut, facts, note, table
+from pinakes.runs import runs
 from pinakes.settings import load_settings
 from pinakes.status import status
 from pinakes.store.database import open_database
 
 
 @click.command("status")
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
+@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'; with --runs: all.")
+@click.option("--runs", "show_runs", is_flag=True, help="The runs instead, newest first.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(min=1), metavar="N", help="With --runs: so many."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
-def command(*, collection: str | None, as_json: bool) -> None:
-    """Show counts by status, the pictures that failed and why, spaces, rows and indexes."""
+def command(*, collection: str | None, show_runs: bool, limit: int, as_json: bool) -> None:
+    """Show counts by status, the pictures that failed and why, spaces, rows and indexes; or the runs."""
     settings = load_settings()
     with open_database(settings) as database, database.connection() as (conn, _):
-        document = status(conn, settings, collection or settings.collection)
-    click.echo(json.dumps(document, ensure_ascii=False) if as_json else _rendered(document))
+        if show_runs:
+            document: dict[str, Any] = {"runs": runs(conn, settings, collection, limit)}
+        else:
+            document = status(conn, settings, collection or settings.collection)
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        click.echo(_runs_table(document["runs"]) if show_runs else _rendered(document))
+
+
+def _runs_table(shown: list[dict[str, Any]]) -> str:
+    """A row of numbers for each run, and below it of what, by whom, its id, and why it failed."""
+    if not shown:
+        return "no run yet"
+    header = ("begun", "state", "listed", "embedded", "failed", "calls", "written", "s", "USD")
+    rows = [
+        (
+            _local(run["started_at"]),
+            run["state"],
+            *(_number(run[name]) for name in ("listed", "embedded", "failed", "calls", "rows_written", "seconds")),
+            "–" if run["cost"] is None else f"{run['cost']:,.2f}",
+        )
+        for run in shown
+    ]
+    head, rule, *numbers = table(header, rows, right=range(2, len(header))).splitlines()
+    lines = [head, rule]
+    for run, line in zip(shown, numbers, strict=True):
+        whose = f"{run['collection']}, {run['who']}, run {run['run_id']}"
+        lines += [line, f"  {cut(whose, WIDTH - 2)}"]
+        if run["state"] in {"failed", "died"}:
+            why = run["message"] or "its process ended without a word, or is cut off from the database"
+            lines += textwrap.wrap(why, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return "\n".join(lines)
+
+
+def _local(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
 
 
 def _rendered(document: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
+from pinakes.batches import Calls
 from pinakes.embedders.calling import Remote
 from pinakes.ingestion import Ingestion
 from pinakes.types import utc_now
@@ -27,6 +28,7 @@ def summarise(run: Ingestion) -> dict[str, Any]:
         "checkpoint": run.checkpoint.location,
         "plan": run.plan.counts(),
         **planned_and_actual(run),
+        "provider": provider(run),
         "failures": run.failures(MAX_FAILURES),
         "notes": _notes(run),
     }
@@ -34,7 +36,7 @@ def summarise(run: Ingestion) -> dict[str, Any]:
 
 def planned_and_actual(run: Ingestion) -> dict[str, Any]:
     """What the plan said it would take, and what it took; retries and 429s of a paid embedder."""
-    statistics = run.embedder.statistics() if isinstance(run.embedder, Remote) else None
+    counted = Calls.of(run.embedder) + run.calls_elsewhere
     price = run.embedder.facts.price
     return {
         "planned": run.planned.as_dict(),
@@ -43,9 +45,39 @@ def planned_and_actual(run: Ingestion) -> dict[str, Any]:
             "cost": round(run.account.calls * price.per_image, 6),
             "seconds": round(run.account.seconds, 3),
         },
-        "rate_limited": statistics.rate_limited if statistics else 0,
-        "retries": statistics.retries if statistics else 0,
+        "rate_limited": counted.rate_limited,
+        "retries": counted.retries,
     }
+
+
+def provider(run: Ingestion) -> dict[str, Any]:
+    """How the provider answered: requests, throughput and latency.
+
+    `answered`, `per_second`, `p50_ms`, `p95_ms` and `in_flight` are of the requests of this process, and None where it
+    made none that are timed: a model on this machine, or batches that ran in other processes. `lost` are requests whose
+    answer never came; `rate_limited` (429s) and `retries` are those of all processes.
+    """
+    counted = Calls.of(run.embedder) + run.calls_elsewhere
+    shown: dict[str, Any] = {
+        "provider": run.space.provider,
+        "model": run.space.model,
+        "calls": counted.calls,
+        "rate_limited": counted.rate_limited,
+        "retries": counted.retries,
+    }
+    names = ("answered", "lost", "per_second", "p50_ms", "p95_ms", "in_flight")
+    own = run.embedder.statistics() if isinstance(run.embedder, Remote) else None
+    if own is None or not own.answered:
+        return shown | dict.fromkeys(names)
+    figures = (
+        own.answered,
+        own.lost,
+        round(own.per_second, 2),
+        round(1000 * own.p50, 1),
+        round(1000 * own.p95, 1),
+        own.in_flight,
+    )
+    return shown | dict(zip(names, figures, strict=True))
 
 
 def _notes(run: Ingestion) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a run leaves in Prefect's UI: plan, progress, statuses, failures, and a contact sheet.
+"""What a run leaves in Prefect's UI: plan, progress, statuses, the provider's figures, failures, and a contact sheet.
 
 Pictures go inline into Markdown; an artifact stays under 1 MB.
 """
@@ -73,13 +73,18 @@ def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
 
 @task(name="report", task_run_name="report", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)
 def report(run: Ingestion, summary: dict[str, Any]) -> None:
-    """Leave what the run did: statuses, failures with their reasons, and some of the pictures."""
+    """Leave what the run did: statuses, how the provider answered, failures with their reasons, some of the pictures."""
     states = ("embedded", "reused", "failed", "skipped", "deferred", "listed")
     extra = ("calls", "duplicates", "vanished", "pruned", "rows_written", "seconds")
     create_table_artifact(
         key="statuses",
         table=[{"status": name, "count": summary[name]} for name in (*states, *extra)],
         description=f"The account of {summary['collection']} in {summary['space']}: the first five add up to listed",
+    )
+    create_table_artifact(
+        key="provider",
+        table=_provider(summary),
+        description=f"How {summary['provider']['provider']} answered, and what it was planned to take and took",
     )
     create_table_artifact(
         key="failures",
@@ -93,6 +98,26 @@ def report(run: Ingestion, summary: dict[str, Any]) -> None:
             markdown=f"{inline(sheet)}\n",
             description="Some pictures of the collection",
         )
+
+
+def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Names and values: calls and money, planned and actual; then throughput, latency, 429s and retries."""
+    planned, actual, figures = summary["planned"], summary["actual"], summary["provider"]
+    rows = {
+        "model": figures["model"],
+        "calls planned": planned["calls"],
+        "calls made": actual["calls"],
+        "USD planned": planned["cost"],
+        "USD spent": actual["cost"],
+        "answers a second": figures["per_second"],
+        "latency p50, ms": figures["p50_ms"],
+        "latency p95, ms": figures["p95_ms"],
+        "times over quota (429)": figures["rate_limited"],
+        "retries": figures["retries"],
+        "answers lost": figures["lost"],
+        "requests in flight at the end": figures["in_flight"],
+    }
+    return [{"what": what, "value": "–" if value is None else value} for what, value in rows.items()]
 
 
 def inline(picture: Image.Image) -> str:

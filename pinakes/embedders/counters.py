@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections import deque
+import time
+from collections import Counter
 from dataclasses import dataclass
 
-RESERVOIR = 1024
-"""Latencies that are kept: the newest."""
+SHORTEST = 1e-4
+"""Seconds; what took less counts as this."""
+
+STEP = 1.02
+"""From one class of latencies to the next: a quantile is within 1 % of the true one, and a year of requests takes no more
+than some hundred numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +26,9 @@ class CallStatistics:
         lost: requests whose answer never came (time-outs, broken connections); the provider may have charged them.
         retries: requests made again after a transient failure.
         rate_limited: answers 429.
-        p50: median latency of the newest answers, in seconds; 0 without any.
+        p50: median latency of the answers, in seconds, within 1 %; 0 without any.
         p95: what 95 % of them stayed below.
+        per_second: answers a second, from the beginning of the first answered request to the last answer; 0 without any.
         in_flight: how many requests are allowed at once at present.
     """
 
@@ -32,6 +39,7 @@ class CallStatistics:
     rate_limited: int
     p50: float
     p95: float
+    per_second: float
     in_flight: int
 
 
@@ -41,7 +49,9 @@ class Counters:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answered = self._lost = self._retries = self._rate_limited = 0
-        self._seconds: deque[float] = deque(maxlen=RESERVOIR)
+        self._latencies: Counter[int] = Counter()
+        self._first = math.inf
+        self._last = 0.0
 
     @property
     def calls(self) -> int:
@@ -50,9 +60,12 @@ class Counters:
 
     def answered(self, seconds: float) -> None:
         """One request brought a vector after so long."""
+        now = time.monotonic()
         with self._lock:
             self._answered += 1
-            self._seconds.append(seconds)
+            self._latencies[_class(seconds)] += 1
+            self._first = min(self._first, now - seconds)
+            self._last = max(self._last, now)
 
     def lost(self) -> None:
         """One request's answer never came."""
@@ -72,18 +85,30 @@ class Counters:
     def statistics(self, in_flight: int) -> CallStatistics:
         """Everything at this moment."""
         with self._lock:
-            seconds = sorted(self._seconds)
             return CallStatistics(
                 calls=self.calls,
                 answered=self._answered,
                 lost=self._lost,
                 retries=self._retries,
                 rate_limited=self._rate_limited,
-                p50=_quantile(seconds, 0.5),
-                p95=_quantile(seconds, 0.95),
+                p50=_quantile(self._latencies, 0.5),
+                p95=_quantile(self._latencies, 0.95),
+                per_second=self._answered / max(self._last - self._first, SHORTEST) if self._answered else 0.0,
                 in_flight=in_flight,
             )
 
 
-def _quantile(ascending: list[float], share: float) -> float:
-    return ascending[min(len(ascending) - 1, int(share * len(ascending)))] if ascending else 0.0
+def _class(seconds: float) -> int:
+    """The number of the class of latencies whose middle is `SHORTEST * STEP ** number`."""
+    return round(math.log(max(seconds, SHORTEST) / SHORTEST, STEP))
+
+
+def _quantile(latencies: Counter[int], share: float) -> float:
+    """The latency that the share of them does not exceed, nearest rank; 0 without any."""
+    wanted = math.ceil(share * latencies.total())
+    seen = 0
+    for number in sorted(latencies):
+        seen += latencies[number]
+        if seen >= wanted:
+            return float(SHORTEST * STEP**number)
+    return 0.0

@@ -110,7 +110,7 @@ def ensure_pgvector(conn: Connection) -> Pgvector:
     Raises:
         DatabaseError: it is not installed on the server, may not be created by this user, or is older than 0.7.
     """
-    found = _pgvector(conn)
+    found = find_pgvector(conn)
     if found is None:
         found = _create_pgvector(conn)
     if found.version < MIN_PGVECTOR:
@@ -134,7 +134,8 @@ def warn_of_old_pgvector(found: Pgvector) -> None:
         )
 
 
-def _pgvector(conn: Connection) -> Pgvector | None:
+def find_pgvector(conn: Connection) -> Pgvector | None:
+    """The extension as the database has it; None where it was not created."""
     row = conn.execute(
         "SELECT e.extversion, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
         " WHERE e.extname = 'vector'"
@@ -160,7 +161,7 @@ def _create_pgvector(conn: Connection) -> Pgvector:
         ) from exc
     except psycopg.Error as exc:
         raise DatabaseError(f"pgvector {available[0]} could not be created: {_reason(exc)}.") from exc
-    found = _pgvector(conn)
+    found = find_pgvector(conn)
     assert found is not None
     return found
 

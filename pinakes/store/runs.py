@@ -8,15 +8,27 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from pinakes import logs
 from pinakes.store.connection import Connection, translated
 from pinakes.store.lease import holder_name
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run as the database keeps it."""
+    """One run as the database keeps it.
+
+    Attributes:
+        run_id: what its log records carry.
+        collection, space: what it writes.
+        holder: the process and the machine.
+        state: `running`, `completed`, `stopped`, `failed`, or `died`.
+        started_at, ended_at: on the database's clock; one that died has no end.
+        account: what `pinakes.account.Account.as_dict` gave at its end; empty before.
+        message: why it failed, or who found it dead.
+    """
 
     run_id: UUID
     collection: str
@@ -30,20 +42,31 @@ class Run:
 
 
 def start_run(conn: Connection, collection: str, space: str) -> UUID:
-    """Enter a run that begins now."""
+    """Enter a run that begins now; log records belong to it from here on.
+
+    The caller holds the lock, so no other run of this collection and space lives: one that has not entered its end is
+    entered as `died`, without a time, since nobody knows when.
+    """
     run_id = uuid4()
-    with translated("entering the run"):
+    with translated("entering the run"), conn.transaction():
+        conn.execute(
+            "UPDATE pinakes.runs SET state = 'died', message = %s"
+            " WHERE collection = %s AND space = %s AND state = 'running'",
+            (f"its process was killed or paused, or lost the database; {holder_name()} took over", collection, space),
+        )
         conn.execute(
             "INSERT INTO pinakes.runs (run_id, collection, space, holder) VALUES (%s, %s, %s, %s)",
             (run_id, collection, space, holder_name()),
         )
+    logs.began(run_id, collection, space)
     return run_id
 
 
 def end_run(
     conn: Connection, run_id: UUID, state: str, account: Mapping[str, object], message: str | None = None
 ) -> None:
-    """Enter how a run ended: `completed`, `stopped` or `failed`."""
+    """Enter how a run ended: `completed`, `stopped` or `failed`, also one that was taken for dead."""
+    logs.ended(run_id)
     with translated("entering the end of the run"):
         conn.execute(
             "UPDATE pinakes.runs SET state = %s, ended_at = now(), account = %s, message = %s WHERE run_id = %s",
@@ -51,12 +74,23 @@ def end_run(
         )
 
 
-def latest_runs(conn: Connection, collection: str, limit: int = 10) -> list[Run]:
-    """The newest runs of a collection."""
+def latest_runs(conn: Connection, collection: str | None, limit: int = 10) -> list[Run]:
+    """The newest runs, newest first, of a collection or (None) of all of them.
+
+    A run that has not entered its end and does not hold its lock any more is shown as `died`: its process was killed, or
+    is cut off from the database.
+    """
+    where = sql.SQL("WHERE r.collection = %(collection)s" if collection is not None else "")
     with translated("reading the runs"):
         rows = conn.execute(
-            "SELECT run_id, collection, space, holder, state, started_at, ended_at, account, message"
-            " FROM pinakes.runs WHERE collection = %s ORDER BY started_at DESC LIMIT %s",
-            (collection, limit),
+            sql.SQL(
+                "SELECT r.run_id, r.collection, r.space, r.holder,"
+                " CASE WHEN r.state = 'running' AND l.resource IS NULL THEN 'died' ELSE r.state END,"
+                " r.started_at, r.ended_at, r.account, r.message"
+                " FROM pinakes.runs r LEFT JOIN pinakes.locks l ON l.resource = r.collection || '/' || r.space"
+                "  AND l.holder = r.holder AND l.acquired_at <= r.started_at AND l.expires_at > clock_timestamp()"
+                " {} ORDER BY r.started_at DESC, r.run_id LIMIT %(limit)s"
+            ).format(where),
+            {"collection": collection, "limit": limit},
         ).fetchall()
     return [Run(*row) for row in rows]

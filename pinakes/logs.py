@@ -1,0 +1,135 @@
+"""Log records that say which run they belong to, and their form: text for a person, JSON for a program.
+
+A run is known here from `began` to `ended`. `RunFilter` puts it on the records that pass a handler, as `run_id`,
+`collection` and `space`; `JsonFormatter` writes one JSON object a line.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from typing_extensions import override
+
+from pinakes.errors import SettingsError
+
+FORMAT: Final = "PINAKES_LOG"
+
+PREFECT_FIELDS: Final = ("flow_run_id", "flow_run_name", "flow_name", "task_run_id", "task_run_name", "worker_name")
+"""What Prefect's own records carry; kept, so that its lines and ours can be joined."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFields:
+    """What a record says of its run.
+
+    Attributes:
+        run_id: as in the table of runs and in `pinakes status --runs`.
+        collection: what it writes.
+        space: the embedding space that it fills.
+    """
+
+    run_id: str
+    collection: str
+    space: str
+
+
+_running: dict[UUID, RunFields] = {}
+_lock = threading.Lock()
+_here: ContextVar[UUID | None] = ContextVar("pinakes_run", default=None)
+
+
+def began(run_id: UUID, collection: str, space: str) -> None:
+    """Let records belong to this run from now on.
+
+    Those of this thread and of tasks that it starts do; those of all threads where it is the only run of the process.
+    """
+    with _lock:
+        _running[run_id] = RunFields(str(run_id), collection, space)
+    _here.set(run_id)
+
+
+def ended(run_id: UUID) -> None:
+    """The run is over. Nothing happens where it was not known."""
+    with _lock:
+        _running.pop(run_id, None)
+
+
+def current() -> RunFields | None:
+    """The run that a record of this thread belongs to; None where there is none, or where that cannot be told."""
+    with _lock:
+        own = _running.get(run_id) if (run_id := _here.get()) is not None else None
+        if own is None and len(_running) == 1:
+            (own,) = _running.values()
+        return own
+
+
+class RunFilter(logging.Filter):
+    """Puts `run_id`, `collection` and `space` on every record; empty outside of runs."""
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True."""
+        run = current() or RunFields("", "", "")
+        for name, value in asdict(run).items():
+            if not hasattr(record, name):
+                setattr(record, name, value)
+        return True
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line.
+
+    It holds time (UTC, milliseconds), level, logger and message; inside a run its fields; `error` is a traceback.
+    """
+
+    @override
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON."""
+        document: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        run = current()
+        if run is not None:
+            document |= asdict(run)
+        for name in PREFECT_FIELDS:
+            if (value := getattr(record, name, None)) is not None:
+                document[name] = value
+        if record.exc_info:
+            document["error"] = self.formatException(record.exc_info)
+        return json.dumps(document, ensure_ascii=False, default=str)
+
+
+def log_format(values: Mapping[str, str]) -> Literal["text", "json"]:
+    """What `PINAKES_LOG` asks for.
+
+    Raises:
+        SettingsError: it is neither text nor json.
+    """
+    wanted = values.get(FORMAT) or "text"
+    if wanted not in ("text", "json"):
+        raise SettingsError(f"{FORMAT}={wanted!r} is no log format; it can be text or json.")
+    return "json" if wanted == "json" else "text"
+
+
+def log_to_stderr(values: Mapping[str, str]) -> None:
+    """Let warnings and worse go to standard error in the form that `PINAKES_LOG` asks for.
+
+    Raises:
+        SettingsError: see `log_format`.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(RunFilter())
+    handler.setFormatter(JsonFormatter() if log_format(values) == "json" else logging.Formatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)

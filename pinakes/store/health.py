@@ -1,0 +1,109 @@
+"""What a database says of itself, for `pinakes doctor`. Nothing is made or changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from psycopg import sql
+
+from pinakes.spaces import Space
+from pinakes.store.collections import collection_names, coverage, spaces
+from pinakes.store.connection import Connection, Pgvector, find_pgvector, translated
+from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, scripts
+from pinakes.types import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A PostgreSQL server.
+
+    Attributes:
+        version: as it writes it.
+        pgvector: the extension in this database; None where it was not created.
+        available: the version of it that could be created; None where the server has none.
+        may_create: whether this user may create schemas in this database.
+        connections: how many there are.
+        most_connections: how many there may be.
+    """
+
+    version: str
+    pgvector: Pgvector | None
+    available: str | None
+    may_create: bool
+    connections: int
+    most_connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """A schema of Pinakes and its migrations: the last one applied, and the last one that this version knows."""
+
+    name: str
+    applied: int
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """A space as stored: `rows` vectors in `table_bytes` with its indexes."""
+
+    collection: str
+    space: Space
+    rows: int
+    table_bytes: int
+
+
+def server(conn: Connection) -> Server:
+    """Versions, rights and connections."""
+    with translated("asking the server for its versions"):
+        row = conn.execute(
+            "SELECT current_setting('server_version'),"
+            " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),"
+            " has_database_privilege(current_database(), 'CREATE'),"
+            " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),"
+            " current_setting('max_connections')::int"
+        ).fetchone()
+        assert row is not None
+        return Server(row[0], find_pgvector(conn), *row[1:])
+
+
+def clock(conn: Connection) -> tuple[timedelta, timedelta]:
+    """How far the server's clock is ahead of this machine's, and how much of that may be the way there and back."""
+    best: tuple[timedelta, timedelta] | None = None
+    for _ in range(3):
+        before = utc_now()
+        with translated("asking the server for the time"):
+            row = conn.execute("SELECT clock_timestamp()").fetchone()
+        after = utc_now()
+        assert row is not None
+        theirs: datetime = row[0]
+        way = (after - before) / 2
+        if best is None or way < best[1]:
+            best = theirs - (before + way), way
+    assert best is not None
+    return best
+
+
+def schemas(conn: Connection) -> Iterator[Schema]:
+    """The schema that collections share, and those of the collections; none in a database that is still empty."""
+    kinds: list[tuple[str, Kind]] = [(SYSTEM_SCHEMA, "system")]
+    kinds += [(name, "collection") for name in collection_names(conn)]
+    for name, kind in kinds:
+        table = sql.Identifier(name, "migrations")
+        with translated(f"reading the migrations of {name!r}"):
+            there = conn.execute("SELECT to_regclass(%s)", (table.as_string(conn),)).fetchone()
+            if there is None or there[0] is None:
+                continue
+            row = conn.execute(sql.SQL("SELECT coalesce(max(number), 0) FROM {}").format(table)).fetchone()
+        assert row is not None
+        yield Schema(name, row[0], scripts(kind)[-1][0])
+
+
+def sizes(conn: Connection, collections: list[str]) -> Iterator[Size]:
+    """The spaces of collections whose schema is up to date."""
+    for name in collections:
+        for registered in spaces(conn, name):
+            counted = coverage(conn, name, registered.name)
+            yield Size(name, registered.space, counted.vectors, counted.table_bytes)

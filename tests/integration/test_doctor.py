@@ -1,0 +1,180 @@
+"""`pinakes doctor` as a monitor runs it, against a real database and a real Prefect server."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.flows import load_flow_from_entrypoint
+
+from cli.prefect_server import free_port, running_server
+from deployments import server_health
+from deployments.agreement import EMBED_TAG
+from deployments.server_setup import AUTOMATION, set_up
+from pinakes.checks import Check, State
+from pinakes.doctor import examine
+from pinakes.settings import Settings
+from pinakes.store.database import Database
+from tests.fakes.azure import KEY, AzureFake
+from tests.running import gallery, run
+
+PROJECT = Path(__file__).parents[2]
+
+
+def doctor(environment: Mapping[str, str], *arguments: str, code: int) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "doctor", "--json", *arguments],
+        env=environment,
+        cwd=environment["HOME"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    document = json.loads(done.stdout)
+    assert isinstance(document, dict)
+    return document
+
+
+def states(document: Mapping[str, Any]) -> dict[str, str]:
+    return {check["what"]: check["state"] for check in document["checks"]}
+
+
+def by_name(checks: Iterator[Check]) -> dict[str, Check]:
+    return {check.what: check for check in checks}
+
+
+def test_all_is_well_without_a_prefect_server_and_nothing_is_changed(
+    environment: dict[str, str], settings: Settings, database_url: str
+) -> None:
+    document = doctor(environment, code=0)
+    assert (document["errors"], states(document)["Prefect"]) == (0, "ok")
+    with psycopg.connect(database_url) as conn:
+        assert conn.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'pinakes'").fetchone() == (0,)
+        assert conn.execute("SELECT count(*) FROM pg_extension WHERE extname = 'vector'").fetchone() == (0,)
+    assert not settings.home.exists()
+
+
+def test_what_does_not_answer_is_an_error_and_the_rest_is_looked_at(environment: dict[str, str]) -> None:
+    environment["PINAKES_DATABASE_URL"] = f"postgresql://pinakes:hidden@127.0.0.1:{free_port()}/pinakes"
+    document = doctor(environment | {"PREFECT_API_URL": f"http://127.0.0.1:{free_port()}/api"}, code=1)
+    found = states(document)
+    assert (document["errors"], found["database"], found["Prefect"], found["checkpoint"]) == (2, "error", "error", "ok")
+    assert "hidden" not in json.dumps(document)
+    assert all(check["mend"] for check in document["checks"] if check["state"] != "ok")
+
+
+def test_what_is_stored_counts_and_a_newer_schema_is_an_error(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    run(settings, gallery(tmp_path / "in", 4))
+    found = by_name(examine(settings))
+    assert "1 collections" in found["schema"].found
+    assert found["pgvector"].state is State.OK
+    with database.connection() as (conn, _):
+        conn.execute("INSERT INTO pictures.migrations (number, name) VALUES (999, 'of the future')")
+    found = by_name(examine(settings))
+    assert (found["schema"].state, "999" in found["schema"].found) == (State.ERROR, True)
+
+
+def test_a_call_is_made_only_on_request_and_is_one(settings: Settings) -> None:
+    with AzureFake() as fake:
+        paid = replace(settings, values={**settings.values, **fake.environment})
+        assert by_name(examine(paid))["embedder azure"].state is State.OK
+        assert fake.tally.counts["requests"] == 0
+        check = by_name(examine(paid, calls=["azure"]))["call of azure"]
+        assert (check.state, fake.tally.counts["requests"]) == (State.OK, 1)
+        refused = replace(paid, values={**paid.values, "PINAKES_AZURE_KEY": KEY[::-1]})
+        check = by_name(examine(refused, calls=["azure"]))["call of azure"]
+        assert (check.state, check.mend) == (State.ERROR, "see docs/azure.md")
+        assert KEY[::-1] not in check.found
+
+
+# -- Prefect -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Prefect server of this module's own that nothing was set up on."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+    home = tmp_path_factory.mktemp("prefect-doctor")
+    environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "0"}
+    with (
+        running_server(log=home / "server.log", environment=environment) as server,
+        temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home}),
+    ):
+        yield server.api_url
+
+
+@pytest.fixture
+def client(own_server: str) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+def test_a_prefect_server_is_looked_at_before_and_after_it_is_set_up(
+    own_server: str, client: SyncPrefectClient
+) -> None:
+    before = by_name(server_health.examine())
+    missing = {what for what, check in before.items() if check.state is State.ERROR}
+    assert missing == {"work pool pinakes", "deployments", "dead runs", "limit of batches"}
+    assert all(before[what].mend for what in missing)
+    assert (before["Prefect's database"].state, "SQLite" in before["Prefect's database"].found) == (State.WARN, True)
+    assert before["leases of limits"].state is State.OK
+    assert before["clock of Prefect"].state is State.OK
+
+    set_up(own_server)
+    after = by_name(server_health.examine())
+    assert after["dead runs"].state is after["limit of batches"].state is State.OK
+    assert "no worker is online" in after["work pool pinakes"].found
+
+    client.request(
+        "POST",
+        "/work_pools/{work_pool_name}/workers/heartbeat",
+        path_params={"work_pool_name": "pinakes"},
+        json={"name": "here", "heartbeat_interval_seconds": 30},
+    )
+    assert by_name(server_health.examine())["work pool pinakes"].state is State.OK
+
+    (automation,) = client.read_automations_by_name(AUTOMATION)
+    client.pause_automation(automation.id)
+    assert by_name(server_health.examine())["dead runs"].state is State.WARN
+
+    client.request(
+        "POST",
+        "/v2/concurrency_limits/increment",
+        json={"names": [f"tag:{EMBED_TAG}"], "slots": 2, "mode": "concurrency"},
+    )
+    stranded = by_name(server_health.examine())["limit of batches"]
+    assert (stranded.state, "2 of 8" in stranded.found) == (State.WARN, True)
+    assert "--active-slots 0" in stranded.mend
+
+
+def test_the_deployments_that_are_looked_for_are_those_of_prefect_yaml() -> None:
+    listed = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    names = {f"{load_flow_from_entrypoint(str(PROJECT / made['entrypoint'])).name}/{made['name']}" for made in listed}
+    assert names == set(server_health.DEPLOYMENTS)
+
+
+@pytest.mark.parametrize(
+    ("database", "kind"),
+    [
+        ({"driver": "postgresql+asyncpg", "host": None}, "postgresql+asyncpg"),
+        ({"driver": None, "host": "db"}, "postgresql"),
+        ({"driver": None, "host": None}, None),
+    ],
+)
+def test_the_kind_of_a_distant_servers_database_is_what_it_says(database: dict[str, Any], kind: str | None) -> None:
+    assert server_health._kind(database, "https://prefect.museum.example/api") == kind

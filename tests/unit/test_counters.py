@@ -1,0 +1,42 @@
+"""Quantiles and throughput of requests, from counts alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pinakes.embedders.counters import Counters
+
+SECONDS = st.floats(min_value=1e-4, max_value=600)
+
+
+def test_without_a_request_all_is_zero() -> None:
+    figures = Counters().statistics(4)
+    assert (figures.p50, figures.p95, figures.per_second, figures.calls, figures.in_flight) == (0, 0, 0, 0, 4)
+
+
+@given(st.lists(SECONDS, min_size=1, max_size=200))
+def test_quantiles_are_within_one_percent_of_the_true_ones(latencies: list[float]) -> None:
+    counters = Counters()
+    for seconds in latencies:
+        counters.answered(seconds)
+    figures = counters.statistics(1)
+    true = np.quantile(latencies, [0.5, 0.95], method="inverted_cdf")
+    assert [figures.p50, figures.p95] == pytest.approx(true, rel=0.0101)
+
+
+def test_all_answers_of_a_long_run_count() -> None:
+    counters = Counters()
+    for number in range(20_000):
+        counters.answered(0.1 if number < 15_000 else 2.0)
+    assert counters.statistics(1).p50 == pytest.approx(0.1, rel=0.01)
+
+
+def test_throughput_counts_from_the_beginning_of_the_first_request() -> None:
+    counters = Counters()
+    for _ in range(10):
+        counters.answered(5.0)
+    # Ten answers of five seconds each that came together.
+    assert counters.statistics(1).per_second == pytest.approx(2.0, rel=0.05)
