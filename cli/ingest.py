@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import click
@@ -13,7 +14,7 @@ from cli.render import account_table, plan_table
 from pinakes.embedders.opening import EMBEDDERS
 from pinakes.errors import PinakesError, UnfinishedError, UsageError
 from pinakes.opening import source_of
-from pinakes.request import BATCH_SIZE, PRUNE_SHARE, IngestRequest
+from pinakes.request import BATCH_SIZE, PRUNE_SHARE, SHARD_DEPLOYMENT, THREADS, IngestRequest
 from pinakes.settings import load_settings
 from pinakes.stopping import stop_on_interrupt
 
@@ -54,6 +55,17 @@ from pinakes.stopping import stop_on_interrupt
 @click.option("--index", type=click.Choice(["auto", "none", "hnsw", "ivfflat"]), default="auto", show_default=True)
 @click.option("--language", default="simple", show_default=True, help="Text search configuration of a new collection.")
 @click.option("--wait", type=float, default=0.0, help="Seconds to queue behind another run on the same space.")
+@click.option("--shards", type=int, default=1, show_default=True, help="Runs on the work pool's workers to embed with.")
+@click.option(
+    "--shard-deployment", default=SHARD_DEPLOYMENT, show_default=True, metavar="NAME", help="What runs a shard."
+)
+@click.option(
+    "--runner",
+    default=THREADS,
+    show_default=True,
+    metavar="NAME",
+    help="threads, dask or ray; with ://HOST:PORT a cluster that is there.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 def command(*, as_json: bool, **options: Any) -> None:
     """List a SOURCE, embed its pictures, merge their metadata, and load them into PostgreSQL.
@@ -72,6 +84,11 @@ def command(*, as_json: bool, **options: Any) -> None:
     # Said at once, not after the seconds that Prefect takes to start.
     request = IngestRequest.of(**options)
     source_of(request, settings)
+    if request.shards > 1 and not os.environ.get("PREFECT_API_URL"):
+        raise UsageError(
+            f"--shards {request.shards} needs a Prefect server with workers, and PREFECT_API_URL is not set: run pinakes up"
+            " and export PREFECT_API_URL=http://127.0.0.1:4200/api, or leave --shards out."
+        )
 
     with prefect_server(), stop_on_interrupt():
         outcome = _run_flow({**options, "metadata": list(options["metadata"])})

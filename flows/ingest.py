@@ -6,16 +6,15 @@ from typing import Any, Literal
 
 from prefect import flow, get_run_logger
 
+from flows.embedding import embed_all
 from flows.naming import ingest_run
-from flows.window import in_window
 from pinakes.errors import StoppedError, TooManyFailuresError, UnfinishedError, UsageError
-from pinakes.ingestion import Ingestion
 from pinakes.opening import open_ingestion
-from pinakes.request import BATCH_SIZE, PRUNE_SHARE, IngestRequest
+from pinakes.request import BATCH_SIZE, PRUNE_SHARE, SHARD_DEPLOYMENT, THREADS, IngestRequest
 from pinakes.settings import load_settings
 from pinakes.summary import summarise
 from tasks import ingestion as stages
-from tasks.artifacts import ProgressArtifact, report, show_plan
+from tasks.artifacts import report, show_plan
 
 
 @flow(name="ingest", flow_run_name=ingest_run, persist_result=False, validate_parameters=True)
@@ -49,6 +48,9 @@ def ingest(
     index: Literal["auto", "none", "hnsw", "ivfflat"] = "auto",
     language: str = "simple",
     wait: float = 0.0,
+    shards: int = 1,
+    shard_deployment: str = SHARD_DEPLOYMENT,
+    runner: str = THREADS,
 ) -> dict[str, Any]:
     """Make a picture collection searchable: list, embed, merge metadata, load into PostgreSQL.
 
@@ -86,6 +88,9 @@ def ingest(
         index: the vector index: auto builds one when exact search becomes slow.
         language: PostgreSQL's text search configuration, chosen when the collection is made.
         wait: seconds to queue behind another run that writes the same collection and space.
+        shards: parts that the plan is embedded in, each by a run of its own on the work pool's workers.
+        shard_deployment: what runs a shard.
+        runner: what runs the batches: threads of this process; dask or ray, with ://HOST:PORT for a cluster that is there.
 
     Returns:
         What was done: the account, the plan, where things are.
@@ -123,6 +128,9 @@ def ingest(
         index=index,
         language=language,
         wait=wait,
+        shards=shards,
+        shard_deployment=shard_deployment,
+        runner=runner,
     )
     if dry_run:
         return stages.plan_only(request, settings)
@@ -154,18 +162,3 @@ def ingest(
             summary,
         )
     return summary
-
-
-def embed_all(run: Ingestion) -> None:
-    """Embed batch by batch, as many at once as the embedder gains from."""
-    shown = ProgressArtifact(run)
-    width = run.embedder.facts.workers
-    try:
-        with run.progress:
-            for result in in_window(lambda batch: stages.embed.submit(run, batch), run.batches(), width):
-                run.count(result)
-                shown.update()
-        shown.update(at_once=True)
-    except BaseException:
-        run.stopping.abandon()
-        raise

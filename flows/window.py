@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from prefect.futures import PrefectFuture
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
-def in_window(submit: Callable[[Item], PrefectFuture[Result]], items: Iterable[Item], width: int) -> Iterator[Result]:
-    """Submit the items, at most `width` unfinished at a time, and yield the results as they come.
-
-    Raises:
-        BaseException: what a task run raised; those in flight go on.
-    """
-    finished: SimpleQueue[PrefectFuture[Result]] = SimpleQueue()
+def in_window(
+    submit: Callable[[Item], PrefectFuture[Any]], items: Iterable[Item], width: int
+) -> Iterator[tuple[Item, PrefectFuture[Any]]]:
+    """Submit the items, at most `width` unfinished at a time, and yield each with its finished future as they come."""
+    finished: SimpleQueue[tuple[Item, PrefectFuture[Any]]] = SimpleQueue()
     running = 0
     for item in items:
         if running == width:
-            yield finished.get().result()
+            yield finished.get()
             running -= 1
-        submit(item).add_done_callback(finished.put)
+
+        def done(future: PrefectFuture[Any], item: Item = item) -> None:
+            finished.put((item, future))
+
+        submit(item).add_done_callback(done)
         running += 1
     for _ in range(running):
-        yield finished.get().result()
+        yield finished.get()

@@ -120,6 +120,11 @@ class Budget:
         self._used_up = threading.Event()
 
     @property
+    def left(self) -> int:
+        """Calls that may still be made."""
+        return self._left
+
+    @property
     def used_up(self) -> bool:
         """Whether a call was wanted that is not paid for."""
         return self._used_up.is_set()
@@ -136,6 +141,8 @@ class Budget:
         """
         with self._lock:
             if self._left <= 0:
+                self._left = self._more()
+            if self._left <= 0:
                 self._used_up.set()
                 raise PacingStoppedError("the run's --max-cost is used up")
             self._left -= 1
@@ -144,6 +151,10 @@ class Budget:
         """A call that was refused for the quota's sake costs nothing."""
         with self._lock:
             self._left += 1
+
+    def _more(self) -> int:
+        """Calls to go on with when none is left; asked while the budget is locked."""
+        return 0
 
 
 class _Budgeted:

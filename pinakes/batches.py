@@ -71,14 +71,10 @@ class Calls:
     rate_limited: int = 0
 
     def __add__(self, other: Calls) -> Calls:
-        return Calls(
-            self.calls + other.calls, self.retries + other.retries, self.rate_limited + other.rate_limited
-        )
+        return Calls(self.calls + other.calls, self.retries + other.retries, self.rate_limited + other.rate_limited)
 
     def __sub__(self, other: Calls) -> Calls:
-        return Calls(
-            self.calls - other.calls, self.retries - other.retries, self.rate_limited - other.rate_limited
-        )
+        return Calls(self.calls - other.calls, self.retries - other.retries, self.rate_limited - other.rate_limited)
 
     @classmethod
     def of(cls, embedder: Embedder) -> Calls:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.checkpoints.ledger import Ledger
+from pinakes.checkpoints.tombstones import TombstoneFile
 from pinakes.errors import CheckpointError, PinakesError, UsageError
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.join import Join
@@ -62,7 +63,12 @@ def export(
         raise UsageError(f"the export {str(file)!r} must end in .csv or .parquet, which says what is written.")
     kept = open_checkpoint(checkpoint, collection, space)
     ledger = kept.ledger()
-    newest = newest_vectors(ledger)
+    tombstones = TombstoneFile(checkpoint, collection).read()
+    newest = {
+        image_id: fingerprint
+        for image_id, fingerprint in newest_vectors(ledger).items()
+        if not tombstones.cover(image_id, fingerprint)
+    }
     if not newest:
         raise CheckpointError(
             f"there is nothing to export: the checkpoint {kept.location} holds no vector; name the collection, the"

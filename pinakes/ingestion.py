@@ -10,17 +10,20 @@ import time
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Any, TypeVar
+from uuid import UUID
 
 import pandas as pd
 
+from pinakes.access import Budget
 from pinakes.account import Account
-from pinakes.batches import Batch, BatchResult, batched, embed_batch
+from pinakes.batches import Batch, BatchResult, Calls, batched, embed_batch, even_size
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.calling import Remote
 from pinakes.errors import PruneRefusedError
 from pinakes.estimate import estimate
+from pinakes.forgotten import bring_together
 from pinakes.metadata.join import Join
 from pinakes.metadata.report import JoinReport
 from pinakes.metadata.table import Metadata
@@ -39,7 +42,8 @@ from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.types import Answer, Image, Vector
+from pinakes.tombstones import Tombstones, keep_out
+from pinakes.types import Answer, Image, Vector, utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +69,7 @@ class Ingestion:
         lease: Lease,
         metadata: Metadata | None,
         stopping: Stopping,
+        budget: Budget | None = None,
     ) -> None:
         self.request = request
         self.source = source
@@ -75,6 +80,10 @@ class Ingestion:
         self.lease = lease
         self.metadata = metadata
         self.stopping = stopping
+        self.budget = budget
+        self.run_id: UUID | None = None
+        self.calls_elsewhere = Calls()
+        self.planned_at = utc_now()
         self.account = Account()
         self.plan = Plan()
         self.planned = estimate(self.plan, embedder)
@@ -83,6 +92,7 @@ class Ingestion:
         self.index_kind: str | None = None
         self.stopped_by: str | None = None
         self.active = True
+        self.tombstones = Tombstones()
         self._vanished: list[str] = []
         self._started = time.monotonic()
 
@@ -93,8 +103,14 @@ class Ingestion:
 
         Raises:
             SourceError: the source is missing, unreadable or holds no image.
+            CheckpointError: which pictures were forgotten cannot be read.
         """
-        self.plan = make_plan(self.source.entries(), self.checkpoint.ledger(), retry_failed=self.request.retry_failed)
+        self.planned_at = utc_now()
+        self.tombstones = bring_together(
+            self.database, self.request.collection, self.request.checkpoint, lease_seconds=self.lease.seconds
+        )
+        entries = keep_out(self.source, self.tombstones)
+        self.plan = make_plan(entries, self.checkpoint.ledger(), retry_failed=self.request.retry_failed)
         batches = -(-self.plan.calls // self.request.batch_size)
         self.progress = Progress("embedding", self.plan.to_embed, batches)
         self.account.listed = self.plan.listed
@@ -162,9 +178,15 @@ class Ingestion:
             self.embedder.check()
             self.account.calls = self.embedder.calls
 
-    def batches(self) -> Iterator[Batch]:
-        """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
-        for batch in batched(self.plan.work, self.request.batch_size):
+    def batches(self, ways: int = 1) -> Iterator[Batch]:
+        """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred.
+
+        Args:
+            ways: how many processes they are spread over; each gets as many of them.
+        """
+        size = even_size(self.plan.calls, self.request.batch_size, ways)
+        self.progress.batches = -(-self.plan.calls // size)
+        for batch in batched(self.plan.work, size):
             if self.stopping():
                 self.account.deferred += batch.images
             else:
@@ -198,7 +220,8 @@ class Ingestion:
         self.account.new_failures += result.failed
         self.account.deferred += result.deferred
         self.account.answers += result.answers
-        self.account.calls = self.embedder.calls
+        self.calls_elsewhere += result.elsewhere
+        self.account.calls = self.embedder.calls + self.calls_elsewhere.calls
         if result.error is not None:
             self.stopped_by = self.stopped_by or result.error
             self.stopping.abandon()
@@ -215,8 +238,12 @@ class Ingestion:
                 lambda: map(join.rows, self._image_frames()), with_metadata=self.metadata is not None
             )
             listed = set(self._listed_ids())
-            stored = (image_id for image_id, _ in stored_images(loader.conn, collection))
-            self._vanished = [] if self.request.limit else [image_id for image_id in stored if image_id not in listed]
+            unlisted = [stored for stored in stored_images(loader.conn, collection) if stored[0] not in listed]
+            # A forgetting that died after it had left its tombstones is finished here.
+            forgotten = [image_id for image_id, bytes_ in unlisted if self.tombstones.cover(image_id, bytes_)]
+            removed = loader.remove(forgotten) if forgotten else 0
+            kept = {image_id for image_id, _ in unlisted}.difference(forgotten)
+            self._vanished = [] if self.request.limit else sorted(kept)
             self.account.vanished = len(self._vanished)
             lacking = self._with_vector(ledger)
             held = 0
@@ -225,11 +252,12 @@ class Ingestion:
                 if lacking.get(image_id) == fingerprint:
                     del lacking[image_id]
             if lacking:
-                written += loader.load_vectors(self.checkpoint.vectors(lambda i, f: lacking.get(i) == f))
-            self.account.rows_written = written.rows
+                vectors = self.checkpoint.vectors(lambda i, f: lacking.get(i) == f)
+                written += loader.load_vectors(vectors, expected=len(lacking))
+            self.account.rows_written = written.rows + removed
             # A load that was killed may have left rows behind without having finished.
             entered = resolve_space(loader.conn, collection, self.space.name)
-            if written.rows or entered.loaded_at is None or entered.rows != held:
+            if written.rows or removed or entered.loaded_at is None or entered.rows != held:
                 loader.finish()
             loader.close()
 

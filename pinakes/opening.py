@@ -14,6 +14,7 @@ from pinakes.embedders.base import Embedder
 from pinakes.embedders.opening import Choice
 from pinakes.errors import UsageError
 from pinakes.estimate import estimate
+from pinakes.forgotten import known_tombstones
 from pinakes.ingestion import Ingestion
 from pinakes.metadata.table import read_metadata
 from pinakes.plan import make_plan
@@ -26,6 +27,7 @@ from pinakes.store.collections import collection_names, ensure_collection, regis
 from pinakes.store.database import open_database
 from pinakes.store.lease import Lease
 from pinakes.store.runs import end_run, start_run
+from pinakes.tombstones import keep_out
 
 logger = logging.getLogger(__name__)
 
@@ -60,15 +62,19 @@ def open_ingestion(
         stopping = Stopping()
         embedders = Embedders(settings, database.dsn)
         stack.callback(embedders.close)
-        embedder = embedder or _open_embedder(request, embedders, stopping)
+        budget = None
+        if embedder is None:
+            embedder, budget = _open_embedder(request, embedders, stopping)
         space = embedder.facts.space
         with database.connection() as (conn, _):
             ensure_collection(conn, request.collection, source.root, language=request.language)
             register_space(conn, request.collection, space)
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
-        checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
-        ingestion = Ingestion(request, source, embedder, checkpoint, database, lease, metadata, stopping)
+        checkpoint = open_checkpoint(
+            request.checkpoint, request.collection, space, format=request.format, guard=lease.check
+        )
+        ingestion = Ingestion(request, source, embedder, checkpoint, database, lease, metadata, stopping, budget)
         with _entered(ingestion):
             yield ingestion
 
@@ -105,10 +111,12 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
         database = stack.enter_context(open_database(settings))
         embedders = Embedders(settings, database.dsn)
         stack.callback(embedders.close)
-        embedder = _open_embedder(request, embedders, Stopping())
+        embedder, _ = _open_embedder(request, embedders, Stopping())
         space = embedder.facts.space
         checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
-        plan = make_plan(source.entries(), checkpoint.ledger(), retry_failed=request.retry_failed)
+        with database.connection() as (conn, _):
+            tombstones = known_tombstones(conn, request.collection, request.checkpoint)
+        plan = make_plan(keep_out(source, tombstones), checkpoint.ledger(), retry_failed=request.retry_failed)
         listed = {image.image_id for image in plan.images} | {entry.image_id for entry in plan.rejected}
         with database.connection() as (conn, _):
             known = request.collection in collection_names(conn)
@@ -126,8 +134,8 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopping) -> Embedder:
-    """The embedder that is asked for, which makes no more calls than `max_cost` pays for."""
+def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopping) -> tuple[Embedder, Budget | None]:
+    """The embedder that is asked for, and the calls that `max_cost` pays for, more than which it does not make."""
     choice = Choice(request.embedder, request.dimension, request.model, request.concurrency)
     budget = None
     if request.max_cost is not None:
@@ -136,7 +144,7 @@ def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopp
         if price:
             budget = Budget(int(request.max_cost / price + 1e-9))
             stopping.budget_used_up = lambda: budget.used_up
-    return embedders.open(choice, rate=request.rate, budget=budget, stopping=stopping)
+    return embedders.open(choice, rate=request.rate, budget=budget, stopping=stopping), budget
 
 
 @contextmanager
@@ -145,6 +153,7 @@ def _entered(ingestion: Ingestion) -> Iterator[None]:
     database, request = ingestion.database, ingestion.request
     with database.connection() as (conn, _):
         run_id = start_run(conn, request.collection, ingestion.space.name)
+    ingestion.run_id = run_id
 
     def end(state: str, message: str | None = None) -> None:
         with database.connection() as (conn, _):

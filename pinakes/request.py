@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pinakes.account import AllowedFailures
 from pinakes.errors import UsageError
@@ -17,6 +17,17 @@ BATCH_SIZE = 256
 
 PRUNE_SHARE = 0.1
 """`--prune` removes at most this share of a collection unless told otherwise."""
+
+MOST_SHARDS = 64
+"""Each is a process with connections of its own to PostgreSQL, of which a server takes a hundred by default."""
+
+SHARD_DEPLOYMENT = "embed/shard"
+"""What `--shards` runs, as Prefect names it."""
+
+THREADS = "threads"
+"""`--runner`: the threads of this process."""
+
+_RUNNER = re.compile(rf"{THREADS}|(?:dask|ray)(?:://[^/\s]+:\d+)?")
 
 
 class IngestRequest(BaseModel):
@@ -53,6 +64,9 @@ class IngestRequest(BaseModel):
     index: Literal["auto", "none", "hnsw", "ivfflat"] = "auto"
     language: str = "simple"
     wait: float = Field(default=0.0, ge=0)
+    shards: int = Field(default=1, ge=1, le=MOST_SHARDS)
+    shard_deployment: str = SHARD_DEPLOYMENT
+    runner: str = THREADS
 
     @field_validator("collection")
     @classmethod
@@ -72,6 +86,22 @@ class IngestRequest(BaseModel):
             if part and part != "none":
                 parse_rate(part)
         return text
+
+    @field_validator("runner")
+    @classmethod
+    def _runner(cls, name: str) -> str:
+        if not _RUNNER.fullmatch(name):
+            raise UsageError(f"--runner {name!r} is none of: threads, dask, dask://HOST:PORT, ray, ray://HOST:PORT.")
+        return name
+
+    @model_validator(mode="after")
+    def _one_way_of_spreading(self) -> Self:
+        if self.shards > 1 and self.runner != THREADS:
+            raise UsageError(
+                f"--shards {self.shards} and --runner {self.runner} are two ways to use more than one machine; leave one"
+                " out."
+            )
+        return self
 
     @field_validator("match")
     @classmethod

@@ -133,14 +133,14 @@ class DiskCache:
             return False
         return True
 
-    def trim(self) -> int:
-        """Make room down to the size that is allowed, if need be; how many bytes are held now."""
+    def trim(self) -> tuple[int, int]:
+        """Make room down to the size that is allowed, if need be; how many bytes were held, and are now."""
         return self._make_room()
 
     def _path(self, key: str) -> Path:
         return self._folder / key[:2] / key
 
-    def _make_room(self, keep: Path | None = None) -> int:
+    def _make_room(self, keep: Path | None = None) -> tuple[int, int]:
         found: list[tuple[float, int, Path]] = []
         for path in self._folder.glob("??/*"):
             try:
@@ -151,9 +151,9 @@ class DiskCache:
                 found.append((about.st_mtime, about.st_size, path))
             elif time.time() - about.st_mtime > _ABANDONED_SECONDS:
                 path.unlink(missing_ok=True)
-        held = sum(size for _, size, _ in found)
+        held = before = sum(size for _, size, _ in found)
         if held <= self._max_bytes:
-            return held
+            return before, held
         for _, size, path in sorted(found):
             if held <= self._max_bytes * _DOWN_TO:
                 break
@@ -161,7 +161,7 @@ class DiskCache:
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
                 held -= size
-        return held
+        return before, held
 
 
 Decoding = Callable[[int], AbstractContextManager[object]]

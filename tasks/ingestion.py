@@ -15,6 +15,7 @@ from pinakes.account import Account
 from pinakes.batches import Batch, BatchResult
 from pinakes.ingestion import Ingestion
 from pinakes.opening import dry_run
+from pinakes.outpost import Outpost, Ticket, outpost_here
 from pinakes.plan import Plan
 from pinakes.request import IngestRequest
 from pinakes.settings import Settings
@@ -52,9 +53,15 @@ def reuse_known_answers(run: Ingestion) -> None:
 
 
 @task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **_PLAIN)
-def embed(run: Ingestion, batch: Batch) -> BatchResult:
+def embed(place: Ingestion | Outpost, batch: Batch) -> BatchResult:
     """Embed one batch; every answer is in the checkpoint when the task ends."""
-    return run.embed(batch)
+    return place.embed(batch)
+
+
+@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **_PLAIN)
+def embed_elsewhere(ticket: Ticket, batch: Batch) -> BatchResult:
+    """The same in a process of a cluster, which opens what it needs at its first batch."""
+    return outpost_here(ticket).embed(batch)
 
 
 @task(name="load", task_run_name="merge metadata and load", tags=["pinakes"], **_PLAIN)

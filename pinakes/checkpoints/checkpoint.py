@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Literal
 
 import pyarrow as pa
@@ -13,14 +12,12 @@ import pyarrow as pa
 from pinakes.checkpoints.base import PART_PREFIX, PartGoneError, Rows, Storage, VectorChunk, check_answer, table_of
 from pinakes.checkpoints.compaction import Compaction, merge_small_parts, small_parts
 from pinakes.checkpoints.csvformat import CsvFormat
-from pinakes.checkpoints.folder import FolderStorage
-from pinakes.checkpoints.gcs import GcsStorage
+from pinakes.checkpoints.erasing import Erased, erase
 from pinakes.checkpoints.ledger import Ledger, Wanted
+from pinakes.checkpoints.opening import open_storage
 from pinakes.checkpoints.parquet import ParquetFormat
 from pinakes.checkpoints.parts import MAX_LISTINGS, Parts
 from pinakes.errors import CheckpointError, UsageError
-from pinakes.gsuri import SCHEME
-from pinakes.ids import check_collection
 from pinakes.spaces import Space
 from pinakes.types import Answer, Vector
 
@@ -161,13 +158,23 @@ class Checkpoint:
             )
         return found[image_id, fingerprint]
 
-    def needs_compaction(self) -> bool:
-        """Whether there are so many small parts that reading the ledger has become slow.
+    def needs_compaction(self, many: int = MANY_SMALL_PARTS) -> bool:
+        """Whether there are `many` small parts, by default so many that reading the ledger has become slow.
 
         Raises:
             CheckpointError: the checkpoint cannot be read.
         """
-        return len(small_parts(self.ledger(), self.space)) >= MANY_SMALL_PARTS
+        return len(small_parts(self.ledger(), self.space)) >= many
+
+    @property
+    def kept_as(self) -> FormatName:
+        """The format of most of its parts.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read.
+        """
+        names = self.ledger().parts
+        return "csv" if 2 * sum(name.endswith(CsvFormat.suffix) for name in names) > len(names) else "parquet"
 
     def compact(self) -> Compaction:
         """Merge small parts into larger ones that hold only what counts; for the holder of the collection's lock.
@@ -180,6 +187,14 @@ class Checkpoint:
         """
         self.remove_leftovers()
         return merge_small_parts(self._parts, self.ledger(), self.space)
+
+    def erase(self, image_ids: Set[str], fingerprints: Set[str] = frozenset()) -> Erased:
+        """Take every answer about these images, or about these bytes, out for good; for the holder of the lock.
+
+        Raises:
+            CheckpointError: it cannot be read or written; what was not erased is still there.
+        """
+        return erase(self._parts, image_ids, fingerprints, self.space)
 
     def remove_leftovers(self) -> int:
         """Remove the temporary files, older than a day, of writers that died; how many."""
@@ -231,14 +246,4 @@ def open_checkpoint(
     Raises:
         UsageError: the root is neither, or the collection or the format has no such name.
     """
-    check_collection(collection)
-    if root.startswith(SCHEME):
-        return Checkpoint(GcsStorage(root, f"{collection}/{space.name}"), space, format, guard)
-    if "://" in root or root.lower().startswith("gs:"):
-        raise UsageError(
-            f"checkpoints cannot be kept in {root!r}; give the path of a folder, or {SCHEME}bucket/folder."
-        )
-    if not root:
-        raise UsageError(f"the checkpoint's root is empty; give the path of a folder, or {SCHEME}bucket/folder.")
-    folder = Path(root).expanduser().absolute() / collection / space.name
-    return Checkpoint(FolderStorage(folder), space, format, guard)
+    return Checkpoint(open_storage(root, collection, space.name), space, format, guard)

@@ -57,8 +57,8 @@ def merge_small_parts(parts: Parts, ledger: Ledger, space: Space) -> Compaction:
             local = Ledger.of(dict(parts.rows_of(group)))
             kept, attempts = _worth_keeping(local, ledger)
             if len(kept):
-                tables = _tables(parts, local, kept, attempts, space.dimension)
-                parts.write(_filled(tables, chunk_rows(space.dimension)))
+                tables = tables_of(parts, local, kept, attempts, space.dimension)
+                parts.write(filled(tables, chunk_rows(space.dimension)))
                 made += 1
         except PartGoneError:
             continue
@@ -101,7 +101,7 @@ def _worth_keeping(local: Ledger, ledger: Ledger) -> tuple[Rows, Counts]:
     return kept, most[kept]
 
 
-def _tables(parts: Parts, local: Ledger, kept: Rows, attempts: Counts, dimension: int) -> Iterator[pa.Table]:
+def tables_of(parts: Parts, local: Ledger, kept: Rows, attempts: Counts, dimension: int) -> Iterator[pa.Table]:
     """The rows at the positions `kept` with their vectors, as tables of `part_schema`."""
     place = ROW_SCHEMA.get_field_index("attempts")
     rows = pa.Table.from_batches([local.rows]).take(pa.array(kept)).select(ROW_SCHEMA.names).cast(ROW_SCHEMA)
@@ -119,7 +119,7 @@ def _tables(parts: Parts, local: Ledger, kept: Rows, attempts: Counts, dimension
                 done += len(found)
 
 
-def _filled(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+def filled(tables: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
     """The same rows in tables of `rows`, the last of which may be shorter."""
     waiting: list[pa.Table] = []
     count = 0

@@ -83,6 +83,15 @@ class CsvFormat:
         return floats
 
 
+def dimension_of(source: pa.NativeFile) -> int | None:
+    """The dimension of a part's first vector; None where it holds failures alone."""
+    for batch in _blocks(source, [VECTOR]):
+        vectors = batch.column(0).drop_null()
+        if len(vectors):
+            return int(vectors[0].as_py().count(",")) + 1
+    return None
+
+
 def _blocks(source: pa.NativeFile, names: list[str]) -> Iterator[pa.RecordBatch]:
     """The file's rows as text, a block at a time."""
     with pacsv.open_csv(

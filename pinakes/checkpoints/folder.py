@@ -44,6 +44,20 @@ class FolderStorage:
         except OSError as exc:
             raise CheckpointError(f"the checkpoint {self.location} cannot be listed: {explain(exc)}") from exc
 
+    def folders(self) -> set[str]:
+        """The folders in this one, without those whose name starts with a dot.
+
+        Raises:
+            CheckpointError: they cannot be listed.
+        """
+        try:
+            with os.scandir(self._folder) as entries:
+                return {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
+        except FileNotFoundError:
+            return set()
+        except OSError as exc:
+            raise CheckpointError(f"the checkpoint {self.location} cannot be listed: {explain(exc)}") from exc
+
     def open(self, name: str) -> pa.NativeFile:
         """See `Storage.open`."""
         return pa.OSFile(os.fsencode(self._folder / name), "r")

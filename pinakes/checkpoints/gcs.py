@@ -25,6 +25,8 @@ from pinakes.gsuri import GsObject, split_gs_address
 FIELDS = "items(name,size),nextPageToken"
 """What a listing asks for: about 100 bytes a part."""
 
+FOLDER_FIELDS = "items(name),prefixes,nextPageToken"
+
 READERS = 16
 """Parts read or deleted at once: each takes a round trip of some 50 ms, most of it waiting."""
 
@@ -40,7 +42,7 @@ SPOOL_BYTES = 16 * 2**20
 MAX_NAMESAKES = 100
 """Foreign files of one name that are kept beside each other."""
 
-_TYPES = {".parquet": "application/vnd.apache.parquet", ".csv": "text/csv"}
+_TYPES = {".parquet": "application/vnd.apache.parquet", ".csv": "text/csv", ".json": "application/json"}
 
 _LOGIN = "gcloud auth application-default login"
 _WORDING = Wording(
@@ -90,6 +92,18 @@ class GcsStorage:
         # A name without anything in it is the placeholder of the folder itself, which Google's console makes.
         self._sizes = {name: size for name, size in sizes.items() if name and not name.startswith(".")}
         return set(self._sizes)
+
+    def folders(self) -> set[str]:
+        """See `FolderStorage.folders`: what stands between this prefix and the next slash."""
+        bucket = self._client.bucket()
+        with self._client.errors(f"the checkpoint {self.location} cannot be listed"):
+            blobs = bucket.client.list_blobs(
+                bucket, prefix=self._prefix, delimiter="/", fields=FOLDER_FIELDS, timeout=TIMEOUT, retry=retry()
+            )
+            for _ in blobs:  # the prefixes are known when every page has been read
+                pass
+            found = {name.removeprefix(self._prefix).rstrip("/") for name in blobs.prefixes}
+        return {name for name in found if name and not name.startswith(".")}
 
     def open(self, name: str) -> pa.NativeFile:
         """See `Storage.open`."""

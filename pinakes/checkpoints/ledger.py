@@ -164,6 +164,15 @@ class Ledger:
         """Whether there is any answer for this id, whatever its bytes were."""
         return next(self._by_id.positions(image_id), None) is not None
 
+    def rows_of(self, image_id: str) -> Iterator[LedgerRow]:
+        """The answers for this id, one for each of the bytes that it has had."""
+        return map(self.row, self._by_id.positions(image_id))
+
+    def ids_of(self, fingerprints: Container[str]) -> Iterator[str]:
+        """The ids that have, or had, some of these bytes."""
+        pairs = self.pairs(np.arange(len(self)))
+        return (image_id for image_id, fingerprint in pairs if fingerprint in fingerprints)
+
     def donor(self, fingerprint: str) -> str | None:
         """An image whose answer for these bytes is ok, so that its vector can be copied; only for an MD5."""
         if not fingerprint.startswith(PROVES_EQUAL):

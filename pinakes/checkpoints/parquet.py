@@ -114,6 +114,18 @@ class ParquetFormat:
         return file
 
 
+def dimension_of(source: pa.NativeFile) -> int:
+    """The dimension that a part states.
+
+    Raises:
+        ForeignPartError: it states none.
+    """
+    stated = (pq.ParquetFile(source).schema_arrow.metadata or {}).get(_DIMENSION_KEY, b"")
+    if not stated.isdigit():
+        raise ForeignPartError("it is a Parquet file that Pinakes did not write")
+    return int(stated)
+
+
 def _within(rows: Rows, start: int, end: int) -> Rows:
     """Those of the ascending `rows` that lie in [start, end)."""
     low, high = np.searchsorted(rows, (start, end))

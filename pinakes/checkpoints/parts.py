@@ -122,14 +122,15 @@ class Parts:
         with self._reading(name, opened) as (form, source):
             yield from form.read_vectors(source, rows)
 
-    def write(self, tables: Iterable[pa.Table]) -> str:
-        """Keep tables of `part_schema` as one new part; its name.
+    def write(self, tables: Iterable[pa.Table], *, like: str | None = None) -> str:
+        """Keep tables of `part_schema` as one new part, in the format of the part `like` if one is named; its name.
 
         Raises:
             CheckpointError: it cannot be written.
         """
-        name = f"{PART_PREFIX}{uuid.uuid4()}{self._writes.suffix}"
-        self.storage.write(name, lambda sink: self._writes.write(sink, tables))
+        form = (like and self._format(like)) or self._writes
+        name = f"{PART_PREFIX}{uuid.uuid4()}{form.suffix}"
+        self.storage.write(name, lambda sink: form.write(sink, tables))
         return name
 
     def _each(self, work: Callable[[str], Result], names: Sequence[str]) -> Iterator[Result]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -56,6 +56,13 @@ class EtagCache:
         if len(self._waiting) >= _FLUSH_ROWS:
             self.flush()
 
+    def forget(self, urls: Collection[str], fingerprints: Collection[str]) -> int | None:
+        """Take out what is known of some URLs, and of every URL that held some bytes; how many, None: it failed."""
+        if not self._path.exists():
+            return 0
+        digests = [bytes.fromhex(known.removeprefix("md5:")) for known in fingerprints if known.startswith("md5:")]
+        return self._do(lambda found: _forget(found, urls, digests))
+
     def flush(self) -> None:
         """Write what waits in memory."""
         rows, self._waiting = self._waiting, []
@@ -92,6 +99,15 @@ class EtagCache:
                 self._connection.execute(_SCHEMA)
                 self._connection.execute(f"PRAGMA user_version = {_VERSION}")
         return self._connection
+
+
+def _forget(connection: sqlite3.Connection, urls: Collection[str], digests: Collection[bytes]) -> int:
+    connection.execute("PRAGMA secure_delete = ON")  # overwritten, not only unlinked
+    connection.execute("BEGIN IMMEDIATE")
+    gone = connection.executemany("DELETE FROM etags WHERE url = ?", [(url,) for url in urls]).rowcount
+    gone += connection.executemany("DELETE FROM etags WHERE md5 = ?", [(digest,) for digest in digests]).rowcount
+    connection.execute("COMMIT")
+    return gone
 
 
 def _write(connection: sqlite3.Connection, rows: list[tuple[str, str, bytes, int]]) -> None:

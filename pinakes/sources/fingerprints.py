@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -126,6 +126,16 @@ class FingerprintCache:
         if due:
             self.flush()
 
+    def forget(self, paths: Collection[bytes], fingerprints: Collection[str]) -> int | None:
+        """Take out what is known of some files, by their absolute paths, and of all files of some bytes.
+
+        How many there were; None: the cache cannot be used.
+        """
+        if not self._path.exists():
+            return 0
+        digests = [bytes.fromhex(known.removeprefix("md5:")) for known in fingerprints if known.startswith("md5:")]
+        return self._do(lambda connection: _forget(connection, paths, digests))
+
     def flush(self) -> None:
         """Write what waits in memory."""
         with self._lock:
@@ -208,6 +218,23 @@ class FingerprintCache:
             exc,
             aside.name,
         )
+
+
+def _forget(connection: sqlite3.Connection, paths: Collection[bytes], digests: Collection[bytes]) -> int:
+    connection.execute("PRAGMA secure_delete = ON")  # overwritten, not only unlinked
+    connection.execute("BEGIN IMMEDIATE")
+    gone = 0
+    for path in paths:
+        # A root ends in a slash, so one that begins the path is followed by what is relative to it.
+        gone += connection.execute(
+            "DELETE FROM fingerprints WHERE root = substr(:path, 1, length(root))"
+            " AND path = substr(:path, length(root) + 1)",
+            {"path": path},
+        ).rowcount
+    for digest in digests:
+        gone += connection.execute("DELETE FROM fingerprints WHERE md5 = ?", (digest,)).rowcount
+    connection.execute("COMMIT")
+    return gone
 
 
 def _write(connection: sqlite3.Connection, rows: list[tuple[bytes, bytes, int, int, int, bytes]]) -> None:

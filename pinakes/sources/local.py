@@ -7,7 +7,7 @@ import os
 import stat
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -22,6 +22,7 @@ from pinakes.sources.fingerprints import (
     fingerprint_file,
     open_regular,
 )
+from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
 _KINDS = (
@@ -81,6 +82,7 @@ class LocalFiles:
     Attributes:
         root: the `file://` URI of the folder, links resolved, with a slash at its end.
         problems: see `pinakes.sources.base.Source`.
+        leave_out: see `pinakes.tombstones.LeavesOut`.
     """
 
     def __init__(self, folder: Path, cache: FingerprintCache | None, limit: int | None) -> None:
@@ -90,6 +92,7 @@ class LocalFiles:
         self._base = os.path.realpath(os.fsencode(folder)).rstrip(b"/") + b"/"
         self._cache = cache
         self._limit = limit
+        self.leave_out: Callable[[str], bool] = lambda _image_id: False
         self.root = file_uri(self._base)
         self.problems: list[str] = []
 
@@ -108,7 +111,10 @@ class LocalFiles:
                             f"the listing stopped at its limit of {self._limit:,}; there are more images"
                         )
                         return
-                    entry = self._hashed(item.relative, item.image_id, item.state)
+                    if self.leave_out(item.image_id):
+                        entry = Skipped(item.image_id, FORGOTTEN)
+                    else:
+                        entry = self._hashed(item.relative, item.image_id, item.state)
                 else:
                     entry = item
                 images += isinstance(entry, Image)
@@ -119,7 +125,7 @@ class LocalFiles:
         finally:
             if self._cache:
                 self._cache.close()
-        if not images and not rejected:
+        if not images and not rejected and not skipped[FORGOTTEN]:
             raise SourceError(self._nothing(skipped))
 
     def _walk(self) -> Iterator[FoundFile | Skipped | Rejected]:

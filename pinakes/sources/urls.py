@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pinakes.sources.fetching import MAX_BYTES, Fetched, Fetcher, FetchError
 from pinakes.sources.fingerprints import ChangedError, fingerprint_bytes
 from pinakes.sources.local import ledger_id
 from pinakes.sources.urltable import UrlLine, check_url, read_urls
+from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
 PARALLEL = 8
@@ -48,6 +49,7 @@ class UrlListSource:
     Attributes:
         root: the `file://` URI of the list.
         problems: see `pinakes.sources.base.Source`.
+        leave_out: see `pinakes.tombstones.LeavesOut`.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class UrlListSource:
         self._list, self._key, self._names = list_file, key, names
         self._cache, self._limit = cache, limit
         self._fetcher = Fetcher(max_bytes=max_bytes)
+        self.leave_out: Callable[[str], bool] = lambda _image_id: False
         self.root = list_file.resolve().as_uri()
         self.problems: list[str] = []
 
@@ -113,6 +116,9 @@ class UrlListSource:
         pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch")
         try:
             for image_id, lines in named.items():
+                if self.leave_out(image_id):
+                    waiting.extend(Skipped(image_id, FORGOTTEN) for _ in lines)
+                    continue
                 for item in _settled(image_id, lines):
                     if isinstance(item, UrlLine):
                         known = self._cache.get(item.url) if self._cache else None

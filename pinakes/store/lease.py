@@ -3,11 +3,16 @@
 A lease is a row that its holder renews; when the holder dies the lease runs out by itself. Every lease has a token of its
 own, and each write transaction looks whether the token is still in force (`Lease.guard`): a process that was paused and
 wakes up after another took over cannot write. Times are the database's, never a client's.
+
+A transaction that is guarded locks the row so far (FOR KEY SHARE) that it can be renewed, and not change hands. Who takes
+over a lease that has run out ends such transactions first: those of a holder that was paused, or whose machine is gone,
+would stay open for hours.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import threading
@@ -24,10 +29,37 @@ logger = logging.getLogger(__name__)
 
 RENEWALS_PER_LEASE = 3
 
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Linux's goes on while the machine sleeps, as the lease does."""
 
 _RENEW = (
     "UPDATE pinakes.locks SET expires_at = clock_timestamp() + %s * interval '1 second'"
     " WHERE resource = %s AND token = %s RETURNING 1"
+)
+# The advisory lock hinders nobody: it tells who takes over which sessions have guarded transactions open.
+_GUARD = (
+    "SELECT pg_advisory_xact_lock_shared(hashtextextended('pinakes.lease ' || resource, 0)) FROM pinakes.locks"
+    " WHERE resource = %s AND token = %s AND expires_at > clock_timestamp() FOR KEY SHARE"
+)
+_END_GUARDED = (
+    "SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l,"
+    " hashtextextended('pinakes.lease ' || %s, 0) AS key"
+    " WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode = 'ShareLock' AND l.granted"
+    "  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    "  AND l.classid = ((key >> 32) & 4294967295)::oid AND l.objid = (key & 4294967295)::oid"
+)
+_NEW = (
+    "INSERT INTO pinakes.locks (resource, holder, token, acquired_at, expires_at)"
+    " VALUES (%(resource)s, %(holder)s, nextval('pinakes.fencing_tokens'), clock_timestamp(),"
+    "  clock_timestamp() + %(seconds)s * interval '1 second')"
+    " ON CONFLICT (resource) DO NOTHING RETURNING token"
+)
+_TAKE_OVER = (
+    "WITH free AS (SELECT resource FROM pinakes.locks WHERE resource = %(resource)s AND expires_at <= clock_timestamp()"
+    "  FOR UPDATE SKIP LOCKED)"
+    " UPDATE pinakes.locks l SET holder = %(holder)s, token = nextval('pinakes.fencing_tokens'),"
+    "  acquired_at = clock_timestamp(), expires_at = clock_timestamp() + %(seconds)s * interval '1 second'"
+    " FROM free WHERE l.resource = free.resource RETURNING l.token"
 )
 
 
@@ -56,6 +88,8 @@ class Lease:
         self._dsn = dsn
         self._wait = wait
         self._lost = threading.Event()
+        self._good_until = math.inf
+        self._asking = threading.Lock()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._conn: Connection | None = None
@@ -95,23 +129,44 @@ class Lease:
         Raises:
             LeaseLostError: it has changed hands already.
         """
-        row = conn.execute(
-            "SELECT 1 FROM pinakes.locks WHERE resource = %s AND token = %s AND expires_at > clock_timestamp() FOR SHARE",
-            (self.resource, self.token),
-        ).fetchone()
-        if row is None:
-            row = conn.execute(_RENEW, (self.seconds, self.resource, self.token)).fetchone()
-        if row is None:
+        if self._guarded(conn):
+            return
+        with connect(self._dsn) as other:  # in a transaction of its own: `conn` would keep others from renewing it
+            self._renew(other)
+        self.check()
+        if not self._guarded(conn):
             self._lost.set()
             self.check()
 
     def check(self) -> None:
-        """Raises LeaseLostError once the lease is known to be lost; asks nobody."""
+        """See whether this process may still write.
+
+        Nobody is asked while the lease cannot have run out. After that, as when this process was paused, the database
+        is. Where it does not answer nobody can have taken over by way of it since, and what is paid for is kept.
+
+        Raises:
+            LeaseLostError: it may not; once lost, a lease stays so.
+        """
+        if not self._lost.is_set() and _now() >= self._good_until:
+            self._ask()
         if self._lost.is_set():
             raise LeaseLostError(
                 f"the lock of {self.resource} ran out while this run was not able to renew it, and another run may have"
                 " taken over; nothing more was written. Start the run again: it resumes from the checkpoint."
             )
+
+    def _ask(self) -> None:
+        with self._asking:
+            if self._lost.is_set() or _now() < self._good_until:
+                return
+            try:
+                with connect(self._dsn) as conn:
+                    self._renew(conn)
+            except (psycopg.Error, DatabaseError) as exc:
+                logger.warning("whether the lock of %s is still held is not known: %s", self.resource, exc)
+
+    def _guarded(self, conn: Connection) -> bool:
+        return conn.execute(_GUARD, (self.resource, self.token)).fetchone() is not None
 
     def _acquire(self, conn: Connection) -> None:
         deadline = time.monotonic() + self._wait
@@ -131,6 +186,8 @@ class Lease:
             if row is None:
                 continue
             holder, other, expires_at, acquired_at, left = row
+            if not left:
+                self._end_guarded(conn, holder)
             renewed = seen is not None and seen != (other, expires_at)
             if renewed and time.monotonic() >= deadline:
                 raise LockHeldError(
@@ -144,22 +201,29 @@ class Lease:
             time.sleep(min(left, self.seconds / RENEWALS_PER_LEASE) + 0.05)
 
     def _try(self, conn: Connection) -> int | None:
+        wanted = {"resource": self.resource, "holder": holder_name(), "seconds": self.seconds}
+        good_until = _now() + self.seconds
         with translated(f"locking {self.resource}"):
-            row = conn.execute(
-                "INSERT INTO pinakes.locks AS l (resource, holder, token, acquired_at, expires_at)"
-                " VALUES (%(resource)s, %(holder)s, nextval('pinakes.fencing_tokens'), clock_timestamp(),"
-                "  clock_timestamp() + %(seconds)s * interval '1 second')"
-                " ON CONFLICT (resource) DO UPDATE SET holder = excluded.holder, token = excluded.token,"
-                "  acquired_at = excluded.acquired_at, expires_at = excluded.expires_at"
-                " WHERE l.expires_at <= clock_timestamp() RETURNING token",
-                {"resource": self.resource, "holder": holder_name(), "seconds": self.seconds},
-            ).fetchone()
-        return None if row is None else int(row[0])
+            row = conn.execute(_NEW, wanted).fetchone() or conn.execute(_TAKE_OVER, wanted).fetchone()
+        if row is None:
+            return None
+        self._good_until = good_until
+        return int(row[0])
+
+    def _end_guarded(self, conn: Connection, holder: str) -> None:
+        """End the open transactions of a holder that does not renew its lease any more."""
+        with translated(f"ending the transactions of {holder}, which has not renewed its lock of {self.resource}"):
+            row = conn.execute(_END_GUARDED, (self.resource,)).fetchone()
+        if row is not None and row[0]:
+            logger.info("ended %d open transaction(s) of %s, which has not renewed its lock", row[0], holder)
 
     def _renew_until_closed(self) -> None:
         while not self._closing.wait(self.seconds / RENEWALS_PER_LEASE):
             try:
-                self._renew()
+                assert self._conn is not None
+                if self._conn.closed:
+                    self._conn = connect(self._dsn)
+                self._renew(self._conn)
             except (psycopg.Error, DatabaseError) as exc:
                 logger.warning("the lock of %s could not be renewed (trying again): %s", self.resource, exc)
                 if self._conn is not None:
@@ -167,10 +231,13 @@ class Lease:
             if self._lost.is_set():
                 return
 
-    def _renew(self) -> None:
-        assert self._conn is not None
-        if self._conn.closed:
-            self._conn = connect(self._dsn)
-        row = self._conn.execute(_RENEW, (self.seconds, self.resource, self.token)).fetchone()
-        if row is None:
+    def _renew(self, conn: Connection) -> None:
+        good_until = _now() + self.seconds
+        if conn.execute(_RENEW, (self.seconds, self.resource, self.token)).fetchone() is None:
             self._lost.set()
+        else:
+            self._good_until = good_until
+
+
+def _now() -> float:
+    return time.clock_gettime(_CLOCK)

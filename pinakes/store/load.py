@@ -27,8 +27,9 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.folding import fold
 from pinakes.spaces import Space
 from pinakes.store.collections import spaces
-from pinakes.store.connection import Connection, translated
+from pinakes.store.connection import Connection, find_pgvector, translated
 from pinakes.store.lease import Lease
+from pinakes.store.reload import Reload, reload_for
 
 logger = logging.getLogger(__name__)
 
@@ -115,14 +116,19 @@ class Loader:
                 total += self._lasting(partial(self._merge_images, part, columns))
         return total
 
-    def load_vectors(self, chunks: Iterable[VectorChunk]) -> Written:
+    def load_vectors(self, chunks: Iterable[VectorChunk], *, expected: int = 0) -> Written:
         """Write vectors of the space, normalised to unit length; images that are not stored (any more) are left out.
 
         Args:
             chunks: at most one vector per image, shape (n, dimension), float32; none of them zero.
+            expected: how many there will be. Many, into a space with an index, go into a second table that takes the
+                place of the first: see `pinakes.store.reload`.
         """
         total = Written()
         with translated(f"loading the vectors of {self._space.name}"):
+            reload = self._reload_for(expected)
+            if reload is not None:
+                return self._load_anew(chunks, reload)
             first = self._empty(self._vectors)
             for chunk in chunks:
                 total += self._lasting(partial(self._load_chunk, chunk, first))
@@ -161,6 +167,32 @@ class Loader:
                 self._stage("vectors", self._vectors)
             self._copy_vectors(chunk, staged)
             return self._merge(staged, self._vectors, ("fingerprint", "norm", "embedding"), only_if=current)
+
+    def _reload_for(self, expected: int) -> Reload | None:
+        pgvector = find_pgvector(self._conn)
+        assert pgvector is not None
+        return reload_for(self._conn, self._collection, self._space, expected, pgvector)
+
+    def _load_anew(self, chunks: Iterable[VectorChunk], reload: Reload) -> Written:
+        self._lasting(partial(self._guarded, reload.begin))
+        for chunk in chunks:
+            self._lasting(partial(self._load_beside, chunk, reload))
+        self._lasting(partial(self._guarded, reload.keep))
+        self._lasting(partial(self._guarded, reload.build))
+        return Written(*self._lasting(partial(self._guarded, reload.end)))
+
+    def _load_beside(self, chunk: VectorChunk, reload: Reload) -> None:
+        self._stage("vectors", self._vectors)
+        with self._conn.transaction():
+            self._lease.guard(self._conn)
+            staged = sql.Identifier("pg_temp", "staged_vectors")
+            self._copy_vectors(chunk, staged)
+            reload.take(self._conn, staged)
+
+    def _guarded(self, action: Callable[[Connection], T]) -> T:
+        with self._conn.transaction():
+            self._lease.guard(self._conn)
+            return action(self._conn)
 
     def _lasting(self, action: Callable[[], T]) -> T:
         """Do something in a transaction of its own, and again on a new connection when the connection is lost."""

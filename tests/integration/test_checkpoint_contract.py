@@ -111,9 +111,7 @@ def gcs() -> Iterator[GcsFake]:
 
 
 @pytest.fixture(params=[(kind, form) for kind in ("folder", "gs") for form in FORMATS], ids="-".join)
-def place(
-    request: pytest.FixtureRequest, gcs: GcsFake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Place:
+def place(request: pytest.FixtureRequest, gcs: GcsFake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     kind, form = request.param
     if kind == "folder":
         return FolderPlace(tmp_path, form)
@@ -405,16 +403,14 @@ def test_compaction_forgets_no_attempts_and_drops_no_row_for_its_equal_in_anothe
     assert content(checkpoint.ledger()) == before
 
 
-def test_compaction_is_asked_for_when_small_parts_are_many(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("pinakes.checkpoints.checkpoint.MANY_SMALL_PARTS", 3)
+def test_compaction_is_asked_for_when_small_parts_are_many(checkpoint: Checkpoint) -> None:
     for number in range(3):
-        assert not checkpoint.needs_compaction()
+        assert not checkpoint.needs_compaction(3)
         checkpoint.write([ok(number)])
-    assert checkpoint.needs_compaction()
-    checkpoint.compact()
+    assert checkpoint.needs_compaction(3)
     assert not checkpoint.needs_compaction()
+    checkpoint.compact()
+    assert not checkpoint.needs_compaction(3)
 
 
 def test_doubles_of_a_compaction_that_died_are_resolved(checkpoint: Checkpoint, place: Place) -> None:

@@ -65,9 +65,10 @@ def test_a_run_returns_its_account_and_leaves_its_artifacts(working: Path) -> No
     json.dumps(summary)
 
     found = artifacts(state.state_details.flow_run_id)
-    assert set(found) == {"plan", "progress", "statuses", "failures", "pictures"}
+    assert set(found) == {"plan", "progress", "statuses", "provider", "failures", "pictures"}
     assert found["progress"].data == 100.0
     assert {"status": "embedded", "count": 12} in json.loads(found["statuses"].data)
+    assert {"what": "calls made", "value": summary["calls"]} in json.loads(found["provider"].data)
     assert json.loads(found["failures"].data)[0]["image_id"] == "broken.png"
     assert {"what": "new", "images": 13} in json.loads(found["plan"].data)
     assert "data:image/jpeg;base64," in found["pictures"].data

@@ -1,0 +1,182 @@
+"""The stage of `ingest` that embeds: by threads of this process, on a cluster, or as shards on the work pool's workers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import httpx
+from prefect import get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
+
+from flows.naming import shard_run_name
+from flows.window import in_window
+from pinakes.errors import PinakesError
+from pinakes.ingestion import Ingestion
+from pinakes.leading import Lead
+from pinakes.request import THREADS
+from tasks import ingestion as stages
+from tasks.artifacts import ProgressArtifact
+from tasks.runners import is_lost, slots, started
+
+LOOK_SECONDS = 1.0
+"""How often the leader looks how its shards are doing."""
+
+SERVER_PATIENCE = 300.0
+"""Seconds for which Prefect's server may be away before the leader gives its shards up."""
+
+UNBEGUN_SECONDS = 30.0
+"""After so long without a worker that takes a shard a person should know."""
+
+
+def embed_all(run: Ingestion) -> None:
+    """Embed batch by batch, as many at once as there is use for."""
+    if run.plan.work and run.request.shards > 1:
+        _on_shards(run)
+    elif run.plan.work and run.request.runner != THREADS:
+        _on_a_cluster(run)
+    else:
+        _here(run)
+
+
+def _here(run: Ingestion) -> None:
+    shown = ProgressArtifact(run)
+    width = run.embedder.facts.workers
+    with started(THREADS, width) as runner, run.progress:
+        try:
+            for _, future in in_window(
+                lambda batch: runner.submit(stages.embed, {"place": run, "batch": batch}), run.batches(), width
+            ):
+                run.count(future.result())
+                shown.update()
+        except BaseException:
+            run.stopping.abandon()
+            raise
+    shown.update(at_once=True)
+
+
+def _on_a_cluster(run: Ingestion) -> None:
+    shown = ProgressArtifact(run)
+    with started(run.request.runner, run.embedder.facts.workers) as runner:
+        ways = slots(runner, run.embedder.facts.workers)
+        with Lead(run, ways) as lead, run.progress:
+            ticket = lead.ticket
+            # One batch for each slot waits there, so that nobody idles while the next one is on its way.
+            for batch, future in in_window(
+                lambda batch: runner.submit(stages.embed_elsewhere, {"ticket": ticket, "batch": batch}),
+                lead.batches(),
+                2 * ways,
+            ):
+                try:
+                    result = future.result()
+                except Exception as exc:
+                    if not is_lost(exc):
+                        run.stopping.abandon()
+                        raise
+                    lead.lost([batch.number], f"the worker of batch {batch.number} is gone ({_short(exc)}).")
+                else:
+                    lead.count(batch.number, result)
+                shown.update()
+            lead.settle()
+    shown.update(at_once=True)
+
+
+def _on_shards(run: Ingestion) -> None:
+    shown = ProgressArtifact(run)
+    with Lead(run, run.request.shards) as lead, get_client(sync_client=True) as client, run.progress:
+        shards = {number: _begin_shard(run, lead, number) for number in lead.deal()}
+        watch = _Watch(client, run, lead, shards)
+        while watch.open:
+            time.sleep(LOOK_SECONDS)
+            watch.look()
+            lead.collect()
+            shown.update()
+        lead.settle()
+    shown.update(at_once=True)
+
+
+def _begin_shard(run: Ingestion, lead: Lead, number: int) -> FlowRun:
+    deployment = run.request.shard_deployment
+    try:
+        begun = run_deployment(
+            deployment,
+            parameters={"ticket": lead.ticket.model_dump(mode="json"), "shard": number},
+            flow_run_name=shard_run_name(run.request.collection, number, run.request.shards),
+            timeout=0,
+            as_subflow=True,
+            idempotency_key=f"{run.run_id}/{number}",
+        )
+    except ObjectNotFound as exc:
+        raise PinakesError(
+            f"--shards needs the deployment {deployment}, which Prefect's server does not have: run prefect deploy --all"
+            " in a checkout of the project (pinakes up does it), or name another with --shard-deployment."
+        ) from exc
+    assert isinstance(begun, FlowRun)
+    return begun
+
+
+class _Watch:
+    """Looks after the flow runs of the shards until each of them has ended."""
+
+    def __init__(self, client: SyncPrefectClient, run: Ingestion, lead: Lead, shards: dict[int, FlowRun]) -> None:
+        self.open = shards
+        self._client = client
+        self._run = run
+        self._lead = lead
+        self._logger = get_run_logger()
+        self._total = len(shards)
+        self._begun_at = self._answered_at = time.monotonic()
+        self._said = False
+
+    def look(self) -> None:
+        """See who has ended, and how; take back what is not begun once the run is stopping.
+
+        Raises:
+            PinakesError: Prefect's server has been away for too long.
+        """
+        try:
+            for number, shard in list(self.open.items()):
+                state = self._client.read_flow_run(shard.id).state
+                if state is not None and state.is_scheduled() and self._run.stopping():
+                    state = self._client.set_flow_run_state(shard.id, Cancelled(message="the run is stopping")).state
+                if state is not None and state.is_final():
+                    del self.open[number]
+                    self._ended(number, state)
+                elif state is None or state.type in (StateType.SCHEDULED, StateType.PENDING):
+                    self._say_once(number)
+        except (httpx.HTTPError, ObjectNotFound) as exc:
+            if time.monotonic() - self._answered_at > SERVER_PATIENCE:
+                raise PinakesError(
+                    f"Prefect's server has not said for {SERVER_PATIENCE:.0f} s how the shards are doing: {_short(exc)}."
+                    " What they have answered is kept; run the same command again to resume."
+                ) from exc
+            self._logger.warning(
+                "Prefect's server does not say how the shards are doing (asking again): %s", _short(exc)
+            )
+        else:
+            self._answered_at = time.monotonic()
+
+    def _ended(self, number: int, state: State[Any]) -> None:
+        if state.is_completed() or (state.is_cancelled() and self._run.stopping()):
+            return
+        said = f": {state.message.strip()}" if state.message else ""
+        reason = f"shard {number} of {self._total} ended {state.name}{said}".rstrip(".") + "."
+        self._logger.warning("%s", reason)
+        self._lead.lost_shard(number, reason)
+
+    def _say_once(self, number: int) -> None:
+        if not self._said and time.monotonic() - self._begun_at > UNBEGUN_SECONDS:
+            self._said = True
+            self._logger.warning(
+                "no worker has taken shard %d for %.0f s: start one with prefect worker start --pool (the work pool)",
+                number,
+                UNBEGUN_SECONDS,
+            )
+
+
+def _short(exc: Exception) -> str:
+    return (" ".join(str(exc).split())[:200] or type(exc).__name__).rstrip(".")

@@ -1,0 +1,50 @@
+"""The flow `embed`: one shard of a run of `ingest`, on whichever machine its worker is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.window import in_window
+from pinakes.batches import BatchResult
+from pinakes.errors import EmbedderError
+from pinakes.outpost import Ticket, open_outpost
+from pinakes.request import THREADS
+from pinakes.settings import load_settings
+from tasks import ingestion as stages
+from tasks.runners import started
+
+
+@flow(name="embed", persist_result=False, validate_parameters=True)
+def embed(ticket: Ticket, shard: int) -> dict[str, Any]:
+    """Embed one part of a run's plan; `pinakes ingest --shards` starts it, and nobody else needs to.
+
+    Run again it goes on with what has no answer yet.
+
+    Args:
+        ticket: says for which run; keys and the database's address come from this worker's own settings.
+        shard: whose part of the plan, from 1.
+
+    Returns:
+        What was done, counted.
+    """
+    total = BatchResult()
+    with open_outpost(ticket, load_settings()) as outpost:
+        width = outpost.embedder.facts.workers
+        with started(THREADS, width) as runner:
+            try:
+                for _, future in in_window(
+                    lambda batch: runner.submit(stages.embed, {"place": outpost, "batch": batch}),
+                    outpost.batches(shard),
+                    width,
+                ):
+                    total += future.result()
+                    if total.error is not None:
+                        outpost.stopping.abandon()
+            except BaseException:
+                outpost.stopping.abandon()
+                raise
+    if total.error is not None:
+        raise EmbedderError(total.error)
+    return total.as_dict()

@@ -1,0 +1,71 @@
+"""A connection that outlives a restart of the database, for what is asked now and then over hours."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from pinakes.errors import DatabaseError
+from pinakes.store.connection import Connection, connect, translated
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 60.0
+"""Seconds for which a lost database is waited for: as long as the limiter waits."""
+
+PAUSE = 0.5
+"""Seconds between two attempts to reach it."""
+
+T = TypeVar("T")
+
+
+class Patient:
+    """One connection in autocommit mode for several threads, made anew when it is lost.
+
+    Args:
+        dsn: the database.
+        patience: how many seconds a lost database is waited for.
+    """
+
+    def __init__(self, dsn: str, patience: float) -> None:
+        self._dsn = dsn
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._conn: Connection | None = None
+        self._was_up = False
+
+    def close(self) -> None:
+        """Give back the connection."""
+        with self._lock:
+            self._drop()
+
+    def do(self, what: str, action: Callable[[Connection], T]) -> T:
+        """The action's result; it is done again where the connection broke, so it must bear that.
+
+        Raises:
+            DatabaseError: the database refuses, or has been away for too long.
+        """
+        given_up = time.monotonic() + self._patience
+        with self._lock:
+            while True:
+                try:
+                    with translated(what):
+                        if self._conn is None:
+                            self._conn = connect(self._dsn)
+                            self._was_up = True
+                        return action(self._conn)
+                except DatabaseError as exc:
+                    broken = self._conn is None or self._conn.broken or self._conn.closed
+                    self._drop()
+                    if not (broken and self._was_up) or time.monotonic() > given_up:
+                        raise
+                    logger.warning("%s (trying again)", exc)
+                time.sleep(PAUSE)
+
+    def _drop(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None

@@ -1,0 +1,127 @@
+"""Forgotten pictures in the database: their tombstones, and taking their rows out so that none is left dead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from pinakes.store.collections import spaces
+from pinakes.store.connection import Connection, translated
+from pinakes.store.lease import Lease
+from pinakes.tombstones import Tombstone, Tombstones
+
+FORCE_FLUSH = 150000
+"""PostgreSQL 15 keeps statistics in shared memory, and can be told to bring them up to date at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """What of a stored image says where else something is kept of it."""
+
+    image_id: str
+    uri: str
+    fingerprint: str
+
+
+def stored_tombstones(conn: Connection, collection: str) -> Tombstones:
+    """The tombstones of a collection that its table holds."""
+    with translated(f"reading what {collection} has forgotten"):
+        rows = conn.execute(
+            sql.SQL("SELECT image_id, fingerprint, forgotten_at FROM {}").format(_table(collection))
+        ).fetchall()
+    return Tombstones(Tombstone(*row) for row in rows)
+
+
+def add_tombstones(conn: Connection, collection: str, tombstones: Tombstones) -> None:
+    """Enter tombstones beside those that are there."""
+    with translated(f"entering what {collection} has forgotten"), conn.cursor() as cursor:
+        cursor.executemany(
+            sql.SQL(
+                "INSERT INTO {} (image_id, fingerprint, forgotten_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+            ).format(_table(collection)),
+            [(each.image_id, each.fingerprint, each.forgotten_at) for each in tombstones],
+        )
+
+
+def remove_tombstones(conn: Connection, collection: str, tombstones: Tombstones) -> None:
+    """Take tombstones out."""
+    with translated(f"entering what {collection} may hold again"), conn.cursor() as cursor:
+        cursor.executemany(
+            sql.SQL("DELETE FROM {} WHERE image_id = %s AND fingerprint = %s").format(_table(collection)),
+            [(each.image_id, each.fingerprint) for each in tombstones],
+        )
+
+
+def images_of(
+    conn: Connection, collection: str, image_ids: Set[str], fingerprints: Set[str] = frozenset()
+) -> list[StoredImage]:
+    """The stored images with these ids, or of these bytes, by image_id."""
+    with translated("looking images up"):
+        rows = conn.execute(
+            sql.SQL(
+                "SELECT image_id, uri, fingerprint FROM {} WHERE image_id = ANY(%s) OR fingerprint = ANY(%s)"
+                " ORDER BY image_id"
+            ).format(sql.Identifier(collection, "images")),
+            (sorted(image_ids), sorted(fingerprints)),
+        ).fetchall()
+    return [StoredImage(*row) for row in rows]
+
+
+def remove_images(
+    conn: Connection, collection: str, image_ids: Sequence[str], leases: Iterable[Lease]
+) -> dict[str, int]:
+    """Delete images with their vectors; how many vectors of each space went along.
+
+    Args:
+        conn: a connection in autocommit mode.
+        collection: the collection.
+        image_ids: which.
+        leases: of all its spaces.
+    """
+    ids = list(image_ids)
+    gone: dict[str, int] = {}
+    with translated("removing images"), conn.transaction():
+        for lease in leases:
+            lease.guard(conn)
+        for registered in spaces(conn, collection):
+            table = sql.Identifier(collection, registered.name)
+            gone[registered.name] = conn.execute(
+                sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(table), (ids,)
+            ).rowcount
+            conn.execute(
+                sql.SQL("UPDATE {} SET rows = (SELECT count(*) FROM {}) WHERE space = %s").format(
+                    sql.Identifier(collection, "spaces"), table
+                ),
+                (registered.name,),
+            )
+        conn.execute(
+            sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(sql.Identifier(collection, "images")), (ids,)
+        )
+    return gone
+
+
+def scrub(conn: Connection, collection: str, tables: Iterable[str]) -> list[str]:
+    """VACUUM tables so that neither they nor their indexes hold a dead row; those that still do.
+
+    A transaction that began before the deletion and is still open keeps dead rows in place.
+    """
+    held = []
+    with translated("vacuuming"):
+        if conn.info.server_version >= FORCE_FLUSH:
+            conn.execute("SELECT pg_stat_force_next_flush()")
+        for name in tables:
+            table = sql.Identifier(collection, name)
+            # Without INDEX_CLEANUP a few dead rows would be left to the next vacuum, and their vectors in the graph.
+            conn.execute(sql.SQL("VACUUM (INDEX_CLEANUP ON) {}").format(table))
+            row = conn.execute(
+                "SELECT n_dead_tup FROM pg_stat_all_tables WHERE relid = to_regclass(%s)", (table.as_string(conn),)
+            ).fetchone()
+            if row is not None and row[0]:
+                held.append(name)
+    return held
+
+
+def _table(collection: str) -> sql.Identifier:
+    return sql.Identifier(collection, "forgotten")

@@ -1,0 +1,89 @@
+"""Tombstones: which pictures were taken down for good, and how a listing honours that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from pinakes.types import Entry, Image, Rejected, Skipped
+
+FORGOTTEN = "forgotten"
+"""The reason under which a listed picture with a tombstone is skipped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """One picture that must not come back.
+
+    Attributes:
+        image_id: kept out under this id, whatever its bytes are.
+        fingerprint: bytes that are kept out under every id; "" where the picture was forgotten by its id alone.
+        forgotten_at: UTC.
+    """
+
+    image_id: str
+    fingerprint: str
+    forgotten_at: datetime
+
+
+class Tombstones:
+    """Some tombstones, immutable; of two for the same picture and bytes the earlier one is kept."""
+
+    def __init__(self, tombstones: Iterable[Tombstone] = ()) -> None:
+        kept: dict[tuple[str, str], Tombstone] = {}
+        for each in tombstones:
+            key = (each.image_id, each.fingerprint)
+            if key not in kept or each.forgotten_at < kept[key].forgotten_at:
+                kept[key] = each
+        self._kept = {key: kept[key] for key in sorted(kept)}
+        self.ids = frozenset(image_id for image_id, _ in kept)
+        self.fingerprints = frozenset(fingerprint for _, fingerprint in kept if fingerprint)
+
+    def __iter__(self) -> Iterator[Tombstone]:
+        return iter(self._kept.values())
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __or__(self, other: Tombstones) -> Tombstones:
+        return Tombstones([*self, *other])
+
+    def __sub__(self, other: Tombstones) -> Tombstones:
+        return Tombstones(each for key, each in self._kept.items() if key not in other._kept)
+
+    def cover(self, image_id: str, fingerprint: str = "") -> bool:
+        """Whether a picture is kept out, by its id or by its bytes."""
+        return image_id in self.ids or fingerprint in self.fingerprints
+
+
+class Lists(Protocol):
+    """A source, as far as it matters here: see `pinakes.sources.base.Source`."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Every entry below the root."""
+        ...
+
+
+@runtime_checkable
+class LeavesOut(Protocol):
+    """A source that can pass over pictures without reading them.
+
+    Attributes:
+        leave_out: of an image_id: whether to list it as skipped, as `FORGOTTEN`, before its bytes are looked at.
+    """
+
+    leave_out: Callable[[str], bool]
+
+
+def keep_out(source: Lists, tombstones: Tombstones) -> Iterator[Entry]:
+    """What a source lists, with pictures that have a tombstone skipped; where it can, it does not even read them."""
+    if isinstance(source, LeavesOut):
+        source.leave_out = tombstones.ids.__contains__
+    for entry in source.entries():
+        fingerprint = entry.fingerprint if isinstance(entry, Image) else ""
+        if isinstance(entry, Image | Rejected) and tombstones.cover(entry.image_id, fingerprint):
+            yield Skipped(entry.image_id, FORGOTTEN)
+        else:
+            yield entry

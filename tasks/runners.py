@@ -1,0 +1,186 @@
+"""What runs the batches: threads of this process, a Dask cluster, or Ray. One function chooses; the batches are the same."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, cast
+
+from prefect.events.worker import EventsWorker
+from prefect.exceptions import CrashedRun
+from prefect.logging.handlers import APILogWorker
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from pinakes.errors import PinakesError, SettingsError
+from pinakes.outpost import close_outposts
+from pinakes.request import THREADS
+
+Runner = TaskRunner[Any]
+"""Any of them: their futures differ, and all that is asked of those is a result."""
+
+RAY_STORE_BYTES = 128 * 1024 * 1024
+"""Ray's own default is a third of the memory; here counts travel and no vectors."""
+
+DRAIN_SECONDS = 10
+"""How long a worker that ends tries to reach Prefect's server."""
+
+LEAST_PROCESSES = 2
+"""Of a cluster that is started for one run on this machine."""
+
+
+def task_runner(name: str, width: int) -> Runner:
+    """The task runner of that name, not started.
+
+    Args:
+        name: `threads`; `dask` or `ray` for processes of this machine that end with the run; `dask://HOST:PORT` or
+            `ray://HOST:PORT` for a cluster that is there.
+        width: how many batches at once the embedder gains from; the size of what is started here.
+
+    Raises:
+        SettingsError: its package is not installed.
+    """
+    kind, _, place = name.partition("://")
+    if kind == "dask":
+        return _dask(place, width)
+    if kind == "ray":
+        return _ray(place, width)
+    return ThreadPoolTaskRunner(max_workers=width)
+
+
+@contextmanager
+def started(name: str, width: int) -> Iterator[Runner]:
+    """The same, started for the length of the block; what it starts on this machine does not hear Ctrl-C.
+
+    Raises:
+        SettingsError: its package is not installed.
+        PinakesError: the cluster cannot be reached or started.
+    """
+    runner = task_runner(name, width)
+    with ExitStack() as stack:
+        with _deaf_to_interrupts(name), _explained(name):
+            stack.enter_context(runner)
+            slots(runner, width)  # prefect-dask starts its cluster when it is first asked for
+        if _is_dask(runner):
+            stack.callback(_take_leave, runner)
+        yield runner
+
+
+def slots(runner: Runner, width: int) -> int:
+    """How many batches a started runner embeds at once."""
+    if isinstance(runner, ThreadPoolTaskRunner):
+        return width
+    if _is_dask(runner):
+        threads: dict[str, int] = cast(Any, runner).client.nthreads()
+        return max(1, sum(threads.values()))
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def is_lost(exc: Exception) -> bool:
+    """Whether a batch raised this because the process that had it is gone."""
+    if isinstance(exc, CrashedRun):
+        return True
+    kind = type(exc)
+    if kind.__module__.startswith("distributed"):
+        return kind.__name__ in {"KilledWorker", "FutureCancelledError", "FuturesCancelledError", "CommClosedError"}
+    if kind.__module__.startswith("ray."):
+        from ray.exceptions import RayError, RayTaskError
+
+        return isinstance(exc, RayError) and not isinstance(exc, RayTaskError)
+    return False
+
+
+def _is_dask(runner: Runner) -> bool:
+    return type(runner).__name__ == "DaskTaskRunner"  # without importing it for the others
+
+
+def _take_leave(runner: Runner) -> None:
+    """Before the workers are ended: one that is slow to end is killed, with what Prefect has not sent yet."""
+    with suppress(OSError):  # the cluster is gone already
+        cast(Any, runner).client.run(_leave, on_error="ignore")
+    logging.getLogger("distributed.nanny").setLevel(logging.ERROR)  # it warns of workers that are slow to end
+
+
+async def _leave() -> None:
+    """In a worker: give back what runs that are over have opened, and let Prefect's server have what was told it."""
+    await asyncio.to_thread(_give_back)  # Dask calls this in the worker's event loop, where Prefect would not wait
+
+
+def _give_back() -> None:
+    close_outposts()
+    EventsWorker.drain_all(timeout=DRAIN_SECONDS)
+    APILogWorker.drain_all(timeout=DRAIN_SECONDS)
+
+
+def _dask(place: str, width: int) -> Runner:
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "warning")  # read at the import, and by the workers
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ImportError as exc:
+        raise _missing("dask") from exc
+    if place:
+        return DaskTaskRunner(address=f"tcp://{place}")
+    import dask
+
+    # Dask has its workers give memory back at every turn, which costs a picture of 800 x 600 2,600 page faults: 6.5 ms.
+    dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
+    processes = max(LEAST_PROCESSES, min(width, os.cpu_count() or 1))
+    return DaskTaskRunner(
+        cluster_kwargs={
+            "n_workers": processes,
+            "threads_per_worker": -(-width // processes),
+            "dashboard_address": None,
+        }
+    )
+
+
+def _ray(place: str, width: int) -> Runner:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # Ray's future default, of which it warns
+    try:
+        from prefect_ray.task_runners import RayTaskRunner
+    except ImportError as exc:
+        raise _missing("ray") from exc
+    if place:
+        return cast(Runner, RayTaskRunner(address=f"ray://{place}"))
+    started_here = {
+        "num_cpus": max(LEAST_PROCESSES, width),
+        "object_store_memory": RAY_STORE_BYTES,
+        "include_dashboard": False,
+        "log_to_driver": False,
+        "logging_level": logging.WARNING,
+    }
+    return cast(Runner, RayTaskRunner(init_kwargs=started_here))
+
+
+def _missing(kind: str) -> SettingsError:
+    return SettingsError(f"--runner {kind} needs prefect-{kind}: pip install 'pinakes[{kind}]'.")
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn what a cluster says when it cannot be reached into an error for a person."""
+    try:
+        yield
+    except (OSError, TimeoutError, ConnectionError, RuntimeError, ValueError) as exc:
+        reason = " ".join(str(exc).split())[:300].rstrip(".") or type(exc).__name__
+        raise PinakesError(f"--runner {name} cannot be used: {reason}; is the cluster running?") from exc
+
+
+@contextmanager
+def _deaf_to_interrupts(name: str) -> Iterator[None]:
+    """Ctrl-C in a terminal reaches every process that was started there; those of a cluster must finish their batches."""
+    if name == THREADS or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,242 @@
+"""One run on several processes as a person starts it: shards on two workers, a local Dask cluster, a local Ray.
+
+Everything is real but the paid service, which allows 30 requests a second and answers 429 to any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+import requests
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from cli.guard import Guarded
+from cli.prefect_server import running_server
+from deployments.agreement import NO_TELEMETRY, POOL, RUNS
+from tests.fakes.azure import AzureFake
+from tests.fakes.gcs import GcsFake
+from tests.fakes.quota import Quota
+from tests.integration.test_paid_runs import CHECKS, calls_of, pictures
+
+PROJECT = Path(__file__).parents[2]
+RATE = 30
+SPACE = "azure_vision_multimodal_2023_04_15_1024_a1"
+LOST_SECONDS = 5.0
+"""What a process that is killed may have been answered and not kept."""
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass
+class Site:
+    """A Prefect server, a database and the fakes, and how a person uses them from a terminal."""
+
+    api_url: str
+    dsn: str
+    fake: AzureFake
+    gcs: GcsFake
+    environment: dict[str, str]
+    folder: Path
+
+    def ingest(self, source: Path, collection: str, *options: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "cli.main", "ingest", str(source), "--collection", collection, "--json"),
+                *("--embedder", "azure", "--rate", f"{RATE}/s burst 5", "--batch-size", "30", *options),
+            ],
+            cwd=PROJECT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finished(self, process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
+        out, err = process.communicate(timeout=400)
+        assert process.returncode == code, f"{out}\n{err}"
+        document: dict[str, Any] = json.loads(out)
+        return document | {"said": err}
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.dsn) as conn:
+            return conn.execute(statement).fetchall()  # type: ignore[call-overload, no-any-return]
+
+    def shards(self, collection: str) -> list[dict[str, Any]]:
+        """The flow runs of a collection's shards, the latest first."""
+        asked = {"deployments": {"name": {"any_": ["shard"]}}, "sort": "START_TIME_DESC"}
+        runs = requests.post(f"{self.api_url}/flow_runs/filter", json=asked, timeout=30).json()
+        return [run for run in runs if run["parameters"]["ticket"]["request"]["collection"] == collection]
+
+
+@pytest.fixture(scope="module")
+def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PINAKES_", "PREFECT_", "DASK_", "RAY_"))}
+    with AzureFake(quota=Quota(RATE, burst=5), latency=0.1) as fake, GcsFake(latency=0.01) as gcs, ExitStack() as stack:
+        gcs.bucket("kept")
+        environment = (
+            kept
+            | NO_TELEMETRY
+            | RUNS
+            | fake.environment
+            | gcs.environment
+            | {
+                "HOME": str(folder),
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                "PINAKES_HOME": str(folder / "home"),
+                "PINAKES_DATABASE_URL": make_conninfo(server, dbname=name),
+                # Nobody who leads dies here, so a machine that stalls for some seconds must not cost a lease.
+                "PINAKES_LEASE_SECONDS": "30",
+                "PREFECT_HOME": str(folder / "prefect"),
+            }
+        )
+        prefect = stack.enter_context(running_server(log=folder / "server.log", environment=environment))
+        environment["PREFECT_API_URL"] = prefect.api_url
+        yield Site(prefect.api_url, environment["PINAKES_DATABASE_URL"], fake, gcs, environment, folder)
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="module")
+def workers(site: Site) -> Iterator[list[Guarded]]:
+    """Two workers of one pool, each with room for one shard, as on two machines."""
+    for command in (("cli.main", "setup"), ("prefect", "--no-prompt", "deploy", "--name", "shard")):
+        subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=PROJECT,
+            env=site.environment | {"PWD": str(PROJECT)},
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+    started = [
+        Guarded(
+            [*(sys.executable, "-m", "prefect", "worker", "start"), "--pool", POOL, "--name", name, "--limit", "1"],
+            log=site.folder / f"{name}.log",
+            environment=site.environment | {"PREFECT_WORKER_QUERY_SECONDS": "1"},
+        )
+        for name in ("one", "two")
+    ]
+    yield started
+    for worker in started:
+        worker.stop()
+
+
+@pytest.fixture(autouse=True)
+def _count_from_zero(site: Site) -> None:
+    site.fake.forget()
+
+
+def until(look: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    given_up = time.monotonic() + 300
+    while not look():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < given_up, "it did not happen"
+        time.sleep(0.1)
+
+
+def assert_balanced(site: Site, account: dict[str, Any], collection: str, images: int) -> None:
+    """Table, checkpoint and account agree on every image, and nothing of the run is left behind."""
+    assert account["embedded"] + account["reused"] == account["listed"] == images
+    assert (account["failed"], account["deferred"], account["rate_limited"]) == (0, 0, 0)
+    assert site.fake.counts["throttled"] == 0
+    assert site.rows(f"SELECT count(*) FROM {collection}.{SPACE}") == [(images,)]
+    assert site.rows("SELECT count(*) FROM pinakes.batches") == [(0,)]
+
+
+def test_a_dask_cluster_is_stopped_by_ctrl_c_and_resumed_with_each_picture_paid_for_once(site: Site) -> None:
+    source = pictures(site.folder / "dask", 240, first=2000)
+    process = site.ingest(source, "dask", "--runner", "dask")
+    until(lambda: site.fake.counts["charged"] > 60, process)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    stopped = site.finished(process, code=4)
+    assert stopped["embedded"] + stopped["deferred"] == 240
+    assert stopped["calls"] == stopped["embedded"] + CHECKS
+    assert stopped["deferred"] > 0 < stopped["embedded"]
+
+    account = site.finished(site.ingest(source, "dask", "--runner", "dask"))
+    assert_balanced(site, account, "dask", 240)
+    assert (account["reused"], account["calls"]) == (stopped["embedded"], stopped["deferred"] + CHECKS)
+    assert calls_of(site.fake, source) == [1] * 240
+
+
+def test_ray_embeds_a_run_as_one_machine_would(site: Site) -> None:
+    source = pictures(site.folder / "ray", 120, first=3000)
+    account = site.finished(site.ingest(source, "ray", "--runner", "ray"))
+    assert_balanced(site, account, "ray", 120)
+    assert account["calls"] == 120 + CHECKS == site.fake.counts["charged"]
+    assert calls_of(site.fake, source) == [1] * 120
+
+
+def test_two_workers_embed_a_run_as_one_machine_would_with_its_checkpoint_in_a_bucket(
+    site: Site, workers: list[Guarded]
+) -> None:
+    source = pictures(site.folder / "sharded", 200)
+    process = site.ingest(source, "sharded", "--shards", "2", "--checkpoint", "gs://kept/folder")
+    account = site.finished(process)
+    assert_balanced(site, account, "sharded", 200)
+    assert account["calls"] == account["planned"]["calls"] == 200 + CHECKS == site.fake.counts["charged"]
+    assert calls_of(site.fake, source) == [1] * 200
+    assert account["checkpoint"].startswith("gs://kept/folder")
+    shards = site.shards("sharded")
+    assert sorted(shard["name"][17:] for shard in shards) == ["sharded shard 1 of 2", "sharded shard 2 of 2"]
+    assert [shard["state_type"] for shard in shards] == ["COMPLETED"] * 2
+    assert len({shard["infrastructure_pid"] for shard in shards}) == 2
+    assert all(shard["parent_task_run_id"] for shard in shards)
+    assert site.fake.key not in json.dumps(shards)
+    assert "dbname" not in json.dumps(shards)
+
+
+def process_of(flow_run_id: str) -> psutil.Process | None:
+    """The process that executes a flow run."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("PREFECT__FLOW_RUN_ID") == flow_run_id:
+                return process
+        except psutil.Error:
+            continue
+    return None
+
+
+def test_a_shard_killed_in_mid_run_leaves_a_run_that_resumes_and_pays_for_hardly_anything_twice(
+    site: Site, workers: list[Guarded]
+) -> None:
+    source = pictures(site.folder / "killed", 240, first=1000)
+    process = site.ingest(source, "killed", "--shards", "2")
+    until(lambda: len(site.shards("killed")) == 2 and site.fake.counts["charged"] > 60, process)
+    begun = [run for run in site.shards("killed") if run["state_type"] == "RUNNING"]
+    victim = next(found for run in begun if (found := process_of(run["id"])))
+    victim.kill()
+    account = site.finished(process, code=1)
+    assert "Crashed" in account["said"]
+    assert account["deferred"] > 0
+    assert account["embedded"] + account["deferred"] == 240
+    assert {shard["state_type"] for shard in site.shards("killed")} <= {"CRASHED", "COMPLETED"}
+    assert site.rows("SELECT state FROM pinakes.runs WHERE collection = 'killed'") == [("stopped",)]
+    assert site.rows(f"SELECT count(*) FROM killed.{SPACE}") == [(account["embedded"],)]
+
+    again = site.finished(site.ingest(source, "killed"))
+    assert (again["reused"], again["embedded"]) == (account["embedded"], account["deferred"])
+    assert_balanced(site, again, "killed", 240)
+    charged = calls_of(site.fake, source)
+    assert min(charged) == 1
+    assert sum(charged) - 240 <= LOST_SECONDS * RATE + 64

@@ -1,0 +1,357 @@
+"""Batches that are embedded for a run which another process leads: one database, one fake, no Prefect."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinakes.batches import Batch, BatchResult
+from pinakes.errors import LeaseLostError, PinakesError, SettingsError, SourceError
+from pinakes.ingestion import Ingestion
+from pinakes.leading import Lead
+from pinakes.opening import open_ingestion
+from pinakes.outpost import Outpost, Ticket, open_outpost
+from pinakes.settings import Settings
+from pinakes.store.database import Database
+from pinakes.summary import summarise
+from tests.counting import Counting
+from tests.fakes.azure import AzureFake
+from tests.fakes.faults import Faults
+from tests.fakes.quota import Quota
+from tests.integration.test_paid_runs import CHECKS, calls_of, pictures, with_fake
+from tests.running import gallery, request_of, stored, using
+
+
+@contextmanager
+def led(settings: Settings, source: Path, ways: int, **options: Any) -> Iterator[tuple[Ingestion, Lead]]:
+    """A run as far as its leader's part of embedding."""
+    with open_ingestion(request_of(settings, source, **options), settings) as run:
+        run.list_and_plan()
+        run.verify_embedder()
+        with Lead(run, ways) as lead:
+            yield run, lead
+
+
+def finish(run: Ingestion) -> Ingestion:
+    run.load()
+    run.build_index()
+    run.close_account()
+    return run
+
+
+def embed_shards(lead: Lead, settings: Settings) -> None:
+    """Each shard in an outpost of its own, as its flow does it."""
+    shards = lead.deal()
+
+    def one(shard: int) -> None:
+        with open_outpost(lead.ticket, settings) as outpost:
+            for batch in outpost.batches(shard):
+                outpost.embed(batch)
+
+    with ThreadPoolExecutor(len(shards)) as pool:
+        list(pool.map(one, shards))
+    lead.settle()
+
+
+def until(look: Callable[[], object]) -> None:
+    given_up = time.monotonic() + 30
+    while not look():
+        assert time.monotonic() < given_up, "it did not happen"
+        time.sleep(0.02)
+
+
+def left_behind(database: Database) -> int:
+    ((rows,),) = stored(database, "SELECT count(*) FROM pinakes.batches")
+    assert isinstance(rows, int)
+    return rows
+
+
+def test_shards_share_quota_and_allowance_and_the_account_is_that_of_one_machine(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = pictures(tmp_path / "in", 90)
+    for number in range(6):
+        (source / f"copy{number}.jpg").write_bytes((source / f"p{number:05}.jpg").read_bytes())
+    (source / "torn.jpg").write_bytes((source / "p00000.jpg").read_bytes()[:200])
+    with AzureFake(quota=Quota(60, burst=5), faults=Faults(seed=3, share=0.04)) as fake:
+        known = with_fake(settings, fake)
+        options = {"embedder": "azure", "rate": "60/s burst 5", "batch_size": 8}
+        with led(known, source, 3, **options) as (run, lead):
+            embed_shards(lead, known)
+            finish(run)
+        assert (run.account.embedded, run.account.failed, run.account.deferred) == (96, 1, 0)
+        assert run.account.duplicates == 6
+        assert run.stopped_by is None
+        assert fake.counts["throttled"] == 0
+        assert fake.counts["delivered"] == 90 + CHECKS <= run.account.calls
+        assert summarise(run)["retries"] == run.calls_elsewhere.retries > 0
+    assert left_behind(database) == 0
+
+
+def test_every_call_is_counted_once_and_every_picture_paid_for_once(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = pictures(tmp_path / "in", 60)
+    with AzureFake() as fake:
+        known = with_fake(settings, fake)
+        with led(known, source, 2, embedder="azure", rate="none", batch_size=16) as (run, lead):
+            embed_shards(lead, known)
+            account = finish(run).account
+        assert calls_of(fake, source) == [1] * 60
+        assert (account.calls, account.embedded, account.answers) == (60 + CHECKS, 60, 60)
+        assert run.progress.batches_done == run.progress.batches == 4
+    assert left_behind(database) == 0
+    assert stored(database, "SELECT state, outposts FROM pinakes.runs") == [("completed", "closed")]
+
+
+def test_max_cost_is_one_allowance_for_all_processes(settings: Settings, tmp_path: Path) -> None:
+    source = pictures(tmp_path / "in", 50)
+    with AzureFake() as fake:
+        known = with_fake(settings, fake)
+        options = {"embedder": "azure", "rate": "none", "batch_size": 5, "max_cost": 0.0030}
+        with led(known, source, 2, **options) as (run, lead):
+            embed_shards(lead, known)
+            account = finish(run).account
+        assert fake.calls.total() == account.calls == 30
+        assert (account.embedded, account.deferred) == (30 - CHECKS, 50 + CHECKS - 30)
+        assert run.stopped_by is None
+
+
+def test_a_ticket_holds_no_secret_and_means_the_same_anywhere(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pictures(tmp_path / "in", 3)
+    monkeypatch.chdir(tmp_path)
+    with AzureFake() as fake:
+        known = with_fake(settings, fake)
+        options = {"embedder": "azure", "rate": "30/s", "checkpoint": "kept", "metadata": (), "concurrency": 5}
+        with led(known, Path("in"), 2, **options) as (_, lead):
+            ticket = lead.ticket
+            shown = ticket.model_dump_json() + repr(pickle.dumps(ticket))
+            assert fake.key not in shown
+            assert "dbname" not in shown
+            assert str(settings.database_url) not in shown
+            assert Ticket.model_validate_json(ticket.model_dump_json()) == ticket
+            assert ticket.request.source == str(tmp_path / "in")
+            assert ticket.request.checkpoint == str(tmp_path / "kept")
+            assert (ticket.request.rate, ticket.request.concurrency) == (None, 2)
+
+
+class Slow(Counting):
+    """Waits in the middle of a batch until it is let go."""
+
+    def __init__(self, dimension: int | None = None) -> None:
+        super().__init__(dimension)
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+        self.after = 2
+
+    def _count(self, fingerprint: str) -> None:
+        super()._count(fingerprint)
+        if len(self.asked) == self.after + 1:
+            self.reached.set()
+            assert self.go_on.wait(30)
+
+
+def take_over(database: Database) -> None:
+    """What another run does once the lease has run out."""
+    with database.connection() as (conn, _):
+        conn.execute("UPDATE pinakes.locks SET token = nextval('pinakes.fencing_tokens'), holder = 'another'")
+
+
+def parts(settings: Settings) -> list[Path]:
+    return sorted(Path(settings.checkpoint).rglob("part-*.parquet"))
+
+
+def test_a_shard_whose_lease_was_taken_over_in_mid_batch_writes_nothing(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 8)
+    slow = Slow()
+    with (
+        using(slow),
+        led(settings, source, 1, batch_size=8) as (run, lead),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        lead.deal()
+        with open_outpost(lead.ticket, settings) as outpost:
+            (batch,) = outpost.batches(1)
+            embedding = pool.submit(outpost.embed, batch)
+            assert slow.reached.wait(30)
+            take_over(database)
+            slow.go_on.set()
+            with pytest.raises(LeaseLostError, match="another run has taken over"):
+                embedding.result()
+            with pytest.raises(LeaseLostError):
+                outpost.embed(batch)
+            assert parts(settings) == []
+        lead.settle()
+    assert (run.account.embedded, run.account.deferred) == (0, 8)
+    assert left_behind(database) == 0
+
+
+def test_an_outpost_of_a_run_that_is_over_closes_by_itself_and_nobody_gets_in(
+    settings: Settings, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 4)
+    with using(Counting()):
+        with led(settings, source, 1) as (_, lead):
+            ticket = lead.ticket
+            outpost = Outpost(ticket, settings)
+            (batch,) = lead.batches()
+            lead.count(batch.number, outpost.embed(batch))
+            lead.settle()
+        assert outpost.over.wait(30)
+        with pytest.raises(LeaseLostError, match="over"):
+            outpost.embed(batch)
+        with pytest.raises(LeaseLostError):
+            Outpost(ticket, settings)
+
+
+def test_a_batch_that_is_handed_out_again_when_it_is_done_costs_nothing_and_counts_the_same(
+    settings: Settings, log: Path, tmp_path: Path
+) -> None:
+    with led(settings, gallery(tmp_path / "in", 6), 1) as (run, lead):
+        with open_outpost(lead.ticket, settings) as first, open_outpost(lead.ticket, settings) as second:
+            (batch,) = lead.batches()
+            travelled: Batch = pickle.loads(pickle.dumps(batch))
+            result = first.embed(travelled)
+            assert second.embed(travelled) == result
+            assert BatchResult.of(result.as_dict()) == pickle.loads(pickle.dumps(result)) == result
+            lead.count(batch.number, result)
+            lead.settle()
+        assert finish(run).account.calls == calls(log) == 6
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A line for each call of any `counting`: each process has an embedder of its own."""
+    log = tmp_path / "calls"
+    log.touch()
+    monkeypatch.setenv("COUNTING_LOG", str(log))
+    return log
+
+
+def calls(log: Path) -> int:
+    return len(log.read_text().splitlines())
+
+
+class DeadError(Exception):
+    """The process is gone."""
+
+
+def test_what_a_dead_process_has_answered_is_gone_on_from_and_not_asked_again(
+    settings: Settings, log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = gallery(tmp_path / "in", 9)
+    (source / "twin.png").write_bytes((source / "p00.png").read_bytes())
+    with led(settings, source, 1) as (run, lead):
+        (batch,) = lead.batches()
+        with open_outpost(lead.ticket, settings) as dying:
+            half = Batch(batch.number, batch.total, batch.work[:4])
+            monkeypatch.setattr(dying._run, "end", lambda *_: (_ for _ in ()).throw(DeadError()))
+            with pytest.raises(DeadError):
+                dying.embed(half)
+        with open_outpost(lead.ticket, settings) as other:
+            lead.count(batch.number, other.embed(batch))
+        lead.settle()
+        account = finish(run).account
+    assert calls(log) == 9
+    assert (account.embedded, account.duplicates, account.calls) == (10, 1, 9)
+
+
+def test_a_shard_that_died_leaves_a_run_that_is_unfinished_and_a_second_run_completes_it(
+    settings: Settings, database: Database, log: Path, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 20)
+    with led(settings, source, 2, batch_size=5) as (run, lead):
+        assert lead.deal() == [1, 2]
+        with open_outpost(lead.ticket, settings) as alive:
+            for batch in alive.batches(1):
+                alive.embed(batch)
+            first, _ = alive.batches(2)
+            alive.embed(first)
+        lead.lost_shard(2, "shard 2 of 2 ended Crashed.")
+        lead.settle()
+        account = finish(run).account
+    assert run.stopped_by == "shard 2 of 2 ended Crashed."
+    assert (account.embedded, account.deferred, account.calls) == (15, 5, 15)
+    assert left_behind(database) == 0
+    with led(settings, source, 1) as (again, lead):
+        embed_shards(lead, settings)
+        finish(again)
+    assert (again.account.reused, again.account.embedded) == (15, 5)
+    assert calls(log) == 20
+
+
+def test_a_stop_reaches_the_other_processes_in_mid_batch(settings: Settings, tmp_path: Path) -> None:
+    slow = Slow()
+    with using(slow), led(settings, gallery(tmp_path / "in", 12), 1, batch_size=6) as (run, lead):
+        lead.deal()
+        with open_outpost(lead.ticket, settings) as outpost, ThreadPoolExecutor(1) as pool:
+            embedding = pool.submit(lambda: [outpost.embed(batch) for batch in outpost.batches(1)])
+            assert slow.reached.wait(30)
+            run.stopping.abandon()
+            until(outpost.stopping)
+            slow.go_on.set()
+            assert len(embedding.result()) == 1
+        lead.settle()
+        account = finish(run).account
+    assert (account.embedded, account.deferred) == (3, 9)
+    assert run.stopped_by is None
+
+
+def test_more_shards_than_work_are_fewer_shards(settings: Settings, tmp_path: Path) -> None:
+    with led(settings, gallery(tmp_path / "in", 3), 8) as (run, lead):
+        assert lead.deal() == [1, 2, 3]
+        assert run.progress.batches == 3
+
+
+def test_the_rows_of_a_run_whose_leader_was_killed_go_with_the_next_run(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    with using(Counting()):
+        with led(settings, source, 1) as (run, lead):
+            lead.deal()
+            dead = stored(database, "SELECT * FROM pinakes.batches")
+        with database.connection() as (conn, _):
+            conn.execute("INSERT INTO pinakes.batches (run_id, number, shard) VALUES (%s, 1, 1)", (run.run_id,))
+        assert len(dead) == 1
+        with led(settings, source, 1):
+            assert left_behind(database) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"space": "palette_other"}, SettingsError, "same model"),
+        ({"root": "file:///elsewhere/"}, SourceError, "under one path"),
+        ({"run_id": "00000000-0000-0000-0000-000000000000"}, SettingsError, "one PINAKES_DATABASE_URL"),
+    ],
+)
+def test_a_process_that_finds_something_else_than_the_run_says_so(
+    settings: Settings, tmp_path: Path, change: dict[str, str], error: type[PinakesError], said: str
+) -> None:
+    with led(settings, gallery(tmp_path / "in", 3), 1) as (_, lead):
+        ticket = Ticket.model_validate(lead.ticket.model_dump(mode="json") | change)
+        with pytest.raises(error, match=said):
+            Outpost(ticket, settings)
+
+
+def test_a_missing_key_on_one_machine_is_named(settings: Settings, tmp_path: Path) -> None:
+    with AzureFake() as fake:
+        known = with_fake(settings, fake)
+        with led(known, pictures(tmp_path / "in", 3), 1, embedder="azure", rate="none") as (_, lead):
+            without = {name: value for name, value in known.values.items() if name != "PINAKES_AZURE_KEY"}
+            with pytest.raises(SettingsError, match="PINAKES_AZURE_KEY"):
+                Outpost(lead.ticket, replace(known, values=without))

@@ -1,0 +1,318 @@
+"""Upgrades: from every earlier schema, with data in it, to the newest; and schemas of a newer Pinakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from pgvector import HalfVector
+
+from cli.main import COMMANDS, cli
+from pinakes.errors import DatabaseError
+from pinakes.opening import dry_run
+from pinakes.settings import Settings
+from pinakes.spaces import Space
+from pinakes.store import migrate as migrating
+from pinakes.store.collections import open_collection, prepare, register_space, spaces
+from pinakes.store.connection import Connection, ensure_pgvector
+from pinakes.store.database import Database
+from pinakes.store.lease import Lease
+from pinakes.store.load import Loader
+from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, migrate, scripts
+from tests.counting import Counting
+from tests.running import find, gallery, request_of, run, stored, using
+
+SPACE = Space("made", "up", "1", 4, "")
+NEWEST = {kind: len(scripts(kind)) for kind in ("system", "collection")}
+
+# What each version brought, filled as a Pinakes of that time did: version, statement.
+SYSTEM_DATA = (
+    (1, "INSERT INTO pinakes.locks VALUES ('old/made_up_1_4', 'process 1', 7, now(), now() + interval '1 hour')"),
+    (1, "SELECT setval('pinakes.fencing_tokens', 7)"),
+    (
+        1,
+        "INSERT INTO pinakes.runs (run_id, collection, space, holder, state, started_at, ended_at, account, message)"
+        " SELECT gen_random_uuid(), 'old', 'made_up_1_4', 'process 1', state, now(), now(), '{\"listed\": 3}', 'é'"
+        " FROM unnest(ARRAY['running', 'completed', 'stopped', 'failed']) AS state",
+    ),
+    (
+        2,
+        "INSERT INTO pinakes.limits (quota, seconds, count, burst, pinned, spacing, head_start, lead, lateness, owed)"
+        " VALUES ('vertex', 60, 120, 10, true, 0.5, 0, 1, 0, '{1.5, 2.5}'), ('vertex', 1, 5, 1, false, 0.2, 0, 1, 0, '{}')",
+    ),
+    (3, "INSERT INTO pinakes.query_vectors VALUES ('made_up_1_4', '\\x00ff', '{1, 2, 3, 4}', '{blue}', '{deep}')"),
+    (
+        4,
+        "INSERT INTO pinakes.batches (run_id, number, shard, work) SELECT run_id, 1, 0, '[]' FROM pinakes.runs"
+        " WHERE state = 'running'",
+    ),
+    (5, "UPDATE pinakes.runs SET state = 'died' WHERE state = 'failed'"),
+)
+COLLECTION_DATA = (
+    (1, "INSERT INTO old.collection (source_root, language) VALUES ('file:///old/', 'english')"),
+    (
+        1,
+        "INSERT INTO old.images (image_id, uri, fingerprint, title, date, timeframe, extra, folded) VALUES"
+        " ('a.jpg', 'file:///old/a.jpg', 'md5:a', 'Bátôt', 'c. 1530-35', NULL, '{\"shelf\": \"7\"}', 'ships at night'),"
+        " ('b/c.jpg', 'file:///old/b/c.jpg', 'md5:b', NULL, NULL, '1651-1700', '{}', ''),"
+        " ('torn.jpg', 'file:///old/torn.jpg', '', NULL, 'no date', NULL, '{}', 'torn')",
+    ),
+    (
+        1,
+        "INSERT INTO old.spaces (space, provider, model, version, dimension, preprocessing, active, loaded_at, rows,"
+        " index_kind, index_rows, index_built_at)"
+        " VALUES ('made_up_1_4', 'made', 'up', '1', 4, '', true, now(), 2, 'hnsw', 2, now())",
+    ),
+    (
+        1,
+        'CREATE TABLE old.made_up_1_4 (image_id text COLLATE "C" PRIMARY KEY REFERENCES old.images ON DELETE CASCADE,'
+        " fingerprint text NOT NULL, norm real NOT NULL, embedding halfvec(4) NOT NULL)",
+    ),
+    (1, "ALTER TABLE old.made_up_1_4 ALTER COLUMN embedding SET STORAGE PLAIN"),
+    (
+        1,
+        "INSERT INTO old.made_up_1_4"
+        " VALUES ('a.jpg', 'md5:a', 2, '[0.5,0.5,0.5,0.5]'), ('b/c.jpg', 'md5:b', 1, '[1,0,0,0]')",
+    ),
+    (1, "CREATE INDEX made_up_1_4_hnsw ON old.made_up_1_4 USING hnsw (embedding halfvec_cosine_ops)"),
+    (2, "INSERT INTO old.hidden (condition) VALUES ('type=portrait')"),
+    (2, "UPDATE old.spaces SET ef_search = 80, ef_search_recall = 0.98"),
+    (3, "INSERT INTO old.forgotten (image_id, fingerprint) VALUES ('gone.jpg', 'md5:g'), ('away.jpg', '')"),
+)
+PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
+
+
+@contextmanager
+def at_version(kind: Kind, version: int) -> Iterator[None]:
+    """Let this Pinakes be one that knows no later migration of that kind."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            migrating, "scripts", lambda asked: scripts(asked)[:version] if asked == kind else scripts(asked)
+        )
+        yield
+
+
+def fill(conn: Connection, kind: Kind, version: int) -> None:
+    for since, statement in PREPARED[kind]:
+        if since <= version:
+            conn.execute(statement.encode())
+
+
+def content(conn: Connection, schema: str) -> dict[str, list[dict[str, Any]]]:
+    """Every row of every table of a schema, but for the list of migrations."""
+    tables = conn.execute(
+        "SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = %s AND c.relkind = 'r' AND c.relname <> 'migrations' ORDER BY 1",
+        (schema,),
+    ).fetchall()
+    return {
+        name: [row for (row,) in conn.execute(f"SELECT to_jsonb(t) FROM {name} t ORDER BY to_jsonb(t)::text".encode())]
+        for (name,) in tables
+    }
+
+
+def kept(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> None:
+    """Raises unless every row is there with every value that it had."""
+    for name, rows in before.items():
+        left = list(after[name])
+        assert len(left) == len(rows), name
+        for row in rows:
+            same = [found for found in left if all(found[column] == value for column, value in row.items())]
+            assert same, f"{name}: {row}"
+            left.remove(same[0])
+
+
+def shape(conn: Connection, schema: str) -> dict[str, list[tuple[Any, ...]]]:
+    """Columns, constraints, indexes, sequences and functions of a schema, by the catalogues, its own name left out."""
+    asked = {
+        "columns": "SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated::text,"
+        " a.attstorage::text, co.collname, pg_get_expr(d.adbin, d.adrelid) FROM pg_attribute a"
+        " JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum"
+        " LEFT JOIN pg_collation co ON co.oid = a.attcollation"
+        " WHERE n.nspname = %s AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped",
+        "constraints": "SELECT co.conrelid::regclass::text, co.conname, co.contype::text, co.convalidated,"
+        " pg_get_constraintdef(co.oid) FROM pg_constraint co JOIN pg_namespace n ON n.oid = co.connamespace"
+        " WHERE n.nspname = %s",
+        "indexes": "SELECT i.relname, pg_get_indexdef(x.indexrelid), x.indisvalid FROM pg_index x"
+        " JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_namespace n ON n.oid = i.relnamespace WHERE n.nspname = %s",
+        "options": "SELECT c.relname, c.relkind::text, c.reloptions FROM pg_class c JOIN pg_namespace n"
+        " ON n.oid = c.relnamespace WHERE n.nspname = %s",
+        "functions": "SELECT p.proname, pg_get_functiondef(p.oid) FROM pg_proc p JOIN pg_namespace n"
+        " ON n.oid = p.pronamespace WHERE n.nspname = %s",
+        "triggers": "SELECT t.tgrelid::regclass::text, pg_get_triggerdef(t.oid) FROM pg_trigger t JOIN pg_class c"
+        " ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND NOT t.tgisinternal",
+    }
+    found = {}
+    for what, statement in asked.items():
+        rows = conn.execute(statement.encode(), (schema,)).fetchall()
+        nameless = [tuple(v.replace(f"{schema}.", "*.") if isinstance(v, str) else v for v in row) for row in rows]
+        found[what] = sorted(nameless, key=repr)
+    return found
+
+
+@pytest.mark.parametrize("version", range(1, NEWEST["collection"] + 1))
+def test_a_collection_of_every_version_is_brought_up_to_date_with_all_it_holds(
+    database: Database, version: int
+) -> None:
+    with database.connection() as (conn, pgvector):
+        prepare(conn)
+        with at_version("collection", version):
+            migrate(conn, "old", "collection", pgvector, language="english")
+        fill(conn, "collection", version)
+        before = content(conn, "old")
+        open_collection(conn, "old")
+        kept(before, content(conn, "old"))
+        assert not migrate(conn, "old", "collection", pgvector)
+
+        migrate(conn, "fresh", "collection", pgvector, language="english")
+        register_space(conn, "fresh", SPACE)
+        conn.execute(
+            f"CREATE INDEX made_up_1_4_hnsw ON fresh.{SPACE.name} USING hnsw (embedding halfvec_cosine_ops)".encode()
+        )
+        assert shape(conn, "old") == shape(conn, "fresh")
+
+        # And it works: the years and words of old rows, a search by the index, a load.
+        years = conn.execute("SELECT image_id, lower(years) FROM old.images ORDER BY 1").fetchall()
+        assert years == [("a.jpg", 1530), ("b/c.jpg", 1651), ("torn.jpg", None)]
+        words = conn.execute("SELECT image_id FROM old.images WHERE words @@ to_tsquery('english', 'ship')").fetchall()
+        assert words == [("a.jpg",)]
+        query = HalfVector([1, 0, 0, 0])
+        nearest = conn.execute(
+            "SELECT image_id FROM old.made_up_1_4 ORDER BY embedding <=> %s LIMIT 1", (query,)
+        ).fetchall()
+        assert nearest == [("b/c.jpg",)]
+        (registered,) = spaces(conn, "old")
+        assert (registered.space, registered.rows, registered.active) == (SPACE, 2, True)
+        with Lease(database.dsn, "old/made_up_1_4", seconds=3) as lease:
+            Loader(conn, "old", SPACE, lease).finish()
+
+
+@pytest.mark.parametrize("version", range(1, NEWEST["system"] + 1))
+def test_the_shared_schema_of_every_version_is_brought_up_to_date_with_all_it_holds(
+    database: Database, version: int
+) -> None:
+    with database.connection() as (conn, pgvector):
+        ensure_pgvector(conn)
+        with at_version("system", version):
+            migrate(conn, SYSTEM_SCHEMA, "system", pgvector)
+        fill(conn, "system", version)
+        before = content(conn, SYSTEM_SCHEMA)
+        prepare(conn)
+        kept(before, content(conn, SYSTEM_SCHEMA))
+        upgraded = shape(conn, SYSTEM_SCHEMA)
+        token = conn.execute("SELECT nextval('pinakes.fencing_tokens')").fetchone()
+        assert token == (8,), "a token is never given out twice"
+
+        conn.execute(f"DROP SCHEMA {SYSTEM_SCHEMA} CASCADE".encode())
+        prepare(conn)
+        assert upgraded == shape(conn, SYSTEM_SCHEMA)
+
+
+def test_the_data_of_every_version_is_part_of_these_tests() -> None:
+    for kind in ("system", "collection"):
+        assert {since for since, _ in PREPARED[kind]} == {number for number, _, _ in scripts(kind)}, kind
+
+
+def test_a_migration_that_fails_leaves_the_schema_as_it_was(database: Database) -> None:
+    with database.connection() as (conn, pgvector):
+        prepare(conn)
+        with at_version("collection", 1):
+            migrate(conn, "old", "collection", pgvector)
+        before = shape(conn, "old")
+        broken = (*scripts("collection")[:2], (3, "broken", "CREATE TABLE half (a integer); SELECT 1/0"))
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(migrating, "scripts", lambda _kind: broken)
+            with pytest.raises(DatabaseError, match="migrating the schema 'old': division by zero"):
+                migrate(conn, "old", "collection", pgvector)
+        assert shape(conn, "old") == before
+        assert conn.execute("SELECT number FROM old.migrations").fetchall() == [(1,)]
+        assert migrate(conn, "old", "collection", pgvector)
+
+
+# -- a newer Pinakes ---------------------------------------------------------------------------------------------------
+
+WITHOUT_THE_DATABASE = {"sample", "export", "up", "setup"}
+"""Commands that read no schema: they need no database, or start others that do."""
+
+ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
+    "ingest": lambda source: [str(source), "--dry-run"],
+    "search": lambda _source: ["red"],
+    "activate": lambda _source: ["counting_colours_1_27"],
+    "import": lambda source: [str(source.parent / "vectors.csv"), str(source), "--space", "a/b/c"],
+    "forget": lambda _source: ["p00.png", "--yes"],
+}
+
+
+@pytest.fixture
+def newer(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The pictures of a collection; the vectors of one of them lie beside them in a file."""
+    source = gallery(tmp_path / "in", 4)
+    run(settings, source)
+    (tmp_path / "vectors.csv").write_text("p00.png,1,2,3\n")
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("HOME", settings.home), ("DATABASE_URL", settings.database_url), ("SOURCE", source)):
+        monkeypatch.setenv(f"PINAKES_{name}", str(value))
+    return source
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - WITHOUT_THE_DATABASE))
+def test_every_command_refuses_a_schema_of_a_newer_version(
+    database: Database, newer: Path, command: str, prefect_api: str
+) -> None:
+    arguments = [command, *ARGUMENTS.get(command, lambda _source: [])(newer)]
+    for schema in ("pinakes",) if command == "limits" else ("pinakes", "pictures"):
+        with database.connection() as (conn, _):
+            conn.execute(f"INSERT INTO {schema}.migrations (number, name) VALUES (999, 'later')".encode())
+            before = [content(conn, each) for each in ("pinakes", "pictures")]
+        outcome = CliRunner().invoke(cli, arguments, standalone_mode=False)
+        told = f"{outcome.exception}\n{outcome.output}"
+        assert "made by a newer Pinakes" in told, told
+        assert schema in told
+        assert "999" in told
+        with database.connection() as (conn, _):
+            assert [content(conn, each) for each in ("pinakes", "pictures")] == before, "nothing was written"
+            conn.execute(f"DELETE FROM {schema}.migrations WHERE number = 999".encode())
+
+
+@pytest.mark.parametrize("schema", ["pinakes", "pictures"])
+def test_a_run_and_a_dry_run_refuse_a_schema_of_a_newer_version(
+    settings: Settings, database: Database, newer: Path, schema: str
+) -> None:
+    with database.connection() as (conn, _):
+        conn.execute(f"INSERT INTO {schema}.migrations (number, name) VALUES (999, 'later')".encode())
+    embedder = Counting()
+    with pytest.raises(DatabaseError, match=f"the schema '{schema}' is at version 999"):
+        run(settings, newer, embedder=embedder)
+    with using(embedder), pytest.raises(DatabaseError, match=f"the schema '{schema}' is at version 999"):
+        dry_run(request_of(settings, newer), settings)
+    assert embedder.calls == 0
+
+
+def test_an_upgraded_collection_is_searched_and_ingested_as_before(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in")
+    run(settings, source)
+    before = find(database, "red").hits
+    # As the first Pinakes left it: what later versions brought is not there.
+    with database.connection() as (conn, _):
+        conn.execute(
+            "DROP TABLE pictures.forgotten, pictures.hidden, pinakes.query_vectors, pinakes.batches, pinakes.limits"
+        )
+        conn.execute("ALTER TABLE pinakes.runs DROP COLUMN outposts, DROP COLUMN calls_left")
+        conn.execute("ALTER TABLE pictures.images DROP COLUMN years")
+        conn.execute("ALTER TABLE pictures.spaces DROP ef_search, DROP ef_search_recall, DROP index_bytes")
+        conn.execute("DROP FUNCTION pictures.years_of, pictures.folded")
+        conn.execute("DELETE FROM pictures.migrations WHERE number > 1")
+        conn.execute("DELETE FROM pinakes.migrations WHERE number > 1")
+    assert find(database, "red").hits == before
+    account = run(settings, source).account
+    assert (account.calls, account.rows_written) == (0, 0)
+    assert json.loads(json.dumps(account.as_dict()))["reused"] == 12
+    assert stored(database, "SELECT count(*) FROM pictures.migrations") == [(NEWEST["collection"],)]
