@@ -1,7 +1,8 @@
 """An embedder for tests: it makes a vector of a picture's colours, counts what it is asked, and can be told to fail.
 
 `python -m tests.counting ingest … --embedder counting` is the command `pinakes` with this embedder added. Calls are
-appended to the file named in COUNTING_LOG, a fingerprint a line, so that they survive a kill.
+appended to the file named in COUNTING_LOG, a fingerprint a line, so that they survive a kill. While the file named in
+COUNTING_HOLD is there it answers nothing.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Counting:
         self.fail: dict[str, Failure] = {}
         self.seconds = float(os.environ.get("COUNTING_SECONDS", "0"))
         self._log = os.environ.get("COUNTING_LOG")
+        self._hold = Path(os.environ.get("COUNTING_HOLD", "/dev/null/none"))
 
     @property
     def calls(self) -> int:
@@ -47,6 +49,8 @@ class Counting:
             self._count(picture.image.fingerprint)
             if self.seconds:
                 time.sleep(self.seconds)
+            while self._hold.exists():
+                time.sleep(0.05)
             ordered = self.fail.get(picture.image.image_id)
             yield index, ordered or self._embed(picture)
 

@@ -38,6 +38,7 @@ from tests.counting import Counting
 from tests.running import gallery, paint, stored
 
 pytestmark = [
+    pytest.mark.soak,  # minutes of starting, killing and waiting for leases
     pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform != "linux", reason="processes are stopped and looked at as Linux does it"),
 ]

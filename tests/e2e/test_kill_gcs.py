@@ -13,6 +13,7 @@ from tests.e2e.test_kill import killed_runs, on_the_session_server
 from tests.fakes.gcs import GcsFake
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_a_killed_ingest_with_its_checkpoint_in_a_bucket_resumes(
     settings: Settings,

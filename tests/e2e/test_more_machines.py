@@ -39,7 +39,7 @@ SPACE = "azure_vision_multimodal_2023_04_15_1024_a1"
 LOST_SECONDS = 5.0
 """What a process that is killed may have been answered and not kept."""
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]  # workers, a Dask cluster and a Ray, from nothing
 
 
 @dataclass

@@ -27,6 +27,8 @@ from pinakes.errors import PinakesError, SettingsError
 from pinakes.store.database import Database
 from tests.running import gallery, stored
 
+pytestmark = pytest.mark.soak  # servers are killed and leases awaited
+
 PROJECT = Path(__file__).parents[2]
 LEASE_SECONDS = 60
 """How long a slot stays taken after the last sign of life of its holder; a constant of Prefect."""

@@ -142,14 +142,16 @@ def test_a_database_that_is_down_is_one_line(cli: Cli) -> None:
 
 def test_a_second_run_on_the_same_space_is_refused_or_queues(cli: Cli, tmp_path: Path) -> None:
     source = gallery(tmp_path / "in", 40)
-    log = tmp_path / "calls"
-    first = cli.start("ingest", str(source), "--embedder", "counting", COUNTING_SECONDS="0.2", COUNTING_LOG=str(log))
+    log, hold = tmp_path / "calls", tmp_path / "hold"
+    hold.touch()
+    first = cli.start("ingest", str(source), "--embedder", "counting", COUNTING_HOLD=str(hold), COUNTING_LOG=str(log))
     while not log.exists() and first.poll() is None:
         time.sleep(0.05)
     _, err = cli.run("ingest", str(source), "--embedder", "counting", code=1)
     assert f"is being written by process {first.pid}" in err
+    hold.unlink()
     queued = cli.ingest(source, "--wait", "100")
-    assert first.wait(1) == 0
+    assert first.wait(60) == 0
     assert (queued["embedded"], queued["reused"]) == (0, 40)
 
 

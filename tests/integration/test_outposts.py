@@ -19,10 +19,11 @@ from pinakes.errors import LeaseLostError, PinakesError, SettingsError, SourceEr
 from pinakes.ingestion import Ingestion
 from pinakes.leading import Lead
 from pinakes.opening import open_ingestion
-from pinakes.outpost import Outpost, Ticket, open_outpost
+from pinakes.outpost import Outpost, open_outpost
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.summary import summarise
+from pinakes.ticket import Ticket
 from tests.counting import Counting
 from tests.fakes.azure import AzureFake
 from tests.fakes.faults import Faults

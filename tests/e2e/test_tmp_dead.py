@@ -1,0 +1,427 @@
+"""Runs that are killed, paused or cut off in the middle: the next one takes over, and nobody writes who may not.
+
+A kill at any moment is `test_kill.py`'s subject, and sessions that PostgreSQL ends are `test_connection_loss.py`'s.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import psycopg
+import pytest
+import requests
+from psycopg.conninfo import conninfo_to_dict
+
+from cli.prefect_server import free_port, running_server
+from deployments.agreement import POOL, RUNS
+from deployments.server_setup import set_up
+from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.settings import Settings
+from pinakes.store.database import Database
+from pinakes.store.embedded import embedded_server, remove_server
+from pinakes.store.embedded_cluster import postmaster
+from pinakes.store.embedded_place import find_place
+from pinakes.store.runs import latest_runs
+from tests.counting import Counting
+from tests.running import gallery, paint, stored
+
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are stopped and looked at as Linux does it"),
+]
+
+PROJECT = Path(__file__).parents[2]
+PATIENCE = 45
+"""Seconds for what takes two of them on a quiet machine."""
+LOST = "ran out while this run was not able to renew it"
+SPACE = "counting_colours_1_27"
+
+CAP_DAC_OVERRIDE = 1
+PR_CAPBSET_DROP = 24
+
+Found = TypeVar("Found")
+
+
+def until(look: Callable[[], Found], process: subprocess.Popen[str] | None = None) -> Found:
+    """What there is at last; `process` lives on meanwhile."""
+    given_up = time.monotonic() + PATIENCE
+    while not (found := look()):
+        assert time.monotonic() < given_up, "it did not happen"
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    return found
+
+
+class Site:
+    """One collection, `pictures`, and the command that a person types."""
+
+    def __init__(self, settings: Settings, database: Database, environment: dict[str, str], folder: Path) -> None:
+        self.settings = settings
+        self.database = database
+        self.source = folder / "in"
+        self.log = folder / "calls"
+        self.log.touch()
+        self.processes: list[subprocess.Popen[str]] = []
+        self.environment = environment | {
+            "COUNTING_LOG": str(self.log),
+            "COUNTING_SECONDS": "0.05",
+            "PINAKES_COLLECTION": "pictures",
+            "PYTHONPATH": str(PROJECT),
+        }
+
+    def begin(self, *options: str, before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+        """An ingest; `before` is called in its process before the command is."""
+        command = (
+            sys.executable,
+            "-m",
+            "tests.counting",
+            "ingest",
+            str(self.source),
+            "--embedder",
+            "counting",
+            "--json",
+        )
+        process = subprocess.Popen(
+            [*command, *options],
+            cwd=PROJECT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=before,
+        )
+        self.processes.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> dict[str, Any]:
+        """The account of an ingest that completed."""
+        out, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, err
+        document: dict[str, Any] = json.loads(out)
+        return document
+
+    def end_badly(self, process: subprocess.Popen[str], saying: str) -> None:
+        """See an ingest fail with one sentence."""
+        _, err = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 1, err
+        assert saying in err.splitlines()[-1]
+
+    def calls(self) -> list[str]:
+        """The fingerprint of every call so far."""
+        return [line.split()[1] for line in self.log.read_text().splitlines()]
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """All rows of the collection, as PostgreSQL numbers their versions."""
+        return [
+            row
+            for table in ("images", SPACE)
+            for row in stored(
+                self.database, f"SELECT image_id, fingerprint, xmin::text FROM pictures.{table} ORDER BY image_id"
+            )
+        ]
+
+    def parts(self) -> dict[Path, int]:
+        """The files of the checkpoint, and when each was written."""
+        return {path: path.stat().st_mtime_ns for path in Path(self.settings.checkpoint).rglob("*") if path.is_file()}
+
+    def whole(self) -> None:
+        """Table, checkpoint and source are the same, by id and fingerprint."""
+        ledger = open_checkpoint(self.settings.checkpoint, "pictures", Counting().facts.space).ledger()
+        found = stored(self.database, f"SELECT image_id, fingerprint FROM pictures.{SPACE}")
+        assert sorted(found) == sorted(stored(self.database, "SELECT image_id, fingerprint FROM pictures.images"))
+        assert {image_id for image_id, _ in found} == {path.name for path in self.source.iterdir()}
+        assert all((row := ledger.get(*pair)) is not None and row.ok for pair in found)
+
+    def states(self) -> list[str]:
+        """How the runs ended, the first one first."""
+        return [state for (state,) in stored(self.database, "SELECT state FROM pinakes.runs ORDER BY started_at")]
+
+
+@pytest.fixture
+def site(settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path) -> Iterator[Site]:
+    site = Site(settings, database, environment, tmp_path)
+    yield site
+    for process in site.processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def on_the_session_server(site: Site, prefect_api: str) -> str:
+    site.environment["PREFECT_API_URL"] = prefect_api
+    return prefect_api
+
+
+def pause(process: subprocess.Popen[str], site: Site) -> None:
+    """Stop a process between two writes of its checkpoint."""
+    while True:
+        process.send_signal(signal.SIGSTOP)
+        until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+        if not any(path.name.endswith(".tmp") for path in site.parts()):
+            return
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.02)
+
+
+@contextmanager
+def upserts_held_up(site: Site) -> Iterator[Callable[[], bool]]:
+    """Nobody writes an image inside the block; yields whether somebody waits to."""
+    with psycopg.connect(site.database.dsn) as blocking, psycopg.connect(site.database.dsn, autocommit=True) as looking:
+        blocking.execute("LOCK TABLE pictures.images IN SHARE ROW EXCLUSIVE MODE")
+
+        def waiting() -> bool:
+            row = looking.execute(
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'pictures.images'::regclass"
+            ).fetchone()
+            return row is not None and row[0] > 0
+
+        yield waiting
+
+
+def test_a_killed_run_is_shown_as_died_and_entered_so_by_the_run_that_takes_over(
+    site: Site, on_the_session_server: str
+) -> None:
+    gallery(site.source, 40)
+    killed = site.begin()
+    until(site.calls, killed)
+    killed.kill()
+    killed.wait()
+    with site.database.connection() as (conn, _):
+        until(lambda: [run.state for run in latest_runs(conn, None)] == ["died"])
+    assert site.states() == ["running"]
+
+    account = site.end(site.begin())
+    assert account["embedded"] + account["reused"] == 40
+    assert site.states() == ["died", "completed"]
+    site.whole()
+
+
+def test_a_run_paused_in_mid_batch_that_wakes_up_after_its_lease_writes_no_part_and_no_row(
+    site: Site, on_the_session_server: str
+) -> None:
+    gallery(site.source, 60)
+    paused = site.begin()
+    until(lambda: len(site.calls()) > 5, paused)
+    pause(paused, site)
+    answered = len(set(site.calls()))
+    ledger = open_checkpoint(site.settings.checkpoint, "pictures", Counting().facts.space).ledger()
+    assert len(list(ledger)) < answered  # it has answers in its hands
+
+    site.end(site.begin())
+    parts, rows = site.parts(), site.rows()
+    paused.send_signal(signal.SIGCONT)
+    site.end_badly(paused, LOST)
+    assert site.parts() == parts
+    assert site.rows() == rows
+    assert site.states() == ["failed", "completed"]
+    site.whole()
+
+
+def test_a_run_paused_in_mid_upsert_holds_nobody_up_and_writes_nothing_when_it_wakes_up(
+    site: Site, on_the_session_server: str
+) -> None:
+    gallery(site.source, 5)
+    site.end(site.begin())
+    paint(site.source / "new.png", (1, 2, 3))
+    with upserts_held_up(site) as waiting:
+        paused = site.begin()
+        until(waiting, paused)
+        pause(paused, site)
+
+    account = site.end(site.begin())
+    assert (account["calls"], account["rows_written"]) == (0, 2)
+    parts, rows = site.parts(), site.rows()
+    paused.send_signal(signal.SIGCONT)
+    site.end_badly(paused, LOST)
+    assert site.parts() == parts
+    assert site.rows() == rows
+    assert site.states() == ["completed", "failed", "completed"]
+    site.whole()
+
+
+def test_postgresql_restarted_in_mid_upsert_costs_the_run_nothing(
+    settings: Settings, environment: dict[str, str], prefect_api: str, tmp_path: Path
+) -> None:
+    # The run uses the embedded server, as it does where no address of a database is set.
+    kept = {name: value for name, value in environment.items() if name != "PINAKES_DATABASE_URL"}
+    try:
+        with embedded_server(settings.home) as dsn:
+            site = Site(settings, Database(dsn), kept | {"PREFECT_API_URL": prefect_api}, tmp_path)
+            gallery(site.source, 5)
+            site.end(site.begin())
+            paint(site.source / "new.png", (1, 2, 3))
+            place = find_place(settings.home)
+            assert place is not None
+            server = postmaster(place)
+            assert server is not None
+            with suppress(psycopg.OperationalError), upserts_held_up(site) as waiting:
+                running = site.begin()
+                until(waiting, running)
+                os.kill(server, signal.SIGINT)
+                psutil.wait_procs([psutil.Process(server)], timeout=PATIENCE)
+            with embedded_server(settings.home):
+                account = site.end(running)
+                assert (account["calls"], account["embedded"], account["reused"]) == (1, 1, 5)
+                assert account["rows_written"] == 2
+                assert site.states() == ["completed", "completed"]
+                site.whole()
+    finally:
+        remove_server(settings.home)
+
+
+@pytest.fixture
+def without_roots_rights(site: Site) -> Callable[[], None]:
+    """What lets permissions count in a new process, as they do for anybody but root."""
+    if os.geteuid() != 0:
+        return lambda: None
+    # The embedded server runs as a user of its own there, and root must reach it without root's rights.
+    sockets = Path(str(conninfo_to_dict(site.database.dsn)["host"]))
+    for path in (sockets, *sockets.glob(".s.PGSQL.*")):
+        path.chmod(0o777)
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
+
+
+def test_a_run_whose_checkpoint_is_read_only_for_a_while_stops_in_order_and_is_resumed(
+    site: Site, on_the_session_server: str, without_roots_rights: Callable[[], None]
+) -> None:
+    gallery(site.source, 60)
+    running = site.begin("--batch-size", "8", before=without_roots_rights)
+    folder = Path(site.settings.checkpoint) / "pictures" / SPACE
+    until(lambda: any(folder.glob("part-*")), running)
+    folder.chmod(0o555)
+    site.end_badly(running, "run the same command again to resume")
+    kept = {
+        row.fingerprint
+        for row in open_checkpoint(site.settings.checkpoint, "pictures", Counting().facts.space).ledger()
+    }
+    assert 0 < len(kept) < 60
+    assert site.states() == ["failed"]
+
+    folder.chmod(0o755)
+    account = site.end(site.begin())
+    assert (account["reused"], account["embedded"]) == (len(kept), 60 - len(kept))
+    asked = Counter(site.calls())
+    assert all(asked[fingerprint] == 1 for fingerprint in kept)
+    site.whole()
+
+
+def test_a_run_goes_on_while_prefects_server_is_restarted(site: Site, tmp_path: Path) -> None:
+    gallery(site.source, 80)
+    port = free_port()
+    home = site.environment | {"PREFECT_UI_ENABLED": "0"}
+    site.environment["PREFECT_API_URL"] = api = f"http://127.0.0.1:{port}/api"
+    with running_server(port=port, log=tmp_path / "server.log", environment=home):
+        running = site.begin("--batch-size", "4")
+        until(lambda: len(site.calls()) > 8, running)
+    with running_server(port=port, log=tmp_path / "server.log", environment=home):
+        account = site.end(running)
+        assert (account["embedded"], account["calls"]) == (80, 80)
+        runs = requests.post(f"{api}/flow_runs/filter", json={}, timeout=60).json()
+        assert [run["state_type"] for run in runs] == ["COMPLETED"]
+    site.whole()
+
+
+class Machine:
+    """A worker that takes one flow run at a time."""
+
+    def __init__(self, site: Site, folder: Path) -> None:
+        folder.mkdir()
+        with (folder / "worker.log").open("wb") as log:
+            self.worker = subprocess.Popen(
+                [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--limit", "1"],
+                cwd=folder,
+                env=site.environment | RUNS | {"PREFECT_WORKER_QUERY_SECONDS": "1"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._below: list[psutil.Process] = []
+
+    def kill_worker(self) -> None:
+        """Kill the worker alone, and leave what it has started."""
+        self._below += psutil.Process(self.worker.pid).children(recursive=True)
+        self.worker.kill()
+        self.worker.wait()
+
+    def kill(self) -> None:
+        """Kill everything, as a power cut does."""
+        if self.worker.poll() is None:
+            self.kill_worker()
+        for process in self._below:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def test_the_work_of_a_machine_that_is_gone_is_finished_by_the_next_whose_worker_alone_may_die(
+    site: Site, on_the_session_server: str, tmp_path: Path
+) -> None:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, StateType
+    from prefect.deployments import run_deployment
+    from prefect.flows import Flow
+    from prefect.states import Crashed
+
+    gallery(site.source, 100)
+    set_up(on_the_session_server)
+    flow = Flow.from_source(source=str(PROJECT), entrypoint="tests/counting_flow.py:ingest")
+    assert isinstance(flow, Flow)
+    one_at_a_time = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
+    flow.deploy(
+        "counted", work_pool_name=POOL, build=False, push=False, print_next_steps=False, concurrency_limit=one_at_a_time
+    )
+    asked = {"source": str(site.source), "embedder": "counting", "batch_size": 8}
+
+    machines = [Machine(site, tmp_path / "first")]
+    try:
+        with get_client(sync_client=True) as client:
+
+            def state(run: Any) -> StateType:
+                found = client.read_flow_run(run.id).state
+                assert found is not None
+                assert found.type not in (StateType.FAILED, StateType.CANCELLED), found.message
+                return found.type
+
+            first = run_deployment("ingest/counted", parameters=asked, timeout=0)
+            until(site.calls)
+            machines[0].kill()
+            assert state(first) == StateType.RUNNING
+            # What the automation for dead runs does after 90 s without a heartbeat; test_setup.py sees it do so.
+            client.set_flow_run_state(first.id, Crashed(message="no heartbeat"))
+
+            machines.append(Machine(site, tmp_path / "second"))
+            second = run_deployment("ingest/counted", parameters=asked, timeout=0)
+            until(lambda: state(second) == StateType.RUNNING)
+            machines[1].kill_worker()
+            for _ in range(5):
+                time.sleep(4)
+                for q in machines[1]._below:
+                    try:
+                        print(
+                            q,
+                            q.status(),
+                            q.cmdline()[-3:],
+                            os.popen(f"ls -l /proc/{q.pid}/fd | head -5; cat /proc/{q.pid}/wchan").read(),
+                        )
+                    except Exception as e:
+                        print(e)
+                print(state(second), len(site.calls()), site.states())
+            until(lambda: state(second) == StateType.COMPLETED)
+    finally:
+        for machine in machines:
+            machine.kill()
+    assert site.states() == ["died", "completed"]
+    assert max(Counter(site.calls()).values()) <= 2
+    site.whole()
