@@ -86,8 +86,8 @@ def test_automatic_mode_finds_what_brute_force_finds(collection: Collection, sha
             np.testing.assert_allclose([row.distance for row in found.rows], best, atol=1e-5)
     assert {k: np.mean(r) >= 0.99 for k, r in recalls.items()} == dict.fromkeys(recalls, True), recalls
     # The planner has to have had a choice: few matches are compared one by one, many are found by the index.
-    if share != 0.3:  # where it depends on k
-        assert modes == ({"exact"} if share < 0.3 else {"hnsw"})
+    if share != 0.1:  # where it depends on k
+        assert modes == ({"exact"} if share < 0.1 else {"hnsw"})
 
 
 @pytest.mark.parametrize("share", SHARES)
