@@ -9,9 +9,10 @@ from prefect import flow
 from flows.window import in_window
 from pinakes.batches import BatchResult
 from pinakes.errors import EmbedderError
-from pinakes.outpost import Ticket, open_outpost
+from pinakes.outpost import open_outpost
 from pinakes.request import THREADS
 from pinakes.settings import load_settings
+from pinakes.ticket import Ticket
 from tasks import ingestion as stages
 from tasks.runners import started
 

@@ -12,8 +12,8 @@ from typing import Self
 from pinakes.batches import Batch, BatchResult, settle, work_as_rows
 from pinakes.errors import DatabaseError
 from pinakes.ingestion import Ingestion
-from pinakes.outpost import Ticket
 from pinakes.store.leading import LeadingRun
+from pinakes.ticket import Ticket
 
 logger = logging.getLogger(__name__)
 

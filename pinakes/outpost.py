@@ -12,90 +12,25 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from datetime import datetime
-from pathlib import Path
-from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
-
-from pinakes.access import NO_RATE, Budget, Embedders
+from pinakes.access import Budget, Embedders
 from pinakes.batches import Batch, BatchResult, Calls, embed_batch, settle, work_of_rows
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.embedders.opening import Choice
 from pinakes.errors import DatabaseError, LeaseLostError, SettingsError, SourceError
-from pinakes.ingestion import Ingestion
 from pinakes.opening import source_of
-from pinakes.request import IngestRequest
 from pinakes.settings import Settings, load_settings
 from pinakes.stopping import Stopping
 from pinakes.store.connection import address
 from pinakes.store.database import open_database
 from pinakes.store.outposts import LedRun, Standing
+from pinakes.ticket import Ticket
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 """How often an outpost looks whether its run is stopping or over."""
-
-
-class Ticket(BaseModel):
-    """What a process is handed to embed for a run; it holds no key, no password and no address of a database.
-
-    Attributes:
-        run_id: the run.
-        request: what was asked, with paths that mean the same in every working directory.
-        root: the URI of the source, which the outpost must find again.
-        space: the name of the embedding space, likewise.
-        resource: what the leader's lease is for.
-        token: the fencing token of that lease.
-        lease_seconds: how long it lasts without renewal.
-        planned_at: when the run was planned, UTC.
-        budgeted: whether calls are taken from the run's allowance.
-        batches: how many batches the run has; 0 where they are numbered by whoever hands them out.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    run_id: UUID
-    request: IngestRequest
-    root: str
-    space: str
-    resource: str
-    token: int
-    lease_seconds: float
-    planned_at: datetime
-    budgeted: bool
-    batches: int = 0
-
-    @classmethod
-    def of(cls, run: Ingestion, ways: int, *, batches: int = 0) -> Self:
-        """A ticket for each of `ways` processes that embed for a run."""
-        assert run.run_id is not None
-        request = run.request
-        return cls(
-            run_id=run.run_id,
-            request=request.model_copy(
-                update={
-                    "source": _anywhere(request.source),
-                    "under": _anywhere(request.under) if request.under else None,
-                    "checkpoint": _anywhere(request.checkpoint),
-                    "metadata": (),
-                    # The leader has set the rate already, and spends the money.
-                    "rate": NO_RATE if request.rate == NO_RATE else None,
-                    "max_cost": None,
-                    "concurrency": max(1, request.concurrency // ways) if request.concurrency else None,
-                }
-            ),
-            root=run.source.root,
-            space=run.space.name,
-            resource=run.lease.resource,
-            token=run.lease.token,
-            lease_seconds=run.lease.seconds,
-            planned_at=run.planned_at,
-            budgeted=run.budget is not None,
-            batches=batches,
-        )
 
 
 class Outpost:
@@ -320,8 +255,3 @@ def close_outposts() -> None:
     with _opening:
         for outpost in list(_here.values()):
             outpost.leave()
-
-
-def _anywhere(place: str) -> str:
-    """A path that means the same in every working directory; a URL as it is."""
-    return place if "://" in place else str(Path(place).expanduser().absolute())

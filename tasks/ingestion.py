@@ -15,10 +15,11 @@ from pinakes.account import Account
 from pinakes.batches import Batch, BatchResult
 from pinakes.ingestion import Ingestion
 from pinakes.opening import dry_run
-from pinakes.outpost import Outpost, Ticket, outpost_here
+from pinakes.outpost import Outpost, outpost_here
 from pinakes.plan import Plan
 from pinakes.request import IngestRequest
 from pinakes.settings import Settings
+from pinakes.ticket import Ticket
 from tasks.artifacts import show_plan
 
 # Results are counts that only this run needs; hashing the inputs of a task would walk through whole listings.

@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from cli.prefect_server import free_port
 from pinakes.store.database import Database
@@ -30,23 +31,33 @@ IMAGES = 30
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
-@dataclass
 class Stack:
-    """What `pinakes up` has started, as it is used by Prefect's API."""
+    """What `pinakes up` has started, as it is used by Prefect's API.
 
-    api: str
+    Prefect's server answers 503 where its SQLite is busy for too long; Prefect's own clients ask again, and so does this.
+    """
+
+    def __init__(self, api: str) -> None:
+        self._api = api
+        self._session = requests.Session()
+        again = Retry(5, backoff_factor=0.5, status_forcelist=[502, 503], allowed_methods=None)
+        self._session.mount("http://", HTTPAdapter(max_retries=again))
+
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """The answer to a request."""
+        response = self._session.request(method, f"{self._api}/{path}", json=body, timeout=60)
+        assert response.ok, response.text
+        return response.json()
 
     def run(self, deployment: str, **parameters: Any) -> dict[str, Any]:
         """A deployment run that has ended: Prefect's flow run, and its `artifacts` by key."""
-        found = requests.get(f"{self.api}/deployments/name/{deployment}", timeout=60).json()
-        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
-        made = requests.post(f"{self.api}/deployments/{found['id']}/create_flow_run", json=body, timeout=60).json()
+        found = self.ask("GET", f"deployments/name/{deployment}")
+        begun = self.ask("POST", f"deployments/{found['id']}/create_flow_run", {"parameters": parameters})
         given_up = time.monotonic() + PATIENCE
-        while (run := requests.get(f"{self.api}/flow_runs/{made['id']}", timeout=60).json())["state_type"] not in FINAL:
+        while (run := self.ask("GET", f"flow_runs/{begun['id']}"))["state_type"] not in FINAL:
             assert time.monotonic() < given_up, run
             time.sleep(0.2)
-        asked = {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}}
-        artifacts = requests.post(f"{self.api}/artifacts/filter", json=asked, timeout=60).json()
+        artifacts = self.ask("POST", "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}})
         assert isinstance(run, dict)
         return run | {"artifacts": {artifact["key"]: artifact["data"] for artifact in artifacts}}
 
