@@ -1,6 +1,6 @@
 """Log records that say which run they belong to, and their form: text for a person, JSON for a program.
 
-A run is known here from `began` to `ended`. `RunFilter` puts it on the records that pass a handler, as `run_id`,
+A run is known here inside the block of `belonging_to`. `RunFilter` puts it on the records that pass a handler, as `run_id`,
 `collection` and `space`; `JsonFormatter` writes one JSON object a line.
 """
 
@@ -10,7 +10,8 @@ import json
 import logging
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -42,33 +43,37 @@ class RunFields:
     space: str
 
 
-_running: dict[UUID, RunFields] = {}
+_running: dict[object, RunFields] = {}
+"""The runs of this process, by the block that each belongs to: a run may be led and helped in one process."""
+
 _lock = threading.Lock()
-_here: ContextVar[UUID | None] = ContextVar("pinakes_run", default=None)
+_here: ContextVar[object] = ContextVar("pinakes_run", default=None)
 
 
-def began(run_id: UUID, collection: str, space: str) -> None:
-    """Let records belong to this run from now on.
+@contextmanager
+def belonging_to(run_id: UUID, collection: str, space: str) -> Iterator[None]:
+    """Let log records belong to this run for the length of the block, however it ends.
 
     Those of this thread and of tasks that it starts do; those of all threads where it is the only run of the process.
+    The block may be left in another thread than it was entered in.
     """
+    block = object()
     with _lock:
-        _running[run_id] = RunFields(str(run_id), collection, space)
-    _here.set(run_id)
-
-
-def ended(run_id: UUID) -> None:
-    """The run is over. Nothing happens where it was not known."""
-    with _lock:
-        _running.pop(run_id, None)
+        _running[block] = RunFields(str(run_id), collection, space)
+    _here.set(block)
+    try:
+        yield
+    finally:
+        with _lock:
+            del _running[block]
 
 
 def current() -> RunFields | None:
     """The run that a record of this thread belongs to; None where there is none, or where that cannot be told."""
     with _lock:
-        own = _running.get(run_id) if (run_id := _here.get()) is not None else None
-        if own is None and len(_running) == 1:
-            (own,) = _running.values()
+        own = _running.get(_here.get())
+        if own is None and len(runs := set(_running.values())) == 1:
+            (own,) = runs
         return own
 
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from pinakes import logs
 from pinakes.access import NO_RATE, Budget, Embedders
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.embedders.base import Embedder
@@ -159,13 +160,14 @@ def _entered(ingestion: Ingestion) -> Iterator[None]:
         with database.connection() as (conn, _):
             end_run(conn, run_id, state, ingestion.account.as_dict(), message)
 
-    try:
-        yield
-    except BaseException as exc:
-        # The reason the run ended for is what counts; a database that is gone must not hide it.
+    with logs.belonging_to(run_id, request.collection, ingestion.space.name):
         try:
-            end("failed", str(exc) or type(exc).__name__)
-        except Exception as also:  # noqa: BLE001 - reported beside the first
-            logger.warning("the end of the run could not be entered: %s", also)
-        raise
-    end("stopped" if ingestion.account.deferred else "completed")
+            yield
+        except BaseException as exc:
+            # The reason the run ended for is what counts; a database that is gone must not hide it.
+            try:
+                end("failed", str(exc) or type(exc).__name__)
+            except Exception as also:  # noqa: BLE001 - reported beside the first
+                logger.warning("the end of the run could not be entered: %s", also)
+            raise
+        end("stopped" if ingestion.account.deferred else "completed")

@@ -10,10 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from uuid import UUID
 
+from pinakes import logs
 from pinakes.access import Budget, Embedders
 from pinakes.batches import Batch, BatchResult, Calls, embed_batch, settle, work_of_rows
 from pinakes.checkpoints.checkpoint import open_checkpoint
@@ -57,6 +58,7 @@ class Outpost:
         self._at_work = 0
         self._closing = threading.Event()
         with ExitStack() as stack:
+            stack.enter_context(self._logged())
             database = stack.enter_context(open_database(settings))
             self._run = LedRun(database.dsn, ticket.run_id, ticket.resource, ticket.token, ticket.lease_seconds)
             stack.callback(self._run.close)
@@ -116,7 +118,7 @@ class Outpost:
             CheckpointError: an answer could not be kept.
             DatabaseError: the database does not answer.
         """
-        with self._using():
+        with self._using(), self._logged():
             self._run.check()
             begun = self._run.begin(batch.number)
             if begun.result is not None:
@@ -155,6 +157,9 @@ class Outpost:
                 advance=lambda _: None,
             )
         return replace(done, elsewhere=done.elsewhere + self._calls_since())
+
+    def _logged(self) -> AbstractContextManager[None]:
+        return logs.belonging_to(self.ticket.run_id, self.ticket.request.collection, self.ticket.space)
 
     def _calls_since(self) -> Calls:
         """The requests that no batch has reported yet: batches at once share one embedder, and only their sum is exact."""

@@ -11,7 +11,6 @@ from uuid import UUID, uuid4
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from pinakes import logs
 from pinakes.store.connection import Connection, translated
 from pinakes.store.lease import holder_name
 
@@ -42,7 +41,7 @@ class Run:
 
 
 def start_run(conn: Connection, collection: str, space: str) -> UUID:
-    """Enter a run that begins now; log records belong to it from here on.
+    """Enter a run that begins now.
 
     The caller holds the lock, so no other run of this collection and space lives: one that has not entered its end is
     entered as `died`, without a time, since nobody knows when.
@@ -58,7 +57,6 @@ def start_run(conn: Connection, collection: str, space: str) -> UUID:
             "INSERT INTO pinakes.runs (run_id, collection, space, holder) VALUES (%s, %s, %s, %s)",
             (run_id, collection, space, holder_name()),
         )
-    logs.began(run_id, collection, space)
     return run_id
 
 
@@ -66,7 +64,6 @@ def end_run(
     conn: Connection, run_id: UUID, state: str, account: Mapping[str, object], message: str | None = None
 ) -> None:
     """Enter how a run ended: `completed`, `stopped` or `failed`, also one that was taken for dead."""
-    logs.ended(run_id)
     with translated("entering the end of the run"):
         conn.execute(
             "UPDATE pinakes.runs SET state = %s, ended_at = now(), account = %s, message = %s WHERE run_id = %s",

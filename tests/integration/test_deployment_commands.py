@@ -132,9 +132,9 @@ def test_prefects_loggers_write_json_lines_with_the_fields_of_the_run(tmp_path: 
         "from prefect.logging.configuration import setup_logging\n"
         "from pinakes import logs\n"
         "setup_logging()\n"
-        "logs.began(uuid.UUID(int=7), 'semart', 'palette_1')\n"
-        "logging.getLogger('pinakes.progress').info('half done')\n"
-        "logging.getLogger('prefect.workers').info('hello')\n"
+        "with logs.belonging_to(uuid.UUID(int=7), 'semart', 'palette_1'):\n"
+        "    logging.getLogger('pinakes.progress').info('half done')\n"
+        "    logging.getLogger('prefect.workers').info('hello')\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],

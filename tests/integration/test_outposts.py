@@ -5,16 +5,20 @@ from __future__ import annotations
 import pickle
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from pinakes import logs
 from pinakes.batches import Batch, BatchResult
+from pinakes.embedders.base import Picture
+from pinakes.embedders.opening import EMBEDDERS
 from pinakes.errors import LeaseLostError, PinakesError, SettingsError, SourceError
 from pinakes.ingestion import Ingestion
 from pinakes.leading import Lead
@@ -24,6 +28,7 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.summary import summarise
 from pinakes.ticket import Ticket
+from pinakes.types import Failure, Vector
 from tests.counting import Counting
 from tests.fakes.azure import AzureFake
 from tests.fakes.faults import Faults
@@ -347,6 +352,25 @@ def test_a_process_that_finds_something_else_than_the_run_says_so(
         ticket = Ticket.model_validate(lead.ticket.model_dump(mode="json") | change)
         with pytest.raises(error, match=said):
             Outpost(ticket, settings)
+
+
+def test_log_records_of_an_outpost_belong_to_the_run_that_it_helps(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: set[logs.RunFields | None] = set()
+
+    class Watched(Counting):
+        def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+            seen.add(logs.current())
+            yield from super().embed_images(batch)
+
+    monkeypatch.setitem(EMBEDDERS, "counting", lambda choice, _around: Watched(choice.dimension))
+    with (
+        led(settings, gallery(tmp_path / "in", 4), 2, embedder="counting", batch_size=1) as (run, lead),
+        logs.belonging_to(uuid4(), "another", "palette_1"),  # so that it is not the only run of the process
+    ):
+        embed_shards(lead, settings)
+    assert seen == {logs.RunFields(str(run.run_id), "pictures", run.space.name)}
 
 
 def test_a_missing_key_on_one_machine_is_named(settings: Settings, tmp_path: Path) -> None:

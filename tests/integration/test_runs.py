@@ -134,10 +134,7 @@ def test_a_paid_run_shows_its_cost_and_leaves_the_providers_figures(
     json.dumps(summary)
 
 
-def test_log_records_belong_to_a_run_from_its_beginning_to_its_end(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logs, "_running", {})  # other tests leave runs behind that never ended
+def test_log_records_belong_to_a_run_from_its_beginning_to_its_end(settings: Settings, tmp_path: Path) -> None:
     assert logs.current() is None
     with open_ingestion(request_of(settings, gallery(tmp_path / "in", 4)), settings) as ingestion:
         run_stages(ingestion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -18,9 +19,8 @@ from pinakes.errors import SettingsError
 @pytest.fixture
 def run() -> Iterator[UUID]:
     run_id = uuid4()
-    logs.began(run_id, "semart", "palette_1")
-    yield run_id
-    logs.ended(run_id)
+    with logs.belonging_to(run_id, "semart", "palette_1"):
+        yield run_id
 
 
 def logged(message: str = "hello %s", *arguments: object, error: BaseException | None = None) -> dict[str, str]:
@@ -62,12 +62,10 @@ def test_of_two_runs_a_record_carries_its_own_or_none(run: UUID) -> None:
     ready, go_on = threading.Event(), threading.Event()
 
     def second() -> None:
-        run_id = uuid4()
-        logs.began(run_id, "other", "palette_1")
-        ready.set()
-        go_on.wait()
-        other.append(logged("hello"))
-        logs.ended(run_id)
+        with logs.belonging_to(uuid4(), "other", "palette_1"):
+            ready.set()
+            go_on.wait()
+            other.append(logged("hello"))
 
     thread = threading.Thread(target=second)
     thread.start()
@@ -83,8 +81,24 @@ def test_of_two_runs_a_record_carries_its_own_or_none(run: UUID) -> None:
     assert other[0]["collection"] == "other"
 
 
-def test_after_its_end_nothing_carries_it(run: UUID) -> None:
-    logs.ended(run)
+def test_a_run_that_is_led_and_helped_here_is_one_run(run: UUID) -> None:
+    helper = contextlib.ExitStack()
+    entering = threading.Thread(target=helper.enter_context, args=[logs.belonging_to(run, "semart", "palette_1")])
+    entering.start()
+    entering.join()
+    found: list[dict[str, str]] = []
+    thread = threading.Thread(target=lambda: found.append(logged("hello")))
+    thread.start()
+    thread.join()
+    assert found[0]["run_id"] == str(run)
+    helper.close()
+    assert logged("hello")["run_id"] == str(run)
+
+
+def test_after_its_end_nothing_carries_it_even_where_it_failed() -> None:
+    with pytest.raises(OSError, match="gone"), logs.belonging_to(uuid4(), "semart", "palette_1"):  # noqa: PT012
+        assert "run_id" in logged("hello")
+        raise OSError("the database is gone")
     assert "run_id" not in logged("hello")
 
 
