@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/python -m cli.demo
 
 test: lint types $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 soak: $(READY)
 	$(BIN)/python -m pytest -m soak
