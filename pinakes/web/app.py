@@ -103,11 +103,14 @@ async def _on_http_exception(request: Request, exc: Exception) -> Response:
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods of all routes at an address; Starlette names those of the first one."""
-    routes = (route for route in request.app.routes if isinstance(route, Route))
-    return sorted(
-        {method for route in routes if route.matches(request.scope)[0] != Match.NONE for method in route.methods or ()}
-    )
+    """The methods of all routes at an address; Starlette names those of the first one.
+
+    The routers are asked themselves: the application's own list holds them as wholes.
+    """
+    every = (*api_router.routes, *pages.router.routes, *request.app.routes)
+    matching = [r for r in every if isinstance(r, Route) and r.matches(request.scope)[0] != Match.NONE]
+    methods = {method for route in matching for method in route.methods or ()}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 class _LastResort:

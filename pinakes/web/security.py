@@ -9,10 +9,12 @@ import base64
 import binascii
 import hmac
 import ipaddress
+import time
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -27,6 +29,9 @@ LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 MAX_BODY_BYTES: Final = MAX_UPLOAD_BYTES * 4 // 3 + (256 << 10)
 """An upload as base64, which takes 4 characters for 3 bytes, and the rest of a query."""
+
+BODY_SECONDS: Final = 120.0
+"""In which a body has to arrive: 15 MB at 1 Mbit/s. Whoever is slower holds a connection for nothing."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -60,10 +65,12 @@ class Access:
         token: what must be presented, as a bearer token or as the password of basic authentication; None: nothing.
         hosts: the names under which the page may be asked for; None: any. On loopback this keeps out pages of other sites
             that have let their own name point to this machine (DNS rebinding).
+        body_seconds: in which the body of a request has to arrive.
     """
 
     token: str | None = None
     hosts: frozenset[str] | None = LOOPBACK_NAMES
+    body_seconds: float = BODY_SECONDS
 
 
 def is_loopback(host: str) -> bool:
@@ -99,7 +106,7 @@ class Guard:
             return
         if scope["method"] == "HEAD":  # answered as GET; the server leaves the body out
             scope = {**scope, "method": "GET"}
-        await self._app(scope, _capped(receive), send_secured)
+        await self._app(scope, _capped(receive, self._access.body_seconds), send_secured)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
@@ -130,6 +137,8 @@ class Guard:
 
 _TOO_LARGE: Final = f"the request is too large: a picture may have {MAX_UPLOAD_BYTES >> 20} MB."
 
+_TOO_SLOW: Final = "the request came too slowly; send it again over a better line, or a smaller picture."
+
 
 def _secure(headers: MutableHeaders) -> None:
     """Add what every answer carries."""
@@ -138,13 +147,20 @@ def _secure(headers: MutableHeaders) -> None:
     headers.setdefault("Cache-Control", DEFAULT_CACHING)
 
 
-def _capped(receive: Receive) -> Receive:
-    """The same body, that ends in an error as soon as it is too long: a length that was announced may be a lie."""
-    received = 0
+def _capped(receive: Receive, seconds: float) -> Receive:
+    """The same body, that ends in an error once it is too long or too late: a length that was announced may be a lie."""
+    received, complete = 0, False
+    deadline = time.monotonic() + seconds
 
     async def capped() -> Message:
-        nonlocal received
-        message = await receive()
+        nonlocal received, complete
+        if complete:  # what is waited for now is the visitor's leaving
+            return await receive()
+        with anyio.move_on_after(deadline - time.monotonic()) as waited:
+            message = await receive()
+        if waited.cancelled_caught:
+            raise HTTPException(408, _TOO_SLOW, headers={"Connection": "close"})
+        complete = not message.get("more_body", False)
         received += len(message.get("body", b""))
         if received > MAX_BODY_BYTES:
             raise HTTPException(413, _TOO_LARGE, headers={"Connection": "close"})

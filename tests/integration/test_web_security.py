@@ -199,6 +199,32 @@ def test_a_body_is_cut_off_as_soon_as_it_is_too_long(web: httpx.Client, path: st
     assert web.get("/healthz").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("path", "kind"), [("/api/search", "application/json"), ("/", "multipart/form-data; boundary=x")]
+)
+def test_a_body_that_does_not_come_is_not_waited_for(service: Service, path: str, kind: str) -> None:
+    with serving.browsing(service, Access(body_seconds=0.3)) as web:
+        with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=20) as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nContent-Type: {kind}\r\n\r\n"
+            connection.sendall(head.encode() + b"--x")
+            answer = connection.recv(10_000)
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert b"connection: close" in answer.lower()
+        assert web.post("/api/search", json={"q": "blue"}).status_code == 200
+
+
+def test_a_method_that_is_not_answered_is_told_those_that_are(web: httpx.Client) -> None:
+    for method, path, allowed in (
+        ("PUT", "/api/search", "GET, HEAD, POST"),
+        ("OPTIONS", "/api/facets", "GET, HEAD"),
+        ("DELETE", "/", "GET, HEAD, POST"),
+        ("POST", "/thumbnails/320/p00.png", "GET, HEAD"),
+    ):
+        answer = web.request(method, path)
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+        assert answer.json() == {"error": f"this address answers {allowed} alone."}
+
+
 def test_a_picture_that_is_too_large_is_refused(web: httpx.Client) -> None:
     large = b"\xff\xd8\xff" + bytes(MAX_UPLOAD_BYTES)
     answers = [
