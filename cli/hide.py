@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
+from pinakes.filters import columns_of, parse_filters
 from pinakes.settings import load_settings
 from pinakes.store.collections import open_collection
+from pinakes.store.columns import unknown_columns
 from pinakes.store.database import open_database
 from pinakes.store.hidden import hidden, hide, unhide
 
@@ -34,3 +36,5 @@ def command(*, condition: str | None, undo: bool, collection: str | None) -> Non
         else:
             count = hide(conn, collection, condition)
             click.echo(f"{condition}: {count:,} picture{'' if count == 1 else 's'} of {collection} restricted")
+            for name in unknown_columns(conn, collection, columns_of(parse_filters([condition]))):
+                click.echo(f"no picture of {collection} has a column {name!r} so far; is it spelt so?", err=True)

@@ -83,6 +83,8 @@ def command(
     and texture and understands colour words ("dark blue and gold"); it is not a semantic model. Words that it cannot
     read are looked up in the metadata by full text, and the answer says so.
     """
+    if exact and mode == "index":
+        raise UsageError("--exact and --mode index contradict each other; leave one of them out.")
     settings = load_settings()
     collection = collection or settings.collection
     query = ask(

@@ -63,13 +63,19 @@ def understand(
     words: list[str] = []
     directions: list[tuple[float, Vector]] = []
     for part in query.parts:
-        if part.text is not None:
-            # Where words alone are wanted, no vector is paid for.
-            reading = None if query.hybrid == 1 else reader.text(part.text, wanted=part.weight > 0)
+        for_words = part.text is not None and part.weight > 0 and query.hybrid != 0
+        if query.hybrid == 1:
+            # Words alone: no vector is paid for, and what is no word to look for cannot count.
+            if for_words and part.text is not None:
+                words.append(part.text)
+            else:
+                asked.notes.append(f"{_quoted([part.label])} was left out, for full text alone was asked")
+        elif part.text is not None:
+            reading = reader.text(part.text, wanted=for_words)
             if reading is not None:
                 directions.append((part.weight, reading.vector))
             unread = reading is None or bool(reading.unread)
-            if part.weight > 0 and (query.hybrid or (query.hybrid is None and unread)):
+            if for_words and (query.hybrid or unread):
                 words.append(part.text)
         else:
             directions.append((part.weight, reader.vector(part)))

@@ -18,7 +18,7 @@ from PIL import Image
 
 from pinakes.access import Embedders
 from pinakes.errors import DatabaseError, UsageError
-from pinakes.filters import parse_filters
+from pinakes.filters import columns_of, parse_filters
 from pinakes.ids import check_collection
 from pinakes.pictures import decode
 from pinakes.query import DEFAULT_K, Metric, Mode, Query
@@ -30,6 +30,7 @@ from pinakes.settings import Settings, load_settings
 from pinakes.sources.reading import read_uri
 from pinakes.store import reading
 from pinakes.store.collections import RegisteredSpace, open_collection, require_collection, resolve_space, spaces
+from pinakes.store.columns import check_columns
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database, open_database
 from pinakes.store.facets import facets
@@ -159,9 +160,17 @@ class Collection:
 
         Columns: image_id, uri, first_year and last_year (Int64: what DATE or TIMEFRAME means), the ten metadata columns,
         fingerprint, then extra columns; all but the years are of the dtype `string`. What is unknown is pandas.NA.
+
+        Raises:
+            UsageError: a condition cannot be read, or names a column that no image has.
         """
         filters = parse_filters(conditions_of(where))
-        dated = self._ask(lambda o: list(reading.read_images(o.conn, self.name, filters)))
+
+        def read(o: _Open) -> list[reading.Dated]:
+            check_columns(o.conn, self.name, columns_of(filters))
+            return list(reading.read_images(o.conn, self.name, filters))
+
+        dated = self._ask(read)
         return frame_of(
             IMAGE_COLUMNS,
             (

@@ -2,7 +2,8 @@
 
 The first page may come from an approximate index, or from ranks that were fused, while pictures are being written. So a
 cursor does not only say how far the page went but also which pictures were shown as long as that matters: whatever was
-missed comes first on the next page, and nothing comes twice.
+missed comes first on the next page, and nothing comes twice. An answer whose ranks were fused names all that is still to
+come: its order has no distance to go on after.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from dataclasses import dataclass
 
 from pinakes.errors import UsageError
 
-VERSION = 1
-DIGEST_BYTES = 6
-"""Bytes by which a shown picture is remembered. A false match needs one of the few that were missed to share all 48 bits
-with one of at most a thousand that were shown."""
+VERSION = 2
+DIGEST_BYTES = 5
+"""Bytes by which a shown picture is remembered. A false match needs one of the few that were missed to share all 40 bits
+with one of at most a thousand that were shown. Of six bytes a thousand would not fit into the 8 kB that proxies allow an
+address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,14 @@ class Cursor:
         position: the last picture in exact order, or None when the next page begins anew without those shown.
         boundary: no picture that was shown is farther than this one.
         shown: digests of pictures that were shown and that exact order could show again.
+        rest: digests of the pictures still to come, in order, where the first page has fixed it.
     """
 
     query: bytes
     position: Position | None = None
     boundary: Position | None = None
     shown: tuple[bytes, ...] = ()
+    rest: tuple[bytes, ...] = ()
 
     def encode(self) -> str:
         """The cursor as url-safe text."""
@@ -52,7 +56,7 @@ class Cursor:
         for place in (self.position, self.boundary):
             name = place.image_id.encode() if place else b""
             body += struct.pack("<?dH", place is not None, place.distance if place else 0.0, len(name)) + name
-        body += b"".join(self.shown)
+        body += struct.pack("<H", len(self.shown)) + b"".join((*self.shown, *self.rest))
         return base64.urlsafe_b64encode(struct.pack("<I", zlib.crc32(body)) + body).decode().rstrip("=")
 
     @classmethod
@@ -71,8 +75,10 @@ class Cursor:
             for _ in range(2):
                 there, distance, length = struct.unpack_from("<?dH", body, at)
                 at += struct.calcsize("<?dH")
-                places.append(Position(distance, body[at : at + length].decode()) if there else None)
+                places.append(Position(distance, _name(body[at : at + length])) if there else None)
                 at += length
+            (shown,) = struct.unpack_from("<H", body, at)
+            at += struct.calcsize("<H")
         except (ValueError, struct.error) as exc:
             raise UsageError(
                 "the cursor (--after) is damaged; give the one of the page before, or search again without it."
@@ -82,8 +88,8 @@ class Cursor:
                 "the cursor (--after) belongs to another search: keep the query, the filters and the space as they were,"
                 " or search again without it."
             )
-        shown = tuple(body[n : n + DIGEST_BYTES] for n in range(at, len(body), DIGEST_BYTES))
-        return cls(query, places[0], places[1], shown)
+        digests = tuple(body[n : n + DIGEST_BYTES] for n in range(at, len(body), DIGEST_BYTES))
+        return cls(query, places[0], places[1], digests[:shown], digests[shown:])
 
 
 def _check(checksum: bytes, body: bytes) -> None:
@@ -92,11 +98,18 @@ def _check(checksum: bytes, body: bytes) -> None:
         raise ValueError("no cursor")
 
 
+def _name(raw: bytes) -> str:
+    """An image_id. Raises `ValueError` where PostgreSQL could not hold it."""
+    if b"\0" in raw:
+        raise ValueError("no image_id")
+    return raw.decode()
+
+
 def digest(parts: Iterable[object]) -> bytes:
     """What makes a query the same query, in 8 bytes."""
     return hashlib.blake2b(repr(list(parts)).encode(), digest_size=8).digest()
 
 
 def shown_digest(image_id: str) -> bytes:
-    """By what a shown picture (or a shown group) is remembered: the first bytes of its md5, which SQL can make too."""
+    """By what a picture is remembered: the first bytes of its md5, which SQL can make too."""
     return hashlib.md5(image_id.encode(), usedforsecurity=False).digest()[:DIGEST_BYTES]

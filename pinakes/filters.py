@@ -4,7 +4,8 @@ Written as text, a condition is one of
 
 - ``COLUMN=VALUE``: the column has this value; given twice for one column, either value will do;
 - ``COLUMN~TEXT``: the column contains this text, whatever its case and accents; given twice, it must contain both;
-- ``years=1650..1700``: the image's DATE or TIMEFRAME overlaps these years; either end may be left open.
+- ``years=1650..1700`` (or ``1650-1700``): the image's DATE or TIMEFRAME overlaps these years; an end of the first form
+  may be left open.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pinakes.errors import UsageError
+from pinakes.metadata.columns import COLUMNS
 
 YEARS = "years"
 """The name under which a range of years is asked for."""
@@ -24,6 +26,8 @@ MAX_FILTERS = 50
 FIRST_YEAR, LAST_YEAR = 0, 9999
 
 _YEARS = re.compile(r"(\d{1,4})?\s*\.\.\s*(\d{1,4})?")
+_TIMEFRAME = re.compile(r"(\d{1,4})\s*[-–]\s*(\d{1,4})")
+"""As SemArt writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +90,25 @@ def write_filters(filters: Sequence[Filter]) -> list[str]:
     return written
 
 
+def column_name(said: str) -> str:
+    """A column as Pinakes spells it: the metadata's own are told apart without regard to case, as in a file's header."""
+    folded = said.strip().casefold()
+    return folded if folded in COLUMNS or folded == YEARS else said.strip()
+
+
+def columns_of(filters: Sequence[Filter]) -> list[str]:
+    """The columns that conditions name; a range of years names none."""
+    return list(dict.fromkeys(item.column for item in filters if not isinstance(item, Years)))
+
+
 def _parse(condition: str) -> Filter:
     found = re.match(r"\s*([^=~]+?)\s*([=~])\s*(.*?)\s*\Z", condition, re.DOTALL)
     if found is None or "\0" in condition:
         raise UsageError(
             f"the condition {condition!r} (--where) is not of the form COLUMN=VALUE, COLUMN~TEXT or years=1650..1700."
         )
-    column, sign, value = found.groups()
+    sign, value = found[2], found[3]
+    column = column_name(found[1])
     if sign == "~":
         if not value:
             raise UsageError(f"the condition {condition!r} (--where) says no text that the column should contain.")
@@ -103,7 +119,7 @@ def _parse(condition: str) -> Filter:
 
 
 def _years(condition: str, value: str) -> Years:
-    found = _YEARS.fullmatch(value)
+    found = _YEARS.fullmatch(value) or _TIMEFRAME.fullmatch(value)
     if found is None and re.fullmatch(r"\d{1,4}", value):
         return Years(int(value), int(value))
     if found is None or not any(found.groups()):

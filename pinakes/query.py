@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from pinakes.errors import UsageError
-from pinakes.filters import Filter, parse_filters
+from pinakes.filters import Filter, column_name, parse_filters
 from pinakes.types import Vector
 
 DEFAULT_K = 10
@@ -123,7 +123,7 @@ class Query:
         k: hits of one page, 1 to `MAX_K`.
         filters: conditions that every hit meets.
         group_by: a metadata column of which each value gives its best hit alone; images without one stand alone.
-        max_distance: no hit is farther than this, in `metric`.
+        max_distance: no hit is farther than this, in `metric`; for queries by which distances are measured.
         after: the cursor of the page before; everything else must be as it was then.
         mode: how vectors are compared.
         space: the name of a space; None means the active one.
@@ -163,6 +163,15 @@ class Query:
             raise UsageError("--hybrid weighs words against vectors, and the query has no words.")
         if self.group_by is not None and not self.group_by.strip():
             raise UsageError("--group-by names no column.")
+        if self.group_by is not None and self.mode == "index":
+            raise UsageError(
+                "--group-by compares every picture, and --mode index asks the index; leave one of them out."
+            )
+        if self.max_distance is not None and (not self.parts or self.hybrid == 1):
+            raise UsageError(
+                "--max-distance cuts off by the distance to what is asked for, and nothing is compared here: "
+                + ("--hybrid 1 is words alone." if self.parts else "give words, a picture or a stored image as well.")
+            )
 
     @property
     def label(self) -> str:
@@ -188,7 +197,9 @@ def ask(
     minus: Sequence[str] = (),
     crop: str | Crop | None = None,
     where: Sequence[str] = (),
+    others: Sequence[Part] = (),
     read_picture: ReadPicture | None = None,
+    group_by: str | None = None,
     **options: Any,
 ) -> Query:
     """A query from the words in which people put it.
@@ -201,7 +212,9 @@ def ask(
         minus: parts to turn away from, in the same words.
         crop: the part of `image`, or of `like` where there is no image, that counts.
         where: conditions, see `pinakes.filters`.
+        others: parts that are made already.
         read_picture: reads a picture by its path or address; None refuses them.
+        group_by: a column, in any case of letters where it is one of the metadata's own.
         options: the other attributes of `Query`.
 
     Raises:
@@ -220,13 +233,26 @@ def ask(
         raise UsageError("--crop cuts the picture of --image or --like, and there is neither.")
     parts += [_parse_part(item, 1.0, read_picture) for item in plus]
     parts += [_parse_part(item, -1.0, read_picture) for item in minus]
-    return Query(parts=tuple(parts), filters=parse_filters(where), **options)
+    return Query(
+        parts=(*parts, *others),
+        filters=parse_filters(where),
+        group_by=None if group_by is None else column_name(group_by),
+        **options,
+    )
+
+
+_WEIGHTED = re.compile(r"\s*(?:([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?(\S.*?)\s*", re.DOTALL)
+"""``0.5*WORDS``: a weight, if one is given, and what it weighs."""
 
 
 def _parse_part(item: str, sign: float, read_picture: ReadPicture | None) -> Part:
-    found = re.fullmatch(r"\s*(?:(\d+(?:\.\d*)?|\.\d+)\s*\*\s*)?(\S.*?)\s*", item, re.DOTALL)
+    found = _WEIGHTED.fullmatch(item)
     if found is None:
         raise UsageError("--plus and --minus take words, like:IMAGE_ID or image:PATH, and one of them is empty.")
+    if (found[1] or "").startswith("-"):
+        raise UsageError(
+            f"the weight of {item.strip()[:80]!r} is below 0; --minus takes a part away, and --plus adds it."
+        )
     weight = sign * float(found[1] or 1)
     kind, _, rest = found[2].partition(":")
     if kind == "like":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +52,6 @@ def query_of(
         SourceError: a picture's address cannot be read.
     """
     added, taken = _several(plus), _several(minus)
-    query = ask(
-        text,
-        image=None if image is None else _named(image),
-        plus=[item for item in added if isinstance(item, str)],
-        minus=[item for item in taken if isinstance(item, str)],
-        crop=_crop(crop),
-        where=conditions_of(where),
-        read_picture=read_named,
-        **options,
-    )
     others = [
         Part(picture=_bytes(item), name=_name(item), weight=weight)
         for items, weight in ((added, 1.0), (taken, -1.0))
@@ -71,7 +60,17 @@ def query_of(
     ]
     if vector is not None:
         others.append(Part(vector=_vector(vector)))
-    return replace(query, parts=(*query.parts, *others)) if others else query
+    return ask(
+        text,
+        image=None if image is None else _named(image),
+        plus=[item for item in added if isinstance(item, str)],
+        minus=[item for item in taken if isinstance(item, str)],
+        crop=_crop(crop),
+        where=conditions_of(where),
+        others=others,
+        read_picture=read_named,
+        **options,
+    )
 
 
 def conditions_of(where: Where) -> list[str]:

@@ -11,20 +11,21 @@ from typing import Any
 from pinakes.access import Embedders
 from pinakes.asking import Asked, understand
 from pinakes.cursor import Cursor, Position, digest, shown_digest
-from pinakes.filters import Filter
+from pinakes.filters import Filter, columns_of
 from pinakes.query import MAX_K, Metric, Query
 from pinakes.store.collections import RegisteredSpace, resolve_space
+from pinakes.store.columns import check_columns
 from pinakes.store.conditions import conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.hidden import hidden_conditions
 from pinakes.store.images import Row, listed
-from pinakes.store.search import Found, Wanted, by_words, nearest
+from pinakes.store.search import Found, Wanted, by_words, in_order, nearest
 
 FUSION_CONSTANT = 60
 """k of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet" (2009)."""
 
 FUSION_DEPTH = MAX_K
-"""Ranks of each list that fusion looks at, and so the most hits that its pages have together."""
+"""Ranks of each list that fusion looks at, and the most hits that its pages have together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,8 @@ class SearchPlan:
     """How a query was answered.
 
     Attributes:
-        mode: `exact`, `hnsw`, `ivfflat`, `full-text`, two of them joined by " + " where their ranks were fused, or
-            `listing` where nothing was compared.
+        mode: `exact`, `hnsw`, `ivfflat`, `full-text`, two of them joined by " + " where their ranks were fused, `fused`
+            on the pages after that, or `listing` where nothing was compared.
         space: whose vectors were compared; None when none were.
         metric: how distances are shown.
         embedder: what the embedder is, in a sentence.
@@ -124,12 +125,14 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         embedders: make the query's vector.
 
     Raises:
-        UsageError: there is no such collection, space, stored image or index, or the cursor belongs to another query.
+        UsageError: there is no such collection, space, column, stored image or index, or the cursor belongs to another
+            query.
         PictureError: a picture of the query cannot be embedded.
         EmbedderError: the provider did not answer.
     """
     started = time.perf_counter()
     registered = resolve_space(conn, collection, query.space)
+    check_columns(conn, collection, [*columns_of(query.filters), *([query.group_by] if query.group_by else [])])
     hidden = hidden_conditions(conn, collection)
     if query.parts:
         embedder = embedders.of(registered.space)
@@ -207,12 +210,15 @@ def _searched(
         rows = found.rows[: query.k]
         more = len(found.rows) > query.k
         return _Page(rows, _next(this, wanted, rows) if more else None, found.mode, found.scanned)
+    if after is not None:
+        found_again = in_order(conn, collection, registered, asked.vector, after.rest, wanted)
+        return _fixed_page(this, query, after.rest, found_again)
     deep = replace(wanted, k=FUSION_DEPTH)
     vectors = None
-    if asked.vector is not None and query.hybrid != 1:
+    if asked.vector is not None:
         vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
-    words = by_words(conn, collection, asked.words, FUSION_DEPTH, wanted)
-    return _fused_page(this, after, query, asked, vectors, words)
+    words = by_words(conn, collection, registered, asked.words, asked.vector, deep)
+    return _fused_page(this, query, asked, vectors, words)
 
 
 def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
@@ -230,33 +236,35 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
     return Cursor(this, last, boundary, after.shown)
 
 
-def _fused_page(
-    this: bytes, after: Cursor | None, query: Query, asked: Asked, vectors: Found | None, words: Found
-) -> _Page:
+def _fused_page(this: bytes, query: Query, asked: Asked, vectors: Found | None, words: Found) -> _Page:
+    """The first page of fused lists, which fixes the order of all that follow."""
     lists = [(0.5 if query.hybrid is None else query.hybrid, words)]
     if vectors is not None:
         lists.insert(0, (0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
         # Words that match nothing must not thin out what the vectors found, nor be said to have taken part.
         if not words.rows:
             asked.notes.append("full text matched nothing")
-    rows = _fused(lists)
-    if query.max_distance is not None and vectors is not None:
-        rows = [row for row in rows if row.distance is not None]
-    shown = set(after.shown) if after else set()
-    page: dict[str, Row] = {}
-    for row in rows:
-        key = _group(row, query.group_by)
-        if key not in page and shown_digest(key) not in shown:
-            page[key] = row
-    keys = list(page)[: query.k]
-    cursor = Cursor(this, shown=(*shown, *map(shown_digest, keys))) if len(page) > query.k else None
+    elif query.max_distance is not None:
+        asked.notes.append("no distance was measured, so that none could be too far")
+    best: dict[str, Row] = {}
+    for row in _fused(lists):
+        best.setdefault(_group(row, query.group_by), row)
+    rows = list(best.values())[:FUSION_DEPTH]
+    rest = tuple(shown_digest(row.image_id) for row in rows[query.k :])
     return _Page(
-        [page[key] for key in keys],
-        cursor,
+        rows[: query.k],
+        Cursor(this, rest=rest) if rest else None,
         " + ".join(found.mode for _, found in lists),
         vectors.scanned if vectors is not None else 0,
         words.scanned,
     )
+
+
+def _fixed_page(this: bytes, query: Query, rest: Sequence[bytes], found: Sequence[tuple[int, Row]]) -> _Page:
+    """A later page of fused lists: what is still there of the order that the first page fixed."""
+    rows = [row for _, row in found[: query.k]]
+    later = rest[found[query.k - 1][0] :] if len(found) > query.k else ()
+    return _Page(rows, Cursor(this, rest=tuple(later)) if later else None, "fused")
 
 
 def _fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from psycopg import sql
 
-from pinakes.filters import Equals, Filter, Years
+from pinakes.filters import Equals, Filter, Years, columns_of
+from pinakes.store.columns import check_columns
 from pinakes.store.conditions import PLAIN_COLUMNS, column, conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.hidden import hidden_conditions
@@ -47,7 +48,12 @@ class Facets:
 
 
 def facets(conn: Connection, collection: str, filters: Sequence[Filter] = (), *, top: int = 12) -> Facets:
-    """Count the values of the columns among the images that pass the filters and are not restricted."""
+    """Count the values of the columns among the images that pass the filters and are not restricted.
+
+    Raises:
+        UsageError: a filter names a column that no image has.
+    """
+    check_columns(conn, collection, columns_of(filters))
     hidden = hidden_conditions(conn, collection)
     images = sql.Identifier(collection, "images")
     with translated(f"counting the values of {collection}"):

@@ -77,9 +77,13 @@ class Address:
         return replace(address, **_joined(address, texts)).pruned()
 
     def pruned(self) -> Address:
-        """Without what has nothing left to act on: a crop without a picture, words weighed against none."""
-        crop = self.crop if self.upload or self.like else ""
-        return replace(self, crop=crop, hybrid=self.hybrid if self.q or self.plus else "")
+        """Without what has nothing left to act on: a crop without a picture, words weighed against none, a cut-off alone."""
+        return replace(
+            self,
+            crop=self.crop if self.upload or self.like else "",
+            hybrid=self.hybrid if self.q or self.plus else "",
+            max_distance=self.max_distance if self.looks else "",
+        )
 
     @property
     def url(self) -> str:
@@ -109,7 +113,7 @@ class Address:
     def years(self) -> tuple[str, str]:
         """The years from and to, as the form shows them."""
         for condition in self.where:
-            found = re.fullmatch(rf"\s*{YEARS}\s*=\s*(\d*)\s*(\.\.)?\s*(\d*)\s*", condition)
+            found = re.fullmatch(rf"\s*{YEARS}\s*=\s*(\d*)\s*(\.\.|-|–)?\s*(\d*)\s*", condition, re.IGNORECASE)
             if found:
                 return found[1], found[3] if found[2] else found[1]
         return "", ""
@@ -167,7 +171,7 @@ def _joined(address: Address, texts: ImmutableMultiDict[str, str]) -> dict[str, 
     where = address.where
     if "from" in texts or "to" in texts:
         first, last = texts.get("from", "").strip(), texts.get("to", "").strip()
-        where = tuple(item for item in where if not item.startswith(f"{YEARS}="))
+        where = tuple(item for item in where if not re.match(rf"\s*{YEARS}\s*=", item, re.IGNORECASE))
         where += (f"{YEARS}={first}..{last}",) if first or last else ()
     if texts.get("has", "").strip():
         where += (f"{texts.get('column', 'title')}~{texts['has'].strip()}",)

@@ -162,7 +162,10 @@ def _shown(
     service: Service, address: Address, result: SearchResult | None = None, *, error: PinakesError | None = None
 ) -> HTMLResponse:
     filters = views.readable_filters(address)
-    found = service.facets(filters)
+    try:
+        found = service.facets(filters)
+    except UsageError as exc:  # a column that there is not
+        found, error = service.facets(()), error or exc
     chips = views.chips(address, _titles(service, address))
     columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in found.columns)))
     return _page(

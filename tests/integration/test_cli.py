@@ -84,6 +84,16 @@ def test_search_by_picture_and_by_stored_image_with_filters_and_a_sheet(cli: Cli
     assert max(map(len, out.splitlines()[:7])) <= 80
 
 
+def test_a_restriction_by_a_column_that_is_not_there_is_kept_and_questioned(cli: Cli, tmp_path: Path) -> None:
+    cli.ingest(gallery(tmp_path / "in", 2))
+    out, err = cli.run("hide", "Sensitive=yes")
+    assert "0 pictures" in out
+    assert "no picture of pictures has a column 'Sensitive' so far" in err
+    out, err = cli.run("hide", "TYPE=portrait")
+    assert "0 pictures" in out
+    assert err == ""
+
+
 def test_status_shows_counts_failures_and_spaces(cli: Cli, tmp_path: Path) -> None:
     source = gallery(tmp_path / "in", 3)
     (source / "broken.png").write_bytes(b"broken")
@@ -116,6 +126,7 @@ def test_failures_beyond_what_is_allowed_end_with_3_and_everything_else_is_store
         (["ingest", ".", "--allow-failures", "some"], 2, "neither a number (3) nor a percentage"),
         (["search"], 2, "nothing was asked"),
         (["search", "red", "-k", "0"], 2, "out of range"),
+        (["search", "red", "--exact", "--mode", "index"], 2, "contradict each other"),
         (["search", "--image", "nowhere.jpg"], 2, "nowhere.jpg cannot be read"),
         (["search", "red", "--where", "author"], 2, "not of the form COLUMN=VALUE"),
         (["search", "red"], 2, "no collection 'pictures' yet"),

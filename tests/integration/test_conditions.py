@@ -62,7 +62,8 @@ def titles(database: Database, *where: str) -> list[str]:
         (["title~e", "title~o", "title~u"], [0]),
         (["object=4"], [4, 5]),
         (["object~3"], [2, 3]),
-        (["nothing=4"], []),
+        (["TYPE=genre"], [0, 2]),
+        (["type=nothing"], []),
         (["image_id=i0000002"], [2]),
         (["years=1661"], [0, 1]),
         (["years=1655..1656"], [2]),
@@ -77,6 +78,25 @@ def test_a_condition_keeps_what_meets_it(
     database: Database, paintings: list[str], where: list[str], expected: list[int]
 ) -> None:
     assert titles(database, *where) == [PAINTINGS[n][0] for n in expected]
+
+
+def test_a_column_that_no_picture_has_is_named_and_never_passes_for_one_that_nothing_matches(
+    database: Database, paintings: list[str]
+) -> None:
+    there_are = "has a column 'nothing'; there are: description, author, .*, object, image_id, years"
+    for query in ({"where": ["nothing=4"]}, {"where": ["nothing~4"]}, {"group_by": "nothing"}):
+        for text in (None, "red"):
+            with pytest.raises(UsageError, match=there_are):
+                find(database, text, **query)
+    with database.connection() as (conn, _), pytest.raises(UsageError, match=there_are):
+        facets(conn, COLLECTION, parse_filters(["nothing=4"]))
+    assert len(find(database, "red", group_by="TYPE").hits) == len({row[2] for row in PAINTINGS})
+
+
+def test_a_restriction_heeds_a_column_in_any_case(database: Database, paintings: list[str]) -> None:
+    with database.connection() as (conn, _):
+        assert hide(conn, COLLECTION, "TYPE=religious") == 2
+    assert titles(database) == [row[0] for row in PAINTINGS[:5]]
 
 
 @pytest.mark.parametrize(

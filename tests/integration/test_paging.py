@@ -16,6 +16,7 @@ from pinakes.query import Part, Query
 from pinakes.search import Hit, SearchResult, search
 from pinakes.settings import load_settings
 from pinakes.store.database import Database
+from pinakes.store.hidden import hide
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
@@ -141,11 +142,52 @@ def test_fused_results_page_over_a_thousand_without_repeating(database: Database
     query = Query(parts=(Part(text="red harbour"),), k=230)
     found = list(pages(database, query))
     everything = [i for page in found for i in ids(page.hits)]
-    assert found[0].plan.mode == "hnsw + full-text"
-    assert len(everything) == len(set(everything)) >= 1000
+    assert [page.plan.mode for page in found] == ["hnsw + full-text", "fused", "fused", "fused", "fused"]
+    assert len(everything) == len(set(everything)) == 1000
     grouped = list(pages(database, Query(parts=(Part(text="red harbour"),), k=90, group_by="author")))
     authors = [hit.metadata["author"] for page in grouped for hit in page.hits]
     assert len(authors) == len(set(authors)) == 300
+
+
+def test_the_first_page_of_a_fused_search_fixes_the_others_whatever_is_written(
+    database: Database, vectors: np.ndarray
+) -> None:
+    import pandas as pd
+
+    query = Query(parts=(Part(text="red harbour"),), k=100)
+    before = [hit for page in pages(database, query) for hit in page.hits]
+    walk = pages(database, query)
+    seen = ids(next(walk).hits)
+    # Six hundred that match better than anything, which would push the end of the thousand out; two that leave.
+    new = [f"new{n:05}" for n in range(600)]
+    gone, hidden = before[150].image_id, before[250].image_id
+    with Lease(database.dsn, "writer", seconds=60) as lease, database.connection() as (conn, _):
+        loader = Loader(conn, COLLECTION, SPACE, lease)
+        frame = pd.DataFrame({"image_id": new, "uri": new, "fingerprint": new, "title": "red harbour red harbour"})
+        loader.load_images(lambda: [frame], with_metadata=True)
+        loader.load_vectors([VectorChunk(new, new, np.tile(vectors[0].astype(np.float32), (600, 1)))])
+        loader.finish()
+        conn.execute(f"DELETE FROM {COLLECTION}.images WHERE image_id = %s", (gone,))
+        hide(conn, COLLECTION, f"image_id={hidden}")
+    for page in walk:
+        assert len(page.hits) in (100, 98)
+        seen += ids(page.hits)
+    assert seen == [hit.image_id for hit in before if hit.image_id not in (gone, hidden)]
+
+
+def test_what_words_alone_found_has_its_distance_too(database: Database, vectors: np.ndarray) -> None:
+    found = [hit for page in pages(database, Query(parts=(Part(text="red harbour"),), k=500)) for hit in page.hits]
+    reading = Counting().embed_text("red harbour")
+    measured = distances(vectors, reading.vector)
+    assert [hit.distance for hit in found] == pytest.approx([measured[int(h.image_id[1:])] for h in found], abs=1e-5)
+    # A cut-off holds for these as well, and loses none of those that are near enough.
+    limit = float(np.sort(measured)[1500])
+    near = Query(parts=(Part(text="red harbour"),), k=1000, max_distance=limit, hybrid=0.99)
+    hits = next(pages(database, near)).hits
+    assert len(hits) == 1000
+    assert all(hit.distance is not None and hit.distance <= limit for hit in hits)
+    harbours = [n for n in range(0, ROWS, 7) if measured[n] <= limit - 1e-6]
+    assert {f"i{n:07}" for n in harbours} <= set(ids(hits))
 
 
 def test_a_listing_pages_by_name(database: Database, vectors: np.ndarray) -> None:

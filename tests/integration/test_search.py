@@ -144,6 +144,40 @@ def test_the_picture_asked_about_is_left_out(settings: Settings, database: Datab
     assert "p03.png" not in [hit.image_id for hit in by_id.hits]
     assert [hit.image_id for hit in by_id.hits] == [hit.image_id for hit in by_file.hits]
     assert len(by_file.hits) == 11
+    # Nor do its own words bring it back.
+    fused = find(database, "p03 p04", image=(source / "p03.png").read_bytes(), hybrid=0.5, k=12)
+    assert fused.plan.mode == "exact + full-text"
+    assert sorted(hit.image_id for hit in fused.hits) == sorted(hit.image_id for hit in by_file.hits)
+
+
+def test_words_alone_ask_no_embedder_and_name_what_they_leave_out(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    run(settings, gallery(tmp_path / "in"))
+    found = find(database, "p03", like="p04.png", minus=["blue"], hybrid=1)
+    assert [hit.image_id for hit in found.hits] == ["p03.png"]
+    assert (found.plan.mode, found.plan.space, found.plan.scanned) == ("full-text", None, 0)
+    assert [note.split(" was left out")[0] for note in found.plan.notes] == ['"p04.png"', '"blue"']
+
+
+def test_no_full_text_is_promised_where_it_was_ruled_out(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    run(settings, gallery(tmp_path / "in"))
+    with pytest.raises(UsageError, match=r"nothing is left to search for: .*\"p03\" was left out\.$"):
+        find(database, "p03", hybrid=0)
+    half = find(database, "blue p03", hybrid=0)
+    assert half.plan.mode == "exact"
+    assert not any("full text" in note for note in half.plan.notes)
+
+
+def test_a_cut_off_that_cannot_be_measured_is_said_not_to_hold(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    run(settings, gallery(tmp_path / "in"))
+    found = find(database, "p03", max_distance=0.1)
+    assert [hit.image_id for hit in found.hits] == ["p03.png"]
+    assert "no distance was measured" in found.plan.notes[-1]
 
 
 def test_words_that_cannot_be_read_are_answered_from_full_text_and_said(

@@ -141,6 +141,10 @@ def test_what_a_search_names_and_is_not_there_is_not_found(web: httpx.Client) ->
     [
         ({"q": "blue", "crop": "0,0,1,1"}, 400, "crop"),
         ({"where": "author"}, 400, "COLUMN=VALUE"),
+        ({"where": "nothing=1"}, 400, "has a column 'nothing'"),
+        ({"q": "blue", "group_by": "nothing"}, 400, "has a column 'nothing'"),
+        ({"max_distance": 0.5}, 400, "nothing is compared here"),
+        ({"q": "blue", "mode": "index", "group_by": "author"}, 400, "leave one of them out"),
         ({"q": "blue", "after": "nonsense"}, 400, "cursor"),
         ({"plus": "image:/etc/passwd"}, 400, "send the file"),
         ({"plus": "image:https://example.org/x.jpg"}, 400, "send the file"),
@@ -158,6 +162,14 @@ def test_a_question_that_has_no_answer_is_told_why(
     answer = search(web, **asked)
     assert answer.status_code == status
     assert said in answer.json()["error"]
+
+
+def test_the_page_keeps_the_search_that_could_not_be_made(web: httpx.Client) -> None:
+    answer = web.get("/", params={"where": "nothing=1"}, headers={"accept": "text/html"})
+    assert answer.status_code == 400
+    assert "has a column" in answer.text
+    assert 'role="search"' in answer.text
+    assert 'href="/"' in answer.text
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,8 @@ def test_conditions_on_one_column_are_alternatives_and_all_others_hold_together(
         ("years=1650..", Years(1650, 9999)),
         ("years=..1700", Years(0, 1700)),
         ("years=1661", Years(1661, 1661)),
+        ("years=1601-1650", Years(1601, 1650)),
+        ("YEARS=1601 – 1650", Years(1601, 1650)),
     ],
 )
 def test_a_range_of_years_may_be_open(condition: str, years: Years) -> None:
@@ -46,12 +48,25 @@ def test_a_range_of_years_may_be_open(condition: str, years: Years) -> None:
         ("title~", "says no text"),
         ("years=soon", "no range of years"),
         ("years=..", "no range of years"),
+        ("years=-500", "no range of years"),
+        ("years=1650-", "no range of years"),
+        ("years=c. 1650", "no range of years"),
         ("years=1700..1650", "ends before it begins"),
     ],
 )
 def test_a_condition_that_means_nothing_is_refused(condition: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_filters([condition])
+
+
+def test_the_metadata_s_own_columns_are_named_in_any_case_and_others_as_they_stand() -> None:
+    assert parse_filters(["TYPE=genre", "Author~bosch", "Type=portrait", "Inventory=7"]) == (
+        Equals("type", ("genre", "portrait")),
+        Equals("Inventory", ("7",)),
+        Contains("author", "bosch"),
+    )
+    assert ask("a", group_by="AUTHOR").group_by == "author"
+    assert ask("a", group_by="Object").group_by == "Object"
 
 
 def test_a_thousand_conditions_are_refused() -> None:
@@ -89,7 +104,7 @@ def test_a_query_is_put_together_from_its_parts() -> None:
     query = ask(
         " a harbour ",
         image="/tmp/a.jpg",
-        plus=["0.5*at night", "like:a/b c.jpg"],
+        plus=["0.5*at night", "like:a/b c.jpg", "1e1*gold", "4 by 5*6"],
         minus=["people", "2 * image:https://x/y.jpg"],
         crop="0,0.5,1,0.5",
         where=["type=landscape"],
@@ -101,11 +116,15 @@ def test_a_query_is_put_together_from_its_parts() -> None:
         Part(picture=b"/tmp/a.jpg", crop=Crop(0, 0.5, 1, 0.5), name="a.jpg"),
         Part(text="at night", weight=0.5),
         Part(like="a/b c.jpg"),
+        Part(text="gold", weight=10),
+        Part(text="4 by 5*6"),
         Part(text="people", weight=-1.0),
         Part(picture=b"https://x/y.jpg", weight=-2.0, name="y.jpg"),
     )
     assert read == ["/tmp/a.jpg", "https://x/y.jpg"]
-    assert query.label == ("a harbour + a.jpg [0,0.5,1,0.5] + 0.5 × at night + a/b c.jpg − people − 2 × y.jpg")
+    assert query.label == (
+        "a harbour + a.jpg [0,0.5,1,0.5] + 0.5 × at night + a/b c.jpg + 10 × gold + 4 by 5*6 − people − 2 × y.jpg"
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,6 +150,12 @@ def test_a_query_is_put_together_from_its_parts() -> None:
         ({"text": "x" * 2001}, "may have 2,000 characters"),
         ({"text": "a\0b"}, "NUL"),
         ({"plus": ["x"] * 21}, "20 are the most"),
+        ({"plus": ["-1*blue"]}, "is below 0; --minus takes a part away"),
+        ({"minus": ["-.5 * like:a"]}, "is below 0"),
+        ({"plus": ["1e999*blue"]}, "does not count"),
+        ({"like": "a", "mode": "index", "group_by": "author"}, "leave one of them out"),
+        ({"where": ["type=genre"], "max_distance": 0.5}, "nothing is compared here: give words"),
+        ({"text": "a", "hybrid": 1, "max_distance": 0.5}, "--hybrid 1 is words alone"),
     ],
 )
 def test_what_cannot_be_asked_is_refused(options: dict[str, Any], message: str) -> None:
@@ -147,11 +172,14 @@ def test_a_part_is_one_thing(given_parts: dict[str, Any]) -> None:
 POSITIONS = st.none() | st.builds(Position, st.floats(0, 2), st.text(max_size=40).filter(lambda t: t.isprintable()))
 
 
-@given(POSITIONS, POSITIONS, st.lists(st.binary(min_size=DIGEST_BYTES, max_size=DIGEST_BYTES), max_size=20))
+DIGESTS = st.lists(st.binary(min_size=DIGEST_BYTES, max_size=DIGEST_BYTES), max_size=20)
+
+
+@given(POSITIONS, POSITIONS, DIGESTS, DIGESTS)
 def test_a_cursor_is_read_back_as_it_was(
-    position: Position | None, boundary: Position | None, shown: list[bytes]
+    position: Position | None, boundary: Position | None, shown: list[bytes], rest: list[bytes]
 ) -> None:
-    cursor = Cursor(b"12345678", position, boundary, tuple(shown))
+    cursor = Cursor(b"12345678", position, boundary, tuple(shown), tuple(rest))
     assert Cursor.decode(cursor.encode(), b"12345678") == cursor
 
 
@@ -159,6 +187,17 @@ def test_a_cursor_is_read_back_as_it_was(
 def test_what_is_no_cursor_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="cursor"):
         Cursor.decode(text, b"12345678")
+
+
+def test_a_cursor_after_what_no_database_can_hold_is_refused() -> None:
+    forged = Cursor(b"12345678", Position(0.5, "a\0b")).encode()
+    with pytest.raises(UsageError, match="is damaged"):
+        Cursor.decode(forged, b"12345678")
+
+
+def test_a_cursor_over_a_thousand_fits_into_an_address() -> None:
+    longest = Cursor(b"12345678", rest=tuple(n.to_bytes(DIGEST_BYTES, "big") for n in range(1000)))
+    assert len(longest.encode()) < 7_000
 
 
 def test_all_queries_are_values() -> None:

@@ -70,6 +70,19 @@ def test_years_of_the_form_replace_those_of_the_address() -> None:
     assert form(q="x", **{"from": "", "to": ""}) == Address(q="x")
 
 
+@pytest.mark.parametrize("written", ["years=1601-1650", "YEARS = 1601..1650", "years=1601–1650"])
+def test_years_are_shown_however_they_are_written_and_replaced_once(written: str) -> None:
+    assert Address(where=(written,)).years == ("1601", "1650")
+    changed = Address.read(ImmutableMultiDict([("where", written), ("from", "1700"), ("to", "")]))
+    assert changed.where == ("years=1700..",)
+
+
+def test_a_cut_off_goes_with_the_last_thing_that_is_looked_for() -> None:
+    asked = Address(q="blue", max_distance="0.5", where=("type=genre",))
+    assert asked.but(where=()).max_distance == "0.5"
+    assert asked.but(q="") == Address(where=("type=genre",))
+
+
 def test_sides_of_a_crop_become_fractions_and_reach_to_the_edge_where_none_is_named() -> None:
     sides = {"left": "", "top": "50", "width": "", "height": ""}
     assert form(like="a.jpg", **sides).crop == "0,0.5,1,0.5"

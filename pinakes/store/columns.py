@@ -1,0 +1,57 @@
+"""Whether the images have the columns that a query names: a misspelt one must not pass for one that nothing matches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from psycopg import sql
+
+from pinakes.errors import UsageError
+from pinakes.metadata.columns import COLUMNS
+from pinakes.store.conditions import PLAIN_COLUMNS, conditions
+from pinakes.store.connection import Connection, translated
+from pinakes.store.hidden import hidden_conditions
+
+MOST_NAMED = 30
+"""Extra columns that a message names: a file may have hundreds."""
+
+
+def unknown_columns(conn: Connection, collection: str, names: Sequence[str]) -> list[str]:
+    """Those of `names` that no image of the collection has."""
+    extra = [name for name in names if name not in PLAIN_COLUMNS]
+    if not extra:
+        return []
+    with translated(f"looking for the columns of {collection}"):
+        rows = conn.execute(
+            sql.SQL(
+                "SELECT name FROM unnest(%s::text[]) WITH ORDINALITY AS n(name, place)"
+                " WHERE NOT EXISTS (SELECT FROM {} WHERE extra ? name) ORDER BY place"
+            ).format(sql.Identifier(collection, "images")),
+            (extra,),
+        )
+        return [name for (name,) in rows]
+
+
+def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> None:
+    """See that images have these columns.
+
+    Raises:
+        UsageError: none has one of them; the message names the columns that there are.
+    """
+    unknown = unknown_columns(conn, collection, names)
+    if unknown:
+        there_are = ", ".join((*COLUMNS, *_extra_columns(conn, collection), "image_id", "years"))
+        raise UsageError(f"no picture of {collection!r} has a column {unknown[0]!r}; there are: {there_are}.")
+
+
+def _extra_columns(conn: Connection, collection: str) -> list[str]:
+    """The columns of `extra`, of the images that are not restricted."""
+    shown = conditions(collection, (), hidden_conditions(conn, collection))
+    with translated(f"reading the columns of {collection}"):
+        rows = conn.execute(
+            sql.SQL(
+                "SELECT DISTINCT jsonb_object_keys(i.extra) AS name FROM {} i WHERE {} ORDER BY name LIMIT {}"
+            ).format(sql.Identifier(collection, "images"), shown.where, sql.Literal(MOST_NAMED)),
+            shown.values,
+        )
+        return [name for (name,) in rows if name not in COLUMNS]
