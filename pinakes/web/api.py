@@ -77,7 +77,7 @@ def search(asked: Annotated[SearchParameters, Query()], service: Served) -> Sear
 
 @router.post(
     "/api/search",
-    responses=errors(400, 404, 413, 415),
+    responses=errors(400, 404, 408, 413, 415),
     openapi_extra={
         "requestBody": {
             "required": True,

@@ -192,6 +192,7 @@ def _shown(
         notes=[_sentence(note) for note in result.plan.notes] if result else [],
         plan=views.plan_line(result.plan) if result else [],
         embedder=result.plan.embedder if result else "",
+        order=views.order(result.plan) if result else "",
         error="" if error is None else _sentence(error),
     )
 

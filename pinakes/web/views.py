@@ -229,6 +229,11 @@ def plan_line(plan: SearchPlan) -> list[str]:
     return said
 
 
+def order(plan: SearchPlan) -> str:
+    """In which order the pictures stand: full text has a say in it, or distance alone."""
+    return "best match first" if plan.matched_words else "nearest first"
+
+
 def readable_filters(address: Address) -> tuple[Filter, ...]:
     """The conditions of an address, none of them where one cannot be read."""
     try:

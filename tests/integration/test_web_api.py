@@ -164,6 +164,13 @@ def test_a_question_that_has_no_answer_is_told_why(
     assert said in answer.json()["error"]
 
 
+def test_the_page_says_in_which_order_the_pictures_stand(web: httpx.Client) -> None:
+    assert "nearest first" in web.get("/", params={"q": "blue"}).text
+    fused = web.get("/", params={"q": "blue title"}).text
+    assert "best match first" in fused
+    assert "nearest first" not in fused
+
+
 def test_the_page_keeps_the_search_that_could_not_be_made(web: httpx.Client) -> None:
     answer = web.get("/", params={"where": "nothing=1"}, headers={"accept": "text/html"})
     assert answer.status_code == 400
