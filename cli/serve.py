@@ -17,6 +17,7 @@ import click
 import uvicorn
 from typing_extensions import override
 
+from cli.serve_protocol import PatientProtocol
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.settings import load_settings
 from pinakes.store.database import open_database
@@ -77,7 +78,7 @@ def command(*, host: str, port: int, collection: str | None) -> None:
                     uvicorn.Config(
                         create_app(service, access),
                         log_config=None,
-                        http="h11",
+                        http=PatientProtocol,
                         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                         log_level="warning",
                         access_log=False,

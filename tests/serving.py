@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import socket
 import threading
@@ -18,6 +19,7 @@ from PIL import Image
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from cli.serve_protocol import PatientProtocol
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
 from pinakes.web.app import create_app
@@ -73,10 +75,15 @@ def service(settings: Settings, collection: str = "pictures") -> Iterator[Servic
 
 
 @contextmanager
-def browsing(served: Service, access: Access | None = None, **options: Any) -> Iterator[httpx.Client]:
+def browsing(
+    served: Service,
+    access: Access | None = None,
+    protocol: type[asyncio.Protocol] = PatientProtocol,
+    **options: Any,
+) -> Iterator[httpx.Client]:
     """A visitor of a page that is served on a port of its own; `options` are the visitor's."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(served, access), log_config=None, http="h11"))
+        server = uvicorn.Server(uvicorn.Config(create_app(served, access), log_config=None, http=protocol))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from cli.serve_protocol import PatientProtocol
 from pinakes.query import Query
 from pinakes.search import SearchResult
 from pinakes.settings import Settings
@@ -211,6 +212,22 @@ def test_a_body_that_does_not_come_is_not_waited_for(service: Service, path: str
             assert answer.startswith(b"HTTP/1.1 408")
             assert b"connection: close" in answer.lower()
         assert web.post("/api/search", json={"q": "blue"}).status_code == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT"])
+def test_the_first_lines_of_a_request_are_not_waited_for_either(service: Service, sent: bytes) -> None:
+    class Impatient(PatientProtocol):
+        head_seconds = 0.3
+
+    with serving.browsing(service, protocol=Impatient) as web:
+        with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=20) as connection:
+            connection.sendall(sent)
+            read = b""
+            while part := connection.recv(10_000):  # until the server hangs up
+                read += part
+            assert read.count(b"HTTP/1.1 200") == sent.count(b"\r\n\r\n")
+        # Whoever sends a request and lets the connection rest is not hung up on before the answer.
+        assert web.post("/", files={"picture": picture(size=(2000, 1500))}).status_code == 303
 
 
 def test_a_method_that_is_not_answered_is_told_those_that_are(web: httpx.Client) -> None:
