@@ -243,7 +243,7 @@ def _fused_page(this: bytes, query: Query, asked: Asked, vectors: Found | None, 
         lists.insert(0, (0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
         # Words that match nothing must not thin out what the vectors found, nor be said to have taken part.
         if not words.rows:
-            asked.notes.append("full text matched nothing")
+            asked.notes.append("full text matched nothing" + (" that is near enough" if words.scanned else ""))
     elif query.max_distance is not None:
         asked.notes.append("no distance was measured, so that none could be too far")
     best: dict[str, Row] = {}
