@@ -225,6 +225,7 @@ def finished(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.alone
 def test_three_processes_share_a_quota_exactly_and_pay_once_under_faults(
     environment: dict[str, str], prefect_api: str, tmp_path: Path
 ) -> None:
