@@ -169,7 +169,7 @@ def work_of_rows(rows: Sequence[Sequence[Any]]) -> list[Work]:
 
 
 def _image_as_row(image: Image) -> list[Any]:
-    return [image.image_id, image.uri, image.fingerprint, image.size]
+    return [image.image_id, image.uri, image.fingerprint, image.size, image.content_type]
 
 
 def embed_batch(

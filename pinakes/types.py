@@ -67,12 +67,14 @@ class Image:
         uri: where the bytes are, percent-encoded from the original name bytes (`file:///…`, `gs://…`, `https://…`).
         fingerprint: `md5:<hex>` of the bytes (or `crc32c:<hex>:<size>` where a bucket gives no MD5).
         size: bytes.
+        content_type: what the source says they are, e.g. `image/jpeg`; "" where it does not say.
     """
 
     image_id: str
     uri: str
     fingerprint: str
     size: int
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ from pinakes.embedders.http_errors import (
     NoSuchServiceError,
     checked_endpoint,
     checked_key,
-    is_loopback,
     redacted,
     vector_of,
 )
 from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
 from pinakes.errors import SettingsError, UsageError
+from pinakes.gsuri import SCHEME, parse_gs_uri
+from pinakes.hosts import is_loopback
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Vector
 
@@ -124,7 +125,7 @@ class GeminiEmbedding:
 
     def reads_itself(self, uri: str) -> bool:
         """Whether the model reads `uri` by itself: objects of Cloud Storage, on Vertex AI."""
-        return self._on_vertex and uri.startswith("gs://")
+        return self._on_vertex and uri.startswith(SCHEME)
 
     def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
         """The vector of a picture; see `remote.Provider.image`. The bytes are sent if there are any, else the uri."""
@@ -132,8 +133,10 @@ class GeminiEmbedding:
 
         if picture.data is not None:
             part = types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type)
+        elif picture.uri is not None and picture.uri.startswith(SCHEME):
+            part = types.Part.from_uri(file_uri=parse_gs_uri(picture.uri).plain, mime_type=picture.mime_type)
         else:
-            part = types.Part.from_uri(file_uri=picture.uri, mime_type=picture.mime_type)
+            raise CallError(f"{NAME} cannot read {picture.uri}: it reads gs:// only.", ErrorClass.UNSUPPORTED)
         return self._call(part, timeout, by_uri=picture.data is None)
 
     def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from pinakes.embedders.remote import CallError, CredentialsRefusedError
 from pinakes.errors import SettingsError
+from pinakes.hosts import is_loopback
 from pinakes.types import ErrorClass, Vector
 
 MAX_MESSAGE = 300
@@ -222,11 +222,3 @@ def checked_endpoint(endpoint: str, name: str, guide: str) -> str:
         f"{name}={parts.scheme}://{parts.hostname or ''} cannot be used: it must be an https:// address without user,"
         f" query or fragment (http:// for 127.0.0.1 alone); {guide} says where it is found."
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

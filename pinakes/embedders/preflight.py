@@ -69,6 +69,7 @@ _BY_SUFFIX = {
     ".avif": "AVIF",
     ".jp2": "JPEG2000",
 }
+_BY_CONTENT_TYPE = {kind: name for name, kind in MIME_TYPES.items()} | {"image/jpg": "JPEG", "image/x-ms-bmp": "BMP"}
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
 _LOSSY = frozenset({"JPEG", "WEBP", "AVIF", "JPEG2000"})
 _PNG_DEPTH_AT = 24
@@ -107,9 +108,9 @@ def prepare(picture: Picture, limits: Limits, reads_itself: Callable[[str], bool
         reads_itself: whether the provider can read a uri.
     """
     image = picture.image
-    by_name = _BY_SUFFIX.get(suffix(image.image_id))
-    if by_name and _accepted(by_name, limits) and _fits(image, limits) and reads_itself(image.uri):
-        return Prepared(None, MIME_TYPES[by_name], image.uri)
+    listed = _listed_format(image)
+    if listed and _accepted(listed, limits) and _fits(image, limits) and reads_itself(image.uri):
+        return Prepared(None, MIME_TYPES[listed], image.uri)
     try:
         data = picture.read()
     except (OSError, SourceError) as exc:
@@ -123,6 +124,13 @@ def prepare(picture: Picture, limits: Limits, reads_itself: Callable[[str], bool
 def ignored_words(text: str, limits: Limits) -> tuple[str, ...]:
     """The words of a text that lie beyond the provider's limit and are therefore not sent to it."""
     return () if limits.max_words is None else tuple(text.split()[limits.max_words :])
+
+
+def _listed_format(image: Image) -> str | None:
+    """The format by the listing: as the source says, or by the name where it says nothing."""
+    if image.content_type:
+        return _BY_CONTENT_TYPE.get(image.content_type.partition(";")[0].strip())
+    return _BY_SUFFIX.get(suffix(image.image_id))
 
 
 def _accepted(name: str, limits: Limits) -> bool:

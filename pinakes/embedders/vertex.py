@@ -124,10 +124,10 @@ class VertexMultimodal:
             gcs_uri = fields["gcsUri"] = parse_gs_uri(picture.uri).plain
         elif picture.data is not None:
             fields["bytesBase64Encoded"] = base64.b64encode(picture.data).decode("ascii")
-            if picture.mime_type in _NAMED_TYPES:
-                fields["mimeType"] = picture.mime_type
         else:
             raise CallError(f"Vertex AI cannot read {picture.uri}: it reads gs:// only", ErrorClass.UNSUPPORTED)
+        if picture.mime_type in _NAMED_TYPES:
+            fields["mimeType"] = picture.mime_type
         return self._predict({"image": fields}, "imageEmbedding", timeout, gcs_uri)
 
     def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
@@ -169,7 +170,8 @@ class BucketSource:
             return Rejected(
                 image_id, uri, Failure(ErrorClass.UNREADABLE, "the bucket gives no MD5 and no CRC32C of it")
             )
-        return Image(image_id, uri, fingerprint, int(blob.size or 0))
+        kind = "" if blob.content_type in _UNTYPED else sys.intern(blob.content_type.lower())
+        return Image(image_id, uri, fingerprint, int(blob.size or 0), kind)
 
     def _uri(self, blob: Any) -> str:
         return GsObject(self._name, blob.name, int(blob.generation) if blob.generation else None).uri

@@ -143,7 +143,10 @@ class GeminiFake(HttpFake):
 
     def _object(self, file: dict[str, Any]) -> tuple[str, Callable[[int], str]]:
         uri = file.get("fileUri")
-        if not isinstance(uri, str) or not uri.startswith("gs://") or file.get("mimeType") not in _MIME:
+        named = (
+            isinstance(uri, str) and re.match(r"gs://[^/]+/.+", uri, re.DOTALL) and "#" not in uri.rpartition("/")[2]
+        )
+        if not named or file.get("mimeType") not in _MIME:
             raise _bad("fileData needs a gs:// URI and a supported mimeType.")
         if self.objects is None:
             return uri, functools.partial(_text_values, uri)

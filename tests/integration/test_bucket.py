@@ -68,6 +68,7 @@ def test_a_listing_gives_fingerprints_and_downloads_nothing(gcs: GcsFake) -> Non
         f"gs://pics/met/a%20b/%C3%BC%231.jpg#{generation}",
         f"md5:{hashlib.md5(RED).hexdigest()}",
         len(RED),
+        "image/jpeg",
     )
     assert gcs.counts["downloads"] == 0
     assert gcs.seen == [{"projection": "noAcl", "prefix": "met/", "fields": FIELDS, "prettyPrint": "false"}]

@@ -8,18 +8,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
 from google.auth.exceptions import RefreshError
 from google.oauth2.credentials import Credentials
 
+from pinakes.embedders.base import Picture
+from pinakes.embedders.calling import Remote
 from pinakes.embedders.gemini import DEFAULT_RATE, GeminiEmbedding, from_settings
 from pinakes.embedders.http_errors import NoSuchServiceError
-from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
+from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared, Unpaced
 from pinakes.errors import SettingsError, UsageError
-from pinakes.types import ErrorClass
+from pinakes.sources.bucket import BucketSource
+from pinakes.types import ErrorClass, Image
 from tests.fakes.faults import Fault, Faults, Kind
+from tests.fakes.gcs import GcsFake
 from tests.fakes.gemini import KEY, GeminiFake
 from tests.fakes.quota import Quota, per_second
 from tests.pictures import photo, saved, scene
@@ -112,6 +117,22 @@ def test_vertex_reads_objects_of_cloud_storage_by_itself(
     assert not vertex.reads_itself("https://example.org/a.jpg")
     vertex.image(Prepared(None, "image/jpeg", uri), timeout=5)
     assert fake.calls == {uri: 1}
+
+
+def test_a_bucket_is_embedded_without_a_byte_passing_through_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Google is told is the object's own name: without the generation, and not percent-encoded."""
+    with GcsFake() as gcs, GeminiFake(objects=gcs.fetch) as fake:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
+        for number in range(5):
+            gcs.put("bkt", f"pics/{number} ü.jpg", photo((number, 20, 20)))
+        source = BucketSource("gs://bkt/pics")
+        batch = [Picture(image, partial(source.read, image)) for image in source.entries() if isinstance(image, Image)]
+        embedder = Remote(GeminiEmbedding(project="my-project", endpoint=fake.url, dimension=128), Unpaced())
+        results = dict(embedder.embed_images(batch))
+        embedder.close()
+        assert [type(result) for _, result in sorted(results.items())] == [np.ndarray] * 5
+        assert gcs.counts["downloads"] == 0
+        assert fake.calls == {f"gs://bkt/pics/{number} ü.jpg": 1 for number in range(5)}
 
 
 def test_an_object_that_is_gone_fails_alone() -> None:

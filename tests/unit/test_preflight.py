@@ -224,6 +224,28 @@ def test_what_the_provider_would_refuse_at_its_uri_is_read_and_mended(name: str,
     assert outcome.data is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "content_type", "sent_as"),
+    [
+        ("p", "image/jpeg", "image/jpeg"),
+        ("p.png", "image/jpg; q=1", "image/jpeg"),
+        ("p.jpg", "", "image/jpeg"),
+        ("p.jpg", "image/tiff", None),
+        ("p.jpg", "text/plain", None),
+    ],
+)
+def test_a_uri_has_the_type_of_the_listing_and_without_one_that_of_its_name(
+    name: str, content_type: str, sent_as: str | None
+) -> None:
+    image = Image(name, f"gs://b/{name}", "md5:0", 9, content_type)
+    outcome = prepare(Picture(image, VARIANTS["tiff"]), Limits(formats=WEB), lambda uri: True)
+    assert isinstance(outcome, Prepared)
+    if sent_as is None:
+        assert (outcome.uri, outcome.mime_type) == (None, "image/png")
+    else:
+        assert (outcome.uri, outcome.mime_type) == (image.uri, sent_as)
+
+
 def test_words_beyond_the_limit_are_named() -> None:
     assert ignored_words("one two  three\nfour", Limits(max_words=2)) == ("three", "four")
     assert ignored_words("one two", Limits(max_words=2)) == ()
