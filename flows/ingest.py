@@ -12,7 +12,7 @@ from pinakes.errors import StoppedError, TooManyFailuresError, UnfinishedError, 
 from pinakes.opening import open_ingestion
 from pinakes.request import BATCH_SIZE, PRUNE_SHARE, SHARD_DEPLOYMENT, THREADS, IngestRequest
 from pinakes.settings import load_settings
-from pinakes.summary import summarise
+from pinakes.summary import summarise, why_deferred
 from tasks import ingestion as stages
 from tasks.artifacts import report, show_plan
 
@@ -150,11 +150,7 @@ def ingest(
     if run.stopped_by is not None:
         raise UnfinishedError(f"{run.stopped_by} What was answered before is stored; the rest is deferred.", summary)
     if account.deferred:
-        raise StoppedError(
-            f"stopped before the end: {account.deferred:,} pictures were not reached. All answers so far are kept; run the"
-            " same command again to resume.",
-            summary,
-        )
+        raise StoppedError(why_deferred(run), summary)
     if request.allowed_failures.exceeded_by(account):
         raise TooManyFailuresError(
             f"{account.new_failures:,} pictures failed and --allow-failures is {request.allow_failures}; everything else"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.calling import Remote
 from pinakes.embedders.imported import Imported
-from pinakes.embedders.opening import EMBEDDERS, Choice, Surroundings, open_embedder
+from pinakes.embedders.opening import EMBEDDERS, Allow, Choice, Surroundings, open_embedder
 from pinakes.embedders.remote import Pacer, PacingStoppedError, Unpaced
 from pinakes.errors import EmbedderError, SettingsError
 from pinakes.limiter import Limiter
@@ -47,7 +47,7 @@ class Embedders:
         choice: Choice,
         *,
         rate: str | None = None,
-        budget: Budget | None = None,
+        allow: Allow = lambda _price: None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> Embedder:
         """An embedder for a run.
@@ -55,16 +55,15 @@ class Embedders:
         Args:
             choice: which.
             rate: instead of the limit in force, for everybody who shares the quota; `none` lifts it for this run.
-            budget: the calls that the run may make.
+            allow: from the price of the embedder to what the run may pay for.
             stopping: whether the run is stopping.
         """
 
         def pace(quota: str, default: str) -> Pacer:
-            pacer = self._pacer(quota, rate or default, pinned=rate is not None, stopping=stopping)
-            return pacer if budget is None else budget.of(pacer)
+            return self._pacer(quota, rate or default, pinned=rate is not None, stopping=stopping)
 
         settings = self._settings
-        around = Surroundings(settings.values, settings.home, pace, stopping, settings.prices)
+        around = Surroundings(settings.values, settings.home, pace, allow, stopping, settings.prices)
         embedder = open_embedder(choice, around)
         if isinstance(embedder, Remote):
             self._opened.append(embedder)
@@ -112,16 +111,20 @@ class Embedders:
 
 
 class Budget:
-    """So many calls and no more: `--max-cost`, turned into calls."""
+    """`--max-cost`, turned into an `Allowance`: so many units and no more, each the price of one picture.
 
-    def __init__(self, calls: int) -> None:
-        self._left = calls
+    Args:
+        units: that may be used.
+    """
+
+    def __init__(self, units: int) -> None:
+        self._left = units
         self._lock = threading.Lock()
         self._used_up = threading.Event()
 
     @property
     def left(self) -> int:
-        """Calls that may still be made."""
+        """Units that may still be used."""
         return self._left
 
     @property
@@ -129,51 +132,25 @@ class Budget:
         """Whether a call was wanted that is not paid for."""
         return self._used_up.is_set()
 
-    def of(self, pacer: Pacer) -> Pacer:
-        """The same pacer, that lets through no more calls than are left."""
-        return _Budgeted(pacer, self)
+    def use_up(self) -> None:
+        """Let nothing more be paid for: what is left is not enough."""
+        self._used_up.set()
 
-    def take(self) -> None:
-        """Use one call.
-
-        Raises:
-            PacingStoppedError: there is none left.
-        """
+    def take(self, units: int) -> None:
+        """See `pinakes.embedders.remote.Allowance.take`."""
         with self._lock:
-            if self._left <= 0:
-                self._left = self._more()
-            if self._left <= 0:
+            while self._left < units and (more := self._more()):
+                self._left += more
+            if self._left < units:
                 self._used_up.set()
                 raise PacingStoppedError("the run's --max-cost is used up")
-            self._left -= 1
+            self._left -= units
 
-    def give_back(self) -> None:
-        """A call that was refused for the quota's sake costs nothing."""
+    def give_back(self, units: int) -> None:
+        """See `pinakes.embedders.remote.Allowance.give_back`."""
         with self._lock:
-            self._left += 1
+            self._left += units
 
     def _more(self) -> int:
-        """Calls to go on with when none is left; asked while the budget is locked."""
+        """Units to go on with when too few are left; asked while the budget is locked."""
         return 0
-
-
-class _Budgeted:
-    def __init__(self, pacer: Pacer, budget: Budget) -> None:
-        self._pacer = pacer
-        self._budget = budget
-
-    @property
-    def rate(self) -> float:
-        return self._pacer.rate
-
-    def wait(self, *, interactive: bool = False) -> None:
-        self._budget.take()
-        try:
-            self._pacer.wait(interactive=interactive)
-        except BaseException:
-            self._budget.give_back()
-            raise
-
-    def throttled(self, retry_after: float | None) -> None:
-        self._budget.give_back()
-        self._pacer.throttled(retry_after)

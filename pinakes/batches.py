@@ -6,7 +6,7 @@ A batch is idempotent: what it has answered is in the checkpoint, and a re-run p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any, Self
@@ -17,7 +17,7 @@ from pinakes.checkpoints.base import RefusedWriteError
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.writer import CheckpointWriter
-from pinakes.embedders.base import Embedder, Picture
+from pinakes.embedders.base import Embedder, Picture, Price
 from pinakes.embedders.calling import Remote
 from pinakes.errors import EmbedderError
 from pinakes.plan import Work
@@ -64,17 +64,23 @@ class Calls:
         calls: requests that are, or may be, charged.
         retries: requests made again after a transient failure.
         rate_limited: answers 429.
+        texts: of the calls, those that were for a text.
     """
 
     calls: int = 0
     retries: int = 0
     rate_limited: int = 0
+    texts: int = 0
 
     def __add__(self, other: Calls) -> Calls:
-        return Calls(self.calls + other.calls, self.retries + other.retries, self.rate_limited + other.rate_limited)
+        return Calls(*(ours + theirs for ours, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def __sub__(self, other: Calls) -> Calls:
-        return Calls(self.calls - other.calls, self.retries - other.retries, self.rate_limited - other.rate_limited)
+        return Calls(*(ours - theirs for ours, theirs in zip(astuple(self), astuple(other), strict=True)))
+
+    def cost(self, price: Price) -> float:
+        """US dollars."""
+        return (self.calls - self.texts) * price.per_image + self.texts * price.per_text
 
     @classmethod
     def of(cls, embedder: Embedder) -> Calls:
@@ -82,7 +88,7 @@ class Calls:
         if not isinstance(embedder, Remote):
             return cls(embedder.calls)
         counted = embedder.statistics()
-        return cls(counted.calls, counted.retries, counted.rate_limited)
+        return cls(counted.calls, counted.retries, counted.rate_limited, counted.texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,7 @@ class Ingestion:
     def verify_embedder(self) -> None:
         """Ask a paid embedder for one image and one text, so that a wrong key, model or dimension costs two calls.
 
-        Before that, see that its answers can be kept.
+        Before that, see that its answers can be kept, and that the cap on the cost leaves something for a picture.
 
         Raises:
             EmbedderError: it cannot be used.
@@ -174,6 +174,9 @@ class Ingestion:
         if self.plan.work:
             self.checkpoint.check_writable()
         if isinstance(self.embedder, Remote) and self.plan.work:
+            if self.budget is not None and self.budget.left <= self.embedder.check_units:
+                self.budget.use_up()  # not even one picture would be left to pay for
+                return
             self.lease.check()
             self.embedder.check()
             self.account.calls = self.embedder.calls

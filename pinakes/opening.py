@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pinakes import logs
-from pinakes.access import NO_RATE, Budget, Embedders
+from pinakes.access import Budget, Embedders
 from pinakes.checkpoints.checkpoint import open_checkpoint
-from pinakes.embedders.base import Embedder
+from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.opening import Choice
 from pinakes.errors import UsageError
 from pinakes.estimate import estimate
@@ -136,16 +136,20 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
 
 
 def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopping) -> tuple[Embedder, Budget | None]:
-    """The embedder that is asked for, and the calls that `max_cost` pays for, more than which it does not make."""
+    """The embedder that is asked for, and what `max_cost` pays for, more than which it does not spend."""
     choice = Choice(request.embedder, request.dimension, request.model, request.concurrency)
-    budget = None
-    if request.max_cost is not None:
-        # The price is known only of an open embedder; this one makes no call.
-        price = embedders.open(choice, rate=NO_RATE).facts.price.per_image
-        if price:
-            budget = Budget(int(request.max_cost / price + 1e-9))
-            stopping.budget_used_up = lambda: budget.used_up
-    return embedders.open(choice, rate=request.rate, budget=budget, stopping=stopping), budget
+    budgets: list[Budget] = []
+
+    def allow(price: Price) -> Budget | None:
+        if request.max_cost is None or not price.per_image:
+            return None
+        budget = Budget(int(request.max_cost / price.per_image + 1e-9))
+        stopping.budget_used_up = lambda: budget.used_up
+        budgets.append(budget)
+        return budget
+
+    embedder = embedders.open(choice, rate=request.rate, allow=allow, stopping=stopping)
+    return embedder, budgets[0] if budgets else None
 
 
 @contextmanager

@@ -82,7 +82,7 @@ class Outpost:
             self.embedder = embedders.open(
                 Choice(request.embedder, request.dimension, request.model, request.concurrency),
                 rate=request.rate,
-                budget=self._budget,
+                allow=lambda _price: self._budget,
                 stopping=self.stopping,
             )
             space = self.embedder.facts.space

@@ -47,7 +47,7 @@ class IngestRequest(BaseModel):
     model: str | None = None
     rate: str | None = None
     concurrency: int | None = Field(default=None, ge=1, le=1024)
-    max_cost: float | None = Field(default=None, ge=0)
+    max_cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     dry_run: bool = False
     glob: str | None = None
     content_type: str | None = None

@@ -8,6 +8,7 @@ from typing import Any
 from pinakes.batches import Calls
 from pinakes.embedders.calling import Remote
 from pinakes.ingestion import Ingestion
+from pinakes.stopping import stop_requested
 from pinakes.types import utc_now
 
 RETIREMENT_DAYS = 365
@@ -34,15 +35,23 @@ def summarise(run: Ingestion) -> dict[str, Any]:
     }
 
 
+def why_deferred(run: Ingestion) -> str:
+    """Why pictures were not reached, and how to go on."""
+    kept = "All answers so far are kept; run the same command again"
+    left = f"{run.account.deferred:,} pictures were not reached"
+    if run.request.max_cost is not None and not stop_requested.is_set():
+        return f"--max-cost {run.request.max_cost:g} pays for no more: {left}. {kept} to go on for as much once more."
+    return f"stopped before the end: {left}. {kept} to resume."
+
+
 def planned_and_actual(run: Ingestion) -> dict[str, Any]:
     """What the plan said it would take, and what it took; retries and 429s of a paid embedder."""
     counted = Calls.of(run.embedder) + run.calls_elsewhere
-    price = run.embedder.facts.price
     return {
         "planned": run.planned.as_dict(),
         "actual": {
             "calls": run.account.calls,
-            "cost": round(run.account.calls * price.per_image, 6),
+            "cost": round(counted.cost(run.embedder.facts.price), 6),
             "seconds": round(run.account.seconds, 3),
         },
         "rate_limited": counted.rate_limited,

@@ -6,7 +6,8 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -15,7 +16,7 @@ import numpy as np
 
 from pinakes.embedders.concurrency import Concurrency
 from pinakes.embedders.counters import Counters
-from pinakes.embedders.remote import CallError, Pacer, PacingStoppedError
+from pinakes.embedders.remote import Allowance, CallError, Pacer, PacingStoppedError
 from pinakes.errors import EmbedderError, PinakesError
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Vector
@@ -31,6 +32,8 @@ STOP_SECONDS: Final = 0.25
 """How often a sleeping thread looks whether the run is stopping."""
 
 _LOST: Final = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECTION})
+_ANSWERED: Final = 200
+"""The status of an answer that was made and paid for; where it comes with an error, it could not be used."""
 
 Call = Callable[[], tuple[Vector, str]]
 """Makes one request: the vector, and the model version that the provider named."""
@@ -53,6 +56,7 @@ class Effort:
         patience: most seconds, in requests and between them; waiting for the pacer is not counted, except where a
             person waits.
         interactive: a person waits: the slot comes before those of batches.
+        text: it is for a text, which may have a price of its own.
         pooled: one of many: it waits for its place among those in flight, and is dropped when the run ends.
         unwanted: says that nobody waits for this pooled answer any more, so that no request is begun for it.
     """
@@ -60,6 +64,7 @@ class Effort:
     attempts: int
     patience: float
     interactive: bool = False
+    text: bool = False
     pooled: bool = False
     unwanted: Callable[[], bool] = lambda: False
 
@@ -73,6 +78,8 @@ class Attempts:
         space: what vectors must belong to.
         pacer: says when a request may be made.
         concurrency: most requests in flight; None finds the number.
+        allowance: what may be paid for; None: whatever it costs.
+        text_units: what a text takes of the allowance, where a picture takes 1.
         stopping: whether the run is stopping; pooled answers are not begun then.
         secrets: what no message may show.
         backoff: seconds before the second attempt.
@@ -84,6 +91,8 @@ class Attempts:
         pacer: Pacer,
         *,
         concurrency: int | None,
+        allowance: Allowance | None = None,
+        text_units: int = 1,
         stopping: Callable[[], bool],
         secrets: Sequence[str],
         backoff: float,
@@ -92,6 +101,8 @@ class Attempts:
         self.concurrency = Concurrency(lambda: pacer.rate, concurrency)
         self._space = space
         self._pacer = pacer
+        self._allowance = allowance
+        self._text_units = text_units
         self._stopping = stopping
         self._secrets = tuple(secrets)
         self._backoff = backoff
@@ -153,8 +164,8 @@ class Attempts:
                 continue
             with self._lock:
                 self._throttled_since = None
-            if error.error_class in _LOST:
-                self.counters.lost()
+            if error.error_class in _LOST or error.http_status == _ANSWERED:
+                self.counters.lost(text=effort.text)
             failed += 1
             pause = max(self._pause(failed), asked)
             spent += outcome.seconds
@@ -179,15 +190,18 @@ class Attempts:
             while not math.isfinite(self._pacer.rate) and (quiet := self._quiet_until - time.monotonic()) > 0:
                 if not self._sleep(quiet, effort):
                     return None
-            self._pacer.wait(interactive=effort.interactive)
-            if self._dropped(effort):
-                return None
-            started = time.monotonic()
-            try:
-                vector, version = call()
-            except CallError as exc:
-                return _Refused(exc, time.monotonic() - started)
-            return self._checked(vector, version, time.monotonic() - started)
+            with self._paying(effort) as payment:
+                self._pacer.wait(interactive=effort.interactive)
+                if self._dropped(effort):
+                    return None
+                started = time.monotonic()
+                payment.due = True
+                try:
+                    vector, version = call()
+                except CallError as exc:
+                    payment.due = not _is_free(exc)
+                    return _Refused(exc, time.monotonic() - started)
+            return self._checked(vector, version, time.monotonic() - started, effort)
         except EmbedderError as exc:
             exc.args = (redact(str(exc), self._secrets),)
             if effort.pooled:
@@ -197,12 +211,27 @@ class Attempts:
             if effort.pooled:
                 self.concurrency.leave()
 
+    @contextmanager
+    def _paying(self, effort: Effort) -> Iterator[_Payment]:
+        """Take the price of one request from the allowance, and give it back where it does not fall due."""
+        payment = _Payment()
+        if self._allowance is None:
+            yield payment
+            return
+        units = self._text_units if effort.text else 1
+        self._allowance.take(units)
+        try:
+            yield payment
+        finally:
+            if not payment.due:
+                self._allowance.give_back(units)
+
     def _dropped(self, effort: Effort) -> bool:
         return effort.pooled and (self.ending or effort.unwanted())
 
-    def _checked(self, vector: Vector, version: str, seconds: float) -> Vector:
+    def _checked(self, vector: Vector, version: str, seconds: float, effort: Effort) -> Vector:
         """The vector, if it belongs to the space."""
-        self.counters.answered(seconds)
+        self.counters.answered(seconds, text=effort.text)
         self.concurrency.answered(seconds)
         with self._lock:
             self._throttled_since = None
@@ -265,6 +294,19 @@ class Attempts:
         if failed > 1:
             message += f"; given up after {failed} attempts"
         return self.failure(error.error_class, message, error.http_status)
+
+
+def _is_free(error: CallError) -> bool:
+    """Whether a refusal is sure to cost nothing: 4xx, before anything was worked out. Of a 5xx nobody knows."""
+    status = error.http_status
+    return error.error_class is ErrorClass.QUOTA or (status is not None and 400 <= status < 500)
+
+
+@dataclass(slots=True)
+class _Payment:
+    """Whether the price of a request is, or may be, due."""
+
+    due: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +22,10 @@ import numpy as np
 from PIL import Image as Pillow
 
 from pinakes.embedders.attempts import FIRST_BACKOFF, Attempts, Effort, redact
-from pinakes.embedders.base import Limits, Picture, TextReading
+from pinakes.embedders.base import Limits, Picture, Price, TextReading
 from pinakes.embedders.counters import CallStatistics
 from pinakes.embedders.preflight import MIME_TYPES, ignored_words, prepare
-from pinakes.embedders.remote import Pacer, Prepared, Provider
+from pinakes.embedders.remote import Allowance, Pacer, Prepared, Provider
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError
 from pinakes.types import Failure, Vector
 
@@ -57,6 +58,7 @@ class Remote:
     Args:
         provider: makes the requests.
         pacer: says when.
+        allowance: what may be paid for; None: whatever it costs.
         concurrency: most requests in flight; None finds the number (`pinakes.embedders.concurrency`).
         timeout: seconds for one request.
         attempts: most requests for one picture, 429s not counted.
@@ -73,6 +75,7 @@ class Remote:
         provider: Provider,
         pacer: Pacer,
         *,
+        allowance: Allowance | None = None,
         concurrency: int | None = None,
         timeout: float = 30.0,
         attempts: int = 5,
@@ -86,8 +89,16 @@ class Remote:
         self._pacer = pacer
         self._timeout = timeout
         self._effort = Effort(attempts, patience)
+        self._text_units = _text_units(provider.facts.price)
         self._attempts = Attempts(
-            provider.facts.space, pacer, concurrency=concurrency, stopping=stopping, secrets=secrets, backoff=backoff
+            provider.facts.space,
+            pacer,
+            concurrency=concurrency,
+            allowance=allowance,
+            text_units=self._text_units,
+            stopping=stopping,
+            secrets=secrets,
+            backoff=backoff,
         )
         self._pool = ThreadPoolExecutor(self._attempts.concurrency.bound + LOOK_AHEAD, thread_name_prefix="calling")
         self._reading = threading.BoundedSemaphore(READERS)
@@ -99,6 +110,11 @@ class Remote:
     def rate(self) -> float:
         """Requests a second that are allowed at present (inf: no limit)."""
         return self._pacer.rate
+
+    @property
+    def check_units(self) -> int:
+        """What `check` takes of an allowance."""
+        return 1 + self._text_units
 
     @property
     def calls(self) -> int:
@@ -225,7 +241,7 @@ class Remote:
             return None
 
     def _text(self, text: str, *, interactive: bool) -> Vector:
-        effort = QUERY if interactive else self._effort
+        effort = replace(QUERY if interactive else self._effort, text=True)
         timeout = min(self._timeout, effort.patience)
         outcome = self._attempts.answer(lambda: self._provider.text(text, timeout=timeout), effort)
         if isinstance(outcome, Failure):
@@ -262,6 +278,11 @@ class Remote:
                     self._unclaimed[picture.image.fingerprint] = vector
 
         future.add_done_callback(keep)
+
+
+def _text_units(price: Price) -> int:
+    """The price of a text in prices of a picture, rounded up."""
+    return max(1, math.ceil(price.per_text / price.per_image - 1e-9)) if price.per_image else 1
 
 
 def _test_picture(limits: Limits) -> Prepared:

@@ -22,8 +22,10 @@ class CallStatistics:
 
     Attributes:
         calls: requests that are, or may be, charged: answered and lost ones.
+        texts: those of them that were for a text.
         answered: requests that brought a vector.
-        lost: requests whose answer never came (time-outs, broken connections); the provider may have charged them.
+        lost: requests whose answer never came (time-outs, broken connections), or was none that can be used; the
+            provider may have charged them.
         retries: requests made again after a transient failure.
         rate_limited: answers 429.
         p50: median latency of the answers, in seconds, within 1 %; 0 without any.
@@ -33,6 +35,7 @@ class CallStatistics:
     """
 
     calls: int
+    texts: int
     answered: int
     lost: int
     retries: int
@@ -48,7 +51,7 @@ class Counters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._answered = self._lost = self._retries = self._rate_limited = 0
+        self._answered = self._lost = self._texts = self._retries = self._rate_limited = 0
         self._latencies: Counter[int] = Counter()
         self._first = math.inf
         self._last = 0.0
@@ -58,19 +61,21 @@ class Counters:
         """See `CallStatistics.calls`."""
         return self._answered + self._lost
 
-    def answered(self, seconds: float) -> None:
-        """One request brought a vector after so long."""
+    def answered(self, seconds: float, *, text: bool = False) -> None:
+        """One request brought a vector, of a text or of a picture, after so long."""
         now = time.monotonic()
         with self._lock:
             self._answered += 1
+            self._texts += text
             self._latencies[_class(seconds)] += 1
             self._first = min(self._first, now - seconds)
             self._last = max(self._last, now)
 
-    def lost(self) -> None:
-        """One request's answer never came."""
+    def lost(self, *, text: bool = False) -> None:
+        """One request's answer never came, or was none that can be used."""
         with self._lock:
             self._lost += 1
+            self._texts += text
 
     def retried(self) -> None:
         """One request is made again."""
@@ -87,6 +92,7 @@ class Counters:
         with self._lock:
             return CallStatistics(
                 calls=self.calls,
+                texts=self._texts,
                 answered=self._answered,
                 lost=self._lost,
                 retries=self._retries,

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pinakes.embedders.base import Embedder
+from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.calling import Remote
 from pinakes.embedders.prices import price_of
-from pinakes.embedders.remote import Pacer, Provider, Unpaced
+from pinakes.embedders.remote import Allowance, Pacer, Provider, Unpaced
 from pinakes.errors import SettingsError, UsageError
 
 Pace = Callable[[str, str], Pacer]
 """From the name of a quota and its default rate (`10/s`) to what paces the calls."""
+
+Allow = Callable[[Price], Allowance | None]
+"""From a price to what may be paid for; None: whatever it costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Surroundings:
         values: settings by name; keys among them.
         home: Pinakes' own folder.
         pace: makes the pacer of a quota.
+        allow: what the run may pay for.
         stopping: whether the run is stopping.
         prices: the path of a price list of one's own.
     """
@@ -50,6 +54,7 @@ class Surroundings:
     values: Mapping[str, str]
     home: Path
     pace: Pace = lambda _quota, _rate: Unpaced()
+    allow: Allow = lambda _price: None
     stopping: Callable[[], bool] = lambda: False
     prices: str | None = None
 
@@ -170,6 +175,7 @@ def _remote(
     return Remote(
         provider,
         around.pace(quota, rate),
+        allowance=around.allow(provider.facts.price),
         concurrency=choice.concurrency,
         stopping=around.stopping,
         secrets=[secret for secret in secrets if secret],

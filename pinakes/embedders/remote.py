@@ -115,6 +115,22 @@ class Pacer(Protocol):
         ...
 
 
+class Allowance(Protocol):
+    """How many requests a run may still pay for, counted in the price of one picture; shared by all threads."""
+
+    def take(self, units: int) -> None:
+        """Use so much of it, before a request.
+
+        Raises:
+            PacingStoppedError: there is not so much left.
+        """
+        ...
+
+    def give_back(self, units: int) -> None:
+        """What was taken for a request that was not made, or that costs nothing."""
+        ...
+
+
 class Unpaced:
     """No limit at all: for a provider without a quota, and for `--rate` lifted."""
 

@@ -24,6 +24,7 @@ from pinakes.ingestion import Ingestion
 from pinakes.opening import dry_run, open_ingestion
 from pinakes.settings import Settings
 from pinakes.store.database import Database
+from pinakes.summary import planned_and_actual, why_deferred
 from tests.fakes.azure import AzureFake
 from tests.fakes.faults import Faults
 from tests.fakes.quota import Quota
@@ -145,6 +146,27 @@ def test_max_cost_stops_before_it_is_exceeded(settings: Settings, fake: AzureFak
     assert (run.account.embedded, run.account.deferred) == (28, 22)
     rest = paid(settings, source, fake, rate="none").account
     assert (rest.embedded, rest.reused) == (22, 28)
+
+
+def test_max_cost_and_the_cost_in_the_end_count_a_text_at_its_own_price(
+    settings: Settings, fake: AzureFake, tmp_path: Path
+) -> None:
+    prices = tmp_path / "prices.toml"
+    prices.write_text('["azure/vision-multimodal"]\nper_image = 0.001\nper_text = 0.0025\n')
+    source = pictures(tmp_path / "in", 20)
+    run = paid(replace(settings, prices=str(prices)), source, fake, rate="none", max_cost=0.01)
+    assert run.account.embedded == sum(calls_of(fake, source)) == 6  # the text takes the price of three pictures
+    assert planned_and_actual(run)["actual"]["cost"] == pytest.approx(0.001 + 0.0025 + 6 * 0.001)
+    assert why_deferred(run).startswith("--max-cost 0.01 pays for no more: 14 pictures were not reached.")
+
+
+@pytest.mark.parametrize("max_cost", [0, 0.0001, 0.0002])
+def test_a_cap_that_leaves_nothing_for_a_picture_makes_no_call(
+    settings: Settings, fake: AzureFake, tmp_path: Path, max_cost: float
+) -> None:
+    run = paid(settings, pictures(tmp_path / "in", 3), fake, rate="none", max_cost=max_cost)
+    assert fake.counts["requests"] == 0
+    assert (run.account.calls, run.account.embedded, run.account.deferred) == (0, 0, 3)
 
 
 def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(

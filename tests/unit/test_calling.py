@@ -9,11 +9,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from pinakes.embedders.base import Facts, Limits, Picture
+from pinakes.access import Budget
+from pinakes.embedders.base import Facts, Limits, Picture, Price
 from pinakes.embedders.calling import Remote, redact
 from pinakes.embedders.concurrency import BOUND, Concurrency
 from pinakes.embedders.remote import CallError, CredentialsRefusedError, PacingStoppedError, Prepared, Unpaced
@@ -197,6 +199,50 @@ def test_an_answer_that_was_lost_counts_as_a_call(remote: Callable[..., Remote])
     embedder = remote(Scripted(raising(1, error=call_error(ErrorClass.TIMEOUT))))
     list(embedder.embed_images(pictures(1)))
     assert (embedder.calls, embedder.statistics().lost) == (2, 1)
+
+
+def test_an_answer_that_cannot_be_used_counts_as_a_call(remote: Callable[..., Remote]) -> None:
+    embedder = remote(Scripted(raising(1, error=call_error(ErrorClass.SERVER, http_status=200))))
+    list(embedder.embed_images(pictures(1)))
+    assert (embedder.calls, embedder.statistics().lost) == (2, 1)
+
+
+def test_texts_are_counted_among_the_calls_and_take_what_they_cost(remote: Callable[..., Remote]) -> None:
+    provider = Scripted(raising(2, error=call_error(ErrorClass.TIMEOUT)))
+    provider.facts = replace(provider.facts, price=Price(per_image=0.001, per_text=0.0025))
+    budget = Budget(10)
+    embedder = remote(provider, allowance=budget)
+    embedder.check()  # the answer to the first text is lost
+    figures = embedder.statistics()
+    assert (figures.calls, figures.texts, embedder.check_units) == (3, 2, 4)
+    assert budget.left == 10 - 1 - 3 - 3
+
+
+@pytest.mark.parametrize(
+    ("error_class", "options", "left"),
+    [
+        (ErrorClass.QUOTA, {"http_status": 429}, 1),
+        (ErrorClass.QUOTA, {}, 1),
+        (ErrorClass.REJECTED, {"http_status": 400}, 2),
+        (ErrorClass.SERVER, {"http_status": 503}, 0),
+        (ErrorClass.CONNECTION, {}, 0),
+    ],
+)
+def test_a_request_that_may_have_been_paid_for_is_taken_from_the_allowance(
+    remote: Callable[..., Remote], error_class: ErrorClass, options: dict[str, int], left: int
+) -> None:
+    budget = Budget(2)
+    embedder = remote(Scripted(raising(1, error=call_error(error_class, **options))), allowance=budget)
+    list(embedder.embed_images(pictures(1)))
+    assert budget.left == left
+    assert not budget.used_up
+
+
+def test_more_than_the_allowance_is_never_asked(remote: Callable[..., Remote]) -> None:
+    provider, budget = Scripted(), Budget(7)
+    assert len(list(remote(provider, allowance=budget).embed_images(pictures(20)))) == 7
+    assert len(provider.asked) == 7
+    assert budget.used_up
 
 
 def test_no_secret_is_shown(remote: Callable[..., Remote]) -> None:
