@@ -13,7 +13,7 @@ from cli.prefect_server import prefect_server
 from cli.render import account_table, plan_table
 from pinakes.embedders.opening import EMBEDDERS
 from pinakes.errors import PinakesError, UnfinishedError, UsageError
-from pinakes.opening import source_of
+from pinakes.opening import check_embedder, source_of
 from pinakes.request import BATCH_SIZE, PRUNE_SHARE, SHARD_DEPLOYMENT, THREADS, IngestRequest
 from pinakes.settings import load_settings
 from pinakes.stopping import stop_on_interrupt
@@ -84,6 +84,7 @@ def command(*, as_json: bool, **options: Any) -> None:
     # Said at once, not after the seconds that Prefect takes to start.
     request = IngestRequest.of(**options)
     source_of(request, settings)
+    check_embedder(request, settings)
     if request.shards > 1 and not os.environ.get("PREFECT_API_URL"):
         raise UsageError(
             f"--shards {request.shards} needs a Prefect server with workers, and PREFECT_API_URL is not set: run pinakes up"

@@ -155,10 +155,12 @@ def plan_table(document: dict[str, Any]) -> str:
 
 
 def cost_facts(planned: dict[str, Any]) -> list[tuple[str, str]]:
-    """Money with the date and source of the price, and time at the quota in force."""
-    cost = f"USD {planned['cost']:,.4f}"
+    """Money, the price with its date and source, and time at the quota in force."""
+    facts = [("cost", f"USD {planned['cost']:,.4f}")]
     if planned["price_per_image"]:
-        cost += f" ({planned['price_per_image']:g} an image, read {planned['price_as_of']})"
+        as_of, source = planned["price_as_of"] or "no date", planned["price_source"] or "no source"
+        read = f"read {as_of}" if as_of[0].isdigit() else as_of
+        facts.append(("price", f"USD {planned['price_per_image']:g} an image; {read}; {source}"))
     seconds = planned["seconds"]
     time = "as fast as it goes" if seconds is None else f"{seconds:,.0f} s at the quota in force"
-    return [("cost", cost), ("time", time)]
+    return [*facts, ("time", time)]

@@ -7,10 +7,8 @@ import json
 import click
 
 from cli.render import table
-from pinakes.access import Embedders
-from pinakes.errors import PinakesError
+from pinakes.embedders.retirement import retirement_of
 from pinakes.settings import load_settings
-from pinakes.spaces import Space
 from pinakes.store.collections import coverage, open_collection, spaces
 from pinakes.store.database import open_database
 
@@ -24,7 +22,6 @@ def command(*, collection: str | None, as_json: bool) -> None:
     collection = collection or settings.collection
     with open_database(settings) as database, database.connection() as (conn, _):
         open_collection(conn, collection)
-        embedders = Embedders(settings, database.dsn)
         documents = []
         for registered in spaces(conn, collection):
             counted = coverage(conn, collection, registered.name)
@@ -37,7 +34,7 @@ def command(*, collection: str | None, as_json: bool) -> None:
                     "coverage": counted.share,
                     "index": registered.index_kind,
                     "index_built_at": built.isoformat(timespec="seconds") if built else None,
-                    "retires": _retires(embedders, registered.space),
+                    "retires": retirement_of(registered.space),
                 }
             )
     if as_json:
@@ -55,11 +52,3 @@ def command(*, collection: str | None, as_json: bool) -> None:
         for space in documents
     ]
     click.echo(table(("", "space", "rows", "coverage", "index", "retires"), rows, right=(2, 3)))
-
-
-def _retires(embedders: Embedders, space: Space) -> str | None:
-    """When the model is retired; None where that is not known, or the model is not at hand."""
-    try:
-        return embedders.of(space).facts.retires
-    except PinakesError:
-        return None

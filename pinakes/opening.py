@@ -12,7 +12,9 @@ from pinakes import logs
 from pinakes.access import Budget, Embedders
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.embedders.base import Embedder, Price
-from pinakes.embedders.opening import Choice
+from pinakes.embedders.calling import Remote
+from pinakes.embedders.opening import Choice, Surroundings, open_embedder
+from pinakes.embedders.retirement import retirement_warning
 from pinakes.errors import UsageError
 from pinakes.estimate import estimate
 from pinakes.forgotten import known_tombstones
@@ -29,6 +31,7 @@ from pinakes.store.database import open_database
 from pinakes.store.lease import Lease
 from pinakes.store.runs import end_run, start_run
 from pinakes.tombstones import keep_out
+from pinakes.types import utc_now
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +104,17 @@ def source_of(request: IngestRequest, settings: Settings) -> Source:
     )
 
 
+def check_embedder(request: IngestRequest, settings: Settings) -> None:
+    """See that the embedder that a request names has what it needs; nothing is asked of a provider.
+
+    Raises:
+        PinakesError: a setting, a file or an extra is missing, or there is no such model or dimension.
+    """
+    embedder = open_embedder(_choice(request), Surroundings(settings.values, settings.home, prices=settings.prices))
+    if isinstance(embedder, Remote):
+        embedder.close()
+
+
 def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     """What a run would do and take: it lists and compares, and calls and writes nothing.
 
@@ -124,6 +138,9 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
             stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
             vanished = sum(image_id not in listed for image_id, _ in stored)
         planned = estimate(plan, embedder).as_dict()
+    notes = [f"the listing is not complete: {problem}" for problem in source.problems] + list(checkpoint.problems)
+    if warning := retirement_warning(space, utc_now().date()):
+        notes.append(warning)
     return {
         "dry_run": True,
         "collection": request.collection,
@@ -131,13 +148,12 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
         "plan": plan.counts() | {"vanished": vanished},
         "planned": planned,
         "max_cost": request.max_cost,
-        "notes": [f"the listing is not complete: {problem}" for problem in source.problems] + list(checkpoint.problems),
+        "notes": notes,
     }
 
 
 def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopping) -> tuple[Embedder, Budget | None]:
     """The embedder that is asked for, and what `max_cost` pays for, more than which it does not spend."""
-    choice = Choice(request.embedder, request.dimension, request.model, request.concurrency)
     budgets: list[Budget] = []
 
     def allow(price: Price) -> Budget | None:
@@ -148,8 +164,12 @@ def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopp
         budgets.append(budget)
         return budget
 
-    embedder = embedders.open(choice, rate=request.rate, allow=allow, stopping=stopping)
+    embedder = embedders.open(_choice(request), rate=request.rate, allow=allow, stopping=stopping)
     return embedder, budgets[0] if budgets else None
+
+
+def _choice(request: IngestRequest) -> Choice:
+    return Choice(request.embedder, request.dimension, request.model, request.concurrency)
 
 
 @contextmanager

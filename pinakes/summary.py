@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 from pinakes.batches import Calls
 from pinakes.embedders.calling import Remote
+from pinakes.embedders.retirement import retirement_warning
 from pinakes.ingestion import Ingestion
 from pinakes.stopping import stop_requested
 from pinakes.types import utc_now
-
-RETIREMENT_DAYS = 365
-"""From so many days before its end on, a run warns that the model is going to be retired."""
 
 MAX_FAILURES = 100
 """Failed pictures named in a summary; all of them are counted, and kept in the ledger."""
@@ -98,12 +95,8 @@ def _notes(run: Ingestion) -> list[str]:
     if run.account.vanished > run.account.pruned:
         left = run.account.vanished - run.account.pruned
         notes.append(f"{left} stored pictures are not listed any more and were kept; --prune removes them")
-    retires = run.embedder.facts.retires
-    if retires is not None and (date.fromisoformat(retires) - utc_now().date()).days <= RETIREMENT_DAYS:
-        notes.append(
-            f"the model of {run.space.name} is retired on {retires}: ingest into a second space (--embedder), compare the"
-            " two with pinakes spaces and search --space, then pinakes activate"
-        )
+    if warning := retirement_warning(run.space, utc_now().date()):
+        notes.append(warning)
     if not run.active:
         notes.append(f"searches use another space than {run.space.name}; name it with --space to use this one")
     return notes

@@ -27,6 +27,7 @@ from pinakes.embedders.http_errors import (
 )
 from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
+from pinakes.embedders.retirement import retirement_of
 from pinakes.errors import SettingsError, UsageError
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Vector
@@ -102,6 +103,8 @@ class AzureVision:
         self._key = checked_key(key, "PINAKES_AZURE_KEY")
         self._query = urlencode({"api-version": api_version, "model-version": model_version})
         self._session = _pooled(self._base)
+        self._is_there = False
+        """Whether the service has answered: a 404 to anything later concerns what was sent."""
         self._forms = {
             (operation, kind): self._form(operation, kind)
             for operation, kind in ((_IMAGE, _BYTES), (_IMAGE, _JSON), (_TEXT, _JSON))
@@ -113,7 +116,7 @@ class AzureVision:
             limits=LIMITS,
             price=price_of(space),
             workers=4,
-            retires="2028-09-25",
+            retires=retirement_of(space),
         )
 
     def __repr__(self) -> str:
@@ -169,6 +172,7 @@ class AzureVision:
         version = fields.get("modelVersion") if isinstance(fields, dict) else None
         if not isinstance(version, str) or not version:
             raise _unusable("it names no modelVersion", request_id)
+        self._is_there = True
         return vector_of(fields.get("vector"), DIMENSION, provider=NAME, request_id=request_id), version
 
     def _send(self, request: requests.PreparedRequest, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
@@ -201,7 +205,7 @@ class AzureVision:
         if status < 400:
             where = redacted(str(headers.get("Location")), [self._key])
             return NoSuchServiceError(f"{NAME} redirects to {where}; the endpoint {self._base} is not right. {MEND}")
-        if (status == 404 and not by_uri) or "version" in inner.lower():
+        if (status == 404 and not by_uri and not self._is_there) or "version" in inner.lower():
             text = redacted(answer.text, [self._key])
             return NoSuchServiceError(
                 f"{text} There is no such service, API version or model version at {self._base}: the resource must be"

@@ -6,6 +6,7 @@ reads `gs://` objects by itself.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from pinakes.embedders.http_errors import (
 )
 from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
+from pinakes.embedders.retirement import retirement_of
 from pinakes.errors import SettingsError, UsageError
 from pinakes.gsuri import SCHEME, parse_gs_uri
 from pinakes.hosts import is_loopback
@@ -94,6 +96,8 @@ class GeminiEmbedding:
         self._where = "the Gemini API" if project is None else f"Vertex AI, project {project}, {location}"
         self._on_vertex = project is not None
         base = None if endpoint is None else checked_endpoint(endpoint, "PINAKES_GEMINI_ENDPOINT", GUIDE)
+        self._is_there = False
+        """Whether the model has answered: a 404 to anything later concerns what was sent."""
         self._http = _http_client()
         self._client = self._open(project, location, base, credentials)
         space = Space("gemini", MODEL, MODEL_VERSION, dimension, PREPROCESSING)
@@ -103,7 +107,7 @@ class GeminiEmbedding:
             limits=LIMITS,
             price=price_of(space),
             workers=4,
-            retires=None,
+            retires=retirement_of(space),
         )
 
     def _open(self, project: str | None, location: str, base: str | None, credentials: Any) -> Any:
@@ -178,6 +182,7 @@ class GeminiEmbedding:
         except (ValueError, TypeError, KeyError, AttributeError, httpx.DecodingError) as exc:
             # google-genai takes answers for granted, and trips in all these ways over one that is not as it should be.
             raise _unusable(f"google-genai cannot read it ({type(exc).__name__})") from exc
+        self._is_there = True
         return self._vector(answer), MODEL_VERSION
 
     def _vector(self, answer: Any) -> Vector:
@@ -202,7 +207,11 @@ class GeminiEmbedding:
         reasons = {str(detail.get("reason")) for detail in details}
         if error.code == 400 and (reasons & _KEY_REASONS or "api key" in answer.message.lower()):
             return CredentialsRefusedError(f"{text} {self._mend}")
-        if error.code < 400 or (error.code == 404 and not by_uri) or error.status == "FAILED_PRECONDITION":
+        if error.status == "FAILED_PRECONDITION" and by_uri:
+            return answer.error(ErrorClass.SERVER)  # the agent that reads objects is being made, in a new project
+        nowhere = error.code == 404 or error.status == "FAILED_PRECONDITION"
+        for_all = not self._is_there or _OF_THE_SERVICE.search(answer.message) is not None
+        if error.code < 400 or (nowhere and not by_uri and for_all):
             return NoSuchServiceError(f"{text} {MODEL} is not to be had at {self._where}; see {GUIDE}.")
         return answer.error(mend=self._mend, secrets=self._secrets)
 
@@ -242,6 +251,9 @@ def from_settings(environ: Mapping[str, str], *, dimension: int = DIMENSION) -> 
         dimension=dimension,
     )
 
+
+_OF_THE_SERVICE = re.compile(r"\bmodels?\b|\blocation\b", re.IGNORECASE)
+"""What a refusal speaks of that concerns every picture."""
 
 _KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
 

@@ -18,6 +18,7 @@ import numpy as np
 from pinakes.embedders.base import Facts, Limits
 from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, Prepared
+from pinakes.embedders.retirement import retirement_of
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.gsuri import SCHEME, parse_gs_uri
 from pinakes.hosts import is_loopback
@@ -96,6 +97,8 @@ class VertexMultimodal:
         self._dimension = dimension or DEFAULT_DIMENSION
         self._host, self._tls = _address(endpoint) if endpoint else (f"{location}-aiplatform.googleapis.com", True)
         self._model = f"projects/{project}/locations/{location}/publishers/google/models/{MODEL}@{VERSION}"
+        self._is_there = False
+        """Whether the model has answered: NOT_FOUND to anything later concerns what was sent."""
         self._client: Any = None
         self._lock = threading.Lock()
         space = Space("vertex", MODEL, VERSION, self._dimension, "v1")
@@ -109,7 +112,7 @@ class VertexMultimodal:
                 max_words=MAX_WORDS,
             ),
             price=price_of(space),
-            retires="2027-04-01",
+            retires=retirement_of(space),
         )
 
     def reads_itself(self, uri: str) -> bool:
@@ -157,7 +160,8 @@ class VertexMultimodal:
         except GoogleAPICallError as exc:
             from pinakes.embedders.vertex_errors import embedder_error
 
-            raise embedder_error(exc, self._model, gcs_uri) from exc
+            raise embedder_error(exc, self._model, gcs_uri, is_there=self._is_there) from exc
+        self._is_there = True
         answer = PredictResponse.pb(response)  # plain protobuf: proto-plus takes eight times as long for the floats
         return self._vector(answer, wanted), _version(answer)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from google.api_core import exceptions as api
 
+from pinakes.embedders.http_errors import retry_after_header
 from pinakes.embedders.remote import CallError, CredentialsRefusedError
 from pinakes.errors import EmbedderError
 from pinakes.types import ErrorClass
@@ -37,17 +38,19 @@ _REFRESH = re.compile(r"invalid_grant|reauthenticat|RefreshError|has been expire
 
 
 def embedder_error(
-    exc: api.GoogleAPICallError, model: str, gcs_uri: str | None
+    exc: api.GoogleAPICallError, model: str, gcs_uri: str | None, *, is_there: bool
 ) -> CallError | CredentialsRefusedError | EmbedderError:
     """The error to raise for `exc`.
 
     A refusal (UNAUTHENTICATED, PERMISSION_DENIED) or a NOT_FOUND stops the run, unless its message is about the object
-    `gcs_uri` that was to be read: then it is the failure of that picture.
+    `gcs_uri` that was to be read, or, for a NOT_FOUND, the model has answered before: then it is the failure of that
+    picture.
 
     Args:
         exc: what Google's client raised.
         model: the resource name of the model that was asked.
         gcs_uri: the picture's `gs://` address if Vertex AI was to read it.
+        is_there: whether the model has answered anything.
     """
     said = _said(exc)
     about_object = _is_about_object(said, gcs_uri)
@@ -60,7 +63,7 @@ def embedder_error(
             f"Vertex AI refuses the credentials ({said}); let them use {model} (the role roles/aiplatform.user), or log in"
             " with: gcloud auth application-default login"
         )
-    if isinstance(exc, api.NotFound) and not about_object:
+    if isinstance(exc, api.NotFound) and not about_object and (not is_there or _RUN.search(said)):
         return EmbedderError(
             f"Vertex AI has no {model} ({said}); check PINAKES_VERTEX_PROJECT, and that PINAKES_VERTEX_LOCATION is a"
             " region which offers the model."
@@ -107,8 +110,8 @@ def _hints(exc: api.GoogleAPICallError) -> tuple[float | None, str | None]:
         elif name == "RequestInfo":
             request_id = detail.request_id or None
     trailers = _trailers(exc)
-    if retry_after is None and trailers.get("retry-after", "").isdigit():
-        retry_after = float(trailers["retry-after"])
+    if retry_after is None:
+        retry_after = retry_after_header(trailers)
     return retry_after, request_id or trailers.get("x-request-id")
 
 

@@ -49,15 +49,25 @@ class _Stop(Exception):  # noqa: N818 - an answer like another, not an error of 
     """The service's own error answer."""
 
     def __init__(
-        self, code: str, message: str, *, retry_after: float | None = None, request_id: str | None = None
+        self,
+        code: str,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        request_id: str | None = None,
+        trailer: str | None = None,
     ) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.retry_after = retry_after
         self.request_id = request_id
+        self.trailer = trailer
 
     def abort(self, context: grpc.ServicerContext) -> NoReturn:
+        if self.trailer is not None:
+            context.set_trailing_metadata((("retry-after", self.trailer),))
+            context.abort(grpc.StatusCode[self.code], self.message)
         details = []
         if self.retry_after is not None:
             delay = duration_pb2.Duration(nanos=int(self.retry_after % 1 * 1e9), seconds=int(self.retry_after))
@@ -142,7 +152,8 @@ class VertexFake:
         return self.tally.calls
 
     def refuse(self, code: str, message: str, **hints: Any) -> None:
-        """Answer the next request with this status; hints: `retry_after` in seconds, `request_id`."""
+        """Answer the next request with this status; hints: `retry_after` in seconds, `request_id`, or
+        alone `trailer`, a Retry-After as a proxy adds it."""
         self._refusals.append(_Stop(code, message, **hints))
 
     def close(self) -> None:

@@ -365,6 +365,14 @@ def test_a_place_without_the_service_stops_the_run(fake: AzureFake) -> None:
     unknown.close()
 
 
+def test_a_404_after_an_answer_is_final_for_that_picture(azure: AzureVision, fake: AzureFake) -> None:
+    azure.image(PICTURE, timeout=5)
+    fake.refuse(404, "NotFound", "The image was not found.")
+    with pytest.raises(CallError, match="404") as caught:
+        azure.image(PICTURE, timeout=5)
+    assert caught.value.error_class is ErrorClass.REJECTED
+
+
 def test_the_key_does_not_follow_a_redirect() -> None:
     asked: list[str] = []
 

@@ -216,6 +216,21 @@ def test_a_region_without_the_model_stops_the_run(vertex: GeminiEmbedding, fake:
         vertex.image(PICTURE, timeout=5)
 
 
+def test_a_404_after_an_answer_is_final_for_that_picture(either: GeminiEmbedding, fake: GeminiFake) -> None:
+    either.image(PICTURE, timeout=5)
+    fake.refuse(404, "NOT_FOUND", "Requested entity was not found.")
+    with pytest.raises(CallError, match="404") as caught:
+        either.image(PICTURE, timeout=5)
+    assert caught.value.error_class is ErrorClass.REJECTED
+
+
+def test_an_object_whose_reader_is_being_made_is_tried_again(vertex: GeminiEmbedding, fake: GeminiFake) -> None:
+    fake.refuse(400, "FAILED_PRECONDITION", "Service agents are being provisioned. Try again in a few minutes.")
+    with pytest.raises(CallError) as caught:
+        vertex.image(Prepared(None, "image/jpeg", "gs://bucket/a.jpg"), timeout=5)
+    assert not caught.value.error_class.final
+
+
 def test_a_country_without_the_service_stops_the_run(gemini: GeminiEmbedding, fake: GeminiFake) -> None:
     fake.refuse(400, "FAILED_PRECONDITION", "User location is not supported for the API use.")
     with pytest.raises(NoSuchServiceError, match="User location"):

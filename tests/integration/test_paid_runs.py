@@ -19,12 +19,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cli.render import plan_table
+from pinakes.embedders.retirement import RETIREMENTS
 from pinakes.errors import EmbedderError
 from pinakes.ingestion import Ingestion
 from pinakes.opening import dry_run, open_ingestion
 from pinakes.settings import Settings
 from pinakes.store.database import Database
-from pinakes.summary import planned_and_actual, why_deferred
+from pinakes.summary import planned_and_actual, summarise, why_deferred
+from pinakes.types import utc_now
 from tests.fakes.azure import AzureFake
 from tests.fakes.faults import Faults
 from tests.fakes.quota import Quota
@@ -183,10 +186,36 @@ def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(
     assert planned["seconds"] == pytest.approx(2.2)
     assert planned["price_source"]
     json.dumps(document)
+    assert document["notes"] == []  # this model's end is far
+    shown = plan_table(document)
+    assert planned["price_source"] in shown
+    assert str(planned["price_as_of"]) in shown
     assert stored(database, "SELECT count(*) FROM pg_class WHERE relname = 'images'") == [(0,)]
     paid(settings, source, fake, rate="none", limit=15)
     again = dry_run(request_of(known, source, embedder="azure"), known)
     assert (again["plan"]["reused"], again["plan"]["new"]) == (15, 5)
+
+
+def test_a_dry_run_warns_of_a_model_that_is_retired_within_a_year(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pictures(tmp_path / "in", 2)
+    monkeypatch.setitem(RETIREMENTS, "azure/vision-multimodal", utc_now().date().isoformat())
+    with AzureFake() as fake:
+        known = with_fake(settings, fake)
+        (warning,) = dry_run(request_of(known, source, embedder="azure"), known)["notes"]
+        run = paid(settings, source, fake, rate="none")
+    assert "then pinakes activate" in warning
+    assert warning in summarise(run)["notes"]
+
+
+def test_spaces_show_the_end_of_a_model_without_its_settings(
+    settings: Settings, environment: dict[str, str], fake: AzureFake, tmp_path: Path
+) -> None:
+    paid(settings, pictures(tmp_path / "in", 2), fake, rate="none")
+    command = [sys.executable, "-m", "cli.main", "spaces", "--json"]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    assert [space["retires"] for space in json.loads(shown)["spaces"]] == ["2028-09-25"]
 
 
 def test_a_key_reaches_no_log_checkpoint_database_or_message(

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 
 import numpy as np
 import pytest
@@ -212,6 +214,13 @@ def test_a_quota_says_how_long_to_wait() -> None:
         embedder.close()
 
 
+def test_a_wait_in_the_trailers_is_read_in_both_forms(fake: VertexFake, vertex: VertexMultimodal) -> None:
+    in_an_hour = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    for trailer, seconds in (("7", 7), ("2.5", 2.5), (in_an_hour, 3600)):
+        fake.refuse("RESOURCE_EXHAUSTED", "Quota exceeded.", trailer=trailer)
+        assert failed(vertex).retry_after == pytest.approx(seconds, rel=0.02)
+
+
 @pytest.mark.parametrize("code", ["UNAUTHENTICATED", "PERMISSION_DENIED"])
 def test_refused_credentials_stop_the_run(fake: VertexFake, vertex: VertexMultimodal, code: str) -> None:
     fake.refuse(code, "Request had invalid authentication credentials.")
@@ -234,6 +243,15 @@ def test_a_region_without_the_model_stops_the_run(fake: VertexFake) -> None:
     embedder.close()
 
 
+def test_not_found_after_an_answer_is_final_for_that_picture(fake: VertexFake, vertex: VertexMultimodal) -> None:
+    vertex.text("a boat", timeout=SECONDS)
+    fake.refuse("NOT_FOUND", "Requested entity was not found.")
+    assert failed(vertex, Prepared(RED, "image/jpeg")).error_class is ErrorClass.REJECTED
+    fake.refuse("NOT_FOUND", "Publisher Model `multimodalembedding@001` was not found.")
+    with pytest.raises(EmbedderError, match="PINAKES_VERTEX_LOCATION"):
+        vertex.image(Prepared(RED, "image/jpeg"), timeout=SECONDS)
+
+
 def test_an_object_that_was_read_too_slowly_is_a_timeout_although_it_comes_as_unauthenticated(
     fake: VertexFake, vertex: VertexMultimodal
 ) -> None:
@@ -246,9 +264,10 @@ def test_credentials_that_expired_stop_the_run() -> None:
         api.ServiceUnavailable("Getting metadata from plugin failed with error: ('invalid_grant: Bad Request', {})"),
         "m",
         None,
+        is_there=False,
     )
     assert isinstance(error, CredentialsRefusedError)
-    lost = embedder_error(api.ServiceUnavailable("failed to connect to all addresses"), "m", None)
+    lost = embedder_error(api.ServiceUnavailable("failed to connect to all addresses"), "m", None, is_there=False)
     assert isinstance(lost, CallError)
     assert lost.error_class is ErrorClass.CONNECTION
 
