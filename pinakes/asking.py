@@ -145,7 +145,8 @@ class _Reader:
                 notes.append(f"{str(exc).rstrip('.')}. {instead}")
                 return None
             self._paid(key, reading)
-        ignored = ignored_words(text, limits)
+        # A model on this machine counts tokens, and names what it does not read as unread.
+        ignored = ignored_words(text, limits) if isinstance(self._embedder, Remote) else ()
         if ignored:
             notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
         if reading.unread:

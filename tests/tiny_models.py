@@ -87,8 +87,8 @@ def vision(
         side: pixels a side, or a name.
         layout: NCHW or NHWC.
         dtype: of the input.
-        outputs: name → kind, in their order: `vector` (n, dimension), `tokens` (n, 1 + 16, dimension), the first of
-            which is the vector, or `map` (n, dimension, 4, 4).
+        outputs: name → kind, in their order: `vector` (n, dimension), `bare` (dimension,) for a batch of 1,
+            `tokens` (n, 1 + 16, dimension), the first of which is the vector, or `map` (n, dimension, 4, 4).
         seed: of the weights.
         cells: pixels a side of one cell of the grid.
     """
@@ -110,6 +110,10 @@ def vision(
         shape: Shape = [batch, dimension]
         if kind == "vector":
             nodes.append(helper.make_node("Identity", ["vector"], [name]))
+        elif kind == "bare":
+            weights["all"] = np.array([dimension])
+            nodes.append(helper.make_node("Reshape", ["vector", "all"], [name]))
+            shape = [dimension]
         elif kind == "tokens":
             weights |= {"one": np.array([1]), "noise": projection(dimension, seed + 1)[None, : GRID * GRID]}
             nodes += [

@@ -24,7 +24,7 @@ from pinakes.embedders.clip_files import (
     pair_named,
 )
 from pinakes.embedders.lookahead import BATCH, Array, embed_ahead
-from pinakes.embedders.onnx_files import content_version, read_json
+from pinakes.embedders.onnx_files import content_version, quantised_as_it_runs, read_json
 from pinakes.embedders.onnx_preprocessing import without_ends
 from pinakes.embedders.onnx_session import Device, check_device, cpu_threads, first_line, require, runtime_errors
 from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
@@ -49,11 +49,14 @@ _PUNCTUATION: Final = ".,;:!?\"'()[]{}«»„“”‚‘’…"
 
 @dataclass(frozen=True, slots=True)
 class _Vision:
-    """The loaded image model: fastembed's object, the shape of its input, and what its own preprocessing resizes to."""
+    """The loaded image model: fastembed's object, the shape of its input, how many pictures it is given at once where that
+    is free, and what its own preprocessing resizes to.
+    """  # noqa: D205 - one sentence
 
     model: Any
     input_name: str
     batch: int | None
+    usual_batch: int
     short_side: int | None
     by_short_side: bool
 
@@ -132,7 +135,7 @@ class Clip:
             prepare,
             lambda inputs: self._run(vision, inputs),
             short_side=vision.short_side,
-            batch_size=vision.batch or BATCH,
+            batch_size=vision.batch or vision.usual_batch,
             fixed=vision.batch is not None,
         )
         for index, result in results:
@@ -238,6 +241,10 @@ class Clip:
                     model=model,
                     input_name=given.name,
                     batch=given.shape[0] if isinstance(given.shape[0], int) else None,
+                    # See OnnxImage: otherwise a picture's vector would depend on its neighbours.
+                    usual_batch=1
+                    if quantised_as_it_runs(self._folders.vision / self._pair.vision.model_file)
+                    else BATCH,
                     short_side=max(max(size) if isinstance(size, tuple) else size for size in sizes) if sizes else None,
                     by_short_side=any(isinstance(size, int) for size in sizes),
                 )

@@ -215,7 +215,8 @@ def candidates(side: Side, path: Path) -> list[Path]:
 
 
 def _in_folder(side: Side, path: Path) -> Path | None:
-    return next((folder for folder in candidates(side, path) if not side.missing(folder)), None)
+    found = next((folder for folder in candidates(side, path) if not side.missing(folder)), None)
+    return found or _in_caches(side, [path])
 
 
 def _in_caches(side: Side, caches: Sequence[Path]) -> Path | None:

@@ -56,6 +56,15 @@ def external_data(model: Path) -> list[str]:
     return sorted(names)
 
 
+def quantised_as_it_runs(model: Path) -> bool:
+    """Whether a model scales numbers to 8 bits by the largest that it meets, over all pictures that it is given at once.
+
+    Its file holds an operator of that name (DynamicQuantizeLinear of ONNX, DynamicQuantizeMatMul of onnxruntime).
+    """
+    with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b"DynamicQuantize") >= 0
+
+
 def content_version(models: Mapping[str, Path], settings: Mapping[str, Any], *, memo: Path | None = None) -> str:
     """The first 12 hexadecimal digits of a SHA-256 over all that decides what vectors come out.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ import numpy as np
 
 from pinakes.embedders.base import Facts, Picture, TextReading
 from pinakes.embedders.lookahead import BATCH, Array, embed_ahead
-from pinakes.embedders.onnx_files import content_version
+from pinakes.embedders.onnx_files import content_version, quantised_as_it_runs
 from pinakes.embedders.onnx_preprocessing import Preprocessing, Wishes, read_wishes
 from pinakes.embedders.onnx_session import Device, first_line, open_session, require, runtime_errors
 from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
@@ -25,6 +26,10 @@ PREPROCESSING: Final = "o1"
 """Bumped by hand with every change to how a picture is decoded or resized; the settings are part of the version."""
 
 _DTYPES: Final = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+
+_VECTOR_NAMES: Final = re.compile(r"embed", re.IGNORECASE)
+_ANY_BUT_CLASSES: Final = re.compile(r"^(?!.*(logit|prob|softmax|score|class))", re.IGNORECASE)
+"""Where a model gives several vectors: what it calls an embedding, then whatever is not a score for each of its classes."""
 
 _MISSING: Final = (
     "no image model was found{where}: put an ONNX file and, where its preprocessing is not ImageNet's, a model.json or"
@@ -69,7 +74,9 @@ class OnnxImage:
         if own and wishes.batch not in (None, own):
             raise EmbedderError(f"{file} takes {own} pictures at once, and its settings say a batch of {wishes.batch}.")
         self._fixed = own is not None
-        self._batch = own or wishes.batch or BATCH
+        # In a model that scales its numbers by those it is given, a picture's vector would depend on its neighbours.
+        usual = 1 if quantised_as_it_runs(file) else BATCH
+        self._batch = own or wishes.batch or usual
         self._pooling = wishes.pooling
         self._output = self._chosen_output(wishes.output)
         components = self._dimension()
@@ -145,6 +152,10 @@ class OnnxImage:
             if wanted not in outputs:
                 raise EmbedderError(f"{self._file} has no output {wanted!r}; it has: {', '.join(outputs)}.")
             return wanted
+        vectors = [name for name, axes in outputs.items() if axes == 2]
+        for kind in (_VECTOR_NAMES, _ANY_BUT_CLASSES):
+            if named := next((name for name in vectors if kind.search(name)), None):
+                return named
         for rank in (2, 3, 4):
             for name, axes in outputs.items():
                 if axes == rank:
@@ -175,6 +186,8 @@ class OnnxImage:
             return np.asarray(output.mean(axis=(2, 3) if self._layout == "NCHW" else (1, 2), dtype=np.float32))
         if output.ndim == 3:
             return np.asarray(output[:, 0] if self._pooling == "cls" else output.mean(axis=1, dtype=np.float32))
+        if output.ndim == 1 and len(inputs) == 1 and output.size > 1:
+            return output[None]  # a model for one picture at once need not say so
         if output.ndim == 2:
             return output
         raise EmbedderError(

@@ -260,6 +260,8 @@ def test_files_in_a_download_cache_make_the_same_space_without_a_socket(
     cached = Clip(threads=1)
     assert cached.facts.space == Clip(path=folder).facts.space
     vectors(cached, [photo()])
+    monkeypatch.delenv("FASTEMBED_CACHE_PATH")
+    assert Clip(path=tmp_path, threads=1).facts.space == cached.facts.space
 
 
 def test_other_weights_another_tokenizer_or_another_preprocessing_are_another_space(folder, tmp_path) -> None:

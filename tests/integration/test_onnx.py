@@ -13,6 +13,7 @@ import pytest
 from fastembed.image.transform.operators import Compose
 from onnx import TensorProto
 from onnx.external_data_helper import convert_model_to_external_data
+from onnxruntime.quantization import quantize_dynamic
 
 from pinakes.embedders.base import Embedder, Picture
 from pinakes.embedders.lookahead import ahead
@@ -181,6 +182,45 @@ def test_a_dimension_that_is_not_the_models_is_refused(tmp_path) -> None:
 def test_without_a_model_it_says_what_to_put_where(path) -> None:
     with pytest.raises(EmbedderError, match=r"no image model was found.*PINAKES_ONNX_PATH"):
         OnnxImage(path)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "chosen"),
+    [
+        (("logits", "pooled"), "pooled"),
+        (("last_hidden_state", "class_scores", "pooler_output", "image_embeds"), "image_embeds"),
+        (("probabilities",), "probabilities"),
+        (("output_0", "output_1"), "output_0"),
+    ],
+)
+def test_an_embedding_is_taken_rather_than_the_scores_of_classes(outputs, chosen, tmp_path) -> None:
+    kinds = {name: "tokens" if name == "last_hidden_state" else "vector" for name in outputs}
+    tiny_models.vision(tmp_path / "model.onnx", dimension=32, outputs=kinds)
+    found = vectors(OnnxImage(tmp_path, threads=1), FILES[:1])
+    (tmp_path / "model.json").write_text(json.dumps({"output": chosen}))
+    named = OnnxImage(tmp_path, threads=1)
+    assert OnnxImage(tmp_path, threads=1).facts.space == named.facts.space
+    assert np.array_equal(found, vectors(named, FILES[:1]))
+
+
+def test_a_model_for_one_picture_may_give_its_vector_without_a_batch(tmp_path) -> None:
+    plain = vectors(model(tmp_path / "a", batch=1), FILES)
+    tiny_models.vision(tmp_path / "b" / "model.onnx", dimension=32, batch=1, outputs={"image_embeds": "bare"})
+    bare = OnnxImage(tmp_path / "b", threads=1)
+    assert bare.facts.space.dimension == 32
+    assert np.array_equal(vectors(bare, FILES), plain)
+
+
+def test_in_a_quantised_model_a_vector_does_not_depend_on_its_neighbours(tmp_path) -> None:
+    """What is scaled to 8 bits by its largest number would otherwise be scaled by the largest of all pictures."""
+    tiny_models.vision(tmp_path / "whole.onnx", dimension=32)
+    quantize_dynamic(tmp_path / "whole.onnx", tmp_path / "quantised.onnx")
+    own = OnnxImage(tmp_path / "quantised.onnx", threads=1)
+    dark, bright = photo((20, 25, 30), (224, 224), "PNG"), photo((255, 255, 250), (224, 224), "PNG")
+    alone = vectors(own, [dark])
+    assert np.array_equal(vectors(own, [bright, dark, bright])[1], alone[0])
+    whole = vectors(OnnxImage(tmp_path / "whole.onnx", threads=1), [dark])
+    assert np.abs(alone - whole).max() < 0.05 * np.abs(whole).max()
 
 
 def test_several_models_in_one_folder_must_be_told_apart(tmp_path) -> None:

@@ -16,6 +16,7 @@ from pinakes.access import Embedders
 from pinakes.embedders.base import Picture
 from pinakes.embedders.opening import Choice
 from pinakes.errors import EmbedderError
+from pinakes.opening import open_ingestion
 from pinakes.query import ask
 from pinakes.rates import parse_rate
 from pinakes.search import SearchResult, search
@@ -26,6 +27,8 @@ from pinakes.store.limits import change_limit, limits_connection, list_limits
 from pinakes.types import Image
 from tests.fakes.azure import AzureFake
 from tests.integration.test_paid_runs import paid, pictures
+from tests.running import request_of, run_stages
+from tests.tiny_models import clip
 
 
 @pytest.fixture
@@ -67,6 +70,19 @@ def test_a_query_is_paid_for_once_whatever_its_page(
         assert found.plan.calls == calls
         assert "p00003.jpg" not in [hit.image_id for hit in found.hits]
     assert fake.counts["charged"] == before + 3
+
+
+def test_what_a_model_on_this_machine_ignores_is_what_it_says_itself(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    """Its limit counts tokens; in words it can only be guessed beforehand."""
+    known = replace(settings, values={"PINAKES_CLIP_PATH": str(clip(tmp_path / "clip"))})
+    with open_ingestion(request_of(known, pictures(tmp_path / "in", 3), embedder="clip"), known) as run:
+        run_stages(run)
+    whole = find(known, database, None, " ".join(["a red sea"] * 20))  # 62 of 77 tokens
+    assert not [note for note in whole.plan.notes if "ignore" in note or "cannot read" in note]
+    longer = find(known, database, None, " ".join(["a red sea"] * 25 + ["blue"]))
+    assert [note for note in longer.plan.notes if 'cannot read "blue"' in note]
 
 
 def test_words_alone_and_stored_images_cost_nothing(
