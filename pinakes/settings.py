@@ -14,6 +14,10 @@ from pinakes.errors import SettingsError
 DEFAULT_COLLECTION = "pictures"
 
 
+READ_BY_GOOGLE = frozenset({"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"})
+"""Google's libraries look for these in the environment alone, so they are put there if `.env` has them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a person may set without an option.
@@ -55,6 +59,9 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
         SettingsError: `.env` cannot be read, or a value has no meaning.
     """
     values = _merged(os.environ if environ is None else environ, (directory or Path.cwd()) / ".env")
+    if environ is None:
+        for name in READ_BY_GOOGLE & values.keys():
+            os.environ.setdefault(name, values[name])
     data_home = values.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     home = Path(values.get("PINAKES_HOME") or Path(data_home) / "pinakes").expanduser().absolute()
     return Settings(

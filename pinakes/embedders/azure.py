@@ -163,6 +163,8 @@ class AzureVision:
         request.prepare_body(body, None)
         status, headers, answer = self._send(request, timeout)
         request_id = headers.get("apim-request-id") or headers.get("x-ms-request-id")
+        if 200 < status < 300:
+            raise _unusable(f"its status is {status}", request_id)
         if status != 200:
             raise self._refusal(status, headers, answer, request_id, by_uri=by_uri)
         try:

@@ -18,6 +18,8 @@ import pytest
 
 from pinakes.settings import Settings
 from pinakes.store.database import Database
+from tests.fakes.gcs import GcsFake
+from tests.pictures import photo
 from tests.running import gallery, paint, stored
 
 INGEST_KEYS = {"listed", "embedded", "reused", "failed", "skipped", "deferred", "rows_written", "calls", "seconds"}
@@ -269,3 +271,11 @@ def test_settings_come_from_dotenv_in_the_working_directory(cli: Cli, tmp_path: 
     account = cli.json("ingest", "--embedder", "counting")
     assert account["collection"] == "from_dotenv"
     assert settings.collection == "pictures"
+
+
+def test_what_googles_libraries_read_may_stand_in_dotenv_too(cli: Cli, tmp_path: Path) -> None:
+    with GcsFake() as gcs:
+        for number in range(3):
+            gcs.put("bkt", f"in/{number}.png", photo((number, 0, 0), kind="PNG"))
+        (tmp_path / ".env").write_text(f"STORAGE_EMULATOR_HOST={gcs.url}\n")
+        assert cli.json("ingest", "gs://bkt/in", "--embedder", "counting", "--dry-run")["plan"]["new"] == 3

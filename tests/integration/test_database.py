@@ -87,6 +87,34 @@ def test_a_user_who_may_not_create_the_extension_is_told_who_can(database_url: s
             admin.execute(f"DROP ROLE {role}")
 
 
+@pytest.mark.parametrize("made_by", ["an administrator", "somebody"])
+def test_where_a_function_creates_extensions_it_is_used_if_it_is_the_administrators(
+    database_url: str, made_by: str
+) -> None:
+    """As Azure Cosmos DB for PostgreSQL has it."""
+    name = make_conninfo(database_url).split("dbname=")[1].split()[0]
+    role = f"writer_{name}"
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'x'")
+        try:
+            admin.execute(
+                "CREATE FUNCTION public.create_extension(name text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS"
+                " $$ BEGIN EXECUTE format('CREATE EXTENSION %I', name); END $$"
+            )
+            if made_by == "somebody":
+                admin.execute(f"ALTER FUNCTION public.create_extension OWNER TO {role}")
+            conn = connect(make_conninfo(database_url, user=role, password="x"))
+            with conn:
+                if made_by == "somebody":
+                    with pytest.raises(DatabaseError, match="as an administrator run CREATE EXTENSION vector"):
+                        ensure_pgvector(conn)
+                else:
+                    assert ensure_pgvector(conn).version >= (0, 7)
+        finally:
+            admin.execute("DROP FUNCTION public.create_extension")
+            admin.execute(f"DROP ROLE {role}")
+
+
 def test_migrating_twice_changes_nothing(database: Database) -> None:
     with database.connection() as (conn, pgvector):
         assert migrate(conn, "pinakes", "system", pgvector)
