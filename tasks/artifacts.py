@@ -22,6 +22,7 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 
+from pinakes.embedders.calling import Remote
 from pinakes.errors import PictureError, SourceError
 from pinakes.ingestion import Ingestion
 from pinakes.pictures import decode
@@ -126,8 +127,13 @@ def inline(picture: Image.Image) -> str:
 
 
 def _sheet(run: Ingestion) -> Image.Image | None:
-    """Pictures spread evenly over the listing; those that failed have none to show."""
+    """Pictures spread evenly over the listing; those that failed have none to show.
+
+    None are shown that only the provider has read: nothing is downloaded for the sake of an artifact.
+    """
     images = run.plan.images
+    if isinstance(run.embedder, Remote):
+        images = [image for image in images if not run.embedder.reads_itself(image.uri)]
     chosen = images[:: max(1, len(images) // SHOWN)][:SHOWN]
     cards = []
     for image in chosen:
@@ -138,4 +144,4 @@ def _sheet(run: Ingestion) -> Image.Image | None:
         cards.append(Card(picture, image.image_id))
     if not cards:
         return None
-    return contact_sheet(cards, heading=run.request.collection, subheading=f"{len(images):,} pictures")
+    return contact_sheet(cards, heading=run.request.collection, subheading=f"{len(run.plan.images):,} pictures")

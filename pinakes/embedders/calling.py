@@ -121,6 +121,10 @@ class Remote:
         """Requests that are, or may be, charged so far."""
         return self._attempts.counters.calls
 
+    def reads_itself(self, uri: str) -> bool:
+        """Whether the provider can read the picture at `uri`, so that its bytes need not pass through here."""
+        return self._provider.reads_itself(uri)
+
     def statistics(self) -> CallStatistics:
         """What was asked of the provider so far."""
         return self._attempts.counters.statistics(self._attempts.concurrency.limit)

@@ -28,9 +28,13 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.summary import planned_and_actual, summarise, why_deferred
 from pinakes.types import utc_now
+from tasks.artifacts import _sheet
 from tests.fakes.azure import AzureFake
 from tests.fakes.faults import Faults
+from tests.fakes.gcs import GcsFake
 from tests.fakes.quota import Quota
+from tests.fakes.vertex import VertexFake
+from tests.pictures import photo
 from tests.running import request_of, run_stages, stored
 
 CHECKS = 2
@@ -216,6 +220,20 @@ def test_spaces_show_the_end_of_a_model_without_its_settings(
     command = [sys.executable, "-m", "cli.main", "spaces", "--json"]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     assert [space["retires"] for space in json.loads(shown)["spaces"]] == ["2028-09-25"]
+
+
+def test_a_bucket_that_the_provider_reads_is_not_downloaded_for_an_artifact_either(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with GcsFake() as gcs, VertexFake(objects=gcs.fetch) as fake:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
+        for number in range(4):
+            gcs.put("bkt", f"in/{number}.jpg", photo((number, 20, 20)))
+        known = replace(settings, values={**settings.values, **fake.environment})
+        with open_ingestion(request_of(known, "gs://bkt/in", embedder="vertex", rate="none"), known) as run:
+            run_stages(run)
+            assert _sheet(run) is None
+        assert (run.account.embedded, gcs.counts["downloads"]) == (4, 0)
 
 
 def test_a_key_reaches_no_log_checkpoint_database_or_message(
