@@ -395,7 +395,9 @@ def test_no_bytes_at_all_bring_a_nul_or_a_half_character_into_the_table(tail: by
             assert text is None or (isinstance(text, str) and "\0" not in text and text.encode("utf-8"))
 
 
-@pytest.mark.parametrize("raw", [b"", b"\n", b"  \r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\na,b\n", gzip.compress(b"", mtime=0)])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\n", b"  \r\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\na,b\n", gzip.compress(b"", mtime=0)]
+)
 def test_an_empty_file_is_refused(path: Path, raw: bytes) -> None:
     with pytest.raises(MetadataError, match="is empty or its first line is blank"):
         read(path, raw)
