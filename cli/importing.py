@@ -76,6 +76,7 @@ def command(
         known = ((image, vector) for name, vector in embeddings if (image := matcher.find(name)) is not None)
         imported = run.import_answers(known)
         run.keep_rejected()
+        run.copy_known_answers()
         run.defer_the_rest()
         run.load()
         run.build_index()

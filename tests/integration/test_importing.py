@@ -101,6 +101,18 @@ def test_the_collections_own_pictures_are_the_default_source(
     assert find(database, like="p01.png", k=2, space="imported_embeddings_1_6").hits
 
 
+def test_a_second_file_of_the_same_bytes_takes_the_vector_of_the_first(working: Path, database: Database) -> None:
+    source = gallery(working / "in", 5)
+    (source / "loans").mkdir()
+    (source / "loans" / "copy.png").write_bytes((source / "p02.png").read_bytes())
+    wide(working / "embeddings.csv")
+    summary = imported("embeddings.csv", str(source))
+    assert (summary["imported"], summary["listed"], summary["reused"], summary["deferred"]) == (5, 6, 6, 0)
+    nearest = find(database, like="loans/copy.png", k=1, space="imported_embeddings_1_6").hits[0]
+    assert nearest.image_id == "p02.png"
+    assert nearest.distance == pytest.approx(0, abs=1e-3)
+
+
 def test_without_any_picture_the_names_stand_for_them(working: Path, database: Database) -> None:
     joined(working / "dataset_embeddings.csv")
     assert imported("dataset_embeddings.csv")["imported"] == 5
