@@ -36,7 +36,7 @@ DEFAULT_DIMENSION: Final = 1024
 PREPROCESSING: Final = "p1"
 """Bumped by hand with every change to how a picture is decoded or resized."""
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Bumped by hand with every change to what is measured or how it is weighed."""
 
 _WORKERS: Final = 2
@@ -72,19 +72,28 @@ RECIPES: Final = MappingProxyType(
     }
 )
 
-WEIGHTS: Final = MappingProxyType(
+CUES: Final = MappingProxyType(
     {
-        "colour": 5.0,
-        "layout": 2.5,
-        "covariance": 4.0,
-        "patterns": 4.0,
-        "phases": 3.0,
-        "edges": 4.0,
-        "opponents": 2.0,
+        "colour": ("colour",),
+        "covariance": ("covariance",),
+        "texture": ("patterns", "phases"),
+        "composition": ("layout", "edges", "opponents"),
     }
 )
-"""Squared weights of the blocks: the inverse of the standard deviation of the similarity of unrelated pictures in each,
-so that every block has the same say in the order of the results."""
+"""The blocks by what they see. Those of a cue say much the same: together they have the say of one."""
+
+SPREADS: Final = MappingProxyType(
+    {
+        "colour": 0.2,
+        "covariance": 0.25,
+        "patterns": 0.24,
+        "phases": 0.24,
+        "layout": 0.35,
+        "edges": 0.26,
+        "opponents": 0.45,
+    }
+)
+"""Standard deviations of the similarity of unrelated paintings in each block."""
 
 
 def measured(views: Views, recipe: Recipe, dimension: int) -> dict[str, Doubles]:
@@ -117,6 +126,21 @@ def _reference(dimension: int) -> dict[str, Doubles]:
     }
 
 
+@lru_cache(maxsize=len(RECIPES))
+def _weights(dimension: int) -> dict[str, float]:
+    """The squared weight of each block of a recipe: every cue has the same say in the order of the results.
+
+    A block's say is its weight times its spread. Were it the blocks that are equal, composition would count three
+    times, and a detail would not find the picture that it was cut from.
+    """
+    measured_blocks = {"colour", "layout", *_reference(dimension)}
+    shares: dict[str, float] = {}
+    for cue in CUES.values():
+        blocks = measured_blocks.intersection(cue)
+        shares |= {name: 1 / (SPREADS[name] * len(blocks)) for name in blocks}
+    return shares
+
+
 def describe(picture: Pillow.Image, dimension: int) -> Vector:
     """The descriptor of a picture of mode RGB: shape (dimension,), float32, at length 1.
 
@@ -124,17 +148,17 @@ def describe(picture: Pillow.Image, dimension: int) -> Vector:
         picture: of mode RGB, any size.
         dimension: a key of `RECIPES`.
     """
-    reference = _reference(dimension)
+    reference, weights = _reference(dimension), _weights(dimension)
     blocks = measured(Views.of(picture), RECIPES[dimension], dimension)
     weighted = [
-        np.sqrt(WEIGHTS[name]) * (unit(block - reference[name]) if name in reference else block)
+        np.sqrt(weights[name]) * (unit(block - reference[name]) if name in reference else block)
         for name, block in blocks.items()
     ]
     return unit(np.concatenate(weighted)).astype(np.float32)
 
 
-_PLACE_SHARE: Final = 0.35
-"""The squared share of the layout in the vector of a text that says where its colours are."""
+_PLACE_SAY: Final = 0.5
+"""What the layout says in the similarity of a text that names places, against what its colours say."""
 
 _UNREADABLE: Final = (
     "the palette embedder reads only colours, and there is none in {text!r}: try names such as 'ultramarine', 'dark blue"
@@ -145,14 +169,15 @@ _UNREADABLE: Final = (
 def wished(wishes: Sequence[Wish], dimension: int) -> Vector:
     """The vector of the colours that a text asks for: shape (dimension,), float32, at length 1."""
     recipe = RECIPES[dimension]
+    weights = _weights(dimension)
     vector = np.zeros(dimension)
     colour = unit(wished_colours(wishes, recipe.grid))
     places = unit(wished_layout(wishes))
     vector[: colour.size] = colour
     if places.any():
         start = colour.size + sum(block.size for block in _reference(dimension).values())
-        vector[: colour.size] *= np.sqrt(1 - _PLACE_SHARE)
-        vector[start:] = np.sqrt(_PLACE_SHARE) * unit(places[: dimension - start])
+        # The weights of the pictures' blocks are taken out, so that places count alike in every dimension.
+        vector[start:] = _PLACE_SAY * np.sqrt(weights["colour"] / weights["layout"]) * unit(places[: dimension - start])
     return unit(vector).astype(np.float32)
 
 
