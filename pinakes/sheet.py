@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 
 import font_source_sans_pro
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 
 from pinakes.errors import PinakesError
 
@@ -25,6 +25,9 @@ ACCENT = "#8c3b2a"
 
 MARGIN = 48
 GAP = 28
+ROW_GAP = 44
+"""Pixels from the captions of one row to the highest picture of the next."""
+
 CAPTION_GAP = 10
 TITLE_SIZE = 20
 SMALL_SIZE = 17
@@ -93,22 +96,61 @@ def contact_sheet(
     count = min(columns or _columns(len(shown)), max(1, (width - 2 * MARGIN + GAP) // (LEAST_CARD + GAP)))
     card_width = (width - 2 * MARGIN - GAP * (count - 1)) // count
     field = int(card_width * CARD_SHAPE)
-    row_height = field + CAPTION_GAP + _height(TITLE_SIZE, TITLE_LINES) + 2 * _height(SMALL_SIZE) + GAP
     head = _wrapped(subheading, SMALL_SIZE, width - 2 * MARGIN, 4) if subheading else []
+    rows = [
+        _Row.of(shown[first : first + count], card_width, field, has_query=query is not None and not first)
+        for first in range(0, len(shown), count)
+    ]
     top = MARGIN + _height(HEADING_SIZE) + _height(SMALL_SIZE, len(head)) + GAP
-    rows = -(-len(shown) // count)
-    height = top + rows * row_height + (_height(TITLE_SIZE) + GAP if not cards else 0) + MARGIN - GAP
+    below = top + sum(row.height for row in rows) + ROW_GAP * len(rows)
+    height = below - (ROW_GAP if rows else 0) + (0 if cards else _height(TITLE_SIZE) + ROW_GAP) + MARGIN
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     _line(draw, (MARGIN, MARGIN - 10), _cut(heading, HEADING_SIZE, width - 2 * MARGIN), HEADING_SIZE, INK)
     for number, text in enumerate(head):
         _line(draw, (MARGIN, MARGIN + _height(HEADING_SIZE) + number * _height(SMALL_SIZE)), text, SMALL_SIZE, QUIET)
-    for number, card in enumerate(shown):
-        left = MARGIN + (number % count) * (card_width + GAP)
-        _card(sheet, draw, card, left, top + number // count * row_height, card_width, field, card is query)
+    for row in rows:
+        for number, card in enumerate(row.cards):
+            _card(sheet, draw, card, MARGIN + number * (card_width + GAP), top, card_width, row.field, card is query)
+        top += row.height + ROW_GAP
     if not cards:
-        _line(draw, (MARGIN, top + rows * row_height), "nothing found", TITLE_SIZE, QUIET)
+        _line(draw, (MARGIN, below), "nothing found", TITLE_SIZE, QUIET)
     return sheet
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of cards, no higher than its pictures and captions need.
+
+    Attributes:
+        cards: from left to right.
+        field: height of the highest picture.
+        height: of the row, captions included.
+    """
+
+    cards: Sequence[Card]
+    field: int
+    height: int
+
+    @classmethod
+    def of(cls, cards: Sequence[Card], width: int, field: int, *, has_query: bool) -> _Row:
+        """Measure `cards`, each `width` wide, with pictures of at most `field`; a query is the first of them."""
+        heights = [field if card.picture is None else _size(card.picture, width, field)[1] for card in cards]
+        captions = [_caption_height(card, width) for card in cards[has_query:]]
+        if has_query:
+            captions.append(_height(SMALL_SIZE) + (_height(TITLE_SIZE) if cards[0].picture is not None else 0))
+        return cls(cards, max(heights), max(heights) + CAPTION_GAP + max(captions))
+
+
+def _caption_height(card: Card, width: int) -> int:
+    title = len(_wrapped(card.title, TITLE_SIZE, width, TITLE_LINES))
+    return _height(TITLE_SIZE, title) + _height(SMALL_SIZE, bool(card.subtitle) + bool(card.note))
+
+
+def _size(picture: Image.Image, width: int, field: int) -> tuple[int, int]:
+    """Width and height of a picture on a card: as large as goes, its shape kept."""
+    scale = min(width / picture.width, field / picture.height)
+    return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
 
 
 def save_png(image: Image.Image, path: Path) -> None:
@@ -162,7 +204,7 @@ def _card(
         else:
             _line(draw, (left + 16, top + field // 2 - SMALL_SIZE), "no picture", SMALL_SIZE, QUIET)
     else:
-        picture = ImageOps.contain(card.picture, (width, field), Image.Resampling.LANCZOS)
+        picture = card.picture.resize(_size(card.picture, width, field), Image.Resampling.LANCZOS)
         # Pictures stand on one line, as on a shelf; their captions begin at one height.
         sheet.paste(picture, (left, top + field - picture.height))
     if is_query:

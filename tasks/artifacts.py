@@ -27,6 +27,7 @@ from pinakes.errors import PictureError, SourceError
 from pinakes.ingestion import Ingestion
 from pinakes.pictures import decode
 from pinakes.sheet import Card, contact_sheet, to_jpeg_under
+from pinakes.store.images import stored_image
 
 PICTURE_BYTES = 700_000
 """Of a picture inside an artifact: base64 adds a third."""
@@ -127,7 +128,7 @@ def inline(picture: Image.Image) -> str:
 
 
 def _sheet(run: Ingestion) -> Image.Image | None:
-    """Pictures spread evenly over the listing; those that failed have none to show.
+    """Pictures spread evenly over the listing; those that failed have none to show, and restricted ones stay hidden.
 
     None are shown that only the provider has read: nothing is downloaded for the sake of an artifact.
     """
@@ -135,13 +136,18 @@ def _sheet(run: Ingestion) -> Image.Image | None:
     if isinstance(run.embedder, Remote):
         images = [image for image in images if not run.embedder.reads_itself(image.uri)]
     chosen = images[:: max(1, len(images) // SHOWN)][:SHOWN]
+    with run.database.connection() as (conn, _):
+        stored = [(image, stored_image(conn, run.request.collection, image.image_id)) for image in chosen]
     cards = []
-    for image in chosen:
+    for image, row in stored:
+        if row is None:
+            continue
         try:
             picture = decode(run.source.read(image), at_least=SHOWN_SIDE)
         except (PictureError, SourceError, OSError):
             continue  # it is in the table of failures, or has gone since
-        cards.append(Card(picture, image.image_id))
+        title, author = (str(row.metadata.get(name) or "") for name in ("title", "author"))
+        cards.append(Card(picture, title or image.image_id, author))
     if not cards:
         return None
     return contact_sheet(cards, heading=run.request.collection, subheading=f"{len(run.plan.images):,} pictures")

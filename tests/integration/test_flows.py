@@ -11,6 +11,8 @@ import pytest
 
 from pinakes.errors import TooManyFailuresError, UsageError
 from pinakes.settings import Settings
+from pinakes.store.database import Database
+from pinakes.store.hidden import hide
 from tests.counting import Counting
 from tests.running import gallery, using
 
@@ -73,6 +75,16 @@ def test_a_run_returns_its_account_and_leaves_its_artifacts(working: Path) -> No
     assert {"what": "new", "images": 13} in json.loads(found["plan"].data)
     assert "data:image/jpeg;base64," in found["pictures"].data
     assert all(len(str(artifact.data)) < 1_000_000 for artifact in found.values())
+
+
+def test_the_pictures_of_a_run_leave_out_restricted_ones(working: Path, database: Database) -> None:
+    source = gallery(working / "in", 1)
+    first = ingest(source=str(source))
+    with database.connection() as (conn, _):
+        hide(conn, "pictures", "image_id=p00.png")
+    second = ingest(source=str(source))
+    assert "pictures" in artifacts(first.state_details.flow_run_id)
+    assert "pictures" not in artifacts(second.state_details.flow_run_id)
 
 
 def test_batches_say_what_they_work_on(working: Path) -> None:
