@@ -34,6 +34,8 @@ def main() -> None:
     ingest = ["ingest", str(images), *metadata, "--collection", COLLECTION]
     summary = _pinakes(*ingest)
     click.echo(account_table(summary))
+    if not summary["active"]:  # an earlier version of the embedder made the space that searches use
+        click.echo(_ran("activate", summary["space"], "--collection", COLLECTION))
     if summary["calls"] == summary["rows_written"] == 0:
         click.echo("Everything was reused: 0 embedding calls, 0 rows of the collection written.")
 
@@ -64,15 +66,20 @@ def main() -> None:
 
 
 def _pinakes(*arguments: str) -> dict[str, Any]:
-    """Run a command as a person would, and read its answer."""
+    """Run a command, and read its answer."""
+    document: dict[str, Any] = json.loads(_ran(*arguments, more=("--json",)))
+    return document
+
+
+def _ran(*arguments: str, more: tuple[str, ...] = ()) -> str:
+    """Run a command as a person would (with `more`, which is not shown); what it printed."""
     click.echo(f"\n$ pinakes {shlex.join(arguments)}")
     done = subprocess.run(  # noqa: S603 - our own program, no shell
-        [sys.executable, "-m", "cli.main", *arguments, "--json"], stdout=subprocess.PIPE, check=False, text=True
+        [sys.executable, "-m", "cli.main", *arguments, *more], stdout=subprocess.PIPE, check=False, text=True
     )
     if done.returncode:
         raise PinakesError(f"pinakes {shlex.join(arguments)} ended with code {done.returncode}; see above.")
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
+    return done.stdout
 
 
 if __name__ == "__main__":

@@ -93,8 +93,8 @@ class Embedders:
         if embedder.facts.space != space:
             raise EmbedderError(
                 f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and what is at"
-                f" hand embeds into {embedder.facts.space.name}: run pinakes ingest to embed the collection anew, or name"
-                " another space."
+                f" hand embeds into {embedder.facts.space.name}: run pinakes ingest to embed the collection anew and pinakes"
+                f" activate {embedder.facts.space.name} to let searches use it, or name another space."
             )
         return embedder
 

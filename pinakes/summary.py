@@ -98,5 +98,8 @@ def _notes(run: Ingestion) -> list[str]:
     if warning := retirement_warning(run.space, utc_now().date()):
         notes.append(warning)
     if not run.active:
-        notes.append(f"searches use another space than {run.space.name}; name it with --space to use this one")
+        notes.append(
+            f"searches use another space than {run.space.name}: pinakes activate {run.space.name} --collection"
+            f" {run.request.collection} lets them use this one, --space {run.space.name} asks it once"
+        )
     return notes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,20 @@ from click.testing import CliRunner
 from pgvector import HalfVector
 
 from cli.main import COMMANDS, cli
-from pinakes.errors import DatabaseError
-from pinakes.opening import dry_run
+from pinakes.errors import DatabaseError, EmbedderError
+from pinakes.opening import dry_run, open_ingestion
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import migrate as migrating
-from pinakes.store.collections import open_collection, prepare, register_space, spaces
+from pinakes.store.collections import activate, open_collection, prepare, register_space, spaces
 from pinakes.store.connection import Connection, ensure_pgvector
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, migrate, scripts
+from pinakes.summary import summarise
 from tests.counting import Counting
-from tests.running import find, gallery, request_of, run, stored, using
+from tests.running import find, gallery, request_of, run, run_stages, stored, using
 
 SPACE = Space("made", "up", "1", 4, "")
 NEWEST = {kind: len(scripts(kind)) for kind in ("system", "collection")}
@@ -316,3 +318,23 @@ def test_an_upgraded_collection_is_searched_and_ingested_as_before(
     assert (account.calls, account.rows_written) == (0, 0)
     assert json.loads(json.dumps(account.as_dict()))["reused"] == 12
     assert stored(database, "SELECT count(*) FROM pictures.migrations") == [(NEWEST["collection"],)]
+
+
+def test_a_space_of_an_earlier_embedder_says_what_lets_searches_use_the_newer_one(
+    settings: Settings, database: Database
+) -> None:
+    request = request_of(settings, gallery(settings.home / "in", 2), embedder="palette", dimension=256)
+    with open_ingestion(request, settings) as first:
+        run_stages(first)
+    newer = first.space
+    earlier = replace(newer, version="0")
+    with database.connection() as (conn, _):
+        register_space(conn, "pictures", earlier)
+        activate(conn, "pictures", earlier.name, least_coverage=0.0)
+    with pytest.raises(EmbedderError, match=f"pinakes activate {newer.name} to let searches use it"):
+        find(database, text="blue")
+    with open_ingestion(request, settings) as again:
+        run_stages(again)
+    summary = summarise(again)
+    assert not summary["active"]
+    assert any(f"pinakes activate {newer.name} --collection pictures" in note for note in summary["notes"])

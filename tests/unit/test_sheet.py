@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -45,6 +47,24 @@ def test_the_query_comes_first_and_nothing_found_is_said() -> None:
     green = np.argwhere((pixels == (0, 200, 0)).all(axis=2))
     assert red[:, 1].max() < green[:, 1].min()
     assert empty.height > 0
+
+
+@pytest.mark.parametrize("shape", [(60, 20), (60, 40), (40, 60)])
+@pytest.mark.parametrize("card", [Card(None, "title"), Card(None, "title", "painter", "1 · 0.5"), Card(None, "")])
+def test_the_space_between_rows_is_the_same_whatever_their_pictures_and_captions(
+    shape: tuple[int, int], card: Card
+) -> None:
+    cards = [replace(card, picture=Image.new("RGB", shape, (250, row * 20, 10))) for row in range(3) for _ in range(2)]
+    sheet = np.asarray(contact_sheet(cards, heading="h", columns=2, width=700)).astype(int)
+    rows = [np.flatnonzero((sheet == (250, row * 20, 10)).all(axis=2).any(axis=1)) for row in range(3)]
+    ends_of_captions = [
+        int(np.flatnonzero((sheet[above.max() + 1 : below.min()] != sheet[0, 0]).any(axis=(1, 2))).max(initial=0))
+        for above, below in itertools.pairwise(rows)
+    ]
+    gaps = [below.min() - above.max() for above, below in itertools.pairwise(rows)]
+    assert gaps[0] == gaps[1]
+    space = gaps[0] - (ends_of_captions[0] or sheet_module.CAPTION_GAP)
+    assert sheet_module.ROW_GAP <= space <= sheet_module.ROW_GAP + sheet_module.TITLE_SIZE
 
 
 @settings(max_examples=40, deadline=None)
