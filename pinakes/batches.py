@@ -5,8 +5,10 @@ A batch is idempotent: what it has answered is in the checkpoint, and a re-run p
 
 from __future__ import annotations
 
+import operator
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import partial
 from typing import Any, Self
@@ -19,6 +21,7 @@ from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.writer import CheckpointWriter
 from pinakes.embedders.base import Embedder, Picture, Price
 from pinakes.embedders.calling import Remote
+from pinakes.embedders.counters import Latencies
 from pinakes.errors import EmbedderError
 from pinakes.plan import Work
 from pinakes.sources.base import Source
@@ -65,18 +68,25 @@ class Calls:
         retries: requests made again after a transient failure.
         rate_limited: answers 429.
         texts: of the calls, those that were for a text.
+        lost: requests whose answer never came.
+        latencies: how long each answer took.
     """
 
     calls: int = 0
     retries: int = 0
     rate_limited: int = 0
     texts: int = 0
+    lost: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
 
     def __add__(self, other: Calls) -> Calls:
-        return Calls(*(ours + theirs for ours, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return self._each(operator.add, other)
 
     def __sub__(self, other: Calls) -> Calls:
-        return Calls(*(ours - theirs for ours, theirs in zip(astuple(self), astuple(other), strict=True)))
+        return self._each(operator.sub, other)
+
+    def _each(self, operation: Callable[[Any, Any], Any], other: Calls) -> Calls:
+        return Calls(*(operation(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)))
 
     def cost(self, price: Price) -> float:
         """US dollars."""
@@ -88,7 +98,14 @@ class Calls:
         if not isinstance(embedder, Remote):
             return cls(embedder.calls)
         counted = embedder.statistics()
-        return cls(counted.calls, counted.retries, counted.rate_limited, counted.texts)
+        return cls(
+            counted.calls, counted.retries, counted.rate_limited, counted.texts, counted.lost, counted.latencies
+        )
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """What `dataclasses.asdict` gave."""
+        return cls(**{**document, "latencies": Latencies.read(document["latencies"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +120,8 @@ class BatchResult:
         error: why the embedder cannot go on at all, or None.
         elsewhere: requests that the embedder of another process made for it; those of this process's own embedder are
             counted by itself.
+        timed: of a model on this machine, how long a picture took: each as long as those of its batch on average, since
+            a model sees several at once. A provider's answers are timed one by one, with its requests.
     """
 
     embedded: int = 0
@@ -111,6 +130,7 @@ class BatchResult:
     answers: int = 0
     error: str | None = None
     elsewhere: Calls = field(default_factory=Calls)
+    timed: Latencies = field(default_factory=Latencies)
 
     def __add__(self, other: BatchResult) -> BatchResult:
         return BatchResult(
@@ -120,6 +140,7 @@ class BatchResult:
             self.answers + other.answers,
             self.error or other.error,
             self.elsewhere + other.elsewhere,
+            self.timed + other.timed,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -129,7 +150,8 @@ class BatchResult:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """What `as_dict` gave."""
-        return cls(**{**document, "elsewhere": Calls(**document["elsewhere"])})
+        made = {"elsewhere": Calls.read(document["elsewhere"]), "timed": Latencies.read(document["timed"])}
+        return cls(**{**document, **made})
 
 
 def settle(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
@@ -215,6 +237,7 @@ def embed_batch(
     drains = isinstance(embedder, Remote)
     open_items = dict(enumerate(work))
     error: str | None = None
+    began = time.monotonic()
     with CheckpointWriter(checkpoint) as writer:
         try:
             for index, outcome in embedder.embed_images(pictures):
@@ -240,7 +263,9 @@ def embed_batch(
             # What was answered before counts all the same; what was not is deferred, and the run ends.
             error = error or str(exc)
     deferred = sum(item.images for item in open_items.values())
-    return BatchResult(embedded, failed, deferred, embedded + failed, error)
+    asked = len(work) - len(open_items)
+    timed = Latencies() if drains or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
+    return BatchResult(embedded, failed, deferred, embedded + failed, error, timed=timed)
 
 
 def _unanswered(embedder: Embedder, batch: Batch, open_items: Mapping[int, Work]) -> str:

@@ -6,6 +6,7 @@ list → plan → embed in batches (→ checkpoint) → merge metadata → upser
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -21,6 +22,7 @@ from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.calling import Remote
+from pinakes.embedders.counters import Latencies
 from pinakes.errors import PruneRefusedError
 from pinakes.estimate import estimate
 from pinakes.forgotten import bring_together
@@ -83,6 +85,9 @@ class Ingestion:
         self.budget = budget
         self.run_id: UUID | None = None
         self.calls_elsewhere = Calls()
+        self.timed = Latencies()
+        self.embedded_in = 0.0
+        """Seconds from the first batch's beginning to the last one's end."""
         self.planned_at = utc_now()
         self.account = Account()
         self.plan = Plan()
@@ -94,6 +99,7 @@ class Ingestion:
         self.active = True
         self.tombstones = Tombstones()
         self._vanished: list[str] = []
+        self._embedding_since = math.inf
         self._started = time.monotonic()
 
     # -- the stages, in their order ------------------------------------------------------------------------------------
@@ -193,6 +199,7 @@ class Ingestion:
             if self.stopping():
                 self.account.deferred += batch.images
             else:
+                self._embedding_since = min(self._embedding_since, time.monotonic())
                 yield batch
 
     def defer_the_rest(self) -> None:
@@ -224,6 +231,8 @@ class Ingestion:
         self.account.deferred += result.deferred
         self.account.answers += result.answers
         self.calls_elsewhere += result.elsewhere
+        self.timed += result.timed
+        self.embedded_in = time.monotonic() - self._embedding_since
         self.account.calls = self.embedder.calls + self.calls_elsewhere.calls
         if result.error is not None:
             self.stopped_by = self.stopped_by or result.error

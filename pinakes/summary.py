@@ -59,31 +59,31 @@ def planned_and_actual(run: Ingestion) -> dict[str, Any]:
 def provider(run: Ingestion) -> dict[str, Any]:
     """How the provider answered: requests, throughput and latency.
 
-    `answered`, `per_second`, `p50_ms`, `p95_ms` and `in_flight` are of the requests of this process, and None where it
-    made none that are timed: a model on this machine, or batches that ran in other processes. `lost` are requests whose
-    answer never came; `rate_limited` (429s) and `retries` are those of all processes.
+    All of it is of all processes of the run, but for `in_flight`, the requests that this one may have on their way at once.
+    `per_second` is pictures embedded a second, from the first batch's beginning to the last one's end. `lost` are requests
+    whose answer never came. `p50_ms` and `p95_ms` are of single requests; of a model on this machine they are of pictures,
+    each of which counts as long as those of its batch on average. What cannot be said is None.
     """
     counted = Calls.of(run.embedder) + run.calls_elsewhere
-    shown: dict[str, Any] = {
+    latencies = counted.latencies + run.timed
+    answered = latencies.answers
+
+    def milliseconds(share: float) -> float | None:
+        return round(1000 * latencies.quantile(share), 1) if answered else None
+
+    return {
         "provider": run.space.provider,
         "model": run.space.model,
         "calls": counted.calls,
+        "answered": answered,
+        "lost": counted.lost,
         "rate_limited": counted.rate_limited,
         "retries": counted.retries,
+        "per_second": round(run.account.embedded / run.embedded_in, 2) if run.embedded_in else None,
+        "p50_ms": milliseconds(0.5),
+        "p95_ms": milliseconds(0.95),
+        "in_flight": run.embedder.statistics().in_flight if isinstance(run.embedder, Remote) else None,
     }
-    names = ("answered", "lost", "per_second", "p50_ms", "p95_ms", "in_flight")
-    own = run.embedder.statistics() if isinstance(run.embedder, Remote) else None
-    if own is None or not own.answered:
-        return shown | dict.fromkeys(names)
-    figures = (
-        own.answered,
-        own.lost,
-        round(own.per_second, 2),
-        round(1000 * own.p50, 1),
-        round(1000 * own.p95, 1),
-        own.in_flight,
-    )
-    return shown | dict(zip(names, figures, strict=True))
 
 
 def _notes(run: Ingestion) -> list[str]:

@@ -105,15 +105,16 @@ def report(run: Ingestion, summary: dict[str, Any]) -> None:
 def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Names and values: calls and money, planned and actual; then throughput, latency, 429s and retries."""
     planned, actual, figures = summary["planned"], summary["actual"], summary["provider"]
+    timed = "time of a picture" if figures["in_flight"] is None else "latency of a request"
     rows = {
         "model": figures["model"],
         "calls planned": planned["calls"],
         "calls made": actual["calls"],
         "USD planned": planned["cost"],
         "USD spent": actual["cost"],
-        "answers a second": figures["per_second"],
-        "latency p50, ms": figures["p50_ms"],
-        "latency p95, ms": figures["p95_ms"],
+        "pictures embedded a second": figures["per_second"],
+        f"{timed} p50, ms": figures["p50_ms"],
+        f"{timed} p95, ms": figures["p95_ms"],
         "times over quota (429)": figures["rate_limited"],
         "retries": figures["retries"],
         "answers lost": figures["lost"],

@@ -6,7 +6,9 @@ import math
 import threading
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 SHORTEST = 1e-4
 """Seconds; what took less counts as this."""
@@ -14,6 +16,53 @@ SHORTEST = 1e-4
 STEP = 1.02
 """From one class of latencies to the next: a quantile is within 1 % of the true one, and a year of requests takes no more
 than some hundred numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """How long answers took, in classes, so that those of several processes add up.
+
+    Attributes:
+        classes: pairs of a class's number and how many answers are in it, sorted; JSON keeps them as lists.
+    """
+
+    classes: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, counted: Mapping[int, int]) -> Self:
+        """From the number of a class to how many answers are in it."""
+        return cls(tuple(sorted((number, count) for number, count in counted.items() if count)))
+
+    @classmethod
+    def each(cls, seconds: float, answers: int) -> Self:
+        """So many answers that took `seconds` each."""
+        return cls.of({_class(seconds): answers})
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """What `dataclasses.asdict` gave, as it comes back from JSON."""
+        return cls.of(dict(document["classes"]))
+
+    @property
+    def answers(self) -> int:
+        """How many there are."""
+        return sum(count for _, count in self.classes)
+
+    def __add__(self, other: Latencies) -> Latencies:
+        return Latencies.of(Counter(dict(self.classes)) + Counter(dict(other.classes)))
+
+    def __sub__(self, other: Latencies) -> Latencies:
+        return Latencies.of(Counter(dict(self.classes)) - Counter(dict(other.classes)))
+
+    def quantile(self, share: float) -> float:
+        """Seconds that the share of the answers does not exceed, nearest rank, within 1 %; 0 without any."""
+        wanted = math.ceil(share * self.answers)
+        seen = 0
+        for number, count in self.classes:
+            seen += count
+            if seen >= wanted:
+                return float(SHORTEST * STEP**number)
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +77,7 @@ class CallStatistics:
             provider may have charged them.
         retries: requests made again after a transient failure.
         rate_limited: answers 429.
-        p50: median latency of the answers, in seconds, within 1 %; 0 without any.
-        p95: what 95 % of them stayed below.
+        latencies: how long the answers took.
         per_second: answers a second, from the beginning of the first answered request to the last answer; 0 without any.
         in_flight: how many requests are allowed at once at present.
     """
@@ -40,10 +88,19 @@ class CallStatistics:
     lost: int
     retries: int
     rate_limited: int
-    p50: float
-    p95: float
+    latencies: Latencies
     per_second: float
     in_flight: int
+
+    @property
+    def p50(self) -> float:
+        """Median latency of the answers, in seconds, within 1 %; 0 without any."""
+        return self.latencies.quantile(0.5)
+
+    @property
+    def p95(self) -> float:
+        """What 95 % of them stayed below."""
+        return self.latencies.quantile(0.95)
 
 
 class Counters:
@@ -97,8 +154,7 @@ class Counters:
                 lost=self._lost,
                 retries=self._retries,
                 rate_limited=self._rate_limited,
-                p50=_quantile(self._latencies, 0.5),
-                p95=_quantile(self._latencies, 0.95),
+                latencies=Latencies.of(self._latencies),
                 per_second=self._answered / max(self._last - self._first, SHORTEST) if self._answered else 0.0,
                 in_flight=in_flight,
             )
@@ -107,14 +163,3 @@ class Counters:
 def _class(seconds: float) -> int:
     """The number of the class of latencies whose middle is `SHORTEST * STEP ** number`."""
     return round(math.log(max(seconds, SHORTEST) / SHORTEST, STEP))
-
-
-def _quantile(latencies: Counter[int], share: float) -> float:
-    """The latency that the share of them does not exceed, nearest rank; 0 without any."""
-    wanted = math.ceil(share * latencies.total())
-    seen = 0
-    for number in sorted(latencies):
-        seen += latencies[number]
-        if seen >= wanted:
-            return float(SHORTEST * STEP**number)
-    return 0.0

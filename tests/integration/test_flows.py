@@ -70,7 +70,10 @@ def test_a_run_returns_its_account_and_leaves_its_artifacts(working: Path) -> No
     assert set(found) == {"plan", "progress", "statuses", "provider", "failures", "pictures"}
     assert found["progress"].data == 100.0
     assert {"status": "embedded", "count": 12} in json.loads(found["statuses"].data)
-    assert {"what": "calls made", "value": summary["calls"]} in json.loads(found["provider"].data)
+    provider = {row["what"]: row["value"] for row in json.loads(found["provider"].data)}
+    assert provider["calls made"] == summary["calls"]
+    assert 0 < provider["time of a picture p50, ms"] <= provider["time of a picture p95, ms"]
+    assert provider["pictures embedded a second"] > 0
     assert json.loads(found["failures"].data)[0]["image_id"] == "broken.png"
     assert {"what": "new", "images": 13} in json.loads(found["plan"].data)
     assert "data:image/jpeg;base64," in found["pictures"].data

@@ -112,8 +112,12 @@ def test_every_call_is_counted_once_and_every_picture_paid_for_once(
         with led(known, source, 2, embedder="azure", rate="none", batch_size=16) as (run, lead):
             embed_shards(lead, known)
             account = finish(run).account
+            figures = summarise(run)["provider"]
         assert calls_of(fake, source) == [1] * 60
         assert (account.calls, account.embedded, account.answers) == (60 + CHECKS, 60, 60)
+        assert (figures["answered"], figures["lost"]) == (60 + CHECKS, 0)
+        assert 0 < figures["p50_ms"] <= figures["p95_ms"]
+        assert figures["per_second"] > 0
         assert run.progress.batches_done == run.progress.batches == 4
     assert left_behind(database) == 0
     assert stored(database, "SELECT state, outposts FROM pinakes.runs") == [("completed", "closed")]
@@ -380,3 +384,11 @@ def test_a_missing_key_on_one_machine_is_named(settings: Settings, tmp_path: Pat
             without = {name: value for name, value in known.values.items() if name != "PINAKES_AZURE_KEY"}
             with pytest.raises(SettingsError, match="PINAKES_AZURE_KEY"):
                 Outpost(lead.ticket, replace(known, values=without))
+
+
+def test_how_long_a_model_on_this_machine_took_is_known_of_all_processes(settings: Settings, tmp_path: Path) -> None:
+    with led(settings, gallery(tmp_path / "in", 20), 2, batch_size=5) as (run, lead):
+        embed_shards(lead, settings)
+        figures = summarise(finish(run))["provider"]
+    assert (figures["answered"], figures["calls"]) == (20, 20)
+    assert 0 < figures["p50_ms"] <= figures["p95_ms"]

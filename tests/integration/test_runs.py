@@ -131,6 +131,7 @@ def test_a_paid_run_shows_its_cost_and_leaves_the_providers_figures(
     assert (figures["provider"], figures["calls"]) == ("azure", summary["calls"])
     assert 0 < figures["p50_ms"] <= figures["p95_ms"]
     assert figures["per_second"] > 0
+    assert figures["answered"] == figures["calls"]
     json.dumps(summary)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinakes.embedders.counters import Counters
+from pinakes.embedders.counters import Counters, Latencies
 
 SECONDS = st.floats(min_value=1e-4, max_value=600)
 
@@ -32,6 +35,21 @@ def test_all_answers_of_a_long_run_count() -> None:
     for number in range(20_000):
         counters.answered(0.1 if number < 15_000 else 2.0)
     assert counters.statistics(1).p50 == pytest.approx(0.1, rel=0.01)
+
+
+@given(st.lists(SECONDS, max_size=50), st.lists(SECONDS, max_size=50))
+def test_latencies_of_two_processes_add_up_also_by_way_of_json(here: list[float], there: list[float]) -> None:
+    def counted(latencies: list[float]) -> Latencies:
+        counters = Counters()
+        for seconds in latencies:
+            counters.answered(seconds)
+        return counters.statistics(1).latencies
+
+    travelled = Latencies.read(json.loads(json.dumps(asdict(counted(there)))))
+    together = counted(here) + travelled
+    assert together == counted(here + there)
+    assert together.answers == len(here) + len(there)
+    assert together - counted(here) == counted(there)
 
 
 def test_throughput_counts_from_the_beginning_of_the_first_request() -> None:
