@@ -7,8 +7,8 @@ from typing import Any, Literal
 from prefect import flow, get_run_logger
 
 from flows.embedding import embed_all
-from flows.naming import ingest_run
-from pinakes.errors import StoppedError, TooManyFailuresError, UnfinishedError, UsageError
+from flows.naming import ingest_run, say_what_was_done
+from pinakes.errors import PruneRefusedError, StoppedError, TooManyFailuresError, UnfinishedError, UsageError
 from pinakes.opening import open_ingestion
 from pinakes.request import BATCH_SIZE, PRUNE_SHARE, SHARD_DEPLOYMENT, THREADS, IngestRequest
 from pinakes.settings import load_settings
@@ -147,6 +147,9 @@ def ingest(
         account = stages.close_account(run)
         summary = summarise(run)
         report(run, summary)
+        say_what_was_done(summary)
+        if run.prune_refused is not None:
+            raise PruneRefusedError(run.prune_refused, summary)
     if run.stopped_by is not None:
         raise UnfinishedError(f"{run.stopped_by} What was answered before is stored; the rest is deferred.", summary)
     if account.deferred:

@@ -1,9 +1,16 @@
-"""Names of flow runs: they sort by time and say what is worked on."""
+"""Names of flow runs: they sort by time and say what is worked on, and in the end what was done.
+
+Times are UTC, so that runs of machines in several time zones sort, and those of the night in which clocks are put back.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
 
+from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from pinakes.settings import load_settings
@@ -12,29 +19,50 @@ LONGEST = 60
 
 
 def ingest_run() -> str:
-    """E.g. `2026-11-21 02:30 semart palette`."""
+    """E.g. `2026-11-21 01:30:00Z semart palette`, with `dry run` where nothing is going to be done."""
     parameters = flow_run.parameters
     collection = parameters.get("collection") or load_settings().collection
-    return f"{_now()} {collection} {parameters.get('embedder')}"
+    dry = " dry run" if parameters.get("dry_run") else ""
+    return f"{_now()} {collection} {parameters.get('embedder')}{dry}"
+
+
+def say_what_was_done(summary: Mapping[str, Any]) -> None:
+    """Add to the name of this run of `ingest` what it came to, e.g. `…: 24 embedded, 2 failed, 1 pruned`."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(flow_run.id), name=f"{flow_run.name}: {_done(summary)}")
+
+
+def _done(summary: Mapping[str, Any]) -> str:
+    counted = {
+        "embedded": summary["embedded"],
+        "failed": summary["new_failures"],
+        "deferred": summary["deferred"],
+        "pruned": summary["pruned"],
+    }
+    parts = [f"{count:,} {what}" for what, count in counted.items() if count]
+    if not parts and summary["rows_written"]:
+        parts = [f"{summary['rows_written']:,} rows written"]
+    return ", ".join(parts) or "nothing new"
 
 
 def search_run() -> str:
-    """E.g. `2026-11-21 02:30 search dark blue and gold`."""
+    """E.g. `2026-11-21 01:30:00Z search dark blue and gold`."""
     parameters = flow_run.parameters
     asked = " + ".join(str(parameters[name]) for name in ("text", "image", "like") if parameters.get(name))
     return f"{_now()} search {asked}"[:LONGEST]
 
 
 def evaluate_run() -> str:
-    """E.g. `2026-11-21 02:30 evaluate semart`."""
+    """E.g. `2026-11-21 01:30:00Z evaluate semart recall`."""
     parameters = flow_run.parameters
-    return f"{_now()} evaluate {parameters.get('collection') or load_settings().collection}"
+    part = "" if parameters.get("what") == "both" else f" {parameters.get('what')}"
+    return f"{_now()} evaluate {parameters.get('collection') or load_settings().collection}{part}"
 
 
 def shard_run_name(collection: str, shard: int, shards: int) -> str:
-    """E.g. `2026-11-21 02:30 semart shard 2 of 4`."""
+    """E.g. `2026-11-21 01:30:00Z semart shard 2 of 4`."""
     return f"{_now()} {collection} shard {shard} of {shards}"
 
 
 def _now() -> str:
-    return f"{datetime.now().astimezone():%Y-%m-%d %H:%M}"
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%SZ}"

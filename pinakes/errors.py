@@ -65,10 +65,6 @@ class LeaseLostError(PinakesError):
     """This run's lease expired and another run may have taken over: nothing more may be written."""
 
 
-class PruneRefusedError(PinakesError):
-    """Pruning would remove more of the collection than is allowed, or the listing is not complete."""
-
-
 class AccountError(PinakesError):
     """The account of a run does not balance against the listing, the checkpoint or the table."""
 
@@ -79,6 +75,10 @@ class UnfinishedError(PinakesError):
     def __init__(self, message: str, summary: dict[str, Any]) -> None:
         super().__init__(message)
         self.summary = summary
+
+
+class PruneRefusedError(UnfinishedError):
+    """Pruning would remove more of the collection than is allowed, or the listing is not complete; all else was done."""
 
 
 class TooManyFailuresError(UnfinishedError):

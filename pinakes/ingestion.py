@@ -23,7 +23,6 @@ from pinakes.checkpoints.ledger import Ledger
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.calling import Remote
 from pinakes.embedders.counters import Latencies
-from pinakes.errors import PruneRefusedError
 from pinakes.estimate import estimate
 from pinakes.forgotten import bring_together
 from pinakes.metadata.join import Join
@@ -96,6 +95,7 @@ class Ingestion:
         self.join_report: JoinReport | None = None
         self.index_kind: str | None = None
         self.stopped_by: str | None = None
+        self.prune_refused: str | None = None
         self.active = True
         self.tombstones = Tombstones()
         self._vanished: list[str] = []
@@ -276,12 +276,14 @@ class Ingestion:
     def prune(self) -> None:
         """Remove what is stored and was not listed, where the run was asked to.
 
-        Raises:
-            PruneRefusedError: the listing is not whole, or too much would go; nothing was removed.
+        Nothing is removed where the listing is not whole or too much would go. `prune_refused` says so then, for the end
+        of the run: what it has loaded is indexed and accounted for all the same.
         """
         if not self.request.prune:
             return
-        self._refuse_to_prune()
+        self.prune_refused = self._why_not_to_prune()
+        if self.prune_refused is not None:
+            return
         with self.database.connection() as (conn, _):
             loader = Loader(conn, self.request.collection, self.space, self.lease)
             self.account.pruned = loader.remove(self._vanished)
@@ -366,21 +368,22 @@ class Ingestion:
         row = ledger.get(image_id, fingerprint)
         return row is not None and row.status != "ok"
 
-    def _refuse_to_prune(self) -> None:
+    def _why_not_to_prune(self) -> str | None:
         if self.request.limit:
-            raise PruneRefusedError("--prune needs the whole listing; leave out --limit.")
+            return "--prune needs the whole listing; leave out --limit."
         if self.source.problems:
-            raise PruneRefusedError(
+            return (
                 f"nothing was pruned: the listing is not complete ({self.source.problems[0]}), so a picture that is not"
                 " listed may still be there."
             )
         gone, share = len(self._vanished), self.request.prune_share
         total = len(self.plan.images) + len(self.plan.rejected) + gone
         if gone > share * total:
-            raise PruneRefusedError(
+            return (
                 f"nothing was pruned: {gone} of {total} pictures are not listed any more, and --prune removes at most"
                 f" {share:.0%}; if that is right, raise --prune-share."
             )
+        return None
 
 
 def _parts(items: Iterator[T], size: int) -> Iterator[list[T]]:

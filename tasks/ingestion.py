@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from pinakes.account import Account
@@ -73,8 +73,10 @@ def load(run: Ingestion) -> None:
 
 @task(name="prune", task_run_name="prune", tags=["pinakes"], **_PLAIN)
 def prune(run: Ingestion) -> None:
-    """Remove what was not listed any more, if asked to."""
+    """Remove what was not listed any more, if asked to; a refusal ends the run at its end."""
     run.prune()
+    if run.prune_refused is not None:
+        get_run_logger().warning("%s", run.prune_refused)
 
 
 @task(name="index", task_run_name="index", tags=["pinakes"], **_PLAIN)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pinakes.access import Embedders
 from pinakes.embedders.opening import EMBEDDERS
-from pinakes.errors import EmbedderError
+from pinakes.errors import EmbedderError, PruneRefusedError
 from pinakes.ingestion import Ingestion
 from pinakes.opening import open_ingestion
 from pinakes.query import ask
@@ -20,6 +20,7 @@ from pinakes.search import SearchResult, search
 from pinakes.settings import Settings, load_settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
+from pinakes.summary import summarise
 from tests.counting import Counting
 
 
@@ -50,6 +51,8 @@ def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: N
     ingestion.build_index()
     ingestion.compact()
     ingestion.close_account()
+    if ingestion.prune_refused is not None:
+        raise PruneRefusedError(ingestion.prune_refused, summarise(ingestion))
     if ingestion.stopped_by is not None:
         raise EmbedderError(ingestion.stopped_by)
 

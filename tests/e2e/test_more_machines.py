@@ -198,7 +198,7 @@ def test_two_workers_embed_a_run_as_one_machine_would_with_its_checkpoint_in_a_b
     assert calls_of(site.fake, source) == [1] * 200
     assert account["checkpoint"].startswith("gs://kept/folder")
     shards = site.shards("sharded")
-    assert sorted(shard["name"][17:] for shard in shards) == ["sharded shard 1 of 2", "sharded shard 2 of 2"]
+    assert sorted(shard["name"][21:] for shard in shards) == ["sharded shard 1 of 2", "sharded shard 2 of 2"]
     assert [shard["state_type"] for shard in shards] == ["COMPLETED"] * 2
     assert len({shard["infrastructure_pid"] for shard in shards}) == 2
     assert all(shard["parent_task_run_id"] for shard in shards)

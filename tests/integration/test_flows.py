@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from pinakes.errors import TooManyFailuresError, UsageError
+from pinakes.errors import PruneRefusedError, TooManyFailuresError, UsageError
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.hidden import hide
 from tests.counting import Counting
-from tests.running import gallery, using
+from tests.running import gallery, paint, using
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -88,6 +89,47 @@ def test_the_pictures_of_a_run_leave_out_restricted_ones(working: Path, database
     second = ingest(source=str(source))
     assert "pictures" in artifacts(first.state_details.flow_run_id)
     assert "pictures" not in artifacts(second.state_details.flow_run_id)
+
+
+def name_of(run_id: UUID) -> str:
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run_id).name
+
+
+def test_names_of_runs_sort_and_say_what_was_done(working: Path) -> None:
+    source = gallery(working / "in")
+    (source / "broken.png").write_bytes(b"broken")
+    states = [ingest(source=str(source), allow_failures="1", dry_run=dry) for dry in (True, False, False)]
+    (source / "p00.png").unlink()
+    states.append(ingest(source=str(source), prune=True))
+    names = [name_of(state.state_details.flow_run_id) for state in states]
+    assert names == sorted(names)
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ pictures counting", name) for name in names)
+    assert [name.split("counting")[1] for name in names] == [
+        " dry run",
+        ": 12 embedded, 1 failed",
+        ": nothing new",
+        ": 1 pruned",
+    ]
+
+
+def test_a_refusal_to_prune_fails_the_run_after_all_else_was_done_and_shown(working: Path) -> None:
+    source = gallery(working / "in", 6)
+    assert ingest(source=str(source)).is_completed()
+    for number in range(3):
+        (source / f"p{number:02}.png").rename(source / f"new{number}.png")
+    paint(source / "more.png", (1, 2, 3))
+    state = ingest(source=str(source), prune=True)
+    error = state.result(raise_on_failure=False)
+    assert state.is_failed()
+    assert isinstance(error, PruneRefusedError)
+    assert (error.exit_code, error.summary["embedded"], error.summary["pruned"]) == (1, 1, 0)
+    found = artifacts(state.state_details.flow_run_id)
+    assert {"status": "vanished", "count": 3} in json.loads(found["statuses"].data)
+    assert {"status": "embedded", "count": 1} in json.loads(found["statuses"].data)
+    assert name_of(state.state_details.flow_run_id).endswith(": 1 embedded")
 
 
 def test_batches_say_what_they_work_on(working: Path) -> None:
