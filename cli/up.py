@@ -41,7 +41,8 @@ def command(*, port: int) -> None:
         | RUNS
         | _source(settings)
     )
-    _ask_to_end_on(signal.SIGTERM)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # also where a script has started us with Ctrl-C ignored
 
     try:
         with (
@@ -112,11 +113,6 @@ def _deploy(environment: dict[str, str], project: Path) -> None:
     )
     if done.returncode:
         raise PinakesError(f"the deployments of {project / 'prefect.yaml'} were not made:\n{done.stdout.strip()}")
-
-
-def _ask_to_end_on(number: signal.Signals) -> None:
-    """Let the signal end things as Ctrl-C does."""
-    signal.signal(number, signal.default_int_handler)
 
 
 def _ready(port: int, api_url: str, logs: Path) -> str:

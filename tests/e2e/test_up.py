@@ -38,6 +38,7 @@ def up(environment: dict[str, str], port: int, tmp_path: Path) -> Iterator[subpr
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as `pinakes up &` in a script
     )
     try:
         assert process.stdout

@@ -231,6 +231,8 @@ def test_entry_points_of_the_deployments_are_in_the_image() -> None:
 def test_every_deployment_has_tags_a_description_and_job_variables(deployment: dict[str, Any]) -> None:
     assert RUN_TAG in deployment["tags"]
     assert len(deployment["description"].split()) > 10
+    assert re.search(r"\*\*.+\*\*", deployment["description"]), "it is Markdown"
+    assert not re.search(r"\n +\S", deployment["description"]), "Prefect's UI tears list items of several lines apart"
     pool = deployment["work_pool"]
     assert pool["name"] == POOL
     assert pool["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_SECONDS)
