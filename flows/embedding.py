@@ -19,6 +19,7 @@ from pinakes.errors import PinakesError
 from pinakes.ingestion import Ingestion
 from pinakes.leading import Lead
 from pinakes.request import THREADS
+from pinakes.stopping import orderly
 from tasks import ingestion as stages
 from tasks.artifacts import ProgressArtifact
 from tasks.runners import is_lost, slots, started
@@ -35,12 +36,13 @@ UNBEGUN_SECONDS = 30.0
 
 def embed_all(run: Ingestion) -> None:
     """Embed batch by batch, as many at once as there is use for."""
-    if run.plan.work and run.request.shards > 1:
-        _on_shards(run)
-    elif run.plan.work and run.request.runner != THREADS:
-        _on_a_cluster(run)
-    else:
-        _here(run)
+    with orderly():
+        if run.plan.work and run.request.shards > 1:
+            _on_shards(run)
+        elif run.plan.work and run.request.runner != THREADS:
+            _on_a_cluster(run)
+        else:
+            _here(run)
 
 
 def _here(run: Ingestion) -> None:

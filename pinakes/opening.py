@@ -26,7 +26,7 @@ from pinakes.settings import Settings
 from pinakes.sources.base import Source
 from pinakes.sources.opening import open_source
 from pinakes.stopping import Stopping
-from pinakes.store.collections import collection_names, ensure_collection, register_space, stored_images
+from pinakes.store.collections import check_root, collection_names, ensure_collection, register_space, stored_images
 from pinakes.store.database import open_database
 from pinakes.store.lease import Lease
 from pinakes.store.runs import end_run, start_run
@@ -75,6 +75,8 @@ def open_ingestion(
             register_space(conn, request.collection, space)
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
+        with database.connection() as (conn, _):
+            check_root(conn, request.collection, source.root)
         checkpoint = open_checkpoint(
             request.checkpoint, request.collection, space, format=request.format, guard=lease.check
         )
@@ -188,9 +190,10 @@ def _entered(ingestion: Ingestion) -> Iterator[None]:
         try:
             yield
         except BaseException as exc:
+            state, why = ("stopped", "interrupted") if isinstance(exc, KeyboardInterrupt) else ("failed", str(exc))
             # The reason the run ended for is what counts; a database that is gone must not hide it.
             try:
-                end("failed", str(exc) or type(exc).__name__)
+                end(state, why or type(exc).__name__)
             except Exception as also:  # noqa: BLE001 - reported beside the first
                 logger.warning("the end of the run could not be entered: %s", also)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +10,12 @@ from contextlib import contextmanager
 from types import FrameType
 
 stop_requested = threading.Event()
-"""Set by the first Ctrl-C: batches end after the picture at hand, and nothing new is begun."""
+"""Set by Ctrl-C while pictures are embedded: batches end after the picture at hand, and nothing new is begun."""
+
+_orderly = threading.Event()
+"""Set while there are pictures in flight whose answers a stop waits for."""
+
+_SAID = b"\nstopping: what is in flight is kept and loaded first; Ctrl-C again interrupts at once\n"
 
 
 class Stopping:
@@ -29,15 +35,29 @@ class Stopping:
 
 
 @contextmanager
+def orderly() -> Iterator[None]:
+    """Pictures are embedded in this block: Ctrl-C lets those in flight end, and the run end in order without the rest."""
+    _orderly.set()
+    try:
+        yield
+    finally:
+        _orderly.clear()
+
+
+@contextmanager
 def stop_on_interrupt() -> Iterator[None]:
-    """Let the first Ctrl-C ask for a stop, and the second one interrupt at once. In the main thread only."""
+    """Let Ctrl-C ask for a stop in an `orderly` block, once; otherwise it interrupts at once. In the main thread only.
+
+    Whatever else a run does is done again by the next one, and may take minutes: nobody should wait for it.
+    """
     stop_requested.clear()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop_requested.is_set():
+        if not _orderly.is_set() or stop_requested.is_set():
             signal.signal(signal.SIGINT, before)
             signal.default_int_handler(number, frame)
         stop_requested.set()
+        os.write(2, _SAID)  # not through sys.stderr, which may be in the middle of a write
 
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -60,6 +60,9 @@ def prepare(conn: Connection) -> Pgvector:
 def ensure_collection(conn: Connection, name: str, source_root: str, *, language: str = "simple") -> None:
     """Create the collection, or check that it is the one of `source_root`.
 
+    One that holds no picture, and that nobody writes, takes another root: the run that made it may have failed over a
+    mistyped folder. Its run makes sure of the root again when it holds its lock.
+
     Raises:
         UsageError: the name cannot be used, or the collection has another source root.
         DatabaseError: PostgreSQL refused, or `language` is no text search configuration.
@@ -76,11 +79,27 @@ def ensure_collection(conn: Connection, name: str, source_root: str, *, language
             sql.SQL("INSERT INTO {} (source_root, language) VALUES (%s, %s) ON CONFLICT DO NOTHING").format(table),
             (source_root, language),
         )
-        row = conn.execute(sql.SQL("SELECT source_root FROM {}").format(table)).fetchone()
-    assert row is not None
-    if row[0] != source_root:
+        conn.execute(
+            sql.SQL(
+                "UPDATE {collection} SET source_root = %(root)s WHERE source_root <> %(root)s"
+                " AND NOT EXISTS (SELECT FROM {images}) AND NOT EXISTS (SELECT FROM pinakes.locks"
+                "  WHERE starts_with(resource, %(name)s || '/') AND expires_at > clock_timestamp())"
+            ).format(collection=table, images=sql.Identifier(name, "images")),
+            {"root": source_root, "name": name},
+        )
+    check_root(conn, name, source_root)
+
+
+def check_root(conn: Connection, name: str, source_root: str) -> None:
+    """See that an existing collection is the one of `source_root`.
+
+    Raises:
+        UsageError: it has another one.
+    """
+    root = require_collection(conn, name)
+    if root != source_root:
         raise UsageError(
-            f"the collection {name!r} holds the pictures of {row[0]}, and this run lists {source_root}: a collection has"
+            f"the collection {name!r} holds the pictures of {root}, and this run lists {source_root}: a collection has"
             " one source root; name another with --collection."
         )
 

@@ -17,9 +17,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from pinakes.errors import DatabaseError, LeaseLostError, LockHeldError
+from pinakes.errors import DatabaseError, LeaseLostError, LockHeldError, UsageError
 from pinakes.settings import Settings
-from pinakes.store.collections import ensure_collection, prepare
+from pinakes.store.collections import check_root, ensure_collection, prepare
 from pinakes.store.connection import connect, ensure_pgvector
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
@@ -121,6 +121,23 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
         assert not migrate(conn, "pinakes", "system", pgvector)
         ensure_collection(conn, "one", "file:///one/")
         ensure_collection(conn, "one", "file:///one/")
+
+
+def test_a_collection_takes_another_root_while_it_is_empty_and_nobody_writes_it(ready: str) -> None:
+    """A run that failed over a mistyped folder must not keep the name for it."""
+    with connect(ready) as conn:
+        ensure_collection(conn, "one", "file:///mistyped/")
+        with (
+            Lease(ready, "one/s", seconds=60),
+            pytest.raises(UsageError, match="holds the pictures of file:///mistyped/"),
+        ):
+            ensure_collection(conn, "one", "file:///one/")
+        with Lease(ready, "one_more/s", seconds=60):
+            ensure_collection(conn, "one", "file:///one/")
+        check_root(conn, "one", "file:///one/")
+        conn.execute("INSERT INTO one.images (image_id, uri, fingerprint) VALUES ('a', 'file:///one/a', 'md5:1')")
+        with pytest.raises(UsageError, match="one source root"):
+            ensure_collection(conn, "one", "file:///two/")
 
 
 def test_a_schema_of_a_newer_version_is_refused(database: Database) -> None:
