@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -21,6 +22,10 @@ START_SECONDS = 120.0
 
 _STAYING: Final = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
 """Services that look after deployments and workers, which only a server that stays has."""
+
+
+_ENGINES: Final = frozenset({"flow_engine", "task_engine"})
+"""Where Prefect logs states and tracebacks; what flows and tasks log themselves comes from other modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,9 @@ def prefect_server() -> Iterator[None]:
     from prefect import tags  # after the environment is set
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    if not logging.getLogger("pinakes").isEnabledFor(logging.DEBUG):  # --verbose shows tracebacks
+        for handler in logging.root.handlers:
+            handler.addFilter(_said_by_the_command)
     if PREFECT_API_URL.value():
         with tags(RUN_TAG):
             yield
@@ -90,8 +98,15 @@ def prefect_server() -> Iterator[None]:
         temporary_settings({PREFECT_API_URL: server.api_url}),
         tags(RUN_TAG),
     ):
-        yield
-        _send_what_is_left()
+        try:
+            yield
+        finally:
+            _send_what_is_left()
+
+
+def _said_by_the_command(record: logging.LogRecord) -> bool:
+    """Keeps how Prefect's engine tells the end of a run from the terminal, where the command says it in one sentence."""
+    return not (record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.module in _ENGINES)
 
 
 def free_port() -> int:
