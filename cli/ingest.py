@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from cli.prefect_server import prefect_server
 from cli.render import account_table, plan_table
 from pinakes.embedders.opening import EMBEDDERS
 from pinakes.errors import PinakesError, UnfinishedError, UsageError
+from pinakes.metadata.files import open_bytes
 from pinakes.opening import check_embedder, source_of
 from pinakes.request import BATCH_SIZE, PRUNE_SHARE, SHARD_DEPLOYMENT, THREADS, IngestRequest
 from pinakes.settings import load_settings
@@ -85,6 +87,9 @@ def command(*, as_json: bool, **options: Any) -> None:
     request = IngestRequest.of(**options)
     source_of(request, settings)
     check_embedder(request, settings)
+    for file in request.metadata:
+        with open_bytes(Path(file)):
+            pass
     if request.shards > 1 and not os.environ.get("PREFECT_API_URL"):
         raise UsageError(
             f"--shards {request.shards} needs a Prefect server with workers, and PREFECT_API_URL is not set: run pinakes up"

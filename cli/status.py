@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -22,10 +23,12 @@ from pinakes.store.database import open_database
 @click.option(
     "--limit", default=20, show_default=True, type=click.IntRange(min=1), metavar="N", help="With --runs: so many."
 )
+@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
-def command(*, collection: str | None, show_runs: bool, limit: int, as_json: bool) -> None:
+def command(*, collection: str | None, show_runs: bool, limit: int, checkpoint: str | None, as_json: bool) -> None:
     """Show counts by status, the pictures that failed and why, spaces, rows and indexes; or the runs."""
     settings = load_settings()
+    settings = replace(settings, checkpoint=checkpoint or settings.checkpoint)
     with open_database(settings) as database, database.connection() as (conn, _):
         if show_runs:
             document: dict[str, Any] = {"runs": runs(conn, settings, collection, limit)}
@@ -58,7 +61,7 @@ def _runs_table(shown: list[dict[str, Any]]) -> str:
         lines += [line, f"  {cut(whose, WIDTH - 2)}"]
         if run["state"] in {"failed", "died"}:
             why = run["message"] or "its process ended without a word, or is cut off from the database"
-            lines += textwrap.wrap(why, WIDTH, initial_indent="  ", subsequent_indent="  ")
+            lines += _indented(why)
     return "\n".join(lines)
 
 
@@ -95,10 +98,25 @@ def _rendered(document: dict[str, Any]) -> str:
             )
         )
         if space["failures"]:
-            rows = [(f["image_id"], f["reason"], f["attempts"], f["message"]) for f in space["failures"]]
-            blocks.append(table(("failed", "reason", "tries", "message"), rows, right=(2,)))
+            blocks.append(_failures_table(space["failures"], space["statuses"]["failed"]))
         blocks += map(note, space["problems"])
     return "\n\n".join(blocks)
+
+
+def _failures_table(shown: list[dict[str, Any]], failed: int) -> str:
+    """A row for each failed picture, and below it the reason in full: half a reason mends nothing."""
+    rows = [(failure["image_id"], failure["reason"], failure["attempts"]) for failure in shown]
+    head, rule, *lines = table(("failed", "reason", "tries"), rows, right=(2,)).splitlines()
+    told = [head, rule]
+    for failure, line in zip(shown, lines, strict=True):
+        told += [line, *_indented(failure["message"])]
+    if failed > len(shown):
+        told.append(f"and {failed - len(shown):,} more")
+    return "\n".join(told)
+
+
+def _indented(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def _last_run(run: dict[str, Any] | None) -> str:

@@ -67,6 +67,12 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
             failed += 1
             if len(failures) < MAX_FAILURES:
                 failures.append(row.as_failure())
+    problems = list(checkpoint.problems)
+    if not ledger.parts and counted.vectors:
+        problems.append(
+            f"the checkpoint {checkpoint.location} is empty, and {counted.vectors:,} vectors are stored: they came from"
+            " another one; name it with --checkpoint or PINAKES_CHECKPOINT."
+        )
     return {
         "space": registered.name,
         "active": registered.active,
@@ -82,5 +88,5 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
         "checkpoint": checkpoint.location,
         "statuses": {"ok": ok, "failed": failed, "not embedded yet": unknown},
         "failures": failures,
-        "problems": list(checkpoint.problems),
+        "problems": problems,
     }

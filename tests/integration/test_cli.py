@@ -109,6 +109,16 @@ def test_status_shows_counts_failures_and_spaces(cli: Cli, tmp_path: Path) -> No
     out, _ = cli.run("status")
     assert "broken.png" in out
     assert "3 ok, 1 failed" in out
+    assert space["failures"][0]["message"] in " ".join(out.split())
+
+
+def test_status_looks_into_the_checkpoint_that_a_run_was_told(cli: Cli, tmp_path: Path) -> None:
+    cli.ingest(gallery(tmp_path / "in", 3), "--checkpoint", "elsewhere")
+    (space,) = cli.json("status", "--checkpoint", "elsewhere")["spaces"]
+    assert (space["statuses"]["ok"], space["problems"]) == (3, [])
+    (space,) = cli.json("status")["spaces"]
+    assert space["statuses"]["not embedded yet"] == 3
+    assert "is empty, and 3 vectors are stored" in space["problems"][0]
 
 
 def test_failures_beyond_what_is_allowed_end_with_3_and_everything_else_is_stored(cli: Cli, tmp_path: Path) -> None:
@@ -128,6 +138,7 @@ def test_failures_beyond_what_is_allowed_end_with_3_and_everything_else_is_store
         (["ingest", ".", "--embedder", "vertex"], 1, "needs PINAKES_VERTEX_PROJECT"),
         (["ingest", ".", "--embedder", "clip"], 1, "download model.onnx"),
         (["ingest", ".", "--embedder", "palette", "--dimension", "7"], 2, "7"),
+        (["ingest", ".", "--metadata", "nowhere.csv"], 1, "the metadata file nowhere.csv cannot be read"),
         (["ingest", ".", "--allow-failures", "some"], 2, "neither a number (3) nor a percentage"),
         (["search"], 2, "nothing was asked"),
         (["search", "red", "-k", "0"], 2, "out of range"),
@@ -189,6 +200,49 @@ def test_ctrl_c_ends_the_batch_in_flight_and_says_how_to_resume(cli: Cli, tmp_pa
     assert stored(database, "SELECT count(*) FROM pictures.counting_colours_1_27") == [(account["embedded"],)]
     resumed = cli.ingest(source)
     assert (resumed["reused"], resumed["embedded"]) == (account["embedded"], account["deferred"])
+
+
+def test_ctrl_c_while_listing_interrupts_at_once(cli: Cli, tmp_path: Path, database: Database) -> None:
+    source = gallery(tmp_path / "in", 2)
+    with (source / "endless.png").open("wb") as endless:
+        endless.truncate(1 << 40)  # sparse: hashing it takes half an hour
+    process = cli.start("ingest", str(source), "--embedder", "counting", "--json")
+    while process.poll() is None and _state_of_last_run(database) != "running":
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 4
+    assert out == ""
+    assert err.strip().count("\n") == 0
+    assert "run the same command again to resume" in err
+    assert _state_of_last_run(database) == "stopped"
+
+
+def _state_of_last_run(database: Database) -> str | None:
+    if stored(database, "SELECT to_regclass('pinakes.runs')") == [(None,)]:
+        return None
+    rows = stored(database, "SELECT state FROM pinakes.runs ORDER BY started_at DESC LIMIT 1")
+    return rows[0][0] if rows else None
+
+
+def test_a_mistyped_folder_does_not_keep_the_collection(cli: Cli, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    (tmp_path / "list.txt").write_text("p00.png\np01.png\n")
+    _, err = cli.run("ingest", "list.txt", "--under", "im", "--embedder", "counting", code=1)
+    assert "there is no folder 'im'" in err
+    assert err.count("\n") == 1
+    assert cli.ingest(Path("list.txt"), "--under", "in")["embedded"] == 2
+    _, err = cli.run("ingest", str(source.parent), "--embedder", "counting", code=2)
+    assert "a collection has one source root" in err
+    assert err.count("\n") == 1
+
+
+def test_an_error_is_one_line_also_with_a_prefect_server_of_its_own(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    _, err = Cli(environment, tmp_path).run("ingest", "empty", "--embedder", "counting", code=1)
+    assert err == "pinakes: the folder 'empty' is empty; give the folder that holds the pictures.\n"
 
 
 def test_a_full_disk_in_the_checkpoint_loses_no_answer_that_was_kept(cli: Cli, tmp_path: Path) -> None:
