@@ -96,7 +96,7 @@ def command(*, as_json: bool, **options: Any) -> None:
             " and export PREFECT_API_URL=http://127.0.0.1:4200/api, or leave --shards out."
         )
 
-    with prefect_server(), stop_on_interrupt():
+    with prefect_server(settings.home), stop_on_interrupt():
         outcome = _run_flow({**options, "metadata": list(options["metadata"])})
     summary = outcome.summary if isinstance(outcome, UnfinishedError) else outcome
     rendered = plan_table(summary) if request.dry_run else account_table(summary)

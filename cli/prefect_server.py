@@ -69,11 +69,14 @@ def running_server(
 
 
 @contextmanager
-def prefect_server() -> Iterator[None]:
+def prefect_server(home: Path) -> Iterator[None]:
     """Let flows run in this block; they are tagged as runs whose heartbeats are awaited.
 
     Where no `PREFECT_API_URL` is set a server is started on loopback. Unlike Prefect's own temporary server it is gone
     even if this process is killed.
+
+    Args:
+        home: Pinakes' own folder; the log of that server is kept there.
 
     Raises:
         PinakesError: it does not start.
@@ -94,7 +97,9 @@ def prefect_server() -> Iterator[None]:
     # Not Prefect's ephemeral mode: that never frees the slots of a run that was killed.
     few = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _STAYING}
     with (
-        running_server(environment=os.environ | few | {"PREFECT_UI_ENABLED": "0"}) as server,
+        running_server(
+            log=log_folder(home) / "prefect-server.log", environment=os.environ | few | {"PREFECT_UI_ENABLED": "0"}
+        ) as server,
         temporary_settings({PREFECT_API_URL: server.api_url}),
         tags(RUN_TAG),
     ):
@@ -102,6 +107,22 @@ def prefect_server() -> Iterator[None]:
             yield
         finally:
             _send_what_is_left()
+
+
+def log_folder(home: Path) -> Path:
+    """The folder for the logs of programs that a command starts.
+
+    Raises:
+        PinakesError: it cannot be made.
+    """
+    folder = home / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise PinakesError(
+            f"the folder {folder} cannot be made: {exc.strerror or exc}; let this user write there, or set PINAKES_HOME."
+        ) from exc
+    return folder
 
 
 def _said_by_the_command(record: logging.LogRecord) -> bool:
@@ -139,7 +160,11 @@ def _wait_for(api_url: str, server: Guarded, log: Path | None) -> None:
 
 
 def _see(log: Path | None) -> str:
-    return "" if log is None else f" Its log is {log}."
+    if log is None:
+        return ""
+    lines = log.read_text("utf-8", "replace").split("\n") if log.is_file() else []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return (f" It said last: {last.rstrip('.')}." if last else "") + f" Its log is {log}."
 
 
 def _send_what_is_left() -> None:

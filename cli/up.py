@@ -13,7 +13,7 @@ import click
 
 import pinakes
 from cli.guard import Guarded
-from cli.prefect_server import running_server
+from cli.prefect_server import log_folder, running_server
 from deployments.agreement import NO_TELEMETRY, POOL, RUNS
 from pinakes.errors import PinakesError, UsageError
 from pinakes.settings import Settings, load_settings
@@ -31,8 +31,7 @@ def command(*, port: int) -> None:
     """
     settings = load_settings()
     project = project_folder()
-    logs = settings.home / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    logs = log_folder(settings.home)
     api_url = f"http://127.0.0.1:{port}/api"
     environment = (
         os.environ

@@ -241,8 +241,19 @@ def test_an_error_is_one_line_also_with_a_prefect_server_of_its_own(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     (tmp_path / "empty").mkdir()
-    _, err = Cli(environment, tmp_path).run("ingest", "empty", "--embedder", "counting", code=1)
+    process = Cli(environment, tmp_path).start("ingest", "empty", "--embedder", "counting")
+    _, err = process.communicate()  # as long as Prefect's server takes to start
+    assert process.returncode == 1
     assert err == "pinakes: the folder 'empty' is empty; give the folder that holds the pictures.\n"
+
+
+def test_a_prefect_server_that_does_not_start_says_why(environment: dict[str, str], tmp_path: Path) -> None:
+    gallery(tmp_path / "in", 1)
+    (tmp_path / "prefect").write_text("in the way of PREFECT_HOME")
+    _, err = Cli(environment, tmp_path).run("ingest", "in", "--embedder", "counting", code=1)
+    assert "Traceback" not in err
+    assert f"Its log is {tmp_path / 'home' / 'logs' / 'prefect-server.log'}" in err
+    assert "It said last: " in err
 
 
 def test_a_full_disk_in_the_checkpoint_loses_no_answer_that_was_kept(cli: Cli, tmp_path: Path) -> None:
