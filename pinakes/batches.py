@@ -98,9 +98,7 @@ class Calls:
         if not isinstance(embedder, Remote):
             return cls(embedder.calls)
         counted = embedder.statistics()
-        return cls(
-            counted.calls, counted.retries, counted.rate_limited, counted.texts, counted.lost, counted.latencies
-        )
+        return cls(counted.calls, counted.retries, counted.rate_limited, counted.texts, counted.lost, counted.latencies)
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
