@@ -17,8 +17,9 @@ from cli.guard import Guarded
 from deployments.agreement import NO_TELEMETRY, RUN_TAG, RUNS, SERVER
 from pinakes.errors import PinakesError
 
-START_SECONDS = 120.0
-"""A first start migrates Prefect's own database; on a busy machine that has taken a minute."""
+START_SECONDS = 240.0
+"""A first start migrates Prefect's own database; on a machine that is busy with much else that has taken two minutes. A
+server that ends before it answers is seen at once."""
 
 _STAYING: Final = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
 """Services that look after deployments and workers, which only a server that stays has."""
@@ -79,7 +80,7 @@ def prefect_server(home: Path) -> Iterator[None]:
         home: Pinakes' own folder; the log of that server is kept there.
 
     Raises:
-        PinakesError: it does not start.
+        PinakesError: it does not start, or the one that is set does not answer.
     """
     # Bars and tables are what a person at a terminal looks at; Prefect's own lines go to its server all the same.
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
@@ -91,6 +92,10 @@ def prefect_server(home: Path) -> Iterator[None]:
         for handler in logging.root.handlers:
             handler.addFilter(_said_by_the_command)
     if PREFECT_API_URL.value():
+        from deployments.server_client import answering_server
+
+        with answering_server():
+            pass  # else Prefect would tell of it by a traceback, after the run has begun
         with tags(RUN_TAG):
             yield
         return

@@ -6,24 +6,22 @@ times. What a person has switched off or set to another value stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.workers.process import ProcessWorker
 
 from deployments.agreement import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, LEASE_STORAGE, POOL, RUN_TAG
-from pinakes.errors import PinakesError, SettingsError, UsageError
+from deployments.server_client import answering_server
+from pinakes.errors import UsageError
 
 SILENCE: Final = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 """A run is dead after three heartbeats that did not come: one may be lost while the server is restarted."""
@@ -91,7 +89,7 @@ def set_up(
     """
     if concurrent_batches is not None and concurrent_batches < 1:
         raise UsageError(f"--concurrent-batches {concurrent_batches} would stop every run; it must be at least 1.")
-    with _client(api_url) as client:
+    with answering_server(api_url) as client:
         return [
             _work_pool(client, pool),
             _limit(client, concurrent_batches),
@@ -108,7 +106,7 @@ def leases_are_lost(api_url: str | None = None) -> bool:
         SettingsError: no API is set.
         PinakesError: no Prefect server answers there.
     """
-    with _client(api_url) as client:
+    with answering_server(api_url) as client:
         try:
             settings = client.request("GET", "/admin/settings").json()
         except PrefectHTTPStatusError as exc:
@@ -117,25 +115,6 @@ def leases_are_lost(api_url: str | None = None) -> bool:
             raise
     storage = settings["server"]["concurrency"]["lease_storage"]
     return bool(storage == LEASE_STORAGE.replace("filesystem", "memory"))
-
-
-@contextmanager
-def _client(api_url: str | None) -> Iterator[SyncPrefectClient]:
-    url = api_url or PREFECT_API_URL.value()
-    if not url:
-        raise SettingsError(
-            "PREFECT_API_URL is not set: start a server (`prefect server start`, or `pinakes up`, which sets up its own)"
-            " and export PREFECT_API_URL=http://127.0.0.1:4200/api."
-        )
-    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
-        unreachable = client.api_healthcheck()
-        if unreachable is not None:
-            reason = str(unreachable).splitlines()[0]
-            raise PinakesError(f"no Prefect server answers at {url}: {reason}.") from unreachable
-        try:
-            yield client
-        except (httpx.HTTPError, ValueError) as exc:
-            raise PinakesError(f"Prefect's server at {url} refused, or is none: {exc}.") from exc
 
 
 def _work_pool(client: SyncPrefectClient, name: str) -> Step:

@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pinakes.errors import PinakesError
 
 MAX_PIXELS_AT_ONCE = 200_000_000
-"""Pixels in decoding at one time: a little more than the largest picture that is decoded at all; 0.8 GB at 4 bytes."""
+"""Pixels in decoding at one time: a little more than the largest picture that is decoded at all. A PNG of 144 million took
+1.2 GB, 8 bytes each, so that at most 1.6 GB are in use."""
 
 WAIT_SECONDS = 20.0
 """After that a visitor is better told than kept waiting."""

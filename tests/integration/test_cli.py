@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from cli.prefect_server import free_port
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.fakes.gcs import GcsFake
@@ -245,6 +246,14 @@ def test_an_error_is_one_line_also_with_a_prefect_server_of_its_own(
     _, err = process.communicate()  # as long as Prefect's server takes to start
     assert process.returncode == 1
     assert err == "pinakes: the folder 'empty' is empty; give the folder that holds the pictures.\n"
+
+
+def test_a_prefect_server_that_does_not_answer_is_one_line(environment: dict[str, str], tmp_path: Path) -> None:
+    gallery(tmp_path / "in", 1)
+    nowhere = f"http://127.0.0.1:{free_port()}/api"
+    _, err = Cli(environment, tmp_path).run("ingest", "in", "--embedder", "counting", code=1, PREFECT_API_URL=nowhere)
+    assert err.startswith(f"pinakes: no Prefect server answers at {nowhere} (PREFECT_API_URL)")
+    assert err.count("\n") == 1
 
 
 def test_a_prefect_server_that_does_not_start_says_why(environment: dict[str, str], tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""A client of the Prefect server that is set, or one sentence about why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from pinakes.errors import PinakesError, SettingsError
+
+
+@contextmanager
+def answering_server(api_url: str | None = None) -> Iterator[SyncPrefectClient]:
+    """A client of a server that answers.
+
+    Args:
+        api_url: of Prefect's API; None: the one that is set.
+
+    Raises:
+        SettingsError: no API is set.
+        PinakesError: no Prefect server answers there, or it refuses what is asked inside the block.
+    """
+    url = api_url or PREFECT_API_URL.value()
+    if not url:
+        raise SettingsError(
+            "PREFECT_API_URL is not set: start a server (`prefect server start`, or `pinakes up`, which sets up its own)"
+            " and export PREFECT_API_URL=http://127.0.0.1:4200/api."
+        )
+    with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+        unreachable = client.api_healthcheck()
+        if unreachable is not None:
+            reason = str(unreachable).splitlines()[0]
+            raise PinakesError(f"no Prefect server answers at {url} (PREFECT_API_URL): {reason}.") from unreachable
+        try:
+            yield client
+        except (httpx.HTTPError, ValueError) as exc:
+            raise PinakesError(f"Prefect's server at {url} refused, or is none: {exc}.") from exc
