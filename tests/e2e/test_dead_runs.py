@@ -39,7 +39,6 @@ from tests.counting import Counting
 from tests.running import gallery, paint, stored
 
 pytestmark = [
-    pytest.mark.soak,  # minutes of starting, killing and waiting for leases
     pytest.mark.timeout(900),
     pytest.mark.skipif(sys.platform != "linux", reason="processes are stopped and looked at as Linux does it"),
 ]
@@ -320,6 +319,7 @@ def test_a_run_whose_checkpoint_is_read_only_for_a_while_stops_in_order_and_is_r
     site.whole()
 
 
+@pytest.mark.soak
 def test_a_run_goes_on_while_prefects_server_is_restarted(site: Site, tmp_path: Path) -> None:
     gallery(site.source, 80)
     port = free_port()
@@ -367,6 +367,7 @@ class Machine:
                 process.kill()
 
 
+@pytest.mark.soak
 def test_what_a_killed_worker_and_a_machine_that_is_gone_have_begun_is_finished_by_the_next_one(
     site: Site, on_the_session_server: str, tmp_path: Path
 ) -> None:

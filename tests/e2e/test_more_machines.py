@@ -41,7 +41,7 @@ SPACE = "azure_vision_multimodal_2023_04_15_1024_a1"
 LOST_SECONDS = 5.0
 """What a process that is killed may have been answered and not kept."""
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]  # workers, a Dask cluster and a Ray, from nothing
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]  # workers, a Dask cluster and a Ray, from nothing
 
 
 @dataclass
@@ -225,6 +225,7 @@ def process_of(flow_run_id: str) -> psutil.Process | None:
     return None
 
 
+@pytest.mark.soak
 def test_a_shard_killed_in_mid_run_leaves_a_run_that_resumes_and_pays_for_hardly_anything_twice(
     site: Site, workers: list[Guarded]
 ) -> None:

@@ -27,8 +27,6 @@ from pinakes.errors import PinakesError, SettingsError
 from pinakes.store.database import Database
 from tests.running import gallery, stored
 
-pytestmark = pytest.mark.soak  # servers are killed and leases awaited
-
 PROJECT = Path(__file__).parents[2]
 LEASE_SECONDS = 60
 """How long a slot stays taken after the last sign of life of its holder; a constant of Prefect."""
@@ -222,6 +220,7 @@ def test_what_a_person_switched_off_or_set_stays(prefect: Server) -> None:
         set_up(prefect.url)
 
 
+@pytest.mark.soak
 def test_a_limit_holds_and_runs_go_on_when_the_server_is_killed_and_started_again(
     prefect: Server, runs: Runs, database: Database
 ) -> None:

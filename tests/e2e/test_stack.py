@@ -22,7 +22,7 @@ from cli.prefect_server import free_port
 from pinakes.store.database import Database
 from tests.running import gallery, paint, stored
 
-pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]  # a server, a worker and a page, from nothing
+pytestmark = pytest.mark.timeout(900)  # a server, a worker and a page, from nothing
 
 PROJECT = Path(__file__).parents[2]
 PATIENCE = 300

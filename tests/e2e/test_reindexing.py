@@ -201,7 +201,6 @@ def reindex(
     return reindexing
 
 
-@pytest.mark.soak
 @pytest.mark.timeout(1800)
 def test_table_checkpoint_and_source_agree_after_each_cycle(
     settings: Settings, database: Database, environment: dict[str, str], prefect_api: str, tmp_path: Path
