@@ -1,6 +1,6 @@
 """A paid embedder against the tutorial's own way: 4 threads, an un-pooled `requests.post` each, a CSV appended to.
 
-`python -m benchmarks.remote [--images 1500]`
+`python -m benchmarks.remote [--images 4000]`
 
 Both ask one fake of Azure AI Vision, in a process of its own, which takes 150 ms for a picture of about 100 kB and does not
 look at it. No quota holds either back, and nobody says how many requests are to be in flight. Pinakes' time runs from the
@@ -53,7 +53,7 @@ PARAMETERS = {"api-version": "2024-02-01", "model-version": "2023-04-15"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=1500)
+    parser.add_argument("--images", type=int, default=4000)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in"
