@@ -15,7 +15,7 @@ from cli.render import account_table, plan_table
 from pinakes.embedders.opening import EMBEDDERS
 from pinakes.errors import PinakesError, UnfinishedError, UsageError
 from pinakes.metadata.files import open_bytes
-from pinakes.opening import check_embedder, source_of
+from pinakes.named import check_embedder, source_of
 from pinakes.request import BATCH_SIZE, PRUNE_SHARE, SHARD_DEPLOYMENT, THREADS, IngestRequest
 from pinakes.settings import load_settings
 from pinakes.stopping import stop_on_interrupt

@@ -83,9 +83,30 @@ def prefect_server(home: Path) -> Iterator[None]:
         PinakesError: it does not start, or the one that is set does not answer.
     """
     # Bars and tables are what a person at a terminal looks at; Prefect's own lines go to its server all the same.
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
-    os.environ |= NO_TELEMETRY | RUNS
-    from prefect import tags  # after the environment is set
+    quiet = {"PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING")}
+    with _environment(NO_TELEMETRY | RUNS | quiet), _answering(home):
+        yield
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Let this process, and what it starts, have these variables for the length of the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ |= values
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _answering(home: Path) -> Iterator[None]:
+    """The server of this block; the environment is set."""
+    from prefect import tags  # reads the environment
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     if not logging.getLogger("pinakes").isEnabledFor(logging.DEBUG):  # --verbose shows tracebacks

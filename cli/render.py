@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pinakes.search import SearchResult
+if TYPE_CHECKING:
+    from pinakes.search import SearchResult
 
 WIDTH = 80
 

@@ -156,8 +156,8 @@ def ingest(
         raise StoppedError(why_deferred(run), summary)
     if request.allowed_failures.exceeded_by(account):
         raise TooManyFailuresError(
-            f"{account.new_failures:,} pictures failed and --allow-failures is {request.allow_failures}; everything else"
-            " was stored. See pinakes status for the reasons.",
+            f"{account.new_failures:,} of the pictures failed and --allow-failures is {request.allow_failures}; everything"
+            " else was stored. See pinakes status for the reasons.",
             summary,
         )
     return summary

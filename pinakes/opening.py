@@ -12,19 +12,17 @@ from pinakes import logs
 from pinakes.access import Budget, Embedders
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.embedders.base import Embedder, Price
-from pinakes.embedders.calling import Remote
-from pinakes.embedders.opening import Choice, Surroundings, open_embedder
 from pinakes.embedders.retirement import retirement_warning
 from pinakes.errors import UsageError
 from pinakes.estimate import estimate
 from pinakes.forgotten import known_tombstones
 from pinakes.ingestion import Ingestion
 from pinakes.metadata.table import read_metadata
+from pinakes.named import choice_of, source_of
 from pinakes.plan import make_plan
 from pinakes.request import IngestRequest
 from pinakes.settings import Settings
 from pinakes.sources.base import Source
-from pinakes.sources.opening import open_source
 from pinakes.stopping import Stopping
 from pinakes.store.collections import check_root, collection_names, ensure_collection, register_space, stored_images
 from pinakes.store.database import open_database
@@ -85,38 +83,6 @@ def open_ingestion(
             yield ingestion
 
 
-def source_of(request: IngestRequest, settings: Settings) -> Source:
-    """The source that a request names, with the options that it has a meaning for.
-
-    Raises:
-        UsageError: an option has no meaning for it.
-        SourceError: it is not there.
-    """
-    return open_source(
-        request.source,
-        home=settings.home,
-        under=Path(request.under) if request.under else None,
-        # A folder has no column to name; there the key is the metadata's alone.
-        key=request.key if Path(request.source).is_file() else None,
-        limit=request.limit,
-        glob=request.glob,
-        content_type=request.content_type,
-        anonymous=request.anonymous,
-        user_project=request.user_project,
-    )
-
-
-def check_embedder(request: IngestRequest, settings: Settings) -> None:
-    """See that the embedder that a request names has what it needs; nothing is asked of a provider.
-
-    Raises:
-        PinakesError: a setting, a file or an extra is missing, or there is no such model or dimension.
-    """
-    embedder = open_embedder(_choice(request), Surroundings(settings.values, settings.home, prices=settings.prices))
-    if isinstance(embedder, Remote):
-        embedder.close()
-
-
 def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     """What a run would do and take: it lists and compares, and calls and writes nothing.
 
@@ -166,12 +132,8 @@ def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopp
         budgets.append(budget)
         return budget
 
-    embedder = embedders.open(_choice(request), rate=request.rate, allow=allow, stopping=stopping)
+    embedder = embedders.open(choice_of(request), rate=request.rate, allow=allow, stopping=stopping)
     return embedder, budgets[0] if budgets else None
-
-
-def _choice(request: IngestRequest) -> Choice:
-    return Choice(request.embedder, request.dimension, request.model, request.concurrency)
 
 
 @contextmanager

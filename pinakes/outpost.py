@@ -20,7 +20,7 @@ from pinakes.batches import Batch, BatchResult, Calls, embed_batch, settle, work
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.embedders.opening import Choice
 from pinakes.errors import DatabaseError, LeaseLostError, SettingsError, SourceError
-from pinakes.opening import source_of
+from pinakes.named import source_of
 from pinakes.settings import Settings, load_settings
 from pinakes.stopping import Stopping
 from pinakes.store.connection import address

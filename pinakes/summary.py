@@ -94,7 +94,7 @@ def _notes(run: Ingestion) -> list[str]:
     notes += run.checkpoint.problems
     if run.account.vanished > run.account.pruned:
         left = run.account.vanished - run.account.pruned
-        notes.append(f"{left} stored pictures are not listed any more and were kept; --prune removes them")
+        notes.append(f"stored pictures that are not listed any more: {left:,}; they were kept, --prune removes them")
     if warning := retirement_warning(run.space, utc_now().date()):
         notes.append(warning)
     if not run.active:

@@ -91,7 +91,7 @@ def report(run: Ingestion, summary: dict[str, Any]) -> None:
     create_table_artifact(
         key="failures",
         table=summary["failures"] or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
-        description=f"{summary['failed']:,} pictures failed; the first {len(summary['failures'])} with their reasons",
+        description=f"Pictures that failed: {summary['failed']:,}; the first {len(summary['failures'])} with their reasons",
     )
     sheet = _sheet(run)
     if sheet is not None:

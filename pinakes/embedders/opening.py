@@ -9,7 +9,6 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from pinakes.embedders.base import Embedder, Price
-from pinakes.embedders.calling import Remote
 from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import Allowance, Pacer, Provider, Unpaced
 from pinakes.errors import SettingsError, UsageError
@@ -171,6 +170,8 @@ def _remote(
     secrets: tuple[str, ...] = (),
 ) -> Embedder:
     """A paid provider behind the one layer of retries and limits, at the price of the list in force."""
+    from pinakes.embedders.calling import Remote
+
     provider.facts = replace(provider.facts, price=price_of(provider.facts.space, around.prices))
     return Remote(
         provider,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -94,8 +95,31 @@ def test_wide_characters_count_twice() -> None:
     assert cut("short", 7) == "short"
 
 
-@pytest.mark.parametrize("module", ["cli.search", "cli.main", "pinakes.search"])
+@pytest.mark.parametrize("module", ["cli.search", "cli.main", "cli.render", "pinakes.search"])
 def test_a_search_imports_neither_prefect_nor_pandas_nor_a_cloud(module: str) -> None:
     heavy = ("prefect", "pandas", "pyarrow", "google.cloud.storage", "google.cloud.aiplatform", "google.genai")
     program = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_what_a_model_lacks_is_told_before_anything_that_takes_long_to_import(tmp_path: Path) -> None:
+    program = """
+import sys
+from cli.main import main
+try:
+    main()
+finally:
+    print(sorted({"pandas", "pyarrow", "prefect", "psycopg", "onnxruntime", "fastembed"} & set(sys.modules)))
+"""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PINAKES_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "ingest", str(tmp_path), "--embedder", "clip"],
+        env=environment,
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "[]\n"), done.stderr
+    assert "download model.onnx" in done.stderr
