@@ -18,6 +18,7 @@ from urllib3.util.retry import Retry
 
 from pinakes.embedders.base import Facts, Limits
 from pinakes.embedders.http_errors import (
+    MOST_BYTES,
     ErrorAnswer,
     NoSuchServiceError,
     checked_endpoint,
@@ -186,13 +187,15 @@ class AzureVision:
                 allow_redirects=False,  # requests would carry the key to whatever host it is sent to
                 stream=True,
             ) as response:
-                parts = []
+                answer = bytearray()
                 # requests' timeout counts from the last byte: an answer in drips would never meet it.
                 while part := response.raw.read1(_CHUNK, decode_content=True):
-                    parts.append(part)
+                    answer += part
+                    if len(answer) > MOST_BYTES:
+                        raise _unusable(f"it is longer than {MOST_BYTES:,} bytes", None)
                     if time.monotonic() > deadline:
                         raise CallError(f"{NAME} did not finish its answer in {timeout:g} s.", ErrorClass.TIMEOUT)
-                return response.status_code, response.headers, b"".join(parts)
+                return response.status_code, response.headers, bytes(answer)
         except (requests.ReadTimeout, ReadTimeoutError) as exc:
             raise CallError(f"{NAME} did not answer in {timeout:g} s.", ErrorClass.TIMEOUT) from exc
         except (requests.RequestException, HTTPError) as exc:

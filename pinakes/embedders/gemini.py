@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pinakes.embedders.base import Facts, Limits
 from pinakes.embedders.http_errors import (
+    MOST_BYTES,
     ErrorAnswer,
     NoSuchServiceError,
     checked_endpoint,
@@ -179,7 +180,9 @@ class GeminiEmbedding:
             raise CallError(redacted(f"{reason}.", self._secrets), ErrorClass.CONNECTION) from exc
         except GoogleAuthError as exc:
             raise CredentialsRefusedError(f"Google has no credentials for {self._where}: {exc} {self._mend}") from exc
-        except (ValueError, TypeError, KeyError, AttributeError, httpx.DecodingError) as exc:
+        except httpx.DecodingError as exc:
+            raise _unusable(f"it cannot be decoded: {exc}") from exc
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
             # google-genai takes answers for granted, and trips in all these ways over one that is not as it should be.
             raise _unusable(f"google-genai cannot read it ({type(exc).__name__})") from exc
         self._is_there = True
@@ -267,7 +270,11 @@ def _http_client() -> httpx.Client:
             self._stream, self._deadline = stream, deadline
 
         def __iter__(self) -> Iterator[bytes]:
+            length = 0
             for part in self._stream:
+                length += len(part)
+                if length > MOST_BYTES:
+                    raise httpx.DecodingError(f"it is longer than {MOST_BYTES:,} bytes")
                 yield part
                 if time.monotonic() > self._deadline:
                     raise httpx.ReadTimeout("the answer came too slowly")

@@ -19,6 +19,9 @@ from pinakes.types import ErrorClass, Vector
 MAX_MESSAGE = 300
 """Characters of a provider's own message that are kept: a ledger row, not a web page."""
 
+MOST_BYTES = 8 * 2**20
+"""Of an answer. A vector of 3,072 numbers takes about 70 kB as JSON; what is longer is none, and is not read to its end."""
+
 _CLASSES = {
     408: ErrorClass.TIMEOUT,
     413: ErrorClass.TOO_LARGE,

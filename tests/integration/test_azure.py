@@ -21,6 +21,7 @@ import pytest
 
 from pinakes.embedders.azure import DEFAULT_RATE, DIMENSION, AzureVision, from_settings
 from pinakes.embedders.http_errors import (
+    MOST_BYTES,
     NoSuchServiceError,
     class_of,
     retry_after_header,
@@ -298,6 +299,13 @@ def test_an_answer_in_drips_does_not_outlast_the_timeout(broken) -> None:
         azure.image(PICTURE, timeout=1.5)
     assert caught.value.error_class is ErrorClass.TIMEOUT
     assert fake.counts["delivered"] == 0
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(azure: AzureVision, fake: AzureFake) -> None:
+    fake.refuse(500, "Internal", "x" * (MOST_BYTES + 1))
+    with pytest.raises(CallError, match=f"longer than {MOST_BYTES:,} bytes") as caught:
+        azure.image(PICTURE, timeout=5)
+    assert caught.value.error_class is ErrorClass.SERVER
 
 
 def test_no_answer_in_time_is_a_timeout_and_the_charged_answer_is_counted_as_lost() -> None:

