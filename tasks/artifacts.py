@@ -91,7 +91,7 @@ def report(run: Ingestion, summary: dict[str, Any]) -> None:
     create_table_artifact(
         key="failures",
         table=summary["failures"] or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
-        description=f"Pictures that failed: {summary['failed']:,}; the first {len(summary['failures'])} with their reasons",
+        description=_how_many_failed(summary),
     )
     sheet = _sheet(run)
     if sheet is not None:
@@ -100,6 +100,14 @@ def report(run: Ingestion, summary: dict[str, Any]) -> None:
             markdown=f"{inline(sheet)}\n",
             description="Some pictures of the collection",
         )
+
+
+def _how_many_failed(summary: Mapping[str, Any]) -> str:
+    failed, shown = summary["failed"], len(summary["failures"])
+    if not failed:
+        return "No picture failed"
+    which = f"the first {shown:,}" if shown < failed else "all of them"
+    return f"Pictures that failed: {failed:,}; {which} with their reasons"
 
 
 def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
