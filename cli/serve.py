@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -20,7 +21,8 @@ from typing_extensions import override
 from cli.serve_protocol import PatientProtocol
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.settings import load_settings
-from pinakes.store.database import open_database
+from pinakes.store.collections import collection_names
+from pinakes.store.database import Database, open_database
 from pinakes.web.app import create_app
 from pinakes.web.security import LOOPBACK_NAMES, Access, is_loopback
 from pinakes.web.service import Service
@@ -33,6 +35,9 @@ SHORT_TOKEN = 16
 
 MAX_HEAD_BYTES = 256 << 10
 """Of a request's first lines: a cursor and the longest question that is allowed."""
+
+LOOK_SECONDS = 1.0
+"""How often --wait looks for the collection."""
 
 STOP_SECONDS = 3.0
 """How long closing may take after Ctrl-C: the embedded database is stopped meanwhile. Without work under way it takes
@@ -49,7 +54,8 @@ logger = logging.getLogger("pinakes.serve")
     "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free."
 )
 @click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
-def command(*, host: str, port: int, collection: str | None) -> None:
+@click.option("--wait", is_flag=True, help="Wait for a collection that is not there yet, instead of ending.")
+def command(*, host: str, port: int, collection: str | None, wait: bool) -> None:
     """Search in the browser: a page, and a JSON API under /api.
 
     It answers on this machine alone. Bound to another address (--host 0.0.0.0) it needs PINAKES_WEB_TOKEN, which is
@@ -72,7 +78,10 @@ def command(*, host: str, port: int, collection: str | None) -> None:
     access = Access(token, LOOPBACK_NAMES | {url_host(host)} if token is None else None)
     try:
         with terminable(), listening(host, port) as listener, open_database(settings) as database:
-            service = Service(settings, database, collection or settings.collection)
+            name = collection or settings.collection
+            if wait:
+                _await(name, database)
+            service = Service(settings, database, name)
             try:
                 server = _Server(
                     uvicorn.Config(
@@ -94,6 +103,19 @@ def command(*, host: str, port: int, collection: str | None) -> None:
                 service.close()
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
+
+
+def _await(collection: str, database: Database) -> None:
+    """Wait until a run has made the collection."""
+    said = False
+    while True:
+        with database.connection() as (conn, _):
+            if collection in collection_names(conn):
+                return
+        if not said:
+            click.echo(f"Waiting for the collection {collection}; pinakes ingest makes it.")
+            said = True
+        time.sleep(LOOK_SECONDS)
 
 
 class _Server(uvicorn.Server):

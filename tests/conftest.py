@@ -19,6 +19,7 @@ from psycopg.conninfo import make_conninfo
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
 from pinakes.store.embedded import embedded_server, remove_server
+from tests.postgres import plain_postgres
 
 PROJECT = Path(__file__).parents[1]
 
@@ -40,6 +41,13 @@ def server() -> Iterator[str]:
     finally:
         remove_server(home)
         shutil.rmtree(home)
+
+
+@pytest.fixture
+def plain_server() -> Iterator[str]:
+    """A PostgreSQL without pgvector, with the extensions of PostgreSQL's own."""
+    with plain_postgres() as address:
+        yield address
 
 
 @pytest.fixture

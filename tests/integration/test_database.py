@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -24,32 +18,6 @@ from pinakes.store.connection import connect, ensure_pgvector
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import migrate, scripts
-
-PLAIN_POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-
-
-@pytest.fixture
-def plain_server() -> Iterator[str]:
-    """A PostgreSQL without pgvector: Debian's own."""
-    if not PLAIN_POSTGRES:
-        pytest.skip("Debian's postgresql is not installed; .ci/run installs it")
-    binaries = PLAIN_POSTGRES[-1].parent
-    # Of its own, straight below /tmp: a socket's path is short, and PostgreSQL's user must be able to reach it.
-    folder = Path(tempfile.mkdtemp(prefix="pinakes-plain-", dir="/tmp"))
-    common: dict[str, Any] = {"cwd": "/", "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-        common["user"] = "postgres"
-    control = [binaries / "pg_ctl", "-D", folder / "data", "-w"]
-    try:
-        subprocess.run([binaries / "initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres"], **common)
-        subprocess.run([*control, "-o", f"-k {folder} -c listen_addresses=", "start"], **common)
-        try:
-            yield make_conninfo(host=str(folder), user="postgres", dbname="postgres")
-        finally:
-            subprocess.run([*control, "-m", "immediate", "stop"], **common)
-    finally:
-        shutil.rmtree(folder)
 
 
 def test_a_database_that_is_down_is_named_without_its_password() -> None:
