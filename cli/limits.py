@@ -10,6 +10,7 @@ import click
 from cli.render import table
 from pinakes.rates import parse_rate
 from pinakes.settings import load_settings
+from pinakes.store.connection import DATABASE_URL, LIMITER_URL
 from pinakes.store.database import open_database
 from pinakes.store.limits import change_limit, limits_connection, list_limits, remove_limit
 
@@ -29,7 +30,11 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
     settings = load_settings()
     if quota and not rate and not back:
         raise click.UsageError("give QUOTA a RATE such as 30/s, or --default.")
-    with open_database(settings) as database, limits_connection(settings.limiter_url or database.dsn) as conn:
+    setting = LIMITER_URL if settings.limiter_url else DATABASE_URL
+    with (
+        open_database(settings) as database,
+        limits_connection(settings.limiter_url or database.dsn, setting=setting) as conn,
+    ):
         if quota and back and not remove_limit(conn, quota):
             raise click.UsageError(f"there is no quota {quota!r}.")
         if quota and rate:

@@ -15,6 +15,7 @@ from pinakes.limiter import Limiter
 from pinakes.rates import parse_rate
 from pinakes.settings import Settings
 from pinakes.spaces import Space
+from pinakes.store.connection import DATABASE_URL, LIMITER_URL
 from pinakes.store.limits import change_limit, limits_connection
 
 NO_RATE = "none"
@@ -32,6 +33,7 @@ class Embedders:
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings
         self._dsn = settings.limiter_url or dsn
+        self._kept_by = LIMITER_URL if settings.limiter_url else DATABASE_URL
         self._of_spaces: dict[Space, Embedder] = {}
         self._opened: list[Remote | Limiter] = []
         self._lock = threading.Lock()
@@ -103,9 +105,9 @@ class Embedders:
             return Unpaced()
         rates = [parse_rate(part) for part in rate.split(",")]
         if pinned:
-            with limits_connection(self._dsn) as conn:
+            with limits_connection(self._dsn, setting=self._kept_by) as conn:
                 change_limit(conn, quota, rates)
-        limiter = Limiter(self._dsn, quota, rates, stopping)
+        limiter = Limiter(self._dsn, quota, rates, stopping, setting=self._kept_by)
         self._opened.append(limiter)
         return limiter
 

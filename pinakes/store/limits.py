@@ -18,7 +18,8 @@ from psycopg.conninfo import make_conninfo
 
 from pinakes.errors import DatabaseError
 from pinakes.rates import Rate
-from pinakes.store.connection import Connection, address, connect, translated
+from pinakes.store.cloudsql import SCHEME
+from pinakes.store.connection import DATABASE_URL, Connection, address, connect, translated
 from pinakes.store.limit_statements import (
     DECREASE,
     ENTER,
@@ -94,11 +95,14 @@ class LimitStore:
         dsn: any PostgreSQL from 13; pgvector is not needed.
         quota: the name that all who share the quota use.
         rates: the windows to enter where the quota is not known yet.
+        setting: which setting `dsn` is the value of.
     """
 
-    def __init__(self, dsn: str, quota: str, rates: Sequence[Rate]) -> None:
+    def __init__(self, dsn: str, quota: str, rates: Sequence[Rate], *, setting: str = DATABASE_URL) -> None:
         self.quota = quota
-        self._dsn = make_conninfo(dsn, **_CONNECTION)
+        self._setting = setting
+        # The connector of Cloud SQL makes its own connections, and its addresses take no such parameters.
+        self._dsn = dsn if dsn.startswith(SCHEME) else _watched(dsn)
         self._rates = rates
         self._conn: Connection | None = None
 
@@ -205,7 +209,7 @@ class LimitStore:
 
     def _opened(self) -> Connection:
         try:
-            conn = connect(self._dsn)
+            conn = connect(self._dsn, setting=self._setting)
         except DatabaseError as exc:
             if isinstance(exc.__cause__, psycopg.OperationalError):
                 raise LimitsUnreachableError(str(exc)) from exc
@@ -218,13 +222,13 @@ class LimitStore:
 
 
 @contextmanager
-def limits_connection(dsn: str) -> Iterator[Connection]:
-    """A connection to the database of the limits, with their table made if need be.
+def limits_connection(dsn: str, *, setting: str = DATABASE_URL) -> Iterator[Connection]:
+    """A connection to the database of the limits, with their table made if need be; `dsn` is the value of `setting`.
 
     Raises:
         DatabaseError: it cannot be reached, or refuses.
     """
-    with connect(dsn) as conn:
+    with connect(dsn, setting=setting) as conn:
         migrate(conn, SYSTEM_SCHEMA, "system", None)
         yield conn
 
@@ -276,6 +280,14 @@ def enter_default(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
         ).fetchall()
         if not any(pinned for *_, pinned in found) and [row[:3] for row in found] != wanted:
             _enter(conn, quota, rates, pinned=False)
+
+
+def _watched(dsn: str) -> str:
+    """`dsn` with `_CONNECTION`; as it is where it cannot be parsed, which connecting then says."""
+    try:
+        return make_conninfo(dsn, **_CONNECTION)
+    except psycopg.ProgrammingError:
+        return dsn
 
 
 def _alone(conn: Connection, quota: str) -> None:
