@@ -9,7 +9,7 @@ from pinakes.embedders.base import Embedder
 from pinakes.embedders.calling import Remote
 from pinakes.embedders.imported import Imported
 from pinakes.embedders.opening import EMBEDDERS, Allow, Choice, Surroundings, open_embedder
-from pinakes.embedders.remote import Pacer, PacingStoppedError, Unpaced
+from pinakes.embedders.remote import AllowanceUsedUpError, Pacer, Unpaced
 from pinakes.errors import EmbedderError, SettingsError
 from pinakes.limiter import Limiter
 from pinakes.rates import parse_rate
@@ -145,7 +145,7 @@ class Budget:
                 self._left += more
             if self._left < units:
                 self._used_up.set()
-                raise PacingStoppedError("the run's --max-cost is used up")
+                raise AllowanceUsedUpError("the run's --max-cost is used up")
             self._left -= units
 
     def give_back(self, units: int) -> None:

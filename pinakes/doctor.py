@@ -24,8 +24,8 @@ from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import health
 from pinakes.store.connection import (
-    LIMITER_URL,
     ITERATIVE_SCANS,
+    LIMITER_URL,
     MIN_PGVECTOR,
     SAFE_PARALLEL_BUILDS,
     Connection,

@@ -132,7 +132,7 @@ def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopp
         budgets.append(budget)
         return budget
 
-    embedder = embedders.open(choice_of(request), rate=request.rate, allow=allow, stopping=stopping)
+    embedder = embedders.open(choice_of(request), rate=request.rate, allow=allow, stopping=stopping.at_once)
     return embedder, budgets[0] if budgets else None
 
 

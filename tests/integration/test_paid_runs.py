@@ -159,6 +159,17 @@ def test_max_cost_stops_before_it_is_exceeded(settings: Settings, fake: AzureFak
     assert (rest.embedded, rest.reused) == (22, 28)
 
 
+def test_all_that_max_cost_pays_for_is_used_under_a_rate_too(
+    settings: Settings, fake: AzureFake, tmp_path: Path
+) -> None:
+    """Those who wait for their slot when the money runs out have theirs; else a small cap buys the two checks for ever."""
+    source = pictures(tmp_path / "in", 12)
+    for calls in (6, 12):
+        run = paid(settings, source, fake, rate="50/s", max_cost=0.0006)
+        assert fake.calls.total() == calls
+        assert run.account.embedded == 4
+
+
 def test_max_cost_and_the_cost_in_the_end_count_a_text_at_its_own_price(
     settings: Settings, fake: AzureFake, tmp_path: Path
 ) -> None:
@@ -178,6 +189,7 @@ def test_a_cap_that_leaves_nothing_for_a_picture_makes_no_call(
     run = paid(settings, pictures(tmp_path / "in", 3), fake, rate="none", max_cost=max_cost)
     assert fake.counts["requests"] == 0
     assert (run.account.calls, run.account.embedded, run.account.deferred) == (0, 0, 3)
+    assert f"--max-cost {max_cost:g} is less than USD 0.0003" in why_deferred(run)
 
 
 def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(
