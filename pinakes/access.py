@@ -15,8 +15,8 @@ from pinakes.limiter import Limiter
 from pinakes.rates import parse_rate
 from pinakes.settings import Settings
 from pinakes.spaces import Space
-from pinakes.store.connection import DATABASE_URL, LIMITER_URL
-from pinakes.store.limits import change_limit, limits_connection
+from pinakes.store.connection import DATABASE_URL, LIMITER_URL, connect
+from pinakes.store.limits import change_limit, limits_connection, rate_in_force
 
 NO_RATE = "none"
 """`--rate none` lifts the limit: for a fake, or a provider without a quota."""
@@ -51,6 +51,7 @@ class Embedders:
         rate: str | None = None,
         allow: Allow = lambda _price: None,
         stopping: Callable[[], bool] = lambda: False,
+        dry: bool = False,
     ) -> Embedder:
         """An embedder for a run.
 
@@ -59,9 +60,12 @@ class Embedders:
             rate: instead of the limit in force, for everybody who shares the quota; `none` lifts it for this run.
             allow: from the price of the embedder to what the run may pay for.
             stopping: whether the run is stopping.
+            dry: nothing will be asked of it, so no limit is entered or changed; `rate` is only reckoned with.
         """
 
         def pace(quota: str, default: str) -> Pacer:
+            if dry:
+                return self._foreseen(quota, rate, default)
             return self._pacer(quota, rate or default, pinned=rate is not None, stopping=stopping)
 
         settings = self._settings
@@ -100,6 +104,16 @@ class Embedders:
             )
         return embedder
 
+    def _foreseen(self, quota: str, rate: str | None, default: str) -> Pacer:
+        """What the pace would be."""
+        if rate == NO_RATE:
+            return Unpaced()
+        found = None
+        if rate is None:
+            with connect(self._dsn, setting=self._kept_by) as conn:
+                found = rate_in_force(conn, quota)
+        return _Foreseen(found or min(1 / each.spacing for each in map(parse_rate, (rate or default).split(","))))
+
     def _pacer(self, quota: str, rate: str, *, pinned: bool, stopping: Callable[[], bool]) -> Pacer:
         if rate == NO_RATE:
             return Unpaced()
@@ -110,6 +124,13 @@ class Embedders:
         limiter = Limiter(self._dsn, quota, rates, stopping, setting=self._kept_by)
         self._opened.append(limiter)
         return limiter
+
+
+class _Foreseen(Unpaced):
+    """The pace of a run that makes no call."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
 
 
 class Budget:

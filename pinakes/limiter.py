@@ -139,7 +139,7 @@ class Limiter:
         self._failed_at = float("-inf")
         self._generation = self._store.generation()
         self._known_at = time.monotonic()
-        self._rate = min(1 / rate.spacing for rate in rates)
+        self._rate = self._store.rate() or min(1 / rate.spacing for rate in rates)
 
     @property
     def rate(self) -> float:

@@ -175,6 +175,16 @@ class LimitStore:
         ((generation,),) = self._rows("SELECT max(generation) FROM pinakes.limits WHERE quota = %(quota)s", {})
         return generation or 0
 
+    def rate(self) -> float:
+        """Calls a second that are allowed at present, all callers together; 0 where the quota was removed.
+
+        Raises:
+            LimitsUnreachableError: the database does not answer.
+            DatabaseError: it refuses.
+        """
+        with self._connection() as conn:
+            return rate_in_force(conn, self.quota) or 0.0
+
     def close(self) -> None:
         """Give back the connection."""
         if self._conn is not None:
@@ -255,6 +265,17 @@ def list_limits(conn: Connection) -> list[Limit]:
         )
         for quota, count, seconds, burst, pinned, spacing, share, next_free, throttled, throttled_at in rows
     ]
+
+
+def rate_in_force(conn: Connection, quota: str) -> float | None:
+    """Calls a second that a quota allows at present; None where it is not known. Nothing is made or written."""
+    try:
+        limits = list_limits(conn)
+    except DatabaseError as exc:
+        if isinstance(exc.__cause__, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+            return None  # nothing was ever limited here, or by an older Pinakes only
+        raise
+    return min((limit.effective for limit in limits if limit.quota == quota), default=None)
 
 
 def change_limit(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:

@@ -24,8 +24,10 @@ from pinakes.embedders.retirement import RETIREMENTS
 from pinakes.errors import EmbedderError
 from pinakes.ingestion import Ingestion
 from pinakes.opening import dry_run, open_ingestion
+from pinakes.rates import parse_rate
 from pinakes.settings import Settings
 from pinakes.store.database import Database
+from pinakes.store.limits import change_limit, limits_connection, list_limits
 from pinakes.summary import planned_and_actual, summarise, why_deferred
 from pinakes.types import utc_now
 from tasks.artifacts import _sheet
@@ -214,6 +216,33 @@ def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(
     paid(settings, source, fake, rate="none", limit=15)
     again = dry_run(request_of(known, source, embedder="azure"), known)
     assert (again["plan"]["reused"], again["plan"]["new"]) == (15, 5)
+
+
+def test_a_dry_run_reckons_with_the_rate_in_force_and_changes_none(
+    settings: Settings, database: Database, fake: AzureFake, tmp_path: Path
+) -> None:
+    known = with_fake(settings, fake)
+    source = pictures(tmp_path / "in", 18)
+
+    def seconds(**options: str) -> float | None:
+        planned: dict[str, Any] = dry_run(request_of(known, source, embedder="azure", **options), known)["planned"]
+        return planned["seconds"]
+
+    assert seconds() == pytest.approx(2.0)  # the embedder's default, where nothing has run yet
+    with limits_connection(database.dsn) as conn:
+        assert list_limits(conn) == []
+    assert paid(settings, source, fake, limit=1).account.embedded == 1
+    with limits_connection(database.dsn) as conn:
+        (limit,) = list_limits(conn)
+        change_limit(conn, limit.quota, [parse_rate("1/s burst 3")])
+        assert seconds() == pytest.approx(19.0)
+        assert seconds(rate="100/s") == pytest.approx(0.2, abs=0.05)
+        assert seconds(rate="none") is None
+        (after,) = list_limits(conn)
+        assert after.rate == parse_rate("1/s burst 3")
+    with open_ingestion(request_of(known, source, embedder="azure"), known) as run:
+        run.list_and_plan()
+        assert run.planned.seconds == pytest.approx(19.0)
 
 
 def test_a_dry_run_warns_of_a_model_that_is_retired_within_a_year(
