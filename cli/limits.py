@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import click
 
 from cli.render import table
-from pinakes.rates import parse_rate
+from pinakes.rates import parse_rates
 from pinakes.settings import load_settings
 from pinakes.store.connection import DATABASE_URL, LIMITER_URL
 from pinakes.store.database import open_database
@@ -30,6 +30,8 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
     settings = load_settings()
     if quota and not rate and not back:
         raise click.UsageError("give QUOTA a RATE such as 30/s, or --default.")
+    if back and (rate or not quota):
+        raise click.UsageError("--default takes a QUOTA and no RATE.")
     setting = LIMITER_URL if settings.limiter_url else DATABASE_URL
     with (
         open_database(settings) as database,
@@ -43,7 +45,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
                 raise click.UsageError(
                     f"there is no quota {quota!r}; there are: {', '.join(sorted(known)) or 'none yet'}."
                 )
-            change_limit(conn, quota, [parse_rate(part) for part in rate.split(",")])
+            change_limit(conn, quota, parse_rates(rate))
         limits = list_limits(conn)
     now = datetime.now(UTC)
     documents = [
@@ -51,7 +53,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
             "quota": limit.quota,
             "rate": str(limit.rate),
             "set": limit.pinned,
-            "effective_per_second": round(limit.effective, 4),
+            "effective_per_second": float(f"{limit.effective:.4g}"),
             "next_free_seconds": round(max(0.0, (limit.next_free - now).total_seconds()), 3),
             "throttled": limit.throttled,
             "throttled_at": limit.throttled_at.isoformat(timespec="seconds") if limit.throttled_at else None,
@@ -68,10 +70,10 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         (
             each["quota"],
             f"{each['rate']}{' (set)' if each['set'] else ''}",
-            f"{each['effective_per_second']:g}/s",
+            f"{limit.effective * limit.rate.seconds:.4g}/{str(limit.rate).rpartition('/')[2]}",
             f"{each['next_free_seconds']:.2f} s",
             each["throttled"],
         )
-        for each in documents
+        for each, limit in zip(documents, limits, strict=True)
     ]
-    click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,)))
+    click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,), whole=(0,)))

@@ -12,7 +12,7 @@ from pinakes.embedders.opening import EMBEDDERS, Allow, Choice, Surroundings, op
 from pinakes.embedders.remote import AllowanceUsedUpError, Pacer, Unpaced
 from pinakes.errors import EmbedderError, SettingsError
 from pinakes.limiter import Limiter
-from pinakes.rates import parse_rate
+from pinakes.rates import parse_rates
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store.connection import DATABASE_URL, LIMITER_URL, connect
@@ -112,12 +112,12 @@ class Embedders:
         if rate is None:
             with connect(self._dsn, setting=self._kept_by) as conn:
                 found = rate_in_force(conn, quota)
-        return _Foreseen(found or min(1 / each.spacing for each in map(parse_rate, (rate or default).split(","))))
+        return _Foreseen(found or min(1 / each.spacing for each in parse_rates(rate or default)))
 
     def _pacer(self, quota: str, rate: str, *, pinned: bool, stopping: Callable[[], bool]) -> Pacer:
         if rate == NO_RATE:
             return Unpaced()
-        rates = [parse_rate(part) for part in rate.split(",")]
+        rates = parse_rates(rate)
         if pinned:
             with limits_connection(self._dsn, setting=self._kept_by) as conn:
                 change_limit(conn, quota, rates)

@@ -428,4 +428,6 @@ def test_limits_are_shown_and_changed_while_a_run_is_going(
         pinakes("limits", limit["quota"], "500/s")
         assert finished(run)["embedded"] == 120
         assert "500/s" in pinakes("limits")
+        pinakes("limits", limit["quota"], "2/day")
+        assert "  2/day (set)  2/day  " in pinakes("limits")  # and not 0/s
     assert os.environ.get("PINAKES_AZURE_KEY") is None
