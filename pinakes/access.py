@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.calling import Remote
-from pinakes.embedders.imported import Imported
+from pinakes.embedders.imported import Absent, Imported
 from pinakes.embedders.opening import EMBEDDERS, Allow, Choice, Surroundings, open_embedder
 from pinakes.embedders.remote import AllowanceUsedUpError, Pacer, Unpaced
-from pinakes.errors import EmbedderError, SettingsError
+from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.limiter import Limiter
 from pinakes.rates import parse_rates
 from pinakes.settings import Settings
@@ -78,30 +78,41 @@ class Embedders:
     def of(self, space: Space) -> Embedder:
         """The embedder whose vectors may be compared with those of `space`.
 
-        Of imported vectors, or without the settings that it needs, one that makes no more and says why.
-
-        Raises:
-            EmbedderError: this version of Pinakes, or the model at hand, makes other vectors under that name.
+        Of imported vectors, or without the settings that it needs, one that makes no more and says why. Where something
+        else is in the way, or the model at hand makes other vectors, one that raises it when it is asked for a vector:
+        stored images can be compared all the same.
         """
         with self._lock:
-            if space not in self._of_spaces:
-                self._of_spaces[space] = self._open_of(space)
-            return self._of_spaces[space]
+            if space in self._of_spaces:
+                return self._of_spaces[space]
+            try:
+                embedder = self._open_of(space)
+            except (EmbedderError, UsageError) as exc:
+                return Absent(space, exc)  # the next query tries again
+            self._of_spaces[space] = embedder
+            return embedder
 
     def _open_of(self, space: Space) -> Embedder:
         if space.provider not in EMBEDDERS:
             return Imported(space)
-        choice = Choice(space.provider, space.dimension, space.model if space.provider == "clip" else None)
+        local = space.provider in {"clip", "onnx"}  # their files decide
+        choice = Choice(
+            space.provider,
+            None if local else space.dimension,
+            space.model if space.provider == "clip" else None,
+            version=space.version,
+        )
         try:
             embedder = self.open(choice)
         except SettingsError as exc:
             return Imported(space, str(exc).rstrip("."))
         if embedder.facts.space != space:
-            raise EmbedderError(
+            other = EmbedderError(
                 f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and what is at"
                 f" hand embeds into {embedder.facts.space.name}: run pinakes ingest to embed the collection anew and pinakes"
                 f" activate {embedder.facts.space.name} to let searches use it, or name another space."
             )
+            return Absent(space, other)
         return embedder
 
     def _foreseen(self, quota: str, rate: str | None, default: str) -> Pacer:

@@ -29,12 +29,14 @@ class Choice:
         dimension: components of a vector; None means the embedder's default.
         model: one of the embedder's models; None means its default.
         concurrency: most requests in flight; None lets the number be found.
+        version: of the model, where the provider offers several; None: the one that is set.
     """
 
     name: str
     dimension: int | None = None
     model: str | None = None
     concurrency: int | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ def _palette(choice: Choice, _around: Surroundings) -> Embedder:
 def _azure(choice: Choice, around: Surroundings) -> Embedder:
     from pinakes.embedders import azure
 
-    provider = azure.from_settings(around.values)
+    version = {"PINAKES_AZURE_MODEL_VERSION": choice.version} if choice.version else {}
+    provider = azure.from_settings({**around.values, **version})
     _one_model(choice, provider.facts.space.model)
     _one_dimension(choice, provider)
     key = around.values.get("PINAKES_AZURE_KEY") or around.values.get("VISION_KEY") or ""
