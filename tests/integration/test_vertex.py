@@ -129,6 +129,7 @@ def test_a_bucket_is_embedded_without_a_byte_passing_through_here(monkeypatch: p
         for number in range(12):
             gcs.put("bkt", f"pics/{number} ü.jpg", photo((number, 20, 20)))
         gcs.put("bkt", "pics/#1.jpg", RED)  # in a gcsUri that looks like a generation
+        gcs.put("bkt", "pics/y.jpg", photo((9, 9, 200), kind="WEBP"))  # which the listing calls a JPEG
         gcs.put("bkt", "pics/x.webp", photo(kind="WEBP"), content_type="image/webp")  # not a format of the model's
         source = BucketSource("gs://bkt/pics")
         images = [entry for entry in source.entries() if isinstance(entry, Image)]
@@ -136,10 +137,10 @@ def test_a_bucket_is_embedded_without_a_byte_passing_through_here(monkeypatch: p
         batch = [Picture(image, lambda image=image: source.read(image)) for image in images]
         results = dict(embedder.embed_images(batch))
         embedder.close()
-        assert len(results) == 14
+        assert len(results) == 15
         assert not [result for result in results.values() if isinstance(result, Failure)]
-        assert gcs.counts["downloads"] == 2
-        assert sum(fake.calls.values()) == 14
+        assert gcs.counts["downloads"] == 3
+        assert sum(fake.calls.values()) == 15
         assert {key for key in fake.calls if key.startswith("gs://")} == {f"gs://bkt/pics/{n} ü.jpg" for n in range(12)}
 
 
