@@ -171,7 +171,8 @@ def _create_pgvector(conn: Connection) -> Pgvector:
                 f" vector in the database {conn.info.dbname!r} (Azure Cosmos DB: SELECT create_extension('vector'))."
             ) from exc
     except psycopg.Error as exc:
-        raise DatabaseError(f"pgvector {available[0]} could not be created: {_reason(exc)}.") from exc
+        mend = " Add VECTOR to the server parameter azure.extensions." if "allow-listed" in str(exc) else ""
+        raise DatabaseError(f"pgvector {available[0]} could not be created: {_reason(exc)}.{mend}") from exc
     found = find_pgvector(conn)
     assert found is not None
     return found
