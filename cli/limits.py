@@ -25,7 +25,9 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
 
     \b
     RATE is e.g. 30/s, 120/min, or 30/s burst 30 (what the provider takes at once).
-    Several windows of one provider: 20/min,5000/day
+    Several windows of one provider: 30/s,1500/min
+    Calls are spread evenly over a window: 5000/day is one in 17 s, and
+    5000/day burst 2500 lets 2,500 of them come at once.
     """
     settings = load_settings()
     if quota and not rate and not back:

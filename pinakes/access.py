@@ -107,10 +107,11 @@ class Embedders:
         except SettingsError as exc:
             return Imported(space, str(exc).rstrip("."))
         if embedder.facts.space != space:
+            own = f"set PINAKES_{space.provider.upper()}_PATH to that model, or " if local else ""
             other = EmbedderError(
                 f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and what is at"
-                f" hand embeds into {embedder.facts.space.name}: run pinakes ingest to embed the collection anew and pinakes"
-                f" activate {embedder.facts.space.name} to let searches use it, or name another space."
+                f" hand embeds into {embedder.facts.space.name}: {own}run pinakes ingest to embed the collection anew and"
+                f" pinakes activate {embedder.facts.space.name} to let searches use it, or name another space."
             )
             return Absent(space, other)
         return embedder
