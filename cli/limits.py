@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import click
 
 from cli.render import table
-from pinakes.rates import parse_rate
+from pinakes.rates import parse_rates
 from pinakes.settings import load_settings
+from pinakes.store.connection import DATABASE_URL, LIMITER_URL
 from pinakes.store.database import open_database
 from pinakes.store.limits import change_limit, limits_connection, list_limits, remove_limit
 
@@ -24,12 +25,20 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
 
     \b
     RATE is e.g. 30/s, 120/min, or 30/s burst 30 (what the provider takes at once).
-    Several windows of one provider: 20/min,5000/day
+    Several windows of one provider: 30/s,1500/min
+    Calls are spread evenly over a window: 5000/day is one in 17 s, and
+    5000/day burst 2500 lets 2,500 of them come at once.
     """
     settings = load_settings()
     if quota and not rate and not back:
         raise click.UsageError("give QUOTA a RATE such as 30/s, or --default.")
-    with open_database(settings) as database, limits_connection(settings.limiter_url or database.dsn) as conn:
+    if back and (rate or not quota):
+        raise click.UsageError("--default takes a QUOTA and no RATE.")
+    setting = LIMITER_URL if settings.limiter_url else DATABASE_URL
+    with (
+        open_database(settings) as database,
+        limits_connection(settings.limiter_url or database.dsn, setting=setting) as conn,
+    ):
         if quota and back and not remove_limit(conn, quota):
             raise click.UsageError(f"there is no quota {quota!r}.")
         if quota and rate:
@@ -38,7 +47,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
                 raise click.UsageError(
                     f"there is no quota {quota!r}; there are: {', '.join(sorted(known)) or 'none yet'}."
                 )
-            change_limit(conn, quota, [parse_rate(part) for part in rate.split(",")])
+            change_limit(conn, quota, parse_rates(rate))
         limits = list_limits(conn)
     now = datetime.now(UTC)
     documents = [
@@ -46,7 +55,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
             "quota": limit.quota,
             "rate": str(limit.rate),
             "set": limit.pinned,
-            "effective_per_second": round(limit.effective, 4),
+            "effective_per_second": float(f"{limit.effective:.4g}"),
             "next_free_seconds": round(max(0.0, (limit.next_free - now).total_seconds()), 3),
             "throttled": limit.throttled,
             "throttled_at": limit.throttled_at.isoformat(timespec="seconds") if limit.throttled_at else None,
@@ -63,10 +72,10 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         (
             each["quota"],
             f"{each['rate']}{' (set)' if each['set'] else ''}",
-            f"{each['effective_per_second']:g}/s",
+            f"{limit.effective * limit.rate.seconds:.4g}/{str(limit.rate).rpartition('/')[2]}",
             f"{each['next_free_seconds']:.2f} s",
             each["throttled"],
         )
-        for each in documents
+        for each, limit in zip(documents, limits, strict=True)
     ]
-    click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,)))
+    click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,), whole=(0,)))

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from pinakes.search import SearchResult
 
 WIDTH = 80
+LEAST_COLUMN = 16
+"""Beside a column that is kept whole, those that are no wider than this are too: a date, a share, a rate."""
 
 
 def width_of(text: str) -> int:
@@ -37,19 +39,24 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> str:
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = (), whole: Sequence[int] = ()
+) -> str:
     """Rows under a header, as wide as they need but within `WIDTH`: the widest columns give way.
 
     Args:
         header: a name a column.
         rows: cells, shown with `str`.
         right: numbers of the columns that are set to the right.
+        whole: numbers of the columns that do not give way, even past `WIDTH`: names that another command takes.
     """
     cells = [[" ".join(str(cell).split()) for cell in row] for row in rows]
     widths = [max(map(width_of, column)) for column in zip(header, *cells, strict=True)]
     room = WIDTH - 2 * (len(widths) - 1)
-    while sum(widths) > room:
-        widths[widths.index(max(widths))] -= 1
+    elastic = [number for number in range(len(widths)) if number not in whole]
+    least = LEAST_COLUMN if whole else 0
+    while sum(widths) > room and max(widths[number] for number in elastic) > least:
+        widths[max(elastic, key=widths.__getitem__)] -= 1
     lines = [_line(header, widths, right), "  ".join("─" * width for width in widths)]
     lines += [_line(row, widths, right) for row in cells]
     return "\n".join(lines)
@@ -60,6 +67,16 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> 
         pad(cut(cell, width), width, right=number in right)
         for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ).rstrip()
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the unit that a person thinks of it in."""
+    if seconds < 1:
+        return "less than 1 s"
+    for unit, name, most in ((1, "s", 120), (60, "min", 120), (3600, "h", 48)):
+        if seconds < most * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 86400:,.0f} days"
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
@@ -163,5 +180,5 @@ def cost_facts(planned: dict[str, Any]) -> list[tuple[str, str]]:
         read = f"read {as_of}" if as_of[0].isdigit() else as_of
         facts.append(("price", f"USD {planned['price_per_image']:g} an image; {read}; {source}"))
     seconds = planned["seconds"]
-    time = "as fast as it goes" if seconds is None else f"{seconds:,.0f} s at the quota in force"
+    time = "as fast as it goes" if seconds is None else f"{duration(seconds)} at the quota in force"
     return [*facts, ("time", time)]

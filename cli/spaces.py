@@ -51,4 +51,4 @@ def command(*, collection: str | None, as_json: bool) -> None:
         )
         for space in documents
     ]
-    click.echo(table(("", "space", "rows", "coverage", "index", "retires"), rows, right=(2, 3)))
+    click.echo(table(("", "space", "rows", "coverage", "index", "retires"), rows, right=(2, 3), whole=(1,)))

@@ -7,15 +7,16 @@ from collections.abc import Callable
 
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.calling import Remote
-from pinakes.embedders.imported import Imported
+from pinakes.embedders.imported import Absent, Imported
 from pinakes.embedders.opening import EMBEDDERS, Allow, Choice, Surroundings, open_embedder
-from pinakes.embedders.remote import Pacer, PacingStoppedError, Unpaced
-from pinakes.errors import EmbedderError, SettingsError
+from pinakes.embedders.remote import AllowanceUsedUpError, Pacer, Unpaced
+from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.limiter import Limiter
-from pinakes.rates import parse_rate
+from pinakes.rates import parse_rates
 from pinakes.settings import Settings
 from pinakes.spaces import Space
-from pinakes.store.limits import change_limit, limits_connection
+from pinakes.store.connection import DATABASE_URL, LIMITER_URL, connect
+from pinakes.store.limits import change_limit, limits_connection, rate_in_force
 
 NO_RATE = "none"
 """`--rate none` lifts the limit: for a fake, or a provider without a quota."""
@@ -32,6 +33,7 @@ class Embedders:
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings
         self._dsn = settings.limiter_url or dsn
+        self._kept_by = LIMITER_URL if settings.limiter_url else DATABASE_URL
         self._of_spaces: dict[Space, Embedder] = {}
         self._opened: list[Remote | Limiter] = []
         self._lock = threading.Lock()
@@ -49,6 +51,7 @@ class Embedders:
         rate: str | None = None,
         allow: Allow = lambda _price: None,
         stopping: Callable[[], bool] = lambda: False,
+        dry: bool = False,
     ) -> Embedder:
         """An embedder for a run.
 
@@ -57,9 +60,12 @@ class Embedders:
             rate: instead of the limit in force, for everybody who shares the quota; `none` lifts it for this run.
             allow: from the price of the embedder to what the run may pay for.
             stopping: whether the run is stopping.
+            dry: nothing will be asked of it, so no limit is entered or changed; `rate` is only reckoned with.
         """
 
         def pace(quota: str, default: str) -> Pacer:
+            if dry:
+                return self._foreseen(quota, rate, default)
             return self._pacer(quota, rate or default, pinned=rate is not None, stopping=stopping)
 
         settings = self._settings
@@ -72,42 +78,71 @@ class Embedders:
     def of(self, space: Space) -> Embedder:
         """The embedder whose vectors may be compared with those of `space`.
 
-        Of imported vectors, or without the settings that it needs, one that makes no more and says why.
-
-        Raises:
-            EmbedderError: this version of Pinakes, or the model at hand, makes other vectors under that name.
+        Of imported vectors, or without the settings that it needs, one that makes no more and says why. Where something
+        else is in the way, or the model at hand makes other vectors, one that raises it when it is asked for a vector:
+        stored images can be compared all the same.
         """
         with self._lock:
-            if space not in self._of_spaces:
-                self._of_spaces[space] = self._open_of(space)
-            return self._of_spaces[space]
+            if space in self._of_spaces:
+                return self._of_spaces[space]
+            try:
+                embedder = self._open_of(space)
+            except (EmbedderError, UsageError) as exc:
+                return Absent(space, exc)  # the next query tries again
+            self._of_spaces[space] = embedder
+            return embedder
 
     def _open_of(self, space: Space) -> Embedder:
         if space.provider not in EMBEDDERS:
             return Imported(space)
-        choice = Choice(space.provider, space.dimension, space.model if space.provider == "clip" else None)
+        local = space.provider in {"clip", "onnx"}  # their files decide
+        choice = Choice(
+            space.provider,
+            None if local else space.dimension,
+            space.model if space.provider == "clip" else None,
+            version=space.version,
+        )
         try:
             embedder = self.open(choice)
         except SettingsError as exc:
             return Imported(space, str(exc).rstrip("."))
         if embedder.facts.space != space:
-            raise EmbedderError(
+            own = f"set PINAKES_{space.provider.upper()}_PATH to that model, or " if local else ""
+            other = EmbedderError(
                 f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and what is at"
-                f" hand embeds into {embedder.facts.space.name}: run pinakes ingest to embed the collection anew and pinakes"
-                f" activate {embedder.facts.space.name} to let searches use it, or name another space."
+                f" hand embeds into {embedder.facts.space.name}: {own}run pinakes ingest to embed the collection anew and"
+                f" pinakes activate {embedder.facts.space.name} to let searches use it, or name another space."
             )
+            return Absent(space, other)
         return embedder
+
+    def _foreseen(self, quota: str, rate: str | None, default: str) -> Pacer:
+        """What the pace would be."""
+        if rate == NO_RATE:
+            return Unpaced()
+        found = None
+        if rate is None:
+            with connect(self._dsn, setting=self._kept_by) as conn:
+                found = rate_in_force(conn, quota)
+        return _Foreseen(found or min(1 / each.spacing for each in parse_rates(rate or default)))
 
     def _pacer(self, quota: str, rate: str, *, pinned: bool, stopping: Callable[[], bool]) -> Pacer:
         if rate == NO_RATE:
             return Unpaced()
-        rates = [parse_rate(part) for part in rate.split(",")]
+        rates = parse_rates(rate)
         if pinned:
-            with limits_connection(self._dsn) as conn:
+            with limits_connection(self._dsn, setting=self._kept_by) as conn:
                 change_limit(conn, quota, rates)
-        limiter = Limiter(self._dsn, quota, rates, stopping)
+        limiter = Limiter(self._dsn, quota, rates, stopping, setting=self._kept_by)
         self._opened.append(limiter)
         return limiter
+
+
+class _Foreseen(Unpaced):
+    """The pace of a run that makes no call."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
 
 
 class Budget:
@@ -143,7 +178,7 @@ class Budget:
                 self._left += more
             if self._left < units:
                 self._used_up.set()
-                raise PacingStoppedError("the run's --max-cost is used up")
+                raise AllowanceUsedUpError("the run's --max-cost is used up")
             self._left -= units
 
     def give_back(self, units: int) -> None:

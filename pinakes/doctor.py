@@ -25,6 +25,7 @@ from pinakes.spaces import Space
 from pinakes.store import health
 from pinakes.store.connection import (
     ITERATIVE_SCANS,
+    LIMITER_URL,
     MIN_PGVECTOR,
     SAFE_PARALLEL_BUILDS,
     Connection,
@@ -169,11 +170,11 @@ def schema_check(schemas: list[health.Schema]) -> Check:
 def _limiter(url: str) -> Iterator[Check]:
     what = "database of limits"
     try:
-        connect(url).close()
+        connect(url, setting=LIMITER_URL).close()
     except PinakesError as exc:
         yield Check(what, State.ERROR, str(exc), "paid embedders wait for it; mend PINAKES_LIMITER_URL")
     else:
-        yield Check(what, State.OK, address(url))
+        yield Check(what, State.OK, address(url, LIMITER_URL))
 
 
 def checkpoint_check(settings: Settings) -> Check:

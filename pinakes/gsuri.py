@@ -57,6 +57,14 @@ def parse_gs_uri(uri: str) -> GsObject:
     return GsObject(bucket, unquote(name), int(fragment) if fragment else None)
 
 
+def is_plain(uri: str) -> bool:
+    """Whether another of Google's services finds the object by its `plain` address.
+
+    A `#` in the name would begin a generation there, so such an object is downloaded and its bytes are sent.
+    """
+    return uri.startswith(SCHEME) and "#" not in parse_gs_uri(uri).name
+
+
 def split_gs_address(address: str) -> tuple[str, str]:
     """The bucket, and what stands behind its slash, of an address as a person writes it; nothing is decoded.
 

@@ -18,6 +18,7 @@ from typing import TypeVar
 from pinakes.embedders.remote import PacingStoppedError
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.rates import Rate, parse_rate
+from pinakes.store.connection import DATABASE_URL
 from pinakes.store.limit_statements import HORIZON, STALE_SECONDS
 from pinakes.store.limits import LimitStore, LimitsUnreachableError, Reservation
 
@@ -95,6 +96,7 @@ class Limiter:
             (`pinakes.store.limits.change_limit`).
         stopping: whether the run is stopping; waiting callers ask it four times a second.
         patience: how many seconds a lost database is waited for.
+        setting: which setting `dsn` is the value of.
 
     Raises:
         UsageError: there is no rate.
@@ -109,13 +111,14 @@ class Limiter:
         stopping: Callable[[], bool] = lambda: False,
         *,
         patience: float = 60.0,
+        setting: str = DATABASE_URL,
     ) -> None:
         if not rates:
             raise UsageError(f"the quota {quota} has no rate; give one such as 30/s.")
         self.quota = quota
         self.expired = 0
         """Slots that nobody could use in time."""
-        self._store = LimitStore(dsn, quota, rates)
+        self._store = LimitStore(dsn, quota, rates, setting=setting)
         self._stopping = stopping
         self._patience = patience
         self._talking = threading.Lock()
@@ -136,7 +139,7 @@ class Limiter:
         self._failed_at = float("-inf")
         self._generation = self._store.generation()
         self._known_at = time.monotonic()
-        self._rate = min(1 / rate.spacing for rate in rates)
+        self._rate = self._store.rate() or min(1 / rate.spacing for rate in rates)
 
     @property
     def rate(self) -> float:

@@ -94,7 +94,7 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
         database = stack.enter_context(open_database(settings))
         embedders = Embedders(settings, database.dsn)
         stack.callback(embedders.close)
-        embedder, _ = _open_embedder(request, embedders, Stopping())
+        embedder, _ = _open_embedder(request, embedders, Stopping(), dry=True)
         space = embedder.facts.space
         checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
         with database.connection() as (conn, _):
@@ -120,7 +120,9 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopping) -> tuple[Embedder, Budget | None]:
+def _open_embedder(
+    request: IngestRequest, embedders: Embedders, stopping: Stopping, *, dry: bool = False
+) -> tuple[Embedder, Budget | None]:
     """The embedder that is asked for, and what `max_cost` pays for, more than which it does not spend."""
     budgets: list[Budget] = []
 
@@ -132,7 +134,7 @@ def _open_embedder(request: IngestRequest, embedders: Embedders, stopping: Stopp
         budgets.append(budget)
         return budget
 
-    embedder = embedders.open(choice_of(request), rate=request.rate, allow=allow, stopping=stopping)
+    embedder = embedders.open(choice_of(request), rate=request.rate, allow=allow, stopping=stopping.at_once, dry=dry)
     return embedder, budgets[0] if budgets else None
 
 

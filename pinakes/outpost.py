@@ -83,7 +83,7 @@ class Outpost:
                 Choice(request.embedder, request.dimension, request.model, request.concurrency),
                 rate=request.rate,
                 allow=lambda _price: self._budget,
-                stopping=self.stopping,
+                stopping=self.stopping.at_once,
             )
             space = self.embedder.facts.space
             if space.name != ticket.space:

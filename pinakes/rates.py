@@ -120,6 +120,18 @@ def parse_rate(text: str) -> Rate:
     return Rate(count, seconds, int(match[3]) if match[3] else _cautious_burst(count, seconds))
 
 
+def parse_rates(text: str) -> list[Rate]:
+    """The rates of several windows of one quota, as `20/min,5000/day`; or one.
+
+    Raises:
+        UsageError: a part is no rate, or two are for one window.
+    """
+    rates = [parse_rate(part) for part in text.split(",")]
+    if len({rate.seconds for rate in rates}) < len(rates):
+        raise UsageError(f"{text!r} has two rates for one window; give each window one, such as 20/min,5000/day.")
+    return rates
+
+
 def _cautious_burst(count: float, seconds: float) -> int:
     wanted = max(3, math.ceil(BURST_SECONDS * count / seconds))
     return max(1, min(wanted, math.floor(count)))

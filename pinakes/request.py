@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pinakes.account import AllowedFailures
 from pinakes.errors import UsageError
 from pinakes.ids import check_collection
-from pinakes.rates import parse_rate
+from pinakes.rates import parse_rates
 
 BATCH_SIZE = 256
 """Calls in a batch: seconds of work for a task run that costs some tens of milliseconds."""
@@ -82,10 +82,9 @@ class IngestRequest(BaseModel):
     @field_validator("rate")
     @classmethod
     def _rate(cls, text: str | None) -> str | None:
-        for part in (text or "").split(","):
-            if part and part != "none":
-                parse_rate(part)
-        return text
+        if text and text != "none":
+            parse_rates(text)
+        return text or None
 
     @field_validator("runner")
     @classmethod

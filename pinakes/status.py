@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pinakes.checkpoints.base import OK
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
 from pinakes.store.collections import (
@@ -68,6 +69,11 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
             if len(failures) < MAX_FAILURES:
                 failures.append(row.as_failure())
     problems = list(checkpoint.problems)
+    if not counted.images and (kept := ledger.counts()[OK]):
+        problems.append(
+            f"the checkpoint holds {kept:,} answers, and none is loaded yet: a run loads them at its end. Where it has died,"
+            " run the same pinakes ingest again; they are not asked for anew."
+        )
     if not ledger.parts and counted.vectors:
         problems.append(
             f"the checkpoint {checkpoint.location} is empty, and {counted.vectors:,} vectors are stored: they came from"

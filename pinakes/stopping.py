@@ -27,7 +27,11 @@ class Stopping:
 
     def __call__(self) -> bool:
         """Whether it should."""
-        return stop_requested.is_set() or self._abandoned.is_set() or self.budget_used_up()
+        return self.at_once() or self.budget_used_up()
+
+    def at_once(self) -> bool:
+        """Whether not even requests that its money was set aside for should be begun: all reasons but the last."""
+        return stop_requested.is_set() or self._abandoned.is_set()
 
     def abandon(self) -> None:
         """Let what is in flight end, and begin nothing new: the run has failed."""

@@ -37,6 +37,12 @@ def why_deferred(run: Ingestion) -> str:
     kept = "All answers so far are kept; run the same command again"
     left = f"{run.account.deferred:,} pictures were not reached"
     if run.request.max_cost is not None and not stop_requested.is_set():
+        if not run.account.calls and isinstance(run.embedder, Remote):
+            least = (run.embedder.check_units + 1) * run.embedder.facts.price.per_image
+            return (
+                f"--max-cost {run.request.max_cost:g} is less than USD {least:g}, which the two requests that verify the"
+                f" embedder and one picture may take: nothing was asked, and {left}. Allow more."
+            )
         return f"--max-cost {run.request.max_cost:g} pays for no more: {left}. {kept} to go on for as much once more."
     return f"stopped before the end: {left}. {kept} to resume."
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from pinakes.embedders.concurrency import Concurrency
 from pinakes.embedders.counters import Counters
-from pinakes.embedders.remote import Allowance, CallError, Pacer, PacingStoppedError
+from pinakes.embedders.remote import Allowance, AllowanceUsedUpError, CallError, Pacer, PacingStoppedError
 from pinakes.errors import EmbedderError, PinakesError
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Vector
@@ -109,6 +109,8 @@ class Attempts:
         self._lock = threading.Lock()
         self._halted: PinakesError | None = None
         self._ended = threading.Event()
+        self._spent = threading.Event()
+        """Set when the allowance is used up: who has taken from it by then still asks."""
         self._throttled_since: float | None = None
         self._throttled_in_a_row = 0
         self._quiet_until = 0.0
@@ -118,7 +120,7 @@ class Attempts:
     @property
     def ending(self) -> bool:
         """Whether nothing new may be begun."""
-        return self._ended.is_set() or self._stopping()
+        return self._spent.is_set() or self._over()
 
     def end(self, reason: PinakesError | None) -> None:
         """Begin nothing pooled from now on; `reason` is what `raise_if_halted` raises, None if all is in order."""
@@ -148,10 +150,13 @@ class Attempts:
         while True:
             try:
                 outcome = self._attempt(call, effort)
-            except PacingStoppedError:
+            except PacingStoppedError as exc:
                 if not effort.pooled:
                     raise
-                self.end(None)
+                if isinstance(exc, AllowanceUsedUpError):
+                    self._spent.set()
+                else:
+                    self.end(None)
                 return None
             if not isinstance(outcome, _Refused):
                 return outcome
@@ -192,7 +197,7 @@ class Attempts:
                     return None
             with self._paying(effort) as payment:
                 self._pacer.wait(interactive=effort.interactive)
-                if self._dropped(effort):
+                if effort.pooled and (self._over() or effort.unwanted()):
                     return None
                 started = time.monotonic()
                 payment.due = True
@@ -225,6 +230,10 @@ class Attempts:
         finally:
             if not payment.due:
                 self._allowance.give_back(units)
+
+    def _over(self) -> bool:
+        """Whether not even what was taken from the allowance may be used."""
+        return self._ended.is_set() or self._stopping()
 
     def _dropped(self, effort: Effort) -> bool:
         return effort.pooled and (self.ending or effort.unwanted())

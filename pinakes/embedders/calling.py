@@ -27,7 +27,7 @@ from pinakes.embedders.counters import CallStatistics
 from pinakes.embedders.preflight import MIME_TYPES, ignored_words, prepare
 from pinakes.embedders.remote import Allowance, Pacer, Prepared, Provider
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError
-from pinakes.types import Failure, Vector
+from pinakes.types import ErrorClass, Failure, Vector
 
 __all__ = ["CallStatistics", "Remote", "redact"]
 
@@ -44,6 +44,9 @@ BATCHES_AT_ONCE: Final = 3
 
 QUERY: Final = Effort(attempts=3, patience=15.0, interactive=True)
 """A person waits for a query."""
+
+_REFUSED: Final = 400
+"""The status with which a provider says that it makes nothing of a picture."""
 
 Outcome = Vector | Failure | None
 
@@ -233,16 +236,28 @@ class Remote:
             kept = self._unclaimed.pop(picture.image.fingerprint, None)
         if kept is not None:
             return kept
+        outcome, by_uri = self._sent(picture, effort, self._provider.reads_itself)
+        refused = isinstance(outcome, Failure) and outcome.error_class.final and outcome.http_status == _REFUSED
+        if by_uri and refused and not self._attempts.ending:
+            # The listing may be wrong about it, as of a WebP that is called .jpg: its bytes tell, and can be mended.
+            again, _ = self._sent(picture, effort, lambda _uri: False)
+            if not (isinstance(again, Failure) and again.error_class is ErrorClass.UNREADABLE):
+                return again
+        return outcome
+
+    def _sent(self, picture: Picture, effort: Effort, reads_itself: Callable[[str], bool]) -> tuple[Outcome, bool]:
+        """The answer for a picture, and whether the provider was told to read it by itself."""
         with self._reading:
-            prepared = prepare(picture, self.facts.limits, self._provider.reads_itself)
+            prepared = prepare(picture, self.facts.limits, reads_itself)
         if isinstance(prepared, Failure):
-            return self._attempts.failure(prepared.error_class, prepared.message, prepared.http_status)
+            return self._attempts.failure(prepared.error_class, prepared.message, prepared.http_status), False
         sent: Prepared = prepared
         try:
-            return self._attempts.answer(lambda: self._provider.image(sent, timeout=self._timeout), effort)
+            outcome = self._attempts.answer(lambda: self._provider.image(sent, timeout=self._timeout), effort)
         except PinakesError as exc:
             self._attempts.end(exc)
-            return None
+            return None, False
+        return outcome, sent.data is None
 
     def _text(self, text: str, *, interactive: bool) -> Vector:
         effort = replace(QUERY if interactive else self._effort, text=True)

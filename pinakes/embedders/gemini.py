@@ -26,7 +26,7 @@ from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
 from pinakes.embedders.retirement import retirement_of
 from pinakes.errors import SettingsError, UsageError
-from pinakes.gsuri import SCHEME, parse_gs_uri
+from pinakes.gsuri import SCHEME, is_plain, parse_gs_uri
 from pinakes.hosts import is_loopback
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Vector
@@ -130,7 +130,7 @@ class GeminiEmbedding:
 
     def reads_itself(self, uri: str) -> bool:
         """Whether the model reads `uri` by itself: objects of Cloud Storage, on Vertex AI."""
-        return self._on_vertex and uri.startswith(SCHEME)
+        return self._on_vertex and is_plain(uri)
 
     def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
         """The vector of a picture; see `remote.Provider.image`. The bytes are sent if there are any, else the uri."""

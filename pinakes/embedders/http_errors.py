@@ -221,7 +221,12 @@ def checked_endpoint(endpoint: str, name: str, guide: str) -> str:
     bare = parts.hostname and not (parts.query or parts.fragment or parts.username)
     if bare and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))):
         return base
+    shown = (
+        f"{name}={parts.scheme}://{parts.hostname or ''}"
+        if "://" in base
+        else f"{name} does not begin with https:// and"
+    )
     raise SettingsError(
-        f"{name}={parts.scheme}://{parts.hostname or ''} cannot be used: it must be an https:// address without user,"
+        f"{shown} cannot be used: it must be an https:// address without user,"
         f" query or fragment (http:// for 127.0.0.1 alone); {guide} says where it is found."
     )

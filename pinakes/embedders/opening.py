@@ -29,12 +29,14 @@ class Choice:
         dimension: components of a vector; None means the embedder's default.
         model: one of the embedder's models; None means its default.
         concurrency: most requests in flight; None lets the number be found.
+        version: of the model, where the provider offers several; None: the one that is set.
     """
 
     name: str
     dimension: int | None = None
     model: str | None = None
     concurrency: int | None = None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,9 @@ def _palette(choice: Choice, _around: Surroundings) -> Embedder:
 def _azure(choice: Choice, around: Surroundings) -> Embedder:
     from pinakes.embedders import azure
 
-    provider = azure.from_settings(around.values)
-    _one_model(choice, provider.facts.space.model)
+    version = {"PINAKES_AZURE_MODEL_VERSION": choice.version} if choice.version else {}
+    provider = azure.from_settings({**around.values, **version})
+    _one_model(choice, provider.facts.space.model, provider.facts.space.version)
     _one_dimension(choice, provider)
     key = around.values.get("PINAKES_AZURE_KEY") or around.values.get("VISION_KEY") or ""
     endpoint = around.values.get("PINAKES_AZURE_ENDPOINT") or around.values.get("VISION_ENDPOINT") or ""
@@ -100,7 +103,7 @@ def _vertex(choice: Choice, around: Surroundings) -> Embedder:
     from pinakes.embedders import vertex
 
     provider = vertex.from_settings(around.values, dimension=choice.dimension)
-    _one_model(choice, provider.facts.space.model)
+    _one_model(choice, provider.facts.space.model, provider.facts.space.version)
     project = around.values.get("PINAKES_VERTEX_PROJECT", "")
     location = around.values.get("PINAKES_VERTEX_LOCATION") or "us-central1"
     return _remote(
@@ -112,7 +115,7 @@ def _gemini(choice: Choice, around: Surroundings) -> Embedder:
     from pinakes.embedders import gemini
 
     provider = gemini.from_settings(around.values, dimension=choice.dimension or gemini.DIMENSION)
-    _one_model(choice, provider.facts.space.model)
+    _one_model(choice, provider.facts.space.model, provider.facts.space.version)
     key = around.values.get("PINAKES_GEMINI_API_KEY", "")
     owner = around.values.get("PINAKES_VERTEX_PROJECT", "") if not key else "api-key"
     return _remote(
@@ -142,12 +145,14 @@ def _onnx(choice: Choice, around: Surroundings) -> Embedder:
         raise SettingsError(
             "the embedder onnx needs PINAKES_ONNX_PATH, the ONNX file of an image encoder; see docs/local-models.md."
         )
-    return OnnxImage(
+    embedder = OnnxImage(
         Path(path),
         dimension=choice.dimension,
         device=_device(around),
         memo=around.home / "model-digests.json",
     )
+    _one_model(choice, embedder.facts.space.model, embedder.facts.space.version)
+    return embedder
 
 
 EMBEDDERS: dict[str, Factory] = {
@@ -190,8 +195,9 @@ def _device(around: Surroundings) -> Literal["cpu", "cuda"]:
     return "cuda" if device == "cuda" else "cpu"
 
 
-def _one_model(choice: Choice, model: str) -> None:
-    if choice.model not in (None, model):
+def _one_model(choice: Choice, model: str, version: str | None = None) -> None:
+    """See that no other model is wanted; it may be named with its version, as providers write it."""
+    if choice.model not in (None, model, f"{model}@{version}"):
         raise UsageError(f"the embedder {choice.name} has the model {model}, not {choice.model!r}; leave --model out.")
 
 

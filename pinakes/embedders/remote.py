@@ -51,6 +51,10 @@ class PacingStoppedError(PinakesError):
     """The run is stopping, so the wait for a slot was given up; the request was not made."""
 
 
+class AllowanceUsedUpError(PacingStoppedError):
+    """No more may be paid for, so the request was not made. What has been taken from the allowance is still used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A picture as it is sent.
@@ -122,7 +126,7 @@ class Allowance(Protocol):
         """Use so much of it, before a request.
 
         Raises:
-            PacingStoppedError: there is not so much left.
+            AllowanceUsedUpError: there is not so much left.
         """
         ...
 

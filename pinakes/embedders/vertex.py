@@ -20,7 +20,7 @@ from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, Prepared
 from pinakes.embedders.retirement import retirement_of
 from pinakes.errors import EmbedderError, SettingsError, UsageError
-from pinakes.gsuri import SCHEME, parse_gs_uri
+from pinakes.gsuri import SCHEME, is_plain, parse_gs_uri
 from pinakes.hosts import is_loopback
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Vector
@@ -117,7 +117,7 @@ class VertexMultimodal:
 
     def reads_itself(self, uri: str) -> bool:
         """Objects of Google Cloud Storage are read by Vertex AI's own service agent."""
-        return uri.startswith(SCHEME)
+        return is_plain(uri)
 
     def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
         """See `pinakes.embedders.remote.Provider.image`."""

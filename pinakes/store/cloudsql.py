@@ -12,6 +12,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import unquote
 
+import psycopg
+
 from pinakes.errors import DatabaseError, UsageError
 
 SCHEME = "cloudsql://"
@@ -63,17 +65,25 @@ def connect_cloudsql(url: str) -> Any:
 
     Raises:
         DatabaseError: the extra is not installed.
+        psycopg.OperationalError: the instance cannot be reached, or there are no credentials.
     """
     address = parse_address(url)
-    return _connector().connect(
-        address.instance,
-        "psycopg",
-        user=address.user,
-        password=address.password,
-        db=address.database,
-        ip_type=address.ip,
-        enable_iam_auth=address.password is None,
-    )
+    connector = _connector()
+    try:
+        return connector.connect(
+            address.instance,
+            "psycopg",
+            user=address.user,
+            password=address.password,
+            db=address.database,
+            ip_type=address.ip,
+            enable_iam_auth=address.password is None,
+        )
+    except psycopg.Error:
+        raise
+    except Exception as exc:
+        # The connector passes on what its own client, its credentials and its sockets raise: they have no common base.
+        raise psycopg.OperationalError(f"{type(exc).__name__}: {exc}") from exc
 
 
 @cache

@@ -67,8 +67,18 @@ def one_at_a_time(conn: Connection, what: str) -> Iterator[None]:
         conn.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
 
 
-def connect(dsn: str) -> Connection:
+DATABASE_URL = "PINAKES_DATABASE_URL"
+LIMITER_URL = "PINAKES_LIMITER_URL"
+_UNSET = {DATABASE_URL: "Pinakes runs a database of its own", LIMITER_URL: "the rate limits are kept in the database"}
+"""What is done where a setting names no server."""
+
+
+def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
     """A connection in autocommit mode: transactions are opened where they are meant.
+
+    Args:
+        dsn: where to.
+        setting: which setting says so, for messages: `DATABASE_URL` or `LIMITER_URL`.
 
     Raises:
         DatabaseError: the server cannot be reached or is too old.
@@ -81,8 +91,8 @@ def connect(dsn: str) -> Connection:
             conn = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="pinakes")
     except psycopg.Error as exc:
         raise DatabaseError(
-            f"PostgreSQL at {address(dsn)} cannot be reached: {_reason(exc)}. Start it, or set PINAKES_DATABASE_URL"
-            " (unset, Pinakes runs a database of its own)."
+            f"PostgreSQL at {address(dsn, setting)} cannot be reached: {_reason(exc)}. Start it, or set {setting}"
+            f" (unset, {_UNSET[setting]})."
         ) from exc
     if conn.info.server_version < MIN_SERVER:
         version = conn.info.server_version // 10000
@@ -91,14 +101,14 @@ def connect(dsn: str) -> Connection:
     return conn
 
 
-def address(dsn: str) -> str:
-    """Where `dsn` points, without user or password, for messages."""
+def address(dsn: str, setting: str = DATABASE_URL) -> str:
+    """Where `dsn`, the value of `setting`, points, without user or password, for messages."""
     if dsn.startswith(SCHEME):
         return str(parse_address(dsn))
     try:
         parts = conninfo_to_dict(dsn)
     except psycopg.Error:
-        return "the address in PINAKES_DATABASE_URL (which cannot be parsed)"
+        return f"the address in {setting} (which cannot be parsed)"
     host = parts.get("host") or "the local socket"
     port = f":{parts['port']}" if parts.get("port") else ""
     return f"{host}{port}/{parts.get('dbname') or ''}".rstrip("/")
@@ -161,7 +171,8 @@ def _create_pgvector(conn: Connection) -> Pgvector:
                 f" vector in the database {conn.info.dbname!r} (Azure Cosmos DB: SELECT create_extension('vector'))."
             ) from exc
     except psycopg.Error as exc:
-        raise DatabaseError(f"pgvector {available[0]} could not be created: {_reason(exc)}.") from exc
+        mend = " Add VECTOR to the server parameter azure.extensions." if "allow-listed" in str(exc) else ""
+        raise DatabaseError(f"pgvector {available[0]} could not be created: {_reason(exc)}.{mend}") from exc
     found = find_pgvector(conn)
     assert found is not None
     return found

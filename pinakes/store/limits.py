@@ -18,7 +18,8 @@ from psycopg.conninfo import make_conninfo
 
 from pinakes.errors import DatabaseError
 from pinakes.rates import Rate
-from pinakes.store.connection import Connection, address, connect, translated
+from pinakes.store.cloudsql import SCHEME
+from pinakes.store.connection import DATABASE_URL, Connection, address, connect, translated
 from pinakes.store.limit_statements import (
     DECREASE,
     ENTER,
@@ -94,11 +95,14 @@ class LimitStore:
         dsn: any PostgreSQL from 13; pgvector is not needed.
         quota: the name that all who share the quota use.
         rates: the windows to enter where the quota is not known yet.
+        setting: which setting `dsn` is the value of.
     """
 
-    def __init__(self, dsn: str, quota: str, rates: Sequence[Rate]) -> None:
+    def __init__(self, dsn: str, quota: str, rates: Sequence[Rate], *, setting: str = DATABASE_URL) -> None:
         self.quota = quota
-        self._dsn = make_conninfo(dsn, **_CONNECTION)
+        self._setting = setting
+        # The connector of Cloud SQL makes its own connections, and its addresses take no such parameters.
+        self._dsn = dsn if dsn.startswith(SCHEME) else _watched(dsn)
         self._rates = rates
         self._conn: Connection | None = None
 
@@ -171,6 +175,16 @@ class LimitStore:
         ((generation,),) = self._rows("SELECT max(generation) FROM pinakes.limits WHERE quota = %(quota)s", {})
         return generation or 0
 
+    def rate(self) -> float:
+        """Calls a second that are allowed at present, all callers together; 0 where the quota was removed.
+
+        Raises:
+            LimitsUnreachableError: the database does not answer.
+            DatabaseError: it refuses.
+        """
+        with self._connection() as conn:
+            return rate_in_force(conn, self.quota) or 0.0
+
     def close(self) -> None:
         """Give back the connection."""
         if self._conn is not None:
@@ -205,7 +219,7 @@ class LimitStore:
 
     def _opened(self) -> Connection:
         try:
-            conn = connect(self._dsn)
+            conn = connect(self._dsn, setting=self._setting)
         except DatabaseError as exc:
             if isinstance(exc.__cause__, psycopg.OperationalError):
                 raise LimitsUnreachableError(str(exc)) from exc
@@ -218,13 +232,13 @@ class LimitStore:
 
 
 @contextmanager
-def limits_connection(dsn: str) -> Iterator[Connection]:
-    """A connection to the database of the limits, with their table made if need be.
+def limits_connection(dsn: str, *, setting: str = DATABASE_URL) -> Iterator[Connection]:
+    """A connection to the database of the limits, with their table made if need be; `dsn` is the value of `setting`.
 
     Raises:
         DatabaseError: it cannot be reached, or refuses.
     """
-    with connect(dsn) as conn:
+    with connect(dsn, setting=setting) as conn:
         migrate(conn, SYSTEM_SCHEMA, "system", None)
         yield conn
 
@@ -253,6 +267,17 @@ def list_limits(conn: Connection) -> list[Limit]:
     ]
 
 
+def rate_in_force(conn: Connection, quota: str) -> float | None:
+    """Calls a second that a quota allows at present; None where it is not known. Nothing is made or written."""
+    try:
+        limits = list_limits(conn)
+    except DatabaseError as exc:
+        if isinstance(exc.__cause__, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+            return None  # nothing was ever limited here, or by an older Pinakes only
+        raise
+    return min((limit.effective for limit in limits if limit.quota == quota), default=None)
+
+
 def change_limit(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
     """Set a quota's windows, all of them, also while it is in use: whoever runs honours it within a second."""
     with translated(f"setting the rate of {quota}"), conn.transaction():
@@ -276,6 +301,14 @@ def enter_default(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
         ).fetchall()
         if not any(pinned for *_, pinned in found) and [row[:3] for row in found] != wanted:
             _enter(conn, quota, rates, pinned=False)
+
+
+def _watched(dsn: str) -> str:
+    """`dsn` with `_CONNECTION`; as it is where it cannot be parsed, which connecting then says."""
+    try:
+        return make_conninfo(dsn, **_CONNECTION)
+    except psycopg.ProgrammingError:
+        return dsn
 
 
 def _alone(conn: Connection, quota: str) -> None:

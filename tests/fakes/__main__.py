@@ -1,15 +1,22 @@
-"""Start one fake service from the command line: `python -m tests.fakes azure --latency 0.15 --quota 30/s`."""
+"""Start one fake service from the command line: `python -m tests.fakes azure --latency 0.15 --quota 30/s`.
+
+A bucket is filled from a folder: `python -m tests.fakes gcs --bucket gallery=FOLDER`. Vertex AI and Gemini then read its
+pictures by themselves, if STORAGE_EMULATOR_HOST is set where they are started, too.
+"""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import json
+import os
 import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from tests.fakes import gcs
 from tests.fakes.faults import ALL_KINDS, Faults, Latency
 from tests.fakes.quota import Quota
 
@@ -22,6 +29,9 @@ FAKES = {
 """By subcommand: the module and the class. It is made with `port`, `latency` (a `Latency`), `quota` (a `Quota` or None)
 and `faults` (a `Faults`), is a context manager, and has `url`, `environment` and `counts`."""
 
+READERS = {"gemini", "vertex"}
+"""Those that read `gs://` by themselves."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one fake until Ctrl-C or SIGTERM; the environment it needs is printed first, its counts last."""
@@ -29,15 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.blind and options.fake == "gcs":
         parser.error("--blind is for the fakes that embed pictures")
+    if options.bucket and options.fake != "gcs":
+        parser.error("--bucket is for the fake gcs")
     module, name = FAKES[options.fake]
     fake_class = getattr(importlib.import_module(module), name)
+    storage = os.environ.get("STORAGE_EMULATOR_HOST")
     with fake_class(
         port=options.port,
         latency=Latency(options.latency, options.jitter, seed=options.seed),
         quota=Quota(options.quota, options.burst) if options.quota else None,
         faults=Faults(seed=options.seed, share=options.faults, kinds=options.kinds),
         **({"blind": True} if options.blind else {}),
+        **({"objects": gcs.reader(storage)} if storage and options.fake in READERS else {}),
     ) as fake:
+        for bucket, folder in options.bucket:
+            fake.fill(bucket, folder)
         print(f"# {options.fake} at {fake.url}; Ctrl-C ends it")
         for variable, value in fake.environment.items():
             print(f"export {variable}={shlex.quote(value)}")
@@ -52,7 +68,8 @@ _ENDS = {signal.SIGINT, signal.SIGTERM}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.fakes", description=__doc__)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="python -m tests.fakes", description=__doc__, formatter_class=raw)
     parser.add_argument("fake", choices=sorted(FAKES))
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--latency", type=float, default=0.0, metavar="SECONDS", help="of every request")
@@ -61,11 +78,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--burst", type=float, default=1, help="requests that may come at once")
     parser.add_argument("--faults", type=float, default=0.0, metavar="SHARE", help="of requests that fail (0 to 1)")
     parser.add_argument("--kinds", nargs="+", choices=[str(k) for k in ALL_KINDS], default=list(ALL_KINDS))
+    parser.add_argument(
+        "--bucket",
+        type=_bucket,
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="gcs: a bucket, and its files",
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed, another schedule of faults")
     parser.add_argument(
         "--blind", action="store_true", help="do not look at pictures: their vectors follow from a hash"
     )
     return parser
+
+
+def _bucket(text: str) -> tuple[str, Path]:
+    name, _, folder = text.partition("=")
+    if not name or not Path(folder).is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER with a folder that is there")
+    return name, Path(folder)
 
 
 if __name__ == "__main__":

@@ -10,18 +10,23 @@ import base64
 import bisect
 import contextlib
 import json
+import mimetypes
 import re
 import socket
 import struct
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import TCPServer
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import requests
 
 from tests.fakes.faults import Fault, Faults, Kind, Latency
 from tests.fakes.gcs_uploads import Refusal, Sessions, Upload, crc32c_of, md5_of, multipart
@@ -72,6 +77,23 @@ class Bucket:
     available: bool = True
     objects: dict[str, Stored] = field(default_factory=dict)
     names: list[bytes] = field(default_factory=list)
+
+
+def reader(url: str) -> Callable[[str], bytes | None]:
+    """What another service reads at `gs://bucket/name` of the storage at `url`, with an agent of its own.
+
+    As `GcsFake.fetch`, over HTTP: None where there is no such object; PermissionError where the agent may not read it.
+    """
+
+    def fetch(uri: str) -> bytes | None:
+        bucket, _, name = uri.removeprefix("gs://").partition("/")
+        address = f"{url}/download/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}?alt=media"
+        answer = requests.get(address, timeout=30)
+        if answer.status_code in (401, 403):
+            raise PermissionError(uri)
+        return answer.content if answer.ok else None
+
+    return fetch
 
 
 class GcsFake:
@@ -150,6 +172,12 @@ class GcsFake:
         """Write an object and return its generation; a composite one has no MD5."""
         with self._holding:
             return self._store(bucket, name, data, content_type, composite=composite)
+
+    def fill(self, bucket: str, folder: Path) -> None:
+        """Write the files of a folder, those below it included, with the content types that their names tell."""
+        self.bucket(bucket)
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self.put(bucket, file.relative_to(folder).as_posix(), file.read_bytes(), mimetypes.guess_type(file.name)[0])
 
     def _store(self, bucket: str, name: str, data: bytes, content_type: str | None, *, composite: bool = False) -> int:
         self._generation += 1

@@ -469,6 +469,14 @@ def test_a_key_goes_to_https_or_to_this_machine_only(endpoint: str) -> None:
         AzureVision(endpoint, KEY)
 
 
+def test_an_endpoint_without_its_scheme_is_told_so_and_not_repeated() -> None:
+    with pytest.raises(
+        SettingsError, match="PINAKES_AZURE_ENDPOINT does not begin with https:// and cannot be used"
+    ) as caught:
+        AzureVision("vision.example.org", KEY)
+    assert "=" not in str(caught.value)
+
+
 def test_an_endpoint_that_is_no_address_is_refused_before_anything_is_sent() -> None:
     with pytest.raises(SettingsError, match=r"https://\*\.example\.org cannot be used"):
         AzureVision("https://*.example.org", KEY)

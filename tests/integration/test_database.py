@@ -55,6 +55,24 @@ def test_a_user_who_may_not_create_the_extension_is_told_who_can(database_url: s
             admin.execute(f"DROP ROLE {role}")
 
 
+def test_an_extension_that_azure_does_not_list_names_the_parameter(database_url: str) -> None:
+    """As Azure Database for PostgreSQL refuses it."""
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        admin.execute(
+            "CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION"
+            ' \'extension "vector" is not allow-listed for "azure_pg_admin" users in Azure Database for PostgreSQL\''
+            " USING ERRCODE = 'feature_not_supported'; END $$"
+        )
+        admin.execute(
+            "CREATE EVENT TRIGGER refusing ON ddl_command_start WHEN TAG IN ('CREATE EXTENSION') EXECUTE FUNCTION refuse()"
+        )
+        with (
+            connect(database_url) as conn,
+            pytest.raises(DatabaseError, match=r"VECTOR .* parameter azure\.extensions"),
+        ):
+            ensure_pgvector(conn)
+
+
 @pytest.mark.parametrize("made_by", ["an administrator", "somebody"])
 def test_where_a_function_creates_extensions_it_is_used_if_it_is_the_administrators(
     database_url: str, made_by: str

@@ -114,11 +114,36 @@ def test_its_facts_are_complete(embedder: Embedder) -> None:
         assert embedder.facts.price.source
 
 
-@pytest.mark.parametrize("name", OPENED)
-def test_a_dimension_that_it_does_not_have_is_refused(name: str, tmp_path: Path) -> None:
+def values_of(folder: Path) -> dict[str, str]:
+    """Settings with which every embedder opens; none of the services is there."""
     values = {"PINAKES_AZURE_ENDPOINT": "http://127.0.0.1:1", "PINAKES_AZURE_KEY": "0" * 32}
     values |= {"PINAKES_VERTEX_PROJECT": "p", "PINAKES_GEMINI_API_KEY": "k"}
-    values |= {"PINAKES_CLIP_PATH": str(clip(tmp_path / "clip"))}
-    values |= {"PINAKES_ONNX_PATH": str(vision(tmp_path / "encoder" / "model.onnx", dimension=32))}
+    values |= {"PINAKES_CLIP_PATH": str(clip(folder / "clip"))}
+    return values | {"PINAKES_ONNX_PATH": str(vision(folder / "encoder" / "model.onnx", dimension=32))}
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_a_dimension_that_it_does_not_have_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="77"):
-        open_embedder(Choice(name, dimension=77), Surroundings(values, tmp_path / "home"))
+        open_embedder(Choice(name, dimension=77), Surroundings(values_of(tmp_path), tmp_path / "home"))
+
+
+@pytest.mark.parametrize("name", OPENED)
+def test_a_model_that_it_does_not_have_is_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'no-such-model'"):
+        open_embedder(Choice(name, model="no-such-model"), Surroundings(values_of(tmp_path), tmp_path / "home"))
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("vertex", "multimodalembedding@001"),
+        ("vertex", "multimodalembedding"),
+        ("gemini", "gemini-embedding-2"),
+        ("azure", "vision-multimodal@2023-04-15"),
+        ("onnx", "encoder"),
+    ],
+)
+def test_a_model_is_taken_by_the_name_that_its_provider_gives_it(name: str, model: str, tmp_path: Path) -> None:
+    opened = open_embedder(Choice(name, model=model), Surroundings(values_of(tmp_path), tmp_path / "home"))
+    assert opened.facts.space.model == model.partition("@")[0]

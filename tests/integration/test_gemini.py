@@ -115,6 +115,7 @@ def test_vertex_reads_objects_of_cloud_storage_by_itself(
     assert vertex.reads_itself(uri)
     assert not gemini.reads_itself(uri)
     assert not vertex.reads_itself("https://example.org/a.jpg")
+    assert not vertex.reads_itself("gs://bucket/no%231.jpg#17")  # `#1` would be read as a generation
     vertex.image(Prepared(None, "image/jpeg", uri), timeout=5)
     assert fake.calls == {uri: 1}
 

@@ -12,6 +12,7 @@ from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import EmbedderError, PruneRefusedError, SourceError, UsageError
 from pinakes.opening import open_ingestion
 from pinakes.settings import Settings
+from pinakes.status import status
 from pinakes.stopping import stop_requested
 from pinakes.store.collections import activate
 from pinakes.store.database import Database
@@ -304,3 +305,19 @@ def test_the_switch_of_spaces_is_atomic_refuses_a_thin_one_and_can_be_undone(
     with database.connection() as (conn, _):
         activate(conn, "pictures", SPACE, least_coverage=0.99)
     assert find(database, text="red", k=4).plan.space == SPACE
+
+
+def test_status_says_that_the_answers_of_a_run_that_died_before_it_loaded_any_are_kept(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with open_ingestion(request_of(settings, gallery(tmp_path / "in", 5)), settings) as begun:
+        begun.list_and_plan()
+        for batch in begun.batches():
+            begun.count(begun.embed(batch))
+        with database.connection() as (conn, _):
+            (space,) = status(conn, settings, "pictures")["spaces"]
+        assert "holds 5 answers, and none is loaded yet" in space["problems"][0]
+        begun.load()
+    with database.connection() as (conn, _):
+        (space,) = status(conn, settings, "pictures")["spaces"]
+    assert space["problems"] == []

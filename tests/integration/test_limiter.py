@@ -22,11 +22,14 @@ from pinakes.embedders.remote import CallError, PacingStoppedError, Prepared
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.limiter import Limiter, Rate, Slot, parse_rate
 from pinakes.spaces import Space
+from pinakes.store import cloudsql
+from pinakes.store.connection import LIMITER_URL
 from pinakes.store.limits import LimitStore, change_limit, limits_connection, list_limits, remove_limit
 from pinakes.types import ErrorClass, Vector
 from tests.fakes.quota import Quota
 from tests.gcra import ROUNDING, Reference, refusals
 from tests.unit.test_calling import answer_to, pictures
+from tests.unit.test_cloudsql import Instance
 
 QUOTA = "azure:example.cognitiveservices.azure.com"
 FAST = parse_rate("200/s")
@@ -315,6 +318,16 @@ def test_a_plain_postgresql_will_do(limiter: Callable[..., Limiter], database_ur
         assert conn.execute("SELECT count(*) FROM pg_extension WHERE extname = 'vector'").fetchone() == (0,)
 
 
+def test_limits_are_kept_in_cloud_sql_too(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its addresses are no libpq's: they go to Google's connector as they are."""
+    monkeypatch.setattr(cloudsql, "_connector", lambda: Instance(database_url))
+    limiter = Limiter("cloudsql://me:secret@p:r:i/art", "cloud", [parse_rate("100/s")])
+    try:
+        limiter.wait()
+    finally:
+        limiter.close()
+
+
 def test_a_database_that_goes_away_and_comes_back_is_waited_for(
     limiter: Callable[..., Limiter], database_url: str
 ) -> None:
@@ -357,6 +370,17 @@ def test_a_database_that_is_not_there_is_said_at_once() -> None:
         Limiter("postgresql://127.0.0.1:1/db", QUOTA, [FAST])
     with pytest.raises(UsageError, match="has no rate"):
         Limiter("postgresql://127.0.0.1:1/db", QUOTA, [])
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://127.0.0.1:1/db", "no address"])
+def test_the_setting_that_names_it_is_the_one_to_mend(dsn: str) -> None:
+    for connecting in (
+        lambda: Limiter(dsn, QUOTA, [FAST], setting=LIMITER_URL),
+        lambda: limits_connection(dsn, setting=LIMITER_URL).__enter__(),
+    ):
+        with pytest.raises(DatabaseError, match=r"cannot be reached.* set PINAKES_LIMITER_URL") as caught:
+            connecting()
+        assert "PINAKES_DATABASE_URL" not in str(caught.value)
 
 
 def test_a_stop_ends_every_wait(limiter: Callable[..., Limiter]) -> None:

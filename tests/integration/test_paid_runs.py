@@ -24,8 +24,10 @@ from pinakes.embedders.retirement import RETIREMENTS
 from pinakes.errors import EmbedderError
 from pinakes.ingestion import Ingestion
 from pinakes.opening import dry_run, open_ingestion
+from pinakes.rates import parse_rate
 from pinakes.settings import Settings
 from pinakes.store.database import Database
+from pinakes.store.limits import change_limit, limits_connection, list_limits
 from pinakes.summary import planned_and_actual, summarise, why_deferred
 from pinakes.types import utc_now
 from tasks.artifacts import _sheet
@@ -159,6 +161,17 @@ def test_max_cost_stops_before_it_is_exceeded(settings: Settings, fake: AzureFak
     assert (rest.embedded, rest.reused) == (22, 28)
 
 
+def test_all_that_max_cost_pays_for_is_used_under_a_rate_too(
+    settings: Settings, fake: AzureFake, tmp_path: Path
+) -> None:
+    """Those who wait for their slot when the money runs out have theirs; else a small cap buys the two checks for ever."""
+    source = pictures(tmp_path / "in", 12)
+    for calls in (6, 12):
+        run = paid(settings, source, fake, rate="50/s", max_cost=0.0006)
+        assert fake.calls.total() == calls
+        assert run.account.embedded == 4
+
+
 def test_max_cost_and_the_cost_in_the_end_count_a_text_at_its_own_price(
     settings: Settings, fake: AzureFake, tmp_path: Path
 ) -> None:
@@ -178,6 +191,7 @@ def test_a_cap_that_leaves_nothing_for_a_picture_makes_no_call(
     run = paid(settings, pictures(tmp_path / "in", 3), fake, rate="none", max_cost=max_cost)
     assert fake.counts["requests"] == 0
     assert (run.account.calls, run.account.embedded, run.account.deferred) == (0, 0, 3)
+    assert f"--max-cost {max_cost:g} is less than USD 0.0003" in why_deferred(run)
 
 
 def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(
@@ -202,6 +216,33 @@ def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(
     paid(settings, source, fake, rate="none", limit=15)
     again = dry_run(request_of(known, source, embedder="azure"), known)
     assert (again["plan"]["reused"], again["plan"]["new"]) == (15, 5)
+
+
+def test_a_dry_run_reckons_with_the_rate_in_force_and_changes_none(
+    settings: Settings, database: Database, fake: AzureFake, tmp_path: Path
+) -> None:
+    known = with_fake(settings, fake)
+    source = pictures(tmp_path / "in", 18)
+
+    def seconds(**options: str) -> float | None:
+        planned: dict[str, Any] = dry_run(request_of(known, source, embedder="azure", **options), known)["planned"]
+        return planned["seconds"]
+
+    assert seconds() == pytest.approx(2.0)  # the embedder's default, where nothing has run yet
+    with limits_connection(database.dsn) as conn:
+        assert list_limits(conn) == []
+    assert paid(settings, source, fake, limit=1).account.embedded == 1
+    with limits_connection(database.dsn) as conn:
+        (limit,) = list_limits(conn)
+        change_limit(conn, limit.quota, [parse_rate("1/s burst 3")])
+        assert seconds() == pytest.approx(19.0)
+        assert seconds(rate="100/s") == pytest.approx(0.2, abs=0.05)
+        assert seconds(rate="none") is None
+        (after,) = list_limits(conn)
+        assert after.rate == parse_rate("1/s burst 3")
+    with open_ingestion(request_of(known, source, embedder="azure"), known) as run:
+        run.list_and_plan()
+        assert run.planned.seconds == pytest.approx(19.0)
 
 
 def test_a_dry_run_warns_of_a_model_that_is_retired_within_a_year(
@@ -387,4 +428,6 @@ def test_limits_are_shown_and_changed_while_a_run_is_going(
         pinakes("limits", limit["quota"], "500/s")
         assert finished(run)["embedded"] == 120
         assert "500/s" in pinakes("limits")
+        pinakes("limits", limit["quota"], "2/day")
+        assert "  2/day (set)  2/day  " in pinakes("limits")  # and not 0/s
     assert os.environ.get("PINAKES_AZURE_KEY") is None

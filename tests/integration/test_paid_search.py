@@ -28,7 +28,7 @@ from pinakes.types import Image
 from tests.fakes.azure import AzureFake
 from tests.integration.test_paid_runs import paid, pictures
 from tests.running import request_of, run_stages
-from tests.tiny_models import clip
+from tests.tiny_models import clip, vision
 
 
 @pytest.fixture
@@ -146,3 +146,35 @@ def test_a_provider_that_does_not_answer_is_said(
     wrong = replace(settings, values={**settings.values, **fake.environment, "PINAKES_AZURE_KEY": "f" * 32})
     with pytest.raises(EmbedderError, match="401"):
         find(wrong, database, None, "a harbour")
+
+
+def test_a_space_of_another_model_version_is_asked_in_its_own(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    """Whatever version is set for new embeddings: a space can be gone back to."""
+    source = pictures(tmp_path / "in", 12)
+    old, new = {"PINAKES_AZURE_MODEL_VERSION": "2022-04-11"}, {"PINAKES_AZURE_MODEL_VERSION": "2023-04-15"}
+    with AzureFake(model_version="2022-04-11") as fake:
+        before = replace(settings, values={**settings.values, **old})
+        (space,) = {paid(before, source, fake, rate="none").space}
+        after = replace(settings, values={**settings.values, **new})
+        found = find(after, database, fake, "a red sea", space=space.name)
+        assert (found.plan.space, found.plan.calls) == ("azure_vision_multimodal_2022_04_11_1024_a1", 1)
+
+
+def test_stored_images_are_compared_though_their_model_is_not_at_hand(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    first, second = (vision(tmp_path / name / "model.onnx", dimension=d) for name, d in (("one", 32), ("two", 48)))
+    known = replace(settings, values={"PINAKES_ONNX_PATH": str(first)})
+    with open_ingestion(request_of(known, pictures(tmp_path / "in", 5), embedder="onnx"), known) as run:
+        run_stages(run)
+    for path, said in (
+        (second, r"was made by one .* what is at hand embeds into onnx_two_.* set PINAKES_ONNX_PATH to that"),
+        (tmp_path / "gone", "no image model"),
+    ):
+        other = replace(settings, values={"PINAKES_ONNX_PATH": str(path)})
+        assert len(find(other, database, None, like="p00003.jpg").hits) == 4
+        for asked in ({"text": "red"}, {"image": coloured(3)}):
+            with pytest.raises(EmbedderError, match=said):
+                find(other, database, None, **asked)  # type: ignore[arg-type]

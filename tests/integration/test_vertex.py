@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -109,14 +113,11 @@ def test_the_model_version_of_an_answer_is_passed_on() -> None:
 
 def test_a_picture_in_a_bucket_is_named_and_not_sent() -> None:
     with GcsFake() as gcs, VertexFake(objects=gcs.fetch) as fake:
-        gcs.put("b", "a ü/50%#1?.jpg", RED)
         embedder = from_settings(fake.environment)
-        uri = GsObject("b", "a ü/50%#1?.jpg", 123).uri
-        assert embedder.reads_itself(uri)
-        with pytest.raises(CallError, match="gcsUri must be"):  # the fake refuses what looks like a fragment
-            embedder.image(Prepared(None, "image/jpeg", uri), timeout=SECONDS)
         gcs.put("b", "a ü/50%.jpg", RED)
-        vector, _ = embedder.image(Prepared(None, "image/jpeg", GsObject("b", "a ü/50%.jpg", 123).uri), timeout=SECONDS)
+        uri = GsObject("b", "a ü/50%.jpg", 123).uri
+        assert embedder.reads_itself(uri)
+        vector, _ = embedder.image(Prepared(None, "image/jpeg", uri), timeout=SECONDS)
         np.testing.assert_allclose(vector, 0.9 * picture_vector(RED, 1408), rtol=1e-6)
         assert fake.calls == {"gs://b/a ü/50%.jpg": 1}
         embedder.close()
@@ -127,6 +128,8 @@ def test_a_bucket_is_embedded_without_a_byte_passing_through_here(monkeypatch: p
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
         for number in range(12):
             gcs.put("bkt", f"pics/{number} ü.jpg", photo((number, 20, 20)))
+        gcs.put("bkt", "pics/#1.jpg", RED)  # in a gcsUri that looks like a generation
+        gcs.put("bkt", "pics/y.jpg", photo((9, 9, 200), kind="WEBP"))  # which the listing calls a JPEG
         gcs.put("bkt", "pics/x.webp", photo(kind="WEBP"), content_type="image/webp")  # not a format of the model's
         source = BucketSource("gs://bkt/pics")
         images = [entry for entry in source.entries() if isinstance(entry, Image)]
@@ -134,11 +137,48 @@ def test_a_bucket_is_embedded_without_a_byte_passing_through_here(monkeypatch: p
         batch = [Picture(image, lambda image=image: source.read(image)) for image in images]
         results = dict(embedder.embed_images(batch))
         embedder.close()
-        assert len(results) == 13
+        assert len(results) == 15
         assert not [result for result in results.values() if isinstance(result, Failure)]
-        assert gcs.counts["downloads"] == 1
-        assert sum(fake.calls.values()) == 13
+        assert gcs.counts["downloads"] == 3
+        assert sum(fake.calls.values()) == 15
         assert {key for key in fake.calls if key.startswith("gs://")} == {f"gs://bkt/pics/{n} ü.jpg" for n in range(12)}
+
+
+def started(stack: ExitStack, *arguments: str, **environment: str) -> dict[str, str]:
+    """A fake started by command, until the stack unwinds: the variables that it says to set."""
+    process = stack.enter_context(
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.fakes", *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+            env=os.environ | environment,
+        )
+    )
+    stack.callback(process.send_signal, signal.SIGINT)
+    assert process.stdout
+    assert next(process.stdout).startswith(f"# {arguments[0]} at ")
+    lines = [next(process.stdout) for _ in range(1 if arguments[0] == "gcs" else 2)]
+    return dict(line.strip().removeprefix("export ").split("=", 1) for line in lines)
+
+
+def test_fakes_started_by_command_share_a_bucket_that_is_filled_from_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pics").mkdir()
+    (tmp_path / "pics" / "ein bild.jpg").write_bytes(RED)
+    (tmp_path / "notes.txt").write_text("no picture")
+    with ExitStack() as stack:
+        storage = started(stack, "gcs", "--bucket", f"bkt={tmp_path}")
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage["STORAGE_EMULATOR_HOST"])
+        embedder = from_settings(started(stack, "vertex", **storage))
+        (image,) = [entry for entry in BucketSource("gs://bkt").entries() if isinstance(entry, Image)]
+        assert image.image_id == "pics/ein bild.jpg"
+        vector, _ = embedder.image(Prepared(None, "image/jpeg", image.uri), timeout=SECONDS)
+        np.testing.assert_allclose(vector, 0.9 * picture_vector(RED, 1408), rtol=1e-6)
+        missing = Prepared(None, "image/jpeg", "gs://bkt/gone.jpg")
+        assert failed(embedder, missing).error_class is ErrorClass.REJECTED
+        embedder.close()
 
 
 def test_only_buckets_are_read_by_vertex_itself(vertex: VertexMultimodal) -> None:

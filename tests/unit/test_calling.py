@@ -245,6 +245,25 @@ def test_more_than_the_allowance_is_never_asked(remote: Callable[..., Remote]) -
     assert budget.used_up
 
 
+def test_what_was_taken_from_the_allowance_is_asked_though_others_find_it_used_up(
+    remote: Callable[..., Remote],
+) -> None:
+    budget = Budget(3)
+
+    class Slow(Recorder):
+        """Its slots come when the allowance is used up."""
+
+        def wait(self, *, interactive: bool = False) -> None:
+            super().wait(interactive=interactive)
+            until = time.monotonic() + 5
+            while not budget.used_up and time.monotonic() < until:
+                time.sleep(0.01)
+
+    provider = Scripted()
+    assert len(list(remote(provider, Slow(), allowance=budget).embed_images(pictures(20)))) == 3
+    assert (len(provider.asked), budget.left) == (3, 0)
+
+
 def test_no_secret_is_shown(remote: Callable[..., Remote]) -> None:
     error = lambda: CallError("bad key=k/3y+ or k%2F3y%2B", ErrorClass.REJECTED)  # noqa: E731 - an error factory
     embedder = remote(Scripted(raising(1, error=error)), secrets=["k/3y+"])

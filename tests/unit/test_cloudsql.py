@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 
+import psycopg
 import pytest
 
 from pinakes.errors import DatabaseError, UsageError
+from pinakes.store import cloudsql
 from pinakes.store.cloudsql import CloudSqlAddress, parse_address
 from pinakes.store.connection import address, connect
 
@@ -43,3 +45,24 @@ def test_messages_name_the_instance_and_no_password() -> None:
 def test_a_missing_connector_names_the_extra() -> None:
     with pytest.raises(DatabaseError, match=r"pip install 'pinakes\[cloudsql\]'"):
         connect("cloudsql://me:secret@p:r:i/art")
+
+
+class Instance:
+    """Google's connector as far as it is used here: `connect` gives a connection to `dsn`, or raises."""
+
+    def __init__(self, dsn: str | None = None) -> None:
+        self.dsn = dsn
+
+    def connect(self, instance: str, driver: str, **options: object) -> psycopg.Connection[tuple[object, ...]]:
+        assert (instance, driver, options["db"]) == ("p:r:i", "psycopg", "art")
+        if self.dsn is None:
+            raise RuntimeError("instance p:r:i does not exist")
+        return psycopg.connect(self.dsn)
+
+
+def test_what_the_connector_raises_is_said_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cloudsql, "_connector", Instance)
+    with pytest.raises(DatabaseError, match="p:r:i/art cannot be reached: RuntimeError: instance p:r:i does") as caught:
+        connect("cloudsql://me:secret@p:r:i/art")
+    assert "secret" not in str(caught.value)
+    assert isinstance(caught.value.__cause__, psycopg.OperationalError)  # worth asking again, as a lost connection is

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.render import WIDTH, cut, table, width_of
+from cli.render import WIDTH, cut, duration, table, width_of
 from pinakes.errors import SettingsError, UsageError
 from pinakes.ids import check_collection
 from pinakes.request import IngestRequest
@@ -75,6 +75,9 @@ def test_a_setting_without_meaning_is_named(tmp_path: Path, value: str) -> None:
         ("match", "abc", "--match 'abc' captures nothing"),
         ("allow_failures", "many", "--allow-failures 'many'"),
         ("prune_share", 2, "--prune-share 2"),
+        ("rate", "30/s,none", "'none' is not a rate"),
+        ("rate", "30/s,", "'' is not a rate"),
+        ("rate", "30/s,20/s", "two rates for one window"),
         ("surprise", 1, "--surprise"),
     ],
 )
@@ -88,6 +91,24 @@ def test_a_table_fits_the_terminal(rows: list[tuple[str, str, int]]) -> None:
     drawn = table(("a title", "an author", "n"), rows, right=(2,))
     assert all(width_of(line) <= WIDTH for line in drawn.split("\n"))
     assert len(drawn.split("\n")) == len(rows) + 2
+
+
+def test_a_name_that_another_command_takes_is_never_cut() -> None:
+    name = "vertex_multimodalembedding_001_1408_v1_and_so_on_to_63_bytes___"
+    row = ("*", name, "21,382", "100.0%", "hnsw 2026-11-28", "2027-04-01")
+    header = ("", "space", "rows", "coverage", "index", "retires")
+    drawn = table(header, [row], whole=(1,)).splitlines()[-1]
+    assert name in drawn
+    assert "2027-04-01" in drawn
+    assert width_of(table(header, [row]).splitlines()[-1]) <= WIDTH
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.3, "less than 1 s"), (40, "40 s"), (402, "7 min"), (50_000, "14 h"), (35_080_130, "406 days")],
+)
+def test_a_length_of_time_is_said_in_a_unit_that_fits(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
 
 
 def test_wide_characters_count_twice() -> None:

@@ -1,0 +1,47 @@
+"""Price lists: the built-in one, and one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pinakes.embedders.prices import price_of
+from pinakes.errors import SettingsError
+from pinakes.spaces import Space
+
+SPACE = Space("azure", "vision-multimodal", "v1", 4, "p1")
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    return tmp_path / "prices.toml"
+
+
+def test_ones_own_price_comes_before_the_built_in_one(own: Path) -> None:
+    own.write_text(
+        '["azure/vision-multimodal"]\nper_image = 0.5\nas_of = "2026-11-01"\n["mine/model"]\nper_image = 1\n'
+    )
+    price = price_of(SPACE, str(own))
+    assert (price.per_image, price.as_of) == (0.5, "2026-11-01")
+    assert price_of(SPACE).per_image != 0.5
+    assert price_of(Space("mine", "model", "v1", 4, "p1"), str(own)).per_image == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('["azure/vision-multimodal"]\nper_image = "x"', "per_image is 'x', not a number of dollars"),
+        ('["azure/vision-multimodal"]\nper_image = nan', "per_image is nan, not a number of dollars"),
+        ('["azure/vision-multimodal"]\nper_image = inf', "per_image is inf, not a number of dollars"),
+        ('["azure/vision-multimodal"]\nprice = 1', "'price' is none of per_image, per_text, as_of, source"),
+        ('"azure/vision-multimodal" = 5', "it is 5, and a table of per_image, "),
+        ('["azure/vision"]\nper_image = 1', "names 'azure/vision', which is no model; there are: .*vision-multimodal"),
+        ("azure", "cannot be read"),
+    ],
+)
+def test_a_price_that_cannot_be_used_is_named(own: Path, text: str, said: str) -> None:
+    own.write_text(text)
+    with pytest.raises(SettingsError, match=said) as caught:
+        price_of(SPACE, str(own))
+    assert str(own) in str(caught.value)
