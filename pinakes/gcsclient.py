@@ -141,9 +141,11 @@ class BucketClient:
             try:
                 credentials, _ = google.auth.default(scopes=[self._scope])
             except DefaultCredentialsError as exc:
-                if anonymous is False or self._user_project:
+                # Where a file is named, it is meant to be used: without it a private bucket would seem not to be there.
+                if anonymous is False or self._user_project or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+                    why = _short(exc).partition(". ")[0].rstrip(".")
                     raise self._wording.error(
-                        f"there are no Google credentials on this machine; {self._wording.no_login}"
+                        f"there are no Google credentials on this machine ({why}); {self._wording.no_login}"
                     ) from exc
         options = {"api_endpoint": self._endpoint} if self._endpoint else None
         client = Client(project="none", credentials=credentials or AnonymousCredentials(), client_options=options)

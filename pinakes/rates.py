@@ -22,6 +22,10 @@ BURST_SECONDS = 0.25
 
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0}
 _ALIASES = {"sec": "s", "second": "s", "m": "min", "minute": "min", "hr": "h", "hour": "h", "d": "day"}
+
+MOST_CALLS = 1_000_000
+"""A second, and at once: more than any provider allows, and what the database's columns hold."""
+
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)(?:\s+burst\s+(\d+))?\s*", re.IGNORECASE)
 
 
@@ -117,7 +121,13 @@ def parse_rate(text: str) -> Rate:
             " how many calls the provider takes at once, 30/s burst 30."
         )
     count = float(match[1])
-    return Rate(count, seconds, int(match[3]) if match[3] else _cautious_burst(count, seconds))
+    burst = int(match[3]) if match[3] else _cautious_burst(count, seconds)
+    if max(count / seconds, burst) > MOST_CALLS:
+        raise UsageError(
+            f"{text!r} is beyond what a limit can hold: at most {MOST_CALLS:,}/s, and at most {MOST_CALLS:,} at once;"
+            " --rate none lifts the limit."
+        )
+    return Rate(count, seconds, burst)
 
 
 def parse_rates(text: str) -> list[Rate]:

@@ -211,9 +211,10 @@ def _connect(host: str, *, tls: bool) -> Any:
         try:
             return PredictionServiceClient(client_options={"api_endpoint": host})
         except DefaultCredentialsError as exc:
+            why = str(exc).partition(". ")[0].rstrip(".")
             raise EmbedderError(
-                "the embedder vertex finds no Google credentials; run gcloud auth application-default login, or set"
-                " GOOGLE_APPLICATION_CREDENTIALS to the file of a service account; see docs/vertex.md."
+                f"the embedder vertex finds no Google credentials ({why}): run gcloud auth application-default"
+                " login, or set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account; see docs/vertex.md."
             ) from exc
     import grpc  # type: ignore[import-untyped]
     from google.cloud.aiplatform_v1.services.prediction_service.transports import PredictionServiceGrpcTransport

@@ -237,7 +237,8 @@ def activate(conn: Connection, collection: str, name: str, *, least_coverage: fl
     if counted.share < least_coverage:
         raise UsageError(
             f"the space {name} holds {counted.current:,} of {counted.images:,} images ({counted.share:.1%}), less than"
-            f" {least_coverage:.0%}: finish pinakes ingest into it, or use --force."
+            f" {least_coverage:.0%}: finish pinakes ingest into it; or, where the rest has failed (pinakes status says why),"
+            " use --force."
         )
     registry = sql.Identifier(collection, "spaces")
     with translated(f"activating the space {name}"), conn.transaction():

@@ -315,6 +315,14 @@ def test_what_is_no_bucket_is_refused(address: str) -> None:
         BucketSource(address)
 
 
+def test_a_credentials_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read without it, a private bucket would seem to be refused for another reason."""
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST", raising=False)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/nowhere.json")
+    with pytest.raises(SourceError, match=r"\(File /nowhere\.json was not found\); run gcloud"):
+        list(BucketSource("gs://bucket").entries())
+
+
 def test_options_without_meaning_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--user-project belong to a bucket"):
         open_source(str(tmp_path), home=tmp_path, glob="*")

@@ -389,12 +389,21 @@ def test_a_location_that_would_be_another_host_is_refused(location: str) -> None
         VertexMultimodal("p", location)
 
 
-def test_missing_credentials_say_what_to_run(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+@pytest.mark.parametrize(
+    ("named", "why"),
+    [(None, "Your default credentials were not found"), ("/nowhere.json", "File /nowhere.json was not")],
+)
+def test_missing_credentials_say_what_to_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str | None, why: str
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     monkeypatch.setenv("NO_GCE_CHECK", "true")
-    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    with pytest.raises(EmbedderError, match="gcloud auth application-default login"):
+    if named is None:
+        monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    else:
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", named)
+    with pytest.raises(EmbedderError, match=rf"\({why}.*gcloud auth application-default login"):
         VertexMultimodal("p").text("a", timeout=SECONDS)
 
 

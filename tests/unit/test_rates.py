@@ -43,7 +43,11 @@ def test_a_burst_is_read_or_assumed_with_caution() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "30", "/s", "30/week", "-1/s", "0/s", "30/s burst", "thirty/s", "nan/s", "30/s burst 0"]
+    "text",
+    [
+        *("", "30", "/s", "30/week", "-1/s", "0/s", "30/s burst", "thirty/s", "nan/s", "30/s burst 0"),
+        *("99999999999999999999/s", "30/s burst 99999999999"),
+    ],
 )
 def test_what_is_no_rate_is_named(text: str) -> None:
     with pytest.raises(UsageError, match="rate"):
