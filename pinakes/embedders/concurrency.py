@@ -11,6 +11,9 @@ import threading
 import time
 from collections.abc import Callable
 
+FIRST = 8
+"""Requests in flight before anything is known and where no rate says how many."""
+
 BOUND = 64
 """Requests in flight at most: as many threads and connections."""
 
@@ -48,7 +51,7 @@ class Concurrency:
         self._rate = rate
         self._freed = threading.Condition()
         self._latency: float | None = None
-        self._limit = min(4, self.bound)
+        self._limit = min(FIRST, self.bound)
         self._climb = _Climb()
         if math.isfinite(rate()):
             self._limit = self._by_littles_law()
