@@ -169,6 +169,9 @@ def test_a_search_leaves_its_hits_with_pictures(working: Path) -> None:
     ingest(source=str(gallery(working / "in")))
     with using(Counting()):
         state = search(text="blue", k=3, return_state=True)
+        others = [search(k=1, return_state=True), search(plus=["green"], minus=["0.5*red"], k=1, return_state=True)]
+    names = [name_of(each.state_details.flow_run_id).split("Z ")[1] for each in (state, *others)]
+    assert names == ["search blue", "search all pictures", "search plus green, minus 0.5*red"]
     answer = state.result()
     assert len(answer["hits"]) == 3
     assert answer["plan"]["mode"] == "exact"
