@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from collections.abc import Sequence
 
 import click
 
-from cli.render import table
-from pinakes.maintenance import Maintenance
+from cli.render import WIDTH, pad
+from pinakes.maintenance import Act, Maintenance
 from pinakes.settings import load_settings
 from pinakes.store.database import open_database
 
@@ -36,5 +38,21 @@ def command(*, collections: tuple[str, ...], checkpoint: str | None, wait: float
     if as_json:
         click.echo(json.dumps({"acts": [act.as_dict() for act in acts]}, ensure_ascii=False))
         return
-    rows = [("*" if act.done else "", act.where, act.what, act.detail) for act in acts]
-    click.echo(table(("", "where", "what", "* done, or as it is"), rows))
+    click.echo(rendered(acts))
+
+
+def rendered(acts: Sequence[Act]) -> str:
+    """Below each place what was looked at, `*` where something was done; what was found is wrapped, not cut."""
+    names = max((len(act.what) for act in acts), default=0)
+    lines = ["* done; the rest is as it was"]
+    for number, act in enumerate(acts):
+        if number == 0 or acts[number - 1].where != act.where:
+            lines.append(act.where)
+        lines += textwrap.wrap(
+            act.detail,
+            WIDTH,
+            initial_indent=f"{'*' if act.done else ' '} {pad(act.what, names)}  ",
+            subsequent_indent=" " * (names + 4),
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)

@@ -59,9 +59,10 @@ def _runs_table(shown: list[dict[str, Any]]) -> str:
     for run, line in zip(shown, numbers, strict=True):
         whose = f"{run['collection']}, {run['who']}, run {run['run_id']}"
         lines += [line, f"  {cut(whose, WIDTH - 2)}"]
-        if run["state"] in {"failed", "died"}:
-            why = run["message"] or "its process ended without a word, or is cut off from the database"
-            lines += _indented(why)
+        if run["state"] == "died":
+            lines += _indented(run["message"] or "its process ended without a word, or is cut off from the database")
+        elif run["message"]:
+            lines += _indented(run["message"])
     return "\n".join(lines)
 
 

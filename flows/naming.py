@@ -48,8 +48,10 @@ def _done(summary: Mapping[str, Any]) -> str:
 def search_run() -> str:
     """E.g. `2026-11-21 01:30:00Z search dark blue and gold`."""
     parameters = flow_run.parameters
-    asked = " + ".join(str(parameters[name]) for name in ("text", "image", "like") if parameters.get(name))
-    return f"{_now()} search {asked}"[:LONGEST]
+    asked = [str(parameters[name]) for name in ("text", "image", "like") if parameters.get(name)]
+    for name in ("plus", "minus", "where"):
+        asked += [f"{name} {each}" for each in parameters.get(name) or ()]
+    return f"{_now()} search {', '.join(asked) or 'all pictures'}"[:LONGEST]
 
 
 def evaluate_run() -> str:

@@ -7,6 +7,7 @@ and removed. What concerns Prefect is looked at by `deployments.server_health`.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 import uuid
@@ -21,6 +22,7 @@ from pinakes.credentials import call_check, embedder_checks
 from pinakes.errors import DatabaseError, PinakesError
 from pinakes.gsuri import SCHEME
 from pinakes.settings import Settings
+from pinakes.sources.opening import found_here
 from pinakes.spaces import Space
 from pinakes.store import health
 from pinakes.store.connection import (
@@ -50,7 +52,7 @@ SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps what parallel
 
 
 def examine(settings: Settings, *, images: int = 0, calls: Sequence[str] = ()) -> Iterator[Check]:
-    """Look at the database, its clock, the embedders, the checkpoint, the disks and the memory.
+    """Look at the database, its clock, the embedders, source and metadata, the checkpoint, the disks and the memory.
 
     Args:
         settings: where things are.
@@ -64,6 +66,7 @@ def examine(settings: Settings, *, images: int = 0, calls: Sequence[str] = ()) -
         yield call_check(settings, name)
     if settings.limiter_url:
         yield from _limiter(settings.limiter_url)
+    yield from source_checks(settings)
     yield checkpoint_check(settings)
     yield from disks(settings, found, images)
     yield build_memory_check(found, images, local=settings.database_url is None)
@@ -175,6 +178,44 @@ def _limiter(url: str) -> Iterator[Check]:
         yield Check(what, State.ERROR, str(exc), "paid embedders wait for it; mend PINAKES_LIMITER_URL")
     else:
         yield Check(what, State.OK, address(url, LIMITER_URL))
+
+
+def source_checks(settings: Settings) -> Iterator[Check]:
+    """What the deployments ingest, as far as it is on this machine; no picture is read."""
+    if settings.source and not settings.source.startswith(SCHEME):
+        yield _source(settings.source)
+    if settings.metadata:
+        yield _metadata(settings.metadata)
+
+
+def _source(source: str) -> Check:
+    what, mend = "source", "mount it, let this user read it, or mend PINAKES_SOURCE"
+    try:
+        path, is_folder = found_here(source)
+        if is_folder:
+            with os.scandir(path) as entries:
+                empty = next(entries, None) is None
+        else:
+            with path.open("rb") as file:
+                empty = not file.read(1)
+    except PinakesError as exc:
+        return Check(what, State.ERROR, str(exc), mend)
+    except OSError as exc:
+        return Check(what, State.ERROR, f"{source} cannot be read: {exc.strerror or exc}", mend)
+    if empty:
+        return Check(what, State.WARN, f"{path} is empty: is its drive mounted?", mend)
+    return Check(what, State.OK, f"{path} can be read")
+
+
+def _metadata(files: Sequence[str]) -> Check:
+    what = "metadata"
+    for name in files:
+        try:
+            Path(name).open("rb").close()
+        except OSError as exc:
+            said = f"{name} cannot be read: {exc.strerror or exc}"
+            return Check(what, State.ERROR, said, "let this user read it, or mend PINAKES_METADATA")
+    return Check(what, State.OK, f"{len(files)} files can be read")
 
 
 def checkpoint_check(settings: Settings) -> Check:

@@ -28,6 +28,7 @@ from pinakes.store.collections import check_root, collection_names, ensure_colle
 from pinakes.store.database import open_database
 from pinakes.store.lease import Lease
 from pinakes.store.runs import end_run, start_run
+from pinakes.summary import why_deferred
 from pinakes.tombstones import keep_out
 from pinakes.types import utc_now
 
@@ -161,4 +162,7 @@ def _entered(ingestion: Ingestion) -> Iterator[None]:
             except Exception as also:  # noqa: BLE001 - reported beside the first
                 logger.warning("the end of the run could not be entered: %s", also)
             raise
-        end("stopped" if ingestion.account.deferred else "completed")
+        if ingestion.account.deferred:
+            end("stopped", ingestion.stopped_by or why_deferred(ingestion))
+        else:
+            end("completed")

@@ -66,10 +66,9 @@ class ProgressArtifact:
 
 def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
     """Leave what the run is going to do, and what that takes."""
-    table: list[dict[str, Any]] = [{"what": what, "images": count} for what, count in counts.items()]
-    table += [
-        {"what": what.replace("_", " "), "images": "–" if value is None else value} for what, value in planned.items()
-    ]
+    named = {"calls": "calls", "cost": "USD", "price_per_image": "USD per image"}
+    rows = dict(counts) | {named.get(what, what.replace("_", " ")): value for what, value in planned.items()}
+    table = [{"what": what, "value": "–" if value is None else value} for what, value in rows.items()]
     create_table_artifact(key="plan", table=table, description="What this run is going to do, before it does it")
 
 

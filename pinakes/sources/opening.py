@@ -67,7 +67,7 @@ def open_source(
             anonymous=anonymous,
             user_project=user_project,
         )
-    path, is_folder = _found(source)
+    path, is_folder = found_here(source)
     if is_folder:
         _refuse(of_lists, "a list of pictures", source, "a folder")
         _refuse(of_buckets, "a bucket (gs://…)", source, "a folder")
@@ -85,8 +85,13 @@ def open_source(
     return ListFileSource(path, under=under, key=key, cache=open_cache(home), limit=limit)
 
 
-def _found(source: str) -> tuple[Path, bool]:
-    """The path that `source` names, and whether it is a folder; otherwise it is a file."""
+def found_here(source: str) -> tuple[Path, bool]:
+    """The path on this machine that `source` names, and whether it is a folder; otherwise it is a file.
+
+    Raises:
+        UsageError: this kind of source is not supported.
+        SourceError: there is no such folder or file.
+    """
     scheme = _SCHEME.match(source)
     if scheme and scheme[1].lower() != "file":
         raise UsageError(

@@ -22,7 +22,7 @@ from deployments import server_health
 from deployments.agreement import EMBED_TAG
 from deployments.server_setup import AUTOMATION, set_up
 from pinakes.checks import Check, State
-from pinakes.doctor import examine
+from pinakes.doctor import examine, source_checks
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.fakes.azure import KEY, AzureFake
@@ -86,6 +86,25 @@ def test_what_is_stored_counts_and_a_newer_schema_is_an_error(
         conn.execute("INSERT INTO pictures.migrations (number, name) VALUES (999, 'of the future')")
     found = by_name(examine(settings))
     assert (found["schema"].state, "999" in found["schema"].found) == (State.ERROR, True)
+
+
+def test_the_source_and_the_metadata_of_the_deployments_are_looked_at(settings: Settings, tmp_path: Path) -> None:
+    source, metadata = gallery(tmp_path / "in", 1), tmp_path / "semart.csv"
+    metadata.write_text("IMAGE_FILE\n")
+
+    def found(folder: Path) -> list[tuple[str, State]]:
+        return [
+            (check.what, check.state)
+            for check in source_checks(replace(settings, source=str(folder), metadata=(str(metadata),)))
+        ]
+
+    assert found(source) == [("source", State.OK), ("metadata", State.OK)]
+    unmounted = tmp_path / "unmounted"
+    unmounted.mkdir()
+    metadata.unlink()
+    assert found(unmounted) == [("source", State.WARN), ("metadata", State.ERROR)]
+    assert found(tmp_path / "gone")[0] == ("source", State.ERROR)
+    assert not list(source_checks(replace(settings, source="gs://bucket/in")))
 
 
 def test_a_call_is_made_only_on_request_and_is_one(settings: Settings) -> None:

@@ -76,7 +76,10 @@ def test_a_run_returns_its_account_and_leaves_its_artifacts(working: Path) -> No
     assert 0 < provider["time of a picture p50, ms"] <= provider["time of a picture p95, ms"]
     assert provider["pictures embedded a second"] > 0
     assert json.loads(found["failures"].data)[0]["image_id"] == "broken.png"
-    assert {"what": "new", "images": 13} in json.loads(found["plan"].data)
+    plan = json.loads(found["plan"].data)
+    assert {"what": "new", "value": 13} in plan
+    assert {"what": "USD", "value": 0.0} in plan
+    assert len({row["what"] for row in plan}) == len(plan)
     assert "data:image/jpeg;base64," in found["pictures"].data
     assert all(len(str(artifact.data)) < 1_000_000 for artifact in found.values())
 
@@ -166,6 +169,9 @@ def test_a_search_leaves_its_hits_with_pictures(working: Path) -> None:
     ingest(source=str(gallery(working / "in")))
     with using(Counting()):
         state = search(text="blue", k=3, return_state=True)
+        others = [search(k=1, return_state=True), search(plus=["green"], minus=["0.5*red"], k=1, return_state=True)]
+    names = [name_of(each.state_details.flow_run_id).split("Z ")[1] for each in (state, *others)]
+    assert names == ["search blue", "search all pictures", "search plus green, minus 0.5*red"]
     answer = state.result()
     assert len(answer["hits"]) == 3
     assert answer["plan"]["mode"] == "exact"

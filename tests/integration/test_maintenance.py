@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli.main import cli
+from cli.maintain import rendered
 from pinakes.checkpoints import open_checkpoint
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError, UsageError
@@ -409,3 +410,15 @@ def test_the_command_fits_80_columns_and_has_one_json_document(
     assert {act["what"] for act in acts} >= {"checkpoint", "index", "runs", "queries", "thumbnails"}
     outcome = CliRunner().invoke(cli, ["maintain", "--collection", "other"], standalone_mode=False)
     assert isinstance(outcome.exception, UsageError)
+
+
+def test_what_was_found_is_wrapped_and_not_cut() -> None:
+    detail = "left for the next time: the space is being written by process 4711 on museum-1, and " + "so on " * 10
+    acts = [
+        Act("semart/azure_vision_2023_04_15_1024", "space", False, detail),
+        Act("semart", "vacuum", True, "rows: 3"),
+    ]
+    shown = rendered(acts)
+    assert detail.strip() in " ".join(shown.split())
+    assert "* vacuum  rows: 3" in shown
+    assert max(map(len, shown.splitlines())) <= 80

@@ -28,6 +28,7 @@ from pinakes.rates import parse_rate
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.limits import change_limit, limits_connection, list_limits
+from pinakes.store.runs import latest_runs
 from pinakes.summary import planned_and_actual, summarise, why_deferred
 from pinakes.types import utc_now
 from tasks.artifacts import _sheet
@@ -125,6 +126,13 @@ def test_a_refused_key_stops_at_once_and_costs_no_picture(settings: Settings, fa
     assert fake.calls.total() == 0
 
 
+def last_run(database: Database) -> tuple[str, str | None]:
+    """State and reason of the newest run, as `pinakes status --runs` shows them."""
+    with database.connection() as (conn, _):
+        (newest,) = latest_runs(conn, None, 1)
+    return newest.state, newest.message
+
+
 def test_a_key_that_is_withdrawn_in_mid_run_defers_the_rest_and_keeps_what_was_answered(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
@@ -146,17 +154,21 @@ def test_a_key_that_is_withdrawn_in_mid_run_defers_the_rest_and_keeps_what_was_a
     assert run.stopped_by is not None
     assert "401" in run.stopped_by
     assert (account.embedded, account.deferred, account.failed) == (20, 40, 0)
+    assert last_run(database) == ("stopped", run.stopped_by)
     with AzureFake() as again:
         resumed = paid(settings, source, again, rate="none").account
     assert (resumed.embedded, resumed.reused) == (40, 20)
 
 
-def test_max_cost_stops_before_it_is_exceeded(settings: Settings, fake: AzureFake, tmp_path: Path) -> None:
+def test_max_cost_stops_before_it_is_exceeded(
+    settings: Settings, database: Database, fake: AzureFake, tmp_path: Path
+) -> None:
     source = pictures(tmp_path / "in", 50)
     run = paid(settings, source, fake, rate="none", max_cost=0.0030, batch_size=8)
     assert run.account.calls == 30
     assert fake.calls.total() == 30
     assert (run.account.embedded, run.account.deferred) == (28, 22)
+    assert last_run(database) == ("stopped", why_deferred(run))
     rest = paid(settings, source, fake, rate="none").account
     assert (rest.embedded, rest.reused) == (22, 28)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from cli.status import _runs_table
 from pinakes import logs
 from pinakes.errors import PinakesError
 from pinakes.opening import open_ingestion
@@ -90,6 +91,16 @@ with open_ingestion(request_of(settings, sys.argv[1]), settings):
     print("at work", flush=True)
     time.sleep(600)
 """
+
+
+def test_a_run_that_was_stopped_says_why_below_its_numbers(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    with open_ingestion(request_of(settings, gallery(tmp_path / "in", 4)), settings) as ingestion:
+        ingestion.account.deferred = 4
+    (stopped,) = listed(database, settings)
+    assert stopped["state"] == "stopped"
+    assert "  stopped before the end: 4 pictures were not reached." in _runs_table([stopped])
 
 
 def test_a_run_whose_process_was_killed_has_died(
