@@ -43,6 +43,7 @@ def command(*, port: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # also where a script has started us with Ctrl-C ignored
 
+    click.echo("Starting the database, Prefect's server and a worker; the first time that takes a minute …")
     try:
         with (
             open_database(settings),
