@@ -10,9 +10,8 @@ import click
 from cli.render import table
 from pinakes.rates import parse_rates
 from pinakes.settings import load_settings
-from pinakes.store.connection import DATABASE_URL, LIMITER_URL
 from pinakes.store.database import open_database
-from pinakes.store.limits import change_limit, limits_connection, list_limits, remove_limit
+from pinakes.store.limits import change_limit, limits_address, limits_connection, list_limits, remove_limit
 
 
 @click.command("limits")
@@ -34,11 +33,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         raise click.UsageError("give QUOTA a RATE such as 30/s, or --default.")
     if back and (rate or not quota):
         raise click.UsageError("--default takes a QUOTA and no RATE.")
-    setting = LIMITER_URL if settings.limiter_url else DATABASE_URL
-    with (
-        open_database(settings) as database,
-        limits_connection(settings.limiter_url or database.dsn, setting=setting) as conn,
-    ):
+    with open_database(settings) as database, limits_connection(*limits_address(settings, database.dsn)) as conn:
         if quota and back and not remove_limit(conn, quota):
             raise click.UsageError(f"there is no quota {quota!r}.")
         if quota and rate:

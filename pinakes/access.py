@@ -12,11 +12,11 @@ from pinakes.embedders.opening import EMBEDDERS, Allow, Choice, Surroundings, op
 from pinakes.embedders.remote import AllowanceUsedUpError, Pacer, Unpaced
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.limiter import Limiter
-from pinakes.rates import parse_rates
+from pinakes.rates import allowed, parse_rates
 from pinakes.settings import Settings
 from pinakes.spaces import Space
-from pinakes.store.connection import DATABASE_URL, LIMITER_URL, connect
-from pinakes.store.limits import change_limit, limits_connection, rate_in_force
+from pinakes.store.connection import connect
+from pinakes.store.limits import change_limit, limits_address, limits_connection, rate_in_force
 
 NO_RATE = "none"
 """`--rate none` lifts the limit: for a fake, or a provider without a quota."""
@@ -32,8 +32,7 @@ class Embedders:
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings
-        self._dsn = settings.limiter_url or dsn
-        self._kept_by = LIMITER_URL if settings.limiter_url else DATABASE_URL
+        self._dsn, self._kept_by = limits_address(settings, dsn)
         self._of_spaces: dict[Space, Embedder] = {}
         self._opened: list[Remote | Limiter] = []
         self._lock = threading.Lock()
@@ -124,14 +123,14 @@ class Embedders:
         if rate is None:
             with connect(self._dsn, setting=self._kept_by) as conn:
                 found = rate_in_force(conn, quota)
-        return _Foreseen(found or min(1 / each.spacing for each in parse_rates(rate or default)))
+        return _Foreseen(found or allowed(parse_rates(rate or default)))
 
     def _pacer(self, quota: str, rate: str, *, pinned: bool, stopping: Callable[[], bool]) -> Pacer:
         if rate == NO_RATE:
             return Unpaced()
         rates = parse_rates(rate)
         if pinned:
-            with limits_connection(self._dsn, setting=self._kept_by) as conn:
+            with limits_connection(self._dsn, self._kept_by) as conn:
                 change_limit(conn, quota, rates)
         limiter = Limiter(self._dsn, quota, rates, stopping, setting=self._kept_by)
         self._opened.append(limiter)

@@ -21,6 +21,7 @@ from pinakes.checks import Check, State, clock_check
 from pinakes.credentials import call_check, embedder_checks
 from pinakes.errors import DatabaseError, PinakesError
 from pinakes.gsuri import SCHEME
+from pinakes.metadata.files import open_bytes
 from pinakes.settings import Settings
 from pinakes.sources.opening import found_here
 from pinakes.spaces import Space
@@ -211,10 +212,10 @@ def _metadata(files: Sequence[str]) -> Check:
     what = "metadata"
     for name in files:
         try:
-            Path(name).open("rb").close()
-        except OSError as exc:
-            said = f"{name} cannot be read: {exc.strerror or exc}"
-            return Check(what, State.ERROR, said, "let this user read it, or mend PINAKES_METADATA")
+            with open_bytes(Path(name)):
+                pass
+        except PinakesError as exc:
+            return Check(what, State.ERROR, str(exc), "let this user read it, or mend PINAKES_METADATA")
     return Check(what, State.OK, f"{len(files)} files can be read")
 
 

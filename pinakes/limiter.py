@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from pinakes.embedders.remote import PacingStoppedError
 from pinakes.errors import DatabaseError, UsageError
-from pinakes.rates import Rate, parse_rate
+from pinakes.rates import Rate, allowed, parse_rate
 from pinakes.store.connection import DATABASE_URL
 from pinakes.store.limit_statements import HORIZON, STALE_SECONDS
 from pinakes.store.limits import LimitStore, LimitsUnreachableError, Reservation
@@ -139,7 +139,7 @@ class Limiter:
         self._failed_at = float("-inf")
         self._generation = self._store.generation()
         self._known_at = time.monotonic()
-        self._rate = self._store.rate() or min(1 / rate.spacing for rate in rates)
+        self._rate = self._store.rate() or allowed(rates)
 
     @property
     def rate(self) -> float:

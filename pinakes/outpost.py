@@ -18,9 +18,8 @@ from pinakes import logs
 from pinakes.access import Budget, Embedders
 from pinakes.batches import Batch, BatchResult, Calls, embed_batch, settle, work_of_rows
 from pinakes.checkpoints.checkpoint import open_checkpoint
-from pinakes.embedders.opening import Choice
 from pinakes.errors import DatabaseError, LeaseLostError, SettingsError, SourceError
-from pinakes.named import source_of
+from pinakes.named import choice_of, source_of
 from pinakes.settings import Settings, load_settings
 from pinakes.stopping import Stopping
 from pinakes.store.connection import address
@@ -80,7 +79,7 @@ class Outpost:
             embedders = Embedders(settings, database.dsn)
             stack.callback(embedders.close)
             self.embedder = embedders.open(
-                Choice(request.embedder, request.dimension, request.model, request.concurrency),
+                choice_of(request),
                 rate=request.rate,
                 allow=lambda _price: self._budget,
                 stopping=self.stopping.at_once,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pinakes.errors import UsageError
@@ -140,6 +141,11 @@ def parse_rates(text: str) -> list[Rate]:
     if len({rate.seconds for rate in rates}) < len(rates):
         raise UsageError(f"{text!r} has two rates for one window; give each window one, such as 20/min,5000/day.")
     return rates
+
+
+def allowed(rates: Iterable[Rate]) -> float:
+    """Calls a second that all windows of a quota together allow."""
+    return min(1 / rate.spacing for rate in rates)
 
 
 def _cautious_burst(count: float, seconds: float) -> int:

@@ -29,6 +29,11 @@ ITERATIVE_SCANS = (0, 8, 0)
 SAFE_PARALLEL_BUILDS = (0, 8, 4)
 """0.8.2 to 0.8.4 fix an overflow in parallel HNSW builds and a corruption by vacuum."""
 
+DATABASE_URL = "PINAKES_DATABASE_URL"
+LIMITER_URL = "PINAKES_LIMITER_URL"
+_UNSET = {DATABASE_URL: "Pinakes runs a database of its own", LIMITER_URL: "the rate limits are kept in the database"}
+"""What is done where a setting names no server."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pgvector:
@@ -65,12 +70,6 @@ def one_at_a_time(conn: Connection, what: str) -> Iterator[None]:
         yield
     finally:
         conn.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
-
-
-DATABASE_URL = "PINAKES_DATABASE_URL"
-LIMITER_URL = "PINAKES_LIMITER_URL"
-_UNSET = {DATABASE_URL: "Pinakes runs a database of its own", LIMITER_URL: "the rate limits are kept in the database"}
-"""What is done where a setting names no server."""
 
 
 def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:

@@ -18,8 +18,9 @@ from psycopg.conninfo import make_conninfo
 
 from pinakes.errors import DatabaseError
 from pinakes.rates import Rate
+from pinakes.settings import Settings
 from pinakes.store.cloudsql import SCHEME
-from pinakes.store.connection import DATABASE_URL, Connection, address, connect, translated
+from pinakes.store.connection import DATABASE_URL, LIMITER_URL, Connection, address, connect, translated
 from pinakes.store.limit_statements import (
     DECREASE,
     ENTER,
@@ -231,8 +232,13 @@ class LimitStore:
         return conn
 
 
+def limits_address(settings: Settings, dsn: str) -> tuple[str, str]:
+    """Where the limits are kept, and which setting says so; `dsn` is the database of the collections."""
+    return (settings.limiter_url, LIMITER_URL) if settings.limiter_url else (dsn, DATABASE_URL)
+
+
 @contextmanager
-def limits_connection(dsn: str, *, setting: str = DATABASE_URL) -> Iterator[Connection]:
+def limits_connection(dsn: str, setting: str = DATABASE_URL) -> Iterator[Connection]:
     """A connection to the database of the limits, with their table made if need be; `dsn` is the value of `setting`.
 
     Raises:
