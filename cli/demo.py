@@ -12,13 +12,13 @@ from typing import Any
 
 import click
 
+from cli.gallery import COLLECTION, sample_gallery
 from cli.render import account_table
 from pinakes.errors import PinakesError
-from pinakes.sample import write_gallery
 from pinakes.settings import load_settings
 
 FOLDER = Path("demo")
-COLLECTION = "sample"
+"""For the contact sheets."""
 WORDS = "midnight blue"
 
 
@@ -26,8 +26,10 @@ def main() -> None:
     """Paint, ingest, search by words and by a picture, and say what was done."""
     started = time.monotonic()
     click.echo("Painting the sample gallery …")
-    gallery = write_gallery(FOLDER / "gallery")
-    images = gallery.directory / "Images"
+    settings = load_settings()
+    FOLDER.mkdir(exist_ok=True)
+    gallery = sample_gallery(settings)
+    images = gallery.pictures
     click.echo(f"  {gallery.images} pictures in {images} ({time.monotonic() - started:.1f} s)\n")
 
     metadata = [option for file in gallery.metadata for option in ("--metadata", str(file))]
@@ -52,7 +54,7 @@ def main() -> None:
         sheets.append(sheet)
 
     click.echo(f"\nDone in {time.monotonic() - started:.0f} s. Look at {sheets[0]} and {sheets[1]}.")
-    click.echo(f"Database, checkpoints and caches are in {load_settings().home}.\nNext:")
+    click.echo(f"Database, checkpoints and caches are in {settings.home}.\nNext:")
     command = Path(sys.executable).with_name("pinakes")
     command = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
     for line in (

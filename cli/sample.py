@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from pinakes.sample import write_gallery
+from pinakes.sample import PICTURES, write_gallery
 
 
 @click.command("sample")
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--count", default=240, show_default=True, help="How many pictures.")
+@click.option("--count", default=PICTURES, show_default=True, help="How many pictures.")
 def command(*, directory: Path, count: int) -> None:
     """Paint a gallery of pictures with metadata in SemArt's format into DIRECTORY, to try things on."""
     gallery = write_gallery(directory, count=count)

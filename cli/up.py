@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 import pinakes
+from cli.gallery import COLLECTION, sample_gallery
 from cli.guard import Guarded
 from cli.prefect_server import log_folder, running_server
 from deployments.agreement import NO_TELEMETRY, POOL, RUNS
@@ -27,24 +28,25 @@ PREFECT_PORT = 4200
 def command(*, port: int) -> None:
     """Start Prefect's server, a work pool with a worker, the database and the deployments; Ctrl-C ends them all.
 
-    Without PINAKES_SOURCE the deployments ingest the sample gallery, which is painted if it is not there yet.
+    Without PINAKES_SOURCE the deployments ingest the sample gallery: the one of `make demo`, which is painted if it is
+    not there yet.
     """
     settings = load_settings()
     project = project_folder()
     logs = log_folder(settings.home)
     api_url = f"http://127.0.0.1:{port}/api"
-    environment = (
-        os.environ
-        | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url}
-        | NO_TELEMETRY
-        | RUNS
-        | _source(settings)
-    )
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)  # also where a script has started us with Ctrl-C ignored
 
     click.echo("Starting the database, Prefect's server and a worker; the first time that takes a minute …")
     try:
+        environment = (
+            os.environ
+            | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url}
+            | NO_TELEMETRY
+            | RUNS
+            | _source(settings)
+        )
         with (
             open_database(settings),
             running_server(port=port, log=logs / "prefect-server.log", environment=environment) as server,
@@ -81,13 +83,12 @@ def _source(settings: Settings) -> dict[str, str]:
     """The settings that deployments take their source from: the person's own, or the sample gallery's."""
     if settings.source is not None:
         return {}
-    from pinakes.sample import write_gallery  # painting is for those who have no pictures of their own yet
-
-    gallery = write_gallery(settings.home / "sample")
+    collection = settings.values.get("PINAKES_COLLECTION") or COLLECTION
+    gallery = sample_gallery(settings, collection)
     return {
-        "PINAKES_SOURCE": str(gallery.directory / "Images"),
+        "PINAKES_SOURCE": str(gallery.pictures),
         "PINAKES_METADATA": os.pathsep.join(map(str, gallery.metadata)),
-        "PINAKES_COLLECTION": os.environ.get("PINAKES_COLLECTION", "sample"),
+        "PINAKES_COLLECTION": collection,
     }
 
 

@@ -22,6 +22,9 @@ from pinakes.sample.story import Story
 VERSION = 1
 """Bumped by hand whenever the pictures or the tables change; a gallery of another version is painted anew."""
 
+PICTURES = 240
+"""How many different pictures a gallery has unless it is asked for another number."""
+
 SEED = 20_260
 MARKER = ".pinakes-sample.json"
 _LOAN_OF = 2
@@ -62,7 +65,7 @@ class Gallery:
 def write_gallery(
     directory: Path,
     *,
-    count: int = 240,
+    count: int = PICTURES,
     seed: int = SEED,
     progress: Callable[[int, int], None] | None = None,
     workers: int | None = None,
@@ -97,6 +100,17 @@ def write_gallery(
         raise UsageError(
             f"the sample gallery cannot be written to {directory}: {exc.strerror or exc}; choose another folder."
         ) from exc
+
+
+def painted_before(directory: Path) -> tuple[int, int] | None:
+    """Count and seed of the gallery that this program has painted into `directory`; None where it painted none."""
+    try:
+        found = json.loads((directory / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or not isinstance(found.get("count"), int) or not isinstance(found.get("seed"), int):
+        return None
+    return found["count"], found["seed"]
 
 
 def _gallery(directory: Path, count: int, *, painted: int) -> Gallery:
