@@ -21,6 +21,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from deployments.agreement import EMBED_TAG, LEASE_STORAGE, POOL
+from deployments.schedule_health import schedules
 from deployments.server_setup import AUTOMATION
 from pinakes.checks import Check, State, clock_check
 from pinakes.hosts import is_loopback
@@ -54,7 +55,7 @@ def examine(pool: str = POOL) -> Iterator[Check]:
                 "start it (pinakes up, or prefect server start), or mend PREFECT_API_URL",
             )
             return
-        for look in (_version, _clock, _database, _pool, _deployments, _automation, _limit):
+        for look in (_version, _clock, _database, _pool, _deployments, schedules, _automation, _limit):
             try:
                 yield from look(client, url, pool)
             except (httpx.HTTPError, ValueError) as exc:
@@ -68,7 +69,7 @@ def _version(client: SyncPrefectClient, url: str, _pool: str) -> Iterator[Check]
     if theirs.split(".")[:2] == ours.split(".")[:2]:
         yield Check("Prefect", State.OK, shown)
     else:
-        yield Check("Prefect", State.WARN, f"{shown}, and {ours} here", "let both be of one version: 3.8, say")
+        yield Check("Prefect", State.WARN, f"{shown}, and {ours} here", f"run that server with prefect {ours}, as here")
 
 
 def _clock(client: SyncPrefectClient, _url: str, _pool: str) -> Iterator[Check]:

@@ -187,9 +187,18 @@ def test_the_containers_commands_ingest_and_search_with_prefect_on_postgresql(
         composed.run("worker", "prefect", "deployment", "run", "search/search", "--param", "text=red", "--watch")
 
         with psycopg.connect(prefect_database) as conn:
-            states = conn.execute("SELECT state_type::text FROM flow_run WHERE state_type <> 'SCHEDULED'").fetchall()
+            states = conn.execute("SELECT state_type::text FROM flow_run WHERE NOT auto_scheduled").fetchall()
+            ahead = conn.execute(
+                """
+                SELECT DISTINCT deployment.name
+                FROM flow_run JOIN deployment ON deployment.id = flow_run.deployment_id
+                WHERE flow_run.auto_scheduled AND flow_run.state_type = 'SCHEDULED'
+                ORDER BY 1
+                """
+            ).fetchall()
             keys = {key for (key,) in conn.execute("SELECT key FROM artifact")}
         assert states == [("COMPLETED",), ("COMPLETED",)]
+        assert ahead == [("evaluate",), ("reindex",)]
         assert keys >= {"plan", "progress", "statuses", "provider", "failures", "pictures", "hits"}
 
         lines = [json.loads(line) for line in worker.read_text().splitlines() if line.startswith("{")]
@@ -199,6 +208,7 @@ def test_the_containers_commands_ingest_and_search_with_prefect_on_postgresql(
             for check in json.loads(composed.run("worker", "pinakes", "doctor", "--json"))["checks"]
         }
         assert checks["Prefect's database"]["found"] == "PostgreSQL"
+        assert checks["schedules"]["state"] == "ok"
 
         composed.wait_for("page")
         search = f"http://127.0.0.1:{page}/api/search"

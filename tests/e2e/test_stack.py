@@ -3,98 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from cli.prefect_server import free_port
 from pinakes.store.database import Database
 from tests.running import gallery, paint, stored
+from tests.stack import Stack, program, table
 
 pytestmark = pytest.mark.timeout(900)  # a server, a worker and a page, from nothing
 
-PROJECT = Path(__file__).parents[2]
-PATIENCE = 300
-"""Seconds for a deployment run that takes ten of them on a quiet machine."""
 IMAGES = 30
-FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-class Stack:
-    """What `pinakes up` has started, as it is used by Prefect's API.
-
-    Prefect's server answers 503 where its SQLite is busy for too long; Prefect's own clients ask again, and so does this.
-    """
-
-    def __init__(self, api: str) -> None:
-        self._api = api
-        self._session = requests.Session()
-        again = Retry(5, backoff_factor=0.5, status_forcelist=[502, 503], allowed_methods=None)
-        self._session.mount("http://", HTTPAdapter(max_retries=again))
-
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """The answer to a request."""
-        response = self._session.request(method, f"{self._api}/{path}", json=body, timeout=60)
-        assert response.ok, response.text
-        return response.json()
-
-    def run(self, deployment: str, **parameters: Any) -> dict[str, Any]:
-        """A deployment run that has ended: Prefect's flow run, and its `artifacts` by key."""
-        found = self.ask("GET", f"deployments/name/{deployment}")
-        begun = self.ask("POST", f"deployments/{found['id']}/create_flow_run", {"parameters": parameters})
-        given_up = time.monotonic() + PATIENCE
-        while (run := self.ask("GET", f"flow_runs/{begun['id']}"))["state_type"] not in FINAL:
-            assert time.monotonic() < given_up, run
-            time.sleep(0.2)
-        artifacts = self.ask("POST", "artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run["id"]]}}})
-        assert isinstance(run, dict)
-        return run | {"artifacts": {artifact["key"]: artifact["data"] for artifact in artifacts}}
-
-
-def table(run: dict[str, Any], key: str) -> dict[str, Any]:
-    """A table artifact of two columns."""
-    rows = [list(row.values()) for row in json.loads(run["artifacts"][key])]
-    return dict(rows)
-
-
-@contextmanager
-def program(line: str, environment: dict[str, str], *arguments: str) -> Iterator[str]:
-    """A command of ours that runs until the end of the block, when Ctrl-C ends it; yields its line that holds `line`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", *arguments],
-        cwd=PROJECT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        assert process.stdout
-        said = []
-        for found in process.stdout:
-            said.append(found)
-            if line in found:
-                break
-        else:
-            pytest.fail(f"pinakes {arguments[0]} ended with {process.wait()}: {''.join(said)}")
-        yield found
-        os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(120) == 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
 
 
 def change(source: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ import psycopg
 import pytest
 import yaml
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import load_flow_from_entrypoint
+from prefect.states import Scheduled
 
 from cli.prefect_server import free_port, running_server
-from deployments import server_health
+from deployments import schedule_health, server_health
 from deployments.agreement import EMBED_TAG
 from deployments.server_setup import AUTOMATION, set_up
 from pinakes.checks import Check, State
@@ -125,11 +129,15 @@ def test_a_call_is_made_only_on_request_and_is_one(settings: Settings) -> None:
 
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Prefect server of this module's own that nothing was set up on."""
+    """A Prefect server of this module's own that nothing was set up on, and that schedules nothing."""
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     home = tmp_path_factory.mktemp("prefect-doctor")
-    environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_UI_ENABLED": "0"}
+    environment = os.environ | {
+        "PREFECT_HOME": str(home),
+        "PREFECT_UI_ENABLED": "0",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+    }
     with (
         running_server(log=home / "server.log", environment=environment) as server,
         temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home}),
@@ -179,6 +187,49 @@ def test_a_prefect_server_is_looked_at_before_and_after_it_is_set_up(
     stranded = by_name(server_health.examine())["limit of batches"]
     assert (stranded.state, "2 of 8" in stranded.found) == (State.WARN, True)
     assert "--active-slots 0" in stranded.mend
+
+
+def test_a_schedule_without_a_run_ahead_is_an_error_and_a_run_of_a_person_is_none(
+    own_server: str, client: SyncPrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up(own_server)
+    day = datetime.now(UTC) + timedelta(days=200)
+    flow_id = client.create_flow_from_name("clock")
+    deployments = {
+        name: client.create_deployment(
+            flow_id,
+            name,
+            work_pool_name="pinakes",
+            paused=name == "paused",
+            schedules=[
+                DeploymentScheduleCreate(
+                    schedule=CronSchedule(cron=f"0 0 {day.day} {day.month} *" if name == "yearly" else "* * * * *"),
+                    active=name != "off",
+                )
+            ],
+        )
+        for name in ("paused", "off", "yearly", "minutely")
+    }
+
+    def found() -> Check:
+        return by_name(server_health.examine())["schedules"]
+
+    just_made = found()
+    assert (just_made.state, "clock/minutely" in just_made.found) == (State.WARN, True)
+    assert "in 2 minutes" in just_made.mend
+
+    monkeypatch.setattr(schedule_health, "SCHEDULED_WITHIN", timedelta(0))
+    client.create_flow_run_from_deployment(
+        deployments["minutely"], state=Scheduled(scheduled_time=datetime.now(UTC) + timedelta(hours=1))
+    )
+    idle = found()
+    assert (idle.state, idle.found) == (State.ERROR, "active, and no run is scheduled: clock/minutely")
+    assert "schedule_deployments" in idle.mend
+    assert "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED" in idle.mend
+
+    (schedule,) = client.read_deployment(deployments["minutely"]).schedules
+    client.update_deployment_schedule(deployments["minutely"], schedule.id, active=False)
+    assert (found().state, found().found) == (State.OK, "none is active in the pool pinakes")
 
 
 def test_the_deployments_that_are_looked_for_are_those_of_prefect_yaml() -> None:
