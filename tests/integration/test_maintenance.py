@@ -271,7 +271,10 @@ def test_a_swap_that_never_gets_its_lock_says_why_and_leaves_the_old_table(
     monkeypatch.setattr(indexes, "LONG_PATIENCE", 0.0)
     with database.connection() as (reader, _), reader.transaction():
         reader.execute(f"SELECT count(*) FROM ours.{PLAIN.name}".encode())
-        with pytest.raises(DatabaseError, match=r"putting a new index in place needs .* and process \d+ of the server .* has not let go of it"):
+        with pytest.raises(
+            DatabaseError,
+            match=r"putting a new index in place needs .* and process \d+ of the server .* has not let go of it",
+        ):
             indexed.load(indexed.names[:300], "b", expected=300)
     assert len(indexed.search()) == 10
 
