@@ -24,7 +24,14 @@ from pinakes.request import IngestRequest
 from pinakes.settings import Settings
 from pinakes.sources.base import Source
 from pinakes.stopping import Stopping
-from pinakes.store.collections import check_root, collection_names, ensure_collection, register_space, stored_images
+from pinakes.store.collections import (
+    collection_names,
+    ensure_collection,
+    foresee_collection,
+    prepare,
+    register_space,
+    stored_images,
+)
 from pinakes.store.database import open_database
 from pinakes.store.lease import Lease
 from pinakes.store.runs import end_run, start_run
@@ -70,12 +77,14 @@ def open_ingestion(
             embedder, budget = _open_embedder(request, embedders, stopping)
         space = embedder.facts.space
         with database.connection() as (conn, _):
-            ensure_collection(conn, request.collection, source.root, language=request.language)
-            register_space(conn, request.collection, space)
+            prepare(conn)  # the lock is kept there
+            foresee_collection(conn, request.collection, source.root, language=request.language)
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
+        # Behind the lock: what a paused run still holds open is ended by whoever takes its lock over.
         with database.connection() as (conn, _):
-            check_root(conn, request.collection, source.root)
+            ensure_collection(conn, request.collection, source.root, language=request.language, lease=lease)
+            register_space(conn, request.collection, space, lease=lease)
         checkpoint = open_checkpoint(
             request.checkpoint, request.collection, space, format=request.format, guard=lease.check
         )

@@ -14,7 +14,12 @@ from pinakes.errors import DatabaseError, UsageError
 from pinakes.ids import check_collection
 from pinakes.spaces import Space
 from pinakes.store.connection import Connection, Pgvector, ensure_pgvector, translated
+from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
+from pinakes.store.strong_locks import START_PATIENCE, StrongLock
+
+PLAIN = "p"
+"""pg_attribute.attstorage of vectors that are stored in their row as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,36 +62,67 @@ def prepare(conn: Connection) -> Pgvector:
     return pgvector
 
 
-def ensure_collection(conn: Connection, name: str, source_root: str, *, language: str = "simple") -> None:
-    """Create the collection, or check that it is the one of `source_root`.
+def foresee_collection(conn: Connection, name: str, source_root: str, *, language: str = "simple") -> None:
+    """See, before a run waits for its lock, whether `ensure_collection` can succeed; nothing is made or changed.
 
-    One that holds no picture, and that nobody writes, takes another root: the run that made it may have failed over a
-    mistyped folder. Its run makes sure of the root again when it holds its lock.
+    Raises:
+        UsageError: the name or the language cannot be used, or the collection holds pictures of another root.
+    """
+    check_collection(name)
+    known = conn.execute("SELECT 1 FROM pg_ts_config WHERE cfgname = %s", (language,)).fetchone()
+    if known is None:
+        raise UsageError(f"the database has no text search configuration {language!r}; see \\dF in psql.")
+    if name in collection_names(conn) and _holds_images(conn, name):
+        check_root(conn, name, source_root)
+
+
+def ensure_collection(
+    conn: Connection,
+    name: str,
+    source_root: str,
+    *,
+    language: str = "simple",
+    lease: Lease | None = None,
+    patience: float = START_PATIENCE,
+) -> None:
+    """Create the collection, or check that it is the one of `source_root`. One that is there and is, is only read.
+
+    One that holds no picture, and that nobody else writes, takes another root: the run that made it may have failed over a
+    mistyped folder.
+
+    Args:
+        conn: a connection in autocommit mode.
+        name: the collection.
+        source_root: where its pictures are listed.
+        language: the text search configuration of a new collection.
+        lease: the run's own, which does not count as somebody who writes.
+        patience: how many seconds somebody is waited for who uses what has to change.
 
     Raises:
         UsageError: the name cannot be used, or the collection has another source root.
         DatabaseError: PostgreSQL refused, or `language` is no text search configuration.
     """
-    check_collection(name)
     pgvector = prepare(conn)
-    known = conn.execute("SELECT 1 FROM pg_ts_config WHERE cfgname = %s", (language,)).fetchone()
-    if known is None:
-        raise UsageError(f"the database has no text search configuration {language!r}; see \\dF in psql.")
-    migrate(conn, name, "collection", pgvector, language=language)
+    foresee_collection(conn, name, source_root, language=language)
+    migrate(conn, name, "collection", pgvector, language=language, patience=patience)
     table = sql.Identifier(name, "collection")
     with translated(f"entering the collection {name!r}"):
-        conn.execute(
-            sql.SQL("INSERT INTO {} (source_root, language) VALUES (%s, %s) ON CONFLICT DO NOTHING").format(table),
-            (source_root, language),
-        )
-        conn.execute(
-            sql.SQL(
-                "UPDATE {collection} SET source_root = %(root)s WHERE source_root <> %(root)s"
-                " AND NOT EXISTS (SELECT FROM {images}) AND NOT EXISTS (SELECT FROM pinakes.locks"
-                "  WHERE starts_with(resource, %(name)s || '/') AND expires_at > clock_timestamp())"
-            ).format(collection=table, images=sql.Identifier(name, "images")),
-            {"root": source_root, "name": name},
-        )
+        entered = conn.execute(sql.SQL("SELECT source_root FROM {}").format(table)).fetchone()
+        if entered is None:
+            conn.execute(
+                sql.SQL("INSERT INTO {} (source_root, language) VALUES (%s, %s) ON CONFLICT DO NOTHING").format(table),
+                (source_root, language),
+            )
+        if entered != (source_root,):
+            conn.execute(
+                sql.SQL(
+                    "UPDATE {collection} SET source_root = %(root)s WHERE source_root <> %(root)s"
+                    " AND NOT EXISTS (SELECT FROM {images}) AND NOT EXISTS (SELECT FROM pinakes.locks"
+                    "  WHERE starts_with(resource, %(name)s || '/') AND expires_at > clock_timestamp()"
+                    "   AND token <> %(own)s)"
+                ).format(collection=table, images=sql.Identifier(name, "images")),
+                {"root": source_root, "name": name, "own": 0 if lease is None else lease.token},
+            )
     check_root(conn, name, source_root)
 
 
@@ -146,42 +182,99 @@ def require_collection(conn: Connection, name: str) -> str:
     return str(row[0])
 
 
+def _holds_images(conn: Connection, name: str) -> bool:
+    row = conn.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(sql.Identifier(name, "images"))).fetchone()
+    return row is not None and bool(row[0])
+
+
 def collection_language(conn: Connection, name: str) -> str:
     """The text search configuration that a collection's words are kept in."""
     row = conn.execute(sql.SQL("SELECT language FROM {}").format(sql.Identifier(name, "collection"))).fetchone()
     return str(row[0]) if row else "simple"
 
 
-def register_space(conn: Connection, collection: str, space: Space) -> None:
-    """Enter a space and make its table; the first space of a collection becomes the active one."""
+def register_space(
+    conn: Connection, collection: str, space: Space, *, lease: Lease | None = None, patience: float = START_PATIENCE
+) -> None:
+    """Enter a space and make its table; the first space of a collection becomes the active one.
+
+    A space that is there is only read, so that no search waits for a run that starts.
+
+    Args:
+        conn: a connection in autocommit mode.
+        collection: the collection.
+        space: the space.
+        lease: the run's; what is made is made only while it is held.
+        patience: how many seconds somebody is waited for who writes images, or uses a table that has to change.
+
+    Raises:
+        DatabaseError: what has to be locked was in use for too long; the message says by whom.
+    """
+    table = sql.Identifier(collection, space.name)
+    with translated(f"registering the space {space.name}"):
+        if not _is_registered(conn, collection, space):
+            with conn.transaction():
+                if lease is not None:
+                    lease.guard(conn)
+                _make_space(conn, collection, space, patience)
+        elif _storage(conn, table) != PLAIN:
+            with conn.transaction():
+                if lease is not None:
+                    lease.guard(conn)
+                lock = StrongLock((table,), "ACCESS EXCLUSIVE", f"changing how the vectors of {space.name} are stored")
+                lock.take(conn, patience=patience)
+                _store_plain(conn, table)
+
+
+def _is_registered(conn: Connection, collection: str, space: Space) -> bool:
+    row = conn.execute(
+        sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE space = %s) AND to_regclass(%s) IS NOT NULL").format(
+            sql.Identifier(collection, "spaces")
+        ),
+        (space.name, sql.Identifier(collection, space.name).as_string(conn)),
+    ).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _make_space(conn: Connection, collection: str, space: Space, patience: float) -> None:
+    """Inside a transaction: enter the space, and make its table. Nobody who only reads waits for it."""
     registry = sql.Identifier(collection, "spaces")
-    with translated(f"registering the space {space.name}"), conn.transaction():
-        conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(registry))
-        conn.execute(
-            sql.SQL(
-                "INSERT INTO {registry} (space, provider, model, version, dimension, preprocessing, active)"
-                " VALUES (%s, %s, %s, %s, %s, %s, NOT EXISTS (SELECT FROM {registry} WHERE active))"
-                " ON CONFLICT (space) DO NOTHING"
-            ).format(registry=registry),
-            (space.name, space.provider, space.model, space.version, space.dimension, space.preprocessing),
-        )
-        conn.execute(
-            sql.SQL(
-                "CREATE TABLE IF NOT EXISTS {table} ("
-                ' image_id text COLLATE "C" PRIMARY KEY REFERENCES {images} ON DELETE CASCADE,'
-                " fingerprint text NOT NULL, norm real NOT NULL, embedding {halfvec} NOT NULL)"
-            ).format(
-                table=sql.Identifier(collection, space.name),
-                images=sql.Identifier(collection, "images"),
-                halfvec=sql.SQL(f"halfvec({space.dimension:d})"),
-            )
-        )
-        # A scan that need not fetch toasted vectors is about five times as fast.
-        conn.execute(
-            sql.SQL("ALTER TABLE {} ALTER COLUMN embedding SET STORAGE PLAIN").format(
-                sql.Identifier(collection, space.name)
-            )
-        )
+    images = sql.Identifier(collection, "images")
+    # The registry, so that one space alone becomes the first; the images, since the table refers to them.
+    lock = StrongLock((images, registry), "SHARE ROW EXCLUSIVE", f"registering the space {space.name}")
+    lock.take(conn, patience=patience)
+    conn.execute(
+        sql.SQL(
+            "INSERT INTO {registry} (space, provider, model, version, dimension, preprocessing, active)"
+            " VALUES (%s, %s, %s, %s, %s, %s, NOT EXISTS (SELECT FROM {registry} WHERE active))"
+            " ON CONFLICT (space) DO NOTHING"
+        ).format(registry=registry),
+        (space.name, space.provider, space.model, space.version, space.dimension, space.preprocessing),
+    )
+    table = sql.Identifier(collection, space.name)
+    conn.execute(
+        sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {table} ("
+            ' image_id text COLLATE "C" PRIMARY KEY REFERENCES {images} ON DELETE CASCADE,'
+            " fingerprint text NOT NULL, norm real NOT NULL, embedding {halfvec} NOT NULL)"
+        ).format(table=table, images=images, halfvec=sql.SQL(f"halfvec({space.dimension:d})"))
+    )
+    if _storage(conn, table) != PLAIN:
+        _store_plain(conn, table)
+
+
+def _storage(conn: Connection, table: sql.Identifier) -> str | None:
+    """How PostgreSQL stores the vectors of a space: `PLAIN`, or in a way that may put them elsewhere."""
+    row = conn.execute(
+        "SELECT attstorage::text FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attname = 'embedding'",
+        (table.as_string(conn),),
+    ).fetchone()
+    return None if row is None else str(row[0])
+
+
+def _store_plain(conn: Connection, table: sql.Identifier) -> None:
+    """A scan that need not fetch toasted vectors is about five times as fast."""
+    conn.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN embedding SET STORAGE PLAIN").format(table))
 
 
 def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:

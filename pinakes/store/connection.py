@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.errors import DatabaseError
 from pinakes.store.cloudsql import SCHEME, connect_cloudsql, parse_address
+from pinakes.store.strong_locks import one_at_a_time
 
 logger = logging.getLogger(__name__)
 
@@ -55,21 +56,6 @@ def translated(what: str) -> Iterator[None]:
         yield
     except psycopg.Error as exc:
         raise DatabaseError(f"PostgreSQL refused while {what}: {_reason(exc)}.") from exc
-
-
-@contextmanager
-def one_at_a_time(conn: Connection, what: str) -> Iterator[None]:
-    """Keep other first users out while something is made: `IF NOT EXISTS` is not safe against itself.
-
-    The lock is the session's and is taken outside of any transaction: one that began before the wait would still hold
-    the catalogue's old state in its caches, and make the thing a second time.
-    """
-    key = f"pinakes.{what}"
-    conn.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (key,))
-    try:
-        yield
-    finally:
-        conn.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
 
 
 def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:

@@ -21,6 +21,7 @@ from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, tran
 from pinakes.store.hidden import hidden_conditions
 from pinakes.store.indexes import index_name
 from pinakes.store.search import MARGIN
+from pinakes.store.search_settings import NO_JIT
 
 BLOCK = 2048
 """Vectors in memory at once: 8 MB at 1,024 components."""
@@ -115,6 +116,7 @@ class Asking:
         if self._pgvector.version >= ITERATIVE_SCANS:
             self._set(f"{kind}.iterative_scan", "relaxed_order")
         self._set("enable_seqscan", "off")
+        self._set_as_searches_do()
         statement = self._statement(sql.SQL("embedding <=> {half}"))
         if len(ids):
             self._check(kind, statement, vectors[0])
@@ -123,6 +125,7 @@ class Asking:
     def scan(self, ids: Sequence[str], vectors: Matrix) -> Answered:
         """By comparing every vector."""
         self._set("enable_seqscan", "on")
+        self._set_as_searches_do()
         # The sum keeps the planner from the index.
         return self._ask(self._statement(sql.SQL("(embedding <=> {half}) + 0, image_id")), ids, vectors)
 
@@ -157,6 +160,10 @@ class Asking:
             " ORDER BY {order} LIMIT %(take)s)"
             " SELECT distance FROM candidates WHERE image_id <> %(id)s ORDER BY distance, image_id LIMIT %(k)s"
         ).format(order=order.format(half=half), space=sql.Identifier(self._collection, self._registered.name))
+
+    def _set_as_searches_do(self) -> None:
+        for name, value in NO_JIT.items():
+            self._set(name, value)
 
     def _set(self, name: str, value: str) -> None:
         self._conn.execute("SELECT set_config(%s, %s, true)", (name, value))

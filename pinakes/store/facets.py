@@ -13,6 +13,7 @@ from pinakes.store.columns import check_columns
 from pinakes.store.conditions import PLAIN_COLUMNS, column, conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.hidden import hidden_conditions
+from pinakes.store.search_settings import searching
 
 FACET_COLUMNS = ("type", "school", "timeframe", "author", "medium")
 """The columns whose values are worth choosing from; titles and descriptions are nearly all different."""
@@ -56,7 +57,7 @@ def facets(conn: Connection, collection: str, filters: Sequence[Filter] = (), *,
     check_columns(conn, collection, columns_of(filters))
     hidden = hidden_conditions(conn, collection)
     images = sql.Identifier(collection, "images")
-    with translated(f"counting the values of {collection}"):
+    with translated(f"counting the values of {collection}"), searching(conn):
         chosen = {_column_of(item) for item in filters}
         names = [*FACET_COLUMNS, *_extra_keys(conn, images)]
         names += [n for item in filters if isinstance(item, Equals) and (n := item.column) not in names]

@@ -14,6 +14,7 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.store.conditions import column, conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.hidden import hidden_conditions
+from pinakes.store.search_settings import searching
 from pinakes.types import Vector
 
 
@@ -83,7 +84,7 @@ def listed(
             "SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) * FROM (SELECT i.*, {} AS key FROM {} i WHERE {}) k"
             " ORDER BY key IS NULL, coalesce(key, image_id), image_id"
         ).format(key, images, passing.where)
-    with translated(f"listing {collection}"):
+    with translated(f"listing {collection}"), searching(conn):
         rows = conn.execute(
             sql.SQL(
                 "SELECT {}, NULL::float8 FROM ({}) i WHERE %(after)s::text IS NULL OR i.image_id > %(after)s"

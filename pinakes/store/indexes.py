@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import time
 from typing import Literal
 
-import psycopg
 from psycopg import sql
 
-from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
 from pinakes.store.connection import SAFE_PARALLEL_BUILDS, Connection, Pgvector, translated
 from pinakes.store.lease import Lease
+from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
 IndexChoice = Literal["auto", "none", "hnsw", "ivfflat"]
 
@@ -27,11 +25,6 @@ build takes about twice as long. See `python -m benchmarks.search --index`."""
 
 NEXT = "~next"
 """Ends the name of what will take the place of a table or an index; no name of a space holds a tilde."""
-
-LOCK_SECONDS = 1.0
-"""How long searches may have to wait behind a swap, at most and at a time."""
-LOCK_PAUSE_SECONDS = 2.0
-LOCK_PATIENCE_SECONDS = 1800.0
 
 REBUILD_GROWTH = 2.0
 """An IVFFlat index keeps the cluster centres of its build; past this growth they no longer fit, so it is built anew."""
@@ -112,29 +105,10 @@ def enter_index(conn: Connection, collection: str, space: Space, kind: str | Non
 def lock_gently(conn: Connection, *tables: sql.Identifier) -> None:
     """Inside a transaction: lock tables against everybody, without keeping searches waiting behind a long reader.
 
-    Whoever asks for a table waits behind those that asked before, also for a lock that nobody has got yet. So this asks
-    for `LOCK_SECONDS` at a time and lets others through in between.
-
     Raises:
-        DatabaseError: somebody has been reading them for `LOCK_PATIENCE_SECONDS`.
+        DatabaseError: somebody has been reading them for `LONG_PATIENCE` seconds; the message says who.
     """
-    listed = sql.SQL(", ").join(tables)
-    deadline = time.monotonic() + LOCK_PATIENCE_SECONDS
-    conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_SECONDS:g}s",))
-    while True:
-        try:
-            with conn.transaction():
-                conn.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(listed))
-        except psycopg.errors.LockNotAvailable as exc:
-            if time.monotonic() >= deadline:
-                raise DatabaseError(
-                    f"{listed.as_string(conn)} is being read by a transaction that does not end, so a new index cannot be"
-                    " put in place; end that transaction (see pg_stat_activity) and try again."
-                ) from exc
-            time.sleep(LOCK_PAUSE_SECONDS)
-        else:
-            break
-    conn.execute("SELECT set_config('lock_timeout', '0', true)")
+    StrongLock(tables, "ACCESS EXCLUSIVE", "putting a new index in place").take(conn, patience=LONG_PATIENCE)
 
 
 def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease, pgvector: Pgvector) -> None:

@@ -30,6 +30,7 @@ from pinakes.store.collections import spaces
 from pinakes.store.connection import Connection, find_pgvector, translated
 from pinakes.store.lease import Lease
 from pinakes.store.reload import Reload, reload_for
+from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
 logger = logging.getLogger(__name__)
 
@@ -140,10 +141,13 @@ class Loader:
 
     def _first_images(self, parts: Iterable[pd.DataFrame]) -> Written | None:
         """Copy straight into an empty table, in one transaction; None where there are images already."""
+        if not self._empty(self._images):
+            return None
         with self._conn.transaction():
             self._lease.guard(self._conn)
             # Against a run that embeds the same collection into another space at the same time.
-            self._conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(self._images))
+            lock = StrongLock((self._images,), "SHARE ROW EXCLUSIVE", f"loading the images of {self._collection}")
+            lock.take(self._conn, patience=LONG_PATIENCE)
             return self._copy_images(iter(parts), self._images) if self._empty(self._images) else None
 
     def _merge_images(self, part: pd.DataFrame, columns: Sequence[str]) -> Written:
@@ -228,6 +232,7 @@ class Loader:
         """Enter the load in the registry; ANALYZE and the indexes of the metadata are brought up to date."""
         registry = sql.Identifier(self._collection, "spaces")
         with translated("finishing the load"):
+            self._index_metadata()
             with self._conn.transaction():
                 self._lease.guard(self._conn)
                 self._conn.execute(
@@ -241,13 +246,26 @@ class Loader:
                         ),
                         (registered.name,),
                     )
-                for name, definition in _METADATA_INDEXES.items():
-                    self._conn.execute(
-                        sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} " + definition).format(
-                            sql.Identifier(name), self._images
-                        )
-                    )
             self._conn.execute(sql.SQL("ANALYZE {}, {}").format(self._images, self._vectors))
+
+    def _index_metadata(self) -> None:
+        """Make the indexes of the metadata that are missing; readers go on meanwhile, writers wait."""
+        rows = self._conn.execute(
+            "SELECT indexname FROM pg_indexes WHERE schemaname = %s AND tablename = 'images'", (self._collection,)
+        ).fetchall()
+        if _METADATA_INDEXES.keys() <= {name for (name,) in rows}:
+            return
+        with self._conn.transaction():
+            self._lease.guard(self._conn)
+            # Stronger than the indexes need, so that of two runs into two spaces one finds those of the other.
+            lock = StrongLock((self._images,), "SHARE ROW EXCLUSIVE", f"indexing the metadata of {self._collection}")
+            lock.take(self._conn, patience=LONG_PATIENCE)
+            for name, definition in _METADATA_INDEXES.items():
+                self._conn.execute(
+                    sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} " + definition).format(
+                        sql.Identifier(name), self._images
+                    )
+                )
 
     def _empty(self, table: sql.Identifier) -> bool:
         row = self._conn.execute(sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table)).fetchone()

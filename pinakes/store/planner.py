@@ -12,6 +12,7 @@ from pinakes.query import Mode
 from pinakes.store.collections import RegisteredSpace
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
+from pinakes.store.search_settings import searching
 
 EF_SEARCH = 200
 """Candidates of an HNSW scan where none were measured for the space; pgvector's default of 40 is quicker and misses more."""
@@ -83,7 +84,7 @@ def _worth(take: int, rows: int, ef_search: int) -> int:
 
 def _count(conn: Connection, collection: str, passing: Conditions, most: int | None) -> int:
     """How many images pass, counted up to `most`."""
-    with translated(f"counting the matches in {collection}"):
+    with translated(f"counting the matches in {collection}"), searching(conn):
         row = conn.execute(
             sql.SQL("SELECT count(*) FROM (SELECT FROM {} i WHERE {} LIMIT %(most)s) AS passing").format(
                 sql.Identifier(collection, "images"), passing.where

@@ -23,6 +23,7 @@ from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
 from pinakes.store.planner import Plan, plan
+from pinakes.store.search_settings import searching
 from pinakes.types import Vector
 
 MARGIN = 32
@@ -96,9 +97,7 @@ def nearest(
             found = asked.by_index(conn, chosen)
             if found is not None:
                 return found
-        with conn.transaction():
-            if wanted.passing:
-                conn.execute("SELECT set_config('work_mem', %s, true)", (JOIN_MEMORY,))
+        with searching(conn, {"work_mem": JOIN_MEMORY} if wanted.passing else None):
             rows = asked.whole(conn) if whole else asked.by_scan(conn)
     # A full count is due where the planner stopped counting, and the index then answered too few.
     matching = chosen.matching
@@ -117,7 +116,7 @@ def by_words(
     """
     language = collection_language(conn, collection)
     passing = wanted.passing
-    with translated(f"searching the words of {collection}"):
+    with translated(f"searching the words of {collection}"), searching(conn):
         rows = conn.execute(
             sql.SQL(
                 "WITH asked AS (SELECT plainto_tsquery(%(language)s::regconfig, %(text)s) AS every),"
@@ -168,7 +167,7 @@ def in_order(
         wanted: how many, and which may pass.
     """
     passing = wanted.passing
-    with translated(f"going on with a search of {collection}"):
+    with translated(f"going on with a search of {collection}"), searching(conn):
         rows = conn.execute(
             sql.SQL(
                 "WITH named AS (SELECT digest, place FROM unnest(%(digests)s::text[]) WITH ORDINALITY AS n(digest, place)),"
@@ -250,9 +249,7 @@ class _Statement:
             " SELECT {columns}, distance, candidates, pg_stat_get_xact_tuples_fetched(%(table)s::regclass)"
             " FROM ended LEFT JOIN nearest ON true LEFT JOIN {images} i USING (image_id) ORDER BY distance, i.image_id"
         )
-        # In one round trip: an answer of the index takes less time than three of them.
-        with conn.pipeline(), conn.transaction():
-            conn.execute(_index_settings(self._kind, chosen.ef_search, filtered=bool(self._wanted.passing)))
+        with searching(conn, _index_settings(self._kind, chosen.ef_search, filtered=bool(self._wanted.passing))):
             values = {**self._values, "table": self._space.as_string(conn)}
             rows = conn.execute(self._filled(statement), values, binary=True).fetchall()
         candidates, fetched = rows[0][-2:]
@@ -322,16 +319,11 @@ class _Statement:
         return statement.format(**(names | others))
 
 
-def _index_settings(kind: str, ef_search: int, *, filtered: bool) -> sql.Composed:
+def _index_settings(kind: str, ef_search: int, *, filtered: bool) -> dict[str, str]:
     """The settings of an index scan, for the transaction."""
     settings = {f"{kind}.iterative_scan": "relaxed_order"}
     settings |= {"hnsw.ef_search": str(ef_search)} if kind == "hnsw" else {"ivfflat.probes": str(PROBES)}
     if filtered:
         # Every other plan compares all vectors that pass, which is what an exact search is for.
         settings |= dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_sort"), "off")
-    return sql.SQL("SELECT {}").format(
-        sql.SQL(", ").join(
-            sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
-            for name, value in settings.items()
-        )
-    )
+    return settings

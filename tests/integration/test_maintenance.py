@@ -22,7 +22,7 @@ from pinakes.forgetting import THUMBNAILS, Forgetting
 from pinakes.maintenance import Act, Maintenance
 from pinakes.settings import Settings
 from pinakes.spaces import Space
-from pinakes.store import indexes, reload
+from pinakes.store import indexes, reload, strong_locks
 from pinakes.store.collections import ensure_collection, register_space, resolve_space, spaces
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database
@@ -245,8 +245,8 @@ def test_searches_go_on_while_a_swap_waits_for_a_long_reader(
     indexed: Indexed, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reload, "LEAST_ROWS", 0)
-    monkeypatch.setattr(indexes, "LOCK_SECONDS", 0.2)
-    monkeypatch.setattr(indexes, "LOCK_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(strong_locks, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(strong_locks, "PAUSE_SECONDS", 0.2)
     answered = 0
     with database.connection() as (reader, _), database.connection() as (searcher, _):
         with reader.transaction():
@@ -267,11 +267,14 @@ def test_a_swap_that_never_gets_its_lock_says_why_and_leaves_the_old_table(
     indexed: Indexed, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reload, "LEAST_ROWS", 0)
-    monkeypatch.setattr(indexes, "LOCK_SECONDS", 0.1)
-    monkeypatch.setattr(indexes, "LOCK_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(strong_locks, "LOCK_SECONDS", 0.1)
+    monkeypatch.setattr(indexes, "LONG_PATIENCE", 0.0)
     with database.connection() as (reader, _), reader.transaction():
         reader.execute(f"SELECT count(*) FROM ours.{PLAIN.name}".encode())
-        with pytest.raises(DatabaseError, match="is being read by a transaction that does not end"):
+        with pytest.raises(
+            DatabaseError,
+            match=r"putting a new index in place needs .* and process \d+ of the server .* has not let go of it",
+        ):
             indexed.load(indexed.names[:300], "b", expected=300)
     assert len(indexed.search()) == 10
 

@@ -1,0 +1,222 @@
+"""Strong locks on tables, asked for so that nobody has to queue behind the asking.
+
+PostgreSQL lets nobody pass a request that conflicts with theirs, also one that was not granted yet: an ALTER TABLE that
+waits for one long reader stops every search that comes after it. So a lock is asked for a second at a time, and others
+are let through in between, until it is granted or patience ends with a sentence that names who is in the way.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import psycopg
+from psycopg import sql
+
+from pinakes.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from pinakes.store.connection import Connection
+
+logger = logging.getLogger(__name__)
+
+LOCK_SECONDS = 1.0
+"""How long others may have to wait behind one attempt, at most."""
+
+PAUSE_SECONDS = 2.0
+"""How long they are let through between two attempts."""
+
+START_PATIENCE = 300.0
+"""Seconds after which a run that has done nothing yet is refused."""
+
+LONG_PATIENCE = 1800.0
+"""Seconds after which work that took long, or that cost money, is given up."""
+
+POLL_SECONDS = 0.1
+"""How often a session looks whether another one has finished making what both need."""
+
+Mode = Literal["SHARE", "SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"]
+
+_CONFLICTING: dict[Mode, tuple[str, ...]] = {
+    "SHARE": (
+        "RowExclusiveLock",
+        "ShareUpdateExclusiveLock",
+        "ShareRowExclusiveLock",
+        "ExclusiveLock",
+        "AccessExclusiveLock",
+    ),
+    "SHARE ROW EXCLUSIVE": (
+        "RowExclusiveLock",
+        "ShareUpdateExclusiveLock",
+        "ShareLock",
+        "ShareRowExclusiveLock",
+        "ExclusiveLock",
+        "AccessExclusiveLock",
+    ),
+    "ACCESS EXCLUSIVE": (
+        "AccessShareLock",
+        "RowShareLock",
+        "RowExclusiveLock",
+        "ShareUpdateExclusiveLock",
+        "ShareLock",
+        "ShareRowExclusiveLock",
+        "ExclusiveLock",
+        "AccessExclusiveLock",
+    ),
+}
+"""What keeps each mode from being granted: https://www.postgresql.org/docs/current/explicit-locking.html."""
+
+# Who may not see other users' sessions gets their process and their name alone.
+_HOLDER = """
+    SELECT a.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown program'),
+        coalesce(a.usename::text, 'unknown user'), a.xact_start
+    FROM pg_locks AS l
+    JOIN pg_stat_activity AS a ON a.pid = l.pid
+    WHERE l.granted AND l.pid <> pg_backend_pid()
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND {which}
+    ORDER BY a.xact_start NULLS LAST
+    LIMIT 1
+"""
+_OF_TABLES = sql.SQL(
+    "l.locktype = 'relation' AND l.mode = ANY(%(modes)s)"
+    " AND l.relation IN (SELECT to_regclass(name) FROM unnest(%(tables)s::text[]) AS name)"
+)
+_OF_KEY = sql.SQL(
+    "l.locktype = 'advisory' AND l.objsubid = 1"
+    " AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(%(key)s, 0)"
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StrongLock:
+    """A lock on tables that keeps others from using them.
+
+    Attributes:
+        tables: which, in the order in which everybody locks them.
+        mode: as LOCK TABLE takes it.
+        purpose: what it is for, for messages: "registering the space …".
+    """
+
+    tables: tuple[sql.Identifier, ...]
+    mode: Mode
+    purpose: str
+
+    def attempt(self, conn: Connection) -> None:
+        """Inside a transaction: lock the tables, or fail after `LOCK_SECONDS`.
+
+        Raises:
+            psycopg.errors.LockNotAvailable: somebody uses one of them.
+        """
+        with short_waits(conn, len(self.tables)):
+            for table in self.tables:
+                conn.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table, sql.SQL(self.mode)))
+
+    def take(self, conn: Connection, *, patience: float) -> None:
+        """Inside a transaction: lock the tables, a second at a time.
+
+        Raises:
+            DatabaseError: somebody has been using one of them for `patience` seconds; the message says who.
+        """
+
+        def once() -> None:
+            with conn.transaction():  # what of them was locked is let go with the savepoint
+                self.attempt(conn)
+
+        self.persist(conn, once, patience=patience)
+
+    def persist(self, conn: Connection, action: Callable[[], T], *, patience: float) -> T:
+        """The result of an action that locks the tables; it is done again where they were not to be had.
+
+        Args:
+            conn: the connection that it uses.
+            action: leaves nothing behind where it fails: it opens a transaction or a savepoint of its own.
+            patience: seconds.
+
+        Raises:
+            DatabaseError: somebody has been using one of them for `patience` seconds; the message says who.
+        """
+        given_up = time.monotonic() + patience
+        told = False
+        while True:
+            try:
+                return action()
+            except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as exc:
+                holder = self._holder(conn)
+                if time.monotonic() >= given_up:
+                    raise DatabaseError(
+                        f"{self.purpose} needs {self._named(conn)} to itself for a moment, and {holder} has not let go of"
+                        f" it for {patience:g} s. Wait for that to end, or end it, and run this again."
+                    ) from exc
+                if not told:
+                    logger.warning("%s waits for %s, which is used by %s", self.purpose, self._named(conn), holder)
+                    told = True
+            time.sleep(PAUSE_SECONDS)
+
+    def _holder(self, conn: Connection) -> str:
+        asked = {"modes": list(_CONFLICTING[self.mode]), "tables": [table.as_string(conn) for table in self.tables]}
+        return _who(conn, _OF_TABLES, asked) or "a transaction that has just ended"
+
+    def _named(self, conn: Connection) -> str:
+        return ", ".join(table.as_string(conn).replace('"', "") for table in self.tables) or "the schema"
+
+
+@contextmanager
+def short_waits(conn: Connection, shares: int = 1) -> Iterator[None]:
+    """Inside a transaction: no statement of the block waits longer for a lock than its share of `LOCK_SECONDS`."""
+    row = conn.execute("SELECT current_setting('lock_timeout')").fetchone()
+    assert row is not None
+    milliseconds = max(1, int(LOCK_SECONDS * 1000 / max(shares, 1)))
+    conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{milliseconds}ms",))
+    yield
+    # Where the block fails, its transaction or savepoint takes the setting back.
+    conn.execute("SELECT set_config('lock_timeout', %s, true)", row)
+
+
+@contextmanager
+def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENCE) -> Iterator[None]:
+    """Keep other first users out while something is made: `IF NOT EXISTS` is not safe against itself.
+
+    The lock is the session's and is taken outside of any transaction: one that began before the wait would still hold
+    the catalogue's old state in its caches, and make the thing a second time. It is asked for again and again: a statement
+    that waited would keep index builds of others waiting for its snapshot.
+
+    Raises:
+        DatabaseError: another session has held it for `patience` seconds; the message says which.
+    """
+    key = f"pinakes.{what}"
+    given_up = time.monotonic() + patience
+    while not _locked(conn, key):
+        if time.monotonic() >= given_up:
+            holder = _who(conn, _OF_KEY, {"key": key}) or "a session that has just ended"
+            raise DatabaseError(
+                f"the {what} of this database is being made by {holder}, for more than {patience:g} s. Wait for that to"
+                " end, or end it, and run this again."
+            )
+        time.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        if not conn.closed:
+            conn.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
+
+
+def _locked(conn: Connection, key: str) -> bool:
+    row = conn.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _who(conn: Connection, which: sql.SQL, asked: dict[str, Any]) -> str | None:
+    """The session that has held such a lock for longest, for messages; None where there is none any more."""
+    row = conn.execute(sql.SQL(_HOLDER).format(which=which), asked).fetchone()
+    if row is None:
+        return None
+    pid, program, user, since = row
+    begun = "" if since is None else f", in a transaction since {since:%Y-%m-%d %H:%M:%S %Z}"
+    return f"process {pid} of the server ({program}, user {user}{begun})"
