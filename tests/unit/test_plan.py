@@ -114,3 +114,10 @@ def test_once_its_work_is_answered_a_second_plan_has_none(entries: list[Entry], 
     again = make_plan(entries, ledger_of([*answers, *new]))
     assert (again.calls, again.copies) == (0, [])
     assert again.reused == plan.reused + len(new)
+
+
+def test_bytes_that_failed_under_one_name_and_were_answered_under_another_take_that_answer() -> None:
+    ledger = ledger_of([answered("a", "md5:1", FINAL), answered("b", "md5:1")])
+    plan = make_plan([image("a", "md5:1"), image("b", "md5:1")], ledger)
+    assert plan.copies == [(image("a", "md5:1"), "b")]
+    assert (plan.calls, plan.reused, plan.known_failures) == (0, 1, [])
