@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from pinakes.checkpoints.base import VectorChunk
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import AccountError, EmbedderError, PruneRefusedError, SourceError, UsageError
 from pinakes.ingestion import Ingestion
@@ -17,8 +19,10 @@ from pinakes.opening import open_ingestion
 from pinakes.settings import Settings
 from pinakes.status import status
 from pinakes.stopping import stop_requested
-from pinakes.store.collections import activate
+from pinakes.store.collections import activate, ensure_collection, register_space
 from pinakes.store.database import Database
+from pinakes.store.lease import Lease
+from pinakes.store.load import Loader
 from pinakes.types import Answer, ErrorClass, Failure
 from tests.counting import Counting
 from tests.running import find, gallery, paint, request_of, run, run_stages, stored, using
@@ -395,3 +399,55 @@ def test_bytes_that_failed_for_good_take_the_answer_that_another_name_got(
     assert (account.calls, account.reused, account.failed) == (0, 4, 0)
     assert counts(database) == (4, 4)
     assert find(database, like="p00.png", k=1).hits[0].distance == pytest.approx(0, abs=1e-6)
+
+
+def test_a_retry_that_was_not_reached_is_deferred_and_no_failure_of_this_run(
+    settings: Settings, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    embedder = Counting()
+    embedder.fail["p01.png"] = Failure(ErrorClass.TIMEOUT, "no answer within 30 s")
+    assert run(settings, source, embedder=embedder).account.failed == 1
+    with using(embedder), open_ingestion(request_of(settings, source), settings) as stopped:
+        stopped.list_and_plan()
+        stopped.defer_the_rest()
+        stopped.load()
+        account = stopped.close_account()
+    assert (account.reused, account.failed, account.deferred) == (2, 0, 1)
+
+
+# -- what is loaded ----------------------------------------------------------------------------------------------------
+
+
+def test_changed_bytes_lose_their_vectors_in_every_space(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    run(settings, source)
+    run(settings, source, dimension=9)
+    paint(source / "p00.png", (1, 2, 3), size=(20, 20))
+    run(settings, source)
+    assert stored(database, "SELECT image_id FROM pictures.counting_colours_1_9 ORDER BY 1") == [
+        ("p01.png",),
+        ("p02.png",),
+    ]
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_vector_of_other_bytes_than_the_picture_has_is_not_loaded(
+    settings: Settings, database: Database, empty: bool
+) -> None:
+    space = Counting().facts.space
+    names = ["a.png", "b.png"]
+    with database.connection() as (conn, _):
+        ensure_collection(conn, "pictures", "file:///in")
+        register_space(conn, "pictures", space)
+        with Lease(database.dsn, "pictures/x", seconds=60) as lease:
+            loader = Loader(conn, "pictures", space, lease)
+            images = pd.DataFrame({"image_id": names, "uri": names, "fingerprint": ["md5:a", "md5:new"]})
+            loader.load_images(lambda: [images], with_metadata=False)
+            if not empty:
+                loader.load_vectors([VectorChunk(["a.png"], ["md5:a"], np.ones((1, 27), np.float32))])
+            written = loader.load_vectors([VectorChunk(names, ["md5:a", "md5:old"], np.ones((2, 27), np.float32))])
+    assert written.rows == empty
+    assert stored(database, f"SELECT image_id, fingerprint FROM pictures.{SPACE}") == [("a.png", "md5:a")]
