@@ -26,7 +26,12 @@ from pinakes.summary import summarise
 @click.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.argument("source", required=False)
-@click.option("--space", metavar="PROVIDER/MODEL/VERSION", help="What made the vectors; default: imported/FILE/1.")
+@click.option(
+    "--space",
+    metavar="PROVIDER/MODEL/VERSION",
+    help="What made the vectors, e.g. vertex/multimodalembedding/001; default: imported/FILE/1.",
+)
+@click.option("--foreign", is_flag=True, help="PROVIDER is none of the embedders; keep its name as it is written.")
 @click.option("--metadata", multiple=True, metavar="FILE", help="SemArt's files, or any CSV/TSV with a key column.")
 @click.option("--key", metavar="COLUMN", help="The metadata column that names the picture.")
 @click.option("--collection", help="Where the pictures go; default: PINAKES_COLLECTION or 'pictures'.")
@@ -37,13 +42,14 @@ def command(
     file: Path,
     source: str | None,
     space: str | None,
+    foreign: bool,
     metadata: tuple[str, ...],
     key: str | None,
     collection: str | None,
     checkpoint: str | None,
     as_json: bool,
 ) -> None:
-    r"""Take the embeddings of FILE into a space of their own. Nothing is asked of any model.
+    r"""Take the embeddings of FILE into the space of the model that made them. Nothing is asked of any model.
 
     \b
     FILE is one of
@@ -54,13 +60,16 @@ def command(
 
     SOURCE is the folder of the pictures, so that later runs know which bytes are paid for; default: the collection's
     own. Without any source the names in the file stand for the pictures.
+
+    Where --space names the model of an embedder, the vectors go into the space that `pinakes ingest` uses with it, which
+    then asks only for what FILE did not hold. Vectors of any other model are imported/MODEL/VERSION.
     """
     settings = load_settings()
     embeddings = open_embeddings(file)
     collection = collection or settings.collection
     source = source or settings.source or _root_of(collection, settings)
     opened: Source = open_source(source, home=settings.home) if source else ImportedSource(embeddings)
-    embedder = Imported(space_of(space, embeddings))
+    embedder = Imported(space_of(space, embeddings, settings, foreign=foreign))
     with ExitStack() as stack:
         own = stack.enter_context(metadata_of(embeddings))
         request = IngestRequest.of(

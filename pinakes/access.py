@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.calling import Remote
 from pinakes.embedders.imported import Absent, Imported
-from pinakes.embedders.opening import EMBEDDERS, Allow, Choice, Surroundings, open_embedder
+from pinakes.embedders.opening import EMBEDDERS, Allow, Choice, Surroundings, choice_for, open_embedder
 from pinakes.embedders.remote import AllowanceUsedUpError, Pacer, Unpaced
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.limiter import Limiter
@@ -94,18 +94,12 @@ class Embedders:
     def _open_of(self, space: Space) -> Embedder:
         if space.provider not in EMBEDDERS:
             return Imported(space)
-        local = space.provider in {"clip", "onnx"}  # their files decide
-        choice = Choice(
-            space.provider,
-            None if local else space.dimension,
-            space.model if space.provider == "clip" else None,
-            version=space.version,
-        )
         try:
-            embedder = self.open(choice)
+            embedder = self.open(choice_for(space))
         except SettingsError as exc:
             return Imported(space, str(exc).rstrip("."))
         if embedder.facts.space != space:
+            local = space.provider in {"clip", "onnx"}
             own = f"set PINAKES_{space.provider.upper()}_PATH to that model, or " if local else ""
             other = EmbedderError(
                 f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and what is at"

@@ -21,12 +21,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pinakes.embedders.opening import EMBEDDERS, Surroundings, space_made
 from pinakes.errors import MetadataError, UsageError
 from pinakes.ids import base_name, image_id
+from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.types import Entry, Image, Vector
 
 Shape = Literal["wide", "list", "joined", "parquet"]
+
+IMPORTED = "imported"
+"""The provider of vectors whose model no embedder calls."""
 
 VECTOR_COLUMNS = ("vector", "embedding", "embeddings")
 NAME_COLUMNS = ("image_file", "image_id", "file", "filename", "image", "path")
@@ -156,16 +161,43 @@ class ImportedSource:
         raise UsageError(f"the picture {image.image_id!r} was imported as a vector alone; its bytes are not known.")
 
 
-def space_of(text: str | None, file: EmbeddingFile) -> Space:
+def space_of(text: str | None, file: EmbeddingFile, settings: Settings, *, foreign: bool = False) -> Space:
     """`PROVIDER/MODEL/VERSION[/PREPROCESSING]` as a space of the file's dimension.
 
+    A space of an embedder is the very one that `ingest` would use, so that the imported vectors are continued and
+    searched; its preprocessing may be left out. A model that no embedder calls has the provider `imported`.
+
+    Args:
+        text: the space; None: `imported/<name of the file>/1`.
+        file: the embeddings.
+        settings: of embedders.
+        foreign: the provider is none of the embedders, and its name is meant as it is written.
+
     Raises:
-        UsageError: it has another form.
+        UsageError: it has another form, or no embedder makes such a space.
     """
-    parts = (text or f"imported/{file.path.stem}/1").split("/")
-    if not 3 <= len(parts) <= 4 or not all(parts[:3]):
-        raise UsageError(f"--space {text!r} is not of the form PROVIDER/MODEL/VERSION, e.g. azure/vision/2023-04-15.")
-    return Space(parts[0], parts[1], parts[2], file.dimension, parts[3] if len(parts) == 4 else "")
+    parts = (text or f"{IMPORTED}/{file.path.stem}/1").split("/")
+    if not 3 <= len(parts) <= 4 or not all(parts):
+        raise UsageError(
+            f"--space {text!r} is not of the form PROVIDER/MODEL/VERSION, e.g. azure/vision-multimodal/2023-04-15."
+        )
+    space = Space(parts[0], parts[1], parts[2], file.dimension, parts[3] if len(parts) == 4 else "")
+    if foreign:
+        # Spaces whose names begin alike would be taken for an embedder's, and might have the same table.
+        alike = next((name for name in EMBEDDERS if space.name.startswith(f"{name}_")), None)
+        if alike is not None:
+            raise UsageError(
+                f"--foreign is for vectors that no embedder makes, and {text!r} reads like a space of the embedder {alike}:"
+                f" leave --foreign out, or give the provider another name, e.g. {IMPORTED}/{parts[1]}/{parts[2]}."
+            )
+    elif space.provider in EMBEDDERS:
+        return space_made(space, Surroundings(settings.values, settings.home))
+    elif space.provider != IMPORTED:
+        raise UsageError(
+            f"there is no embedder {space.provider!r}; there are: {', '.join(EMBEDDERS)}. If no embedder makes such vectors,"
+            f" import them as --space {IMPORTED}/{parts[1]}/{parts[2]}, or add --foreign to keep the name as it is."
+        )
+    return space
 
 
 @contextmanager

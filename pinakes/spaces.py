@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pinakes.errors import UsageError
@@ -46,3 +47,41 @@ class Space:
             return slug
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
         return f"{slug[: MAX_SPACE_BYTES - 9].rstrip('_')}_{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class Spaces:
+    """The spaces of one model: one for each of its versions and dimensions.
+
+    Attributes:
+        provider: the embedder.
+        model: the provider's name of the model.
+        versions: of the model, the default first.
+        dimensions: that the model offers, ascending.
+        preprocessing: the version that is in force.
+    """
+
+    provider: str
+    model: str
+    versions: tuple[str, ...]
+    dimensions: Sequence[int]
+    preprocessing: str
+
+    def space(self, dimension: int, version: str | None = None) -> Space:
+        """The space of that dimension; of the default version unless another is named."""
+        return Space(self.provider, self.model, version or self.versions[0], dimension, self.preprocessing)
+
+    def holds(self, space: Space) -> bool:
+        """Whether `space` is one of these."""
+        return (
+            space.version in self.versions
+            and space.dimension in self.dimensions
+            and space == self.space(space.dimension, space.version)
+        )
+
+    def __str__(self) -> str:
+        models = " or ".join(f"{self.provider}/{self.model}/{version}" for version in self.versions)
+        if isinstance(self.dimensions, range):
+            return f"{models} with {self.dimensions[0]} to {self.dimensions[-1]} dimensions"
+        *others, last = map(str, self.dimensions)
+        return f"{models} with {', '.join(others)}{' or ' if others else ''}{last} dimensions"

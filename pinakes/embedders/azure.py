@@ -6,6 +6,7 @@ import ipaddress
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -30,7 +31,7 @@ from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
 from pinakes.embedders.retirement import retirement_of
 from pinakes.errors import SettingsError, UsageError
-from pinakes.spaces import Space
+from pinakes.spaces import Spaces
 from pinakes.types import ErrorClass, Vector
 
 DEFAULT_RATE = "10/s"
@@ -38,12 +39,15 @@ DEFAULT_RATE = "10/s"
 a minute."""
 API_VERSION = "2024-02-01"
 MODEL_VERSION = "2023-04-15"
+MODEL_VERSIONS = (MODEL_VERSION, "2022-04-11")
+"""Those that Microsoft documents; PINAKES_AZURE_MODEL_VERSION may name a later one."""
 DIMENSION = 1024
 PREPROCESSING = "a1"
 """Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
 
 NAME = "Azure AI Vision"
 GUIDE = "docs/azure.md"
+SPACES = Spaces("azure", "vision-multimodal", MODEL_VERSIONS, (DIMENSION,), PREPROCESSING)
 MEND = f"Check PINAKES_AZURE_ENDPOINT and PINAKES_AZURE_KEY; {GUIDE} says where they are found."
 POOL = 64
 """Connections kept open: as many threads as may call at once."""
@@ -95,11 +99,7 @@ class AzureVision:
         api_version: str = API_VERSION,
         model_version: str = MODEL_VERSION,
     ) -> None:
-        if model_version.strip().lower() in ("latest", ""):
-            raise UsageError(
-                f"the model version {model_version!r} cannot be used: vectors may be compared only inside one version,"
-                f" so name it, e.g. PINAKES_AZURE_MODEL_VERSION={MODEL_VERSION}."
-            )
+        _check_version(model_version)
         self._base = checked_endpoint(endpoint, "PINAKES_AZURE_ENDPOINT", GUIDE)
         self._key = checked_key(key, "PINAKES_AZURE_KEY")
         self._query = urlencode({"api-version": api_version, "model-version": model_version})
@@ -110,7 +110,7 @@ class AzureVision:
             (operation, kind): self._form(operation, kind)
             for operation, kind in ((_IMAGE, _BYTES), (_IMAGE, _JSON), (_TEXT, _JSON))
         }
-        space = Space("azure", "vision-multimodal", model_version, DIMENSION, PREPROCESSING)
+        space = SPACES.space(DIMENSION, model_version)
         self.facts = Facts(
             space=space,
             description="Azure AI Vision multimodal embeddings: finds pictures by meaning, in 102 languages; paid.",
@@ -221,6 +221,17 @@ class AzureVision:
         return answer.error(named, mend=MEND, secrets=[self._key])
 
 
+def spaces(environ: Mapping[str, str]) -> Spaces:
+    """The spaces of the documented model versions, and of the one that the environment names.
+
+    Raises:
+        UsageError: the environment names `latest`.
+    """
+    version = environ.get("PINAKES_AZURE_MODEL_VERSION") or MODEL_VERSION
+    _check_version(version)
+    return replace(SPACES, versions=tuple(dict.fromkeys([version, *MODEL_VERSIONS])))
+
+
 def from_settings(environ: Mapping[str, str]) -> AzureVision:
     """The provider that the environment describes.
 
@@ -244,6 +255,14 @@ def from_settings(environ: Mapping[str, str]) -> AzureVision:
         api_version=environ.get("PINAKES_AZURE_API_VERSION") or API_VERSION,
         model_version=environ.get("PINAKES_AZURE_MODEL_VERSION") or MODEL_VERSION,
     )
+
+
+def _check_version(version: str) -> None:
+    if version.strip().lower() in ("latest", ""):
+        raise UsageError(
+            f"the model version {version!r} cannot be used: vectors may be compared only inside one version,"
+            f" so name it, e.g. PINAKES_AZURE_MODEL_VERSION={MODEL_VERSION}."
+        )
 
 
 class _OneHost(HTTPAdapter):

@@ -28,7 +28,7 @@ from pinakes.embedders.retirement import retirement_of
 from pinakes.errors import SettingsError, UsageError
 from pinakes.gsuri import SCHEME, is_plain, parse_gs_uri
 from pinakes.hosts import is_loopback
-from pinakes.spaces import Space
+from pinakes.spaces import Spaces
 from pinakes.types import ErrorClass, Vector
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ DIMENSION = 3072
 MIN_DIMENSION, MAX_DIMENSION = 128, 3072
 PREPROCESSING = "a1"
 """Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
+SPACES = Spaces("gemini", MODEL, (MODEL_VERSION,), range(MIN_DIMENSION, MAX_DIMENSION + 1), PREPROCESSING)
 DEFAULT_LOCATION = "us-central1"
 
 NAME = "Gemini"
@@ -101,7 +102,7 @@ class GeminiEmbedding:
         """Whether the model has answered: a 404 to anything later concerns what was sent."""
         self._http = _http_client()
         self._client = self._open(project, location, base, credentials)
-        space = Space("gemini", MODEL, MODEL_VERSION, dimension, PREPROCESSING)
+        space = SPACES.space(dimension)
         self.facts = Facts(
             space=space,
             description=f"Google {MODEL} through {self._where}: finds pictures by meaning, in over 100 languages; paid.",

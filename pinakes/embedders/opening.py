@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.prices import price_of
 from pinakes.embedders.remote import Allowance, Pacer, Provider, Unpaced
-from pinakes.errors import SettingsError, UsageError
+from pinakes.errors import PinakesError, SettingsError, UsageError
+from pinakes.spaces import Space, Spaces
 
 Pace = Callable[[str, str], Pacer]
 """From the name of a quota and its default rate (`10/s`) to what paces the calls."""
@@ -75,6 +76,66 @@ def open_embedder(choice: Choice, around: Surroundings) -> Embedder:
     if factory is None:
         raise UsageError(f"there is no embedder {choice.name!r}; there are: {', '.join(EMBEDDERS)}.")
     return factory(choice, around)
+
+
+def choice_for(space: Space) -> Choice:
+    """The embedder that would make the vectors of `space`, if there is one."""
+    local = space.provider in {"clip", "onnx"}  # their files decide
+    return Choice(
+        space.provider,
+        None if local else space.dimension,
+        space.model if space.provider == "clip" else None,
+        version=space.version,
+    )
+
+
+def space_made(asked: Space, around: Surroundings) -> Space:
+    """The space that an embedder makes, named with its preprocessing or without.
+
+    Nothing is asked of a provider, and its credentials need not be there.
+
+    Args:
+        asked: of a provider in `EMBEDDERS`; an empty preprocessing means the one in force.
+        around: settings.
+
+    Raises:
+        UsageError: the embedder makes no such space; the message says which it makes.
+    """
+    shown = f"{asked.provider}/{asked.model}/{asked.version}"
+    try:
+        made = _spaces_of(asked, around)
+    except PinakesError as exc:
+        raise UsageError(f"whether {asked.provider} makes the space {shown} cannot be told: {exc}") from exc
+    found = asked if asked.preprocessing else replace(asked, preprocessing=made.preprocessing)
+    if not made.holds(found):
+        shown += f"/{asked.preprocessing}" if asked.preprocessing else ""
+        its = f" and the preprocessing {made.preprocessing}" if asked.preprocessing else ""
+        raise UsageError(
+            f"no embedder makes the space {shown} with {asked.dimension} dimensions; {asked.provider} makes {made}{its}."
+        )
+    return found
+
+
+def _spaces_of(asked: Space, around: Surroundings) -> Spaces:
+    """All spaces of a paid provider and of palette; of any other embedder the one that it makes when opened as asked."""
+    if asked.provider == "palette":
+        from pinakes.embedders import palette
+
+        return palette.SPACES
+    if asked.provider == "azure":
+        from pinakes.embedders import azure
+
+        return azure.spaces(around.values)
+    if asked.provider == "vertex":
+        from pinakes.embedders import vertex
+
+        return vertex.SPACES
+    if asked.provider == "gemini":
+        from pinakes.embedders import gemini
+
+        return gemini.SPACES
+    space = open_embedder(choice_for(asked), around).facts.space
+    return Spaces(space.provider, space.model, (space.version,), (space.dimension,), space.preprocessing)
 
 
 # Each embedder costs its own imports only.

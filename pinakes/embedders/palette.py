@@ -28,7 +28,7 @@ from pinakes.embedders.palette_texture import binary_patterns, covariance, phase
 from pinakes.embedders.palette_words import Wish
 from pinakes.errors import PictureError, SourceError, UnreadableQueryError, UsageError
 from pinakes.pictures import decode
-from pinakes.spaces import Space
+from pinakes.spaces import Spaces
 from pinakes.types import ErrorClass, Failure, Vector
 
 DEFAULT_DIMENSION: Final = 1024
@@ -71,6 +71,8 @@ RECIPES: Final = MappingProxyType(
         1024: Recipe(ColourGrid(6, 10, (0, 0.04, 0.10, 0.18)), 3, 3, phases=True, cells=3, opponents=True),
     }
 )
+
+SPACES: Final = Spaces("palette", "descriptor", (VERSION,), tuple(RECIPES), PREPROCESSING)
 
 CUES: Final = MappingProxyType(
     {
@@ -198,7 +200,7 @@ class Palette:
                 f"the palette embedder has no dimension of {dimension}; choose {', '.join(first)} or {last}."
             )
         self.facts = Facts(
-            space=Space("palette", "descriptor", VERSION, dimension, PREPROCESSING),
+            space=SPACES.space(dimension),
             description="Colour and texture, computed on this machine; it is not a semantic model: it knows what a"
             " picture looks like, not what it shows, and of a text it reads the colours alone.",
             price=Price(),

@@ -22,7 +22,7 @@ from pinakes.embedders.retirement import retirement_of
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.gsuri import SCHEME, is_plain, parse_gs_uri
 from pinakes.hosts import is_loopback
-from pinakes.spaces import Space
+from pinakes.spaces import Spaces
 from pinakes.types import ErrorClass, Vector
 
 PROJECT = "PINAKES_VERTEX_PROJECT"
@@ -33,6 +33,10 @@ MODEL = "multimodalembedding"
 VERSION = "001"
 DIMENSIONS = (128, 256, 512, 1408)
 DEFAULT_DIMENSION = 1408
+PREPROCESSING = "v1"
+"""Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
+
+SPACES = Spaces("vertex", MODEL, (VERSION,), DIMENSIONS, PREPROCESSING)
 DEFAULT_LOCATION = "us-central1"
 
 DEFAULT_RATE = "120/min"
@@ -101,7 +105,7 @@ class VertexMultimodal:
         """Whether the model has answered: NOT_FOUND to anything later concerns what was sent."""
         self._client: Any = None
         self._lock = threading.Lock()
-        space = Space("vertex", MODEL, VERSION, self._dimension, "v1")
+        space = SPACES.space(self._dimension)
         self.facts = Facts(
             space=space,
             description="Google's multimodal embedding model for English text and pictures, on Vertex AI.",

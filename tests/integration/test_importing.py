@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +14,23 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from pinakes.errors import PinakesError
+from pinakes.access import Embedders
+from pinakes.embedders.base import Picture
+from pinakes.embedders.opening import Choice, Surroundings, open_embedder
+from pinakes.errors import PinakesError, UsageError
 from pinakes.importing import open_embeddings
+from pinakes.opening import dry_run, open_ingestion
+from pinakes.query import ask
+from pinakes.search import search
 from pinakes.settings import Settings
+from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
-from tests.running import find, gallery, run, stored
+from pinakes.types import Failure, Image
+from tests.fakes.azure import AzureFake
+from tests.fakes.gemini import GeminiFake
+from tests.fakes.vertex import VertexFake
+from tests.running import find, gallery, request_of, run, run_stages, stored
+from tests.tiny_models import clip
 
 VECTORS = {f"p{n:02}.png": np.random.default_rng(n).standard_normal(6).astype(np.float32) for n in range(5)}
 
@@ -71,9 +86,9 @@ def test_each_shape_is_told_by_its_first_row(tmp_path: Path, shape: str) -> None
 def test_imported_vectors_are_searched_like_any_other(working: Path, database: Database, shape: str) -> None:
     SHAPES[shape](working / "embeddings")
     source = gallery(working / "in", 6)
-    summary = imported("embeddings", str(source), "--space", "azure/vision/2023-04-15")
+    summary = imported("embeddings", str(source), "--space", "imported/vision/2023-04-15")
     assert (summary["imported"], summary["calls"], summary["deferred"]) == (5, 0, 1)
-    assert summary["space"] == "azure_vision_2023_04_15_6"
+    assert summary["space"] == "imported_vision_2023_04_15_6"
     order = np.argsort([-(VECTORS[name] @ VECTORS["p00.png"]) / np.linalg.norm(VECTORS[name]) for name in VECTORS])
     hits = find(database, like="p00.png", k=4).hits
     assert [hit.image_id for hit in hits] == [list(VECTORS)[n] for n in order[1:]]
@@ -149,3 +164,161 @@ def test_names_that_fit_nothing_or_too_much_are_reported(working: Path) -> None:
     assert summary["imported"] == 4
     assert any("1 names fit several pictures" in note for note in summary["notes"])
     assert any("2 pictures have no vector" in note for note in summary["notes"])
+
+
+# -- vectors of a model that an embedder calls -------------------------------------------------------------------------
+
+FAKES = {"vertex": VertexFake, "azure": AzureFake, "gemini": GeminiFake}
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Iterator[Any]:
+    """Runs an embedder outside Pinakes: its vectors of a folder as a file, and the settings that reach its model."""
+    with ExitStack() as stack:
+
+        def embed(name: str, dimension: int | None, source: Path, file: Path) -> dict[str, str]:
+            values = {"PINAKES_CLIP_PATH": str(tmp_path / "clip")}
+            if name in FAKES:
+                values = dict(stack.enter_context(FAKES[name]()).environment)
+            elif name == "clip":
+                clip(tmp_path / "clip")
+            embedder = open_embedder(Choice(name, dimension), Surroundings(values, tmp_path / "elsewhere"))
+            paths = sorted(source.iterdir())
+            pictures = [Picture(Image(path.name, str(path), path.name, 1), path.read_bytes) for path in paths]
+            vectors = dict(embedder.embed_images(pictures))
+            rows = []
+            for index, path in enumerate(paths):
+                vector = vectors[index]
+                assert not isinstance(vector, Failure)
+                rows.append(f"{path.name},{','.join(map(str, vector.tolist()))}\n")
+            file.write_text("".join(rows))
+            return values
+
+        yield embed
+
+
+@pytest.mark.parametrize(
+    ("embedder", "dimension", "space", "name"),
+    [
+        ("vertex", 128, "vertex/multimodalembedding/001", "vertex_multimodalembedding_001_128_v1"),
+        ("vertex", 1408, "vertex/multimodalembedding/001/v1", "vertex_multimodalembedding_001_1408_v1"),
+        ("azure", None, "azure/vision-multimodal/2023-04-15", "azure_vision_multimodal_2023_04_15_1024_a1"),
+        ("gemini", 768, "gemini/gemini-embedding-2/ga", "gemini_gemini_embedding_2_ga_768_a1"),
+        ("palette", 256, "palette/descriptor/2", "palette_descriptor_2_256_p1"),
+        ("counting", 12, "counting/colours/1", "counting_colours_1_12"),
+    ],
+)
+def test_vectors_of_an_embedders_model_go_into_the_space_that_ingest_continues(
+    working: Path,
+    settings: Settings,
+    database: Database,
+    outside: Any,
+    embedder: str,
+    dimension: int | None,
+    space: str,
+    name: str,
+) -> None:
+    source = gallery(working / "in", 6)
+    values = outside(embedder, dimension, source, working / "paid.csv")
+    # No key is needed: nothing is asked of the model.
+    summary = imported("paid.csv", str(source), "--space", space)
+    assert (summary["imported"], summary["calls"], summary["space"]) == (6, 0, name)
+
+    known = replace(settings, values={**settings.values, **values})
+    request = request_of(known, source, embedder=embedder, dimension=dimension)
+    planned = dry_run(request, known)
+    assert planned["space"] == name
+    assert (planned["plan"]["reused"], planned["planned"]["calls"]) == (6, 0)
+    with open_ingestion(request, known) as again:
+        run_stages(again)
+    assert (again.account.calls, again.account.reused, again.account.rows_written) == (0, 6, 0)
+    embedders = Embedders(known, database.dsn)
+    try:
+        with database.connection() as (conn, _):
+            found = search(conn, open_collection(conn, "pictures"), "pictures", ask("blue"), embedders)
+    finally:
+        embedders.close()
+    assert (found.plan.space, found.plan.mode, len(found.hits)) == (name, "exact", 6)
+
+
+def test_a_local_models_space_is_the_one_of_its_files(
+    working: Path, settings: Settings, outside: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = gallery(working / "in", 3)
+    values = outside("clip", None, source, working / "paid.csv")
+    made = open_embedder(Choice("clip"), Surroundings(values, settings.home)).facts.space
+    monkeypatch.setenv("PINAKES_CLIP_PATH", values["PINAKES_CLIP_PATH"])
+    with pytest.raises(UsageError, match=f"clip makes clip/{made.model}/{made.version} with 512 dimensions"):
+        imported("paid.csv", str(source), "--space", f"clip/{made.model}/1")
+    summary = imported("paid.csv", str(source), "--space", f"clip/{made.model}/{made.version}")
+    assert (summary["imported"], summary["space"]) == (3, made.name)
+    monkeypatch.setenv("PINAKES_CLIP_PATH", str(working / "nowhere"))
+    with pytest.raises(UsageError, match=r"whether clip makes the space clip/.* cannot be told: .*nowhere"):
+        imported("paid.csv", str(source), "--space", f"clip/{made.model}/{made.version}")
+
+
+def test_a_documented_version_of_azures_model_or_the_one_that_is_set_can_be_imported(
+    working: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = gallery(working / "in", 1)
+    (working / "paid.csv").write_text(f"p00.png,{','.join(['1'] * 1024)}\n")
+    older = imported("paid.csv", str(source), "--space", "azure/vision-multimodal/2022-04-11")
+    assert older["space"] == "azure_vision_multimodal_2022_04_11_1024_a1"
+    with pytest.raises(UsageError, match="2023-04-15 or azure/vision-multimodal/2022-04-11 with 1024 dimensions"):
+        imported("paid.csv", str(source), "--space", "azure/vision-multimodal/2030-01-01")
+    monkeypatch.setenv("PINAKES_AZURE_MODEL_VERSION", "2030-01-01")
+    newer = imported("paid.csv", str(source), "--space", "azure/vision-multimodal/2030-01-01")
+    assert newer["space"] == "azure_vision_multimodal_2030_01_01_1024_a1"
+    monkeypatch.setenv("PINAKES_AZURE_MODEL_VERSION", "latest")
+    with pytest.raises(UsageError, match="the model version 'latest' cannot be used"):
+        imported("paid.csv", str(source), "--space", "azure/vision-multimodal/2023-04-15")
+
+
+VERTEX = "vertex makes vertex/multimodalembedding/001 with 128, 256, 512 or 1408 dimensions"
+
+
+@pytest.mark.parametrize(
+    ("dimension", "space", "message"),
+    [
+        (6, "vertex/multimodalembedding/001", f"001 with 6 dimensions; {VERTEX}"),
+        (128, "vertex/multimodalembedding/1", f"vertex/multimodalembedding/1 with 128 dimensions; {VERTEX}"),
+        (128, "vertex/multimodalembeddings/001", VERTEX),
+        (128, "vertex/multimodalembedding/001/v2", f"001/v2 with 128 .*{VERTEX} and the preprocessing v1"),
+        (1408, "azure/vision/2023-04-15", "azure makes azure/vision-multimodal/2023-04-15 or .* with 1024 dimensions"),
+        (512, "azure/vision-multimodal/2023-04-15", "with 512 dimensions; azure makes .* with 1024 dimensions"),
+        (64, "gemini/gemini-embedding-2/ga", "gemini makes gemini/gemini-embedding-2/ga with 128 to 3072 dimensions"),
+        (768, "gemini/gemini-embedding-001/ga", "gemini makes gemini/gemini-embedding-2/ga"),
+        (300, "palette/descriptor/2", "palette makes palette/descriptor/2 with 256, 512 or 1024 dimensions"),
+        (6, "onnx/encoder/1", "whether onnx makes the space onnx/encoder/1 cannot be told: .* needs PINAKES_ONNX_PATH"),
+        (128, "vertx/multimodalembedding/001", "there is no embedder 'vertx'; there are: palette, vertex, .*--foreign"),
+        (128, "Vertex/multimodalembedding/001", "no embedder 'Vertex'.*--space imported/multimodalembedding/001"),
+        (128, "vertex/multimodalembedding", "not of the form PROVIDER/MODEL/VERSION"),
+        (128, "vertex/multimodalembedding/001/", "not of the form PROVIDER/MODEL/VERSION"),
+    ],
+)
+def test_a_space_that_no_embedder_makes_is_refused_before_anything_is_written(
+    working: Path, database: Database, dimension: int, space: str, message: str
+) -> None:
+    source = gallery(working / "in", 1)
+    (working / "paid.csv").write_text(f"p00.png,{','.join(['1'] * dimension)}\n")
+    with pytest.raises(UsageError, match=message):
+        imported("paid.csv", str(source), "--space", space)
+    assert stored(database, "SELECT 1 FROM pg_namespace WHERE nspname IN ('pictures', 'pinakes')") == []
+
+
+def test_vectors_of_a_model_that_no_embedder_calls_keep_their_name_where_that_is_asked_for(
+    working: Path, database: Database
+) -> None:
+    source = gallery(working / "in", 5)
+    wide(working / "embeddings.csv")
+    summary = imported("embeddings.csv", str(source), "--space", "museum/own-model/7", "--foreign")
+    assert (summary["imported"], summary["space"]) == (5, "museum_own_model_7_6")
+    assert len(find(database, like="p00.png", k=4).hits) == 4
+    for space in (
+        "vertex/multimodalembedding/001",
+        "Vertex/multimodalembedding/001",
+        "vertex-multimodalembedding/001/1",
+    ):
+        with pytest.raises(UsageError, match="reads like a space of the embedder vertex"):
+            imported("embeddings.csv", str(source), "--space", space, "--foreign")
+    assert stored(database, "SELECT space FROM pictures.spaces") == [("museum_own_model_7_6",)]

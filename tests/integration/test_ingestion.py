@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import shutil
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
+from pinakes.checkpoints.base import VectorChunk
 from pinakes.checkpoints.checkpoint import open_checkpoint
-from pinakes.errors import EmbedderError, PruneRefusedError, SourceError, UsageError
+from pinakes.errors import AccountError, EmbedderError, PruneRefusedError, SourceError, UsageError
+from pinakes.ingestion import Ingestion
 from pinakes.opening import open_ingestion
 from pinakes.settings import Settings
 from pinakes.status import status
 from pinakes.stopping import stop_requested
-from pinakes.store.collections import activate
+from pinakes.store.collections import activate, ensure_collection, register_space
 from pinakes.store.database import Database
-from pinakes.types import ErrorClass, Failure
+from pinakes.store.lease import Lease
+from pinakes.store.load import Loader
+from pinakes.types import Answer, ErrorClass, Failure
 from tests.counting import Counting
 from tests.running import find, gallery, paint, request_of, run, run_stages, stored, using
 
 SPACE = "counting_colours_1_27"
+VECTOR = np.ones(27, dtype=np.float32)
 ODD_NAMES = [
     'it\'s "quoted".png',
     "two\nlines.png",
@@ -321,3 +329,125 @@ def test_status_says_that_the_answers_of_a_run_that_died_before_it_loaded_any_ar
     with database.connection() as (conn, _):
         (space,) = status(conn, settings, "pictures")["spaces"]
     assert space["problems"] == []
+
+
+# -- the account against what is kept ----------------------------------------------------------------------------------
+
+
+def closed_after(settings: Settings, source: Path, damage: Callable[[Ingestion], object]) -> None:
+    """A run whose table or checkpoint is damaged before its account is closed."""
+    with using(Counting()), open_ingestion(request_of(settings, source), settings) as ingestion:
+        ingestion.list_and_plan()
+        ingestion.keep_rejected()
+        ingestion.copy_known_answers()
+        for batch in ingestion.batches():
+            ingestion.count(ingestion.embed(batch))
+        ingestion.load()
+        damage(ingestion)
+        ingestion.close_account()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"DELETE FROM pictures.{SPACE} WHERE image_id = 'p00.png'",
+        f"UPDATE pictures.{SPACE} SET fingerprint = 'md5:other' WHERE image_id = 'p00.png'",
+    ],
+)
+def test_a_run_fails_where_the_table_disagrees_with_its_account(
+    settings: Settings, database: Database, tmp_path: Path, statement: str
+) -> None:
+    def damage(_ingestion: Ingestion) -> None:
+        with database.connection() as (conn, _):
+            conn.execute(statement.encode())
+
+    source = gallery(tmp_path / "in", 4)
+    with pytest.raises(AccountError, match="4 images have a vector by the account and 3 by the table"):
+        closed_after(settings, source, damage)
+    assert stored(database, "SELECT state FROM pinakes.runs") == [("failed",)]
+    assert run(settings, source).account.reused == 4
+    assert counts(database) == (4, 4)
+
+
+def test_a_run_fails_where_the_checkpoint_disagrees_with_its_account(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    def answer_the_failed_one(ingestion: Ingestion) -> None:
+        (broken,) = (image for image in ingestion.plan.images if image.image_id == "broken.png")
+        ingestion.checkpoint.write([Answer(broken.image_id, broken.fingerprint, VECTOR, None, 1, "1")])
+
+    source = gallery(tmp_path / "in", 3)
+    (source / "broken.png").write_bytes(b"broken")
+    with pytest.raises(AccountError, match="1 images failed by the account and 0 by the checkpoint"):
+        closed_after(settings, source, lambda ingestion: ingestion.checkpoint.erase({"broken.png"}))
+    with pytest.raises(AccountError, match="3 images have a vector by the account and 4 by the checkpoint"):
+        closed_after(settings, source, answer_the_failed_one)
+    assert stored(database, "SELECT state FROM pinakes.runs") == [("failed",)] * 2
+
+
+def test_bytes_that_failed_for_good_take_the_answer_that_another_name_got(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    embedder = Counting()
+    embedder.fail["p00.png"] = Failure(ErrorClass.UNDECODABLE, "not a picture")
+    assert run(settings, source, embedder=embedder).account.failed == 1
+    (source / "p00.png").rename(source / "other.png")
+    assert run(settings, source, embedder=embedder).account.embedded == 1
+    shutil.copy(source / "other.png", source / "p00.png")
+    account = run(settings, source, embedder=embedder).account
+    assert (account.calls, account.reused, account.failed) == (0, 4, 0)
+    assert counts(database) == (4, 4)
+    assert find(database, like="p00.png", k=1).hits[0].distance == pytest.approx(0, abs=1e-6)
+
+
+def test_a_retry_that_was_not_reached_is_deferred_and_no_failure_of_this_run(
+    settings: Settings, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    embedder = Counting()
+    embedder.fail["p01.png"] = Failure(ErrorClass.TIMEOUT, "no answer within 30 s")
+    assert run(settings, source, embedder=embedder).account.failed == 1
+    with using(embedder), open_ingestion(request_of(settings, source), settings) as stopped:
+        stopped.list_and_plan()
+        stopped.defer_the_rest()
+        stopped.load()
+        account = stopped.close_account()
+    assert (account.reused, account.failed, account.deferred) == (2, 0, 1)
+
+
+# -- what is loaded ----------------------------------------------------------------------------------------------------
+
+
+def test_changed_bytes_lose_their_vectors_in_every_space(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 3)
+    run(settings, source)
+    run(settings, source, dimension=9)
+    paint(source / "p00.png", (1, 2, 3), size=(20, 20))
+    run(settings, source)
+    assert stored(database, "SELECT image_id FROM pictures.counting_colours_1_9 ORDER BY 1") == [
+        ("p01.png",),
+        ("p02.png",),
+    ]
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_vector_of_other_bytes_than_the_picture_has_is_not_loaded(
+    settings: Settings, database: Database, empty: bool
+) -> None:
+    space = Counting().facts.space
+    names = ["a.png", "b.png"]
+    with database.connection() as (conn, _):
+        ensure_collection(conn, "pictures", "file:///in")
+        register_space(conn, "pictures", space)
+        with Lease(database.dsn, "pictures/x", seconds=60) as lease:
+            loader = Loader(conn, "pictures", space, lease)
+            images = pd.DataFrame({"image_id": names, "uri": names, "fingerprint": ["md5:a", "md5:new"]})
+            loader.load_images(lambda: [images], with_metadata=False)
+            if not empty:
+                loader.load_vectors([VectorChunk(["a.png"], ["md5:a"], np.ones((1, 27), np.float32))])
+            written = loader.load_vectors([VectorChunk(names, ["md5:a", "md5:old"], np.ones((2, 27), np.float32))])
+    assert written.rows == empty
+    assert stored(database, f"SELECT image_id, fingerprint FROM pictures.{SPACE}") == [("a.png", "md5:a")]

@@ -113,3 +113,19 @@ def test_a_run_that_never_ended_is_entered_as_died_by_the_next_one_and_may_still
         assert kept[elsewhere].state == "died"  # it holds no lock
         end_run(conn, dead, "failed", {}, "the lock ran out")
         assert {run.run_id: run.state for run in latest_runs(conn, "c")}[dead] == "failed"
+
+
+def test_a_run_that_was_overtaken_leaves_the_lock_to_its_new_holder_when_it_ends(
+    ready: str, database: Database
+) -> None:
+    with Lease(ready, "c/s", seconds=60) as overtaken:
+        run_out(database)
+        second = Lease(ready, "c/s", seconds=60)
+        second.__enter__()
+    try:
+        assert second.token > overtaken.token
+        assert stored(database, "SELECT token FROM pinakes.locks") == [(second.token,)]
+        second.check()
+    finally:
+        second.__exit__(None, None, None)
+    assert stored(database, "SELECT token FROM pinakes.locks") == []

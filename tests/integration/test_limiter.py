@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from itertools import pairwise
 
 import psycopg
@@ -450,3 +451,22 @@ def test_a_provider_that_allows_less_than_it_says_is_adapted_to(limiter: Callabl
 def until(condition: Callable[[], bool]) -> None:
     while not condition():
         time.sleep(0.005)
+
+
+def test_a_slot_that_nobody_used_in_time_is_not_used_late(limiter: Callable[..., Limiter]) -> None:
+    line = limiter("200/s")
+    slot = line.acquire()
+    late = replace(slot, local=time.monotonic() - slot.lateness - 0.001)
+    assert not line._sleep_until(late)
+    assert line.expired == 1
+    assert line._sleep_until(replace(late, lateness=3600.0))
+    assert line.expired == 1
+
+
+def test_a_call_may_be_as_late_as_the_strictest_window_allows(database_url: str) -> None:
+    rates = [Rate(10, 1, 4), Rate(60, 60, 30)]
+    strict, lenient = sorted(rate.lateness for rate in rates)
+    assert strict < lenient
+    shared = store(database_url, *rates)
+    assert shared.reserve(1).lateness == pytest.approx(strict)
+    shared.close()

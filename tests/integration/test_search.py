@@ -232,3 +232,25 @@ def test_a_collection_that_is_not_there_lists_those_that_are(
     run(settings, gallery(tmp_path / "in", 2), collection="mine")
     with pytest.raises(UsageError, match="no collection 'pictures'; there are: mine"):
         find(database, text="red")
+
+
+def test_the_weight_of_words_orders_what_words_and_vectors_found(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in")
+    table = tmp_path / "meta.csv"
+    table.write_text("file,title\n" + "".join(f"p{n:02}.png,harbour\n" for n in range(4)))
+    run(settings, source, metadata=(str(table),))
+
+    def order(weight: float) -> list[str]:
+        return [hit.image_id for hit in find(database, "red harbour", hybrid=weight, k=12).hits]
+
+    by_vector, by_words = order(0), order(1)
+    assert (by_vector[0], sorted(by_words)) == ("p11.png", ["p00.png", "p01.png", "p02.png", "p03.png"])
+    # Reciprocal rank fusion: weight / (60 + rank), added up over both lists.
+    for weight in (0.02, 0.1, 0.3, 0.5, 0.7, 0.98):
+        scores = {name: (1 - weight) / (60 + rank) for rank, name in enumerate(by_vector, start=1)}
+        for rank, name in enumerate(by_words, start=1):
+            scores[name] += weight / (60 + rank)
+        assert order(weight) == sorted(scores, key=lambda name: (-scores[name], name)), weight
+    assert (order(0.02)[0], order(0.98)[0]) == ("p11.png", by_words[0])

@@ -246,7 +246,7 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
     "ingest": lambda source: [str(source), "--dry-run"],
     "search": lambda _source: ["red"],
     "activate": lambda _source: ["counting_colours_1_27"],
-    "import": lambda source: [str(source.parent / "vectors.csv"), str(source), "--space", "a/b/c"],
+    "import": lambda source: [str(source.parent / "vectors.csv"), str(source), "--space", "imported/b/c"],
     "forget": lambda _source: ["p00.png", "--yes"],
 }
 

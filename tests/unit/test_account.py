@@ -56,3 +56,9 @@ def test_failures_are_allowed_by_number_or_share(text: str, new_failures: int, e
 def test_anything_else_is_named(text: str) -> None:
     with pytest.raises(UsageError, match="neither a number"):
         AllowedFailures.parse(text)
+
+
+@pytest.mark.parametrize(("new_failures", "exceeded"), [(1, False), (2, True)])
+def test_a_share_is_one_of_the_pictures_not_of_what_was_skipped(new_failures: int, exceeded: bool) -> None:
+    account = Account(listed=200, skipped=100, failed=new_failures, new_failures=new_failures)
+    assert AllowedFailures.parse("1%").exceeded_by(account) is exceeded

@@ -114,3 +114,17 @@ def test_once_its_work_is_answered_a_second_plan_has_none(entries: list[Entry], 
     again = make_plan(entries, ledger_of([*answers, *new]))
     assert (again.calls, again.copies) == (0, [])
     assert again.reused == plan.reused + len(new)
+
+
+def test_bytes_that_failed_under_one_name_and_were_answered_under_another_take_that_answer() -> None:
+    ledger = ledger_of([answered("a", "md5:1", FINAL), answered("b", "md5:1")])
+    plan = make_plan([image("a", "md5:1"), image("b", "md5:1")], ledger)
+    assert plan.copies == [(image("a", "md5:1"), "b")]
+    assert (plan.calls, plan.reused, plan.known_failures) == (0, 1, [])
+
+
+def test_a_final_failure_takes_no_answer_from_a_picture_that_may_have_other_bytes() -> None:
+    ledger = ledger_of([answered("a", "crc32c:1:3", FINAL)])
+    plan = make_plan([image("a", "crc32c:1:3"), image("b", "crc32c:1:3")], ledger)
+    assert plan.known_failures == [image("a", "crc32c:1:3")]
+    assert [(work.image.image_id, work.also) for work in plan.work] == [("b", [])]

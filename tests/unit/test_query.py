@@ -202,3 +202,11 @@ def test_a_cursor_over_a_thousand_fits_into_an_address() -> None:
 
 def test_all_queries_are_values() -> None:
     assert Query(parts=(Part(text="a"),)) == ask("a")
+
+
+def test_a_range_of_one_year_is_a_range() -> None:
+    assert parse_filters(["years=1650..1650"]) == (Years(1650, 1650),)
+
+
+def test_an_alternative_that_is_given_twice_counts_once() -> None:
+    assert parse_filters(["author=B", "author=A", "author=B"]) == (Equals("author", ("B", "A")),)

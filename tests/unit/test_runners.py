@@ -133,3 +133,20 @@ def test_what_a_dead_process_answered_is_told_by_image_and_by_time(tmp_path: Pat
     result, left = settle(work, checkpoint.ledger(), planned)
     assert (result.embedded, result.failed, result.deferred, result.elsewhere.calls) == (2, 1, 0, 2)
     assert left == [Work(twin, 0), Work(old, 1), Work(never, 0)]
+
+
+def test_one_call_answered_all_pictures_of_equal_bytes_and_a_failure_of_the_first_moment_is_new(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(str(tmp_path), "pictures", Space("counting", "colours", "1", 3, ""))
+    planned = datetime(2026, 11, 21, tzinfo=UTC)
+    done, twin, failed = map(image, ("done", "twin", "failed"))
+    vector = np.ones(3, np.float32)
+    checkpoint.write(
+        [
+            Answer(done.image_id, done.fingerprint, vector, None, 1, "1", planned),
+            Answer(twin.image_id, twin.fingerprint, vector, None, 1, "1", planned),
+            Answer(failed.image_id, failed.fingerprint, None, Failure(ErrorClass.TIMEOUT, "too late"), 1, "1", planned),
+        ]
+    )
+    result, left = settle([Work(done, 0, [twin]), Work(failed, 0)], checkpoint.ledger(), planned)
+    assert (result.embedded, result.failed, result.answers, result.elsewhere.calls) == (2, 1, 3, 1)
+    assert left == []
