@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -77,7 +76,7 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
     # With a token any name will do: a browser gives the token to no other site's name, and a proxy may pass on its own.
     access = Access(token, LOOPBACK_NAMES | {url_host(host)} if token is None else None)
     try:
-        with terminable(), listening(host, port) as listener, open_database(settings) as database:
+        with listening(host, port) as listener, open_database(settings) as database:
             name = collection or settings.collection
             if wait:
                 _await(name, database)
@@ -148,16 +147,6 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
                 f"--host {host} --port {port} cannot be listened on: {exc.strerror or exc}; choose another port with --port."
             ) from exc
         yield listener
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that what it has opened is closed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def url_host(host: str) -> str:

@@ -147,7 +147,7 @@ def test_a_key_that_is_withdrawn_in_mid_run_defers_the_rest_and_keeps_what_was_a
             for number, batch in enumerate(run.batches()):
                 if number == 1:
                     fake.key = "withdrawn"
-                run.count(run.embed(batch))
+                run.embed(batch)
             run.load()
             run.build_index()
             account = run.close_account()
