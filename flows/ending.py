@@ -19,7 +19,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.runtime import flow_run
 
@@ -52,7 +52,6 @@ class Told:
         self.state: State[Any] | None = None
         self._run = run
         self._id = UUID(flow_run.id)
-        self._has_worker = flow_run.deployment_id is not None
         self._over = threading.Event()
         context = contextvars.copy_context()  # Prefect's settings are in it
         self._thread = threading.Thread(target=context.run, args=(self._watch,), name="told", daemon=True)
@@ -82,17 +81,19 @@ class Told:
         with get_client(sync_client=True) as client:
             while not self._over.wait(LOOK_SECONDS):
                 try:
-                    state = client.read_flow_run(self._id).state
+                    found = client.read_flow_run(self._id)
                 except (httpx.HTTPError, ObjectNotFound) as exc:
                     logger.debug("Prefect's server does not say whether the run is to end (asking again): %s", exc)
                     continue
-                if state is not None and self._ends(state):
-                    self.state = state
-                    self._run.stopping.ask(f"Prefect: {state.name}")
+                if found.state is not None and _ends(found, found.state):
+                    self.state = found.state
+                    self._run.stopping.ask(f"Prefect: {found.state.name}")
                     return
 
-    def _ends(self, state: State[Any]) -> bool:
-        return state.is_paused() or state.is_cancelled() or (state.is_cancelling() and not self._has_worker)
+
+def _ends(run: FlowRun, state: State[Any]) -> bool:
+    has_worker = run.deployment_id is not None
+    return state.is_paused() or state.is_cancelled() or (state.is_cancelling() and not has_worker)
 
 
 @contextmanager

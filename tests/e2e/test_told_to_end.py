@@ -45,7 +45,9 @@ def client(on_the_session_server: str) -> Iterator[SyncPrefectClient]:
 
 
 @pytest.fixture
-def begin(slow: Site, on_the_session_server: str, tmp_path: Path) -> Iterator[Callable[[], UUID]]:
+def begin(
+    slow: Site, client: SyncPrefectClient, on_the_session_server: str, tmp_path: Path
+) -> Iterator[Callable[[], UUID]]:
     """Begins a run of a deployment on a worker; the run has embedded some batches then."""
     set_up(on_the_session_server)
     flow = Flow.from_source(source=str(PROJECT), entrypoint="tests/counting_flow.py:ingest")
@@ -57,7 +59,8 @@ def begin(slow: Site, on_the_session_server: str, tmp_path: Path) -> Iterator[Ca
     def begin() -> UUID:
         run = run_deployment("ingest/told", parameters=asked, timeout=0)
         assert isinstance(run, FlowRun)
-        until(lambda: len(slow.calls()) > 12)
+        until(lambda: len(slow.calls()) > 12 or state_of(client, run.id).is_final())
+        assert not state_of(client, run.id).is_final(), (tmp_path / "machine" / "worker.log").read_text()
         return run.id
 
     yield begin
