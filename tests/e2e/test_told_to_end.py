@@ -14,9 +14,8 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.deployments import run_deployment
-from prefect.flow_runs import resume_flow_run, suspend_flow_run
 from prefect.flows import Flow
-from prefect.states import Cancelled, Cancelling, Paused
+from prefect.states import Cancelled, Cancelling, Paused, Suspended
 
 from deployments.agreement import POOL
 from deployments.server_setup import set_up
@@ -122,13 +121,13 @@ def test_a_run_that_is_suspended_is_entered_as_stopped_and_goes_on_with_the_rest
     slow: Site, client: SyncPrefectClient, begin: Callable[[], UUID]
 ) -> None:
     run = begin()
-    suspend_flow_run(run, timeout=3600)  # type: ignore[unused-coroutine]  # it is none outside of an event loop
+    client.set_flow_run_state(run, Suspended(timeout_seconds=3600), force=True)  # as the UI does
     account = stopped(slow)
     is_true(account, slow)
     assert "Prefect: Suspended" in account["message"]
     assert (state_of(client, run).type, state_of(client, run).name) == (StateType.PAUSED, "Suspended")
 
-    resume_flow_run(run)  # type: ignore[unused-coroutine]
+    client.resume_flow_run(run)
     until(lambda: state_of(client, run).is_final())
     assert state_of(client, run).type == StateType.COMPLETED
     assert slow.states() == ["stopped", "completed"]
