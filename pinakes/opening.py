@@ -173,4 +173,6 @@ def enter_stop(ingestion: Ingestion) -> None:
         DatabaseError: the database does not answer.
     """
     ingestion.defer_unreached()
-    ingestion.enter_end("stopped", why_deferred(ingestion) if ingestion.account.deferred else why_stopped(ingestion))
+    ingestion.enter_end(
+        "stopped", why_deferred(ingestion) if ingestion.account.deferred else f"{why_stopped(ingestion)}."
+    )

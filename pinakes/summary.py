@@ -43,12 +43,12 @@ def why_deferred(run: Ingestion) -> str:
                 f" embedder and one picture may take: nothing was asked, and {left}. Allow more."
             )
         return f"--max-cost {run.request.max_cost:g} pays for no more: {left}. {kept} to go on for as much once more."
-    return f"{why_stopped(run)} {left}. {kept} to resume."
+    return f"{why_stopped(run)}: {left}. {kept} to resume."
 
 
 def why_stopped(run: Ingestion) -> str:
     """That somebody stopped the run, and by what if it is known."""
-    return f"stopped by {run.stopping.asked}." if run.stopping.asked else "stopped before the end."
+    return f"stopped by {run.stopping.asked}" if run.stopping.asked else "stopped before the end"
 
 
 def planned_and_actual(run: Ingestion) -> dict[str, Any]:

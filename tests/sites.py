@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 
@@ -19,23 +18,10 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.counting import Counting
 from tests.running import stored
+from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[1]
-PATIENCE = 240
-"""Seconds for what takes two of them on a quiet machine."""
 SPACE = "counting_colours_1_27"
-
-Found = TypeVar("Found")
-
-
-def until(look: Callable[[], Found], process: subprocess.Popen[str] | None = None) -> Found:
-    """What there is at last; `process` lives on meanwhile."""
-    given_up = time.monotonic() + PATIENCE
-    while not (found := look()):
-        assert time.monotonic() < given_up, "it did not happen"
-        assert process is None or process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    return found
 
 
 class Site:

@@ -35,7 +35,8 @@ from pinakes.store.embedded_place import find_place
 from pinakes.store.runs import latest_runs
 from tests.counting import Counting
 from tests.running import gallery, paint
-from tests.sites import PATIENCE, SPACE, Machine, Site, until
+from tests.sites import SPACE, Machine, Site
+from tests.waiting import PATIENCE, until
 
 pytestmark = [
     pytest.mark.timeout(900),

@@ -10,9 +10,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.gcs import GcsFake
 from tests.fakes.quota import Quota
 from tests.integration.test_paid_runs import CHECKS, calls_of, pictures
+from tests.waiting import PATIENCE, until
 
 PROJECT = Path(__file__).parents[2]
 RATE = 30
@@ -82,7 +82,7 @@ class Site:
     def shards(self, collection: str) -> list[dict[str, Any]]:
         """The flow runs of a collection's shards, the latest first."""
         asked = {"deployments": {"name": {"any_": ["shard"]}}, "sort": "START_TIME_DESC"}
-        runs = requests.post(f"{self.api_url}/flow_runs/filter", json=asked, timeout=30).json()
+        runs = requests.post(f"{self.api_url}/flow_runs/filter", json=asked, timeout=PATIENCE).json()
         return [run for run in runs if run["parameters"]["ticket"]["request"]["collection"] == collection]
 
 
@@ -150,14 +150,6 @@ def workers(site: Site) -> Iterator[list[Guarded]]:
 @pytest.fixture(autouse=True)
 def _count_from_zero(site: Site) -> None:
     site.fake.forget()
-
-
-def until(look: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    given_up = time.monotonic() + 300
-    while not look():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < given_up, "it did not happen"
-        time.sleep(0.1)
 
 
 def assert_balanced(site: Site, account: dict[str, Any], collection: str, images: int) -> None:

@@ -90,7 +90,7 @@ def program(line: str, environment: dict[str, str], *arguments: str) -> Iterator
             pytest.fail(f"pinakes {arguments[0]} ended with {process.wait()}: {''.join(said)}")
         yield found
         os.killpg(process.pid, signal.SIGINT)
-        assert process.wait(120) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         if process.poll() is None:
             process.kill()

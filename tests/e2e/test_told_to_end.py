@@ -21,7 +21,9 @@ from deployments.agreement import POOL
 from deployments.server_setup import set_up
 from pinakes.runs import runs
 from tests.running import gallery, stored
-from tests.sites import PATIENCE, PROJECT, SPACE, Machine, Site, until
+from tests.signals import AS_A_BACKGROUND_JOB, AS_IN_A_TERMINAL, UNDER_NOHUP
+from tests.sites import PROJECT, SPACE, Machine, Site
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -33,7 +35,8 @@ IMAGES = 90
 def slow(site: Site, on_the_session_server: str) -> Site:
     """Pictures that are embedded slowly, with a Prefect server that is there."""
     gallery(site.source, IMAGES)
-    site.environment["COUNTING_SECONDS"] = "0.5"
+    # Nobody dies here, so a machine that stalls for some seconds must not cost a lease.
+    site.environment |= {"COUNTING_SECONDS": "0.5", "PINAKES_LEASE_SECONDS": "30"}
     return site
 
 
@@ -146,7 +149,7 @@ def test_a_run_that_is_set_to_paused_ends_as_stopped(
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda end: end.name)
 def test_a_signal_ends_ingest_in_order(slow: Site, end: signal.Signals) -> None:
-    process = slow.begin("--batch-size", "4", before=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))  # type: ignore[arg-type,return-value]
+    process = slow.begin("--batch-size", "4", before=AS_A_BACKGROUND_JOB)
     until(lambda: len(slow.calls()) > 8, process)
     process.send_signal(end)
     out, err = process.communicate(timeout=PATIENCE)
@@ -162,7 +165,7 @@ def test_a_signal_ends_ingest_in_order(slow: Site, end: signal.Signals) -> None:
 
 def test_ingest_under_nohup_outlives_its_terminal(slow: Site) -> None:
     slow.environment["COUNTING_SECONDS"] = "0.02"
-    process = slow.begin("--batch-size", "4", before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))  # type: ignore[arg-type,return-value]
+    process = slow.begin("--batch-size", "4", before=UNDER_NOHUP)
     until(slow.calls, process)
     process.send_signal(signal.SIGHUP)
     assert slow.end(process)["embedded"] == IMAGES
@@ -172,7 +175,7 @@ def test_ingest_under_nohup_outlives_its_terminal(slow: Site) -> None:
 def test_a_signal_while_listing_ends_ingest_at_once_as_stopped(slow: Site, end: signal.Signals) -> None:
     with (slow.source / "endless.png").open("wb") as endless:
         endless.truncate(1 << 40)  # sparse: hashing it takes half an hour
-    process = slow.begin()
+    process = slow.begin(before=AS_IN_A_TERMINAL)
 
     def listing() -> bool:
         there = stored(slow.database, "SELECT to_regclass('pinakes.runs')") != [(None,)]

@@ -22,6 +22,7 @@ from pinakes.store.database import Database
 from tests.fakes.gcs import GcsFake
 from tests.pictures import photo
 from tests.running import gallery, paint, stored
+from tests.waiting import PATIENCE
 
 INGEST_KEYS = {"listed", "embedded", "reused", "failed", "skipped", "deferred", "rows_written", "calls", "seconds"}
 
@@ -45,7 +46,7 @@ class Cli:
 
     def run(self, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == code, f"ended with {process.returncode}\n{out}\n{err}"
         return out, err
 
@@ -179,7 +180,7 @@ def test_a_second_run_on_the_same_space_is_refused_or_queues(cli: Cli, tmp_path:
     assert f"is being written by process {first.pid}" in err
     hold.unlink()
     queued = cli.ingest(source, "--wait", "100")
-    assert first.wait(60) == 0
+    assert first.wait(PATIENCE) == 0
     assert (queued["embedded"], queued["reused"]) == (0, 40)
 
 
@@ -192,7 +193,7 @@ def test_ctrl_c_ends_the_batch_in_flight_and_says_how_to_resume(cli: Cli, tmp_pa
     while not log.exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4
     assert "run the same command again to resume" in err
     account = json.loads(out)
@@ -211,7 +212,7 @@ def test_ctrl_c_while_listing_interrupts_at_once(cli: Cli, tmp_path: Path, datab
     while process.poll() is None and _state_of_last_run(database) != "running":
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4
     assert out == ""
     assert err.strip().count("\n") == 0
@@ -327,7 +328,7 @@ def test_bars_for_a_person_and_quiet_lines_for_a_log(cli: Cli, tmp_path: Path) -
     seen = b""
     while chunk := _read(leader):
         seen += chunk
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     assert b"embedding" in seen
     assert b"1/1" in seen
 
