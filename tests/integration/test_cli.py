@@ -22,6 +22,7 @@ from pinakes.store.database import Database
 from tests.fakes.gcs import GcsFake
 from tests.pictures import photo
 from tests.running import gallery, paint, stored
+from tests.signals import AS_A_BACKGROUND_JOB, AS_IN_A_TERMINAL
 from tests.waiting import PATIENCE
 
 INGEST_KEYS = {"listed", "embedded", "reused", "failed", "skipped", "deferred", "rows_written", "calls", "seconds"}
@@ -202,6 +203,35 @@ def test_ctrl_c_ends_the_batch_in_flight_and_says_how_to_resume(cli: Cli, tmp_pa
     assert stored(database, "SELECT count(*) FROM pictures.counting_colours_1_27") == [(account["embedded"],)]
     resumed = cli.ingest(source)
     assert (resumed["reused"], resumed["embedded"]) == (account["embedded"], account["deferred"])
+
+
+@pytest.mark.parametrize("started_as", [AS_IN_A_TERMINAL, AS_A_BACKGROUND_JOB], ids=["terminal", "background"])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda end: end.name)
+def test_a_signal_ends_any_command_in_order_whatever_has_started_it(
+    end: signal.Signals, started_as: Callable[[], None]
+) -> None:
+    at_work = (
+        "import time; from cli.main import run\n"
+        "def work():\n"
+        "    try: print('at work', flush=True); time.sleep(600)\n"
+        "    finally: print('closed', flush=True)\n"
+        "run(work)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", at_work],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=started_as,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "at work\n"
+    process.send_signal(end)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (4, "closed\n")
+    assert err.startswith("pinakes: interrupted; what was paid for is kept")
+    assert err.count("\n") == 1
 
 
 def test_ctrl_c_while_listing_interrupts_at_once(cli: Cli, tmp_path: Path, database: Database) -> None:
