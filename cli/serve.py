@@ -20,6 +20,7 @@ from typing_extensions import override
 from cli.serve_protocol import PatientProtocol
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.settings import load_settings
+from pinakes.stopping import handling
 from pinakes.store.collections import collection_names
 from pinakes.store.database import Database, open_database
 from pinakes.web.app import create_app
@@ -119,6 +120,13 @@ def _await(collection: str, database: Database) -> None:
 
 class _Server(uvicorn.Server):
     """Ends soon after Ctrl-C also where a thread waits for a provider, which cannot be interrupted."""
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn itself knows nothing of SIGHUP; it raises what it has captured again when it has ended.
+        with super().capture_signals(), handling(self.handle_exit):
+            yield
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
