@@ -19,7 +19,7 @@ from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.runtime import flow_run
 
@@ -35,6 +35,9 @@ what was answered is to be loaded as well."""
 
 LOOK_SECONDS = 2.0
 """How often a run looks for the state that Prefect's server has given it. A look costs the server about 5 ms."""
+
+SIGNAL_LOOKS = 2
+"""For so many looks a run that is cancelled waits for the signal of its worker, which is sent at once."""
 
 TOLD = (TerminationSignal, Pause, Abort)
 """What Prefect raises in a flow, or wherever a task is used, once its run is to end."""
@@ -78,6 +81,7 @@ class Told:
             raise Pause(state=self.state)
 
     def _watch(self) -> None:
+        cancelling = 0
         with get_client(sync_client=True) as client:
             while not self._over.wait(LOOK_SECONDS):
                 try:
@@ -85,15 +89,15 @@ class Told:
                 except (httpx.HTTPError, ObjectNotFound) as exc:
                     logger.debug("Prefect's server does not say whether the run is to end (asking again): %s", exc)
                     continue
-                if found.state is not None and _ends(found, found.state):
-                    self.state = found.state
-                    self._run.stopping.ask(f"Prefect: {found.state.name}")
+                state = found.state
+                if state is None:
+                    continue
+                cancelling += state.is_cancelling()
+                awaited = SIGNAL_LOOKS if found.deployment_id is not None else 0
+                if state.is_paused() or state.is_cancelled() or cancelling > awaited:
+                    self.state = state
+                    self._run.stopping.ask(f"Prefect: {state.name}")
                     return
-
-
-def _ends(run: FlowRun, state: State[Any]) -> bool:
-    has_worker = run.deployment_id is not None
-    return state.is_paused() or state.is_cancelled() or (state.is_cancelling() and not has_worker)
 
 
 @contextmanager
