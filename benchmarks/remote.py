@@ -153,8 +153,7 @@ def ours(provider: str, source: Path, environment: dict[str, str]) -> Run:
             started, cpu = time.perf_counter(), time.process_time()
             run.list_and_plan()
             with ThreadPoolExecutor(embedder.facts.workers) as pool:
-                for result in pool.map(run.embed, run.batches()):
-                    run.count(result)
+                list(pool.map(run.embed, run.batches()))
             taken, cpu = time.perf_counter() - started, time.process_time() - cpu
             images = len(run.plan.images)
             assert run.account.embedded == images

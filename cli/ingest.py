@@ -107,9 +107,14 @@ def command(*, as_json: bool, **options: Any) -> None:
 
 def _run_flow(parameters: dict[str, Any]) -> dict[str, Any] | UnfinishedError:
     """The flow's summary, or the error that carries one; any other error is raised."""
-    from flows.ingest import ingest  # Prefect is imported for the commands that run flows
+    from prefect.exceptions import Pause  # Prefect is imported for the commands that run flows
 
-    state = ingest(**parameters, return_state=True)
+    from flows.ingest import ingest
+
+    try:
+        state = ingest(**parameters, return_state=True)
+    except Pause:
+        fail("paused in Prefect; what was paid for is kept, run the same command again to resume.", INTERRUPTED)
     outcome = state.result(raise_on_failure=False)
     if isinstance(outcome, dict | UnfinishedError):
         return outcome

@@ -15,6 +15,7 @@ import pinakes
 from pinakes.errors import PinakesError
 from pinakes.logs import log_to_stderr
 from pinakes.settings import load_settings
+from pinakes.stopping import interruptible
 
 COMMANDS = {
     "ingest": "cli.ingest",
@@ -81,9 +82,13 @@ def main() -> None:
 
 
 def run(command: Callable[[], object]) -> None:
-    """Run a command; errors that a person can mend are one line on standard error, never a traceback."""
+    """Run a command; errors that a person can mend are one line on standard error, never a traceback.
+
+    Ctrl-C, SIGTERM and SIGHUP end any command in order, whatever has started it.
+    """
     try:
-        command()
+        with interruptible():
+            command()
     except PinakesError as exc:
         fail(str(exc), exc.exit_code)
     except click.exceptions.NoArgsIsHelpError as exc:

@@ -6,7 +6,6 @@ import contextlib
 import ipaddress
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -21,6 +20,7 @@ from typing_extensions import override
 from cli.serve_protocol import PatientProtocol
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.settings import load_settings
+from pinakes.stopping import handling
 from pinakes.store.collections import collection_names
 from pinakes.store.database import Database, open_database
 from pinakes.web.app import create_app
@@ -77,7 +77,7 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
     # With a token any name will do: a browser gives the token to no other site's name, and a proxy may pass on its own.
     access = Access(token, LOOPBACK_NAMES | {url_host(host)} if token is None else None)
     try:
-        with terminable(), listening(host, port) as listener, open_database(settings) as database:
+        with listening(host, port) as listener, open_database(settings) as database:
             name = collection or settings.collection
             if wait:
                 _await(name, database)
@@ -122,6 +122,13 @@ class _Server(uvicorn.Server):
     """Ends soon after Ctrl-C also where a thread waits for a provider, which cannot be interrupted."""
 
     @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn itself knows nothing of SIGHUP; it raises what it has captured again when it has ended.
+        with super().capture_signals(), handling(self.handle_exit):
+            yield
+
+    @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         last = threading.Timer(STOP_SECONDS, os._exit, (0,))
         last.daemon = True
@@ -148,16 +155,6 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
                 f"--host {host} --port {port} cannot be listened on: {exc.strerror or exc}; choose another port with --port."
             ) from exc
         yield listener
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, so that what it has opened is closed."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def url_host(host: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -35,8 +34,6 @@ def command(*, port: int) -> None:
     project = project_folder()
     logs = log_folder(settings.home)
     api_url = f"http://127.0.0.1:{port}/api"
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)  # also where a script has started us with Ctrl-C ignored
 
     click.echo("Starting the database, Prefect's server and a worker; the first time that takes a minute …")
     try:

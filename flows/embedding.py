@@ -13,6 +13,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
+from flows.ending import TOLD, batches_in_flight
 from flows.naming import shard_run_name
 from flows.window import in_window
 from pinakes.errors import PinakesError
@@ -48,16 +49,12 @@ def embed_all(run: Ingestion) -> None:
 def _here(run: Ingestion) -> None:
     shown = ProgressArtifact(run)
     width = run.embedder.facts.workers
-    with started(THREADS, width) as runner, run.progress:
-        try:
-            for _, future in in_window(
-                lambda batch: runner.submit(stages.embed, {"place": run, "batch": batch}), run.batches(), width
-            ):
-                run.count(future.result())
-                shown.update()
-        except BaseException:
-            run.stopping.abandon()
-            raise
+    with started(THREADS, width) as runner, run.progress, batches_in_flight(run):
+        for _, future in in_window(
+            lambda batch: runner.submit(stages.embed, {"place": run, "batch": batch}), run.batches(), width
+        ):
+            future.result()
+            shown.update()
     shown.update(at_once=True)
 
 
@@ -92,11 +89,16 @@ def _on_shards(run: Ingestion) -> None:
     with Lead(run, run.request.shards) as lead, get_client(sync_client=True) as client, run.progress:
         shards = {number: _begin_shard(run, lead, number) for number in lead.deal()}
         watch = _Watch(client, run, lead, shards)
-        while watch.open:
-            time.sleep(LOOK_SECONDS)
-            watch.look()
-            lead.collect()
-            shown.update()
+        try:
+            while watch.open:
+                time.sleep(LOOK_SECONDS)
+                watch.look()
+                lead.collect()
+                shown.update()
+        except TOLD:
+            run.stopping.abandon()
+            watch.look()  # takes back the shards that no worker has begun
+            raise
         lead.settle()
     shown.update(at_once=True)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled
 
 from flows.embedding import embed_all
+from flows.ending import ending_in_order
 from flows.naming import ingest_run, say_what_was_done
 from pinakes.errors import PruneRefusedError, StoppedError, TooManyFailuresError, UnfinishedError, UsageError
 from pinakes.opening import open_ingestion
@@ -51,7 +54,7 @@ def ingest(
     shards: int = 1,
     shard_deployment: str = SHARD_DEPLOYMENT,
     runner: str = THREADS,
-) -> dict[str, Any]:
+) -> dict[str, Any] | State[Any]:
     """Make a picture collection searchable: list, embed, merge metadata, load into PostgreSQL.
 
     Run again it embeds and writes only what is new or changed.
@@ -93,7 +96,8 @@ def ingest(
         runner: what runs the batches: threads of this process; dask or ray, with ://HOST:PORT for a cluster that is there.
 
     Returns:
-        What was done: the account, the plan, where things are.
+        What was done: the account, the plan, where things are. The state Cancelled if somebody cancelled it in Prefect and
+        there is no worker that ends it.
     """
     settings = load_settings()
     if not (source or settings.source):
@@ -134,13 +138,14 @@ def ingest(
     )
     if dry_run:
         return stages.plan_only(request, settings)
-    with open_ingestion(request, settings) as run:
+    with open_ingestion(request, settings) as run, ending_in_order(run) as told:
         plan = stages.list_and_plan(run)
         get_run_logger().info("plan: %s", ", ".join(f"{n:,} {what}" for what, n in plan.counts().items() if n))
         show_plan(plan.counts(), run.planned.as_dict())
         stages.reuse_known_answers(run)
         stages.verify_embedder(run)
         embed_all(run)
+        told.raise_if_paused()
         stages.load(run)
         stages.prune(run)
         stages.build_index(run)
@@ -153,7 +158,10 @@ def ingest(
     if run.stopped_by is not None:
         raise UnfinishedError(f"{run.stopped_by} What was answered before is stored; the rest is deferred.", summary)
     if account.deferred:
-        raise StoppedError(why_deferred(run), summary)
+        stopped = StoppedError(why_deferred(run), summary)
+        if told.cancelled:
+            return Cancelled(message=str(stopped), data=stopped)
+        raise stopped
     if request.allowed_failures.exceeded_by(account):
         raise TooManyFailuresError(
             f"{account.new_failures:,} of the pictures failed and --allow-failures is {request.allow_failures}; everything"

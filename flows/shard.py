@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled
 
 from flows.window import in_window
 from pinakes.batches import BatchResult
-from pinakes.errors import EmbedderError
+from pinakes.errors import EmbedderError, LeaseLostError
 from pinakes.outpost import open_outpost
 from pinakes.request import THREADS
 from pinakes.settings import load_settings
@@ -18,7 +20,7 @@ from tasks.runners import started
 
 
 @flow(name="embed", persist_result=False, validate_parameters=True)
-def embed(ticket: Ticket, shard: int) -> dict[str, Any]:
+def embed(ticket: Ticket, shard: int) -> dict[str, Any] | State[Any]:
     """Embed one part of a run's plan; `pinakes ingest --shards` starts it, and nobody else needs to.
 
     Run again it goes on with what has no answer yet.
@@ -28,8 +30,18 @@ def embed(ticket: Ticket, shard: int) -> dict[str, Any]:
         shard: whose part of the plan, from 1.
 
     Returns:
-        What was done, counted.
+        What was done, counted; the state Cancelled where the run was over before this part of it was.
     """
+    try:
+        total = _embed(ticket, shard)
+    except LeaseLostError as exc:
+        return Cancelled(message=str(exc))  # the run was stopped, and nobody waits for this part of it any more
+    if total.error is not None:
+        raise EmbedderError(total.error)
+    return total.as_dict()
+
+
+def _embed(ticket: Ticket, shard: int) -> BatchResult:
     total = BatchResult()
     with open_outpost(ticket, load_settings()) as outpost:
         width = outpost.embedder.facts.workers
@@ -46,6 +58,4 @@ def embed(ticket: Ticket, shard: int) -> dict[str, Any]:
             except BaseException:
                 outpost.stopping.abandon()
                 raise
-    if total.error is not None:
-        raise EmbedderError(total.error)
-    return total.as_dict()
+    return total

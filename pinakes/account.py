@@ -46,13 +46,18 @@ class Account:
     rows_written: int = 0
     seconds: float = 0.0
 
+    @property
+    def accounted_for(self) -> int:
+        """Entries that have become one of embedded … deferred."""
+        return self.embedded + self.reused + self.failed + self.skipped + self.deferred
+
     def as_dict(self) -> dict[str, int | float]:
         """The account in the order and under the names in which it is printed as JSON."""
         return asdict(self) | {"seconds": round(self.seconds, 3)}
 
     def check_sum(self) -> None:
         """Raises AccountError unless every listed entry is exactly one of embedded … deferred."""
-        total = self.embedded + self.reused + self.failed + self.skipped + self.deferred
+        total = self.accounted_for
         if total != self.listed:
             raise AccountError(
                 f"the account does not balance: {self.listed} entries were listed, and {self.embedded} embedded +"

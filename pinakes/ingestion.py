@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -43,6 +44,7 @@ from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.runs import end_run
 from pinakes.tombstones import Tombstones, keep_out
 from pinakes.types import Answer, Image, Vector, utc_now
 
@@ -98,6 +100,10 @@ class Ingestion:
         self.prune_refused: str | None = None
         self.active = True
         self.tombstones = Tombstones()
+        self.to_load = False
+        """Whether pictures may have been embedded that `load` has not begun to load."""
+        self._counting = threading.Condition()
+        self._at_work = 0
         self._vanished: list[str] = []
         self._embedding_since = math.inf
         self._started = time.monotonic()
@@ -193,14 +199,20 @@ class Ingestion:
         Args:
             ways: how many processes they are spread over; each gets as many of them.
         """
+        self.to_load = True
         size = even_size(self.plan.calls, self.request.batch_size, ways)
         self.progress.batches = -(-self.plan.calls // size)
         for batch in batched(self.plan.work, size):
             if self.stopping():
-                self.account.deferred += batch.images
+                self.defer(batch.images)
             else:
                 self._embedding_since = min(self._embedding_since, time.monotonic())
                 yield batch
+
+    def defer(self, images: int) -> None:
+        """Enter so many images as not reached; thread-safe."""
+        with self._counting:
+            self.account.deferred += images
 
     def defer_the_rest(self) -> None:
         """Enter everything that would need a call as not reached."""
@@ -209,37 +221,74 @@ class Ingestion:
             raise AssertionError("nothing is handed out once a run is abandoned")
 
     def embed(self, batch: Batch) -> BatchResult:
-        """Embed one batch into the checkpoint; thread-safe. The result must be handed to `count`."""
-        self.lease.check()
-        result = embed_batch(
-            batch,
-            self.source,
-            self.embedder,
-            self.checkpoint,
-            stopping=self.stopping,
-            abandon=self.stopping.abandon,
-            advance=self.progress.advance,
-        )
+        """Embed one batch into the checkpoint, and enter what came of it into the account; thread-safe.
+
+        It is counted here, and not by whoever waits for the result: one that is cancelled or suspended never gets it.
+        """
+        with self._counting:
+            self._at_work += 1
+        try:
+            self.lease.check()
+            result = embed_batch(
+                batch,
+                self.source,
+                self.embedder,
+                self.checkpoint,
+                stopping=self.stopping,
+                abandon=self.stopping.abandon,
+                advance=self.progress.advance,
+            )
+            self.count(result)
+        finally:
+            with self._counting:
+                self._at_work -= 1
+                self._counting.notify_all()
         self.progress.batch_done()
         return result
 
     def count(self, result: BatchResult) -> None:
-        """Enter a batch's result into the account."""
-        self.account.embedded += result.embedded
-        self.account.failed += result.failed
-        self.account.new_failures += result.failed
-        self.account.deferred += result.deferred
-        self.account.answers += result.answers
-        self.calls_elsewhere += result.elsewhere
-        self.timed += result.timed
-        self.embedded_in = time.monotonic() - self._embedding_since
-        self.account.calls = self.embedder.calls + self.calls_elsewhere.calls
+        """Enter into the account what a batch came to that another process has embedded; thread-safe."""
+        with self._counting:
+            self.account.embedded += result.embedded
+            self.account.failed += result.failed
+            self.account.new_failures += result.failed
+            self.account.deferred += result.deferred
+            self.account.answers += result.answers
+            self.calls_elsewhere += result.elsewhere
+            self.timed += result.timed
+            self.embedded_in = time.monotonic() - self._embedding_since
+            self._count_calls()
         if result.error is not None:
             self.stopped_by = self.stopped_by or result.error
             self.stopping.abandon()
 
+    def wait_for_batches(self, seconds: float) -> bool:
+        """Wait until no thread of this process embeds a batch; whether that came within so many seconds."""
+        with self._counting:
+            return self._counting.wait_for(lambda: not self._at_work, seconds)
+
+    def defer_unreached(self) -> None:
+        """Close the account of a run that is cut short: what has become nothing else was not reached."""
+        account = self.account
+        with self._counting:
+            self._count_calls()
+            account.seconds = time.monotonic() - self._started
+            account.deferred = 0
+            account.deferred = max(0, account.listed - account.accounted_for)
+
+    def enter_end(self, state: str, message: str | None = None) -> None:
+        """Enter into the database how the run ended, with the account as it is; what was entered before is replaced.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        assert self.run_id is not None
+        with self.database.connection() as (conn, _):
+            end_run(conn, self.run_id, state, self.account.as_dict(), message)
+
     def load(self) -> None:
         """Bring the table up to the checkpoint: images with their metadata, then the vectors that it lacks."""
+        self.to_load = False
         ledger = self.checkpoint.ledger()
         collection = self.request.collection
         join = Join(self.metadata, self._listed_ids(), match=self.request.match)
@@ -340,6 +389,9 @@ class Ingestion:
         return [row.as_failure() for row in islice((row for row in rows if row is not None and not row.ok), most)]
 
     # -- what they are made of -----------------------------------------------------------------------------------------
+
+    def _count_calls(self) -> None:
+        self.account.calls = self.embedder.calls + self.calls_elsewhere.calls
 
     def _keep(self, answers: list[Answer]) -> None:
         self.lease.check()

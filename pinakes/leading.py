@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from pinakes.batches import Batch, BatchResult, settle, work_as_rows
-from pinakes.errors import DatabaseError
+from pinakes.errors import CheckpointError, DatabaseError
 from pinakes.ingestion import Ingestion
 from pinakes.store.leading import LeadingRun
 from pinakes.ticket import Ticket
@@ -22,6 +22,9 @@ TELL_SECONDS = 0.5
 
 DRAIN_SECONDS = 45.0
 """How long a run that failed waits for the answers that are paid for and on their way: more than one request takes."""
+
+GRACE_SECONDS = 20.0
+"""The same of a run that was told to end: Prefect's worker kills it after 30 s."""
 
 
 class Lead:
@@ -60,10 +63,15 @@ class Lead:
     ) -> None:
         try:
             if isinstance(exc, Exception):
-                self._drain()
+                self._drain(DRAIN_SECONDS)
+            elif exc is not None and not isinstance(exc, KeyboardInterrupt):
+                self._drain(GRACE_SECONDS)
             self._end()
+            self.collect()
+            if exc is not None and not isinstance(exc, Exception | KeyboardInterrupt):
+                self.settle()
             self._store.forget()
-        except DatabaseError as also:
+        except (DatabaseError, CheckpointError) as also:
             if exc is None:
                 raise
             logger.warning("the other processes of the run could not be told that it ended: %s", also)
@@ -82,7 +90,7 @@ class Lead:
         """The batches to hand out; ends early when a stop is asked for."""
         for batch in self._run.batches(self.ways):
             if self._spent:
-                self._run.account.deferred += batch.images
+                self._run.defer(batch.images)
                 continue
             self._open[batch.number] = batch
             yield batch
@@ -154,10 +162,10 @@ class Lead:
             self._teller.join()
             self._store.close_outposts()
 
-    def _drain(self) -> None:
-        """Wait for the answers that are on their way, after a failure of the run."""
+    def _drain(self, seconds: float) -> None:
+        """Wait for the answers that are on their way, after the run has failed or was told to end."""
         self._store.ask_to_stop()
-        given_up = time.monotonic() + DRAIN_SECONDS
+        given_up = time.monotonic() + seconds
         while self._store.at_work() and time.monotonic() < given_up:
             time.sleep(TELL_SECONDS)
 

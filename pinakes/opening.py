@@ -34,8 +34,8 @@ from pinakes.store.collections import (
 )
 from pinakes.store.database import open_database
 from pinakes.store.lease import Lease
-from pinakes.store.runs import end_run, start_run
-from pinakes.summary import why_deferred
+from pinakes.store.runs import start_run
+from pinakes.summary import why_deferred, why_stopped
 from pinakes.tombstones import keep_out
 from pinakes.types import utc_now
 
@@ -155,23 +155,33 @@ def _entered(ingestion: Ingestion) -> Iterator[None]:
     with database.connection() as (conn, _):
         run_id = start_run(conn, request.collection, ingestion.space.name)
     ingestion.run_id = run_id
-
-    def end(state: str, message: str | None = None) -> None:
-        with database.connection() as (conn, _):
-            end_run(conn, run_id, state, ingestion.account.as_dict(), message)
-
     with logs.belonging_to(run_id, request.collection, ingestion.space.name):
         try:
             yield
         except BaseException as exc:
-            state, why = ("stopped", "interrupted") if isinstance(exc, KeyboardInterrupt) else ("failed", str(exc))
             # The reason the run ended for is what counts; a database that is gone must not hide it.
             try:
-                end(state, why or type(exc).__name__)
-            except Exception as also:  # noqa: BLE001 - reported beside the first
+                if isinstance(exc, Exception):
+                    ingestion.defer_unreached()
+                    ingestion.enter_end("failed", str(exc) or type(exc).__name__)
+                else:  # nothing went wrong: somebody interrupted it
+                    enter_stop(ingestion)
+            except Exception as also:  # noqa: BLE001 - reported along with the first
                 logger.warning("the end of the run could not be entered: %s", also)
             raise
         if ingestion.account.deferred:
-            end("stopped", ingestion.stopped_by or why_deferred(ingestion))
+            ingestion.enter_end("stopped", ingestion.stopped_by or why_deferred(ingestion))
         else:
-            end("completed")
+            ingestion.enter_end("completed")
+
+
+def enter_stop(ingestion: Ingestion) -> None:
+    """Enter into the database that somebody stopped the run, with what it has done until now.
+
+    Raises:
+        DatabaseError: the database does not answer.
+    """
+    ingestion.defer_unreached()
+    ingestion.enter_end(
+        "stopped", why_deferred(ingestion) if ingestion.account.deferred else f"{why_stopped(ingestion)}."
+    )

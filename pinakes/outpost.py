@@ -123,6 +123,8 @@ class Outpost:
             if begun.result is not None:
                 self._run.end(batch.number, None)
                 return BatchResult.of(begun.result)
+            if begun.stopping:  # the leader counts on it: once no batch is at work it takes no more answers
+                self.stopping.abandon()
             document = None
             try:
                 result = self._embed(batch, again=begun.times > 1)

@@ -9,11 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+Handler = Callable[[int, FrameType | None], object]
+
 stop_requested = threading.Event()
-"""Set by Ctrl-C while pictures are embedded: batches end after the picture at hand, and nothing new is begun."""
+"""Set by Ctrl-C while pictures are embedded: batches end after the current picture, and nothing new is begun."""
 
 _orderly = threading.Event()
 """Set while there are pictures in flight whose answers a stop waits for."""
+
+_asking: list[Handler] = []
+"""What `stop_on_interrupt` lets signals do."""
 
 _SAID = b"\nstopping: what is in flight is kept and loaded first; Ctrl-C again interrupts at once\n"
 
@@ -23,6 +28,7 @@ class Stopping:
 
     def __init__(self) -> None:
         self._abandoned = threading.Event()
+        self._why: str | None = None
         self.budget_used_up: Callable[[], bool] = lambda: False
 
     def __call__(self) -> bool:
@@ -30,12 +36,50 @@ class Stopping:
         return self.at_once() or self.budget_used_up()
 
     def at_once(self) -> bool:
-        """Whether not even requests that its money was set aside for should be begun: all reasons but the last."""
+        """Whether to stop even requests whose cost is already reserved: for all reasons but the last."""
         return stop_requested.is_set() or self._abandoned.is_set()
 
     def abandon(self) -> None:
         """Let what is in flight end, and begin nothing new: the run has failed."""
         self._abandoned.set()
+
+    def ask(self, why: str) -> None:
+        """Let what is in flight end, and begin nothing new: somebody wants the run to stop. The first reason counts."""
+        self._why = self._why or why
+        self._abandoned.set()
+
+    @property
+    def asked(self) -> str | None:
+        """By what somebody asked this run to stop, such as "SIGTERM"; None if nobody did."""
+        return self._why or ("Ctrl-C" if stop_requested.is_set() else None)
+
+
+@contextmanager
+def handling(handler: Handler) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP call `handler` for the length of the block. Does nothing outside the main thread.
+
+    Ctrl-C is heard even where this process was started with SIGINT ignored, as every background job of a script is. A SIGHUP
+    that is ignored stays ignored: that is what nohup is for.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ends = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in ends}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP raise KeyboardInterrupt in this block, so that what it has opened is closed."""
+    with handling(signal.default_int_handler):
+        yield
 
 
 @contextmanager
@@ -43,14 +87,18 @@ def orderly() -> Iterator[None]:
     """Pictures are embedded in this block: Ctrl-C lets those in flight end, and the run end in order without the rest."""
     _orderly.set()
     try:
-        yield
+        if _asking:
+            with handling(_asking[-1]):  # Prefect has put a handler of its own there for SIGTERM
+                yield
+        else:
+            yield
     finally:
         _orderly.clear()
 
 
 @contextmanager
 def stop_on_interrupt() -> Iterator[None]:
-    """Let Ctrl-C ask for a stop in an `orderly` block, once; otherwise it interrupts at once. In the main thread only.
+    """Let Ctrl-C, SIGTERM and SIGHUP ask for a stop in an `orderly` block, once; otherwise they interrupt at once.
 
     Whatever else a run does is done again by the next one, and may take minutes: nobody should wait for it.
     """
@@ -58,14 +106,15 @@ def stop_on_interrupt() -> Iterator[None]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         if not _orderly.is_set() or stop_requested.is_set():
-            signal.signal(signal.SIGINT, before)
+            signal.signal(number, signal.default_int_handler)
             signal.default_int_handler(number, frame)
         stop_requested.set()
         os.write(2, _SAID)  # not through sys.stderr, which may be in the middle of a write
 
-    before = signal.signal(signal.SIGINT, ask)
+    _asking.append(ask)
     try:
-        yield
+        with handling(ask):
+            yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        _asking.remove(ask)
         stop_requested.clear()

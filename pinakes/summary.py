@@ -8,7 +8,6 @@ from pinakes.batches import Calls
 from pinakes.embedders.calling import Remote
 from pinakes.embedders.retirement import retirement_warning
 from pinakes.ingestion import Ingestion
-from pinakes.stopping import stop_requested
 from pinakes.types import utc_now
 
 MAX_FAILURES = 100
@@ -36,7 +35,7 @@ def why_deferred(run: Ingestion) -> str:
     """Why pictures were not reached, and how to go on."""
     kept = "All answers so far are kept; run the same command again"
     left = f"{run.account.deferred:,} pictures were not reached"
-    if run.request.max_cost is not None and not stop_requested.is_set():
+    if run.request.max_cost is not None and not run.stopping.asked:
         if not run.account.calls and isinstance(run.embedder, Remote):
             least = (run.embedder.check_units + 1) * run.embedder.facts.price.per_image
             return (
@@ -44,7 +43,12 @@ def why_deferred(run: Ingestion) -> str:
                 f" embedder and one picture may take: nothing was asked, and {left}. Allow more."
             )
         return f"--max-cost {run.request.max_cost:g} pays for no more: {left}. {kept} to go on for as much once more."
-    return f"stopped before the end: {left}. {kept} to resume."
+    return f"{why_stopped(run)}: {left}. {kept} to resume."
+
+
+def why_stopped(run: Ingestion) -> str:
+    """That somebody stopped the run, and by what if it is known."""
+    return f"stopped by {run.stopping.asked}" if run.stopping.asked else "stopped before the end"
 
 
 def planned_and_actual(run: Ingestion) -> dict[str, Any]:

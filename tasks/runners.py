@@ -175,12 +175,19 @@ def _explained(name: str) -> Iterator[None]:
 
 @contextmanager
 def _deaf_to_interrupts(name: str) -> Iterator[None]:
-    """Ctrl-C in a terminal reaches every process that was started there; those of a cluster must finish their batches."""
+    """Let the processes of a cluster finish their batches when the whole group of processes is told to end.
+
+    Ctrl-C in a terminal reaches every process that was started there, a hang-up too, and Prefect's worker sends SIGTERM to
+    all processes of a run that is cancelled. Ray ends its own processes by SIGTERM; Dask has other means.
+    """
     if name == THREADS or threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # What is started inherits what is ignored. A run that is cancelled meanwhile asks Prefect's server a little later.
+    ignored = [signal.SIGINT, *([signal.SIGTERM, signal.SIGHUP] if name.startswith("dask") else [])]
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in ignored}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -23,6 +23,7 @@ from pinakes.settings import Settings
 from pinakes.web.app import create_app
 from pinakes.web.service import Service
 from tests.running import request_of, run_stages
+from tests.waiting import PATIENCE
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -93,7 +94,7 @@ def serving(service: Service) -> Iterator[str]:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(PATIENCE)
 
 
 @contextmanager

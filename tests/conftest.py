@@ -23,6 +23,10 @@ from tests.postgres import plain_postgres
 
 PROJECT = Path(__file__).parents[1]
 
+# What a person has set for themselves is nothing that a test asked for, and reaches every program that a test starts.
+for name in [name for name in os.environ if name.startswith(("PINAKES_", "PREFECT_", "COUNTING_", "HELD_"))]:
+    del os.environ[name]
+
 # Continuous integration judges a change, so it tries the same examples every time; elsewhere each run looks for new ones.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):

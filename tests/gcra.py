@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
 from pinakes.rates import Rate
 
-ROUNDING = 1e-5
-"""Seconds and tokens that doubles of the size of today's date may lose."""
+
+def rounding(operations: int, at: float) -> float:
+    """Seconds that so many additions may lose of a time `at`: each rounds to the nearest double.
+
+    A double of the size of today's date, 1.8e9 s, is 2.4e-7 s away from its neighbours.
+    """
+    return operations * math.ulp(at) / 2
 
 
 class Reference:
@@ -51,9 +57,11 @@ def refusals(starts: Sequence[float], rate: Rate) -> int:
     """How many of the calls, in order, a token bucket of this rate and capacity refuses."""
     tokens = float(rate.burst) - 1
     refused = 0
+    # Each start is the sum of those before it, and the tokens are what all differences add up to.
+    lost = rounding(4 * len(starts), max(map(abs, starts), default=0.0)) * rate.per_second
     for before, start in pairwise(starts):
         tokens = min(float(rate.burst), tokens + (start - before) * rate.per_second)
-        if tokens < 1 - ROUNDING * max(1.0, rate.per_second):
+        if tokens < 1 - lost - 1e-9 * rate.burst:
             refused += 1
         else:
             tokens -= 1

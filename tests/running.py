@@ -44,7 +44,7 @@ def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: N
     ingestion.copy_known_answers()
     ingestion.verify_embedder()
     for batch in ingestion.batches():
-        ingestion.count(ingestion.embed(batch))
+        ingestion.embed(batch)
     before_load()
     ingestion.load()
     ingestion.prune()

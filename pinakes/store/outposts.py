@@ -43,10 +43,12 @@ class Begun:
     Attributes:
         times: how often it was begun, this time included.
         result: what it came to, if another process has finished it; else None.
+        stopping: whether the run has been asked to stop, so that no request may be begun for it.
     """
 
     times: int
     result: dict[str, Any] | None
+    stopping: bool
 
 
 class LedRun(Patient):
@@ -120,11 +122,16 @@ class LedRun(Patient):
         row = self.do(
             f"beginning batch {number} of the run {self._run_id}",
             lambda conn: conn.execute(
-                "INSERT INTO pinakes.batches AS b (run_id, number, begun, at_work)"
-                " SELECT run_id, %s, 1, true FROM pinakes.runs WHERE run_id = %s AND outposts <> 'closed'"
-                " ON CONFLICT (run_id, number) DO UPDATE SET begun = b.begun + 1, at_work = true"
-                " RETURNING begun, result",
-                (number, self._run_id),
+                """
+                WITH run AS (
+                    SELECT run_id, outposts FROM pinakes.runs WHERE run_id = %s AND outposts <> 'closed'
+                )
+                INSERT INTO pinakes.batches AS b (run_id, number, begun, at_work)
+                SELECT run_id, %s, 1, true FROM run
+                ON CONFLICT (run_id, number) DO UPDATE SET begun = b.begun + 1, at_work = true
+                RETURNING begun, result, (SELECT outposts = 'stopping' FROM run)
+                """,
+                (self._run_id, number),
             ).fetchone(),
         )
         if row is None:

@@ -103,7 +103,7 @@ class Composed:
         try:
             yield log
             process.send_signal(signal.SIGTERM)
-            process.wait(60)
+            process.wait(READY)
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -120,7 +120,7 @@ class Composed:
 
     def _healthy(self, name: str) -> bool:
         _, _, *test = self._services[name]["healthcheck"]["test"]
-        done = subprocess.run([sys.executable, *test], stderr=subprocess.DEVNULL, timeout=60, check=False)
+        done = subprocess.run([sys.executable, *test], stderr=subprocess.DEVNULL, timeout=READY, check=False)
         return done.returncode == 0
 
 
@@ -137,7 +137,7 @@ def prefect_database(plain_server: str) -> str:
         "PINAKES_DB_PASSWORD": "unused",
         "PREFECT_DB_PASSWORD": "prefect-secret",
     }
-    subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=60)
+    subprocess.run(["sh", "-c", script], env=environment, check=True, timeout=READY)
     return make_conninfo(plain_server, dbname="prefect", user="prefect", password="prefect-secret")
 
 
@@ -212,7 +212,7 @@ def test_the_containers_commands_ingest_and_search_with_prefect_on_postgresql(
 
         composed.wait_for("page")
         search = f"http://127.0.0.1:{page}/api/search"
-        assert requests.get(search, params={"q": "red"}, timeout=60).status_code == 401
+        assert requests.get(search, params={"q": "red"}, timeout=READY).status_code == 401
         token = {"Authorization": f"Bearer {settings['PINAKES_WEB_TOKEN']}"}
-        found = requests.get(search, params={"q": "red", "k": 5}, headers=token, timeout=60).json()
+        found = requests.get(search, params={"q": "red", "k": 5}, headers=token, timeout=READY).json()
         assert len(found["hits"]) == 5

@@ -10,9 +10,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,11 @@ import psutil
 import psycopg
 import pytest
 import requests
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.deployments import run_deployment
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelling
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -32,6 +36,7 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.gcs import GcsFake
 from tests.fakes.quota import Quota
 from tests.integration.test_paid_runs import CHECKS, calls_of, pictures
+from tests.waiting import PATIENCE, until
 
 PROJECT = Path(__file__).parents[2]
 RATE = 30
@@ -82,7 +87,7 @@ class Site:
     def shards(self, collection: str) -> list[dict[str, Any]]:
         """The flow runs of a collection's shards, the latest first."""
         asked = {"deployments": {"name": {"any_": ["shard"]}}, "sort": "START_TIME_DESC"}
-        runs = requests.post(f"{self.api_url}/flow_runs/filter", json=asked, timeout=30).json()
+        runs = requests.post(f"{self.api_url}/flow_runs/filter", json=asked, timeout=PATIENCE).json()
         return [run for run in runs if run["parameters"]["ticket"]["request"]["collection"] == collection]
 
 
@@ -152,14 +157,6 @@ def _count_from_zero(site: Site) -> None:
     site.fake.forget()
 
 
-def until(look: Callable[[], object], process: subprocess.Popen[str]) -> None:
-    given_up = time.monotonic() + 300
-    while not look():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < given_up, "it did not happen"
-        time.sleep(0.1)
-
-
 def assert_balanced(site: Site, account: dict[str, Any], collection: str, images: int) -> None:
     """Table, checkpoint and account agree on every image, and nothing of the run is left behind."""
     assert account["embedded"] + account["reused"] == account["listed"] == images
@@ -212,6 +209,51 @@ def test_two_workers_embed_a_run_as_one_machine_would_with_its_checkpoint_in_a_b
     assert all(shard["parent_task_run_id"] for shard in shards)
     assert site.fake.key not in json.dumps(shards)
     assert "dbname" not in json.dumps(shards)
+
+
+@pytest.mark.parametrize("elsewhere", [{"shards": 2}, {"runner": "dask"}], ids=["shards", "dask"])
+def test_a_run_cancelled_in_prefect_that_others_embed_for_has_counted_what_they_were_charged_for(
+    site: Site, workers: list[Guarded], elsewhere: dict[str, Any]
+) -> None:
+    """One worker leads, and with shards the other one embeds the first of them; nobody begins the second."""
+    collection = f"cancelled_{next(iter(elsewhere))}"
+    source = pictures(site.folder / collection, 400, first=4000 if "shards" in elsewhere else 5000)
+    deploy = ("prefect", "--no-prompt", "deploy", "--name", "ingest")
+    subprocess.run(
+        [sys.executable, "-m", *deploy],
+        cwd=PROJECT,
+        env=site.environment | {"PWD": str(PROJECT)},
+        check=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
+    asked = {"source": str(source), "collection": collection, "embedder": "azure", "rate": f"{RATE}/s burst 5"}
+    with (
+        temporary_settings({PREFECT_API_URL: site.api_url}),
+        get_client(sync_client=True) as client,
+    ):
+        run = run_deployment("ingest/ingest", parameters=asked | {"batch_size": 30} | elsewhere, timeout=0)
+        assert isinstance(run, FlowRun)
+        until(lambda: site.fake.counts["charged"] > 60)
+        client.set_flow_run_state(run.id, Cancelling())
+
+        def state() -> State[Any]:
+            found = client.read_flow_run(run.id).state
+            assert found is not None
+            return found
+
+        until(lambda: state().is_final())
+        assert state().is_cancelled()
+        until(lambda: site.rows("SELECT 1 FROM pinakes.locks") == [])
+        over = {"COMPLETED", "CANCELLED", "FAILED", "CRASHED"}
+        until(lambda: {shard["state_type"] for shard in site.shards(collection)} <= over)
+        assert {shard["state_type"] for shard in site.shards(collection)} <= {"COMPLETED", "CANCELLED"}
+    ((how, account),) = site.rows(f"SELECT state, account FROM pinakes.runs WHERE collection = '{collection}'")
+    assert how == "stopped"
+    assert account["calls"] == site.fake.counts["charged"] == account["embedded"] + CHECKS
+    assert account["embedded"] + account["deferred"] == account["listed"] == 400
+    assert site.rows(f"SELECT count(*) FROM {collection}.{SPACE}") == [(account["embedded"],)]
+    assert site.rows("SELECT count(*) FROM pinakes.batches") == [(0,)]
 
 
 def process_of(flow_run_id: str) -> psutil.Process | None:

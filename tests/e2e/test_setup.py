@@ -6,8 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from deployments.server_setup import SILENCE, set_up
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.store.database import Database
 from tests.running import gallery, stored
+from tests.waiting import PATIENCE, until
 
 PROJECT = Path(__file__).parents[2]
 LEASE_SECONDS = 60
@@ -68,10 +68,10 @@ class Server:
         self._running.close()
 
     def read(self, path: str) -> Any:
-        return self._answer(requests.get(f"{self.url}/{path}", timeout=30))
+        return self._answer(requests.get(f"{self.url}/{path}", timeout=PATIENCE))
 
     def ask(self, path: str, **body: Any) -> Any:
-        return self._answer(requests.post(f"{self.url}/{path}", json=body, timeout=30))
+        return self._answer(requests.post(f"{self.url}/{path}", json=body, timeout=PATIENCE))
 
     def taken(self) -> int:
         """Slots of the limit that are taken."""
@@ -149,7 +149,7 @@ class Runs:
         self._until.touch()
 
     def finish(self, collection: str) -> None:
-        assert self.processes[collection].wait(120) == 0, self.said(collection)
+        assert self.processes[collection].wait(PATIENCE) == 0, self.said(collection)
 
     def said(self, collection: str) -> str:
         return self._said(collection).read_text()
@@ -167,15 +167,6 @@ def runs(environment: dict[str, str], prefect: Server, tmp_path: Path) -> Iterat
         process.wait()
 
 
-def until(look: Callable[[], Found]) -> Found:
-    """What there is at last; gives up after a minute and a half."""
-    given_up = time.monotonic() + 90
-    while not (found := look()):
-        assert time.monotonic() < given_up, "it did not happen"
-        time.sleep(0.2)
-    return found
-
-
 def test_setup_says_what_it_made_and_then_that_everything_stands(environment: dict[str, str], prefect: Server) -> None:
     first, again = (
         subprocess.run(
@@ -184,7 +175,7 @@ def test_setup_says_what_it_made_and_then_that_everything_stands(environment: di
             cwd=PROJECT,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         for _ in range(2)
@@ -207,7 +198,7 @@ def test_setup_says_what_it_made_and_then_that_everything_stands(environment: di
 def test_what_a_person_switched_off_or_set_stays(prefect: Server) -> None:
     set_up(prefect.url, concurrent_batches=2)
     (automation,) = prefect.ask("automations/filter")
-    requests.patch(f"{prefect.url}/automations/{automation['id']}", json={"enabled": False}, timeout=30)
+    requests.patch(f"{prefect.url}/automations/{automation['id']}", json={"enabled": False}, timeout=PATIENCE)
     try:
         steps = set_up(prefect.url, silence=2 * SILENCE)
         assert [step.wrote for step in steps] == [False, False, True]
@@ -216,7 +207,7 @@ def test_what_a_person_switched_off_or_set_stays(prefect: Server) -> None:
         assert not automation["enabled"]
         assert prefect.read(f"v2/concurrency_limits/tag:{EMBED_TAG}")["limit"] == 2
     finally:
-        requests.patch(f"{prefect.url}/automations/{automation['id']}", json={"enabled": True}, timeout=30)
+        requests.patch(f"{prefect.url}/automations/{automation['id']}", json={"enabled": True}, timeout=PATIENCE)
         set_up(prefect.url)
 
 

@@ -18,6 +18,7 @@ from cli.prefect_server import free_port
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.running import gallery, stored
+from tests.signals import AS_A_BACKGROUND_JOB
 
 PROJECT = Path(__file__).parents[2]
 
@@ -38,7 +39,7 @@ def up(environment: dict[str, str], port: int, tmp_path: Path) -> Iterator[subpr
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # as `pinakes up &` in a script
+        preexec_fn=AS_A_BACKGROUND_JOB,
     )
     try:
         assert process.stdout

@@ -35,6 +35,7 @@ from tests.fakes.azure import KEY, AzureFake
 from tests.fakes.faults import Fault, Faults, Kind
 from tests.fakes.quota import Quota, per_second
 from tests.pictures import photo, plain, png, saved
+from tests.waiting import PATIENCE
 
 PICTURE = Prepared(photo(), "image/jpeg")
 
@@ -70,7 +71,7 @@ def broken() -> Iterator[Callable[[Fault], tuple[AzureFake, AzureVision]]]:
 
 
 def test_a_picture_gives_its_vector_and_the_model_version(azure: AzureVision, fake: AzureFake) -> None:
-    vector, version = azure.image(PICTURE, timeout=5)
+    vector, version = azure.image(PICTURE, timeout=PATIENCE)
     assert (vector.shape, vector.dtype, version) == ((DIMENSION,), np.float32, "2023-04-15")
     assert version == azure.facts.space.version
     assert fake.calls == {f"md5:{hashlib.md5(photo()).hexdigest()}": 1}
@@ -78,8 +79,8 @@ def test_a_picture_gives_its_vector_and_the_model_version(azure: AzureVision, fa
 
 def test_a_text_is_near_to_pictures_of_the_colour_it_names(azure: AzureVision) -> None:
     def near(text: str, colour: tuple[int, int, int]) -> float:
-        words, _ = azure.text(text, timeout=5)
-        picture, _ = azure.image(Prepared(photo(colour), "image/jpeg"), timeout=5)
+        words, _ = azure.text(text, timeout=PATIENCE)
+        picture, _ = azure.image(Prepared(photo(colour), "image/jpeg"), timeout=PATIENCE)
         return float(words @ picture)
 
     assert near("something red", (200, 20, 20)) > near("something red", (20, 20, 200))
@@ -87,7 +88,7 @@ def test_a_text_is_near_to_pictures_of_the_colour_it_names(azure: AzureVision) -
 
 def test_a_url_is_sent_as_one_and_the_bytes_are_not_read(azure: AzureVision, fake: AzureFake) -> None:
     uri = "https://images.example.org/a%20b.jpg?sig=1"
-    azure.image(Prepared(None, "image/jpeg", uri), timeout=5)
+    azure.image(Prepared(None, "image/jpeg", uri), timeout=PATIENCE)
     assert fake.calls == {uri: 1}
 
 
@@ -113,7 +114,7 @@ def test_a_url_that_cannot_be_reached_is_tried_again_by_the_next_run() -> None:
     with AzureFake(fetch=lambda url: None) as fake:
         azure = AzureVision(fake.url, KEY)
         with pytest.raises(CallError, match="InvalidImageUrl") as caught:
-            azure.image(Prepared(None, "image/jpeg", "https://gone.example.org/a.jpg"), timeout=5)
+            azure.image(Prepared(None, "image/jpeg", "https://gone.example.org/a.jpg"), timeout=PATIENCE)
         azure.close()
     assert caught.value.error_class is ErrorClass.UNREADABLE
 
@@ -134,7 +135,7 @@ def test_what_azure_does_not_accept_fails_for_good(
     azure: AzureVision, fake: AzureFake, data: bytes, error_class: ErrorClass
 ) -> None:
     with pytest.raises(CallError) as caught:
-        azure.image(Prepared(data, "image/jpeg"), timeout=10)
+        azure.image(Prepared(data, "image/jpeg"), timeout=PATIENCE)
     assert (caught.value.error_class, caught.value.http_status) == (error_class, 400)
     assert caught.value.error_class.final
     assert fake.counts["charged"] == 0
@@ -143,7 +144,7 @@ def test_what_azure_does_not_accept_fails_for_good(
 @pytest.mark.parametrize("text", ["", " ".join(["word"] * 71)])
 def test_a_text_of_no_words_or_of_more_than_70_is_refused(azure: AzureVision, text: str) -> None:
     with pytest.raises(CallError, match="between 1 and 70 words"):
-        azure.text(text, timeout=5)
+        azure.text(text, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +169,7 @@ def test_every_status_has_its_class_and_the_services_own_words(
 ) -> None:
     fake.refuse(status, "SomeCode", "Something is not\n as it   should be.")
     with pytest.raises(CallError) as caught:
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
     assert (caught.value.error_class, caught.value.http_status) == (error_class, status)
     assert f"Azure AI Vision answered {status} (SomeCode): Something is not as it should be [request " in str(
         caught.value
@@ -181,7 +182,7 @@ def test_an_error_that_is_no_json_keeps_its_text(azure: AzureVision, fake: Azure
     monkeypatch.setattr(fake, "_refused", lambda refusal: b"<html>Bad gateway</html>")
     fake.refuse(502, "", "")
     with pytest.raises(CallError, match="answered 502: <html>Bad gateway</html>"):
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -190,13 +191,13 @@ def test_refused_credentials_stop_the_run_and_say_what_to_check(
 ) -> None:
     fake.refuse(status, str(status), "Access denied.")
     with pytest.raises(CredentialsRefusedError, match=r"PINAKES_AZURE_KEY; docs/azure\.md"):
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
 
 
 def test_a_wrong_key_is_refused(fake: AzureFake) -> None:
     wrong = AzureVision(fake.url, "ab" * 16)
     with pytest.raises(CredentialsRefusedError, match="answered 401"):
-        wrong.text("a boat", timeout=5)
+        wrong.text("a boat", timeout=PATIENCE)
     wrong.close()
 
 
@@ -213,7 +214,7 @@ def test_a_403_for_quota_is_a_quota_and_not_a_refused_key(
 ) -> None:
     fake.refuse(403, "403", message)
     with pytest.raises(CallError) as caught:
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
     assert (caught.value.error_class, caught.value.retry_after) == (ErrorClass.QUOTA, seconds)
 
 
@@ -222,9 +223,9 @@ def test_a_full_quota_says_how_long_to_wait(retry_after: str) -> None:
     """In seconds, as a date, or in the message alone."""
     with AzureFake(quota=Quota("6/min", clock=lambda: 0.0), retry_after=retry_after) as fake:
         azure = AzureVision(fake.url, KEY)
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
         with pytest.raises(CallError) as caught:
-            azure.image(PICTURE, timeout=5)
+            azure.image(PICTURE, timeout=PATIENCE)
         azure.close()
         assert fake.counts["throttled"] == 1
     assert caught.value.error_class is ErrorClass.QUOTA
@@ -262,17 +263,17 @@ def test_an_unknown_status_is_transient_from_500_on() -> None:
 def test_a_fault_of_the_service_is_transient_paid_for_or_not(broken, charged: bool) -> None:
     fake, azure = broken(Fault(Kind.ERROR, charged))
     with pytest.raises(CallError) as caught:
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.SERVER
     assert (fake.counts["charged"], fake.counts["lost"]) == (charged, charged)
-    azure.image(PICTURE, timeout=5)
+    azure.image(PICTURE, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("charged", [False, True])
 def test_a_reset_is_a_lost_connection(broken, charged: bool) -> None:
     fake, azure = broken(Fault(Kind.RESET, charged))
     with pytest.raises(CallError, match="cannot be reached, or broke off") as caught:
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.CONNECTION
     assert (fake.counts["requests"], fake.counts["lost"]) == (1, charged)
 
@@ -280,15 +281,15 @@ def test_a_reset_is_a_lost_connection(broken, charged: bool) -> None:
 def test_a_truncated_answer_is_a_lost_connection(broken) -> None:
     _, azure = broken(Fault(Kind.TRUNCATED, charged=True))
     with pytest.raises(CallError) as caught:
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.CONNECTION
-    azure.image(PICTURE, timeout=5)
+    azure.image(PICTURE, timeout=PATIENCE)
 
 
 def test_malformed_json_is_the_servers_error(broken) -> None:
     _, azure = broken(Fault(Kind.MALFORMED, charged=True))
     with pytest.raises(CallError, match="not JSON") as caught:
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.SERVER
 
 
@@ -304,7 +305,7 @@ def test_an_answer_in_drips_does_not_outlast_the_timeout(broken) -> None:
 def test_an_answer_without_end_is_not_read_to_its_end(azure: AzureVision, fake: AzureFake) -> None:
     fake.refuse(500, "Internal", "x" * (MOST_BYTES + 1))
     with pytest.raises(CallError, match=f"longer than {MOST_BYTES:,} bytes") as caught:
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.SERVER
 
 
@@ -325,7 +326,7 @@ def test_nobody_listening_is_a_lost_connection_after_one_attempt() -> None:
         pass
     azure = AzureVision(fake.url, KEY)
     with pytest.raises(CallError, match="refused") as caught:
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.CONNECTION
 
 
@@ -357,7 +358,7 @@ def test_a_vector_is_so_many_finite_numbers_or_the_servers_error(values: object)
 def test_another_model_version_in_the_answer_is_reported_as_it_is() -> None:
     with AzureFake(model_version="2022-04-11") as fake:
         azure = AzureVision(fake.url, KEY)
-        assert azure.image(PICTURE, timeout=5)[1] == "2022-04-11"
+        assert azure.image(PICTURE, timeout=PATIENCE)[1] == "2022-04-11"
         azure.close()
 
 
@@ -365,19 +366,19 @@ def test_a_place_without_the_service_stops_the_run(fake: AzureFake) -> None:
     """Otherwise every picture would be marked as failed for good, for a region that has no such model."""
     elsewhere = AzureVision(f"{fake.url}/elsewhere", KEY)
     with pytest.raises(NoSuchServiceError, match="a region that has multimodal embeddings"):
-        elsewhere.image(PICTURE, timeout=5)
+        elsewhere.image(PICTURE, timeout=PATIENCE)
     unknown = AzureVision(fake.url, KEY, model_version="1999-01-01")
     with pytest.raises(NoSuchServiceError, match="InvalidModelVersion"):
-        unknown.image(PICTURE, timeout=5)
+        unknown.image(PICTURE, timeout=PATIENCE)
     elsewhere.close()
     unknown.close()
 
 
 def test_a_404_after_an_answer_is_final_for_that_picture(azure: AzureVision, fake: AzureFake) -> None:
-    azure.image(PICTURE, timeout=5)
+    azure.image(PICTURE, timeout=PATIENCE)
     fake.refuse(404, "NotFound", "The image was not found.")
     with pytest.raises(CallError, match="404") as caught:
-        azure.image(PICTURE, timeout=5)
+        azure.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.REJECTED
 
 
@@ -398,7 +399,7 @@ def test_the_key_does_not_follow_a_redirect() -> None:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         azure = AzureVision(f"http://127.0.0.1:{server.server_port}", KEY)
         with pytest.raises(NoSuchServiceError, match="redirects to /other"):
-            azure.text("a boat", timeout=5)
+            azure.text("a boat", timeout=PATIENCE)
         azure.close()
         server.shutdown()
     assert len(asked) == 1
@@ -406,7 +407,7 @@ def test_the_key_does_not_follow_a_redirect() -> None:
 
 def test_connections_are_kept_and_shared_by_threads(azure: AzureVision, fake: AzureFake) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: azure.image(PICTURE, timeout=20), range(200)))
+        list(pool.map(lambda _: azure.image(PICTURE, timeout=PATIENCE), range(200)))
     assert fake.counts["delivered"] == 200
     assert fake.counts["connections"] <= 8
 
@@ -415,7 +416,7 @@ def test_sixty_four_threads_keep_sixty_four_connections(azure: AzureVision) -> N
     with AzureFake(latency=0.1) as fake:
         azure = AzureVision(fake.url, KEY)
         with ThreadPoolExecutor(64) as pool:
-            list(pool.map(lambda n: azure.text(f"boat {n}", timeout=30), range(192)))
+            list(pool.map(lambda n: azure.text(f"boat {n}", timeout=PATIENCE), range(192)))
         azure.close()
         assert fake.counts["connections"] <= 64
         assert fake.counts["delivered"] == 192
@@ -424,11 +425,11 @@ def test_sixty_four_threads_keep_sixty_four_connections(azure: AzureVision) -> N
 def test_a_connection_that_was_closed_in_the_meantime_is_an_error_of_that_call_only(
     azure: AzureVision, fake: AzureFake
 ) -> None:
-    azure.text("one", timeout=5)
+    azure.text("one", timeout=PATIENCE)
     fake.hang_up()
     with contextlib.suppress(CallError):
-        azure.text("two", timeout=5)
-    azure.text("three", timeout=5)
+        azure.text("two", timeout=PATIENCE)
+    azure.text("three", timeout=PATIENCE)
 
 
 def test_the_key_is_shown_nowhere(fake: AzureFake, azure: AzureVision, caplog: pytest.LogCaptureFixture) -> None:
@@ -437,10 +438,10 @@ def test_the_key_is_shown_nowhere(fake: AzureFake, azure: AzureVision, caplog: p
     for status in (400, 401, 403, 404, 429, 500):
         fake.refuse(status, KEY, f"You sent the key {KEY}.")
         with pytest.raises((CallError, CredentialsRefusedError)) as caught:
-            azure.image(PICTURE, timeout=5)
+            azure.image(PICTURE, timeout=PATIENCE)
         shown.append(str(caught.value))
         assert "[secret]" in shown[-1]
-    azure.image(PICTURE, timeout=5)
+    azure.image(PICTURE, timeout=PATIENCE)
     for bad in (f"{KEY}\nX-Other: 1", f"{KEY} {KEY}", f"{KEY}é"):
         with pytest.raises(SettingsError) as refused:
             AzureVision(fake.url, bad)
@@ -459,7 +460,7 @@ def test_latest_is_no_version(fake: AzureFake) -> None:
 
 def test_an_endpoint_may_end_in_a_slash(fake: AzureFake) -> None:
     azure = AzureVision(f"{fake.url}/", f" {KEY}\n")
-    azure.image(PICTURE, timeout=5)
+    azure.image(PICTURE, timeout=PATIENCE)
     azure.close()
 
 
@@ -484,10 +485,10 @@ def test_an_endpoint_that_is_no_address_is_refused_before_anything_is_sent() -> 
 
 def test_settings_come_from_the_environment(fake: AzureFake) -> None:
     azure = from_settings(fake.environment | {"PINAKES_AZURE_MODEL_VERSION": "2022-04-11"})
-    assert azure.image(PICTURE, timeout=5)[1] == azure.facts.space.version == "2022-04-11"
+    assert azure.image(PICTURE, timeout=PATIENCE)[1] == azure.facts.space.version == "2022-04-11"
     azure.close()
     microsofts = from_settings({"VISION_ENDPOINT": fake.url, "VISION_KEY": KEY})
-    microsofts.text("a boat", timeout=5)
+    microsofts.text("a boat", timeout=PATIENCE)
     microsofts.close()
 
 
@@ -524,7 +525,7 @@ def test_every_charged_answer_is_delivered_or_lost() -> None:
         failed = set()
         for number in range(60):
             try:
-                azure.text(f"boat {number}", timeout=5)
+                azure.text(f"boat {number}", timeout=PATIENCE)
             except CallError as error:
                 failed.add(error.error_class)
             else:
@@ -540,7 +541,9 @@ def test_every_charged_answer_is_delivered_or_lost() -> None:
 def test_a_blind_fake_takes_any_bytes_and_tells_them_apart() -> None:
     with AzureFake(blind=True) as fake:
         azure = AzureVision(fake.url, KEY)
-        first, second = (azure.image(Prepared(data, "image/jpeg"), timeout=5)[0] for data in (b"one", b"another"))
+        first, second = (
+            azure.image(Prepared(data, "image/jpeg"), timeout=PATIENCE)[0] for data in (b"one", b"another")
+        )
         assert np.linalg.norm(first) == pytest.approx(np.linalg.norm(second))
         assert not np.array_equal(first, second)
         azure.close()
@@ -553,7 +556,7 @@ def test_a_fake_started_by_command_says_what_to_set_and_counts_at_its_end() -> N
         next(process.stdout)
         lines = [next(process.stdout) for _ in range(2)]
         azure = from_settings(dict(line.strip().removeprefix("export ").split("=", 1) for line in lines))
-        azure.text("a boat", timeout=5)
+        azure.text("a boat", timeout=PATIENCE)
         azure.close()
         process.send_signal(signal.SIGINT)
         shown = process.stdout.read()

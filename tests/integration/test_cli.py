@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from pinakes.store.database import Database
 from tests.fakes.gcs import GcsFake
 from tests.pictures import photo
 from tests.running import gallery, paint, stored
+from tests.signals import AS_A_BACKGROUND_JOB, AS_IN_A_TERMINAL
+from tests.waiting import PATIENCE
 
 INGEST_KEYS = {"listed", "embedded", "reused", "failed", "skipped", "deferred", "rows_written", "calls", "seconds"}
 
@@ -45,7 +48,7 @@ class Cli:
 
     def run(self, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == code, f"ended with {process.returncode}\n{out}\n{err}"
         return out, err
 
@@ -179,7 +182,7 @@ def test_a_second_run_on_the_same_space_is_refused_or_queues(cli: Cli, tmp_path:
     assert f"is being written by process {first.pid}" in err
     hold.unlink()
     queued = cli.ingest(source, "--wait", "100")
-    assert first.wait(60) == 0
+    assert first.wait(PATIENCE) == 0
     assert (queued["embedded"], queued["reused"]) == (0, 40)
 
 
@@ -192,7 +195,7 @@ def test_ctrl_c_ends_the_batch_in_flight_and_says_how_to_resume(cli: Cli, tmp_pa
     while not log.exists() and process.poll() is None:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4
     assert "run the same command again to resume" in err
     account = json.loads(out)
@@ -203,6 +206,35 @@ def test_ctrl_c_ends_the_batch_in_flight_and_says_how_to_resume(cli: Cli, tmp_pa
     assert (resumed["reused"], resumed["embedded"]) == (account["embedded"], account["deferred"])
 
 
+@pytest.mark.parametrize("started_as", [AS_IN_A_TERMINAL, AS_A_BACKGROUND_JOB], ids=["terminal", "background"])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda end: end.name)
+def test_a_signal_ends_any_command_in_order_whatever_has_started_it(
+    end: signal.Signals, started_as: Callable[[], None]
+) -> None:
+    at_work = (
+        "import time; from cli.main import run\n"
+        "def work():\n"
+        "    try: print('at work', flush=True); time.sleep(600)\n"
+        "    finally: print('closed', flush=True)\n"
+        "run(work)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", at_work],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=started_as,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "at work\n"
+    process.send_signal(end)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out) == (4, "closed\n")
+    assert err.startswith("pinakes: interrupted; what was paid for is kept")
+    assert err.count("\n") == 1
+
+
 def test_ctrl_c_while_listing_interrupts_at_once(cli: Cli, tmp_path: Path, database: Database) -> None:
     source = gallery(tmp_path / "in", 2)
     with (source / "endless.png").open("wb") as endless:
@@ -211,7 +243,7 @@ def test_ctrl_c_while_listing_interrupts_at_once(cli: Cli, tmp_path: Path, datab
     while process.poll() is None and _state_of_last_run(database) != "running":
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 4
     assert out == ""
     assert err.strip().count("\n") == 0
@@ -327,7 +359,7 @@ def test_bars_for_a_person_and_quiet_lines_for_a_log(cli: Cli, tmp_path: Path) -
     seen = b""
     while chunk := _read(leader):
         seen += chunk
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE) == 0
     assert b"embedding" in seen
     assert b"1/1" in seen
 

@@ -27,6 +27,7 @@ from pinakes.errors import EmbedderError, SourceError, UnreadableQueryError, Usa
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests import tiny_models
 from tests.pictures import photo, plain, rotated, saved, scene
+from tests.waiting import PATIENCE
 
 
 def picture(data: bytes) -> Picture:
@@ -312,7 +313,9 @@ try:
 except EmbedderError as exc:
     print(sorted({{"fastembed", "onnxruntime", "tokenizers"}} & set(sys.modules)))
 """
-    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True
+    )
     assert done.stdout == "[]\n"
 
 
@@ -410,7 +413,7 @@ def downloading(tmp_path: Path, endpoint: str) -> str:
     home = {"HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hf"), "FASTEMBED_CACHE_PATH": str(tmp_path / "cache")}
     environment = os.environ | home | {"HF_ENDPOINT": endpoint, "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
     command = [sys.executable, "-c", DOWNLOADING]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=120, check=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True)
     return done.stdout.strip()
 
 

@@ -29,6 +29,7 @@ from pinakes.store.database import Database
 from pinakes.store.embedded import remove_server, server_info
 from pinakes.store.hidden import hide
 from tests.running import find, gallery, paint, run, stored
+from tests.waiting import PATIENCE
 
 SPACE = "counting_colours_1_27"
 
@@ -413,7 +414,7 @@ def test_a_collection_that_is_not_there_lists_those_that_are(shared: Settings) -
 
 def has_connections(database: Database, wanted: int) -> bool:
     """Whether so many connections of Pinakes are open now; PostgreSQL is given a moment to notice that one has ended."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while (open_now := connections(database)) != wanted and time.monotonic() < deadline:
         time.sleep(0.02)
     return open_now == wanted

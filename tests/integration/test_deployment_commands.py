@@ -20,6 +20,8 @@ import pytest
 import yaml
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tests.waiting import PATIENCE
+
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "deployments"
 SERVICES: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())["services"]
@@ -45,7 +47,7 @@ def test_every_command_exists_with_its_options(command: tuple[str, ...], tmp_pat
         env=os.environ | {"PATH": PATH, "PREFECT_HOME": str(tmp_path), "COLUMNS": "200"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -72,7 +74,9 @@ def test_health_checks_tell_a_program_that_is_ready_from_one_that_is_not(name: s
         here = [re.sub(r"127\.0\.0\.1:\d+", f"127.0.0.1:{ready.server_port}", word) for word in command]
         elsewhere = [re.sub(r"(:\d+)/\w+", r"\1/nothing", word) for word in here]
         codes = [
-            subprocess.run([sys.executable, *words], stderr=subprocess.DEVNULL, timeout=30, check=False).returncode
+            subprocess.run(
+                [sys.executable, *words], stderr=subprocess.DEVNULL, timeout=PATIENCE, check=False
+            ).returncode
             for words in (here, elsewhere)
         ]
         ready.shutdown()
@@ -107,7 +111,9 @@ def test_the_databases_are_made_once_and_are_their_owners_alone(
     secret = "it's \\ $odd"
     environment = {"PATH": PATH, "PINAKES_DB_PASSWORD": secret, "PREFECT_DB_PASSWORD": "other"} | cluster
     for _ in range(2):
-        done = subprocess.run(["sh", script], env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            ["sh", script], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
         assert done.returncode == 0, done.stderr
     with psycopg.connect(
         make_conninfo(server, dbname="keeper", user="keeper", password=secret), autocommit=True
@@ -148,7 +154,7 @@ def test_prefects_loggers_write_json_lines_with_the_fields_of_the_run(tmp_path: 
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     ours, theirs = (json.loads(line) for line in done.stderr.splitlines())

@@ -31,6 +31,7 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.fakes.azure import KEY, AzureFake
 from tests.running import gallery, run
+from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[2]
 
@@ -42,7 +43,7 @@ def doctor(environment: Mapping[str, str], *arguments: str, code: int) -> dict[s
         cwd=environment["HOME"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == code, done.stdout + done.stderr

@@ -26,6 +26,8 @@ from pinakes.errors import DatabaseError
 from pinakes.store import embedded_binaries, embedded_cluster, embedded_place, embedded_settings, embedded_user
 from pinakes.store.embedded import embedded_server, remove_server, server_info, stop_if_unused
 from pinakes.store.embedded_settings import GIB, MIB, Machine
+from tests.signals import AS_IN_A_TERMINAL
+from tests.waiting import PATIENCE
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -70,23 +72,24 @@ class Command:
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(REPOSITORY), *sys.path])},
             start_new_session=True,
+            preexec_fn=AS_IN_A_TERMINAL,
         )
 
     def answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError(self.process.communicate(timeout=30)[1])
+            raise AssertionError(self.process.communicate(timeout=PATIENCE)[1])
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def leave(self) -> None:
-        _, errors = self.process.communicate(timeout=60)
+        _, errors = self.process.communicate(timeout=PATIENCE)
         assert self.process.returncode == 0, errors
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=30)
+        self.process.communicate(timeout=PATIENCE)
 
 
 Start = Callable[..., Command]
@@ -361,7 +364,7 @@ def test_a_stale_pid_file_that_names_a_living_stranger_harms_nobody(home: Path) 
 def test_a_command_killed_while_the_data_are_made_does_not_stop_the_next(new_home: Path, start: Start) -> None:
     victim = start(new_home)
     made = new_home / "postgres" / "data.new" / "PG_VERSION"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while not made.exists() and time.monotonic() < deadline and victim.process.poll() is None:
         time.sleep(0.002)
     assert made.exists()
@@ -388,7 +391,7 @@ with embedded_server(home):
         assert server_info(home).running
         sleeper = os.fork()
         if sleeper == 0:
-            time.sleep(60)
+            time.sleep(600)
             os._exit(0)
         print(sleeper, flush=True)
 if child == 0:
@@ -398,7 +401,7 @@ assert not server_info(home).running
     command = start(home, code)
     sleeper = command.answer()
     try:
-        assert command.process.wait(timeout=30) == 0
+        assert command.process.wait(timeout=PATIENCE) == 0
     finally:
         os.kill(int(sleeper), signal.SIGKILL)  # type: ignore[call-overload]
 
@@ -409,7 +412,7 @@ def test_ctrl_c_in_one_terminal_leaves_the_server_to_the_others(home: Path, star
     other = start(home)
     assert other.answer()["pid"] == pid
     os.killpg(starter.process.pid, signal.SIGINT)
-    starter.process.communicate(timeout=30)
+    starter.process.communicate(timeout=PATIENCE)
     assert lives(pid)
     other.leave()
     assert_stopped(home, pid)
@@ -419,7 +422,7 @@ def test_who_reads_the_output_of_a_command_to_its_end_does_not_wait_for_the_serv
     starter = start(home)
     pid = starter.answer()["pid"]
     starter.process.kill()
-    starter.process.communicate(timeout=30)  # both pipes reach their end while the server lives
+    starter.process.communicate(timeout=PATIENCE)  # both pipes reach their end while the server lives
     assert lives(pid)
     assert stop_if_unused(home)
 
@@ -587,7 +590,7 @@ def test_a_plain_user_keeps_everything_in_the_home_and_is_told_when_it_became_an
     assert stat.S_IMODE(theirs.stat().st_mode) == 0o700
     daemon = pwd.getpwnam("daemon")
     os.chown(theirs / "home" / "postgres" / "data", daemon.pw_uid, daemon.pw_gid)
-    _, errors = start(theirs / "home", DROP_ROOT + HOLD).process.communicate(timeout=30)
+    _, errors = start(theirs / "home", DROP_ROOT + HOLD).process.communicate(timeout=PATIENCE)
     assert re.search("belongs to the OS user 'daemon'.*PINAKES_HOME", errors)
 
 

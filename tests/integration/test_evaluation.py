@@ -34,6 +34,7 @@ from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.types import Vector
+from tests.waiting import PATIENCE
 
 DIMENSION = 24
 KNOWN = Space("known", "words", "1", 2, "")
@@ -399,7 +400,7 @@ def evaluate(environment: dict[str, str], folder: Path, *arguments: str) -> subp
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -28,6 +28,7 @@ from tests.fakes.gcs import GcsFake
 from tests.fakes.gemini import KEY, GeminiFake
 from tests.fakes.quota import Quota, per_second
 from tests.pictures import photo, saved, scene
+from tests.waiting import PATIENCE
 
 PICTURE = Prepared(photo(), "image/jpeg")
 
@@ -79,16 +80,16 @@ def either(request: pytest.FixtureRequest) -> GeminiEmbedding:
 def test_a_pictures_bytes_arrive_whole_and_give_its_vector(either: GeminiEmbedding, fake: GeminiFake) -> None:
     """google-genai has models for which it leaves the picture out without a word; this is not one of them."""
     data = saved(scene(), "PNG")
-    vector, version = either.image(Prepared(data, "image/png"), timeout=5)
+    vector, version = either.image(Prepared(data, "image/png"), timeout=PATIENCE)
     assert (vector.shape, vector.dtype) == ((256,), np.float32)
     assert version == either.facts.space.version
     assert fake.calls == {f"md5:{hashlib.md5(data).hexdigest()}": 1}
 
 
 def test_two_pictures_and_a_text_have_three_vectors(either: GeminiEmbedding) -> None:
-    red, _ = either.image(PICTURE, timeout=5)
-    blue, _ = either.image(Prepared(photo((20, 20, 200)), "image/jpeg"), timeout=5)
-    text, _ = either.text("something red", timeout=5)
+    red, _ = either.image(PICTURE, timeout=PATIENCE)
+    blue, _ = either.image(Prepared(photo((20, 20, 200)), "image/jpeg"), timeout=PATIENCE)
+    text, _ = either.text("something red", timeout=PATIENCE)
     assert float(text @ red) > float(text @ blue)
     assert not np.allclose(red, text)
 
@@ -96,7 +97,7 @@ def test_two_pictures_and_a_text_have_three_vectors(either: GeminiEmbedding) -> 
 @pytest.mark.parametrize("dimension", [128, 768, 3072])
 def test_the_dimension_asked_for_is_the_one_that_comes(fake: GeminiFake, dimension: int) -> None:
     provider = GeminiEmbedding(api_key=KEY, endpoint=fake.url, dimension=dimension)
-    vector, _ = provider.image(PICTURE, timeout=5)
+    vector, _ = provider.image(PICTURE, timeout=PATIENCE)
     provider.close()
     assert vector.shape == (dimension,)
     assert provider.facts.space.dimension == dimension
@@ -116,7 +117,7 @@ def test_vertex_reads_objects_of_cloud_storage_by_itself(
     assert not gemini.reads_itself(uri)
     assert not vertex.reads_itself("https://example.org/a.jpg")
     assert not vertex.reads_itself("gs://bucket/no%231.jpg#17")  # `#1` would be read as a generation
-    vertex.image(Prepared(None, "image/jpeg", uri), timeout=5)
+    vertex.image(Prepared(None, "image/jpeg", uri), timeout=PATIENCE)
     assert fake.calls == {uri: 1}
 
 
@@ -140,7 +141,7 @@ def test_an_object_that_is_gone_fails_alone() -> None:
     with GeminiFake(objects=lambda uri: None) as fake:
         vertex = GeminiEmbedding(project="my-project", endpoint=fake.url)
         with pytest.raises(CallError, match="does not exist") as caught:
-            vertex.image(Prepared(None, "image/jpeg", "gs://bucket/gone.jpg"), timeout=5)
+            vertex.image(Prepared(None, "image/jpeg", "gs://bucket/gone.jpg"), timeout=PATIENCE)
         vertex.close()
     assert caught.value.error_class is ErrorClass.REJECTED
 
@@ -157,7 +158,7 @@ def test_an_object_that_is_gone_fails_alone() -> None:
 )
 def test_what_the_model_does_not_accept_fails_for_good(either: GeminiEmbedding, data: bytes, mime: str) -> None:
     with pytest.raises(CallError, match="INVALID_ARGUMENT") as caught:
-        either.image(Prepared(data, mime), timeout=5)
+        either.image(Prepared(data, mime), timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.REJECTED
 
 
@@ -180,7 +181,7 @@ def test_every_status_has_its_class_after_one_request(
 ) -> None:
     fake.refuse(status, code, "Something is amiss.")
     with pytest.raises(CallError) as caught:
-        gemini.image(PICTURE, timeout=5)
+        gemini.image(PICTURE, timeout=PATIENCE)
     assert (caught.value.error_class, caught.value.http_status) == (error_class, status)
     assert str(caught.value) == f"Gemini answered {status} ({code}): Something is amiss."
     assert fake.counts["requests"] == 1
@@ -193,7 +194,7 @@ def test_an_error_that_is_not_googles_is_classed_by_its_status(
     monkeypatch.setattr(fake, "_refused", lambda refusal: body)
     fake.refuse(502, "", "")
     with pytest.raises(CallError) as caught:
-        gemini.image(PICTURE, timeout=5)
+        gemini.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.SERVER
 
 
@@ -201,41 +202,41 @@ def test_an_error_that_is_not_googles_is_classed_by_its_status(
 def test_refused_credentials_stop_the_run(either: GeminiEmbedding, fake: GeminiFake, status: int, code: str) -> None:
     fake.refuse(status, code, "No.")
     with pytest.raises(CredentialsRefusedError, match=r"docs/gemini\.md"):
-        either.image(PICTURE, timeout=5)
+        either.image(PICTURE, timeout=PATIENCE)
 
 
 def test_a_wrong_key_is_refused_credentials_though_google_says_400(fake: GeminiFake) -> None:
     wrong = GeminiEmbedding(api_key="AIzaWrong", endpoint=fake.url)
     with pytest.raises(CredentialsRefusedError, match=r"answered 400 .*PINAKES_GEMINI_API_KEY"):
-        wrong.text("a boat", timeout=5)
+        wrong.text("a boat", timeout=PATIENCE)
     wrong.close()
 
 
 def test_a_region_without_the_model_stops_the_run(vertex: GeminiEmbedding, fake: GeminiFake) -> None:
     fake.refuse(404, "NOT_FOUND", "Publisher model was not found.")
     with pytest.raises(NoSuchServiceError, match="Vertex AI, project my-project, us-central1"):
-        vertex.image(PICTURE, timeout=5)
+        vertex.image(PICTURE, timeout=PATIENCE)
 
 
 def test_a_404_after_an_answer_is_final_for_that_picture(either: GeminiEmbedding, fake: GeminiFake) -> None:
-    either.image(PICTURE, timeout=5)
+    either.image(PICTURE, timeout=PATIENCE)
     fake.refuse(404, "NOT_FOUND", "Requested entity was not found.")
     with pytest.raises(CallError, match="404") as caught:
-        either.image(PICTURE, timeout=5)
+        either.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.REJECTED
 
 
 def test_an_object_whose_reader_is_being_made_is_tried_again(vertex: GeminiEmbedding, fake: GeminiFake) -> None:
     fake.refuse(400, "FAILED_PRECONDITION", "Service agents are being provisioned. Try again in a few minutes.")
     with pytest.raises(CallError) as caught:
-        vertex.image(Prepared(None, "image/jpeg", "gs://bucket/a.jpg"), timeout=5)
+        vertex.image(Prepared(None, "image/jpeg", "gs://bucket/a.jpg"), timeout=PATIENCE)
     assert not caught.value.error_class.final
 
 
 def test_a_country_without_the_service_stops_the_run(gemini: GeminiEmbedding, fake: GeminiFake) -> None:
     fake.refuse(400, "FAILED_PRECONDITION", "User location is not supported for the API use.")
     with pytest.raises(NoSuchServiceError, match="User location"):
-        gemini.text("a boat", timeout=5)
+        gemini.text("a boat", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("retry_after", ["seconds", "date", "none"])
@@ -243,9 +244,9 @@ def test_a_full_quota_says_how_long_to_wait(retry_after: str) -> None:
     """In seconds, as a date, or in google.rpc.RetryInfo alone."""
     with GeminiFake(quota=Quota("6/min", clock=lambda: 0.0), retry_after=retry_after) as fake:
         gemini = GeminiEmbedding(api_key=KEY, endpoint=fake.url)
-        gemini.text("a boat", timeout=5)
+        gemini.text("a boat", timeout=PATIENCE)
         with pytest.raises(CallError) as caught:
-            gemini.text("a boat", timeout=5)
+            gemini.text("a boat", timeout=PATIENCE)
         gemini.close()
         assert (fake.counts["requests"], fake.counts["throttled"]) == (2, 1)
     assert caught.value.error_class is ErrorClass.QUOTA
@@ -269,11 +270,11 @@ def test_faults_are_transient_and_not_retried_here(
 ) -> None:
     fake.faults = Faults(script=[fault])
     with pytest.raises(CallError) as caught:
-        gemini.image(PICTURE, timeout=5)
+        gemini.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is error_class
     counts = fake.counts
     assert (counts["requests"], counts["charged"], counts["lost"]) == (1, fault.charged, fault.charged)
-    gemini.image(PICTURE, timeout=5)
+    gemini.image(PICTURE, timeout=PATIENCE)
 
 
 def test_an_answer_in_drips_does_not_outlast_the_timeout(fake: GeminiFake, gemini: GeminiEmbedding) -> None:
@@ -288,7 +289,7 @@ def test_an_answer_in_drips_does_not_outlast_the_timeout(fake: GeminiFake, gemin
 def test_an_answer_without_end_is_not_read_to_its_end(gemini: GeminiEmbedding, fake: GeminiFake) -> None:
     fake.refuse(500, "Internal", "x" * (MOST_BYTES + 1))
     with pytest.raises(CallError, match=f"longer than {MOST_BYTES:,} bytes") as caught:
-        gemini.image(PICTURE, timeout=5)
+        gemini.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.SERVER
 
 
@@ -306,7 +307,7 @@ def test_nobody_listening_is_a_lost_connection() -> None:
         pass
     gemini = GeminiEmbedding(api_key=KEY, endpoint=fake.url)
     with pytest.raises(CallError) as caught:
-        gemini.text("a boat", timeout=5)
+        gemini.text("a boat", timeout=PATIENCE)
     gemini.close()
     assert caught.value.error_class is ErrorClass.CONNECTION
 
@@ -337,7 +338,7 @@ def test_an_answer_that_is_not_one_vector_is_the_servers_error(
     examine = fake.examine
     monkeypatch.setattr(fake, "examine", lambda request: type(examine(request))("text:x", lambda: body))
     with pytest.raises(CallError, match="cannot be used") as caught:
-        either.text("a boat", timeout=5)
+        either.text("a boat", timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.SERVER
 
 
@@ -348,14 +349,14 @@ def test_a_text_that_was_cut_is_an_error_and_not_a_vector(
     body = b'{"embedding": {"values": [1.0]}, "truncated": true}'
     monkeypatch.setattr(fake, "examine", lambda request: type(examine(request))("text:x", lambda: body))
     with pytest.raises(CallError, match="cut the input"):
-        vertex.text("a boat", timeout=5)
+        vertex.text("a boat", timeout=PATIENCE)
 
 
 def test_connections_are_kept_and_shared_by_threads() -> None:
     with GeminiFake(latency=0.2) as fake:
         gemini = GeminiEmbedding(api_key=KEY, endpoint=fake.url, dimension=128)
         with ThreadPoolExecutor(32) as pool:  # httpx by itself would close all but 20 again
-            list(pool.map(lambda n: gemini.text(f"boat {n}", timeout=20), range(96)))
+            list(pool.map(lambda n: gemini.text(f"boat {n}", timeout=PATIENCE), range(96)))
         gemini.close()
         assert fake.counts["delivered"] == 96
         assert fake.counts["connections"] <= 32
@@ -363,7 +364,7 @@ def test_connections_are_kept_and_shared_by_threads() -> None:
 
 def test_no_token_of_googles_goes_to_an_address_without_encryption(fake: GeminiFake) -> None:
     provider = GeminiEmbedding(project="p", endpoint=fake.url, credentials=Credentials(token="a real token"))
-    provider.text("a boat", timeout=5)  # the fake accepts one token only, which says that it is none
+    provider.text("a boat", timeout=PATIENCE)  # the fake accepts one token only, which says that it is none
     provider.close()
 
 
@@ -375,7 +376,7 @@ def test_credentials_that_cannot_be_refreshed_stop_the_run(monkeypatch: pytest.M
     stale = Credentials(token=None, refresh_token="x", token_uri="x", client_id="x", client_secret="x")
     provider = GeminiEmbedding(project="p", credentials=stale)
     with pytest.raises(CredentialsRefusedError, match="gcloud auth application-default login"):
-        provider.text("a boat", timeout=5)
+        provider.text("a boat", timeout=PATIENCE)
     provider.close()
 
 
@@ -385,10 +386,10 @@ def test_the_key_is_shown_nowhere(fake: GeminiFake, gemini: GeminiEmbedding, cap
     for status in (400, 401, 403, 404, 429, 500):
         fake.refuse(status, "UNKNOWN", f"You sent the API key {KEY}.")
         with pytest.raises((CallError, CredentialsRefusedError)) as caught:
-            gemini.image(PICTURE, timeout=5)
+            gemini.image(PICTURE, timeout=PATIENCE)
         shown.append(str(caught.value))
         assert "[secret]" in shown[-1]
-    gemini.image(PICTURE, timeout=5)
+    gemini.image(PICTURE, timeout=PATIENCE)
     with pytest.raises(SettingsError) as refused:
         GeminiEmbedding(api_key=f"{KEY}\n{KEY}")
     shown.append(str(refused.value))
@@ -398,11 +399,11 @@ def test_the_key_is_shown_nowhere(fake: GeminiFake, gemini: GeminiEmbedding, cap
 
 def test_settings_come_from_the_environment(fake: GeminiFake) -> None:
     by_key = from_settings(fake.environment | {"PINAKES_VERTEX_PROJECT": "other"}, dimension=128)
-    assert by_key.text("a boat", timeout=5)[0].shape == (128,)
+    assert by_key.text("a boat", timeout=PATIENCE)[0].shape == (128,)
     by_key.close()
     with GeminiFake(project="my-project") as cloud:
         vertex = from_settings(cloud.environment | {"PINAKES_VERTEX_LOCATION": "europe-west4"})
-        vertex.text("a boat", timeout=5)
+        vertex.text("a boat", timeout=PATIENCE)
         assert "my-project, europe-west4" in repr(vertex)
         vertex.close()
 
@@ -412,7 +413,7 @@ def test_googles_own_variables_do_not_change_the_way(fake: GeminiFake, monkeypat
     monkeypatch.setenv("GOOGLE_API_KEY", "another")
     for settings in (fake.environment, {"PINAKES_VERTEX_PROJECT": "p", "PINAKES_GEMINI_ENDPOINT": fake.url}):
         provider = from_settings(settings)
-        provider.text("a boat", timeout=5)
+        provider.text("a boat", timeout=PATIENCE)
         provider.close()
 
 

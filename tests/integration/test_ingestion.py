@@ -321,7 +321,7 @@ def test_status_says_that_the_answers_of_a_run_that_died_before_it_loaded_any_ar
     with open_ingestion(request_of(settings, gallery(tmp_path / "in", 5)), settings) as begun:
         begun.list_and_plan()
         for batch in begun.batches():
-            begun.count(begun.embed(batch))
+            begun.embed(batch)
         with database.connection() as (conn, _):
             (space,) = status(conn, settings, "pictures")["spaces"]
         assert "holds 5 answers, and none is loaded yet" in space["problems"][0]

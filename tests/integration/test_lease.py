@@ -15,6 +15,7 @@ from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.store.runs import end_run, latest_runs, start_run
 from tests.running import stored
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def test_a_long_transaction_under_the_lease_does_not_keep_it_from_being_renewed(
 
         thread = threading.Thread(target=renew)
         thread.start()
-        assert renewed.wait(30)
+        assert renewed.wait(PATIENCE)
         thread.join()
         lease.guard(conn)
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -35,6 +34,7 @@ from tests.fakes.faults import Faults
 from tests.fakes.quota import Quota
 from tests.integration.test_paid_runs import CHECKS, calls_of, pictures, with_fake
 from tests.running import gallery, request_of, stored, using
+from tests.waiting import PATIENCE, until
 
 
 @contextmanager
@@ -66,13 +66,6 @@ def embed_shards(lead: Lead, settings: Settings) -> None:
     with ThreadPoolExecutor(len(shards)) as pool:
         list(pool.map(one, shards))
     lead.settle()
-
-
-def until(look: Callable[[], object]) -> None:
-    given_up = time.monotonic() + 30
-    while not look():
-        assert time.monotonic() < given_up, "it did not happen"
-        time.sleep(0.02)
 
 
 def left_behind(database: Database) -> int:
@@ -169,7 +162,7 @@ class Slow(Counting):
         super()._count(fingerprint)
         if len(self.asked) == self.after + 1:
             self.reached.set()
-            assert self.go_on.wait(30)
+            assert self.go_on.wait(PATIENCE)
 
 
 def take_over(database: Database) -> None:
@@ -196,7 +189,7 @@ def test_a_shard_whose_lease_was_taken_over_in_mid_batch_writes_nothing(
         with open_outpost(lead.ticket, settings) as outpost:
             (batch,) = outpost.batches(1)
             embedding = pool.submit(outpost.embed, batch)
-            assert slow.reached.wait(30)
+            assert slow.reached.wait(PATIENCE)
             take_over(database)
             slow.go_on.set()
             with pytest.raises(LeaseLostError, match="another run has taken over"):
@@ -220,7 +213,7 @@ def test_an_outpost_of_a_run_that_is_over_closes_by_itself_and_nobody_gets_in(
             (batch,) = lead.batches()
             lead.count(batch.number, outpost.embed(batch))
             lead.settle()
-        assert outpost.over.wait(30)
+        assert outpost.over.wait(PATIENCE)
         with pytest.raises(LeaseLostError, match="over"):
             outpost.embed(batch)
         with pytest.raises(LeaseLostError):
@@ -309,7 +302,7 @@ def test_a_stop_reaches_the_other_processes_in_mid_batch(settings: Settings, tmp
         lead.deal()
         with open_outpost(lead.ticket, settings) as outpost, ThreadPoolExecutor(1) as pool:
             embedding = pool.submit(lambda: [outpost.embed(batch) for batch in outpost.batches(1)])
-            assert slow.reached.wait(30)
+            assert slow.reached.wait(PATIENCE)
             run.stopping.abandon()
             until(outpost.stopping)
             slow.go_on.set()

@@ -25,6 +25,7 @@ from pinakes.errors import EmbedderError
 from pinakes.ingestion import Ingestion
 from pinakes.opening import dry_run, open_ingestion
 from pinakes.rates import parse_rate
+from pinakes.runs import runs
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.limits import change_limit, limits_connection, list_limits
@@ -41,6 +42,7 @@ from tests.fakes.vertex import VertexFake
 from tests.pictures import photo
 from tests.postgres import postgres_programs
 from tests.running import request_of, run_stages, stored
+from tests.waiting import PATIENCE, until
 
 PROJECT = Path(__file__).parents[2]
 CHECKS = 2
@@ -147,7 +149,7 @@ def test_a_key_that_is_withdrawn_in_mid_run_defers_the_rest_and_keeps_what_was_a
             for number, batch in enumerate(run.batches()):
                 if number == 1:
                     fake.key = "withdrawn"
-                run.count(run.embed(batch))
+                run.embed(batch)
             run.load()
             run.build_index()
             account = run.close_account()
@@ -314,7 +316,7 @@ def test_a_key_reaches_nothing_that_a_run_leaves(
             time.sleep(0.01)
         for status in (400, 500, 400, 429, 400):
             fake.refuse(status, "Unknown", f"You sent the key {fake.key}.")
-        left = {"terminal": process.communicate(timeout=240)[0]}
+        left = {"terminal": process.communicate(timeout=PATIENCE)[0]}
     assert process.returncode == 3, left["terminal"].decode()
     dump = [str(postgres_programs() / "pg_dump"), database_url]
     left["dump"] = subprocess.run(dump, capture_output=True, check=True).stdout
@@ -357,7 +359,7 @@ def ingest(source: Path, collection: str, environment: dict[str, str], *options:
 
 
 def finished(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, f"{out}\n{err}"
     document: dict[str, Any] = json.loads(out)
     return document
@@ -418,6 +420,25 @@ def test_a_killed_paid_run_loses_nothing_and_doubles_nothing_but_what_was_in_fli
         assert sum(times - 1 for times in calls) <= 2 * (5 * 40 + 64)
     ((held,),) = stored(database, "SELECT count(*) FROM pictures.azure_vision_multimodal_2023_04_15_1024_a1")
     assert held == 300
+
+
+def test_a_paid_run_that_is_told_to_end_shows_the_money_that_the_provider_has_charged(
+    environment: dict[str, str], prefect_api: str, settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = pictures(tmp_path / "in", 300)
+    with AzureFake(latency=0.2) as fake:
+        known = environment | fake.environment | {"PREFECT_API_URL": prefect_api}
+        process = ingest(source, "pictures", known, "--rate", "20/s", "--batch-size", "8")
+        until(lambda: fake.counts["charged"] > 40, process)
+        process.send_signal(signal.SIGTERM)
+        account = finished(process, code=4)
+        charged = fake.counts["charged"]
+    assert account["calls"] == charged == account["embedded"] + CHECKS
+    assert account["embedded"] + account["deferred"] == 300
+    with database.connection() as (conn, _):
+        (run,) = runs(conn, settings, None, 1)
+    assert (run["state"], run["calls"]) == ("stopped", charged)
+    assert run["cost"] == account["actual"]["cost"] == pytest.approx(charged * 0.0001)
 
 
 def test_limits_are_shown_and_changed_while_a_run_is_going(

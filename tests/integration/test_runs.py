@@ -22,6 +22,7 @@ from pinakes.store.database import Database
 from pinakes.summary import summarise
 from tests.fakes.azure import AzureFake
 from tests.running import gallery, request_of, run, run_stages
+from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[2]
 
@@ -40,7 +41,7 @@ def pinakes(environment: dict[str, str], *arguments: str) -> subprocess.Complete
         cwd=environment["HOME"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -121,7 +122,7 @@ def test_a_run_whose_process_was_killed_has_died(
     finally:
         process.kill()
         process.communicate()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while (state := listed(database, settings)[0]["state"]) == "running" and time.monotonic() < deadline:
         time.sleep(0.1)
     assert state == "died"
@@ -174,7 +175,7 @@ def test_the_log_of_a_command_is_json_on_request(
         assert "Serving" in process.stdout.readline()
     finally:
         process.terminate()
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=PATIENCE)
     (warning, *_) = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
     assert (warning["level"], warning["logger"]) == ("WARNING", "pinakes.serve")
 

@@ -32,9 +32,10 @@ from tests.fakes.gcs import GcsFake
 from tests.fakes.quota import Quota
 from tests.fakes.vertex import VertexFake
 from tests.pictures import photo
+from tests.waiting import PATIENCE
 
 RED, GREEN = photo((200, 30, 30)), photo((30, 200, 30), kind="PNG")
-SECONDS = 20.0
+SECONDS = PATIENCE
 
 
 @pytest.fixture

@@ -9,8 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +27,8 @@ from tests import serving
 from tests.fakes.gcs import GcsFake
 from tests.running import run
 from tests.serving import BROKEN, ODD, picture
+from tests.signals import AS_A_BACKGROUND_JOB, AS_IN_A_TERMINAL
+from tests.waiting import PATIENCE, until
 
 IMAGES = 14
 
@@ -338,7 +339,9 @@ def test_no_page_loads_anything_from_elsewhere(web: httpx.Client) -> None:
 # --- The command
 
 
-def _start(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def _start(
+    environment: dict[str, str], folder: Path, *arguments: str, started_as: Callable[[], None] = AS_IN_A_TERMINAL
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.counting", "serve", *arguments],
         env=environment | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"},
@@ -346,6 +349,7 @@ def _start(environment: dict[str, str], folder: Path, *arguments: str) -> subpro
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=started_as,
     )
 
 
@@ -355,11 +359,12 @@ def command(home: Settings, environment: dict[str, str]) -> dict[str, str]:
     return environment | {"PINAKES_DATABASE_URL": home.database_url, "PINAKES_HOME": str(home.home)}
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("started_as", [AS_IN_A_TERMINAL, AS_A_BACKGROUND_JOB], ids=["terminal", "background"])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_serve_says_where_it_answers_and_ends_when_told(
-    command: dict[str, str], tmp_path: Path, end: signal.Signals
+    command: dict[str, str], tmp_path: Path, end: signal.Signals, started_as: Callable[[], None]
 ) -> None:
-    process = _start(command, tmp_path, "--port", "0")
+    process = _start(command, tmp_path, "--port", "0", started_as=started_as)
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
@@ -368,14 +373,15 @@ def test_serve_says_where_it_answers_and_ends_when_told(
             assert visitor.get("/healthz").json() == {"status": "ok"}
             assert "server" not in visitor.get("/api/search", params={"q": "blue"}).headers
             process.send_signal(end)
-            _, err = process.communicate(timeout=30)
+            _, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, err) == (0, "stopped\n")
     finally:
         process.kill()
 
 
 def test_serve_ends_while_an_answer_waits_for_its_embedder(command: dict[str, str], tmp_path: Path) -> None:
-    process = _start(command | {"COUNTING_SECONDS": "600"}, tmp_path, "--port", "0")
+    asked = tmp_path / "asked"
+    process = _start(command | {"COUNTING_SECONDS": "600", "COUNTING_LOG": str(asked)}, tmp_path, "--port", "0")
     try:
         assert process.stdout is not None
         address = process.stdout.readline().split()[-1]
@@ -386,9 +392,9 @@ def test_serve_ends_while_an_answer_waits_for_its_embedder(command: dict[str, st
                 b"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n" % len(body) + body
             )
-            time.sleep(0.5)
+            until(asked.exists, process)
             process.send_signal(signal.SIGINT)
-            process.communicate(timeout=60)
+            process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
     finally:
         process.kill()
@@ -398,7 +404,7 @@ def test_a_taken_port_is_named(command: dict[str, str], tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         process = _start(command, tmp_path, "--port", str(port))
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (1, "")
     assert f"--port {port}" in err
     assert "Traceback" not in err
@@ -406,13 +412,13 @@ def test_a_taken_port_is_named(command: dict[str, str], tmp_path: Path) -> None:
 
 def test_serve_needs_a_collection(command: dict[str, str], tmp_path: Path) -> None:
     process = _start(command, tmp_path, "--port", "0", "--collection", "none")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 2
     assert "there is no collection 'none'" in err
 
 
 def test_serve_beyond_loopback_needs_a_token(command: dict[str, str], tmp_path: Path) -> None:
     process = _start(command, tmp_path, "--host", "0.0.0.0", "--port", "0")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "PINAKES_WEB_TOKEN is not set" in err

@@ -26,6 +26,7 @@ from pinakes.web.service import Service
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 from tests import serving
 from tests.serving import picture
+from tests.waiting import PATIENCE
 
 TOKEN = "a-long-secret-é"
 
@@ -173,7 +174,7 @@ def test_a_token_is_wanted_for_everything_but_health(service: Service, authoriza
 
 
 def test_a_body_that_announces_too_much_is_refused_unread(web: httpx.Client) -> None:
-    with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=20) as connection:
+    with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=PATIENCE) as connection:
         head = f"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Length: {MAX_BODY_BYTES + 1}\r\n"
         connection.sendall(head.encode() + b"Content-Type: application/json\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 413")
@@ -205,7 +206,7 @@ def test_a_body_is_cut_off_as_soon_as_it_is_too_long(web: httpx.Client, path: st
 )
 def test_a_body_that_does_not_come_is_not_waited_for(service: Service, path: str, kind: str) -> None:
     with serving.browsing(service, Access(body_seconds=0.3)) as web:
-        with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=20) as connection:
+        with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=PATIENCE) as connection:
             head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\nContent-Type: {kind}\r\n\r\n"
             connection.sendall(head.encode() + b"--x")
             answer = connection.recv(10_000)
@@ -220,7 +221,7 @@ def test_the_first_lines_of_a_request_are_not_waited_for_either(service: Service
         head_seconds = 0.3
 
     with serving.browsing(service, protocol=Impatient) as web:
-        with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=20) as connection:
+        with socket.create_connection((web.base_url.host, web.base_url.port or 0), timeout=PATIENCE) as connection:
             connection.sendall(sent)
             read = b""
             while part := connection.recv(10_000):  # until the server hangs up
@@ -259,11 +260,11 @@ def test_heavy_work_beyond_the_limit_is_put_off(service: Service, monkeypatch: p
     def hold() -> None:
         with service.heavy.turn(1):
             held.set()
-            release.wait(20)
+            release.wait(PATIENCE)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(20)
+    held.wait(PATIENCE)
     try:
         with serving.browsing(service) as web:
             answer = web.post("/api/search", files={"picture": picture()})
@@ -279,7 +280,7 @@ def test_many_visitors_at_once_are_all_answered(web: httpx.Client) -> None:
     asked = [f"/thumbnails/{size}/p{n:02}.png" for n in range(12) for size in (320, 960)]
     asked += ["/api/search?q=blue", "/api/facets", "/", "/api/search?like=p03.png"] * 10
     with ThreadPoolExecutor(32) as visitors:
-        statuses = list(visitors.map(lambda path: web.get(path, timeout=60).status_code, asked))
+        statuses = list(visitors.map(lambda path: web.get(path, timeout=PATIENCE).status_code, asked))
     assert set(statuses) == {200}
 
 
@@ -295,7 +296,7 @@ def test_a_lost_database_is_a_503_and_found_again(
     allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format
     with (
         serving.service(home) as service,
-        serving.browsing(service, timeout=60) as web,
+        serving.browsing(service, timeout=PATIENCE) as web,
         psycopg.connect(server, autocommit=True) as administrator,
     ):
         assert web.get("/healthz").status_code == 200
@@ -307,7 +308,7 @@ def test_a_lost_database_is_a_503_and_found_again(
                 answers.append(web.get("/", headers={"accept": "text/html"}))
         finally:
             administrator.execute(allow(sql.Identifier(name), sql.Literal(True)))
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while web.get("/api/search?q=blue").status_code != 200:
             assert time.monotonic() < deadline
             time.sleep(0.2)

@@ -23,6 +23,7 @@ from pinakes.errors import DatabaseError, EmbedderError, SourceError, Unreadable
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests.pictures import photo
+from tests.waiting import PATIENCE, until
 
 SPACE = Space("scripted", "m", "v1", 4, "p1")
 TINY = 1e-4
@@ -121,12 +122,6 @@ def remote() -> Iterator[Callable[..., Remote]]:
     yield make
     for one in made:
         one.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for another thread."""
-    while not condition():
-        threading.Event().wait(0.001)
 
 
 def vectors(results: Sequence[tuple[int, Vector | Failure]]) -> dict[int, Vector]:
@@ -255,7 +250,7 @@ def test_what_was_taken_from_the_allowance_is_asked_though_others_find_it_used_u
 
         def wait(self, *, interactive: bool = False) -> None:
             super().wait(interactive=interactive)
-            until = time.monotonic() + 5
+            until = time.monotonic() + PATIENCE
             while not budget.used_up and time.monotonic() < until:
                 time.sleep(0.01)
 
@@ -305,11 +300,11 @@ def test_refused_credentials_stop_everything_and_lose_no_answer(remote: Callable
 
     def script(number: int) -> None:
         if number <= 2:
-            both.wait(10)
+            both.wait(PATIENCE)
         if number == 2:
             refused.set()
             raise CredentialsRefusedError("the key hush is refused (401)")
-        refused.wait(10)
+        refused.wait(PATIENCE)
 
     provider = Scripted(script)
     embedder = remote(provider, concurrency=2, secrets=["hush"])
@@ -347,15 +342,15 @@ def test_a_lost_limiter_stops_the_run(remote: Callable[..., Remote]) -> None:
 def test_a_stop_begins_nothing_and_yields_what_is_in_flight(remote: Callable[..., Remote]) -> None:
     stop = threading.Event()
     four = threading.Barrier(5)
-    provider = Scripted(lambda number: four.wait(10))
+    provider = Scripted(lambda number: four.wait(PATIENCE))
     embedder = remote(provider, concurrency=4, stopping=stop.is_set)
     results: list[tuple[int, Vector | Failure]] = []
     consumer = threading.Thread(target=lambda: results.extend(embedder.embed_images(pictures(50))))
     consumer.start()
     until(lambda: provider.most_at_once == 4)
     stop.set()
-    four.wait(10)
-    consumer.join(10)
+    four.wait(PATIENCE)
+    consumer.join(PATIENCE)
     assert len(provider.asked) == len(vectors(results)) == 4
 
 
@@ -373,7 +368,7 @@ def test_a_pacer_that_gives_up_leaves_the_rest_without_an_answer(remote: Callabl
 
 def test_answers_of_a_batch_that_was_left_are_not_paid_for_again(remote: Callable[..., Remote]) -> None:
     go_on = threading.Event()
-    provider = Scripted(lambda number: None if number == 1 else go_on.wait(10))
+    provider = Scripted(lambda number: None if number == 1 else go_on.wait(PATIENCE))
     embedder = remote(provider, concurrency=4)
     batch = pictures(12)
     left = embedder.embed_images(batch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from pinakes.checkpoints import Checkpoint, CheckpointWriter, open_checkpoint
 from pinakes.checkpoints.writer import FLUSH_ANSWERS, FLUSH_SECONDS, PROMISED_SECONDS
 from pinakes.errors import CheckpointError
 from tests.unit.test_checkpoints import SPACE, bits, failed, files_limited_to, ok, stored, vector_of
+from tests.waiting import until
 
 NEVER = 3600.0
 
@@ -21,13 +21,6 @@ NEVER = 3600.0
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Checkpoint:
     return open_checkpoint(str(tmp_path), "art", SPACE)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.005)
 
 
 def parts(checkpoint: Checkpoint) -> int:
@@ -68,7 +61,7 @@ def test_a_lone_answer_is_written_in_the_background(checkpoint: Checkpoint) -> N
     with CheckpointWriter(checkpoint, flush_seconds=0.02) as writer:
         for number in range(3):
             writer.add(ok(number))
-            wait_until(lambda number=number: writer.written == number + 1)  # type: ignore[misc]
+            until(lambda number=number: writer.written == number + 1)  # type: ignore[misc]
             assert stored(checkpoint) == bits([ok(n) for n in range(number + 1)])
 
 
@@ -131,10 +124,10 @@ def test_a_failure_in_the_background_is_raised_to_the_next_who_adds(checkpoint: 
     with CheckpointWriter(checkpoint, flush_seconds=0.01) as writer:
         with files_limited_to(10):
             writer.add(ok(1))
-            wait_until(lambda: writer._failed is not None)
+            until(lambda: writer._failed is not None)
             with pytest.raises(CheckpointError, match="free some space"):
                 writer.add(ok(2))
-        wait_until(lambda: writer.written == 2)
+        until(lambda: writer.written == 2)
         writer.add(ok(3))
     assert stored(checkpoint) == bits([ok(1), ok(2), ok(3)])
 
@@ -145,7 +138,7 @@ def test_a_failure_in_the_background_is_raised_at_the_end_unless_the_last_try_su
     def one_answer() -> None:
         with files_limited_to(10), writer:
             writer.add(ok(1))
-            wait_until(lambda: writer._failed is not None)
+            until(lambda: writer._failed is not None)
 
     with pytest.raises(CheckpointError, match="free some space"):
         one_answer()
@@ -163,7 +156,7 @@ def test_what_ends_the_background_thread_is_not_lost(checkpoint: Checkpoint, mon
                 patch.setattr(checkpoint, "write", out_of_memory)
                 writer.add(ok(1))
                 assert writer._background is not None
-                wait_until(writer._background.done)
+                until(writer._background.done)
             with pytest.raises(MemoryError):
                 writer.add(ok(2))
 

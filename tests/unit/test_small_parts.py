@@ -17,6 +17,7 @@ from pinakes.ids import check_collection
 from pinakes.request import IngestRequest
 from pinakes.settings import load_settings
 from pinakes.spaces import Space
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("name", ["", "A", "1a", "a-b", "a b", "é", "a" * 64, "pg_x", "public", "pinakes", 'a"; DROP'])
@@ -139,7 +140,7 @@ finally:
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "[]\n"), done.stderr

@@ -1,0 +1,178 @@
+"""How a run of `ingest` ends that is told to from outside: cancelled, suspended or paused in Prefect, or by a signal.
+
+It means what Ctrl-C does: nothing new is begun, what is in flight is waited for and counted, what was answered is loaded,
+and the run is entered as stopped. Prefect keeps the state that it was given.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, NoReturn, Self
+from uuid import UUID
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
+from prefect.runtime import flow_run
+
+from pinakes.errors import PinakesError
+from pinakes.ingestion import Ingestion
+from pinakes.opening import enter_stop
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 20.0
+"""How long batches in flight are waited for before the account is entered. A worker kills a cancelled run after 30 s, and
+what was answered is to be loaded as well."""
+
+LOOK_SECONDS = 2.0
+"""How often a run looks for the state that Prefect's server has given it. A look costs the server about 5 ms."""
+
+SIGNAL_LOOKS = 2
+"""For so many looks a run that is cancelled waits for the signal of its worker, which is sent at once."""
+
+TOLD = (TerminationSignal, Pause, Abort)
+"""What Prefect raises in a flow, or wherever a task is used, once its run is to end."""
+
+
+class Told:
+    """Watches for what neither a signal nor an exception of Prefect's says.
+
+    A worker sends SIGTERM to the process of a run that is cancelled, and Prefect raises `Pause` where a task is used once
+    the run of a deployment is suspended. A run of `pinakes ingest` has neither worker nor deployment, and a run can be set
+    to Paused or Cancelled by way of the API, of which neither tells.
+    """
+
+    def __init__(self, run: Ingestion) -> None:
+        self.state: State[Any] | None = None
+        self._run = run
+        self._id = UUID(flow_run.id)
+        self._over = threading.Event()
+        context = contextvars.copy_context()  # Prefect's settings are in it
+        self._thread = threading.Thread(target=context.run, args=(self._watch,), name="told", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the run was cancelled in Prefect, and nobody else is going to end it."""
+        return self.state is not None and not self.state.is_paused()
+
+    def raise_if_paused(self) -> None:
+        """Leave the flow as Prefect wants it to be left once it is paused or suspended.
+
+        Raises:
+            Pause: it is.
+        """
+        if self.state is not None and self.state.is_paused():
+            raise Pause(state=self.state)
+
+    def _watch(self) -> None:
+        cancelling = 0
+        with get_client(sync_client=True) as client:
+            while not self._over.wait(LOOK_SECONDS):
+                try:
+                    found = client.read_flow_run(self._id)
+                except (httpx.HTTPError, ObjectNotFound) as exc:
+                    logger.debug("Prefect's server does not say whether the run is to end (asking again): %s", exc)
+                    continue
+                state = found.state
+                if state is None:
+                    continue
+                cancelling += state.is_cancelling()
+                awaited = SIGNAL_LOOKS if found.deployment_id is not None else 0
+                if state.is_paused() or state.is_cancelled() or cancelling > awaited:
+                    self.state = state
+                    self._run.stopping.ask(f"Prefect: {state.name}")
+                    return
+
+
+@contextmanager
+def ending_in_order(run: Ingestion) -> Iterator[Told]:
+    """Around all stages of a run: end it in order when it is told to end, and let Prefect have its own exception then.
+
+    Raises:
+        BaseException: one of `TOLD`, once what was answered is loaded; whatever the block raises.
+    """
+    with _hangups_end(), Told(run) as told:
+        try:
+            yield told
+        except TOLD as exc:
+            run.stopping.ask(_by_what(exc))
+            if run.to_load:
+                _load(run)
+            raise
+
+
+@contextmanager
+def batches_in_flight(run: Ingestion) -> Iterator[None]:
+    """Around the threads that embed: when the run is left, begin nothing new; when it is told to end, enter what is done.
+
+    It is entered at once, and again when nothing is in flight any more, for a worker kills what takes too long to end.
+    """
+    try:
+        yield
+    except BaseException as exc:
+        run.stopping.abandon()
+        if isinstance(exc, TOLD):
+            run.stopping.ask(_by_what(exc))
+            try:
+                enter_stop(run)
+                run.wait_for_batches(GRACE_SECONDS)
+                enter_stop(run)
+            except PinakesError as also:  # entered again when the run is closed; what counts is why it ends
+                logger.warning("what was done could not be entered yet: %s", also)
+        raise
+
+
+def _load(run: Ingestion) -> None:
+    """Load what was answered, without Prefect's tasks, which a suspended run cannot use."""
+    started = time.monotonic()
+    try:
+        run.load()
+    except PinakesError as exc:  # the next run loads it; what counts is why this one ends
+        logger.warning("what was answered is kept, and could not be loaded now: %s", exc)
+    else:
+        logger.info("what was answered is loaded (%.1f s)", time.monotonic() - started)
+
+
+def _by_what(exc: BaseException) -> str:
+    if isinstance(exc, TerminationSignal):
+        name = signal.Signals(exc.signal).name
+        return f"{name}, which Prefect also sends to cancel a run" if exc.signal == signal.SIGTERM else name
+    if isinstance(exc, Pause) and exc.state is not None:
+        return f"Prefect: {exc.state.name}"
+    return f"Prefect: {exc}".rstrip(".: ")
+
+
+@contextmanager
+def _hangups_end() -> Iterator[None]:
+    """Let SIGHUP end a flow as SIGTERM does, where nothing else was arranged for it."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGHUP) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise TerminationSignal(signal=number)
+
+    signal.signal(signal.SIGHUP, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
