@@ -220,6 +220,23 @@ def test_an_outpost_of_a_run_that_is_over_closes_by_itself_and_nobody_gets_in(
             Outpost(ticket, settings)
 
 
+def test_no_request_is_begun_for_a_run_that_has_been_asked_to_stop(settings: Settings, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 4)
+    with AzureFake() as fake:
+        paid = replace(settings, values={**settings.values, **fake.environment})
+        with led(paid, source, 1, embedder="azure", rate="none") as (run, lead):
+            outpost = Outpost(lead.ticket, paid)
+            (batch,) = lead.batches()
+            charged = fake.counts["charged"]
+            lead._store.ask_to_stop()
+            result = outpost.embed(batch)  # before it has looked by itself
+            assert (result.embedded, result.deferred, fake.counts["charged"]) == (0, 4, charged)
+            lead.count(batch.number, result)
+            lead.settle()
+            outpost.close()
+        assert run.account.calls == charged
+
+
 def test_a_batch_that_is_handed_out_again_when_it_is_done_costs_nothing_and_counts_the_same(
     settings: Settings, log: Path, tmp_path: Path
 ) -> None:
