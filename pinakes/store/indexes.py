@@ -109,11 +109,13 @@ def enter_index(conn: Connection, collection: str, space: Space, kind: str | Non
     )
 
 
-def lock_gently(conn: Connection, *tables: sql.Identifier) -> None:
+def lock_gently(
+    conn: Connection, *tables: sql.Identifier, otherwise: str = "a new index cannot be put in place"
+) -> None:
     """Inside a transaction: lock tables against everybody, without keeping searches waiting behind a long reader.
 
     Whoever asks for a table waits behind those that asked before, also for a lock that nobody has got yet. So this asks
-    for `LOCK_SECONDS` at a time and lets others through in between.
+    for `LOCK_SECONDS` at a time and lets others through in between. `otherwise` says in the message what cannot be done.
 
     Raises:
         DatabaseError: somebody has been reading them for `LOCK_PATIENCE_SECONDS`.
@@ -128,8 +130,8 @@ def lock_gently(conn: Connection, *tables: sql.Identifier) -> None:
         except psycopg.errors.LockNotAvailable as exc:
             if time.monotonic() >= deadline:
                 raise DatabaseError(
-                    f"{listed.as_string(conn)} is being read by a transaction that does not end, so a new index cannot be"
-                    " put in place; end that transaction (see pg_stat_activity) and try again."
+                    f"{listed.as_string(conn)} is being read by a transaction that does not end, so {otherwise};"
+                    " end that transaction (see pg_stat_activity) and try again."
                 ) from exc
             time.sleep(LOCK_PAUSE_SECONDS)
         else:

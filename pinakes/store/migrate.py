@@ -5,6 +5,8 @@ A schema keeps its own list of what was applied, so that a collection can be dum
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -13,14 +15,23 @@ from psycopg import sql
 
 from pinakes.errors import DatabaseError
 from pinakes.store.connection import Connection, Pgvector, one_at_a_time, translated
+from pinakes.store.indexes import lock_gently
+from pinakes.store.texts import fold_stored
+
+logger = logging.getLogger(__name__)
 
 SYSTEM_SCHEMA = "pinakes"
 
 Kind = Literal["system", "collection"]
+Script = tuple[int, str, str]
+
+FOLLOWED_BY: Mapping[tuple[Kind, int], Callable[[Connection, str], int]] = {("collection", 4): fold_stored}
+"""Migrations that end with work on the rows, in transactions of its own: a migration is entered when that is done. Until
+then everybody who opens the schema waits for it, and processes of an older version go on as before."""
 
 
 @cache
-def scripts(kind: Kind) -> tuple[tuple[int, str, str], ...]:
+def scripts(kind: Kind) -> tuple[Script, ...]:
     """The migrations of a kind of schema as (number, name, SQL), in order."""
     folder = resources.files("pinakes.store").joinpath("migrations", kind)
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
@@ -43,34 +54,67 @@ def migrate(conn: Connection, schema: str, kind: Kind, pgvector: Pgvector | None
     known = scripts(kind)
     if _applied(conn, schema) == [number for number, _, _ in known]:
         return False
-    with translated(f"migrating the schema {schema!r}"), one_at_a_time(conn, "migration"), conn.transaction():
+    with translated(f"migrating the schema {schema!r}"), one_at_a_time(conn, "migration"):
+        applied = _applied(conn, schema)
+        _refuse_newer(schema, applied, known)
+        todo = [script for script in known if script[0] not in applied]
+        part: list[Script] = []
+        for script in todo:
+            part.append(script)
+            follow = FOLLOWED_BY.get((kind, script[0]))
+            if follow is None and script is not todo[-1]:
+                continue
+            _apply(conn, schema, kind, part, pgvector, language)
+            if follow is not None:
+                changed = follow(conn, schema)
+                _enter(conn, schema, script)
+                logger.info("%s: migration %s has brought %s rows up to date", schema, script[0], f"{changed:,}")
+            part = []
+    return bool(todo)
+
+
+def _apply(
+    conn: Connection, schema: str, kind: Kind, part: list[Script], pgvector: Pgvector | None, language: str
+) -> None:
+    """Carry out scripts, all or none of them, and enter those that nothing follows."""
+    with conn.transaction():
         conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        images = sql.Identifier(schema, "images")
+        if kind == "collection" and _exists(conn, images):
+            lock_gently(conn, images, otherwise="its collection cannot be brought up to date")
         schemas = [schema] if pgvector is None else [schema, pgvector.schema]
         conn.execute(sql.SQL("SET LOCAL search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas))))
         conn.execute(
             "CREATE TABLE IF NOT EXISTS migrations"
             " (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        applied = _applied(conn, schema)
-        _refuse_newer(schema, applied, known)
-        todo = [script for script in known if script[0] not in applied]
-        for number, name, text in todo:
-            statement = sql.SQL(text).format(language=sql.Literal(language))
-            conn.execute(statement)
-            conn.execute("INSERT INTO migrations (number, name) VALUES (%s, %s)", (number, name))
-    return bool(todo)
+        for script in part:
+            conn.execute(sql.SQL(script[2]).format(language=sql.Literal(language)))
+            if (kind, script[0]) not in FOLLOWED_BY:
+                _enter(conn, schema, script)
+
+
+def _enter(conn: Connection, schema: str, script: Script) -> None:
+    conn.execute(
+        sql.SQL("INSERT INTO {} (number, name) VALUES (%s, %s)").format(sql.Identifier(schema, "migrations")),
+        script[:2],
+    )
 
 
 def _applied(conn: Connection, schema: str) -> list[int]:
     table = sql.Identifier(schema, "migrations")
-    row = conn.execute("SELECT to_regclass(%s)", (table.as_string(conn),)).fetchone()
-    if row is None or row[0] is None:
+    if not _exists(conn, table):
         return []
     rows = conn.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(table))
     return [number for (number,) in rows]
 
 
-def _refuse_newer(schema: str, applied: list[int], known: tuple[tuple[int, str, str], ...]) -> None:
+def _exists(conn: Connection, table: sql.Identifier) -> bool:
+    row = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (table.as_string(conn),)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _refuse_newer(schema: str, applied: list[int], known: tuple[Script, ...]) -> None:
     newest = known[-1][0]
     if applied and applied[-1] > newest:
         raise DatabaseError(
