@@ -15,8 +15,10 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from psycopg.types.json import Jsonb
 
 from pinakes.filters import parse_filters
+from pinakes.metadata.folding import fold
 from pinakes.spaces import Space
 from pinakes.store.collections import resolve_space
 from pinakes.store.connection import Connection, connect
@@ -26,6 +28,7 @@ from pinakes.store.lease import Lease
 from pinakes.store.load import Loader, Written
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 from pinakes.store.search import Wanted, by_words
+from tests.integration.test_upgrades import at_version
 from tests.postgres import plain_postgres
 
 LOCALES = {
@@ -213,3 +216,43 @@ def test_a_value_that_something_else_has_written_is_restricted_rather_than_shown
     assert found(paintings, "author~titian") == [0, 6]
     assert load(paintings, paintings.info.dsn) == Written(updated=3)
     assert found(paintings) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+
+
+def test_what_an_earlier_version_has_stored_is_right_as_soon_as_it_is_opened(paintings: Connection) -> None:
+    conn = paintings
+    conn.execute(f"DROP SCHEMA {COLLECTION} CASCADE")
+    with at_version("collection", 3):
+        migrate(conn, COLLECTION, "collection", None)
+    # As that version stored it: no medium or size in full text.
+    rows = [
+        ("i0000000", "TITIAN", "oil on mahogany", "MAHOGANY", None, None),
+        ("i0000001", "РЕПИН, Илья", None, "Гуашь", "61 x 50 cm", "16TH CENTURY"),
+        ("i0000002", "ΔΟΜΗΝΙΚΟΣ", None, "gouache", None, "CIRCA 1530 UNTIL 1540"),
+        ("i0000003", "ÜBEL", None, "Bleistift, weiß gehöht", None, None),
+    ]
+    for row in rows:
+        conn.execute(
+            f"INSERT INTO {COLLECTION}.images (image_id, uri, fingerprint, author, technique, medium, size, date, extra,"
+            " folded) VALUES (%s, '', '', %s, %s, %s, %s, %s, %s, %s)",
+            (*row, Jsonb({"b": "Ö", "a": "1"}), fold(" ".join(filter(None, (*row[:3], row[5], "Ö", "1"))))),
+        )
+    for condition in ("author~titian", "author~репин", "author~δομηνικος"):
+        conn.execute(f"INSERT INTO {COLLECTION}.hidden (condition) VALUES (%s)", (condition,))
+    migrate(conn, COLLECTION, "collection", None)
+    assert found(conn) == [3]
+    assert [each.images for each in restrictions(conn, COLLECTION)] == [1, 1, 1]
+    words = ("mahogany", "гуашь", "61", "gouache", "weiss")
+    for number, word in enumerate(words):
+        matching = conn.execute(
+            f"SELECT image_id FROM {COLLECTION}.images WHERE words @@ plainto_tsquery('simple', %s)", (word,)
+        ).fetchall()
+        assert matching == [(f"i000000{(0, 1, 1, 2, 3)[number]}",)], word
+    years = conn.execute(f"SELECT lower(years), upper(years) FROM {COLLECTION}.images ORDER BY image_id").fetchall()
+    assert years[1:3] == [(1501, 1601), (1530, 1541)]
+    # And the next load has nothing to correct.
+    frame = pd.DataFrame(rows, columns=["image_id", "author", "technique", "medium", "size", "date"])
+    frame["uri"] = frame["fingerprint"] = ""
+    frame["extra"] = [{"b": "Ö", "a": "1"}] * len(rows)
+    dsn = conn.info.dsn
+    with Lease(dsn, "tests", seconds=60) as lease:
+        assert not Loader(conn, COLLECTION, SPACE, lease).load_images(lambda: [frame], with_metadata=True).rows
