@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             registered = resolve_space(conn, COLLECTION)
 
             def ask(query: np.ndarray, share: float, mode: Mode) -> tuple[float, Found]:
-                passing = conditions(COLLECTION, [] if share == 1 else [Equals(named[share], ("y",))])
+                passing = conditions([] if share == 1 else [Equals(named[share], ("y",))])
                 started = time.perf_counter()
                 found = nearest(conn, pgvector, COLLECTION, registered, query, Wanted(10, passing, mode=mode))
                 return (time.perf_counter() - started) * 1000, found

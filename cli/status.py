@@ -82,8 +82,13 @@ def _rendered(document: dict[str, Any]) -> str:
                 ("source", document["source"]),
                 ("database", f"PostgreSQL {document['postgresql']}, {document['database']}"),
                 ("last run", _last_run(document["last_run"])),
+                *(
+                    ("restricted", f"{each['condition']}: {_number(each['pictures'])} pictures")
+                    for each in document["restrictions"]
+                ),
             ]
-        )
+        ),
+        *map(note, document["problems"]),
     ]
     for space in document["spaces"]:
         blocks.append(

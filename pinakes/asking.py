@@ -74,9 +74,11 @@ def understand(
             reading = reader.text(part.text, wanted=for_words)
             if reading is not None:
                 directions.append((part.weight, reading.vector))
-            unread = reading is None or bool(reading.unread)
-            if for_words and (query.hybrid or unread):
+            if for_words and (query.hybrid or reading is None):
                 words.append(part.text)
+            elif for_words and reading is not None:
+                # The words that the vector answers would find every text that happens to say "and" or "white".
+                words += reading.unread
         else:
             directions.append((part.weight, reader.vector(part)))
     if directions:
@@ -151,7 +153,11 @@ class _Reader:
             notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
         if reading.unread:
             unread = f"{name} read {_quoted(reading.read)} and cannot read {_quoted(reading.unread)}"
-            notes.append(f"{unread}; the words were looked up in full text as well" if wanted else unread)
+            notes.append(
+                f"{unread}; full text was asked for {'it' if len(reading.unread) == 1 else 'them'}"
+                if wanted
+                else unread
+            )
         return reading
 
     def vector(self, part: Part) -> Vector:

@@ -36,6 +36,7 @@ from pinakes.store.connection import (
     connect,
 )
 from pinakes.store.database import open_database
+from pinakes.store.hidden import restrictions
 from pinakes.store.indexes import HNSW_M, build_memory, wanted_kind
 
 LEAST_FREE = 1 << 30
@@ -148,6 +149,19 @@ def _schemas(conn: Connection, found: list[health.Size]) -> Iterator[Check]:
     yield schema_check(there)
     if there and there[0].applied == there[0].known:
         found += health.sizes(conn, current)
+        for name in current:
+            yield from restriction_checks(conn, name)
+
+
+def restriction_checks(conn: Connection, collection: str) -> Iterator[Check]:
+    """Restrictions of a collection: one that hides nothing may be a broken promise to a rights holder."""
+    there_are = restrictions(conn, collection)
+    problems = [each.problem for each in there_are if each.problem is not None]
+    what = f"restrictions of {collection}"
+    if problems:
+        yield Check(what, State.WARN, " ".join(problems), "see pinakes hide")
+    elif there_are:
+        yield Check(what, State.OK, f"{len(there_are)}, and each hides pictures")
 
 
 def schema_check(schemas: list[health.Schema]) -> Check:

@@ -195,7 +195,7 @@ def _searched(
 ) -> _Page:
     wanted = Wanted(
         k=query.k + 1,
-        passing=conditions(collection, query.filters, hidden),
+        passing=conditions(query.filters, hidden),
         exclude_ids=tuple(asked.exclude_ids),
         exclude_fingerprints=tuple(asked.exclude_fingerprints),
         max_distance=_as_cosine(query.max_distance, query.metric),

@@ -17,6 +17,7 @@ from pinakes.store.collections import (
     stored_images,
 )
 from pinakes.store.connection import Connection
+from pinakes.store.hidden import restrictions
 from pinakes.store.runs import latest_runs
 
 MAX_FAILURES = 100
@@ -32,6 +33,7 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
     open_collection(conn, collection)
     root = require_collection(conn, collection)
     runs = latest_runs(conn, collection, limit=1)
+    restricted = restrictions(conn, collection)
     return {
         "collection": collection,
         "collections": collection_names(conn),
@@ -40,6 +42,8 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
         "database": "set by PINAKES_DATABASE_URL" if settings.database_url else "embedded",
         "postgresql": conn.info.parameter_status("server_version"),
         "spaces": [_space(conn, settings, collection, registered) for registered in spaces(conn, collection)],
+        "restrictions": [{"condition": each.condition, "pictures": each.images} for each in restricted],
+        "problems": [each.problem for each in restricted if each.problem is not None],
         "last_run": {
             "started_at": runs[0].started_at.isoformat(timespec="seconds"),
             "state": runs[0].state,

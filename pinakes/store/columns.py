@@ -46,7 +46,7 @@ def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> No
 
 def _extra_columns(conn: Connection, collection: str) -> list[str]:
     """The columns of `extra`, of the images that are not restricted."""
-    shown = conditions(collection, (), hidden_conditions(conn, collection))
+    shown = conditions((), hidden_conditions(conn, collection))
     with translated(f"reading the columns of {collection}"):
         rows = conn.execute(
             sql.SQL(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from psycopg import sql
 
 from pinakes.filters import Contains, Equals, Filter, Years
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.folding import fold
+from pinakes.store.texts import folded_value
 
 PLAIN_COLUMNS = (*COLUMNS, "image_id", "uri", "fingerprint")
 """What a filter may name beside the keys of `extra`."""
@@ -37,12 +38,16 @@ class Conditions:
         return sql.SQL(" AND ").join(self.parts) if self.parts else sql.SQL("true")
 
 
-def conditions(collection: str, filters: Sequence[Filter], hidden: Sequence[Filter] = ()) -> Conditions:
-    """Images that pass all of `filters` and none of `hidden`."""
+def conditions(filters: Sequence[Filter], hidden: Sequence[Filter] = ()) -> Conditions:
+    """Images that pass all of `filters` and none of `hidden`.
+
+    A value whose folded form is not known (see `pinakes.store.texts`) contains no text that is searched for, and any text
+    that is restricted: a restriction never hides less than it promises.
+    """
     values: dict[str, Any] = {}
-    parts = [_condition(collection, item, f"f{number}", values) for number, item in enumerate(filters)]
+    parts = [_condition(item, f"f{number}", values, "false") for number, item in enumerate(filters)]
     parts += [
-        sql.SQL("({}) IS NOT TRUE").format(_condition(collection, item, f"h{number}", values))
+        sql.SQL("({}) IS NOT TRUE").format(_condition(item, f"h{number}", values, "true"))
         for number, item in enumerate(hidden)
     ]
     return Conditions(tuple(parts), values)
@@ -56,15 +61,16 @@ def column(name: str, key: str, values: dict[str, Any]) -> sql.Composable:
     return sql.SQL("i.extra ->> {}").format(sql.Placeholder(key))
 
 
-def _condition(collection: str, item: Filter, key: str, values: dict[str, Any]) -> sql.Composable:
+def _condition(item: Filter, key: str, values: dict[str, Any], unknown: Literal["true", "false"]) -> sql.Composable:
     match item:
         case Equals(name, wanted):
             values[key] = list(wanted)
             return sql.SQL("{} = ANY({})").format(column(name, f"{key}c", values), sql.Placeholder(key))
         case Contains(name, text):
             values[key] = fold(text)
-            return sql.SQL("position({} in {}({})) > 0").format(
-                sql.Placeholder(key), sql.Identifier(collection, "folded"), column(name, f"{key}c", values)
+            said = column(name, f"{key}c", values)
+            return sql.SQL("{} IS NOT NULL AND coalesce(strpos({}, {}) > 0, {})").format(
+                said, folded_value(said), sql.Placeholder(key), sql.SQL(unknown)
             )
         case Years(first, last):
             values |= {f"{key}a": first, f"{key}b": last}

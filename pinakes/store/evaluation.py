@@ -199,7 +199,7 @@ class Comparable:
 
     def __init__(self, conn: Connection, collection: str, spaces: Sequence[str]) -> None:
         self._conn = conn
-        self._shown = conditions(collection, (), hidden_conditions(conn, collection))
+        self._shown = conditions((), hidden_conditions(conn, collection))
         joins = [
             sql.SQL(
                 "JOIN {space} {alias} ON {alias}.image_id = i.image_id AND {alias}.fingerprint = i.fingerprint"

@@ -80,7 +80,7 @@ def _counted(
     keep: Sequence[str] = (),
 ) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
     """The count of what passes, its years, and the facets of `names`; of each the `top` values and those to `keep`."""
-    passing = conditions(collection, filters, hidden)
+    passing = conditions(filters, hidden)
     values: dict[str, Any] = dict(passing.values)
     columns = [column(name, f"n{number}", values) for number, name in enumerate(names)]
     selected = sql.SQL(", ").join(

@@ -52,7 +52,7 @@ def row_of(values: Sequence[Any]) -> Row:
 
 def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None:
     """An image by its id; None when there is none, or when it is restricted."""
-    shown = conditions(collection, (), hidden_conditions(conn, collection))
+    shown = conditions((), hidden_conditions(conn, collection))
     with translated("reading an image"):
         row = conn.execute(
             sql.SQL("SELECT {}, NULL::float8 FROM {} i WHERE i.image_id = %(image_id)s AND {}").format(
@@ -74,7 +74,7 @@ def listed(
     after: str | None = None,
 ) -> list[Row]:
     """The first `k` images that pass the filters, by image_id, after the one named; of each group the first alone."""
-    passing = conditions(collection, filters, hidden)
+    passing = conditions(filters, hidden)
     values: dict[str, Any] = {"k": k, "after": after, **passing.values}
     images = sql.Identifier(collection, "images")
     chosen: sql.Composable = sql.SQL("SELECT i.* FROM {} i WHERE {}").format(images, passing.where)

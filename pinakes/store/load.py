@@ -7,7 +7,6 @@ what is new and updates what differs; a row that is equal is not touched, not ev
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +22,13 @@ from psycopg.types.json import Jsonb
 
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError
-from pinakes.metadata.columns import COLUMNS
-from pinakes.metadata.folding import fold
 from pinakes.spaces import Space
 from pinakes.store.collections import spaces
 from pinakes.store.connection import Connection, find_pgvector, translated
 from pinakes.store.lease import Lease
 from pinakes.store.reload import Reload, reload_for
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
+from pinakes.store.texts import TEXT_COLUMNS, foldings, full_text
 
 logger = logging.getLogger(__name__)
 
@@ -39,14 +37,8 @@ RECONNECT_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 T = TypeVar("T")
 
-IDENTITY = ("image_id", "uri", "fingerprint")
-MAX_FOLDED = 200_000
-"""Characters of full text kept for an image: a tsvector may have 1 MB, and a folded character up to 4 bytes."""
-
-_TEXT_COLUMNS = (*IDENTITY, *COLUMNS)
-_ALL_COLUMNS = (*_TEXT_COLUMNS, "extra", "folded")
-_IMAGE_TYPES = ("text",) * len(_TEXT_COLUMNS) + ("jsonb", "text")
-_NOT_WORDS = re.compile(r"[\W_]+")
+_ALL_COLUMNS = (*TEXT_COLUMNS, "extra", "folded", "foldings")
+_IMAGE_TYPES = ("text",) * len(TEXT_COLUMNS) + ("jsonb", "text", "jsonb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +103,9 @@ class Loader:
             first = self._lasting(lambda: self._first_images(parts()))
             if first is not None:
                 return first
-            columns = _ALL_COLUMNS[1:] if with_metadata else ("uri", "fingerprint")
             total = Written()
             for part in parts():
-                total += self._lasting(partial(self._merge_images, part, columns))
+                total += self._lasting(partial(self._merge_images, part, with_metadata))
         return total
 
     def load_vectors(self, chunks: Iterable[VectorChunk], *, expected: int = 0) -> Written:
@@ -150,13 +141,23 @@ class Loader:
             lock.take(self._conn, patience=LONG_PATIENCE)
             return self._copy_images(iter(parts), self._images) if self._empty(self._images) else None
 
-    def _merge_images(self, part: pd.DataFrame, columns: Sequence[str]) -> Written:
+    def _merge_images(self, part: pd.DataFrame, with_metadata: bool) -> Written:
         self._stage("images", self._images)
         with self._conn.transaction():
             self._lease.guard(self._conn)
             self._copy_images(iter((part,)), sql.Identifier("pg_temp", "staged_images"))
             self._drop_outdated_vectors()
-            return self._merge(sql.Identifier("pg_temp", "staged_images"), self._images, columns)
+            staged = sql.Identifier("pg_temp", "staged_images")
+            if not with_metadata:
+                # The metadata that is kept has its forms, too: those of the new address are added to them.
+                self._conn.execute(
+                    sql.SQL(
+                        "UPDATE {} s SET foldings = i.foldings || coalesce(s.foldings, '{{}}') FROM {} i"
+                        " WHERE i.image_id = s.image_id AND i.foldings IS NOT NULL"
+                    ).format(staged, self._images)
+                )
+            columns = _ALL_COLUMNS[1:] if with_metadata else ("uri", "fingerprint", "foldings")
+            return self._merge(staged, self._images, columns)
 
     def _load_chunk(self, chunk: VectorChunk, first: bool) -> Written:
         current = sql.SQL("JOIN {} i ON i.image_id = s.image_id AND i.fingerprint = s.fingerprint").format(self._images)
@@ -400,7 +401,7 @@ def _listed(columns: Sequence[str], table: str | None = None) -> sql.Composed:
 def _image_rows(part: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     """The rows of a frame in the order of `_ALL_COLUMNS`; columns that the frame lacks are empty."""
     columns: list[Any] = []
-    for name in _TEXT_COLUMNS:
+    for name in TEXT_COLUMNS:
         if name in part:
             column = part[name].astype(object)
             columns.append(column.where(column.notna(), None).tolist())
@@ -409,15 +410,5 @@ def _image_rows(part: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     extras = part["extra"].tolist() if "extra" in part else [None] * len(part)
     for *texts, extra in zip(*columns, extras, strict=True):
         extra = extra if isinstance(extra, dict) else {}
-        yield (*texts, Jsonb(extra), _full_text(texts, extra))
-
-
-def _full_text(texts: Sequence[str | None], extra: Mapping[str, object]) -> str:
-    """What full text finds an image by: the words of its name, its metadata and its extra columns, folded."""
-    name = _NOT_WORDS.sub(" ", texts[0] or "")
-    # medium and size repeat what technique says.
-    known = [
-        texts[i] for i, column in enumerate(_TEXT_COLUMNS) if column in COLUMNS and column not in {"medium", "size"}
-    ]
-    words = [name, *known, *(str(value) for value in extra.values())]
-    return fold(" ".join(word for word in words if word))[:MAX_FOLDED].replace("\0", " ")
+        forms = foldings(texts, extra)
+        yield (*texts, Jsonb(extra), full_text(texts, extra), None if forms is None else Jsonb(forms))

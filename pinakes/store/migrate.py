@@ -5,7 +5,9 @@ A schema keeps its own list of what was applied, so that a collection can be dum
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Callable, Mapping
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -15,17 +17,25 @@ from psycopg import sql
 from pinakes.errors import DatabaseError
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.strong_locks import START_PATIENCE, StrongLock, one_at_a_time, short_waits
+from pinakes.store.texts import fold_stored
+
+logger = logging.getLogger(__name__)
 
 SYSTEM_SCHEMA = "pinakes"
 
 Kind = Literal["system", "collection"]
+Script = tuple[int, str, str]
+
+FOLLOWED_BY: Mapping[tuple[Kind, int], Callable[[Connection, str], int]] = {("collection", 4): fold_stored}
+"""Migrations that end with work on the rows, in transactions of its own: a migration is entered when that is done. Until
+then everybody who opens the schema waits for it, and processes of an older version go on as before."""
 
 _ALTERED = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
 """The tables that a script changes, as the scripts write it."""
 
 
 @cache
-def scripts(kind: Kind) -> tuple[tuple[int, str, str], ...]:
+def scripts(kind: Kind) -> tuple[Script, ...]:
     """The migrations of a kind of schema as (number, name, SQL), in order."""
     folder = resources.files("pinakes.store").joinpath("migrations", kind)
     files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
@@ -60,12 +70,42 @@ def migrate(
     known = scripts(kind)
     if _applied(conn, schema) == [number for number, _, _ in known]:
         return False
-    schemas = [schema] if pgvector is None else [schema, pgvector.schema]
-    changed = _changed_tables(conn, schema, known)
-    lock = StrongLock(changed, "ACCESS EXCLUSIVE", f"bringing the schema {schema!r} up to date")
+    with translated(f"migrating the schema {schema!r}"), one_at_a_time(conn, "migration", patience=patience):
+        applied = _applied(conn, schema)
+        _refuse_newer(schema, applied, known)
+        todo = [script for script in known if script[0] not in applied]
+        part: list[Script] = []
+        for script in todo:
+            part.append(script)
+            follow = FOLLOWED_BY.get((kind, script[0]))
+            if follow is None and script is not todo[-1]:
+                continue
+            _apply(conn, schema, kind, part, pgvector, language, patience)
+            if follow is not None:
+                changed = follow(conn, schema)
+                _enter(conn, schema, script)
+                logger.info("%s: migration %s has brought %s rows up to date", schema, script[0], f"{changed:,}")
+            part = []
+    return bool(todo)
 
-    def apply() -> bool:
-        with one_at_a_time(conn, "migration"), conn.transaction():
+
+def _apply(
+    conn: Connection,
+    schema: str,
+    kind: Kind,
+    part: list[Script],
+    pgvector: Pgvector | None,
+    language: str,
+    patience: float,
+) -> None:
+    """Carry out scripts, all or none of them, and enter those that nothing follows."""
+    schemas = [schema] if pgvector is None else [schema, pgvector.schema]
+    lock = StrongLock(
+        _changed_tables(conn, schema, part), "ACCESS EXCLUSIVE", f"bringing the schema {schema!r} up to date"
+    )
+
+    def once() -> None:
+        with conn.transaction():
             conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
             conn.execute(
                 sql.SQL("SET LOCAL search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas)))
@@ -74,29 +114,27 @@ def migrate(
                 "CREATE TABLE IF NOT EXISTS migrations"
                 " (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
             )
-            applied = _applied(conn, schema)
-            _refuse_newer(schema, applied, known)
-            todo = [script for script in known if script[0] not in applied]
-            if todo:
-                # All of them before the first is rewritten: that must not be done again for the sake of another.
-                lock.attempt(conn)
+            # All of them before the first is rewritten: that must not be done again for the sake of another.
+            lock.attempt(conn)
             with short_waits(conn):
-                for number, name, text in todo:
-                    statement = sql.SQL(text).format(language=sql.Literal(language))
-                    conn.execute(statement)
-                    conn.execute("INSERT INTO migrations (number, name) VALUES (%s, %s)", (number, name))
-        return bool(todo)
+                for script in part:
+                    conn.execute(sql.SQL(script[2]).format(language=sql.Literal(language)))
+                    if (kind, script[0]) not in FOLLOWED_BY:
+                        _enter(conn, schema, script)
 
-    with translated(f"migrating the schema {schema!r}"):
-        return lock.persist(conn, apply, patience=patience)
+    lock.persist(conn, once, patience=patience)
 
 
-def _changed_tables(
-    conn: Connection, schema: str, known: tuple[tuple[int, str, str], ...]
-) -> tuple[sql.Identifier, ...]:
-    """The tables of a schema that the migrations it lacks change, by name."""
-    applied = _applied(conn, schema)
-    named = {name for number, _, text in known if number not in applied for name in _ALTERED.findall(text)}
+def _enter(conn: Connection, schema: str, script: Script) -> None:
+    conn.execute(
+        sql.SQL("INSERT INTO {} (number, name) VALUES (%s, %s)").format(sql.Identifier(schema, "migrations")),
+        script[:2],
+    )
+
+
+def _changed_tables(conn: Connection, schema: str, part: list[Script]) -> tuple[sql.Identifier, ...]:
+    """The tables of a schema that these migrations change, by name."""
+    named = {name for _, _, text in part for name in _ALTERED.findall(text)}
     rows = conn.execute(
         "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
         " WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = 'r' ORDER BY c.relname",
@@ -107,14 +145,18 @@ def _changed_tables(
 
 def _applied(conn: Connection, schema: str) -> list[int]:
     table = sql.Identifier(schema, "migrations")
-    row = conn.execute("SELECT to_regclass(%s)", (table.as_string(conn),)).fetchone()
-    if row is None or row[0] is None:
+    if not _exists(conn, table):
         return []
     rows = conn.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(table))
     return [number for (number,) in rows]
 
 
-def _refuse_newer(schema: str, applied: list[int], known: tuple[tuple[int, str, str], ...]) -> None:
+def _exists(conn: Connection, table: sql.Identifier) -> bool:
+    row = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (table.as_string(conn),)).fetchone()
+    return row is not None and bool(row[0])
+
+
+def _refuse_newer(schema: str, applied: list[int], known: tuple[Script, ...]) -> None:
     newest = known[-1][0]
     if applied and applied[-1] > newest:
         raise DatabaseError(

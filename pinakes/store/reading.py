@@ -105,7 +105,7 @@ def _vectors(collection: str, space: str) -> sql.Composed:
 
 
 def _shown(conn: Connection, collection: str, filters: Sequence[Filter] = ()) -> Conditions:
-    return conditions(collection, filters, hidden_conditions(conn, collection))
+    return conditions(filters, hidden_conditions(conn, collection))
 
 
 def _count(conn: Connection, collection: str, source: sql.Composable, shown: Conditions) -> int:

@@ -300,7 +300,7 @@ def test_a_picture_is_the_file_as_it_is_now(own: Collection, own_source: Path) -
 
 def test_hidden_images_are_in_nothing(own: Collection, database: Database) -> None:
     with database.connection() as (conn, _):
-        assert hide(conn, "pictures", "author=A1") == 4
+        assert hide(conn, "pictures", "author=A1").images == 4
     gone = {"p01.png", "p04.png", "p07.png", "p10.png"}
     assert not gone & set(ids(own.search("red", k=100)))
     assert not gone & set(ids(own.search(k=100)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,8 @@ from pinakes.store import migrate as migrating
 from pinakes.store.collections import activate, open_collection, prepare, register_space, spaces
 from pinakes.store.connection import Connection, ensure_pgvector
 from pinakes.store.database import Database
+from pinakes.store.hidden import hidden_conditions
+from pinakes.store.images import listed
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, migrate, scripts
@@ -60,9 +64,10 @@ COLLECTION_DATA = (
     (
         1,
         "INSERT INTO old.images (image_id, uri, fingerprint, title, date, timeframe, extra, folded) VALUES"
-        " ('a.jpg', 'file:///old/a.jpg', 'md5:a', 'Bátôt', 'c. 1530-35', NULL, '{\"shelf\": \"7\"}', 'ships at night'),"
-        " ('b/c.jpg', 'file:///old/b/c.jpg', 'md5:b', NULL, NULL, '1651-1700', '{}', ''),"
-        " ('torn.jpg', 'file:///old/torn.jpg', '', NULL, 'no date', NULL, '{}', 'torn')",
+        " ('a.jpg', 'file:///old/a.jpg', 'md5:a', 'Bátôt: ships at night', 'c. 1530-35', NULL, '{\"shelf\": \"7\"}',"
+        "  'a jpg batot: ships at night c. 1530-35 7'),"
+        " ('b/c.jpg', 'file:///old/b/c.jpg', 'md5:b', NULL, NULL, '1651-1700', '{}', 'b c jpg 1651-1700'),"
+        " ('torn.jpg', 'file:///old/torn.jpg', '', NULL, 'no date', NULL, '{}', 'torn jpg no date')",
     ),
     (
         1,
@@ -85,6 +90,10 @@ COLLECTION_DATA = (
     (2, "INSERT INTO old.hidden (condition) VALUES ('type=portrait')"),
     (2, "UPDATE old.spaces SET ef_search = 80, ef_search_recall = 0.98"),
     (3, "INSERT INTO old.forgotten (image_id, fingerprint) VALUES ('gone.jpg', 'md5:g'), ('away.jpg', '')"),
+    (
+        4,
+        "UPDATE old.images SET foldings = jsonb_build_object(md5(title), 'batot: ships at night') WHERE image_id = 'a.jpg'",
+    ),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
@@ -308,7 +317,7 @@ def test_an_upgraded_collection_is_searched_and_ingested_as_before(
             "DROP TABLE pictures.forgotten, pictures.hidden, pinakes.query_vectors, pinakes.batches, pinakes.limits"
         )
         conn.execute("ALTER TABLE pinakes.runs DROP COLUMN outposts, DROP COLUMN calls_left")
-        conn.execute("ALTER TABLE pictures.images DROP COLUMN years")
+        conn.execute("ALTER TABLE pictures.images DROP COLUMN years, DROP COLUMN foldings")
         conn.execute("ALTER TABLE pictures.spaces DROP ef_search, DROP ef_search_recall, DROP index_bytes")
         conn.execute("DROP FUNCTION pictures.years_of, pictures.folded")
         conn.execute("DELETE FROM pictures.migrations WHERE number > 1")
@@ -318,6 +327,59 @@ def test_an_upgraded_collection_is_searched_and_ingested_as_before(
     assert (account.calls, account.rows_written) == (0, 0)
     assert json.loads(json.dumps(account.as_dict()))["reused"] == 12
     assert stored(database, "SELECT count(*) FROM pictures.migrations") == [(NEWEST["collection"],)]
+
+
+@contextmanager
+def waiting_for_locks(conn: Connection, count: int) -> Iterator[None]:
+    """Ends its block when so many sessions have been seen waiting for a lock."""
+    yield
+    deadline = time.monotonic() + 60
+    while conn.execute(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ).fetchone() < (count,):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_an_upgrade_keeps_nobody_from_reading_and_is_over_when_every_row_is_up_to_date(database: Database) -> None:
+    with database.connection() as (conn, pgvector), database.connection() as (other, _), ThreadPoolExecutor() as pool:
+        prepare(conn)
+        with at_version("collection", 3):
+            migrate(conn, "old", "collection", pgvector)
+        fill(conn, "collection", 3)
+        conn.execute("INSERT INTO old.hidden (condition) VALUES ('title~ships AT')")
+
+        def shown(opened: Connection) -> list[str]:
+            return [row.image_id for row in listed(opened, "old", 10, hidden=hidden_conditions(opened, "old"))]
+
+        def upgraded() -> list[str]:
+            with database.connection() as (mine, _):
+                open_collection(mine, "old")
+                return shown(mine)
+
+        def read() -> None:
+            other.execute("SET statement_timeout = '60s'")
+            assert other.execute("SELECT count(*) FROM old.images").fetchone() == (3,)
+
+        # A reader that does not end yet: the new column waits for it, and lets other readers through.
+        with conn.transaction():
+            conn.execute("SELECT count(*) FROM old.images")
+            with waiting_for_locks(other, 1):
+                first = pool.submit(upgraded)
+            for _ in range(5):
+                read()
+            assert not first.done()
+        # A writer that does not end yet: the rows wait for it. Whoever comes meanwhile waits until all are right.
+        with conn.transaction():
+            conn.execute("UPDATE old.images SET uri = uri WHERE image_id = 'torn.jpg'")
+            with waiting_for_locks(other, 2):
+                second = pool.submit(upgraded)
+            read()
+            assert not first.done()
+            assert not second.done()
+            assert (4,) not in other.execute("SELECT number FROM old.migrations").fetchall()
+        assert first.result(timeout=120) == second.result(timeout=120) == ["b/c.jpg", "torn.jpg"]
+        assert (4,) in other.execute("SELECT number FROM old.migrations").fetchall()
 
 
 def test_a_space_of_an_earlier_embedder_says_what_lets_searches_use_the_newer_one(
