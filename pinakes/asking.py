@@ -77,7 +77,7 @@ def understand(
             if for_words and (query.hybrid or reading is None):
                 words.append(part.text)
             elif for_words and reading is not None:
-                # The words that the vector answers would find every text that happens to say "and" or "white".
+                # The vector answers the others, and full text would find every "and" in them.
                 words += reading.unread
         else:
             directions.append((part.weight, reader.vector(part)))
@@ -153,11 +153,7 @@ class _Reader:
             notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
         if reading.unread:
             unread = f"{name} read {_quoted(reading.read)} and cannot read {_quoted(reading.unread)}"
-            notes.append(
-                f"{unread}; full text was asked for {'it' if len(reading.unread) == 1 else 'them'}"
-                if wanted
-                else unread
-            )
+            notes.append(f"{unread}; full text looks for what it cannot read" if wanted else unread)
         return reading
 
     def vector(self, part: Part) -> Vector:

@@ -90,14 +90,38 @@ def test_search_by_picture_and_by_stored_image_with_filters_and_a_sheet(cli: Cli
     assert max(map(len, out.splitlines()[:7])) <= 80
 
 
-def test_a_restriction_by_a_column_that_is_not_there_is_kept_and_questioned(cli: Cli, tmp_path: Path) -> None:
-    cli.ingest(gallery(tmp_path / "in", 2))
+def test_a_restriction_that_matches_nothing_is_kept_and_says_so_loudly(cli: Cli, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 2)
+    (tmp_path / "meta.csv").write_text("file,author,type\np00.png,TITIAN,portrait\n")
+    cli.ingest(source, "--metadata", str(tmp_path / "meta.csv"))
+    nothing = "WARNING: the restriction 'Sensitive=yes' matches no picture, so nothing is hidden by it."
     out, err = cli.run("hide", "Sensitive=yes")
     assert "0 pictures" in out
+    assert nothing in err
     assert "no picture of pictures has a column 'Sensitive' so far" in err
     out, err = cli.run("hide", "TYPE=portrait")
-    assert "0 pictures" in out
-    assert err == ""
+    assert ("1 picture of" in out, err) == (True, "")
+    document = cli.json("hide", "author=Titian")
+    assert (document["pictures"], len(document["warnings"])) == (0, 1)
+    assert "COLUMN~TEXT a part of it in any case" in document["warnings"][0]
+
+    out, err = cli.run("hide")
+    assert out.splitlines() == ["Sensitive=yes", "TYPE=portrait", "author=Titian"]
+    assert err.count("WARNING: the restriction") == 2
+    listed = cli.json("hide")["restrictions"]
+    assert [(each["condition"], each["pictures"]) for each in listed] == [
+        ("Sensitive=yes", 0),
+        ("TYPE=portrait", 1),
+        ("author=Titian", 0),
+    ]
+    status = cli.json("status")
+    assert [each["pictures"] for each in status["restrictions"]] == [0, 1, 0]
+    assert [problem.split("'")[1] for problem in status["problems"]] == ["Sensitive=yes", "author=Titian"]
+    out, _ = cli.run("status")
+    assert "'author=Titian' matches no picture" in " ".join(out.split())
+    cli.run("hide", "author=Titian", "--undo")
+    assert cli.json("hide", "Sensitive=yes", "--undo") == {"collection": "pictures", "lifted": "Sensitive=yes"}
+    assert cli.json("status")["problems"] == []
 
 
 def test_status_shows_counts_failures_and_spaces(cli: Cli, tmp_path: Path) -> None:

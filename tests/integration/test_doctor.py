@@ -29,6 +29,7 @@ from pinakes.checks import Check, State
 from pinakes.doctor import examine, source_checks
 from pinakes.settings import Settings
 from pinakes.store.database import Database
+from pinakes.store.hidden import hide
 from tests.fakes.azure import KEY, AzureFake
 from tests.running import gallery, run
 from tests.waiting import PATIENCE
@@ -91,6 +92,18 @@ def test_what_is_stored_counts_and_a_newer_schema_is_an_error(
         conn.execute("INSERT INTO pictures.migrations (number, name) VALUES (999, 'of the future')")
     found = by_name(examine(settings))
     assert (found["schema"].state, "999" in found["schema"].found) == (State.ERROR, True)
+
+
+def test_a_restriction_that_hides_nothing_is_warned_of(settings: Settings, database: Database, tmp_path: Path) -> None:
+    run(settings, gallery(tmp_path / "in", 4))
+    assert "restrictions of pictures" not in by_name(examine(settings))
+    with database.connection() as (conn, _):
+        hide(conn, "pictures", "image_id~P01")
+    assert by_name(examine(settings))["restrictions of pictures"].state is State.OK
+    with database.connection() as (conn, _):
+        hide(conn, "pictures", "author~titian")
+    check = by_name(examine(settings))["restrictions of pictures"]
+    assert (check.state, "'author~titian' matches no picture" in check.found) == (State.WARN, True)
 
 
 def test_the_source_and_the_metadata_of_the_deployments_are_looked_at(settings: Settings, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import UsageError
 from pinakes.filters import Equals
+from pinakes.opening import open_ingestion
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store.collections import ensure_collection, register_space, resolve_space
@@ -19,7 +21,7 @@ from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.search import Wanted, nearest
-from tests.running import find, gallery, paint, run
+from tests.running import find, gallery, paint, request_of, run, run_stages
 
 DIMENSION = 48
 SPACE = Space("counting", "random", "1", DIMENSION, "")
@@ -190,6 +192,50 @@ def test_words_that_cannot_be_read_are_answered_from_full_text_and_said(
     assert both.plan.mode == "exact + full-text"
     assert both.hits[0].image_id == "p03.png"
     assert '"p03"' in both.plan.notes[0]
+
+
+@pytest.fixture
+def museum(settings: Settings, database: Database, tmp_path: Path) -> Database:
+    """Grey, white and coloured pictures with a museum's own columns, embedded by `palette`."""
+    rows = {
+        "paolo.png": ("Paolo and Francesca", "Gouache and chalk", "", "1904 x 230", ""),
+        "road.png": ("Black Road, White House and Garden", "Oil", "", "", ""),
+        "study.png": ("Study of Hands", "Graphite", "Drawing", "", "Mrs Bell"),
+        "table.png": ("Card table", "Mahogany", "", "", "bequest of Sir Hugh Lane"),
+    }
+    colours = {"paolo.png": (200, 30, 30), "road.png": (20, 160, 30), "study.png": (128, 128, 128)}
+    with (tmp_path / "objects.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("file", "title", "medium", "type", "size", "credit"))
+        for name, row in rows.items():
+            paint(tmp_path / "in" / name, colours.get(name, (120, 70, 30)))
+            writer.writerow((name, *row))
+    request = request_of(
+        settings, tmp_path / "in", embedder="palette", dimension=256, metadata=(str(tmp_path / "objects.csv"),)
+    )
+    with open_ingestion(request, settings) as ingestion:
+        run_stages(ingestion)
+    return database
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("mahogany", "table.png"), ("gouache", "paolo.png"), ("230", "paolo.png"), ("bequest Lane", "table.png")],
+)
+def test_every_column_is_in_full_text(museum: Database, words: str, expected: str) -> None:
+    found = find(museum, words, hybrid=1.0)  # mahogany is the name of a colour as well
+    assert [hit.image_id for hit in found.hits] == [expected]
+    assert found.plan.mode == "full-text"
+
+
+def test_full_text_is_asked_for_those_words_alone_that_the_embedder_cannot_read(museum: Database) -> None:
+    found = find(museum, "black and white drawing")
+    assert found.plan.mode == "exact + full-text"
+    assert found.hits[0].image_id == "study.png"
+    assert found.plan.matched_words == 1
+    assert 'read "black", "white" and cannot read "drawing"' in found.plan.notes[0]
+    # Who asks for words by name has them all looked up.
+    assert find(museum, "black and white drawing", hybrid=0.5).plan.matched_words == 3
 
 
 def test_words_and_picture_together_are_one_direction(settings: Settings, database: Database, tmp_path: Path) -> None:
