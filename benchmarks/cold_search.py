@@ -37,7 +37,7 @@ def main() -> None:
         with open_ingestion(request, settings) as run:
             run.list_and_plan()
             for batch in run.batches():
-                run.count(run.embed(batch))
+                run.embed(batch)
             run.load()
         command = [str(Path(sys.executable).with_name("pinakes")), "search", "dark blue and gold"]
 

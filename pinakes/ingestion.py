@@ -284,7 +284,7 @@ class Ingestion:
         """
         assert self.run_id is not None
         with self.database.connection() as (conn, _):
-            end_run(conn, self.run_id, state, self.account.as_dict(), message)
+            end_run(conn, self.run_id, state, self.account.as_dict() | {"cost": self.spent}, message)
 
     def load(self) -> None:
         """Bring the table up to the checkpoint: images with their metadata, then the vectors that it lacks."""
@@ -389,6 +389,11 @@ class Ingestion:
         return [row.as_failure() for row in islice((row for row in rows if row is not None and not row.ok), most)]
 
     # -- what they are made of -----------------------------------------------------------------------------------------
+
+    @property
+    def spent(self) -> float:
+        """US dollars so far, in all processes of the run: pictures and texts each at their price."""
+        return round((Calls.of(self.embedder) + self.calls_elsewhere).cost(self.embedder.facts.price), 6)
 
     def _count_calls(self) -> None:
         self.account.calls = self.embedder.calls + self.calls_elsewhere.calls

@@ -18,8 +18,8 @@ COUNTS = ("listed", "embedded", "reused", "failed", "deferred", "calls", "rows_w
 def runs(conn: Connection, settings: Settings, collection: str | None, limit: int) -> list[dict[str, Any]]:
     """The newest runs, newest first, of a collection or (None) of all; every value fits JSON.
 
-    `cost` is the calls at the price of the list in force, in US dollars; None where the run has not ended, or its space
-    is gone.
+    `cost` is what the run spent, in US dollars. Of a run that an earlier version made it is its calls at the price of an
+    image in the list in force. None where the run has not ended, or nothing says it.
     """
     prepare(conn)
     price = _prices(conn, settings)
@@ -38,7 +38,7 @@ def _document(run: Run, price: float | None) -> dict[str, Any]:
         "space": run.space,
         **{name: account.get(name) for name in COUNTS},
         "seconds": account.get("seconds"),
-        "cost": None if price is None or calls is None else round(calls * price, 6),
+        "cost": account.get("cost", None if price is None or calls is None else round(calls * price, 6)),
         "who": run.holder,
         "message": run.message,
     }

@@ -58,7 +58,7 @@ def planned_and_actual(run: Ingestion) -> dict[str, Any]:
         "planned": run.planned.as_dict(),
         "actual": {
             "calls": run.account.calls,
-            "cost": round(counted.cost(run.embedder.facts.price), 6),
+            "cost": run.spent,
             "seconds": round(run.account.seconds, 3),
         },
         "rate_limited": counted.rate_limited,

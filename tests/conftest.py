@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import uuid
@@ -26,6 +27,12 @@ PROJECT = Path(__file__).parents[1]
 # What a person has set for themselves is nothing that a test asked for, and reaches every program that a test starts.
 for name in [name for name in os.environ if name.startswith(("PINAKES_", "PREFECT_", "COUNTING_", "HELD_"))]:
     del os.environ[name]
+
+# A background job of a script is started with Ctrl-C ignored, one under nohup with hang-ups: what the tests start begins
+# as it would in a terminal, wherever they are run themselves. A test of such a start sets it (tests/signals.py).
+signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 
 # Continuous integration judges a change, so it tries the same examples every time; elsewhere each run looks for new ones.
 hypothesis.settings.register_profile("ci", derandomize=True)

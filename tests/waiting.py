@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds. A limit says that something is never going to happen; on a machine with ten times as much to do as it can, what
 takes a second takes a minute."""
 

@@ -341,7 +341,7 @@ def closed_after(settings: Settings, source: Path, damage: Callable[[Ingestion],
         ingestion.keep_rejected()
         ingestion.copy_known_answers()
         for batch in ingestion.batches():
-            ingestion.count(ingestion.embed(batch))
+            ingestion.embed(batch)
         ingestion.load()
         damage(ingestion)
         ingestion.close_account()
