@@ -2,13 +2,13 @@
 
 `python -m benchmarks.bloat [--rows 20000] [--dimension 256]`: an index that lives through updates and removals, with a
 vacuum after each round as autovacuum would, against one built anew over the same rows: its size, and the time and recall
-of a search. It is the reason of `pinakes.maintenance.BLOATED`.
+of a search. It is the reason of `pinakes.operations.maintenance.BLOATED`.
 
 `python -m benchmarks.bloat --reload`: a load that replaces a share of an indexed space, row by row into the index that
 stands, against a second table whose index is built at once. It is the reason of `pinakes.store.reload.LARGE_SHARE`.
 
 `python -m benchmarks.bloat --vacuum`: dead rows taken out by VACUUM alone, against an index that is built anew first. It is
-the reason of `pinakes.maintenance.DEAD_SHARE`.
+the reason of `pinakes.operations.maintenance.DEAD_SHARE`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.indexes import ensure_index, index_name, rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.store.planner import EF_SEARCH
 from pinakes.store.search import Wanted, nearest
+from pinakes.store.search_plan import EF_SEARCH
 
 QUERIES = 50
 ROUNDS = 10

@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 from benchmarks.common import machine, scratch_home, seconds
-from pinakes.opening import open_ingestion
-from pinakes.request import IngestRequest
-from pinakes.sample import write_gallery
+from gallery import write_gallery
+from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.request import IngestRequest
 from pinakes.settings import load_settings
-from pinakes.store.embedded import embedded_server
+from pinakes.store.embedded.server import embedded_server
 
 ROUNDS = 7
 

@@ -19,7 +19,7 @@ import psycopg
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.database import Database
-from pinakes.store.embedded import embedded_server, remove_server
+from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.clustered import clustered as clustered  # for all benchmarks: one made-up collection
 
 

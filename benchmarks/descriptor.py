@@ -28,10 +28,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pinakes.embedders.palette import RECIPES, describe
-from pinakes.embedders.palette_blocks import SHORT_SIDE
+from pinakes.embedders.palette.blocks import SHORT_SIDE
+from pinakes.embedders.palette.descriptor import RECIPES, describe
 from pinakes.errors import PictureError
-from pinakes.pictures import decode
+from pinakes.images.decoding import decode
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".jp2"})
 DEPTHS = (1, 5)

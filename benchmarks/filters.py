@@ -14,9 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.common import machine, scratch_database
-from pinakes.filters import Equals
 from pinakes.metadata.columns import COLUMNS
-from pinakes.query import Mode
+from pinakes.query.filters import Equals
+from pinakes.query.query import Mode
 from pinakes.spaces import Space
 from pinakes.store.collections import resolve_space
 from pinakes.store.conditions import conditions

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from benchmarks.common import machine, seconds
-from pinakes.filters import parse_filters
+from pinakes.query.filters import parse_filters
 from pinakes.spaces import Space
 from pinakes.store.collections import resolve_space
 from pinakes.store.conditions import conditions

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from pinakes.embedders.base import Facts, Picture, TextReading
-from pinakes.embedders.opening import EMBEDDERS
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
 
@@ -45,6 +45,6 @@ class Nothing:
 EMBEDDERS["nothing"] = lambda choice, _around: Nothing(choice.dimension)
 
 if __name__ == "__main__":
-    from cli.main import main
+    from pinakes.cli.main import main
 
     main()

@@ -32,7 +32,7 @@ from benchmarks.common import chunks, clustered, images, machine, scratch_home
 from pinakes.spaces import Space
 from pinakes.store.collections import ensure_collection, register_space
 from pinakes.store.database import Database
-from pinakes.store.embedded import embedded_server
+from pinakes.store.embedded.server import embedded_server
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 
@@ -211,7 +211,7 @@ def _paint(folder: Path) -> list[tuple[Path, str]]:
 def _served(home: Path, dsn: str) -> Iterator[tuple[int, psutil.Process]]:
     """`pinakes serve` as a person starts it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "serve", "--port", "0"],
+        [sys.executable, "-m", "pinakes.cli.main", "serve", "--port", "0"],
         env=os.environ | {"PINAKES_HOME": str(home), "PINAKES_DATABASE_URL": dsn, "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,

@@ -20,9 +20,9 @@ from typing import Any
 import psycopg
 
 from benchmarks.common import machine, scratch_home
-from cli.prefect_server import running_server
-from deployments.agreement import NO_TELEMETRY
-from pinakes.store.embedded import embedded_server
+from deployments.constants import NO_TELEMETRY
+from deployments.prefect_server import running_server
+from pinakes.store.embedded.server import embedded_server
 
 FILES_IN_A_FOLDER = 1000
 

@@ -32,9 +32,9 @@ from PIL import Image
 
 from benchmarks.bare_sockets import rate
 from benchmarks.common import machine, scratch_home, seconds
-from pinakes.embedders.calling import Remote
-from pinakes.opening import open_ingestion
-from pinakes.request import IngestRequest
+from pinakes.embedders.remote.client import Remote
+from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.request import IngestRequest
 from pinakes.settings import load_settings
 
 LATENCY = 0.15

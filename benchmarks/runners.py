@@ -27,13 +27,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import machine, scratch_home
-from cli.guard import Guarded
-from cli.prefect_server import running_server
-from deployments.agreement import NO_TELEMETRY, POOL, RUNS
+from deployments.constants import NO_TELEMETRY, POOL, RUNS
+from deployments.guard import Guarded
+from deployments.prefect_server import running_server
 from deployments.server_setup import set_up
 from pinakes.checkpoints.checkpoint import open_checkpoint
-from pinakes.embedders.opening import Choice, Surroundings, open_embedder
-from pinakes.store.embedded import embedded_server
+from pinakes.embedders.registry import Choice, Surroundings, open_embedder
+from pinakes.store.embedded.server import embedded_server
 from tests.fakes.azure import AzureFake
 from tests.fakes.quota import Quota
 
@@ -105,7 +105,10 @@ def workers(environment: dict[str, str]) -> Iterator[None]:
 def measured(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
     """What `--json` prints."""
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", *command, "--json"], env=environment, stdout=subprocess.PIPE, check=True
+        [sys.executable, "-m", "pinakes.cli.main", *command, "--json"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
     )
     document: dict[str, Any] = json.loads(done.stdout)
     return document

@@ -24,7 +24,7 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.server.schemas.schedules import SCHEDULE_TYPES
 from pydantic import TypeAdapter
 
-from pinakes.checks import Check, State
+from pinakes.operations.checks import Check, State
 
 SCHEDULED_WITHIN: Final = timedelta(minutes=2)
 """Prefect's server looks at its schedules every minute; one that was made or changed so lately may still have no run."""

@@ -20,11 +20,11 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from deployments.agreement import EMBED_TAG, LEASE_STORAGE, POOL
+from deployments.constants import EMBED_TAG, LEASE_STORAGE, POOL
 from deployments.schedule_health import schedules
 from deployments.server_setup import AUTOMATION
-from pinakes.checks import Check, State, clock_check
 from pinakes.hosts import is_loopback
+from pinakes.operations.checks import Check, State, clock_check
 
 DEPLOYMENTS: Final = ("ingest/ingest", "ingest/reindex", "search/search", "evaluate/evaluate", "embed/shard")
 """What prefect.yaml deploys, as Prefect names it."""

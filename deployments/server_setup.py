@@ -19,7 +19,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.workers.process import ProcessWorker
 
-from deployments.agreement import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, LEASE_STORAGE, POOL, RUN_TAG
+from deployments.constants import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, LEASE_STORAGE, POOL, RUN_TAG
 from deployments.server_client import answering_server
 from pinakes.errors import UsageError
 

@@ -17,10 +17,10 @@ from flows.ending import TOLD, batches_in_flight
 from flows.naming import shard_run_name
 from flows.window import in_window
 from pinakes.errors import PinakesError
-from pinakes.ingestion import Ingestion
-from pinakes.leading import Lead
-from pinakes.request import THREADS
-from pinakes.stopping import orderly
+from pinakes.ingest.distributed.leader import Lead
+from pinakes.ingest.request import THREADS
+from pinakes.ingest.run import Ingestion
+from pinakes.ingest.stopping import orderly
 from tasks import ingestion as stages
 from tasks.artifacts import ProgressArtifact
 from tasks.runners import is_lost, slots, started

@@ -24,8 +24,8 @@ from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.runtime import flow_run
 
 from pinakes.errors import PinakesError
-from pinakes.ingestion import Ingestion
-from pinakes.opening import enter_stop
+from pinakes.ingest.opening import enter_stop
+from pinakes.ingest.run import Ingestion
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from prefect import flow
 from flows.naming import evaluate_run
 from pinakes.evaluation.evaluation import Evaluation
 from pinakes.evaluation.request import MAX_COST, MAX_PAIRS, QUERIES, WANTED_RECALL, EvaluationRequest
-from pinakes.query import DEFAULT_K
+from pinakes.query.query import DEFAULT_K
 from pinakes.settings import load_settings
 from tasks import evaluation as stages
 

@@ -12,10 +12,10 @@ from flows.embedding import embed_all
 from flows.ending import ending_in_order
 from flows.naming import ingest_run, say_what_was_done
 from pinakes.errors import PruneRefusedError, StoppedError, TooManyFailuresError, UnfinishedError, UsageError
-from pinakes.opening import open_ingestion
-from pinakes.request import BATCH_SIZE, PRUNE_SHARE, SHARD_DEPLOYMENT, THREADS, IngestRequest
+from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.request import BATCH_SIZE, PRUNE_SHARE, SHARD_DEPLOYMENT, THREADS, IngestRequest
+from pinakes.ingest.summary import summarise, why_deferred
 from pinakes.settings import load_settings
-from pinakes.summary import summarise, why_deferred
 from tasks import ingestion as stages
 from tasks.artifacts import report, show_plan
 

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 
 from flows.naming import search_run
-from pinakes.query import DEFAULT_K, Metric, Mode, ask
+from pinakes.query.query import DEFAULT_K, Metric, Mode, ask
 from pinakes.settings import load_settings
 from pinakes.sources.reading import read_named
 from tasks.searching import answer, show_hits

@@ -9,12 +9,12 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled
 
 from flows.window import in_window
-from pinakes.batches import BatchResult
 from pinakes.errors import EmbedderError, LeaseLostError
-from pinakes.outpost import open_outpost
-from pinakes.request import THREADS
+from pinakes.ingest.batch import BatchResult
+from pinakes.ingest.distributed.assignment import Ticket
+from pinakes.ingest.distributed.worker import open_outpost
+from pinakes.ingest.request import THREADS
 from pinakes.settings import load_settings
-from pinakes.ticket import Ticket
 from tasks import ingestion as stages
 from tasks.runners import started
 

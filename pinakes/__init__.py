@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pinakes.collection import Collection
+    from pinakes.notebook.collection import Collection
 
 __version__ = "0.1.0"
 
@@ -13,7 +13,7 @@ __all__ = ["Collection", "__version__"]
 def __getattr__(name: str) -> Any:
     """`Collection`, imported when it is first asked for: the command line and the flows do without it."""
     if name == "Collection":
-        from pinakes.collection import Collection
+        from pinakes.notebook.collection import Collection
 
         return Collection
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,11 +22,11 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 
-from pinakes.embedders.calling import Remote
+from pinakes.embedders.remote.client import Remote
 from pinakes.errors import PictureError, SourceError
-from pinakes.ingestion import Ingestion
-from pinakes.pictures import decode
-from pinakes.sheet import Card, contact_sheet, to_jpeg_under
+from pinakes.images.contact_sheet import Card, contact_sheet, to_jpeg_under
+from pinakes.images.decoding import decode
+from pinakes.ingest.run import Ingestion
 from pinakes.store.images import stored_image
 
 PICTURE_BYTES = 700_000

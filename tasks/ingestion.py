@@ -1,4 +1,4 @@
-"""The stages of `ingest` as Prefect tasks. Each calls one method of `pinakes.ingestion.Ingestion` and returns counts.
+"""The stages of `ingest` as Prefect tasks. Each calls one method of `pinakes.ingest.run.Ingestion` and returns counts.
 
 Vectors and listings never pass through Prefect: tasks work on one `Ingestion` and say how much they did. Nothing is
 retried here that is retried below; a batch that is run twice finds its answers in the checkpoint.
@@ -11,15 +11,15 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from pinakes.account import Account
-from pinakes.batches import Batch, BatchResult
-from pinakes.ingestion import Ingestion
-from pinakes.opening import dry_run
-from pinakes.outpost import Outpost, outpost_here
-from pinakes.plan import Plan
-from pinakes.request import IngestRequest
+from pinakes.ingest.account import Account
+from pinakes.ingest.batch import Batch, BatchResult
+from pinakes.ingest.distributed.assignment import Ticket
+from pinakes.ingest.distributed.worker import Outpost, outpost_here
+from pinakes.ingest.opening import dry_run
+from pinakes.ingest.plan import Plan
+from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.run import Ingestion
 from pinakes.settings import Settings
-from pinakes.ticket import Ticket
 from tasks.artifacts import show_plan
 
 # Results are counts that only this run needs; hashing the inputs of a task would walk through whole listings.

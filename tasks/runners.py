@@ -17,8 +17,8 @@ from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from pinakes.errors import PinakesError, SettingsError
-from pinakes.outpost import close_outposts
-from pinakes.request import THREADS
+from pinakes.ingest.distributed.worker import close_outposts
+from pinakes.ingest.request import THREADS
 
 Runner = TaskRunner[Any]
 """Any of them: their futures differ, and all that is asked of those is a result."""

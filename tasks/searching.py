@@ -8,11 +8,11 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from pinakes.access import Embedders
-from pinakes.hitsheet import sheet_of
-from pinakes.query import Query
-from pinakes.search import SearchResult
-from pinakes.search import search as search_collection
+from pinakes.query.query import Query
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.answer import SearchResult
+from pinakes.search.answer import search as search_collection
+from pinakes.search.sheet import sheet_of
 from pinakes.settings import Settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database

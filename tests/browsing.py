@@ -18,7 +18,7 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
 
-from pinakes.opening import open_ingestion
+from pinakes.ingest.opening import open_ingestion
 from pinakes.settings import Settings
 from pinakes.web.app import create_app
 from pinakes.web.service import Service

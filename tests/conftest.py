@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
-from pinakes.store.embedded import embedded_server, remove_server
+from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.postgres import plain_postgres
 
 PROJECT = Path(__file__).parents[1]
@@ -94,7 +94,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a Prefect server that runs for the whole session; flows in this process use it."""
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-    from cli.prefect_server import running_server
+    from deployments.prefect_server import running_server
 
     home = tmp_path_factory.mktemp("prefect")
     environment = os.environ | {"PREFECT_HOME": str(home)}

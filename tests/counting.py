@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Facts, Picture, TextReading
-from pinakes.embedders.opening import EMBEDDERS
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UnreadableQueryError
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Vector
@@ -85,6 +85,6 @@ class Counting:
 EMBEDDERS["counting"] = lambda choice, _around: Counting(choice.dimension)
 
 if __name__ == "__main__":
-    from cli.main import main
+    from pinakes.cli.main import main
 
     main()

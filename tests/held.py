@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pinakes.embedders.base import Picture
-from pinakes.embedders.opening import EMBEDDERS
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.types import Failure, Vector
 from tests.counting import Counting
 
@@ -55,7 +55,7 @@ def _send_heartbeats_every(seconds: int) -> None:
 
 
 if __name__ == "__main__":
-    from cli.main import main
+    from pinakes.cli.main import main
 
     if "HELD_HEARTBEAT" in os.environ:
         _send_heartbeats_every(int(os.environ["HELD_HEARTBEAT"]))

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from cli.prefect_server import free_port
-from pinakes.store.embedded_binaries import MAJOR
+from deployments.prefect_server import free_port
+from pinakes.store.embedded.binaries import MAJOR
 
 
 def postgres_programs() -> Path:

@@ -9,18 +9,18 @@ from typing import Any
 
 from PIL import Image
 
-from pinakes.access import Embedders
-from pinakes.embedders.opening import EMBEDDERS
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import EmbedderError, PruneRefusedError
-from pinakes.ingestion import Ingestion
-from pinakes.opening import open_ingestion
-from pinakes.query import ask
-from pinakes.request import IngestRequest
-from pinakes.search import SearchResult, search
+from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.run import Ingestion
+from pinakes.ingest.summary import summarise
+from pinakes.query.query import ask
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings, load_settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
-from pinakes.summary import summarise
 from tests.counting import Counting
 
 

@@ -19,10 +19,10 @@ from PIL import Image
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from cli.serve_protocol import PatientProtocol
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
 from pinakes.web.app import create_app
+from pinakes.web.protocol import PatientProtocol
 from pinakes.web.security import Access
 from pinakes.web.service import Service
 from tests.running import gallery, paint, run

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from deployments.agreement import POOL, RUNS
+from deployments.constants import POOL, RUNS
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
 from pinakes.store.database import Database

@@ -107,7 +107,7 @@ def table(run: dict[str, Any], key: str) -> dict[str, Any]:
 def program(line: str, environment: dict[str, str], *arguments: str) -> Iterator[str]:
     """A command of ours that runs until the end of the block, when Ctrl-C ends it; yields its line that holds `line`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", *arguments],
+        [sys.executable, "-m", "pinakes.cli.main", *arguments],
         cwd=PROJECT,
         env=environment,
         stdout=subprocess.PIPE,

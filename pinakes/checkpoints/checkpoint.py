@@ -12,11 +12,11 @@ import pyarrow as pa
 from pinakes.checkpoints.base import PART_PREFIX, PartGoneError, Rows, Storage, VectorChunk, check_answer, table_of
 from pinakes.checkpoints.compaction import Compaction, merge_small_parts, small_parts
 from pinakes.checkpoints.csvformat import CsvFormat
-from pinakes.checkpoints.erasing import Erased, erase
 from pinakes.checkpoints.ledger import Ledger, Wanted
-from pinakes.checkpoints.opening import open_storage
+from pinakes.checkpoints.locations import open_storage
 from pinakes.checkpoints.parquet import ParquetFormat
 from pinakes.checkpoints.parts import MAX_LISTINGS, Parts
+from pinakes.checkpoints.rewriting import Erased, erase
 from pinakes.errors import CheckpointError, UsageError
 from pinakes.spaces import Space
 from pinakes.types import Answer, Vector

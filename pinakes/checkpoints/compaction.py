@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from pinakes.checkpoints.base import ROW_SCHEMA, PartGoneError, Rows, chunk_rows, with_vectors
+from pinakes.checkpoints.latest_answers import is_ok, numbers
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.parts import Parts
-from pinakes.checkpoints.winners import is_ok, numbers
 from pinakes.spaces import Space
 
 PART_ROWS = 16_384

@@ -19,8 +19,8 @@ import pyarrow as pa
 
 from pinakes.checkpoints.folder import SET_ASIDE, explain
 from pinakes.errors import CheckpointError, UsageError
-from pinakes.gcsclient import READ_WRITE, TIMEOUT, BucketClient, Wording, retry
-from pinakes.gsuri import GsObject, split_gs_address
+from pinakes.gcs.client import READ_WRITE, TIMEOUT, BucketClient, Wording, retry
+from pinakes.gcs.uri import GsObject, split_gs_address
 
 FIELDS = "items(name,size),nextPageToken"
 """What a listing asks for: about 100 bytes a part."""

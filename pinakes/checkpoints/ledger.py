@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinakes.checkpoints.base import FAILED, OK, Rows, moment
+from pinakes.checkpoints.latest_answers import is_ok, located, numbers, one_batch, winners
 from pinakes.checkpoints.textindex import TextIndex, texts
-from pinakes.checkpoints.winners import is_ok, located, numbers, one_batch, winners
 from pinakes.types import ErrorClass, Failure
 
 PROVES_EQUAL = "md5:"

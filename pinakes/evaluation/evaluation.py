@@ -7,11 +7,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from pinakes.access import Embedders
 from pinakes.errors import UsageError
 from pinakes.evaluation.recall import RecallReport, measure_recall
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import RetrievalReport, measure_retrieval
+from pinakes.quota.embedder_pool import Embedders
 from pinakes.settings import Settings
 from pinakes.store.collections import RegisteredSpace, open_collection, spaces
 from pinakes.store.connection import Connection

@@ -14,7 +14,7 @@ from pinakes.errors import PinakesError, UsageError
 from pinakes.evaluation.evaluation import Evaluation
 from pinakes.evaluation.recall import RecallReport
 from pinakes.evaluation.retrieval import CUTOFFS, RetrievalReport
-from pinakes.sheet import FRAME, INK, PAPER, QUIET
+from pinakes.images.contact_sheet import FRAME, INK, PAPER, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pinakes.errors import UsageError
 from pinakes.ids import check_collection
-from pinakes.query import DEFAULT_K
+from pinakes.query.query import DEFAULT_K
 
 QUERIES = 500
 """With no miss among them a recall of 0.99 is shown with 95 % confidence; 269 are the fewest that could."""

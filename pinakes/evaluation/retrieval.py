@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pinakes.access import Embedders
 from pinakes.errors import EmbedderError, PinakesError, SettingsError, UsageError
 from pinakes.evaluation.measures import KthNearest, Ranks, ranks_of, unit
 from pinakes.evaluation.neighbours import Columns, Counts, Images, Precision, distances_of, read_images
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.texts import NoTextsError, Pairs, Texts, choose_pairs, embed_texts
+from pinakes.quota.embedder_pool import Embedders
 from pinakes.store.collections import RegisteredSpace
 from pinakes.store.connection import Connection
 from pinakes.store.evaluation import Comparable, Matrix, one_state, vector_blocks

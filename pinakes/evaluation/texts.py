@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pinakes.embedders.base import Embedder, TextReading
-from pinakes.embedders.calling import Remote
-from pinakes.embedders.preflight import ignored_words
+from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.remote.preflight import ignored_words
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError, UsageError
 from pinakes.evaluation.measures import unit
 from pinakes.evaluation.request import EvaluationRequest

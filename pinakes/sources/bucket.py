@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 from pinakes import ids
 from pinakes.errors import SourceError, UsageError
-from pinakes.formats import suffix, suffix_reason
-from pinakes.gsuri import SCHEME, GsObject, parse_gs_uri, split_gs_address
+from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri, split_gs_address
+from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.gcs import GcsBucket
 from pinakes.sources.local import collision, ledger_id, spelled
@@ -37,7 +37,7 @@ class BucketSource:
 
     An image_id is the object's name below the root. Fingerprints come with the listing: `md5:<hex>`, or
     `crc32c:<hex>:<size>` for a composite object, which has no MD5. An image's uri pins the generation that was listed
-    (see `pinakes.gsuri.GsObject`).
+    (see `pinakes.gcs.uri.GsObject`).
 
     Names which are one text in two Unicode spellings would share an id: the one that is in NFC keeps it, every other
     fails by name; so do all of them if none is. Only names that are not in NFC are held in memory, and they come last.

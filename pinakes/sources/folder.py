@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pinakes import ids
-from pinakes.formats import suffix
+from pinakes.images.formats import suffix
 from pinakes.sources.fingerprints import FingerprintCache
 from pinakes.sources.local import FoundFile, LocalFiles, collision, spelled
 from pinakes.types import ErrorClass, Failure, Rejected, Skipped

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pinakes.errors import SourceError, UsageError
-from pinakes.gcsclient import TIMEOUT, BucketClient, Wording, retry
-from pinakes.gsuri import GsObject
+from pinakes.gcs.client import TIMEOUT, BucketClient, Wording, retry
+from pinakes.gcs.uri import GsObject
 
 FIELDS = "items(name,md5Hash,crc32c,size,contentType,generation),nextPageToken"
 """What a listing asks for: about 300 bytes an object instead of 1 kB."""

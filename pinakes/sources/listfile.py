@@ -14,7 +14,7 @@ from typing import TextIO
 
 from pinakes import ids
 from pinakes.errors import SourceError
-from pinakes.formats import suffix, suffix_reason
+from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.fingerprints import FingerprintCache
 from pinakes.sources.local import FoundFile, LocalFiles, collision, ledger_id, spelled
 from pinakes.types import ErrorClass, Failure, Rejected, Skipped

@@ -14,7 +14,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pinakes import ids
 from pinakes.errors import SourceError, UsageError
-from pinakes.formats import HEAD_BYTES, head_reason, suffix, suffix_reason
+from pinakes.images.formats import HEAD_BYTES, head_reason, suffix, suffix_reason
 from pinakes.sources.fingerprints import (
     ChangedError,
     FingerprintCache,

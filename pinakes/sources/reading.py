@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from pinakes.errors import SourceError, UsageError
-from pinakes.gsuri import SCHEME, GsObject, parse_gs_uri
+from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri
 
 if TYPE_CHECKING:
     from pinakes.sources.fetching import Fetcher

@@ -10,7 +10,7 @@ from pinakes.errors import UsageError
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.conditions import PLAIN_COLUMNS, conditions
 from pinakes.store.connection import Connection, translated
-from pinakes.store.hidden import hidden_conditions
+from pinakes.store.restrictions import hidden_conditions
 
 MOST_NAMED = 30
 """Extra columns that a message names: a file may have hundreds."""

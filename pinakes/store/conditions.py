@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from psycopg import sql
 
-from pinakes.filters import Contains, Equals, Filter, Years
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.folding import fold
+from pinakes.query.filters import Contains, Equals, Filter, Years
 from pinakes.store.texts import folded_value
 
 PLAIN_COLUMNS = (*COLUMNS, "image_id", "uri", "fingerprint")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pinakes.settings import Settings
 from pinakes.store.connection import Connection, Pgvector, connect, ensure_pgvector
-from pinakes.store.embedded import embedded_server
+from pinakes.store.embedded.server import embedded_server
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from pinakes.errors import DatabaseError
 from pinakes.store.collections import RegisteredSpace
 from pinakes.store.conditions import column, conditions
 from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
-from pinakes.store.hidden import hidden_conditions
 from pinakes.store.indexes import index_name
+from pinakes.store.restrictions import hidden_conditions
 from pinakes.store.search import MARGIN
 from pinakes.store.search_settings import NO_JIT
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from psycopg import sql
 
-from pinakes.filters import Equals, Filter, Years, columns_of
+from pinakes.query.filters import Equals, Filter, Years, columns_of
 from pinakes.store.columns import check_columns
 from pinakes.store.conditions import PLAIN_COLUMNS, column, conditions
 from pinakes.store.connection import Connection, translated
-from pinakes.store.hidden import hidden_conditions
+from pinakes.store.restrictions import hidden_conditions
 from pinakes.store.search_settings import searching
 
 FACET_COLUMNS = ("type", "school", "timeframe", "author", "medium")

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from psycopg import sql
 
-from pinakes.filters import Filter
 from pinakes.metadata.columns import COLUMNS
+from pinakes.query.filters import Filter
 from pinakes.store.conditions import column, conditions
 from pinakes.store.connection import Connection, translated
-from pinakes.store.hidden import hidden_conditions
+from pinakes.store.restrictions import hidden_conditions
 from pinakes.store.search_settings import searching
 from pinakes.types import Vector
 

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from psycopg import sql
 
-from pinakes.filters import Filter
 from pinakes.metadata.columns import COLUMNS
+from pinakes.query.filters import Filter
 from pinakes.store.collections import RegisteredSpace
 from pinakes.store.conditions import Conditions, conditions
 from pinakes.store.connection import Connection, translated
-from pinakes.store.hidden import hidden_conditions
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.restrictions import hidden_conditions
 
 ROWS_AT_ONCE = 2000
 """Rows that a server-side cursor sends at a time: 8 MB of vectors of 2,048 components."""

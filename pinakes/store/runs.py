@@ -25,7 +25,7 @@ class Run:
         holder: the process and the machine.
         state: `running`, `completed`, `stopped`, `failed`, or `died`.
         started_at, ended_at: on the database's clock; one that died has no end.
-        account: what `pinakes.account.Account.as_dict` gave at its end; empty before.
+        account: what `pinakes.ingest.account.Account.as_dict` gave at its end; empty before.
         message: why it failed, or who found it dead.
     """
 

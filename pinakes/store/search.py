@@ -15,14 +15,14 @@ from pgvector import HalfVector
 from pgvector import Vector as PgVector
 from psycopg import sql
 
-from pinakes.cursor import DIGEST_BYTES, Cursor
 from pinakes.metadata.folding import fold
-from pinakes.query import Mode
+from pinakes.query.cursor import DIGEST_BYTES, Cursor
+from pinakes.query.query import Mode
 from pinakes.store.collections import RegisteredSpace, collection_language
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
-from pinakes.store.planner import Plan, plan
+from pinakes.store.search_plan import Plan, plan
 from pinakes.store.search_settings import searching
 from pinakes.types import Vector
 
@@ -163,7 +163,7 @@ def in_order(
         collection: the collection.
         registered: the space that `query` belongs to.
         query: what distances are measured to; None: nothing.
-        digests: the order, as `pinakes.cursor.shown_digest` names images.
+        digests: the order, as `pinakes.query.cursor.shown_digest` names images.
         wanted: how many, and which may pass.
     """
     passing = wanted.passing

@@ -11,8 +11,8 @@ from urllib.parse import quote, urlencode
 from starlette.datastructures import ImmutableMultiDict
 
 from pinakes.errors import UsageError
-from pinakes.filters import YEARS
-from pinakes.query import Crop, Metric, Mode, Query, ask
+from pinakes.query.filters import YEARS
+from pinakes.query.query import Crop, Metric, Mode, Query, ask
 
 PAGE_SIZE = 24
 """Hits of a page where the address says nothing: fills rows of two, three, four and six."""
@@ -39,9 +39,9 @@ class Address:
         like: the image_id of a stored image.
         upload: the token of a picture that was sent.
         crop: ``x,y,w,h``, fractions of the picture of `upload`, or else of `like`.
-        plus, minus: more parts, as `pinakes.query.ask` reads them.
-        where: conditions on the metadata, as `pinakes.filters` reads them.
-        group_by, max_distance, k, mode, space, hybrid, metric: see `pinakes.query.Query`.
+        plus, minus: more parts, as `pinakes.query.query.ask` reads them.
+        where: conditions on the metadata, as `pinakes.query.filters` reads them.
+        group_by, max_distance, k, mode, space, hybrid, metric: see `pinakes.query.query.Query`.
         after: the cursor of the page before.
     """
 

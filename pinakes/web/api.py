@@ -16,12 +16,12 @@ from fastapi.responses import Response
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from pinakes import query as queries
-from pinakes import thumbnails
 from pinakes.errors import UsageError
-from pinakes.filters import parse_filters
-from pinakes.query import ask
-from pinakes.search import SearchResult
+from pinakes.query import query as queries
+from pinakes.query.filters import parse_filters
+from pinakes.query.query import ask
+from pinakes.search.answer import SearchResult
+from pinakes.sources import thumbnails
 from pinakes.web.models import (
     MAX_TEXT,
     Error,

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pinakes import thumbnails
-from pinakes.filters import MAX_FILTERS
-from pinakes.query import DEFAULT_K, MAX_K, MAX_PARTS, MAX_WORDS_LENGTH, Metric, Mode
+from pinakes.query.filters import MAX_FILTERS
+from pinakes.query.query import DEFAULT_K, MAX_K, MAX_PARTS, MAX_WORDS_LENGTH, Metric, Mode
+from pinakes.sources import thumbnails
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 
 MAX_TEXT = 50_000

@@ -18,10 +18,10 @@ from starlette.datastructures import FormData, UploadFile
 
 from pinakes.errors import EmbedderError, PictureError, PinakesError, UnreadableQueryError, UsageError
 from pinakes.metadata.columns import COLUMNS
-from pinakes.query import MAX_PARTS
-from pinakes.search import SearchResult
+from pinakes.query.query import MAX_PARTS
+from pinakes.search.answer import SearchResult
+from pinakes.sources.thumbnails import SIZES
 from pinakes.store.images import Row
-from pinakes.thumbnails import SIZES
 from pinakes.web import views
 from pinakes.web.address import MODES, PAGE_SIZE, Address, is_tidy
 from pinakes.web.heavy import BusyError

@@ -8,19 +8,19 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pinakes import thumbnails
-from pinakes.access import Embedders
-from pinakes.filters import Filter
-from pinakes.query import Query
-from pinakes.search import SearchResult, search
+from pinakes.query.filters import Filter
+from pinakes.query.query import Query
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings
+from pinakes.sources import thumbnails
+from pinakes.sources.thumbnails import Thumbnail, Thumbnails
 from pinakes.store.collections import RegisteredSpace, open_collection, spaces
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
-from pinakes.store.hidden import hidden
 from pinakes.store.images import Row, stored_image
 from pinakes.store.pool import Connections
-from pinakes.thumbnails import Thumbnail, Thumbnails
+from pinakes.store.restrictions import hidden
 from pinakes.web.heavy import HeavyWork
 from pinakes.web.uploads import Uploads, checked_pixels
 

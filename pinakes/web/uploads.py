@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from pinakes.errors import PictureError, UsageError
-from pinakes.pictures import MAX_PIXELS, decode
-from pinakes.thumbnails import Decoding, DiskCache, pixels_to_decode
+from pinakes.images.decoding import MAX_PIXELS, decode
+from pinakes.sources.thumbnails import Decoding, DiskCache, pixels_to_decode
 from pinakes.types import ErrorClass
 
 MAX_UPLOAD_BYTES = 15 << 20

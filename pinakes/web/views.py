@@ -8,8 +8,8 @@ from typing import Any, Protocol
 from urllib.parse import quote
 
 from pinakes.errors import UsageError
-from pinakes.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
-from pinakes.search import SearchPlan
+from pinakes.query.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
+from pinakes.search.answer import SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
 from pinakes.web.address import Address
 

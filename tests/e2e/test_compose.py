@@ -20,7 +20,7 @@ import requests
 import yaml
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from cli.prefect_server import free_port
+from deployments.prefect_server import free_port
 from pinakes.store.database import Database
 from tests.running import gallery, stored
 

@@ -23,15 +23,15 @@ import pytest
 import requests
 from psycopg.conninfo import conninfo_to_dict
 
-from cli.prefect_server import free_port, running_server
-from deployments.agreement import POOL
+from deployments.constants import POOL
+from deployments.prefect_server import free_port, running_server
 from deployments.server_setup import set_up
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
 from pinakes.store.database import Database
-from pinakes.store.embedded import embedded_server, remove_server
-from pinakes.store.embedded_cluster import postmaster
-from pinakes.store.embedded_place import find_place
+from pinakes.store.embedded.cluster import postmaster
+from pinakes.store.embedded.place import find_place
+from pinakes.store.embedded.server import embedded_server, remove_server
 from pinakes.store.runs import latest_runs
 from tests.counting import Counting
 from tests.running import gallery, paint

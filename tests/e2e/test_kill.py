@@ -118,7 +118,7 @@ def test_a_killed_ingest_resumes_at_any_moment(
 def test_the_embedded_server_survives_a_kill_and_is_reused_then_ended(
     environment: dict[str, str], prefect_api: str, tmp_path: Path
 ) -> None:
-    from pinakes.store.embedded import remove_server, server_info
+    from pinakes.store.embedded.server import remove_server, server_info
 
     home = Path(environment["PINAKES_HOME"])
     kept = {name: value for name, value in environment.items() if name != "PINAKES_DATABASE_URL"}

@@ -29,9 +29,9 @@ from prefect.states import Cancelling
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from cli.guard import Guarded
-from cli.prefect_server import running_server
-from deployments.agreement import NO_TELEMETRY, POOL, RUNS
+from deployments.constants import NO_TELEMETRY, POOL, RUNS
+from deployments.guard import Guarded
+from deployments.prefect_server import running_server
 from tests.fakes.azure import AzureFake
 from tests.fakes.gcs import GcsFake
 from tests.fakes.quota import Quota
@@ -63,7 +63,16 @@ class Site:
     def ingest(self, source: Path, collection: str, *options: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "cli.main", "ingest", str(source), "--collection", collection, "--json"),
+                *(
+                    sys.executable,
+                    "-m",
+                    "pinakes.cli.main",
+                    "ingest",
+                    str(source),
+                    "--collection",
+                    collection,
+                    "--json",
+                ),
                 *("--embedder", "azure", "--rate", f"{RATE}/s burst 5", "--batch-size", "30", *options),
             ],
             cwd=PROJECT,
@@ -130,7 +139,7 @@ def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
 @pytest.fixture(scope="module")
 def workers(site: Site) -> Iterator[list[Guarded]]:
     """Two workers of one pool, each with room for one shard, as on two machines."""
-    for command in (("cli.main", "setup"), ("prefect", "--no-prompt", "deploy", "--name", "shard")):
+    for command in (("pinakes.cli.main", "setup"), ("prefect", "--no-prompt", "deploy", "--name", "shard")):
         subprocess.run(
             [sys.executable, "-m", *command],
             cwd=PROJECT,

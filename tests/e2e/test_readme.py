@@ -28,7 +28,7 @@ def test_every_command_marked_tested_runs(environment: dict[str, str], prefect_a
 
 
 def test_every_command_of_pinakes_in_the_readme_exists() -> None:
-    from cli.main import COMMANDS
+    from pinakes.cli.main import COMMANDS
 
     text = (PROJECT / "README.md").read_text("utf-8")
     named = set(re.findall(r"\bpinakes ([a-z]+)\b", text)) - {"makes", "command"}

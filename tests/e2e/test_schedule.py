@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from cli.prefect_server import free_port
-from pinakes.sample import write_gallery
+from deployments.prefect_server import free_port
+from gallery import write_gallery
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
@@ -29,7 +29,7 @@ REINDEX = "ingest/reindex"
 def schedules(environment: dict[str, str]) -> dict[str, Any]:
     """What `pinakes doctor` finds about schedules."""
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "doctor", "--json"],
+        [sys.executable, "-m", "pinakes.cli.main", "doctor", "--json"],
         env=environment,
         cwd=environment["HOME"],
         stdout=subprocess.PIPE,
@@ -55,7 +55,7 @@ def test_after_the_demo_the_deployments_run_by_hand_and_by_the_clock(
 ) -> None:
     write_gallery(settings.home / "sample", count=PICTURES)  # the demo takes what is painted, here for the sake of time
     demo = subprocess.run(
-        [sys.executable, "-m", "cli.demo"],
+        [sys.executable, "-m", "deployments.demo"],
         env=environment,
         cwd=tmp_path,
         stdout=subprocess.PIPE,

@@ -19,8 +19,8 @@ import requests
 from prefect.server.concurrency.lease_storage.filesystem import ConcurrencyLeaseStorage
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from cli.prefect_server import PrefectServer, free_port, running_server
-from deployments.agreement import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, POOL, RUN_TAG
+from deployments.constants import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, POOL, RUN_TAG
+from deployments.prefect_server import PrefectServer, free_port, running_server
 from deployments.server_setup import SILENCE, set_up
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.store.database import Database
@@ -170,7 +170,7 @@ def runs(environment: dict[str, str], prefect: Server, tmp_path: Path) -> Iterat
 def test_setup_says_what_it_made_and_then_that_everything_stands(environment: dict[str, str], prefect: Server) -> None:
     first, again = (
         subprocess.run(
-            [sys.executable, "-m", "cli.main", "setup"],
+            [sys.executable, "-m", "pinakes.cli.main", "setup"],
             env=environment | {"PREFECT_API_URL": prefect.url},
             cwd=PROJECT,
             capture_output=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from cli.prefect_server import free_port
+from deployments.prefect_server import free_port
 from pinakes.store.database import Database
 from tests.running import gallery, paint, stored
 from tests.stack import Stack, program, table

@@ -17,9 +17,9 @@ from prefect.deployments import run_deployment
 from prefect.flows import Flow
 from prefect.states import Cancelled, Cancelling, Paused, Suspended
 
-from deployments.agreement import POOL
+from deployments.constants import POOL
 from deployments.server_setup import set_up
-from pinakes.runs import runs
+from pinakes.operations.runs import runs
 from tests.running import gallery, stored
 from tests.signals import AS_A_BACKGROUND_JOB, AS_IN_A_TERMINAL, UNDER_NOHUP
 from tests.sites import PROJECT, SPACE, Machine, Site

@@ -14,7 +14,7 @@ import psutil
 import pytest
 import requests
 
-from cli.prefect_server import free_port
+from deployments.prefect_server import free_port
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.running import gallery, stored
@@ -33,7 +33,7 @@ def up(environment: dict[str, str], port: int, tmp_path: Path) -> Iterator[subpr
     """A running `pinakes up` on a gallery of this test's own."""
     environment["PINAKES_SOURCE"] = str(gallery(tmp_path / "in", 20))
     process = subprocess.Popen(
-        [sys.executable, "-m", "cli.main", "up", "--port", str(port)],
+        [sys.executable, "-m", "pinakes.cli.main", "up", "--port", str(port)],
         cwd=PROJECT,
         env=environment,
         stdout=subprocess.PIPE,

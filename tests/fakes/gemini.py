@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pinakes.embedders.gemini import LOOPBACK_TOKEN, MODEL
+from pinakes.embedders.remote.gemini import LOOPBACK_TOKEN, MODEL
 from tests.fakes import json_list, picture_vector, text_vector, unseen_list
 from tests.fakes.http import HttpFake, Refusal, Request, Work
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pinakes.embedders.azure import DEFAULT_RATE, DIMENSION, AzureVision, from_settings
-from pinakes.embedders.http_errors import (
+from pinakes.embedders.remote.azure import DEFAULT_RATE, DIMENSION, AzureVision, from_settings
+from pinakes.embedders.remote.http_errors import (
     MOST_BYTES,
     NoSuchServiceError,
     class_of,
@@ -28,7 +28,7 @@ from pinakes.embedders.http_errors import (
     seconds_in_words,
     vector_of,
 )
-from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared
 from pinakes.errors import SettingsError, UsageError
 from pinakes.types import ErrorClass
 from tests.fakes.azure import KEY, AzureFake

@@ -14,9 +14,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pinakes.forgetting import Forgetting
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
+from pinakes.takedowns.forget import Forgetting
 from tests.postgres import postgres_programs
 from tests.running import find, gallery, run, stored
 

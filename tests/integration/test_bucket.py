@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from pinakes.errors import SourceError, UsageError
-from pinakes.gsuri import parse_gs_uri
+from pinakes.gcs.uri import parse_gs_uri
 from pinakes.sources.bucket import BucketSource
 from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.gcs import FIELDS
-from pinakes.sources.opening import open_source
+from pinakes.sources.kinds import open_source
 from pinakes.sources.reading import read_uri
 from pinakes.types import Entry, ErrorClass, Image, Rejected, Skipped
 from tests.fakes.faults import Fault, Faults, Kind

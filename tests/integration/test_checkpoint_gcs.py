@@ -17,15 +17,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pinakes import gcsclient
 from pinakes.checkpoints import Checkpoint, CheckpointWriter, open_checkpoint
 from pinakes.checkpoints import gcs as gcs_storage
 from pinakes.checkpoints.gcs import FIELDS, GcsStorage
 from pinakes.embedders.base import Picture
 from pinakes.errors import CheckpointError, EmbedderError
-from pinakes.export import export
+from pinakes.gcs import client as gcsclient
+from pinakes.operations.export import export
+from pinakes.operations.status import status
 from pinakes.settings import Settings
-from pinakes.status import status
 from pinakes.store.database import Database
 from pinakes.types import Answer, Failure, Vector
 from tests.counting import Counting
@@ -343,7 +343,11 @@ def test_the_command_line_takes_a_bucket(
 
     def pinakes(*arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments], env=known, capture_output=True, text=True, check=False
+            [sys.executable, "-m", "pinakes.cli.main", *arguments],
+            env=known,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

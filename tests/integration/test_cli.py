@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cli.prefect_server import free_port
+from deployments.prefect_server import free_port
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.fakes.gcs import GcsFake

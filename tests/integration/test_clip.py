@@ -20,9 +20,9 @@ from fastembed import ImageEmbedding, TextEmbedding
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Embedder, Picture
-from pinakes.embedders.clip import Clip
-from pinakes.embedders.clip_files import DEFAULT_PAIR, pairs
-from pinakes.embedders.onnx_preprocessing import MAX_ASPECT
+from pinakes.embedders.local.clip import Clip
+from pinakes.embedders.local.clip_files import DEFAULT_PAIR, pairs
+from pinakes.embedders.local.preprocessing import MAX_ASPECT
 from pinakes.errors import EmbedderError, SourceError, UnreadableQueryError, UsageError
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests import tiny_models
@@ -306,7 +306,7 @@ def test_missing_files_are_told_before_anything_heavy_is_imported(tmp_path) -> N
     script = f"""
 import sys
 from pathlib import Path
-from pinakes.embedders.clip import Clip
+from pinakes.embedders.local.clip import Clip
 from pinakes.errors import EmbedderError
 try:
     Clip(path=Path({str(tmp_path)!r}))
@@ -400,7 +400,7 @@ class Hub(http.server.BaseHTTPRequestHandler):
 
 
 DOWNLOADING = """
-from pinakes.embedders.clip import Clip
+from pinakes.embedders.local.clip import Clip
 from pinakes.errors import EmbedderError
 try:
     print(Clip(download=True, threads=1).facts.space.name)

@@ -26,8 +26,8 @@ from pinakes.errors import DatabaseError, PictureError, SourceError, UsageError
 from pinakes.metadata.columns import COLUMNS
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
-from pinakes.store.embedded import remove_server, server_info
-from pinakes.store.hidden import hide
+from pinakes.store.embedded.server import remove_server, server_info
+from pinakes.store.restrictions import hide
 from tests.running import find, gallery, paint, run, stored
 from tests.waiting import PATIENCE
 

@@ -11,13 +11,13 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from pinakes.errors import UsageError
-from pinakes.filters import parse_filters
 from pinakes.metadata.folding import fold
+from pinakes.query.filters import parse_filters
 from pinakes.store.collections import ensure_collection, open_collection
 from pinakes.store.database import Database
 from pinakes.store.facets import facets
-from pinakes.store.hidden import hidden, hide, unhide
 from pinakes.store.images import listed, stored_image
+from pinakes.store.restrictions import hidden, hide, unhide
 from pinakes.store.texts import folded_value, foldings
 from tests.clustered import COLLECTION, clustered, store
 from tests.counting import Counting

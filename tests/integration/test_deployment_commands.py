@@ -139,7 +139,7 @@ def test_prefects_loggers_write_json_lines_with_the_fields_of_the_run(tmp_path: 
         "from pinakes import logs\n"
         "setup_logging()\n"
         "with logs.belonging_to(uuid.UUID(int=7), 'semart', 'palette_1'):\n"
-        "    logging.getLogger('pinakes.progress').info('half done')\n"
+        "    logging.getLogger('pinakes.ingest.progress').info('half done')\n"
         "    logging.getLogger('prefect.workers').info('hello')\n"
     )
     # A command that was run in this process has left a quieter level for Prefect's lines.

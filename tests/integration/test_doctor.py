@@ -21,15 +21,15 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.flows import load_flow_from_entrypoint
 from prefect.states import Scheduled
 
-from cli.prefect_server import free_port, running_server
 from deployments import schedule_health, server_health
-from deployments.agreement import EMBED_TAG
+from deployments.constants import EMBED_TAG
+from deployments.prefect_server import free_port, running_server
 from deployments.server_setup import AUTOMATION, set_up
-from pinakes.checks import Check, State
-from pinakes.doctor import examine, source_checks
+from pinakes.operations.checks import Check, State
+from pinakes.operations.doctor import examine, source_checks
 from pinakes.settings import Settings
 from pinakes.store.database import Database
-from pinakes.store.hidden import hide
+from pinakes.store.restrictions import hide
 from tests.fakes.azure import KEY, AzureFake
 from tests.running import gallery, run
 from tests.waiting import PATIENCE
@@ -39,7 +39,7 @@ PROJECT = Path(__file__).parents[2]
 
 def doctor(environment: Mapping[str, str], *arguments: str, code: int) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "cli.main", "doctor", "--json", *arguments],
+        [sys.executable, "-m", "pinakes.cli.main", "doctor", "--json", *arguments],
         env=environment,
         cwd=environment["HOME"],
         capture_output=True,

@@ -23,9 +23,13 @@ import psycopg
 import pytest
 
 from pinakes.errors import DatabaseError
-from pinakes.store import embedded_binaries, embedded_cluster, embedded_place, embedded_settings, embedded_user
-from pinakes.store.embedded import embedded_server, remove_server, server_info, stop_if_unused
-from pinakes.store.embedded_settings import GIB, MIB, Machine
+from pinakes.store.embedded import binaries as embedded_binaries
+from pinakes.store.embedded import cluster as embedded_cluster
+from pinakes.store.embedded import place as embedded_place
+from pinakes.store.embedded import settings as embedded_settings
+from pinakes.store.embedded import user as embedded_user
+from pinakes.store.embedded.server import embedded_server, remove_server, server_info, stop_if_unused
+from pinakes.store.embedded.settings import GIB, MIB, Machine
 from tests.signals import AS_IN_A_TERMINAL
 from tests.waiting import PATIENCE
 
@@ -36,7 +40,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a se
 HOLD = """
 import json, sys
 from pathlib import Path
-from pinakes.store.embedded import embedded_server, server_info
+from pinakes.store.embedded.server import embedded_server, server_info
 home = Path(sys.argv[1])
 with embedded_server(home) as dsn:
     print(json.dumps({"dsn": dsn, "pid": server_info(home).pid}), flush=True)
@@ -46,7 +50,7 @@ with embedded_server(home) as dsn:
 ARRANGE = """
 import json, sys
 from pathlib import Path
-from pinakes.store import embedded_binaries, embedded_place
+from pinakes.store.embedded import binaries as embedded_binaries, place as embedded_place
 system, installed = sys.argv[2:4]
 embedded_place.SYSTEM_DIR = Path(system)
 if installed:
@@ -259,7 +263,7 @@ def test_eight_processes_at_once_get_one_fresh_server(new_home: Path, start: Sta
     code = """
 import json, os, sys
 from pathlib import Path
-from pinakes.store.embedded import embedded_server, server_info
+from pinakes.store.embedded.server import embedded_server, server_info
 home = Path(sys.argv[1])
 go, ready, leave = os.pipe(), os.pipe(), os.pipe()
 children = []
@@ -378,7 +382,7 @@ def test_a_forked_child_neither_stops_the_server_nor_keeps_it(home: Path, start:
     code = """
 import os, sys, time
 from pathlib import Path
-from pinakes.store.embedded import embedded_server, server_info
+from pinakes.store.embedded.server import embedded_server, server_info
 home = Path(sys.argv[1])
 with embedded_server(home):
     child = os.fork()

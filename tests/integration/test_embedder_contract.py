@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Embedder, Picture
-from pinakes.embedders.opening import Choice, Surroundings, open_embedder
+from pinakes.embedders.registry import Choice, Surroundings, open_embedder
 from pinakes.errors import SourceError, UnreadableQueryError, UsageError
 from pinakes.types import Failure, Image
 from tests.fakes.azure import AzureFake

@@ -17,10 +17,10 @@ import pytest
 
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.embedders.base import Facts, Limits, Price, TextReading
-from pinakes.embedders.calling import Remote
-from pinakes.embedders.opening import EMBEDDERS
-from pinakes.embedders.palette import Palette
-from pinakes.embedders.remote import Prepared, Unpaced
+from pinakes.embedders.palette.descriptor import Palette
+from pinakes.embedders.registry import EMBEDDERS
+from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.remote.provider import Prepared, Unpaced
 from pinakes.errors import MetadataError, UnreadableQueryError, UsageError
 from pinakes.evaluation.evaluation import evaluate_recall, evaluate_retrieval
 from pinakes.evaluation.request import EvaluationRequest
@@ -29,10 +29,10 @@ from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store.collections import ensure_collection, register_space, spaces
 from pinakes.store.database import Database
-from pinakes.store.hidden import hide
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.restrictions import hide
 from pinakes.types import Vector
 from tests.waiting import PATIENCE
 
@@ -395,7 +395,7 @@ def two_spaces(database: Database) -> None:
 
 def evaluate(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "cli.main", "evaluate", *arguments],
+        [sys.executable, "-m", "pinakes.cli.main", "evaluate", *arguments],
         env=environment,
         cwd=folder,
         capture_output=True,

@@ -12,8 +12,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pinakes.filters import Equals, Filter
-from pinakes.query import Mode
+from pinakes.query.filters import Equals, Filter
+from pinakes.query.query import Mode
 from pinakes.spaces import Space
 from pinakes.store.collections import resolve_space
 from pinakes.store.conditions import conditions

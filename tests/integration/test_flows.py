@@ -13,7 +13,7 @@ import pytest
 from pinakes.errors import PruneRefusedError, TooManyFailuresError, UsageError
 from pinakes.settings import Settings
 from pinakes.store.database import Database
-from pinakes.store.hidden import hide
+from pinakes.store.restrictions import hide
 from tests.counting import Counting
 from tests.running import gallery, paint, using
 

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from cli.main import cli
 from pinakes.checkpoints import open_checkpoint
-from pinakes.checkpoints.tombstones import TombstoneFile
+from pinakes.checkpoints.tombstone_file import TombstoneFile
+from pinakes.cli.main import cli
 from pinakes.errors import CheckpointError, LockHeldError, UsageError
-from pinakes.export import export
-from pinakes.forgetting import THUMBNAILS, Forgetting
-from pinakes.ingestion import Ingestion
-from pinakes.opening import dry_run
+from pinakes.ingest.opening import dry_run
+from pinakes.ingest.run import Ingestion
+from pinakes.operations.export import export
 from pinakes.settings import Settings
 from pinakes.sources.fingerprints import fingerprint_file, open_cache
+from pinakes.sources.thumbnails import SIZES, Thumbnails
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
-from pinakes.thumbnails import SIZES, Thumbnails
+from pinakes.takedowns.forget import THUMBNAILS, Forgetting
 from pinakes.tombstones import FORGOTTEN, Tombstone, Tombstones
 from pinakes.types import utc_now
 from tests.counting import Counting
@@ -272,7 +272,7 @@ def test_a_forgetting_that_died_is_finished_by_a_run_and_by_the_next_one(
 
     own = forgetting(settings, database)
     with monkeypatch.context() as patched:
-        patched.setattr("pinakes.forgetting.add_tombstones", dies)
+        patched.setattr("pinakes.takedowns.forget.add_tombstones", dies)
         with pytest.raises(KeyboardInterrupt):
             own.forget(own.find([GONE]))
     assert stored(database, "SELECT count(*) FROM pictures.images") == [(12,)]

@@ -16,10 +16,10 @@ from google.auth.exceptions import RefreshError
 from google.oauth2.credentials import Credentials
 
 from pinakes.embedders.base import Picture
-from pinakes.embedders.calling import Remote
-from pinakes.embedders.gemini import DEFAULT_RATE, GeminiEmbedding, from_settings
-from pinakes.embedders.http_errors import MOST_BYTES, NoSuchServiceError
-from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared, Unpaced
+from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.remote.gemini import DEFAULT_RATE, GeminiEmbedding, from_settings
+from pinakes.embedders.remote.http_errors import MOST_BYTES, NoSuchServiceError
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, Unpaced
 from pinakes.errors import SettingsError, UsageError
 from pinakes.sources.bucket import BucketSource
 from pinakes.types import ErrorClass, Image
@@ -436,6 +436,8 @@ def test_facts_name_the_space_the_limits_and_the_price(gemini: GeminiEmbedding, 
 
 def test_importing_the_module_does_not_import_google() -> None:
     """google-genai takes a second to import, which only those should wait for who use it."""
-    code = "import sys, pinakes.embedders.gemini; print([m for m in ('google.genai', 'httpx') if m in sys.modules])"
+    code = (
+        "import sys, pinakes.embedders.remote.gemini; print([m for m in ('google.genai', 'httpx') if m in sys.modules])"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert shown.strip() == "[]"

@@ -14,14 +14,14 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from pinakes.access import Embedders
 from pinakes.embedders.base import Picture
-from pinakes.embedders.opening import Choice, Surroundings, open_embedder
+from pinakes.embedders.registry import Choice, Surroundings, open_embedder
 from pinakes.errors import PinakesError, UsageError
-from pinakes.importing import open_embeddings
-from pinakes.opening import dry_run, open_ingestion
-from pinakes.query import ask
-from pinakes.search import search
+from pinakes.ingest.opening import dry_run, open_ingestion
+from pinakes.operations.import_vectors import open_embeddings
+from pinakes.query.query import ask
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.answer import search
 from pinakes.settings import Settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
@@ -64,7 +64,7 @@ def working(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def imported(*arguments: str) -> Any:
-    from cli.importing import command
+    from pinakes.cli.importing import command
 
     done = CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
     assert done.exit_code == 0

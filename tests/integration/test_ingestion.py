@@ -14,11 +14,11 @@ import pytest
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import AccountError, EmbedderError, PruneRefusedError, SourceError, UsageError
-from pinakes.ingestion import Ingestion
-from pinakes.opening import open_ingestion
+from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.run import Ingestion
+from pinakes.ingest.stopping import stop_requested
+from pinakes.operations.status import status
 from pinakes.settings import Settings
-from pinakes.status import status
-from pinakes.stopping import stop_requested
 from pinakes.store.collections import activate, ensure_collection, register_space
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease

@@ -18,10 +18,10 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pinakes.embedders.base import Facts
-from pinakes.embedders.calling import Remote
-from pinakes.embedders.remote import CallError, PacingStoppedError, Prepared
+from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.remote.provider import CallError, PacingStoppedError, Prepared
 from pinakes.errors import DatabaseError, UsageError
-from pinakes.limiter import Limiter, Rate, Slot, parse_rate
+from pinakes.quota.limiter import Limiter, Rate, Slot, parse_rate
 from pinakes.spaces import Space
 from pinakes.store import cloudsql
 from pinakes.store.connection import LIMITER_URL
@@ -38,7 +38,7 @@ FAST = parse_rate("200/s")
 
 CHILD = """
 import sys, threading, time
-from pinakes.limiter import Limiter, parse_rate
+from pinakes.quota.limiter import Limiter, parse_rate
 limiter = Limiter(sys.argv[1], sys.argv[2], [parse_rate(sys.argv[3])])
 def take():
     for _ in range(int(sys.argv[5])):

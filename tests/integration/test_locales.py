@@ -17,16 +17,16 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
-from pinakes.filters import parse_filters
 from pinakes.metadata.folding import fold
+from pinakes.query.filters import parse_filters
 from pinakes.spaces import Space
 from pinakes.store.collections import resolve_space
 from pinakes.store.connection import Connection, connect
-from pinakes.store.hidden import hidden_conditions, hide, restrictions, unhide
 from pinakes.store.images import listed
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader, Written
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
+from pinakes.store.restrictions import hidden_conditions, hide, restrictions, unhide
 from pinakes.store.search import Wanted, by_words
 from tests.integration.test_upgrades import at_version
 from tests.postgres import plain_postgres

@@ -13,13 +13,12 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from cli.main import cli
-from cli.maintain import rendered
 from pinakes.checkpoints import open_checkpoint
 from pinakes.checkpoints.base import VectorChunk
+from pinakes.cli.main import cli
+from pinakes.cli.maintain import rendered
 from pinakes.errors import DatabaseError, UsageError
-from pinakes.forgetting import THUMBNAILS, Forgetting
-from pinakes.maintenance import Act, Maintenance
+from pinakes.operations.maintenance import Act, Maintenance
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import indexes, reload, strong_locks
@@ -30,6 +29,7 @@ from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.search import Wanted, nearest
+from pinakes.takedowns.forget import THUMBNAILS, Forgetting
 from pinakes.types import Answer
 from tests.counting import Counting
 from tests.running import find, gallery, paint, run, stored
@@ -317,7 +317,7 @@ def test_a_take_down_that_died_is_finished(
 
     own = Forgetting(settings, database, "pictures")
     with monkeypatch.context() as patched:
-        patched.setattr("pinakes.forgetting.remove_images", dies)
+        patched.setattr("pinakes.takedowns.forget.remove_images", dies)
         with pytest.raises(KeyboardInterrupt):
             own.forget(own.find(["p03.png"]))
     assert done(maintained(settings, database), "tombstones") == [
@@ -364,7 +364,7 @@ def test_thumbnails_beyond_their_room_go(
     for number in range(10):
         (folder / f"ab{number}").write_bytes(bytes(100))
     assert done(maintained(settings, database), "thumbnails") == []
-    monkeypatch.setattr("pinakes.maintenance.MAX_BYTES", 500)
+    monkeypatch.setattr("pinakes.operations.maintenance.MAX_BYTES", 500)
     assert len(done(maintained(settings, database), "thumbnails")) == 1
     assert len(list(folder.iterdir())) < 5
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cli.gallery import COLLECTION, sample_gallery
+from deployments.sample import COLLECTION, sample_gallery
+from gallery import Gallery, painted_before, write_gallery
 from pinakes.errors import UsageError
-from pinakes.sample import Gallery, painted_before, write_gallery
 from pinakes.settings import Settings
 from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database

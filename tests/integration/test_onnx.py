@@ -16,10 +16,10 @@ from onnx.external_data_helper import convert_model_to_external_data
 from onnxruntime.quantization import quantize_dynamic
 
 from pinakes.embedders.base import Embedder, Picture
-from pinakes.embedders.lookahead import ahead
-from pinakes.embedders.onnx_files import external_data
-from pinakes.embedders.onnx_image import OnnxImage
-from pinakes.embedders.onnx_preprocessing import Preprocessing, read_wishes
+from pinakes.embedders.local.lookahead import ahead
+from pinakes.embedders.local.onnx import OnnxImage
+from pinakes.embedders.local.onnx_files import external_data
+from pinakes.embedders.local.preprocessing import Preprocessing, read_wishes
 from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests import tiny_models

@@ -15,18 +15,18 @@ from uuid import uuid4
 import pytest
 
 from pinakes import logs
-from pinakes.batches import Batch, BatchResult
 from pinakes.embedders.base import Picture
-from pinakes.embedders.opening import EMBEDDERS
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import LeaseLostError, PinakesError, SettingsError, SourceError
-from pinakes.ingestion import Ingestion
-from pinakes.leading import Lead
-from pinakes.opening import open_ingestion
-from pinakes.outpost import Outpost, open_outpost
+from pinakes.ingest.batch import Batch, BatchResult
+from pinakes.ingest.distributed.assignment import Ticket
+from pinakes.ingest.distributed.leader import Lead
+from pinakes.ingest.distributed.worker import Outpost, open_outpost
+from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.run import Ingestion
+from pinakes.ingest.summary import summarise
 from pinakes.settings import Settings
 from pinakes.store.database import Database
-from pinakes.summary import summarise
-from pinakes.ticket import Ticket
 from pinakes.types import Failure, Vector
 from tests.counting import Counting
 from tests.fakes.azure import AzureFake

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pinakes.access import Embedders
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import UsageError
-from pinakes.query import Part, Query
-from pinakes.search import Hit, SearchResult, search
+from pinakes.query.query import Part, Query
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.answer import Hit, SearchResult, search
 from pinakes.settings import load_settings
 from pinakes.store.database import Database
-from pinakes.store.hidden import hide
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.restrictions import hide
 from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
 from tests.counting import Counting
 

@@ -19,18 +19,18 @@ import pytest
 from PIL import Image
 from prefect.settings import PREFECT_HOME
 
-from cli.render import plan_table
-from pinakes.embedders.retirement import RETIREMENTS
+from pinakes.cli.render import plan_table
+from pinakes.embedders.remote.retirement import RETIREMENTS
 from pinakes.errors import EmbedderError
-from pinakes.ingestion import Ingestion
-from pinakes.opening import dry_run, open_ingestion
+from pinakes.ingest.opening import dry_run, open_ingestion
+from pinakes.ingest.run import Ingestion
+from pinakes.ingest.summary import planned_and_actual, summarise, why_deferred
+from pinakes.operations.runs import runs
 from pinakes.rates import parse_rate
-from pinakes.runs import runs
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.limits import change_limit, limits_connection, list_limits
 from pinakes.store.runs import latest_runs
-from pinakes.summary import planned_and_actual, summarise, why_deferred
 from pinakes.types import utc_now
 from tasks.artifacts import _sheet
 from tests.fakes.azure import AzureFake
@@ -276,7 +276,7 @@ def test_spaces_show_the_end_of_a_model_without_its_settings(
     settings: Settings, environment: dict[str, str], fake: AzureFake, tmp_path: Path
 ) -> None:
     paid(settings, pictures(tmp_path / "in", 2), fake, rate="none")
-    command = [sys.executable, "-m", "cli.main", "spaces", "--json"]
+    command = [sys.executable, "-m", "pinakes.cli.main", "spaces", "--json"]
     shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
     assert [space["retires"] for space in json.loads(shown)["spaces"]] == ["2028-09-25"]
 
@@ -345,7 +345,7 @@ def ingest(source: Path, collection: str, environment: dict[str, str], *options:
     command = [
         sys.executable,
         "-m",
-        "cli.main",
+        "pinakes.cli.main",
         "ingest",
         str(source),
         "--embedder",
@@ -446,7 +446,7 @@ def test_limits_are_shown_and_changed_while_a_run_is_going(
     environment: dict[str, str], prefect_api: str, tmp_path: Path
 ) -> None:
     def pinakes(*arguments: str) -> str:
-        command = [sys.executable, "-m", "cli.main", *arguments]
+        command = [sys.executable, "-m", "pinakes.cli.main", *arguments]
         return subprocess.run(command, env=known, capture_output=True, text=True, check=True).stdout
 
     source = pictures(tmp_path / "in", 120)

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from PIL import Image as Pillow
 
-from pinakes.access import Embedders
 from pinakes.embedders.base import Picture
-from pinakes.embedders.opening import Choice
+from pinakes.embedders.registry import Choice
 from pinakes.errors import EmbedderError
-from pinakes.opening import open_ingestion
-from pinakes.query import ask
+from pinakes.ingest.opening import open_ingestion
+from pinakes.query.query import ask
+from pinakes.quota.embedder_pool import Embedders
 from pinakes.rates import parse_rate
-from pinakes.search import SearchResult, search
+from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from cli.status import _runs_table
 from pinakes import logs
+from pinakes.cli.status import _runs_table
 from pinakes.errors import PinakesError
-from pinakes.opening import open_ingestion
-from pinakes.runs import runs
+from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.summary import summarise
+from pinakes.operations.runs import runs
 from pinakes.settings import Settings
 from pinakes.store.database import Database
-from pinakes.summary import summarise
 from tests.fakes.azure import AzureFake
 from tests.running import gallery, request_of, run, run_stages
 from tests.waiting import PATIENCE

@@ -10,8 +10,8 @@ import pytest
 
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import UsageError
-from pinakes.filters import Equals
-from pinakes.opening import open_ingestion
+from pinakes.ingest.opening import open_ingestion
+from pinakes.query.filters import Equals
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store.collections import ensure_collection, register_space, resolve_space

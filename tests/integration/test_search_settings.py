@@ -10,10 +10,10 @@ import psycopg
 import pytest
 
 import tests.counting  # noqa: F401 - registers the embedder that the space belongs to
-from pinakes.access import Embedders
-from pinakes.filters import parse_filters
-from pinakes.query import Part, ask
-from pinakes.search import SearchResult, search
+from pinakes.query.filters import parse_filters
+from pinakes.query.query import Part, ask
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.answer import SearchResult, search
 from pinakes.settings import load_settings
 from pinakes.spaces import Space
 from pinakes.store.connection import Connection, Pgvector

@@ -15,7 +15,7 @@ import pytest
 from pinakes.errors import SourceError, UsageError
 from pinakes.sources.base import Source
 from pinakes.sources.fingerprints import ChangedError
-from pinakes.sources.opening import open_source
+from pinakes.sources.kinds import open_source
 from pinakes.sources.reading import read_uri
 from pinakes.types import Image, Rejected, Skipped
 from tests.fakes.gcs import GcsFake

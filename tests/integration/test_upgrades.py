@@ -15,21 +15,21 @@ import pytest
 from click.testing import CliRunner
 from pgvector import HalfVector
 
-from cli.main import COMMANDS, cli
+from pinakes.cli.main import COMMANDS, cli
 from pinakes.errors import DatabaseError, EmbedderError
-from pinakes.opening import dry_run, open_ingestion
+from pinakes.ingest.opening import dry_run, open_ingestion
+from pinakes.ingest.summary import summarise
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import migrate as migrating
 from pinakes.store.collections import activate, open_collection, prepare, register_space, spaces
 from pinakes.store.connection import Connection, ensure_pgvector
 from pinakes.store.database import Database
-from pinakes.store.hidden import hidden_conditions
 from pinakes.store.images import listed
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, migrate, scripts
-from pinakes.summary import summarise
+from pinakes.store.restrictions import hidden_conditions
 from tests.counting import Counting
 from tests.running import find, gallery, request_of, run, run_stages, stored, using
 

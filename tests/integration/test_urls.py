@@ -13,8 +13,8 @@ from pinakes.errors import SourceError, UsageError
 from pinakes.sources import urls
 from pinakes.sources.fetching import Fetcher, FetchError
 from pinakes.sources.fingerprints import ChangedError
+from pinakes.sources.kinds import open_source
 from pinakes.sources.listfile import ListFileSource
-from pinakes.sources.opening import open_source
 from pinakes.sources.reading import read_uri
 from pinakes.sources.urls import UrlListSource, open_etag_cache
 from pinakes.sources.urltable import read_urls

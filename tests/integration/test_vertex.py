@@ -18,12 +18,12 @@ import pytest
 from google.api_core import exceptions as api
 
 from pinakes.embedders.base import Picture
-from pinakes.embedders.calling import Remote
-from pinakes.embedders.remote import CallError, CredentialsRefusedError, Prepared, Unpaced
-from pinakes.embedders.vertex import DIMENSIONS, VertexMultimodal, from_settings
-from pinakes.embedders.vertex_errors import embedder_error
+from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, Unpaced
+from pinakes.embedders.remote.vertex import DIMENSIONS, VertexMultimodal, from_settings
+from pinakes.embedders.remote.vertex_errors import embedder_error
 from pinakes.errors import EmbedderError, SettingsError, UsageError
-from pinakes.gsuri import GsObject, parse_gs_uri
+from pinakes.gcs.uri import GsObject, parse_gs_uri
 from pinakes.sources.bucket import BucketSource
 from pinakes.types import ErrorClass, Failure, Image
 from tests.fakes import picture_vector, text_vector
@@ -410,7 +410,7 @@ def test_missing_credentials_say_what_to_run(
 
 def test_the_facts_are_known_without_importing_googles_library() -> None:
     code = (
-        "import sys; from pinakes.embedders.vertex import VertexMultimodal as V; f = V('p').facts;"
+        "import sys; from pinakes.embedders.remote.vertex import VertexMultimodal as V; f = V('p').facts;"
         "assert f.retires == '2027-04-01' and f.price.per_image == 0.0001 and f.limits.max_words == 24;"
         "assert not {'grpc', 'google.api_core', 'google.auth'} & set(sys.modules)"
     )

@@ -19,9 +19,9 @@ import pytest
 from PIL import Image
 
 from pinakes.settings import Settings
+from pinakes.sources.thumbnails import SIZES
 from pinakes.store.database import Database
-from pinakes.store.hidden import hide, unhide
-from pinakes.thumbnails import SIZES
+from pinakes.store.restrictions import hide, unhide
 from pinakes.web.service import Service
 from tests import serving
 from tests.fakes.gcs import GcsFake

@@ -15,12 +15,12 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from cli.serve_protocol import PatientProtocol
-from pinakes.query import Query
-from pinakes.search import SearchResult
+from pinakes.query.query import Query
+from pinakes.search.answer import SearchResult
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.web.heavy import HeavyWork
+from pinakes.web.protocol import PatientProtocol
 from pinakes.web.security import HEADERS, MAX_BODY_BYTES, Access, is_loopback
 from pinakes.web.service import Service
 from pinakes.web.uploads import MAX_UPLOAD_BYTES

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinakes.account import Account, AllowedFailures
 from pinakes.errors import AccountError, UsageError
+from pinakes.ingest.account import Account, AllowedFailures
 
 COUNTS = st.integers(0, 1000)
 

@@ -14,12 +14,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pinakes.access import Budget
 from pinakes.embedders.base import Facts, Limits, Picture, Price
-from pinakes.embedders.calling import Remote, redact
-from pinakes.embedders.concurrency import BOUND, Concurrency
-from pinakes.embedders.remote import CallError, CredentialsRefusedError, PacingStoppedError, Prepared, Unpaced
+from pinakes.embedders.remote.client import Remote, redact
+from pinakes.embedders.remote.concurrency import BOUND, Concurrency
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, PacingStoppedError, Prepared, Unpaced
 from pinakes.errors import DatabaseError, EmbedderError, SourceError, UnreadableQueryError
+from pinakes.quota.embedder_pool import Budget
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests.pictures import photo

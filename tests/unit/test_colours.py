@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import ImageColor
 
-from pinakes.embedders.colours import Colour, Region, oklab_planes
-from pinakes.embedders.palette_names import BASIC, COMMON, CSS, SHADES
-from pinakes.embedders.palette_words import read
+from pinakes.embedders.palette.colours import Colour, Region, oklab_planes
+from pinakes.embedders.palette.names import BASIC, COMMON, CSS, SHADES
+from pinakes.embedders.palette.words import read
 
 
 def focus(text: str) -> Colour:

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from deployments.agreement import HEARTBEAT_SECONDS, LEASE_STORAGE, POOL, RUN_TAG
+from deployments.constants import HEARTBEAT_SECONDS, LEASE_STORAGE, POOL, RUN_TAG
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "deployments"

@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from cli.doctor import rendered
-from pinakes.checks import Check, State, clock_check
-from pinakes.credentials import embedder_checks
-from pinakes.doctor import build_memory_check, checkpoint_check, disk_check, disks, pgvector_check, schema_check
+from pinakes.cli.doctor import rendered
+from pinakes.operations.checks import Check, State, clock_check
+from pinakes.operations.credentials import embedder_checks
+from pinakes.operations.doctor import (
+    build_memory_check,
+    checkpoint_check,
+    disk_check,
+    disks,
+    pgvector_check,
+    schema_check,
+)
 from pinakes.settings import Settings, load_settings
 from pinakes.spaces import Space
 from pinakes.store.connection import Pgvector

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Embedder, Picture
-from pinakes.embedders.palette import RECIPES, Palette, describe
+from pinakes.embedders.palette.descriptor import RECIPES, Palette, describe
 from pinakes.errors import SourceError, UnreadableQueryError, UsageError
 from pinakes.types import ErrorClass, Failure, Image, Vector
 

@@ -1,4 +1,4 @@
-"""What `pinakes.pictures` makes of every kind of file that a collection may hold."""
+"""What `pinakes.images.decoding` makes of every kind of file that a collection may hold."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pinakes import pictures as subject
 from pinakes.errors import PictureError
-from pinakes.formats import head_reason, other_kind, sniff, suffix
-from pinakes.pictures import MAX_PIXELS, decode, suffix_reason, thumbnail_jpeg
+from pinakes.images import decoding as subject
+from pinakes.images.decoding import MAX_PIXELS, decode, suffix_reason, thumbnail_jpeg
+from pinakes.images.formats import head_reason, other_kind, sniff, suffix
 from pinakes.types import ErrorClass
 from tests import pictures as make
 
@@ -325,7 +325,7 @@ from concurrent.futures import ThreadPoolExecutor
 sys.path.insert(0, sys.argv[1])
 from tests.pictures import png, tiff
 from pinakes.errors import PictureError
-from pinakes.pictures import decode
+from pinakes.images.decoding import decode
 def one(data):
     try:
         return decode(data).size

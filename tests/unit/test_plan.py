@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pinakes.checkpoints.base import table_of
 from pinakes.checkpoints.ledger import Ledger
-from pinakes.plan import make_plan
+from pinakes.ingest.plan import make_plan
 from pinakes.spaces import Space
 from pinakes.types import Answer, Entry, ErrorClass, Failure, Image, Rejected, Skipped
 

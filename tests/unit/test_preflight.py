@@ -13,10 +13,10 @@ from hypothesis.strategies import DataObject, integers, just, lists, sampled_fro
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Limits, Picture
-from pinakes.embedders.preflight import _header, _proof, ignored_words, prepare
-from pinakes.embedders.remote import Prepared
+from pinakes.embedders.remote.preflight import _header, _proof, ignored_words, prepare
+from pinakes.embedders.remote.provider import Prepared
 from pinakes.errors import PictureError, SourceError
-from pinakes.pictures import decode
+from pinakes.images.decoding import decode
 from pinakes.types import ErrorClass, Failure, Image
 from tests.pictures import VARIANTS, grey16, plain, rgb16_png, rotated, saved, scene
 

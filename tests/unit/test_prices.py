@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pinakes.embedders.prices import price_of
+from pinakes.embedders.remote.prices import price_of
 from pinakes.errors import SettingsError
 from pinakes.spaces import Space
 

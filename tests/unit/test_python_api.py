@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import pinakes
-from pinakes import results_html
-from pinakes.query import Query, ask
-from pinakes.query_arguments import conditions_of, query_of
-from pinakes.results_html import grid, plan_line, thumbnail_of
-from pinakes.search import Hit, SearchPlan
+from pinakes.notebook import html as results_html
+from pinakes.notebook.arguments import conditions_of, query_of
+from pinakes.notebook.html import grid, plan_line, thumbnail_of
+from pinakes.query.query import Query, ask
+from pinakes.search.answer import Hit, SearchPlan
 from tests.running import paint
 
 PLAN = SearchPlan("exact", "space", "cosine", "", 12, 0, 0, 3.2, ())
@@ -26,7 +26,7 @@ def loaded_after(statement: str, names: set[str]) -> set[str]:
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
-    heavy = {"numpy", "PIL", "psycopg", "pandas", "prefect", "pyarrow", "pinakes.collection"}
+    heavy = {"numpy", "PIL", "psycopg", "pandas", "prefect", "pyarrow", "pinakes.notebook.collection"}
     assert loaded_after("import pinakes", heavy) == set()
 
 
@@ -36,7 +36,7 @@ def test_collections_need_neither_pandas_nor_prefect_until_a_table_is_asked_for(
 
 
 def test_searching_from_the_shell_needs_neither_pandas_nor_the_collection() -> None:
-    heavy = {"pandas", "prefect", "pyarrow", "pinakes.collection", "pinakes.results"}
+    heavy = {"pandas", "prefect", "pyarrow", "pinakes.notebook.collection", "pinakes.notebook.results"}
     assert loaded_after("import cli.search", heavy) == set()
 
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinakes.cursor import DIGEST_BYTES, Cursor, Position
 from pinakes.errors import UsageError
-from pinakes.filters import Contains, Equals, Years, parse_filters, write_filters
-from pinakes.query import Crop, Part, Query, ask
+from pinakes.query.cursor import DIGEST_BYTES, Cursor, Position
+from pinakes.query.filters import Contains, Equals, Years, parse_filters, write_filters
+from pinakes.query.query import Crop, Part, Query, ask
 
 
 def test_conditions_on_one_column_are_alternatives_and_all_others_hold_together() -> None:

@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from pinakes.batches import Batch, batched, even_size, settle, work_as_rows, work_of_rows
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import LeaseLostError, SettingsError, UsageError
-from pinakes.plan import Work
-from pinakes.request import IngestRequest
+from pinakes.ingest.batch import Batch, batched, even_size, settle, work_as_rows, work_of_rows
+from pinakes.ingest.plan import Work
+from pinakes.ingest.request import IngestRequest
 from pinakes.spaces import Space
 from pinakes.types import Answer, ErrorClass, Failure, Image
 from tasks.runners import is_lost, slots, task_runner
@@ -47,7 +47,7 @@ def test_shards_and_a_cluster_at_once_are_refused() -> None:
 def test_shards_without_a_prefect_server_are_refused_before_anything_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cli.ingest import command
+    from pinakes.cli.ingest import command
 
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PINAKES_HOME", str(tmp_path / "home"))

@@ -14,16 +14,16 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from gallery import Gallery, catalogue, studio, write_gallery
+from gallery.colour import name_of, rgb
+from gallery.gallery import MARKER, SEED
+from gallery.light import LIGHTS
+from gallery.painter import Painter
+from gallery.painters import PAINTERS
+from gallery.panel import Panel
+from gallery.scenes import SCENES
+from gallery.worker import paint
 from pinakes.errors import UsageError
-from pinakes.sample import Gallery, catalogue, studio, write_gallery
-from pinakes.sample.colour import name_of, rgb
-from pinakes.sample.gallery import MARKER, SEED
-from pinakes.sample.light import LIGHTS
-from pinakes.sample.painter import Painter
-from pinakes.sample.painters import PAINTERS
-from pinakes.sample.panel import Panel
-from pinakes.sample.scenes import SCENES
-from pinakes.sample.worker import paint
 
 COUNT = 14  # one picture by each painter
 TYPES = {"landscape", "portrait", "still-life", "interior", "study", "genre", "other"}

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.render import WIDTH, cut, duration, table, width_of
+from pinakes.cli.render import WIDTH, cut, duration, table, width_of
 from pinakes.errors import SettingsError, UsageError
 from pinakes.ids import check_collection
-from pinakes.request import IngestRequest
+from pinakes.ingest.request import IngestRequest
 from pinakes.settings import load_settings
 from pinakes.spaces import Space
 from tests.waiting import PATIENCE
@@ -117,7 +117,9 @@ def test_wide_characters_count_twice() -> None:
     assert cut("short", 7) == "short"
 
 
-@pytest.mark.parametrize("module", ["cli.search", "cli.main", "cli.render", "pinakes.search"])
+@pytest.mark.parametrize(
+    "module", ["pinakes.cli.search", "pinakes.cli.main", "pinakes.cli.render", "pinakes.search.answer"]
+)
 def test_a_search_imports_neither_prefect_nor_pandas_nor_a_cloud(module: str) -> None:
     heavy = ("prefect", "pandas", "pyarrow", "google.cloud.storage", "google.cloud.aiplatform", "google.genai")
     program = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
@@ -127,7 +129,7 @@ def test_a_search_imports_neither_prefect_nor_pandas_nor_a_cloud(module: str) ->
 def test_what_a_model_lacks_is_told_before_anything_that_takes_long_to_import(tmp_path: Path) -> None:
     program = """
 import sys
-from cli.main import main
+from pinakes.cli.main import main
 try:
     main()
 finally:

@@ -27,8 +27,8 @@ from pinakes.errors import SourceError, UsageError
 from pinakes.sources import local
 from pinakes.sources.fingerprints import ChangedError, FingerprintCache, open_cache
 from pinakes.sources.folder import FolderSource
+from pinakes.sources.kinds import open_source
 from pinakes.sources.listfile import ListFileSource
-from pinakes.sources.opening import open_source
 from pinakes.types import Entry, ErrorClass, Image, Rejected, Skipped
 from tests.pictures import photo, saved, scene
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from pinakes.errors import PictureError, SourceError, UsageError
-from pinakes.thumbnails import DiskCache, Thumbnails, etag, pixels_to_decode
+from pinakes.sources.thumbnails import DiskCache, Thumbnails, etag, pixels_to_decode
 from pinakes.web.heavy import BusyError, HeavyWork
 from pinakes.web.uploads import KEPT_LONG_SIDE, MAX_UPLOAD_BYTES, Uploads
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from starlette.datastructures import ImmutableMultiDict
 
 from pinakes.errors import UsageError
-from pinakes.filters import Contains, Equals, Years
+from pinakes.query.filters import Contains, Equals, Years
 from pinakes.web.address import DEFAULTS, LISTS, PAGE_SIZE, Address, is_tidy
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).map(str.strip)

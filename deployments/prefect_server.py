@@ -1,0 +1,202 @@
+"""Prefect's API for the length of a command: the server that is set, or one that ends with this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from deployments.constants import NO_TELEMETRY, RUN_TAG, RUNS, SERVER
+from deployments.guard import Guarded
+from pinakes.errors import PinakesError
+
+START_SECONDS = 240.0
+"""A first start migrates Prefect's own database; on a machine that is busy with much else that has taken two minutes. A
+server that ends before it answers is seen at once."""
+
+_STAYING: Final = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
+"""Services that look after deployments and workers, which only a server that stays has."""
+
+
+_ENGINES: Final = frozenset({"flow_engine", "task_engine"})
+"""Where Prefect logs states and tracebacks; what flows and tasks log themselves comes from other modules."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrefectServer:
+    """A server on loopback that ends with this process at the latest."""
+
+    api_url: str
+    program: Guarded
+
+
+@contextmanager
+def running_server(
+    *, port: int | None = None, log: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[PrefectServer]:
+    """Prefect's server for the length of the block; it answers when the block begins.
+
+    Args:
+        port: of loopback; None: a free one.
+        log: where its output goes; None drops it.
+        environment: of the server; None: this process's. What it does not set about concurrency limits is set so that
+            slots survive a restart.
+
+    Raises:
+        PinakesError: it does not start.
+    """
+    port = free_port() if port is None else port
+    api_url = f"http://127.0.0.1:{port}/api"
+    program = Guarded(
+        [
+            *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
+            *("--lifespan", "on", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"),
+        ],
+        log=log,
+        environment=SERVER | dict(os.environ if environment is None else environment) | NO_TELEMETRY,
+    )
+    try:
+        _wait_for(api_url, program, log)
+        yield PrefectServer(api_url, program)
+    finally:
+        program.stop()
+
+
+@contextmanager
+def prefect_server(home: Path) -> Iterator[None]:
+    """Let flows run in this block; they are tagged as runs whose heartbeats are awaited.
+
+    Where no `PREFECT_API_URL` is set a server is started on loopback. Unlike Prefect's own temporary server it is gone
+    even if this process is killed.
+
+    Args:
+        home: Pinakes' own folder; the log of that server is kept there.
+
+    Raises:
+        PinakesError: it does not start, or the one that is set does not answer.
+    """
+    # Bars and tables are what a person at a terminal looks at; Prefect's own lines go to its server all the same.
+    quiet = {"PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING")}
+    with _environment(NO_TELEMETRY | RUNS | quiet), _answering(home):
+        yield
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Let this process, and what it starts, have these variables for the length of the block."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ |= values
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _answering(home: Path) -> Iterator[None]:
+    """The server of this block; the environment is set."""
+    from prefect import tags  # reads the environment
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    if not logging.getLogger("pinakes").isEnabledFor(logging.DEBUG):  # --verbose shows tracebacks
+        for handler in logging.root.handlers:
+            handler.addFilter(_said_by_the_command)
+    if PREFECT_API_URL.value():
+        from deployments.server_client import answering_server
+
+        with answering_server():
+            pass  # else Prefect would tell of it by a traceback, after the run has begun
+        with tags(RUN_TAG):
+            yield
+        return
+    # Not Prefect's ephemeral mode: that never frees the slots of a run that was killed.
+    few = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _STAYING}
+    with (
+        running_server(
+            log=log_folder(home) / "prefect-server.log", environment=os.environ | few | {"PREFECT_UI_ENABLED": "0"}
+        ) as server,
+        temporary_settings({PREFECT_API_URL: server.api_url}),
+        tags(RUN_TAG),
+    ):
+        try:
+            yield
+        finally:
+            _send_what_is_left()
+
+
+def log_folder(home: Path) -> Path:
+    """The folder for the logs of programs that a command starts.
+
+    Raises:
+        PinakesError: it cannot be made.
+    """
+    folder = home / "logs"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise PinakesError(
+            f"the folder {folder} cannot be made: {exc.strerror or exc}; let this user write there, or set PINAKES_HOME."
+        ) from exc
+    return folder
+
+
+def _said_by_the_command(record: logging.LogRecord) -> bool:
+    """Keeps how Prefect's engine tells the end of a run from the terminal, where the command says it in one sentence."""
+    return not (record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.module in _ENGINES)
+
+
+def free_port() -> int:
+    """A TCP port of loopback that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        assert isinstance(port, int)
+        return port
+
+
+def _wait_for(api_url: str, server: Guarded, log: Path | None) -> None:
+    """Wait until the server answers.
+
+    Raises:
+        PinakesError: it ended, or took longer than `START_SECONDS`.
+    """
+    import requests  # only where a server is started
+
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if not server.running:
+            raise PinakesError(f"Prefect's server at {api_url} ended at once; is the port in use?{_see(log)}")
+        try:
+            if requests.get(f"{api_url}/health", timeout=5).ok:
+                return
+        except requests.RequestException:
+            time.sleep(0.1)
+    raise PinakesError(f"Prefect's server at {api_url} did not answer within {START_SECONDS:.0f} s.{_see(log)}")
+
+
+def _see(log: Path | None) -> str:
+    if log is None:
+        return ""
+    lines = log.read_text("utf-8", "replace").split("\n") if log.is_file() else []
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return (f" It said last: {last.rstrip('.')}." if last else "") + f" Its log is {log}."
+
+
+def _send_what_is_left() -> None:
+    """Prefect's client sends events and logs in the background; the server must have them before it ends."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all(timeout=10)
+    APILogWorker.drain_all(timeout=10)

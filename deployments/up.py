@@ -1,0 +1,134 @@
+"""`pinakes up`: Prefect's server, set up, a worker, the database and the deployments, on loopback, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+
+import pinakes
+from deployments.constants import NO_TELEMETRY, POOL, RUNS
+from deployments.guard import Guarded
+from deployments.prefect_server import log_folder, running_server
+from deployments.sample import COLLECTION, sample_gallery
+from pinakes.errors import PinakesError, UsageError
+from pinakes.settings import Settings, load_settings
+from pinakes.store.database import open_database
+
+PREFECT_PORT = 4200
+
+
+@click.command("up")
+@click.option("--port", default=PREFECT_PORT, show_default=True, help="Of Prefect's server and UI, on 127.0.0.1.")
+def command(*, port: int) -> None:
+    """Start Prefect's server, a work pool with a worker, the database and the deployments; Ctrl-C ends them all.
+
+    Without PINAKES_SOURCE the deployments ingest the sample gallery: the one of `make demo`, which is painted if it is
+    not there yet.
+    """
+    settings = load_settings()
+    project = project_folder()
+    logs = log_folder(settings.home)
+    api_url = f"http://127.0.0.1:{port}/api"
+
+    click.echo("Starting the database, Prefect's server and a worker; the first time that takes a minute …")
+    try:
+        environment = (
+            os.environ
+            | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url}
+            | NO_TELEMETRY
+            | RUNS
+            | _source(settings)
+        )
+        with (
+            open_database(settings),
+            running_server(port=port, log=logs / "prefect-server.log", environment=environment) as server,
+        ):
+            _set_up(api_url)
+            _deploy(environment, project)
+            worker = Guarded(
+                [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", "pinakes-up"],
+                log=logs / "worker.log",
+                environment=environment,
+            )
+            try:
+                click.echo(_ready(port, api_url, logs))
+                _watch({"Prefect's server": server.program, "the worker": worker}, logs)
+            finally:
+                worker.stop()
+    except KeyboardInterrupt:
+        click.echo("ending …", err=True)
+
+
+def project_folder() -> Path:
+    """The folder that holds prefect.yaml: the working directory, or the checkout that this package runs from.
+
+    Raises:
+        UsageError: neither does.
+    """
+    for folder in (Path.cwd(), Path(pinakes.__file__).parents[1]):
+        if (folder / "prefect.yaml").is_file():
+            return folder
+    raise UsageError("there is no prefect.yaml here: run pinakes up in a checkout of the project.")
+
+
+def _source(settings: Settings) -> dict[str, str]:
+    """The settings that deployments take their source from: the person's own, or the sample gallery's."""
+    if settings.source is not None:
+        return {}
+    collection = settings.values.get("PINAKES_COLLECTION") or COLLECTION
+    gallery = sample_gallery(settings, collection)
+    return {
+        "PINAKES_SOURCE": str(gallery.pictures),
+        "PINAKES_METADATA": os.pathsep.join(map(str, gallery.metadata)),
+        "PINAKES_COLLECTION": collection,
+    }
+
+
+def _set_up(api_url: str) -> None:
+    os.environ |= NO_TELEMETRY
+    from deployments.server_setup import set_up  # imports Prefect, after the environment is set
+
+    for step in set_up(api_url):
+        if step.wrote:
+            click.echo(step.line())
+
+
+def _deploy(environment: dict[str, str], project: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        env=environment | {"PWD": str(project)},  # prefect.yaml takes the project folder from it
+        cwd=project,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PinakesError(f"the deployments of {project / 'prefect.yaml'} were not made:\n{done.stdout.strip()}")
+
+
+def _ready(port: int, api_url: str, logs: Path) -> str:
+    return "\n".join(
+        [
+            f"Prefect's UI: http://127.0.0.1:{port}   logs: {logs}",
+            "In a second terminal:",
+            f"  export PREFECT_API_URL={api_url}",
+            "  prefect deployment run ingest/ingest --watch",
+            '  prefect deployment run search/search --param text="dark blue and gold" --watch',
+            "Ctrl-C ends everything.",
+        ]
+    )
+
+
+def _watch(programs: dict[str, Guarded], logs: Path) -> None:
+    while True:
+        for name, program in programs.items():
+            if not program.running:
+                raise PinakesError(f"{name} ended by itself; see {logs}.")
+        time.sleep(0.5)

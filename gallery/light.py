@@ -1,0 +1,105 @@
+"""Hours and weathers: the colours of a sky and what its light does to everything under it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gallery.colour import rgb
+from gallery.noise import Colours
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """One hour in one weather.
+
+    Attributes:
+        name: the word by which painters choose it.
+        phrase: how a description says when it is.
+        when: the same for a title.
+        zenith: the sky above.
+        middle: the sky half way.
+        horizon: the sky's foot.
+        sun: colour of the direct light.
+        haze: what distance fades into.
+        tint: multiplies what lies in the light.
+        shadow: multiplies what lies in shadow.
+        height: of the sun over the horizon, 0…1; below 0: not to be seen.
+        clouds: cover, 0…1.
+    """
+
+    name: str
+    phrase: str
+    when: str
+    zenith: Colours
+    middle: Colours
+    horizon: Colours
+    sun: Colours
+    haze: Colours
+    tint: Colours
+    shadow: Colours
+    height: float
+    clouds: float
+
+    @property
+    def dark(self) -> bool:
+        """Whether lamps are lit."""
+        return self.name in {"night", "dusk"}
+
+
+def _light(name: str, phrase: str, when: str, colours: str, height: float, clouds: float) -> Light:
+    zenith, middle, horizon, sun, haze, tint, shadow = (rgb(code) for code in colours.split())
+    return Light(name, phrase, when, zenith, middle, horizon, sun, haze, tint * 1.12, shadow, height, clouds)
+
+
+LIGHTS = {
+    light.name: light
+    for light in (
+        _light("dawn", "at dawn", "at Dawn", "#6f8fbd #c7b4c6 #fad2a8 #fff0cc #dcc3c2 #f0d8cc #6f6c92", 0.12, 0.35),
+        _light(
+            "morning",
+            "on a clear morning",
+            "in the Morning",
+            "#5b98d2 #a4c9e4 #f2efdd #fffbe6 #cbdbe2 #fff6e2 #66799c",
+            0.62,
+            0.45,
+        ),
+        _light("noon", "at midday", "at Noon", "#3d86cc #79b2df #cfe4ea #ffffff #bfd6df #fffaf0 #5d78a0", 0.9, 0.35),
+        _light(
+            "afternoon",
+            "in the golden light of late afternoon",
+            "in Late Light",
+            "#6497c4 #bccbc4 #f6d898 #ffefb8 #e6d2a4 #ffe4ae #74688a",
+            0.35,
+            0.45,
+        ),
+        _light(
+            "sunset", "at sunset", "at Sunset", "#46508c #c0697c #fba24c #fff0b4 #d98f74 #f4b48a #4c3f68", 0.08, 0.55
+        ),
+        _light("dusk", "at dusk", "at Dusk", "#252f62 #64588c #dc937c #ffd9b0 #7d6c90 #8c7c94 #2c2c50", -1.0, 0.4),
+        _light(
+            "night",
+            "by moonlight",
+            "by Moonlight",
+            "#08112e #142550 #31507c #f4f3dc #24406a #5d729a #0e1734",
+            0.55,
+            0.35,
+        ),
+        _light(
+            "storm",
+            "under a stormy sky",
+            "in Stormy Weather",
+            "#333d49 #566069 #a8aca2 #e4e2cc #7b868c #a9aca8 #38424c",
+            -1.0,
+            0.95,
+        ),
+        _light("fog", "in the mist", "in Mist", "#b2bdc4 #c8d0d1 #dcdcd2 #fbf8ea #cdd3d2 #d3d6d4 #8b979e", 0.4, 0.15),
+        _light(
+            "overcast",
+            "on a grey day",
+            "on a Grey Day",
+            "#93a3b2 #b3bfc6 #d6d8d0 #f0eee0 #b6c1c6 #d2d4d0 #707c88",
+            -1.0,
+            0.8,
+        ),
+    )
+}

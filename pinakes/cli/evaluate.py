@@ -1,0 +1,187 @@
+"""`pinakes evaluate`: is the index good enough, and which space retrieves better; without Prefect."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from pinakes.cli.render import WIDTH, facts, note, table
+from pinakes.errors import UsageError
+from pinakes.evaluation.evaluation import Evaluation, evaluate_recall, evaluate_retrieval
+from pinakes.evaluation.recall import RecallReport
+from pinakes.evaluation.request import MAX_COST, MAX_PAIRS, QUERIES, WANTED_RECALL, EvaluationRequest
+from pinakes.evaluation.retrieval import CUTOFFS, Direction, RetrievalReport
+from pinakes.query.query import DEFAULT_K
+from pinakes.settings import load_settings
+from pinakes.store.database import open_database
+
+
+@click.command("evaluate")
+@click.argument("what", required=False, type=click.Choice(["recall", "retrieval"]))
+@click.option("--space", "spaces", multiple=True, metavar="SPACE", help="A space; repeatable. Default: all.")
+@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
+@click.option("-k", default=DEFAULT_K, show_default=True, help="Neighbours that are looked at.")
+@click.option("--queries", default=QUERIES, show_default=True, metavar="N", help="Stored pictures asked about.")
+@click.option(
+    "--recall", default=WANTED_RECALL, show_default=True, help="The recall that the index setting is to reach."
+)
+@click.option("--store/--no-store", default=True, show_default=True, help="Keep that setting with the space.")
+@click.option("--column", "columns", multiple=True, help="A column for precision@k; repeatable. Default: SemArt's.")
+@click.option("--test", type=click.Path(path_type=Path), metavar="FILE", help="Texts: semart_test.csv or the like.")
+@click.option("--with-title", is_flag=True, help="Ask by title and description instead of the description alone.")
+@click.option("--pairs", default=MAX_PAIRS, show_default=True, metavar="N", help="Most texts with their pictures.")
+@click.option(
+    "--max-cost", default=MAX_COST, show_default=True, metavar="USD", help="Most that a space's texts may cost."
+)
+@click.option("--seed", default=1, show_default=True, help="Chooses the queries.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the figures: .png, .svg or .pdf.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(
+    *,
+    what: str | None,
+    spaces: tuple[str, ...],
+    collection: str | None,
+    k: int,
+    queries: int,
+    recall: float,
+    store: bool,
+    columns: tuple[str, ...],
+    test: Path | None,
+    with_title: bool,
+    pairs: int,
+    max_cost: float,
+    seed: int,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    r"""Measure a collection on its own data: both of the following, or the one named.
+
+    \b
+    recall     the vector index against exact search: recall@k and time by
+               setting; the smallest that reaches --recall is stored
+    retrieval  SemArt's Text2Art (from a text to its painting and back), and how
+               often neighbours share their metadata; all spaces side by side
+
+    Texts are embedded by each space's embedder; a paid one says its price first and costs at most --max-cost.
+    """
+    settings = load_settings()
+    request = EvaluationRequest(
+        collection=collection or settings.collection,
+        spaces=spaces,
+        k=k,
+        queries=queries,
+        recall=recall,
+        columns=columns,
+        test=test,
+        with_title=with_title,
+        pairs=pairs,
+        max_cost=max_cost,
+        seed=seed,
+        store=store,
+    )
+    if plot is not None:
+        from pinakes.evaluation.plot import check_plot
+
+        check_plot(plot)
+    if test is not None and what == "recall":
+        raise UsageError("--test names the texts of a retrieval, and only recall was asked for.")
+    with open_database(settings) as database:
+        evaluation = Evaluation(
+            request.collection,
+            evaluate_recall(database, request) if what != "retrieval" else (),
+            evaluate_retrieval(database, settings, request, _say) if what != "recall" else None,
+        )
+    if plot is not None:
+        from pinakes.evaluation.plot import write_plot
+
+        write_plot(evaluation, plot)
+    if as_json:
+        click.echo(json.dumps(evaluation.as_dict(), ensure_ascii=False))
+        return
+    click.echo("\n\n".join(_blocks(evaluation)))
+    if plot is not None:
+        click.echo(f"\nplot: {plot}")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _blocks(evaluation: Evaluation) -> Iterator[str]:
+    for report in evaluation.recall:
+        yield from _recall_blocks(report)
+    if evaluation.retrieval is not None:
+        yield from _retrieval_blocks(evaluation.retrieval)
+
+
+def _recall_blocks(report: RecallReport) -> Iterator[str]:
+    yield facts(
+        [
+            ("space", report.space + (" (active)" if report.active else "")),
+            ("index", f"{report.index or 'none'}, {report.rows:,} vectors"),
+            ("asked", f"{report.queries:,} stored pictures, {report.k} neighbours of each"),
+        ]
+    )
+    rows = [
+        (
+            f"{level.setting:,}",
+            f"{level.recall:.4f}",
+            f"{level.at_least:.4f}",
+            f"{level.p50_ms:.2f}",
+            f"{level.p95_ms:.2f}",
+            "←" if level.setting == report.recommended else "",
+        )
+        for level in report.levels
+    ]
+    rows.append(("exact", "1.0000", "1.0000", f"{report.exact_ms:.2f}", "", ""))
+    header = (report.setting_name, f"recall@{report.k}", "at least", "p50 ms", "p95 ms", "")
+    yield table(header, rows, right=(0, 1, 2, 3, 4))
+    lines = [_recommendation(report)] if report.recommended is not None else []
+    yield "\n".join(lines + [note(text) for text in report.notes])
+
+
+def _recommendation(report: RecallReport) -> str:
+    reached = f"{report.setting_name} {report.recommended} reaches {report.wanted:g} with 95 % confidence"
+    before = "none" if report.before is None else str(report.before)
+    kept = f"stored with the space (before: {before})" if report.stored else "not stored"
+    return textwrap.fill(f"{reached}; {kept}", WIDTH)
+
+
+def _retrieval_blocks(report: RetrievalReport) -> Iterator[str]:
+    if any(space.to_picture for space in report.spaces):
+        yield textwrap.fill(f"texts: {report.protocol}, {report.pairs:,} pairs", WIDTH)
+        for title, which in (("text → picture", "to_picture"), ("picture → text", "to_text")):
+            rows = [
+                (space.space, f"{space.texts_read:,}", *_direction(getattr(space, which))) for space in report.spaces
+            ]
+            rows.append(("chance", "", *_direction(report.chance)))
+            header = (title, "read", *(f"R@{k}" for k in CUTOFFS), "median rank")
+            yield table(header, rows, right=(1, 2, 3, 4, 5))
+    if report.precision:
+        rows = [
+            (
+                p.column,
+                p.space,
+                f"{p.queries:,}",
+                f"{p.precision:.3f} ± {1.96 * p.error:.3f}",
+                f"{p.chance:.3f}",
+                f"{p.precision / p.chance:.1f}" if p.chance else "–",
+            )
+            for p in report.precision
+        ]
+        header = ("column", "space", "asked", f"precision@{report.k}", "chance", "times")
+        yield table(header, rows, right=(2, 3, 4, 5))
+    notes = [note(f"{space.space}: {text}") for space in report.spaces for text in space.notes]
+    notes += [note(text) for text in report.notes]
+    if notes:
+        yield "\n".join(notes)
+
+
+def _direction(direction: Direction | None) -> tuple[str, ...]:
+    if direction is None:
+        return ("–",) * (len(CUTOFFS) + 1)
+    return (*(f"{direction.recall[k]:.1%}" for k in CUTOFFS), f"{direction.median_rank:,.1f}")

@@ -1,0 +1,68 @@
+"""`pinakes hide`: takes restricted pictures out of every search, facet and thumbnail."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+from pinakes.errors import UsageError
+from pinakes.query.filters import columns_of, parse_filters
+from pinakes.settings import load_settings
+from pinakes.store.collections import open_collection
+from pinakes.store.columns import unknown_columns
+from pinakes.store.connection import Connection
+from pinakes.store.database import open_database
+from pinakes.store.restrictions import Restriction, hide, restrictions, unhide
+
+
+@click.command("hide")
+@click.argument("condition", metavar="[COL=VALUE]", required=False)
+@click.option("--undo", is_flag=True, help="Lift the restriction with this condition.")
+@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(*, condition: str | None, undo: bool, collection: str | None, as_json: bool) -> None:
+    """Restrict the pictures that meet a condition, also those that are ingested later.
+
+    At once, and in every search, facet, thumbnail and notebook of this collection. COL=VALUE, COL~TEXT and
+    years=1950..2000 are conditions; image_id=ID names one picture. Without a condition it lists the restrictions.
+    One that matches no picture is kept, with a warning.
+    The vectors stay as they are: to remove a picture for good use `pinakes forget`.
+    """
+    if undo and condition is None:
+        raise UsageError("--undo lifts one restriction: say which; pinakes hide lists them.")
+    settings = load_settings()
+    collection = collection or settings.collection
+    with open_database(settings) as database, database.connection() as (conn, _):
+        open_collection(conn, collection)
+        if condition is not None and undo:
+            unhide(conn, collection, condition)
+            document: dict[str, Any] = {"collection": collection, "lifted": condition}
+            told, warnings = f"{condition}: shown again in {collection}", []
+        elif condition is not None:
+            made = hide(conn, collection, condition)
+            document = {"collection": collection} | _shown(conn, collection, made)
+            several = "" if made.images == 1 else "s"
+            told = f"{condition}: {made.images:,} picture{several} of {collection} restricted"
+            warnings = document["warnings"]
+        else:
+            shown = [_shown(conn, collection, each) for each in restrictions(conn, collection)]
+            document = {"collection": collection, "restrictions": shown}
+            told = "\n".join(each["condition"] for each in shown) or f"nothing in {collection} is restricted"
+            warnings = [warning for each in shown for warning in each["warnings"]]
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        click.echo(told)
+        for warning in warnings:
+            click.echo(f"WARNING: {warning}", err=True)
+
+
+def _shown(conn: Connection, collection: str, restriction: Restriction) -> dict[str, Any]:
+    warnings = [] if restriction.problem is None else [restriction.problem]
+    warnings += [
+        f"no picture of {collection} has a column {name!r} so far; is it spelt so?"
+        for name in unknown_columns(conn, collection, columns_of(parse_filters([restriction.condition])))
+    ]
+    return {"condition": restriction.condition, "pictures": restriction.images, "warnings": warnings}

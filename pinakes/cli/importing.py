@@ -1,0 +1,118 @@
+"""`pinakes import`: embeddings that somebody has paid for already, without any call."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pinakes.cli.render import account_table
+from pinakes.embedders.imported import Imported
+from pinakes.errors import UsageError
+from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.summary import summarise
+from pinakes.operations.import_vectors import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
+from pinakes.settings import Settings, load_settings
+from pinakes.sources.base import Source
+from pinakes.sources.kinds import open_source
+from pinakes.store.collections import prepare, require_collection
+from pinakes.store.database import open_database
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("source", required=False)
+@click.option(
+    "--space",
+    metavar="PROVIDER/MODEL/VERSION",
+    help="What made the vectors, e.g. vertex/multimodalembedding/001; default: imported/FILE/1.",
+)
+@click.option("--foreign", is_flag=True, help="PROVIDER is none of the embedders; keep its name as it is written.")
+@click.option("--metadata", multiple=True, metavar="FILE", help="SemArt's files, or any CSV/TSV with a key column.")
+@click.option("--key", metavar="COLUMN", help="The metadata column that names the picture.")
+@click.option("--collection", help="Where the pictures go; default: PINAKES_COLLECTION or 'pictures'.")
+@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(
+    *,
+    file: Path,
+    source: str | None,
+    space: str | None,
+    foreign: bool,
+    metadata: tuple[str, ...],
+    key: str | None,
+    collection: str | None,
+    checkpoint: str | None,
+    as_json: bool,
+) -> None:
+    r"""Take the embeddings of FILE into the space of the model that made them. Nothing is asked of any model.
+
+    \b
+    FILE is one of
+      name,number,number,…          (no header)
+      name,"[number, number, …]"    (no header)
+      a table with a header, with a column vector or embedding, and metadata
+      Parquet with image_id and vector: a part of a checkpoint, or an export
+
+    SOURCE is the folder of the pictures, so that later runs know which bytes are paid for; default: the collection's
+    own. Without any source the names in the file stand for the pictures.
+
+    Where --space names the model of an embedder, the vectors go into the space that `pinakes ingest` uses with it, which
+    then asks only for what FILE did not hold. Vectors of any other model are imported/MODEL/VERSION.
+    """
+    settings = load_settings()
+    embeddings = open_embeddings(file)
+    collection = collection or settings.collection
+    source = source or settings.source or _root_of(collection, settings)
+    opened: Source = open_source(source, home=settings.home) if source else ImportedSource(embeddings)
+    embedder = Imported(space_of(space, embeddings, settings, foreign=foreign))
+    with ExitStack() as stack:
+        own = stack.enter_context(metadata_of(embeddings))
+        request = IngestRequest.of(
+            source=opened.root,
+            metadata=(*metadata, *([str(own)] if own else [])) or settings.metadata,
+            key=key,
+            collection=collection,
+            checkpoint=checkpoint or settings.checkpoint,
+        )
+        run = stack.enter_context(open_ingestion(request, settings, source=opened, embedder=embedder))
+        run.list_and_plan()
+        matcher = Matcher(run.plan.images)
+        known = ((image, vector) for name, vector in embeddings if (image := matcher.find(name)) is not None)
+        imported = run.import_answers(known)
+        run.keep_rejected()
+        run.copy_known_answers()
+        run.defer_the_rest()
+        run.load()
+        run.build_index()
+        run.close_account()
+        summary: dict[str, Any] = {"imported": imported, **summarise(run)}
+    report = matcher.report
+    if not imported:
+        raise UsageError(
+            f"not one of the names in {file.name} fits a picture of {opened.root}; the first is"
+            f" {(report.without_image or report.ambiguous or ['–'])[0]!r}."
+        )
+    for what, names in (("fit no picture", report.without_image), ("fit several pictures", report.ambiguous)):
+        if names:
+            summary["notes"].append(f"{len(names):,} names {what} and were left out, among them {names[0]!r}")
+    if run.account.deferred:
+        summary["notes"].append(f"{run.account.deferred:,} pictures have no vector in {file.name}")
+    click.echo(
+        json.dumps(summary, ensure_ascii=False) if as_json else f"{imported:,} imported\n{account_table(summary)}"
+    )
+
+
+def _root_of(collection: str, settings: Settings) -> str | None:
+    """The source of the collection if it exists and has pictures."""
+    with open_database(settings) as database, database.connection() as (conn, _):
+        prepare(conn)
+        try:
+            root = require_collection(conn, collection)
+        except UsageError:
+            return None
+    return None if root.startswith("import:") else root

@@ -1,0 +1,76 @@
+"""`pinakes limits`: the rate limits that all machines share; shown, and changed while runs are going."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import click
+
+from pinakes.cli.render import table
+from pinakes.rates import parse_rates
+from pinakes.settings import load_settings
+from pinakes.store.database import open_database
+from pinakes.store.limits import change_limit, limits_address, limits_connection, list_limits, remove_limit
+
+
+@click.command("limits")
+@click.argument("quota", required=False)
+@click.argument("rate", required=False)
+@click.option("--default", "back", is_flag=True, help="Give QUOTA its default rate again, from the next run on.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -> None:
+    r"""Show the rate limits; with QUOTA and RATE, change one. Whoever runs honours it within about a second.
+
+    \b
+    RATE is e.g. 30/s, 120/min, or 30/s burst 30 (what the provider takes at once).
+    Several windows of one provider: 30/s,1500/min
+    Calls are spread evenly over a window: 5000/day is one in 17 s, and
+    5000/day burst 2500 lets 2,500 of them come at once.
+    """
+    settings = load_settings()
+    if quota and not rate and not back:
+        raise click.UsageError("give QUOTA a RATE such as 30/s, or --default.")
+    if back and (rate or not quota):
+        raise click.UsageError("--default takes a QUOTA and no RATE.")
+    with open_database(settings) as database, limits_connection(*limits_address(settings, database.dsn)) as conn:
+        if quota and back and not remove_limit(conn, quota):
+            raise click.UsageError(f"there is no quota {quota!r}.")
+        if quota and rate:
+            known = {limit.quota for limit in list_limits(conn)}
+            if quota not in known:
+                raise click.UsageError(
+                    f"there is no quota {quota!r}; there are: {', '.join(sorted(known)) or 'none yet'}."
+                )
+            change_limit(conn, quota, parse_rates(rate))
+        limits = list_limits(conn)
+    now = datetime.now(UTC)
+    documents = [
+        {
+            "quota": limit.quota,
+            "rate": str(limit.rate),
+            "set": limit.pinned,
+            "effective_per_second": float(f"{limit.effective:.4g}"),
+            "next_free_seconds": round(max(0.0, (limit.next_free - now).total_seconds()), 3),
+            "throttled": limit.throttled,
+            "throttled_at": limit.throttled_at.isoformat(timespec="seconds") if limit.throttled_at else None,
+        }
+        for limit in limits
+    ]
+    if as_json:
+        click.echo(json.dumps({"limits": documents}))
+        return
+    if not documents:
+        click.echo("no limits yet: an embedder enters its own when it is first used")
+        return
+    rows = [
+        (
+            each["quota"],
+            f"{each['rate']}{' (set)' if each['set'] else ''}",
+            f"{limit.effective * limit.rate.seconds:.4g}/{str(limit.rate).rpartition('/')[2]}",
+            f"{each['next_free_seconds']:.2f} s",
+            each["throttled"],
+        )
+        for each, limit in zip(documents, limits, strict=True)
+    ]
+    click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,), whole=(0,)))

@@ -1,0 +1,111 @@
+"""The command `pinakes`. Each command is a module of its own, imported only when it is run."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import click
+from typing_extensions import override
+
+import pinakes
+from pinakes.errors import PinakesError
+from pinakes.ingest.stopping import interruptible
+from pinakes.logs import log_to_stderr
+from pinakes.settings import load_settings
+
+COMMANDS = {
+    "ingest": "pinakes.cli.ingest",
+    "search": "pinakes.cli.search",
+    "status": "pinakes.cli.status",
+    "doctor": "pinakes.cli.doctor",
+    "limits": "pinakes.cli.limits",
+    "spaces": "pinakes.cli.spaces",
+    "activate": "pinakes.cli.activate",
+    "hide": "pinakes.cli.hide",
+    "forget": "pinakes.cli.forget",
+    "maintain": "pinakes.cli.maintain",
+    "evaluate": "pinakes.cli.evaluate",
+    "export": "pinakes.cli.export",
+    "import": "pinakes.cli.importing",
+    "sample": "pinakes.cli.sample",
+    "setup": "pinakes.cli.setup",
+    "serve": "pinakes.cli.serve",
+    "up": "deployments.up",
+}
+
+TOLD = ("pinakes.ingest.progress", "pinakes.store.lease")
+"""Loggers whose news a person waits for: how far a run has come, and whom it waits for."""
+
+INTERRUPTED = 4
+"""Exit code of a run that was stopped before its end."""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is asked for: a search needs neither Prefect nor pandas."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(COMMANDS[cmd_name]).command
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(pinakes.__version__, message="pinakes %(version)s")
+@click.option("-v", "--verbose", is_flag=True, help="Say more while working.")
+def cli(*, verbose: bool) -> None:
+    r"""Make a picture collection searchable, by words and by pictures.
+
+    \b
+    Exit codes: 0 well; 1 error; 2 usage; 3 completed, but more pictures failed than --allow-failures permits;
+    4 stopped before the end (run the same command again to resume).
+    """
+    log_to_stderr(load_settings().values)
+    logging.getLogger("pinakes").setLevel(logging.DEBUG if verbose else logging.WARNING)
+    for name in TOLD:
+        logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+def main() -> None:
+    """The entry point."""
+    run(lambda: cli(standalone_mode=False))
+
+
+def run(command: Callable[[], object]) -> None:
+    """Run a command; errors that a person can mend are one line on standard error, never a traceback.
+
+    Ctrl-C, SIGTERM and SIGHUP end any command in order, whatever has started it.
+    """
+    try:
+        with interruptible():
+            command()
+    except PinakesError as exc:
+        fail(str(exc), exc.exit_code)
+    except click.exceptions.NoArgsIsHelpError as exc:
+        click.echo(exc.format_message(), err=True)
+        sys.exit(2)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        fail("interrupted; what was paid for is kept, run the same command again to resume.", INTERRUPTED)
+
+
+def fail(message: str, exit_code: int) -> NoReturn:
+    """Say what went wrong and end with that code."""
+    click.echo(f"pinakes: {message}", err=True)
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

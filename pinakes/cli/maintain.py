@@ -1,0 +1,58 @@
+"""`pinakes maintain`: the housekeeping of a database, its checkpoints and caches."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Sequence
+
+import click
+
+from pinakes.cli.render import WIDTH, pad
+from pinakes.operations.maintenance import Act, Maintenance
+from pinakes.settings import load_settings
+from pinakes.store.database import open_database
+
+
+@click.command("maintain")
+@click.option("--collection", "collections", multiple=True, help="Only this one; default: every collection.")
+@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
+@click.option("--wait", type=float, default=0.0, help="Seconds to queue behind a run that is writing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(*, collections: tuple[str, ...], checkpoint: str | None, wait: float, as_json: bool) -> None:
+    r"""Do what is due: everything stays searchable meanwhile, and what is not due is left alone.
+
+    \b
+    checkpoint   small parts are merged
+    index        built anew where it has bloated, beside the old one
+    vacuum       dead rows are taken out, statistics brought up to date
+    runs …       what nobody needs any more is removed: runs of more than a year ago,
+                 old vectors of queries, thumbnails beyond their room
+
+    Made for a schedule, e.g. once a week. A space that is being written is left for the next time.
+    """
+    settings = load_settings()
+    with open_database(settings) as database:
+        maintenance = Maintenance(settings, database, checkpoint=checkpoint, wait=wait)
+        acts = list(maintenance.run(collections or None))
+    if as_json:
+        click.echo(json.dumps({"acts": [act.as_dict() for act in acts]}, ensure_ascii=False))
+        return
+    click.echo(rendered(acts))
+
+
+def rendered(acts: Sequence[Act]) -> str:
+    """Below each place what was looked at, `*` where something was done; what was found is wrapped, not cut."""
+    names = max((len(act.what) for act in acts), default=0)
+    lines = ["* done; the rest is as it was"]
+    for number, act in enumerate(acts):
+        if number == 0 or acts[number - 1].where != act.where:
+            lines.append(act.where)
+        lines += textwrap.wrap(
+            act.detail,
+            WIDTH,
+            initial_indent=f"{'*' if act.done else ' '} {pad(act.what, names)}  ",
+            subsequent_indent=" " * (names + 4),
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines)

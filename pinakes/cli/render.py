@@ -1,0 +1,184 @@
+"""What the terminal shows: tables that fit 80 columns."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pinakes.search.answer import SearchResult
+
+WIDTH = 80
+LEAST_COLUMN = 16
+"""Beside a column that is kept whole, those that are no wider than this are too: a date, a share, a rate."""
+
+
+def width_of(text: str) -> int:
+    """Columns that a text takes in a terminal: wide characters take two, combining marks none."""
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def cut(text: str, width: int) -> str:
+    """`text` on one line in at most `width` columns, ended by an ellipsis if it was longer."""
+    text = " ".join(text.split())
+    if width_of(text) <= width:
+        return text
+    kept = ""
+    for character in text:
+        if width_of(kept + character) > width - 1:
+            break
+        kept += character
+    return kept.rstrip() + "…"
+
+
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """`text` filled up with spaces to `width` columns."""
+    space = " " * max(0, width - width_of(text))
+    return space + text if right else text + space
+
+
+def table(
+    header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = (), whole: Sequence[int] = ()
+) -> str:
+    """Rows under a header, as wide as they need but within `WIDTH`: the widest columns give way.
+
+    Args:
+        header: a name a column.
+        rows: cells, shown with `str`.
+        right: numbers of the columns that are set to the right.
+        whole: numbers of the columns that do not give way, even past `WIDTH`: names that another command takes.
+    """
+    cells = [[" ".join(str(cell).split()) for cell in row] for row in rows]
+    widths = [max(map(width_of, column)) for column in zip(header, *cells, strict=True)]
+    room = WIDTH - 2 * (len(widths) - 1)
+    elastic = [number for number in range(len(widths)) if number not in whole]
+    least = LEAST_COLUMN if whole else 0
+    while sum(widths) > room and max(widths[number] for number in elastic) > least:
+        widths[max(elastic, key=widths.__getitem__)] -= 1
+    lines = [_line(header, widths, right), "  ".join("─" * width for width in widths)]
+    lines += [_line(row, widths, right) for row in cells]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> str:
+    return "  ".join(
+        pad(cut(cell, width), width, right=number in right)
+        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ).rstrip()
+
+
+def duration(seconds: float) -> str:
+    """A length of time in the unit that a person thinks of it in."""
+    if seconds < 1:
+        return "less than 1 s"
+    for unit, name, most in ((1, "s", 120), (60, "min", 120), (3600, "h", 48)):
+        if seconds < most * unit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 86400:,.0f} days"
+
+
+def facts(pairs: Iterable[tuple[str, object]]) -> str:
+    """Names and values, one pair a line, the values under one another."""
+    shown = [(name, str(value)) for name, value in pairs]
+    width = max((width_of(name) for name, _ in shown), default=0)
+    return "\n".join(f"{pad(name, width)}  {value}" for name, value in shown)
+
+
+def _compared(summary: dict[str, Any]) -> str:
+    """Planned against actual, and what got in the way, for an embedder that costs something."""
+    planned, actual = summary["planned"], summary["actual"]
+    if not planned["price_per_image"]:
+        return ""
+    trouble = f", {summary['retries']:,} retries, {summary['rate_limited']:,} times over quota"
+    money = f", USD {actual['cost']:,.4f} (planned {planned['cost']:,.4f})"
+    return f" (planned {planned['calls']:,}){money}{trouble}"
+
+
+def note(text: str) -> str:
+    """A remark, wrapped to the terminal."""
+    return textwrap.fill(f"note: {text}", WIDTH, subsequent_indent="      ", break_long_words=False)
+
+
+def hits_table(result: SearchResult) -> str:
+    """The hits with distance, title and author, and the plan that ran."""
+    plan = result.plan
+    lines = []
+    if result.hits:
+        rows = [
+            (
+                number,
+                "–" if hit.distance is None else f"{hit.distance:.4f}",
+                hit.metadata.get("title") or "–",
+                hit.metadata.get("author") or "–",
+                hit.image_id,
+            )
+            for number, hit in enumerate(result.hits, start=1)
+        ]
+        lines += [table(("", "distance", "title", "author", "image_id"), rows, right=(0, 1)), ""]
+    else:
+        lines += ["nothing found", ""]
+    how = [plan.mode]
+    if plan.space:
+        how.append(f"{plan.scanned:,} vectors of {plan.space}")
+    if "full-text" in plan.mode:
+        how.append(f"{plan.matched_words:,} images by their words")
+    lines.append(f"plan: {', '.join(how)}, {plan.milliseconds:.0f} ms")
+    lines += map(note, plan.notes)
+    if plan.space:
+        lines.append(note(plan.embedder))
+    return "\n".join(lines)
+
+
+def account_table(summary: dict[str, Any]) -> str:
+    """What a run did: the account that adds up, what it took, and where things are."""
+    parts = ("embedded", "reused", "failed", "skipped", "deferred")
+    rows = [(name, f"{summary[name]:,}") for name in parts if summary[name] or name in {"embedded", "reused"}]
+    rows.append(("listed", f"{summary['listed']:,}"))
+    seconds = summary["seconds"]
+    rate = f" ({summary['embedded'] / seconds:,.1f} images/s)" if summary["embedded"] and seconds else ""
+    lines = [
+        table(("pictures", "count"), rows, right=(1,)),
+        "",
+        facts(
+            [
+                ("embedding calls", f"{summary['calls']:,}{_compared(summary)}"),
+                ("rows written", f"{summary['rows_written']:,}"),
+                ("seconds", f"{seconds:,.1f}{rate}"),
+                ("collection", summary["collection"]),
+                ("space", summary["space"]),
+                ("index", summary["index"]),
+                ("checkpoint", summary["checkpoint"]),
+            ]
+        ),
+    ]
+    lines += map(note, summary["notes"])
+    return "\n".join(lines)
+
+
+def plan_table(document: dict[str, Any]) -> str:
+    """What a dry run found: the plan in counts, then calls, money and time."""
+    rows = [(what, f"{count:,}") for what, count in document["plan"].items() if count or what in {"listed", "calls"}]
+    return "\n".join(
+        [
+            table(("would be", "images"), rows, right=(1,)),
+            "",
+            facts(
+                [*cost_facts(document["planned"]), ("collection", document["collection"]), ("space", document["space"])]
+            ),
+            *map(note, document["notes"]),
+        ]
+    )
+
+
+def cost_facts(planned: dict[str, Any]) -> list[tuple[str, str]]:
+    """Money, the price with its date and source, and time at the quota in force."""
+    facts = [("cost", f"USD {planned['cost']:,.4f}")]
+    if planned["price_per_image"]:
+        as_of, source = planned["price_as_of"] or "no date", planned["price_source"] or "no source"
+        read = f"read {as_of}" if as_of[0].isdigit() else as_of
+        facts.append(("price", f"USD {planned['price_per_image']:g} an image; {read}; {source}"))
+    seconds = planned["seconds"]
+    time = "as fast as it goes" if seconds is None else f"{duration(seconds)} at the quota in force"
+    return [*facts, ("time", time)]

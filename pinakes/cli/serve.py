@@ -1,0 +1,166 @@
+"""`pinakes serve`: the search page and its JSON API."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+import uvicorn
+from typing_extensions import override
+
+from pinakes.errors import PinakesError, SettingsError
+from pinakes.ingest.stopping import handling
+from pinakes.settings import load_settings
+from pinakes.store.collections import collection_names
+from pinakes.store.database import Database, open_database
+from pinakes.web.app import create_app
+from pinakes.web.protocol import PatientProtocol
+from pinakes.web.security import LOOPBACK_NAMES, Access, is_loopback
+from pinakes.web.service import Service
+
+DEFAULT_PORT = 8484
+
+TOKEN = "PINAKES_WEB_TOKEN"  # noqa: S105 - the name of the setting
+SHORT_TOKEN = 16
+"""Characters; a shorter one can be guessed by a patient program."""
+
+MAX_HEAD_BYTES = 256 << 10
+"""Of a request's first lines: a cursor and the longest question that is allowed."""
+
+LOOK_SECONDS = 1.0
+"""How often --wait looks for the collection."""
+
+STOP_SECONDS = 3.0
+"""How long closing may take after Ctrl-C: the embedded database is stopped meanwhile. Without work under way it takes
+some tenths of a second."""
+
+logger = logging.getLogger("pinakes.serve")
+
+
+@click.command("serve")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="The address to bind to; any but loopback needs a token."
+)
+@click.option(
+    "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free."
+)
+@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
+@click.option("--wait", is_flag=True, help="Wait for a collection that is not there yet, instead of ending.")
+def command(*, host: str, port: int, collection: str | None, wait: bool) -> None:
+    """Search in the browser: a page, and a JSON API under /api.
+
+    It answers on this machine alone. Bound to another address (--host 0.0.0.0) it needs PINAKES_WEB_TOKEN, which is
+    presented as a bearer token or, in a browser, as the password of any user. It speaks HTTP: encryption is the work of a
+    proxy before it.
+    """
+    settings = load_settings()
+    token = settings.values.get(TOKEN) or None
+    loopback = is_loopback(host)
+    if not loopback and token is None:
+        raise SettingsError(
+            f"--host {host} can be reached from other machines, and {TOKEN} is not set: set it to a long secret, or leave"
+            " --host out to serve this machine alone."
+        )
+    if token is not None and len(token) < SHORT_TOKEN:
+        logger.warning(
+            "%s has %d characters; a secret of %d or more cannot be guessed.", TOKEN, len(token), SHORT_TOKEN
+        )
+    # With a token any name will do: a browser gives the token to no other site's name, and a proxy may pass on its own.
+    access = Access(token, LOOPBACK_NAMES | {url_host(host)} if token is None else None)
+    try:
+        with listening(host, port) as listener, open_database(settings) as database:
+            name = collection or settings.collection
+            if wait:
+                _await(name, database)
+            service = Service(settings, database, name)
+            try:
+                server = _Server(
+                    uvicorn.Config(
+                        create_app(service, access),
+                        log_config=None,
+                        http=PatientProtocol,
+                        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+                        log_level="warning",
+                        access_log=False,
+                        server_header=False,
+                        proxy_headers=False,
+                        timeout_keep_alive=15,
+                        timeout_graceful_shutdown=1,
+                    )
+                )
+                click.echo(f"Serving {service.collection} at http://{url_host(host)}:{listener.getsockname()[1]}/")
+                server.run(sockets=[listener])
+            finally:
+                service.close()
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+
+
+def _await(collection: str, database: Database) -> None:
+    """Wait until a run has made the collection."""
+    said = False
+    while True:
+        with database.connection() as (conn, _):
+            if collection in collection_names(conn):
+                return
+        if not said:
+            click.echo(f"Waiting for the collection {collection}; pinakes ingest makes it.")
+            said = True
+        time.sleep(LOOK_SECONDS)
+
+
+class _Server(uvicorn.Server):
+    """Ends soon after Ctrl-C also where a thread waits for a provider, which cannot be interrupted."""
+
+    @override
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # uvicorn itself knows nothing of SIGHUP; it raises what it has captured again when it has ended.
+        with super().capture_signals(), handling(self.handle_exit):
+            yield
+
+    @override
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        last = threading.Timer(STOP_SECONDS, os._exit, (0,))
+        last.daemon = True
+        last.start()
+        super().handle_exit(sig, frame)
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that accepts connections, which wait until the server is ready.
+
+    Raises:
+        PinakesError: the port is taken, or the address is not this machine's.
+    """
+    with contextlib.ExitStack() as opened:
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+            listener = opened.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(256)
+        except OSError as exc:
+            raise PinakesError(
+                f"--host {host} --port {port} cannot be listened on: {exc.strerror or exc}; choose another port with --port."
+            ) from exc
+        yield listener
+
+
+def url_host(host: str) -> str:
+    """A host as it stands in a URL."""
+    bare = host.strip("[]")
+    try:
+        return f"[{bare}]" if ipaddress.ip_address(bare).version == 6 else bare
+    except ValueError:
+        return bare

@@ -1,0 +1,35 @@
+"""`pinakes setup`: what a Prefect server needs once for Pinakes; run again it changes only what differs."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from deployments.constants import CONCURRENT_BATCHES, LEASE_STORAGE, NO_TELEMETRY, POOL
+
+
+@click.command("setup")
+@click.option("--pool", default=POOL, show_default=True, metavar="NAME", help="The work pool that is made.")
+@click.option(
+    "--concurrent-batches",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help=f"Embed batches at once, over all runs of the server; default: as it stands, {CONCURRENT_BATCHES} at first.",
+)
+def command(*, pool: str, concurrent_batches: int | None) -> None:
+    """Set up the Prefect server of PREFECT_API_URL: work pool, limit on concurrent batches, automation for dead runs.
+
+    Run it as often as you like: it changes only what differs. `pinakes up` does it for its own server.
+    """
+    os.environ |= NO_TELEMETRY
+    from deployments.server_setup import leases_are_lost, set_up  # imports Prefect, after the environment is set
+
+    for step in set_up(pool=pool, concurrent_batches=concurrent_batches):
+        click.echo(step.line())
+    if leases_are_lost():
+        click.echo(
+            "This server keeps the leases of its limits in memory: if it is restarted while batches run, their slots stay"
+            f" taken. Start it with PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE={LEASE_STORAGE}.",
+            err=True,
+        )

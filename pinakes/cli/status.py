@@ -1,0 +1,131 @@
+"""`pinakes status`: how a collection stands, and what its runs did."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import click
+
+from pinakes.cli.render import WIDTH, cut, facts, note, table
+from pinakes.operations.runs import runs
+from pinakes.operations.status import status
+from pinakes.settings import load_settings
+from pinakes.store.database import open_database
+
+
+@click.command("status")
+@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'; with --runs: all.")
+@click.option("--runs", "show_runs", is_flag=True, help="The runs instead, newest first.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(min=1), metavar="N", help="With --runs: so many."
+)
+@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+def command(*, collection: str | None, show_runs: bool, limit: int, checkpoint: str | None, as_json: bool) -> None:
+    """Show counts by status, the pictures that failed and why, spaces, rows and indexes; or the runs."""
+    settings = load_settings()
+    settings = replace(settings, checkpoint=checkpoint or settings.checkpoint)
+    with open_database(settings) as database, database.connection() as (conn, _):
+        if show_runs:
+            document: dict[str, Any] = {"runs": runs(conn, settings, collection, limit)}
+        else:
+            document = status(conn, settings, collection or settings.collection)
+    if as_json:
+        click.echo(json.dumps(document, ensure_ascii=False))
+    else:
+        click.echo(_runs_table(document["runs"]) if show_runs else _rendered(document))
+
+
+def _runs_table(shown: list[dict[str, Any]]) -> str:
+    """A row of numbers for each run, and below it of what, by whom, its id, and why it failed."""
+    if not shown:
+        return "no run yet"
+    header = ("begun", "state", "listed", "embedded", "failed", "calls", "written", "s", "USD")
+    rows = [
+        (
+            _local(run["started_at"]),
+            run["state"],
+            *(_number(run[name]) for name in ("listed", "embedded", "failed", "calls", "rows_written", "seconds")),
+            "–" if run["cost"] is None else f"{run['cost']:,.2f}",
+        )
+        for run in shown
+    ]
+    head, rule, *numbers = table(header, rows, right=range(2, len(header))).splitlines()
+    lines = [head, rule]
+    for run, line in zip(shown, numbers, strict=True):
+        whose = f"{run['collection']}, {run['who']}, run {run['run_id']}"
+        lines += [line, f"  {cut(whose, WIDTH - 2)}"]
+        if run["state"] == "died":
+            lines += _indented(run["message"] or "its process ended without a word, or is cut off from the database")
+        elif run["message"]:
+            lines += _indented(run["message"])
+    return "\n".join(lines)
+
+
+def _local(moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def _rendered(document: dict[str, Any]) -> str:
+    blocks = [
+        facts(
+            [
+                ("collection", document["collection"]),
+                ("source", document["source"]),
+                ("database", f"PostgreSQL {document['postgresql']}, {document['database']}"),
+                ("last run", _last_run(document["last_run"])),
+                *(
+                    ("restricted", f"{each['condition']}: {_number(each['pictures'])} pictures")
+                    for each in document["restrictions"]
+                ),
+            ]
+        ),
+        *map(note, document["problems"]),
+    ]
+    for space in document["spaces"]:
+        blocks.append(
+            facts(
+                [
+                    ("space", space["space"] + (" (active)" if space["active"] else "")),
+                    ("vectors", f"{space['rows']:,} of {space['images']:,} images ({space['coverage']:.1%})"),
+                    ("size", f"{space['bytes'] / 2**20:,.1f} MB with its indexes"),
+                    ("index", space["index"] or "none: searches compare every vector"),
+                    ("checkpoint", space["checkpoint"]),
+                    ("images", ", ".join(f"{n:,} {what}" for what, n in space["statuses"].items() if n) or "none"),
+                ]
+            )
+        )
+        if space["failures"]:
+            blocks.append(_failures_table(space["failures"], space["statuses"]["failed"]))
+        blocks += map(note, space["problems"])
+    return "\n\n".join(blocks)
+
+
+def _failures_table(shown: list[dict[str, Any]], failed: int) -> str:
+    """A row for each failed picture, and below it the reason in full: half a reason mends nothing."""
+    rows = [(failure["image_id"], failure["reason"], failure["attempts"]) for failure in shown]
+    head, rule, *lines = table(("failed", "reason", "tries"), rows, right=(2,)).splitlines()
+    told = [head, rule]
+    for failure, line in zip(shown, lines, strict=True):
+        told += [line, *_indented(failure["message"])]
+    if failed > len(shown):
+        told.append(f"and {failed - len(shown):,} more")
+    return "\n".join(told)
+
+
+def _indented(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
+
+
+def _last_run(run: dict[str, Any] | None) -> str:
+    if run is None:
+        return "none"
+    return f"{run['state']}, begun {run['started_at']}" + (f": {run['message']}" if run["message"] else "")

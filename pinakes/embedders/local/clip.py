@@ -1,0 +1,293 @@
+"""CLIP, SigLIP and their kin on this machine, through fastembed and onnxruntime: pictures and words in one space."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image as Pillow
+
+from pinakes.embedders.base import Facts, Limits, Picture, TextReading
+from pinakes.embedders.local.clip_files import (
+    DEFAULT_MODEL,
+    Folders,
+    Pair,
+    Side,
+    download,
+    download_caches,
+    locate,
+    pair_named,
+)
+from pinakes.embedders.local.lookahead import BATCH, Array, embed_ahead
+from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_json
+from pinakes.embedders.local.preprocessing import without_ends
+from pinakes.embedders.local.session import Device, check_device, cpu_threads, first_line, require, runtime_errors
+from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
+from pinakes.spaces import Space
+from pinakes.types import Failure, Vector
+
+PROVIDER: Final = "clip"
+
+PREPROCESSING: Final = "c1"
+"""Bumped by hand with every change to how a picture is decoded; what the model itself prescribes is in the version."""
+
+_TOKENS_PER_WORD: Final = 2
+"""For the limit in words that is announced beforehand: English takes about 1.3 tokens a word, names and other languages
+more. `Clip.ignored_words` counts with the model's own tokenizer."""
+
+_END_TOKENS: Final = 2
+"""The start and the end of a text count as tokens."""
+
+_WORD: Final = re.compile(r"\S+")
+_PUNCTUATION: Final = ".,;:!?\"'()[]{}«»„“”‚‘’…"
+
+
+@dataclass(frozen=True, slots=True)
+class _Vision:
+    """The loaded image model: fastembed's object, the shape of its input, how many pictures it is given at once where that
+    is free, and what its own preprocessing resizes to.
+    """  # noqa: D205 - one sentence
+
+    model: Any
+    input_name: str
+    batch: int | None
+    usual_batch: int
+    short_side: int | None
+    by_short_side: bool
+
+
+class Clip:
+    """Pictures and texts through a pair of models; vectors have length 1.
+
+    Nothing is loaded before it is needed: the image model by the first picture, the text model by the first text.
+
+    Args:
+        model: a pair that fastembed lists, with or without its publisher (`--model`).
+        path: the folder with the files (`PINAKES_CLIP_PATH`): `vision/` and `text/` below it, or folders of the
+            repositories' names, or all files in it where one repository holds both; None: the download caches.
+        dimension: what the model's must be; None takes the model's.
+        download: fetch what is missing (`PINAKES_CLIP_DOWNLOAD=1`); without it nothing here uses the network.
+        device: where the models run.
+        threads: within one operator; default: the CPUs that this process may use.
+        memo: where the digests of large files are remembered (see `onnx_files.content_version`).
+
+    Raises:
+        EmbedderError: the extra or the files are missing; it says what to install or download, and where to put it.
+        UsageError: there is no such pair, or it has another dimension.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_MODEL,
+        *,
+        path: Path | str | None = None,
+        dimension: int | None = None,
+        download: bool = False,
+        device: Device = "cpu",
+        threads: int | None = None,
+        memo: Path | None = None,
+    ) -> None:
+        self._pair = pair_named(model)
+        if dimension not in (None, self._pair.dimension):
+            raise UsageError(
+                f"{self._pair.name} has a dimension of {self._pair.dimension}, not {dimension}; leave --dimension out."
+            )
+        check_device(device)
+        self._folders = _folders(self._pair, Path(path).expanduser() if path else None, fetch=download)
+        self._device = device
+        self._threads = threads or cpu_threads()
+        tokens = _context(self._folders.text)
+        self.facts = Facts(
+            space=Space(PROVIDER, self._pair.short_name, self._version(memo), self._pair.dimension, PREPROCESSING),
+            description=f"{self._pair.short_name} on this machine: a semantic model that reads words and pictures"
+            f"{f', of a text its first {tokens} tokens' if tokens else ''}.",
+            limits=Limits(max_words=max(1, (tokens - _END_TOKENS) // _TOKENS_PER_WORD) if tokens else None),
+        )
+        self._vision: _Vision | None = None
+        self._text: Any = None
+        self._calls = 0
+        self._lock = threading.Lock()
+
+    @property
+    def calls(self) -> int:
+        """How many pictures and texts have been embedded so far."""
+        return self._calls
+
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        """One `(index, vector or failure)` for each picture; vectors have length 1.
+
+        Raises:
+            EmbedderError: the model cannot be loaded, or refused a batch.
+        """
+        vision = self._loaded_vision()
+        transforms = vision.model.processor
+
+        def prepare(picture: Pillow.Image) -> Array:
+            return np.asarray(transforms([without_ends(picture) if vision.by_short_side else picture])[0])
+
+        results = embed_ahead(
+            batch,
+            prepare,
+            lambda inputs: self._run(vision, inputs),
+            short_side=vision.short_side,
+            batch_size=vision.batch or vision.usual_batch,
+            fixed=vision.batch is not None,
+        )
+        for index, result in results:
+            if not isinstance(result, Failure):
+                self._count()
+            yield index, result
+
+    def embed_text(self, text: str) -> TextReading:
+        """The vector of a text, of length 1, and which words the model did not get to see.
+
+        Raises:
+            UnreadableQueryError: there is no word in it, or none that the model's vocabulary has.
+            EmbedderError: the model cannot be loaded, or refused the text.
+        """
+        ignored, kept = self._words(text)
+        if not kept:
+            raise UnreadableQueryError(f"{self._pair.short_name} finds no word in {text!r} that it could read.")
+        try:
+            raw = next(iter(self._loaded_text().embed([self._pair.query_prefix + text])))
+        except runtime_errors() as exc:
+            raise EmbedderError(f"{self._pair.text.model} failed on a text: {first_line(exc)}") from exc
+        vector = np.asarray(raw, dtype=np.float64).reshape(-1)
+        self._check_dimension(vector.size, self._pair.text, self._folders.text)
+        length = float(np.linalg.norm(vector))
+        if not np.isfinite(length) or not length:
+            raise UnreadableQueryError(f"{self._pair.short_name} gives {text!r} a vector without a direction.")
+        self._count()
+        return TextReading((vector / length).astype(np.float32), kept, ignored)
+
+    def ignored_words(self, text: str) -> tuple[str, ...]:
+        """The words of `text` that the model does not read whole, in their order.
+
+        They are those beyond its number of tokens, and those that its vocabulary lacks, by its own tokenizer.
+
+        Raises:
+            EmbedderError: the text model cannot be loaded.
+        """
+        return self._words(text)[0]
+
+    def _words(self, text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """The words that are ignored, and those that are read."""
+        tokenizer = self._loaded_text().model.tokenizer
+        prefix = len(self._pair.query_prefix)
+        encoding = tokenizer.encode(self._pair.query_prefix + text)
+        unknown_token = getattr(tokenizer.model, "unk_token", None)
+        lost = [
+            (start - prefix, end - prefix)
+            for part, cut in [(encoding, False), *((rest, True) for rest in encoding.overflowing)]
+            for token, (start, end), special in zip(part.tokens, part.offsets, part.special_tokens_mask, strict=True)
+            if not special and (cut or token == unknown_token)
+        ]
+        ignored: list[str] = []
+        kept: list[str] = []
+        for word in _WORD.finditer(text):
+            bare = word.group().strip(_PUNCTUATION) or word.group()
+            begin = word.start() + word.group().index(bare)
+            gone = any(start < begin + len(bare) and begin < end for start, end in lost)
+            (ignored if gone else kept).append(bare)
+        return tuple(ignored), tuple(kept)
+
+    def _run(self, vision: _Vision, inputs: Array) -> Array:
+        model = vision.model
+        try:
+            output = np.asarray(model.model.run(model.ONNX_OUTPUT_NAMES, {vision.input_name: inputs})[0])
+        except runtime_errors() as exc:
+            raise EmbedderError(
+                f"{self._pair.vision.model} failed on a batch of shape {inputs.shape}: {first_line(exc)}"
+            ) from exc
+        context = require("fastembed.common.onnx_model").OnnxOutputContext(output.reshape(len(inputs), -1))
+        # fastembed's own last step (pooling, unit length) differs by model and has no public name.
+        vectors = np.stack(list(model._post_process_onnx_output(context)))  # noqa: SLF001
+        self._check_dimension(vectors.shape[1], self._pair.vision, self._folders.vision)
+        return vectors
+
+    def _check_dimension(self, found: int, side: Side, folder: Path) -> None:
+        if found != self._pair.dimension:
+            raise EmbedderError(
+                f"{folder / side.model_file} gives vectors of {found} components and {self._pair.name} has"
+                f" {self._pair.dimension}: choose the --model that these files belong to."
+            )
+
+    def _version(self, memo: Path | None) -> str:
+        """Of both models' weights, the picture's preprocessing and the text's tokenizer."""
+        vision, text = self._folders.vision, self._folders.text
+        return content_version(
+            {"vision": vision / self._pair.vision.model_file, "text": text / self._pair.text.model_file},
+            {
+                "preprocessor": read_json(vision / "preprocessor_config.json"),
+                "tokenizer": read_json(text / "tokenizer.json"),
+                "tokens": _context(text),
+            },
+            memo=memo,
+        )
+
+    def _loaded_vision(self) -> _Vision:
+        with self._lock:
+            if self._vision is None:
+                model = self._load("ImageEmbedding", self._pair.vision, self._folders.vision).model
+                given = model.model.get_inputs()[0]
+                resizes = [one for one in model.processor.transforms if type(one).__name__ == "Resize"]
+                sizes = [one.size for one in resizes]
+                self._vision = _Vision(
+                    model=model,
+                    input_name=given.name,
+                    batch=given.shape[0] if isinstance(given.shape[0], int) else None,
+                    # See OnnxImage: otherwise a picture's vector would depend on its neighbours.
+                    usual_batch=1
+                    if quantised_as_it_runs(self._folders.vision / self._pair.vision.model_file)
+                    else BATCH,
+                    short_side=max(max(size) if isinstance(size, tuple) else size for size in sizes) if sizes else None,
+                    by_short_side=any(isinstance(size, int) for size in sizes),
+                )
+            return self._vision
+
+    def _loaded_text(self) -> Any:
+        with self._lock:
+            if self._text is None:
+                self._text = self._load("TextEmbedding", self._pair.text, self._folders.text)
+            return self._text
+
+    def _load(self, kind: str, side: Side, folder: Path) -> Any:
+        """The object of fastembed for one side; a folder that is named is never looked for in the network."""
+        try:
+            return getattr(require("fastembed"), kind)(
+                side.model,
+                cache_dir=str(folder),
+                specific_model_path=str(folder),
+                threads=self._threads,
+                cuda=self._device == "cuda",
+            )
+        except runtime_errors() as exc:
+            raise EmbedderError(f"{side.model} cannot be loaded from {folder}: {first_line(exc)}") from exc
+
+    def _count(self) -> None:
+        with self._lock:
+            self._calls += 1
+
+
+def _folders(pair: Pair, path: Path | None, *, fetch: bool) -> Folders:
+    caches = download_caches()
+    try:
+        return locate(pair, path, caches)
+    except EmbedderError:
+        if not fetch:
+            raise
+    download(pair, caches[0])
+    return locate(pair, None, caches)
+
+
+def _context(folder: Path) -> int | None:
+    """How many tokens of a text the model reads, by its tokenizer's settings; None where they say nothing sensible."""
+    config = read_json(folder / "tokenizer_config.json")
+    limits = [value for key in ("model_max_length", "max_length") if isinstance(value := config.get(key), int)]
+    # transformers writes 10**30 where it does not know
+    return min((value for value in limits if 0 < value < 1 << 20), default=None)

@@ -1,0 +1,134 @@
+"""Pictures made ready ahead of a model that runs on this machine: decoded by a few threads, embedded in batches.
+
+Every picture is read, decoded and preprocessed by itself before it joins a batch, so that a bad one costs only itself.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
+
+from pinakes.embedders.base import Picture
+from pinakes.errors import EmbedderError, PictureError, SourceError
+from pinakes.images.decoding import decode
+from pinakes.types import ErrorClass, Failure, Vector
+
+Array = npt.NDArray[Any]
+Prepare = Callable[[Pillow.Image], Array]
+"""From a picture of mode RGB to the model's input without the batch axis: of one shape and dtype for all pictures."""
+Run = Callable[[Array], Array]
+"""From inputs of shape (n, …) to vectors of shape (n, dimension); called by one thread at a time."""
+
+BATCH: Final = 16
+"""Pictures a model sees at once: fastembed's own default, enough to fill the cores and little enough to answer soon."""
+
+THREADS: Final = 4
+"""Two keep a model on a CPU fed (a few ms to decode against tens of ms to embed); the others wait for the network when
+pictures are read from a bucket."""
+
+AHEAD: Final = 2 * BATCH
+"""Pictures in memory at most, decoded or in work: one batch is filled while the model is busy with another."""
+
+OVERSAMPLING: Final = 2
+"""A JPEG is decoded with at least this many times the pixels that the model needs: decoding straight to the model's size
+would replace most of the model's own resampling filter by the decoder's."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def ahead(
+    items: Iterable[Item], work: Callable[[Item], Result], *, threads: int = THREADS, depth: int = AHEAD
+) -> Iterator[Result]:
+    """`work(item)` for each item, in order, worked out by `threads` threads while the caller does something else.
+
+    At most `depth` results are finished or in work and not yet taken; items are drawn no earlier than that. What `work`
+    raises is raised here in its turn. Closing the iterator early waits for what is in work and starts nothing more.
+    """
+    waiting: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="lookahead")
+    try:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def embed_ahead(
+    batch: Sequence[Picture],
+    prepare: Prepare,
+    run: Run,
+    *,
+    short_side: int | None,
+    batch_size: int = BATCH,
+    fixed: bool = False,
+) -> Iterator[tuple[int, Vector | Failure]]:
+    """One `(index, vector or failure)` for each picture of `batch`; failures come as soon as they are known.
+
+    Args:
+        batch: the pictures.
+        prepare: makes one picture ready; runs in several threads.
+        run: embeds what is ready; runs in the caller's thread.
+        short_side: pixels that the model needs on the short side (see `OVERSAMPLING`); None decodes every pixel.
+        batch_size: pictures for one `run`.
+        fixed: the model takes exactly `batch_size` at once: an incomplete batch is filled up with its last picture.
+
+    Raises:
+        EmbedderError: the model refused a whole batch, or gave something else than one vector for each picture.
+    """
+    at_least = None if short_side is None else OVERSAMPLING * short_side
+    ready: list[tuple[int, Array]] = []
+    results = ahead(batch, lambda picture: _made_ready(picture, prepare, at_least))
+    for index, result in enumerate(results):
+        if isinstance(result, Failure):
+            yield index, result
+            continue
+        ready.append((index, result))
+        if len(ready) == batch_size:
+            yield from _embedded(ready, run, len(ready))
+            ready = []
+    if ready:
+        yield from _embedded(ready, run, batch_size if fixed else len(ready))
+
+
+def _made_ready(picture: Picture, prepare: Prepare, at_least: int | None) -> Array | Failure:
+    try:
+        data = picture.read()
+    except (OSError, SourceError) as exc:
+        return Failure(ErrorClass.UNREADABLE, str(exc))
+    try:
+        return prepare(decode(data, at_least=at_least))
+    except PictureError as exc:
+        return Failure(ErrorClass(exc.error_class), str(exc))
+    except MemoryError:
+        return Failure(ErrorClass.INTERNAL, "this machine lacks the memory to resize the picture for the model")
+
+
+def _embedded(ready: Sequence[tuple[int, Array]], run: Run, rows: int) -> Iterator[tuple[int, Vector | Failure]]:
+    inputs = [array for _, array in ready]
+    vectors = run(np.stack(inputs + inputs[-1:] * (rows - len(inputs))))
+    if vectors.ndim != 2 or len(vectors) != rows:
+        raise EmbedderError(
+            f"the model gave an output of shape {vectors.shape} for {rows} pictures, not one vector each."
+        )
+    for (index, _), vector in zip(ready, vectors, strict=False):
+        yield index, _checked(vector)
+
+
+def _checked(vector: Array) -> Vector | Failure:
+    """`vector` as float32, if it has a direction."""
+    if not np.isfinite(vector).all():
+        return Failure(ErrorClass.ZERO_VECTOR, "the model's vector holds values that are not finite")
+    if not vector.any():
+        return Failure(ErrorClass.ZERO_VECTOR, "the model's vector is zero throughout")
+    return np.array(vector, dtype=np.float32)

@@ -1,0 +1,235 @@
+"""Any image encoder in one ONNX file: DINOv2, a MobileNet, a museum's own network. It has no text side."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pinakes.embedders.base import Facts, Picture, TextReading
+from pinakes.embedders.local.lookahead import BATCH, Array, embed_ahead
+from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs
+from pinakes.embedders.local.preprocessing import Preprocessing, Wishes, read_wishes
+from pinakes.embedders.local.session import Device, first_line, open_session, require, runtime_errors
+from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
+from pinakes.spaces import Space
+from pinakes.types import Failure, Vector
+
+PROVIDER: Final = "onnx"
+
+PREPROCESSING: Final = "o1"
+"""Bumped by hand with every change to how a picture is decoded or resized; the settings are part of the version."""
+
+_DTYPES: Final = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
+
+_VECTOR_NAMES: Final = re.compile(r"embed", re.IGNORECASE)
+_ANY_BUT_CLASSES: Final = re.compile(r"^(?!.*(logit|prob|softmax|score|class))", re.IGNORECASE)
+"""Where a model gives several vectors: what it calls an embedding, then whatever is not a score for each of its classes."""
+
+_MISSING: Final = (
+    "no image model was found{where}: put an ONNX file and, where its preprocessing is not ImageNet's, a model.json or"
+    " the model's preprocessor_config.json into one folder, and set PINAKES_ONNX_PATH to it (docs/local-models.md)."
+)
+
+
+class OnnxImage:
+    """Pictures through one ONNX file; queries by picture only.
+
+    Args:
+        path: the ONNX file, or the folder that holds it (`PINAKES_ONNX_PATH`).
+        dimension: what the model's must be; None takes it from the model.
+        device: where it runs.
+        threads: within one operator; default: the CPUs that this process may use.
+        memo: where the digests of large files are remembered (see `content_version`).
+
+    Raises:
+        EmbedderError: there is no model, onnxruntime is missing or refuses it, or its settings contradict it.
+        UsageError: the model has another dimension.
+    """
+
+    def __init__(
+        self,
+        path: Path | str | None,
+        *,
+        dimension: int | None = None,
+        device: Device = "cpu",
+        threads: int | None = None,
+        memo: Path | None = None,
+    ) -> None:
+        file, wishes = _found(path)
+        require("onnxruntime")
+        self._session = open_session(file, device=device, threads=threads)
+        self._file = file
+        self._input, shape, dtype = self._image_input()
+        self._layout, planes, fixed = _layout(shape, wishes, file)
+        self._prepare = Preprocessing.of(
+            wishes, fixed=fixed, planes=planes, layout=self._layout, dtype=dtype, model=str(file)
+        )
+        own = shape[0] if isinstance(shape[0], int) else None
+        if own and wishes.batch not in (None, own):
+            raise EmbedderError(f"{file} takes {own} pictures at once, and its settings say a batch of {wishes.batch}.")
+        self._fixed = own is not None
+        # In a model that scales its numbers by those it is given, a picture's vector would depend on its neighbours.
+        usual = 1 if quantised_as_it_runs(file) else BATCH
+        self._batch = own or wishes.batch or usual
+        self._pooling = wishes.pooling
+        self._output = self._chosen_output(wishes.output)
+        components = self._dimension()
+        if dimension not in (None, components):
+            raise UsageError(f"{file} has a dimension of {components}, not {dimension}; leave --dimension out.")
+        settings = asdict(self._prepare) | {"output": self._output, "pooling": self._pooling}
+        version = content_version({"image": file}, settings, memo=memo)
+        name = wishes.name or (file.parent.name if file.stem == "model" else file.stem)
+        self.facts = Facts(
+            space=Space(PROVIDER, name, version, components, PREPROCESSING),
+            description=f"{name}, an image model on this machine: it compares pictures with pictures and reads no words.",
+        )
+        self._calls = 0
+        self._counting = threading.Lock()
+
+    @property
+    def calls(self) -> int:
+        """How many pictures have been embedded so far."""
+        return self._calls
+
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        """One `(index, vector or failure)` for each picture; vectors are as the model gave them.
+
+        Raises:
+            EmbedderError: onnxruntime refused a batch.
+        """
+        results = embed_ahead(
+            batch,
+            self._prepare,
+            self._run,
+            short_side=self._prepare.short_side,
+            batch_size=self._batch,
+            fixed=self._fixed,
+        )
+        for index, result in results:
+            if not isinstance(result, Failure):
+                with self._counting:
+                    self._calls += 1
+            yield index, result
+
+    def embed_text(self, text: str) -> TextReading:
+        """Nothing: there is no text side.
+
+        Raises:
+            UnreadableQueryError: always.
+        """
+        raise UnreadableQueryError(
+            f"the model {self.facts.space.model} has no text side, so it cannot read {text!r}: ask it with a picture"
+            " (--image FILE or --like ID)."
+        )
+
+    def _image_input(self) -> tuple[str, list[Any], str]:
+        """The name, shape and dtype of the model's one input."""
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            names = ", ".join(one.name for one in inputs)
+            raise EmbedderError(
+                f"{self._file} takes {len(inputs)} inputs ({names}); an image model takes one: export its image side"
+                " alone, or use --embedder clip for a pair of image and text models."
+            )
+        given = inputs[0]
+        if given.type not in _DTYPES:
+            raise EmbedderError(f"{self._file} takes {given.type}; an image model takes float, float16 or uint8.")
+        if len(given.shape) != 4:
+            raise EmbedderError(
+                f"{self._file} takes an input of shape {given.shape}; pictures have four axes, NCHW or NHWC."
+            )
+        return given.name, given.shape, _DTYPES[given.type]
+
+    def _chosen_output(self, wanted: str | None) -> str:
+        outputs: dict[str, int] = {one.name: len(one.shape or ()) for one in self._session.get_outputs()}
+        if wanted is not None:
+            if wanted not in outputs:
+                raise EmbedderError(f"{self._file} has no output {wanted!r}; it has: {', '.join(outputs)}.")
+            return wanted
+        vectors = [name for name, axes in outputs.items() if axes == 2]
+        for kind in (_VECTOR_NAMES, _ANY_BUT_CLASSES):
+            if named := next((name for name in vectors if kind.search(name)), None):
+                return named
+        for rank in (2, 3, 4):
+            for name, axes in outputs.items():
+                if axes == rank:
+                    return name
+        return next(iter(outputs))
+
+    def _dimension(self) -> int:
+        """Components of a vector: as the model declares them, or as a black picture shows them."""
+        shape = next(one.shape for one in self._session.get_outputs() if one.name == self._output)
+        if len(shape) in (2, 3) and isinstance(shape[-1], int):
+            return shape[-1]
+        picture = self._prepare
+        sides = (picture.height, picture.width)
+        planes = len(picture.channels)
+        one = (planes, *sides) if self._layout == "NCHW" else (*sides, planes)
+        rows = self._batch if self._fixed else 1
+        return int(self._run(np.zeros((rows, *one), picture.dtype)).shape[1])
+
+    def _run(self, inputs: Array) -> Array:
+        try:
+            output: Array = np.asarray(self._session.run([self._output], {self._input: inputs})[0])
+        except runtime_errors() as exc:
+            raise EmbedderError(
+                f"{self._file} failed on a batch of shape {inputs.shape}: {first_line(exc)}; if the model takes fewer"
+                ' pictures at once, say so as "batch" in its model.json.'
+            ) from exc
+        if output.ndim == 4:
+            return np.asarray(output.mean(axis=(2, 3) if self._layout == "NCHW" else (1, 2), dtype=np.float32))
+        if output.ndim == 3:
+            return np.asarray(output[:, 0] if self._pooling == "cls" else output.mean(axis=1, dtype=np.float32))
+        if output.ndim == 1 and len(inputs) == 1 and output.size > 1:
+            return output[None]  # a model for one picture at once need not say so
+        if output.ndim == 2:
+            return output
+        raise EmbedderError(
+            f"the output {self._output!r} of {self._file} has the shape {output.shape}; a vector for each picture is"
+            ' needed: choose another as "output" in its model.json.'
+        )
+
+
+def _found(path: Path | str | None) -> tuple[Path, Wishes]:
+    """The ONNX file that `path` means, and the settings beside it."""
+    if not path:
+        raise EmbedderError(_MISSING.format(where=""))
+    place = Path(path).expanduser()
+    if place.is_file():
+        return place, read_wishes(place.parent)
+    wishes = read_wishes(place)
+    if wishes.file:
+        if not (place / wishes.file).is_file():
+            raise EmbedderError(f"the settings in {place} name the file {wishes.file!r}, which is not there.")
+        return place / wishes.file, wishes
+    files = sorted(place.glob("*.onnx")) or sorted(place.glob("onnx/*.onnx"))
+    usual = [file for file in files if file.name == "model.onnx"]
+    if len(files) > 1 and not usual:
+        names = ", ".join(file.name for file in files)
+        raise EmbedderError(f'{place} holds several ONNX files ({names}): name one as "file" in its model.json.')
+    if not files:
+        raise EmbedderError(_MISSING.format(where=f" in {place}"))
+    return (usual or files)[0], wishes
+
+
+def _layout(shape: list[Any], wishes: Wishes, file: Path) -> tuple[str, int, tuple[int | None, int | None]]:
+    """The layout, the channels, and the height and width that are fixed, from the input's four axes.
+
+    Channels are 1 or 3; where both places could be them (or neither says), NCHW is the custom of ONNX exports.
+    """
+    layout = wishes.layout
+    if layout is None:
+        layout = "NHWC" if shape[3] in (1, 3) and shape[1] not in (1, 3) else "NCHW"
+    planes, sides = (shape[1], shape[2:]) if layout == "NCHW" else (shape[3], shape[1:3])
+    if isinstance(planes, int) and planes not in (1, 3):
+        raise EmbedderError(f"{file} takes {planes} channels as {layout}; pictures have 3, or 1 of grey.")
+    if not isinstance(planes, int):
+        planes = 1 if wishes.channels == "L" else 3
+    height, width = (side if isinstance(side, int) else None for side in sides)
+    return layout, planes, (height, width)

@@ -1,0 +1,1 @@
+"""Models behind an API: one layer of calls for all providers."""

@@ -1,0 +1,326 @@
+"""One answer, with as many requests as it takes: pacing, retries, and when to give up, for all providers."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+import numpy as np
+
+from pinakes.embedders.remote.concurrency import Concurrency
+from pinakes.embedders.remote.counters import Counters
+from pinakes.embedders.remote.provider import Allowance, AllowanceUsedUpError, CallError, Pacer, PacingStoppedError
+from pinakes.errors import EmbedderError, PinakesError
+from pinakes.spaces import Space
+from pinakes.types import ErrorClass, Failure, Vector
+
+FIRST_BACKOFF: Final = 0.5
+LONGEST_BACKOFF: Final = 20.0
+"""Seconds before the second attempt, doubled for each further one, and jittered between half and all of it."""
+
+QUOTA_PATIENCE: Final = 900.0
+"""Seconds without any answer but 429 after which the quota is taken to be used up."""
+
+STOP_SECONDS: Final = 0.25
+"""How often a sleeping thread looks whether the run is stopping."""
+
+_LOST: Final = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECTION})
+_ANSWERED: Final = 200
+"""The status of an answer that was made and paid for; where it comes with an error, it could not be used."""
+
+Call = Callable[[], tuple[Vector, str]]
+"""Makes one request: the vector, and the model version that the provider named."""
+
+
+def redact(text: str, secrets: Sequence[str]) -> str:
+    """`text` without any of the `secrets`, neither as they are nor as a URL spells them."""
+    spellings = {spelled for secret in secrets for spelled in (secret, quote(secret, safe=""), quote_plus(secret))}
+    for spelled in sorted(filter(None, spellings), key=len, reverse=True):
+        text = text.replace(spelled, "[redacted]")
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is done for one answer.
+
+    Attributes:
+        attempts: most requests; 429s are not counted.
+        patience: most seconds, in requests and between them; waiting for the pacer is not counted, except where a
+            person waits.
+        interactive: a person waits: the slot comes before those of batches.
+        text: it is for a text, which may have a price of its own.
+        pooled: one of many: it waits for its place among those in flight, and is dropped when the run ends.
+        unwanted: says that nobody waits for this pooled answer any more, so that no request is begun for it.
+    """
+
+    attempts: int
+    patience: float
+    interactive: bool = False
+    text: bool = False
+    pooled: bool = False
+    unwanted: Callable[[], bool] = lambda: False
+
+
+class Attempts:
+    """Turns calls into answers. Thread-safe.
+
+    The first refusal that concerns every request ends it: nothing pooled is begun after that.
+
+    Args:
+        space: what vectors must belong to.
+        pacer: says when a request may be made.
+        concurrency: most requests in flight; None finds the number.
+        allowance: what may be paid for; None: whatever it costs.
+        text_units: what a text takes of the allowance, where a picture takes 1.
+        stopping: whether the run is stopping; pooled answers are not begun then.
+        secrets: what no message may show.
+        backoff: seconds before the second attempt.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        pacer: Pacer,
+        *,
+        concurrency: int | None,
+        allowance: Allowance | None = None,
+        text_units: int = 1,
+        stopping: Callable[[], bool],
+        secrets: Sequence[str],
+        backoff: float,
+    ) -> None:
+        self.counters = Counters()
+        self.concurrency = Concurrency(lambda: pacer.rate, concurrency)
+        self._space = space
+        self._pacer = pacer
+        self._allowance = allowance
+        self._text_units = text_units
+        self._stopping = stopping
+        self._secrets = tuple(secrets)
+        self._backoff = backoff
+        self._lock = threading.Lock()
+        self._halted: PinakesError | None = None
+        self._ended = threading.Event()
+        self._spent = threading.Event()
+        """Set when the allowance is used up: who has taken from it by then still asks."""
+        self._throttled_since: float | None = None
+        self._throttled_in_a_row = 0
+        self._quiet_until = 0.0
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    @property
+    def ending(self) -> bool:
+        """Whether nothing new may be begun."""
+        return self._spent.is_set() or self._over()
+
+    def end(self, reason: PinakesError | None) -> None:
+        """Begin nothing pooled from now on; `reason` is what `raise_if_halted` raises, None if all is in order."""
+        with self._lock:
+            if self._halted is None:
+                self._halted = reason
+        self._ended.set()
+
+    def raise_if_halted(self) -> None:
+        """Raises the reason for which this has ended, if there is one."""
+        if self._halted is not None:
+            raise self._halted
+
+    # -- answers -------------------------------------------------------------------------------------------------------
+
+    def answer(self, call: Call, effort: Effort) -> Vector | Failure | None:
+        """The vector, or the failure that the last attempt ended in; None (only pooled) at the end of the run.
+
+        Raises:
+            EmbedderError: what concerns every request.
+            PacingStoppedError: the run is stopping (only not pooled).
+            PinakesError: what keeps the pace is lost.
+        """
+        begun = time.monotonic()
+        spent = 0.0
+        failed = 0
+        while True:
+            try:
+                outcome = self._attempt(call, effort)
+            except PacingStoppedError as exc:
+                if not effort.pooled:
+                    raise
+                if isinstance(exc, AllowanceUsedUpError):
+                    self._spent.set()
+                else:
+                    self.end(None)
+                return None
+            if not isinstance(outcome, _Refused):
+                return outcome
+            error = outcome.error
+            asked = error.retry_after or 0.0
+            if error.error_class is ErrorClass.QUOTA:
+                self._throttled(error)
+                if effort.interactive and time.monotonic() - begun + asked > effort.patience:
+                    return self._given_up(error, failed)
+                continue
+            with self._lock:
+                self._throttled_since = None
+            if error.error_class in _LOST or error.http_status == _ANSWERED:
+                self.counters.lost(text=effort.text)
+            failed += 1
+            pause = max(self._pause(failed), asked)
+            spent += outcome.seconds
+            used = time.monotonic() - begun if effort.interactive else spent
+            if error.error_class.final or failed >= effort.attempts or used + pause > effort.patience:
+                return self._given_up(error, failed)
+            if not self._sleep(pause, effort):
+                return None
+            spent += pause
+            self.counters.retried()
+
+    def failure(self, error_class: ErrorClass, message: str, http_status: int | None = None) -> Failure:
+        """A failure whose message shows no secret."""
+        return Failure(error_class, redact(message, self._secrets), http_status)
+
+    def _attempt(self, call: Call, effort: Effort) -> Vector | _Refused | None:
+        """One request in its slot; None if the run ended before it."""
+        if effort.pooled and not self.concurrency.enter(lambda: self._dropped(effort)):
+            return None
+        try:
+            # Nobody else waits out a 429 where there is no limit.
+            while not math.isfinite(self._pacer.rate) and (quiet := self._quiet_until - time.monotonic()) > 0:
+                if not self._sleep(quiet, effort):
+                    return None
+            with self._paying(effort) as payment:
+                self._pacer.wait(interactive=effort.interactive)
+                if effort.pooled and (self._over() or effort.unwanted()):
+                    return None
+                started = time.monotonic()
+                payment.due = True
+                try:
+                    vector, version = call()
+                except CallError as exc:
+                    payment.due = not _is_free(exc)
+                    return _Refused(exc, time.monotonic() - started)
+            return self._checked(vector, version, time.monotonic() - started, effort)
+        except EmbedderError as exc:
+            exc.args = (redact(str(exc), self._secrets),)
+            if effort.pooled:
+                self.end(exc)  # before the place is given back: the next request must not be begun
+            raise
+        finally:
+            if effort.pooled:
+                self.concurrency.leave()
+
+    @contextmanager
+    def _paying(self, effort: Effort) -> Iterator[_Payment]:
+        """Take the price of one request from the allowance, and give it back where it does not fall due."""
+        payment = _Payment()
+        if self._allowance is None:
+            yield payment
+            return
+        units = self._text_units if effort.text else 1
+        self._allowance.take(units)
+        try:
+            yield payment
+        finally:
+            if not payment.due:
+                self._allowance.give_back(units)
+
+    def _over(self) -> bool:
+        """Whether not even what was taken from the allowance may be used."""
+        return self._ended.is_set() or self._stopping()
+
+    def _dropped(self, effort: Effort) -> bool:
+        return effort.pooled and (self.ending or effort.unwanted())
+
+    def _checked(self, vector: Vector, version: str, seconds: float, effort: Effort) -> Vector:
+        """The vector, if it belongs to the space."""
+        self.counters.answered(seconds, text=effort.text)
+        self.concurrency.answered(seconds)
+        with self._lock:
+            self._throttled_since = None
+            self._throttled_in_a_row = 0
+        space = self._space
+        if version != space.version:
+            raise EmbedderError(
+                f"{space.provider} answered with model version {version!r}, and the space {space.name} holds vectors of"
+                f" {space.version!r}, which cannot be compared with it: set the version that is meant, and a space of its"
+                " own is made for it."
+            )
+        if vector.shape != (space.dimension,):
+            raise EmbedderError(
+                f"{space.provider} answered with a vector of shape {vector.shape}, and the space {space.name} has"
+                f" {space.dimension} components."
+            )
+        return np.ascontiguousarray(vector, dtype=np.float32)
+
+    def _throttled(self, error: CallError) -> None:
+        """Tell the pacer of a 429; after too long without anything else, give up.
+
+        Raises:
+            EmbedderError: the quota is used up.
+        """
+        self.counters.rate_limited()
+        with self._lock:
+            now = time.monotonic()
+            since = self._throttled_since = self._throttled_since or now
+            self._throttled_in_a_row += 1
+            pause = self._pause(self._throttled_in_a_row) if error.retry_after is None else error.retry_after
+            self._quiet_until = max(self._quiet_until, now + pause)
+        if now - since + (error.retry_after or 0.0) > QUOTA_PATIENCE:
+            raise EmbedderError(
+                f"the quota of {self._space.provider} is used up: nothing but 429 was answered for"
+                f" {(now - since) / 60:.0f} minutes, and the provider asks to wait {error.retry_after or 0:.0f} s more"
+                f" ({redact(str(error), self._secrets)}). What was answered is kept; run the same command again later."
+            )
+        self._pacer.throttled(error.retry_after)
+
+    def _pause(self, failed: int) -> float:
+        longest = min(LONGEST_BACKOFF, self._backoff * 2 ** min(failed - 1, 16))
+        return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, keeps no secret
+
+    def _sleep(self, seconds: float, effort: Effort) -> bool:
+        """Sleep; False if the run ends before that is over and the answer is one of many."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._dropped(effort):
+                return False
+            if effort.pooled:
+                self._ended.wait(min(left, STOP_SECONDS))
+            else:
+                time.sleep(left)
+        return True
+
+    def _given_up(self, error: CallError, failed: int) -> Failure:
+        message = str(error).rstrip(".")
+        if error.request_id and error.request_id not in message:
+            message += f" (request {error.request_id})"
+        if failed > 1:
+            message += f"; given up after {failed} attempts"
+        return self.failure(error.error_class, message, error.http_status)
+
+
+def _is_free(error: CallError) -> bool:
+    """Whether a refusal is sure to cost nothing: 4xx, before anything was worked out. Of a 5xx nobody knows."""
+    status = error.http_status
+    return error.error_class is ErrorClass.QUOTA or (status is not None and 400 <= status < 500)
+
+
+@dataclass(slots=True)
+class _Payment:
+    """Whether the price of a request is, or may be, due."""
+
+    due: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A request that brought no vector, and how long it took."""
+
+    error: CallError
+    seconds: float

@@ -1,0 +1,320 @@
+"""Azure AI Vision's multimodal embeddings: one picture or one text a request, 1,024 dimensions."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import orjson
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import ConnectionPool
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+from urllib3.util.retry import Retry
+
+from pinakes.embedders.base import Facts, Limits
+from pinakes.embedders.remote.http_errors import (
+    MOST_BYTES,
+    ErrorAnswer,
+    NoSuchServiceError,
+    checked_endpoint,
+    checked_key,
+    redacted,
+    vector_of,
+)
+from pinakes.embedders.remote.prices import price_of
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared
+from pinakes.embedders.remote.retirement import retirement_of
+from pinakes.errors import SettingsError, UsageError
+from pinakes.spaces import Spaces
+from pinakes.types import ErrorClass, Vector
+
+DEFAULT_RATE = "10/s"
+"""The standard tier is documented with 20 and with 30 requests a second, so half of the lower; the free tier has 20
+a minute."""
+API_VERSION = "2024-02-01"
+MODEL_VERSION = "2023-04-15"
+MODEL_VERSIONS = (MODEL_VERSION, "2022-04-11")
+"""Those that Microsoft documents; PINAKES_AZURE_MODEL_VERSION may name a later one."""
+DIMENSION = 1024
+PREPROCESSING = "a1"
+"""Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
+
+NAME = "Azure AI Vision"
+GUIDE = "docs/azure.md"
+SPACES = Spaces("azure", "vision-multimodal", MODEL_VERSIONS, (DIMENSION,), PREPROCESSING)
+MEND = f"Check PINAKES_AZURE_ENDPOINT and PINAKES_AZURE_KEY; {GUIDE} says where they are found."
+POOL = 64
+"""Connections kept open: as many threads as may call at once."""
+CONNECT_SECONDS = 10.0
+"""Longest wait for a connection; an address that does not answer sooner will not answer later."""
+_CHUNK = 65536
+_IMAGE, _TEXT = "vectorizeImage", "vectorizeText"
+_BYTES, _JSON = "application/octet-stream", "application/json"
+
+LIMITS = Limits(
+    max_bytes=20_000_000 - 1,
+    min_side=11,
+    max_side=15_999,
+    formats=frozenset({"JPEG", "PNG", "GIF", "BMP", "WEBP", "ICO", "TIFF", "MPO"}),
+    max_words=70,
+)
+"""Under 20 MB, over 10 x 10 and under 16,000 x 16,000 pixels, 1 to 70 words: learn.microsoft.com, «Multimodal
+embeddings concepts», 2025-09-16. The formats are those of Image Analysis 4.0: «What is Image Analysis?», same date."""
+
+_CODES = (
+    ("url", ErrorClass.UNREADABLE),
+    ("download", ErrorClass.UNREADABLE),
+    ("imagesize", ErrorClass.TOO_LARGE),
+    ("imageformat", ErrorClass.UNSUPPORTED),
+    ("notsupportedimage", ErrorClass.UNSUPPORTED),
+)
+"""What a part of the service's own code says about a picture that it answers 400 for."""
+
+
+class AzureVision:
+    """The provider (see `remote.Provider`); thread-safe.
+
+    Args:
+        endpoint: the resource's address, e.g. `https://my-vision.cognitiveservices.azure.com`.
+        key: one of the resource's two keys; no message, no `repr` and no log ever shows it.
+        api_version: of the REST interface.
+        model_version: of the model; it decides the space.
+
+    Raises:
+        SettingsError: the endpoint is no https address, or the key is none.
+        UsageError: the model version is `latest`.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        key: str,
+        *,
+        api_version: str = API_VERSION,
+        model_version: str = MODEL_VERSION,
+    ) -> None:
+        _check_version(model_version)
+        self._base = checked_endpoint(endpoint, "PINAKES_AZURE_ENDPOINT", GUIDE)
+        self._key = checked_key(key, "PINAKES_AZURE_KEY")
+        self._query = urlencode({"api-version": api_version, "model-version": model_version})
+        self._session = _pooled(self._base)
+        self._is_there = False
+        """Whether the service has answered: a 404 to anything later concerns what was sent."""
+        self._forms = {
+            (operation, kind): self._form(operation, kind)
+            for operation, kind in ((_IMAGE, _BYTES), (_IMAGE, _JSON), (_TEXT, _JSON))
+        }
+        space = SPACES.space(DIMENSION, model_version)
+        self.facts = Facts(
+            space=space,
+            description="Azure AI Vision multimodal embeddings: finds pictures by meaning, in 102 languages; paid.",
+            limits=LIMITS,
+            price=price_of(space),
+            workers=4,
+            retires=retirement_of(space),
+        )
+
+    def __repr__(self) -> str:
+        return f"AzureVision({self._base!r}, model_version={self.facts.space.version!r})"
+
+    def reads_itself(self, uri: str) -> bool:
+        """Whether Azure can download `uri`: https, and not a host that only this network knows."""
+        parts = urlsplit(uri)
+        host = (parts.hostname or "").rstrip(".")
+        if parts.scheme != "https" or "." not in host or host.endswith((".local", ".internal", ".localhost")):
+            return False
+        try:
+            return ipaddress.ip_address(host).is_global
+        except ValueError:
+            return True
+
+    def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
+        """The vector of a picture; see `remote.Provider.image`. The bytes are sent if there are any, else the uri."""
+        if picture.data is not None:
+            return self._call(_IMAGE, _BYTES, picture.data, timeout, by_uri=False)
+        return self._call(_IMAGE, _JSON, json.dumps({"url": picture.uri}).encode(), timeout, by_uri=True)
+
+    def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:
+        """The vector of 1 to 70 words; see `remote.Provider.text`."""
+        return self._call(_TEXT, _JSON, json.dumps({"text": text}).encode(), timeout, by_uri=False)
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._session.close()
+
+    def _form(self, operation: str, kind: str) -> requests.PreparedRequest:
+        """A request without its body: merging a session's settings into each anew takes as long as sending it."""
+        url = f"{self._base}/computervision/retrieval:{operation}?{self._query}"
+        headers = {"Content-Type": kind, "Ocp-Apim-Subscription-Key": self._key}
+        try:
+            return self._session.prepare_request(requests.Request("POST", url, headers=headers))
+        except requests.RequestException as exc:
+            raise SettingsError(
+                f"PINAKES_AZURE_ENDPOINT={self._base} cannot be used: it is no address; {GUIDE} says where it is found."
+            ) from exc
+
+    def _call(self, operation: str, kind: str, body: bytes, timeout: float, *, by_uri: bool) -> tuple[Vector, str]:
+        request = self._forms[operation, kind].copy()
+        request.prepare_body(body, None)
+        status, headers, answer = self._send(request, timeout)
+        request_id = headers.get("apim-request-id") or headers.get("x-ms-request-id")
+        if 200 < status < 300:
+            raise _unusable(f"its status is {status}", request_id)
+        if status != 200:
+            raise self._refusal(status, headers, answer, request_id, by_uri=by_uri)
+        try:
+            fields = orjson.loads(answer)
+        except orjson.JSONDecodeError as exc:
+            raise _unusable("it is not JSON", request_id) from exc
+        version = fields.get("modelVersion") if isinstance(fields, dict) else None
+        if not isinstance(version, str) or not version:
+            raise _unusable("it names no modelVersion", request_id)
+        self._is_there = True
+        return vector_of(fields.get("vector"), DIMENSION, provider=NAME, request_id=request_id), version
+
+    def _send(self, request: requests.PreparedRequest, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
+        deadline = time.monotonic() + timeout
+        try:
+            with self._session.send(
+                request,
+                timeout=(min(timeout, CONNECT_SECONDS), timeout),
+                allow_redirects=False,  # requests would carry the key to whatever host it is sent to
+                stream=True,
+            ) as response:
+                answer = bytearray()
+                # requests' timeout counts from the last byte: an answer in drips would never meet it.
+                while part := response.raw.read1(_CHUNK, decode_content=True):
+                    answer += part
+                    if len(answer) > MOST_BYTES:
+                        raise _unusable(f"it is longer than {MOST_BYTES:,} bytes", None)
+                    if time.monotonic() > deadline:
+                        raise CallError(f"{NAME} did not finish its answer in {timeout:g} s.", ErrorClass.TIMEOUT)
+                return response.status_code, response.headers, bytes(answer)
+        except (requests.ReadTimeout, ReadTimeoutError) as exc:
+            raise CallError(f"{NAME} did not answer in {timeout:g} s.", ErrorClass.TIMEOUT) from exc
+        except (requests.RequestException, HTTPError) as exc:
+            reason = redacted(f"{NAME} cannot be reached, or broke off: {_cause(exc)}.", [self._key])
+            raise CallError(reason, ErrorClass.CONNECTION) from exc
+
+    def _refusal(
+        self, status: int, headers: Mapping[str, str], body: bytes, request_id: str | None, *, by_uri: bool
+    ) -> CallError | CredentialsRefusedError:
+        code, inner, message = _error_fields(body)
+        answer = ErrorAnswer(NAME, status, inner or code, message, headers, request_id)
+        if status < 400:
+            where = redacted(str(headers.get("Location")), [self._key])
+            return NoSuchServiceError(f"{NAME} redirects to {where}; the endpoint {self._base} is not right. {MEND}")
+        if (status == 404 and not by_uri and not self._is_there) or "version" in inner.lower():
+            text = redacted(answer.text, [self._key])
+            return NoSuchServiceError(
+                f"{text} There is no such service, API version or model version at {self._base}: the resource must be"
+                f" in a region that has multimodal embeddings; {GUIDE} lists them."
+            )
+        spelt = inner.lower()
+        named = next((kind for part, kind in _CODES if part in spelt), None) if status == 400 else None
+        return answer.error(named, mend=MEND, secrets=[self._key])
+
+
+def spaces(environ: Mapping[str, str]) -> Spaces:
+    """The spaces of the documented model versions, and of the one that the environment names.
+
+    Raises:
+        UsageError: the environment names `latest`.
+    """
+    version = environ.get("PINAKES_AZURE_MODEL_VERSION") or MODEL_VERSION
+    _check_version(version)
+    return replace(SPACES, versions=tuple(dict.fromkeys([version, *MODEL_VERSIONS])))
+
+
+def from_settings(environ: Mapping[str, str]) -> AzureVision:
+    """The provider that the environment describes.
+
+    `PINAKES_AZURE_ENDPOINT` and `PINAKES_AZURE_KEY` (else Microsoft's own `VISION_ENDPOINT` and `VISION_KEY`);
+    `PINAKES_AZURE_API_VERSION` and `PINAKES_AZURE_MODEL_VERSION` if the defaults will not do.
+
+    Raises:
+        SettingsError: a setting is missing, or cannot be used.
+        UsageError: see `AzureVision`.
+    """
+    endpoint = environ.get("PINAKES_AZURE_ENDPOINT") or environ.get("VISION_ENDPOINT")
+    key = environ.get("PINAKES_AZURE_KEY") or environ.get("VISION_KEY")
+    missing = [n for n, v in (("PINAKES_AZURE_ENDPOINT", endpoint), ("PINAKES_AZURE_KEY", key)) if not v]
+    if not endpoint or not key:
+        raise SettingsError(
+            f"{NAME} needs {' and '.join(missing)}, in the environment or in .env; {GUIDE} says where they are found."
+        )
+    return AzureVision(
+        endpoint,
+        key,
+        api_version=environ.get("PINAKES_AZURE_API_VERSION") or API_VERSION,
+        model_version=environ.get("PINAKES_AZURE_MODEL_VERSION") or MODEL_VERSION,
+    )
+
+
+def _check_version(version: str) -> None:
+    if version.strip().lower() in ("latest", ""):
+        raise UsageError(
+            f"the model version {version!r} cannot be used: vectors may be compared only inside one version,"
+            f" so name it, e.g. PINAKES_AZURE_MODEL_VERSION={MODEL_VERSION}."
+        )
+
+
+class _OneHost(HTTPAdapter):
+    """Looks up the connections to its one host once: doing so anew for each request reads the disk for certificates."""
+
+    _found: ConnectionPool | None = None
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
+        if self._found is None:
+            self._found = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._found
+
+    def close(self) -> None:
+        self._found = None
+        super().close()
+
+
+def _pooled(base: str) -> requests.Session:
+    session = requests.Session()
+    session.mount(base, _OneHost(pool_connections=1, pool_maxsize=POOL, max_retries=Retry(0, read=False)))
+    # Proxies and certificates of the environment are looked up once here instead of at every request.
+    found = session.merge_environment_settings(base, {}, None, None, None)
+    session.proxies, session.verify, session.cert = dict(found["proxies"]), found["verify"], found["cert"]
+    session.trust_env = False
+    return session
+
+
+def _error_fields(body: bytes) -> tuple[str, str, str]:
+    """Code, inner code and message of an error answer; of anything else the body's text as the message."""
+    try:
+        fields: Any = json.loads(body)
+    except ValueError:
+        return "", "", body[:1000].decode("utf-8", "replace")
+    error = fields.get("error", fields) if isinstance(fields, dict) else {}
+    if not isinstance(error, dict):
+        return "", "", str(error)
+    inner = error.get("innererror")
+    inner = inner if isinstance(inner, dict) else {}
+    return str(error.get("code") or ""), str(inner.get("code") or ""), str(error.get("message") or "")
+
+
+def _unusable(why: str, request_id: str | None) -> CallError:
+    return CallError(
+        f"{NAME} gave an answer that cannot be used: {why}.", ErrorClass.SERVER, http_status=200, request_id=request_id
+    )
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, which is what a person can act on."""
+    while isinstance(error, requests.RequestException | HTTPError):
+        inner = getattr(error, "reason", None) or next((a for a in error.args if isinstance(a, BaseException)), None)
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return f"{type(error).__name__}: {error}".rstrip(".")

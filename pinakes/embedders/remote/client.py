@@ -1,0 +1,315 @@
+"""The one layer through which all paid requests go: an embedder over a provider and a pacer.
+
+A provider makes single requests (`pinakes.embedders.remote.provider`), a pacer says when; what is tried again is decided in
+`pinakes.embedders.remote.attempts` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from queue import SimpleQueue
+from typing import Final
+
+import numpy as np
+from PIL import Image as Pillow
+
+from pinakes.embedders.base import Limits, Picture, Price, TextReading
+from pinakes.embedders.remote.attempts import FIRST_BACKOFF, Attempts, Effort, redact
+from pinakes.embedders.remote.counters import CallStatistics
+from pinakes.embedders.remote.preflight import MIME_TYPES, ignored_words, prepare
+from pinakes.embedders.remote.provider import Allowance, Pacer, Prepared, Provider
+from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError
+from pinakes.types import ErrorClass, Failure, Vector
+
+__all__ = ["CallStatistics", "Remote", "redact"]
+
+logger = logging.getLogger(__name__)
+
+LOOK_AHEAD: Final = 8
+"""Pictures that are read and prepared while as many requests as are allowed are in flight."""
+
+READERS: Final = 16
+"""Pictures read at once: what a bucket needs to keep up with 64 requests in flight."""
+
+BATCHES_AT_ONCE: Final = 3
+"""With one batch alone, fewer and fewer requests would be in flight towards its end."""
+
+QUERY: Final = Effort(attempts=3, patience=15.0, interactive=True)
+"""A person waits for a query."""
+
+_REFUSED: Final = 400
+"""The status with which a provider says that it makes nothing of a picture."""
+
+Outcome = Vector | Failure | None
+
+
+class Remote:
+    """An `Embedder` over a paid provider. Thread-safe: batches may run in several threads and share what is in flight.
+
+    The first refusal that concerns every request (credentials, another model version, a quota used up, a lost limiter)
+    ends this object's work: no request is begun after it, the answers of those in flight are still yielded, and then it
+    is raised by every batch. Queries go on being asked.
+
+    Args:
+        provider: makes the requests.
+        pacer: says when.
+        allowance: what may be paid for; None: whatever it costs.
+        concurrency: most requests in flight; None finds the number (`pinakes.embedders.remote.concurrency`).
+        timeout: seconds for one request.
+        attempts: most requests for one picture, 429s not counted.
+        patience: most seconds for one picture, in requests and between them; waiting for the pacer is not counted.
+        stopping: whether the run is stopping. Once it is, nothing new is begun, the answers of what is in flight are
+            yielded, and the rest of a batch stays without an answer. Who leaves `embed_images` earlier gives away what
+            is in flight.
+        secrets: what no message may show.
+        backoff: seconds before the second attempt.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        pacer: Pacer,
+        *,
+        allowance: Allowance | None = None,
+        concurrency: int | None = None,
+        timeout: float = 30.0,
+        attempts: int = 5,
+        patience: float = 120.0,
+        stopping: Callable[[], bool] = lambda: False,
+        secrets: Sequence[str] = (),
+        backoff: float = FIRST_BACKOFF,
+    ) -> None:
+        self.facts = replace(provider.facts, workers=max(provider.facts.workers, BATCHES_AT_ONCE))
+        self._provider = provider
+        self._pacer = pacer
+        self._timeout = timeout
+        self._effort = Effort(attempts, patience)
+        self._text_units = _text_units(provider.facts.price)
+        self._attempts = Attempts(
+            provider.facts.space,
+            pacer,
+            concurrency=concurrency,
+            allowance=allowance,
+            text_units=self._text_units,
+            stopping=stopping,
+            secrets=secrets,
+            backoff=backoff,
+        )
+        self._pool = ThreadPoolExecutor(self._attempts.concurrency.bound + LOOK_AHEAD, thread_name_prefix="calling")
+        self._reading = threading.BoundedSemaphore(READERS)
+        self._lock = threading.Lock()
+        self._batches = 0
+        self._unclaimed: dict[str, Vector] = {}
+
+    @property
+    def rate(self) -> float:
+        """Requests a second that are allowed at present (inf: no limit)."""
+        return self._pacer.rate
+
+    @property
+    def check_units(self) -> int:
+        """What `check` takes of an allowance."""
+        return 1 + self._text_units
+
+    @property
+    def calls(self) -> int:
+        """Requests that are, or may be, charged so far."""
+        return self._attempts.counters.calls
+
+    def reads_itself(self, uri: str) -> bool:
+        """Whether the provider can read the picture at `uri`, so that its bytes need not pass through here."""
+        return self._provider.reads_itself(uri)
+
+    def statistics(self) -> CallStatistics:
+        """What was asked of the provider so far."""
+        return self._attempts.counters.statistics(self._attempts.concurrency.limit)
+
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        """One `(index, vector or failure)` for each picture, as the answers come.
+
+        When the run is stopping, pictures for which no request was begun are left out.
+
+        Raises:
+            EmbedderError: nothing more will be answered: refused credentials, a used-up quota, another model version.
+            DatabaseError: what keeps the pace is lost.
+        """
+        self._attempts.raise_if_halted()
+        pending = deque(enumerate(batch))
+        running: dict[Future[Outcome], int] = {}
+        done: SimpleQueue[Future[Outcome]] = SimpleQueue()
+        left = threading.Event()
+        effort = replace(self._effort, pooled=True, unwanted=left.is_set)
+        with ExitStack() as share:
+            share.enter_context(self._sharing())
+            try:
+                while True:
+                    while pending and len(running) < self._window() and not self._attempts.ending:
+                        index, picture = pending.popleft()
+                        future = self._pool.submit(self._embed, picture, effort)
+                        running[future] = index
+                        future.add_done_callback(done.put)
+                    if not pending:
+                        share.close()
+                    if not running:
+                        break
+                    future = done.get()
+                    outcome = future.result()
+                    index = running.pop(future)
+                    if outcome is not None:
+                        yield index, outcome
+            finally:
+                left.set()
+                for future, index in running.items():
+                    if not future.cancel():
+                        self._claim_later(batch[index], future)
+        self._attempts.raise_if_halted()
+
+    def embed_text(self, text: str) -> TextReading:
+        """The vector of a query; its slot comes before those of batches.
+
+        Words beyond the provider's limit are not sent, and are named in a warning.
+
+        Raises:
+            UnreadableQueryError: there is no word in it.
+            EmbedderError: the provider did not answer, or refused.
+            PinakesError: what keeps the pace is lost.
+        """
+        words = tuple(text.split())
+        if not words:
+            raise UnreadableQueryError("the query holds no word.")
+        ignored = ignored_words(text, self.facts.limits)
+        if ignored:
+            words = words[: -len(ignored)]
+            text = " ".join(words)
+            logger.warning("%s reads %d words of a query; not read: %s", self._name, len(words), " ".join(ignored))
+        return TextReading(self._text(text, interactive=True), words)
+
+    def embed_query_picture(self, picture: Picture) -> Vector | Failure:
+        """The vector of a picture that a person searches by; its slot comes before those of batches.
+
+        Raises:
+            EmbedderError: the provider refused for a reason that concerns every request.
+            PinakesError: what keeps the pace is lost.
+        """
+        prepared = prepare(picture, self.facts.limits, self._provider.reads_itself)
+        if isinstance(prepared, Failure):
+            return prepared
+        timeout = min(self._timeout, QUERY.patience)
+        outcome = self._attempts.answer(lambda: self._provider.image(prepared, timeout=timeout), QUERY)
+        assert outcome is not None  # only pooled answers are dropped
+        return outcome
+
+    def check(self) -> None:
+        """Make one request for a picture and one for a text, so that what is wrong for all shows before the first batch.
+
+        Raises:
+            EmbedderError: the credentials, the dimension or the model version are not right, or nothing was answered.
+            PinakesError: what keeps the pace is lost.
+        """
+        picture = _test_picture(self.facts.limits)
+        outcome = self._attempts.answer(lambda: self._provider.image(picture, timeout=self._timeout), self._effort)
+        if isinstance(outcome, Failure):
+            raise EmbedderError(f"{self._name} does not embed a plain test picture: {outcome.message}.")
+        self._text("a test", interactive=False)
+
+    def close(self) -> None:
+        """Begin nothing more, wait for what is in flight, and give back connections."""
+        self._attempts.end(EmbedderError(f"the embedder {self._name} is closed."))
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._provider.close()
+
+    # -- one of each ---------------------------------------------------------------------------------------------------
+
+    def _embed(self, picture: Picture, effort: Effort) -> Outcome:
+        """The answer for a picture, in a thread of the pool; None where the run ended before it had one."""
+        if self._attempts.ending or effort.unwanted():
+            return None
+        with self._lock:
+            kept = self._unclaimed.pop(picture.image.fingerprint, None)
+        if kept is not None:
+            return kept
+        outcome, by_uri = self._sent(picture, effort, self._provider.reads_itself)
+        refused = isinstance(outcome, Failure) and outcome.error_class.final and outcome.http_status == _REFUSED
+        if by_uri and refused and not self._attempts.ending:
+            # The listing may be wrong about it, as of a WebP that is called .jpg: its bytes tell, and can be mended.
+            again, _ = self._sent(picture, effort, lambda _uri: False)
+            if not (isinstance(again, Failure) and again.error_class is ErrorClass.UNREADABLE):
+                return again
+        return outcome
+
+    def _sent(self, picture: Picture, effort: Effort, reads_itself: Callable[[str], bool]) -> tuple[Outcome, bool]:
+        """The answer for a picture, and whether the provider was told to read it by itself."""
+        with self._reading:
+            prepared = prepare(picture, self.facts.limits, reads_itself)
+        if isinstance(prepared, Failure):
+            return self._attempts.failure(prepared.error_class, prepared.message, prepared.http_status), False
+        sent: Prepared = prepared
+        try:
+            outcome = self._attempts.answer(lambda: self._provider.image(sent, timeout=self._timeout), effort)
+        except PinakesError as exc:
+            self._attempts.end(exc)
+            return None, False
+        return outcome, sent.data is None
+
+    def _text(self, text: str, *, interactive: bool) -> Vector:
+        effort = replace(QUERY if interactive else self._effort, text=True)
+        timeout = min(self._timeout, effort.patience)
+        outcome = self._attempts.answer(lambda: self._provider.text(text, timeout=timeout), effort)
+        if isinstance(outcome, Failure):
+            raise EmbedderError(f"{self._name} did not answer the query: {outcome.message}.")
+        assert outcome is not None  # only pooled answers are dropped
+        return outcome
+
+    # -- what batches share --------------------------------------------------------------------------------------------
+
+    @property
+    def _name(self) -> str:
+        return self.facts.space.provider
+
+    @contextmanager
+    def _sharing(self) -> Iterator[None]:
+        with self._lock:
+            self._batches += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._batches -= 1
+
+    def _window(self) -> int:
+        """How many pictures a batch may have in work: its share of those in flight and of those read ahead."""
+        return -(-(self._attempts.concurrency.limit + LOOK_AHEAD) // max(1, self._batches))
+
+    def _claim_later(self, picture: Picture, future: Future[Outcome]) -> None:
+        """Keep an answer whose batch was left, so that the same bytes are not paid for again by this object."""
+
+        def keep(finished: Future[Outcome]) -> None:
+            if finished.exception() is None and isinstance(vector := finished.result(), np.ndarray):
+                with self._lock:
+                    self._unclaimed[picture.image.fingerprint] = vector
+
+        future.add_done_callback(keep)
+
+
+def _text_units(price: Price) -> int:
+    """The price of a text in prices of a picture, rounded up."""
+    return max(1, math.ceil(price.per_text / price.per_image - 1e-9)) if price.per_image else 1
+
+
+def _test_picture(limits: Limits) -> Prepared:
+    """A small gradient in a format that the provider takes."""
+    kind = "PNG" if limits.formats is None or "PNG" in limits.formats else "JPEG"
+    side = max(64, limits.min_side or 0)
+    ramp = np.linspace(0, 255, side, dtype=np.uint8)
+    pixels = np.dstack(np.broadcast_arrays(ramp[None, :], ramp[:, None], np.uint8(128)))
+    out = io.BytesIO()
+    Pillow.fromarray(pixels).save(out, kind)
+    return Prepared(out.getvalue(), MIME_TYPES[kind])

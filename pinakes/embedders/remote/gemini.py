@@ -1,0 +1,321 @@
+"""Google's `gemini-embedding-2` through google-genai: one picture or one text a request, 128 to 3,072 dimensions.
+
+It is reached in two ways: with an API key (the Gemini API), or in a project of Google Cloud (Vertex AI), where it also
+reads `gs://` objects by itself.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pinakes.embedders.base import Facts, Limits
+from pinakes.embedders.remote.http_errors import (
+    MOST_BYTES,
+    ErrorAnswer,
+    NoSuchServiceError,
+    checked_endpoint,
+    checked_key,
+    redacted,
+    vector_of,
+)
+from pinakes.embedders.remote.prices import price_of
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared
+from pinakes.embedders.remote.retirement import retirement_of
+from pinakes.errors import SettingsError, UsageError
+from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
+from pinakes.hosts import is_loopback
+from pinakes.spaces import Spaces
+from pinakes.types import ErrorClass, Vector
+
+if TYPE_CHECKING:
+    import httpx
+
+DEFAULT_RATE = "10/s"
+"""Quotas differ by key, project and region, and Google shows them only there (docs/gemini.md): a careful start."""
+MODEL = "gemini-embedding-2"
+MODEL_VERSION = "ga"
+"""Answers name no version; this one stands for the released model, whose previews had names of their own."""
+DIMENSION = 3072
+MIN_DIMENSION, MAX_DIMENSION = 128, 3072
+PREPROCESSING = "a1"
+"""Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
+SPACES = Spaces("gemini", MODEL, (MODEL_VERSION,), range(MIN_DIMENSION, MAX_DIMENSION + 1), PREPROCESSING)
+DEFAULT_LOCATION = "us-central1"
+
+NAME = "Gemini"
+GUIDE = "docs/gemini.md"
+POOL = 64
+"""Connections kept open: as many threads as may call at once. httpx by itself keeps 20."""
+CONNECT_SECONDS = 10.0
+LOOPBACK_TOKEN = "no-credentials"  # noqa: S105 - that is what it says
+"""What a fake on this machine gets instead of a token of Google's."""
+
+LIMITS = Limits(max_bytes=14_000_000, formats=frozenset({"JPEG", "PNG"}), max_words=5_000)
+"""Formats and 8,192 tokens of text: docs.cloud.google.com, «Gemini Embedding 2», 2026-05 (no size limit there). The
+bytes are those that stay within a request of 20 MB as base64 (the Gemini API's limit for inline data); the words
+are what fits into the tokens in most languages."""
+
+
+class GeminiEmbedding:
+    """The provider (see `remote.Provider`); thread-safe.
+
+    Shorter vectors are the first components of the full one; whether they arrive with length 1 is not relied upon.
+
+    Args:
+        api_key: of the Gemini API; no message, no `repr` and no log ever shows it. None: Vertex AI is used.
+        project: of Google Cloud, for Vertex AI.
+        location: region of Vertex AI.
+        endpoint: another address than Google's; http:// for a fake on this machine.
+        credentials: of google-auth, for Vertex AI; None: Application Default Credentials.
+        dimension: of the vectors.
+
+    Raises:
+        UsageError: there is no such dimension.
+        SettingsError: neither or both of key and project are given, or one cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        project: str | None = None,
+        location: str = DEFAULT_LOCATION,
+        endpoint: str | None = None,
+        credentials: Any = None,
+        dimension: int = DIMENSION,
+    ) -> None:
+        if not MIN_DIMENSION <= dimension <= MAX_DIMENSION:
+            raise UsageError(
+                f"{MODEL} has no vectors of {dimension} dimensions; choose {MIN_DIMENSION} to {MAX_DIMENSION}."
+            )
+        if (api_key is None) == (project is None):
+            raise SettingsError(f"{NAME} needs either an API key or a project of Google Cloud; see {GUIDE}.")
+        self._key = None if api_key is None else checked_key(api_key, "PINAKES_GEMINI_API_KEY")
+        self._where = "the Gemini API" if project is None else f"Vertex AI, project {project}, {location}"
+        self._on_vertex = project is not None
+        base = None if endpoint is None else checked_endpoint(endpoint, "PINAKES_GEMINI_ENDPOINT", GUIDE)
+        self._is_there = False
+        """Whether the model has answered: a 404 to anything later concerns what was sent."""
+        self._http = _http_client()
+        self._client = self._open(project, location, base, credentials)
+        space = SPACES.space(dimension)
+        self.facts = Facts(
+            space=space,
+            description=f"Google {MODEL} through {self._where}: finds pictures by meaning, in over 100 languages; paid.",
+            limits=LIMITS,
+            price=price_of(space),
+            workers=4,
+            retires=retirement_of(space),
+        )
+
+    def _open(self, project: str | None, location: str, base: str | None, credentials: Any) -> Any:
+        from google import genai  # a second of imports, for those who use it only
+        from google.genai import types
+        from google.oauth2.credentials import Credentials
+
+        options = types.HttpOptions(base_url=base, httpx_client=self._http)  # no retry_options: no retries
+        if project is None:
+            return genai.Client(vertexai=False, api_key=self._key, http_options=options)
+        if base is not None and is_loopback(urlsplit(base).hostname or ""):
+            credentials = Credentials(token=LOOPBACK_TOKEN)
+        return genai.Client(
+            vertexai=True, project=project, location=location, credentials=credentials, http_options=options
+        )
+
+    def __repr__(self) -> str:
+        return f"GeminiEmbedding({self._where}, dimension={self.facts.space.dimension})"
+
+    def reads_itself(self, uri: str) -> bool:
+        """Whether the model reads `uri` by itself: objects of Cloud Storage, on Vertex AI."""
+        return self._on_vertex and is_plain(uri)
+
+    def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
+        """The vector of a picture; see `remote.Provider.image`. The bytes are sent if there are any, else the uri."""
+        from google.genai import types
+
+        if picture.data is not None:
+            part = types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type)
+        elif picture.uri is not None and picture.uri.startswith(SCHEME):
+            part = types.Part.from_uri(file_uri=parse_gs_uri(picture.uri).plain, mime_type=picture.mime_type)
+        else:
+            raise CallError(f"{NAME} cannot read {picture.uri}: it reads gs:// only.", ErrorClass.UNSUPPORTED)
+        return self._call(part, timeout, by_uri=picture.data is None)
+
+    def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:
+        """The vector of a text of up to 8,192 tokens; see `remote.Provider.text`."""
+        from google.genai import types
+
+        return self._call(types.Part.from_text(text=text), timeout, by_uri=False)
+
+    def close(self) -> None:
+        """Give back connections."""
+        self._http.close()
+
+    def _call(self, part: Any, timeout: float, *, by_uri: bool) -> tuple[Vector, str]:
+        import httpx
+        from google.auth.exceptions import GoogleAuthError, TransportError
+        from google.genai import types
+        from google.genai.errors import APIError
+
+        config = types.EmbedContentConfig(
+            output_dimensionality=self.facts.space.dimension,
+            http_options=types.HttpOptions(timeout=max(1, round(timeout * 1000))),
+            auto_truncate=False if self._on_vertex else None,  # the Gemini API has no such field
+        )
+        try:
+            answer = self._client.models.embed_content(
+                model=MODEL, contents=types.Content(role="user", parts=[part]), config=config
+            )
+        except APIError as exc:
+            raise self._refusal(exc, by_uri=by_uri) from exc
+        except httpx.ConnectTimeout as exc:
+            raise CallError(f"{NAME} cannot be reached: the connection timed out.", ErrorClass.CONNECTION) from exc
+        except httpx.TimeoutException as exc:
+            raise CallError(f"{NAME} did not answer in {timeout:g} s.", ErrorClass.TIMEOUT) from exc
+        except (httpx.TransportError, TransportError) as exc:
+            reason = f"{NAME} cannot be reached, or broke off: {type(exc).__name__}: {exc}".rstrip(".")
+            raise CallError(redacted(f"{reason}.", self._secrets), ErrorClass.CONNECTION) from exc
+        except GoogleAuthError as exc:
+            raise CredentialsRefusedError(f"Google has no credentials for {self._where}: {exc} {self._mend}") from exc
+        except httpx.DecodingError as exc:
+            raise _unusable(f"it cannot be decoded: {exc}") from exc
+        except (ValueError, TypeError, KeyError, AttributeError) as exc:
+            # google-genai takes answers for granted, and trips in all these ways over one that is not as it should be.
+            raise _unusable(f"google-genai cannot read it ({type(exc).__name__})") from exc
+        self._is_there = True
+        return self._vector(answer), MODEL_VERSION
+
+    def _vector(self, answer: Any) -> Vector:
+        embeddings = answer.embeddings or []
+        if len(embeddings) != 1:
+            raise _unusable(f"one embedding was expected, not {len(embeddings)}")
+        if embeddings[0].statistics is not None and embeddings[0].statistics.truncated:
+            raise CallError(f"{NAME} cut the input: it has more than 8,192 tokens.", ErrorClass.REJECTED)
+        return vector_of(embeddings[0].values, self.facts.space.dimension, provider=NAME)
+
+    def _refusal(self, error: Any, *, by_uri: bool) -> CallError | CredentialsRefusedError:
+        details = _details(error.details)
+        answer = ErrorAnswer(
+            NAME,
+            error.code,
+            str(error.status or ""),
+            str(error.message or ""),
+            error.response.headers if error.response is not None else None,
+            wait=_retry_delay(details),
+        )
+        text = redacted(answer.text, self._secrets)
+        reasons = {str(detail.get("reason")) for detail in details}
+        if error.code == 400 and (reasons & _KEY_REASONS or "api key" in answer.message.lower()):
+            return CredentialsRefusedError(f"{text} {self._mend}")
+        if error.status == "FAILED_PRECONDITION" and by_uri:
+            return answer.error(ErrorClass.SERVER)  # the agent that reads objects is being made, in a new project
+        nowhere = error.code == 404 or error.status == "FAILED_PRECONDITION"
+        for_all = not self._is_there or _OF_THE_SERVICE.search(answer.message) is not None
+        if error.code < 400 or (nowhere and not by_uri and for_all):
+            return NoSuchServiceError(f"{text} {MODEL} is not to be had at {self._where}; see {GUIDE}.")
+        return answer.error(mend=self._mend, secrets=self._secrets)
+
+    @property
+    def _secrets(self) -> list[str]:
+        return [self._key] if self._key else []
+
+    @property
+    def _mend(self) -> str:
+        if self._on_vertex:
+            return f"Run gcloud auth application-default login, and check PINAKES_VERTEX_PROJECT; see {GUIDE}."
+        return f"Check PINAKES_GEMINI_API_KEY; {GUIDE} says where a key is made."
+
+
+def from_settings(environ: Mapping[str, str], *, dimension: int = DIMENSION) -> GeminiEmbedding:
+    """The provider that the environment describes.
+
+    `PINAKES_GEMINI_API_KEY`, or without it `PINAKES_VERTEX_PROJECT` and `PINAKES_VERTEX_LOCATION` (default
+    us-central1); `PINAKES_GEMINI_ENDPOINT` for another address than Google's.
+
+    Raises:
+        SettingsError: both are missing, or one cannot be used.
+        UsageError: see `GeminiEmbedding`.
+    """
+    key = environ.get("PINAKES_GEMINI_API_KEY") or None
+    project = environ.get("PINAKES_VERTEX_PROJECT") or None
+    if key is None and project is None:
+        raise SettingsError(
+            f"{NAME} needs PINAKES_GEMINI_API_KEY, or PINAKES_VERTEX_PROJECT for Vertex AI, in the environment or in"
+            f" .env; {GUIDE} says how to get either."
+        )
+    return GeminiEmbedding(
+        api_key=key,
+        project=None if key else project,
+        location=environ.get("PINAKES_VERTEX_LOCATION") or DEFAULT_LOCATION,
+        endpoint=environ.get("PINAKES_GEMINI_ENDPOINT") or None,
+        dimension=dimension,
+    )
+
+
+_OF_THE_SERVICE = re.compile(r"\bmodels?\b|\blocation\b", re.IGNORECASE)
+"""What a refusal speaks of that concerns every picture."""
+
+_KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
+
+
+def _http_client() -> httpx.Client:
+    """A client whose timeout also bounds the whole answer: httpx's own starts anew with every byte that arrives."""
+    import httpx
+
+    class Bounded(httpx.SyncByteStream):
+        def __init__(self, stream: Any, deadline: float) -> None:
+            self._stream, self._deadline = stream, deadline
+
+        def __iter__(self) -> Iterator[bytes]:
+            length = 0
+            for part in self._stream:
+                length += len(part)
+                if length > MOST_BYTES:
+                    raise httpx.DecodingError(f"it is longer than {MOST_BYTES:,} bytes")
+                yield part
+                if time.monotonic() > self._deadline:
+                    raise httpx.ReadTimeout("the answer came too slowly")
+
+        def close(self) -> None:
+            self._stream.close()
+
+    def start(request: httpx.Request) -> None:
+        limits = request.extensions["timeout"]
+        request.extensions["deadline"] = time.monotonic() + (limits["read"] or float("inf"))
+        if limits["connect"]:
+            limits["connect"] = min(limits["connect"], CONNECT_SECONDS)
+
+    def bound(response: httpx.Response) -> None:
+        response.stream = Bounded(response.stream, response.request.extensions["deadline"])
+
+    return httpx.Client(
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=POOL),
+        event_hooks={"request": [start], "response": [bound]},
+        follow_redirects=False,  # the key would go along
+    )
+
+
+def _details(body: Any) -> list[dict[str, Any]]:
+    error = body.get("error") if isinstance(body, dict) else None
+    details = error.get("details") if isinstance(error, dict) else None
+    return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+
+
+def _retry_delay(details: list[dict[str, Any]]) -> float | None:
+    """Seconds of google.rpc.RetryInfo, which is written as `37s` or `1.5s`."""
+    for detail in details:
+        delay = detail.get("retryDelay")
+        if isinstance(delay, str) and delay.endswith("s"):
+            try:
+                return max(0.0, float(delay[:-1]))
+            except ValueError:
+                return None
+    return None
+
+
+def _unusable(why: str) -> CallError:
+    return CallError(f"{NAME} gave an answer that cannot be used: {why}.", ErrorClass.SERVER, http_status=200)

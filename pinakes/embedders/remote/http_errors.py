@@ -1,0 +1,232 @@
+"""What an HTTP answer means for a run: statuses to error classes, Retry-After to seconds, JSON lists to vectors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError
+from pinakes.errors import SettingsError
+from pinakes.hosts import is_loopback
+from pinakes.types import ErrorClass, Vector
+
+MAX_MESSAGE = 300
+"""Characters of a provider's own message that are kept: a ledger row, not a web page."""
+
+MOST_BYTES = 8 * 2**20
+"""Of an answer. A vector of 3,072 numbers takes about 70 kB as JSON; what is longer is none, and is not read to its end."""
+
+_CLASSES = {
+    408: ErrorClass.TIMEOUT,
+    413: ErrorClass.TOO_LARGE,
+    415: ErrorClass.UNSUPPORTED,
+    429: ErrorClass.QUOTA,
+    504: ErrorClass.TIMEOUT,
+}
+_CREDENTIALS = frozenset({401, 403})
+_QUOTA_WORDS = re.compile(r"\bquota\b|\brate limit\b|call volume", re.IGNORECASE)
+_IN_WORDS = re.compile(r"(?:retry|try again) (?:after|in) (\d+(?:\.\d+)?) (second|minute|hour|day)", re.IGNORECASE)
+_IN_CLOCK = re.compile(r"(?:replenished|retry) (?:after|in) (?:(\d+)\.)?(\d{1,2}):(\d\d):(\d\d)", re.IGNORECASE)
+_UNIT = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+
+
+class NoSuchServiceError(CredentialsRefusedError):
+    """The endpoint, the API version or the model does not exist there: as with refused credentials, nothing else will
+    be answered either, so the run stops at once and what is left is deferred.
+    """  # noqa: D205 - one sentence
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorAnswer:
+    """An answer that is no success, taken apart.
+
+    Attributes:
+        provider: as messages name it, e.g. `Azure AI Vision`.
+        status: of HTTP.
+        code: the provider's own, the most precise one, or "".
+        message: the provider's own, or "".
+        headers: of the answer; names in any case.
+        request_id: the provider's id of the request, for its support.
+        wait: seconds to wait that the body itself states, or None.
+    """
+
+    provider: str
+    status: int
+    code: str = ""
+    message: str = ""
+    headers: Mapping[str, str] | None = None
+    request_id: str | None = None
+    wait: float | None = None
+
+    @property
+    def text(self) -> str:
+        """Provider, status, code, message and request id in one sentence."""
+        words = [f"{self.provider} answered {self.status}"]
+        if self.code and self.code != str(self.status):
+            words.append(f"({self.code})")
+        said = " ".join(self.message.split())
+        cut = said if len(said) <= MAX_MESSAGE else said[: MAX_MESSAGE - 1] + "…"
+        text = " ".join(words) + (f": {cut}" if cut else "")
+        return text.rstrip(".") + (f" [request {self.request_id}]." if self.request_id else ".")
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds to wait: of the Retry-After header, else of the body, else as the message says it in words."""
+        given = retry_after_header(self.headers or {})
+        if given is None:
+            given = self.wait
+        return seconds_in_words(self.message) if given is None else given
+
+    @property
+    def over_quota(self) -> bool:
+        """429, or a 403 that speaks of a quota: Azure's free tier says `403 Out of call volume quota`."""
+        return self.status == 429 or (self.status == 403 and _QUOTA_WORDS.search(self.message) is not None)
+
+    def error(
+        self, error_class: ErrorClass | None = None, *, mend: str = "", secrets: Iterable[str] = ()
+    ) -> CallError | CredentialsRefusedError:
+        """The error to raise.
+
+        Args:
+            error_class: what the provider's own code means, where it says more than the status.
+            mend: a sentence on which setting to look at, for refused credentials.
+            secrets: struck out of the text, should the provider have repeated them.
+        """
+        text = redacted(self.text, secrets)
+        if error_class is None and self.status in _CREDENTIALS and not self.over_quota:
+            return CredentialsRefusedError(f"{text} {mend}".strip())
+        if self.over_quota:
+            error_class = ErrorClass.QUOTA
+        return CallError(
+            text,
+            error_class or class_of(self.status),
+            retry_after=self.retry_after,
+            http_status=self.status,
+            request_id=self.request_id,
+        )
+
+
+def class_of(status: int) -> ErrorClass:
+    """How a failure of this HTTP status is counted: 5xx, 408 and 429 are transient, all others final."""
+    if status in _CLASSES:
+        return _CLASSES[status]
+    return ErrorClass.SERVER if status >= 500 else ErrorClass.REJECTED
+
+
+def retry_after_header(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+    """Seconds that the Retry-After header asks for (RFC 9110, 10.2.3: a number or an HTTP date), never negative.
+
+    Args:
+        headers: of the answer; names in any case.
+        now: against which a date is read; default: the answer's own Date header, so that a clock that is wrong here
+            does not matter, else this machine's clock.
+
+    Returns:
+        None when there is no such header, or it is neither.
+    """
+    named = {name.lower(): value for name, value in headers.items() if name.lower() in ("retry-after", "date")}
+    value = named.get("retry-after", "").strip()
+    if re.fullmatch(r"-?\d+(\.\d+)?", value):
+        return max(0.0, float(value))
+    until = _http_date(value)
+    if until is None:
+        return None
+    return max(0.0, (until - (now or _http_date(named.get("date", "")) or datetime.now(UTC))).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def seconds_in_words(message: str) -> float | None:
+    """The wait in `retry after 26 seconds`, `retry after 12 days` or `replenished in 2.12:24:00` (Azure's gateway)."""
+    if match := _IN_WORDS.search(message):
+        return float(match[1]) * _UNIT[match[2].lower()]
+    if match := _IN_CLOCK.search(message):
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
+    return None
+
+
+def redacted(text: str, secrets: Iterable[str]) -> str:
+    """`text` with every secret struck out."""
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[secret]")
+    return text
+
+
+def vector_of(values: object, dimension: int, *, provider: str, request_id: str | None = None) -> Vector:
+    """A vector out of decoded JSON.
+
+    Returns:
+        Shape (dimension,), dtype float32.
+
+    Raises:
+        CallError: it is no list of so many finite numbers; counted as the server's error.
+    """
+    why = f"a vector of {dimension} numbers was expected, not {type(values).__name__}"
+    if isinstance(values, list):
+        why = f"a vector of {dimension} numbers was expected, not of {len(values)}"
+        try:
+            array = np.array(values)
+        except (ValueError, OverflowError):
+            array = np.array([])
+        if array.dtype.kind not in "fi" or array.ndim != 1:
+            why = "the vector holds something that is no number"
+        elif array.shape == (dimension,):
+            with np.errstate(over="ignore"):
+                vector: Vector = array.astype(np.float32)
+            if np.isfinite(vector).all():
+                return vector
+            why = "the vector holds a number that is not finite"
+    raise CallError(
+        f"{provider} gave an answer that cannot be used: {why}.",
+        ErrorClass.SERVER,
+        http_status=200,
+        request_id=request_id,
+    )
+
+
+def checked_key(key: str, name: str) -> str:
+    """`key` without the blanks around it, fit to be a header; the error that says it is not never shows it.
+
+    Raises:
+        SettingsError: it is empty or holds something that no key holds.
+    """
+    key = key.strip()
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise SettingsError(f"{name} is no key: it must be one word of ASCII letters, digits and signs.")
+    return key
+
+
+def checked_endpoint(endpoint: str, name: str, guide: str) -> str:
+    """`endpoint` without its trailing slash. Keys go only to https; plain http is for this machine's own fakes.
+
+    Raises:
+        SettingsError: it is no such address.
+    """
+    base = endpoint.strip().rstrip("/")
+    parts = urlsplit(base)
+    bare = parts.hostname and not (parts.query or parts.fragment or parts.username)
+    if bare and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))):
+        return base
+    shown = (
+        f"{name}={parts.scheme}://{parts.hostname or ''}"
+        if "://" in base
+        else f"{name} does not begin with https:// and"
+    )
+    raise SettingsError(
+        f"{shown} cannot be used: it must be an https:// address without user,"
+        f" query or fragment (http:// for 127.0.0.1 alone); {guide} says where it is found."
+    )

@@ -1,0 +1,252 @@
+"""What is checked and mended before a request is paid for: a picture's format, bytes and pixels, a text's length.
+
+A picture that the provider would refuse is re-encoded or made smaller on this machine; what cannot be mended is a failure
+that cost no call.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PIL import Image as Pillow
+
+from pinakes.embedders.base import Limits, Picture
+from pinakes.embedders.remote.provider import Prepared
+from pinakes.errors import PictureError, SourceError
+from pinakes.images.decoding import decode, with_header
+from pinakes.images.formats import suffix
+from pinakes.types import ErrorClass, Failure, Image
+
+JPEG_QUALITY = 95
+"""Where JPEG's losses end and its files grow; 4:4:4, so that fine colour survives the first of two encodings."""
+
+MOST_LOSSLESS_PIXELS = 4_000_000
+"""A larger picture is sent as JPEG: as PNG it would take tens of megabytes, and providers scale it down anyway."""
+
+CHECK_SIDE = 64
+"""A file is decoded before it is sent, so that a broken one is not paid for; a JPEG no larger than it must be."""
+
+_PROOF_BYTES = 1024
+"""Of a JPEG's scan that are decoded: that the decoder starts shows that its tables are there and fit."""
+
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""What ends the scan of a JPEG: 0xFF before anything but a zero, another 0xFF, or a restart marker (ITU-T T.81, B.1.1)."""
+
+_END_OF_IMAGE = b"\xff\xd9"
+
+SHRINK = 0.9
+
+MIME_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "WEBP": "image/webp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "JPEG2000": "image/jp2",
+    "PPM": "image/x-portable-anymap",
+}
+"""By the format names of `pinakes.images.formats.sniff`."""
+
+_BY_SUFFIX = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".jpe": "JPEG",
+    ".jfif": "JPEG",
+    ".png": "PNG",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".avif": "AVIF",
+    ".jp2": "JPEG2000",
+}
+_BY_CONTENT_TYPE = {kind: name for name, kind in MIME_TYPES.items()} | {"image/jpg": "JPEG", "image/x-ms-bmp": "BMP"}
+_EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+_LOSSY = frozenset({"JPEG", "WEBP", "AVIF", "JPEG2000"})
+_PNG_DEPTH_AT = 24
+
+_decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+"""More decoders at once gain nothing and take up to 0.7 GB each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What the first bytes say of a picture.
+
+    Attributes:
+        format: Pillow's name of it.
+        width: in pixels.
+        height: in pixels.
+        plain: whether it has at most 8 bits a channel, grey or RGB.
+        scan: where the first scan of a JPEG begins, after its header; otherwise None.
+    """
+
+    format: str
+    width: int
+    height: int
+    plain: bool
+    scan: int | None
+
+
+def prepare(picture: Picture, limits: Limits, reads_itself: Callable[[str], bool]) -> Prepared | Failure:
+    """The picture as it is to be sent, or why the provider would not take it.
+
+    Where the provider reads the uri itself and the listing shows nothing against that, nothing is read here.
+
+    Args:
+        picture: read at most once.
+        limits: the provider's.
+        reads_itself: whether the provider can read a uri.
+    """
+    image = picture.image
+    listed = _listed_format(image)
+    if listed and _accepted(listed, limits) and _fits(image, limits) and reads_itself(image.uri):
+        return Prepared(None, MIME_TYPES[listed], image.uri)
+    try:
+        data = picture.read()
+    except (OSError, SourceError) as exc:
+        return Failure(ErrorClass.UNREADABLE, str(exc))
+    try:
+        return _sendable(data, limits)
+    except PictureError as exc:
+        return Failure(ErrorClass(exc.error_class), str(exc))
+
+
+def ignored_words(text: str, limits: Limits) -> tuple[str, ...]:
+    """The words of a text that lie beyond the provider's limit and are therefore not sent to it."""
+    return () if limits.max_words is None else tuple(text.split()[limits.max_words :])
+
+
+def _listed_format(image: Image) -> str | None:
+    """The format by the listing: as the source says, or by the name where it says nothing."""
+    if image.content_type:
+        return _BY_CONTENT_TYPE.get(image.content_type.partition(";")[0].strip())
+    return _BY_SUFFIX.get(suffix(image.image_id))
+
+
+def _accepted(name: str, limits: Limits) -> bool:
+    return limits.formats is None or name in limits.formats
+
+
+def _fits(image: Image, limits: Limits) -> bool:
+    return image.size > 0 and (limits.max_bytes is None or image.size <= limits.max_bytes)
+
+
+def _sendable(data: bytes, limits: Limits) -> Prepared:
+    header = _header(data)
+    width, height = header.width, header.height
+    if limits.min_side is not None and min(width, height) < limits.min_side:
+        raise PictureError(
+            f"the picture has {width:,} x {height:,} pixels, and the provider takes none with a side of less than"
+            f" {limits.min_side}",
+            ErrorClass.UNSUPPORTED,
+        )
+    scale = _scale(width, height, limits)
+    too_long = limits.max_bytes is not None and len(data) > limits.max_bytes
+    if header.plain and _accepted(header.format, limits) and scale == 1 and not too_long:
+        with _decoding:
+            decode(_proof(data, header), at_least=CHECK_SIDE)
+        return Prepared(data, MIME_TYPES[header.format])
+    with _decoding:
+        return _mended(data, header, scale, limits)
+
+
+def _header(data: bytes) -> Header:
+    """The header of a picture that can be decoded.
+
+    Raises:
+        PictureError: there is none.
+    """
+    opened = with_header(data)
+    name = str(opened.format)
+    deep = name == "PNG" and data[_PNG_DEPTH_AT] > 8
+    scan = opened.fp.tell() if name == "JPEG" and opened.fp else None  # Pillow stops reading there
+    return Header(name, *opened.size, plain=opened.mode in _EIGHT_BIT_MODES and not deep, scan=scan)
+
+
+def _proof(data: bytes, header: Header) -> bytes:
+    """As much of a picture as has to be decoded to know that all of it can be: all, but for most JPEGs.
+
+    libjpeg passes over damage in a scan without a word and fails only where a file breaks off. So where a JPEG's one scan
+    is followed by the end of the image, decoding it to there finds nothing that its beginning does not show, and takes
+    six times as long; that of a file that breaks off, or has several scans, is decoded whole.
+    """
+    if header.scan is None:
+        return data
+    marker = _MARKER.search(data, header.scan)
+    if marker is None or marker.group() != _END_OF_IMAGE:
+        return data
+    return data[: min(marker.start(), header.scan + _PROOF_BYTES)] + _END_OF_IMAGE
+
+
+def _scale(width: int, height: int, limits: Limits) -> float:
+    """By how much the sides must shrink to meet the provider's limits; 1 where they meet them."""
+    scale = 1.0
+    if limits.max_pixels is not None and width * height > limits.max_pixels:
+        scale = math.sqrt(limits.max_pixels / (width * height))
+    if limits.max_side is not None and max(width, height) > limits.max_side:
+        scale = min(scale, limits.max_side / max(width, height))
+    return scale
+
+
+def _mended(data: bytes, header: Header, scale: float, limits: Limits) -> Prepared:
+    """The picture decoded, made as small as it must be, and encoded anew.
+
+    Raises:
+        PictureError: it cannot be decoded, or no encoding fits.
+    """
+    full = decode(data, at_least=math.ceil(min(header.width, header.height) * scale))
+    if header.plain and header.format not in _LOSSY and _accepted("PNG", limits):
+        lossless = _resized(full, header, scale, limits)
+        if lossless.width * lossless.height <= MOST_LOSSLESS_PIXELS:
+            encoded = _encoded(lossless, "PNG")
+            if limits.max_bytes is None or len(encoded) <= limits.max_bytes:
+                return Prepared(encoded, MIME_TYPES["PNG"])
+    kind = "JPEG" if _accepted("JPEG", limits) else "PNG"
+    while True:
+        encoded = _encoded(_resized(full, header, scale, limits), kind)
+        if limits.max_bytes is None or len(encoded) <= limits.max_bytes:
+            return Prepared(encoded, MIME_TYPES[kind])
+        # Bytes grow a little slower than pixels.
+        scale *= min(SHRINK, SHRINK * math.sqrt(limits.max_bytes / len(encoded)))
+
+
+def _resized(full: Pillow.Image, header: Header, scale: float, limits: Limits) -> Pillow.Image:
+    """`full`, with the sides of `header` times `scale`, rounded down, so that no limit is exceeded."""
+    sides = sorted((header.width, header.height), reverse=full.width > full.height)  # upright may be turned
+    width, height = (max(1, math.floor(side * scale)) for side in sides)
+    if min(width, height) < (limits.min_side or 1) or max(width, height) == 1:
+        raise PictureError(
+            f"the picture of {header.width:,} x {header.height:,} pixels cannot be made to fit what the provider takes:"
+            f" {_spelled(limits)}",
+            ErrorClass.TOO_LARGE,
+        )
+    return full if (width, height) == full.size else full.resize((width, height), Pillow.Resampling.LANCZOS)
+
+
+def _spelled(limits: Limits) -> str:
+    named = {
+        "bytes at most": limits.max_bytes,
+        "pixels at most": limits.max_pixels,
+        "pixels a side at least": limits.min_side,
+        "pixels a side at most": limits.max_side,
+    }
+    return ", ".join(f"{value:,} {what}" for what, value in named.items() if value is not None)
+
+
+def _encoded(image: Pillow.Image, kind: str) -> bytes:
+    out = io.BytesIO()
+    if kind == "JPEG":
+        image.save(out, kind, quality=JPEG_QUALITY, subsampling=0)
+    else:
+        image.save(out, kind)
+    return out.getvalue()

@@ -1,0 +1,75 @@
+"""The price list: one table, which a file of one's own may override."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from dataclasses import fields
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pinakes.embedders.base import Price
+from pinakes.errors import SettingsError
+from pinakes.spaces import Space
+
+
+def price_of(space: Space, own: str | None = None) -> Price:
+    """What a space's requests cost.
+
+    Args:
+        space: its provider and model are looked up.
+        own: the path of a price list (`PINAKES_PRICES`) whose entries come before the built-in ones.
+
+    Raises:
+        SettingsError: the file cannot be read, or an entry has no meaning; the message names it.
+    """
+    name = f"{space.provider}/{space.model}"
+    built_in = tomllib.loads(resources.files("pinakes.embedders.remote").joinpath("prices.toml").read_text("utf-8"))
+    listed = _read(Path(own)) if own else {}
+    # A slip in a name would let the built-in price pass for one's own.
+    providers = {known.partition("/")[0] for known in built_in}
+    slips = [each for each in listed if each.partition("/")[0] in providers and each not in built_in]
+    if slips:
+        raise SettingsError(
+            f"the price list {own} (PINAKES_PRICES) names {slips[0]!r}, which is no model; there are:"
+            f" {', '.join(built_in)}."
+        )
+    entry = listed.get(name, built_in.get(name))
+    if entry is None:
+        return Price()
+    try:
+        return _price(entry)
+    except (TypeError, ValueError) as exc:
+        raise SettingsError(f"the price of {name!r} in {own or 'the built-in list'} has no meaning: {exc}.") from exc
+
+
+def _price(entry: object) -> Price:
+    """The price of an entry.
+
+    Raises:
+        TypeError: it is no table.
+        ValueError: a value in it has no meaning.
+    """
+    known = [field.name for field in fields(Price)]
+    if not isinstance(entry, dict):
+        raise TypeError(f"it is {entry!r}, and a table of {', '.join(known)} is needed")
+    for key in entry:
+        if key not in known:
+            raise ValueError(f"{key!r} is none of {', '.join(known)}")
+    return Price(**{key: _value(key, value) for key, value in entry.items()})
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise SettingsError(f"the price list {path} (PINAKES_PRICES) cannot be read: {exc}.") from exc
+
+
+def _value(key: str, value: object) -> Any:
+    if key.startswith("per_"):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise ValueError(f"{key} is {value!r}, not a number of dollars")
+        return float(value)
+    return str(value)

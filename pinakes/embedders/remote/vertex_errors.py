@@ -1,0 +1,122 @@
+"""What goes wrong with a request to Vertex AI: from Google's exceptions to errors of the picture or of the run.
+
+Importing this imports Google's exceptions and gRPC with them (1.7 s from a cold disk).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from google.api_core import exceptions as api
+
+from pinakes.embedders.remote.http_errors import retry_after_header
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError
+from pinakes.errors import EmbedderError
+from pinakes.types import ErrorClass
+
+_LONGEST = 300
+"""Characters of Google's own message that are kept."""
+
+_CLASSES: tuple[tuple[type[api.GoogleAPICallError], ErrorClass], ...] = (
+    (api.TooManyRequests, ErrorClass.QUOTA),
+    # "Service agents are being provisioned … try again in a few minutes": the first gs:// picture of a new project.
+    (api.FailedPrecondition, ErrorClass.SERVER),
+    (api.BadRequest, ErrorClass.REJECTED),
+    (api.GatewayTimeout, ErrorClass.TIMEOUT),
+    (api.ServiceUnavailable, ErrorClass.CONNECTION),
+    (api.ServerError, ErrorClass.SERVER),
+)
+"""First match wins. The classes are the parents that gRPC's own (ResourceExhausted, InvalidArgument, …) derive from."""
+
+_OF_THE_MODEL = "embedding failed with the following error"
+"""How the model itself begins its errors about one input, whatever status they come with."""
+
+_RUN = re.compile(r"aiplatform\.|publishers/google|publisher model", re.IGNORECASE)
+_OBJECT = re.compile(r"gs://|storage\.objects|storage\.googleapis\.com|bucket|\bobject\b", re.IGNORECASE)
+_REFRESH = re.compile(r"invalid_grant|reauthenticat|RefreshError|has been expired or revoked", re.IGNORECASE)
+
+
+def embedder_error(
+    exc: api.GoogleAPICallError, model: str, gcs_uri: str | None, *, is_there: bool
+) -> CallError | CredentialsRefusedError | EmbedderError:
+    """The error to raise for `exc`.
+
+    A refusal (UNAUTHENTICATED, PERMISSION_DENIED) or a NOT_FOUND stops the run, unless its message is about the object
+    `gcs_uri` that was to be read, or, for a NOT_FOUND, the model has answered before: then it is the failure of that
+    picture.
+
+    Args:
+        exc: what Google's client raised.
+        model: the resource name of the model that was asked.
+        gcs_uri: the picture's `gs://` address if Vertex AI was to read it.
+        is_there: whether the model has answered anything.
+    """
+    said = _said(exc)
+    about_object = _is_about_object(said, gcs_uri)
+    if isinstance(exc, api.ServiceUnavailable) and _REFRESH.search(said):
+        return CredentialsRefusedError(
+            f"the Google credentials have expired ({said}); run: gcloud auth application-default login"
+        )
+    if isinstance(exc, api.Unauthorized | api.Forbidden) and not about_object:
+        return CredentialsRefusedError(
+            f"Vertex AI refuses the credentials ({said}); let them use {model} (the role roles/aiplatform.user), or log in"
+            " with: gcloud auth application-default login"
+        )
+    if isinstance(exc, api.NotFound) and not about_object and (not is_there or _RUN.search(said)):
+        return EmbedderError(
+            f"Vertex AI has no {model} ({said}); check PINAKES_VERTEX_PROJECT, and that PINAKES_VERTEX_LOCATION is a"
+            " region which offers the model."
+        )
+    retry_after, request_id = _hints(exc)
+    return CallError(
+        f"Vertex AI: {said}", _class(exc, said), retry_after=retry_after, http_status=exc.code, request_id=request_id
+    )
+
+
+def _class(exc: api.GoogleAPICallError, said: str) -> ErrorClass:
+    if _OF_THE_MODEL in said.lower() and said.rstrip(". ").lower().endswith("deadline"):
+        return ErrorClass.TIMEOUT  # the model gave up reading the object; comes as UNAUTHENTICATED
+    if isinstance(exc, api.Unauthorized | api.Forbidden):
+        return ErrorClass.UNREADABLE  # of the object: a right may be granted while the bytes stay the same
+    if isinstance(exc, api.NotFound):
+        return ErrorClass.REJECTED
+    return next((found for kind, found in _CLASSES if isinstance(exc, kind)), ErrorClass.SERVER)
+
+
+def _is_about_object(said: str, gcs_uri: str | None) -> bool:
+    """Whether a refusal concerns the object that was to be read, and not the caller's right to the model."""
+    if _OF_THE_MODEL in said.lower():
+        return True
+    if gcs_uri is None:
+        return False
+    return gcs_uri in said or (_OBJECT.search(said) is not None and _RUN.search(said) is None)
+
+
+def _said(exc: api.GoogleAPICallError) -> str:
+    """The status and Google's own message on one line."""
+    status = exc.grpc_status_code.name if exc.grpc_status_code is not None else str(exc.code)
+    text = " ".join(str(exc.message or "").split())
+    return f"{status}: {text[:_LONGEST]}" if text else status
+
+
+def _hints(exc: api.GoogleAPICallError) -> tuple[float | None, str | None]:
+    """Seconds to wait and the id of the request, from the details and the trailers of an error."""
+    retry_after, request_id = None, None
+    for detail in exc.details or ():
+        name = type(detail).__name__
+        if name == "RetryInfo":
+            retry_after = detail.retry_delay.seconds + detail.retry_delay.nanos / 1e9
+        elif name == "RequestInfo":
+            request_id = detail.request_id or None
+    trailers = _trailers(exc)
+    if retry_after is None:
+        retry_after = retry_after_header(trailers)
+    return retry_after, request_id or trailers.get("x-request-id")
+
+
+def _trailers(exc: api.GoogleAPICallError) -> dict[str, str]:
+    response: Any = exc.response
+    if not hasattr(response, "trailing_metadata"):
+        return {}
+    return {key: value for key, value in response.trailing_metadata() or () if isinstance(value, str)}

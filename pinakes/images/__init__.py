@@ -1,0 +1,1 @@
+"""What a picture is: its formats, decoding it, and contact sheets."""

@@ -1,0 +1,282 @@
+"""Decoding pictures: any raster file in, an upright sRGB picture out, or the reason why not."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    ExifTags,
+    GifImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    PpmImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from pinakes.errors import PictureError
+from pinakes.images.formats import HEAD_BYTES, other_kind, sniff, suffix_reason
+from pinakes.types import ErrorClass
+
+__all__ = ["MAX_PIXELS", "decode", "suffix_reason", "thumbnail_jpeg"]
+
+MAX_PIXELS = 178_956_970
+"""Twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow itself refuses: 0.7 GB once decoded, at 4 bytes a pixel.
+
+It lets the 150-megapixel backs through with which collections are photographed.
+"""
+
+_DECODERS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "PPM": PpmImagePlugin.PpmImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "JPEG2000": Jpeg2KImagePlugin.Jpeg2KImageFile,
+}
+"""The decoders are called directly and not through `Image.open`, which warns on stderr about large pictures before
+its caller can see their size, and hides a decoder's own reason behind "cannot identify"."""
+
+_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError, struct.error, zlib.error)
+"""What Pillow's decoders raise over damaged bytes (RuntimeError: AVIF); found by damaging files of every format."""
+
+_BREAKS_OFF = re.compile(r"truncated|EOF|not enough|only got", re.IGNORECASE)
+_NOT_HANDLED = re.compile(r"unknown (pixel mode|data organization)|unsupported|not supported|cannot handle|No codec")
+_JARGON = re.compile(r"literal|unpack|index|decoder error|object at|identified|NoneType|argument|SEQUENCE")
+"""Pillow's texts that tell a person nothing."""
+
+_BAND_PIXELS = 1 << 22
+"""Pictures of more than 8 bits are scaled in bands of about this many pixels, to keep NumPy's copies small."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation (tag 0x0112) to what undoes it."""
+
+# Damaged EXIF blocks and pictures of more than 89 megapixels are ours to judge; Pillow says so on stderr besides.
+# Once for the process: `warnings.catch_warnings` is not safe among threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture in `data`: upright, sRGB, mode "RGB", the first frame, transparency over white.
+
+    Args:
+        data: a whole file.
+        at_least: the caller needs no more than about this many pixels on the short side; a JPEG is then decoded at
+            the smallest of 1/8, 1/4, 1/2 and full scale that still has them.
+        max_pixels: a picture with more (width x height in its header) is refused before it is decoded.
+
+    Raises:
+        PictureError: it cannot be decoded; `error_class` is EMPTY, UNDECODABLE, TOO_MANY_PIXELS, UNSUPPORTED, or
+            INTERNAL where memory ran out.
+    """
+    picture = with_header(data)
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{width:,} x {height:,} pixels are {width * height:,}; the limit is {max_pixels:,}",
+            ErrorClass.TOO_MANY_PIXELS,
+        )
+    try:
+        if isinstance(picture, TiffImagePlugin.TiffImageFile) and _is_camera_raw(picture):
+            raise PictureError("this is a camera raw file, which cannot be decoded", ErrorClass.UNSUPPORTED)
+        if at_least is not None:
+            picture.draft(None, (at_least, at_least))
+        picture.load()
+        upright = _UPRIGHT.get(_orientation(picture))
+        rgb = _srgb(picture)
+        if upright is not None:
+            rgb = rgb.transpose(upright)
+    except Image.DecompressionBombError as exc:
+        raise _bomb() from exc
+    except MemoryError as exc:
+        raise PictureError(
+            f"this machine lacks the memory to decode {width:,} x {height:,} pixels", ErrorClass.INTERNAL
+        ) from exc
+    except _DAMAGE as exc:
+        raise _damaged(exc, data) from exc
+    rgb.info = {}  # a profile or a transparent colour that is done with must not be done again
+    return rgb
+
+
+def thumbnail_jpeg(data: bytes, *, long_side: int, quality: int = 85) -> bytes:
+    """A JPEG of the picture in `data` with at most `long_side` pixels on its long side; never enlarged.
+
+    Raises:
+        PictureError: as `decode`.
+    """
+    picture = decode(data, at_least=long_side)
+    picture.thumbnail((long_side, long_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=quality, optimize=True)
+    return out.getvalue()
+
+
+def with_header(data: bytes) -> ImageFile.ImageFile:
+    """The decoder of `data` with its header read (`format`, `size`, `mode`), nothing decoded yet.
+
+    Raises:
+        PictureError: there is no header of a picture; `error_class` is EMPTY, UNSUPPORTED, TOO_MANY_PIXELS or UNDECODABLE.
+    """
+    if not data:
+        raise PictureError("the file is empty (0 bytes)", ErrorClass.EMPTY)
+    head = data[:HEAD_BYTES]
+    name = sniff(head)
+    if name is None:
+        kind = other_kind(head)
+        if kind:
+            raise PictureError(f"this is {kind}, which cannot be decoded", ErrorClass.UNSUPPORTED)
+        raise PictureError(f"this is not a picture: it begins with {_spelled(head)}", ErrorClass.UNDECODABLE)
+    try:
+        return _DECODERS[name](io.BytesIO(data))
+    except Image.DecompressionBombError as exc:
+        raise _bomb() from exc
+    except _DAMAGE as exc:
+        raise _damaged(exc, data) from exc
+
+
+def _is_camera_raw(picture: TiffImagePlugin.TiffImageFile) -> bool:
+    """Whether the first page of a TIFF is the preview of a DNG, NEF or ARW."""
+    reduced_page, dng_version = 1, 50706
+    return dng_version in picture.tag_v2 or picture.tag_v2.get(254) == reduced_page
+
+
+def _orientation(picture: Image.Image) -> int:
+    """The EXIF orientation 1 to 8; 1 if the EXIF block is damaged."""
+    try:
+        value = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except (*_DAMAGE, KeyError, TypeError):
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _srgb(picture: ImageFile.ImageFile) -> Image.Image:
+    """`picture` as sRGB over white."""
+    colour, alpha = _colour_and_alpha(picture)
+    profile = picture.info.get("icc_profile")
+    transform = _transform(profile, colour.mode) if isinstance(profile, bytes) and profile else None
+    if transform is None and colour.mode == "LAB":
+        transform = _transform(None, "LAB")
+    if transform is not None:
+        rgb = transform.apply(colour)
+    else:
+        rgb = colour.convert("RGB") if colour is picture or colour.mode != "RGB" else colour
+    if alpha is None:
+        return rgb
+    white = Image.new("RGB", rgb.size, "white")
+    white.paste(rgb, mask=alpha)
+    return white
+
+
+def _colour_and_alpha(picture: ImageFile.ImageFile) -> tuple[Image.Image, Image.Image | None]:
+    """`picture` as L, RGB, CMYK or LAB of 8 bits a channel, and its alpha as L."""
+    if picture.mode.startswith("I;16") or picture.mode in {"I", "F"}:
+        return _eight_bits(picture)
+    image: Image.Image = picture
+    clear = picture.has_transparency_data
+    if clear:
+        image = picture.convert("LA" if picture.mode in {"1", "L", "La", "LA"} else "RGBA")
+    elif picture.mode == "1":
+        image = picture.convert("L")
+    elif picture.mode not in {"L", "RGB", "CMYK", "LAB"}:
+        image = picture.convert("RGB")
+    if image.mode in {"RGBA", "LA"}:
+        return image.convert(image.mode[:-1]), image.getchannel("A")
+    return image, None
+
+
+def _eight_bits(picture: ImageFile.ImageFile) -> tuple[Image.Image, Image.Image | None]:
+    """Grey of more than 8 bits as L, and its alpha.
+
+    Pillow's own conversion clips at 255, which leaves nearly all of a 16-bit picture white.
+    """
+    bits, signed, inverted = 16, False, False
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        bits = picture.tag_v2.get(258, (16,))[0]
+        signed = picture.tag_v2.get(339, (1,))[0] == 2
+        inverted = picture.tag_v2.get(262) == 0
+    white = float(2 ** (bits - signed) - 1)
+    if picture.mode == "F":
+        # 1.0 is white by convention; where the values go beyond it, the largest is.
+        white = max(1.0, *(float(np.nan_to_num(band, posinf=0.0).max()) for _, band in _bands(picture)))
+    clear = picture.info.get("transparency")
+    grey = Image.new("L", picture.size)
+    alpha = Image.new("L", picture.size, 255) if isinstance(clear, int) else None
+    for top, values in _bands(picture):
+        whole = values.view(np.uint32) if picture.mode == "I" and bits == 32 and not signed else values
+        scaled = np.nan_to_num(whole.astype(np.float32)) * np.float32(255 / white)
+        levels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        grey.paste(Image.fromarray(255 - levels if inverted else levels), (0, top))
+        if alpha is not None:
+            alpha.paste(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)), (0, top))
+    return grey, alpha
+
+
+def _bands(picture: Image.Image) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """`picture` from top to bottom: the first row of each band, and its values of shape (rows, width)."""
+    width, height = picture.size
+    rows = max(1, _BAND_PIXELS // width)
+    for top in range(0, height, rows):
+        yield top, np.asarray(picture.crop((0, top, width, min(top + rows, height))))
+
+
+@lru_cache(maxsize=8)
+def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From an embedded ICC profile (None: CIELAB) to sRGB, or None if the profile is broken or for another mode."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile) if profile else ImageCms.createProfile("LAB"))
+        target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+        return ImageCms.ImageCmsTransform(source, target, mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _spelled(head: bytes) -> str:
+    """The first bytes of a file, as text if they are text."""
+    start = head[:24]
+    if start.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in start):
+        return f"the text {' '.join(start.decode('ascii').split())!r}"
+    return f"the bytes {start[:8].hex(' ')}"
+
+
+def _bomb() -> PictureError:
+    return PictureError(f"the picture has more than {MAX_PIXELS:,} pixels", ErrorClass.TOO_MANY_PIXELS)
+
+
+def _damaged(exc: BaseException, data: bytes) -> PictureError:
+    """What Pillow says of damaged bytes, in words for a person."""
+    text = str(exc)
+    if _NOT_HANDLED.search(text):
+        return PictureError(f"this kind of picture cannot be decoded ({text})", ErrorClass.UNSUPPORTED)
+    if _BREAKS_OFF.search(text) or isinstance(exc, EOFError):
+        why = f"the file breaks off: after {len(data):,} bytes its picture is not complete"
+    elif not text or _JARGON.search(text):
+        why = "the file is damaged: its picture data make no sense"
+    else:
+        why = f"the file is damaged ({text})"
+    return PictureError(why, ErrorClass.UNDECODABLE)

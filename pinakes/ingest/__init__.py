@@ -1,0 +1,1 @@
+"""A whole ingest: list, plan, embed in batches, merge metadata, load, index, report."""

@@ -1,0 +1,298 @@
+"""One batch: ask the embedder, keep every answer in the checkpoint, count.
+
+A batch is idempotent: what it has answered is in the checkpoint, and a re-run plans only what is not.
+"""
+
+from __future__ import annotations
+
+import operator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from functools import partial
+from typing import Any, Self
+
+import numpy as np
+
+from pinakes.checkpoints.base import RefusedWriteError
+from pinakes.checkpoints.checkpoint import Checkpoint
+from pinakes.checkpoints.ledger import Ledger
+from pinakes.checkpoints.writer import CheckpointWriter
+from pinakes.embedders.base import Embedder, Picture, Price
+from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.remote.counters import Latencies
+from pinakes.errors import EmbedderError
+from pinakes.ingest.plan import Work
+from pinakes.sources.base import Source
+from pinakes.types import Answer, ErrorClass, Failure, Image, Vector
+
+
+class Batch:
+    """Some calls of a plan, numbered from 1 for a person. Not a dataclass: Prefect would walk through its fields."""
+
+    __slots__ = ("number", "total", "work")
+
+    def __init__(self, number: int, total: int, work: Sequence[Work]) -> None:
+        self.number = number
+        self.total = total
+        self.work = work
+
+    @property
+    def images(self) -> int:
+        """How many images its answers serve."""
+        return sum(item.images for item in self.work)
+
+
+def batched(work: Sequence[Work], size: int) -> Iterator[Batch]:
+    """The work in batches of at most `size` calls, in its order."""
+    total = -(-len(work) // size)
+    for number, start in enumerate(range(0, len(work), size), start=1):
+        yield Batch(number, total, work[start : start + size])
+
+
+def even_size(calls: int, most: int, ways: int) -> int:
+    """The size of batches, at most `most`, of which each of so many processes gets as many; `most` for a single one."""
+    if ways <= 1 or not calls:
+        return most
+    batches = -(-calls // most)
+    return -(-calls // (-(-batches // ways) * ways))
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Requests that were made of an embedder.
+
+    Attributes:
+        calls: requests that are, or may be, charged.
+        retries: requests made again after a transient failure.
+        rate_limited: answers 429.
+        texts: of the calls, those that were for a text.
+        lost: requests whose answer never came.
+        latencies: how long each answer took.
+    """
+
+    calls: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    texts: int = 0
+    lost: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
+
+    def __add__(self, other: Calls) -> Calls:
+        return self._each(operator.add, other)
+
+    def __sub__(self, other: Calls) -> Calls:
+        return self._each(operator.sub, other)
+
+    def _each(self, operation: Callable[[Any, Any], Any], other: Calls) -> Calls:
+        return Calls(*(operation(getattr(self, item.name), getattr(other, item.name)) for item in fields(self)))
+
+    def cost(self, price: Price) -> float:
+        """US dollars."""
+        return (self.calls - self.texts) * price.per_image + self.texts * price.per_text
+
+    @classmethod
+    def of(cls, embedder: Embedder) -> Calls:
+        """Those of an embedder of this process, so far."""
+        if not isinstance(embedder, Remote):
+            return cls(embedder.calls)
+        counted = embedder.statistics()
+        return cls(counted.calls, counted.retries, counted.rate_limited, counted.texts, counted.lost, counted.latencies)
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> Self:
+        """What `dataclasses.asdict` gave."""
+        return cls(**{**document, "latencies": Latencies.read(document["latencies"])})
+
+
+@dataclass(frozen=True, slots=True)
+class BatchResult:
+    """What became of a batch, counted in images (`answers` in rows of the checkpoint).
+
+    Attributes:
+        embedded: images that got a vector.
+        failed: images that got a failure.
+        deferred: images that were not reached because a stop was asked for.
+        answers: rows written.
+        error: why the embedder cannot go on at all, or None.
+        elsewhere: requests that the embedder of another process made for it; those of this process's own embedder are
+            counted by itself.
+        timed: of a model on this machine, how long a picture took: each as long as those of its batch on average, since
+            a model sees several at once. A provider's answers are timed one by one, with its requests.
+    """
+
+    embedded: int = 0
+    failed: int = 0
+    deferred: int = 0
+    answers: int = 0
+    error: str | None = None
+    elsewhere: Calls = field(default_factory=Calls)
+    timed: Latencies = field(default_factory=Latencies)
+
+    def __add__(self, other: BatchResult) -> BatchResult:
+        return BatchResult(
+            self.embedded + other.embedded,
+            self.failed + other.failed,
+            self.deferred + other.deferred,
+            self.answers + other.answers,
+            self.error or other.error,
+            self.elsewhere + other.elsewhere,
+            self.timed + other.timed,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """As a plain document."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """What `as_dict` gave."""
+        made = {"elsewhere": Calls.read(document["elsewhere"]), "timed": Latencies.read(document["timed"])}
+        return cls(**{**document, **made})
+
+
+def settle(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
+    """What a process that died has answered of its work, by the checkpoint, and what is left of it.
+
+    Args:
+        work: what it was given.
+        ledger: of the checkpoint as it is now.
+        since: a failure that is older was there before.
+
+    Returns:
+        The counts, with one request for each call that brought a vector (at least so many were made), and the calls that
+        are left.
+    """
+    embedded = failed = calls = 0
+    left = []
+    for item in work:
+        open_images: list[Image] = []
+        ok = 0
+        for image in (item.image, *item.also):
+            row = ledger.get(image.image_id, image.fingerprint)
+            if row is not None and row.ok:
+                ok += 1
+            elif row is not None and row.embedded_at >= since:
+                failed += 1
+            else:
+                open_images.append(image)
+        embedded += ok
+        calls += ok > 0
+        if open_images:
+            left.append(Work(open_images[0], item.attempts, open_images[1:]))
+    return BatchResult(embedded, failed, 0, embedded + failed, elsewhere=Calls(calls)), left
+
+
+def work_as_rows(work: Sequence[Work]) -> list[list[Any]]:
+    """Calls as plain lists that fit JSON; `work_of_rows` reads them."""
+    return [[item.attempts, *(_image_as_row(image) for image in (item.image, *item.also))] for item in work]
+
+
+def work_of_rows(rows: Sequence[Sequence[Any]]) -> list[Work]:
+    """The calls that `work_as_rows` has written."""
+    return [Work(Image(*first), attempts, [Image(*image) for image in also]) for attempts, first, *also in rows]
+
+
+def _image_as_row(image: Image) -> list[Any]:
+    return [image.image_id, image.uri, image.fingerprint, image.size, image.content_type]
+
+
+def embed_batch(
+    batch: Batch,
+    source: Source,
+    embedder: Embedder,
+    checkpoint: Checkpoint,
+    *,
+    stopping: Callable[[], bool],
+    abandon: Callable[[], object],
+    advance: Callable[[int], object],
+) -> BatchResult:
+    """Embed a batch into the checkpoint.
+
+    Args:
+        batch: the calls to make.
+        source: where the bytes are read.
+        embedder: asked for the vectors.
+        checkpoint: keeps every answer, within seconds of its arrival.
+        stopping: asked between pictures; what is not reached is deferred.
+        abandon: told when the checkpoint refuses to be written, so that nothing new is begun: `stopping` is true from
+            then on. What is in flight is still waited for, and kept if the checkpoint comes back by then.
+        advance: told after each answer how many images it served.
+
+    Returns:
+        The counts; with `error` when the embedder cannot work at all, its vectors are not of its space, or the
+        checkpoint refused for a while.
+
+    Raises:
+        CheckpointError: an answer could not be kept, in the end.
+    """
+    work = batch.work
+    pictures = [Picture(item.image, partial(source.read, item.image)) for item in work]
+    version = embedder.facts.space.version
+    embedded = failed = 0
+    # A paid embedder ends by itself and yields what is in flight: leaving it earlier would lose answers that are paid for.
+    drains = isinstance(embedder, Remote)
+    open_items = dict(enumerate(work))
+    error: str | None = None
+    began = time.monotonic()
+    with CheckpointWriter(checkpoint) as writer:
+        try:
+            for index, outcome in embedder.embed_images(pictures):
+                item = open_items[index]
+                checked = outcome if isinstance(outcome, Failure) else _checked(outcome, item, embedder)
+                for answer in _answers(item, checked, version):
+                    try:
+                        writer.add(answer)
+                    except RefusedWriteError as exc:
+                        error = error or f"{exc} Run the same command again to resume."
+                        abandon()
+                del open_items[index]
+                if isinstance(checked, Failure):
+                    failed += item.images
+                else:
+                    embedded += item.images
+                advance(item.images)
+                if stopping() and not drains:
+                    break
+            if open_items and not stopping():
+                error = _unanswered(embedder, batch, open_items)
+        except EmbedderError as exc:
+            # What was answered before counts all the same; what was not is deferred, and the run ends.
+            error = error or str(exc)
+    deferred = sum(item.images for item in open_items.values())
+    asked = len(work) - len(open_items)
+    timed = Latencies() if drains or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
+    return BatchResult(embedded, failed, deferred, embedded + failed, error, timed=timed)
+
+
+def _unanswered(embedder: Embedder, batch: Batch, open_items: Mapping[int, Work]) -> str:
+    names = ", ".join(repr(item.image.image_id) for item in list(open_items.values())[:3])
+    return (
+        f"the embedder {embedder.facts.space.provider} gave no answer for {len(open_items)} of {len(batch.work)} pictures,"
+        f" among them {names}."
+    )
+
+
+def _answers(item: Work, outcome: Vector | Failure, version: str) -> list[Answer]:
+    vector, failure = (None, outcome) if isinstance(outcome, Failure) else (outcome, None)
+    return [
+        Answer(image.image_id, image.fingerprint, vector, failure, item.attempts + 1, version)
+        for image in (item.image, *item.also)
+    ]
+
+
+def _checked(vector: Vector, item: Work, embedder: Embedder) -> Vector | Failure:
+    """The vector, if it can be compared with others; a failure of this picture if not."""
+    dimension = embedder.facts.space.dimension
+    if vector.shape != (dimension,):
+        raise EmbedderError(
+            f"the embedder {embedder.facts.space.provider} answered {item.image.image_id!r} with a vector of shape"
+            f" {vector.shape}, and the space {embedder.facts.space.name} has {dimension} components."
+        )
+    vector = np.ascontiguousarray(vector, dtype=np.float32)
+    if not np.isfinite(vector).all():
+        return Failure(ErrorClass.INTERNAL, "the embedder answered with a vector that holds NaN or infinity")
+    if not vector.any():
+        return Failure(ErrorClass.ZERO_VECTOR, "the embedder answered with a zero vector, which has no direction")
+    return vector

@@ -1,0 +1,1 @@
+"""One run whose batches several processes or machines embed."""

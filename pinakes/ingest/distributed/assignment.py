@@ -1,0 +1,78 @@
+"""What a process is handed that embeds batches of a run which another one leads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.run import Ingestion
+from pinakes.quota.embedder_pool import NO_RATE
+
+
+class Ticket(BaseModel):
+    """What a process is handed to embed for a run; it holds no key, no password and no address of a database.
+
+    Attributes:
+        run_id: the run.
+        request: what was asked, with paths that mean the same in every working directory.
+        root: the URI of the source, which the outpost must find again.
+        space: the name of the embedding space, likewise.
+        resource: what the leader's lease is for.
+        token: the fencing token of that lease.
+        lease_seconds: how long it lasts without renewal.
+        planned_at: when the run was planned, UTC.
+        budgeted: whether calls are taken from the run's allowance.
+        batches: how many batches the run has; 0 where they are numbered by whoever hands them out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: UUID
+    request: IngestRequest
+    root: str
+    space: str
+    resource: str
+    token: int
+    lease_seconds: float
+    planned_at: datetime
+    budgeted: bool
+    batches: int = 0
+
+    @classmethod
+    def of(cls, run: Ingestion, ways: int, *, batches: int = 0) -> Self:
+        """A ticket for each of `ways` processes that embed for a run."""
+        assert run.run_id is not None
+        request = run.request
+        return cls(
+            run_id=run.run_id,
+            request=request.model_copy(
+                update={
+                    "source": _anywhere(request.source),
+                    "under": _anywhere(request.under) if request.under else None,
+                    "checkpoint": _anywhere(request.checkpoint),
+                    "metadata": (),
+                    # The leader has set the rate already, and spends the money.
+                    "rate": NO_RATE if request.rate == NO_RATE else None,
+                    "max_cost": None,
+                    "concurrency": max(1, request.concurrency // ways) if request.concurrency else None,
+                }
+            ),
+            root=run.source.root,
+            space=run.space.name,
+            resource=run.lease.resource,
+            token=run.lease.token,
+            lease_seconds=run.lease.seconds,
+            planned_at=run.planned_at,
+            budgeted=run.budget is not None,
+            batches=batches,
+        )
+
+
+def _anywhere(place: str) -> str:
+    """A path that means the same in every working directory; a URL as it is."""
+    return place if "://" in place else str(Path(place).expanduser().absolute())

@@ -1,0 +1,51 @@
+"""What a request names, found and judged before anything that takes long to import or to start: source and embedder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pinakes.embedders.registry import Choice, Surroundings, open_embedder
+from pinakes.ingest.request import IngestRequest
+from pinakes.settings import Settings
+from pinakes.sources.base import Source
+from pinakes.sources.kinds import open_source
+
+
+def source_of(request: IngestRequest, settings: Settings) -> Source:
+    """The source that a request names, with the options that it has a meaning for.
+
+    Raises:
+        UsageError: an option has no meaning for it.
+        SourceError: it is not there.
+    """
+    return open_source(
+        request.source,
+        home=settings.home,
+        under=Path(request.under) if request.under else None,
+        # A folder has no column to name; there the key is the metadata's alone.
+        key=request.key if Path(request.source).is_file() else None,
+        limit=request.limit,
+        glob=request.glob,
+        content_type=request.content_type,
+        anonymous=request.anonymous,
+        user_project=request.user_project,
+    )
+
+
+def choice_of(request: IngestRequest) -> Choice:
+    """The embedder that a request names."""
+    return Choice(request.embedder, request.dimension, request.model, request.concurrency)
+
+
+def check_embedder(request: IngestRequest, settings: Settings) -> None:
+    """See that the embedder that a request names has what it needs; nothing is asked of a provider.
+
+    Raises:
+        PinakesError: a setting, a file or an extra is missing, or there is no such model or dimension.
+    """
+    around = Surroundings(settings.values, settings.home, prices=settings.prices)
+    embedder = open_embedder(choice_of(request), around)
+    from pinakes.embedders.remote.client import Remote  # what is missing has been said by now
+
+    if isinstance(embedder, Remote):
+        embedder.close()

@@ -1,0 +1,54 @@
+"""What a plan would take: calls, money and time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from pinakes.embedders.base import Embedder, Price
+from pinakes.embedders.remote.client import Remote
+from pinakes.ingest.plan import Plan
+
+CHECK_CALLS = 2
+"""One image and one text, before the first batch of a paid embedder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Before a run.
+
+    Attributes:
+        calls: requests, if each succeeds at once.
+        cost: US dollars.
+        seconds: at the quota in force; None where no quota tells.
+        price: what `cost` rests on.
+    """
+
+    calls: int
+    cost: float
+    seconds: float | None
+    price: Price
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is printed as JSON."""
+        return {
+            "calls": self.calls,
+            "cost": round(self.cost, 6),
+            "seconds": None if self.seconds is None else round(self.seconds, 1),
+            "price_per_image": self.price.per_image,
+            "price_as_of": self.price.as_of or None,
+            "price_source": self.price.source or None,
+        }
+
+
+def estimate(plan: Plan, embedder: Embedder) -> Estimate:
+    """What the plan's calls would take."""
+    price = embedder.facts.price
+    if not isinstance(embedder, Remote):
+        return Estimate(plan.calls, plan.calls * price.per_image, None, price)
+    check = CHECK_CALLS if plan.calls else 0
+    cost = (plan.calls + check / 2) * price.per_image + check / 2 * price.per_text
+    rate = embedder.rate
+    seconds = (plan.calls + check) / rate if math.isfinite(rate) else None
+    return Estimate(plan.calls + check, cost, seconds, price)

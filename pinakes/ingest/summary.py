@@ -1,0 +1,115 @@
+"""What a run did, as a plain document: what `--json` prints, a flow returns and a table is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.remote.retirement import retirement_warning
+from pinakes.ingest.batch import Calls
+from pinakes.ingest.run import Ingestion
+from pinakes.types import utc_now
+
+MAX_FAILURES = 100
+"""Failed pictures named in a summary; all of them are counted, and kept in the ledger."""
+
+
+def summarise(run: Ingestion) -> dict[str, Any]:
+    """The account first, then where things are and what is worth knowing; every value fits JSON."""
+    return {
+        **run.account.as_dict(),
+        "collection": run.request.collection,
+        "space": run.space.name,
+        "active": run.active,
+        "index": run.index_kind or "none (exact search)",
+        "checkpoint": run.checkpoint.location,
+        "plan": run.plan.counts(),
+        **planned_and_actual(run),
+        "provider": provider(run),
+        "failures": run.failures(MAX_FAILURES),
+        "notes": _notes(run),
+    }
+
+
+def why_deferred(run: Ingestion) -> str:
+    """Why pictures were not reached, and how to go on."""
+    kept = "All answers so far are kept; run the same command again"
+    left = f"{run.account.deferred:,} pictures were not reached"
+    if run.request.max_cost is not None and not run.stopping.asked:
+        if not run.account.calls and isinstance(run.embedder, Remote):
+            least = (run.embedder.check_units + 1) * run.embedder.facts.price.per_image
+            return (
+                f"--max-cost {run.request.max_cost:g} is less than USD {least:g}, which the two requests that verify the"
+                f" embedder and one picture may take: nothing was asked, and {left}. Allow more."
+            )
+        return f"--max-cost {run.request.max_cost:g} pays for no more: {left}. {kept} to go on for as much once more."
+    return f"{why_stopped(run)}: {left}. {kept} to resume."
+
+
+def why_stopped(run: Ingestion) -> str:
+    """That somebody stopped the run, and by what if it is known."""
+    return f"stopped by {run.stopping.asked}" if run.stopping.asked else "stopped before the end"
+
+
+def planned_and_actual(run: Ingestion) -> dict[str, Any]:
+    """What the plan said it would take, and what it took; retries and 429s of a paid embedder."""
+    counted = Calls.of(run.embedder) + run.calls_elsewhere
+    return {
+        "planned": run.planned.as_dict(),
+        "actual": {
+            "calls": run.account.calls,
+            "cost": run.spent,
+            "seconds": round(run.account.seconds, 3),
+        },
+        "rate_limited": counted.rate_limited,
+        "retries": counted.retries,
+    }
+
+
+def provider(run: Ingestion) -> dict[str, Any]:
+    """How the provider answered: requests, throughput and latency.
+
+    All of it is of all processes of the run, but for `in_flight`, the requests that this one may have on their way at once.
+    `per_second` is pictures embedded a second, from the first batch's beginning to the last one's end. `lost` are requests
+    whose answer never came. `p50_ms` and `p95_ms` are of single requests; of a model on this machine they are of pictures,
+    each of which counts as long as those of its batch on average. What cannot be said is None.
+    """
+    counted = Calls.of(run.embedder) + run.calls_elsewhere
+    latencies = counted.latencies + run.timed
+    answered = latencies.answers
+
+    def milliseconds(share: float) -> float | None:
+        return round(1000 * latencies.quantile(share), 1) if answered else None
+
+    return {
+        "provider": run.space.provider,
+        "model": run.space.model,
+        "calls": counted.calls,
+        "answered": answered,
+        "lost": counted.lost,
+        "rate_limited": counted.rate_limited,
+        "retries": counted.retries,
+        "per_second": round(run.account.embedded / run.embedded_in, 2) if run.embedded_in else None,
+        "p50_ms": milliseconds(0.5),
+        "p95_ms": milliseconds(0.95),
+        "in_flight": run.embedder.statistics().in_flight if isinstance(run.embedder, Remote) else None,
+    }
+
+
+def _notes(run: Ingestion) -> list[str]:
+    notes = list(run.metadata.report.lines()) if run.metadata is not None else []
+    if run.join_report is not None:
+        notes += run.join_report.lines()
+    notes += [f"the listing is not complete: {problem}" for problem in run.source.problems]
+    notes += run.checkpoint.problems
+    if run.account.vanished > run.account.pruned:
+        left = run.account.vanished - run.account.pruned
+        notes.append(f"stored pictures that are not listed any more: {left:,}; they were kept, --prune removes them")
+    if warning := retirement_warning(run.space, utc_now().date()):
+        notes.append(warning)
+    if not run.active:
+        notes.append(
+            f"searches use another space than {run.space.name}: pinakes activate {run.space.name} --collection"
+            f" {run.request.collection} lets them use this one, --space {run.space.name} asks it once"
+        )
+    return notes

@@ -1,0 +1,1 @@
+"""Collections and results in Python and in notebooks."""

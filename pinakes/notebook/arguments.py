@@ -1,0 +1,129 @@
+"""From Python's own values to a query: what `Collection.search` takes."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from pinakes.errors import UsageError
+from pinakes.query.filters import YEARS
+from pinakes.query.query import Crop, Part, Query, ask
+from pinakes.sources.reading import read_named
+from pinakes.types import Vector
+
+Picture = str | os.PathLike[str] | bytes | Image.Image
+"""A picture to ask about: its path or its address (`https://…`), the bytes of its file, or Pillow's."""
+
+More = Picture | Sequence[Picture]
+"""What `plus` and `minus` take, one or several: text as on the command line (`at night`, `0.5*like:ID`, `image:PATH`);
+anything else is a picture."""
+
+Value = str | int
+Where = str | Sequence[str] | Mapping[str, Value | Sequence[Value]]
+"""`"type=portrait"`, several of these, or `{"type": ["portrait", "genre"], "years": (1650, 1700)}`."""
+
+CropLike = str | Sequence[float] | Crop
+
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+
+
+def query_of(
+    text: str | None,
+    *,
+    image: Picture | None,
+    vector: npt.ArrayLike | None,
+    plus: More,
+    minus: More,
+    crop: CropLike | None,
+    where: Where,
+    **options: Any,
+) -> Query:
+    """The query; `options` are passed on to `pinakes.query.query.ask`.
+
+    Raises:
+        UsageError: an argument cannot be understood, or a picture's path cannot be read.
+        SourceError: a picture's address cannot be read.
+    """
+    added, taken = _several(plus), _several(minus)
+    others = [
+        Part(picture=_bytes(item), name=_name(item), weight=weight)
+        for items, weight in ((added, 1.0), (taken, -1.0))
+        for item in items
+        if not isinstance(item, str)
+    ]
+    if vector is not None:
+        others.append(Part(vector=_vector(vector)))
+    return ask(
+        text,
+        image=None if image is None else _named(image),
+        plus=[item for item in added if isinstance(item, str)],
+        minus=[item for item in taken if isinstance(item, str)],
+        crop=_crop(crop),
+        where=conditions_of(where),
+        others=others,
+        read_picture=read_named,
+        **options,
+    )
+
+
+def conditions_of(where: Where) -> list[str]:
+    """The conditions as text."""
+    if isinstance(where, str):
+        return [where]
+    if not isinstance(where, Mapping):
+        return list(where)
+    return [f"{column}={value}" for column, values in where.items() for value in _values(column, values)]
+
+
+def _values(column: str, values: Value | Sequence[Value]) -> Sequence[Value]:
+    if isinstance(values, (str, int)):
+        return [values]
+    if column == YEARS and len(values) == 2:
+        return ["{}..{}".format(*values)]
+    return values
+
+
+def _several(items: More) -> list[Picture]:
+    return [items] if isinstance(items, (str, bytes, os.PathLike, Image.Image)) else list(items)
+
+
+def _crop(crop: CropLike | None) -> str | Crop | None:
+    return crop if crop is None or isinstance(crop, (str, Crop)) else ",".join(str(float(side)) for side in crop)
+
+
+def _vector(vector: npt.ArrayLike) -> Vector:
+    made = np.asarray(vector, dtype=np.float32)
+    if made.ndim != 1:
+        raise UsageError(f"a vector to search by has one axis, and this one has the shape {made.shape}.")
+    return made
+
+
+def _named(image: Picture) -> str | bytes:
+    """The picture as `ask` takes it: a path or an address keeps its name for where the query is shown."""
+    return os.fspath(image) if isinstance(image, (str, os.PathLike)) else _bytes(image)
+
+
+def _name(image: Picture) -> str:
+    return Path(image).name if isinstance(image, (str, os.PathLike)) else ""
+
+
+def _bytes(image: Picture) -> bytes:
+    if isinstance(image, bytes):
+        return image
+    return _png(image) if isinstance(image, Image.Image) else read_named(os.fspath(image))
+
+
+def _png(image: Image.Image) -> bytes:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode not in _PNG_MODES:
+        upright = upright.convert("RGB")
+    out = io.BytesIO()
+    upright.save(out, "PNG", compress_level=1)
+    return out.getvalue()

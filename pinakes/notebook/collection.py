@@ -1,0 +1,324 @@
+"""A collection in Python and in notebooks: look at it, search it, take its vectors.
+
+`Collection("semart").search("a blue house")` is a grid of pictures; `docs/tour.ipynb` shows the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pinakes.errors import DatabaseError, UsageError
+from pinakes.ids import check_collection
+from pinakes.images.decoding import decode
+from pinakes.notebook.arguments import CropLike, More, Picture, Where, conditions_of, query_of
+from pinakes.notebook.frames import TEXT, frame_of, spaces_frame
+from pinakes.notebook.results import Results
+from pinakes.query.filters import columns_of, parse_filters
+from pinakes.query.query import DEFAULT_K, Metric, Mode, Query
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.answer import SearchResult, search
+from pinakes.settings import Settings, load_settings
+from pinakes.sources.reading import read_uri
+from pinakes.store import reading
+from pinakes.store.collections import RegisteredSpace, open_collection, require_collection, resolve_space, spaces
+from pinakes.store.columns import check_columns
+from pinakes.store.connection import Connection, Pgvector
+from pinakes.store.database import Database, open_database
+from pinakes.store.facets import facets
+from pinakes.store.images import stored_image
+from pinakes.types import Vector
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IMAGE_COLUMNS = {"image_id": TEXT, "uri": TEXT, "first_year": "Int64", "last_year": "Int64"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """What is kept between two questions."""
+
+    database: Database
+    conn: Connection
+    pgvector: Pgvector
+    embedders: Embedders
+
+
+class Collection:
+    """A collection that `pinakes ingest` has made.
+
+    Nothing is opened before the first question. The database (the embedded one is started if need be) then stays open
+    until `close()`, the end of a ``with`` block or the end of the object; asked again, it opens again. Threads may share a
+    collection: their questions wait for one another. What `pinakes hide` restricts is in nothing that it gives.
+
+    Args:
+        name: the collection; default: `PINAKES_COLLECTION`, or `pictures`.
+        settings: instead of the environment and `.env` in the working directory.
+
+    Raises:
+        UsageError: the name cannot be that of a collection; by the first question: there is no such collection.
+        SettingsError: a setting cannot be used.
+        DatabaseError: by any question: the database cannot be reached.
+    """
+
+    def __init__(self, name: str | None = None, *, settings: Settings | None = None) -> None:
+        self._settings = settings or load_settings()
+        self.name = check_collection(name or self._settings.collection)
+        self._lock = threading.RLock()
+        self._opened: _Open | None = None
+        self._close: Callable[[], object] = lambda: None
+
+    def search(
+        self,
+        text: str | None = None,
+        *,
+        image: Picture | None = None,
+        like: str | None = None,
+        vector: npt.ArrayLike | None = None,
+        plus: More = (),
+        minus: More = (),
+        crop: CropLike | None = None,
+        where: Where = (),
+        group_by: str | None = None,
+        max_distance: float | None = None,
+        k: int = DEFAULT_K,
+        after: str | None = None,
+        mode: Mode = "auto",
+        space: str | None = None,
+        hybrid: float | None = None,
+        metric: Metric = "cosine",
+    ) -> Results:
+        """Search by words, pictures, stored images and vectors, or by several of them together.
+
+        With nothing to look for, it lists what passes the filters, by image_id.
+
+        Args:
+            text: words.
+            image: a picture. One given as Pillow's is another file than the stored one, so that it finds itself.
+            like: the image_id of a stored image, which is left out of the hits.
+            vector: shape (dimension,), of the space that is searched.
+            plus: what else to look for.
+            minus: what to move away from.
+            crop: the part of `image`, or of the picture of `like`, that counts: x, y, width, height as fractions.
+            where: conditions on the metadata.
+            group_by: a column of which each value gives its best hit alone.
+            max_distance: no hit is farther, in `metric`.
+            k: hits of a page, 1 to 1,000.
+            after: the cursor of the page before; `Results.next` does the same.
+            mode: `exact` compares every vector, `index` asks the index, `auto` chooses.
+            space: instead of the active one.
+            hybrid: the share of full text beside the vectors, 0 to 1.
+            metric: how distances are shown: `cosine`, `l2`, `ip`.
+
+        Raises:
+            UsageError: the query cannot be carried out; the message says why.
+            PictureError: a picture that was asked about cannot be decoded.
+            SourceError: it cannot be read from where it is.
+            EmbedderError: the embedder of the space cannot be used.
+        """
+        query = query_of(
+            text,
+            image=image,
+            vector=vector,
+            plus=plus,
+            minus=minus,
+            crop=crop,
+            where=where,
+            like=like,
+            group_by=group_by,
+            max_distance=max_distance,
+            k=k,
+            after=after,
+            mode=mode,
+            space=space,
+            hybrid=hybrid,
+            metric=metric,
+        )
+        return Results(self, query, self.answer(query))
+
+    def answer(self, query: Query) -> SearchResult:
+        """The bare answer to a query that was made elsewhere.
+
+        Raises:
+            PinakesError: as `search`.
+        """
+        return self._ask(lambda o: search(o.conn, o.pgvector, self.name, query, o.embedders))
+
+    def images(self, where: Where = ()) -> pd.DataFrame:
+        """The metadata of the images that pass the conditions, by image_id.
+
+        Columns: image_id, uri, first_year and last_year (Int64: what DATE or TIMEFRAME means), the ten metadata columns,
+        fingerprint, then extra columns; all but the years are of the dtype `string`. What is unknown is pandas.NA.
+
+        Raises:
+            UsageError: a condition cannot be read, or names a column that no image has.
+        """
+        filters = parse_filters(conditions_of(where))
+
+        def read(o: _Open) -> list[reading.Dated]:
+            check_columns(o.conn, self.name, columns_of(filters))
+            return list(reading.read_images(o.conn, self.name, filters))
+
+        dated = self._ask(read)
+        return frame_of(
+            IMAGE_COLUMNS,
+            (
+                {
+                    **item.row.metadata,
+                    "image_id": item.row.image_id,
+                    "uri": item.row.uri,
+                    "first_year": item.first_year,
+                    "last_year": item.last_year,
+                }
+                for item in dated
+            ),
+        )
+
+    @property
+    def spaces(self) -> pd.DataFrame:
+        """The embedding spaces, the active one first.
+
+        Columns: space (its name), provider, model and index (`string`; pandas.NA while every search is exact), active
+        (bool), dimension and rows (int64; rows are images with a current vector), coverage (float64: their share of the
+        images, 0 to 1), created_at (datetime64[s, UTC]).
+        """
+        images, counted = self._ask(lambda o: (reading.count_images(o.conn, self.name), self._counted(o)))
+        return spaces_frame(counted, images)
+
+    def vector(self, image_id: str, space: str | None = None) -> Vector:
+        """The vector of an image: shape (dimension,), float32, unit length.
+
+        Raises:
+            UsageError: there is no such image, or it has no vector in this space.
+        """
+        self._stored(image_id)
+        found, vectors = self.vectors(space, [image_id])
+        if not found:
+            raise UsageError(
+                f"the image {image_id!r} has no vector in the space {space or 'that is active'}: it failed, or was not"
+                " embedded yet; see pinakes status."
+            )
+        first: Vector = vectors[0]
+        return first
+
+    def vectors(
+        self, space: str | None = None, ids: Iterable[str] | None = None
+    ) -> tuple[list[str], npt.NDArray[np.float32]]:
+        """The vectors of a space, the active one by default.
+
+        Args:
+            space: its name.
+            ids: only of these images, in this order; those without a current vector are left out. Default: of all, by
+                image_id.
+
+        Returns:
+            The image_ids, and an array of shape (image_ids, dimension), float32. Its rows have unit length (stored
+            as `halfvec`, to about 1e-4), so the cosine similarities of all with all are ``v @ v.T``.
+        """
+        if isinstance(ids, str):
+            raise UsageError("ids is a list of image_ids; one image's vector is given by .vector(image_id).")
+        wanted = None if ids is None else [str(image_id) for image_id in ids]
+
+        def read(o: _Open) -> tuple[list[str], npt.NDArray[np.float32]]:
+            return reading.read_vectors(o.conn, self.name, resolve_space(o.conn, self.name, space), wanted)
+
+        return self._ask(read)
+
+    def picture(self, image_id: str) -> Image.Image:
+        """The picture of an image as it is now: upright, sRGB, at its full size.
+
+        Raises:
+            UsageError: there is no such image.
+            SourceError: its file is gone or unreadable.
+            PictureError: it cannot be decoded.
+        """
+        return decode(read_uri(self._stored(image_id)))
+
+    def uri(self, image_id: str) -> str | None:
+        """Where the picture of an image is; None when there is no such image."""
+        row = self._ask(lambda o: stored_image(o.conn, self.name, image_id))
+        return None if row is None else row.uri
+
+    @property
+    def source(self) -> str:
+        """Where its pictures are listed: `file:///…/`, `gs://bucket/folder/`; what `pinakes ingest` takes."""
+        return self._ask(lambda o: require_collection(o.conn, self.name))
+
+    def close(self) -> None:
+        """Let go of the database; the embedded one stops with its last user."""
+        with self._lock:
+            self._opened = None
+            self._close()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        return self._ask(lambda o: reading.count_images(o.conn, self.name))
+
+    def __bool__(self) -> bool:
+        return True  # whether there is an object does not depend on what the database holds, and need not ask it
+
+    def __repr__(self) -> str:
+        return f"Collection({self.name!r})"
+
+    def _repr_html_(self) -> str:
+        from pinakes.notebook.html import collection_card
+
+        def read(o: _Open) -> str:
+            found = facets(o.conn, self.name, top=6)
+            return collection_card(self.name, require_collection(o.conn, self.name), found, self._counted(o))
+
+        return self._ask(read)
+
+    def _counted(self, o: _Open) -> list[tuple[RegisteredSpace, int]]:
+        """The spaces, each with how many current vectors it has."""
+        return [
+            (registered, reading.count_vectors(o.conn, self.name, registered.name))
+            for registered in spaces(o.conn, self.name)
+        ]
+
+    def _stored(self, image_id: str) -> str:
+        uri = self.uri(image_id)
+        if uri is None:
+            raise UsageError(f"the collection {self.name!r} has no image {image_id!r}; .images() lists them.")
+        return uri
+
+    def _ask(self, question: Callable[[_Open], T]) -> T:
+        """Answer a question; once more over a new connection where the one at hand turns out to be lost."""
+        with self._lock:
+            kept = self._opened
+            opened = self._open() if kept is None or kept.conn.closed else kept
+            try:
+                return question(opened)
+            except DatabaseError:
+                if not opened.conn.closed:
+                    raise
+                return question(self._open())
+
+    def _open(self) -> _Open:
+        self.close()
+        with contextlib.ExitStack() as stack:
+            database = stack.enter_context(open_database(self._settings))
+            conn, _ = stack.enter_context(database.connection())
+            pgvector = open_collection(conn, self.name)
+            embedders = Embedders(self._settings, database.dsn)
+            stack.callback(embedders.close)
+            # At the end of the object, or of the interpreter, whatever comes first.
+            self._close = weakref.finalize(self, stack.pop_all().close)
+        self._opened = _Open(database, conn, pgvector, embedders)
+        return self._opened

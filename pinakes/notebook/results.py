@@ -1,0 +1,129 @@
+"""The hits of a search as Python and notebooks use them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from typing_extensions import override
+
+from pinakes.notebook.frames import TEXT, frame_of
+from pinakes.query.query import Query
+from pinakes.search.answer import Hit, SearchPlan, SearchResult
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from pinakes.notebook.collection import Collection
+
+OWN_COLUMNS = {"image_id": TEXT, "distance": "float64", "uri": TEXT}
+
+_ROWS = 20
+"""Hits that the text of a page shows."""
+
+
+class Results(Sequence[Hit]):
+    """One page of hits, best first. A notebook shows it as a grid of pictures.
+
+    ``results[0]`` is a `Hit` with `image_id`, `distance`, `uri` and `metadata`; ``results[:5]`` is a page of five.
+
+    Attributes:
+        query: what was asked.
+        plan: how it was answered: `mode`, `space`, `scanned`, `milliseconds`, `notes`.
+        cursor: where the next page begins, for `after=`; None when there is none.
+    """
+
+    def __init__(self, collection: Collection, query: Query, result: SearchResult) -> None:
+        self._collection = collection
+        self._result = result
+        self.query = query
+
+    @property
+    def plan(self) -> SearchPlan:
+        """How the query was answered."""
+        return self._result.plan
+
+    @property
+    def cursor(self) -> str | None:
+        """Where the next page begins, or None."""
+        return self._result.cursor
+
+    def next(self) -> Results:
+        """The next page; after the last one an empty page, so that ``while page:`` ends.
+
+        Raises:
+            UsageError: the collection was searched in another way meanwhile, such as in another space.
+        """
+        if self.cursor is None:
+            return self[len(self) :]
+        query = replace(self.query, after=self.cursor)
+        return Results(self._collection, query, self._collection.answer(query))
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The hits as a table, a row for each, in their order.
+
+        Columns: image_id, distance (float64; NaN where only words were compared), uri, the ten metadata columns,
+        fingerprint, then extra columns. All but the distance are of the dtype `string`, with pandas.NA for what is unknown.
+        """
+        return frame_of(
+            OWN_COLUMNS,
+            ({**hit.metadata, "image_id": hit.image_id, "distance": hit.distance, "uri": hit.uri} for hit in self),
+        )
+
+    def sheet(self, path: str | Path) -> Path:
+        """Write the hits as a contact sheet, a PNG of 1,600 pixels' width; where it is.
+
+        Raises:
+            PinakesError: it cannot be written there.
+        """
+        from pinakes.images.contact_sheet import save_png
+        from pinakes.search.sheet import sheet_of
+
+        path = Path(path)
+        save_png(sheet_of(self.query, self._result), path)
+        return path
+
+    @override
+    def __len__(self) -> int:
+        return len(self._result.hits)
+
+    @overload
+    def __getitem__(self, index: int) -> Hit: ...
+    @overload
+    def __getitem__(self, index: slice) -> Results: ...
+    @override
+    def __getitem__(self, index: int | slice) -> Hit | Results:
+        if isinstance(index, slice):
+            return Results(
+                self._collection, self.query, replace(self._result, hits=self._result.hits[index], cursor=None)
+            )
+        return self._result.hits[index]
+
+    @override
+    def __repr__(self) -> str:
+        from pinakes.notebook.html import asked_line, caption, plan_line
+
+        lines = [f"{asked_line(self.query)}: {plan_line(self.plan, len(self), self.cursor is not None)}"]
+        for number, hit in enumerate(self[:_ROWS], start=1):
+            distance = "     –" if hit.distance is None else f"{hit.distance:6.3f}"
+            lines.append(f"{number:3} {distance}  {hit.image_id}  {', '.join(filter(None, caption(hit)))}")
+        if len(self) > _ROWS:
+            lines.append(f"    … {len(self) - _ROWS:,} more")
+        return "\n".join([*lines, *self.plan.notes])
+
+    def _repr_html_(self) -> str:
+        from pinakes.notebook.html import Shown, grid, thumbnail, thumbnail_of
+
+        asked: list[Shown] = []
+        for part in self.query.parts:
+            if part.picture is not None:
+                asked.append(thumbnail_of(part.picture, part.crop))
+            elif part.like is not None and (uri := self._collection.uri(part.like)) is not None:
+                asked.append(thumbnail(uri, part.crop))
+        return grid(self.query, self.plan, list(self), asked, more=self.cursor is not None)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """IPython's own way would print a sequence hit by hit."""
+        printer.text("Results(…)" if cycle else repr(self))

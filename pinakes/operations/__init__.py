@@ -1,0 +1,1 @@
+"""What an operator does with a collection: check it, look at it, maintain it, take data in and out."""

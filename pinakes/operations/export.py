@@ -1,0 +1,155 @@
+"""The merged dataset, from checkpoints and metadata alone: one row an image, its metadata and its vector.
+
+No database is needed. Vectors stream through the join part by part, so that memory stays flat.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.checkpoints.ledger import Ledger
+from pinakes.checkpoints.tombstone_file import TombstoneFile
+from pinakes.errors import CheckpointError, PinakesError, UsageError
+from pinakes.metadata.columns import COLUMNS
+from pinakes.metadata.join import Join
+from pinakes.metadata.merged import merge_vectors
+from pinakes.metadata.table import read_metadata
+from pinakes.spaces import Space
+
+SUFFIXES = (".csv", ".parquet")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """How many rows were written, and what is worth knowing."""
+
+    rows: int
+    notes: list[str]
+
+
+def export(
+    file: Path,
+    *,
+    collection: str,
+    space: Space,
+    checkpoint: str,
+    metadata: Sequence[Path] = (),
+    key: str | None = None,
+    match: str | None = None,
+) -> Exported:
+    """Write the dataset to `file`, whole or not at all.
+
+    Columns: image_id, fingerprint, then (with metadata) `COLUMNS` and extra as JSON, then vector: float32 as the provider
+    gave it, a list in Parquet and a JSON list in CSV. Of an image whose bytes have changed the newest answer counts.
+
+    Raises:
+        UsageError: the file's name ends in neither .csv nor .parquet.
+        CheckpointError: the checkpoint holds no vector of this space.
+        PinakesError: the file cannot be written.
+    """
+    if file.suffix not in SUFFIXES:
+        raise UsageError(f"the export {str(file)!r} must end in .csv or .parquet, which says what is written.")
+    kept = open_checkpoint(checkpoint, collection, space)
+    ledger = kept.ledger()
+    tombstones = TombstoneFile(checkpoint, collection).read()
+    newest = {
+        image_id: fingerprint
+        for image_id, fingerprint in newest_vectors(ledger).items()
+        if not tombstones.cover(image_id, fingerprint)
+    }
+    if not newest:
+        raise CheckpointError(
+            f"there is nothing to export: the checkpoint {kept.location} holds no vector; name the collection, the"
+            " embedder and the dimension that it was made with, or run pinakes ingest."
+        )
+    read = read_metadata(list(metadata), key=key) if metadata else None
+    join = Join(read, list(newest), match=match)
+    notes = ([] if read is None else [*read.report.lines(), *join.report.lines()]) + list(kept.problems)
+    rows = 0
+    with _written(file) as write:
+        for chunk in kept.vectors(lambda image_id, fingerprint: newest.get(image_id) == fingerprint):
+            images = pd.DataFrame({"image_id": chunk.image_ids, "fingerprint": chunk.fingerprints})
+            vectors = images.assign(vector=list(chunk.vectors))
+            write(merge_vectors(join.rows(images), vectors))
+            rows += len(images)
+    return Exported(rows, notes)
+
+
+def newest_vectors(ledger: Ledger) -> dict[str, str]:
+    """image_id → the fingerprint of its newest answer that has a vector."""
+    newest: dict[str, tuple[Any, str]] = {}
+    for row in ledger:
+        if row.ok and (row.image_id not in newest or newest[row.image_id][0] < row.embedded_at):
+            newest[row.image_id] = (row.embedded_at, row.fingerprint)
+    return {image_id: fingerprint for image_id, (_, fingerprint) in newest.items()}
+
+
+@contextmanager
+def _written(file: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+    """A function that appends frames to `file`, which appears when the block ends well."""
+    partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with partial.open("wb") as sink:
+            if file.suffix == ".csv":
+                yield _csv_writer(sink)
+            else:
+                with _parquet_writer(sink) as write:
+                    yield write
+            sink.flush()
+            os.fsync(sink.fileno())
+        partial.replace(file)
+    except OSError as exc:
+        raise PinakesError(f"the export {str(file)!r} cannot be written: {exc.strerror or exc}.") from exc
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _csv_writer(sink: Any) -> Callable[[pd.DataFrame], None]:
+    def write(frame: pd.DataFrame) -> None:
+        frame = _flat(frame)
+        frame["vector"] = [json.dumps([float(str(number)) for number in vector]) for vector in frame["vector"]]
+        sink.write(frame.to_csv(index=False, header=sink.tell() == 0, lineterminator="\n").encode("utf-8"))
+
+    return write
+
+
+@contextmanager
+def _parquet_writer(sink: Any) -> Iterator[Callable[[pd.DataFrame], None]]:
+    writer: pq.ParquetWriter | None = None
+
+    def write(frame: pd.DataFrame) -> None:
+        nonlocal writer
+        table = pa.Table.from_pandas(_flat(frame), schema=_schema(frame), preserve_index=False)
+        writer = writer or pq.ParquetWriter(sink, table.schema)
+        writer.write_table(table)
+
+    try:
+        yield write
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _schema(frame: pd.DataFrame) -> pa.Schema:
+    fields = [(name, pa.string()) for name in frame.columns if name != "vector"]
+    return pa.schema([*fields, ("vector", pa.list_(pa.float32(), len(frame["vector"].iloc[0])))])
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with `extra` as JSON text, in a fixed order of columns."""
+    frame = frame[[name for name in ("image_id", "fingerprint", *COLUMNS, "extra", "vector") if name in frame]].copy()
+    if "extra" in frame:
+        frame["extra"] = [json.dumps(extra, ensure_ascii=False) if extra else None for extra in frame["extra"]]
+    return frame

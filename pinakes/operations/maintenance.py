@@ -1,0 +1,209 @@
+"""Housekeeping: what piles up over the years is merged, rebuilt or removed, while the collections stay searchable.
+
+Nothing here changes what a search finds or what a run would do. Each thing is done only where it is due, so that it may
+run as often as a schedule likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from pinakes.checkpoints.locations import kept_spaces
+from pinakes.errors import LockHeldError
+from pinakes.settings import Settings
+from pinakes.sources.thumbnails import MAX_BYTES, DiskCache
+from pinakes.spaces import Space
+from pinakes.store import maintenance as store
+from pinakes.store.collections import collection_names, open_collection, prepare, require_collection, spaces
+from pinakes.store.connection import Connection, Pgvector
+from pinakes.store.database import Database
+from pinakes.store.indexes import REBUILD_GROWTH, drop_half_built, ensure_index, rebuild_index
+from pinakes.store.lease import Lease
+from pinakes.store.migrate import SYSTEM_SCHEMA
+from pinakes.store.tombstones import images_of, remove_images
+from pinakes.takedowns.forget import THUMBNAILS
+from pinakes.takedowns.sync import bring_together
+from pinakes.tombstones import Tombstones
+
+MANY_SMALL_PARTS = 8
+"""Small parts that are worth merging here: few enough to read quickly, too many to write anew every night."""
+
+BLOATED = 1.5
+"""An index that is so many times as large as one built now is built anew. See `python -m benchmarks.bloat`."""
+
+DEAD_SHARE = 0.1
+"""From this share of dead rows on an index is built anew before the vacuum, which takes longer to mend the graph around
+each of them than a build takes. See `python -m benchmarks.bloat --vacuum`."""
+
+KEEP_RUNS_DAYS = 365
+KEEP_QUERIES_DAYS = 365
+KEEP_ORPHANED_QUERIES_DAYS = 30
+"""Vectors of queries in a space that no collection has: it may come back, from its checkpoint."""
+KEEP_LOCKS_DAYS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that was looked at.
+
+    Attributes:
+        where: the collection, with a space or a table; or what all collections share.
+        what: the kind of thing: tombstones, checkpoint, index, vacuum, runs, locks, queries, thumbnails.
+        done: whether anything was changed.
+        detail: what was done, or why nothing was.
+    """
+
+    where: str
+    what: str
+    done: bool
+    detail: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """A plain document; every value fits JSON."""
+        return asdict(self)
+
+
+class Maintenance:
+    """The housekeeping of some collections, and of what all share.
+
+    Args:
+        settings: where things are.
+        database: the database.
+        checkpoint: the root of the checkpoints; None: the settings'.
+        wait: seconds to queue behind a run; a space that is being written then is left for the next time.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, *, checkpoint: str | None = None, wait: float = 0.0
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._root = checkpoint or settings.checkpoint
+        self._wait = wait
+
+    def run(self, collections: Sequence[str] | None = None) -> Iterator[Act]:
+        """Look after some collections, or after all, one thing after the other; what was done, as it is done.
+
+        Raises:
+            UsageError: there is no such collection.
+            PinakesError: something cannot be read or written; what was done before stays done.
+        """
+        with self._database.connection() as (conn, _):
+            prepare(conn)
+            everything = collection_names(conn)
+            for name in collections or ():
+                require_collection(conn, name)
+            for name in everything if collections is None else collections:
+                yield from self._collection(conn, name)
+            known = [registered.name for name in everything for registered in self._registered(conn, name)]
+            yield from self._shared(conn, known)
+            yield from self._vacuum(conn, SYSTEM_SCHEMA)
+        yield from self._caches()
+
+    def _registered(self, conn: Connection, collection: str) -> list[Space]:
+        open_collection(conn, collection)
+        return [registered.space for registered in spaces(conn, collection)]
+
+    def _collection(self, conn: Connection, collection: str) -> Iterator[Act]:
+        pgvector = open_collection(conn, collection)
+        tombstones = bring_together(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
+        registered = {space.name: space for space in self._registered(conn, collection)}
+        kept = {space.name: space for space in kept_spaces(self._root, collection)}
+        for name, space in sorted({**kept, **registered}.items()):
+            where = f"{collection}/{name}"
+            lease = Lease(self._database.dsn, where, seconds=self._settings.lease_seconds, wait=self._wait)
+            try:
+                with lease:
+                    yield from self._checkpoint(where, collection, space, tombstones, lease)
+                    if name in registered:
+                        yield from self._forgotten(conn, where, collection, tombstones, lease)
+                        yield from self._index(conn, where, collection, space, lease, pgvector)
+            except LockHeldError as exc:
+                yield Act(where, "space", False, f"left for the next time: {exc}")
+        yield from self._vacuum(conn, collection)
+
+    def _checkpoint(
+        self, where: str, collection: str, space: Space, tombstones: Tombstones, lease: Lease
+    ) -> Iterator[Act]:
+        """What a take-down that died has left, and small parts."""
+        checkpoint = open_checkpoint(self._root, collection, space)
+        if self._holds_forgotten(checkpoint, tombstones):
+            lease.check()
+            erased = checkpoint.erase(tombstones.ids, tombstones.fingerprints)
+            yield Act(where, "tombstones", True, f"forgotten answers removed: {erased.rows:,}")
+        parts = len(checkpoint.ledger().parts)
+        if not checkpoint.needs_compaction(MANY_SMALL_PARTS):
+            yield Act(where, "checkpoint", False, f"parts: {parts:,}")
+            return
+        lease.check()
+        open_checkpoint(self._root, collection, space, format=checkpoint.kept_as).compact()
+        yield Act(where, "checkpoint", True, f"parts: {parts:,}, now {len(checkpoint.ledger().parts):,}")
+
+    @staticmethod
+    def _holds_forgotten(checkpoint: Checkpoint, tombstones: Tombstones) -> bool:
+        ledger = checkpoint.ledger()
+        if any(map(ledger.known, tombstones.ids)):
+            return True
+        return bool(tombstones.fingerprints) and any(True for _ in ledger.ids_of(tombstones.fingerprints))
+
+    @staticmethod
+    def _forgotten(
+        conn: Connection, where: str, collection: str, tombstones: Tombstones, lease: Lease
+    ) -> Iterator[Act]:
+        left = images_of(conn, collection, tombstones.ids, tombstones.fingerprints) if len(tombstones) else []
+        if left:
+            remove_images(conn, collection, [image.image_id for image in left], [lease])
+            yield Act(where, "tombstones", True, f"forgotten pictures removed: {len(left):,}")
+
+    @staticmethod
+    def _index(
+        conn: Connection, where: str, collection: str, space: Space, lease: Lease, pgvector: Pgvector
+    ) -> Iterator[Act]:
+        if drop_half_built(conn, collection, space):
+            yield Act(where, "index", True, "a half-built one was dropped")
+        state = store.index_state(conn, collection, space)
+        if state is None:
+            yield Act(where, "index", False, "none: searches are exact")
+            return
+        if state.fresh is None:
+            store.enter_baseline(conn, collection, space, state)
+        sizes = f"{state.bloat:.2f} times its size when built, {state.dead_share:.0%} dead"
+        if state.kind == "ivfflat" and state.rows > REBUILD_GROWTH * state.built_rows:
+            ensure_index(conn, collection, space, "ivfflat", lease, pgvector)
+            yield Act(where, "index", True, f"built anew: {state.built_rows:,} rows have become {state.rows:,}")
+        elif state.bloat > BLOATED or state.dead_share > DEAD_SHARE:
+            rebuild_index(conn, collection, space, lease, pgvector)
+            yield Act(where, "index", True, f"built anew: it was {sizes}")
+            if state.dead:
+                store.tidy(conn, store.TableState(collection, space.name, state.dead, state.dead, True, True))
+                yield Act(where, "vacuum", True, f"dead rows: {state.dead:,}")
+        else:
+            yield Act(where, "index", False, sizes)
+
+    @staticmethod
+    def _vacuum(conn: Connection, schema: str) -> Iterator[Act]:
+        due = list(store.tables_due(conn, [schema]))
+        for table in due:
+            store.tidy(conn, table)
+            what = "vacuum" if table.vacuum else "analyze"
+            detail = f"rows dead: {table.dead:,}, changed: {table.changed:,}"
+            yield Act(f"{schema}.{table.name}", what, True, detail)
+        if not due:
+            yield Act(schema, "vacuum", False, "no table is due")
+
+    @staticmethod
+    def _shared(conn: Connection, known: Sequence[str]) -> Iterator[Act]:
+        runs = store.prune_runs(conn, KEEP_RUNS_DAYS)
+        yield Act(SYSTEM_SCHEMA, "runs", runs > 0, f"{runs:,} removed ({KEEP_RUNS_DAYS} days old)")
+        locks = store.prune_locks(conn, KEEP_LOCKS_DAYS)
+        yield Act(SYSTEM_SCHEMA, "locks", locks > 0, f"{locks:,} removed (had run out)")
+        queries = store.trim_queries(conn, KEEP_QUERIES_DAYS, KEEP_ORPHANED_QUERIES_DAYS, known)
+        yield Act(SYSTEM_SCHEMA, "queries", queries > 0, f"{queries:,} removed (long not asked)")
+
+    def _caches(self) -> Iterator[Act]:
+        before, after = DiskCache(self._settings.home.joinpath(*THUMBNAILS), MAX_BYTES).trim()
+        detail = f"{after / 2**20:,.0f} MB of {MAX_BYTES / 2**20:,.0f}"
+        yield Act("this machine", "thumbnails", after < before, detail)

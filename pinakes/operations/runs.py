@@ -1,0 +1,57 @@
+"""The runs that a database keeps, as plain documents: what `pinakes status --runs` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from pinakes.embedders.remote.prices import price_of
+from pinakes.settings import Settings
+from pinakes.store.collections import collection_names, prepare, spaces
+from pinakes.store.connection import Connection
+from pinakes.store.runs import Run, latest_runs
+
+COUNTS = ("listed", "embedded", "reused", "failed", "deferred", "calls", "rows_written")
+
+
+def runs(conn: Connection, settings: Settings, collection: str | None, limit: int) -> list[dict[str, Any]]:
+    """The newest runs, newest first, of a collection or (None) of all; every value fits JSON.
+
+    `cost` is what the run spent, in US dollars. Of a run that an earlier version made it is its calls at the price of an
+    image in the list in force. None where the run has not ended, or nothing says it.
+    """
+    prepare(conn)
+    price = _prices(conn, settings)
+    return [_document(run, price(run.collection, run.space)) for run in latest_runs(conn, collection, limit)]
+
+
+def _document(run: Run, price: float | None) -> dict[str, Any]:
+    account = run.account
+    calls = account.get("calls")
+    return {
+        "run_id": str(run.run_id),
+        "started_at": run.started_at.isoformat(timespec="seconds"),
+        "ended_at": run.ended_at.isoformat(timespec="seconds") if run.ended_at else None,
+        "state": run.state,
+        "collection": run.collection,
+        "space": run.space,
+        **{name: account.get(name) for name in COUNTS},
+        "seconds": account.get("seconds"),
+        "cost": account.get("cost", None if price is None or calls is None else round(calls * price, 6)),
+        "who": run.holder,
+        "message": run.message,
+    }
+
+
+def _prices(conn: Connection, settings: Settings) -> Callable[[str, str], float | None]:
+    """From a collection and the name of a space to the price of an image."""
+    there = set(collection_names(conn))
+
+    @cache
+    def of(collection: str) -> dict[str, float]:
+        if collection not in there:
+            return {}
+        return {s.name: price_of(s.space, settings.prices).per_image for s in spaces(conn, collection)}
+
+    return lambda collection, space: of(collection).get(space)

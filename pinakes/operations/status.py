@@ -1,0 +1,102 @@
+"""How a collection stands: counts, failures with reasons, spaces, index, the last run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pinakes.checkpoints.base import OK
+from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.settings import Settings
+from pinakes.store.collections import (
+    RegisteredSpace,
+    collection_names,
+    coverage,
+    open_collection,
+    require_collection,
+    spaces,
+    stored_images,
+)
+from pinakes.store.connection import Connection
+from pinakes.store.restrictions import restrictions
+from pinakes.store.runs import latest_runs
+
+MAX_FAILURES = 100
+"""Failed images listed by name; all of them are counted."""
+
+
+def status(conn: Connection, settings: Settings, collection: str) -> dict[str, Any]:
+    """A document about one collection; every value fits JSON.
+
+    Raises:
+        UsageError: there is no such collection.
+    """
+    open_collection(conn, collection)
+    root = require_collection(conn, collection)
+    runs = latest_runs(conn, collection, limit=1)
+    restricted = restrictions(conn, collection)
+    return {
+        "collection": collection,
+        "collections": collection_names(conn),
+        "source": root,
+        "home": str(settings.home),
+        "database": "set by PINAKES_DATABASE_URL" if settings.database_url else "embedded",
+        "postgresql": conn.info.parameter_status("server_version"),
+        "spaces": [_space(conn, settings, collection, registered) for registered in spaces(conn, collection)],
+        "restrictions": [{"condition": each.condition, "pictures": each.images} for each in restricted],
+        "problems": [each.problem for each in restricted if each.problem is not None],
+        "last_run": {
+            "started_at": runs[0].started_at.isoformat(timespec="seconds"),
+            "state": runs[0].state,
+            "space": runs[0].space,
+            "account": runs[0].account,
+            "message": runs[0].message,
+        }
+        if runs
+        else None,
+    }
+
+
+def _space(conn: Connection, settings: Settings, collection: str, registered: RegisteredSpace) -> dict[str, Any]:
+    counted = coverage(conn, collection, registered.name)
+    checkpoint = open_checkpoint(settings.checkpoint, collection, registered.space)
+    ledger = checkpoint.ledger()
+    ok = failed = unknown = 0
+    failures: list[dict[str, Any]] = []
+    for image_id, fingerprint in stored_images(conn, collection):
+        row = ledger.get(image_id, fingerprint)
+        if row is None:
+            unknown += 1
+        elif row.status == "ok":
+            ok += 1
+        else:
+            failed += 1
+            if len(failures) < MAX_FAILURES:
+                failures.append(row.as_failure())
+    problems = list(checkpoint.problems)
+    if not counted.images and (kept := ledger.counts()[OK]):
+        problems.append(
+            f"the checkpoint holds {kept:,} answers, and none is loaded yet: a run loads them at its end. Where it has died,"
+            " run the same pinakes ingest again; they are not asked for anew."
+        )
+    if not ledger.parts and counted.vectors:
+        problems.append(
+            f"the checkpoint {checkpoint.location} is empty, and {counted.vectors:,} vectors are stored: they came from"
+            " another one; name it with --checkpoint or PINAKES_CHECKPOINT."
+        )
+    return {
+        "space": registered.name,
+        "active": registered.active,
+        "dimension": registered.space.dimension,
+        "rows": counted.vectors,
+        "images": counted.images,
+        "coverage": counted.share,
+        "bytes": counted.table_bytes,
+        "index": registered.index_kind,
+        "index_built_at": registered.index_built_at.isoformat(timespec="seconds")
+        if registered.index_built_at
+        else None,
+        "checkpoint": checkpoint.location,
+        "statuses": {"ok": ok, "failed": failed, "not embedded yet": unknown},
+        "failures": failures,
+        "problems": problems,
+    }

@@ -1,0 +1,273 @@
+"""What may be asked of a collection: one model for the command line, the flow, Python and the page.
+
+A query is a weighted sum of parts (words, pictures, stored images, vectors), some of them with a minus, together with
+conditions on the metadata and the way in which hits are counted out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from pinakes.errors import UsageError
+from pinakes.query.filters import Filter, column_name, parse_filters
+from pinakes.types import Vector
+
+DEFAULT_K = 10
+MAX_K = 1000
+MAX_PARTS = 20
+MAX_WORDS_LENGTH = 2000
+"""Characters of one part's words: more is a document, not a query."""
+
+Mode = Literal["auto", "exact", "index"]
+"""`exact` compares every vector that passes the filters, `index` asks the space's index, `auto` chooses."""
+
+Metric = Literal["cosine", "l2", "ip"]
+"""How distances are shown. On unit vectors all three give one order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A part of a picture, in fractions of its upright width and height, from the upper left corner.
+
+    Raises:
+        UsageError: it is not inside the picture, or empty.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    def __post_init__(self) -> None:
+        inside = all(math.isfinite(v) and 0 <= v <= 1 for v in (self.x, self.y, self.width, self.height))
+        # The sum may exceed 1 by what rounding to a few decimals adds.
+        if not inside or self.x + self.width > 1.001 or self.y + self.height > 1.001 or not self.width * self.height:
+            raise UsageError(
+                f"the crop {self} is not a part of the picture: X,Y,W,H are fractions of its width and height, 0 to 1,"
+                " such as 0,0.5,1,0.5 for the lower half."
+            )
+
+    def __str__(self) -> str:
+        return ",".join(f"{v:.6g}" for v in (self.x, self.y, self.width, self.height))
+
+    @classmethod
+    def parse(cls, text: str) -> Crop:
+        """Read ``X,Y,W,H``.
+
+        Raises:
+            UsageError: it is not four fractions.
+        """
+        try:
+            x, y, width, height = (float(part) for part in text.split(","))
+        except ValueError:
+            raise UsageError(
+                f"the crop {text!r} (--crop) is not four fractions X,Y,W,H, such as 0,0.5,1,0.5."
+            ) from None
+        return cls(x, y, width, height)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that a query asks for, or, with a negative weight, wants less of.
+
+    Attributes:
+        text, picture, like, vector: exactly one of them: words; the bytes of a picture file; the image_id of a stored
+            image; shape (dimension,), float, of the space that is searched.
+        weight: how much it counts beside the others, not zero.
+        crop: only this part of the picture, or of the stored image's picture.
+        name: what to call it where the query is shown.
+    """
+
+    text: str | None = None
+    picture: bytes | None = None
+    like: str | None = None
+    vector: Vector | None = None
+    weight: float = 1.0
+    crop: Crop | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.text, self.picture, self.like, self.vector) if value is not None]
+        if len(given) != 1:
+            raise UsageError("a part of a query is one of words, a picture, a stored image or a vector.")
+        if not math.isfinite(self.weight) or self.weight == 0:
+            raise UsageError(f"the weight {self.weight} of {self.label} does not count; use a number other than 0.")
+        if self.text is not None and len(self.text) > MAX_WORDS_LENGTH:
+            raise UsageError(
+                f"the words of a query may have {MAX_WORDS_LENGTH:,} characters, and {self.label} has more."
+            )
+        if "\0" in (self.text or "") + (self.like or ""):
+            raise UsageError("a query may not contain the character NUL.")
+        if self.crop is not None and self.picture is None and self.like is None:
+            raise UsageError("--crop cuts a picture; there is none in this part of the query (--image, --like).")
+
+    @property
+    def label(self) -> str:
+        """The part in a few words."""
+        if self.text is not None:
+            return self.text if len(self.text) <= 80 else self.text[:79] + "…"
+        shown = self.name or self.like or ("a picture" if self.picture is not None else "a vector")
+        return f"{shown} [{self.crop}]" if self.crop is not None else shown
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search. Without any part it lists what passes the filters, by image_id.
+
+    Attributes:
+        parts: what is looked for.
+        k: hits of one page, 1 to `MAX_K`.
+        filters: conditions that every hit meets.
+        group_by: a metadata column of which each value gives its best hit alone; images without one stand alone.
+        max_distance: no hit is farther than this, in `metric`; for queries by which distances are measured.
+        after: the cursor of the page before; everything else must be as it was then.
+        mode: how vectors are compared.
+        space: the name of a space; None means the active one.
+        hybrid: the share of full text in the fusion of ranks, 0 (vectors alone) to 1 (words alone); None asks full text
+            just for the words that the embedder cannot read.
+        metric: how distances are shown.
+
+    Raises:
+        UsageError: a value is out of its range, or two contradict each other.
+    """
+
+    parts: tuple[Part, ...] = ()
+    k: int = DEFAULT_K
+    filters: tuple[Filter, ...] = ()
+    group_by: str | None = None
+    max_distance: float | None = None
+    after: str | None = None
+    mode: Mode = "auto"
+    space: str | None = None
+    hybrid: float | None = None
+    metric: Metric = "cosine"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= MAX_K:
+            raise UsageError(f"-k {self.k} is out of range; a search answers 1 to {MAX_K} hits.")
+        if len(self.parts) > MAX_PARTS:
+            raise UsageError(f"the query has {len(self.parts)} parts, and {MAX_PARTS} are the most.")
+        if self.mode not in get_args(Mode):
+            raise UsageError(f"--mode {self.mode} is unknown; it is one of {', '.join(get_args(Mode))}.")
+        if self.metric not in get_args(Metric):
+            raise UsageError(f"--metric {self.metric} is unknown; it is one of {', '.join(get_args(Metric))}.")
+        if self.max_distance is not None and math.isnan(self.max_distance):
+            raise UsageError("--max-distance is not a number.")
+        if self.hybrid is not None and not 0 <= self.hybrid <= 1:
+            raise UsageError(f"--hybrid {self.hybrid} is out of range: 0 is vectors alone, 1 is words alone.")
+        if self.hybrid and not any(part.text is not None and part.weight > 0 for part in self.parts):
+            raise UsageError("--hybrid weighs words against vectors, and the query has no words.")
+        if self.group_by is not None and not self.group_by.strip():
+            raise UsageError("--group-by names no column.")
+        if self.group_by is not None and self.mode == "index":
+            raise UsageError(
+                "--group-by compares every picture, and --mode index asks the index; leave one of them out."
+            )
+        if self.max_distance is not None and (not self.parts or self.hybrid == 1):
+            raise UsageError(
+                "--max-distance cuts off by the distance to what is asked for, and nothing is compared here: "
+                + ("--hybrid 1 is words alone." if self.parts else "give words, a picture or a stored image as well.")
+            )
+
+    @property
+    def label(self) -> str:
+        """The query in a line: `a harbour + at night − people`."""
+        said = ""
+        for part in self.parts:
+            weight = "" if abs(part.weight) == 1 else f"{abs(part.weight):g} × "
+            sign = ("− " if part.weight < 0 else "+ ") if said or part.weight < 0 else ""
+            said = f"{said} {sign}{weight}{part.label}".strip()
+        return said or "all pictures"
+
+
+ReadPicture = Callable[[str], bytes]
+"""Reads the picture at a path or an address that a query names."""
+
+
+def ask(
+    text: str | None = None,
+    *,
+    image: str | bytes | None = None,
+    like: str | None = None,
+    plus: Sequence[str] = (),
+    minus: Sequence[str] = (),
+    crop: str | Crop | None = None,
+    where: Sequence[str] = (),
+    others: Sequence[Part] = (),
+    read_picture: ReadPicture | None = None,
+    group_by: str | None = None,
+    **options: Any,
+) -> Query:
+    """A query from the words in which people put it.
+
+    Args:
+        text: words.
+        image: the bytes of a picture, or where it is: then `read_picture` reads it.
+        like: the image_id of a stored image.
+        plus: more parts, each ``[WEIGHT*]WORDS``, ``[WEIGHT*]like:IMAGE_ID`` or ``[WEIGHT*]image:PATH``.
+        minus: parts to turn away from, in the same words.
+        crop: the part of `image`, or of `like` where there is no image, that counts.
+        where: conditions, see `pinakes.query.filters`.
+        others: parts that are made already.
+        read_picture: reads a picture by its path or address; None refuses them.
+        group_by: a column, in any case of letters where it is one of the metadata's own.
+        options: the other attributes of `Query`.
+
+    Raises:
+        UsageError: a part or an option cannot be understood.
+        SourceError: a picture cannot be read.
+    """
+    parts: list[Part] = []
+    cut = Crop.parse(crop) if isinstance(crop, str) else crop
+    if (text or "").strip():
+        parts.append(Part(text=(text or "").strip()))
+    if image is not None:
+        parts.append(_picture(image, read_picture, crop=cut))
+    if like is not None:
+        parts.append(Part(like=like, crop=cut if image is None else None))
+    if cut is not None and image is None and like is None:
+        raise UsageError("--crop cuts the picture of --image or --like, and there is neither.")
+    parts += [_parse_part(item, 1.0, read_picture) for item in plus]
+    parts += [_parse_part(item, -1.0, read_picture) for item in minus]
+    return Query(
+        parts=(*parts, *others),
+        filters=parse_filters(where),
+        group_by=None if group_by is None else column_name(group_by),
+        **options,
+    )
+
+
+_WEIGHTED = re.compile(r"\s*(?:([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*\*\s*)?(\S.*?)\s*", re.DOTALL)
+"""``0.5*WORDS``: a weight, if one is given, and what it weighs."""
+
+
+def _parse_part(item: str, sign: float, read_picture: ReadPicture | None) -> Part:
+    found = _WEIGHTED.fullmatch(item)
+    if found is None:
+        raise UsageError("--plus and --minus take words, like:IMAGE_ID or image:PATH, and one of them is empty.")
+    if (found[1] or "").startswith("-"):
+        raise UsageError(
+            f"the weight of {item.strip()[:80]!r} is below 0; --minus takes a part away, and --plus adds it."
+        )
+    weight = sign * float(found[1] or 1)
+    kind, _, rest = found[2].partition(":")
+    if kind == "like":
+        return Part(like=rest.strip(), weight=weight)
+    if kind == "image":
+        return _picture(rest.strip(), read_picture, weight=weight)
+    return Part(text=found[2], weight=weight)
+
+
+def _picture(
+    image: str | bytes, read_picture: ReadPicture | None, *, weight: float = 1.0, crop: Crop | None = None
+) -> Part:
+    if isinstance(image, bytes):
+        return Part(picture=image, weight=weight, crop=crop)
+    if read_picture is None:
+        raise UsageError("a picture cannot be named by a path or an address here; send the file.")
+    name = image.rstrip("/").rsplit("/", 1)[-1]
+    return Part(picture=read_picture(image), weight=weight, crop=crop, name=name)

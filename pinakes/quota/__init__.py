@@ -1,0 +1,1 @@
+"""One rate limit for all processes and machines, and the embedders that keep to it."""

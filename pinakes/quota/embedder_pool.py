@@ -1,0 +1,184 @@
+"""Embedders within reach: with credentials from the settings, and a pace that all machines share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from pinakes.embedders.base import Embedder
+from pinakes.embedders.imported import Absent, Imported
+from pinakes.embedders.registry import EMBEDDERS, Allow, Choice, Surroundings, choice_for, open_embedder
+from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.remote.provider import AllowanceUsedUpError, Pacer, Unpaced
+from pinakes.errors import EmbedderError, SettingsError, UsageError
+from pinakes.quota.limiter import Limiter
+from pinakes.rates import allowed, parse_rates
+from pinakes.settings import Settings
+from pinakes.spaces import Space
+from pinakes.store.connection import connect
+from pinakes.store.limits import change_limit, limits_address, limits_connection, rate_in_force
+
+NO_RATE = "none"
+"""`--rate none` lifts the limit: for a fake, or a provider without a quota."""
+
+
+class Embedders:
+    """Opens embedders. Those of spaces are kept, so that a second search need not open them again.
+
+    Args:
+        settings: credentials, and where limits are kept.
+        dsn: the database that keeps them where the settings name no other.
+    """
+
+    def __init__(self, settings: Settings, dsn: str) -> None:
+        self._settings = settings
+        self._dsn, self._kept_by = limits_address(settings, dsn)
+        self._of_spaces: dict[Space, Embedder] = {}
+        self._opened: list[Remote | Limiter] = []
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """End the threads and connections of what was opened, the embedders before their limiters."""
+        while self._opened:
+            self._opened.pop().close()
+        self._of_spaces.clear()
+
+    def open(
+        self,
+        choice: Choice,
+        *,
+        rate: str | None = None,
+        allow: Allow = lambda _price: None,
+        stopping: Callable[[], bool] = lambda: False,
+        dry: bool = False,
+    ) -> Embedder:
+        """An embedder for a run.
+
+        Args:
+            choice: which.
+            rate: instead of the limit in force, for everybody who shares the quota; `none` lifts it for this run.
+            allow: from the price of the embedder to what the run may pay for.
+            stopping: whether the run is stopping.
+            dry: nothing will be asked of it, so no limit is entered or changed; `rate` is only reckoned with.
+        """
+
+        def pace(quota: str, default: str) -> Pacer:
+            if dry:
+                return self._foreseen(quota, rate, default)
+            return self._pacer(quota, rate or default, pinned=rate is not None, stopping=stopping)
+
+        settings = self._settings
+        around = Surroundings(settings.values, settings.home, pace, allow, stopping, settings.prices)
+        embedder = open_embedder(choice, around)
+        if isinstance(embedder, Remote):
+            self._opened.append(embedder)
+        return embedder
+
+    def of(self, space: Space) -> Embedder:
+        """The embedder whose vectors may be compared with those of `space`.
+
+        Of imported vectors, or without the settings that it needs, one that makes no more and says why. Where something
+        else is in the way, or the model at hand makes other vectors, one that raises it when it is asked for a vector:
+        stored images can be compared all the same.
+        """
+        with self._lock:
+            if space in self._of_spaces:
+                return self._of_spaces[space]
+            try:
+                embedder = self._open_of(space)
+            except (EmbedderError, UsageError) as exc:
+                return Absent(space, exc)  # the next query tries again
+            self._of_spaces[space] = embedder
+            return embedder
+
+    def _open_of(self, space: Space) -> Embedder:
+        if space.provider not in EMBEDDERS:
+            return Imported(space)
+        try:
+            embedder = self.open(choice_for(space))
+        except SettingsError as exc:
+            return Imported(space, str(exc).rstrip("."))
+        if embedder.facts.space != space:
+            local = space.provider in {"clip", "onnx"}
+            own = f"set PINAKES_{space.provider.upper()}_PATH to that model, or " if local else ""
+            other = EmbedderError(
+                f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and what is at"
+                f" hand embeds into {embedder.facts.space.name}: {own}run pinakes ingest to embed the collection anew and"
+                f" pinakes activate {embedder.facts.space.name} to let searches use it, or name another space."
+            )
+            return Absent(space, other)
+        return embedder
+
+    def _foreseen(self, quota: str, rate: str | None, default: str) -> Pacer:
+        """What the pace would be."""
+        if rate == NO_RATE:
+            return Unpaced()
+        found = None
+        if rate is None:
+            with connect(self._dsn, setting=self._kept_by) as conn:
+                found = rate_in_force(conn, quota)
+        return _Foreseen(found or allowed(parse_rates(rate or default)))
+
+    def _pacer(self, quota: str, rate: str, *, pinned: bool, stopping: Callable[[], bool]) -> Pacer:
+        if rate == NO_RATE:
+            return Unpaced()
+        rates = parse_rates(rate)
+        if pinned:
+            with limits_connection(self._dsn, self._kept_by) as conn:
+                change_limit(conn, quota, rates)
+        limiter = Limiter(self._dsn, quota, rates, stopping, setting=self._kept_by)
+        self._opened.append(limiter)
+        return limiter
+
+
+class _Foreseen(Unpaced):
+    """The pace of a run that makes no call."""
+
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+
+class Budget:
+    """`--max-cost`, turned into an `Allowance`: so many units and no more, each the price of one picture.
+
+    Args:
+        units: that may be used.
+    """
+
+    def __init__(self, units: int) -> None:
+        self._left = units
+        self._lock = threading.Lock()
+        self._used_up = threading.Event()
+
+    @property
+    def left(self) -> int:
+        """Units that may still be used."""
+        return self._left
+
+    @property
+    def used_up(self) -> bool:
+        """Whether a call was wanted that is not paid for."""
+        return self._used_up.is_set()
+
+    def use_up(self) -> None:
+        """Let nothing more be paid for: what is left is not enough."""
+        self._used_up.set()
+
+    def take(self, units: int) -> None:
+        """See `pinakes.embedders.remote.provider.Allowance.take`."""
+        with self._lock:
+            while self._left < units and (more := self._more()):
+                self._left += more
+            if self._left < units:
+                self._used_up.set()
+                raise AllowanceUsedUpError("the run's --max-cost is used up")
+            self._left -= units
+
+    def give_back(self, units: int) -> None:
+        """See `pinakes.embedders.remote.provider.Allowance.give_back`."""
+        with self._lock:
+            self._left += units
+
+    def _more(self) -> int:
+        """Units to go on with when too few are left; asked while the budget is locked."""
+        return 0

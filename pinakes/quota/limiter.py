@@ -1,0 +1,331 @@
+"""The pacer of all paid requests: one rate for all threads, processes and machines that share a quota.
+
+A waiting caller gets a slot of its own from the shared row (`pinakes.store.limits`), as many at a time as callers wait in
+this process, and sleeps until the slot comes. Slots are times on the database's clock; no call starts before its slot,
+and a call that would start too long after it takes another.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pinakes.embedders.remote.provider import PacingStoppedError
+from pinakes.errors import DatabaseError, UsageError
+from pinakes.rates import Rate, allowed, parse_rate
+from pinakes.store.connection import DATABASE_URL
+from pinakes.store.limit_statements import HORIZON, STALE_SECONDS
+from pinakes.store.limits import LimitStore, LimitsUnreachableError, Reservation
+
+__all__ = ["Limiter", "Rate", "parse_rate"]
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 0.25
+"""How often a waiting caller looks whether the run is stopping."""
+
+LOOK_AHEAD_SECONDS = 0.1
+"""How long before its slot a caller makes sure that the slot still stands."""
+
+DRIFT = 500e-6
+"""Seconds a second by which two clocks may drift apart while one of them is being adjusted (NTP slews at most so fast)."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
+"""Seconds between attempts to reach a lost database. The first covers what a crash may have made it forget."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """When one call may start.
+
+    Attributes:
+        at: on the database's clock, in seconds since 1970.
+        local: the same on `time.monotonic()`, never earlier.
+        lateness: seconds after `local` in which the call may still start.
+        era: which of the limiter's reservations are in force; a slot of an earlier era is void.
+        interactive: whether it was reserved for one interactive call.
+    """
+
+    at: float
+    local: float
+    lateness: float
+    era: int
+    interactive: bool = False
+
+
+class ClockOffset:
+    """The difference between `time.monotonic()` and the database's clock, kept between two bounds.
+
+    A clock that is read between `sent` and `received` differs by something between `sent - now` and `received - now`;
+    every reading narrows the bounds, and they widen slowly in between.
+    """
+
+    def __init__(self) -> None:
+        self._low = float("-inf")
+        self._high = float("inf")
+        self._at = 0.0
+
+    def update(self, reservation: Reservation) -> None:
+        """Take in one reading."""
+        low, high = reservation.sent - reservation.now, reservation.received - reservation.now
+        drift = DRIFT * (reservation.received - self._at)
+        self._low, self._high = max(self._low - drift, low), min(self._high + drift, high)
+        if self._low > self._high:  # one of the clocks was set
+            self._low, self._high = low, high
+        self._at = reservation.received
+
+    def local(self, at: float) -> float:
+        """The `time.monotonic()` at which the database's clock says `at`, or a little later."""
+        return at + self._high
+
+
+class Limiter:
+    """A `Pacer` over a shared row. Thread-safe.
+
+    Args:
+        dsn: any PostgreSQL; the table is made if need be.
+        quota: what is shared, e.g. ``azure:<endpoint host>``; all who share it must use the same name.
+        rates: what the provider allows, a `Rate` a window; they hold unless a person has set others
+            (`pinakes.store.limits.change_limit`).
+        stopping: whether the run is stopping; waiting callers ask it four times a second.
+        patience: how many seconds a lost database is waited for.
+        setting: which setting `dsn` is the value of.
+
+    Raises:
+        UsageError: there is no rate.
+        DatabaseError: the database cannot be reached at all.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        quota: str,
+        rates: Sequence[Rate],
+        stopping: Callable[[], bool] = lambda: False,
+        *,
+        patience: float = 60.0,
+        setting: str = DATABASE_URL,
+    ) -> None:
+        if not rates:
+            raise UsageError(f"the quota {quota} has no rate; give one such as 30/s.")
+        self.quota = quota
+        self.expired = 0
+        """Slots that nobody could use in time."""
+        self._store = LimitStore(dsn, quota, rates, setting=setting)
+        self._stopping = stopping
+        self._patience = patience
+        self._talking = threading.Lock()
+        """Held while the database is asked; taken before `_changed` where both are."""
+        self._changed = threading.Condition()
+        self._clock = ClockOffset()
+        self._slots: deque[Slot] = deque()
+        self._waiting = 0
+        self._outstanding = 0
+        """Slots of this era that have not been used yet."""
+        self._most_outstanding = 0
+        """The next are asked for when no more than so many are outstanding."""
+        self._asking = False
+        self._era = 0
+        self._recall = threading.Event()
+        """Set when the era ends."""
+        self._lost_at: float | None = None
+        self._failed_at = float("-inf")
+        self._generation = self._store.generation()
+        self._known_at = time.monotonic()
+        self._rate = self._store.rate() or allowed(rates)
+
+    @property
+    def rate(self) -> float:
+        """Calls a second that are allowed at present, all callers together."""
+        return self._rate
+
+    def wait(self, *, interactive: bool = False) -> None:
+        """Block until one call may start, and return right at that moment.
+
+        Raises:
+            PacingStoppedError: the run is stopping.
+            DatabaseError: the database was lost and did not come back.
+        """
+        self.acquire(interactive=interactive)
+
+    def acquire(self, *, interactive: bool = False) -> Slot:
+        """As `wait`; the slot in which the call may start now."""
+        while True:
+            slot = self._interactive_slot() if interactive else self._next_slot()
+            usable = self._sleep_until(slot)
+            self._used(slot)
+            if usable:
+                return slot
+
+    def throttled(self, retry_after: float | None) -> None:
+        """Enter a 429: all reserved slots are void, nobody calls for so many seconds, and the rate goes down for a while.
+
+        Raises:
+            DatabaseError: the database was lost and did not come back.
+        """
+        with self._talking:
+            sent = time.monotonic()
+            try:
+                generation = self._persist(lambda: self._store.throttled(retry_after))
+            except BaseException:
+                with self._changed:
+                    self._void()
+                raise
+            self._note(generation, sent)
+
+    def close(self) -> None:
+        """Give back the connection."""
+        with self._talking:
+            self._store.close()
+
+    # -- getting slots -------------------------------------------------------------------------------------------------
+
+    def _next_slot(self) -> Slot:
+        with self._changed:
+            self._waiting += 1
+        try:
+            while True:
+                with self._changed:
+                    if self._slots:
+                        return self._slots.popleft()
+                    self._give_up_if_stopping()
+                    if self._asking or self._outstanding > self._most_outstanding:
+                        self._changed.wait(STOP_SECONDS)
+                        continue
+                    self._asking = True
+                    wanted = self._waiting
+                try:
+                    self._ask(wanted)
+                finally:
+                    with self._changed:
+                        self._asking = False
+                        self._changed.notify(max(1, len(self._slots)))
+        finally:
+            with self._changed:
+                self._waiting -= 1
+
+    def _ask(self, wanted: int) -> None:
+        """Reserve slots for those who wait."""
+        with self._talking:
+            reservation = self._persist(lambda: self._store.reserve(wanted))
+            with self._changed:
+                slots = self._planned(reservation, interactive=False)
+                self._slots.extend(slots)
+                self._outstanding += len(slots)
+                # A second's worth may be outstanding; where all callers together have as much, half of what was given.
+                full = slots[-1].at > reservation.now + HORIZON
+                self._most_outstanding = len(slots) // 2 if full else max(0, int(reservation.rate * HORIZON) - 1)
+
+    def _interactive_slot(self) -> Slot:
+        with self._talking:
+            reservation = self._persist(lambda: self._store.reserve(1, interactive=True))
+            with self._changed:
+                (slot,) = self._planned(reservation, interactive=True)
+        return slot
+
+    def _planned(self, reservation: Reservation, *, interactive: bool) -> list[Slot]:
+        self._note(reservation.generation, reservation.sent)
+        self._rate = reservation.rate
+        self._clock.update(reservation)
+        return [
+            Slot(at, self._clock.local(at), reservation.lateness, self._era, interactive) for at in reservation.slots
+        ]
+
+    # -- using them ----------------------------------------------------------------------------------------------------
+
+    def _sleep_until(self, slot: Slot) -> bool:
+        """Whether the slot still stands when it comes."""
+        while True:
+            with self._changed:
+                recall, era = self._recall, self._era
+            if slot.era != era:
+                return False
+            now = time.monotonic()
+            left = slot.local - now
+            if left <= 0:
+                break
+            self._give_up_if_stopping()
+            soon = left <= LOOK_AHEAD_SECONDS
+            if slot.local > self._known_at + STALE_SECONDS:
+                if soon or now > self._known_at + STALE_SECONDS:
+                    self._look(slot)
+                    continue
+                recall.wait(min(left - LOOK_AHEAD_SECONDS, STOP_SECONDS))
+            else:
+                recall.wait(min(left, STOP_SECONDS))
+        if now - slot.local <= slot.lateness:
+            return True
+        self.expired += 1
+        return False
+
+    def _look(self, slot: Slot) -> None:
+        """See whether a 429 or a new rate has voided what was reserved; one look serves all who wait."""
+        with self._talking:
+            sent = time.monotonic()
+            if slot.era == self._era and min(slot.local, sent) > self._known_at + STALE_SECONDS - LOOK_AHEAD_SECONDS:
+                self._note(self._persist(self._store.generation), sent)
+
+    def _used(self, slot: Slot) -> None:
+        with self._changed:
+            if slot.era == self._era and not slot.interactive:
+                self._outstanding = max(0, self._outstanding - 1)
+                if self._waiting and self._outstanding <= self._most_outstanding:
+                    self._changed.notify()
+
+    def _note(self, generation: int, known_at: float) -> None:
+        """What the row said; a new generation voids what was reserved under the last."""
+        with self._changed:
+            self._known_at = known_at
+            if generation != self._generation:
+                self._generation = generation
+                self._void()
+
+    def _void(self) -> None:
+        self._era += 1
+        self._slots.clear()
+        self._outstanding = self._most_outstanding = 0
+        self._recall.set()
+        self._recall = threading.Event()
+        self._changed.notify_all()
+
+    # -- a database that may go away -----------------------------------------------------------------------------------
+
+    def _persist(self, action: Callable[[], T]) -> T:
+        """The action's result, asked for again while the database is away; `_talking` is held."""
+        if time.monotonic() - self._failed_at < LONGEST_PAUSE:
+            self._fail(None)
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                result = action()
+            except LimitsUnreachableError as exc:
+                self._lost_at = self._lost_at or time.monotonic()
+                if time.monotonic() - self._lost_at > self._patience:
+                    self._failed_at = time.monotonic()
+                    self._fail(exc)
+                logger.warning("%s; no request is made until it answers", exc)
+            else:
+                self._lost_at = None
+                return result
+            until = time.monotonic() + pause
+            while time.monotonic() < until:
+                self._give_up_if_stopping()
+                time.sleep(min(STOP_SECONDS, pause))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _fail(self, cause: LimitsUnreachableError | None) -> None:
+        raise DatabaseError(
+            f"the database that keeps the rate of {self.quota} has been away for more than {self._patience:g} s, and"
+            " without it nothing may be asked of the provider: start it, or set PINAKES_LIMITER_URL to another."
+        ) from cause
+
+    def _give_up_if_stopping(self) -> None:
+        if self._stopping():
+            raise PacingStoppedError(f"the run is stopping: the wait for a slot of {self.quota} was given up.")

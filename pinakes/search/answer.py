@@ -1,0 +1,321 @@
+"""Answering a query, page by page: by vectors, by words, or by both with their ranks fused."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pinakes.query.cursor import Cursor, Position, digest, shown_digest
+from pinakes.query.filters import Filter, columns_of
+from pinakes.query.query import MAX_K, Metric, Query
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.query_vector import Asked, understand
+from pinakes.store.collections import RegisteredSpace, resolve_space
+from pinakes.store.columns import check_columns
+from pinakes.store.conditions import conditions
+from pinakes.store.connection import Connection, Pgvector
+from pinakes.store.images import Row, listed
+from pinakes.store.restrictions import hidden_conditions
+from pinakes.store.search import Found, Wanted, by_words, in_order, nearest
+
+FUSION_CONSTANT = 60
+"""k of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet" (2009)."""
+
+FUSION_DEPTH = MAX_K
+"""Ranks of each list that fusion looks at, and the most hits that its pages have together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result.
+
+    Attributes:
+        image_id: the image.
+        distance: distance to the query in the metric asked for: cosine distance, 0 (same direction) to 2; Euclidean
+            distance of the unit vectors, 0 to 2; or the negative inner product, -1 to 1. None where only words were
+            compared.
+        uri: where the picture is.
+        metadata: what is known about it.
+    """
+
+    image_id: str
+    distance: float | None
+    uri: str
+    metadata: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The hit as it is printed as JSON."""
+        distance = None if self.distance is None else round(self.distance, 6)
+        return {"image_id": self.image_id, "distance": distance, "uri": self.uri, "metadata": self.metadata}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchPlan:
+    """How a query was answered.
+
+    Attributes:
+        mode: `exact`, `hnsw`, `ivfflat`, `full-text`, two of them joined by " + " where their ranks were fused, `fused`
+            on the pages after that, or `listing` where nothing was compared.
+        space: whose vectors were compared; None when none were.
+        metric: how distances are shown.
+        embedder: what the embedder is, in a sentence.
+        scanned: vectors that were compared; of an index, those that it handed over.
+        matched_words: images that full text matched.
+        calls: answers of a provider that were paid for.
+        milliseconds: all of it.
+        notes: what the answer would mislead without.
+    """
+
+    mode: str
+    space: str | None
+    metric: Metric
+    embedder: str
+    scanned: int
+    matched_words: int
+    calls: int
+    milliseconds: float
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as it is printed as JSON."""
+        return {
+            "mode": self.mode,
+            "space": self.space,
+            "metric": self.metric,
+            "embedder": self.embedder,
+            "scanned": self.scanned,
+            "matched_words": self.matched_words,
+            "calls": self.calls,
+            "milliseconds": round(self.milliseconds, 1),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """One page of hits, best first; how they were found; and the cursor of the next page, None at the end."""
+
+    hits: list[Hit]
+    plan: SearchPlan
+    cursor: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """The result as it is printed as JSON."""
+        plan = self.plan.as_dict()
+        return {
+            "hits": [hit.as_dict() for hit in self.hits],
+            "plan": plan,
+            "cursor": self.cursor,
+            "scanned": plan["scanned"],
+            "milliseconds": plan["milliseconds"],
+        }
+
+
+def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, embedders: Embedders) -> SearchResult:
+    """Answer a query.
+
+    Args:
+        conn: a connection that knows pgvector's types.
+        pgvector: the extension as found.
+        collection: a collection that exists.
+        query: what is asked.
+        embedders: make the query's vector.
+
+    Raises:
+        UsageError: there is no such collection, space, column, stored image or index, or the cursor belongs to another
+            query.
+        PictureError: a picture of the query cannot be embedded.
+        EmbedderError: the provider did not answer.
+    """
+    started = time.perf_counter()
+    registered = resolve_space(conn, collection, query.space)
+    check_columns(conn, collection, [*columns_of(query.filters), *([query.group_by] if query.group_by else [])])
+    hidden = hidden_conditions(conn, collection)
+    if query.parts:
+        embedder = embedders.of(registered.space)
+        asked = understand(conn, collection, registered, embedder, query)
+        page = _searched(conn, pgvector, collection, registered, query, asked, hidden)
+        description = embedder.facts.description
+    else:
+        asked = Asked()
+        page = _listed(conn, collection, query, hidden)
+        description = "pictures by their names; nothing was compared"
+    plan = SearchPlan(
+        mode=page.mode,
+        space=registered.name if asked.vector is not None else None,
+        metric=query.metric,
+        embedder=description,
+        scanned=page.scanned,
+        matched_words=page.matched_words,
+        calls=asked.calls,
+        milliseconds=(time.perf_counter() - started) * 1000,
+        notes=tuple(asked.notes),
+    )
+    hits = [Hit(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata) for row in page.rows]
+    return SearchResult(hits, plan, None if page.cursor is None else page.cursor.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    rows: list[Row]
+    cursor: Cursor | None
+    mode: str
+    scanned: int = 0
+    matched_words: int = 0
+
+
+def _listed(conn: Connection, collection: str, query: Query, hidden: Sequence[Filter]) -> _Page:
+    this = digest(["listing", query.filters, query.group_by])
+    after = Cursor.decode(query.after, this).position if query.after else None
+    rows = listed(
+        conn,
+        collection,
+        query.k + 1,
+        filters=query.filters,
+        hidden=hidden,
+        group_by=query.group_by,
+        after=after.image_id if after else None,
+    )
+    more = len(rows) > query.k
+    rows = rows[: query.k]
+    return _Page(rows, Cursor(this, Position(0.0, rows[-1].image_id)) if more else None, "listing")
+
+
+def _searched(
+    conn: Connection,
+    pgvector: Pgvector,
+    collection: str,
+    registered: RegisteredSpace,
+    query: Query,
+    asked: Asked,
+    hidden: Sequence[Filter],
+) -> _Page:
+    wanted = Wanted(
+        k=query.k + 1,
+        passing=conditions(query.filters, hidden),
+        exclude_ids=tuple(asked.exclude_ids),
+        exclude_fingerprints=tuple(asked.exclude_fingerprints),
+        max_distance=_as_cosine(query.max_distance, query.metric),
+        mode=query.mode,
+    )
+    this = _identity(registered, query, asked)
+    after = Cursor.decode(query.after, this) if query.after else None
+    if asked.words is None:
+        assert asked.vector is not None
+        wanted = replace(wanted, group_by=query.group_by, after=after)
+        found = nearest(conn, pgvector, collection, registered, asked.vector, wanted)
+        rows = found.rows[: query.k]
+        more = len(found.rows) > query.k
+        return _Page(rows, _next(this, wanted, rows) if more else None, found.mode, found.scanned)
+    if after is not None:
+        found_again = in_order(conn, collection, registered, asked.vector, after.rest, wanted)
+        return _fixed_page(this, query, after.rest, found_again)
+    deep = replace(wanted, k=FUSION_DEPTH)
+    vectors = None
+    if asked.vector is not None:
+        vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
+    words = by_words(conn, collection, registered, asked.words, asked.vector, deep)
+    return _fused_page(this, query, asked, vectors, words)
+
+
+def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
+    """The cursor after a page of a search by vector alone."""
+    assert rows[-1].distance is not None
+    last = Position(rows[-1].distance, rows[-1].image_id)
+    after = wanted.after
+    if after is None and wanted.group_by is None:
+        # The first page's order may be the index's: what it missed has to come on the next one.
+        return Cursor(this, None, last, tuple(shown_digest(row.image_id) for row in rows))
+    boundary = after.boundary if after else None
+    if boundary is None or (last.distance, last.image_id) >= (boundary.distance, boundary.image_id):
+        return Cursor(this, last)
+    assert after is not None
+    return Cursor(this, last, boundary, after.shown)
+
+
+def _fused_page(this: bytes, query: Query, asked: Asked, vectors: Found | None, words: Found) -> _Page:
+    """The first page of fused lists, which fixes the order of all that follow."""
+    lists = [(0.5 if query.hybrid is None else query.hybrid, words)]
+    if vectors is not None:
+        lists.insert(0, (0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
+        # Words that match nothing must not thin out what the vectors found, nor be said to have taken part.
+        if not words.rows:
+            asked.notes.append("full text matched nothing" + (" that is near enough" if words.scanned else ""))
+    elif query.max_distance is not None:
+        asked.notes.append("no distance was measured, so that none could be too far")
+    best: dict[str, Row] = {}
+    for row in _fused(lists):
+        best.setdefault(_group(row, query.group_by), row)
+    rows = list(best.values())[:FUSION_DEPTH]
+    rest = tuple(shown_digest(row.image_id) for row in rows[query.k :])
+    return _Page(
+        rows[: query.k],
+        Cursor(this, rest=rest) if rest else None,
+        " + ".join(found.mode for _, found in lists),
+        vectors.scanned if vectors is not None else 0,
+        words.scanned,
+    )
+
+
+def _fixed_page(this: bytes, query: Query, rest: Sequence[bytes], found: Sequence[tuple[int, Row]]) -> _Page:
+    """A later page of fused lists: what is still there of the order that the first page fixed."""
+    rows = [row for _, row in found[: query.k]]
+    later = rest[found[query.k - 1][0] :] if len(found) > query.k else ()
+    return _Page(rows, Cursor(this, rest=tuple(later)) if later else None, "fused")
+
+
+def _fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
+    """Reciprocal rank fusion with weights: a row scores the sum of weight / (60 + rank), ties by image_id."""
+    scores: dict[str, float] = {}
+    rows: dict[str, Row] = {}
+    for weight, found in lists:
+        for rank, row in enumerate(found.rows, start=1):
+            scores[row.image_id] = scores.get(row.image_id, 0.0) + weight / (FUSION_CONSTANT + rank)
+            rows.setdefault(row.image_id, row)
+    if len(lists) == 1:
+        return lists[0][1].rows
+    return [rows[image_id] for image_id in sorted(scores, key=lambda i: (-scores[i], i))]
+
+
+def _group(row: Row, column: str | None) -> str:
+    """What a row is shown once by: its group, or itself."""
+    value = None if column is None else row.metadata.get(column)
+    return f"i{row.image_id}" if value is None else f"g{value}"
+
+
+def _identity(registered: RegisteredSpace, query: Query, asked: Asked) -> bytes:
+    """What must be the same on every page."""
+    vector = b"" if asked.vector is None else asked.vector.tobytes()
+    return digest(
+        [
+            registered.name,
+            vector,
+            asked.words,
+            query.filters,
+            query.group_by,
+            query.max_distance,
+            query.hybrid,
+            query.metric,
+            asked.exclude_ids,
+            asked.exclude_fingerprints,
+        ]
+    )
+
+
+def _as_cosine(distance: float | None, metric: Metric) -> float | None:
+    """A distance of unit vectors in another metric as cosine distance."""
+    if distance is None or metric == "cosine":
+        return distance
+    if metric == "ip":
+        return distance + 1
+    return distance * distance / 2 if distance >= 0 else -1.0
+
+
+def _shown(distance: float | None, metric: Metric) -> float | None:
+    """A cosine distance of unit vectors in the metric asked for."""
+    if distance is None or metric == "cosine":
+        return distance
+    return distance - 1 if metric == "ip" else math.sqrt(max(2 * distance, 0.0))

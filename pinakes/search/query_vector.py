@@ -1,0 +1,232 @@
+"""From the parts of a query to one vector of the space that is searched, and to the words for full text.
+
+What the embedder can read becomes a vector. Words that it cannot read are left to full text, and the answer says so. A
+vector that was paid for is kept, so that the next page costs nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pinakes.embedders.base import Embedder, Picture, TextReading
+from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.remote.preflight import ignored_words
+from pinakes.errors import PictureError, UnreadableQueryError, UsageError
+from pinakes.images.decoding import decode
+from pinakes.query.query import Crop, Part, Query
+from pinakes.sources.reading import read_uri
+from pinakes.store.collections import RegisteredSpace
+from pinakes.store.connection import Connection
+from pinakes.store.images import stored_image, stored_vector
+from pinakes.store.query_vectors import keep, key_of, recall
+from pinakes.types import Failure, Image, Vector
+
+
+@dataclass(slots=True)
+class Asked:
+    """A query as the store can answer it.
+
+    Attributes:
+        vector: unit length, shape (dimension,), float32; None where nothing has a vector.
+        words: what full text is asked; None where it is not.
+        exclude_ids, exclude_fingerprints: the query's own pictures, which are no answers.
+        calls: answers of a provider that were paid for.
+        notes: what the result would mislead without.
+    """
+
+    vector: Vector | None = None
+    words: str | None = None
+    exclude_ids: list[str] = field(default_factory=list)
+    exclude_fingerprints: list[str] = field(default_factory=list)
+    calls: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+def understand(
+    conn: Connection, collection: str, registered: RegisteredSpace, embedder: Embedder, query: Query
+) -> Asked:
+    """Embed the parts of a query and sum their directions, each with its weight.
+
+    Raises:
+        UsageError: a stored image or the picture of one is not there, a vector does not fit, or the parts cancel out.
+        PictureError: a picture cannot be embedded.
+        EmbedderError: the provider did not answer.
+    """
+    asked = Asked()
+    reader = _Reader(conn, collection, registered, embedder, asked)
+    words: list[str] = []
+    directions: list[tuple[float, Vector]] = []
+    for part in query.parts:
+        for_words = part.text is not None and part.weight > 0 and query.hybrid != 0
+        if query.hybrid == 1:
+            # Words alone: no vector is paid for, and what is no word to look for cannot count.
+            if for_words and part.text is not None:
+                words.append(part.text)
+            else:
+                asked.notes.append(f"{_quoted([part.label])} was left out, for full text alone was asked")
+        elif part.text is not None:
+            reading = reader.text(part.text, wanted=for_words)
+            if reading is not None:
+                directions.append((part.weight, reading.vector))
+            if for_words and (query.hybrid or reading is None):
+                words.append(part.text)
+            elif for_words and reading is not None:
+                # The vector answers the others, and full text would find every "and" in them.
+                words += reading.unread
+        else:
+            directions.append((part.weight, reader.vector(part)))
+    if directions:
+        asked.vector = direction(directions)
+    asked.words = " ".join(words) or None
+    if asked.vector is None and asked.words is None:
+        raise UsageError(f"nothing is left to search for: {'; '.join(asked.notes) or 'the query is empty'}.")
+    return asked
+
+
+def direction(parts: Sequence[tuple[float, Vector]]) -> Vector:
+    """The weighted sum of the parts' directions, as a unit vector.
+
+    Raises:
+        UsageError: they cancel one another.
+    """
+    total = np.zeros(parts[0][1].shape, dtype=np.float64)
+    for weight, part in parts:
+        wide = part.astype(np.float64)
+        total += weight * wide / np.linalg.norm(wide)
+    length = float(np.linalg.norm(total))
+    if not math.isfinite(length) or length < 1e-6:
+        raise UsageError("the parts of this query cancel one another; nothing is left to search for.")
+    return (total / length).astype(np.float32)
+
+
+def cut_out(data: bytes, crop: Crop) -> bytes:
+    """A part of a picture as a JPEG file.
+
+    Raises:
+        PictureError: the picture cannot be decoded.
+    """
+    picture = decode(data)
+    left, upper = round(crop.x * picture.width), round(crop.y * picture.height)
+    right = max(left + 1, min(picture.width, round((crop.x + crop.width) * picture.width)))
+    lower = max(upper + 1, min(picture.height, round((crop.y + crop.height) * picture.height)))
+    out = io.BytesIO()
+    picture.crop((min(left, right - 1), min(upper, lower - 1), right, lower)).save(
+        out, "JPEG", quality=95, subsampling=0
+    )
+    return out.getvalue()
+
+
+class _Reader:
+    """Makes the vectors of one query's parts."""
+
+    def __init__(
+        self, conn: Connection, collection: str, registered: RegisteredSpace, embedder: Embedder, asked: Asked
+    ) -> None:
+        self._conn = conn
+        self._collection = collection
+        self._registered = registered
+        self._embedder = embedder
+        self._asked = asked
+
+    def text(self, text: str, *, wanted: bool) -> TextReading | None:
+        """What the embedder makes of words; None when it can read none of them. Full text answers those `wanted`."""
+        limits, notes, name = self._embedder.facts.limits, self._asked.notes, self._embedder.facts.space.provider
+        key = key_of("text", text.encode())
+        reading = self._recalled(key)
+        if reading is None:
+            try:
+                reading = self._embedder.embed_text(text)
+            except UnreadableQueryError as exc:
+                instead = "Answered from full text" if wanted else f"{_quoted([text])} was left out"
+                notes.append(f"{str(exc).rstrip('.')}. {instead}")
+                return None
+            self._paid(key, reading)
+        # A model on this machine counts tokens, and names what it does not read as unread.
+        ignored = ignored_words(text, limits) if isinstance(self._embedder, Remote) else ()
+        if ignored:
+            notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
+        if reading.unread:
+            unread = f"{name} read {_quoted(reading.read)} and cannot read {_quoted(reading.unread)}"
+            notes.append(f"{unread}; full text looks for what it cannot read" if wanted else unread)
+        return reading
+
+    def vector(self, part: Part) -> Vector:
+        """The vector of a part that is no text."""
+        if part.vector is not None:
+            return self._given(part.vector)
+        if part.like is not None:
+            return self._of_stored(part.like, part.crop)
+        assert part.picture is not None
+        self._asked.exclude_fingerprints.append(_fingerprint(part.picture))
+        return self._of_picture(part.picture if part.crop is None else cut_out(part.picture, part.crop))
+
+    def _given(self, vector: Vector) -> Vector:
+        wanted = (self._registered.space.dimension,)
+        given = np.asarray(vector, dtype=np.float32)
+        if given.shape != wanted or not np.isfinite(given).all() or not given.any():
+            raise UsageError(
+                f"the vector of this query has shape {given.shape}; the space {self._registered.name} takes finite ones of"
+                f" shape {wanted} that are not zero."
+            )
+        return given
+
+    def _of_stored(self, image_id: str, crop: Crop | None) -> Vector:
+        stored = stored_image(self._conn, self._collection, image_id)
+        if stored is None:
+            raise UsageError(
+                f"the collection {self._collection!r} has no image {image_id!r}; pinakes search --json lists ids."
+            )
+        self._asked.exclude_ids.append(image_id)
+        if crop is not None:
+            return self._of_picture(cut_out(read_uri(stored.uri), crop))
+        vector = stored_vector(self._conn, self._collection, self._registered.name, image_id)
+        if vector is None:
+            raise UsageError(
+                f"the image {image_id!r} has no vector in the space {self._registered.name}: it failed; see pinakes"
+                " status."
+            )
+        return vector
+
+    def _of_picture(self, data: bytes) -> Vector:
+        key = key_of("picture", data)
+        recalled = self._recalled(key)
+        if recalled is not None:
+            return recalled.vector
+        picture = Picture(Image("query", "", _fingerprint(data), len(data)), lambda: data)
+        if isinstance(self._embedder, Remote):
+            outcome = self._embedder.embed_query_picture(picture)
+        else:
+            ((_, outcome),) = self._embedder.embed_images([picture])
+        if isinstance(outcome, Failure):
+            raise PictureError(
+                f"the picture that was asked about cannot be used: {outcome.message}", outcome.error_class
+            )
+        self._paid(key, TextReading(outcome))
+        return outcome
+
+    # -- what was paid for is kept -------------------------------------------------------------------------------------
+
+    def _recalled(self, key: bytes) -> TextReading | None:
+        if not isinstance(self._embedder, Remote):
+            return None
+        kept = recall(self._conn, self._registered.name, key)
+        return None if kept is None else TextReading(*kept)
+
+    def _paid(self, key: bytes, reading: TextReading) -> None:
+        if isinstance(self._embedder, Remote):
+            self._asked.calls += 1
+            keep(self._conn, self._registered.name, key, (reading.vector, reading.read, reading.unread))
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return ", ".join(f'"{word}"' for word in words)
+
+
+def _fingerprint(data: bytes) -> str:
+    return "md5:" + hashlib.md5(data, usedforsecurity=False).hexdigest()

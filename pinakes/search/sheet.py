@@ -1,0 +1,65 @@
+"""The contact sheet of a search: the query first, then the hits in order."""
+
+from __future__ import annotations
+
+import logging
+
+from PIL import Image
+
+from pinakes.errors import PictureError, SourceError
+from pinakes.images.contact_sheet import Card, contact_sheet
+from pinakes.images.decoding import decode
+from pinakes.query.query import Part, Query
+from pinakes.search.answer import Hit, SearchResult
+from pinakes.search.query_vector import cut_out
+from pinakes.sources.reading import read_uri
+
+logger = logging.getLogger(__name__)
+
+THUMBNAIL = 640
+"""Pixels on the short side that a picture is decoded at: enough for any card of a sheet."""
+
+
+def sheet_of(query: Query, result: SearchResult) -> Image.Image:
+    """Draw a search.
+
+    Args:
+        query: what was asked; the first picture among its parts is shown.
+        result: what was found; a picture that cannot be read any more is shown as a placeholder.
+    """
+    asked = query.label
+    data = next((part_picture(part) for part in query.parts if part.picture is not None), None)
+    card = Card(data, asked, note="query")
+    plan = result.plan
+    return contact_sheet(
+        [_card(number, hit) for number, hit in enumerate(result.hits, start=1)],
+        heading=asked,
+        subheading=f"{plan.mode} · {plan.milliseconds:.0f} ms · {plan.embedder}",
+        query=card,
+    )
+
+
+def part_picture(part: Part) -> Image.Image | None:
+    """The picture that a part of a query asks about, cut as it asks, reduced."""
+    if part.picture is None:
+        return None
+    return decode(part.picture if part.crop is None else cut_out(part.picture, part.crop), at_least=THUMBNAIL)
+
+
+def _card(number: int, hit: Hit) -> Card:
+    distance = "" if hit.distance is None else f" · {hit.distance:.3f}"
+    return Card(
+        picture_of(hit),
+        title=str(hit.metadata.get("title") or hit.image_id),
+        subtitle=str(hit.metadata.get("author") or ""),
+        note=f"{number}{distance}",
+    )
+
+
+def picture_of(hit: Hit) -> Image.Image | None:
+    """The picture of a hit, reduced; None, with a line in the log, when it cannot be read."""
+    try:
+        return decode(read_uri(hit.uri), at_least=THUMBNAIL)
+    except (SourceError, PictureError) as exc:
+        logger.warning("%s is shown without its picture: %s", hit.image_id, exc)
+        return None

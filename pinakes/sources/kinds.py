@@ -1,0 +1,118 @@
+"""From what the person typed to the source that it means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote
+
+from pinakes.errors import SourceError, UsageError
+from pinakes.gcs.uri import SCHEME
+from pinakes.sources.base import Source
+from pinakes.sources.fingerprints import open_cache
+from pinakes.sources.folder import FolderSource
+from pinakes.sources.listfile import ListFileSource
+from pinakes.sources.urltable import names_urls
+
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+def open_source(
+    source: str,
+    *,
+    home: Path,
+    under: Path | None = None,
+    key: str | None = None,
+    limit: int | None = None,
+    glob: str | None = None,
+    content_type: str | None = None,
+    anonymous: bool | None = None,
+    user_project: str | None = None,
+) -> Source:
+    """The source that `source` names: a folder, a bucket, or a list of pictures (files below a folder, or URLs).
+
+    Args:
+        source: a path, a `file://` URI, or `gs://bucket/folder`. A file is a list; if its names are URLs, the pictures
+            are fetched from there.
+        home: Pinakes' own folder; the caches of fingerprints are kept there.
+        under: for a list of files: the folder that its names are relative to.
+        key: for a list: the column of file names or URLs.
+        limit: stop after this many images.
+        glob: for a bucket: a pattern of object names, applied by the bucket itself.
+        content_type: for a bucket: a pattern of content types.
+        anonymous: for a bucket: without credentials (True), with them (False), or with them if there are any (None).
+        user_project: for a bucket: the project that pays for reading it.
+
+    Raises:
+        UsageError: this kind of source is not supported, or an option has no meaning for it.
+        SourceError: there is no such folder or file.
+    """
+    of_lists = {"--under": under, "--key": key}
+    of_buckets = {
+        "--glob": glob,
+        "--content-type": content_type,
+        "--anonymous": anonymous,
+        "--user-project": user_project,
+    }
+    if source.startswith(SCHEME):
+        _refuse(of_lists, "a list of pictures", source, "a bucket")
+        from pinakes.sources.bucket import BucketSource  # costs its imports only where it is used
+
+        return BucketSource(
+            source,
+            glob=glob,
+            content_type=content_type,
+            limit=limit,
+            anonymous=anonymous,
+            user_project=user_project,
+        )
+    path, is_folder = found_here(source)
+    if is_folder:
+        _refuse(of_lists, "a list of pictures", source, "a folder")
+        _refuse(of_buckets, "a bucket (gs://…)", source, "a folder")
+        return FolderSource(path, cache=open_cache(home), limit=limit)
+    _refuse(of_buckets, "a bucket (gs://…)", source, "a list")
+    try:
+        of_urls = names_urls(path, key)
+    except OSError as exc:
+        raise SourceError(f"the list {str(path)!r} cannot be read: {exc.strerror or exc}.") from exc
+    if of_urls:
+        _refuse({"--under": under}, "a list of files", source, "a list of URLs")
+        from pinakes.sources.urls import UrlListSource, open_etag_cache
+
+        return UrlListSource(path, key=key, cache=open_etag_cache(home), limit=limit)
+    return ListFileSource(path, under=under, key=key, cache=open_cache(home), limit=limit)
+
+
+def found_here(source: str) -> tuple[Path, bool]:
+    """The path on this machine that `source` names, and whether it is a folder; otherwise it is a file.
+
+    Raises:
+        UsageError: this kind of source is not supported.
+        SourceError: there is no such folder or file.
+    """
+    scheme = _SCHEME.match(source)
+    if scheme and scheme[1].lower() != "file":
+        raise UsageError(
+            f"the source {source!r} is not supported: this version reads a folder, or a list of files below a folder, a"
+            f" bucket (gs://bucket/folder) or a list of URLs, but not {scheme[1].lower()}://; a single URL goes into a"
+            " file of its own, one URL a line."
+        )
+    path = Path(unquote(source.removeprefix(scheme[0]))) if scheme else Path(source).expanduser()
+    try:
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError) as exc:
+        raise SourceError(f"the source {source!r} cannot be looked at ({exc}); check the path.") from exc
+    if not source or not (is_folder or is_file):
+        raise SourceError(f"there is no folder or file {source!r}; check the path (seen from {str(Path.cwd())!r}).")
+    return path, is_folder
+
+
+def _refuse(options: Mapping[str, object], of: str, source: str, kind: str) -> None:
+    """Raise UsageError if an option is given which has no meaning."""
+    if any(value is not None for value in options.values()):
+        names = " and ".join([", ".join([*options][:-1]), [*options][-1]]) if len(options) > 1 else next(iter(options))
+        raise UsageError(
+            f"{names} belong{'s' * (len(options) == 1)} to {of}, and {source!r} is {kind}; leave that out."
+        )

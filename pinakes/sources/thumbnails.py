@@ -1,0 +1,312 @@
+"""Thumbnails: made once from the stored pictures and kept on disk, within a size."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from pinakes.errors import PictureError, SourceError
+from pinakes.images.decoding import thumbnail_jpeg, with_header
+from pinakes.sources.reading import read_uri
+from pinakes.types import ErrorClass
+
+logger = logging.getLogger(__name__)
+
+SIZES = (320, 960)
+"""Pixels of the long side: a card of the grid, and the picture of a detail view. Few, so that they are made once."""
+
+MAX_BYTES = 500 << 20
+"""About 20,000 thumbnails of 320 pixels at 25 kB each."""
+
+MEDIA_TYPE = "image/jpeg"
+QUALITY = 82
+RECIPE = "1"
+"""Raised by hand whenever a thumbnail of the same bytes would look different, so that old ones are made anew."""
+
+FORGET_FINAL_SECONDS = 600.0
+FORGET_TRANSIENT_SECONDS = 20.0
+REMEMBERED_FAILURES = 10_000
+
+_TOUCH_SECONDS = 60.0
+"""A kept file's time of use is written no more often than this."""
+_ABANDONED_SECONDS = 600.0
+"""A temporary file of that age belongs to a process that was killed."""
+_DOWN_TO = 0.9
+"""The share of the size that is left after making room, so that not every new file has to."""
+_TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True, slots=True)
+class Thumbnail:
+    """A small picture to show.
+
+    Attributes:
+        data: a JPEG file.
+        etag: of `data`, quoted as HTTP wants it; "" for a placeholder, which is not to be kept by anybody.
+        width, height: pixels.
+        placeholder: why this is a neutral placeholder and not the picture (`undecodable`, `unreadable`, …); None if it
+            is the picture.
+    """
+
+    data: bytes
+    etag: str
+    width: int
+    height: int
+    placeholder: str | None = None
+
+
+class DiskCache:
+    """Files under keys, in a folder of at most so many bytes; those that were used longest ago go first.
+
+    Several processes may use one folder: a file appears whole or not at all, and vanishing files are no error. The size is
+    looked at after every twentieth part of it that this process wrote.
+
+    Args:
+        folder: made with the first file, readable by its owner alone.
+        max_bytes: of all files together.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._unseen = max_bytes  # what others have left is looked at with the first file
+
+    def get(self, key: str) -> bytes | None:
+        """The file under `key` (hexadecimal digits, `-` and letters), or None."""
+        path = self._path(key)
+        try:
+            data = path.read_bytes()
+            if time.time() - path.stat().st_mtime > _TOUCH_SECONDS:
+                os.utime(path)
+        except OSError:
+            return None
+        return data
+
+    def put(self, key: str, data: bytes) -> None:
+        """Keep a file; on a full or read-only disk it is not kept, which costs time alone and is logged."""
+        path = self._path(key)
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            descriptor, partial = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+            try:
+                with os.fdopen(descriptor, "wb") as out:
+                    out.write(data)
+                Path(partial).replace(path)
+            except BaseException:
+                Path(partial).unlink(missing_ok=True)
+                raise
+        except OSError as exc:
+            logger.warning("%s cannot be written, so nothing is kept there: %s.", path.parent, exc.strerror or exc)
+            return
+        with self._lock:
+            self._unseen += len(data)
+            if self._unseen < self._max_bytes / 20:
+                return
+            self._unseen = 0
+        self._make_room(keep=path)
+
+    def remove(self, key: str) -> bool:
+        """Take the file under `key` out; whether there was one.
+
+        Raises:
+            OSError: it cannot be removed.
+        """
+        try:
+            self._path(key).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    def trim(self) -> tuple[int, int]:
+        """Make room down to the size that is allowed, if need be; how many bytes were held, and are now."""
+        return self._make_room()
+
+    def _path(self, key: str) -> Path:
+        return self._folder / key[:2] / key
+
+    def _make_room(self, keep: Path | None = None) -> tuple[int, int]:
+        found: list[tuple[float, int, Path]] = []
+        for path in self._folder.glob("??/*"):
+            try:
+                about = path.stat()
+            except OSError:  # another process has just removed it
+                continue
+            if not path.name.startswith(_TEMPORARY):
+                found.append((about.st_mtime, about.st_size, path))
+            elif time.time() - about.st_mtime > _ABANDONED_SECONDS:
+                path.unlink(missing_ok=True)
+        held = before = sum(size for _, size, _ in found)
+        if held <= self._max_bytes:
+            return before, held
+        for _, size, path in sorted(found):
+            if held <= self._max_bytes * _DOWN_TO:
+                break
+            if path != keep:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+                held -= size
+        return before, held
+
+
+Decoding = Callable[[int], AbstractContextManager[object]]
+"""Entered around the decoding of so many pixels; it may wait until there is room for them."""
+
+
+class Thumbnails:
+    """Thumbnails of stored pictures, from a folder or a bucket alike.
+
+    A picture that cannot be read or decoded has a placeholder: the page stays whole, and `Thumbnail.placeholder` tells. That
+    is remembered for a while, so that a broken file is not read anew for every visitor.
+
+    Args:
+        folder: where they are kept.
+        max_bytes: of all of them together.
+        decoding: entered around each decoding.
+        read: the bytes at a uri; raises `SourceError`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int = MAX_BYTES,
+        decoding: Decoding = lambda _pixels: contextlib.nullcontext(),
+        read: Callable[[str], bytes] = read_uri,
+    ) -> None:
+        self._kept = DiskCache(folder, max_bytes)
+        self._decoding = decoding
+        self._read = read
+        self._failed: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._failed_lock = threading.Lock()
+        # One thread makes a thumbnail and the others wait for it; two pictures rarely share a lock.
+        self._making = [threading.Lock() for _ in range(64)]
+
+    def of(self, fingerprint: str, uri: str, size: int) -> Thumbnail:
+        """The thumbnail of a picture.
+
+        Args:
+            fingerprint: of the picture as it was ingested.
+            uri: where it is.
+            size: one of `SIZES`.
+        """
+        key = _key(fingerprint, size)
+        found = self._get(key)
+        if found is not None:
+            return found
+        with self._making[hash(key) % len(self._making)]:
+            found = self._get(key)
+            if found is not None:
+                return found
+            reason = self._failure(fingerprint)
+            if reason is None:
+                try:
+                    return self._make(fingerprint, uri, size)
+                except (SourceError, PictureError) as exc:
+                    reason = self._remember(fingerprint, uri, exc)
+            return placeholder(size, reason)
+
+    def _get(self, key: str) -> Thumbnail | None:
+        data = self._kept.get(key)
+        if data is None:
+            return None
+        try:
+            return _thumbnail(data, key)
+        except PictureError:  # a damaged disk; it is made anew
+            return None
+
+    def _make(self, fingerprint: str, uri: str, size: int) -> Thumbnail:
+        data = self._read(uri)
+        if fingerprint.startswith("md5:"):
+            # A picture that was changed since it was ingested must not be kept under the name of what it was.
+            fingerprint = "md5:" + hashlib.md5(data, usedforsecurity=False).hexdigest()
+        key = _key(fingerprint, size)
+        found = self._get(key)
+        if found is not None:
+            return found
+        with self._decoding(pixels_to_decode(data, size)):
+            made = thumbnail_jpeg(data, long_side=size, quality=QUALITY)
+        self._kept.put(key, made)
+        return _thumbnail(made, key)
+
+    def _failure(self, fingerprint: str) -> str | None:
+        with self._failed_lock:
+            until, reason = self._failed.get(fingerprint, (0.0, ""))
+        return reason if time.monotonic() < until else None
+
+    def _remember(self, fingerprint: str, uri: str, exc: SourceError | PictureError) -> str:
+        kind = ErrorClass(exc.error_class) if isinstance(exc, PictureError) else ErrorClass.UNREADABLE
+        logger.warning("%s has no thumbnail: %s", uri, exc)
+        with self._failed_lock:
+            seconds = FORGET_FINAL_SECONDS if kind.final else FORGET_TRANSIENT_SECONDS
+            self._failed[fingerprint] = (time.monotonic() + seconds, kind.value)
+            self._failed.move_to_end(fingerprint)
+            if len(self._failed) > REMEMBERED_FAILURES:
+                self._failed.popitem(last=False)
+        return kind.value
+
+
+def forget_thumbnails(folder: Path, fingerprints: Iterable[str]) -> int:
+    """Remove the thumbnails of some bytes from the folder that they are kept in; how many.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    kept = DiskCache(folder, MAX_BYTES)
+    return sum(kept.remove(_key(fingerprint, size)) for fingerprint in fingerprints for size in SIZES)
+
+
+def etag(fingerprint: str, size: int) -> str:
+    """The entity tag of a picture's thumbnail, known without making it."""
+    return f'"{_key(fingerprint, size)}"'
+
+
+def pixels_to_decode(data: bytes, at_least: int | None = None) -> int:
+    """How many pixels decoding takes memory for: a JPEG is decoded at the scale that `pinakes.images.decoding.decode` chooses.
+
+    Raises:
+        PictureError: there is no header of a picture.
+    """
+    picture = with_header(data)
+    width, height = picture.size
+    scale = 1
+    if picture.format == "JPEG" and at_least is not None:
+        scale = next((n for n in (8, 4, 2) if min(width, height) >= n * at_least), 1)
+    return width * height // scale**2
+
+
+@lru_cache(maxsize=32)
+def placeholder(size: int, reason: str) -> Thumbnail:
+    """A quiet empty frame, to be shown where a picture cannot be."""
+    width, height = size, size * 3 // 4
+    picture = Image.new("RGB", (width, height), "#8a867e")
+    draw = ImageDraw.Draw(picture)
+    inset, line = size // 8, max(2, size // 80)
+    draw.rectangle((inset, inset, width - inset, height - inset), outline="#aaa69d", width=line)
+    out = io.BytesIO()
+    picture.save(out, "JPEG", quality=QUALITY)
+    return Thumbnail(out.getvalue(), "", width, height, reason)
+
+
+def _thumbnail(data: bytes, key: str) -> Thumbnail:
+    width, height = with_header(data).size
+    return Thumbnail(data, f'"{key}"', width, height)
+
+
+def _key(fingerprint: str, size: int) -> str:
+    return f"{hashlib.sha256(f'{RECIPE}:{fingerprint}'.encode()).hexdigest()[:32]}-{size}"

@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL: it is found, started, shared and stopped here."""

@@ -1,0 +1,97 @@
+"""Restricted pictures: conditions that take images out of every search, facet and thumbnail.
+
+The conditions are looked at by each query, so that they hold for images that are ingested later, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from pinakes.errors import UsageError
+from pinakes.query.filters import Filter, parse_filters
+from pinakes.store.conditions import conditions
+from pinakes.store.connection import Connection, translated
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """A restriction as it was typed, and how many images it takes out now."""
+
+    condition: str
+    images: int
+
+    @property
+    def problem(self) -> str | None:
+        """What to tell whoever relies on it; None where it takes out anything."""
+        if self.images:
+            return None
+        return (
+            f"the restriction {self.condition!r} matches no picture, so nothing is hidden by it. It is kept, for pictures"
+            " that are ingested later; if there should be some already, look at its spelling (COLUMN=VALUE must be the"
+            " whole value exactly, COLUMN~TEXT a part of it in any case), and take it back with pinakes hide --undo."
+        )
+
+
+def hide(conn: Connection, collection: str, condition: str) -> Restriction:
+    """Restrict the images that meet `condition`, from this moment on.
+
+    Raises:
+        UsageError: the condition cannot be understood.
+    """
+    parse_filters([condition])
+    with translated(f"restricting pictures of {collection}"), conn.transaction():
+        conn.execute(
+            sql.SQL("INSERT INTO {} (condition) VALUES (%s) ON CONFLICT DO NOTHING").format(_table(collection)),
+            (condition,),
+        )
+        return _counted(conn, collection, condition)
+
+
+def unhide(conn: Connection, collection: str, condition: str) -> None:
+    """Lift a restriction.
+
+    Raises:
+        UsageError: there is none with this condition.
+    """
+    with translated(f"lifting a restriction of {collection}"):
+        gone = conn.execute(
+            sql.SQL("DELETE FROM {} WHERE condition = %s").format(_table(collection)), (condition,)
+        ).rowcount
+    if not gone:
+        known = ", ".join(hidden(conn, collection)) or "none"
+        raise UsageError(f"the collection {collection!r} has no restriction {condition!r}; there are: {known}.")
+
+
+def hidden(conn: Connection, collection: str) -> list[str]:
+    """The restrictions as they were typed."""
+    with translated(f"reading the restrictions of {collection}"):
+        rows = conn.execute(
+            sql.SQL("SELECT condition FROM {} ORDER BY created_at, condition").format(_table(collection))
+        )
+        return [condition for (condition,) in rows]
+
+
+def restrictions(conn: Connection, collection: str) -> list[Restriction]:
+    """The restrictions, each with what it takes out."""
+    with translated(f"counting the restricted pictures of {collection}"):
+        return [_counted(conn, collection, condition) for condition in hidden(conn, collection)]
+
+
+def hidden_conditions(conn: Connection, collection: str) -> tuple[Filter, ...]:
+    """The restrictions, each by itself: an image that meets one of them is not shown."""
+    return tuple(parsed for condition in hidden(conn, collection) for parsed in parse_filters([condition]))
+
+
+def _counted(conn: Connection, collection: str, condition: str) -> Restriction:
+    shown = conditions((), parse_filters([condition]))
+    row = conn.execute(
+        sql.SQL("SELECT count(*) FROM {} i WHERE NOT ({})").format(sql.Identifier(collection, "images"), shown.where),
+        shown.values,
+    ).fetchone()
+    return Restriction(condition, int(row[0]) if row else 0)
+
+
+def _table(collection: str) -> sql.Identifier:
+    return sql.Identifier(collection, "hidden")

@@ -1,0 +1,1 @@
+"""Pictures that were taken down for good, and how every collection is kept to it."""

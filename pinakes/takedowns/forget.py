@@ -1,0 +1,346 @@
+"""Take-downs: a picture out of the table, the checkpoint and the caches, and a tombstone so that it never comes back.
+
+The tombstone is written first. A forgetting that dies after that is finished by the next one, by `pinakes maintain` and,
+in the table, by the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from pinakes import ids
+from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from pinakes.checkpoints.folder import SET_ASIDE
+from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
+from pinakes.checkpoints.locations import kept_spaces, open_storage
+from pinakes.checkpoints.tombstone_file import TombstoneFile
+from pinakes.errors import UsageError
+from pinakes.settings import Settings
+from pinakes.sources.etags import EtagCache
+from pinakes.sources.fingerprints import open_cache
+from pinakes.sources.thumbnails import forget_thumbnails
+from pinakes.sources.urls import open_etag_cache
+from pinakes.spaces import Space
+from pinakes.store.collections import collection_names, open_collection, prepare, require_collection, spaces
+from pinakes.store.connection import Connection
+from pinakes.store.database import Database
+from pinakes.store.lease import Lease
+from pinakes.store.tombstones import (
+    StoredImage,
+    add_tombstones,
+    images_of,
+    remove_images,
+    remove_tombstones,
+    scrub,
+    stored_tombstones,
+)
+from pinakes.takedowns.sync import list_lease
+from pinakes.tombstones import Tombstone, Tombstones
+from pinakes.types import utc_now
+
+THUMBNAILS = ("cache", "thumbnails")
+"""The search page's folder of thumbnails, below PINAKES_HOME."""
+
+
+@dataclass(slots=True)
+class Found:
+    """What a forgetting is about.
+
+    Attributes:
+        image_ids: the pictures, those of equal bytes included where they were asked for.
+        fingerprints: bytes that are kept out under every id.
+        known_bytes: every fingerprint that anything is kept under of these pictures.
+        stored: their rows in the table.
+        equal: pictures of equal bytes that are not among them.
+        notes: what is worth knowing before it is done.
+    """
+
+    image_ids: list[str]
+    fingerprints: frozenset[str] = frozenset()
+    known_bytes: frozenset[str] = frozenset()
+    stored: list[StoredImage] = field(default_factory=list)
+    equal: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Forgotten:
+    """What a forgetting has removed.
+
+    Attributes:
+        image_ids: the pictures.
+        vectors: rows of each space of the table.
+        answers: rows of each space of the checkpoint, superseded ones included.
+        parts: parts of the checkpoint that were written anew.
+        thumbnails, cached: files of the search page, and fingerprints of local files and of URLs, on this machine.
+        notes: what could not be reached.
+    """
+
+    image_ids: list[str]
+    vectors: dict[str, int] = field(default_factory=dict)
+    answers: dict[str, int] = field(default_factory=dict)
+    parts: int = 0
+    thumbnails: int = 0
+    cached: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """A plain document; every value fits JSON."""
+        return {
+            "forgotten": self.image_ids,
+            "vectors": self.vectors,
+            "answers": self.answers,
+            "parts": self.parts,
+            "thumbnails": self.thumbnails,
+            "cached_fingerprints": self.cached,
+            "notes": self.notes,
+        }
+
+
+class Forgetting:
+    """The take-downs of one collection.
+
+    Args:
+        settings: where things are.
+        database: where the collection is; it may be gone from there.
+        collection: the collection.
+        checkpoint: the root of the checkpoints; None: the settings'.
+
+    Raises:
+        UsageError: neither the database nor the checkpoint knows such a collection.
+    """
+
+    def __init__(
+        self, settings: Settings, database: Database, collection: str, *, checkpoint: str | None = None
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._collection = collection
+        self._root = checkpoint or settings.checkpoint
+        self._file = TombstoneFile(self._root, collection)
+        with database.connection() as (conn, _):
+            prepare(conn)
+            self._in_table = collection in collection_names(conn)
+            if self._in_table:
+                open_collection(conn, collection)
+            elif not self._kept_spaces() and not len(self._file.read()):
+                require_collection(conn, collection)
+
+    def tombstones(self) -> Tombstones:
+        """Every picture that was forgotten, by the checkpoint and the table together."""
+        with self._database.connection() as (conn, _):
+            return self._file.read() | self._stored_tombstones(conn)
+
+    def find(self, images: Sequence[str], *, equal_bytes: bool = False, ahead: bool = False) -> Found:
+        """What forgetting these pictures would be about; nothing is changed.
+
+        Args:
+            images: image_ids.
+            equal_bytes: every picture of equal bytes, too, and these bytes under any other name that they may get.
+            ahead: pictures that nothing is known of are meant, and shall be kept out.
+
+        Raises:
+            UsageError: there is no such picture.
+            CheckpointError: the checkpoint cannot be read.
+        """
+        wanted = sorted({_image_id(name) for name in images})
+        ledgers = [checkpoint.ledger() for checkpoint in self._checkpoints(self._spaces())]
+        with self._database.connection() as (conn, _):
+            stored = images_of(conn, self._collection, set(wanted)) if self._in_table else []
+            newest = _newest(ledgers, wanted) | {image.image_id: image.fingerprint for image in stored}
+            known = {image.image_id for image in stored} | {
+                each for each in wanted if any(o.known(each) for o in ledgers)
+            }
+            known |= self.tombstones().ids
+            strangers = [each for each in wanted if each not in known]
+            if strangers and not ahead:
+                raise UsageError(
+                    f"there is no image {strangers[0]!r} in {self._collection}: check how it is written, or use --ahead to"
+                    " keep it out before it is ever listed."
+                )
+            proven = frozenset(each for each in newest.values() if each.startswith(PROVES_EQUAL))
+            same = self._of_bytes(conn, ledgers, proven) - set(wanted)
+            found = Found(wanted)
+            if equal_bytes:
+                found.fingerprints = proven
+                found.image_ids = sorted({*wanted, *same})
+                found.notes += [
+                    f"{each}: no MD5 of its bytes is known, so it is forgotten by its id alone"
+                    for each in wanted
+                    if newest.get(each) not in proven
+                ]
+            else:
+                found.equal = sorted(same)
+            if self._in_table:
+                found.stored = images_of(conn, self._collection, set(found.image_ids))
+        found.known_bytes = frozenset(
+            {image.fingerprint for image in found.stored}.union(*(_fingerprints(o, found.image_ids) for o in ledgers))
+            - {""}
+        )
+        return found
+
+    def forget(self, found: Found, *, wait: float = 0.0) -> Forgotten:
+        """Remove the pictures for good and leave tombstones.
+
+        Args:
+            found: what `find` said.
+            wait: seconds to queue behind a run that writes a space of the collection.
+
+        Raises:
+            LockHeldError: a run is writing a space; nothing was changed, or the tombstones alone.
+            CheckpointError: the checkpoint cannot be written; run it again to finish.
+        """
+        fingerprints: Sequence[str] = sorted(found.fingerprints) or [""]
+        now = utc_now()
+        new = Tombstones(Tombstone(image_id, each, now) for image_id in found.image_ids for each in fingerprints)
+        done = Forgotten(found.image_ids)
+        with self._database.connection() as (conn, _), self._locked(wait) as (held, lock):
+            with self._list_locked():
+                self._file.replace(self._file.read() | self._stored_tombstones(conn) | new)
+                if self._in_table:
+                    add_tombstones(conn, self._collection, new)
+            # A run that entered a space before it could see the tombstones ends first; later ones do see them.
+            entered = self._spaces()
+            lock(entered)
+            if self._in_table:
+                stored = images_of(conn, self._collection, set(found.image_ids), found.fingerprints)
+                found.stored = sorted({*found.stored, *stored}, key=lambda image: image.image_id)
+                gone = [image.image_id for image in stored]
+                done.vectors = remove_images(conn, self._collection, gone, held.values())
+            for checkpoint in self._checkpoints(entered):
+                held[checkpoint.space.name].check()
+                erased = checkpoint.erase(set(found.image_ids), found.fingerprints)
+                done.answers[checkpoint.space.name] = erased.rows
+                done.parts += erased.parts
+                done.notes += checkpoint.problems
+                if SET_ASIDE in open_storage(self._root, self._collection, checkpoint.space.name).folders():
+                    done.notes.append(f"files set aside in {checkpoint.location}/{SET_ASIDE} were not looked into")
+            self._clear_caches(found, done)
+            if self._in_table:
+                dead = scrub(conn, self._collection, ["images", *done.vectors])
+                done.notes += [
+                    f"a transaction that is still open keeps dead rows of {name}; pinakes maintain removes them later"
+                    for name in dead
+                ]
+        return done
+
+    def undo(self, images: Sequence[str], *, equal_bytes: bool = False) -> list[str]:
+        """Take tombstones away, so that the next run may embed the pictures again; whose, by image_id.
+
+        Args:
+            images: image_ids.
+            equal_bytes: also the tombstones of other pictures that keep the same bytes out.
+
+        Raises:
+            UsageError: one of them was not forgotten.
+        """
+        wanted = {_image_id(name) for name in images}
+        with self._database.connection() as (conn, _), self._list_locked():
+            known = self._file.read() | self._stored_tombstones(conn)
+            strangers = sorted(wanted - known.ids)
+            if strangers:
+                raise UsageError(
+                    f"the image {strangers[0]!r} was not forgotten in {self._collection}; pinakes forget --list names those"
+                    " that were."
+                )
+            gone = Tombstones(each for each in known if each.image_id in wanted)
+            if equal_bytes:
+                gone |= Tombstones(each for each in known if each.fingerprint in gone.fingerprints)
+            self._file.replace(known - gone)
+            if self._in_table:
+                remove_tombstones(conn, self._collection, gone)
+        return sorted(gone.ids)
+
+    # -- what they are made of -----------------------------------------------------------------------------------------
+
+    def _kept_spaces(self) -> list[Space]:
+        return list(kept_spaces(self._root, self._collection))
+
+    def _spaces(self) -> list[Space]:
+        """The spaces that the registry or the checkpoint knows, as they are now."""
+        found = {space.name: space for space in self._kept_spaces()}
+        if self._in_table:
+            with self._database.connection() as (conn, _):
+                found |= {registered.name: registered.space for registered in spaces(conn, self._collection)}
+        return [found[name] for name in sorted(found)]
+
+    def _checkpoints(self, of: Iterable[Space]) -> list[Checkpoint]:
+        return [open_checkpoint(self._root, self._collection, space) for space in of]
+
+    def _stored_tombstones(self, conn: Connection) -> Tombstones:
+        return stored_tombstones(conn, self._collection) if self._in_table else Tombstones()
+
+    def _of_bytes(self, conn: Connection, ledgers: Iterable[Ledger], fingerprints: frozenset[str]) -> set[str]:
+        """Every picture of these bytes."""
+        if not fingerprints:
+            return set()
+        found = {image_id for ledger in ledgers for image_id in ledger.ids_of(fingerprints)}
+        if self._in_table:
+            found |= {image.image_id for image in images_of(conn, self._collection, frozenset(), fingerprints)}
+        return found
+
+    def _list_locked(self) -> Lease:
+        return list_lease(self._database, self._collection, self._settings.lease_seconds)
+
+    @contextmanager
+    def _locked(self, wait: float) -> Iterator[Any]:
+        """The leases of all spaces by name, and a function that takes those of others."""
+        held: dict[str, Lease] = {}
+        with ExitStack() as stack:
+
+            def lock(of: Iterable[Space]) -> None:
+                for space in of:
+                    if space.name not in held:
+                        resource = f"{self._collection}/{space.name}"
+                        lease = Lease(self._database.dsn, resource, seconds=self._settings.lease_seconds, wait=wait)
+                        held[space.name] = stack.enter_context(lease)
+
+            lock(self._spaces())
+            yield held, lock
+
+    def _clear_caches(self, found: Found, done: Forgotten) -> None:
+        """What this machine's caches hold of the pictures."""
+        folder = self._settings.home.joinpath(*THUMBNAILS)
+        try:
+            done.thumbnails = forget_thumbnails(folder, found.known_bytes)
+        except OSError as exc:
+            done.notes.append(f"thumbnails in {folder} cannot be removed: {exc.strerror or exc}")
+        files = [unquote_to_bytes(i.uri.removeprefix("file://")) for i in found.stored if i.uri.startswith("file://")]
+        urls = [i.uri for i in found.stored if i.uri.startswith(("https://", "http://"))]
+        with open_cache(self._settings.home) as cache:
+            hashed = cache.forget(files, found.known_bytes)
+        etags: EtagCache = open_etag_cache(self._settings.home)
+        try:
+            fetched = etags.forget(urls, found.known_bytes)
+        finally:
+            etags.close()
+        if hashed is None or fetched is None:
+            done.notes.append(f"a cache of fingerprints in {self._settings.home} cannot be used; remove *.sqlite there")
+        done.cached = (hashed or 0) + (fetched or 0)
+
+
+def _image_id(name: str) -> str:
+    try:
+        return ids.image_id(name)
+    except ids.BadNameError as exc:
+        raise UsageError(f"{name!r} cannot be an image_id: {exc}.") from exc
+
+
+def _newest(ledgers: Iterable[Ledger], image_ids: Iterable[str]) -> dict[str, str]:
+    """The fingerprint of the newest answer about each image that has one."""
+    newest: dict[str, Any] = {}
+    for ledger in ledgers:
+        for image_id in image_ids:
+            for row in ledger.rows_of(image_id):
+                if row.fingerprint and (image_id not in newest or newest[image_id].embedded_at < row.embedded_at):
+                    newest[image_id] = row
+    return {image_id: row.fingerprint for image_id, row in newest.items()}
+
+
+def _fingerprints(ledger: Ledger, image_ids: Iterable[str]) -> set[str]:
+    """Every fingerprint that some images have had."""
+    return {row.fingerprint for image_id in image_ids for row in ledger.rows_of(image_id)}

@@ -1,0 +1,47 @@
+"""Which pictures a collection has forgotten, by its checkpoint and its table together."""
+
+from __future__ import annotations
+
+from pinakes.checkpoints.tombstone_file import TombstoneFile
+from pinakes.store.collections import collection_names, open_collection
+from pinakes.store.connection import Connection
+from pinakes.store.database import Database
+from pinakes.store.lease import Lease
+from pinakes.store.tombstones import add_tombstones, stored_tombstones
+from pinakes.tombstones import Tombstones
+
+LIST_SECONDS = 60.0
+"""How long to queue for changing the list of tombstones."""
+
+
+def bring_together(database: Database, collection: str, root: str, *, lease_seconds: float) -> Tombstones:
+    """The tombstones of a collection, by checkpoint and table; what one of the two lacks is added to it.
+
+    A schema that was dropped gets them from the checkpoint, and a checkpoint that was begun elsewhere from the table.
+
+    Raises:
+        CheckpointError: they cannot be read, or not be written where they lack.
+    """
+    file = TombstoneFile(root, collection)
+    with database.connection() as (conn, _):
+        kept, stored = file.read(), stored_tombstones(conn, collection)
+        if len(stored - kept) or len(kept - stored):
+            with list_lease(database, collection, lease_seconds):
+                kept, stored = file.read(), stored_tombstones(conn, collection)
+                file.add(stored - kept)
+                add_tombstones(conn, collection, kept - stored)
+    return kept | stored
+
+
+def known_tombstones(conn: Connection, collection: str, root: str) -> Tombstones:
+    """The same, with nothing written; the collection need not exist yet."""
+    kept = TombstoneFile(root, collection).read()
+    if collection not in collection_names(conn):
+        return kept
+    open_collection(conn, collection)
+    return kept | stored_tombstones(conn, collection)
+
+
+def list_lease(database: Database, collection: str, seconds: float) -> Lease:
+    """One process at a time changes the list of tombstones, in the checkpoint and in the table; it takes a moment."""
+    return Lease(database.dsn, f"{collection}/forgotten", seconds=seconds, wait=LIST_SECONDS)
