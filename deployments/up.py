@@ -1,4 +1,4 @@
-"""`pinakes up`: Prefect's server, set up, a worker, the database and the deployments, on loopback, until Ctrl-C."""
+"""What `pinakes up` starts: Prefect's server, a worker, the database and the deployments, on loopback, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -10,28 +10,26 @@ from pathlib import Path
 
 import click
 
-import pinakes
 from deployments.constants import NO_TELEMETRY, POOL, RUNS
 from deployments.guard import Guarded
 from deployments.prefect_server import log_folder, running_server
 from deployments.sample import COLLECTION, sample_gallery
-from pinakes.errors import PinakesError, UsageError
-from pinakes.settings import Settings, load_settings
+from pinakes.errors import PinakesError
+from pinakes.settings import Settings
 from pinakes.store.database import open_database
 
-PREFECT_PORT = 4200
 
+def up(settings: Settings, project: Path, port: int) -> None:
+    """Start everything, say where it is, and end it all on Ctrl-C.
 
-@click.command("up")
-@click.option("--port", default=PREFECT_PORT, show_default=True, help="Of Prefect's server and UI, on 127.0.0.1.")
-def command(*, port: int) -> None:
-    """Start Prefect's server, a work pool with a worker, the database and the deployments; Ctrl-C ends them all.
+    Args:
+        settings: what the deployments run with.
+        project: the folder that holds prefect.yaml.
+        port: of Prefect's server and UI, on 127.0.0.1.
 
-    Without PINAKES_SOURCE the deployments ingest the sample gallery: the one of `make demo`, which is painted if it is
-    not there yet.
+    Raises:
+        PinakesError: something does not start, or ends by itself.
     """
-    settings = load_settings()
-    project = project_folder()
     logs = log_folder(settings.home)
     api_url = f"http://127.0.0.1:{port}/api"
 
@@ -62,18 +60,6 @@ def command(*, port: int) -> None:
                 worker.stop()
     except KeyboardInterrupt:
         click.echo("ending …", err=True)
-
-
-def project_folder() -> Path:
-    """The folder that holds prefect.yaml: the working directory, or the checkout that this package runs from.
-
-    Raises:
-        UsageError: neither does.
-    """
-    for folder in (Path.cwd(), Path(pinakes.__file__).parents[1]):
-        if (folder / "prefect.yaml").is_file():
-            return folder
-    raise UsageError("there is no prefect.yaml here: run pinakes up in a checkout of the project.")
 
 
 def _source(settings: Settings) -> dict[str, str]:

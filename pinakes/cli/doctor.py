@@ -6,11 +6,11 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 
-from deployments.constants import NO_TELEMETRY, POOL
+from pinakes.cli.checkout import checkout, enter_checkout
 from pinakes.cli.render import WIDTH, pad
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.operations.checks import Check, State
@@ -34,18 +34,17 @@ from pinakes.settings import load_settings
     metavar="N",
     help="Reckon disks and memory for so many pictures; default: as many as there are.",
 )
-@click.option("--pool", default=POOL, show_default=True, metavar="NAME", help="The work pool that is looked at.")
+@click.option(
+    "--pool", metavar="NAME", help="The work pool that is looked at; default: the one that prefect.yaml names."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
-def command(*, calls: Sequence[str], images: int, pool: str, as_json: bool) -> None:
+def command(*, calls: Sequence[str], images: int, pool: str | None, as_json: bool) -> None:
     """Look at everything that a run needs, and say how to mend what is not in order.
 
     Exit code 1 where something does not work; what is only going to hurt is a warning. Nothing is changed, and nothing
     is paid for without --call.
     """
-    os.environ |= NO_TELEMETRY
-    from deployments import server_health  # imports Prefect, after the environment is set
-
-    checks = [*examine(load_settings(), images=images, calls=calls), *server_health.examine(pool)]
+    checks = [*examine(load_settings(), images=images, calls=calls), *_prefect(pool)]
     errors, warnings = (sum(check.state is state for check in checks) for state in (State.ERROR, State.WARN))
     if as_json:
         document = {"errors": errors, "warnings": warnings, "checks": [check.as_dict() for check in checks]}
@@ -55,6 +54,20 @@ def command(*, calls: Sequence[str], images: int, pool: str, as_json: bool) -> N
         click.echo(f"\nchecks: {len(checks)}, errors: {errors}, warnings: {warnings}")
     if errors:
         sys.exit(1)
+
+
+def _prefect(pool: str | None) -> Iterator[Check]:
+    """What there is to look at on Prefect's side, where the project's flows are installed."""
+    if checkout() is None:
+        yield Check("Prefect", State.OK, "the flows are not installed here: pinakes ingest runs without a server")
+        return
+    enter_checkout("pinakes doctor")
+    from deployments.constants import NO_TELEMETRY, POOL
+
+    os.environ |= NO_TELEMETRY
+    from deployments.server_health import examine as examine_server  # imports Prefect, after the environment is set
+
+    yield from examine_server(pool or POOL)
 
 
 def rendered(checks: Sequence[Check]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from deployments.prefect_server import prefect_server
+from pinakes.cli.checkout import enter_checkout
 from pinakes.cli.main import INTERRUPTED, fail
 from pinakes.cli.render import account_table, plan_table
 from pinakes.embedders.registry import EMBEDDERS
@@ -95,6 +95,9 @@ def command(*, as_json: bool, **options: Any) -> None:
             f"--shards {request.shards} needs a Prefect server with workers, and PREFECT_API_URL is not set: run pinakes up"
             " and export PREFECT_API_URL=http://127.0.0.1:4200/api, or leave --shards out."
         )
+
+    enter_checkout("pinakes ingest")
+    from deployments.prefect_server import prefect_server
 
     with prefect_server(settings.home), stop_on_interrupt():
         outcome = _run_flow({**options, "metadata": list(options["metadata"])})

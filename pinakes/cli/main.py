@@ -34,7 +34,7 @@ COMMANDS = {
     "sample": "pinakes.cli.sample",
     "setup": "pinakes.cli.setup",
     "serve": "pinakes.cli.serve",
-    "up": "deployments.up",
+    "up": "pinakes.cli.up",
 }
 
 TOLD = ("pinakes.ingest.progress", "pinakes.store.lease")

@@ -6,13 +6,16 @@ from pathlib import Path
 
 import click
 
-from gallery import PICTURES, write_gallery
+from pinakes.cli.checkout import enter_checkout
 
 
 @click.command("sample")
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--count", default=PICTURES, show_default=True, help="How many pictures.")
-def command(*, directory: Path, count: int) -> None:
+@click.option("--count", type=int, metavar="N", help="How many pictures.  [default: 240]")
+def command(*, directory: Path, count: int | None) -> None:
     """Paint a gallery of pictures with metadata in SemArt's format into DIRECTORY, to try things on."""
-    gallery = write_gallery(directory, count=count)
+    enter_checkout("pinakes sample")
+    from gallery import PICTURES, write_gallery
+
+    gallery = write_gallery(directory, count=count or PICTURES)
     click.echo(f"{gallery.images} pictures and {len(gallery.metadata)} metadata files in {gallery.directory}")

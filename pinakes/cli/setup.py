@@ -6,26 +6,29 @@ import os
 
 import click
 
-from deployments.constants import CONCURRENT_BATCHES, LEASE_STORAGE, NO_TELEMETRY, POOL
+from pinakes.cli.checkout import enter_checkout
 
 
 @click.command("setup")
-@click.option("--pool", default=POOL, show_default=True, metavar="NAME", help="The work pool that is made.")
+@click.option("--pool", metavar="NAME", help="The work pool that is made; default: the one that prefect.yaml names.")
 @click.option(
     "--concurrent-batches",
     type=click.IntRange(min=1),
     metavar="N",
-    help=f"Embed batches at once, over all runs of the server; default: as it stands, {CONCURRENT_BATCHES} at first.",
+    help="Embed batches at once, over all runs of the server; default: as it stands, 8 at first.",
 )
-def command(*, pool: str, concurrent_batches: int | None) -> None:
+def command(*, pool: str | None, concurrent_batches: int | None) -> None:
     """Set up the Prefect server of PREFECT_API_URL: work pool, limit on concurrent batches, automation for dead runs.
 
     Run it as often as you like: it changes only what differs. `pinakes up` does it for its own server.
     """
+    enter_checkout("pinakes setup")
+    from deployments.constants import LEASE_STORAGE, NO_TELEMETRY, POOL
+
     os.environ |= NO_TELEMETRY
     from deployments.server_setup import leases_are_lost, set_up  # imports Prefect, after the environment is set
 
-    for step in set_up(pool=pool, concurrent_batches=concurrent_batches):
+    for step in set_up(pool=pool or POOL, concurrent_batches=concurrent_batches):
         click.echo(step.line())
     if leases_are_lost():
         click.echo(

@@ -277,7 +277,7 @@ def etag(fingerprint: str, size: int) -> str:
 
 
 def pixels_to_decode(data: bytes, at_least: int | None = None) -> int:
-    """How many pixels decoding takes memory for: a JPEG is decoded at the scale that `pinakes.images.decoding.decode` chooses.
+    """How many pixels decoding takes memory for: a JPEG is decoded at the scale that `decode` chooses.
 
     Raises:
         PictureError: there is no header of a picture.
