@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
 
+from deployments.prefect_server import a_server_for_one_run
 from deployments.sample import COLLECTION, sample_gallery
 from pinakes.cli.render import account_table
 from pinakes.errors import PinakesError
@@ -34,7 +38,9 @@ def main() -> None:
 
     metadata = [option for file in gallery.metadata for option in ("--metadata", str(file))]
     ingest = ["ingest", str(images), *metadata, "--collection", COLLECTION]
-    summary = _pinakes(*ingest)
+    with a_server_for_one_run(settings.home) as api_url:
+        click.echo(f"(as a Prefect flow, on a server at {api_url} that ends with it)")
+        summary = _pinakes(*ingest, environment={"PREFECT_API_URL": api_url})
     click.echo(account_table(summary))
     if not summary["active"]:  # an earlier version of the embedder made the space that searches use
         click.echo(_ran("activate", summary["space"], "--collection", COLLECTION))
@@ -67,17 +73,21 @@ def main() -> None:
         click.echo(f"  {command} {line}")
 
 
-def _pinakes(*arguments: str) -> dict[str, Any]:
+def _pinakes(*arguments: str, environment: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
     """Run a command, and read its answer."""
-    document: dict[str, Any] = json.loads(_ran(*arguments, more=("--json",)))
+    document: dict[str, Any] = json.loads(_ran(*arguments, more=("--json",), environment=environment))
     return document
 
 
-def _ran(*arguments: str, more: tuple[str, ...] = ()) -> str:
+def _ran(*arguments: str, more: tuple[str, ...] = (), environment: Mapping[str, str] = MappingProxyType({})) -> str:
     """Run a command as a person would (with `more`, which is not shown); what it printed."""
     click.echo(f"\n$ pinakes {shlex.join(arguments)}")
     done = subprocess.run(  # noqa: S603 - our own program, no shell
-        [sys.executable, "-m", "pinakes.cli.main", *arguments, *more], stdout=subprocess.PIPE, check=False, text=True
+        [sys.executable, "-m", "pinakes.cli.main", *arguments, *more],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        check=False,
+        text=True,
     )
     if done.returncode:
         raise PinakesError(f"pinakes {shlex.join(arguments)} ended with code {done.returncode}; see above.")

@@ -120,19 +120,27 @@ def _answering(home: Path) -> Iterator[None]:
         with tags(RUN_TAG):
             yield
         return
-    # Not Prefect's ephemeral mode: that never frees the slots of a run that was killed.
-    few = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _STAYING}
     with (
-        running_server(
-            log=log_folder(home) / "prefect-server.log", environment=os.environ | few | {"PREFECT_UI_ENABLED": "0"}
-        ) as server,
-        temporary_settings({PREFECT_API_URL: server.api_url}),
+        a_server_for_one_run(home) as api_url,
+        temporary_settings({PREFECT_API_URL: api_url}),
         tags(RUN_TAG),
     ):
         try:
             yield
         finally:
             _send_what_is_left()
+
+
+@contextmanager
+def a_server_for_one_run(home: Path) -> Iterator[str]:
+    """The address of the API of a server without the services that only a server that stays needs.
+
+    Not Prefect's ephemeral mode: that never frees the slots of a run that was killed.
+    """
+    few = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _STAYING}
+    environment = os.environ | few | {"PREFECT_UI_ENABLED": "0"}
+    with running_server(log=log_folder(home) / "prefect-server.log", environment=environment) as server:
+        yield server.api_url
 
 
 def log_folder(home: Path) -> Path:

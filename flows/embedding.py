@@ -15,12 +15,12 @@ from prefect.states import Cancelled
 
 from flows.ending import TOLD, batches_in_flight
 from flows.naming import shard_run_name
-from flows.window import in_window
 from pinakes.errors import PinakesError
 from pinakes.ingest.distributed.leader import Lead
 from pinakes.ingest.request import THREADS
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import orderly
+from pinakes.ingest.window import in_window
 from tasks import ingestion as stages
 from tasks.artifacts import ProgressArtifact
 from tasks.runners import is_lost, slots, started

@@ -8,12 +8,12 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled
 
-from flows.window import in_window
 from pinakes.errors import EmbedderError, LeaseLostError
 from pinakes.ingest.batch import BatchResult
 from pinakes.ingest.distributed.assignment import Ticket
 from pinakes.ingest.distributed.worker import open_outpost
 from pinakes.ingest.request import THREADS
+from pinakes.ingest.window import in_window
 from pinakes.settings import load_settings
 from tasks import ingestion as stages
 from tasks.runners import started

@@ -28,8 +28,11 @@ _PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
 
 @task(name="list and plan", task_run_name="list and plan", tags=["pinakes"], **_PLAIN)
 def list_and_plan(run: Ingestion) -> Plan:
-    """List the source and compare it with what the checkpoint holds."""
-    return run.list_and_plan()
+    """List the source, compare it with what the checkpoint holds, and show the plan."""
+    plan = run.list_and_plan()
+    get_run_logger().info("plan: %s", ", ".join(f"{n:,} {what}" for what, n in plan.counts().items() if n))
+    show_plan(plan.counts(), run.planned.as_dict())
+    return plan
 
 
 @task(name="plan only", task_run_name="plan only", tags=["pinakes"], **_PLAIN)
@@ -49,8 +52,7 @@ def verify_embedder(run: Ingestion) -> None:
 @task(name="reuse known answers", task_run_name="reuse known answers", tags=["pinakes"], **_PLAIN)
 def reuse_known_answers(run: Ingestion) -> None:
     """Enter what needs no call: entries that cannot be read, and bytes that were answered under another name."""
-    run.keep_rejected()
-    run.copy_known_answers()
+    run.reuse_known_answers()
 
 
 @task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **_PLAIN)
@@ -83,7 +85,6 @@ def prune(run: Ingestion) -> None:
 def build_index(run: Ingestion) -> None:
     """Build the vector index where one is wanted, and compact the checkpoint."""
     run.build_index()
-    run.compact()
 
 
 @task(name="balance the account", task_run_name="balance the account", tags=["pinakes"], **_PLAIN)

@@ -10,11 +10,11 @@ from typing import Any
 from PIL import Image
 
 from pinakes.embedders.registry import EMBEDDERS
-from pinakes.errors import EmbedderError, PruneRefusedError
+from pinakes.errors import EmbedderError
+from pinakes.ingest import stages
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
-from pinakes.ingest.summary import summarise
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
@@ -38,21 +38,15 @@ def run(settings: Settings, source: Path | str, *, embedder: Counting | None = N
 
 
 def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: None) -> None:
-    """The stages in the flow's order."""
-    ingestion.list_and_plan()
-    ingestion.keep_rejected()
-    ingestion.copy_known_answers()
-    ingestion.verify_embedder()
-    for batch in ingestion.batches():
-        ingestion.embed(batch)
-    before_load()
-    ingestion.load()
-    ingestion.prune()
-    ingestion.build_index()
-    ingestion.compact()
-    ingestion.close_account()
-    if ingestion.prune_refused is not None:
-        raise PruneRefusedError(ingestion.prune_refused, summarise(ingestion))
+    """All stages, batch after batch in this thread."""
+
+    def embed(run: Ingestion) -> None:
+        for batch in run.batches():
+            run.embed(batch)
+        before_load()
+
+    summary = stages.run_stages(ingestion, stages.Stages(embed=embed))
+    stages.check_pruned(ingestion, summary)
     if ingestion.stopped_by is not None:
         raise EmbedderError(ingestion.stopped_by)
 

@@ -6,58 +6,26 @@ import json
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
+from pinakes.cli.options import as_json, declared_options
 from pinakes.cli.render import WIDTH, facts, note, table
-from pinakes.errors import UsageError
 from pinakes.evaluation.evaluation import Evaluation, evaluate_recall, evaluate_retrieval
 from pinakes.evaluation.recall import RecallReport
-from pinakes.evaluation.request import MAX_COST, MAX_PAIRS, QUERIES, WANTED_RECALL, EvaluationRequest
+from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import CUTOFFS, Direction, RetrievalReport
-from pinakes.query.query import DEFAULT_K
+from pinakes.options import completed
 from pinakes.settings import load_settings
 from pinakes.store.database import open_database
 
 
 @click.command("evaluate")
-@click.argument("what", required=False, type=click.Choice(["recall", "retrieval"]))
-@click.option("--space", "spaces", multiple=True, metavar="SPACE", help="A space; repeatable. Default: all.")
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("-k", default=DEFAULT_K, show_default=True, help="Neighbours that are looked at.")
-@click.option("--queries", default=QUERIES, show_default=True, metavar="N", help="Stored pictures asked about.")
-@click.option(
-    "--recall", default=WANTED_RECALL, show_default=True, help="The recall that the index setting is to reach."
-)
-@click.option("--store/--no-store", default=True, show_default=True, help="Keep that setting with the space.")
-@click.option("--column", "columns", multiple=True, help="A column for precision@k; repeatable. Default: SemArt's.")
-@click.option("--test", type=click.Path(path_type=Path), metavar="FILE", help="Texts: semart_test.csv or the like.")
-@click.option("--with-title", is_flag=True, help="Ask by title and description instead of the description alone.")
-@click.option("--pairs", default=MAX_PAIRS, show_default=True, metavar="N", help="Most texts with their pictures.")
-@click.option(
-    "--max-cost", default=MAX_COST, show_default=True, metavar="USD", help="Most that a space's texts may cost."
-)
-@click.option("--seed", default=1, show_default=True, help="Chooses the queries.")
+@declared_options(EvaluationRequest)
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the figures: .png, .svg or .pdf.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
-def command(
-    *,
-    what: str | None,
-    spaces: tuple[str, ...],
-    collection: str | None,
-    k: int,
-    queries: int,
-    recall: float,
-    store: bool,
-    columns: tuple[str, ...],
-    test: Path | None,
-    with_title: bool,
-    pairs: int,
-    max_cost: float,
-    seed: int,
-    plot: Path | None,
-    as_json: bool,
-) -> None:
+@as_json
+def command(*, plot: Path | None, as_json: bool, **options: Any) -> None:
     r"""Measure a collection on its own data: both of the following, or the one named.
 
     \b
@@ -69,31 +37,16 @@ def command(
     Texts are embedded by each space's embedder; a paid one says its price first and costs at most --max-cost.
     """
     settings = load_settings()
-    request = EvaluationRequest(
-        collection=collection or settings.collection,
-        spaces=spaces,
-        k=k,
-        queries=queries,
-        recall=recall,
-        columns=columns,
-        test=test,
-        with_title=with_title,
-        pairs=pairs,
-        max_cost=max_cost,
-        seed=seed,
-        store=store,
-    )
+    request = EvaluationRequest(**completed(EvaluationRequest, options, settings))
     if plot is not None:
         from pinakes.evaluation.plot import check_plot
 
         check_plot(plot)
-    if test is not None and what == "recall":
-        raise UsageError("--test names the texts of a retrieval, and only recall was asked for.")
     with open_database(settings) as database:
         evaluation = Evaluation(
             request.collection,
-            evaluate_recall(database, request) if what != "retrieval" else (),
-            evaluate_retrieval(database, settings, request, _say) if what != "recall" else None,
+            evaluate_recall(database, request) if request.what != "retrieval" else (),
+            evaluate_retrieval(database, settings, request, _say) if request.what != "recall" else None,
         )
     if plot is not None:
         from pinakes.evaluation.plot import write_plot

@@ -14,7 +14,8 @@ from pinakes.embedders.imported import Imported
 from pinakes.errors import UsageError
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
-from pinakes.ingest.summary import summarise
+from pinakes.ingest.run import Ingestion
+from pinakes.ingest.stages import Stages, run_stages
 from pinakes.operations.import_vectors import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.base import Source
@@ -80,17 +81,23 @@ def command(
             checkpoint=checkpoint or settings.checkpoint,
         )
         run = stack.enter_context(open_ingestion(request, settings, source=opened, embedder=embedder))
-        run.list_and_plan()
-        matcher = Matcher(run.plan.images)
-        known = ((image, vector) for name, vector in embeddings if (image := matcher.find(name)) is not None)
-        imported = run.import_answers(known)
-        run.keep_rejected()
-        run.copy_known_answers()
-        run.defer_the_rest()
-        run.load()
-        run.build_index()
-        run.close_account()
-        summary: dict[str, Any] = {"imported": imported, **summarise(run)}
+        matcher: Matcher | None = None
+        imported = 0
+
+        def list_and_import(run: Ingestion) -> None:
+            nonlocal matcher, imported
+            run.list_and_plan()
+            matcher = found = Matcher(run.plan.images)
+            imported = run.import_answers(
+                (image, vector) for name, vector in embeddings if (image := found.find(name)) is not None
+            )
+
+        stages = Stages(
+            list_and_plan=list_and_import, verify_embedder=_nothing, embed=Ingestion.defer_the_rest, prune=_nothing
+        )
+        done = run_stages(run, stages)
+        summary: dict[str, Any] = {"imported": imported, **done}
+    assert matcher is not None
     report = matcher.report
     if not imported:
         raise UsageError(
@@ -105,6 +112,10 @@ def command(
     click.echo(
         json.dumps(summary, ensure_ascii=False) if as_json else f"{imported:,} imported\n{account_table(summary)}"
     )
+
+
+def _nothing(_run: Ingestion) -> None:
+    """A stage that an import leaves out."""
 
 
 def _root_of(collection: str, settings: Settings) -> str | None:

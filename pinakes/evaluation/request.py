@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le, Lt
 
 from pinakes.errors import UsageError
 from pinakes.ids import check_collection
+from pinakes.options import Option
 from pinakes.query.query import DEFAULT_K
 
 QUERIES = 500
@@ -25,41 +29,60 @@ MAX_COST = 1.0
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRequest:
-    """One evaluation.
-
-    Attributes:
-        collection: the collection.
-        spaces: names of the spaces; empty: all that hold vectors.
-        k: neighbours that are looked at.
-        queries: stored images that are asked about.
-        recall: the recall@k that the recommended setting of an index is to reach.
-        columns: metadata columns for precision@k; empty: those of `DEFAULT_COLUMNS` that have values.
-        test: a metadata file with the texts of the retrieval, such as semart_test.csv; None: the stored test split.
-        with_title: put the title before the description.
-        pairs: most pairs of text and picture.
-        max_cost: US dollars that the texts of one space may cost.
-        seed: chooses the queries.
-        store: keep the recommended setting with its space.
+    """One evaluation: the declaration that the command line and Prefect's form are made from.
 
     Raises:
         UsageError: a value is out of its range.
     """
 
-    collection: str
-    spaces: tuple[str, ...] = ()
-    k: int = DEFAULT_K
-    queries: int = QUERIES
-    recall: float = WANTED_RECALL
-    columns: tuple[str, ...] = ()
-    test: Path | None = None
-    with_title: bool = False
-    pairs: int = MAX_PAIRS
-    max_cost: float = MAX_COST
-    seed: int = field(default=1)
-    store: bool = True
+    collection: Annotated[str, Option("The collection.", setting="collection", empty="or 'pictures'")]
+    what: Annotated[
+        Literal["both", "recall", "retrieval"],
+        Option("recall is the index against exact search; retrieval compares the spaces.", flag=""),
+    ] = "both"
+    spaces: Annotated[
+        tuple[str, ...],
+        Option("A space; repeatable.", metavar="SPACE", flag="--space", empty="all that hold vectors"),
+    ] = ()
+    k: Annotated[int, Option("Neighbours that are looked at.", metavar="N", flag="-k"), Ge(1), Le(MAX_K)] = DEFAULT_K
+    queries: Annotated[int, Option("Stored pictures asked about.", metavar="N"), Ge(1), Le(MAX_QUERIES)] = QUERIES
+    recall: Annotated[
+        float,
+        Option("The recall@k, between 0 and 1, that the index setting is to reach.", metavar="SHARE"),
+        Gt(0),
+        Lt(1),
+    ] = WANTED_RECALL
+    store: Annotated[bool, Option("Keep that setting with the space, for its searches.")] = True
+    columns: Annotated[
+        tuple[str, ...],
+        Option(
+            "A metadata column whose values neighbours should share; repeatable.",
+            metavar="COLUMN",
+            flag="--column",
+            empty="type, school, timeframe and author",
+        ),
+    ] = ()
+    test: Annotated[
+        Path | None,
+        Option(
+            "A metadata file with the texts, such as semart_test.csv.",
+            metavar="FILE",
+            empty="the test split that was ingested, or all descriptions",
+        ),
+    ] = None
+    with_title: Annotated[bool, Option("Ask by title and description instead of the description alone.")] = False
+    pairs: Annotated[int, Option("Most texts with their pictures.", metavar="N"), Ge(2), Le(MAX_PAIRS)] = MAX_PAIRS
+    max_cost: Annotated[
+        float,
+        Option("US dollars that the texts of one space may cost; what was paid for is kept.", metavar="USD"),
+        Ge(0),
+    ] = MAX_COST
+    seed: Annotated[int, Option("Chooses the queries.", metavar="N")] = 1
 
     def __post_init__(self) -> None:
         check_collection(self.collection)
+        if self.test is not None and self.what == "recall":
+            raise UsageError("--test names the texts of a retrieval, and only recall was asked for.")
         for option, value, most in (("-k", self.k, MAX_K), ("--queries", self.queries, MAX_QUERIES)):
             if not 1 <= value <= most:
                 raise UsageError(f"{option} {value} is out of range; it must be between 1 and {most:,}.")

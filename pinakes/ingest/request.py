@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
 from pinakes.ids import check_collection
 from pinakes.ingest.account import AllowedFailures
+from pinakes.options import Option, completed
 from pinakes.rates import parse_rates
+from pinakes.settings import Settings
 
 BATCH_SIZE = 256
 """Calls in a batch: seconds of work for a task run that costs some tens of milliseconds."""
@@ -30,43 +34,134 @@ THREADS = "threads"
 _RUNNER = re.compile(rf"{THREADS}|(?:dask|ray)(?:://[^/\s]+:\d+)?")
 
 
+def embedder_names() -> list[str]:
+    """What `--embedder` may be."""
+    return list(EMBEDDERS)
+
+
 class IngestRequest(BaseModel):
-    """One run of `ingest`. Field by field what the command line and Prefect's form offer."""
+    """One run of `ingest`: the declaration that the command line and Prefect's form are made from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str
-    metadata: tuple[str, ...] = ()
-    under: str | None = None
-    key: str | None = None
-    match: str | None = None
-    cleaning: Literal["lossless", "tutorial"] = "lossless"
-    collection: str
-    embedder: str = "palette"
-    dimension: int | None = Field(default=None, ge=1)
-    model: str | None = None
-    rate: str | None = None
-    concurrency: int | None = Field(default=None, ge=1, le=1024)
-    max_cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    dry_run: bool = False
-    glob: str | None = None
-    content_type: str | None = None
-    anonymous: bool | None = None
-    user_project: str | None = None
-    limit: int | None = Field(default=None, ge=1)
-    batch_size: int = Field(default=BATCH_SIZE, ge=1, le=4096)
-    checkpoint: str
-    format: Literal["parquet", "csv"] = "parquet"
-    retry_failed: bool = False
-    prune: bool = False
-    prune_share: float = Field(default=PRUNE_SHARE, ge=0, le=1)
-    allow_failures: str = "0"
-    index: Literal["auto", "none", "hnsw", "ivfflat"] = "auto"
-    language: str = "simple"
-    wait: float = Field(default=0.0, ge=0)
-    shards: int = Field(default=1, ge=1, le=MOST_SHARDS)
-    shard_deployment: str = SHARD_DEPLOYMENT
-    runner: str = THREADS
+    source: Annotated[
+        str,
+        Option(
+            "A folder of pictures, gs://bucket/folder, or a file that lists names or https:// URLs.",
+            flag="",
+            setting="source",
+        ),
+    ]
+    metadata: Annotated[
+        tuple[str, ...],
+        Option(
+            "A file about the pictures: SemArt's, or any CSV or TSV with a key column; repeatable.",
+            metavar="FILE",
+            setting="metadata",
+        ),
+    ] = ()
+    under: Annotated[str | None, Option("The folder that the names of a list file are relative to.", metavar="DIR")] = (
+        None
+    )
+    key: Annotated[str | None, Option("The metadata column that names the picture.", metavar="COLUMN")] = None
+    match: Annotated[
+        str | None,
+        Option(
+            "A regular expression whose first group, found in the image id, is the metadata's key.", metavar="REGEX"
+        ),
+    ] = None
+    cleaning: Annotated[
+        Literal["lossless", "tutorial"],
+        Option("lossless keeps every row of the metadata; tutorial reproduces the subset of the Azure tutorial."),
+    ] = "lossless"
+    collection: Annotated[
+        str, Option("Where the pictures go; one source per collection.", setting="collection", empty="or 'pictures'")
+    ]
+    embedder: Annotated[str, Option("What turns pictures into vectors.", choices=embedder_names)] = "palette"
+    dimension: Annotated[
+        int | None, Option("Components of a vector.", metavar="N", empty="the embedder's own"), Field(ge=1)
+    ] = None
+    model: Annotated[
+        str | None, Option("One of the embedder's models.", metavar="NAME", empty="the embedder's own")
+    ] = None
+    rate: Annotated[
+        str | None,
+        Option(
+            "Calls allowed for everybody who shares the quota, such as 30/s or 120/min; none lifts the limit.",
+            metavar="N/UNIT",
+            empty="the limit as it stands",
+        ),
+    ] = None
+    concurrency: Annotated[
+        int | None,
+        Option("Most calls in flight.", metavar="N", empty="found from the rate and the latency"),
+        Field(ge=1, le=1024),
+    ] = None
+    max_cost: Annotated[
+        float | None,
+        Option("US dollars that the run may spend; it stops before it would spend more.", metavar="USD"),
+        Field(ge=0, allow_inf_nan=False),
+    ] = None
+    dry_run: Annotated[bool, Option("List and compare only: say what a run would do and what it would cost.")] = False
+    glob: Annotated[str | None, Option("For a bucket: a pattern of object names.", metavar="PATTERN")] = None
+    content_type: Annotated[
+        str | None, Option("For a bucket: a pattern of content types.", metavar="PATTERN", empty="pictures")
+    ] = None
+    anonymous: Annotated[
+        bool | None, Option("For a bucket: read without credentials.", empty="with them if there are any")
+    ] = None
+    user_project: Annotated[
+        str | None, Option("For a bucket: the project that pays for reading it.", metavar="PROJECT")
+    ] = None
+    limit: Annotated[int | None, Option("List only so many pictures.", metavar="N"), Field(ge=1)] = None
+    batch_size: Annotated[int, Option("Pictures in one task run.", metavar="N"), Field(ge=1, le=4096)] = BATCH_SIZE
+    checkpoint: Annotated[
+        str,
+        Option(
+            "Where embeddings are kept: a folder or gs://bucket/folder.",
+            metavar="URL",
+            setting="checkpoint",
+            empty="or under PINAKES_HOME",
+        ),
+    ]
+    format: Annotated[Literal["parquet", "csv"], Option("The form of the checkpoint's files.")] = "parquet"
+    retry_failed: Annotated[bool, Option("Try again what failed for good.")] = False
+    prune: Annotated[bool, Option("Remove pictures that the source does not list any more.")] = False
+    prune_share: Annotated[
+        float,
+        Option("The largest share of the collection that --prune may remove, between 0 and 1.", metavar="SHARE"),
+        Field(ge=0, le=1),
+    ] = PRUNE_SHARE
+    allow_failures: Annotated[
+        str, Option("Failed pictures that are still a success: a number, or a share such as 0.5%.", metavar="N|P%")
+    ] = "0"
+    index: Annotated[
+        Literal["auto", "none", "hnsw", "ivfflat"],
+        Option("The vector index: auto builds one when exact search becomes slow."),
+    ] = "auto"
+    language: Annotated[
+        str, Option("PostgreSQL's text search configuration, chosen when the collection is made.", metavar="NAME")
+    ] = "simple"
+    wait: Annotated[
+        float,
+        Option("Seconds to queue behind another run that writes the same collection and space.", metavar="SECONDS"),
+        Field(ge=0),
+    ] = 0.0
+    shards: Annotated[
+        int,
+        Option("Parts that the plan is embedded in, each by a run on the work pool's workers.", metavar="N"),
+        Field(ge=1, le=MOST_SHARDS),
+    ] = 1
+    shard_deployment: Annotated[str, Option("What runs a shard, as Prefect names it.", metavar="NAME")] = (
+        SHARD_DEPLOYMENT
+    )
+    runner: Annotated[
+        str,
+        Option(
+            "What runs the batches: threads of this process; dask or ray, with ://HOST:PORT for a running cluster.",
+            metavar="NAME",
+        ),
+    ] = THREADS
 
     @field_validator("collection")
     @classmethod
@@ -128,6 +223,18 @@ class IngestRequest(BaseModel):
             first = exc.errors()[0]
             name = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
             raise UsageError(f"{name} {first['input']!r}: {first['msg'].lower()}.") from exc
+
+    @classmethod
+    def with_settings(cls, settings: Settings, given: Mapping[str, Any]) -> Self:
+        """A request of the options that were given, and of the settings for those that were not.
+
+        Raises:
+            UsageError: no source is named, or an option cannot be used; the message names it.
+        """
+        options = completed(cls, given, settings)
+        if "source" not in options:
+            raise UsageError("no SOURCE: name a folder of pictures, or set PINAKES_SOURCE.")
+        return cls.of(**options)
 
     @property
     def allowed_failures(self) -> AllowedFailures:

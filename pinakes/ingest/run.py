@@ -141,7 +141,12 @@ class Ingestion:
         self.list_and_plan()
         return self.account.answers
 
-    def keep_rejected(self) -> None:
+    def reuse_known_answers(self) -> None:
+        """Enter what needs no call: entries that cannot be read, and bytes that were answered under another name."""
+        self._keep_rejected()
+        self._copy_known_answers()
+
+    def _keep_rejected(self) -> None:
         """Enter what could not be named or read into the ledger; what is known to have failed for good stays as it is."""
         ledger = self.checkpoint.ledger()
         answers = []
@@ -156,7 +161,7 @@ class Ingestion:
         self.account.failed += len(self.plan.rejected)
         self.account.new_failures += len(answers)
 
-    def copy_known_answers(self) -> None:
+    def _copy_known_answers(self) -> None:
         """Give images whose bytes were answered under another id a row of their own; no call."""
         for part in _parts(iter(self.plan.copies), COPIES_PER_PART):
             if self.stopping():
@@ -341,15 +346,16 @@ class Ingestion:
         self.account.rows_written += self.account.pruned
 
     def build_index(self) -> None:
-        """Build, keep or drop the index of the space, and see whether searches use the space."""
+        """Build, keep or drop the index of the space, see whether searches use the space, and compact the checkpoint."""
         with self.database.connection() as (conn, pgvector):
             warn_of_old_pgvector(pgvector)
             self.index_kind = ensure_index(
                 conn, self.request.collection, self.space, self.request.index, self.lease, pgvector
             )
             self.active = resolve_space(conn, self.request.collection).name == self.space.name
+        self._compact()
 
-    def compact(self) -> None:
+    def _compact(self) -> None:
         """Merge small parts of the checkpoint where there are many."""
         if self.checkpoint.needs_compaction():
             self.lease.check()

@@ -14,6 +14,7 @@ import pytest
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import AccountError, EmbedderError, PruneRefusedError, SourceError, UsageError
+from pinakes.ingest import stages
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import stop_requested
@@ -337,14 +338,12 @@ def test_status_says_that_the_answers_of_a_run_that_died_before_it_loaded_any_ar
 def closed_after(settings: Settings, source: Path, damage: Callable[[Ingestion], object]) -> None:
     """A run whose table or checkpoint is damaged before its account is closed."""
     with using(Counting()), open_ingestion(request_of(settings, source), settings) as ingestion:
-        ingestion.list_and_plan()
-        ingestion.keep_rejected()
-        ingestion.copy_known_answers()
-        for batch in ingestion.batches():
-            ingestion.embed(batch)
-        ingestion.load()
-        damage(ingestion)
-        ingestion.close_account()
+
+        def close(run: Ingestion) -> None:
+            damage(run)
+            run.close_account()
+
+        stages.run_stages(ingestion, stages.Stages(close_account=close))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,65 @@
+"""Parameters of flows, made from the declarations of their options: flat, typed and described in Prefect's form."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import Field
+
+from pinakes.options import REQUIRED, Declared, declared
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def declared_parameters(declaration: type, **others: tuple[Any, Any, str]) -> Callable[[Function], Function]:
+    """Give a function that takes `**options` the options of a declaration as its parameters.
+
+    Args:
+        declaration: see `pinakes.options`.
+        others: parameters that the declaration does not have: type, default and help.
+    """
+
+    def decorate(function: Function) -> Function:
+        parameters = [_parameter(option) for option in declared(declaration)]
+        lines = [f"    {option.name}: {_described(option)}" for option in declared(declaration)]
+        for name, (kind, default, told) in others.items():
+            parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind))
+            lines.append(f"    {name}: {told}")
+        summary, _, returns = inspect.cleandoc(function.__doc__ or "").partition("\n\nReturns:")
+        function.__doc__ = "\n".join([summary, "", "Args:", *lines, "", f"Returns:{returns}"])
+        function.__signature__ = Signature(parameters, return_annotation=dict[str, Any])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def _parameter(option: Declared) -> Parameter:
+    """A parameter that may be left out: what has no default, or several values, is None then."""
+    kind, default, bounds = option.kind, option.default, option.bounds
+    if get_origin(kind) is tuple:
+        kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]  # JSON has lists
+    elif option.setting is not None or default is REQUIRED:
+        kind, default = kind | None, None
+    elif kind == Path | None:
+        kind = str | None
+    if option.option.choices is not None:
+        bounds = (*bounds, Field(json_schema_extra={"enum": list(option.option.choices())}))
+    return Parameter(
+        option.name,
+        Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[(kind, *bounds)] if bounds else kind,
+    )
+
+
+def _described(option: Declared) -> str:
+    return option.option.help + (f" Empty: {option.empty}." if option.empty else "")
+
+
+def filled_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a form sends, without the fields that were left empty."""
+    return {name: value for name, value in options.items() if value != ""}

@@ -1,0 +1,111 @@
+"""Options, each declared once: the command line, Prefect's form and the checks of a request are made from one declaration.
+
+A declaration is a class (a dataclass or a pydantic model) whose fields are annotated with an `Option`::
+
+    dimension: Annotated[int | None, Option("Components of a vector."), Ge(1)] = None
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+from pinakes.settings import Settings
+
+REQUIRED: Final = object()
+"""The default of an option that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What a person is told about an option, and where its value comes from when none is given.
+
+    Attributes:
+        help: a sentence, with the unit of a number.
+        metavar: what stands for its value on the command line.
+        flag: its name on the command line where that is not the field's; a positional argument has none: "".
+        setting: the field of `Settings` that it is taken from when it is not given.
+        empty: what not giving it means, where its default does not say so.
+        choices: what it may be, where the type does not say so: called when a command or a form is made.
+    """
+
+    help: str
+    metavar: str | None = None
+    flag: str | None = None
+    setting: str | None = None
+    empty: str | None = None
+    choices: Callable[[], Sequence[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An option with the field that declares it.
+
+    Attributes:
+        name: the field's.
+        kind: its type, without bounds.
+        bounds: what else its annotation holds: limits in the form of `annotated_types` or pydantic.
+        default: or `REQUIRED`.
+        option: the rest.
+    """
+
+    name: str
+    kind: Any
+    bounds: tuple[Any, ...]
+    default: Any
+    option: Option
+
+    @property
+    def flag(self) -> str:
+        """As it is written on the command line; empty for a positional argument."""
+        return "--" + self.name.replace("_", "-") if self.option.flag is None else self.option.flag
+
+    @property
+    def setting(self) -> str | None:
+        """The variable that it is taken from when it is not given."""
+        return None if self.option.setting is None else f"PINAKES_{self.option.setting.upper()}"
+
+    @property
+    def empty(self) -> str:
+        """What not giving it means, in a few words; empty where the default says it."""
+        return ", ".join(part for part in (self.setting, self.option.empty) if part)
+
+
+@functools.cache
+def declared(declaration: type) -> tuple[Declared, ...]:
+    """The options of a declaration, in its order."""
+    defaults = _defaults(declaration)
+    found = []
+    for name, hint in get_type_hints(declaration, include_extras=True).items():
+        if get_origin(hint) is not Annotated:
+            continue
+        kind, *extras = get_args(hint)
+        options = [extra for extra in extras if isinstance(extra, Option)]
+        if options:
+            bounds = tuple(extra for extra in extras if not isinstance(extra, Option))
+            found.append(Declared(name, kind, bounds, defaults[name], options[0]))
+    return tuple(found)
+
+
+def _defaults(declaration: type) -> dict[str, Any]:
+    if dataclasses.is_dataclass(declaration):
+        return {
+            field.name: REQUIRED if field.default is dataclasses.MISSING else field.default
+            for field in dataclasses.fields(declaration)
+        }
+    fields = declaration.model_fields  # type: ignore[attr-defined]  # a pydantic model; pydantic is not imported for this
+    return {name: REQUIRED if field.is_required() else field.default for name, field in fields.items()}
+
+
+def completed(declaration: type, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+    """The options that were given, and from the settings those that were not and have a setting."""
+    known = {name: value for name, value in given.items() if value not in (None, (), [])}
+    for option in declared(declaration):
+        if option.option.setting is not None and option.name not in known:
+            value = getattr(settings, option.option.setting)
+            if value is not None:
+                known[option.name] = value
+    return known

@@ -1,0 +1,96 @@
+"""One declaration an option: the command line, Prefect's form and Python's own signatures say the same."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from prefect import Flow
+
+from flows.evaluate import evaluate as evaluate_flow
+from flows.ingest import ingest as ingest_flow
+from flows.search import search as search_flow
+from pinakes import Collection
+from pinakes.cli.evaluate import command as evaluate_command
+from pinakes.cli.ingest import command as ingest_command
+from pinakes.cli.search import command as search_command
+from pinakes.errors import UsageError
+from pinakes.evaluation.request import EvaluationRequest
+from pinakes.ingest.request import IngestRequest
+from pinakes.options import REQUIRED, Declared, completed, declared
+from pinakes.query.options import QueryOptions
+from pinakes.settings import load_settings
+from pinakes.web.models import SearchParameters
+
+WAYS: list[tuple[type, click.Command, Flow[Any, Any], set[str]]] = [
+    (IngestRequest, ingest_command, ingest_flow, {"as_json"}),
+    (EvaluationRequest, evaluate_command, evaluate_flow, {"as_json", "plot"}),
+    (QueryOptions, search_command, search_flow, {"as_json", "exact", "sheet"}),
+]
+EACH = [(command, flow, option) for model, command, flow, _ in WAYS for option in declared(model)]
+NAMES = [f"{command.name}-{option.name}" for command, _, option in EACH]
+
+
+def default_of(option: Declared) -> Any:
+    return None if option.default in (REQUIRED, ()) or option.setting else option.default
+
+
+@pytest.mark.parametrize(("model", "command", "flow", "own"), WAYS, ids=["ingest", "evaluate", "search"])
+def test_the_command_and_the_flow_take_the_declared_options_and_no_others(
+    model: type, command: click.Command, flow: Flow[Any, Any], own: set[str]
+) -> None:
+    names = [option.name for option in declared(model)]
+    assert len(names) == len(set(names))
+    assert {parameter.name for parameter in command.params} == {*names, *own}
+    assert list(inspect.signature(flow.fn).parameters) == names
+    assert list(flow.parameters.properties) == names
+
+
+@pytest.mark.parametrize(("command", "flow", "option"), EACH, ids=NAMES)
+def test_default_and_description_are_those_of_the_declaration(
+    command: click.Command, flow: Flow[Any, Any], option: Declared
+) -> None:
+    (parameter,) = (each for each in command.params if each.name == option.name)
+    field = flow.parameters.properties[option.name]
+    assert field["description"].startswith(option.option.help)
+    assert field["default"] == default_of(option)
+    if isinstance(parameter, click.Option):
+        assert (parameter.help or "").startswith(option.option.help)
+        assert parameter.to_info_dict()["default"] in (
+            default_of(option),
+            () if parameter.multiple else default_of(option),
+        )
+    assert option.option.help.endswith(".")
+
+
+def test_the_form_shows_what_may_be_chosen_and_the_bounds() -> None:
+    fields = ingest_flow.parameters.properties
+    assert fields["format"]["enum"] == ["parquet", "csv"]
+    assert "palette" in fields["embedder"]["enum"]
+    assert (fields["batch_size"]["minimum"], fields["batch_size"]["maximum"]) == (1, 4096)
+    assert fields["metadata"]["anyOf"][0] == {"type": "array", "items": {"type": "string"}}
+    assert (search_flow.parameters.properties["k"]["minimum"], search_flow.parameters.required) == (1, [])
+
+
+def test_the_page_and_python_ask_with_the_same_names_and_defaults() -> None:
+    asked = {option.name: option.default for option in declared(QueryOptions) if option.name != "collection"}
+    api = {name: field.get_default(call_default_factory=True) for name, field in SearchParameters.model_fields.items()}
+    python = {n: p.default for n, p in inspect.signature(Collection.search).parameters.items() if n != "self"}
+    # The page calls the words q, and takes a picture as an upload; Python takes vectors as well.
+    shared = asked.keys() - {"text", "image"}
+    assert api.keys() == shared | {"q", "upload"}
+    assert python.keys() == asked.keys() | {"vector"}
+    assert all((tuple(api[name]) if isinstance(api[name], list) else api[name]) == asked[name] for name in shared)
+    assert all(python[name] == asked[name] for name in asked)
+
+
+def test_what_is_not_given_comes_from_the_settings(tmp_path: Path) -> None:
+    settings = load_settings({"PINAKES_HOME": str(tmp_path), "PINAKES_SOURCE": "in", "PINAKES_COLLECTION": "mine"})
+    options = completed(IngestRequest, {"source": None, "collection": "other", "metadata": (), "limit": 3}, settings)
+    assert (options["source"], options["collection"], options["limit"]) == ("in", "other", 3)
+    assert options["checkpoint"] == str(tmp_path / "checkpoints")
+    with pytest.raises(UsageError, match="no SOURCE"):
+        IngestRequest.with_settings(load_settings({"PINAKES_HOME": str(tmp_path)}), {"source": None})
