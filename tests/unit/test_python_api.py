@@ -37,7 +37,7 @@ def test_collections_need_neither_pandas_nor_prefect_until_a_table_is_asked_for(
 
 def test_searching_from_the_shell_needs_neither_pandas_nor_the_collection() -> None:
     heavy = {"pandas", "prefect", "pyarrow", "pinakes.notebook.collection", "pinakes.notebook.results"}
-    assert loaded_after("import cli.search", heavy) == set()
+    assert loaded_after("import pinakes.cli.search", heavy) == set()
 
 
 def test_the_package_offers_collection_and_nothing_that_is_not_there() -> None:

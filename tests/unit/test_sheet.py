@@ -8,13 +8,13 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import pinakes.sheet as sheet_module
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from pinakes.errors import PinakesError
+from pinakes.images import contact_sheet as sheet_module
 from pinakes.images.contact_sheet import Card, contact_sheet, save_png, to_jpeg_under
 
 RED = Image.new("RGB", (60, 40), (200, 0, 0))
