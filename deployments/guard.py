@@ -1,4 +1,4 @@
-"""Runs a program that must not outlive the process that wants it: `python -m cli.guard PROGRAM ARG…`.
+"""Runs a program that must not outlive the process that wants it: `python -m deployments.guard PROGRAM ARG…`.
 
 The guard holds the reading end of a pipe whose writing end its parent holds. When the parent ends, however it ends,
 the pipe closes and the guard stops the program and everything that the program has started. It runs in a session of its own,

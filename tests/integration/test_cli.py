@@ -236,7 +236,7 @@ def test_a_signal_ends_any_command_in_order_whatever_has_started_it(
     end: signal.Signals, started_as: Callable[[], None]
 ) -> None:
     at_work = (
-        "import time; from cli.main import run\n"
+        "import time; from pinakes.cli.main import run\n"
         "def work():\n"
         "    try: print('at work', flush=True); time.sleep(600)\n"
         "    finally: print('closed', flush=True)\n"

@@ -440,8 +440,8 @@ def test_what_is_to_be_forgotten_is_named_before_it_is_done(
         asked.append(text)
         raise click.Abort
 
-    monkeypatch.setattr("cli.forget.sys", _Terminal)
-    monkeypatch.setattr("cli.forget.click.confirm", refuse)
+    monkeypatch.setattr("pinakes.cli.forget.sys", _Terminal)
+    monkeypatch.setattr("pinakes.cli.forget.click.confirm", refuse)
     with pytest.raises(click.Abort):
         pinakes("forget", GONE)
     assert asked == ["Forget 1 picture of pictures for good?"]

@@ -57,7 +57,7 @@ def test_a_collection_of_an_earlier_demo_keeps_its_root(
 def test_a_gallery_that_was_deleted_is_painted_again_where_it_was(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, checkout: Path, where: str
 ) -> None:
-    monkeypatch.setattr("cli.gallery.PICTURES", COUNT)
+    monkeypatch.setattr("deployments.sample.PICTURES", COUNT)
     directory = settings.home / "sample" if where == "home/sample" else checkout / where
     earlier = write_gallery(directory, count=COUNT)
     ingested(settings, earlier)

@@ -303,7 +303,7 @@ def test_a_key_reaches_nothing_that_a_run_leaves(
     artifacts, the checkpoint, and a dump of PostgreSQL.
     """
     source = pictures(tmp_path / "in", 30)
-    ingest = f"-m cli.main --verbose ingest {source} --embedder {provider} --format csv"
+    ingest = f"-m pinakes.cli.main --verbose ingest {source} --embedder {provider} --format csv"
     with FAKES[provider](latency=0.2) as fake:
         process = subprocess.Popen(
             [sys.executable, *ingest.split()],
