@@ -17,6 +17,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.running import gallery
+
 PROJECT = Path(__file__).parents[2]
 IMPORT_ALL = """
 import importlib, importlib.util, json, pathlib, pkgutil, sys
@@ -186,3 +188,14 @@ def test_the_other_commands_work_without_a_checkout(outside: dict[str, str]) -> 
     (prefect,) = [check for check in document["checks"] if check["what"] == "Prefect"]
     assert (document["errors"], prefect["state"]) == (0, "ok")
     assert "not installed here" in prefect["found"]
+
+
+def test_a_folder_is_ingested_and_searched_without_a_checkout_or_a_server(outside: dict[str, str]) -> None:
+    source = gallery(Path(outside["HOME"], "in"), 12)
+    account = json.loads(pinakes(outside, "ingest", str(source), "--json").stdout)
+    assert (account["listed"], account["embedded"], account["failed"]) == (12, 12, 0)
+    assert "run directly" in pinakes(outside, "ingest", str(source)).stdout
+    found = json.loads(pinakes(outside, "search", "--like", "p00.png", "--json").stdout)
+    assert len(found["hits"]) == 10
+    asked = pinakes(outside | {"PREFECT_API_URL": "http://127.0.0.1:9/api"}, "ingest", str(source), code=2)
+    assert asked.stderr.startswith("pinakes: pinakes ingest with PREFECT_API_URL or --runner needs the project's flows")
