@@ -20,6 +20,8 @@ from pinakes.ingest.stopping import stop_on_interrupt
 from pinakes.metadata.files import open_bytes
 from pinakes.settings import Settings, load_settings
 
+DIRECTLY = "run directly; with PREFECT_API_URL set it is a Prefect flow"
+
 
 @click.command("ingest")
 @declared_options(IngestRequest)
@@ -45,8 +47,9 @@ def command(*, as_json: bool, **options: Any) -> None:
         )
 
     server = os.environ.get("PREFECT_API_URL")
+    as_flow = bool(server) or request.runner != THREADS  # Dask and Ray run Prefect's tasks
     try:
-        outcome = _as_flow(request, settings) if server or request.runner != THREADS else _directly(request, settings)
+        outcome = _as_flow(request, settings) if as_flow else _directly(request, settings)
     except KeyboardInterrupt as exc:
         how = str(exc) or "interrupted"
         fail(f"{how}; what was paid for is kept, run the same command again to resume.", INTERRUPTED)
@@ -56,9 +59,7 @@ def command(*, as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(summary, ensure_ascii=False))
     else:
         click.echo(rendered)
-        click.echo(
-            f"run as a Prefect flow at {server}" if server else "run directly; with PREFECT_API_URL set, as a flow"
-        )
+        click.echo(f"run as a Prefect flow{f' at {server}' if server else ''}" if as_flow else DIRECTLY)
     if isinstance(outcome, UnfinishedError):
         fail(str(outcome), outcome.exit_code)
 
