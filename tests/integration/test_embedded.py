@@ -59,7 +59,7 @@ if installed:
 
 DROP_ROOT = """
 import importlib.metadata, os, sys, psycopg, tempfile
-import pinakes.store.embedded
+import pinakes.store.embedded.server
 os.umask(0o022); os.setgroups([]); os.setgid(65534); os.setuid(65534); os.chdir("/")
 """
 
