@@ -10,7 +10,7 @@ demo: $(READY)
 	$(BIN)/python -m cli.demo
 
 test: lint types $(READY)
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m 'not soak and not alone'
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not soak and not alone'
 	$(BIN)/python -m pytest -m 'alone and not soak'
 
 soak: $(READY)
