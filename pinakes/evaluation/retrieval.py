@@ -18,9 +18,10 @@ from pinakes.evaluation.neighbours import Columns, Counts, Images, Precision, di
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.texts import NoTextsError, Pairs, Texts, choose_pairs, embed_texts
 from pinakes.quota.embedder_pool import Embedders
-from pinakes.store.collections import RegisteredSpace
+from pinakes.store.bulk_reads import Matrix, one_state, vector_blocks
+from pinakes.store.comparable import Comparable
 from pinakes.store.connection import Connection
-from pinakes.store.evaluation import Comparable, Matrix, one_state, vector_blocks
+from pinakes.store.space_registry import RegisteredSpace
 
 CUTOFFS = (1, 5, 10)
 """Of R@K, as the dataset's paper reports it."""

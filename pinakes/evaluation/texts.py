@@ -15,8 +15,8 @@ from pinakes.embedders.remote.preflight import ignored_words
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError, UsageError
 from pinakes.evaluation.measures import unit
 from pinakes.evaluation.request import EvaluationRequest
+from pinakes.store.comparable import Comparable
 from pinakes.store.connection import Connection
-from pinakes.store.evaluation import Comparable
 from pinakes.store.query_vectors import keep, key_of, recall
 
 TEST = "test"

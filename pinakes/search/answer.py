@@ -9,17 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
-from pinakes.query.filters import Filter, columns_of
+from pinakes.query.filters import columns_of
 from pinakes.query.query import MAX_K, Metric, Query
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.query_vector import Asked, understand
-from pinakes.store.collections import RegisteredSpace, resolve_space
-from pinakes.store.columns import check_columns
-from pinakes.store.conditions import conditions
+from pinakes.store.column_check import check_columns
+from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector
+from pinakes.store.full_text import by_words, in_order
 from pinakes.store.images import Row, listed
-from pinakes.store.restrictions import hidden_conditions
-from pinakes.store.search import Found, Wanted, by_words, in_order, nearest
+from pinakes.store.nearest import Found, Wanted, nearest
+from pinakes.store.restrictions import visible
+from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
 FUSION_CONSTANT = 60
 """k of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet" (2009)."""
@@ -133,15 +134,15 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
     started = time.perf_counter()
     registered = resolve_space(conn, collection, query.space)
     check_columns(conn, collection, [*columns_of(query.filters), *([query.group_by] if query.group_by else [])])
-    hidden = hidden_conditions(conn, collection)
+    passing = visible(conn, collection, query.filters)
     if query.parts:
         embedder = embedders.of(registered.space)
         asked = understand(conn, collection, registered, embedder, query)
-        page = _searched(conn, pgvector, collection, registered, query, asked, hidden)
+        page = _searched(conn, pgvector, collection, registered, query, asked, passing)
         description = embedder.facts.description
     else:
         asked = Asked()
-        page = _listed(conn, collection, query, hidden)
+        page = _listed(conn, collection, query, passing)
         description = "pictures by their names; nothing was compared"
     plan = SearchPlan(
         mode=page.mode,
@@ -167,15 +168,14 @@ class _Page:
     matched_words: int = 0
 
 
-def _listed(conn: Connection, collection: str, query: Query, hidden: Sequence[Filter]) -> _Page:
+def _listed(conn: Connection, collection: str, query: Query, passing: Conditions) -> _Page:
     this = digest(["listing", query.filters, query.group_by])
     after = Cursor.decode(query.after, this).position if query.after else None
     rows = listed(
         conn,
         collection,
         query.k + 1,
-        filters=query.filters,
-        hidden=hidden,
+        passing,
         group_by=query.group_by,
         after=after.image_id if after else None,
     )
@@ -191,11 +191,11 @@ def _searched(
     registered: RegisteredSpace,
     query: Query,
     asked: Asked,
-    hidden: Sequence[Filter],
+    passing: Conditions,
 ) -> _Page:
     wanted = Wanted(
         k=query.k + 1,
-        passing=conditions(query.filters, hidden),
+        passing=passing,
         exclude_ids=tuple(asked.exclude_ids),
         exclude_fingerprints=tuple(asked.exclude_fingerprints),
         max_distance=_as_cosine(query.max_distance, query.metric),

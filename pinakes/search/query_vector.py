@@ -21,10 +21,10 @@ from pinakes.errors import PictureError, UnreadableQueryError, UsageError
 from pinakes.images.decoding import decode
 from pinakes.query.query import Crop, Part, Query
 from pinakes.sources.reading import read_uri
-from pinakes.store.collections import RegisteredSpace
 from pinakes.store.connection import Connection
 from pinakes.store.images import stored_image, stored_vector
 from pinakes.store.query_vectors import keep, key_of, recall
+from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Failure, Image, Vector
 
 

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from psycopg import sql
 
 from pinakes.spaces import Space
-from pinakes.store.collections import collection_names, coverage, spaces
+from pinakes.store.collections import collection_names
 from pinakes.store.connection import Connection, Pgvector, find_pgvector, translated
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, scripts
+from pinakes.store.space_registry import coverage, spaces
 from pinakes.types import utc_now
 
 

@@ -16,8 +16,8 @@ from psycopg import sql
 
 from pinakes.errors import DatabaseError
 from pinakes.store.connection import Connection, Pgvector, translated
+from pinakes.store.folded_texts import fold_stored
 from pinakes.store.strong_locks import START_PATIENCE, StrongLock, one_at_a_time, short_waits
-from pinakes.store.texts import fold_stored
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ PAUSE = 0.5
 T = TypeVar("T")
 
 
-class Patient:
+class Reconnecting:
     """One connection in autocommit mode for several threads, made anew when it is lost.
 
     Args:

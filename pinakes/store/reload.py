@@ -10,9 +10,9 @@ from __future__ import annotations
 from psycopg import sql
 
 from pinakes.spaces import Space
-from pinakes.store.collections import resolve_space
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.indexes import NEXT, create_index, enter_index, lock_gently, size_for_build
+from pinakes.store.space_registry import resolve_space
 
 LARGE_SHARE = 0.25
 """From this share of the rows on a reload takes less time. See `python -m benchmarks.bloat --reload`."""

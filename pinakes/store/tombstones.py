@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from pinakes.store.collections import spaces
 from pinakes.store.connection import Connection, translated
 from pinakes.store.lease import Lease
+from pinakes.store.space_registry import spaces
 from pinakes.tombstones import Tombstone, Tombstones
 
 FORCE_FLUSH = 150000

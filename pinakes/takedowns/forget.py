@@ -25,10 +25,11 @@ from pinakes.sources.fingerprints import open_cache
 from pinakes.sources.thumbnails import forget_thumbnails
 from pinakes.sources.urls import open_etag_cache
 from pinakes.spaces import Space
-from pinakes.store.collections import collection_names, open_collection, prepare, require_collection, spaces
+from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
+from pinakes.store.space_registry import spaces
 from pinakes.store.tombstones import (
     StoredImage,
     add_tombstones,

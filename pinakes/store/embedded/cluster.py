@@ -28,7 +28,7 @@ from pinakes.store.embedded.place import (
     socket_folder,
     write_whole,
 )
-from pinakes.store.embedded.settings import PORT, settings_file, this_machine
+from pinakes.store.embedded.server_settings import PORT, settings_file, this_machine
 from pinakes.store.embedded.user import identity, reachable
 
 log = logging.getLogger(__name__)
