@@ -57,11 +57,7 @@ def evaluate_retrieval(
 ) -> RetrievalReport:
     """Retrieval in the spaces, side by side.
 
-    Args:
-        database: where the collection is.
-        settings: credentials of embedders.
-        request: what is asked.
-        say: told what texts will cost before they are paid for.
+    `say` announces what texts will cost before they are paid for.
 
     Raises:
         UsageError: there is no such collection or space, or the spaces share too few images.

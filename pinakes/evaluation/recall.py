@@ -60,7 +60,7 @@ class RecallReport:
         recommended: the smallest setting measured whose lower bound reaches `wanted`; None where none does.
         stored: whether it was stored with the space.
         before: the ef_search stored before.
-        notes: what the figures would mislead without.
+        notes: what a person must know in order not to be misled by the figures.
     """
 
     space: str
@@ -103,7 +103,7 @@ def measure_recall(
     """Ask the index about some of the space's own images at each setting, and compare with brute force.
 
     The exact neighbours are found in numpy over the stored values, streamed in blocks: memory is that of the queries
-    and of one block, whatever the size of the space. The settings end where every query is answered exactly, or where
+    and of one block, for a space of any size. The settings end where every query is answered exactly, or where
     higher ones gain nothing.
 
     Raises:
@@ -233,7 +233,7 @@ def _notes(
             " size it gains nothing; pinakes ingest --index none drops it"
         )
     if recommended is not None and registered.index_kind == "ivfflat":
-        notes.append("probes are not stored: searches begin with 10 lists and go on where they find too few")
+        notes.append("probes are not stored: searches begin with 10 lists and go on to others where they find too few")
     notes.append(
         "the queries are stored pictures; words, whose vectors lie apart from all pictures, are found somewhat less surely"
     )

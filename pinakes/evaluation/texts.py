@@ -23,7 +23,7 @@ TEST = "test"
 """SemArt's name of the split that Text2Art is measured on."""
 
 AT_ONCE = 32
-"""Texts between two looks at how it goes: what was paid for is kept after each of these parts."""
+"""Texts that are sent together: what was paid for is kept after each of these parts."""
 
 
 @dataclass(frozen=True, slots=True)

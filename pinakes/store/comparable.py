@@ -13,13 +13,7 @@ from pinakes.store.restrictions import visible
 
 
 class Comparable:
-    """The images that several spaces hold current vectors of, without restricted ones.
-
-    Args:
-        conn: a connection.
-        collection: the collection.
-        spaces: names of the spaces.
-    """
+    """The images that several spaces hold current vectors of, without restricted ones."""
 
     def __init__(self, conn: Connection, collection: str, spaces: Sequence[str]) -> None:
         self._conn = conn

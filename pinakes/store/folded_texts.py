@@ -85,10 +85,6 @@ def fold_stored(conn: Connection, collection: str) -> int:
 
     It works in small transactions, which keep nobody from reading; called again, it continues where it ended.
 
-    Args:
-        conn: a connection in autocommit mode.
-        collection: a collection whose table of images has the columns of this version.
-
     Raises:
         DatabaseError: somebody else has been writing the same rows for `LOCK_PATIENCE_SECONDS`.
     """

@@ -41,12 +41,7 @@ class IndexTrial:
     The statements are those of a search without filters (`pinakes.store.nearest`): candidates in half precision, which are
     then ordered in single precision; but no metadata is fetched.
 
-    Args:
-        conn: a connection inside `one_state`.
-        pgvector: its version decides what is set.
-        collection: the collection.
-        registered: the space.
-        k: how many neighbours.
+    The connection is inside `one_state`.
     """
 
     def __init__(

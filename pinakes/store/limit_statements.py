@@ -10,16 +10,16 @@ from __future__ import annotations
 from typing import LiteralString
 
 HORIZON = 1.0
-"""Seconds ahead up to which slots are given out; past it everybody gets one at a time."""
+"""Seconds ahead up to which slots are given out; past it everyone gets one at a time."""
 
 STALE_SECONDS = 0.5
-"""A slot is used only by who has looked at the row so recently, so a 429 or a new rate has reached all by then."""
+"""A slot is used only by a process that has read the row so recently; by then a 429 or a new rate has reached everyone."""
 
 LEAST_PAUSE = 1.0
-"""Seconds of silence after a 429, whatever the provider asked: more than `STALE_SECONDS`."""
+"""Seconds of silence after a 429 at least, even if the provider asks for less: more than `STALE_SECONDS`."""
 
 MOST_PAUSE = 3600.0
-"""A mistaken Retry-After must not stop everybody for days."""
+"""A mistaken Retry-After must not stop everyone for days."""
 
 LEAST_FACTOR = 1 / 16
 DECREASE = 0.7
@@ -108,4 +108,4 @@ SET count = excluded.count, burst = excluded.burst, pinned = excluded.pinned, sp
     free_at = (SELECT least(p.free_at, p.now + %(stale)s + (1 + cardinality(p.debts)) * p.step)
                FROM paced AS p WHERE p.seconds = l.seconds)"""
 )
-"""Enters or changes one window; a rate set anew is in force at once, a pause that the provider asked for stays."""
+"""Enters or changes one window; a new rate is in force at once, a pause that the provider asked for stays."""

@@ -183,11 +183,7 @@ def resolve_space(conn: Connection, collection: str, name: str | None = None) ->
 def activate(conn: Connection, collection: str, name: str, *, least_coverage: float) -> RegisteredSpace:
     """Let searches use a space, and return the one that was active before.
 
-    Args:
-        conn: a connection in autocommit mode.
-        collection: the collection.
-        name: the space.
-        least_coverage: the share of the images that it must hold current vectors of, 0 to 1.
+    The space must hold current vectors of at least `least_coverage` of the images, 0 to 1.
 
     Raises:
         UsageError: there is no such space, or it holds too few.

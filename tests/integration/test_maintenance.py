@@ -30,7 +30,7 @@ from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.nearest import Wanted, nearest
 from pinakes.store.space_registry import register_space, resolve_space, spaces
-from pinakes.takedowns.forget import THUMBNAILS, Forgetting
+from pinakes.takedowns.forget import THUMBNAILS, Takedowns
 from pinakes.types import Answer
 from tests.counting import Counting
 from tests.running import find, gallery, paint, run, stored
@@ -316,7 +316,7 @@ def test_a_take_down_that_died_is_finished(
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
-    own = Forgetting(settings, database, "pictures")
+    own = Takedowns(settings, database, "pictures")
     with monkeypatch.context() as patched:
         patched.setattr("pinakes.takedowns.forget.remove_images", dies)
         with pytest.raises(KeyboardInterrupt):
