@@ -26,6 +26,17 @@ DECREASE = 0.7
 RECOVERY_SECONDS = 300.0
 """After a 429 the rate falls to seven tenths and grows back evenly: from nothing to all of it in five minutes."""
 
+FIGURES = {
+    "horizon": HORIZON,
+    "stale": STALE_SECONDS,
+    "least_pause": LEAST_PAUSE,
+    "most_pause": MOST_PAUSE,
+    "least": LEAST_FACTOR,
+    "decrease": DECREASE,
+    "recovery": RECOVERY_SECONDS,
+}
+"""The figures above as parameters: each statement is given all of them, and uses those that it names."""
+
 _LOCKED = """
 WITH held AS MATERIALIZED (
     SELECT * FROM pinakes.limits WHERE quota = %(quota)s ORDER BY seconds FOR UPDATE
@@ -67,7 +78,7 @@ FROM grid AS g CROSS JOIN given AS n CROSS JOIN last
 WHERE l.quota = %(quota)s AND l.seconds = g.seconds
 RETURNING g.now, g.slot, g.gap, g.base, g.step, n.slots::integer, l.lateness, l.generation"""
 )
-"""Takes quota, recovery, asked, interactive, horizon; a row for each window."""
+"""Reserves slots. Takes quota, asked and interactive; a row for each window."""
 
 THROTTLE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
@@ -93,7 +104,7 @@ FROM answer AS a
 WHERE l.quota = %(quota)s AND l.seconds = a.seconds
 RETURNING l.generation"""
 )
-"""Takes quota, recovery, retry_after, least_pause, most_pause, least, decrease, stale."""
+"""Enters a 429. Takes quota and retry_after; the new generation for each window."""
 
 ENTER: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module

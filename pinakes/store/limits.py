@@ -21,19 +21,11 @@ from pinakes.rates import Rate
 from pinakes.settings import Settings
 from pinakes.store.cloudsql import SCHEME
 from pinakes.store.connection import DATABASE_URL, LIMITER_URL, Connection, address, connect, translated
-from pinakes.store.limit_statements import (
-    DECREASE,
-    ENTER,
-    HORIZON,
-    LEAST_FACTOR,
-    LEAST_PAUSE,
-    MOST_PAUSE,
-    RECOVERY_SECONDS,
-    RESERVE,
-    STALE_SECONDS,
-    THROTTLE,
-)
+from pinakes.store.limit_statements import ENTER, FIGURES, RECOVERY_SECONDS, RESERVE, THROTTLE
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
+
+WINDOW = ("seconds", "count", "burst", "spacing", "head_start", "lead", "lateness")
+"""Of a rate: what the row of its window holds."""
 
 _CONNECTION = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 """A connection that died without a word is noticed within 20 s."""
@@ -112,11 +104,11 @@ class LimitStore:
         self._conn: Connection | None = None
 
     def reserve(self, count: int, *, interactive: bool = False) -> Reservation:
-        """At most `count` slots and at least one, of those up to `HORIZON` seconds ahead.
+        """At most `count` slots and at least one, of those within the next second (`HORIZON`).
 
         An interactive call gets its slot at once and is paid back later, while fewer than `lead` are owed.
         """
-        asked = {"asked": 1 if interactive else count, "interactive": interactive, "horizon": HORIZON}
+        asked = {"asked": 1 if interactive else count, "interactive": interactive}
         sent = time.monotonic()
         rows = self._rows(RESERVE, asked)
         if not rows:  # the quota was removed while this process was running
@@ -147,19 +139,7 @@ class LimitStore:
         """Enter a 429; the generation from now on."""
         with self._connection() as conn, conn.transaction():
             conn.execute("SET LOCAL synchronous_commit TO on")
-            rows = conn.execute(
-                THROTTLE,
-                {
-                    "quota": self.quota,
-                    "recovery": RECOVERY_SECONDS,
-                    "retry_after": retry_after,
-                    "least_pause": LEAST_PAUSE,
-                    "most_pause": MOST_PAUSE,
-                    "least": LEAST_FACTOR,
-                    "decrease": DECREASE,
-                    "stale": STALE_SECONDS,
-                },
-            ).fetchall()
+            rows = conn.execute(THROTTLE, FIGURES | {"quota": self.quota, "retry_after": retry_after}).fetchall()
         return max((generation for (generation,) in rows), default=0)
 
     def generation(self) -> int:
@@ -180,8 +160,7 @@ class LimitStore:
 
     def _rows(self, statement: LiteralString, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         with self._connection() as conn:
-            everything = values | {"quota": self.quota, "recovery": RECOVERY_SECONDS}
-            return conn.execute(statement, everything).fetchall()
+            return conn.execute(statement, FIGURES | values | {"quota": self.quota}).fetchall()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -308,22 +287,8 @@ def _alone(conn: Connection, quota: str) -> None:
 
 def _enter(conn: Connection, quota: str, rates: Sequence[Rate], *, pinned: bool) -> None:
     for rate in sorted(rates, key=lambda rate: rate.seconds):
-        conn.execute(
-            ENTER,
-            {
-                "quota": quota,
-                "seconds": rate.seconds,
-                "count": rate.count,
-                "burst": rate.burst,
-                "pinned": pinned,
-                "spacing": rate.spacing,
-                "head_start": rate.head_start,
-                "lead": rate.lead,
-                "lateness": rate.lateness,
-                "recovery": RECOVERY_SECONDS,
-                "stale": STALE_SECONDS,
-            },
-        )
+        window = {name: getattr(rate, name) for name in WINDOW}
+        conn.execute(ENTER, FIGURES | window | {"quota": quota, "pinned": pinned})
     conn.execute(
         "DELETE FROM pinakes.limits WHERE quota = %s AND NOT seconds = ANY(%s)",
         (quota, [rate.seconds for rate in rates]),
