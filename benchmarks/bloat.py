@@ -28,13 +28,14 @@ from psycopg import sql
 from benchmarks.common import chunks, clustered, images, machine, scratch_database, seconds
 from pinakes.spaces import Space
 from pinakes.store import reload
-from pinakes.store.collections import ensure_collection, register_space, resolve_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.indexes import ensure_index, index_name, rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.store.search import Wanted, nearest
+from pinakes.store.nearest import Wanted, nearest
 from pinakes.store.search_plan import EF_SEARCH
+from pinakes.store.space_registry import register_space, resolve_space
 
 QUERIES = 50
 ROUNDS = 10

@@ -13,11 +13,12 @@ import statistics
 
 from benchmarks.common import chunks, clustered, images, machine, scratch_database, seconds
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space, resolve_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.indexes import EXACT_BYTES, ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.store.search import Wanted, nearest
+from pinakes.store.nearest import Wanted, nearest
+from pinakes.store.space_registry import register_space, resolve_space
 
 QUERIES = 25
 SIZES = ((5_000, 512), (20_000, 512), (20_000, 1024), (50_000, 1024), (100_000, 1024), (200_000, 1024))

@@ -18,9 +18,9 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.query.filters import Equals
 from pinakes.query.query import Mode
 from pinakes.spaces import Space
-from pinakes.store.collections import resolve_space
 from pinakes.store.conditions import conditions
-from pinakes.store.search import Found, Wanted, nearest
+from pinakes.store.nearest import Found, Wanted, nearest
+from pinakes.store.space_registry import resolve_space
 from tests.clustered import COLLECTION, clustered, store
 
 QUERIES = 25

@@ -19,13 +19,14 @@ from psycopg.conninfo import make_conninfo
 from benchmarks.common import machine, seconds
 from pinakes.query.filters import parse_filters
 from pinakes.spaces import Space
-from pinakes.store.collections import resolve_space
 from pinakes.store.conditions import conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database
 from pinakes.store.facets import facets
+from pinakes.store.full_text import by_words
 from pinakes.store.images import listed
-from pinakes.store.search import Wanted, by_words, nearest
+from pinakes.store.nearest import Wanted, nearest
+from pinakes.store.space_registry import resolve_space
 from tests.clustered import COLLECTION, Rows, clustered, store
 
 ROUNDS = 15
@@ -86,14 +87,14 @@ def kinds(query: Rows) -> Mapping[str, Ask]:
         return by_words(conn, COLLECTION, resolve_space(conn, COLLECTION), "red golden", query, Wanted(10))
 
     return {
-        "filtered index": near(Wanted(10, conditions(COLLECTION, many), mode="index")),
+        "filtered index": near(Wanted(10, conditions(many), mode="index")),
         "index": near(Wanted(10, mode="index")),
-        "filtered exact": near(Wanted(10, conditions(COLLECTION, few), mode="exact")),
+        "filtered exact": near(Wanted(10, conditions(few), mode="exact")),
         "exact": near(Wanted(10, mode="exact")),
         "groups": near(Wanted(10, group_by="author")),
         "words": words,
         "facets": lambda conn, _: facets(conn, COLLECTION, many),
-        "listed groups": lambda conn, _: listed(conn, COLLECTION, 11, filters=few, group_by="author"),
+        "listed groups": lambda conn, _: listed(conn, COLLECTION, 11, conditions(few), group_by="author"),
     }
 
 

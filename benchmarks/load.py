@@ -16,9 +16,10 @@ from psycopg.types.json import Jsonb
 from benchmarks.common import administrator, chunks, clustered, images, machine, scratch_database, seconds
 from pinakes.metadata.columns import COLUMNS
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.space_registry import register_space
 
 ROW_BY_ROW = 1000
 """Rows for the slow side; it is a rate that is compared."""

@@ -30,11 +30,12 @@ from PIL import Image, ImageFilter
 
 from benchmarks.common import chunks, clustered, images, machine, scratch_home
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.space_registry import register_space
 
 PICTURES = 40
 """Different ones; every row shows one of them."""

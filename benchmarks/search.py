@@ -26,11 +26,12 @@ from benchmarks.common import administrator, alternating, chunks, images, machin
 from pinakes import Collection
 from pinakes.settings import load_settings
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.space_registry import register_space
 from tests.clustered import Rows, clustered
 
 ROUNDS = 60

@@ -10,7 +10,8 @@ from urllib.parse import unquote_to_bytes
 from gallery import PICTURES, SEED, Gallery, painted_before, write_gallery
 from pinakes.errors import UsageError
 from pinakes.settings import Settings
-from pinakes.store.collections import collection_names, require_collection, stored_images
+from pinakes.store.bulk_reads import stored_images
+from pinakes.store.collections import collection_names, require_collection
 from pinakes.store.database import open_database
 
 COLLECTION: Final = "sample"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from pinakes.settings import load_settings
-from pinakes.store.collections import activate, open_collection
+from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
+from pinakes.store.space_registry import activate
 
 LEAST_COVERAGE = 0.99
 """A space that lacks more of the collection than this would make pictures disappear from searches."""

@@ -12,7 +12,7 @@ from pinakes.cli.render import table
 from pinakes.errors import UsageError
 from pinakes.settings import load_settings
 from pinakes.store.database import open_database
-from pinakes.takedowns.forget import Forgetting, Found
+from pinakes.takedowns.forget import TakedownPlan, Takedowns
 
 NAMED = 20
 """Pictures that the question names; all of them are counted."""
@@ -52,23 +52,23 @@ def command(
     settings = load_settings()
     collection = collection or settings.collection
     with open_database(settings) as database:
-        forgetting = Forgetting(settings, database, collection, checkpoint=checkpoint)
+        takedowns = Takedowns(settings, database, collection, checkpoint=checkpoint)
         if listing:
-            _list(forgetting, as_json=as_json)
+            _list(takedowns, as_json=as_json)
         elif undo:
-            again = forgetting.undo(images, equal_bytes=equal_bytes)
-            left = forgetting.tombstones().fingerprints
+            again = takedowns.undo(images, equal_bytes=equal_bytes)
+            left = takedowns.tombstones().fingerprints
             _undone(collection, again, left=bool(left), as_json=as_json)
         else:
-            found = forgetting.find(images, equal_bytes=equal_bytes, ahead=ahead)
+            found = takedowns.find(images, equal_bytes=equal_bytes, ahead=ahead)
             if not yes:
                 _ask(collection, found)
-            done = forgetting.forget(found, wait=wait).as_dict()
+            done = takedowns.forget(found, wait=wait).as_dict()
             done["notes"] = found.notes + _equal(found) + done["notes"]
             click.echo(json.dumps(done, ensure_ascii=False) if as_json else _told(collection, done))
 
 
-def _ask(collection: str, found: Found) -> None:
+def _ask(collection: str, found: TakedownPlan) -> None:
     if not sys.stdin.isatty():
         raise UsageError("nobody can be asked whether this is meant; add --yes.")
     for image_id in found.image_ids[:NAMED]:
@@ -80,7 +80,7 @@ def _ask(collection: str, found: Found) -> None:
     click.confirm(f"Forget {_pictures(len(found.image_ids))} of {collection} for good?", abort=True, err=True)
 
 
-def _equal(found: Found) -> list[str]:
+def _equal(found: TakedownPlan) -> list[str]:
     count = len(found.equal)
     if not count:
         return []
@@ -100,14 +100,14 @@ def _told(collection: str, done: dict[str, Any]) -> str:
     return "\n".join(lines + [f"note: {note}" for note in done["notes"]])
 
 
-def _list(forgetting: Forgetting, *, as_json: bool) -> None:
+def _list(takedowns: Takedowns, *, as_json: bool) -> None:
     documents = [
         {
             "image_id": each.image_id,
             "fingerprint": each.fingerprint or None,
             "forgotten_at": each.forgotten_at.isoformat(timespec="seconds"),
         }
-        for each in forgetting.tombstones()
+        for each in takedowns.tombstones()
     ]
     if as_json:
         click.echo(json.dumps({"forgotten": documents}, ensure_ascii=False))

@@ -11,7 +11,7 @@ from pinakes.errors import UsageError
 from pinakes.query.filters import columns_of, parse_filters
 from pinakes.settings import load_settings
 from pinakes.store.collections import open_collection
-from pinakes.store.columns import unknown_columns
+from pinakes.store.column_check import unknown_columns
 from pinakes.store.connection import Connection
 from pinakes.store.database import open_database
 from pinakes.store.restrictions import Restriction, hide, restrictions, unhide

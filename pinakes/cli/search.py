@@ -13,8 +13,8 @@ from pinakes.cli.options import as_json, declared_options
 from pinakes.cli.render import hits_table
 from pinakes.errors import UsageError
 from pinakes.options import completed
-from pinakes.query.options import QueryOptions
 from pinakes.query.query import Query, ask
+from pinakes.query.query_options import QueryOptions
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
 from pinakes.settings import load_settings

@@ -9,8 +9,9 @@ import click
 from pinakes.cli.render import table
 from pinakes.embedders.remote.retirement import retirement_of
 from pinakes.settings import load_settings
-from pinakes.store.collections import coverage, open_collection, spaces
+from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
+from pinakes.store.space_registry import coverage, spaces
 
 
 @click.command("spaces")

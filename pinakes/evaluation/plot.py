@@ -67,7 +67,7 @@ def write_plot(evaluation: Evaluation, path: Path) -> None:
 
 
 def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:
-    """The plot: recall and time of the indexes above, retrieval and precision below, as far as they were measured."""
+    """The plot: recall and time of the indexes above, retrieval and precision below, where they were measured."""
     import matplotlib as mpl
     from matplotlib import font_manager
     from matplotlib.figure import Figure

@@ -15,15 +15,15 @@ from pinakes.embedders.remote.preflight import ignored_words
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError, UsageError
 from pinakes.evaluation.measures import unit
 from pinakes.evaluation.request import EvaluationRequest
+from pinakes.store.comparable import Comparable
 from pinakes.store.connection import Connection
-from pinakes.store.evaluation import Comparable
 from pinakes.store.query_vectors import keep, key_of, recall
 
 TEST = "test"
 """SemArt's name of the split that Text2Art is measured on."""
 
 AT_ONCE = 32
-"""Texts between two looks at how it goes: what was paid for is kept after each of these parts."""
+"""Texts that are sent together: what was paid for is kept after each of these parts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,17 +24,12 @@ from pinakes.metadata.table import read_metadata
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings
 from pinakes.sources.base import Source
-from pinakes.store.collections import (
-    collection_names,
-    ensure_collection,
-    foresee_collection,
-    prepare,
-    register_space,
-    stored_images,
-)
+from pinakes.store.bulk_reads import stored_images
+from pinakes.store.collections import collection_names, ensure_collection, foresee_collection, prepare
 from pinakes.store.database import open_database
 from pinakes.store.lease import Lease
 from pinakes.store.runs import start_run
+from pinakes.store.space_registry import register_space
 from pinakes.takedowns.sync import known_tombstones
 from pinakes.tombstones import keep_out
 from pinakes.types import utc_now

@@ -33,18 +33,15 @@ from pinakes.metadata.report import JoinReport
 from pinakes.metadata.table import Metadata
 from pinakes.quota.embedder_pool import Budget
 from pinakes.sources.base import Source
-from pinakes.store.collections import (
-    current_vectors,
-    resolve_space,
-    stored_images,
-)
+from pinakes.store.bulk_reads import current_vectors, stored_images
 from pinakes.store.connection import warn_of_old_pgvector
 from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.runs import end_run
-from pinakes.takedowns.sync import bring_together
+from pinakes.store.space_registry import resolve_space
+from pinakes.takedowns.sync import sync_tombstones
 from pinakes.tombstones import Tombstones, keep_out
 from pinakes.types import Answer, Image, Vector, utc_now
 
@@ -118,7 +115,7 @@ class Ingestion:
             CheckpointError: which pictures were forgotten cannot be read.
         """
         self.planned_at = utc_now()
-        self.tombstones = bring_together(
+        self.tombstones = sync_tombstones(
             self.database, self.request.collection, self.request.checkpoint, lease_seconds=self.lease.seconds
         )
         entries = keep_out(self.source, self.tombstones)

@@ -28,13 +28,14 @@ from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.reading import read_uri
-from pinakes.store import reading
-from pinakes.store.collections import RegisteredSpace, open_collection, require_collection, resolve_space, spaces
-from pinakes.store.columns import check_columns
+from pinakes.store import bulk_reads
+from pinakes.store.collections import open_collection, require_collection
+from pinakes.store.column_check import check_columns
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database, open_database
 from pinakes.store.facets import facets
 from pinakes.store.images import stored_image
+from pinakes.store.space_registry import RegisteredSpace, resolve_space, spaces
 from pinakes.types import Vector
 
 if TYPE_CHECKING:
@@ -166,9 +167,9 @@ class Collection:
         """
         filters = parse_filters(conditions_of(where))
 
-        def read(o: _Open) -> list[reading.Dated]:
+        def read(o: _Open) -> list[bulk_reads.Dated]:
             check_columns(o.conn, self.name, columns_of(filters))
-            return list(reading.read_images(o.conn, self.name, filters))
+            return list(bulk_reads.read_images(o.conn, self.name, filters))
 
         dated = self._ask(read)
         return frame_of(
@@ -193,7 +194,7 @@ class Collection:
         (bool), dimension and rows (int64; rows are images with a current vector), coverage (float64: their share of the
         images, 0 to 1), created_at (datetime64[s, UTC]).
         """
-        images, counted = self._ask(lambda o: (reading.count_images(o.conn, self.name), self._counted(o)))
+        images, counted = self._ask(lambda o: (bulk_reads.count_images(o.conn, self.name), self._counted(o)))
         return spaces_frame(counted, images)
 
     def vector(self, image_id: str, space: str | None = None) -> Vector:
@@ -231,7 +232,7 @@ class Collection:
         wanted = None if ids is None else [str(image_id) for image_id in ids]
 
         def read(o: _Open) -> tuple[list[str], npt.NDArray[np.float32]]:
-            return reading.read_vectors(o.conn, self.name, resolve_space(o.conn, self.name, space), wanted)
+            return bulk_reads.read_vectors(o.conn, self.name, resolve_space(o.conn, self.name, space), wanted)
 
         return self._ask(read)
 
@@ -268,7 +269,7 @@ class Collection:
         self.close()
 
     def __len__(self) -> int:
-        return self._ask(lambda o: reading.count_images(o.conn, self.name))
+        return self._ask(lambda o: bulk_reads.count_images(o.conn, self.name))
 
     def __bool__(self) -> bool:
         return True  # whether there is an object does not depend on what the database holds, and need not ask it
@@ -288,7 +289,7 @@ class Collection:
     def _counted(self, o: _Open) -> list[tuple[RegisteredSpace, int]]:
         """The spaces, each with how many current vectors it has."""
         return [
-            (registered, reading.count_vectors(o.conn, self.name, registered.name))
+            (registered, bulk_reads.count_vectors(o.conn, self.name, registered.name))
             for registered in spaces(o.conn, self.name)
         ]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pinakes.metadata.columns import COLUMNS
-from pinakes.store.collections import RegisteredSpace
+from pinakes.store.space_registry import RegisteredSpace
 
 if TYPE_CHECKING:
     import pandas as pd

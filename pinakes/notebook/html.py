@@ -22,8 +22,8 @@ from pinakes.query.query import Crop, Query
 from pinakes.search.answer import Hit, SearchPlan
 from pinakes.search.query_vector import cut_out
 from pinakes.sources.reading import read_uri
-from pinakes.store.collections import RegisteredSpace
 from pinakes.store.facets import Facets
+from pinakes.store.space_registry import RegisteredSpace
 
 LONG_SIDE = 220
 """Pixels of a thumbnail: a little more than a card's, and about 6 kB."""

@@ -17,15 +17,16 @@ from pinakes.settings import Settings
 from pinakes.sources.thumbnails import MAX_BYTES, DiskCache
 from pinakes.spaces import Space
 from pinakes.store import maintenance as store
-from pinakes.store.collections import collection_names, open_collection, prepare, require_collection, spaces
+from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database
 from pinakes.store.indexes import REBUILD_GROWTH, drop_half_built, ensure_index, rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA
+from pinakes.store.space_registry import spaces
 from pinakes.store.tombstones import images_of, remove_images
 from pinakes.takedowns.forget import THUMBNAILS
-from pinakes.takedowns.sync import bring_together
+from pinakes.takedowns.sync import sync_tombstones
 from pinakes.tombstones import Tombstones
 
 MANY_SMALL_PARTS = 8
@@ -109,7 +110,7 @@ class Maintenance:
 
     def _collection(self, conn: Connection, collection: str) -> Iterator[Act]:
         pgvector = open_collection(conn, collection)
-        tombstones = bring_together(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
+        tombstones = sync_tombstones(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
         registered = {space.name: space for space in self._registered(conn, collection)}
         kept = {space.name: space for space in kept_spaces(self._root, collection)}
         for name, space in sorted({**kept, **registered}.items()):

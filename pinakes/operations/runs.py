@@ -8,9 +8,10 @@ from typing import Any
 
 from pinakes.embedders.remote.prices import price_of
 from pinakes.settings import Settings
-from pinakes.store.collections import collection_names, prepare, spaces
+from pinakes.store.collections import collection_names, prepare
 from pinakes.store.connection import Connection
 from pinakes.store.runs import Run, latest_runs
+from pinakes.store.space_registry import spaces
 
 COUNTS = ("listed", "embedded", "reused", "failed", "deferred", "calls", "rows_written")
 

@@ -7,18 +7,12 @@ from typing import Any
 from pinakes.checkpoints.base import OK
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
-from pinakes.store.collections import (
-    RegisteredSpace,
-    collection_names,
-    coverage,
-    open_collection,
-    require_collection,
-    spaces,
-    stored_images,
-)
+from pinakes.store.bulk_reads import stored_images
+from pinakes.store.collections import collection_names, open_collection, require_collection
 from pinakes.store.connection import Connection
 from pinakes.store.restrictions import restrictions
 from pinakes.store.runs import latest_runs
+from pinakes.store.space_registry import RegisteredSpace, coverage, spaces
 
 MAX_FAILURES = 100
 """Failed images listed by name; all of them are counted."""

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from pinakes.errors import LeaseLostError
 from pinakes.store.connection import Connection
-from pinakes.store.reconnecting import PATIENCE, Patient
+from pinakes.store.reconnecting import PATIENCE, Reconnecting
 
 MOST_CALLS_AT_ONCE = 16
 """Calls of an allowance that a process takes with one statement."""
@@ -51,7 +51,7 @@ class Begun:
     stopping: bool
 
 
-class LedRun(Patient):
+class LedRun(Reconnecting):
     """A run that another process leads, as a process sees it that embeds batches for it. Thread-safe.
 
     Args:

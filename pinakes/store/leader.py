@@ -9,10 +9,10 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from pinakes.store.connection import Connection
-from pinakes.store.reconnecting import PATIENCE, Patient
+from pinakes.store.reconnecting import PATIENCE, Reconnecting
 
 
-class LeadingRun(Patient):
+class LeadingRun(Reconnecting):
     """A run as its leader sees it, whose batches other processes embed. Thread-safe.
 
     Args:

@@ -15,9 +15,9 @@ from typing import Literal
 from psycopg import sql
 
 from pinakes.errors import DatabaseError
-from pinakes.store.connection import Connection, Pgvector, translated
+from pinakes.store.connection import Connection, Pgvector, translated, value_of
+from pinakes.store.folded_texts import fold_stored
 from pinakes.store.strong_locks import START_PATIENCE, StrongLock, one_at_a_time, short_waits
-from pinakes.store.texts import fold_stored
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ Script = tuple[int, str, str]
 
 FOLLOWED_BY: Mapping[tuple[Kind, int], Callable[[Connection, str], int]] = {("collection", 4): fold_stored}
 """Migrations that end with work on the rows, in transactions of its own: a migration is entered when that is done. Until
-then everybody who opens the schema waits for it, and processes of an older version go on as before."""
+then everyone who opens the schema waits for it, and processes of an older version continue as before."""
 
 _ALTERED = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
 """The tables that a script changes, as the scripts write it."""
@@ -53,8 +53,8 @@ def migrate(
 ) -> bool:
     """Bring `schema` up to date, creating it if need be; True if anything was applied.
 
-    A schema that is up to date is only read. One that is not is changed in one transaction, which is tried again where
-    somebody uses a table that it changes: whoever reads meanwhile waits for a second at most, and for the change itself.
+    A schema that is up to date is only read. Any other is changed in one transaction, which is tried again while a table
+    that it changes is in use: readers wait for a second at most, and for the change itself.
 
     Args:
         conn: a connection in autocommit mode.
@@ -62,10 +62,10 @@ def migrate(
         kind: which list of migrations it follows.
         pgvector: where the extension's types are; None for a "system" schema, which needs none of them.
         language: the text search configuration of a new collection.
-        patience: how many seconds somebody is waited for who uses what has to change.
+        patience: how many seconds to wait for others who use what has to change.
 
     Raises:
-        DatabaseError: the schema was made by a newer Pinakes, its tables are not to be had, or PostgreSQL refused.
+        DatabaseError: the schema was made by a newer Pinakes, its tables stay in use, or PostgreSQL failed.
     """
     known = scripts(kind)
     if _applied(conn, schema) == [number for number, _, _ in known]:
@@ -111,8 +111,13 @@ def _apply(
                 sql.SQL("SET LOCAL search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas)))
             )
             conn.execute(
-                "CREATE TABLE IF NOT EXISTS migrations"
-                " (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+                """
+                CREATE TABLE IF NOT EXISTS migrations (
+                    number integer PRIMARY KEY,
+                    name text NOT NULL,
+                    applied_at timestamptz NOT NULL DEFAULT now()
+                )
+                """
             )
             # All of them before the first is rewritten: that must not be done again for the sake of another.
             lock.attempt(conn)
@@ -136,8 +141,13 @@ def _changed_tables(conn: Connection, schema: str, part: list[Script]) -> tuple[
     """The tables of a schema that these migrations change, by name."""
     named = {name for _, _, text in part for name in _ALTERED.findall(text)}
     rows = conn.execute(
-        "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = 'r' ORDER BY c.relname",
+        """
+        SELECT c.relname
+        FROM pg_class AS c
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = 'r'
+        ORDER BY c.relname
+        """,
         (schema, sorted(named)),
     )
     return tuple(sql.Identifier(schema, name) for (name,) in rows)
@@ -145,15 +155,10 @@ def _changed_tables(conn: Connection, schema: str, part: list[Script]) -> tuple[
 
 def _applied(conn: Connection, schema: str) -> list[int]:
     table = sql.Identifier(schema, "migrations")
-    if not _exists(conn, table):
+    if not value_of(conn, "SELECT to_regclass(%s) IS NOT NULL", (table.as_string(conn),)):
         return []
     rows = conn.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(table))
     return [number for (number,) in rows]
-
-
-def _exists(conn: Connection, table: sql.Identifier) -> bool:
-    row = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (table.as_string(conn),)).fetchone()
-    return row is not None and bool(row[0])
 
 
 def _refuse_newer(schema: str, applied: list[int], known: tuple[Script, ...]) -> None:

@@ -15,12 +15,13 @@ from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings
 from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import Thumbnail, Thumbnails
-from pinakes.store.collections import RegisteredSpace, open_collection, spaces
+from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
 from pinakes.store.pool import Connections
-from pinakes.store.restrictions import hidden
+from pinakes.store.restrictions import restriction_texts
+from pinakes.store.space_registry import RegisteredSpace, spaces
 from pinakes.web.heavy import HeavyWork
 from pinakes.web.uploads import Uploads, checked_pixels
 
@@ -115,7 +116,7 @@ class Service:
             DatabaseError: the database does not answer.
         """
         with self._connections.connection() as conn:
-            key = (tuple(filters), tuple(hidden(conn, self.collection)))
+            key = (tuple(filters), tuple(restriction_texts(conn, self.collection)))
         with self._facets_lock:
             if len(self._facets) >= FACETS_KEPT:
                 self._facets.clear()

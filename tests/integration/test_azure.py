@@ -440,7 +440,7 @@ def test_the_key_is_shown_nowhere(fake: AzureFake, azure: AzureVision, caplog: p
         with pytest.raises((CallError, CredentialsRefusedError)) as caught:
             azure.image(PICTURE, timeout=PATIENCE)
         shown.append(str(caught.value))
-        assert "[secret]" in shown[-1]
+        assert "[redacted]" in shown[-1]
     azure.image(PICTURE, timeout=PATIENCE)
     for bad in (f"{KEY}\nX-Other: 1", f"{KEY} {KEY}", f"{KEY}é"):
         with pytest.raises(SettingsError) as refused:

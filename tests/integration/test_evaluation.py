@@ -27,12 +27,13 @@ from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import RetrievalReport
 from pinakes.settings import Settings
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space, spaces
+from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.restrictions import hide
+from pinakes.store.space_registry import register_space, spaces
 from pinakes.types import Vector
 from tests.waiting import PATIENCE
 
@@ -158,7 +159,8 @@ def test_the_exact_answer_of_postgresql_has_a_recall_of_one_by_our_own_brute_for
     database: Database, indexed: np.ndarray
 ) -> None:
     from pinakes.evaluation.measures import KthNearest, recall_at_k, unit
-    from pinakes.store.evaluation import Asking, one_state, sampled_vectors, vector_blocks
+    from pinakes.store.bulk_reads import one_state, sampled_vectors, vector_blocks
+    from pinakes.store.index_trial import IndexTrial
 
     with database.connection() as (conn, pgvector):
         (space,) = spaces(conn, "pictures")
@@ -169,7 +171,7 @@ def test_the_exact_answer_of_postgresql_has_a_recall_of_one_by_our_own_brute_for
                 for block_ids, block in vector_blocks(conn, "pictures", space.name)
                 for i, v in zip(block_ids, block, strict=True)
             }
-            answered = Asking(conn, pgvector, "pictures", space, 10).scan(ids, vectors)
+            answered = IndexTrial(conn, pgvector, "pictures", space, 10).scan(ids, vectors)
     assert len(stored) == 1500
     everything = unit(np.array(list(stored.values())))
     distances = 1 - unit(vectors) @ everything.T

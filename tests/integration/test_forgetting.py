@@ -26,7 +26,7 @@ from pinakes.sources.fingerprints import fingerprint_file, open_cache
 from pinakes.sources.thumbnails import SIZES, Thumbnails
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
-from pinakes.takedowns.forget import THUMBNAILS, Forgetting
+from pinakes.takedowns.forget import THUMBNAILS, Takedowns
 from pinakes.tombstones import FORGOTTEN, Tombstone, Tombstones
 from pinakes.types import utc_now
 from tests.counting import Counting
@@ -41,8 +41,8 @@ FAR = 2**62
 """A moment long after any change of a file, in nanoseconds since 1970."""
 
 
-def forgetting(settings: Settings, database: Database) -> Forgetting:
-    return Forgetting(settings, database, "pictures")
+def forgetting(settings: Settings, database: Database) -> Takedowns:
+    return Takedowns(settings, database, "pictures")
 
 
 def forget(settings: Settings, database: Database, *images: str, **options: Any) -> Any:
@@ -380,7 +380,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsFake]:
 def test_on_a_bucket_it_is_the_same(settings: Settings, database: Database, tmp_path: Path, bucket: GcsFake) -> None:
     pictures, root = gallery(tmp_path / "in"), "gs://kept/some/folder"
     run(settings, pictures, checkpoint=root)
-    own = Forgetting(settings, database, "pictures", checkpoint=root)
+    own = Takedowns(settings, database, "pictures", checkpoint=root)
     own.forget(own.find([GONE]))
     assert known_ids(settings, SPACE, root) == {f"p{n:02}.png" for n in range(12)} - {GONE}
     names = set(bucket.buckets["kept"].objects)
@@ -388,7 +388,7 @@ def test_on_a_bucket_it_is_the_same(settings: Settings, database: Database, tmp_
     with database.connection() as (conn, _):
         conn.execute("DROP SCHEMA pictures CASCADE")
     assert run(settings, pictures, checkpoint=root).account.skipped == 1
-    own = Forgetting(settings, database, "pictures", checkpoint=root)
+    own = Takedowns(settings, database, "pictures", checkpoint=root)
     own.undo([GONE])
     assert not any("/pictures/forgotten-" in name for name in bucket.buckets["kept"].objects)
 
@@ -455,7 +455,7 @@ class _Terminal:
             return True
 
 
-def _tombstones(own: Forgetting, image_id: str) -> Tombstones:
+def _tombstones(own: Takedowns, image_id: str) -> Tombstones:
     return Tombstones([Tombstone(image_id, "", utc_now())])
 
 

@@ -20,10 +20,11 @@ from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import stop_requested
 from pinakes.operations.status import status
 from pinakes.settings import Settings
-from pinakes.store.collections import activate, ensure_collection, register_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.space_registry import activate, register_space
 from pinakes.types import Answer, ErrorClass, Failure
 from tests.counting import Counting
 from tests.running import find, gallery, paint, request_of, run, run_stages, stored, using

@@ -20,14 +20,16 @@ from psycopg.types.json import Jsonb
 from pinakes.metadata.folding import fold
 from pinakes.query.filters import parse_filters
 from pinakes.spaces import Space
-from pinakes.store.collections import resolve_space
 from pinakes.store.connection import Connection, connect
+from pinakes.store.full_text import by_words
 from pinakes.store.images import listed
 from pinakes.store.lease import Lease
-from pinakes.store.load import Loader, Written
+from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
-from pinakes.store.restrictions import hidden_conditions, hide, restrictions, unhide
-from pinakes.store.search import Wanted, by_words
+from pinakes.store.nearest import Wanted
+from pinakes.store.restrictions import hide, restrictions, unhide, visible
+from pinakes.store.space_registry import resolve_space
+from pinakes.store.staging import Written
 from tests.integration.test_upgrades import at_version
 from tests.postgres import plain_postgres
 
@@ -126,8 +128,7 @@ def load(conn: Connection, dsn: str, authors: list[str] = AUTHORS) -> Written:
 
 def found(conn: Connection, *where: str) -> list[int]:
     """The numbers of the images that a listing shows."""
-    hidden = hidden_conditions(conn, COLLECTION)
-    rows = listed(conn, COLLECTION, 100, filters=parse_filters(where), hidden=hidden)
+    rows = listed(conn, COLLECTION, 100, visible(conn, COLLECTION, parse_filters(where)))
     return sorted(int(row.image_id[1:]) for row in rows)
 
 

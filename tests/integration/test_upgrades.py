@@ -22,14 +22,15 @@ from pinakes.ingest.summary import summarise
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import migrate as migrating
-from pinakes.store.collections import activate, open_collection, prepare, register_space, spaces
+from pinakes.store.collections import open_collection, prepare
 from pinakes.store.connection import Connection, ensure_pgvector
 from pinakes.store.database import Database
 from pinakes.store.images import listed
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, migrate, scripts
-from pinakes.store.restrictions import hidden_conditions
+from pinakes.store.restrictions import visible
+from pinakes.store.space_registry import activate, register_space, spaces
 from tests.counting import Counting
 from tests.running import find, gallery, request_of, run, run_stages, stored, using
 
@@ -350,7 +351,7 @@ def test_an_upgrade_keeps_nobody_from_reading_and_is_over_when_every_row_is_up_t
         conn.execute("INSERT INTO old.hidden (condition) VALUES ('title~ships AT')")
 
         def shown(opened: Connection) -> list[str]:
-            return [row.image_id for row in listed(opened, "old", 10, hidden=hidden_conditions(opened, "old"))]
+            return [row.image_id for row in listed(opened, "old", 10, visible(opened, "old"))]
 
         def upgraded() -> list[str]:
             with database.connection() as (mine, _):

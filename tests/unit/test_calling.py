@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 
 from pinakes.embedders.base import Facts, Limits, Picture, Price
-from pinakes.embedders.remote.client import Remote, redact
+from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.concurrency import BOUND, Concurrency
+from pinakes.embedders.remote.http_errors import ErrorAnswer, redact
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, PacingStoppedError, Prepared, Unpaced
 from pinakes.errors import DatabaseError, EmbedderError, SourceError, UnreadableQueryError
 from pinakes.quota.embedder_pool import Budget
@@ -265,6 +266,12 @@ def test_no_secret_is_shown(remote: Callable[..., Remote]) -> None:
     ((_, outcome),) = embedder.embed_images(pictures(1))
     assert isinstance(outcome, Failure)
     assert outcome.message == "bad key=[redacted] or [redacted]"
+
+
+def test_an_http_error_shows_no_secret_in_any_spelling() -> None:
+    answer = ErrorAnswer("A provider", 401, message="key k/3y+ (sent as k%2F3y%2B) is not valid")
+    shown = str(answer.error(secrets=["k/3y+"]))
+    assert shown == "A provider answered 401: key [redacted] (sent as [redacted]) is not valid."
 
 
 def test_redaction_prefers_the_longer_secret_and_ignores_empty_ones() -> None:

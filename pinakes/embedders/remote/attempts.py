@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, quote_plus
 
 import numpy as np
 
 from pinakes.embedders.remote.concurrency import Concurrency
 from pinakes.embedders.remote.counters import Counters
+from pinakes.embedders.remote.http_errors import redact
 from pinakes.embedders.remote.provider import Allowance, AllowanceUsedUpError, CallError, Pacer, PacingStoppedError
 from pinakes.errors import EmbedderError, PinakesError
 from pinakes.spaces import Space
@@ -37,14 +37,6 @@ _ANSWERED: Final = 200
 
 Call = Callable[[], tuple[Vector, str]]
 """Makes one request: the vector, and the model version that the provider named."""
-
-
-def redact(text: str, secrets: Sequence[str]) -> str:
-    """`text` without any of the `secrets`, neither as they are nor as a URL spells them."""
-    spellings = {spelled for secret in secrets for spelled in (secret, quote(secret, safe=""), quote_plus(secret))}
-    for spelled in sorted(filter(None, spellings), key=len, reverse=True):
-        text = text.replace(spelled, "[redacted]")
-    return text
 
 
 @dataclass(frozen=True, slots=True)

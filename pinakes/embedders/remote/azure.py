@@ -24,7 +24,7 @@ from pinakes.embedders.remote.http_errors import (
     NoSuchServiceError,
     checked_endpoint,
     checked_key,
-    redacted,
+    redact,
     vector_of,
 )
 from pinakes.embedders.remote.prices import price_of
@@ -199,7 +199,7 @@ class AzureVision:
         except (requests.ReadTimeout, ReadTimeoutError) as exc:
             raise CallError(f"{NAME} did not answer in {timeout:g} s.", ErrorClass.TIMEOUT) from exc
         except (requests.RequestException, HTTPError) as exc:
-            reason = redacted(f"{NAME} cannot be reached, or broke off: {_cause(exc)}.", [self._key])
+            reason = redact(f"{NAME} cannot be reached, or broke off: {_cause(exc)}.", [self._key])
             raise CallError(reason, ErrorClass.CONNECTION) from exc
 
     def _refusal(
@@ -208,10 +208,10 @@ class AzureVision:
         code, inner, message = _error_fields(body)
         answer = ErrorAnswer(NAME, status, inner or code, message, headers, request_id)
         if status < 400:
-            where = redacted(str(headers.get("Location")), [self._key])
+            where = redact(str(headers.get("Location")), [self._key])
             return NoSuchServiceError(f"{NAME} redirects to {where}; the endpoint {self._base} is not right. {MEND}")
         if (status == 404 and not by_uri and not self._is_there) or "version" in inner.lower():
-            text = redacted(answer.text, [self._key])
+            text = redact(answer.text, [self._key])
             return NoSuchServiceError(
                 f"{text} There is no such service, API version or model version at {self._base}: the resource must be"
                 f" in a region that has multimodal embeddings; {GUIDE} lists them."

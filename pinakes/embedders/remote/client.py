@@ -22,14 +22,14 @@ import numpy as np
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Limits, Picture, Price, TextReading
-from pinakes.embedders.remote.attempts import FIRST_BACKOFF, Attempts, Effort, redact
+from pinakes.embedders.remote.attempts import FIRST_BACKOFF, Attempts, Effort
 from pinakes.embedders.remote.counters import CallStatistics
 from pinakes.embedders.remote.preflight import MIME_TYPES, ignored_words, prepare
 from pinakes.embedders.remote.provider import Allowance, Pacer, Prepared, Provider
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError
 from pinakes.types import ErrorClass, Failure, Vector
 
-__all__ = ["CallStatistics", "Remote", "redact"]
+__all__ = ["CallStatistics", "Remote"]
 
 logger = logging.getLogger(__name__)
 

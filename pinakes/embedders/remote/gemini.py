@@ -19,7 +19,7 @@ from pinakes.embedders.remote.http_errors import (
     NoSuchServiceError,
     checked_endpoint,
     checked_key,
-    redacted,
+    redact,
     vector_of,
 )
 from pinakes.embedders.remote.prices import price_of
@@ -178,7 +178,7 @@ class GeminiEmbedding:
             raise CallError(f"{NAME} did not answer in {timeout:g} s.", ErrorClass.TIMEOUT) from exc
         except (httpx.TransportError, TransportError) as exc:
             reason = f"{NAME} cannot be reached, or broke off: {type(exc).__name__}: {exc}".rstrip(".")
-            raise CallError(redacted(f"{reason}.", self._secrets), ErrorClass.CONNECTION) from exc
+            raise CallError(redact(f"{reason}.", self._secrets), ErrorClass.CONNECTION) from exc
         except GoogleAuthError as exc:
             raise CredentialsRefusedError(f"Google has no credentials for {self._where}: {exc} {self._mend}") from exc
         except httpx.DecodingError as exc:
@@ -207,7 +207,7 @@ class GeminiEmbedding:
             error.response.headers if error.response is not None else None,
             wait=_retry_delay(details),
         )
-        text = redacted(answer.text, self._secrets)
+        text = redact(answer.text, self._secrets)
         reasons = {str(detail.get("reason")) for detail in details}
         if error.code == 400 and (reasons & _KEY_REASONS or "api key" in answer.message.lower()):
             return CredentialsRefusedError(f"{text} {self._mend}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 import numpy as np
 
@@ -21,6 +21,9 @@ MAX_MESSAGE = 300
 
 MOST_BYTES = 8 * 2**20
 """Of an answer. A vector of 3,072 numbers takes about 70 kB as JSON; what is longer is none, and is not read to its end."""
+
+REDACTED = "[redacted]"
+"""What stands in place of a secret, in every message."""
 
 _CLASSES = {
     408: ErrorClass.TIMEOUT,
@@ -98,7 +101,7 @@ class ErrorAnswer:
             mend: a sentence on which setting to look at, for refused credentials.
             secrets: struck out of the text, should the provider have repeated them.
         """
-        text = redacted(self.text, secrets)
+        text = redact(self.text, secrets)
         if error_class is None and self.status in _CREDENTIALS and not self.over_quota:
             return CredentialsRefusedError(f"{text} {mend}".strip())
         if self.over_quota:
@@ -158,11 +161,11 @@ def seconds_in_words(message: str) -> float | None:
     return None
 
 
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every secret struck out."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[secret]")
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """`text` without any of the `secrets`, neither as they are nor as a URL spells them."""
+    spellings = {spelled for secret in secrets for spelled in (secret, quote(secret, safe=""), quote_plus(secret))}
+    for spelled in sorted(filter(None, spellings), key=len, reverse=True):
+        text = text.replace(spelled, REDACTED)
     return text
 
 

@@ -1,4 +1,4 @@
-"""What a person may say about a query: the declaration that the command line and Prefect's form are made from.
+"""The options of a query: the declaration that the command line and Prefect's form are made from.
 
 `ask` turns these values into a `Query`, and checks them.
 """

@@ -169,7 +169,7 @@ def settings(machine: Machine) -> dict[str, str]:
 
 
 def settings_file(machine: Machine, sockets: Path) -> str:
-    """The text of the file that postgresql.conf includes; it is written anew at every start.
+    """The text of the file that postgresql.conf includes; it is written at every start.
 
     `sockets` holds no character that would need quoting (see `embedded_place.SOCKET_PATH`).
     """

@@ -8,9 +8,9 @@ from psycopg import sql
 
 from pinakes.errors import UsageError
 from pinakes.metadata.columns import COLUMNS
-from pinakes.store.conditions import PLAIN_COLUMNS, conditions
+from pinakes.store.conditions import PLAIN_COLUMNS
 from pinakes.store.connection import Connection, translated
-from pinakes.store.restrictions import hidden_conditions
+from pinakes.store.restrictions import visible
 
 MOST_NAMED = 30
 """Extra columns that a message names: a file may have hundreds."""
@@ -24,16 +24,20 @@ def unknown_columns(conn: Connection, collection: str, names: Sequence[str]) -> 
     with translated(f"looking for the columns of {collection}"):
         rows = conn.execute(
             sql.SQL(
-                "SELECT name FROM unnest(%s::text[]) WITH ORDINALITY AS n(name, place)"
-                " WHERE NOT EXISTS (SELECT FROM {} WHERE extra ? name) ORDER BY place"
-            ).format(sql.Identifier(collection, "images")),
+                """
+                SELECT name
+                FROM unnest(%s::text[]) WITH ORDINALITY AS n (name, place)
+                WHERE NOT EXISTS (SELECT FROM {images} WHERE extra ? name)
+                ORDER BY place
+                """
+            ).format(images=sql.Identifier(collection, "images")),
             (extra,),
         )
         return [name for (name,) in rows]
 
 
 def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> None:
-    """See that images have these columns.
+    """Check that images have these columns.
 
     Raises:
         UsageError: none has one of them; the message names the columns that there are.
@@ -46,12 +50,18 @@ def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> No
 
 def _extra_columns(conn: Connection, collection: str) -> list[str]:
     """The columns of `extra`, of the images that are not restricted."""
-    shown = conditions((), hidden_conditions(conn, collection))
+    shown = visible(conn, collection)
     with translated(f"reading the columns of {collection}"):
         rows = conn.execute(
             sql.SQL(
-                "SELECT DISTINCT jsonb_object_keys(i.extra) AS name FROM {} i WHERE {} ORDER BY name LIMIT {}"
-            ).format(sql.Identifier(collection, "images"), shown.where, sql.Literal(MOST_NAMED)),
-            shown.values,
+                """
+                SELECT DISTINCT jsonb_object_keys(i.extra) AS name
+                FROM {images} AS i
+                WHERE {shown}
+                ORDER BY name
+                LIMIT %(most)s
+                """
+            ).format(images=sql.Identifier(collection, "images"), shown=shown.where),
+            {**shown.values, "most": MOST_NAMED},
         )
         return [name for (name,) in rows if name not in COLUMNS]
