@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar
 
+from pinakes.embedders.counters import CallStatistics
 from pinakes.spaces import Space
 from pinakes.types import Failure, Image, Vector
 
@@ -78,28 +81,76 @@ class Facts:
     """ISO date on which the provider retires the model."""
 
 
-class Embedder(Protocol):
+class Embedder(ABC):
     """Turns pictures and texts into vectors of one space.
 
-    `embed_images` yields one `(index, vector or failure)` for each picture of the batch, in any order, as soon as it
-    has it; one bad picture costs only itself. It raises only what stops the whole run (`EmbedderError`).
+    A subclass sets `facts` and implements the three abstract members. The other members say how a paid service differs
+    from a model on this machine; their defaults are right for a model on this machine.
     """
 
     facts: Facts
 
-    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
-        """One result for each index of `batch`; vectors have shape (dimension,), float32."""
-        ...
+    paid: ClassVar[bool] = False
+    """Whether each answer costs money. Answers to queries are then stored and reused, a run calls `check` before its first
+    batch, and `embed_images` itself must notice that the run is stopping, so that answers in flight are not lost."""
 
+    @abstractmethod
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        """One `(index, vector or failure)` for each picture of `batch`, in any order, as soon as it is there.
+
+        A vector has shape (dimension,) and dtype float32. A picture that cannot be embedded is a `Failure` and costs only
+        itself.
+
+        Raises:
+            EmbedderError: the embedder cannot work at all, so that the whole run stops.
+        """
+
+    @abstractmethod
     def embed_text(self, text: str) -> TextReading:
         """The vector of a query.
 
         Raises:
             UnreadableQueryError: nothing in the text means anything to this embedder.
         """
-        ...
 
     @property
+    @abstractmethod
     def calls(self) -> int:
-        """How many requests (or, for a local model, pictures) this object has been charged for so far."""
-        ...
+        """How many requests (or, for a model on this machine, pictures and texts) this object has answered so far."""
+
+    @property
+    def rate(self) -> float:
+        """Requests a second that are allowed at present; infinity where there is no limit."""
+        return math.inf
+
+    @property
+    def check_units(self) -> int:
+        """What `check` costs, in prices of one picture."""
+        return 0
+
+    def check(self) -> None:  # noqa: B027 - a model on this machine was checked when it was opened
+        """Ask for one picture and one text, so that what is wrong with all requests shows before the first batch.
+
+        Raises:
+            EmbedderError: the embedder cannot work.
+        """
+
+    def statistics(self) -> CallStatistics:
+        """The requests so far."""
+        return CallStatistics(self.calls)
+
+    def embed_query_picture(self, picture: Picture) -> Vector | Failure:
+        """The vector of a picture that a person searches by and waits for."""
+        ((_, outcome),) = self.embed_images([picture])
+        return outcome
+
+    def unsent_words(self, text: str) -> tuple[str, ...]:  # noqa: ARG002 - for those that have a limit
+        """The words at the end of a text that are not sent, because they are beyond the provider's limit."""
+        return ()
+
+    def reads_itself(self, uri: str) -> bool:  # noqa: ARG002 - for those that read elsewhere
+        """Whether the provider reads the picture at `uri` by itself, so that its bytes do not pass through here."""
+        return False
+
+    def close(self) -> None:  # noqa: B027 - most hold nothing open
+        """Give back threads and connections."""

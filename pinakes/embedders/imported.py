@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pinakes.embedders.base import Facts, Picture, TextReading
+from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
 
 
-class Imported:
+class Imported(Embedder):
     """Stands for a model that is not at hand. Stored images can be compared; words go to full text, with the reason.
 
     Args:
@@ -40,7 +40,7 @@ class Imported:
         raise UnreadableQueryError(self._reason)
 
 
-class Absent:
+class Absent(Embedder):
     """Stands for a model that something is in the way of: who asks for a vector is told. Stored images can be compared.
 
     Args:

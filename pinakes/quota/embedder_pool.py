@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 from pinakes.embedders.base import Embedder
+from pinakes.embedders.declaration import Allow, Choice, Surroundings
 from pinakes.embedders.imported import Absent, Imported
-from pinakes.embedders.registry import EMBEDDERS, Allow, Choice, Surroundings, choice_for, open_embedder
-from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.registry import EMBEDDERS, choice_for, open_embedder
 from pinakes.embedders.remote.provider import AllowanceUsedUpError, Pacer, Unpaced
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.quota.limiter import Limiter
@@ -34,7 +34,7 @@ class Embedders:
         self._settings = settings
         self._dsn, self._kept_by = limits_address(settings, dsn)
         self._of_spaces: dict[Space, Embedder] = {}
-        self._opened: list[Remote | Limiter] = []
+        self._opened: list[Embedder | Limiter] = []
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -70,8 +70,7 @@ class Embedders:
         settings = self._settings
         around = Surroundings(settings.values, settings.home, pace, allow, stopping, settings.prices)
         embedder = open_embedder(choice, around)
-        if isinstance(embedder, Remote):
-            self._opened.append(embedder)
+        self._opened.append(embedder)
         return embedder
 
     def of(self, space: Space) -> Embedder:
@@ -92,15 +91,16 @@ class Embedders:
             return embedder
 
     def _open_of(self, space: Space) -> Embedder:
-        if space.provider not in EMBEDDERS:
+        declaration = EMBEDDERS.get(space.provider)
+        if declaration is None:
             return Imported(space)
         try:
             embedder = self.open(choice_for(space))
         except SettingsError as exc:
             return Imported(space, str(exc).rstrip("."))
         if embedder.facts.space != space:
-            local = space.provider in {"clip", "onnx"}
-            own = f"set PINAKES_{space.provider.upper()}_PATH to that model, or " if local else ""
+            files = [setting.name for setting in declaration.settings if setting.is_path]
+            own = f"set {files[0]} to that model, or " if files else ""
             other = EmbedderError(
                 f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and what is at"
                 f" hand embeds into {embedder.facts.space.name}: {own}run pinakes ingest to embed the collection anew and"

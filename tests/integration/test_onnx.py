@@ -24,6 +24,7 @@ from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests import tiny_models
 from tests.pictures import photo, saved, scene
+from tests.trials import opened
 
 ROUND = {"size": 224, "resize": "squash", "resample": "bicubic"}
 
@@ -173,9 +174,10 @@ def test_weights_in_files_of_their_own_are_part_of_the_version(tmp_path) -> None
 
 def test_a_dimension_that_is_not_the_models_is_refused(tmp_path) -> None:
     model(tmp_path)
-    assert OnnxImage(tmp_path, dimension=32).facts.space.dimension == 32
-    with pytest.raises(UsageError, match="has a dimension of 32, not 512"):
-        OnnxImage(tmp_path, dimension=512)
+    values = {"PINAKES_ONNX_PATH": str(tmp_path)}
+    assert opened("onnx", values, tmp_path / "home", dimension=32).facts.space.dimension == 32
+    with pytest.raises(UsageError, match="has vectors of 32 dimensions, not 512"):
+        opened("onnx", values, tmp_path / "home", dimension=512)
 
 
 @pytest.mark.parametrize("path", [None, "", "/nowhere/at/all"])

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Picture
-from pinakes.embedders.registry import Choice
+from pinakes.embedders.declaration import Choice
 from pinakes.errors import EmbedderError
 from pinakes.ingest.opening import open_ingestion
 from pinakes.query.query import ask

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinakes.embedders.remote.counters import Counters, Latencies
+from pinakes.embedders.counters import Counters, Latencies
 
 SECONDS = st.floats(min_value=1e-4, max_value=600)
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Facts, Limits, Picture, TextReading
+from pinakes.embedders.base import Embedder, Facts, Limits, Picture, TextReading
 from pinakes.embedders.local.clip_files import (
     DEFAULT_MODEL,
     Folders,
@@ -27,7 +27,7 @@ from pinakes.embedders.local.lookahead import BATCH, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_json
 from pinakes.embedders.local.preprocessing import without_ends
 from pinakes.embedders.local.session import Device, check_device, cpu_threads, first_line, require, runtime_errors
-from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
+from pinakes.errors import EmbedderError, UnreadableQueryError
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
 
@@ -61,7 +61,7 @@ class _Vision:
     by_short_side: bool
 
 
-class Clip:
+class Clip(Embedder):
     """Pictures and texts through a pair of models; vectors have length 1.
 
     Nothing is loaded before it is needed: the image model by the first picture, the text model by the first text.
@@ -70,7 +70,6 @@ class Clip:
         model: a pair that fastembed lists, with or without its publisher (`--model`).
         path: the folder with the files (`PINAKES_CLIP_PATH`): `vision/` and `text/` below it, or folders of the
             repositories' names, or all files in it where one repository holds both; None: the download caches.
-        dimension: what the model's must be; None takes the model's.
         download: fetch what is missing (`PINAKES_CLIP_DOWNLOAD=1`); without it nothing here uses the network.
         device: where the models run.
         threads: within one operator; default: the CPUs that this process may use.
@@ -78,7 +77,7 @@ class Clip:
 
     Raises:
         EmbedderError: the extra or the files are missing; it says what to install or download, and where to put it.
-        UsageError: there is no such pair, or it has another dimension.
+        UsageError: there is no such pair.
     """
 
     def __init__(
@@ -86,17 +85,12 @@ class Clip:
         model: str = DEFAULT_MODEL,
         *,
         path: Path | str | None = None,
-        dimension: int | None = None,
         download: bool = False,
         device: Device = "cpu",
         threads: int | None = None,
         memo: Path | None = None,
     ) -> None:
         self._pair = pair_named(model)
-        if dimension not in (None, self._pair.dimension):
-            raise UsageError(
-                f"{self._pair.name} has a dimension of {self._pair.dimension}, not {dimension}; leave --dimension out."
-            )
         check_device(device)
         self._folders = _folders(self._pair, Path(path).expanduser() if path else None, fetch=download)
         self._device = device

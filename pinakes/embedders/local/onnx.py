@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from pinakes.embedders.base import Facts, Picture, TextReading
+from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
 from pinakes.embedders.local.lookahead import BATCH, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs
 from pinakes.embedders.local.preprocessing import Preprocessing, Wishes, read_wishes
 from pinakes.embedders.local.session import Device, first_line, open_session, require, runtime_errors
-from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
+from pinakes.errors import EmbedderError, UnreadableQueryError
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
 
@@ -37,26 +37,23 @@ _MISSING: Final = (
 )
 
 
-class OnnxImage:
+class OnnxImage(Embedder):
     """Pictures through one ONNX file; queries by picture only.
 
     Args:
         path: the ONNX file, or the folder that holds it (`PINAKES_ONNX_PATH`).
-        dimension: what the model's must be; None takes it from the model.
         device: where it runs.
         threads: within one operator; default: the CPUs that this process may use.
         memo: where the digests of large files are remembered (see `content_version`).
 
     Raises:
         EmbedderError: there is no model, onnxruntime is missing or refuses it, or its settings contradict it.
-        UsageError: the model has another dimension.
     """
 
     def __init__(
         self,
         path: Path | str | None,
         *,
-        dimension: int | None = None,
         device: Device = "cpu",
         threads: int | None = None,
         memo: Path | None = None,
@@ -80,8 +77,6 @@ class OnnxImage:
         self._pooling = wishes.pooling
         self._output = self._chosen_output(wishes.output)
         components = self._dimension()
-        if dimension not in (None, components):
-            raise UsageError(f"{file} has a dimension of {components}, not {dimension}; leave --dimension out.")
         settings = asdict(self._prepare) | {"output": self._output, "pooling": self._pooling}
         version = content_version({"image": file}, settings, memo=memo)
         name = wishes.name or (file.parent.name if file.stem == "model" else file.stem)

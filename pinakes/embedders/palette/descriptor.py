@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Facts, Picture, Price, TextReading
+from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
 from pinakes.embedders.palette import words as palette_words
 from pinakes.embedders.palette.blocks import (
     SHORT_SIDE,
@@ -22,22 +22,14 @@ from pinakes.embedders.palette.blocks import (
     orientations,
     unit,
 )
+from pinakes.embedders.palette.declaration import DESCRIPTOR, PALETTE
 from pinakes.embedders.palette.histogram import ColourGrid, wished_colours, wished_layout
 from pinakes.embedders.palette.reference import SAMPLES, noise
 from pinakes.embedders.palette.texture import binary_patterns, covariance, phase_codes
 from pinakes.embedders.palette.words import Wish
-from pinakes.errors import PictureError, SourceError, UnreadableQueryError, UsageError
+from pinakes.errors import PictureError, SourceError, UnreadableQueryError
 from pinakes.images.decoding import decode
-from pinakes.spaces import Spaces
 from pinakes.types import ErrorClass, Failure, Vector
-
-DEFAULT_DIMENSION: Final = 1024
-
-PREPROCESSING: Final = "p1"
-"""Bumped by hand with every change to how a picture is decoded or resized."""
-
-VERSION: Final = "2"
-"""Bumped by hand with every change to what is measured or how it is weighed."""
 
 _WORKERS: Final = 2
 """Decoding lets other threads run, much of the measuring does not."""
@@ -71,8 +63,6 @@ RECIPES: Final = MappingProxyType(
         1024: Recipe(ColourGrid(6, 10, (0, 0.04, 0.10, 0.18)), 3, 3, phases=True, cells=3, opponents=True),
     }
 )
-
-SPACES: Final = Spaces("palette", "descriptor", (VERSION,), tuple(RECIPES), PREPROCESSING)
 
 CUES: Final = MappingProxyType(
     {
@@ -183,27 +173,18 @@ def wished(wishes: Sequence[Wish], dimension: int) -> Vector:
     return unit(vector).astype(np.float32)
 
 
-class Palette:
+class Palette(Embedder):
     """Pictures by their colours and textures, texts by the colours they name; no semantic model.
 
     Args:
         dimension: components of a vector, one of `RECIPES`: fewer are quicker to search, more find better.
-
-    Raises:
-        UsageError: there is no recipe for `dimension`.
     """
 
-    def __init__(self, dimension: int = DEFAULT_DIMENSION) -> None:
-        if dimension not in RECIPES:
-            *first, last = map(str, RECIPES)
-            raise UsageError(
-                f"the palette embedder has no dimension of {dimension}; choose {', '.join(first)} or {last}."
-            )
+    def __init__(self, dimension: int = DESCRIPTOR.default_dimension) -> None:
         self.facts = Facts(
-            space=SPACES.space(dimension),
+            space=PALETTE.spaces(DESCRIPTOR).space(dimension),
             description="Colour and texture, computed on this machine; it is not a semantic model: it knows what a"
             " picture looks like, not what it shows, and of a text it reads the colours alone.",
-            price=Price(),
             workers=_WORKERS,
         )
         self._dimension = dimension

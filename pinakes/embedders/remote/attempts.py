@@ -14,8 +14,8 @@ from urllib.parse import quote, quote_plus
 
 import numpy as np
 
+from pinakes.embedders.counters import Counters
 from pinakes.embedders.remote.concurrency import Concurrency
-from pinakes.embedders.remote.counters import Counters
 from pinakes.embedders.remote.provider import Allowance, AllowanceUsedUpError, CallError, Pacer, PacingStoppedError
 from pinakes.errors import EmbedderError, PinakesError
 from pinakes.spaces import Space

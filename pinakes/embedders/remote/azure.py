@@ -6,7 +6,6 @@ import ipaddress
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -18,6 +17,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from pinakes.embedders.base import Facts, Limits
+from pinakes.embedders.remote.azure_declaration import AZURE, ENDPOINT, KEY, VISION
 from pinakes.embedders.remote.http_errors import (
     MOST_BYTES,
     ErrorAnswer,
@@ -27,27 +27,15 @@ from pinakes.embedders.remote.http_errors import (
     redacted,
     vector_of,
 )
-from pinakes.embedders.remote.prices import price_of
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared
-from pinakes.embedders.remote.retirement import retirement_of
-from pinakes.errors import SettingsError, UsageError
-from pinakes.spaces import Spaces
+from pinakes.errors import SettingsError
 from pinakes.types import ErrorClass, Vector
 
-DEFAULT_RATE = "10/s"
-"""The standard tier is documented with 20 and with 30 requests a second, so half of the lower; the free tier has 20
-a minute."""
 API_VERSION = "2024-02-01"
-MODEL_VERSION = "2023-04-15"
-MODEL_VERSIONS = (MODEL_VERSION, "2022-04-11")
-"""Those that Microsoft documents; PINAKES_AZURE_MODEL_VERSION may name a later one."""
-DIMENSION = 1024
-PREPROCESSING = "a1"
-"""Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
+DIMENSION = VISION.default_dimension
 
 NAME = "Azure AI Vision"
 GUIDE = "docs/azure.md"
-SPACES = Spaces("azure", "vision-multimodal", MODEL_VERSIONS, (DIMENSION,), PREPROCESSING)
 MEND = f"Check PINAKES_AZURE_ENDPOINT and PINAKES_AZURE_KEY; {GUIDE} says where they are found."
 POOL = 64
 """Connections kept open: as many threads as may call at once."""
@@ -97,9 +85,9 @@ class AzureVision:
         key: str,
         *,
         api_version: str = API_VERSION,
-        model_version: str = MODEL_VERSION,
+        model_version: str = VISION.versions[0],
     ) -> None:
-        _check_version(model_version)
+        VISION.check_version(model_version)
         self._base = checked_endpoint(endpoint, "PINAKES_AZURE_ENDPOINT", GUIDE)
         self._key = checked_key(key, "PINAKES_AZURE_KEY")
         self._query = urlencode({"api-version": api_version, "model-version": model_version})
@@ -110,14 +98,11 @@ class AzureVision:
             (operation, kind): self._form(operation, kind)
             for operation, kind in ((_IMAGE, _BYTES), (_IMAGE, _JSON), (_TEXT, _JSON))
         }
-        space = SPACES.space(DIMENSION, model_version)
         self.facts = Facts(
-            space=space,
+            space=AZURE.spaces(VISION).space(DIMENSION, model_version),
             description="Azure AI Vision multimodal embeddings: finds pictures by meaning, in 102 languages; paid.",
             limits=LIMITS,
-            price=price_of(space),
             workers=4,
-            retires=retirement_of(space),
         )
 
     def __repr__(self) -> str:
@@ -221,48 +206,21 @@ class AzureVision:
         return answer.error(named, mend=MEND, secrets=[self._key])
 
 
-def spaces(environ: Mapping[str, str]) -> Spaces:
-    """The spaces of the documented model versions, and of the one that the environment names.
-
-    Raises:
-        UsageError: the environment names `latest`.
-    """
-    version = environ.get("PINAKES_AZURE_MODEL_VERSION") or MODEL_VERSION
-    _check_version(version)
-    return replace(SPACES, versions=tuple(dict.fromkeys([version, *MODEL_VERSIONS])))
-
-
-def from_settings(environ: Mapping[str, str]) -> AzureVision:
+def from_settings(environ: Mapping[str, str], *, version: str | None = None) -> AzureVision:
     """The provider that the environment describes.
 
-    `PINAKES_AZURE_ENDPOINT` and `PINAKES_AZURE_KEY` (else Microsoft's own `VISION_ENDPOINT` and `VISION_KEY`);
-    `PINAKES_AZURE_API_VERSION` and `PINAKES_AZURE_MODEL_VERSION` if the defaults will not do.
+    Besides the declared settings, `PINAKES_AZURE_API_VERSION` and `PINAKES_AZURE_MODEL_VERSION` replace the defaults.
 
     Raises:
-        SettingsError: a setting is missing, or cannot be used.
+        SettingsError: a setting cannot be used.
         UsageError: see `AzureVision`.
     """
-    endpoint = environ.get("PINAKES_AZURE_ENDPOINT") or environ.get("VISION_ENDPOINT")
-    key = environ.get("PINAKES_AZURE_KEY") or environ.get("VISION_KEY")
-    missing = [n for n, v in (("PINAKES_AZURE_ENDPOINT", endpoint), ("PINAKES_AZURE_KEY", key)) if not v]
-    if not endpoint or not key:
-        raise SettingsError(
-            f"{NAME} needs {' and '.join(missing)}, in the environment or in .env; {GUIDE} says where they are found."
-        )
     return AzureVision(
-        endpoint,
-        key,
+        ENDPOINT.value(environ),
+        KEY.value(environ),
         api_version=environ.get("PINAKES_AZURE_API_VERSION") or API_VERSION,
-        model_version=environ.get("PINAKES_AZURE_MODEL_VERSION") or MODEL_VERSION,
+        model_version=version or VISION.version(environ),
     )
-
-
-def _check_version(version: str) -> None:
-    if version.strip().lower() in ("latest", ""):
-        raise UsageError(
-            f"the model version {version!r} cannot be used: vectors may be compared only inside one version,"
-            f" so name it, e.g. PINAKES_AZURE_MODEL_VERSION={MODEL_VERSION}."
-        )
 
 
 class _OneHost(HTTPAdapter):

@@ -21,11 +21,14 @@ from typing import Final
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Limits, Picture, Price, TextReading
+from pinakes.embedders.base import Embedder, Limits, Picture, Price, TextReading
+from pinakes.embedders.counters import CallStatistics
+from pinakes.embedders.declaration import Choice, Declaration, Surroundings
 from pinakes.embedders.remote.attempts import FIRST_BACKOFF, Attempts, Effort, redact
-from pinakes.embedders.remote.counters import CallStatistics
 from pinakes.embedders.remote.preflight import MIME_TYPES, ignored_words, prepare
-from pinakes.embedders.remote.provider import Allowance, Pacer, Prepared, Provider
+from pinakes.embedders.remote.prices import price_of
+from pinakes.embedders.remote.provider import Allowance, Pacer, Prepared, Provider, Unpaced
+from pinakes.embedders.remote.retirement import retirement_of
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError
 from pinakes.types import ErrorClass, Failure, Vector
 
@@ -51,8 +54,8 @@ _REFUSED: Final = 400
 Outcome = Vector | Failure | None
 
 
-class Remote:
-    """An `Embedder` over a paid provider. Thread-safe: batches may run in several threads and share what is in flight.
+class Remote(Embedder):
+    """A paid provider as an embedder. Thread-safe: batches may run in several threads and share what is in flight.
 
     The first refusal that concerns every request (credentials, another model version, a quota used up, a lost limiter)
     ends this object's work: no request is begun after it, the answers of those in flight are still yielded, and then it
@@ -72,6 +75,8 @@ class Remote:
         secrets: what no message may show.
         backoff: seconds before the second attempt.
     """
+
+    paid = True
 
     def __init__(
         self,
@@ -109,6 +114,33 @@ class Remote:
         self._batches = 0
         self._unclaimed: dict[str, Vector] = {}
 
+    @classmethod
+    def declared(
+        cls, declaration: Declaration, provider: Provider, choice: Choice, around: Surroundings, *, quota: str
+    ) -> Remote:
+        """A provider with the price, the retirement, the rate and the secrets of its declaration.
+
+        Args:
+            declaration: of the embedder.
+            provider: makes the requests.
+            choice: what was asked for.
+            around: the settings, and what the run may spend.
+            quota: whose quota the requests count against: all that share it are paced together.
+        """
+        space = provider.facts.space
+        provider.facts = replace(provider.facts, price=price_of(space, around.prices), retires=retirement_of(space))
+        pacer: Pacer = Unpaced()
+        if declaration.default_rate is not None:
+            pacer = around.pace(f"{declaration.name}:{quota}", declaration.default_rate)
+        return cls(
+            provider,
+            pacer,
+            allowance=around.allow(provider.facts.price),
+            concurrency=choice.concurrency,
+            stopping=around.stopping,
+            secrets=declaration.secrets(around.values),
+        )
+
     @property
     def rate(self) -> float:
         """Requests a second that are allowed at present (inf: no limit)."""
@@ -127,6 +159,10 @@ class Remote:
     def reads_itself(self, uri: str) -> bool:
         """Whether the provider can read the picture at `uri`, so that its bytes need not pass through here."""
         return self._provider.reads_itself(uri)
+
+    def unsent_words(self, text: str) -> tuple[str, ...]:
+        """The words beyond the provider's limit."""
+        return ignored_words(text, self.facts.limits)
 
     def statistics(self) -> CallStatistics:
         """What was asked of the provider so far."""
@@ -185,7 +221,7 @@ class Remote:
         words = tuple(text.split())
         if not words:
             raise UnreadableQueryError("the query holds no word.")
-        ignored = ignored_words(text, self.facts.limits)
+        ignored = self.unsent_words(text)
         if ignored:
             words = words[: -len(ignored)]
             text = " ".join(words)

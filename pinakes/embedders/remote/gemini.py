@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pinakes.embedders.base import Facts, Limits
+from pinakes.embedders.remote.gemini_declaration import EMBEDDING, ENDPOINT, GEMINI, KEY
 from pinakes.embedders.remote.http_errors import (
     MOST_BYTES,
     ErrorAnswer,
@@ -22,29 +23,17 @@ from pinakes.embedders.remote.http_errors import (
     redacted,
     vector_of,
 )
-from pinakes.embedders.remote.prices import price_of
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared
-from pinakes.embedders.remote.retirement import retirement_of
-from pinakes.errors import SettingsError, UsageError
+from pinakes.embedders.remote.vertex_declaration import DEFAULT_LOCATION, LOCATION, PROJECT
+from pinakes.errors import SettingsError
 from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
 from pinakes.hosts import is_loopback
-from pinakes.spaces import Spaces
 from pinakes.types import ErrorClass, Vector
 
 if TYPE_CHECKING:
     import httpx
 
-DEFAULT_RATE = "10/s"
-"""Quotas differ by key, project and region, and Google shows them only there (docs/gemini.md): a careful start."""
-MODEL = "gemini-embedding-2"
-MODEL_VERSION = "ga"
-"""Answers name no version; this one stands for the released model, whose previews had names of their own."""
-DIMENSION = 3072
-MIN_DIMENSION, MAX_DIMENSION = 128, 3072
-PREPROCESSING = "a1"
-"""Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
-SPACES = Spaces("gemini", MODEL, (MODEL_VERSION,), range(MIN_DIMENSION, MAX_DIMENSION + 1), PREPROCESSING)
-DEFAULT_LOCATION = "us-central1"
+MODEL = EMBEDDING.name
 
 NAME = "Gemini"
 GUIDE = "docs/gemini.md"
@@ -74,7 +63,6 @@ class GeminiEmbedding:
         dimension: of the vectors.
 
     Raises:
-        UsageError: there is no such dimension.
         SettingsError: neither or both of key and project are given, or one cannot be used.
     """
 
@@ -86,12 +74,8 @@ class GeminiEmbedding:
         location: str = DEFAULT_LOCATION,
         endpoint: str | None = None,
         credentials: Any = None,
-        dimension: int = DIMENSION,
+        dimension: int = EMBEDDING.default_dimension,
     ) -> None:
-        if not MIN_DIMENSION <= dimension <= MAX_DIMENSION:
-            raise UsageError(
-                f"{MODEL} has no vectors of {dimension} dimensions; choose {MIN_DIMENSION} to {MAX_DIMENSION}."
-            )
         if (api_key is None) == (project is None):
             raise SettingsError(f"{NAME} needs either an API key or a project of Google Cloud; see {GUIDE}.")
         self._key = None if api_key is None else checked_key(api_key, "PINAKES_GEMINI_API_KEY")
@@ -102,14 +86,11 @@ class GeminiEmbedding:
         """Whether the model has answered: a 404 to anything later concerns what was sent."""
         self._http = _http_client()
         self._client = self._open(project, location, base, credentials)
-        space = SPACES.space(dimension)
         self.facts = Facts(
-            space=space,
+            space=GEMINI.spaces(EMBEDDING).space(dimension),
             description=f"Google {MODEL} through {self._where}: finds pictures by meaning, in over 100 languages; paid.",
             limits=LIMITS,
-            price=price_of(space),
             workers=4,
-            retires=retirement_of(space),
         )
 
     def _open(self, project: str | None, location: str, base: str | None, credentials: Any) -> Any:
@@ -187,7 +168,7 @@ class GeminiEmbedding:
             # google-genai takes answers for granted, and trips in all these ways over one that is not as it should be.
             raise _unusable(f"google-genai cannot read it ({type(exc).__name__})") from exc
         self._is_there = True
-        return self._vector(answer), MODEL_VERSION
+        return self._vector(answer), self.facts.space.version
 
     def _vector(self, answer: Any) -> Vector:
         embeddings = answer.embeddings or []
@@ -230,28 +211,21 @@ class GeminiEmbedding:
         return f"Check PINAKES_GEMINI_API_KEY; {GUIDE} says where a key is made."
 
 
-def from_settings(environ: Mapping[str, str], *, dimension: int = DIMENSION) -> GeminiEmbedding:
+def from_settings(environ: Mapping[str, str], *, dimension: int = EMBEDDING.default_dimension) -> GeminiEmbedding:
     """The provider that the environment describes.
 
     `PINAKES_GEMINI_API_KEY`, or without it `PINAKES_VERTEX_PROJECT` and `PINAKES_VERTEX_LOCATION` (default
     us-central1); `PINAKES_GEMINI_ENDPOINT` for another address than Google's.
 
     Raises:
-        SettingsError: both are missing, or one cannot be used.
-        UsageError: see `GeminiEmbedding`.
+        SettingsError: one cannot be used.
     """
-    key = environ.get("PINAKES_GEMINI_API_KEY") or None
-    project = environ.get("PINAKES_VERTEX_PROJECT") or None
-    if key is None and project is None:
-        raise SettingsError(
-            f"{NAME} needs PINAKES_GEMINI_API_KEY, or PINAKES_VERTEX_PROJECT for Vertex AI, in the environment or in"
-            f" .env; {GUIDE} says how to get either."
-        )
+    key = KEY.value(environ) or None
     return GeminiEmbedding(
         api_key=key,
-        project=None if key else project,
-        location=environ.get("PINAKES_VERTEX_LOCATION") or DEFAULT_LOCATION,
-        endpoint=environ.get("PINAKES_GEMINI_ENDPOINT") or None,
+        project=None if key else PROJECT.value(environ),
+        location=environ.get(LOCATION) or DEFAULT_LOCATION,
+        endpoint=environ.get(ENDPOINT) or None,
         dimension=dimension,
     )
 

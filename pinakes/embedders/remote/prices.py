@@ -1,15 +1,15 @@
-"""The price list: one table, which a file of one's own may override."""
+"""The prices that are declared, which a file of the user's own may override."""
 
 from __future__ import annotations
 
 import math
 import tomllib
 from dataclasses import fields
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pinakes.embedders.base import Price
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import SettingsError
 from pinakes.spaces import Space
 
@@ -25,7 +25,12 @@ def price_of(space: Space, own: str | None = None) -> Price:
         SettingsError: the file cannot be read, or an entry has no meaning; the message names it.
     """
     name = f"{space.provider}/{space.model}"
-    built_in = tomllib.loads(resources.files("pinakes.embedders.remote").joinpath("prices.toml").read_text("utf-8"))
+    built_in = {
+        f"{declaration.name}/{model.name}": model.price
+        for declaration in EMBEDDERS.values()
+        for model in declaration.models
+        if model.price is not None
+    }
     listed = _read(Path(own)) if own else {}
     # A slip in a name would let the built-in price pass for one's own.
     providers = {known.partition("/")[0] for known in built_in}
@@ -35,13 +40,12 @@ def price_of(space: Space, own: str | None = None) -> Price:
             f"the price list {own} (PINAKES_PRICES) names {slips[0]!r}, which is no model; there are:"
             f" {', '.join(built_in)}."
         )
-    entry = listed.get(name, built_in.get(name))
-    if entry is None:
-        return Price()
+    if name not in listed:
+        return built_in.get(name, Price())
     try:
-        return _price(entry)
+        return _price(listed[name])
     except (TypeError, ValueError) as exc:
-        raise SettingsError(f"the price of {name!r} in {own or 'the built-in list'} has no meaning: {exc}.") from exc
+        raise SettingsError(f"the price of {name!r} in {own} has no meaning: {exc}.") from exc
 
 
 def _price(entry: object) -> Price:

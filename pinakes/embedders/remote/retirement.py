@@ -5,14 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
+from pinakes.embedders.registry import model_of
 from pinakes.spaces import Space
-
-RETIREMENTS: Final[dict[str, str]] = {
-    "vertex/multimodalembedding": "2027-04-01",
-    "azure/vision-multimodal": "2028-09-25",
-}
-"""By "provider/model", as ISO dates: docs.cloud.google.com, «Model versions and lifecycle», and learn.microsoft.com, «Image
-Analysis retirement», both read 2026-11-20. What is not named has no end that was announced."""
 
 NEAR_DAYS: Final = 365
 """From so many days before its end on, a model's retirement is warned of: time to embed a collection once more."""
@@ -20,7 +14,8 @@ NEAR_DAYS: Final = 365
 
 def retirement_of(space: Space) -> str | None:
     """The ISO date on which the model of a space is retired; None: it is not known."""
-    return RETIREMENTS.get(f"{space.provider}/{space.model}")
+    model = model_of(space)
+    return None if model is None else model.retires
 
 
 def retirement_warning(space: Space, today: date) -> str | None:

@@ -16,31 +16,22 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from pinakes.embedders.base import Facts, Limits
-from pinakes.embedders.remote.prices import price_of
 from pinakes.embedders.remote.provider import CallError, Prepared
-from pinakes.embedders.remote.retirement import retirement_of
-from pinakes.errors import EmbedderError, SettingsError, UsageError
+from pinakes.embedders.remote.vertex_declaration import (
+    DEFAULT_LOCATION,
+    ENDPOINT,
+    LOCATION,
+    MULTIMODAL,
+    PROJECT,
+    VERTEX,
+)
+from pinakes.errors import EmbedderError, SettingsError
 from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
 from pinakes.hosts import is_loopback
-from pinakes.spaces import Spaces
 from pinakes.types import ErrorClass, Vector
 
-PROJECT = "PINAKES_VERTEX_PROJECT"
-LOCATION = "PINAKES_VERTEX_LOCATION"
-ENDPOINT = "PINAKES_VERTEX_ENDPOINT"
-
-MODEL = "multimodalembedding"
-VERSION = "001"
-DIMENSIONS = (128, 256, 512, 1408)
-DEFAULT_DIMENSION = 1408
-PREPROCESSING = "v1"
-"""Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
-
-SPACES = Spaces("vertex", MODEL, (VERSION,), DIMENSIONS, PREPROCESSING)
-DEFAULT_LOCATION = "us-central1"
-
-DEFAULT_RATE = "120/min"
-"""The lowest of the quotas that Google gives a new project (120 to 600 requests a minute, by region)."""
+MODEL = MULTIMODAL.name
+VERSION = MULTIMODAL.versions[0]
 
 MAX_BYTES = 20_000_000
 """Google's "20 MB": of the object's own file, or, of bytes sent inline, of the picture as a PNG."""
@@ -79,7 +70,6 @@ class VertexMultimodal:
             without TLS and credentials, for a fake.
 
     Raises:
-        UsageError: the model has no such dimension.
         SettingsError: the project, the location or the endpoint cannot be one.
     """
 
@@ -91,23 +81,19 @@ class VertexMultimodal:
         dimension: int | None = None,
         endpoint: str | None = None,
     ) -> None:
-        if dimension is not None and dimension not in DIMENSIONS:
-            shown = ", ".join(map(str, DIMENSIONS))
-            raise UsageError(f"vertex has no vectors of {dimension} components; its model makes {shown}.")
         if not _PROJECT.match(project):
-            raise SettingsError(f"{PROJECT}={project!r} is no name of a Google Cloud project; see docs/vertex.md.")
+            raise SettingsError(f"{PROJECT.name}={project!r} is no name of a Google Cloud project; see docs/vertex.md.")
         if not _LOCATION.match(location):
             raise SettingsError(f"{LOCATION}={location!r} is no region such as {DEFAULT_LOCATION}; see docs/vertex.md.")
-        self._dimension = dimension or DEFAULT_DIMENSION
+        self._dimension = dimension or MULTIMODAL.default_dimension
         self._host, self._tls = _address(endpoint) if endpoint else (f"{location}-aiplatform.googleapis.com", True)
         self._model = f"projects/{project}/locations/{location}/publishers/google/models/{MODEL}@{VERSION}"
         self._is_there = False
         """Whether the model has answered: NOT_FOUND to anything later concerns what was sent."""
         self._client: Any = None
         self._lock = threading.Lock()
-        space = SPACES.space(self._dimension)
         self.facts = Facts(
-            space=space,
+            space=VERTEX.spaces(MULTIMODAL).space(self._dimension),
             description="Google's multimodal embedding model for English text and pictures, on Vertex AI.",
             limits=Limits(
                 max_bytes=MAX_BYTES,
@@ -115,8 +101,6 @@ class VertexMultimodal:
                 formats=frozenset({"BMP", "GIF", "JPEG", "PNG"}),
                 max_words=MAX_WORDS,
             ),
-            price=price_of(space),
-            retires=retirement_of(space),
         )
 
     def reads_itself(self, uri: str) -> bool:
@@ -192,17 +176,13 @@ def from_settings(environ: Mapping[str, str], *, dimension: int | None = None) -
     """The provider that the environment describes; nothing is asked of the service yet.
 
     Raises:
-        SettingsError: `PINAKES_VERTEX_PROJECT` is missing, or a value has no meaning.
-        UsageError: the model has no such dimension.
+        SettingsError: a value has no meaning.
     """
-    project = environ.get(PROJECT)
-    if not project:
-        raise SettingsError(
-            f"the embedder vertex needs {PROJECT}, the Google Cloud project that pays ({LOCATION} is its region,"
-            f" {DEFAULT_LOCATION} unless set); see docs/vertex.md."
-        )
     return VertexMultimodal(
-        project, environ.get(LOCATION) or DEFAULT_LOCATION, dimension=dimension, endpoint=environ.get(ENDPOINT) or None
+        PROJECT.value(environ),
+        environ.get(LOCATION) or DEFAULT_LOCATION,
+        dimension=dimension,
+        endpoint=environ.get(ENDPOINT) or None,
     )
 
 

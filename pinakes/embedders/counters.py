@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 SHORTEST = 1e-4
@@ -79,18 +79,18 @@ class CallStatistics:
         rate_limited: answers 429.
         latencies: how long the answers took.
         per_second: answers a second, from the beginning of the first answered request to the last answer; 0 without any.
-        in_flight: how many requests are allowed at once at present.
+        in_flight: how many requests are allowed at once at present; None for a model on this machine, which makes none.
     """
 
     calls: int
-    texts: int
-    answered: int
-    lost: int
-    retries: int
-    rate_limited: int
-    latencies: Latencies
-    per_second: float
-    in_flight: int
+    texts: int = 0
+    answered: int = 0
+    lost: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
+    per_second: float = 0.0
+    in_flight: int | None = None
 
     @property
     def p50(self) -> float:
