@@ -337,7 +337,7 @@ def test_a_quota_at_half_of_ours_is_met_and_everything_completes(settings: Setti
         run = paid(settings, source, fake, rate="60/s burst 15")
         assert calls_of(fake, source) == [1] * 150
         assert run.account.embedded == 150
-        statistics = run.embedder.statistics()  # type: ignore[attr-defined]  # a paid embedder has them
+        statistics = run.embedder.statistics()
         assert statistics.rate_limited == fake.counts["throttled"] > 0
         # It settles under the quota instead of knocking at every turn.
         assert fake.counts["throttled"] < 150
