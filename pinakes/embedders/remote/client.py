@@ -129,12 +129,10 @@ class Remote(Embedder):
         """
         space = provider.facts.space
         provider.facts = replace(provider.facts, price=price_of(space, around.prices), retires=retirement_of(space))
-        pacer: Pacer = Unpaced()
-        if declaration.default_rate is not None:
-            pacer = around.pace(f"{declaration.name}:{quota}", declaration.default_rate)
+        rate = declaration.default_rate
         return cls(
             provider,
-            pacer,
+            Unpaced() if rate is None else around.pace(f"{declaration.name}:{quota}", rate),
             allowance=around.allow(provider.facts.price),
             concurrency=choice.concurrency,
             stopping=around.stopping,
