@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from itertools import count
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Embedder, Picture
-from pinakes.embedders.declaration import Declaration
-from pinakes.embedders.registry import BUILT_IN, EMBEDDERS
+from pinakes.embedders.declaration import Declaration, Surroundings
+from pinakes.embedders.registry import BUILT_IN, EMBEDDERS, choice_for, open_embedder, space_made
 from pinakes.errors import SettingsError, SourceError, UnreadableQueryError, UsageError
 from pinakes.rates import parse_rates
 from pinakes.types import Failure, Image
@@ -120,6 +121,34 @@ def test_its_facts_are_complete_and_as_declared(declaration: Declaration, embedd
     if embedder.paid:
         assert facts.price.per_image > 0
         assert facts.price.source
+
+
+def test_its_spaces_are_known_without_its_credentials(
+    declaration: Declaration, embedder: Embedder, tmp_path: Path
+) -> None:
+    """`pinakes import --space` names a space before anything is set up; where files decide, they have to be there."""
+    space = embedder.facts.space
+    with trial(declaration.name, tmp_path / "files") as values:
+        around = Surroundings({} if declaration.models else values, tmp_path / "home")
+        assert space_made(space, around) == space
+        assert space_made(replace(space, preprocessing=""), around) == space
+        for model in declaration.models:
+            for dimension in {model.dimensions[0], model.dimensions[-1]}:
+                other = declaration.spaces(model).space(dimension)
+                assert space_made(other, around) == other
+        for wrong in (replace(space, preprocessing="another"), replace(space, version="another")):
+            with pytest.raises(UsageError, match=rf"no embedder makes the space .*another.*{declaration.name} makes"):
+                space_made(wrong, around)
+
+
+def test_each_of_its_spaces_is_opened_as_it_is(declaration: Declaration, tmp_path: Path) -> None:
+    for model in declaration.models:
+        for dimension in {model.dimensions[0], model.dimensions[-1]}:
+            space = declaration.spaces(model).space(dimension)
+            with trial(declaration.name, tmp_path / str(dimension)) as values:
+                embedder = open_embedder(choice_for(space), Surroundings(values, tmp_path / "home"))
+                embedder.close()
+            assert embedder.facts.space == space
 
 
 def test_its_check_makes_the_calls_that_it_takes_from_an_allowance_and_only_then(embedder: Embedder) -> None:

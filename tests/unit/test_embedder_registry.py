@@ -14,10 +14,10 @@ import pytest
 
 from pinakes.cli.main import COMMANDS
 from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
-from pinakes.embedders.declaration import Declaration, Model, Setting
+from pinakes.embedders.declaration import Declaration, Model, Setting, Surroundings
 from pinakes.embedders.palette.declaration import PALETTE
 from pinakes.embedders.palette.descriptor import RECIPES
-from pinakes.embedders.registry import BUILT_IN, EMBEDDERS, model_of, register
+from pinakes.embedders.registry import BUILT_IN, EMBEDDERS, model_of, register, space_made
 from pinakes.embedders.remote.prices import price_of
 from pinakes.embedders.remote.retirement import retirement_of
 from pinakes.errors import EmbedderError, SettingsError, UsageError
@@ -34,13 +34,25 @@ HEAVY = {"google.api_core", "google.auth", "google.genai", "grpc", "onnxruntime"
 """Of `google` and `google.cloud` themselves a namespace is made whenever Python starts."""
 
 
+SMALL = Model(
+    name="small",
+    versions=("1", "0"),
+    dimensions=(2, 3),
+    default_dimension=2,
+    preprocessing="t1",
+    version_setting="TOY_VERSION",
+    retires="2030-01-01",
+)
+LARGE = Model(name="large", versions=("7",), dimensions=(9,), default_dimension=9, preprocessing="t1")
+
+
 class Toy(Embedder):
     """Claims two dimensions whatever it is asked for, as a careless factory would."""
 
     calls = 0
 
     def __init__(self) -> None:
-        self.facts = Facts(Space("toy", "small", "1", 2, ""), "For tests.")
+        self.facts = Facts(Space("toy", "small", "1", 2, "t1"), "For tests.")
         self.closed = False
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
@@ -62,7 +74,7 @@ def toy() -> Iterator[Toy]:
             title="a toy",
             guide="README.md",
             open=lambda _choice, _around: embedder,
-            models=(Model(name="small", dimensions=(2, 3), default_dimension=2, retires="2030-01-01"),),
+            models=(SMALL, LARGE),
             settings=(
                 Setting(name="TOY_KEY", meaning="its key", aliases=("TOY_OTHER_KEY",), secret=True),
                 Setting(name="TOY_PLACE", meaning="its place", instead=("TOY_PROJECT",)),
@@ -80,7 +92,7 @@ def test_an_embedder_of_a_program_is_registered_like_one_of_the_project(toy: Toy
     assert opened("toy", SET) is toy
     assert retirement_of(toy.facts.space) == "2030-01-01"
     assert price_of(toy.facts.space).per_image == 0
-    assert model_of(replace(toy.facts.space, model="large")) is None
+    assert model_of(replace(toy.facts.space, model="huge")) is None
 
 
 def test_a_factory_that_makes_something_else_than_was_asked_for_is_found_out_and_closed(toy: Toy) -> None:
@@ -92,8 +104,8 @@ def test_a_factory_that_makes_something_else_than_was_asked_for_is_found_out_and
 def test_what_is_not_declared_never_reaches_a_factory(toy: Toy) -> None:
     with pytest.raises(UsageError, match="no vectors of 4 dimensions; choose 2 or 3"):
         opened("toy", SET, dimension=4)
-    with pytest.raises(UsageError, match="has the model small, not 'large'"):
-        opened("toy", SET, model="large")
+    with pytest.raises(UsageError, match="has the model small or large, not 'huge'"):
+        opened("toy", SET, model="huge")
     assert not toy.closed
 
 
@@ -102,6 +114,20 @@ def test_settings_that_are_missing_are_named_all_at_once_with_what_they_hold(toy
         opened("toy", {})
     assert opened("toy", {"TOY_OTHER_KEY": "k", "TOY_PROJECT": "p"}) is toy
     assert EMBEDDERS["toy"].secrets({"TOY_OTHER_KEY": "k", "TOY_PLACE": "p"}) == ["k"]
+
+
+def test_a_space_of_any_declared_model_is_known_without_settings(toy: Toy) -> None:
+    nothing_set = Surroundings({}, Path())
+    assert space_made(Space("toy", "small", "0", 3, ""), nothing_set).preprocessing == "t1"
+    assert space_made(Space("toy", "large", "7", 9, "t1"), nothing_set).model == "large"
+    with pytest.raises(
+        UsageError, match=r"toy/small/2 with 2 .*; toy makes toy/small/1 or toy/small/0 with 2 or 3 dim.* or toy/large"
+    ):
+        space_made(Space("toy", "small", "2", 2, ""), nothing_set)
+    assert space_made(Space("toy", "small", "2", 2, ""), Surroundings({"TOY_VERSION": "2"}, Path())).version == "2"
+    with pytest.raises(UsageError, match=r"'latest' cannot be used: .* e\.g\. TOY_VERSION=1"):
+        space_made(Space("toy", "small", "1", 2, ""), Surroundings({"TOY_VERSION": "latest"}, Path()))
+    assert not toy.closed
 
 
 def test_a_missing_package_is_named_with_what_installs_it(toy: Toy) -> None:
