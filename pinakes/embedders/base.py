@@ -6,29 +6,44 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from pinakes.embedders.counters import CallStatistics
+from pinakes.errors import PictureError, SourceError
 from pinakes.spaces import Space
-from pinakes.types import Failure, Image, Vector
+from pinakes.types import ErrorClass, Failure, Image, Vector
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image together with the way to its bytes; nothing is read until an embedder asks.
+    """An image and how to read its bytes; nothing is read until an embedder asks.
 
     Attributes:
         image: what the source listed.
-        read: returns the file's bytes; raises `SourceError` or `OSError` when they cannot be read any more.
+        read: returns the file's bytes; raises `SourceError` or `OSError` where they can no longer be read.
     """
 
     image: Image
     read: Callable[[], bytes]
 
 
+def with_bytes(picture: Picture, work: Callable[[bytes], Result]) -> Result | Failure:
+    """What `work` makes of a picture's bytes; a failure where they cannot be read or `work` raises a PictureError."""
+    try:
+        data = picture.read()
+    except (OSError, SourceError) as exc:
+        return Failure(ErrorClass.UNREADABLE, str(exc))
+    try:
+        return work(data)
+    except PictureError as exc:
+        return Failure(ErrorClass(exc.error_class), str(exc))
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the provider accepts. None means: no limit of its own."""
+    """What the provider accepts. None means that it sets no limit."""
 
     max_bytes: int | None = None
     max_pixels: int | None = None
@@ -43,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD for one image and one text, with the day and the source it was read from."""
+    """USD for one image and for one text, with the date and the source of these figures."""
 
     per_image: float = 0.0
     per_text: float = 0.0
@@ -58,7 +73,7 @@ class TextReading:
     Attributes:
         vector: shape (dimension,), float32.
         read: the words that shaped the vector, in their order.
-        unread: the words that it knows nothing about; full text may answer them.
+        unread: the words that it does not know; full-text search may find them.
     """
 
     vector: Vector
@@ -68,7 +83,7 @@ class TextReading:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of an embedder before it is asked anything."""
+    """What is known about an embedder before its first request."""
 
     space: Space
     description: str
@@ -76,7 +91,7 @@ class Facts:
     limits: Limits = Limits()
     price: Price = Price()
     workers: int = 1
-    """How many batches it gains from at once on one machine."""
+    """How many concurrent batches make it faster on one machine."""
     retires: str | None = None
     """ISO date on which the provider retires the model."""
 

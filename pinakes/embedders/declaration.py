@@ -1,7 +1,7 @@
-"""What is known of an embedder before it is opened, declared once for each.
+"""What is known about each embedder before it is opened, declared once.
 
 The command line, `pinakes doctor`, the price list, the README's table and the contract test all go over these
-declarations, so a module that holds one imports nothing heavy: what an embedder works with is imported by its `open`.
+declarations. A module with a declaration therefore imports nothing heavy; `open` imports what the embedder needs.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ Values = Mapping[str, str]
 """Settings by name, from the environment and from .env."""
 
 Pace = Callable[[str, str], Pacer]
-"""From the name of a quota and its default rate (`10/s`) to what paces the calls."""
+"""From the name of a quota and its default rate (`10/s`) to the pacer of its calls."""
 
 Allow = Callable[[Price], Allowance | None]
-"""From a price to what may be paid for; None: whatever it costs."""
+"""From a price to what may be spent; None: there is no cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ class Choice:
         name: of a declared embedder.
         dimension: components of a vector; None means the embedder's default.
         model: one of the embedder's models; None means its default.
-        concurrency: most requests in flight; None lets the number be found.
-        version: of the model, where the provider offers several; None: the one that is set.
+        concurrency: most requests in flight; None finds the number automatically.
+        version: of the model, where the provider offers several; None: the one in the settings.
     """
 
     name: str
@@ -47,13 +47,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What embedders find around them.
+    """What an embedder is opened with.
 
     Attributes:
         values: settings by name, keys among them.
         home: Pinakes' own folder.
         pace: makes the pacer of a quota.
-        allow: what the run may pay for.
+        allow: how much the run may spend.
         stopping: whether the run is stopping.
         prices: the path of the user's own price list.
     """
@@ -102,7 +102,7 @@ class Model:
         return version
 
     def check_version(self, version: str) -> None:
-        """See that it is a version.
+        """Check that it names one version.
 
         Raises:
             UsageError: it is `latest`, or empty.
@@ -122,8 +122,8 @@ class Setting:
     Attributes:
         name: of the variable.
         meaning: what it holds, as a noun phrase.
-        aliases: other variables that hold the same; `name` comes first.
-        instead: variables that take its place: where one of them is set, this one is not needed.
+        aliases: other names of the variable; `name` takes precedence.
+        instead: other variables that replace it: where one of them is set, this one is not needed.
         required: whether the embedder cannot be opened without it.
         secret: whether no message may show its value.
         is_path: whether it names a file or folder on this machine.
@@ -138,7 +138,7 @@ class Setting:
     is_path: bool = False
 
     def value(self, values: Values) -> str:
-        """What it is set to; empty where it is not set."""
+        """Its value; empty where it is not set."""
         return next((values[name] for name in (self.name, *self.aliases) if values.get(name)), "")
 
     def is_missing(self, values: Values) -> bool:
@@ -147,26 +147,26 @@ class Setting:
 
 
 Factory = Callable[[Choice, Surroundings], Embedder]
-"""Makes the embedder; its name, settings, packages, model and dimension have been checked by then."""
+"""Makes the embedder. Its name, settings, packages, model and dimension have already been checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """An embedder, as everything that names, checks, lists or tests embedders knows it.
+    """Everything that is known about an embedder before it is opened.
 
     Attributes:
         name: given with `--embedder`; the provider of its embedding spaces.
         title: what it is, in a few words, for the table of embedders.
         guide: the document that says how to set it up.
         open: makes it.
-        models: those it has, the default first. Empty: files on this machine decide, and tell when it is opened.
-        names_files: of an embedder without declared `models`, whether `--model` says which files are to be taken.
+        models: its models, the default first. Empty: files on this machine decide, and are read when it is opened.
+        names_files: for an embedder without declared `models`, whether `--model` chooses the files.
         settings: those that it needs.
-        default_rate: requests that are allowed where no limit has been set, e.g. `10/s`; None: there is no quota.
-        reads_words: whether it makes vectors of texts.
+        default_rate: allowed requests where no limit has been set, e.g. `10/s`; None: there is no quota.
+        reads_words: whether it makes vectors from text.
         extra: the optional dependencies of this project that it needs.
-        packages: modules that must be installed; they are looked for before it is opened. `pinakes doctor` does not open
-            an embedder that has some, since loading a model takes long.
+        packages: modules that must be installed, which is checked before it is opened. `pinakes doctor` does not open an
+            embedder that lists any, because loading a model takes long.
         uses_google: whether, with these settings, it needs Google's application default credentials.
     """
 
@@ -202,11 +202,11 @@ class Declaration:
         return any(setting.value(values) for setting in self.settings)
 
     def secrets(self, values: Values) -> list[str]:
-        """What no message may show."""
+        """The values that no message may show."""
         return [setting.value(values) for setting in self.settings if setting.secret and setting.value(values)]
 
     def check_packages(self) -> None:
-        """See that its packages are installed; nothing is imported.
+        """Check that its packages are installed, without importing them.
 
         Raises:
             EmbedderError: one is not.
@@ -218,7 +218,7 @@ class Declaration:
                 )
 
     def check_choice(self, choice: Choice) -> None:
-        """See that a declared model and its dimension are asked for. What files decide is known only after opening.
+        """Check that it has the chosen model and dimension. Where files decide, this is known only after opening.
 
         Raises:
             UsageError: there is no such model, or it has no such dimension.
@@ -236,7 +236,7 @@ class Declaration:
             )
 
     def check_settings(self, values: Values) -> None:
-        """See that every setting is there that it cannot do without.
+        """Check that all required settings are there.
 
         Raises:
             SettingsError: one is not.

@@ -15,7 +15,7 @@ from pinakes.errors import PinakesError, UsageError
 from pinakes.spaces import Space, Spaces
 
 BUILT_IN = (PALETTE, VERTEX, GEMINI, AZURE, CLIP, ONNX)
-"""In the order in which they are listed. A new embedder of this project is entered here and nowhere else."""
+"""In the order in which they are listed. A new embedder of this project is added here and nowhere else."""
 
 EMBEDDERS: dict[str, Declaration] = {declaration.name: declaration for declaration in BUILT_IN}
 """By the name given with `--embedder`, which a space remembers as its provider. A program may `register` its own."""
@@ -27,13 +27,13 @@ def register(declaration: Declaration) -> None:
 
 
 def model_of(space: Space) -> Model | None:
-    """What is declared of the model of a space; None where nothing is."""
+    """The declared model of a space; None where there is none."""
     declaration = EMBEDDERS.get(space.provider)
     return None if declaration is None else declaration.model(space.model)
 
 
 def open_embedder(choice: Choice, around: Surroundings) -> Embedder:
-    """The embedder of that name. What it declares is checked here, so that no embedder has to.
+    """Open the embedder of that name, after checking the choice and the settings against its declaration.
 
     Raises:
         UsageError: there is none, or it has no such dimension or model.
@@ -56,7 +56,7 @@ def open_embedder(choice: Choice, around: Surroundings) -> Embedder:
 
 
 def _check_space(choice: Choice, space: Space) -> None:
-    """See that what was opened is what was asked for; a model may be named with its publisher or its version.
+    """Check that the opened embedder is the chosen one; a model may be named with its publisher or its version.
 
     Raises:
         UsageError: it is another model, or has another dimension.
@@ -76,7 +76,7 @@ def _check_space(choice: Choice, space: Space) -> None:
 
 
 def choice_for(space: Space) -> Choice:
-    """The choice that makes the vectors of a space, as far as a choice decides and files on this machine do not.
+    """The choice that opens the embedder of a space, as far as files on this machine do not decide.
 
     Args:
         space: of a provider in `EMBEDDERS`.
@@ -92,9 +92,9 @@ def choice_for(space: Space) -> Choice:
 
 
 def space_made(asked: Space, around: Surroundings) -> Space:
-    """The space that an embedder makes, named with its preprocessing or without.
+    """The embedder's space that `asked` names, with its preprocessing or without.
 
-    Nothing is asked of a provider, and its credentials need not be there.
+    No provider is called, and its credentials need not be set.
 
     Args:
         asked: of a provider in `EMBEDDERS`; an empty preprocessing means the one in force.

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pinakes.embedders.base import Embedder, TextReading
-from pinakes.embedders.remote.preflight import ignored_words
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError, UsageError
 from pinakes.evaluation.measures import unit
 from pinakes.evaluation.request import EvaluationRequest
@@ -177,7 +176,7 @@ def _kept(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> dict[st
 
 
 def _cut(text: str, embedder: Embedder) -> str:
-    ignored = len(ignored_words(text, embedder.facts.limits))
+    ignored = len(embedder.unsent_words(text))
     return " ".join(text.split()[:-ignored]) if ignored else text
 
 

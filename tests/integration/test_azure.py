@@ -274,7 +274,7 @@ def test_a_fault_of_the_service_is_transient_paid_for_or_not(broken, charged: bo
 @pytest.mark.parametrize("charged", [False, True])
 def test_a_reset_is_a_lost_connection(broken, charged: bool) -> None:
     fake, azure = broken(Fault(Kind.RESET, charged))
-    with pytest.raises(CallError, match="cannot be reached, or broke off") as caught:
+    with pytest.raises(CallError, match="cannot be reached, or closed the connection") as caught:
         azure.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.CONNECTION
     assert (fake.counts["requests"], fake.counts["lost"]) == (1, charged)
@@ -442,7 +442,7 @@ def test_the_key_is_shown_nowhere(fake: AzureFake, azure: AzureVision, caplog: p
         with pytest.raises((CallError, CredentialsRefusedError)) as caught:
             azure.image(PICTURE, timeout=PATIENCE)
         shown.append(str(caught.value))
-        assert "[secret]" in shown[-1]
+        assert "[redacted]" in shown[-1]
     azure.image(PICTURE, timeout=PATIENCE)
     for bad in (f"{KEY}\nX-Other: 1", f"{KEY} {KEY}", f"{KEY}é"):
         with pytest.raises(SettingsError) as refused:

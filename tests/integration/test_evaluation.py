@@ -302,7 +302,7 @@ def test_spaces_are_compared_over_the_images_that_all_of_them_hold(
     assert first.to_picture is not None
     assert first.to_picture.recall[1] == 1
     assert second.to_picture is None
-    assert "its vectors were imported, and no model at hand makes more" in second.notes[0]
+    assert "its vectors were imported, and no available model makes more" in second.notes[0]
     assert any("there is no test split" in str(report.protocol) for _ in report.notes)
     assert any("1 of 4 images are left out" in note for note in report.notes)
     alone = retrieval(database, settings, spaces=(KNOWN.name,))

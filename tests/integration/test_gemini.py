@@ -390,7 +390,7 @@ def test_the_key_is_shown_nowhere(fake: GeminiFake, gemini: GeminiEmbedding, cap
         with pytest.raises((CallError, CredentialsRefusedError)) as caught:
             gemini.image(PICTURE, timeout=PATIENCE)
         shown.append(str(caught.value))
-        assert "[secret]" in shown[-1]
+        assert "[redacted]" in shown[-1]
     gemini.image(PICTURE, timeout=PATIENCE)
     with pytest.raises(SettingsError) as refused:
         GeminiEmbedding(api_key=f"{KEY}\n{KEY}")

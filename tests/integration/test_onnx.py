@@ -239,10 +239,10 @@ def test_several_models_in_one_folder_must_be_told_apart(tmp_path) -> None:
     [
         ({"sise": 224}, "'sise' cannot be used"),
         ({"size": 0}, "'size' cannot be used"),
-        ({"crop": 256}, "takes pictures of height 224, and the settings beside it make them 256"),
+        ({"crop": 256}, "takes pictures of height 224, and its settings make them 256"),
         ({"channels": "L"}, "takes 3 channels, and its settings say L"),
         ({"mean": [0.5, 0.5]}, "mean in its settings has 2 values"),
-        ({"std": [0.0]}, "cannot be divided by"),
+        ({"std": [0.0]}, "a std of 0 in its settings is not possible"),
         ({"output": "features"}, "no output 'features'; it has: image_embeds"),
         ({"batch": 8}, "takes 4 pictures at once, and its settings say a batch of 8"),
         ({"file": "gone.onnx"}, "name the file 'gone.onnx', which is not there"),

@@ -39,12 +39,12 @@ def _onnx(_choice: Choice, around: Surroundings) -> Embedder:
 def _device(around: Surroundings) -> Literal["cpu", "cuda"]:
     device = around.values.get("PINAKES_DEVICE") or "cpu"
     if device not in ("cpu", "cuda"):
-        raise SettingsError(f"PINAKES_DEVICE={device!r} is neither cpu nor cuda.")
+        raise SettingsError(f"PINAKES_DEVICE={device!r} must be cpu or cuda.")
     return "cuda" if device == "cuda" else "cpu"
 
 
 def _memo(around: Surroundings) -> Path:
-    """Where the digests of large model files are remembered."""
+    """Where the digests of large model files are stored."""
     return around.home / "model-digests.json"
 
 
