@@ -164,6 +164,7 @@ class Declaration:
         settings: those that it needs.
         default_rate: allowed requests where no limit has been set, e.g. `10/s`; None: there is no quota.
         reads_words: whether it makes vectors from text.
+        example: a word that it reads, for `pinakes doctor --call` and the contract test.
         extra: the optional dependencies of this project that it needs.
         packages: modules that must be installed, which is checked before it is opened. `pinakes doctor` does not open an
             embedder that lists any, because loading a model takes long.
@@ -179,6 +180,7 @@ class Declaration:
     settings: tuple[Setting, ...] = ()
     default_rate: str | None = None
     reads_words: bool = True
+    example: str = "red"
     extra: str | None = None
     packages: tuple[str, ...] = ()
     uses_google: Callable[[Values], bool] = lambda _values: False

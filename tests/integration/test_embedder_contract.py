@@ -95,10 +95,11 @@ def test_a_text_is_a_vector_of_the_same_space_or_is_said_to_be_unreadable(
         with pytest.raises(UnreadableQueryError, match="no text"):
             embedder.embed_text("a dark blue house")
         return
-    reading = embedder.embed_text("a dark blue house")
+    reading = embedder.embed_text(f"a dark blue house, {declaration.example}")
     assert reading.vector.shape == (embedder.facts.space.dimension,)
     assert reading.vector.dtype == np.float32
     assert reading.vector.any()
+    assert embedder.embed_text(declaration.example).vector.any()
 
 
 def test_a_query_picture_has_the_vector_of_its_picture(embedder: Embedder) -> None:
