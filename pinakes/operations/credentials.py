@@ -40,7 +40,8 @@ def embedder_checks(settings: Settings, spaces: Collection[Space] = ()) -> Itera
         if declaration.settings and (declaration.name in stored or declaration.is_set_up(settings.values))
     ]
     if not meant:
-        yield Check("embedders", State.OK, "palette needs no settings; no other one is set up")
+        ready = ", ".join(declaration.name for declaration in EMBEDDERS.values() if not declaration.settings)
+        yield Check("embedders", State.OK, f"ready without settings: {ready}; no other one is set up")
     for declaration in meant:
         yield _embedder(settings, declaration, stored=declaration.name in stored)
 
