@@ -32,7 +32,8 @@ from deployments.guard import Guarded
 from deployments.prefect_server import running_server
 from deployments.server_setup import set_up
 from pinakes.checkpoints.checkpoint import open_checkpoint
-from pinakes.embedders.registry import Choice, Surroundings, open_embedder
+from pinakes.embedders.declaration import Choice, Surroundings
+from pinakes.embedders.registry import open_embedder
 from pinakes.store.embedded.server import embedded_server
 from tests.fakes.azure import AzureFake
 from tests.fakes.quota import Quota

@@ -22,7 +22,6 @@ from prefect.artifacts import (
 )
 from prefect.cache_policies import NO_CACHE
 
-from pinakes.embedders.remote.client import Remote
 from pinakes.errors import PictureError, SourceError
 from pinakes.images.contact_sheet import Card, contact_sheet, to_jpeg_under
 from pinakes.images.decoding import decode
@@ -140,9 +139,7 @@ def _sheet(run: Ingestion) -> Image.Image | None:
 
     None are shown that only the provider has read: nothing is downloaded for the sake of an artifact.
     """
-    images = run.plan.images
-    if isinstance(run.embedder, Remote):
-        images = [image for image in images if not run.embedder.reads_itself(image.uri)]
+    images = [image for image in run.plan.images if not run.embedder.reads_itself(image.uri)]
     chosen = images[:: max(1, len(images) // SHOWN)][:SHOWN]
     with run.database.connection() as (conn, _):
         stored = [(image, stored_image(conn, run.request.collection, image.image_id)) for image in chosen]

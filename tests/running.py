@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from pinakes.embedders.registry import EMBEDDERS
+from pinakes.embedders.registry import EMBEDDERS, register
 from pinakes.errors import EmbedderError
 from pinakes.ingest import stages
 from pinakes.ingest.opening import open_ingestion
@@ -55,11 +56,15 @@ def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: N
 def using(embedder: Counting) -> Iterator[Counting]:
     """Let `counting` mean this very embedder for the length of the block."""
     before = EMBEDDERS["counting"]
-    EMBEDDERS["counting"] = lambda choice, _around: embedder if choice.dimension is None else Counting(choice.dimension)
+    register(
+        replace(
+            before, open=lambda choice, _around: embedder if choice.dimension is None else Counting(choice.dimension)
+        )
+    )
     try:
         yield embedder
     finally:
-        EMBEDDERS["counting"] = before
+        register(before)
 
 
 def find(database: Database, text: str | None = None, *, collection: str = "pictures", **query: Any) -> SearchResult:

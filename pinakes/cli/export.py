@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from pinakes.embedders.registry import EMBEDDERS, Choice, Surroundings, open_embedder
+from pinakes.embedders.declaration import Choice, Surroundings
+from pinakes.embedders.registry import EMBEDDERS, open_embedder
 from pinakes.ids import check_collection
-from pinakes.operations.export import export
 from pinakes.settings import load_settings
 
 
@@ -33,6 +33,8 @@ def command(
     checkpoint: str | None,
 ) -> None:
     """Write embeddings merged with metadata to FILE (.csv or .parquet), without PostgreSQL."""
+    from pinakes.operations.export import export  # imports pandas, which --help does not need
+
     settings = load_settings()
     exported = export(
         file,

@@ -5,23 +5,22 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pinakes.cli.render import account_table
 from pinakes.embedders.imported import Imported
 from pinakes.errors import UsageError
-from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
-from pinakes.ingest.run import Ingestion
-from pinakes.ingest.stages import Stages, run_stages
-from pinakes.operations.import_vectors import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.base import Source
 from pinakes.sources.kinds import open_source
 from pinakes.store.collections import prepare, require_collection
 from pinakes.store.database import open_database
+
+if TYPE_CHECKING:
+    from pinakes.ingest.run import Ingestion
 
 
 @click.command("import")
@@ -65,6 +64,12 @@ def command(
     Where --space names the model of an embedder, the vectors go into the space that `pinakes ingest` uses with it, which
     then asks only for what FILE did not hold. Vectors of any other model are imported/MODEL/VERSION.
     """
+    # These import pandas and pyarrow, which --help does not need.
+    from pinakes.ingest.opening import open_ingestion
+    from pinakes.ingest.run import Ingestion
+    from pinakes.ingest.stages import Stages, run_stages
+    from pinakes.operations.import_vectors import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
+
     settings = load_settings()
     embeddings = open_embeddings(file)
     collection = collection or settings.collection

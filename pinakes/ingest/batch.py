@@ -20,8 +20,7 @@ from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.writer import CheckpointWriter
 from pinakes.embedders.base import Embedder, Picture, Price
-from pinakes.embedders.remote.client import Remote
-from pinakes.embedders.remote.counters import Latencies
+from pinakes.embedders.counters import Latencies
 from pinakes.errors import EmbedderError
 from pinakes.ingest.plan import Work
 from pinakes.sources.base import Source
@@ -95,8 +94,6 @@ class Calls:
     @classmethod
     def of(cls, embedder: Embedder) -> Calls:
         """Those of an embedder of this process, so far."""
-        if not isinstance(embedder, Remote):
-            return cls(embedder.calls)
         counted = embedder.statistics()
         return cls(counted.calls, counted.retries, counted.rate_limited, counted.texts, counted.lost, counted.latencies)
 
@@ -231,8 +228,6 @@ def embed_batch(
     pictures = [Picture(item.image, partial(source.read, item.image)) for item in work]
     version = embedder.facts.space.version
     embedded = failed = 0
-    # A paid embedder ends by itself and yields what is in flight: leaving it earlier would lose answers that are paid for.
-    drains = isinstance(embedder, Remote)
     open_items = dict(enumerate(work))
     error: str | None = None
     began = time.monotonic()
@@ -253,7 +248,8 @@ def embed_batch(
                 else:
                     embedded += item.images
                 advance(item.images)
-                if stopping() and not drains:
+                # A paid embedder ends by itself: leaving it earlier would lose the answers in flight.
+                if stopping() and not embedder.paid:
                     break
             if open_items and not stopping():
                 error = _unanswered(embedder, batch, open_items)
@@ -262,7 +258,7 @@ def embed_batch(
             error = error or str(exc)
     deferred = sum(item.images for item in open_items.values())
     asked = len(work) - len(open_items)
-    timed = Latencies() if drains or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
+    timed = Latencies() if embedder.paid or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
     return BatchResult(embedded, failed, deferred, embedded + failed, error, timed=timed)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pinakes.embedders.registry import Choice, Surroundings, open_embedder
+from pinakes.embedders.declaration import Choice, Surroundings
+from pinakes.embedders.registry import open_embedder
 from pinakes.ingest.request import IngestRequest
 from pinakes.settings import Settings
 from pinakes.sources.base import Source
@@ -44,8 +45,4 @@ def check_embedder(request: IngestRequest, settings: Settings) -> None:
         PinakesError: a setting, a file or an extra is missing, or there is no such model or dimension.
     """
     around = Surroundings(settings.values, settings.home, prices=settings.prices)
-    embedder = open_embedder(choice_of(request), around)
-    from pinakes.embedders.remote.client import Remote  # what is missing has been said by now
-
-    if isinstance(embedder, Remote):
-        embedder.close()
+    open_embedder(choice_of(request), around).close()

@@ -19,8 +19,7 @@ import pandas as pd
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.embedders.base import Embedder
-from pinakes.embedders.remote.client import Remote
-from pinakes.embedders.remote.counters import Latencies
+from pinakes.embedders.counters import Latencies
 from pinakes.ingest.account import Account
 from pinakes.ingest.batch import Batch, BatchResult, Calls, batched, embed_batch, even_size
 from pinakes.ingest.estimate import estimate
@@ -177,7 +176,7 @@ class Ingestion:
         self.account.deferred += len(self.plan.copies) - copied
 
     def verify_embedder(self) -> None:
-        """Ask a paid embedder for one image and one text, so that a wrong key, model or dimension costs two calls.
+        """Let the embedder check itself: a paid one asks for one image and one text, so that a wrong key costs two calls.
 
         Before that, see that its answers can be kept, and that the cap on the cost leaves something for a picture.
 
@@ -185,15 +184,15 @@ class Ingestion:
             EmbedderError: it cannot be used.
             CheckpointError: the checkpoint cannot be written.
         """
-        if self.plan.work:
-            self.checkpoint.check_writable()
-        if isinstance(self.embedder, Remote) and self.plan.work:
-            if self.budget is not None and self.budget.left <= self.embedder.check_units:
-                self.budget.use_up()  # not even one picture would be left to pay for
-                return
-            self.lease.check()
-            self.embedder.check()
-            self.account.calls = self.embedder.calls
+        if not self.plan.work:
+            return
+        self.checkpoint.check_writable()
+        if self.budget is not None and self.budget.left <= self.embedder.check_units:
+            self.budget.use_up()  # not even one picture would be left to pay for
+            return
+        self.lease.check()
+        self.embedder.check()
+        self.account.calls = self.embedder.calls
 
     def batches(self, ways: int = 1) -> Iterator[Batch]:
         """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred.

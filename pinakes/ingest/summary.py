@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.retirement import retirement_warning
 from pinakes.ingest.batch import Calls
 from pinakes.ingest.run import Ingestion
@@ -36,7 +35,7 @@ def why_deferred(run: Ingestion) -> str:
     kept = "All answers so far are kept; run the same command again"
     left = f"{run.account.deferred:,} pictures were not reached"
     if run.request.max_cost is not None and not run.stopping.asked:
-        if not run.account.calls and isinstance(run.embedder, Remote):
+        if not run.account.calls and run.embedder.paid:
             least = (run.embedder.check_units + 1) * run.embedder.facts.price.per_image
             return (
                 f"--max-cost {run.request.max_cost:g} is less than USD {least:g}, which the two requests that verify the"
@@ -92,7 +91,7 @@ def provider(run: Ingestion) -> dict[str, Any]:
         "per_second": round(run.account.embedded / run.embedded_in, 2) if run.embedded_in else None,
         "p50_ms": milliseconds(0.5),
         "p95_ms": milliseconds(0.95),
-        "in_flight": run.embedder.statistics().in_flight if isinstance(run.embedder, Remote) else None,
+        "in_flight": run.embedder.statistics().in_flight,
     }
 
 

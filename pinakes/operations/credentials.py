@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Embedder, Picture
-from pinakes.embedders.registry import EMBEDDERS, Choice, Surroundings, open_embedder
-from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.declaration import Choice, Declaration, Surroundings
+from pinakes.embedders.registry import EMBEDDERS, open_embedder
 from pinakes.errors import EmbedderError, PinakesError, UsageError
 from pinakes.operations.checks import Check, State
 from pinakes.quota.embedder_pool import Embedders
@@ -24,34 +22,6 @@ from pinakes.store.database import open_database
 from pinakes.types import Failure, Image
 
 GOOGLE_KEY_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
-
-
-@dataclass(frozen=True, slots=True)
-class _Needs:
-    """What shows that an embedder is meant to be used, and what it needs beside its settings.
-
-    Attributes:
-        any_of: settings, one of which shows it.
-        google: whether it uses application default credentials, by its settings.
-        package: what must be installed.
-    """
-
-    any_of: tuple[str, ...]
-    google: Callable[[Mapping[str, str]], bool] = lambda _values: False
-    package: str | None = None
-
-
-NEEDS: Final = {
-    "vertex": _Needs(("PINAKES_VERTEX_PROJECT",), google=lambda values: not values.get("PINAKES_VERTEX_ENDPOINT")),
-    "gemini": _Needs(
-        ("PINAKES_GEMINI_API_KEY",),
-        google=lambda values: not (values.get("PINAKES_GEMINI_API_KEY") or values.get("PINAKES_GEMINI_ENDPOINT")),
-    ),
-    "azure": _Needs(("PINAKES_AZURE_KEY", "VISION_KEY", "PINAKES_AZURE_ENDPOINT", "VISION_ENDPOINT")),
-    "clip": _Needs(("PINAKES_CLIP_PATH",), package="fastembed"),
-    "onnx": _Needs(("PINAKES_ONNX_PATH",), package="onnxruntime"),
-}
-"""By embedder; those that are not named here need nothing."""
 
 
 def embedder_checks(settings: Settings, spaces: Collection[Space] = ()) -> Iterator[Check]:
@@ -64,11 +34,16 @@ def embedder_checks(settings: Settings, spaces: Collection[Space] = ()) -> Itera
         spaces: those that are stored.
     """
     stored = {space.provider for space in spaces}
-    meant = [n for n, need in NEEDS.items() if n in stored or any(settings.values.get(s) for s in need.any_of)]
+    meant = [
+        declaration
+        for declaration in EMBEDDERS.values()
+        if declaration.settings and (declaration.name in stored or declaration.is_set_up(settings.values))
+    ]
     if not meant:
-        yield Check("embedders", State.OK, "palette needs no settings; no other one is set up")
-    for name in meant:
-        yield _embedder(settings, name, stored=name in stored)
+        ready = ", ".join(declaration.name for declaration in EMBEDDERS.values() if not declaration.settings)
+        yield Check("embedders", State.OK, f"ready without settings: {ready}; no other one is set up")
+    for declaration in meant:
+        yield _embedder(settings, declaration, stored=declaration.name in stored)
 
 
 def call_check(settings: Settings, name: str) -> Check:
@@ -94,32 +69,37 @@ def call_check(settings: Settings, name: str) -> Check:
     return Check(what, State.OK, f"{asked} was answered in {seconds:.2f} s, {size:,} components, USD {cost:g}")
 
 
-def _embedder(settings: Settings, name: str, *, stored: bool) -> Check:
-    what = f"embedder {name}"
-    needs = NEEDS[name]
+def _embedder(settings: Settings, declaration: Declaration, *, stored: bool) -> Check:
+    what = f"embedder {declaration.name}"
+    values = settings.values
     # Without it a stored collection is still searched by full text and by its own pictures.
-    state = State.WARN if stored and not any(settings.values.get(s) for s in needs.any_of) else State.ERROR
-    if needs.package is not None:
-        if importlib.util.find_spec(needs.package) is None:
-            return Check(what, state, f"the package {needs.package} is not installed", "pip install 'pinakes[clip]'")
-        path = settings.values.get(needs.any_of[0])
-        if path and not Path(path).expanduser().exists():
-            return Check(what, state, f"{needs.any_of[0]} is {path}, which is not there", _guide(name))
-        return Check(what, State.OK, f"{path or 'the model is looked for where it was downloaded'}; not loaded now")
+    state = State.WARN if stored and not declaration.is_set_up(values) else State.ERROR
     try:
-        opened = open_embedder(Choice(name), Surroundings(settings.values, settings.home, prices=settings.prices))
+        declaration.check_packages()
     except PinakesError as exc:
-        return Check(what, state, str(exc), _guide(name))
-    if isinstance(opened, Remote):
-        opened.close()
-    if needs.google(settings.values) and not _google_file(settings):
+        return Check(what, state, str(exc), declaration.install)
+    for setting in declaration.settings:
+        path = setting.value(values)
+        if setting.is_path and path and not Path(path).expanduser().exists():
+            return Check(what, state, f"{setting.name} is {path}, which is not there", _guide(declaration.name))
+    try:
+        declaration.check_settings(values)
+        if not declaration.packages:
+            around = Surroundings(values, settings.home, prices=settings.prices)
+            open_embedder(Choice(declaration.name), around).close()
+    except PinakesError as exc:
+        return Check(what, state, str(exc), _guide(declaration.name))
+    if declaration.packages:
+        paths = ", ".join(path for setting in declaration.settings if (path := setting.value(values)))
+        return Check(what, State.OK, f"{paths or 'the model is looked for where it was downloaded'}; not loaded now")
+    if declaration.uses_google(values) and not _google_file(settings):
         return Check(
             what,
             State.WARN,
             "its settings are there; credentials of Google are in no file",
             "fine on Google Cloud, whose machines have their own; elsewhere: gcloud auth application-default login",
         )
-    return Check(what, State.OK, f"its settings are there; --call {name} asks it once")
+    return Check(what, State.OK, f"its settings are there; --call {declaration.name} asks it once")
 
 
 def _google_file(settings: Settings) -> bool:
@@ -138,18 +118,19 @@ def _ask(embedder: Embedder) -> tuple[str, float, int]:
         PinakesError: it was not answered.
     """
     price = embedder.facts.price
-    if isinstance(embedder, Remote) and price.per_image < price.per_text:
+    declaration = EMBEDDERS[embedder.facts.space.provider]
+    if price.per_image < price.per_text or not declaration.reads_words:
         data = _plain_picture()
         picture = Picture(Image("doctor.png", "doctor.png", "", len(data)), lambda: data)
         vector = embedder.embed_query_picture(picture)
         if isinstance(vector, Failure):
             raise EmbedderError(f"{embedder.facts.space.provider} does not embed a plain picture: {vector.message}.")
         return "a picture", price.per_image, vector.shape[0]
-    return "a word", price.per_text, embedder.embed_text("red").vector.shape[0]
+    return "a word", price.per_text, embedder.embed_text(declaration.example).vector.shape[0]
 
 
 def _guide(name: str) -> str:
-    return f"see docs/{'local-models' if name in {'clip', 'onnx'} else name}.md"
+    return f"see {EMBEDDERS[name].guide}"
 
 
 def _plain_picture() -> bytes:

@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pinakes.embedders.registry import EMBEDDERS, Surroundings, space_made
+from pinakes.embedders.declaration import Surroundings
+from pinakes.embedders.registry import EMBEDDERS, space_made
 from pinakes.errors import MetadataError, UsageError
 from pinakes.ids import base_name, image_id
 from pinakes.settings import Settings

@@ -15,8 +15,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pinakes.embedders.base import Embedder, Picture, TextReading
-from pinakes.embedders.remote.client import Remote
-from pinakes.embedders.remote.preflight import ignored_words
 from pinakes.errors import PictureError, UnreadableQueryError, UsageError
 from pinakes.images.decoding import decode
 from pinakes.query.query import Crop, Part, Query
@@ -147,8 +145,7 @@ class _Reader:
                 notes.append(f"{str(exc).rstrip('.')}. {instead}")
                 return None
             self._paid(key, reading)
-        # A model on this machine counts tokens, and itself reports as unread what it does not read.
-        ignored = ignored_words(text, limits) if isinstance(self._embedder, Remote) else ()
+        ignored = self._embedder.unsent_words(text)
         if ignored:
             notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
         if reading.unread:
@@ -199,10 +196,7 @@ class _Reader:
         if recalled is not None:
             return recalled.vector
         picture = Picture(Image("query", "", _fingerprint(data), len(data)), lambda: data)
-        if isinstance(self._embedder, Remote):
-            outcome = self._embedder.embed_query_picture(picture)
-        else:
-            ((_, outcome),) = self._embedder.embed_images([picture])
+        outcome = self._embedder.embed_query_picture(picture)
         if isinstance(outcome, Failure):
             raise PictureError(
                 f"the picture that was asked about cannot be used: {outcome.message}", outcome.error_class
@@ -213,13 +207,13 @@ class _Reader:
     # -- what was paid for is kept -------------------------------------------------------------------------------------
 
     def _recalled(self, key: bytes) -> TextReading | None:
-        if not isinstance(self._embedder, Remote):
+        if not self._embedder.paid:
             return None
         kept = recall(self._conn, self._registered.name, key)
         return None if kept is None else TextReading(*kept)
 
     def _paid(self, key: bytes, reading: TextReading) -> None:
-        if isinstance(self._embedder, Remote):
+        if self._embedder.paid:
             self._asked.calls += 1
             keep(self._conn, self._registered.name, key, (reading.vector, reading.read, reading.unread))
 

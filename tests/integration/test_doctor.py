@@ -25,13 +25,16 @@ from deployments import schedule_health, server_health
 from deployments.constants import EMBED_TAG
 from deployments.prefect_server import free_port, running_server
 from deployments.server_setup import AUTOMATION, set_up
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.operations.checks import Check, State
+from pinakes.operations.credentials import call_check
 from pinakes.operations.doctor import examine, source_checks
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.restrictions import hide
 from tests.fakes.azure import KEY, AzureFake
 from tests.running import gallery, run
+from tests.trials import trial
 from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[2]
@@ -136,6 +139,14 @@ def test_a_call_is_made_only_on_request_and_is_one(settings: Settings) -> None:
         check = by_name(examine(refused, calls=["azure"]))["call of azure"]
         assert (check.state, check.mend) == (State.ERROR, "see docs/azure.md")
         assert KEY[::-1] not in check.found
+
+
+@pytest.mark.parametrize("name", ["palette", "onnx"])
+def test_a_call_asks_an_embedder_for_what_it_can_answer(settings: Settings, tmp_path: Path, name: str) -> None:
+    with trial(name, tmp_path) as values:
+        check = call_check(replace(settings, values={**settings.values, **values}), name)
+    assert check.state is State.OK
+    assert check.found.startswith("a word" if EMBEDDERS[name].reads_words else "a picture")
 
 
 # -- Prefect -----------------------------------------------------------------------------------------------------------

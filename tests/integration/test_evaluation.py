@@ -6,7 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 from pinakes.checkpoints.base import VectorChunk
-from pinakes.embedders.base import Facts, Limits, Price, TextReading
+from pinakes.embedders.base import Embedder, Facts, Limits, Picture, Price, TextReading
+from pinakes.embedders.declaration import Declaration, Factory, Model
 from pinakes.embedders.palette.descriptor import Palette
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.embedders.remote.client import Remote
@@ -34,7 +35,7 @@ from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.restrictions import hide
 from pinakes.store.space_registry import register_space, spaces
-from pinakes.types import Vector
+from pinakes.types import Failure, Vector
 from tests.waiting import PATIENCE
 
 DIMENSION = 24
@@ -77,7 +78,7 @@ def clustered(rows: int) -> np.ndarray:
     return made
 
 
-class Words:
+class Words(Embedder):
     """Reads a text that it was told the vector of."""
 
     calls = 0
@@ -85,6 +86,9 @@ class Words:
     def __init__(self, space: Space, vectors: dict[str, Sequence[float]]) -> None:
         self.facts = Facts(space, "A list of texts, for tests.")
         self._vectors = vectors
+
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        raise AssertionError("no picture is asked for")
 
     def embed_text(self, text: str) -> TextReading:
         if text not in self._vectors:
@@ -116,7 +120,18 @@ class PaidWords:
 
 
 def known(monkeypatch: pytest.MonkeyPatch, vectors: dict[str, Sequence[float]]) -> None:
-    monkeypatch.setitem(EMBEDDERS, "known", lambda _choice, _around: Words(KNOWN, vectors))
+    monkeypatch.setitem(EMBEDDERS, "known", declared(KNOWN, lambda _choice, _around: Words(KNOWN, vectors)))
+
+
+def declared(space: Space, factory: Factory) -> Declaration:
+    model = Model(
+        name=space.model,
+        versions=(space.version,),
+        dimensions=(space.dimension,),
+        default_dimension=space.dimension,
+        preprocessing=space.preprocessing,
+    )
+    return Declaration(name=space.provider, title="for tests", guide="", open=factory, models=(model,))
 
 
 def retrieval(database: Database, settings: Settings, said: list[str] | None = None, **options: Any) -> RetrievalReport:
@@ -289,7 +304,7 @@ def test_spaces_are_compared_over_the_images_that_all_of_them_hold(
     assert first.to_picture is not None
     assert first.to_picture.recall[1] == 1
     assert second.to_picture is None
-    assert "its vectors were imported, and no model at hand makes more" in second.notes[0]
+    assert "its vectors were imported, and no available model makes more" in second.notes[0]
     assert any("there is no test split" in str(report.protocol) for _ in report.notes)
     assert any("1 of 4 images are left out" in note for note in report.notes)
     alone = retrieval(database, settings, spaces=(KNOWN.name,))
@@ -339,7 +354,7 @@ def test_paid_texts_are_announced_capped_and_paid_for_once(
         providers.append(PaidWords())
         return Remote(providers[-1], Unpaced())
 
-    monkeypatch.setitem(EMBEDDERS, "paid", opened)
+    monkeypatch.setitem(EMBEDDERS, "paid", declared(PAID, opened))
     texts = ["one two three", "one two four", "five", "six", "seven"]
     store(database, PAID, degrees(0, 30, 60, 90, 120), description=texts)
     said: list[str] = []

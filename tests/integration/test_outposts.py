@@ -28,7 +28,7 @@ from pinakes.ingest.summary import summarise
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.types import Failure, Vector
-from tests.counting import Counting
+from tests.counting import COUNTING, Counting
 from tests.fakes.azure import AzureFake
 from tests.fakes.faults import Faults
 from tests.fakes.quota import Quota
@@ -378,7 +378,7 @@ def test_log_records_of_an_outpost_belong_to_the_run_that_it_helps(
             seen.add(logs.current())
             yield from super().embed_images(batch)
 
-    monkeypatch.setitem(EMBEDDERS, "counting", lambda choice, _around: Watched(choice.dimension))
+    monkeypatch.setitem(EMBEDDERS, "counting", replace(COUNTING, open=lambda choice, _: Watched(choice.dimension)))
     with (
         led(settings, gallery(tmp_path / "in", 4), 2, embedder="counting", batch_size=1) as (run, lead),
         logs.belonging_to(uuid4(), "another", "palette_1"),  # so that it is not the only run of the process

@@ -20,7 +20,8 @@ from PIL import Image
 from prefect.settings import PREFECT_HOME
 
 from pinakes.cli.render import plan_table
-from pinakes.embedders.remote.retirement import RETIREMENTS
+from pinakes.embedders.registry import EMBEDDERS
+from pinakes.embedders.remote.azure_declaration import AZURE, VISION
 from pinakes.errors import EmbedderError
 from pinakes.ingest.opening import dry_run, open_ingestion
 from pinakes.ingest.run import Ingestion
@@ -263,7 +264,8 @@ def test_a_dry_run_warns_of_a_model_that_is_retired_within_a_year(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = pictures(tmp_path / "in", 2)
-    monkeypatch.setitem(RETIREMENTS, "azure/vision-multimodal", utc_now().date().isoformat())
+    ending = replace(VISION, retires=utc_now().date().isoformat())
+    monkeypatch.setitem(EMBEDDERS, "azure", replace(AZURE, models=(ending,)))
     with AzureFake() as fake:
         known = with_fake(settings, fake)
         (warning,) = dry_run(request_of(known, source, embedder="azure"), known)["notes"]
@@ -335,7 +337,7 @@ def test_a_quota_at_half_of_ours_is_met_and_everything_completes(settings: Setti
         run = paid(settings, source, fake, rate="60/s burst 15")
         assert calls_of(fake, source) == [1] * 150
         assert run.account.embedded == 150
-        statistics = run.embedder.statistics()  # type: ignore[attr-defined]  # a paid embedder has them
+        statistics = run.embedder.statistics()
         assert statistics.rate_limited == fake.counts["throttled"] > 0
         # It settles under the quota instead of knocking at every turn.
         assert fake.counts["throttled"] < 150

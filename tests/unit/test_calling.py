@@ -17,8 +17,15 @@ import pytest
 from pinakes.embedders.base import Facts, Limits, Picture, Price
 from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.concurrency import BOUND, Concurrency
-from pinakes.embedders.remote.http_errors import ErrorAnswer, redact
-from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, PacingStoppedError, Prepared, Unpaced
+from pinakes.embedders.remote.http_errors import ErrorAnswer
+from pinakes.embedders.remote.provider import (
+    CallError,
+    CredentialsRefusedError,
+    PacingStoppedError,
+    Prepared,
+    Unpaced,
+    redact,
+)
 from pinakes.errors import DatabaseError, EmbedderError, SourceError, UnreadableQueryError
 from pinakes.quota.embedder_pool import Budget
 from pinakes.spaces import Space

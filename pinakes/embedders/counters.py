@@ -1,4 +1,4 @@
-"""What is counted of requests: how many, how many again, how long they took."""
+"""Counts of requests: how many were made, retried and lost, and how long they took."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 SHORTEST = 1e-4
-"""Seconds; what took less counts as this."""
+"""Seconds; anything faster counts as this."""
 
 STEP = 1.02
-"""From one class of latencies to the next: a quantile is within 1 % of the true one, and a year of requests takes no more
-than some hundred numbers."""
+"""The ratio of one class of latencies to the next: quantiles are within 1 % of the true ones, and a year of requests
+takes only a few hundred numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Latencies:
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> Self:
-        """What `dataclasses.asdict` gave, as it comes back from JSON."""
+        """The latencies that `dataclasses.asdict` wrote and JSON returned."""
         return cls.of(dict(document["classes"]))
 
     @property
@@ -55,12 +55,12 @@ class Latencies:
         return Latencies.of(Counter(dict(self.classes)) - Counter(dict(other.classes)))
 
     def quantile(self, share: float) -> float:
-        """Seconds that the share of the answers does not exceed, nearest rank, within 1 %; 0 without any."""
-        wanted = math.ceil(share * self.answers)
+        """Seconds that this share of the answers does not exceed, by nearest rank, within 1 %; 0 without any answer."""
+        rank = math.ceil(share * self.answers)
         seen = 0
         for number, count in self.classes:
             seen += count
-            if seen >= wanted:
+            if seen >= rank:
                 return float(SHORTEST * STEP**number)
         return 0.0
 
@@ -72,35 +72,25 @@ class CallStatistics:
     Attributes:
         calls: requests that are, or may be, charged: answered and lost ones.
         texts: those of them that were for a text.
-        answered: requests that brought a vector.
-        lost: requests whose answer never came (time-outs, broken connections), or was none that can be used; the
-            provider may have charged them.
+        answered: requests that returned a vector.
+        lost: requests whose answer never came (time-outs, broken connections) or cannot be used; the provider may have
+            charged them.
         retries: requests made again after a transient failure.
         rate_limited: answers 429.
         latencies: how long the answers took.
         per_second: answers a second, from the beginning of the first answered request to the last answer; 0 without any.
-        in_flight: how many requests are allowed at once at present.
+        in_flight: how many requests are allowed at once at present; None for a model on this machine, which makes none.
     """
 
     calls: int
-    texts: int
-    answered: int
-    lost: int
-    retries: int
-    rate_limited: int
-    latencies: Latencies
-    per_second: float
-    in_flight: int
-
-    @property
-    def p50(self) -> float:
-        """Median latency of the answers, in seconds, within 1 %; 0 without any."""
-        return self.latencies.quantile(0.5)
-
-    @property
-    def p95(self) -> float:
-        """What 95 % of them stayed below."""
-        return self.latencies.quantile(0.95)
+    texts: int = 0
+    answered: int = 0
+    lost: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    latencies: Latencies = field(default_factory=Latencies)
+    per_second: float = 0.0
+    in_flight: int | None = None
 
 
 class Counters:
@@ -119,7 +109,7 @@ class Counters:
         return self._answered + self._lost
 
     def answered(self, seconds: float, *, text: bool = False) -> None:
-        """One request brought a vector, of a text or of a picture, after so long."""
+        """One request returned a vector, of a text or of a picture, after so many seconds."""
         now = time.monotonic()
         with self._lock:
             self._answered += 1
@@ -129,13 +119,13 @@ class Counters:
             self._last = max(self._last, now)
 
     def lost(self, *, text: bool = False) -> None:
-        """One request's answer never came, or was none that can be used."""
+        """The answer of one request never came, or cannot be used."""
         with self._lock:
             self._lost += 1
             self._texts += text
 
     def retried(self) -> None:
-        """One request is made again."""
+        """One request is retried."""
         with self._lock:
             self._retries += 1
 
@@ -145,7 +135,7 @@ class Counters:
             self._rate_limited += 1
 
     def statistics(self, in_flight: int) -> CallStatistics:
-        """Everything at this moment."""
+        """All counts at this moment."""
         with self._lock:
             return CallStatistics(
                 calls=self.calls,
