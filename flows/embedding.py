@@ -16,13 +16,15 @@ from prefect.states import Cancelled
 from flows.ending import TOLD, batches_in_flight
 from flows.naming import shard_run_name
 from pinakes.errors import PinakesError
+from pinakes.ingest.answers import Embedded, EmbedStage
 from pinakes.ingest.distributed.leader import Lead
+from pinakes.ingest.listing import Planned
 from pinakes.ingest.request import THREADS
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import orderly
 from pinakes.ingest.window import in_window
 from tasks import ingestion as stages
-from tasks.artifacts import ProgressArtifact
+from tasks.artifacts import shown_progress
 from tasks.runners import is_lost, slots, started
 
 LOOK_SECONDS = 1.0
@@ -35,34 +37,39 @@ UNBEGUN_SECONDS = 30.0
 """After so long without a worker that takes a shard a person should know."""
 
 
-def embed_all(run: Ingestion) -> None:
+def embed_all(run: Ingestion, planned: Planned) -> Embedded:
     """Embed batch by batch, as many at once as there is use for."""
     with orderly():
-        if run.plan.work and run.request.shards > 1:
-            _on_shards(run)
-        elif run.plan.work and run.request.runner != THREADS:
-            _on_a_cluster(run)
-        else:
-            _here(run)
+        if planned.plan.work and run.request.shards > 1:
+            return _on_shards(run, planned)
+        if planned.plan.work and run.request.runner != THREADS:
+            return _on_a_cluster(run, planned)
+        return _here(run, planned)
 
 
-def _here(run: Ingestion) -> None:
-    shown = ProgressArtifact(run)
+def _here(run: Ingestion, planned: Planned) -> Embedded:
+    stage = EmbedStage(run, planned)
     width = run.embedder.facts.workers
-    with started(THREADS, width) as runner, run.progress, batches_in_flight(run):
+    with (
+        shown_progress(stage.progress) as show,
+        started(THREADS, width) as runner,
+        stage.progress,
+        batches_in_flight(stage),
+    ):
         for _, future in in_window(
-            lambda batch: runner.submit(stages.embed, {"place": run, "batch": batch}), run.batches(), width
+            lambda batch: runner.submit(stages.embed, {"place": stage, "batch": batch}), stage.batches(), width
         ):
             future.result()
-            shown.update()
-    shown.update(at_once=True)
+            show()
+    return stage.ended()
 
 
-def _on_a_cluster(run: Ingestion) -> None:
-    shown = ProgressArtifact(run)
-    with started(run.request.runner, run.embedder.facts.workers) as runner:
-        ways = slots(runner, run.embedder.facts.workers)
-        with Lead(run, ways) as lead, run.progress:
+def _on_a_cluster(run: Ingestion, planned: Planned) -> Embedded:
+    width = run.embedder.facts.workers
+    with started(run.request.runner, width) as runner:
+        ways = slots(runner, width)
+        stage = EmbedStage(run, planned, ways)
+        with shown_progress(stage.progress) as show, Lead(stage, ways) as lead, stage.progress:
             ticket = lead.ticket
             # One batch for each slot waits there, so that nobody idles while the next one is on its way.
             for batch, future in in_window(
@@ -79,14 +86,19 @@ def _on_a_cluster(run: Ingestion) -> None:
                     lead.lost([batch.number], f"the worker of batch {batch.number} is gone ({_short(exc)}).")
                 else:
                     lead.count(batch.number, result)
-                shown.update()
+                show()
             lead.settle()
-    shown.update(at_once=True)
+    return stage.ended()
 
 
-def _on_shards(run: Ingestion) -> None:
-    shown = ProgressArtifact(run)
-    with Lead(run, run.request.shards) as lead, get_client(sync_client=True) as client, run.progress:
+def _on_shards(run: Ingestion, planned: Planned) -> Embedded:
+    stage = EmbedStage(run, planned, run.request.shards)
+    with (
+        shown_progress(stage.progress) as show,
+        Lead(stage, run.request.shards) as lead,
+        get_client(sync_client=True) as client,
+        stage.progress,
+    ):
         shards = {number: _begin_shard(run, lead, number) for number in lead.deal()}
         watch = _Watch(client, run, lead, shards)
         try:
@@ -94,13 +106,13 @@ def _on_shards(run: Ingestion) -> None:
                 time.sleep(LOOK_SECONDS)
                 watch.look()
                 lead.collect()
-                shown.update()
+                show()
         except TOLD:
             run.stopping.abandon()
             watch.look()  # takes back the shards that no worker has begun
             raise
         lead.settle()
-    shown.update(at_once=True)
+    return stage.ended()
 
 
 def _begin_shard(run: Ingestion, lead: Lead, number: int) -> FlowRun:

@@ -24,6 +24,9 @@ from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.runtime import flow_run
 
 from pinakes.errors import PinakesError
+from pinakes.ingest.answers import EmbedStage
+from pinakes.ingest.listing import Planned
+from pinakes.ingest.loading import load
 from pinakes.ingest.opening import enter_stop
 from pinakes.ingest.run import Ingestion
 
@@ -53,6 +56,8 @@ class Told:
 
     def __init__(self, run: Ingestion) -> None:
         self.state: State[Any] | None = None
+        self.to_load: Planned | None = None
+        """Whose pictures may have been embedded although no load of them has begun."""
         self._run = run
         self._id = UUID(flow_run.id)
         self._over = threading.Event()
@@ -70,6 +75,10 @@ class Told:
     def cancelled(self) -> bool:
         """Whether the run was cancelled in Prefect, and nobody else is going to end it."""
         return self.state is not None and not self.state.is_paused()
+
+    def load_begins(self) -> None:
+        """The stage that loads what was embedded has begun."""
+        self.to_load = None
 
     def raise_if_paused(self) -> None:
         """Leave the flow as Prefect wants it to be left once it is paused or suspended.
@@ -112,17 +121,18 @@ def ending_in_order(run: Ingestion) -> Iterator[Told]:
             yield told
         except TOLD as exc:
             run.stopping.ask(_by_what(exc))
-            if run.to_load:
-                _load(run)
+            if told.to_load is not None:
+                _load(run, told.to_load)
             raise
 
 
 @contextmanager
-def batches_in_flight(run: Ingestion) -> Iterator[None]:
+def batches_in_flight(stage: EmbedStage) -> Iterator[None]:
     """Around the threads that embed: when the run is left, begin nothing new; when it is told to end, enter what is done.
 
     It is entered at once, and again when nothing is in flight any more, for a worker kills what takes too long to end.
     """
+    run = stage.run
     try:
         yield
     except BaseException as exc:
@@ -131,18 +141,18 @@ def batches_in_flight(run: Ingestion) -> Iterator[None]:
             run.stopping.ask(_by_what(exc))
             try:
                 enter_stop(run)
-                run.wait_for_batches(GRACE_SECONDS)
+                stage.wait_for_batches(GRACE_SECONDS)
                 enter_stop(run)
             except PinakesError as also:  # entered again when the run is closed; what counts is why it ends
                 logger.warning("what was done could not be entered yet: %s", also)
         raise
 
 
-def _load(run: Ingestion) -> None:
+def _load(run: Ingestion, planned: Planned) -> None:
     """Load what was answered, without Prefect's tasks, which a suspended run cannot use."""
     started = time.monotonic()
     try:
-        run.load()
+        load(run, planned)
     except PinakesError as exc:  # the next run loads it; what counts is why this one ends
         logger.warning("what was answered is kept, and could not be loaded now: %s", exc)
     else:

@@ -12,10 +12,12 @@ import click
 from pinakes.cli.render import account_table
 from pinakes.embedders.imported import Imported
 from pinakes.errors import UsageError
+from pinakes.ingest.answers import defer_the_rest, import_answers
+from pinakes.ingest.listing import list_and_plan
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
-from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stages import Stages, run_stages
+from pinakes.ingest.summary import summarise
 from pinakes.operations.import_vectors import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.base import Source
@@ -81,23 +83,14 @@ def command(
             checkpoint=checkpoint or settings.checkpoint,
         )
         run = stack.enter_context(open_ingestion(request, settings, source=opened, embedder=embedder))
-        matcher: Matcher | None = None
-        imported = 0
-
-        def list_and_import(run: Ingestion) -> None:
-            nonlocal matcher, imported
-            run.list_and_plan()
-            matcher = found = Matcher(run.plan.images)
-            imported = run.import_answers(
-                (image, vector) for name, vector in embeddings if (image := found.find(name)) is not None
-            )
-
-        stages = Stages(
-            list_and_plan=list_and_import, verify_embedder=_nothing, embed=Ingestion.defer_the_rest, prune=_nothing
+        matcher = Matcher(list_and_plan(run).plan.images)
+        import_answers(
+            run, ((image, vector) for name, vector in embeddings if (image := matcher.find(name)) is not None)
         )
-        done = run_stages(run, stages)
-        summary: dict[str, Any] = {"imported": imported, **done}
-    assert matcher is not None
+        imported = run.tally.account().answers
+        # The run lists again, and finds what was imported among the answers that it reuses.
+        outcome = run_stages(run, Stages(embed=defer_the_rest))
+        summary: dict[str, Any] = {"imported": imported, **summarise(run, outcome)}
     report = matcher.report
     if not imported:
         raise UsageError(
@@ -107,15 +100,11 @@ def command(
     for what, names in (("fit no picture", report.without_image), ("fit several pictures", report.ambiguous)):
         if names:
             summary["notes"].append(f"{len(names):,} names {what} and were left out, among them {names[0]!r}")
-    if run.account.deferred:
-        summary["notes"].append(f"{run.account.deferred:,} pictures have no vector in {file.name}")
+    if outcome.account.deferred:
+        summary["notes"].append(f"{outcome.account.deferred:,} pictures have no vector in {file.name}")
     click.echo(
         json.dumps(summary, ensure_ascii=False) if as_json else f"{imported:,} imported\n{account_table(summary)}"
     )
-
-
-def _nothing(_run: Ingestion) -> None:
-    """A stage that an import leaves out."""
 
 
 def _root_of(collection: str, settings: Settings) -> str | None:

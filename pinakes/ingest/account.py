@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pinakes.errors import AccountError, UsageError
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Account:
     """What became of every listed entry, and what it took.
 

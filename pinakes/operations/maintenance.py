@@ -25,7 +25,7 @@ from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA
 from pinakes.store.tombstones import images_of, remove_images
 from pinakes.takedowns.forget import THUMBNAILS
-from pinakes.takedowns.sync import bring_together
+from pinakes.takedowns.sync import sync_tombstones
 from pinakes.tombstones import Tombstones
 
 MANY_SMALL_PARTS = 8
@@ -109,7 +109,7 @@ class Maintenance:
 
     def _collection(self, conn: Connection, collection: str) -> Iterator[Act]:
         pgvector = open_collection(conn, collection)
-        tombstones = bring_together(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
+        tombstones = sync_tombstones(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
         registered = {space.name: space for space in self._registered(conn, collection)}
         kept = {space.name: space for space in kept_spaces(self._root, collection)}
         for name, space in sorted({**kept, **registered}.items()):

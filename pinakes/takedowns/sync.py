@@ -14,7 +14,7 @@ LIST_SECONDS = 60.0
 """How long to queue for changing the list of tombstones."""
 
 
-def bring_together(database: Database, collection: str, root: str, *, lease_seconds: float) -> Tombstones:
+def sync_tombstones(database: Database, collection: str, root: str, *, lease_seconds: float) -> Tombstones:
     """The tombstones of a collection, by checkpoint and table; what one of the two lacks is added to it.
 
     A schema that was dropped gets them from the checkpoint, and a checkpoint that was begun elsewhere from the table.

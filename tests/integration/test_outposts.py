@@ -18,13 +18,15 @@ from pinakes import logs
 from pinakes.embedders.base import Picture
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import LeaseLostError, PinakesError, SettingsError, SourceError
+from pinakes.ingest.answers import EmbedStage, verify_embedder
 from pinakes.ingest.batch import Batch, BatchResult
 from pinakes.ingest.distributed.assignment import Ticket
 from pinakes.ingest.distributed.leader import Lead
 from pinakes.ingest.distributed.worker import Outpost, open_outpost
+from pinakes.ingest.listing import list_and_plan
+from pinakes.ingest.loading import Pruned, build_index, close_account, load
 from pinakes.ingest.opening import open_ingestion
-from pinakes.ingest.run import Ingestion
-from pinakes.ingest.summary import summarise
+from pinakes.ingest.summary import Outcome, summarise
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.types import Failure, Vector
@@ -33,25 +35,27 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.faults import Faults
 from tests.fakes.quota import Quota
 from tests.integration.test_paid_runs import CHECKS, calls_of, pictures, with_fake
-from tests.running import gallery, request_of, stored, using
+from tests.running import Ended, gallery, request_of, stored, using
 from tests.waiting import PATIENCE, until
 
 
 @contextmanager
-def led(settings: Settings, source: Path, ways: int, **options: Any) -> Iterator[tuple[Ingestion, Lead]]:
+def led(settings: Settings, source: Path, ways: int, **options: Any) -> Iterator[tuple[EmbedStage, Lead]]:
     """A run as far as its leader's part of embedding."""
     with open_ingestion(request_of(settings, source, **options), settings) as run:
-        run.list_and_plan()
-        run.verify_embedder()
-        with Lead(run, ways) as lead:
-            yield run, lead
+        planned = list_and_plan(run)
+        verify_embedder(run, planned)
+        stage = EmbedStage(run, planned, ways)
+        with Lead(stage, ways) as lead:
+            yield stage, lead
 
 
-def finish(run: Ingestion) -> Ingestion:
-    run.load()
-    run.build_index()
-    run.close_account()
-    return run
+def finish(stage: EmbedStage) -> Ended:
+    """The stages after embedding."""
+    run, planned = stage.run, stage.planned
+    loaded = load(run, planned)
+    outcome = Outcome(planned, stage.ended(), loaded, Pruned(), build_index(run), close_account(run, planned))
+    return Ended(run, outcome, summarise(run, outcome))
 
 
 def embed_shards(lead: Lead, settings: Settings) -> None:
@@ -84,15 +88,16 @@ def test_shards_share_quota_and_allowance_and_the_account_is_that_of_one_machine
     with AzureFake(quota=Quota(60, burst=5), faults=Faults(seed=3, share=0.04)) as fake:
         known = with_fake(settings, fake)
         options = {"embedder": "azure", "rate": "60/s burst 5", "batch_size": 8}
-        with led(known, source, 3, **options) as (run, lead):
+        with led(known, source, 3, **options) as (stage, lead):
             embed_shards(lead, known)
-            finish(run)
-        assert (run.account.embedded, run.account.failed, run.account.deferred) == (96, 1, 0)
-        assert run.account.duplicates == 6
-        assert run.stopped_by is None
+            ended = finish(stage)
+        account, results = ended.account, ended.outcome.embedded.results
+        assert (account.embedded, account.failed, account.deferred) == (96, 1, 0)
+        assert account.duplicates == 6
+        assert results.error is None
         assert fake.counts["throttled"] == 0
-        assert fake.counts["delivered"] == 90 + CHECKS <= run.account.calls
-        assert summarise(run)["retries"] == run.calls_elsewhere.retries > 0
+        assert fake.counts["delivered"] == 90 + CHECKS <= account.calls
+        assert ended.summary["retries"] == results.elsewhere.retries > 0
     assert left_behind(database) == 0
 
 
@@ -102,16 +107,16 @@ def test_every_call_is_counted_once_and_every_picture_paid_for_once(
     source = pictures(tmp_path / "in", 60)
     with AzureFake() as fake:
         known = with_fake(settings, fake)
-        with led(known, source, 2, embedder="azure", rate="none", batch_size=16) as (run, lead):
+        with led(known, source, 2, embedder="azure", rate="none", batch_size=16) as (stage, lead):
             embed_shards(lead, known)
-            account = finish(run).account
-            figures = summarise(run)["provider"]
+            ended = finish(stage)
+            account, figures = ended.account, ended.summary["provider"]
         assert calls_of(fake, source) == [1] * 60
         assert (account.calls, account.embedded, account.answers) == (60 + CHECKS, 60, 60)
         assert (figures["answered"], figures["lost"]) == (60 + CHECKS, 0)
         assert 0 < figures["p50_ms"] <= figures["p95_ms"]
         assert figures["per_second"] > 0
-        assert run.progress.batches_done == run.progress.batches == 4
+        assert stage.progress.batches_done == stage.progress.batches == 4
     assert left_behind(database) == 0
     assert stored(database, "SELECT state, outposts FROM pinakes.runs") == [("completed", "closed")]
 
@@ -121,12 +126,12 @@ def test_max_cost_is_one_allowance_for_all_processes(settings: Settings, tmp_pat
     with AzureFake() as fake:
         known = with_fake(settings, fake)
         options = {"embedder": "azure", "rate": "none", "batch_size": 5, "max_cost": 0.0030}
-        with led(known, source, 2, **options) as (run, lead):
+        with led(known, source, 2, **options) as (stage, lead):
             embed_shards(lead, known)
-            account = finish(run).account
+            account = finish(stage).account
         assert fake.calls.total() == account.calls == 30
         assert (account.embedded, account.deferred) == (30 - CHECKS, 50 + CHECKS - 30)
-        assert run.stopped_by is None
+        assert stage.ended().results.error is None
 
 
 def test_a_ticket_holds_no_secret_and_means_the_same_anywhere(
@@ -182,7 +187,7 @@ def test_a_shard_whose_lease_was_taken_over_in_mid_batch_writes_nothing(
     slow = Slow()
     with (
         using(slow),
-        led(settings, source, 1, batch_size=8) as (run, lead),
+        led(settings, source, 1, batch_size=8) as (stage, lead),
         ThreadPoolExecutor(1) as pool,
     ):
         lead.deal()
@@ -198,7 +203,8 @@ def test_a_shard_whose_lease_was_taken_over_in_mid_batch_writes_nothing(
                 outpost.embed(batch)
             assert parts(settings) == []
         lead.settle()
-    assert (run.account.embedded, run.account.deferred) == (0, 8)
+    account = stage.run.tally.account()
+    assert (account.embedded, account.deferred) == (0, 8)
     assert left_behind(database) == 0
 
 
@@ -224,7 +230,7 @@ def test_no_request_is_begun_for_a_run_that_has_been_asked_to_stop(settings: Set
     source = gallery(tmp_path / "in", 4)
     with AzureFake() as fake:
         paid = replace(settings, values={**settings.values, **fake.environment})
-        with led(paid, source, 1, embedder="azure", rate="none") as (run, lead):
+        with led(paid, source, 1, embedder="azure", rate="none") as (stage, lead):
             outpost = Outpost(lead.ticket, paid)
             (batch,) = lead.batches()
             charged = fake.counts["charged"]
@@ -234,13 +240,13 @@ def test_no_request_is_begun_for_a_run_that_has_been_asked_to_stop(settings: Set
             lead.count(batch.number, result)
             lead.settle()
             outpost.close()
-        assert run.account.calls == charged
+        assert stage.run.tally.account().calls == charged
 
 
 def test_a_batch_that_is_handed_out_again_when_it_is_done_costs_nothing_and_counts_the_same(
     settings: Settings, log: Path, tmp_path: Path
 ) -> None:
-    with led(settings, gallery(tmp_path / "in", 6), 1) as (run, lead):
+    with led(settings, gallery(tmp_path / "in", 6), 1) as (stage, lead):
         with open_outpost(lead.ticket, settings) as first, open_outpost(lead.ticket, settings) as second:
             (batch,) = lead.batches()
             travelled: Batch = pickle.loads(pickle.dumps(batch))
@@ -249,7 +255,7 @@ def test_a_batch_that_is_handed_out_again_when_it_is_done_costs_nothing_and_coun
             assert BatchResult.of(result.as_dict()) == pickle.loads(pickle.dumps(result)) == result
             lead.count(batch.number, result)
             lead.settle()
-        assert finish(run).account.calls == calls(log) == 6
+        assert finish(stage).account.calls == calls(log) == 6
 
 
 @pytest.fixture
@@ -274,7 +280,7 @@ def test_what_a_dead_process_has_answered_is_gone_on_from_and_not_asked_again(
 ) -> None:
     source = gallery(tmp_path / "in", 9)
     (source / "twin.png").write_bytes((source / "p00.png").read_bytes())
-    with led(settings, source, 1) as (run, lead):
+    with led(settings, source, 1) as (stage, lead):
         (batch,) = lead.batches()
         with open_outpost(lead.ticket, settings) as dying:
             half = Batch(batch.number, batch.total, batch.work[:4])
@@ -284,7 +290,7 @@ def test_what_a_dead_process_has_answered_is_gone_on_from_and_not_asked_again(
         with open_outpost(lead.ticket, settings) as other:
             lead.count(batch.number, other.embed(batch))
         lead.settle()
-        account = finish(run).account
+        account = finish(stage).account
     assert calls(log) == 9
     assert (account.embedded, account.duplicates, account.calls) == (10, 1, 9)
 
@@ -293,7 +299,7 @@ def test_a_shard_that_died_leaves_a_run_that_is_unfinished_and_a_second_run_comp
     settings: Settings, database: Database, log: Path, tmp_path: Path
 ) -> None:
     source = gallery(tmp_path / "in", 20)
-    with led(settings, source, 2, batch_size=5) as (run, lead):
+    with led(settings, source, 2, batch_size=5) as (stage, lead):
         assert lead.deal() == [1, 2]
         with open_outpost(lead.ticket, settings) as alive:
             for batch in alive.batches(1):
@@ -302,38 +308,38 @@ def test_a_shard_that_died_leaves_a_run_that_is_unfinished_and_a_second_run_comp
             alive.embed(first)
         lead.lost_shard(2, "shard 2 of 2 ended Crashed.")
         lead.settle()
-        account = finish(run).account
-    assert run.stopped_by == "shard 2 of 2 ended Crashed."
+        account = finish(stage).account
+    assert stage.ended().results.error == "shard 2 of 2 ended Crashed."
     assert (account.embedded, account.deferred, account.calls) == (15, 5, 15)
     assert left_behind(database) == 0
     with led(settings, source, 1) as (again, lead):
         embed_shards(lead, settings)
-        finish(again)
-    assert (again.account.reused, again.account.embedded) == (15, 5)
+        second = finish(again).account
+    assert (second.reused, second.embedded) == (15, 5)
     assert calls(log) == 20
 
 
 def test_a_stop_reaches_the_other_processes_in_mid_batch(settings: Settings, tmp_path: Path) -> None:
     slow = Slow()
-    with using(slow), led(settings, gallery(tmp_path / "in", 12), 1, batch_size=6) as (run, lead):
+    with using(slow), led(settings, gallery(tmp_path / "in", 12), 1, batch_size=6) as (stage, lead):
         lead.deal()
         with open_outpost(lead.ticket, settings) as outpost, ThreadPoolExecutor(1) as pool:
             embedding = pool.submit(lambda: [outpost.embed(batch) for batch in outpost.batches(1)])
             assert slow.reached.wait(PATIENCE)
-            run.stopping.abandon()
+            stage.run.stopping.abandon()
             until(outpost.stopping)
             slow.go_on.set()
             assert len(embedding.result()) == 1
         lead.settle()
-        account = finish(run).account
+        account = finish(stage).account
     assert (account.embedded, account.deferred) == (3, 9)
-    assert run.stopped_by is None
+    assert stage.ended().results.error is None
 
 
 def test_more_shards_than_work_are_fewer_shards(settings: Settings, tmp_path: Path) -> None:
-    with led(settings, gallery(tmp_path / "in", 3), 8) as (run, lead):
+    with led(settings, gallery(tmp_path / "in", 3), 8) as (stage, lead):
         assert lead.deal() == [1, 2, 3]
-        assert run.progress.batches == 3
+        assert stage.progress.batches == 3
 
 
 def test_the_rows_of_a_run_whose_leader_was_killed_go_with_the_next_run(
@@ -341,11 +347,11 @@ def test_the_rows_of_a_run_whose_leader_was_killed_go_with_the_next_run(
 ) -> None:
     source = gallery(tmp_path / "in", 3)
     with using(Counting()):
-        with led(settings, source, 1) as (run, lead):
+        with led(settings, source, 1) as (stage, lead):
             lead.deal()
             dead = stored(database, "SELECT * FROM pinakes.batches")
         with database.connection() as (conn, _):
-            conn.execute("INSERT INTO pinakes.batches (run_id, number, shard) VALUES (%s, 1, 1)", (run.run_id,))
+            conn.execute("INSERT INTO pinakes.batches (run_id, number, shard) VALUES (%s, 1, 1)", (stage.run.run_id,))
         assert len(dead) == 1
         with led(settings, source, 1):
             assert left_behind(database) == 0
@@ -380,11 +386,11 @@ def test_log_records_of_an_outpost_belong_to_the_run_that_it_helps(
 
     monkeypatch.setitem(EMBEDDERS, "counting", lambda choice, _around: Watched(choice.dimension))
     with (
-        led(settings, gallery(tmp_path / "in", 4), 2, embedder="counting", batch_size=1) as (run, lead),
+        led(settings, gallery(tmp_path / "in", 4), 2, embedder="counting", batch_size=1) as (stage, lead),
         logs.belonging_to(uuid4(), "another", "palette_1"),  # so that it is not the only run of the process
     ):
         embed_shards(lead, settings)
-    assert seen == {logs.RunFields(str(run.run_id), "pictures", run.space.name)}
+    assert seen == {logs.RunFields(str(stage.run.run_id), "pictures", stage.run.space.name)}
 
 
 def test_a_missing_key_on_one_machine_is_named(settings: Settings, tmp_path: Path) -> None:
@@ -397,8 +403,8 @@ def test_a_missing_key_on_one_machine_is_named(settings: Settings, tmp_path: Pat
 
 
 def test_how_long_a_model_on_this_machine_took_is_known_of_all_processes(settings: Settings, tmp_path: Path) -> None:
-    with led(settings, gallery(tmp_path / "in", 20), 2, batch_size=5) as (run, lead):
+    with led(settings, gallery(tmp_path / "in", 20), 2, batch_size=5) as (stage, lead):
         embed_shards(lead, settings)
-        figures = summarise(finish(run))["provider"]
+        figures = finish(stage).summary["provider"]
     assert (figures["answered"], figures["calls"]) == (20, 20)
     assert 0 < figures["p50_ms"] <= figures["p95_ms"]

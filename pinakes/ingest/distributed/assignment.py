@@ -44,9 +44,8 @@ class Ticket(BaseModel):
     batches: int = 0
 
     @classmethod
-    def of(cls, run: Ingestion, ways: int, *, batches: int = 0) -> Self:
+    def of(cls, run: Ingestion, planned_at: datetime, ways: int, *, batches: int = 0) -> Self:
         """A ticket for each of `ways` processes that embed for a run."""
-        assert run.run_id is not None
         request = run.request
         return cls(
             run_id=run.run_id,
@@ -67,7 +66,7 @@ class Ticket(BaseModel):
             resource=run.lease.resource,
             token=run.lease.token,
             lease_seconds=run.lease.seconds,
-            planned_at=run.planned_at,
+            planned_at=planned_at,
             budgeted=run.budget is not None,
             batches=batches,
         )

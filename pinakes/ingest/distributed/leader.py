@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from pinakes.errors import CheckpointError, DatabaseError
+from pinakes.ingest.answers import EmbedStage
 from pinakes.ingest.batch import Batch, BatchResult, settle, work_as_rows
 from pinakes.ingest.distributed.assignment import Ticket
-from pinakes.ingest.run import Ingestion
 from pinakes.store.leader import LeadingRun
 
 logger = logging.getLogger(__name__)
@@ -34,14 +34,14 @@ class Lead:
     `settle` ends that, and leaving the block does in any case.
 
     Args:
-        run: holds its lease; its plan is made.
+        stage: hands out and counts the batches of a run that holds its lease.
         ways: how many processes the batches are spread over.
     """
 
-    def __init__(self, run: Ingestion, ways: int) -> None:
-        assert run.run_id is not None
+    def __init__(self, stage: EmbedStage, ways: int) -> None:
         self.ways = ways
-        self._run = run
+        self._stage = stage
+        self._run = run = stage.run
         self._parts: list[Batch] = []
         self._open: dict[int, Batch] = {}
         self._reasons: dict[int, str] = {}
@@ -84,13 +84,13 @@ class Lead:
     @property
     def ticket(self) -> Ticket:
         """What a process needs to embed for the run."""
-        return Ticket.of(self._run, self.ways, batches=len(self._parts))
+        return Ticket.of(self._run, self._stage.planned.at, self.ways, batches=len(self._parts))
 
     def batches(self) -> Iterator[Batch]:
         """The batches to hand out; ends early when a stop is asked for."""
-        for batch in self._run.batches(self.ways):
+        for batch in self._stage.batches():
             if self._spent:
-                self._run.defer(batch.images)
+                self._run.tally.add(deferred=batch.images)
                 continue
             self._open[batch.number] = batch
             yield batch
@@ -109,9 +109,9 @@ class Lead:
     def count(self, number: int, result: BatchResult) -> None:
         """Enter into the account what a batch came to."""
         batch = self._open.pop(number)
-        self._run.count(result)
-        self._run.progress.advance(batch.images - result.deferred)
-        self._run.progress.batch_done()
+        self._stage.count(result)
+        self._stage.progress.advance(batch.images - result.deferred)
+        self._stage.progress.batch_done()
         # The money is spent, unless all were stopped; the others find that out when they have used what they took of it.
         self._spent = self._spent or result.deferred > 0
 
@@ -144,11 +144,10 @@ class Lead:
             return
         ledger = self._run.checkpoint.ledger()
         for number, batch in self._open.items():
-            known, left = settle(batch.work, ledger, self._run.planned_at)
-            result = known + BatchResult(deferred=sum(item.images for item in left))
-            self._run.count(result)
-            if result.deferred and number in self._reasons:
-                self._run.stopped_by = self._run.stopped_by or self._reasons[number]
+            known, left = settle(batch.work, ledger, self._stage.planned.at)
+            deferred = sum(item.images for item in left)
+            error = self._reasons.get(number) if deferred else None
+            self._stage.count(known + BatchResult(deferred=deferred, error=error))
         self._open.clear()
 
     # -- the end -------------------------------------------------------------------------------------------------------
