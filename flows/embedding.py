@@ -17,7 +17,7 @@ from flows.ending import TOLD, batches_in_flight
 from flows.naming import shard_run_name
 from pinakes.errors import PinakesError
 from pinakes.ingest.answers import Embedded, EmbedStage
-from pinakes.ingest.distributed.leader import Lead
+from pinakes.ingest.distributed.leader import Leader
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.request import THREADS
 from pinakes.ingest.run import Ingestion
@@ -69,12 +69,12 @@ def _on_a_cluster(run: Ingestion, planned: Planned) -> Embedded:
     with started(run.request.runner, width) as runner:
         ways = slots(runner, width)
         stage = EmbedStage(run, planned, ways)
-        with shown_progress(stage.progress) as show, Lead(stage, ways) as lead, stage.progress:
-            ticket = lead.ticket
+        with shown_progress(stage.progress) as show, Leader(stage, ways) as leader, stage.progress:
+            assignment = leader.assignment
             # One batch for each slot waits there, so that nobody idles while the next one is on its way.
             for batch, future in in_window(
-                lambda batch: runner.submit(stages.embed_elsewhere, {"ticket": ticket, "batch": batch}),
-                lead.batches(),
+                lambda batch: runner.submit(stages.embed_elsewhere, {"assignment": assignment, "batch": batch}),
+                leader.batches(),
                 2 * ways,
             ):
                 try:
@@ -83,11 +83,11 @@ def _on_a_cluster(run: Ingestion, planned: Planned) -> Embedded:
                     if not is_lost(exc):
                         run.stopping.abandon()
                         raise
-                    lead.lost([batch.number], f"the worker of batch {batch.number} is gone ({_short(exc)}).")
+                    leader.lost([batch.number], f"the worker of batch {batch.number} is gone ({_short(exc)}).")
                 else:
-                    lead.count(batch.number, result)
+                    leader.count(batch.number, result)
                 show()
-            lead.settle()
+            leader.reconcile()
     return stage.ended()
 
 
@@ -95,32 +95,32 @@ def _on_shards(run: Ingestion, planned: Planned) -> Embedded:
     stage = EmbedStage(run, planned, run.request.shards)
     with (
         shown_progress(stage.progress) as show,
-        Lead(stage, run.request.shards) as lead,
+        Leader(stage, run.request.shards) as leader,
         get_client(sync_client=True) as client,
         stage.progress,
     ):
-        shards = {number: _begin_shard(run, lead, number) for number in lead.deal()}
-        watch = _Watch(client, run, lead, shards)
+        shards = {number: _begin_shard(run, leader, number) for number in leader.share_out()}
+        watch = _Watch(client, run, leader, shards)
         try:
             while watch.open:
                 time.sleep(LOOK_SECONDS)
                 watch.look()
-                lead.collect()
+                leader.collect()
                 show()
         except TOLD:
             run.stopping.abandon()
             watch.look()  # takes back the shards that no worker has begun
             raise
-        lead.settle()
+        leader.reconcile()
     return stage.ended()
 
 
-def _begin_shard(run: Ingestion, lead: Lead, number: int) -> FlowRun:
+def _begin_shard(run: Ingestion, leader: Leader, number: int) -> FlowRun:
     deployment = run.request.shard_deployment
     try:
         begun = run_deployment(
             deployment,
-            parameters={"ticket": lead.ticket.model_dump(mode="json"), "shard": number},
+            parameters={"assignment": leader.assignment.model_dump(mode="json"), "shard": number},
             flow_run_name=shard_run_name(run.request.collection, number, run.request.shards),
             timeout=0,
             as_subflow=True,
@@ -138,11 +138,11 @@ def _begin_shard(run: Ingestion, lead: Lead, number: int) -> FlowRun:
 class _Watch:
     """Looks after the flow runs of the shards until each of them has ended."""
 
-    def __init__(self, client: SyncPrefectClient, run: Ingestion, lead: Lead, shards: dict[int, FlowRun]) -> None:
+    def __init__(self, client: SyncPrefectClient, run: Ingestion, leader: Leader, shards: dict[int, FlowRun]) -> None:
         self.open = shards
         self._client = client
         self._run = run
-        self._lead = lead
+        self._leader = leader
         self._logger = get_run_logger()
         self._total = len(shards)
         self._begun_at = self._answered_at = time.monotonic()
@@ -182,7 +182,7 @@ class _Watch:
         said = f": {state.message.strip()}" if state.message else ""
         reason = f"shard {number} of {self._total} ended {state.name}{said}".rstrip(".") + "."
         self._logger.warning("%s", reason)
-        self._lead.lost_shard(number, reason)
+        self._leader.lost_shard(number, reason)
 
     def _say_once(self, number: int) -> None:
         if not self._said and time.monotonic() - self._begun_at > UNBEGUN_SECONDS:

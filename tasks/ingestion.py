@@ -15,8 +15,8 @@ from pinakes.ingest import answers, listing, loading
 from pinakes.ingest.account import Account
 from pinakes.ingest.answers import EmbedStage
 from pinakes.ingest.batch import Batch, BatchResult
-from pinakes.ingest.distributed.assignment import Ticket
-from pinakes.ingest.distributed.worker import Outpost, outpost_here
+from pinakes.ingest.distributed.assignment import Assignment
+from pinakes.ingest.distributed.worker import Worker, worker_here
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.loading import Indexed, Loaded, Pruned
 from pinakes.ingest.opening import dry_run
@@ -58,15 +58,15 @@ def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
 
 
 @task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **NOT_KEPT)
-def embed(place: EmbedStage | Outpost, batch: Batch) -> BatchResult:
+def embed(place: EmbedStage | Worker, batch: Batch) -> BatchResult:
     """Embed one batch; every answer is in the checkpoint when the task ends."""
     return place.embed(batch)
 
 
 @task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **NOT_KEPT)
-def embed_elsewhere(ticket: Ticket, batch: Batch) -> BatchResult:
+def embed_elsewhere(assignment: Assignment, batch: Batch) -> BatchResult:
     """The same in a process of a cluster, which opens what it needs at its first batch."""
-    return outpost_here(ticket).embed(batch)
+    return worker_here(assignment).embed(batch)
 
 
 @stage("load", run_name="merge metadata and load")

@@ -17,7 +17,7 @@ from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from pinakes.errors import PinakesError, SettingsError
-from pinakes.ingest.distributed.worker import close_outposts
+from pinakes.ingest.distributed.worker import close_workers
 from pinakes.ingest.request import THREADS
 
 Runner = TaskRunner[Any]
@@ -113,7 +113,7 @@ async def _leave() -> None:
 
 
 def _give_back() -> None:
-    close_outposts()
+    close_workers()
     EventsWorker.drain_all(timeout=DRAIN_SECONDS)
     APILogWorker.drain_all(timeout=DRAIN_SECONDS)
 

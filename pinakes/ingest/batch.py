@@ -152,7 +152,7 @@ class BatchResult:
         return cls(**{**document, **made})
 
 
-def settle(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
+def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
     """What a process that died has answered of its work, by the checkpoint, and what is left of it.
 
     Args:
