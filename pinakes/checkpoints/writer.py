@@ -57,7 +57,7 @@ class CheckpointWriter:
 
     @property
     def waiting(self) -> int:
-        """How many answers are not written yet (nor being written)."""
+        """How many answers are not written yet (and not being written)."""
         with self._state:
             return len(self._waiting)
 
@@ -118,7 +118,7 @@ class CheckpointWriter:
         """Write what waits now.
 
         Raises:
-            CheckpointError: it cannot be written; it goes on waiting.
+            CheckpointError: it cannot be written, and still waits.
         """
         with self._writing:
             with self._state:

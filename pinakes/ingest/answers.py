@@ -97,7 +97,7 @@ class EmbedStage:
     Args:
         run: whose pictures are embedded.
         planned: the calls to make.
-        ways: how many processes they are spread over; each gets as many batches.
+        ways: how many processes they are spread over, with equally many batches each.
     """
 
     def __init__(self, run: Ingestion, planned: Planned, ways: int = 1) -> None:

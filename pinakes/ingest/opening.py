@@ -1,4 +1,4 @@
-"""Opening a run: everything that it works on, cheapest first, with the lock of its collection and space."""
+"""Open everything that a run works on, cheapest first, with the lock of its collection and space."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def open_ingestion(
             foresee_collection(conn, request.collection, source.root, language=request.language)
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
-        # Behind the lock: what a paused run still holds open is ended by whoever takes its lock over.
+        # After the lock is taken: whoever takes it over ends what a paused run still has open.
         with database.connection() as (conn, _):
             ensure_collection(conn, request.collection, source.root, language=request.language, lease=lease)
             register_space(conn, request.collection, space, lease=lease)
@@ -109,7 +109,7 @@ def open_ingestion(
 
 
 def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
-    """What a run would do and take: it lists and compares, and calls and writes nothing.
+    """Say what a run would do and take. It lists and compares, and calls and writes nothing.
 
     Returns:
         `plan` (counts), `planned` (calls, cost, seconds), collection, space, vanished and notes; every value fits JSON.
@@ -148,7 +148,7 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
 def _open_embedder(
     request: IngestRequest, embedders: Embedders, stopping: Stopping, *, dry: bool = False
 ) -> tuple[Embedder, Budget | None]:
-    """The embedder that is asked for, and what `max_cost` pays for, more than which it does not spend."""
+    """The embedder of a request, and the budget of `max_cost` that it does not exceed."""
     budgets: list[Budget] = []
 
     def allow(price: Price) -> Budget | None:
@@ -186,7 +186,7 @@ def _entering_its_end(run: Ingestion) -> Iterator[None]:
 
 
 def enter_stop(run: Ingestion) -> None:
-    """Enter into the database that somebody stopped the run, with what it has done until now.
+    """Enter into the database that somebody stopped the run, with what it has done so far.
 
     Raises:
         DatabaseError: the database does not answer.

@@ -57,15 +57,15 @@ def why_deferred(run: Ingestion) -> str:
         if not account.calls and isinstance(run.embedder, Remote):
             least = (run.embedder.check_units + 1) * run.embedder.facts.price.per_image
             return (
-                f"--max-cost {run.request.max_cost:g} is less than USD {least:g}, which the two requests that verify the"
-                f" embedder and one picture may take: nothing was asked, and {left}. Allow more."
+                f"--max-cost {run.request.max_cost:g} is less than USD {least:g}, the price of one picture and the two"
+                f" requests that verify the embedder: nothing was requested, and {left}. Allow more."
             )
-        return f"--max-cost {run.request.max_cost:g} pays for no more: {left}. {kept} to go on for as much once more."
+        return f"--max-cost {run.request.max_cost:g} is spent: {left}. {kept} to spend the same amount again."
     return f"{why_stopped(run)}: {left}. {kept} to resume."
 
 
 def why_stopped(run: Ingestion) -> str:
-    """That somebody stopped the run, and by what if it is known."""
+    """That somebody stopped the run, and by which means if it is known."""
     return f"stopped by {run.stopping.asked}" if run.stopping.asked else "stopped before the end"
 
 
@@ -83,10 +83,10 @@ def _planned_and_actual(run: Ingestion, outcome: Outcome) -> dict[str, Any]:
 def _provider(run: Ingestion, outcome: Outcome) -> dict[str, Any]:
     """How the provider answered: requests, throughput and latency.
 
-    All of it is of all processes of the run, but for `in_flight`, the requests that this one may have on their way at once.
-    `per_second` is pictures embedded a second, from the first batch's beginning to the last one's end. `lost` are requests
-    whose answer never came. `p50_ms` and `p95_ms` are of single requests; of a model on this machine they are of pictures,
-    each of which counts as long as those of its batch on average. What cannot be said is None.
+    The figures cover all processes of the run, except `in_flight`: the most requests that this process may have on their
+    way at once. `per_second` is pictures embedded a second, from the beginning of the first batch to the end of the last.
+    `lost` counts requests whose answer never came. `p50_ms` and `p95_ms` are times of single requests; of a model on this
+    machine, times of a picture, taken as the average of its batch. What is not known is None.
     """
     counted, embedded = run.tally.calls, outcome.embedded
     latencies = counted.latencies + embedded.results.timed
@@ -124,12 +124,12 @@ def _notes(run: Ingestion, outcome: Outcome) -> list[str]:
     notes += run.checkpoint.problems
     left = outcome.account.vanished - outcome.account.pruned
     if left > 0:
-        notes.append(f"stored pictures that are not listed any more: {left:,}; they were kept, --prune removes them")
+        notes.append(f"{left:,} stored pictures are not listed any more; they were kept. --prune removes them")
     if warning := retirement_warning(run.space, utc_now().date()):
         notes.append(warning)
     if not outcome.indexed.active:
         notes.append(
-            f"searches use another space than {run.space.name}: pinakes activate {run.space.name} --collection"
-            f" {run.request.collection} lets them use this one, --space {run.space.name} asks it once"
+            f"searches use another space than {run.space.name}. To switch them to this one: pinakes activate"
+            f" {run.space.name} --collection {run.request.collection}; for one search: --space {run.space.name}"
         )
     return notes

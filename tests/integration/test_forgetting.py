@@ -56,7 +56,7 @@ def kept_bytes(settings: Settings) -> bytes:
 
 
 def known_ids(settings: Settings, space: Any = SPACE, root: str | None = None) -> set[str]:
-    return set(open_checkpoint(root or settings.checkpoint, "pictures", space).ledger().ids())
+    return {row.image_id for row in open_checkpoint(root or settings.checkpoint, "pictures", space).ledger()}
 
 
 def balanced(ended: Ended) -> None:

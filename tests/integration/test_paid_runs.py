@@ -198,7 +198,7 @@ def test_max_cost_and_the_cost_in_the_end_count_a_text_at_its_own_price(
     run = paid(replace(settings, prices=str(prices)), source, fake, rate="none", max_cost=0.01)
     assert run.account.embedded == sum(calls_of(fake, source)) == 6  # the text takes the price of three pictures
     assert run.summary["actual"]["cost"] == pytest.approx(0.001 + 0.0025 + 6 * 0.001)
-    assert why_deferred(run.run).startswith("--max-cost 0.01 pays for no more: 14 pictures were not reached.")
+    assert why_deferred(run.run).startswith("--max-cost 0.01 is spent: 14 pictures were not reached.")
 
 
 @pytest.mark.parametrize("max_cost", [0, 0.0001, 0.0002])
