@@ -31,14 +31,14 @@ LOOK_SECONDS = 1.0
 """How often the leader looks how its shards are doing."""
 
 SERVER_PATIENCE = 300.0
-"""Seconds for which Prefect's server may be away before the leader gives its shards up."""
+"""Seconds for which Prefect's server may be away before the leader gives up its shards."""
 
 UNBEGUN_SECONDS = 30.0
-"""After so long without a worker that takes a shard a person should know."""
+"""After so many seconds without a worker that takes a shard, the log says so."""
 
 
 def embed_all(run: Ingestion, planned: Planned) -> Embedded:
-    """Embed batch by batch, as many at once as there is use for."""
+    """Embed batch by batch, as many at once as the embedder gains from."""
     with orderly():
         if planned.plan.work and run.request.shards > 1:
             return _on_shards(run, planned)
@@ -71,7 +71,7 @@ def _on_a_cluster(run: Ingestion, planned: Planned) -> Embedded:
         stage = EmbedStage(run, planned, ways)
         with shown_progress(stage.progress) as show, Leader(stage, ways) as leader, stage.progress:
             assignment = leader.assignment
-            # One batch for each slot waits there, so that nobody idles while the next one is on its way.
+            # A second batch for each slot waits in the cluster, so that none is idle while the next is on its way.
             for batch, future in in_window(
                 lambda batch: runner.submit(stages.embed_elsewhere, {"assignment": assignment, "batch": batch}),
                 leader.batches(),
@@ -109,7 +109,7 @@ def _on_shards(run: Ingestion, planned: Planned) -> Embedded:
                 show()
         except TOLD:
             run.stopping.abandon()
-            watch.look()  # takes back the shards that no worker has begun
+            watch.look()  # cancels the shards that no worker has begun
             raise
         leader.reconcile()
     return stage.ended()
@@ -136,7 +136,7 @@ def _begin_shard(run: Ingestion, leader: Leader, number: int) -> FlowRun:
 
 
 class _Watch:
-    """Looks after the flow runs of the shards until each of them has ended."""
+    """Watches the flow runs of the shards until each of them has ended."""
 
     def __init__(self, client: SyncPrefectClient, run: Ingestion, leader: Leader, shards: dict[int, FlowRun]) -> None:
         self.open = shards
@@ -149,7 +149,7 @@ class _Watch:
         self._said = False
 
     def look(self) -> None:
-        """See who has ended, and how; take back what is not begun once the run is stopping.
+        """See which shards have ended, and how; cancel those that are not begun once the run is stopping.
 
         Raises:
             PinakesError: Prefect's server has been away for too long.

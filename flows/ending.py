@@ -1,4 +1,4 @@
-"""How a run of `ingest` ends that is told to from outside: cancelled, suspended or paused in Prefect, or by a signal.
+"""How a run of `ingest` ends when it is cancelled, suspended or paused in Prefect, or told to end by a signal.
 
 It means what Ctrl-C does: nothing new is begun, what is in flight is waited for and counted, what was answered is loaded,
 and the run is entered as stopped. Prefect keeps the state that it was given.
@@ -40,18 +40,18 @@ LOOK_SECONDS = 2.0
 """How often a run looks for the state that Prefect's server has given it. A look costs the server about 5 ms."""
 
 SIGNAL_LOOKS = 2
-"""For so many looks a run that is cancelled waits for the signal of its worker, which is sent at once."""
+"""For so many looks a cancelled run waits for its worker's signal, which is sent at once."""
 
 TOLD = (TerminationSignal, Pause, Abort)
 """What Prefect raises in a flow, or wherever a task is used, once its run is to end."""
 
 
 class Told:
-    """Watches for what neither a signal nor an exception of Prefect's says.
+    """Watches for orders to end that come neither as a signal nor as an exception of Prefect's.
 
     A worker sends SIGTERM to the process of a run that is cancelled, and Prefect raises `Pause` where a task is used once
     the run of a deployment is suspended. A run of `pinakes ingest` has neither worker nor deployment, and a run can be set
-    to Paused or Cancelled by way of the API, of which neither tells.
+    to Paused or Cancelled through the API, which causes neither.
     """
 
     def __init__(self, run: Ingestion) -> None:
@@ -114,7 +114,7 @@ def ending_in_order(run: Ingestion) -> Iterator[Told]:
     """Around all stages of a run: end it in order when it is told to end, and let Prefect have its own exception then.
 
     Raises:
-        BaseException: one of `TOLD`, once what was answered is loaded; whatever the block raises.
+        BaseException: one of `TOLD`, once what was answered is loaded; or what the block raises.
     """
     with _hangups_end(), Told(run) as told:
         try:

@@ -23,19 +23,19 @@ from tasks.runners import started
 def embed(assignment: Assignment, shard: int) -> dict[str, Any] | State[Any]:
     """Embed one part of a run's plan; `pinakes ingest --shards` starts it, and nobody else needs to.
 
-    Run again it goes on with what has no answer yet.
+    Run again, it continues with what has no answer yet.
 
     Args:
         assignment: says for which run; keys and the database's address come from this worker's own settings.
         shard: whose part of the plan, from 1.
 
     Returns:
-        What was done, counted; the state Cancelled where the run was over before this part of it was.
+        What was done, counted; the state Cancelled where the run ended before this shard did.
     """
     try:
         total = _embed(assignment, shard)
     except LeaseLostError as exc:
-        return Cancelled(message=str(exc))  # the run was stopped, and nobody waits for this part of it any more
+        return Cancelled(message=str(exc))  # the run was stopped, and nobody waits for this shard any more
     if total.error is not None:
         raise EmbedderError(total.error)
     return total.as_dict()

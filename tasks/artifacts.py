@@ -133,14 +133,14 @@ def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def inline(picture: Image.Image) -> str:
-    """A picture as Markdown that carries it within."""
+    """A picture as Markdown that contains it."""
     return f"![pictures](data:image/jpeg;base64,{base64.b64encode(to_jpeg_under(picture, PICTURE_BYTES)).decode()})"
 
 
 def _sheet(run: Ingestion, plan: Plan) -> Image.Image | None:
     """Pictures spread evenly over the listing; those that failed have none to show, and restricted ones stay hidden.
 
-    None are shown that only the provider has read: nothing is downloaded for the sake of an artifact.
+    Pictures that only the provider has read are left out: nothing is downloaded just for an artifact.
     """
     images = plan.images
     if isinstance(run.embedder, Remote):

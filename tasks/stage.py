@@ -14,7 +14,7 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 NOT_KEPT: Final[dict[str, Any]] = {"cache_policy": NO_CACHE, "persist_result": False}
-"""What a stage returns is of use to its own run alone."""
+"""Only its own run uses what a stage returns."""
 
 
 def stage(

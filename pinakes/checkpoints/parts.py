@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 Open = Callable[[str], pa.NativeFile]
 
 MAX_LISTINGS = 100
-"""A listing is repeated while parts vanish under it; compaction ends, so this many means something else is wrong."""
+"""A listing is repeated while parts vanish from it. Compaction ends, so after this many something else is wrong."""
 
 
 class Parts:

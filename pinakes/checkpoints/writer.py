@@ -1,4 +1,4 @@
-"""Gathers answers into parts, and lets none wait longer than a few seconds."""
+"""Gathers answers into parts, and writes each within a few seconds."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class CheckpointWriter:
                 self._state.notify_all()
             self._waiting.append(answer)
             failed, self._failed = self._failed, None
-            # Who adds is not kept waiting by a storage that has refused: that may take minutes each time.
+            # Whoever adds does not wait for a storage that has refused: that may take minutes each time.
             full = len(self._waiting) >= self._flush_answers and not self._refused
         self._check_background()
         if failed is not None:
