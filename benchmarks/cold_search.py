@@ -14,6 +14,9 @@ from pathlib import Path
 
 from benchmarks.common import machine, scratch_home, seconds
 from gallery import write_gallery
+from pinakes.ingest.answers import embed_here
+from pinakes.ingest.listing import list_and_plan
+from pinakes.ingest.loading import load
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.settings import load_settings
@@ -35,10 +38,9 @@ def main() -> None:
             source=str(gallery.directory / "Images"), collection="pictures", checkpoint=settings.checkpoint
         )
         with open_ingestion(request, settings) as run:
-            run.list_and_plan()
-            for batch in run.batches():
-                run.embed(batch)
-            run.load()
+            planned = list_and_plan(run)
+            embed_here(run, planned)
+            load(run, planned)
         command = [str(Path(sys.executable).with_name("pinakes")), "search", "dark blue and gold"]
 
         def search() -> None:

@@ -32,6 +32,8 @@ from PIL import Image
 
 from benchmarks.bare_sockets import rate
 from benchmarks.common import machine, scratch_home, seconds
+from pinakes.ingest.answers import EmbedStage
+from pinakes.ingest.listing import list_and_plan
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.settings import load_settings
@@ -149,12 +151,12 @@ def ours(provider: str, source: Path, environment: dict[str, str]) -> Run:
             embedder = run.embedder
             embedder.check()
             started, cpu = time.perf_counter(), time.process_time()
-            run.list_and_plan()
+            stage = EmbedStage(run, list_and_plan(run))
             with ThreadPoolExecutor(embedder.facts.workers) as pool:
-                list(pool.map(run.embed, run.batches()))
+                list(pool.map(stage.embed, stage.batches()))
             taken, cpu = time.perf_counter() - started, time.process_time() - cpu
-            images = len(run.plan.images)
-            assert run.account.embedded == images
+            images = len(stage.planned.plan.images)
+            assert run.tally.account().embedded == images
             return Run(images / taken, cpu / images, embedder.statistics().in_flight)
 
 

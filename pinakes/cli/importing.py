@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,9 +18,6 @@ from pinakes.sources.base import Source
 from pinakes.sources.kinds import open_source
 from pinakes.store.collections import prepare, require_collection
 from pinakes.store.database import open_database
-
-if TYPE_CHECKING:
-    from pinakes.ingest.run import Ingestion
 
 
 @click.command("import")
@@ -65,9 +62,11 @@ def command(
     then asks only for what FILE did not hold. Vectors of any other model are imported/MODEL/VERSION.
     """
     # These import pandas and pyarrow, which --help does not need.
+    from pinakes.ingest.answers import defer_the_rest, import_answers
+    from pinakes.ingest.listing import list_and_plan
     from pinakes.ingest.opening import open_ingestion
-    from pinakes.ingest.run import Ingestion
     from pinakes.ingest.stages import Stages, run_stages
+    from pinakes.ingest.summary import summarise
     from pinakes.operations.import_vectors import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
 
     settings = load_settings()
@@ -86,23 +85,14 @@ def command(
             checkpoint=checkpoint or settings.checkpoint,
         )
         run = stack.enter_context(open_ingestion(request, settings, source=opened, embedder=embedder))
-        matcher: Matcher | None = None
-        imported = 0
-
-        def list_and_import(run: Ingestion) -> None:
-            nonlocal matcher, imported
-            run.list_and_plan()
-            matcher = found = Matcher(run.plan.images)
-            imported = run.import_answers(
-                (image, vector) for name, vector in embeddings if (image := found.find(name)) is not None
-            )
-
-        stages = Stages(
-            list_and_plan=list_and_import, verify_embedder=_nothing, embed=Ingestion.defer_the_rest, prune=_nothing
+        matcher = Matcher(list_and_plan(run).plan.images)
+        import_answers(
+            run, ((image, vector) for name, vector in embeddings if (image := matcher.find(name)) is not None)
         )
-        done = run_stages(run, stages)
-        summary: dict[str, Any] = {"imported": imported, **done}
-    assert matcher is not None
+        imported = run.tally.account().answers
+        # The run lists again, and finds what was imported among the answers that it reuses.
+        outcome = run_stages(run, Stages(embed=defer_the_rest))
+        summary: dict[str, Any] = {"imported": imported, **summarise(run, outcome)}
     report = matcher.report
     if not imported:
         raise UsageError(
@@ -112,15 +102,11 @@ def command(
     for what, names in (("fit no picture", report.without_image), ("fit several pictures", report.ambiguous)):
         if names:
             summary["notes"].append(f"{len(names):,} names {what} and were left out, among them {names[0]!r}")
-    if run.account.deferred:
-        summary["notes"].append(f"{run.account.deferred:,} pictures have no vector in {file.name}")
+    if outcome.account.deferred:
+        summary["notes"].append(f"{outcome.account.deferred:,} pictures have no vector in {file.name}")
     click.echo(
         json.dumps(summary, ensure_ascii=False) if as_json else f"{imported:,} imported\n{account_table(summary)}"
     )
-
-
-def _nothing(_run: Ingestion) -> None:
-    """A stage that an import leaves out."""
 
 
 def _root_of(collection: str, settings: Settings) -> str | None:

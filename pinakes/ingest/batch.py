@@ -51,7 +51,7 @@ def batched(work: Sequence[Work], size: int) -> Iterator[Batch]:
 
 
 def even_size(calls: int, most: int, ways: int) -> int:
-    """The size of batches, at most `most`, of which each of so many processes gets as many; `most` for a single one."""
+    """The size of batches, at most `most`, that gives each of `ways` processes equally many of them."""
     if ways <= 1 or not calls:
         return most
     batches = -(-calls // most)
@@ -113,10 +113,9 @@ class BatchResult:
         deferred: images that were not reached because a stop was asked for.
         answers: rows written.
         error: why the embedder cannot go on at all, or None.
-        elsewhere: requests that the embedder of another process made for it; those of this process's own embedder are
-            counted by itself.
-        timed: of a model on this machine, how long a picture took: each as long as those of its batch on average, since
-            a model sees several at once. A provider's answers are timed one by one, with its requests.
+        elsewhere: requests that the embedder of another process made for it; this process's embedder counts its own.
+        timed: how long a model on this machine took for a picture, as the average of its batch, since it sees several at
+            once. A provider's answers are timed one by one, with its requests.
     """
 
     embedded: int = 0
@@ -149,8 +148,8 @@ class BatchResult:
         return cls(**{**document, **made})
 
 
-def settle(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
-    """What a process that died has answered of its work, by the checkpoint, and what is left of it.
+def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
+    """What the checkpoint holds of the work of a process that died, and what is left of it.
 
     Args:
         work: what it was given.
@@ -158,8 +157,8 @@ def settle(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Batch
         since: a failure that is older was there before.
 
     Returns:
-        The counts, with one request for each call that brought a vector (at least so many were made), and the calls that
-        are left.
+        The counts, with one request for each call that brought a vector (at least that many were made), and the calls
+        that are left.
     """
     embedded = failed = calls = 0
     left = []
@@ -214,12 +213,12 @@ def embed_batch(
         checkpoint: keeps every answer, within seconds of its arrival.
         stopping: asked between pictures; what is not reached is deferred.
         abandon: told when the checkpoint refuses to be written, so that nothing new is begun: `stopping` is true from
-            then on. What is in flight is still waited for, and kept if the checkpoint comes back by then.
+            then on. What is in flight is still waited for, and kept if the checkpoint can be written again by then.
         advance: told after each answer how many images it served.
 
     Returns:
-        The counts; with `error` when the embedder cannot work at all, its vectors are not of its space, or the
-        checkpoint refused for a while.
+        The counts, with an `error` when the embedder cannot work at all, its vectors do not fit its space, or the
+        checkpoint could not be written for a while.
 
     Raises:
         CheckpointError: an answer could not be kept, in the end.

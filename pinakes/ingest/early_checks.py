@@ -1,4 +1,4 @@
-"""What a request names, found and judged before anything that takes long to import or to start: source and embedder."""
+"""Find and check the source and the embedder of a request, before anything that takes long to import or to start."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pinakes.sources.kinds import open_source
 
 
 def source_of(request: IngestRequest, settings: Settings) -> Source:
-    """The source that a request names, with the options that it has a meaning for.
+    """The source that a request names, with the options that apply to it.
 
     Raises:
-        UsageError: an option has no meaning for it.
+        UsageError: an option does not apply to it.
         SourceError: it is not there.
     """
     return open_source(
         request.source,
         home=settings.home,
         under=Path(request.under) if request.under else None,
-        # A folder has no column to name; there the key is the metadata's alone.
+        # A folder has no columns: there the key is one of the metadata.
         key=request.key if Path(request.source).is_file() else None,
         limit=request.limit,
         glob=request.glob,

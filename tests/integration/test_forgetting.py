@@ -19,7 +19,6 @@ from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.cli.main import cli
 from pinakes.errors import CheckpointError, LockHeldError, UsageError
 from pinakes.ingest.opening import dry_run
-from pinakes.ingest.run import Ingestion
 from pinakes.operations.export import export
 from pinakes.settings import Settings
 from pinakes.sources.fingerprints import fingerprint_file, open_cache
@@ -32,7 +31,7 @@ from pinakes.types import utc_now
 from tests.counting import Counting
 from tests.fakes.gcs import GcsFake
 from tests.fakes.web import WebFake
-from tests.running import find, gallery, paint, request_of, run, stored, using
+from tests.running import Ended, find, gallery, paint, request_of, run, stored, using
 
 SPACE = Counting().facts.space
 SMALL = Counting(6).facts.space
@@ -57,10 +56,10 @@ def kept_bytes(settings: Settings) -> bytes:
 
 
 def known_ids(settings: Settings, space: Any = SPACE, root: str | None = None) -> set[str]:
-    return set(open_checkpoint(root or settings.checkpoint, "pictures", space).ledger().ids())
+    return {row.image_id for row in open_checkpoint(root or settings.checkpoint, "pictures", space).ledger()}
 
 
-def balanced(ended: Ingestion) -> None:
+def balanced(ended: Ended) -> None:
     """Raises unless every listed entry is exactly one thing."""
     ended.account.check_sum()
 
