@@ -21,7 +21,8 @@ from pinakes.ids import check_collection
 from pinakes.images.decoding import decode
 from pinakes.notebook.arguments import CropLike, More, Picture, Where, conditions_of, query_of
 from pinakes.notebook.frames import TEXT, frame_of, spaces_frame
-from pinakes.notebook.results import Results
+from pinakes.notebook.html import collection_card
+from pinakes.notebook.results import Answers, Results
 from pinakes.query.filters import columns_of, parse_filters
 from pinakes.query.query import DEFAULT_K, Metric, Mode, Query
 from pinakes.quota.embedder_pool import Embedders
@@ -145,7 +146,7 @@ class Collection:
             hybrid=hybrid,
             metric=metric,
         )
-        return Results(self, query, self.answer(query))
+        return Results(Answers(self.answer, self.uri), query, self.answer(query))
 
     def answer(self, query: Query) -> SearchResult:
         """The bare answer to a query that was made elsewhere.
@@ -277,8 +278,6 @@ class Collection:
         return f"Collection({self.name!r})"
 
     def _repr_html_(self) -> str:
-        from pinakes.notebook.html import collection_card
-
         def read(o: _Open) -> str:
             found = facets(o.conn, self.name, top=6)
             return collection_card(self.name, require_collection(o.conn, self.name), found, self._counted(o))
