@@ -1,11 +1,12 @@
-"""Whether embedders have the settings that they need, and, on request, one call that shows that they work."""
+"""Whether embedders have the settings that they need and, on request, one call that shows that they work."""
 
 from __future__ import annotations
 
 import importlib.util
 import io
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,11 @@ from pinakes.embedders.base import Embedder, Picture
 from pinakes.embedders.registry import EMBEDDERS, Choice, Surroundings, open_embedder
 from pinakes.embedders.remote.client import Remote
 from pinakes.errors import EmbedderError, PinakesError, UsageError
-from pinakes.operations.checks import Check, State
+from pinakes.operations.checks import Finding, State
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.settings import Settings
-from pinakes.spaces import Space
 from pinakes.store.database import open_database
+from pinakes.store.health import Size
 from pinakes.types import Failure, Image
 
 GOOGLE_KEY_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
@@ -28,11 +29,11 @@ GOOGLE_KEY_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
 
 @dataclass(frozen=True, slots=True)
 class _Needs:
-    """What shows that an embedder is meant to be used, and what it needs beside its settings.
+    """What shows that an embedder is meant to be used, and what it needs in addition to its settings.
 
     Attributes:
         any_of: settings, one of which shows it.
-        google: whether it uses application default credentials, by its settings.
+        google: whether its settings make it use application default credentials.
         package: what must be installed.
     """
 
@@ -51,75 +52,73 @@ NEEDS: Final = {
     "clip": _Needs(("PINAKES_CLIP_PATH",), package="fastembed"),
     "onnx": _Needs(("PINAKES_ONNX_PATH",), package="onnxruntime"),
 }
-"""By embedder; those that are not named here need nothing."""
+"""By embedder; one that is not named here needs nothing."""
 
 
-def embedder_checks(settings: Settings, spaces: Collection[Space] = ()) -> Iterator[Check]:
-    """The embedders that the settings are made for, and those whose spaces are stored.
+def embedders_meant(settings: Settings, sizes: Iterable[Size]) -> list[tuple[str, bool]]:
+    """The embedders that the settings are made for and those whose spaces are stored, each with whether it is stored."""
+    stored = {size.space.provider for size in sizes}
+    return [(name, name in stored) for name, need in NEEDS.items() if name in stored or _is_set(settings, need)]
 
-    Nothing is asked of any provider, and no model is loaded.
+
+def _is_set(settings: Settings, need: _Needs) -> bool:
+    return any(settings.values.get(name) for name in need.any_of)
+
+
+def call_finding(settings: Settings, name: str) -> Finding:
+    """Call an embedder once, for a text or a picture, whichever costs less, at the pace that all machines share."""
+    try:
+        with open_database(settings) as database, closing(Embedders(settings, database.dsn)) as embedders:
+            embedder = embedders.open(Choice(name))
+            began = time.monotonic()
+            asked, cost, size = _ask(embedder)
+            seconds = time.monotonic() - began
+    except UsageError as exc:
+        return Finding(State.ERROR, str(exc), f"name one of {', '.join(EMBEDDERS)}", name)
+    except PinakesError as exc:
+        return Finding(State.ERROR, str(exc), _guide(name), name)
+    expected = embedder.facts.space.dimension
+    if size != expected:
+        shown = f"the vector has {size} components instead of {expected}"
+        return Finding(State.ERROR, shown, _guide(name), name)
+    shown = f"{asked} was answered in {seconds:.2f} s, {size:,} components, USD {cost:g}"
+    return Finding(State.OK, shown, what=name)
+
+
+def embedder_finding(settings: Settings, name: str, stored: bool) -> Finding:
+    """Whether an embedder has what it needs. No provider is called, and no model is loaded.
 
     Args:
         settings: credentials among them.
-        spaces: those that are stored.
+        name: the embedder's.
+        stored: whether a space of it is stored.
     """
-    stored = {space.provider for space in spaces}
-    meant = [n for n, need in NEEDS.items() if n in stored or any(settings.values.get(s) for s in need.any_of)]
-    if not meant:
-        yield Check("embedders", State.OK, "palette needs no settings; no other one is set up")
-    for name in meant:
-        yield _embedder(settings, name, stored=name in stored)
-
-
-def call_check(settings: Settings, name: str) -> Check:
-    """Ask an embedder once, for a text or a picture, whatever costs less, at the pace that all machines share."""
-    what = f"call of {name}"
-    try:
-        with open_database(settings) as database:
-            embedders = Embedders(settings, database.dsn)
-            try:
-                embedder = embedders.open(Choice(name))
-                began = time.monotonic()
-                asked, cost, size = _ask(embedder)
-            finally:
-                embedders.close()
-    except UsageError as exc:
-        return Check(what, State.ERROR, str(exc), f"name one of {', '.join(EMBEDDERS)}")
-    except PinakesError as exc:
-        return Check(what, State.ERROR, str(exc), _guide(name))
-    seconds = time.monotonic() - began
-    wanted = embedder.facts.space.dimension
-    if size != wanted:
-        return Check(what, State.ERROR, f"a vector of {size} components came, and {wanted} were expected", _guide(name))
-    return Check(what, State.OK, f"{asked} was answered in {seconds:.2f} s, {size:,} components, USD {cost:g}")
-
-
-def _embedder(settings: Settings, name: str, *, stored: bool) -> Check:
-    what = f"embedder {name}"
     needs = NEEDS[name]
-    # Without it a stored collection is still searched by full text and by its own pictures.
-    state = State.WARN if stored and not any(settings.values.get(s) for s in needs.any_of) else State.ERROR
+    # Without its settings a stored collection can still be searched by full text and by its own pictures.
+    state = State.WARN if stored and not _is_set(settings, needs) else State.ERROR
     if needs.package is not None:
         if importlib.util.find_spec(needs.package) is None:
-            return Check(what, state, f"the package {needs.package} is not installed", "pip install 'pinakes[clip]'")
+            install = "pip install 'pinakes[clip]'"
+            return Finding(state, f"the package {needs.package} is not installed", install, name)
         path = settings.values.get(needs.any_of[0])
         if path and not Path(path).expanduser().exists():
-            return Check(what, state, f"{needs.any_of[0]} is {path}, which is not there", _guide(name))
-        return Check(what, State.OK, f"{path or 'the model is looked for where it was downloaded'}; not loaded now")
+            return Finding(state, f"{needs.any_of[0]} is {path}, which does not exist", _guide(name), name)
+        where = path or "the model is looked for where it was downloaded"
+        return Finding(State.OK, f"{where}; not loaded now", what=name)
     try:
         opened = open_embedder(Choice(name), Surroundings(settings.values, settings.home, prices=settings.prices))
     except PinakesError as exc:
-        return Check(what, state, str(exc), _guide(name))
+        return Finding(state, str(exc), _guide(name), name)
     if isinstance(opened, Remote):
         opened.close()
     if needs.google(settings.values) and not _google_file(settings):
-        return Check(
-            what,
+        return Finding(
             State.WARN,
-            "its settings are there; credentials of Google are in no file",
-            "fine on Google Cloud, whose machines have their own; elsewhere: gcloud auth application-default login",
+            "it has its settings, but there is no file with Google credentials",
+            "on Google Cloud machines have their own, and all is well; elsewhere: gcloud auth application-default login",
+            name,
         )
-    return Check(what, State.OK, f"its settings are there; --call {name} asks it once")
+    return Finding(State.OK, f"it has its settings; --call {name} calls it once", what=name)
 
 
 def _google_file(settings: Settings) -> bool:
@@ -132,11 +131,7 @@ def _google_file(settings: Settings) -> bool:
 
 
 def _ask(embedder: Embedder) -> tuple[str, float, int]:
-    """What was asked, its price, and the components of the answer.
-
-    Raises:
-        PinakesError: it was not answered.
-    """
+    """What was asked, its price in US dollars, and the number of components of the answer."""
     price = embedder.facts.price
     if isinstance(embedder, Remote) and price.per_image < price.per_text:
         data = _plain_picture()
