@@ -1,8 +1,8 @@
-"""Runs a program that must not outlive the process that wants it: `python -m deployments.guard PROGRAM ARG…`.
+"""Runs a program that must not outlive the process that started it: `python -m deployments.guard PROGRAM ARG…`.
 
 The guard holds the reading end of a pipe whose writing end its parent holds. When the parent ends, however it ends,
 the pipe closes and the guard stops the program and everything that the program has started. It runs in a session of its own,
-so that Ctrl-C in the terminal reaches the parent alone, which then ends things in their order.
+so that Ctrl-C in the terminal reaches only the parent, which then ends everything in order.
 """
 
 from __future__ import annotations

@@ -19,11 +19,12 @@ import prefect
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import StateType
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
 from deployments.constants import EMBED_TAG, LEASE_STORAGE, POOL
 from deployments.schedule_health import schedules_finding
+from deployments.server_client import keeps_leases_in_memory, server_settings
 from deployments.server_setup import AUTOMATION
 from pinakes.hosts import is_loopback
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
@@ -52,14 +53,8 @@ class Server:
 
     @cached_property
     def settings(self) -> dict[str, Any] | None:
-        """Its own settings; None where it keeps them to itself."""
-        try:
-            found: dict[str, Any] = self.client.request("GET", "/admin/settings").json()["server"]
-        except PrefectHTTPStatusError as exc:
-            if exc.response.status_code not in (httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN):
-                raise
-            return None
-        return found
+        """Its own settings; None if it keeps them to itself."""
+        return server_settings(self.client)
 
 
 def examine(pool: str = POOL) -> Iterator[Finding]:
@@ -143,7 +138,7 @@ def _kind(database: dict[str, Any], url: str) -> str | None:
 def _leases(at: Server) -> Iterator[Finding]:
     if at.settings is None:
         return
-    if at.settings["concurrency"]["lease_storage"] != LEASE_STORAGE.replace("filesystem", "memory"):
+    if not keeps_leases_in_memory(at.settings):
         yield Finding(State.OK, "outlive a restart of the server")
         return
     yield Finding(

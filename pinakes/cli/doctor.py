@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.checkout import checkout, enter_checkout
 from pinakes.cli.render import WIDTH, pad
 from pinakes.embedders.registry import EMBEDDERS
@@ -25,19 +26,17 @@ from pinakes.settings import load_settings
     multiple=True,
     type=click.Choice(list(EMBEDDERS)),
     metavar="EMBEDDER",
-    help="Ask this embedder once, for what costs least; may be repeated.",
+    help="Call this embedder once, with what costs least; repeatable. Default: none is called.",
 )
 @click.option(
     "--images",
     default=0,
     type=click.IntRange(min=0),
     metavar="N",
-    help="Reckon disks and memory for so many pictures; default: as many as there are.",
+    help="Check disks and memory for this many pictures. Default: as many as are stored.",
 )
-@click.option(
-    "--pool", metavar="NAME", help="The work pool that is looked at; default: the one that prefect.yaml names."
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option("--pool", metavar="NAME", help="The work pool to check. Default: the one that prefect.yaml names.")
+@options.as_json
 def command(*, calls: Sequence[str], images: int, pool: str | None, as_json: bool) -> None:
     """Check everything that a run needs, and say how to fix what does not work.
 

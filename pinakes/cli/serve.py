@@ -17,6 +17,7 @@ import click
 import uvicorn
 from typing_extensions import override
 
+from pinakes.cli import options
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.ingest.stopping import handling
 from pinakes.settings import load_settings
@@ -48,19 +49,28 @@ logger = logging.getLogger("pinakes.serve")
 
 @click.command("serve")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="The address to bind to; any but loopback needs a token."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="The address to bind to; any but loopback requires a token.",
 )
 @click.option(
-    "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free."
+    "--port",
+    default=DEFAULT_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="The TCP port to listen on; 0 takes any that is free.",
 )
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("--wait", is_flag=True, help="Wait for a collection that is not there yet, instead of ending.")
+@options.collection
+@click.option("--wait", is_flag=True, help="Wait for a collection that does not exist yet instead of ending.")
 def command(*, host: str, port: int, collection: str | None, wait: bool) -> None:
     """Search in the browser: a page, and a JSON API under /api.
 
-    It answers on this machine alone. Bound to another address (--host 0.0.0.0) it needs PINAKES_WEB_TOKEN, which is
-    presented as a bearer token or, in a browser, as the password of any user. It speaks HTTP: encryption is the work of a
-    proxy before it.
+    It answers only on this machine. Bound to another address (--host 0.0.0.0) it requires PINAKES_WEB_TOKEN, which clients
+    send as a bearer token or, in a browser, as the password of any user. It speaks plain HTTP: put a proxy in front of it
+    for encryption.
     """
     settings = load_settings()
     token = settings.values.get(TOKEN) or None
@@ -68,7 +78,7 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
     if not loopback and token is None:
         raise SettingsError(
             f"--host {host} can be reached from other machines, and {TOKEN} is not set: set it to a long secret, or leave"
-            " --host out to serve this machine alone."
+            " --host out to serve only this machine."
         )
     if token is not None and len(token) < SHORT_TOKEN:
         logger.warning(

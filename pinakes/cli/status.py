@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.render import WIDTH, cut, facts, note, table
 from pinakes.operations.runs import runs
 from pinakes.operations.status import status
@@ -18,13 +19,22 @@ from pinakes.store.database import open_database
 
 
 @click.command("status")
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'; with --runs: all.")
-@click.option("--runs", "show_runs", is_flag=True, help="The runs instead, newest first.")
 @click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(min=1), metavar="N", help="With --runs: so many."
+    "--collection",
+    metavar="NAME",
+    help="The collection. Default: PINAKES_COLLECTION, or 'pictures'; with --runs: all.",
 )
-@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option("--runs", "show_runs", is_flag=True, help="Show the runs instead, newest first.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --runs: the number of runs to show.",
+)
+@options.checkpoint
+@options.as_json
 def command(*, collection: str | None, show_runs: bool, limit: int, checkpoint: str | None, as_json: bool) -> None:
     """Show counts by status, the pictures that failed and why, spaces, rows and indexes; or the runs."""
     settings = load_settings()
@@ -110,7 +120,7 @@ def _rendered(document: dict[str, Any]) -> str:
 
 
 def _failures_table(shown: list[dict[str, Any]], failed: int) -> str:
-    """A row for each failed picture, and below it the reason in full: half a reason mends nothing."""
+    """A row for each failed picture, and below it the reason in full: half a reason does not help."""
     rows = [(failure["image_id"], failure["reason"], failure["attempts"]) for failure in shown]
     head, rule, *lines = table(("failed", "reason", "tries"), rows, right=(2,)).splitlines()
     told = [head, rule]

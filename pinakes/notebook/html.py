@@ -27,18 +27,18 @@ from pinakes.store.collections import RegisteredSpace
 from pinakes.store.facets import Facets
 
 LONG_SIDE = 220
-"""Pixels of a thumbnail: a little more than a card's, and about 6 kB."""
+"""Pixels of a thumbnail: a little more than the card shows, and about 6 kB."""
 
 QUALITY = 66
 
 MAX_SHOWN = 60
-"""Hits of a grid; the rest is counted."""
+"""Hits in a grid; the others are only counted."""
 
 MAX_BYTES = 1_500_000
 """Characters of a grid: notebooks keep it in their file."""
 
 READERS = 4
-"""Pictures that are read at a time: they may be far away, and a large one takes memory."""
+"""Pictures to read at a time: they may be far away, and a large one takes memory."""
 
 _CARD_WIDTH = 170
 _PICTURE_HEIGHT = 150
@@ -47,7 +47,7 @@ _CARD_FACETS = 3
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A picture as a data URI with its height in its width, or the reason why there is none."""
+    """A picture as a data URI with the ratio of its height to its width, or the reason why there is none."""
 
     uri: str = ""
     shape: float = 0.65
@@ -58,10 +58,10 @@ def grid(query: Query, plan: SearchPlan, hits: Sequence[Hit], asked_pictures: Se
     """The hits of a search.
 
     Args:
-        query: what was asked.
+        query: the query.
         plan: how it was answered.
         hits: in their order.
-        asked_pictures: those that the query was about.
+        asked_pictures: those that the query contains.
         more: whether there is a further page.
     """
     head = _parts.head(asked_line(query), [plan_line(plan, len(hits), more), *plan.notes], asked_pictures)
@@ -120,13 +120,13 @@ def collection_card(name: str, root: str, facets: Facets, counted: Sequence[tupl
 
 
 def asked_line(query: Query) -> str:
-    """What was asked, in a line."""
+    """The query in one line."""
     conditions = write_filters(query.filters)
     return f"{query.label}, where {', '.join(conditions)}" if conditions else query.label
 
 
 def plan_line(plan: SearchPlan, hits: int, more: bool) -> str:
-    """How a search was answered, in a line."""
+    """How a search was answered, in one line."""
     counted = f"{hits:,} {'hit' if hits == 1 else 'hits'}"
     said = [f"{counted}, more with .next()" if more else counted, plan.mode]
     if plan.scanned:
@@ -136,7 +136,7 @@ def plan_line(plan: SearchPlan, hits: int, more: bool) -> str:
 
 
 def caption(hit: Hit) -> tuple[str, str]:
-    """A hit's title, and who made it when; an image without a title is called by its id."""
+    """A hit's title, and its author and date; the title of an untitled image is its id."""
     known = [hit.metadata.get("author"), hit.metadata.get("date")]
     return str(hit.metadata.get("title") or hit.image_id), ", ".join(str(value) for value in known if value)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OWN_COLUMNS = {"image_id": TEXT, "distance": "float64", "uri": TEXT}
 
 _ROWS = 20
-"""Hits that the text of a page shows."""
+"""Hits that the text form of a page shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Results(Sequence[Hit]):
     ``results[0]`` is a `Hit` with `image_id`, `distance`, `uri` and `metadata`; ``results[:5]`` is a page of five.
 
     Attributes:
-        query: what was asked.
+        query: the query.
         plan: how it was answered: `mode`, `space`, `scanned`, `milliseconds`, `notes`.
         cursor: where the next page begins, for `after=`; None when there is none.
     """
@@ -63,10 +63,10 @@ class Results(Sequence[Hit]):
         return self._result.cursor
 
     def next(self) -> Results:
-        """The next page; after the last one an empty page, so that ``while page:`` ends.
+        """The next page; after the last page an empty one, so that ``while page:`` ends.
 
         Raises:
-            UsageError: the collection was searched in another way meanwhile, such as in another space.
+            UsageError: searches of the collection have changed meanwhile, for example to another space.
         """
         if self.cursor is None:
             return self[len(self) :]
@@ -74,10 +74,10 @@ class Results(Sequence[Hit]):
         return Results(self._answers, query, self._answers.search(query))
 
     def to_pandas(self) -> pd.DataFrame:
-        """The hits as a table, a row for each, in their order.
+        """The hits as a table with one row for each, in their order.
 
-        Columns: image_id, distance (float64; NaN where only words were compared), uri, the ten metadata columns,
-        fingerprint, then extra columns. All but the distance are of the dtype `string`, with pandas.NA for what is unknown.
+        Columns: image_id, distance (float64; NaN if only words were compared), uri, the ten metadata columns,
+        fingerprint, then extra columns. All but the distance have the dtype `string`, with pandas.NA for unknown values.
         """
         return frame_of(
             OWN_COLUMNS,
@@ -85,7 +85,7 @@ class Results(Sequence[Hit]):
         )
 
     def sheet(self, path: str | Path) -> Path:
-        """Write the hits as a contact sheet, a PNG of 1,600 pixels' width; where it is.
+        """Write the hits as a contact sheet, a PNG 1,600 pixels wide, and return its path.
 
         Raises:
             PinakesError: it cannot be written there.
@@ -132,5 +132,5 @@ class Results(Sequence[Hit]):
         return grid(self.query, self.plan, self._result.hits, asked, more=self.cursor is not None)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """IPython's own way would print a sequence hit by hit."""
+        """Print what `repr` gives; IPython itself would print a sequence hit by hit."""
         printer.text("Results(…)" if cycle else repr(self))
