@@ -20,7 +20,7 @@ STOP_SECONDS = 15.0
 
 
 class Guarded:
-    """A program that ends with this process at the latest.
+    """A program that ends when this process ends, or before.
 
     Args:
         arguments: the program and its arguments.
@@ -56,13 +56,13 @@ class Guarded:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the program until it ends or standard input does."""
-    # The program is told by way of the group, which the guard is part of.
+    # The signal goes to the process group, which contains the program and this guard.
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)  # noqa: S603
     watcher = threading.Thread(target=_stop_at_end_of_input, args=(process,), daemon=True)
     watcher.start()
     code = process.wait()
-    # What the program has started and left behind goes with it.
+    # Processes that the program started and left behind end with it.
     os.killpg(0, signal.SIGTERM)
     return code
 

@@ -24,7 +24,7 @@ def answering_server(api_url: str | None = None) -> Iterator[SyncPrefectClient]:
 
     Raises:
         SettingsError: no API is set.
-        PinakesError: no Prefect server answers there, or it refuses what is asked inside the block.
+        PinakesError: no Prefect server answers there, or it refuses a request in the block.
     """
     url = api_url or PREFECT_API_URL.value()
     if not url:
@@ -40,7 +40,9 @@ def answering_server(api_url: str | None = None) -> Iterator[SyncPrefectClient]:
         try:
             yield client
         except (httpx.HTTPError, ValueError) as exc:
-            raise PinakesError(f"Prefect's server at {url} refused, or is none: {exc}.") from exc
+            raise PinakesError(
+                f"Prefect's server at {url} did not accept a request, or is no Prefect server: {exc}."
+            ) from exc
 
 
 def server_settings(client: SyncPrefectClient) -> dict[str, Any] | None:

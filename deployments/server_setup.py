@@ -23,7 +23,7 @@ from deployments.server_client import answering_server, keeps_leases_in_memory, 
 from pinakes.errors import UsageError
 
 SILENCE: Final = timedelta(seconds=3 * HEARTBEAT_SECONDS)
-"""A run is dead after three heartbeats that did not come: one may be lost while the server is restarted."""
+"""A run is dead after three missing heartbeats: one may be lost while the server is restarted."""
 
 AUTOMATION: Final = "pinakes: runs that stop sending heartbeats are Crashed"
 
@@ -43,12 +43,12 @@ _NO_LONGER_RUNNING = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that the server has now.
+    """One thing that the server needs.
 
     Attributes:
         what: the thing and its name.
-        done: "made", "changed" or "stands already".
-        remark: what a person should know about it, or nothing.
+        done: "made", "changed" or "unchanged".
+        remark: a detail, such as the number that is set; may be empty.
     """
 
     what: str
@@ -58,7 +58,7 @@ class Step:
     @property
     def wrote(self) -> bool:
         """Whether anything was written."""
-        return self.done != "stands already"
+        return self.done != "unchanged"
 
     def line(self) -> str:
         """For a person."""
@@ -72,7 +72,7 @@ def set_up(
     concurrent_batches: int | None = None,
     silence: timedelta = SILENCE,
 ) -> list[Step]:
-    """Make what is missing, change what differs.
+    """Create what is missing and change what differs.
 
     Args:
         api_url: of Prefect's API; None: the one that is set.
@@ -118,7 +118,7 @@ def _work_pool(client: SyncPrefectClient, name: str) -> Step:
         template = ProcessWorker.get_default_base_job_template()
         client.create_work_pool(WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template))
         return Step(what, "made", f"type {ProcessWorker.type}")
-    return Step(what, "stands already", f"type {pool.type}{', paused' if pool.is_paused else ''}")
+    return Step(what, "unchanged", f"type {pool.type}{', paused' if pool.is_paused else ''}")
 
 
 def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
@@ -132,7 +132,7 @@ def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
         return Step(what, "made", f"{number} batches at once")
     if wanted is None or wanted == limit.limit:
         off = "" if limit.active else ", switched off"
-        return Step(what, "stands already", f"{limit.limit} batches at once{off}")
+        return Step(what, "unchanged", f"{limit.limit} batches at once{off}")
     client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=wanted))
     return Step(what, "changed", f"{wanted} batches at once, {limit.limit} before")
 
@@ -145,7 +145,7 @@ def _automation(client: SyncPrefectClient, silence: timedelta) -> Step:
         if not found.enabled:
             remark += ", paused"
         if _essence(found) == _essence(wanted):
-            return Step(what, "stands already", remark)
+            return Step(what, "unchanged", remark)
         client.update_automation(found.id, wanted.model_copy(update={"enabled": found.enabled}))
         return Step(what, "changed", remark)
     client.create_automation(wanted)
@@ -156,8 +156,8 @@ def _dead_runs(silence: timedelta) -> AutomationCore:
     return AutomationCore(
         name=AUTOMATION,
         description=(
-            f"A flow run tagged {RUN_TAG} sends a heartbeat every {HEARTBEAT_SECONDS} s. Where none comes any more its"
-            " process is dead, and Prefect would show it as Running for ever."
+            f"A flow run tagged {RUN_TAG} sends a heartbeat every {HEARTBEAT_SECONDS} s. If they stop, its process is dead,"
+            " and Prefect would show it as Running forever."
         ),
         enabled=True,
         trigger=EventTrigger(

@@ -1,4 +1,4 @@
-"""`pinakes forget`: takes pictures down for good, and keeps them out."""
+"""`pinakes forget`: removes pictures for good and keeps them out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pinakes.store.database import open_database
 from pinakes.takedowns.forget import Forgetting, Found
 
 NAMED = 20
-"""Pictures that the question names; all of them are counted."""
+"""Pictures that the confirmation lists; all of them are counted."""
 
 
 @click.command("forget")
@@ -47,8 +47,8 @@ def command(
 ) -> None:
     """Take the pictures IMAGE… (image ids) out of the collection for good, and keep them out.
 
-    They are removed from the table, from the checkpoint of every space and from this machine's caches; the files in the
-    source are left alone, and no later run embeds or shows them. docs/backup.md says what backups still hold.
+    They are removed from the table, from the checkpoint of every space and from this machine's caches. The files in the
+    source are not touched, but no later run embeds or shows them. docs/backup.md says what backups still hold.
     """
     if listing == bool(images) or (listing and undo):
         raise UsageError("name the pictures to forget (or to --undo), or use --list by itself.")
@@ -73,7 +73,7 @@ def command(
 
 def _ask(collection: str, found: Found) -> None:
     if not sys.stdin.isatty():
-        raise UsageError("nobody can be asked whether this is meant; add --yes.")
+        raise UsageError("there is no terminal to ask for confirmation; add --yes.")
     for image_id in found.image_ids[:NAMED]:
         click.echo(f"  {image_id}", err=True)
     if len(found.image_ids) > NAMED:
@@ -126,10 +126,10 @@ def _undone(collection: str, again: list[str], *, left: bool, as_json: bool) -> 
         click.echo(json.dumps({"let_in_again": again}, ensure_ascii=False))
         return
     click.echo(
-        f"{_pictures(len(again))} may come back to {collection}: pinakes ingest embeds what the source still has"
+        f"{_pictures(len(again))} may come back to {collection}: pinakes ingest embeds those that the source still has"
     )
     if left:
-        click.echo("note: bytes that are kept out for other pictures' sake stay out; see --list, --undo --bytes")
+        click.echo("note: bytes that are kept out because of other pictures stay out; see --list, --undo --bytes")
 
 
 def _pictures(count: int) -> str:

@@ -1,4 +1,4 @@
-"""`pinakes hide`: takes restricted pictures out of every search, facet and thumbnail."""
+"""`pinakes hide`: removes restricted pictures from every search, facet and thumbnail."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def command(*, condition: str | None, undo: bool, collection: str | None, as_jso
 def _shown(conn: Connection, collection: str, restriction: Restriction) -> dict[str, Any]:
     warnings = [] if restriction.problem is None else [restriction.problem]
     warnings += [
-        f"no picture of {collection} has a column {name!r} so far; is it spelt so?"
+        f"no picture of {collection} has a column {name!r} so far; is it spelt right?"
         for name in unknown_columns(conn, collection, columns_of(parse_filters([restriction.condition])))
     ]
     return {"condition": restriction.condition, "pictures": restriction.images, "warnings": warnings}

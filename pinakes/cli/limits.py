@@ -1,4 +1,4 @@
-"""`pinakes limits`: the rate limits that all machines share; shown, and changed while runs are going."""
+"""`pinakes limits`: shows the rate limits that all machines share, and changes them even during runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
     """Show the rate limits; with QUOTA and RATE, change one. Every run follows the change within about a second.
 
     \b
-    RATE is 30/s, 120/min, or 30/s burst 30 (so many may come at once), say.
+    RATE is for example 30/s, 120/min, or 30/s burst 30 (30 at once).
     Several windows of one provider: 30/s,1500/min
     Calls are spread evenly over a window: 5000/day is one in 17 s, and
     5000/day burst 2500 lets 2,500 of them come at once.
@@ -62,7 +62,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         click.echo(json.dumps({"limits": documents}))
         return
     if not documents:
-        click.echo("no limits yet: an embedder enters its own when it is first used")
+        click.echo("no limits yet: an embedder adds its own when it is first used")
         return
     rows = [
         (

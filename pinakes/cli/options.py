@@ -65,7 +65,6 @@ def _parameter(option: Declared) -> Callable[[Command], Command]:
         given |= {"multiple": True}
     elif option.default is not REQUIRED:
         given |= {"default": option.default, "show_default": option.default is not None and option.default is not False}
-    # Not giving an option that may be repeated, or that is a condition, leaves it out: the help need not say so of a flag.
     unset = "none" if kind is not bool and option.default in (None, (), REQUIRED) else ""
     empty = f" Default: {option.empty or unset}." if option.empty or unset else ""
     return click.option(flag, option.name, metavar=option.option.metavar, help=option.option.help + empty, **given)

@@ -32,17 +32,17 @@ DEFAULT_PORT = 8484
 
 TOKEN = "PINAKES_WEB_TOKEN"  # noqa: S105 - the name of the setting
 SHORT_TOKEN = 16
-"""Characters; a shorter one can be guessed by a patient program."""
+"""Characters; a program can guess a shorter one."""
 
 MAX_HEAD_BYTES = 256 << 10
-"""Of a request's first lines: a cursor and the longest question that is allowed."""
+"""For the head of a request: room for a cursor and the longest query."""
 
 LOOK_SECONDS = 1.0
 """How often --wait looks for the collection."""
 
 STOP_SECONDS = 3.0
-"""How long closing may take after Ctrl-C: the embedded database is stopped meanwhile. Without work under way it takes
-some tenths of a second."""
+"""How long closing may take after Ctrl-C, including the embedded database. It takes tenths of a second if nothing is being
+worked on."""
 
 logger = logging.getLogger("pinakes.serve")
 
@@ -84,7 +84,7 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
         logger.warning(
             "%s has %d characters; a secret of %d or more cannot be guessed.", TOKEN, len(token), SHORT_TOKEN
         )
-    # With a token any name will do: a browser gives the token to no other site's name, and a proxy may pass on its own.
+    # With a token any host name will do: a browser sends it to no other name, and a proxy may use a name of its own.
     access = Access(token, LOOPBACK_NAMES | {url_host(host)} if token is None else None)
     try:
         with listening(host, port) as listener, open_database(settings) as database:
@@ -116,7 +116,7 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
 
 
 def _await(collection: str, database: Database) -> None:
-    """Wait until a run has made the collection."""
+    """Wait until a run has created the collection."""
     said = False
     while True:
         with database.connection() as (conn, _):
@@ -129,12 +129,12 @@ def _await(collection: str, database: Database) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Ends soon after Ctrl-C also where a thread waits for a provider, which cannot be interrupted."""
+    """Ends soon after Ctrl-C even if a thread is waiting for a provider, which cannot be interrupted."""
 
     @override
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn itself knows nothing of SIGHUP; it raises what it has captured again when it has ended.
+        # uvicorn does not handle SIGHUP. After it has ended, it raises the signals again that it captured.
         with super().capture_signals(), handling(self.handle_exit):
             yield
 
@@ -168,7 +168,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def url_host(host: str) -> str:
-    """A host as it stands in a URL."""
+    """A host as it is written in a URL."""
     bare = host.strip("[]")
     try:
         return f"[{bare}]" if ipaddress.ip_address(bare).version == 6 else bare

@@ -1,4 +1,4 @@
-"""`pinakes status`: how a collection stands, and what its runs did."""
+"""`pinakes status`: the state of a collection, and its runs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def command(*, collection: str | None, show_runs: bool, limit: int, checkpoint: 
 
 
 def _runs_table(shown: list[dict[str, Any]]) -> str:
-    """A row of numbers for each run, and below it of what, by whom, its id, and why it failed."""
+    """A row of numbers for each run, and below it the collection, who ran it, its id, and why it failed."""
     if not shown:
         return "no run yet"
     header = ("begun", "state", "listed", "embedded", "failed", "calls", "written", "s", "USD")
@@ -70,7 +70,9 @@ def _runs_table(shown: list[dict[str, Any]]) -> str:
         whose = f"{run['collection']}, {run['who']}, run {run['run_id']}"
         lines += [line, f"  {cut(whose, WIDTH - 2)}"]
         if run["state"] == "died":
-            lines += _indented(run["message"] or "its process ended without a word, or is cut off from the database")
+            lines += _indented(
+                run["message"] or "its process ended without reporting an error, or lost its connection to the database"
+            )
         elif run["message"]:
             lines += _indented(run["message"])
     return "\n".join(lines)

@@ -151,7 +151,7 @@ class ImportedSource:
         self.problems: list[str] = []
 
     def entries(self) -> Iterator[Entry]:
-        """An image for each row. What stands for its fingerprint tells whether the vector has changed."""
+        """An image for each row. Its fingerprint is a digest of the vector, which shows whether the vector has changed."""
         for name, vector in self._file:
             digest = hashlib.md5(vector.tobytes(), usedforsecurity=False).hexdigest()
             yield Image(image_id(name), f"import:{name}", f"vector:{digest}", 0)

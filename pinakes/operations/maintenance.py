@@ -32,7 +32,7 @@ MANY_SMALL_PARTS = 8
 """Small parts that are worth merging here: few enough to read quickly, too many to rewrite every night."""
 
 BLOATED = 1.5
-"""An index that is so many times as large as one built now is rebuilt. See `python -m benchmarks.bloat`."""
+"""An index that has grown to this many times the size of a new one is rebuilt. See `python -m benchmarks.bloat`."""
 
 DEAD_SHARE = 0.1
 """From this share of dead rows on an index is rebuilt before the vacuum, which takes longer to repair the graph around
@@ -67,7 +67,7 @@ class Act:
 
 
 class Maintenance:
-    """The housekeeping of some collections, and of what all share.
+    """The maintenance of some collections and of what all collections share.
 
     Args:
         settings: where things are.
@@ -85,7 +85,7 @@ class Maintenance:
         self._wait = wait
 
     def run(self, collections: Sequence[str] | None = None) -> Iterator[Act]:
-        """Look after some collections, or after all, one thing after the other; what was done, as it is done.
+        """Maintain some collections, or all, step by step; each step is yielded when it is done.
 
         Raises:
             UsageError: there is no such collection.
