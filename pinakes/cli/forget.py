@@ -1,4 +1,4 @@
-"""`pinakes forget`: takes pictures down for good, and keeps them out."""
+"""`pinakes forget`: removes pictures for good and keeps them out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.render import table
 from pinakes.errors import UsageError
 from pinakes.settings import load_settings
@@ -15,20 +16,22 @@ from pinakes.store.database import open_database
 from pinakes.takedowns.forget import TakedownPlan, Takedowns
 
 NAMED = 20
-"""Pictures that the question names; all of them are counted."""
+"""Pictures that the confirmation lists; all of them are counted."""
 
 
 @click.command("forget")
 @click.argument("images", metavar="IMAGE…", nargs=-1)
-@click.option("--bytes", "equal_bytes", is_flag=True, help="Also every picture of equal bytes, whatever it is called.")
-@click.option("--ahead", is_flag=True, help="Also pictures that were never listed: keep them out from the start.")
+@click.option(
+    "--bytes", "equal_bytes", is_flag=True, help="Also forget every picture of equal bytes under another name."
+)
+@click.option("--ahead", is_flag=True, help="Also keep out pictures that have never been listed.")
 @click.option("--list", "listing", is_flag=True, help="Show what was forgotten.")
-@click.option("--undo", is_flag=True, help="Let pictures in again, from the next run on.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--wait", type=float, default=0.0, help="Seconds to queue behind a run that is writing.")
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option("--undo", is_flag=True, help="Let the pictures in again from the next run on.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@options.wait
+@options.collection
+@options.checkpoint
+@options.as_json
 def command(
     *,
     images: tuple[str, ...],
@@ -44,11 +47,11 @@ def command(
 ) -> None:
     """Take the pictures IMAGE… (image ids) out of the collection for good, and keep them out.
 
-    They are removed from the table, from the checkpoint of every space and from this machine's caches; the files in the
-    source are left alone, and no later run embeds or shows them. What backups still hold is told in docs/backup.md.
+    They are removed from the table, from the checkpoint of every space and from this machine's caches. The files in the
+    source are not touched, but no later run embeds or shows them. docs/backup.md says what backups still hold.
     """
     if listing == bool(images) or (listing and undo):
-        raise UsageError("name the pictures to forget (or to --undo), or use --list alone.")
+        raise UsageError("name the pictures to forget (or to --undo), or use --list by itself.")
     settings = load_settings()
     collection = collection or settings.collection
     with open_database(settings) as database:
@@ -70,7 +73,7 @@ def command(
 
 def _ask(collection: str, found: TakedownPlan) -> None:
     if not sys.stdin.isatty():
-        raise UsageError("nobody can be asked whether this is meant; add --yes.")
+        raise UsageError("there is no terminal to ask for confirmation; add --yes.")
     for image_id in found.image_ids[:NAMED]:
         click.echo(f"  {image_id}", err=True)
     if len(found.image_ids) > NAMED:
@@ -94,7 +97,7 @@ def _told(collection: str, done: dict[str, Any]) -> str:
     lines = [
         f"{_pictures(len(done['forgotten']))} of {collection} forgotten",
         f"  vectors out of the table        {vectors:,}",
-        f"  answers out of the checkpoint   {answers:,}   (parts written anew: {done['parts']:,})",
+        f"  answers out of the checkpoint   {answers:,}   (parts rewritten: {done['parts']:,})",
         f"  entries out of the caches       {done['thumbnails'] + done['cached_fingerprints']:,}",
     ]
     return "\n".join(lines + [f"note: {note}" for note in done["notes"]])
@@ -123,10 +126,10 @@ def _undone(collection: str, again: list[str], *, left: bool, as_json: bool) -> 
         click.echo(json.dumps({"let_in_again": again}, ensure_ascii=False))
         return
     click.echo(
-        f"{_pictures(len(again))} may come back to {collection}: pinakes ingest embeds what the source still has"
+        f"{_pictures(len(again))} may come back to {collection}: pinakes ingest embeds those that the source still has"
     )
     if left:
-        click.echo("note: bytes that are kept out for other pictures' sake stay out; see --list, --undo --bytes")
+        click.echo("note: bytes that are kept out because of other pictures stay out; see --list, --undo --bytes")
 
 
 def _pictures(count: int) -> str:

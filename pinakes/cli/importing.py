@@ -1,4 +1,4 @@
-"""`pinakes import`: embeddings that somebody has paid for already, without any call."""
+"""`pinakes import`: takes in embeddings that are already paid for; no embedder is called."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.render import account_table
 from pinakes.embedders.imported import Imported
 from pinakes.errors import UsageError
@@ -26,14 +27,13 @@ from pinakes.store.database import open_database
 @click.option(
     "--space",
     metavar="PROVIDER/MODEL/VERSION",
-    help="What made the vectors, e.g. vertex/multimodalembedding/001; default: imported/FILE/1.",
+    help="What made the vectors, e.g. vertex/multimodalembedding/001. Default: imported/FILE/1.",
 )
-@click.option("--foreign", is_flag=True, help="PROVIDER is none of the embedders; keep its name as it is written.")
-@click.option("--metadata", multiple=True, metavar="FILE", help="SemArt's files, or any CSV/TSV with a key column.")
-@click.option("--key", metavar="COLUMN", help="The metadata column that names the picture.")
-@click.option("--collection", help="Where the pictures go; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option("--foreign", is_flag=True, help="PROVIDER is not one of the embedders; keep its name as it is written.")
+@options.declared_options(IngestRequest, only=frozenset({"metadata", "key"}))
+@options.collection
+@options.checkpoint
+@options.as_json
 def command(
     *,
     file: Path,
@@ -46,7 +46,7 @@ def command(
     checkpoint: str | None,
     as_json: bool,
 ) -> None:
-    r"""Take the embeddings of FILE into the space of the model that made them. Nothing is asked of any model.
+    """Load the embeddings in FILE into the space of the model that made them. No model is called.
 
     \b
     FILE is one of
@@ -55,11 +55,11 @@ def command(
       a table with a header, with a column vector or embedding, and metadata
       Parquet with image_id and vector: a part of a checkpoint, or an export
 
-    SOURCE is the folder of the pictures, so that later runs know which bytes are paid for; default: the collection's
+    SOURCE is the folder of the pictures, from which later runs know which bytes are paid for. Default: the collection's
     own. Without any source the names in the file stand for the pictures.
 
-    Where --space names the model of an embedder, the vectors go into the space that `pinakes ingest` uses with it, which
-    then asks only for what FILE did not hold. Vectors of any other model are imported/MODEL/VERSION.
+    If --space names the model of an embedder, the vectors go into the space that `pinakes ingest` uses with it; later
+    runs then embed only what FILE did not contain. Vectors of any other model go into imported/MODEL/VERSION.
     """
     # These import pandas and pyarrow, which --help does not need.
     from pinakes.ingest.answers import defer_the_rest, import_answers

@@ -30,13 +30,13 @@ from pinakes.takedowns.sync import sync_tombstones
 from pinakes.tombstones import Tombstones
 
 MANY_SMALL_PARTS = 8
-"""Small parts that are worth merging here: few enough to read quickly, too many to write anew every night."""
+"""Small parts that are worth merging here: few enough to read quickly, too many to rewrite every night."""
 
 BLOATED = 1.5
-"""An index that is so many times as large as one built now is built anew. See `python -m benchmarks.bloat`."""
+"""An index that has grown to this many times the size of a new one is rebuilt. See `python -m benchmarks.bloat`."""
 
 DEAD_SHARE = 0.1
-"""From this share of dead rows on an index is built anew before the vacuum, which takes longer to mend the graph around
+"""From this share of dead rows on an index is rebuilt before the vacuum, which takes longer to repair the graph around
 each of them than a build takes. See `python -m benchmarks.bloat --vacuum`."""
 
 KEEP_RUNS_DAYS = 365
@@ -68,7 +68,7 @@ class Act:
 
 
 class Maintenance:
-    """The housekeeping of some collections, and of what all share.
+    """The maintenance of some collections and of what all collections share.
 
     Args:
         settings: where things are.
@@ -86,7 +86,7 @@ class Maintenance:
         self._wait = wait
 
     def run(self, collections: Sequence[str] | None = None) -> Iterator[Act]:
-        """Look after some collections, or after all, one thing after the other; what was done, as it is done.
+        """Maintain some collections, or all, step by step; each step is yielded when it is done.
 
         Raises:
             UsageError: there is no such collection.
@@ -174,10 +174,10 @@ class Maintenance:
         sizes = f"{state.bloat:.2f} times its size when built, {state.dead_share:.0%} dead"
         if state.kind == "ivfflat" and state.rows > REBUILD_GROWTH * state.built_rows:
             ensure_index(conn, collection, space, "ivfflat", lease, pgvector)
-            yield Act(where, "index", True, f"built anew: {state.built_rows:,} rows have become {state.rows:,}")
+            yield Act(where, "index", True, f"rebuilt: {state.built_rows:,} rows have become {state.rows:,}")
         elif state.bloat > BLOATED or state.dead_share > DEAD_SHARE:
             rebuild_index(conn, collection, space, lease, pgvector)
-            yield Act(where, "index", True, f"built anew: it was {sizes}")
+            yield Act(where, "index", True, f"rebuilt: it was {sizes}")
             if state.dead:
                 store.tidy(conn, store.TableState(collection, space.name, state.dead, state.dead, True, True))
                 yield Act(where, "vacuum", True, f"dead rows: {state.dead:,}")

@@ -1,4 +1,4 @@
-"""The runs that a database keeps, as plain documents: what `pinakes status --runs` shows."""
+"""The runs that a database keeps, as plain documents for `pinakes status --runs`."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ COUNTS = ("listed", "embedded", "reused", "failed", "deferred", "calls", "rows_w
 def runs(conn: Connection, settings: Settings, collection: str | None, limit: int) -> list[dict[str, Any]]:
     """The newest runs, newest first, of a collection or (None) of all; every value fits JSON.
 
-    `cost` is what the run spent, in US dollars. Of a run that an earlier version made it is its calls at the price of an
-    image in the list in force. None where the run has not ended, or nothing says it.
+    `cost` is what the run spent, in US dollars. For a run of an earlier version it is computed
+    from its calls and the current price of an image. It is None if the run has not ended, or if the price is unknown.
     """
     prepare(conn)
     price = _prices(conn, settings)

@@ -1,4 +1,4 @@
-"""How a collection stands: counts, failures with reasons, spaces, index, the last run."""
+"""The status of a collection: counts, failures with reasons, spaces, index, the last run."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
     if not counted.images and (kept := ledger.counts()[OK]):
         problems.append(
             f"the checkpoint holds {kept:,} answers, and none is loaded yet: a run loads them at its end. Where it has died,"
-            " run the same pinakes ingest again; they are not asked for anew."
+            " run the same pinakes ingest again; they are not paid for again."
         )
     if not ledger.parts and counted.vectors:
         problems.append(

@@ -27,7 +27,8 @@ class QueryOptions:
     ] = ()
     minus: Annotated[tuple[str, ...], Option("Less of this, in the same words; repeatable.", metavar="WORDS")] = ()
     crop: Annotated[
-        str | None, Option("The part of the picture that counts, in fractions of it.", metavar="X,Y,W,H")
+        str | None,
+        Option("The part of the picture that counts, in fractions of it.", metavar="X,Y,W,H", empty="all of it"),
     ] = None
     where: Annotated[
         tuple[str, ...],
@@ -38,7 +39,9 @@ class QueryOptions:
         ),
     ] = ()
     group_by: Annotated[str | None, Option("The best picture of each value of this column.", metavar="COL")] = None
-    max_distance: Annotated[float | None, Option("Nothing farther than this, in the metric.", metavar="D")] = None
+    max_distance: Annotated[
+        float | None, Option("The largest distance of a hit, in the metric.", metavar="D", empty="no limit")
+    ] = None
     k: Annotated[int, Option("How many hits.", metavar="N", flag="-k"), Ge(1), Le(MAX_K)] = DEFAULT_K
     after: Annotated[
         str | None, Option("The next page: the cursor of the page before, which --json shows.", metavar="CURSOR")
@@ -56,4 +59,6 @@ class QueryOptions:
         Le(1),
     ] = None
     metric: Annotated[Metric, Option("How distances are shown.")] = "cosine"
-    collection: Annotated[str | None, Option("The collection.", setting="collection", empty="or 'pictures'")] = None
+    collection: Annotated[
+        str | None, Option("The collection.", metavar="NAME", setting="collection", empty="or 'pictures'")
+    ] = None

@@ -26,12 +26,12 @@ from pinakes.web.heavy import HeavyWork
 from pinakes.web.uploads import Uploads, checked_pixels
 
 CONNECTIONS = 8
-"""At once: more than two cores can keep busy, and few beside the 100 that a PostgreSQL allows by default."""
+"""More than two cores can keep busy, and few of the 100 that PostgreSQL allows by default."""
 WAIT_SECONDS = 5.0
 """For a connection."""
 
 FACETS_SECONDS = 5.0
-"""How old the counts beside the filters may be while pictures are being written."""
+"""How old the counts next to the filters may be while pictures are being written."""
 FACETS_KEPT = 256
 """Different sets of filters that are remembered."""
 
@@ -40,7 +40,7 @@ STORED_PIXELS = 50_000_000
 
 
 class _Counted:
-    """Facets as they were counted last; one visitor counts and the others wait or take what is known."""
+    """The latest facets; one visitor counts them while the others wait or get the previous ones."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -123,7 +123,7 @@ class Service:
             counted = self._facets.setdefault(key, _Counted())
         known = counted.known
         if known is not None and (counted.is_fresh or counted.lock.locked()):
-            return known  # whoever holds the lock is counting anew
+            return known  # whoever holds the lock is counting again
         with counted.lock:
             if counted.known is None or not counted.is_fresh:
                 with self._connections.connection() as conn:

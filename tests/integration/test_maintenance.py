@@ -150,7 +150,7 @@ def test_an_ivfflat_index_that_was_outgrown_is_built_anew(
     indexed: Indexed, settings: Settings, database: Database
 ) -> None:
     indexed.load([f"new {n:04}.jpg" for n in range(500)], "a")
-    assert done(maintained(settings, database), "index") == ["built anew: 400 rows have become 900"]
+    assert done(maintained(settings, database), "index") == ["rebuilt: 400 rows have become 900"]
     assert indexed.one("SELECT index_rows FROM ours.spaces") == 900
     assert len(indexed.search()) == 10
 

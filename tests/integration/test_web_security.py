@@ -240,7 +240,7 @@ def test_a_method_that_is_not_answered_is_told_those_that_are(web: httpx.Client)
     ):
         answer = web.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
-        assert answer.json() == {"error": f"this address answers {allowed} alone."}
+        assert answer.json() == {"error": f"this address answers only {allowed}."}
 
 
 def test_a_picture_that_is_too_large_is_refused(web: httpx.Client) -> None:
