@@ -159,7 +159,7 @@ def test_a_damaged_cache_is_done_without(web: WebFake, tmp_path: Path, caplog: p
     web.pages["/a.jpg"] = RED
     entries, _ = listing(tmp_path, f"{web.url}/a.jpg\n")
     assert isinstance(entries[0], Image)
-    assert "every URL is fetched anew" in caplog.text
+    assert "every URL is fetched again" in caplog.text
 
 
 def test_a_picture_that_changed_after_its_listing_is_not_read(web: WebFake, tmp_path: Path) -> None:
