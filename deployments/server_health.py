@@ -23,8 +23,8 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 from deployments.constants import EMBED_TAG, LEASE_STORAGE, POOL
 from deployments.schedule_health import schedules
 from deployments.server_setup import AUTOMATION
-from pinakes.hosts import is_loopback
 from pinakes.operations.checks import Check, State, clock_check
+from pinakes.settings import is_loopback
 
 DEPLOYMENTS: Final = ("ingest/ingest", "ingest/reindex", "search/search", "evaluate/evaluate", "embed/shard")
 """What prefect.yaml deploys, as Prefect names it."""

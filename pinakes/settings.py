@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,3 +98,16 @@ def _seconds(values: Mapping[str, str], name: str, *, default: float) -> float:
     if not 1 <= seconds <= 3600:
         raise SettingsError(f"{name}={text} is out of range; it must be between 1 and 3600 seconds.")
     return seconds
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address names this machine (`localhost`, 127.0.0.0/8, `::1`), by its text alone and without a resolver.
+
+    Everything else must be asked over https://.
+    """
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

@@ -16,7 +16,7 @@ class Picture:
 
     Attributes:
         image: what the source listed.
-        read: returns the file's bytes; raises `SourceError` or `OSError` when they cannot be read any more.
+        read: returns the file's bytes; raises `SourceError` or `OSError` when they can no longer be read.
     """
 
     image: Image

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pinakes.errors import PinakesError, UsageError
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""

@@ -23,7 +23,7 @@ from pinakes.ingest.summary import why_deferred, why_stopped
 from pinakes.metadata.table import read_metadata
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings
-from pinakes.sources.base import Source
+from pinakes.sources.base import Source, keep_out
 from pinakes.store.collections import (
     collection_names,
     ensure_collection,
@@ -36,7 +36,6 @@ from pinakes.store.database import open_database
 from pinakes.store.lease import Lease
 from pinakes.store.runs import start_run
 from pinakes.takedowns.sync import known_tombstones
-from pinakes.tombstones import keep_out
 from pinakes.types import utc_now
 
 logger = logging.getLogger(__name__)

@@ -32,7 +32,7 @@ from pinakes.metadata.join import Join
 from pinakes.metadata.report import JoinReport
 from pinakes.metadata.table import Metadata
 from pinakes.quota.embedder_pool import Budget
-from pinakes.sources.base import Source
+from pinakes.sources.base import Source, keep_out
 from pinakes.store.collections import (
     current_vectors,
     resolve_space,
@@ -45,7 +45,7 @@ from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.runs import end_run
 from pinakes.takedowns.sync import bring_together
-from pinakes.tombstones import Tombstones, keep_out
+from pinakes.tombstones import Tombstones
 from pinakes.types import Answer, Image, Vector, utc_now
 
 logger = logging.getLogger(__name__)

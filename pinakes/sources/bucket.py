@@ -6,7 +6,6 @@ import base64
 import binascii
 import sys
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,14 +13,26 @@ from urllib.parse import unquote
 
 from pinakes import ids
 from pinakes.errors import SourceError, UsageError
+from pinakes.gcs.client import TIMEOUT, BucketClient, Wording, retry
 from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri, split_gs_address
 from pinakes.images.formats import suffix, suffix_reason
-from pinakes.sources.fingerprints import ChangedError
-from pinakes.sources.gcs import GcsBucket
-from pinakes.sources.local import collision, ledger_id, spelled
+from pinakes.sources.base import Listing, changed
+from pinakes.sources.local import collision, spelled
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
 DEFAULT_CONTENT_TYPE = "image/*"
+
+FIELDS = "items(name,md5Hash,crc32c,size,contentType,generation),nextPageToken"
+"""What a listing asks for: about 300 bytes an object instead of 1 kB."""
+
+_LOGIN = "gcloud auth application-default login"
+_WORDING = Wording(
+    SourceError,
+    no_login=f"run {_LOGIN}, or read a public bucket with --anonymous.",
+    denied=f"log in with {_LOGIN} as somebody who may (the role roles/storage.objectViewer), or use --anonymous if the"
+    " bucket is public.",
+    no_payer="name the project that pays with --user-project.",
+)
 
 _UNTYPED = frozenset({None, "", "application/octet-stream", "binary/octet-stream"})
 """What an uploading program says that does not know; the name then decides."""
@@ -32,7 +43,71 @@ _DRAWINGS = frozenset({"image/svg+xml", "image/x-icon", "image/vnd.microsoft.ico
 _MADE_BY_SYSTEMS = frozenset({"__MACOSX", "@eaDir"})
 
 
-class BucketSource:
+class GcsBucket:
+    """One bucket, for listing and for downloads; thread-safe. The client is made by the first request.
+
+    Args:
+        name: the bucket.
+        anonymous: True: without credentials; False: with the application default credentials; None: with them if
+            there are any.
+        user_project: the project that pays where the requester has to.
+        endpoint: another address of the service.
+    """
+
+    def __init__(
+        self, name: str, *, anonymous: bool | None, user_project: str | None, endpoint: str | None = None
+    ) -> None:
+        if anonymous and user_project:
+            raise UsageError("a requester-pays bucket is read with credentials; leave out --anonymous.")
+        self._name = name
+        self._client = BucketClient(name, _WORDING, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
+
+    def list(self, prefix: str, glob: str | None) -> Iterator[Any]:
+        """Objects (`google.cloud.storage.Blob`, with `FIELDS` only) below `prefix`, by name; 1,000 a request.
+
+        Raises:
+            SourceError: the bucket cannot be listed.
+        """
+        bucket = self._client.bucket()
+        with self._client.errors(f"the bucket {self._name!r} cannot be listed"):
+            yield from bucket.client.list_blobs(
+                bucket, prefix=prefix or None, match_glob=glob, fields=FIELDS, timeout=TIMEOUT, retry=retry()
+            )
+
+    def holds(self, name: str) -> bool:
+        """Whether there is an object of exactly that name."""
+        bucket = self._client.bucket()
+        with self._client.errors(f"the bucket {self._name!r} cannot be asked for {name!r}"):
+            return bool(bucket.blob(name).exists(timeout=TIMEOUT, retry=retry()))
+
+    def download(self, found: GsObject, *, max_bytes: int | None = None) -> bytes | None:
+        """The bytes of an object, of the generation that is pinned; None if it has another one by now.
+
+        With `max_bytes`, no more than so many and one are downloaded.
+
+        Raises:
+            SourceError: it is gone or cannot be read.
+        """
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        blob = self._client.bucket().blob(found.name)
+        with self._client.errors(f"{found.plain!r} cannot be read"):
+            try:
+                return bytes(
+                    blob.download_as_bytes(
+                        if_generation_match=found.generation,
+                        end=max_bytes,
+                        timeout=TIMEOUT,
+                        retry=retry(),
+                    )
+                )
+            except PreconditionFailed:
+                return None
+            except NotFound as exc:
+                raise SourceError(f"{found.plain!r} can no longer be read: there is no such object.") from exc
+
+
+class BucketSource(Listing):
     """Every picture below a prefix of a bucket, in the order of the objects' names.
 
     An image_id is the object's name below the root. Fingerprints come with the listing: `md5:<hex>`, or
@@ -48,14 +123,12 @@ class BucketSource:
         glob: Cloud Storage's `matchGlob` over whole names (`**/0.jpg`); the bucket itself applies it.
         content_type: a pattern (`image/jpeg`, `image/*`) that an object's type must fit, whatever its name. None means
             `image/*`, or, for objects without a type, a picture by its name.
-        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+        limit: see `pinakes.sources.base.Listing`.
         anonymous: True for public buckets without credentials, False for credentials only; None tries the application
             default credentials and goes without where there are none.
         user_project: the project that pays for reading a bucket whose owner does not ("requester pays").
         endpoint: another address of the service; default: `STORAGE_EMULATOR_HOST`, or Google's.
 
-    Attributes:
-        root, problems: see `pinakes.sources.base.Source`.
     """
 
     def __init__(
@@ -73,54 +146,30 @@ class BucketSource:
             self._name, prefix = split_gs_address(address)
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
-        if limit is not None and limit < 1:
-            raise UsageError(f"a limit of {limit} images lists nothing; give at least 1.")
         if prefix.endswith("*"):
             self._prefix = unquote(prefix[:-1])
             self._folder = self._prefix[: self._prefix.rfind("/") + 1]
         else:
             self._prefix = self._folder = unquote(prefix).rstrip("/") + "/" if prefix.rstrip("/") else ""
-        self._glob, self._content_type, self._limit = glob, content_type, limit
+        self._glob, self._content_type = glob, content_type
         self._bucket = GcsBucket(self._name, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
-        self.root = GsObject(self._name, self._folder).uri
-        self.problems: list[str] = []
-
-    def entries(self) -> Iterator[Entry]:
-        """See `pinakes.sources.base.Source.entries`; one request for each 1,000 objects."""
-        self.problems = []
-        images = rejected = 0
-        skipped: Counter[str] = Counter()
-        for entry in self._entries():
-            if isinstance(entry, Image) and images == self._limit:
-                self.problems.append(f"the listing stopped at its limit of {self._limit:,}; there are more images")
-                return
-            images += isinstance(entry, Image)
-            rejected += isinstance(entry, Rejected)
-            if isinstance(entry, Skipped):
-                skipped[entry.reason] += 1
-            yield entry
-        if not images and not rejected:
-            raise SourceError(self._nothing(skipped))
+        super().__init__(GsObject(self._name, self._folder).uri, limit)
 
     def read(self, image: Image) -> bytes:
-        """The bytes of `image` as they were listed.
-
-        Raises:
-            SourceError: it is gone or unreadable, or is not of this source.
-            ChangedError: the object was written anew since it was listed.
-        """
+        """See `pinakes.sources.base.Source.read`."""
         try:
             found = parse_gs_uri(image.uri)
         except ValueError as exc:
-            raise SourceError(f"{image.image_id!r} is not of the source {self.root}: its uri is {image.uri}.") from exc
+            raise self._foreign(image) from exc
         if found.bucket != self._name or not found.name.startswith(self._folder):
-            raise SourceError(f"{image.image_id!r} is not of the source {self.root}: its uri is {image.uri}.")
+            raise self._foreign(image)
         data = self._bucket.download(found)
         if data is None:
-            raise ChangedError(f"{image.image_id!r} changed since it was listed; run again to list it anew.")
+            raise changed(image)
         return data
 
-    def _entries(self) -> Iterator[Entry]:
+    def _listed(self) -> Iterator[Entry]:
+        """One request for each 1,000 objects."""
         held: dict[str, list[Any]] = {}
         taken: set[str] = set()
         for blob in self._bucket.list(self._prefix, self._glob):
@@ -156,7 +205,7 @@ class BucketSource:
         others = [composed.encode()] if is_taken else []
         for blob, name in zip(blobs, names, strict=True):
             failure = collision(name, [other for other in [*names, *others] if other != name])
-            yield Rejected(ledger_id(spelled(name), name), self._uri(blob), failure)
+            yield Rejected(ids.ledger_id(spelled(name), name), self._uri(blob), failure)
 
     def _entry(self, relative: str, blob: Any) -> Image | Rejected:
         uri = self._uri(blob)
@@ -164,7 +213,7 @@ class BucketSource:
             image_id = ids.image_id(relative)
         except ids.BadNameError as exc:
             failure = Failure(ErrorClass.BAD_NAME, f"{exc}; rename the object")
-            return Rejected(ledger_id(ids.printable_name(relative), relative.encode()), uri, failure)
+            return Rejected(ids.ledger_id(ids.printable_name(relative), relative.encode()), uri, failure)
         fingerprint = _fingerprint(blob)
         if fingerprint is None:
             return Rejected(
@@ -195,19 +244,12 @@ class BucketSource:
             return f"not an image by its content type ({kind})"
         return None
 
-    def _nothing(self, skipped: Counter[str]) -> str:
-        """The sentence about a listing without a single picture."""
-        if not skipped:
-            fitting = f" that fit {self._glob!r}" if self._glob else ""
-            start = self.root.rstrip("/")
-            hint = (
-                ""
-                if self._prefix != self._folder or not self._folder
-                else f", or write {start}* for names that begin so"
-            )
-            return f"there are no objects{fitting} below {SCHEME}{self._name}/{self._prefix}; check the address{hint}."
-        kinds = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common(3))
-        return f"no picture was found below {self.root}: all {skipped.total():,} objects were skipped ({kinds})."
+    def _empty(self) -> str:
+        fitting = f" that fit {self._glob!r}" if self._glob else ""
+        hint = ""
+        if self._folder and self._prefix == self._folder:
+            hint = f", or write {self.root.rstrip('/')}* for names that begin so"
+        return f"there are no objects{fitting} below {SCHEME}{self._name}/{self._prefix}; check the address{hint}."
 
 
 def _fingerprint(blob: Any) -> str | None:

@@ -18,7 +18,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.connection import create_connection
 
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Failure
 
 TIMEOUT = (10.0, 30.0)

@@ -68,7 +68,7 @@ class FolderSource(LocalFiles):
     Args:
         root: the folder.
         cache: spares hashing what has not changed; None hashes everything.
-        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+        limit: see `pinakes.sources.base.Listing`.
     """
 
     def __init__(self, root: Path, *, cache: FingerprintCache | None, limit: int | None = None) -> None:

@@ -16,7 +16,7 @@ from pinakes import ids
 from pinakes.errors import SourceError
 from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.fingerprints import FingerprintCache
-from pinakes.sources.local import FoundFile, LocalFiles, collision, ledger_id, spelled
+from pinakes.sources.local import FoundFile, LocalFiles, collision, spelled
 from pinakes.types import ErrorClass, Failure, Rejected, Skipped
 
 DEFAULT_KEY = "IMAGE_FILE"
@@ -54,7 +54,7 @@ class ListFileSource(LocalFiles):
             list's own folder.
         key: the column of names; None: IMAGE_FILE, or plain lines where there is no such column.
         cache: spares hashing what has not changed; None hashes everything.
-        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+        limit: see `pinakes.sources.base.Listing`.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ListFileSource(LocalFiles):
             line = self._line(written, number)
             exists = exists or line.exists
             text = unicodedata.normalize("NFC", ids.printable_name(line.relative))
-            named.setdefault(ledger_id(text, line.relative), []).append(line)
+            named.setdefault(ids.ledger_id(text, line.relative), []).append(line)
         if not named:
             raise SourceError(f"{str(self._list)!r} names no image; give a list with one name a line or a row.")
         if not exists:

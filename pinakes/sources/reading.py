@@ -12,8 +12,8 @@ from pinakes.errors import SourceError, UsageError
 from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri
 
 if TYPE_CHECKING:
+    from pinakes.sources.bucket import GcsBucket
     from pinakes.sources.fetching import Fetcher
-    from pinakes.sources.gcs import GcsBucket
 
 MAX_BYTES = 64 << 20
 """The largest file that is fetched from elsewhere only to be shown."""
@@ -89,7 +89,7 @@ def _from_web(uri: str) -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def _bucket(name: str, emulator: str | None) -> GcsBucket:  # noqa: ARG001 - tells apart what is remembered
-    from pinakes.sources.gcs import GcsBucket  # Google's client is imported only where there is a bucket
+    from pinakes.sources.bucket import GcsBucket  # Google's client is imported only where there is a bucket
 
     return GcsBucket(name, anonymous=None, user_project=None)
 

@@ -30,7 +30,7 @@ class SqliteCache:
     """Rows in one table of a SQLite file, with a column `md5` for the MD5 of the bytes that each row is about.
 
     Threads may share one object, processes open one each. Since it is only a cache, a damaged file is renamed and a new
-    one begun, and a file that cannot be used at all (a full disk, no permission) is ignored. Each leaves a warning in the log.
+    one begun, and a file that cannot be used at all (a full disk, no permission) is ignored; the log has a warning of it.
 
     Attributes:
         table: the table's name.

@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from pinakes import ids
 from pinakes.errors import SourceError
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 
 NAME_COLUMN = "image_id"
 """A column of that name gives the ids, if there is one."""

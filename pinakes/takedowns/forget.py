@@ -20,9 +20,9 @@ from pinakes.checkpoints.locations import kept_spaces, open_storage
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import UsageError
 from pinakes.settings import Settings
+from pinakes.sources.etags import open_etag_cache
 from pinakes.sources.fingerprints import open_cache
 from pinakes.sources.thumbnails import forget_thumbnails
-from pinakes.sources.urls import open_etag_cache
 from pinakes.spaces import Space
 from pinakes.store.collections import collection_names, open_collection, prepare, require_collection, spaces
 from pinakes.store.connection import Connection

@@ -15,9 +15,8 @@ import pytest
 
 from pinakes.errors import SourceError, UsageError
 from pinakes.gcs.uri import parse_gs_uri
-from pinakes.sources.bucket import BucketSource
+from pinakes.sources.bucket import FIELDS, BucketSource
 from pinakes.sources.fingerprints import ChangedError
-from pinakes.sources.gcs import FIELDS
 from pinakes.sources.kinds import open_source
 from pinakes.sources.reading import read_uri
 from pinakes.types import Entry, ErrorClass, Image, Rejected, Skipped
@@ -244,7 +243,7 @@ def test_an_object_that_was_written_anew_is_not_read(gcs: GcsFake) -> None:
 
 @pytest.mark.parametrize("uri", ["file:///a.jpg", "gs://other/p/a.jpg", "gs://pics/q/a.jpg", "gs://pics"])
 def test_an_image_of_another_source_is_not_read(gcs: GcsFake, uri: str) -> None:
-    with pytest.raises(SourceError, match="is not of the source gs://pics/p/"):
+    with pytest.raises(SourceError, match="is not part of the source gs://pics/p/"):
         BucketSource("gs://pics/p").read(Image("a.jpg", uri, "md5:0", 1))
 
 

@@ -11,12 +11,13 @@ import pytest
 
 from pinakes.errors import SourceError, UsageError
 from pinakes.sources import urls
+from pinakes.sources.etags import open_etag_cache
 from pinakes.sources.fetching import Fetcher, FetchError
 from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.kinds import open_source
 from pinakes.sources.listfile import ListFileSource
 from pinakes.sources.reading import read_uri
-from pinakes.sources.urls import UrlListSource, open_etag_cache
+from pinakes.sources.urls import UrlListSource
 from pinakes.sources.urltable import read_urls
 from pinakes.types import Entry, ErrorClass, Image, Rejected, Skipped
 from tests.fakes.web import WebFake

@@ -501,7 +501,7 @@ def test_reading_a_file_that_is_gone_fails(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
     source, image = one(tmp_path)
     (tmp_path / "a.jpg").unlink()
-    with pytest.raises(SourceError, match=r"'a\.jpg' cannot be read any more: No such file") as caught:
+    with pytest.raises(SourceError, match=r"'a\.jpg' can no longer be read: No such file") as caught:
         source.read(image)
     assert not isinstance(caught.value, ChangedError)
 
@@ -510,7 +510,7 @@ def test_an_image_of_another_source_is_not_read(tmp_path: Path) -> None:
     put(tmp_path / "one", "a.jpg")
     put(tmp_path / "two", "a.jpg")
     _, image = one(tmp_path / "one")
-    with pytest.raises(SourceError, match="is not of the source"):
+    with pytest.raises(SourceError, match="is not part of the source"):
         FolderSource(tmp_path / "two", cache=None).read(image)
 
 

@@ -27,7 +27,7 @@ from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError
 from pinakes.embedders.remote.retirement import retirement_of
 from pinakes.errors import SettingsError, UsageError
 from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 from pinakes.spaces import Spaces
 from pinakes.types import ErrorClass, Vector
 
