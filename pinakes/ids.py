@@ -12,7 +12,7 @@ MAX_ID_BYTES = 1024
 """Longest image_id in bytes of UTF-8: a B-tree entry of PostgreSQL holds at most 2,704 bytes (a third of a page)."""
 
 MAX_COLLECTION_BYTES = 63
-"""PostgreSQL cuts longer identifiers in silence (NAMEDATALEN - 1)."""
+"""PostgreSQL silently truncates longer identifiers (NAMEDATALEN - 1)."""
 
 MAX_SPACE_BYTES = 50
 """Leaves room for the suffixes of a space's indexes within 63 bytes."""

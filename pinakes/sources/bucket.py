@@ -35,32 +35,28 @@ _WORDING = Wording(
 )
 
 _UNTYPED = frozenset({None, "", "application/octet-stream", "binary/octet-stream"})
-"""What an uploading program says that does not know; the name then decides."""
+"""The types of an upload whose program did not know better; the name then decides."""
 
 _DRAWINGS = frozenset({"image/svg+xml", "image/x-icon", "image/vnd.microsoft.icon"})
-"""Images by their type which are never decoded."""
+"""Types of images that are never decoded."""
 
 _MADE_BY_SYSTEMS = frozenset({"__MACOSX", "@eaDir"})
 
 
-class GcsBucket:
-    """One bucket, for listing and for downloads; thread-safe. The client is made by the first request.
-
-    Args:
-        name: the bucket.
-        anonymous: True: without credentials; False: with the application default credentials; None: with them if
-            there are any.
-        user_project: the project that pays where the requester has to.
-        endpoint: another address of the service.
-    """
+class GcsBucket(BucketClient):
+    """One bucket, for listing and for downloads; the arguments are those of `BucketClient`."""
 
     def __init__(
-        self, name: str, *, anonymous: bool | None, user_project: str | None, endpoint: str | None = None
+        self,
+        name: str,
+        *,
+        anonymous: bool | None = None,
+        user_project: str | None = None,
+        endpoint: str | None = None,
     ) -> None:
         if anonymous and user_project:
             raise UsageError("a requester-pays bucket is read with credentials; leave out --anonymous.")
-        self._name = name
-        self._client = BucketClient(name, _WORDING, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
+        super().__init__(name, _WORDING, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
 
     def list(self, prefix: str, glob: str | None) -> Iterator[Any]:
         """Objects (`google.cloud.storage.Blob`, with `FIELDS` only) below `prefix`, by name; 1,000 a request.
@@ -68,30 +64,30 @@ class GcsBucket:
         Raises:
             SourceError: the bucket cannot be listed.
         """
-        bucket = self._client.bucket()
-        with self._client.errors(f"the bucket {self._name!r} cannot be listed"):
+        bucket = self.bucket()
+        with self.errors(f"the bucket {self.name!r} cannot be listed"):
             yield from bucket.client.list_blobs(
                 bucket, prefix=prefix or None, match_glob=glob, fields=FIELDS, timeout=TIMEOUT, retry=retry()
             )
 
     def holds(self, name: str) -> bool:
         """Whether there is an object of exactly that name."""
-        bucket = self._client.bucket()
-        with self._client.errors(f"the bucket {self._name!r} cannot be asked for {name!r}"):
-            return bool(bucket.blob(name).exists(timeout=TIMEOUT, retry=retry()))
+        blob = self.bucket().blob(name)
+        with self.errors(f"the bucket {self.name!r} cannot be searched for {name!r}"):
+            return bool(blob.exists(timeout=TIMEOUT, retry=retry()))
 
     def download(self, found: GsObject, *, max_bytes: int | None = None) -> bytes | None:
-        """The bytes of an object, of the generation that is pinned; None if it has another one by now.
+        """The bytes of an object, of its pinned generation; None if it has been overwritten since.
 
-        With `max_bytes`, no more than so many and one are downloaded.
+        With `max_bytes`, at most one byte more than that is downloaded, which is enough to see that the object is larger.
 
         Raises:
             SourceError: it is gone or cannot be read.
         """
         from google.api_core.exceptions import NotFound, PreconditionFailed
 
-        blob = self._client.bucket().blob(found.name)
-        with self._client.errors(f"{found.plain!r} cannot be read"):
+        blob = self.bucket().blob(found.name)
+        with self.errors(f"{found.plain!r} cannot be read"):
             try:
                 return bytes(
                     blob.download_as_bytes(
@@ -114,14 +110,14 @@ class BucketSource(Listing):
     `crc32c:<hex>:<size>` for a composite object, which has no MD5. An image's uri pins the generation that was listed
     (see `pinakes.gcs.uri.GsObject`).
 
-    Names which are one text in two Unicode spellings would share an id: the one that is in NFC keeps it, every other
-    fails by name; so do all of them if none is. Only names that are not in NFC are held in memory, and they come last.
+    Names that are the same text in two Unicode spellings would share an id: the one in NFC keeps it, and every other
+    becomes a failure; without one in NFC they all do. Only names that are not in NFC are held in memory; they come last.
 
     Args:
         address: `gs://bucket`, `gs://bucket/folder` (a slash at the end changes nothing), or `gs://bucket/start*` for
-            every object whose name begins so; its root is then the folder before. `%XX` stands for a byte.
+            every object whose name begins with that; the root is then the folder above. `%XX` stands for a byte.
         glob: Cloud Storage's `matchGlob` over whole names (`**/0.jpg`); the bucket itself applies it.
-        content_type: a pattern (`image/jpeg`, `image/*`) that an object's type must fit, whatever its name. None means
+        content_type: a pattern (`image/jpeg`, `image/*`) that an object's type must match; its name is ignored. None means
             `image/*`, or, for objects without a type, a picture by its name.
         limit: see `pinakes.sources.base.Listing`.
         anonymous: True for public buckets without credentials, False for credentials only; None tries the application
@@ -192,8 +188,8 @@ class BucketSource(Listing):
     def _uncomposed(self, composed: str, blobs: list[Any], *, is_taken: bool) -> Iterator[Entry]:
         """Entries of objects whose names are not in NFC, and which would all have the id `composed`.
 
-        An object of exactly that name was met if it comes behind the first of these in the listing; before them, which
-        only a few compatible characters do (`Å` as U+212B), the bucket is asked.
+        An object of exactly that name has been listed if it sorts before them. A few compatibility characters (`Å` as
+        U+212B) sort the other way round; for those the bucket is asked.
         """
         whole = self._folder + composed
         earlier = any(whole.encode() < blob.name.encode() for blob in blobs)
@@ -248,7 +244,7 @@ class BucketSource(Listing):
         fitting = f" that fit {self._glob!r}" if self._glob else ""
         hint = ""
         if self._folder and self._prefix == self._folder:
-            hint = f", or write {self.root.rstrip('/')}* for names that begin so"
+            hint = f", or write {self.root.rstrip('/')}* for names that begin with it"
         return f"there are no objects{fitting} below {SCHEME}{self._name}/{self._prefix}; check the address{hint}."
 
 

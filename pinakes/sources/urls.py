@@ -19,10 +19,10 @@ from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
 PARALLEL = 8
-"""Files fetched at once while listing: kind to one server, and enough to hide its distance."""
+"""Files fetched at once while listing: considerate to one server, and enough to hide its latency."""
 
 _WINDOW = 4 * PARALLEL
-"""URLs that are under way or wait for their turn to be listed; each holds a fingerprint, not a body."""
+"""URLs that are being fetched or wait to be listed; each takes memory for a fingerprint, not for a body."""
 
 _TRIES = 3
 _PAUSE = 0.5
@@ -32,14 +32,14 @@ _PASSING = frozenset({ErrorClass.CONNECTION, ErrorClass.SERVER})
 
 
 _UnderWay = tuple[UrlLine, Future[tuple[Known, bool]]]
-"""A line, and what its URL will turn out to hold: see `UrlListSource._known`."""
+"""A line, and the future state of the file at its URL: see `UrlListSource._known`."""
 
 
 class UrlListSource(Listing):
     """The images that a list of https:// URLs names, in the order of the list.
 
     The fingerprint is the MD5 of the body, so a first listing fetches everything; later ones ask with the ETag and
-    fetch only what has changed, as far as the servers give ETags. Memory grows with the list, by about 0.5 kB a URL.
+    fetch only what has changed, if the server gives ETags. Memory grows with the list, by about 0.5 kB a URL.
 
     Args:
         list_file: see `pinakes.sources.urltable.read_urls`, as for `key` and `names`.
@@ -139,7 +139,7 @@ class UrlListSource(Listing):
 
 
 def _settled(image_id: str, lines: list[UrlLine]) -> list[Entry | UrlLine]:
-    """What the lines of one image_id come to: the line to fetch, repetitions skipped, failures by name."""
+    """The lines of one image_id as the line to fetch, repetitions as skipped, and failures where they disagree."""
     urls = list(dict.fromkeys(line.url for line in lines))
     settled: list[Entry | UrlLine] = []
     seen: set[str] = set()

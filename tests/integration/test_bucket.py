@@ -263,7 +263,7 @@ def test_a_stored_picture_is_shown_whatever_its_generation(gcs: GcsFake) -> None
     assert read_uri("gs://pics/a%20b.jpg#1") == RED
     with pytest.raises(SourceError, match="no such object"):
         read_uri("gs://pics/gone.jpg")
-    with pytest.raises(SourceError, match="no address of an object"):
+    with pytest.raises(SourceError, match="not the address of an object"):
         read_uri("gs://pics")
 
 
@@ -302,7 +302,7 @@ def test_a_bucket_that_does_not_exist_is_said_so(gcs: GcsFake) -> None:
 
 def test_an_empty_folder_is_said_so(gcs: GcsFake) -> None:
     put(gcs, "paintings/a.jpg")
-    with pytest.raises(SourceError, match=r"gs://pics/paint\* for names that begin so"):
+    with pytest.raises(SourceError, match=r"gs://pics/paint\* for names that begin with it"):
         listed("gs://pics/paint")
     with pytest.raises(SourceError, match="no picture was found"):
         listed("gs://pics", content_type="image/png")

@@ -326,7 +326,7 @@ def test_a_link_loop_is_skipped_and_told(tmp_path: Path, target: str) -> None:
     (root / "x/y/loop").symlink_to(target)
     entries, problems = listing(root)
     assert images(entries) == ["x/y/a.jpg"]
-    assert skipped(entries) == {"x/y/loop": "link loop: it points to a folder that it lies in"}
+    assert skipped(entries) == {"x/y/loop": "link loop: it points to a folder above it"}
     assert len(problems) == 1
     assert "'x/y/loop' is a loop" in problems[0]
 
