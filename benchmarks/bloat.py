@@ -1,4 +1,4 @@
-"""When to rebuild an index, and when to load into a new table: what becomes of an HNSW index that is written to.
+"""When to rebuild an index, and when to load into a new table: how writes affect an HNSW index.
 
 `python -m benchmarks.bloat [--rows 20000] [--dimension 256]`: an index that lives through updates and removals, with a
 vacuum after each round as autovacuum would, against a new one over the same rows: its size, and the time and recall
@@ -97,7 +97,7 @@ class Indexed:
         return int(row[0])
 
     def pages(self) -> float:
-        """Pages of 8 kB that one scan of the index looks at, on average: its work, whatever else the machine does."""
+        """Pages of 8 kB that one scan of the index reads, on average: unlike its time, independent of the machine's load."""
         statement = sql.SQL(
             "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT image_id FROM {} ORDER BY embedding <=> %s::halfvec LIMIT 10"
         ).format(sql.Identifier("ours", self.space.name))
@@ -159,7 +159,7 @@ def living(rows: int, dimension: int) -> None:
 
 
 def line(what: str, one: Indexed, fresh: float, *, rebuilt: bool, vacuum: float) -> str:
-    """Measures as it stands and, where `rebuilt`, after the index was rebuilt."""
+    """The measures now and, where `rebuilt`, after the index was rebuilt."""
     size = one.bytes() / len(one.frame) / fresh
     pages, (took, recall) = one.pages(), one.search()
     text = f"{what:<26} {size:>5.2f}x {pages:>6.0f} {took:>5.2f} ms {recall:>7.3f}"
@@ -171,7 +171,7 @@ def line(what: str, one: Indexed, fresh: float, *, rebuilt: bool, vacuum: float)
 
 
 def reloading(rows: int, dimension: int) -> None:
-    """Seconds of a load of a share of the vectors, in both ways: of the clock, and of all processors by the server."""
+    """Seconds to load a share of the vectors, in both ways: wall time, and the server's CPU time."""
     print(f"{'share':>6} {'row by row':>20} {'new table':>20} {'ratio':>15}")
     for share in SHARES:
         times: list[tuple[float, float]] = []
@@ -200,14 +200,14 @@ def vacuuming(rows: int, dimension: int) -> None:
 
 
 def compared(share: float, times: list[tuple[float, float]]) -> str:
-    """Two ways: seconds of the clock and of the processors, and their ratios."""
+    """Two ways: wall time and CPU time in seconds, and their ratios."""
     shown = " ".join(f"{took:>9.1f} s {cpu:>6.1f} s" for took, cpu in times)
     ratios = " ".join(f"{first / second:>6.2f}x" for first, second in zip(*times, strict=True))
     return f"{share:>6.0%} {shown} {ratios}"
 
 
 def processor_seconds(conn: Connection) -> float:
-    """What the server and all its processes, those that ended included, have used of the processors."""
+    """CPU seconds of the server and all its processes, including those that have ended."""
     row = conn.execute("SELECT pg_backend_pid()").fetchone()
     assert row is not None
     postmaster = psutil.Process(row[0]).parent()

@@ -124,7 +124,7 @@ def main() -> None:
 
 
 def _crowd(users: int, port: int, times: Times, ids: list[str], think: float, going_on: Callable[[], bool]) -> float:
-    """Let visitors come until it is over; the seconds it took."""
+    """Let visitors browse until `going_on` is false; the seconds it took."""
 
     def visit(seed: int) -> None:
         visitor = Visitor(port, times, seed, ids)

@@ -3,10 +3,10 @@
 `python -m benchmarks.runners [--images 600] [--ways threads,shards,dask] [--embedder palette] [--rate 30/s]`
 
 With `--embedder palette` the pictures are JPEGs of 800 x 600 and the work is this machine's own; with `--embedder azure` a
-fake answers in 0.15 s and allows `--rate`. Prints, for each way: the wall seconds of the run as its flow reports them; those
-in which it does not embed (most of it starting processes, once a run); the milliseconds an image of the middle half of its
-answers, when all processes are at it; and the processor seconds of all its processes, Prefect's server left out, which say
-something on a busy machine too. All of them share this machine's cores.
+fake answers in 0.15 s and allows `--rate`. Prints, for each way: the wall seconds of the run as its flow reports them; how
+many of them it does not embed (mostly starting processes, once a run); the milliseconds an image over the middle half of
+its answers, when all processes are working; and the CPU seconds of all its processes without Prefect's server, which are
+meaningful on a busy machine too. All of them share this machine's cores.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def workers(environment: dict[str, str]) -> Iterator[None]:
 
 
 def processor_seconds() -> float:
-    """Of this process's children that have ended, and theirs."""
+    """CPU seconds of this process's children that have ended, and of theirs."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

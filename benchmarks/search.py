@@ -1,7 +1,7 @@
 """`Collection.search` against the bare SQL statements that somebody would write by hand.
 
 `python -m benchmarks.search [--rows 21382] [--dimension 1024]`
-    exact, by stored image and by vector: against a table of one's own, its `halfvec` stored PLAIN, as fast as it gets
+    exact, by stored image and by vector: against a table of its own with `halfvec` stored PLAIN, the fastest way
 `python -m benchmarks.search --index [--rows 200000] [--dimension 512]`
     through HNSW: against `ORDER BY embedding <=> … LIMIT 10` over the same index with pgvector's own `ef_search = 40`;
     recall@10 of both against numpy over what is stored, and what other values of `ef_search` would give

@@ -154,7 +154,7 @@ def test_what_has_not_changed_is_not_fetched_again(web: WebFake, tmp_path: Path)
     assert second[1].fingerprint == f"md5:{hashlib.md5(GREEN).hexdigest()}"
 
 
-def test_a_damaged_cache_is_set_aside_and_begun_again(web: WebFake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_cache_is_set_aside(web: WebFake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home/etags.sqlite").write_bytes(b"no database" * 500)
     web.pages["/a.jpg"] = RED
