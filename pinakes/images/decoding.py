@@ -30,10 +30,8 @@ from PIL import (
 )
 
 from pinakes.errors import PictureError
-from pinakes.images.formats import HEAD_BYTES, other_kind, sniff, suffix_reason
+from pinakes.images.formats import HEAD_BYTES, other_kind, sniff
 from pinakes.types import ErrorClass
-
-__all__ = ["MAX_PIXELS", "decode", "suffix_reason", "thumbnail_jpeg"]
 
 MAX_PIXELS = 178_956_970
 """Twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow itself refuses: 0.7 GB once decoded, at 4 bytes a pixel.

@@ -16,8 +16,8 @@ from PIL import Image
 
 from pinakes.errors import PictureError
 from pinakes.images import decoding as subject
-from pinakes.images.decoding import MAX_PIXELS, decode, suffix_reason, thumbnail_jpeg
-from pinakes.images.formats import head_reason, other_kind, sniff, suffix
+from pinakes.images.decoding import MAX_PIXELS, decode, thumbnail_jpeg
+from pinakes.images.formats import head_reason, other_kind, sniff, suffix, suffix_reason
 from pinakes.types import ErrorClass
 from tests import pictures as make
 
