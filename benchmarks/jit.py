@@ -6,9 +6,8 @@ LLVM and pgvector, and drops it afterwards. The embedded server cannot compile, 
 
 from __future__ import annotations
 
-import argparse
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from benchmarks.common import machine, seconds
+from benchmarks.common import arguments, seconds
 from pinakes.query.filters import parse_filters
 from pinakes.spaces import Space
 from pinakes.store.conditions import conditions
@@ -36,15 +35,9 @@ COLOURS = ("red", "green", "blue", "black", "white", "golden", "silver")
 Ask = Callable[[Connection, Pgvector], object]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a line for each kind of search."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", required=True, help="the address of a server with LLVM and pgvector")
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--dimension", type=int, default=512)
-    options = parser.parse_args(arguments)
+def main() -> None:
+    options = arguments(__doc__, server=str, rows=50_000, dimension=512)
     space = Space("counting", "random", "1", options.dimension, "")
-    print(machine())
     with database_on(options.server) as database:
         store(
             database, space, clustered(options.rows, options.dimension, seed=2), described(options.rows), index="hnsw"
@@ -54,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             assert row is not None
             if not row[1]:
                 raise SystemExit(f"{row[0]} cannot compile: pg_jit_available() is false.")
-            print(f"{row[0]}\n{options.rows:,} x {options.dimension}, k = 10; medians of {ROUNDS}")
+            print(f"{row[0]}; k = 10; medians of {ROUNDS}")
             print(f"{'search':<18} {'jit = on':>11} {'jit = off':>11}  ratio (target: at most 1.2)")
             for name, ask in kinds(clustered(1, options.dimension, seed=3)[0]).items():
                 line(name, conn, pgvector, ask)

@@ -26,8 +26,8 @@ from deployments.constants import EMBED_TAG, LEASE_STORAGE, POOL
 from deployments.schedule_health import schedules_finding
 from deployments.server_client import keeps_leases_in_memory, server_settings
 from deployments.server_setup import AUTOMATION
-from pinakes.hosts import is_loopback
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
+from pinakes.settings import is_loopback
 
 DEPLOYMENTS: Final = ("ingest/ingest", "ingest/reindex", "search/search", "evaluate/evaluate", "embed/shard")
 """What prefect.yaml deploys, as Prefect names it."""

@@ -20,12 +20,12 @@ from typing_extensions import override
 from pinakes.cli import options
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.ingest.stopping import handling
-from pinakes.settings import load_settings
+from pinakes.settings import is_loopback, load_settings
 from pinakes.store.collections import collection_names
 from pinakes.store.database import Database, open_database
 from pinakes.web.app import create_app
 from pinakes.web.protocol import PatientProtocol
-from pinakes.web.security import LOOPBACK_NAMES, Access, is_loopback
+from pinakes.web.security import LOOPBACK_NAMES, Access
 from pinakes.web.service import Service
 
 DEFAULT_PORT = 8484

@@ -10,8 +10,9 @@ from pinakes.checkpoints.ledger import Ledger, LedgerRow
 from pinakes.ingest.estimate import Estimate, estimate
 from pinakes.ingest.plan import Plan, make_plan
 from pinakes.ingest.run import Ingestion
+from pinakes.sources.base import keep_out
 from pinakes.takedowns.sync import sync_tombstones
-from pinakes.tombstones import Tombstones, keep_out
+from pinakes.tombstones import Tombstones
 from pinakes.types import utc_now
 
 

@@ -24,7 +24,7 @@ from pinakes.ingest.tally import Tally
 from pinakes.metadata.table import read_metadata
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings
-from pinakes.sources.base import Source
+from pinakes.sources.base import Source, keep_out
 from pinakes.store.bulk_reads import stored_images
 from pinakes.store.collections import collection_names, ensure_collection, foresee_collection, prepare
 from pinakes.store.database import open_database
@@ -32,7 +32,6 @@ from pinakes.store.lease import Lease
 from pinakes.store.runs import start_run
 from pinakes.store.space_registry import register_space
 from pinakes.takedowns.sync import known_tombstones
-from pinakes.tombstones import keep_out
 from pinakes.types import utc_now
 
 logger = logging.getLogger(__name__)

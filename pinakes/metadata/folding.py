@@ -15,29 +15,15 @@ _ACCENTS = re.compile(
 )
 """The marks that are removed. Marks that make another letter (Japanese voicing, Indic vowels) are kept."""
 
-# Letters that Unicode does not decompose; casefold() has already made them small (and ß into ss).
-_LETTERS = str.maketrans(
-    {
-        "æ": "ae",
-        "œ": "oe",
-        "ø": "o",
-        "đ": "d",
-        "ð": "d",
-        "þ": "th",
-        "ł": "l",
-        "ħ": "h",
-        "ŧ": "t",
-        "ı": "i",
-        "ŋ": "n",
-        "ĸ": "k",
-        "ƒ": "f",
-        "\u2018": "'",
-        "\u2019": "'",
-        "\u02bc": "'",
-        "\u201c": '"',
-        "\u201d": '"',
-        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
-    }
+
+def letters(table: str) -> dict[int, str]:
+    """A table for `str.translate` from pairs such as `æ=ae`, separated by spaces."""
+    return str.maketrans(dict(pair.split("=") for pair in table.split()))
+
+
+# Letters that Unicode does not decompose, in lower case, since casefold() comes first (and turns ß into ss).
+_LETTERS = letters("æ=ae œ=oe ø=o đ=d ð=d þ=th ł=l ħ=h ŧ=t ı=i ŋ=n ĸ=k ƒ=f") | letters(
+    "\u2018=' \u2019=' \u02bc=' \u201c=\" \u201d=\" \u2010=- \u2011=- \u2012=- \u2013=- \u2014=- \u2015=- \u2212=-"
 )
 
 

@@ -24,8 +24,7 @@ from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import CheckpointError, PinakesError, UsageError
 from pinakes.metadata.columns import COLUMNS
-from pinakes.metadata.join import Join
-from pinakes.metadata.merged import merge_vectors
+from pinakes.metadata.join import Join, merge_vectors
 from pinakes.metadata.table import read_metadata
 from pinakes.spaces import Space
 

@@ -20,10 +20,9 @@ from pinakes.checkpoints.locations import kept_spaces, open_storage
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import UsageError
 from pinakes.settings import Settings
-from pinakes.sources.etags import EtagCache
+from pinakes.sources.etags import open_etag_cache
 from pinakes.sources.fingerprints import open_cache
 from pinakes.sources.thumbnails import forget_thumbnails
-from pinakes.sources.urls import open_etag_cache
 from pinakes.spaces import Space
 from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
 from pinakes.store.connection import Connection
@@ -310,11 +309,8 @@ class Takedowns:
         urls = [i.uri for i in found.stored if i.uri.startswith(("https://", "http://"))]
         with open_cache(self._settings.home) as cache:
             hashed = cache.forget(files, found.known_bytes)
-        etags: EtagCache = open_etag_cache(self._settings.home)
-        try:
+        with open_etag_cache(self._settings.home) as etags:
             fetched = etags.forget(urls, found.known_bytes)
-        finally:
-            etags.close()
         if hashed is None or fetched is None:
             done.notes.append(f"a cache of fingerprints in {self._settings.home} cannot be used; remove *.sqlite there")
         done.cached = (hashed or 0) + (fetched or 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -71,14 +70,6 @@ class Access:
     token: str | None = None
     hosts: frozenset[str] | None = LOOPBACK_NAMES
     body_seconds: float = BODY_SECONDS
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address to bind to."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 class Guard:

@@ -15,7 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from pinakes.embedders.base import Picture
-from pinakes.embedders.registry import Choice, Surroundings, open_embedder
+from pinakes.embedders.declaration import Choice, Surroundings
+from pinakes.embedders.registry import open_embedder
 from pinakes.errors import PinakesError, UsageError
 from pinakes.ingest.opening import dry_run, open_ingestion
 from pinakes.operations.import_vectors import open_embeddings

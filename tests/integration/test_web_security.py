@@ -17,11 +17,11 @@ from psycopg import sql
 
 from pinakes.query.query import Query
 from pinakes.search.answer import SearchResult
-from pinakes.settings import Settings
+from pinakes.settings import Settings, is_loopback
 from pinakes.store.database import Database
 from pinakes.web.heavy import HeavyWork
 from pinakes.web.protocol import PatientProtocol
-from pinakes.web.security import HEADERS, MAX_BODY_BYTES, Access, is_loopback
+from pinakes.web.security import HEADERS, MAX_BODY_BYTES, Access
 from pinakes.web.service import Service
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 from tests import serving

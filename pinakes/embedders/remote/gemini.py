@@ -27,7 +27,7 @@ from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError
 from pinakes.embedders.remote.vertex_declaration import DEFAULT_LOCATION, LOCATION, PROJECT
 from pinakes.errors import SettingsError
 from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Vector
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, redact
 from pinakes.errors import SettingsError
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Vector
 
 MAX_MESSAGE = 300

@@ -27,7 +27,7 @@ from pinakes.embedders.remote.vertex_declaration import (
 )
 from pinakes.errors import EmbedderError, SettingsError
 from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Vector
 
 MODEL = MULTIMODAL.name
