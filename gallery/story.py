@@ -17,7 +17,7 @@ class Story:
 
     title: str
     description: str
-    type: str
+    type: str = "landscape"
 
 
 def some(count: int, one: str, many: str) -> str:

@@ -8,33 +8,28 @@ from dataclasses import dataclass
 from gallery.light import Light
 from gallery.painter import Painter
 from gallery.panel import Panel
-from gallery.scenes import (
-    abstract,
-    botanical,
-    bridge,
-    coast,
-    desert,
-    flowers,
-    forest,
-    gold_city,
-    harbour,
-    interior,
-    meadow,
-    moonlight,
-    mountains,
-    night_city,
-    pond,
-    portrait,
-    ships,
-    snow,
-    still_life,
-)
+from gallery.scenes.abstract import abstract
+from gallery.scenes.botanical import botanical
+from gallery.scenes.bridge import bridge
+from gallery.scenes.desert import desert
+from gallery.scenes.forest import forest
+from gallery.scenes.interior import interior
+from gallery.scenes.meadow import meadow
+from gallery.scenes.mountains import moonlight, mountains
+from gallery.scenes.pond import pond
+from gallery.scenes.portrait import portrait
+from gallery.scenes.sea import coast, ships
+from gallery.scenes.snow import snow
+from gallery.scenes.still_life import flowers, still_life
+from gallery.scenes.waterside import gold_city, harbour, night_city
 from gallery.story import Story
 
 _WIDE = (4 / 3, 3 / 2, 16 / 10, 5 / 4)
-_ANY_VIEW = (4 / 3, 3 / 2, 16 / 9, 1.0, 4 / 5)
-_UPRIGHT = (3 / 4, 4 / 5, 2 / 3, 1.0)
-_DAY = ("dawn", "morning", "noon", "afternoon", "sunset", "overcast", "fog")
+_ANY = (4 / 3, 3 / 2, 16 / 9, 1.0, 4 / 5)
+_SQUARISH = (4 / 3, 1.0, 4 / 5, 5 / 4)
+_UPRIGHT = (3 / 4, 4 / 5, 5 / 6, 2 / 3)
+_DAY = "dawn morning noon afternoon sunset overcast fog"
+_INDOORS = "afternoon morning overcast"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,29 +48,26 @@ class Scene:
 
 
 SCENES = {
-    "mountains": Scene(
-        mountains.mountains, _ANY_VIEW, ("dawn", "morning", "noon", "afternoon", "sunset", "fog", "dusk", "overcast")
-    ),
-    "meadow": Scene(meadow.meadow, _WIDE, ("dawn", "morning", "noon", "afternoon", "sunset", "overcast")),
-    "forest": Scene(forest.forest, (*_UPRIGHT, 4 / 3), _DAY),
-    "desert": Scene(desert.desert, _WIDE, ("dawn", "noon", "afternoon", "sunset", "night")),
-    "ships": Scene(ships.ships, _ANY_VIEW, (*_DAY, "storm", "dusk", "night")),
-    "harbour": Scene(harbour.harbour, _WIDE, (*_DAY, "dusk", "night")),
-    "coast": Scene(coast.coast, _WIDE, (*_DAY, "storm")),
-    "bridge": Scene(bridge.bridge, _WIDE, _DAY),
-    "pond": Scene(
-        pond.pond, (1.0, 4 / 3, 5 / 4, 4 / 5), ("dawn", "morning", "noon", "afternoon", "sunset", "overcast")
-    ),
-    "moonlight": Scene(moonlight.moonlight, (4 / 3, 1.0, 4 / 5, 3 / 2), ("night", "night", "dusk")),
-    "night_city": Scene(night_city.night_city, (4 / 3, 1.0, 4 / 5, 3 / 2), ("night", "dusk")),
-    "gold_city": Scene(gold_city.gold_city, (3 / 2, 16 / 9, 4 / 3), ("dawn", "morning", "afternoon", "sunset", "dusk")),
-    "still_life": Scene(still_life.still_life, (4 / 3, 5 / 4, 1.0, 3 / 2), ("afternoon", "morning", "overcast")),
-    "flowers": Scene(flowers.flowers, (3 / 4, 4 / 5, 1.0, 5 / 6), ("afternoon", "morning", "overcast")),
-    "botanical": Scene(botanical.botanical, (3 / 4, 2 / 3, 4 / 5, 3 / 5), ("morning", "overcast")),
-    "portrait": Scene(portrait.portrait, (3 / 4, 4 / 5, 5 / 6, 3 / 4), ("afternoon", "morning", "overcast")),
-    "interior": Scene(
-        interior.interior, (4 / 3, 1.0, 4 / 5, 5 / 4), ("afternoon", "morning", "overcast", "dusk", "fog")
-    ),
-    "abstract": Scene(abstract.abstract, (1.0, 4 / 3, 3 / 4, 4 / 5), ("noon",)),
-    "snow": Scene(snow.snow, _WIDE, ("morning", "overcast", "fog", "dusk", "afternoon", "night", "sunset", "dawn")),
+    draw.__name__: Scene(draw, aspects, tuple(lights.split()))
+    for draw, aspects, lights in (
+        (mountains, _ANY, f"{_DAY} dusk"),
+        (meadow, _WIDE, "dawn morning noon afternoon sunset overcast"),
+        (forest, (*_UPRIGHT, 1.0, 4 / 3), _DAY),
+        (desert, _WIDE, "dawn noon afternoon sunset night"),
+        (ships, _ANY, f"{_DAY} storm dusk night"),
+        (harbour, _WIDE, f"{_DAY} dusk night"),
+        (coast, _WIDE, f"{_DAY} storm"),
+        (bridge, _WIDE, _DAY),
+        (pond, _SQUARISH, "dawn morning noon afternoon sunset overcast"),
+        (moonlight, _SQUARISH, "night night dusk"),
+        (night_city, _SQUARISH, "night dusk"),
+        (gold_city, (3 / 2, 16 / 9, 4 / 3), "dawn morning afternoon sunset dusk"),
+        (still_life, (4 / 3, 5 / 4, 1.0, 3 / 2), _INDOORS),
+        (flowers, (3 / 4, 4 / 5, 1.0, 5 / 6), _INDOORS),
+        (botanical, _UPRIGHT, "morning overcast"),
+        (portrait, _UPRIGHT, _INDOORS),
+        (interior, _SQUARISH, f"{_INDOORS} dusk fog"),
+        (abstract, (1.0, 4 / 3, 3 / 4, 4 / 5), "noon"),
+        (snow, _WIDE, f"{_DAY} dusk night"),
+    )
 }

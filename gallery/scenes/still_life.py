@@ -1,4 +1,4 @@
-"""Fruit, vessels and a cloth on a table."""
+"""Things on a table: fruit, vessels and a cloth, or a bouquet in a vase."""
 
 from __future__ import annotations
 
@@ -6,249 +6,228 @@ import math
 
 import numpy as np
 
-from gallery import solids, table
-from gallery.colour import rgb, vary
+from gallery import solids
+from gallery.colour import mix, rgb
 from gallery.light import Light
-from gallery.noise import Colours
+from gallery.noise import Colours, smoothstep
 from gallery.painter import Painter
-from gallery.panel import Panel
+from gallery.panel import Panel, Pen
 from gallery.story import Story, article, listed
 
 _FRUIT = {
-    "apple": ("apples", "#b7281f", "#d9b23c", 0.92),
-    "green apple": ("green apples", "#9fb03c", "#c86a3a", 0.92),
-    "lemon": ("lemons", "#f0cf3a", "#d9b92c", 0.78),
-    "orange": ("oranges", "#ea8a22", "#e67a1c", 0.97),
-    "peach": ("peaches", "#f0b07a", "#d9573f", 0.95),
-    "plum": ("plums", "#4a2a55", "#7a3a5f", 1.0),
-    "pear": ("pears", "#c8b848", "#b5803a", 1.0),
+    "apples": ("#b7281f", "#d9b23c", 0.92),
+    "green apples": ("#9fb03c", "#c86a3a", 0.92),
+    "lemons": ("#f0cf3a", "#d9b92c", 0.78),
+    "oranges": ("#ea8a22", "#e67a1c", 0.97),
+    "peaches": ("#f0b07a", "#d9573f", 0.95),
+    "plums": ("#4a2a55", "#7a3a5f", 1.0),
+    "pears": ("#c8b848", "#b5803a", 1.0),
 }
+"""Colour, colour of the cheek, and height over width."""
 
+_VESSELS = {
+    "jug": ("0,.24 .06,.27 .3,.38 .5,.36 .72,.2 .86,.17 1,.22", 0.4, 0.7),
+    "bottle": ("0,.17 .04,.18 .5,.18 .64,.13 .72,.06 .95,.055 1,.07", 0.52, 0.9),
+    "vase": ("0,.2 .05,.18 .15,.2 .5,.34 .75,.26 .88,.14 1,.2", 0.44, 0.8),
+    "goblet": ("0,.2 .04,.2 .08,.05 .42,.045 .48,.14 .7,.25 1,.24", 0.36, 0.8),
+}
+"""Profile, height and gloss, as `solids.turned` takes them."""
 
-_VESSELS: dict[str, tuple[tuple[tuple[float, float], ...], float, float]] = {
-    "jug": (((0, 0.24), (0.06, 0.27), (0.3, 0.38), (0.5, 0.36), (0.72, 0.2), (0.86, 0.17), (1, 0.22)), 0.4, 0.7),
-    "bottle": (((0, 0.17), (0.04, 0.18), (0.5, 0.18), (0.64, 0.13), (0.72, 0.06), (0.95, 0.055), (1, 0.07)), 0.52, 0.9),
-    "vase": (((0, 0.2), (0.05, 0.18), (0.15, 0.2), (0.5, 0.34), (0.75, 0.26), (0.88, 0.14), (1, 0.2)), 0.44, 0.8),
-    "goblet": (((0, 0.2), (0.04, 0.2), (0.08, 0.05), (0.42, 0.045), (0.48, 0.14), (0.7, 0.25), (1, 0.24)), 0.36, 0.8),
+_BLOOMS = {
+    "roses": ("#d9657a", "rose"),
+    "white roses": ("#f4ece0", "rose"),
+    "sunflowers": ("#f2b41f", "ray"),
+    "daisies": ("#f8f5ea", "ray"),
+    "tulips": ("#d93a2b", "cup"),
+    "irises": ("#5f4fb0", "cup"),
+    "poppies": ("#e0402a", "cup"),
+    "peonies": ("#ecb0bc", "rose"),
+    "marigolds": ("#f08a24", "rose"),
 }
 
 
 def still_life(panel: Panel, light: Light, painter: Painter) -> Story:
     """Fruit, a vessel or two, and a cloth on a table."""
-    rng = panel.rng
-    table_y = float(rng.uniform(0.6, 0.68))
-    wall = rgb(str(rng.choice(["#4a3d30", "#5d5a48", "#3a4650", "#6b4a3a", "#7a7868"])))
-    board = rgb(str(rng.choice(["#6b4326", "#8a5a34", "#54402e", "#a07a50"])))
-    table.room(panel, wall, board, table_y)
-    cloth = rng.random() < 0.65
-    linen = rgb(str(rng.choice(["#efe8d8", "#dfe6ea", "#c9404a", "#3f5f8a"])))
-    if cloth:
-        table.cloth(panel, linen, table_y)
-    middle = float(rng.uniform(0.4, 0.6))
-    vessel = str(rng.choice(list(_VESSELS)))
-    profile, tall, gloss = _VESSELS[vessel]
-    tall *= 1.14
-    glaze = rgb(str(rng.choice(["#3f5f7f", "#8a4a2c", "#5f6f4a", "#d9cfb8", "#2c4a44", "#a8a49c"])))
-    glass = vessel == "bottle" or (vessel == "goblet" and rng.random() < 0.7)
-    vx = middle + float(rng.choice([-1, 1])) * panel.dx(0.25)
-    vy = table_y + panel.dy(0.035)
-    solids.cast(panel, vx, vy - panel.dy(0.01), tall * 0.6, long=1.5)
+    dice = panel.dice
+    table_y, middle = dice.between(0.6, 0.68), dice.between(0.4, 0.6)
+    wall, linen = dice.colour("#4a3d30 #5d5a48 #3a4650 #6b4a3a #7a7868"), dice.colour("#efe8d8 #dfe6ea #c9404a #3f5f8a")
+    solids.room(panel, wall, dice.colour("#6b4326 #8a5a34 #54402e #a07a50"), table_y)
+    covered, bowl, grapes = dice.chance(0.65), dice.chance(0.6), dice.chance(0.45)
+    if covered:
+        solids.cloth(panel, linen, table_y)
+    side, vessel = dice.pick(-1, 1), dice.pick(*_VESSELS)
+    glass = vessel == "bottle" or (vessel == "goblet" and dice.chance(0.7))
+    glaze = dice.colour("#3f5f7f #8a4a2c #5f6f4a #d9cfb8 #2c4a44 #a8a49c")
     colour = rgb("#2f4a34") if vessel == "bottle" else rgb("#cfd8d4") if glass else glaze
-    banded = rng.random() < 0.5 and not glass
-    solids.turned(
-        panel,
-        vx,
-        vy,
-        tall * 1.12,
-        profile,
-        colour,
-        gloss=gloss,
-        clear=0.75 if glass and vessel == "goblet" else 0.35 if glass else 0.0,
-        band=rgb("#2f4f8a") if banded else None,
-        bands=(0.3, 0.52),
-    )
-    if vessel == "goblet" and glass:
-        with panel.pen() as pen:
-            y = vy - panel.dy(tall * 1.12 * 0.8)
-            pen.disc(vx, y, 0.085, rgb("#6a1422"), 0.26)
-        solids.turned(
-            panel,
-            vx,
-            y + panel.dy(0.09),
-            0.1,
-            ((0, 0.3), (0.4, 0.72), (1, 0.86)),
-            rgb("#7a1626"),
-            gloss=0.5,
-            mouth=False,
-            clear=0.2,
-        )
-    if vessel == "jug":
-        with panel.pen() as pen:
-            side = 1 if vx < middle else -1
-            points = [
-                (vx - side * panel.dx(0.07 + 0.1 * math.sin(a)), vy - panel.dy(tall * (0.98 - 0.62 * a / math.pi)))
-                for a in np.linspace(0.1, math.pi, 12)
-            ]
-            pen.stroke(points, 0.035, colour * 0.55, end=0.028)
-            pen.stroke([(px - 0.003, py) for px, py in points[:9]], 0.012, np.clip(colour * 1.25 + 0.05, 0, 1))
-    bowl = rng.random() < 0.6
-    kinds = [str(kind) for kind in rng.choice(list(_FRUIT), size=int(rng.integers(2, 4)), replace=False)]
+    x = middle + side * panel.dx(0.25)
+    _paint_vessel(panel, x, table_y + panel.dy(0.035), vessel, colour, glass=glass, handle=-side)
+    kinds = dice.some(dice.count(2, 3), list(_FRUIT))
     if bowl:
-        bx, by = middle - (vx - middle) * 0.45, table_y + panel.dy(0.1)
-        dish = rgb(str(rng.choice(["#e6dfce", "#7a5232", "#c9cfd4", "#466a86"])))
+        bx, by = middle - side * panel.dx(0.11), table_y + panel.dy(0.1)
         solids.cast(panel, bx, by, 0.42, long=1.2)
-        _pile(panel, bx, by - panel.dy(0.135), kinds, 0.068)
-        solids.turned(
-            panel,
-            bx,
-            by,
-            0.145,
-            ((0, 0.55), (0.08, 0.6), (0.5, 1.15), (1, 1.5)),
-            dish,
-            gloss=0.45,
-            mouth=False,
-            band=rgb("#35548a"),
-            bands=(0.8,) if rng.random() < 0.5 else (),
-        )
-    loose = int(rng.integers(4, 7))
-    spots = sorted(
-        (float(table_y + panel.dy(rng.uniform(0.1, 0.25))), float(middle + panel.dx(rng.uniform(-0.42, 0.42))))
-        for _ in range(loose)
-    )
-    for k, (fy, fx) in enumerate(spots):
-        _fruit(panel, fx, fy, kinds[k % len(kinds)], float(rng.uniform(0.068, 0.084)))
-    grapes = rng.random() < 0.45
+        for row, count in ((1, 2), (0, 4)):
+            for k in range(count):
+                fx = bx + panel.dx((k - (count - 1) / 2) * 0.102 + dice.normal(0.006))
+                fy = by - panel.dy(0.074 + 0.078 * row + dice.normal(0.006))
+                _paint_fruit(panel, fx, fy, dice.pick(*kinds), 0.067)
+        dish, bands = dice.colour("#e6dfce #7a5232 #c9cfd4 #466a86"), dice.pick((0.8,), ())
+        profile, blue = "0,.55 .08,.6 .5,1.15 1,1.5", rgb("#35548a")
+        solids.turned(panel, bx, by, 0.145, profile, dish, gloss=0.45, mouth=False, band=blue, bands=bands)
+    spots = [(table_y + panel.dy(dice.between(0.1, 0.25)), dice.between(-0.42, 0.42)) for _ in range(dice.count(4, 6))]
+    for k, (fy, away) in enumerate(sorted(spots)):
+        _paint_fruit(panel, middle + panel.dx(away), fy, kinds[k % len(kinds)], dice.between(0.068, 0.084))
     if grapes:
-        _grapes(
-            panel,
-            middle + panel.dx(float(rng.uniform(-0.15, 0.15))),
-            table_y + panel.dy(0.14),
-            rgb(str(rng.choice(["#3a2448", "#93a84a", "#5a1f3a"]))),
-        )
+        gx, gy = middle + panel.dx(dice.between(-0.15, 0.15)), table_y + panel.dy(0.14)
+        _paint_grapes(panel, gx, gy, dice.colour("#3a2448 #93a84a #5a1f3a"))
     panel.glow(0.0, 0.0, 0.9, light.sun, 0.1)
-    names = [_FRUIT[kind][0] for kind in kinds]
-    stuff = f"{'glass' if glass else painter.word(colour)} {vessel}"
-    parts = [
-        f"{listed(names).capitalize()} lie {'in a bowl and ' if bowl else ''}on a table"
-        f"{f' with {article(painter.word(linen))} cloth' if cloth else ' of dark wood'}, beside {article(stuff)}."
-    ]
-    if grapes:
-        parts.append("A bunch of grapes hangs over the front.")
-    parts.append(
-        "The light falls from the left and leaves the background in shadow."
-        if wall.mean() < 0.32
-        else "Soft light falls from the left on the round forms."
-    )
-    first = str(rng.choice(["Still Life with", "Fruit and", "Kitchen Table with"]))
-    return Story(f"{first} {listed([names[0].title(), *([vessel.title()])])}", " ".join(parts), "still-life")
+    under = f"with {article(painter.word(linen))} cloth" if covered else "of dark wood"
+    shade = "Soft light falls from the left on the round forms."
+    if wall.mean() < 0.32:
+        shade = "The light falls from the left and leaves the background in shadow."
+    stuff = article(f"{'glass' if glass else painter.word(colour)} {vessel}")
+    hanging = " A bunch of grapes hangs over the front." if grapes else ""
+    fruit = listed(kinds).capitalize()
+    description = f"{fruit} lie {'in a bowl and ' if bowl else ''}on a table {under}, next to {stuff}.{hanging} {shade}"
+    title = dice.pick("Still Life with", "Fruit and", "Kitchen Table with")
+    return Story(f"{title} {kinds[0].title()} and {vessel.title()}", description, "still-life")
 
 
-def _fruit(panel: Panel, x: float, foot: float, kind: str, size: float) -> None:
-    rng = panel.rng
-    _, colour, blush, flat = _FRUIT[kind]
-    size *= 0.82 if kind == "plum" else 1.0
-    tone = vary(rng, rgb(colour), 0.06)
-    y = foot - panel.dy(size * flat)
-    solids.cast(panel, x, foot - panel.dy(size * 0.12), size * 1.9)
-    if kind == "pear":
-        solids.ball(
-            panel,
-            x + panel.dx(0.008),
-            y - panel.dy(size * 0.95),
-            size * 0.56,
-            tone,
-            flat=1.35,
-            gloss=0.2,
-            blush=rgb(blush),
-        )
-        solids.ball(panel, x, y, size, tone, flat=0.95, gloss=0.35, blush=rgb(blush))
-        solids.ball(
-            panel,
-            x + panel.dx(0.004),
-            y - panel.dy(size * 0.62),
-            size * 0.68,
-            tone,
-            flat=0.9,
-            gloss=0.0,
-            blush=rgb(blush),
-        )
-        top = y - panel.dy(size * 1.6)
-    else:
-        pores = 0.9 if kind in {"orange", "lemon"} else 0.0
-        solids.ball(
-            panel,
-            x,
-            y,
-            size,
-            tone,
-            flat=flat,
-            gloss=0.5 if kind not in {"peach", "plum"} else 0.12,
-            blush=rgb(blush),
-            pores=pores,
-        )
-        if kind == "lemon":
-            solids.ball(panel, x + panel.dx(size * 1.02), y + panel.dy(size * 0.1), size * 0.2, tone, gloss=0.1)
-        top = y - panel.dy(size * flat * 0.86)
-    if kind not in {"lemon", "orange"}:
+def _paint_vessel(
+    panel: Panel, x: float, foot: float, vessel: str, colour: Colours, *, glass: bool, handle: int
+) -> None:
+    profile, tall, gloss = _VESSELS[vessel]
+    tall *= 1.28
+    solids.cast(panel, x, foot - panel.dy(0.01), tall * 0.54, long=1.5)
+    clear = 0.0 if not glass else 0.75 if vessel == "goblet" else 0.35
+    bands = (0.3, 0.52) if panel.dice.chance(0.5) and not glass else ()
+    solids.turned(panel, x, foot, tall, profile, colour, gloss=gloss, clear=clear, band=rgb("#2f4f8a"), bands=bands)
+    if vessel == "goblet" and glass:
+        wine, y = "0,.3 .4,.72 1,.86", foot - panel.dy(tall * 0.8)
         with panel.pen() as pen:
-            pen.disc(x + panel.dx(size * 0.03), top + panel.dy(size * 0.06), size * 0.17, tone * 0.45, 0.4)
-            pen.stroke(
-                [(x, top + panel.dy(size * 0.05)), (x + panel.dx(size * 0.2), top - panel.dy(size * 0.36))],
-                0.008,
-                rgb("#4a3520"),
-                end=0.006,
-            )
-            if rng.random() < 0.35:
-                pen.dab(
-                    x + panel.dx(size * 0.5),
-                    top - panel.dy(size * 0.2),
-                    size * 0.9,
-                    size * 0.34,
-                    vary(rng, rgb("#5d7a35"), 0.12),
-                    -0.4,
-                )
+            pen.disc(x, y, 0.085, rgb("#6a1422"), 0.26)
+        solids.turned(panel, x, y + panel.dy(0.09), 0.1, wine, rgb("#7a1626"), gloss=0.5, mouth=False, clear=0.2)
+    if vessel == "jug":
+        angles = np.linspace(0.1, math.pi, 12).tolist()
+        bow = [(0.07 + 0.1 * math.sin(a), tall * (0.88 - 0.55 * a / math.pi)) for a in angles]
+        with panel.pen() as pen:
+            grip = pen.at(x, foot, flip=handle < 0)
+            grip.stroke(bow, 0.035, colour * 0.55, 0.028)
+            grip.stroke([(u - 0.003, v) for u, v in bow[:9]], 0.012, colour * 1.25 + 0.05)
 
 
-def _pile(panel: Panel, x: float, y: float, kinds: list[str], size: float) -> None:
-    rng = panel.rng
-    for row, count in ((1, 2), (0, 4)):
-        for k in range(count):
-            place = x + panel.dx((k - (count - 1) / 2) * size * 1.5 + 0.006 * float(rng.normal()))
-            _fruit(
-                panel,
-                place,
-                y + panel.dy(size * 0.9 - row * size * 1.15 + 0.006 * float(rng.normal())),
-                str(rng.choice(kinds)),
-                size * 0.98,
-            )
+def _paint_fruit(panel: Panel, x: float, foot: float, kind: str, size: float) -> None:
+    dice = panel.dice
+    code, cheek, flat = _FRUIT[kind]
+    size *= 0.82 if kind == "plums" else 1.0
+    tone, blush = dice.vary(rgb(code), 0.06), rgb(cheek)
+    y, top = foot - panel.dy(size * flat), foot - panel.dy(size * flat * 1.86)
+    solids.cast(panel, x, foot - panel.dy(size * 0.12), size * 1.9)
+    if kind == "pears":
+        top = foot - panel.dy(size * 2.6)
+        for up, wide, high, gloss in ((0.95, 0.56, 1.35, 0.2), (0, 1, 0.95, 0.35), (0.62, 0.68, 0.9, 0.0)):
+            solids.ball(panel, x, y - panel.dy(size * up), size * wide, tone, flat=high, gloss=gloss, blush=blush)
+    else:
+        gloss, pores = 0.12 if kind in {"peaches", "plums"} else 0.5, 0.9 if kind in {"oranges", "lemons"} else 0.0
+        solids.ball(panel, x, y, size, tone, flat=flat, gloss=gloss, blush=blush, pores=pores)
+    if kind == "lemons":
+        solids.ball(panel, x + panel.dx(size * 1.02), y + panel.dy(size * 0.1), size * 0.2, tone, gloss=0.1)
+    elif kind != "oranges":
+        with panel.pen() as pen:
+            stalk = pen.at(x, top, size)
+            stalk.disc(0.03, -0.06, 0.17, tone * 0.45, 0.4)
+            stalk.stroke("0,-.05 .2,.36", 0.1, rgb("#4a3520"), 0.08)
+            if dice.chance(0.35):
+                stalk.dab(0.5, 0.2, 0.9, 0.34, dice.vary(rgb("#5d7a35"), 0.12), 0.4)
 
 
-def _grapes(panel: Panel, x: float, y: float, colour: Colours) -> None:
-    rng = panel.rng
+def _paint_grapes(panel: Panel, x: float, y: float, colour: Colours) -> None:
+    dice = panel.dice
     solids.cast(panel, x, y + panel.dy(0.06), 0.26)
     with panel.pen() as pen:
-        pen.stroke(
-            [
-                (x, y - panel.dy(0.07)),
-                (x + panel.dx(0.04), y - panel.dy(0.12)),
-                (x + panel.dx(0.02), y - panel.dy(0.16)),
-            ],
-            0.009,
-            rgb("#5a4428"),
-            end=0.006,
-        )
+        bunch = pen.at(x, y)
+        bunch.stroke("0,.07 .04,.12 .02,.16", 0.009, rgb("#5a4428"), 0.006)
         for side in (-1, 1):
-            pen.dab(
-                x + panel.dx(0.07 * side), y - panel.dy(0.09), 0.13, 0.075, vary(rng, rgb("#56713a"), 0.14), 0.5 * side
-            )
-    spots = [(float(rng.normal()) * 0.055 * (1.2 - 0.9 * d), d * 0.17 - 0.06) for d in rng.random(26)]
-    for ox, oy in sorted(spots, key=lambda spot: -abs(spot[0])):
-        solids.ball(
-            panel,
-            x + panel.dx(ox),
-            y + panel.dy(oy),
-            float(rng.uniform(0.022, 0.028)),
-            vary(rng, colour, 0.12),
-            gloss=0.6,
-            flat=1.08,
-        )
+            bunch.dab(0.07 * side, 0.09, 0.13, 0.075, dice.vary(rgb("#56713a"), 0.14), -0.5 * side)
+    spots = [(dice.normal(0.055) * (1.2 - 0.9 * d), d * 0.17 - 0.06) for d in dice.rng.random(26).tolist()]
+    for u, v in sorted(spots, key=lambda spot: -abs(spot[0])):
+        grape = dice.vary(colour, 0.12)
+        solids.ball(panel, x + panel.dx(u), y + panel.dy(v), dice.between(0.022, 0.028), grape, gloss=0.6, flat=1.08)
+
+
+def flowers(panel: Panel, _light: Light, painter: Painter) -> Story:
+    """A bouquet in a vase."""
+    dice = panel.dice
+    table_y, x = dice.between(0.76, 0.83), 0.5 + dice.normal(0.04)
+    dark = painter.touch.shape == "brush" and painter.touch.relief < 0.5
+    wall = dice.colour("#2f2a26 #3a3a34 #2a3238" if dark else "#8fb3b0 #d9cfae #a8a2c4 #7fa0b8 #e0c48a")
+    solids.room(panel, wall, dice.colour("#6b4326 #a8825a #7a6a5a"), table_y)
+    if not dark:
+        panel.lay(smoothstep(0.6, 1.4, panel.noise(0.2)) * 0.3 * (panel.y < table_y), np.clip(wall * 1.2, 0, 1))
+    foot, glaze = table_y + panel.dy(0.08), dice.colour("#3f5f8f #e8e2d2 #7a9a8a #a5502f #2f3f3a")
+    shape = dice.pick("0,.22 .05,.2 .4,.36 .7,.3 .9,.17 1,.22", "0,.2 .1,.22 .6,.27 1,.33")
+    solids.cast(panel, x, foot - panel.dy(0.015), 0.26, long=1.6)
+    rings = (0.35, 0.62) if dice.chance(0.5) else ()
+    solids.turned(panel, x, foot, 0.32, shape, glaze, gloss=0.8, band=rgb("#c8a44a"), bands=rings)
+    kinds, leaf = dice.some(dice.count(2, 3), list(_BLOOMS)), dice.colour("#4f7a3f #3f6a4f #6b8a45")
+    total, fallen, heads = dice.count(15, 22), dice.count(0, 3), []
+    for k in range(total):
+        angle, away = k * 2.39996 + dice.normal(0.3), math.sqrt((k + 0.5) / total)
+        heads.append((away, math.cos(angle) * away * 0.33, 0.25 - math.sin(angle) * away * 0.27))
+    with panel.pen() as pen:
+        bouquet = pen.at(x, foot - panel.dy(0.31))
+        for _, u, v in heads:
+            stem = [(u * 0.12, -0.02), (u / 2, v / 2 - 0.03), (u, v)]
+            bouquet.stroke(stem, 0.008, dice.vary(leaf * 0.6, 0.1), 0.006)
+        for _ in range(95):
+            angle, away = dice.between(0, 6.3), math.sqrt(dice.between(0, 1))
+            lit = (0.5 - 0.5 * math.cos(angle + 0.7) * away) * dice.between(0.5, 1)
+            green, wide = dice.vary(mix(leaf * 0.3, leaf * 1.15, lit), 0.1), dice.between(0.06, 0.13)
+            u, v = math.cos(angle) * away * 0.36, 0.2 - math.sin(angle) * away * 0.29
+            bouquet.dab(u, v, wide, dice.between(0.02, 0.04), green, dice.normal(0.5) - angle)
+        for k, (away, u, v) in enumerate(sorted(heads, reverse=True)):
+            lit = min(max(0.62 + 0.38 * (1 - away) - 0.35 * u + 0.25 * (v - 0.22), 0.35), 1.05)
+            kind = kinds[0] if k % 3 else kinds[1 + k % (len(kinds) - 1)]
+            code, form = _BLOOMS[kind]
+            colour, bloom = dice.vary(rgb(code), 0.06) * lit, bouquet.at(u, v, dice.between(0.055, 0.085))
+            _paint_bloom(bloom, form, colour * 0.45, np.clip(colour * 1.1, 0, 1), lit, dark_heart=kind == "sunflowers")
+        for _ in range(fallen * 2):
+            place = x + panel.dx(dice.normal(0.3)), table_y + panel.dy(dice.between(0.05, 0.13))
+            pen.dab(*place, 0.045, 0.02, rgb(_BLOOMS[kinds[0]][0]) * 0.85, dice.normal(0.3))
+    behind = "The flowers glow before a dark background" if dark else f"The wall behind is {painter.word(wall)}"
+    description = (
+        f"A bouquet of {listed(kinds)} stands in {article(painter.word(glaze))} vase on a table. {behind}"
+        f"{', and a few petals have fallen' if fallen else ''}."
+    )
+    title = dice.pick("Flowers in a Vase", "Bouquet", "Vase")
+    return Story(f"{title} with {listed([kinds[0].title(), kinds[1].title()])}", description, "still-life")
+
+
+def _paint_bloom(bloom: Pen, form: str, deep: Colours, bright: Colours, lit: float, *, dark_heart: bool) -> None:
+    """A flower of radius 1: `ray` like a daisy, `cup` like a tulip, or `rose`."""
+    dice = bloom.dice
+    if form == "ray":
+        for ring in (1.0, 0.8):
+            for k in range(17):
+                angle = 2 * math.pi * (k + 0.5 * (ring < 1)) / 17 + dice.normal(0.1)
+                tone = mix(deep, bright, dice.between(0.6, 1) * (0.8 if ring == 1 else 1))
+                bloom.dab(math.cos(angle) * 0.62 * ring, math.sin(angle) * 0.55 * ring, 0.85, 0.26, tone, angle)
+        heart = rgb("#4a2c14" if dark_heart else "#e8b830") * lit
+        bloom.disc(0, 0, 0.42 if dark_heart else 0.26, heart * 0.7)
+        bloom.disc(-0.06, 0.06, 0.3 if dark_heart else 0.18, heart)
+    elif form == "cup":
+        for k in range(6):
+            angle = math.pi / 2 + (k - 2.5) * 0.42
+            tone = mix(deep, bright, 0.35 + 0.65 * dice.between(0, 1))
+            bloom.dab(math.cos(angle) * 0.4, math.sin(angle) * 0.4 - 0.2, 1.35, 0.62, tone, angle)
+        bloom.dab(0, -0.1, 1.2, 0.6, mix(deep, bright, 0.8), math.pi / 2)
+        bloom.disc(0, -0.05, 0.12, deep * 0.6)
+    else:
+        bloom.disc(0, 0, 0.9, mix(deep, bright, 0.35))
+        for ring in range(4):
+            radius = 0.85 - 0.2 * ring
+            for k in range(8 - ring):
+                angle = 2 * math.pi * k / (8 - ring) + ring * 0.7 + dice.normal(0.15)
+                shine = min(max(0.55 - 0.3 * math.cos(angle + 0.8) + dice.normal(0.12), 0), 1)
+                u, v = math.cos(angle) * radius * 0.72, math.sin(angle) * radius * 0.66
+                bloom.dab(u, v, radius * 0.95, radius * 0.5, mix(deep, bright, shine), angle + math.pi / 2)
+        bloom.disc(0, 0, 0.13, deep)

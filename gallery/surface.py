@@ -25,65 +25,58 @@ class Surface:
         margin: width of the bare margin as a fraction of the short side (paper only).
     """
 
-    kind: str = "canvas"
-    grain: float = 0.5
+    kind: str
+    grain: float
     varnish: float = 0.0
     cracks: float = 0.0
-    vignette: float = 0.15
+    vignette: float = 0.0
     margin: float = 0.0
 
 
 PAPER = rgb("#f4eee0")
 
+_TILE = 512
+"""Side in pixels of the piece of ground that is prepared once and then repeated."""
+
 
 def age(colours: Colours, surface: Surface, rng: np.random.Generator) -> Colours:
     """`colours` (height, width, 3) as they look on their ground today."""
     height, width = colours.shape[:2]
-    short = min(height, width)
-    light = 1 + _ground(height, width, surface, rng) * surface.grain
+    light = 1 + _spread(_ground(surface.kind), height, width, rng) * surface.grain
     if surface.cracks:
-        light *= 1 - _cracks(height, width, rng) * surface.cracks * 0.24
+        here = noise.smoothstep(-0.2, 1.6, noise.fractal(rng, height, width, 140, octaves=3))
+        light *= 1 - _spread(_cracks(), height, width, rng) * here * (surface.cracks * 0.24)
     if surface.vignette:
-        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
-        x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
-        light *= 1 - surface.vignette * 0.55 * np.clip((x * x + y * y) ** np.float32(0.75) - 0.35, 0, 2)
-    out = np.empty_like(colours)
+        y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+        away = np.asarray(x * x + y * y, np.float32)
+        light *= 1 - surface.vignette * 0.55 * np.clip(away ** np.float32(0.75) - 0.35, 0, 2)
+    out = colours * light[..., None]
     if surface.varnish:
-        stain = 1 + 0.12 * noise.fractal(rng, height, width, short * 0.6, octaves=3)
+        stain = 1 + 0.12 * noise.fractal(rng, height, width, min(height, width) * 0.6, octaves=3)
         part = surface.varnish * 0.85 * np.clip(stain, 0.4, 1.6)
         for channel, clear in enumerate(rgb("#f2c77a")):
-            out[..., channel] = colours[..., channel] * light * (1 - part * (1 - clear))
-    else:
-        for channel in range(3):
-            out[..., channel] = colours[..., channel] * light
+            out[..., channel] *= 1 - part * (1 - clear)
     if surface.margin:
         out = _margin(out, surface.margin, rng)
     return np.clip(out, 0, 1)
 
 
-def wash(drawing: Colours, rng: np.random.Generator, *, strength: float = 0.85, levels: int = 6) -> Colours:
+def wash(drawing: Colours, rng: np.random.Generator) -> Colours:
     """The drawing in transparent washes on white paper: pools, hard edges where a wash dried, and granulation."""
     height, width = drawing.shape[:2]
-    short = min(height, width)
-    wobble = noise.fractal(rng, height, width, short * 0.09, octaves=4)
+    short, levels = min(height, width), 6
     soft = noise.blur(drawing, short * 0.004)
     bright = np.clip(luminance(soft), 0.02, 1)
-    level = bright * levels + 0.1 * wobble
+    level = bright * levels + 0.1 * noise.fractal(rng, height, width, short * 0.09)
     part = level - np.floor(level)
     stepped = (np.floor(level) + noise.smoothstep(0.55, 0.95, part)) / levels
-    pooled = soft * (np.clip(stepped, 0.03, 1) / bright)[..., None]
-    body = soft * 0.62 + pooled * 0.38
+    body = soft * (0.62 + 0.38 * np.clip(stepped, 0.03, 1) / bright)[..., None]
     dried = noise.smoothstep(0.62, 0.8, part) * noise.smoothstep(0.98, 0.84, part)
     grain = noise.fractal(rng, height, width, short * 0.016, octaves=2)
-    bloom = noise.fractal(rng, height, width, short * 0.3, octaves=4)
-    density = strength * (1 + 0.035 * grain + 0.1 * bloom) + 0.13 * dried
+    bloom = noise.fractal(rng, height, width, short * 0.3)
+    density = 0.85 * (1 + 0.035 * grain + 0.1 * bloom) + 0.13 * dried
     stain = 1 - (1 - body) * np.clip(density, 0, 1.15)[..., None]
-    return np.clip(stain * (0.2 + 0.8 * PAPER), 0, 1).astype(np.float32)
-
-
-def _ground(height: int, width: int, surface: Surface, rng: np.random.Generator) -> Field:
-    """The relief of the ground as a change of brightness, around 0."""
-    return _spread(_ground_tile(surface.kind), height, width, rng)
+    return np.clip(stain * (0.2 + 0.8 * PAPER), 0, 1)
 
 
 def _spread(tile: Field, height: int, width: int, rng: np.random.Generator) -> Field:
@@ -95,37 +88,26 @@ def _spread(tile: Field, height: int, width: int, rng: np.random.Generator) -> F
     return np.asarray(tile[rows][:, columns])
 
 
-_TILE = 512
-"""Side in pixels of the piece of ground that is prepared once and then repeated."""
-
-
 @functools.cache
-def _ground_tile(kind: str) -> Field:
+def _ground(kind: str) -> Field:
+    """The relief of the ground as a change of brightness, around 0."""
     rng = np.random.default_rng(len(kind))
-    size = (_TILE, _TILE)
-    fine = rng.normal(size=size).astype(np.float32)
+    fine = rng.standard_normal((_TILE, _TILE), np.float32)
     if kind in {"canvas", "silk"}:
-        threads = 164 if kind == "canvas" else 222
-        y, x = (axis * np.float32(2 * np.pi * threads / _TILE) for axis in np.ogrid[0:_TILE, 0:_TILE])
+        y, x = (axis * (2 * np.pi * (164 if kind == "canvas" else 222) / _TILE) for axis in np.ogrid[0:_TILE, 0:_TILE])
         slack = 0.4 * noise.fractal(rng, _TILE, _TILE, 60, octaves=2)
         woven = np.sin(x + slack) * np.cos(y / 2) + np.sin(y - slack) * np.cos(x / 2)
         return np.asarray(woven * 0.04 + fine * 0.012, np.float32)
-    if kind == "paper":
-        return np.asarray(noise.fractal(rng, _TILE, _TILE, 4, octaves=2) * 0.022 + fine * 0.008, np.float32)
-    if kind == "gesso":
-        return np.asarray(noise.fractal(rng, _TILE, _TILE, 14, octaves=3) * 0.02 + fine * 0.01, np.float32)
-    wood = noise.fractal(rng, _TILE, _TILE, 3, octaves=1, stretch=26)
-    return np.asarray(wood * 0.018 + fine * 0.009, np.float32)
-
-
-def _cracks(height: int, width: int, rng: np.random.Generator) -> Field:
-    """The fine lines of old paint, here and there."""
-    net = _spread(_crack_tile(), height, width, rng)
-    return net * noise.smoothstep(-0.2, 1.6, noise.fractal(rng, height, width, 140, octaves=3))
+    cell, octaves, stretch, coarse, dust = {
+        "paper": (4, 2, 1, 0.022, 0.008),
+        "gesso": (14, 3, 1, 0.02, 0.01),
+        "panel": (3, 1, 26, 0.018, 0.009),
+    }[kind]
+    return noise.fractal(rng, _TILE, _TILE, cell, octaves=octaves, stretch=stretch) * coarse + fine * dust
 
 
 @functools.cache
-def _crack_tile() -> Field:
+def _cracks() -> Field:
     """A net of lines: the borders between the cells that are nearest to scattered points."""
     rng = np.random.default_rng(11)
     cell = 11.0
@@ -133,25 +115,23 @@ def _crack_tile() -> Field:
     bend = noise.fractal(rng, _TILE, _TILE, 24, octaves=3) * 2.2
     x, y = (x + bend) / cell, (y + bend[::-1, ::-1]) / cell
     cells = int(_TILE / cell) + 4
-    jitter = rng.random((cells, cells, 2)).astype(np.float32)
-    first, second = np.full(x.shape, 9.0, np.float32), np.full(x.shape, 9.0, np.float32)
-    iy, ix = y.astype(np.intp), x.astype(np.intp)
-    for dy in (-1, 0, 1):
-        for dx in (-1, 0, 1):
-            cy, cx = (iy + dy).clip(0, cells - 1), (ix + dx).clip(0, cells - 1)
-            away = np.hypot(x - cx - jitter[cy, cx, 0], y - cy - jitter[cy, cx, 1])
-            second = np.minimum(second, np.maximum(first, away))
-            first = np.minimum(first, away)
+    jitter = rng.random((cells, cells, 2), np.float32)
+    first = second = np.full(x.shape, 9.0, np.float32)
+    for k in range(9):
+        cy, cx = (y.astype(np.intp) + k // 3 - 1).clip(0, cells - 1), (x.astype(np.intp) + k % 3 - 1).clip(0, cells - 1)
+        away = np.hypot(x - cx - jitter[cy, cx, 0], y - cy - jitter[cy, cx, 1])
+        second = np.minimum(second, np.maximum(first, away))
+        first = np.minimum(first, away)
     return noise.smoothstep(0.12, 0.02, second - first)
 
 
 def _margin(colours: Colours, margin: float, rng: np.random.Generator) -> Colours:
     height, width = colours.shape[:2]
     short = min(height, width)
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    y, x = np.ogrid[0:height, 0:width]
     edge = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y)) / short
-    ragged = edge + 0.0016 * noise.fractal(rng, height, width, short * 0.09, octaves=4)
+    ragged = edge + 0.0016 * noise.fractal(rng, height, width, short * 0.09)
     inside = noise.smoothstep(margin - 0.004, margin + 0.003, ragged)
     rim = noise.smoothstep(margin + 0.014, margin + 0.003, ragged) * inside * 0.1
     sheet = PAPER * (1 + 0.012 * noise.fractal(rng, height, width, 5, octaves=2))[..., None]
-    return np.asarray(sheet * (1 - inside[..., None]) + colours * (inside * (1 - rim))[..., None], np.float32)
+    return sheet * (1 - inside[..., None]) + colours * (inside * (1 - rim))[..., None]
