@@ -41,7 +41,7 @@ class Touch:
         bristle: how strongly the hairs of the brush show.
     """
 
-    widths: tuple[float, float, float]
+    widths: list[float]
     length: float
     shape: str
     flow: str

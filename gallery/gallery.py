@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from tqdm import tqdm
 
 from gallery import catalogue, studio, worker
-from gallery.painters import PAINTERS
+from gallery.painter import PAINTERS
 from gallery.story import Story
 from pinakes.errors import UsageError
 

@@ -1,9 +1,12 @@
-"""A painter: a palette, a hand, a ground, and favourite subjects."""
+"""A painter: a palette, a hand, a ground, and favourite subjects. They are listed in `painters.toml`."""
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ImageFilter
@@ -23,7 +26,7 @@ class Palette:
     """What a painter makes of colours.
 
     Attributes:
-        pigments: the tubes, as `#rrggbb #rrggbb …`; colours are drawn towards them.
+        pigments: the tubes, each as `#rrggbb`; colours are drawn towards them.
         pull: how strongly, 0…1.
         shadows: what black becomes.
         lights: what white becomes.
@@ -32,7 +35,7 @@ class Palette:
         gamma: above 1 darkens.
     """
 
-    pigments: str
+    pigments: list[str]
     pull: float
     shadows: str
     lights: str
@@ -43,7 +46,7 @@ class Palette:
     @cached_property
     def tubes(self) -> list[Colours]:
         """The pigments as colours."""
-        return [rgb(code) for code in self.pigments.split()]
+        return [rgb(code) for code in self.pigments]
 
     @cached_property
     def _table(self) -> ImageFilter.Color3DLUT:
@@ -99,10 +102,10 @@ class Painter:
 
     author: str
     school: str
-    years: tuple[int, int]
+    years: list[int]
     technique: str
-    kinds: tuple[str, ...]
-    lights: tuple[str, ...]
+    kinds: list[str]
+    lights: list[str]
     touch: Touch
     surface: Surface
     palette: Palette
@@ -115,3 +118,11 @@ class Painter:
     def word(self, colour: Colours) -> str:
         """The plain word for what becomes of one colour, e.g. `dark blue`."""
         return self.palette.word(colour)
+
+
+def _painter(touch: dict[str, Any], surface: dict[str, Any], palette: dict[str, Any], **person: Any) -> Painter:
+    return Painter(touch=Touch(**touch), surface=Surface(**surface), palette=Palette(**palette), **person)
+
+
+_LISTED = tomllib.loads(Path(__file__).with_name("painters.toml").read_text(encoding="utf-8"))
+PAINTERS = [_painter(**entry) for entry in _LISTED["painters"]]

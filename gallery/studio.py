@@ -11,8 +11,7 @@ from gallery import brush, noise, surface
 from gallery.colour import luminance, rgb
 from gallery.light import LIGHTS
 from gallery.noise import Colours
-from gallery.painter import Painter
-from gallery.painters import PAINTERS
+from gallery.painter import PAINTERS, Painter
 from gallery.panel import Panel
 from gallery.scenes import SCENES
 from gallery.story import Story

@@ -12,10 +12,10 @@ from gallery.light import Light
 from gallery.noise import Colours, smoothstep
 from gallery.painter import Painter
 from gallery.panel import Panel, Pen, Point
-from gallery.story import Story, article, listed
+from gallery.story import Facts
 
 
-def interior(panel: Panel, light: Light, painter: Painter) -> Story:
+def interior(panel: Panel, light: Light, _painter: Painter) -> Facts:
     """A room with a window on the left whose light falls across the wall and the floor."""
     dice = panel.dice
     wall, boards = (
@@ -50,17 +50,10 @@ def interior(panel: Panel, light: Light, painter: Painter) -> Story:
         for x in (0.3, 0.47):
             patch = [(x, floor + 0.03), (x + 0.14, floor + 0.03), (x + 0.24, 0.93), (x + 0.06, 0.93)]
             panel.screen(panel.polygon(patch, soft=0.01) * 0.5 * ground, sun)
-    things = _furnish(panel, light, painter, floor)
+    things = _furnish(panel, light, floor)
     beam = panel.polygon([(corner * 0.6, 0.18), (corner * 0.6, 0.45), (0.75, 1.0), (0.3, 1.0)], soft=0.07)
     panel.screen(beam * 0.13, sun)
-    description = (
-        f"A quiet room {light.phrase}. Light falls from a tall window on the left across the"
-        f" {painter.word(wall * light.tint)} wall and the {'tiled' if tiles else 'wooden'} floor. {things}."
-    )
-    hour = "Sunlit Room" if light.height > 0.3 else "Room in Grey Light"
-    return Story(
-        dice.pick("Interior with a Window", "The Quiet Room", "Light from the Window", hour), description, "interior"
-    )
+    return {"wall": wall * light.tint, "tiles": tiles, "sunny": light.height > 0.3, **things}
 
 
 def _window(panel: Panel, light: Light, corner: float, floor: float) -> None:
@@ -95,8 +88,8 @@ def _window(panel: Panel, light: Light, corner: float, floor: float) -> None:
     panel.glow(corner * 0.5, 0.4, 0.42, mix(light.sun, light.horizon, 0.4), 0.35 if sunny else 0.15)
 
 
-def _furnish(panel: Panel, light: Light, painter: Painter, floor: float) -> str:
-    """Put a table, a chair and what belongs to them into the room; returns a sentence about it, without its full stop."""
+def _furnish(panel: Panel, light: Light, floor: float) -> Facts:
+    """Put a table, a chair and what belongs to them into the room, and tell what is there."""
     dice = panel.dice
     wood, glaze = dice.colour("#5a3a24 #7a5232 #3f2c22"), dice.colour("#3f5f8a #e4dccb #8a4a2c #5f7a5a")
     bright, dim, top = wood * light.tint * 1.1, wood * light.shadow * 0.8, floor - 0.02
@@ -123,7 +116,7 @@ def _furnish(panel: Panel, light: Light, painter: Painter, floor: float) -> str:
                 bunch.stroke([(0, 0.15), (u, v)], 0.004, rgb("#3f5a38") * light.tint)
                 tone = light.on(petal if dice.chance(0.55) else rgb("#55703f"), dice.between(0.4, 1))
                 bunch.dab(u, v, 0.036, 0.02, dice.vary(tone, 0.08), a)
-        names.append(f"{article(painter.word(glaze * light.tint))} vase with flowers")
+        names.append("a vase with flowers")
     if dice.chance(0.6):
         for k, skin in enumerate(("#b8442f", "#d9a12f", "#b8442f")):
             place = x + panel.dx(0.12 + 0.055 * k), top - panel.dy(0.018)
@@ -135,12 +128,10 @@ def _furnish(panel: Panel, light: Light, painter: Painter, floor: float) -> str:
         _chair(
             pen.at(dice.between(0.4, 0.47), floor), panel.height / panel.short, light, mix(wood, rgb("#8a5a34"), 0.3)
         )
-        if dice.chance(0.4):
-            return f"{listed(names).capitalize()} stand there; nobody is in the room"
-        _reader(pen.at(dice.between(0.5, 0.56), floor + 0.12, 0.56), light, dress)
-    return (
-        f"A woman in {article(painter.word(dress * light.tint))} dress stands reading a letter next to {listed(names)}"
-    )
+        empty = dice.chance(0.4)
+        if not empty:
+            _reader(pen.at(dice.between(0.5, 0.56), floor + 0.12, 0.56), light, dress)
+    return {"things": names, "empty": empty, "dress": dress * light.tint}
 
 
 def _picture(frame: Pen, light: Light, dark: Colours) -> None:

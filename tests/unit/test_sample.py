@@ -20,8 +20,7 @@ from gallery import Gallery, catalogue, studio, write_gallery
 from gallery.colour import name_of, rgb
 from gallery.gallery import MARKER, PICTURES, SEED, _paint_all
 from gallery.light import LIGHTS
-from gallery.painter import Painter
-from gallery.painters import PAINTERS
+from gallery.painter import PAINTERS, Painter
 from gallery.panel import Panel
 from gallery.scenes import SCENES
 from gallery.worker import paint

@@ -12,41 +12,13 @@ from gallery.light import Light
 from gallery.noise import Colours, smoothstep
 from gallery.painter import Painter
 from gallery.panel import Panel, Pen
-from gallery.story import Story, article, listed
+from gallery.story import SUBJECTS, Facts
 
-_FRUIT = {
-    "apples": ("#b7281f", "#d9b23c", 0.92),
-    "green apples": ("#9fb03c", "#c86a3a", 0.92),
-    "lemons": ("#f0cf3a", "#d9b92c", 0.78),
-    "oranges": ("#ea8a22", "#e67a1c", 0.97),
-    "peaches": ("#f0b07a", "#d9573f", 0.95),
-    "plums": ("#4a2a55", "#7a3a5f", 1.0),
-    "pears": ("#c8b848", "#b5803a", 1.0),
-}
-"""Colour, colour of the cheek, and height over width."""
-
-_VESSELS = {
-    "jug": ("0,.24 .06,.27 .3,.38 .5,.36 .72,.2 .86,.17 1,.22", 0.4, 0.7),
-    "bottle": ("0,.17 .04,.18 .5,.18 .64,.13 .72,.06 .95,.055 1,.07", 0.52, 0.9),
-    "vase": ("0,.2 .05,.18 .15,.2 .5,.34 .75,.26 .88,.14 1,.2", 0.44, 0.8),
-    "goblet": ("0,.2 .04,.2 .08,.05 .42,.045 .48,.14 .7,.25 1,.24", 0.36, 0.8),
-}
-"""Profile, height and gloss, as `solids.turned` takes them."""
-
-_BLOOMS = {
-    "roses": ("#d9657a", "rose"),
-    "white roses": ("#f4ece0", "rose"),
-    "sunflowers": ("#f2b41f", "ray"),
-    "daisies": ("#f8f5ea", "ray"),
-    "tulips": ("#d93a2b", "cup"),
-    "irises": ("#5f4fb0", "cup"),
-    "poppies": ("#e0402a", "cup"),
-    "peonies": ("#ecb0bc", "rose"),
-    "marigolds": ("#f08a24", "rose"),
-}
+_FRUIT, _VESSELS = SUBJECTS["still_life"]["fruit"], SUBJECTS["still_life"]["vessels"]
+_BLOOMS = SUBJECTS["flowers"]["blooms"]
 
 
-def still_life(panel: Panel, light: Light, painter: Painter) -> Story:
+def still_life(panel: Panel, light: Light, _painter: Painter) -> Facts:
     """Fruit, a vessel or two, and a cloth on a table."""
     dice = panel.dice
     table_y, middle = dice.between(0.6, 0.68), dice.between(0.4, 0.6)
@@ -80,16 +52,9 @@ def still_life(panel: Panel, light: Light, painter: Painter) -> Story:
         gx, gy = middle + panel.dx(dice.between(-0.15, 0.15)), table_y + panel.dy(0.14)
         _paint_grapes(panel, gx, gy, dice.colour("#3a2448 #93a84a #5a1f3a"))
     panel.glow(0.0, 0.0, 0.9, light.sun, 0.1)
-    under = f"with {article(painter.word(linen))} cloth" if covered else "of dark wood"
-    shade = "Soft light falls from the left on the round forms."
-    if wall.mean() < 0.32:
-        shade = "The light falls from the left and leaves the background in shadow."
-    stuff = article(f"{'glass' if glass else painter.word(colour)} {vessel}")
-    hanging = " A bunch of grapes hangs over the front." if grapes else ""
-    fruit = listed(kinds).capitalize()
-    description = f"{fruit} lie {'in a bowl and ' if bowl else ''}on a table {under}, next to {stuff}.{hanging} {shade}"
-    title = dice.pick("Still Life with", "Fruit and", "Kitchen Table with")
-    return Story(f"{title} {kinds[0].title()} and {vessel.title()}", description, "still-life")
+    facts = {"bowl": bowl, "covered": covered, "linen": linen, "glass": glass, "glaze": colour, "grapes": grapes}
+    words = {"First": kinds[0].title(), "Vessel": vessel.title(), "fruit": kinds, "vessel": vessel}
+    return facts | words | {"dark": wall.mean() < 0.32}
 
 
 def _paint_vessel(
@@ -154,7 +119,7 @@ def _paint_grapes(panel: Panel, x: float, y: float, colour: Colours) -> None:
         solids.ball(panel, x + panel.dx(u), y + panel.dy(v), dice.between(0.022, 0.028), grape, gloss=0.6, flat=1.08)
 
 
-def flowers(panel: Panel, _light: Light, painter: Painter) -> Story:
+def flowers(panel: Panel, _light: Light, painter: Painter) -> Facts:
     """A bouquet in a vase."""
     dice = panel.dice
     table_y, x = dice.between(0.76, 0.83), 0.5 + dice.normal(0.04)
@@ -193,13 +158,8 @@ def flowers(panel: Panel, _light: Light, painter: Painter) -> Story:
         for _ in range(fallen * 2):
             place = x + panel.dx(dice.normal(0.3)), table_y + panel.dy(dice.between(0.05, 0.13))
             pen.dab(*place, 0.045, 0.02, rgb(_BLOOMS[kinds[0]][0]) * 0.85, dice.normal(0.3))
-    behind = "The flowers glow before a dark background" if dark else f"The wall behind is {painter.word(wall)}"
-    description = (
-        f"A bouquet of {listed(kinds)} stands in {article(painter.word(glaze))} vase on a table. {behind}"
-        f"{', and a few petals have fallen' if fallen else ''}."
-    )
-    title = dice.pick("Flowers in a Vase", "Bouquet", "Vase")
-    return Story(f"{title} with {listed([kinds[0].title(), kinds[1].title()])}", description, "still-life")
+    words = {"First": kinds[0].title(), "Second": kinds[1].title(), "kinds": kinds}
+    return words | {"glaze": glaze, "dark": dark, "wall": wall, "fallen": fallen > 0}
 
 
 def _paint_bloom(bloom: Pen, form: str, deep: Colours, bright: Colours, lit: float, *, dark_heart: bool) -> None:

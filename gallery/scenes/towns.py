@@ -6,17 +6,17 @@ import math
 
 import numpy as np
 
-from gallery import scenery, staffage
+from gallery import scenery
 from gallery.colour import WHITE, mix, rgb
 from gallery.light import Light
 from gallery.noise import Colours, bell, smoothstep
 from gallery.painter import Painter
 from gallery.panel import Panel, Pen
-from gallery.staffage import COATS, LAMP, SAILS
-from gallery.story import Story, article, some
+from gallery.scenery import COATS, LAMP, SAILS
+from gallery.story import Facts
 
 
-def harbour(panel: Panel, light: Light, painter: Painter) -> Story:
+def harbour(panel: Panel, light: Light, _painter: Painter) -> Facts:
     """A quay with coloured houses, boats and their reflections."""
     dice = panel.dice
     shore = dice.between(0.52, 0.6)
@@ -30,32 +30,26 @@ def harbour(panel: Panel, light: Light, painter: Painter) -> Story:
         while x < end:
             wide, wall = dice.between(0.1, 0.17), first if x < 0.1 else dice.colour(walls)
             place, storeys, gable = x + panel.dx(wide / 2), dice.count(2, 3), dice.chance(0.7)
-            staffage.house(
+            scenery.house(
                 pen, place, shore - 0.01, wide, wall, roof, light, storeys=storeys, lit=light.dark, gable=gable
             )
             x += panel.dx(wide) * 0.93
         _tower(pen, dice.between(0.15, 0.6) * end, shore, 0.42, 0.06, rgb("#d8c7a4"), roof, light, 0.0)
         pen.box(-0.1, shore - 0.018, end + 0.03, shore + 0.002, light.on(rgb("#8d8172"), 0.5))
         for _ in range(7):
-            staffage.figure(pen, dice.between(0.02, min(end, 1.0)), shore - 0.005, 0.04, dice.colour(COATS), light)
+            scenery.figure(pen, dice.between(0.02, min(end, 1.0)), shore - 0.005, 0.04, dice.colour(COATS), light)
         boats = dice.count(3, 5)
         for k in range(boats):
             bx, hull = (k + 0.5) / boats + dice.normal(0.06), dice.colour("#345b7a #7a2f2a #3f5f45 #e6dcc8")
-            staffage.boat(pen, bx, shore + panel.dy(0.004), 0.16 - 0.04 * (k % 2), light, dice.colour(SAILS), hull)
+            scenery.boat(pen, bx, shore + panel.dy(0.004), 0.16 - 0.04 * (k % 2), light, dice.colour(SAILS), hull)
     scenery.water(panel, shore + 0.004, light, rgb("#3d6670"), 0.85, sun_x)
     hull = dice.colour("#2f6a8a #9a3328 #3f7050 #e9dcc0")
     with panel.pen() as pen:
-        staffage.rowing_boat(pen, dice.between(0.2, 0.8), 0.9, dice.between(0.28, 0.38), hull, light)
-    description = (
-        f"Fishing boats are moored at the quay of a small harbour {light.phrase}. Narrow"
-        f" {painter.word(first * light.tint)} and other bright houses and a tower are mirrored in the still water;"
-        f" {article(painter.word(hull * light.tint))} rowing boat floats in front."
-    )
-    title = dice.pick("The Old Harbour", "The Quay", "Fishing Harbour", "Boats at the Quay")
-    return Story(f"{title} {light.when}", description)
+        scenery.rowing_boat(pen, dice.between(0.2, 0.8), 0.9, dice.between(0.28, 0.38), hull, light)
+    return {"walls": first * light.tint, "hull": hull * light.tint}
 
 
-def gold_city(panel: Panel, light: Light, painter: Painter) -> Story:
+def gold_city(panel: Panel, light: Light, _painter: Painter) -> Facts:
     """Domes and towers across a lagoon, with barges."""
     dice = panel.dice
     shore = dice.between(0.56, 0.64)
@@ -88,18 +82,13 @@ def gold_city(panel: Panel, light: Light, painter: Painter) -> Story:
         for k in range(dice.count(2, 4)):
             x, y, long = (0.18 + 0.37 * k + dice.normal(0.06)) % 1.0, shore + 0.06 + 0.08 * k, 0.13 + 0.06 * k
             if k % 2:
-                staffage.boat(pen, x, y, long, light, dice.colour("#e6a24c #c9583c #f0e3c4"), rgb("#4a3426"))
+                scenery.boat(pen, x, y, long, light, dice.colour("#e6a24c #c9583c #f0e3c4"), rgb("#4a3426"))
             else:
-                staffage.barge(pen, x, y, long, rgb("#7a2f2a"), light)
-    description = (
-        f"The {some(domes, 'dome', 'domes')} and bell towers of a city rise across the water {light.phrase}. Barges and"
-        f" boats pass in front; the {painter.word(stone * light.tint)} palaces tremble in the reflections."
-    )
-    title = dice.pick("City of Domes", "View of the Lagoon", "The Golden City", "Towers across the Water")
-    return Story(f"{title} {light.when}", description)
+                scenery.barge(pen, x, y, long, rgb("#7a2f2a"), light)
+    return {"domes": domes, "stone": stone * light.tint}
 
 
-def night_city(panel: Panel, light: Light, painter: Painter) -> Story:
+def night_city(panel: Panel, light: Light, _painter: Painter) -> Facts:
     """Houses along a canal or a wet street: lit windows, lamps, and all of it again in the water."""
     dice = panel.dice
     shore = dice.between(0.58, 0.66)
@@ -126,7 +115,7 @@ def night_city(panel: Panel, light: Light, painter: Painter) -> Story:
             pen.at(x, shore).disc(0, 0.13, 0.012, mix(LAMP, WHITE, 0.6))
         for _ in range(dice.count(2, 5)):
             coat = dice.vary(rgb("#3a3440"), 0.2)
-            staffage.figure(pen, dice.between(0.05, 0.95), shore + 0.004, 0.065, coat, light)
+            scenery.figure(pen, dice.between(0.05, 0.95), shore + 0.004, 0.065, coat, light)
     for x in lamps:
         panel.glow(x, shore - panel.dy(0.13), 0.13, LAMP, 0.42)
         panel.glow(x, shore - panel.dy(0.13), 0.035, LAMP, 0.7)
@@ -138,15 +127,8 @@ def night_city(panel: Panel, light: Light, painter: Painter) -> Story:
     boat = dice.chance(0.55)
     if boat:
         with panel.pen() as pen:
-            staffage.barge(pen, dice.between(0.2, 0.8), 0.86, 0.3, rgb("#20202a"), light)
-    description = (
-        f"A city {light.phrase}: {some(count, 'one street lamp burns', 'street lamps burn')} along the quay, windows are"
-        " lit in the tall houses, and the golden lights run in long broken lines over the"
-        f" {painter.word(light.zenith)} water.{' A boatman passes in a dark boat.' if boat else ''} People walk home"
-        " under a church spire."
-    )
-    titles = "City by Night", "Lamps along the Canal", "Night on the Quay", "The Lit Windows", "Evening Lights"
-    return Story(dice.pick(*titles), description)
+            scenery.barge(pen, dice.between(0.2, 0.8), 0.86, 0.3, rgb("#20202a"), light)
+    return {"lamps": count, "water": light.zenith, "boat": boat}
 
 
 def _tower(
