@@ -112,7 +112,7 @@ def _directions(image: Image.Image, touch: Touch, rng: np.random.Generator) -> D
     # Twice the angle turned by 180°: along the edge, not across it.
     along = noise.blur(down * down - across * across, radius) - 2j * noise.blur(across * down, radius)
     sureness = np.abs(along) / (energy + 1e-5) * noise.smoothstep(2e-6, 2e-4, energy)
-    wander = noise.fractal(rng, height, width, min(height, width) * 0.35, octaves=2)
+    wander = noise.fractal(rng, (height, width), min(height, width) * 0.35, octaves=2)
     y, x = np.mgrid[0:height, 0:width] / min(height, width)
     habits = {
         "free": (0.0, 1.4),

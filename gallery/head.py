@@ -43,13 +43,13 @@ _BUMPS = """
  0 -.75 .6 .4 .1      0 .61 .13 .055 -.07   0 .76 .26 .06 .065
  0 .93 .22 .07 .075   0 .845 .28 .03 -.05   0 1.06 .22 .06 -.05   0 1.26 .24 .16 .1
 """
-"""Eye sockets, eyeballs, brows, cheekbones, cheeks, nostrils, forehead, lips and chin: u v ru rv height, as `_spots` takes them."""
+"""Eye sockets, eyeballs, brows, cheekbones, cheeks, nostrils, forehead, lips and chin, as `_spots` takes them."""
 
 _WRINKLES = "0 -.55 .5 .022 -.012 0 -.66 .5 .022 -.012 0 -.8 .5 .022 -.012 .32 .62 .05 .2 -.03 .4 .17 .2 .035 -.022"
 
 
 def _spots(head: Head, table: str) -> Field:
-    """The sum of bumps, each on both sides of the face unless it is in the middle."""
+    """The sum of bumps (u v ru rv height …), each on both sides of the face unless it is in the middle."""
     total = np.zeros_like(head.u)
     for u, v, ru, rv, height in np.array(table.split(), float).reshape(-1, 5).tolist():
         for side in (-1, 1) if u else (1,):

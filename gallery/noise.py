@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Field = npt.NDArray[np.floating[Any]]
+Field = npt.NDArray[Any]
 """Shape (height, width); float32 wherever it is large."""
 
-Colours = npt.NDArray[np.floating[Any]]
+Colours = npt.NDArray[Any]
 """RGB in 0…1; the last axis has 3 entries."""
 
 Box = tuple[float, float, float, float]
@@ -21,25 +22,24 @@ Box = tuple[float, float, float, float]
 
 def fractal(
     rng: np.random.Generator,
-    height: int,
-    width: int,
+    shape: Sequence[int],
     cell: float,
     *,
     octaves: int = 4,
     gain: float = 0.5,
     stretch: float = 1.0,
 ) -> Field:
-    """Fractal value noise of mean 0 and standard deviation 1, shape (height, width).
+    """Fractal value noise of mean 0 and standard deviation 1.
 
     Args:
         rng: the source of randomness.
-        height: rows.
-        width: columns.
+        shape: rows and columns.
         cell: size in pixels of the largest features, measured down the picture.
         octaves: how many times the features are halved; those below two pixels are left out.
         gain: weight of each octave relative to the one before.
         stretch: how much wider than high the features are.
     """
+    height, width = shape
     total: Field | None = None
     weight, before, factor = 1.0, 1, 1
     for _ in range(octaves):

@@ -76,7 +76,8 @@ class Palette:
         target = (near[..., None] * tubes).sum(axis=-2) / near.sum(axis=-1)[..., None]
         target = target + (bright - luminance(target)[..., None]) * 0.8
         black, white = rgb(self.shadows), rgb(self.lights)
-        return np.clip(black + (white - black) * np.clip(toned + (target - toned) * self.pull, 0, 1), 0, 1)
+        pulled = np.clip(toned + (target - toned) * self.pull, 0, 1)
+        return np.asarray(np.clip(black + (white - black) * pulled, 0, 1))
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Dice:
     def vary(self, colour: Colours, amount: float) -> Colours:
         """`colour` a little lighter or darker and a little off in hue."""
         light, *hue = self.rng.normal(size=4)
-        return np.clip(colour * (1 + amount * light) + amount * 0.22 * np.array(hue), 0, 1).astype(np.float32)
+        return np.asarray(np.clip(colour * (1 + amount * light) + amount * 0.22 * np.array(hue), 0, 1), np.float32)
 
 
 Point = tuple[float, float]
@@ -96,7 +96,9 @@ class Panel:
     def noise(self, cell: float, octaves: int = 4, *, gain: float = 0.5, stretch: float = 1.0) -> Field:
         """Fractal noise over the panel; `cell` as a fraction of the short side."""
         cell *= self.short
-        return noise.fractal(self.dice.rng, self.height, self.width, cell, octaves=octaves, gain=gain, stretch=stretch)
+        return noise.fractal(
+            self.dice.rng, (self.height, self.width), cell, octaves=octaves, gain=gain, stretch=stretch
+        )
 
     def line(self, cell: float, octaves: int = 5, *, gain: float = 0.5) -> Field:
         """Noise along the width, shape (width,); `cell` as a fraction of the short side."""

@@ -41,12 +41,12 @@ def ball(
     square = u * u + v * v
     mask = np.clip((1 - np.sqrt(square)) * radius * panel.short / 1.3 + 0.5, 0, 1)
     nz = np.sqrt(np.clip(1 - square, 0, 1))
-    grain = noise.fractal(panel.dice.rng, *u.shape, max(radius * panel.short * 0.28, 3))
+    grain = noise.fractal(panel.dice.rng, u.shape, max(radius * panel.short * 0.28, 3))
     skin = colour
     if blush is not None:
         skin = mix(colour, blush, smoothstep(-0.5, 0.9, u * 0.9 - v * 0.5 + 0.3 * grain + 0))
     if pores:
-        dots = noise.fractal(panel.dice.rng, *u.shape, 4, octaves=1) * pores
+        dots = noise.fractal(panel.dice.rng, u.shape, 4, octaves=1) * pores
         u, v, nz = u + dots * 0.12, v + noise.shifted(dots, 2, 2) * 0.12, np.clip(nz + 0.04 * dots, 0, 1)
     _put(panel, rows, columns, mask, _shaded(skin, u, v, nz, gloss) * (1 + 0.05 * grain)[..., None])
 
@@ -90,7 +90,7 @@ def turned(
         return
 
     def along(values: Field, at: Field) -> Field:
-        return np.interp(np.clip(at, 0, 1), fine, values).astype(np.float32)
+        return np.asarray(np.interp(np.clip(at, 0, 1), fine, values), np.float32)
 
     def soft(away: Field) -> Field:
         return np.clip(away * panel.short / 1.3 + 0.5, 0, 1)
@@ -105,7 +105,7 @@ def turned(
     mask = np.maximum(inside, ellipse < 1)
     nz, ny = np.sqrt(np.clip(1 - nx * nx, 0, 1)), -along(np.gradient(smooth, fine), lower) * 0.55
     size = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-6
-    grain = noise.fractal(panel.dice.rng, *nx.shape, 22)
+    grain = noise.fractal(panel.dice.rng, nx.shape, 22)
     glaze = colour
     if band is not None:
         rings = [bell(lower - place + 0.004 * grain, 0.018) for place in bands]
@@ -164,4 +164,5 @@ def _window(panel: Panel, x: float, y: float, wide: float, high: float) -> tuple
     rows, columns = slice(max(top - 1, 0), max(bottom + 2, 0)), slice(max(left - 1, 0), max(right + 2, 0))
     across = (panel.x[:, columns] - x) * (panel.width / panel.short)
     down = (panel.y[rows] - y) * (panel.height / panel.short)
-    return rows, columns, *np.broadcast_arrays(across, down)
+    shape = down.size, across.size
+    return rows, columns, np.broadcast_to(across, shape), np.broadcast_to(down, shape)

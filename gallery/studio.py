@@ -69,7 +69,7 @@ def _flattened(drawing: Colours, tones: int, rng: np.random.Generator) -> Colour
     """The drawing in few tones, for painters who see in planes."""
     soft = noise.blur(drawing, min(drawing.shape[:2]) * 0.012)
     bright = np.clip(luminance(soft), 0.02, 1)
-    level = bright * tones + 0.12 * noise.fractal(rng, bright.shape[0], bright.shape[1], 30, octaves=3)
+    level = bright * tones + 0.12 * noise.fractal(rng, bright.shape, 30, octaves=3)
     stepped = (np.floor(level) + noise.smoothstep(0.42, 0.58, level - np.floor(level))) / tones
     flat = soft * (np.clip(stepped, 0.04, 1) / bright)[..., None]
-    return np.clip(flat * 0.7 + drawing * 0.3, 0, 1)
+    return np.asarray(np.clip(flat * 0.7 + drawing * 0.3, 0, 1))

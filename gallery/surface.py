@@ -44,7 +44,7 @@ def age(colours: Colours, surface: Surface, rng: np.random.Generator) -> Colours
     height, width = colours.shape[:2]
     light = 1 + _spread(_ground(surface.kind), height, width, rng) * surface.grain
     if surface.cracks:
-        here = noise.smoothstep(-0.2, 1.6, noise.fractal(rng, height, width, 140, octaves=3))
+        here = noise.smoothstep(-0.2, 1.6, noise.fractal(rng, (height, width), 140, octaves=3))
         light *= 1 - _spread(_cracks(), height, width, rng) * here * (surface.cracks * 0.24)
     if surface.vignette:
         y, x = np.ogrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -52,7 +52,7 @@ def age(colours: Colours, surface: Surface, rng: np.random.Generator) -> Colours
         light *= 1 - surface.vignette * 0.55 * np.clip(away ** np.float32(0.75) - 0.35, 0, 2)
     out = colours * light[..., None]
     if surface.varnish:
-        stain = 1 + 0.12 * noise.fractal(rng, height, width, min(height, width) * 0.6, octaves=3)
+        stain = 1 + 0.12 * noise.fractal(rng, (height, width), min(height, width) * 0.6, octaves=3)
         part = surface.varnish * 0.85 * np.clip(stain, 0.4, 1.6)
         for channel, clear in enumerate(rgb("#f2c77a")):
             out[..., channel] *= 1 - part * (1 - clear)
@@ -67,16 +67,16 @@ def wash(drawing: Colours, rng: np.random.Generator) -> Colours:
     short, levels = min(height, width), 6
     soft = noise.blur(drawing, short * 0.004)
     bright = np.clip(luminance(soft), 0.02, 1)
-    level = bright * levels + 0.1 * noise.fractal(rng, height, width, short * 0.09)
+    level = bright * levels + 0.1 * noise.fractal(rng, (height, width), short * 0.09)
     part = level - np.floor(level)
     stepped = (np.floor(level) + noise.smoothstep(0.55, 0.95, part)) / levels
     body = soft * (0.62 + 0.38 * np.clip(stepped, 0.03, 1) / bright)[..., None]
     dried = noise.smoothstep(0.62, 0.8, part) * noise.smoothstep(0.98, 0.84, part)
-    grain = noise.fractal(rng, height, width, short * 0.016, octaves=2)
-    bloom = noise.fractal(rng, height, width, short * 0.3)
+    grain = noise.fractal(rng, (height, width), short * 0.016, octaves=2)
+    bloom = noise.fractal(rng, (height, width), short * 0.3)
     density = 0.85 * (1 + 0.035 * grain + 0.1 * bloom) + 0.13 * dried
     stain = 1 - (1 - body) * np.clip(density, 0, 1.15)[..., None]
-    return np.clip(stain * (0.2 + 0.8 * PAPER), 0, 1)
+    return np.asarray(np.clip(stain * (0.2 + 0.8 * PAPER), 0, 1))
 
 
 def _spread(tile: Field, height: int, width: int, rng: np.random.Generator) -> Field:
@@ -95,7 +95,7 @@ def _ground(kind: str) -> Field:
     fine = rng.standard_normal((_TILE, _TILE), np.float32)
     if kind in {"canvas", "silk"}:
         y, x = (axis * (2 * np.pi * (164 if kind == "canvas" else 222) / _TILE) for axis in np.ogrid[0:_TILE, 0:_TILE])
-        slack = 0.4 * noise.fractal(rng, _TILE, _TILE, 60, octaves=2)
+        slack = 0.4 * noise.fractal(rng, (_TILE, _TILE), 60, octaves=2)
         woven = np.sin(x + slack) * np.cos(y / 2) + np.sin(y - slack) * np.cos(x / 2)
         return np.asarray(woven * 0.04 + fine * 0.012, np.float32)
     cell, octaves, stretch, coarse, dust = {
@@ -103,7 +103,7 @@ def _ground(kind: str) -> Field:
         "gesso": (14, 3, 1, 0.02, 0.01),
         "panel": (3, 1, 26, 0.018, 0.009),
     }[kind]
-    return noise.fractal(rng, _TILE, _TILE, cell, octaves=octaves, stretch=stretch) * coarse + fine * dust
+    return noise.fractal(rng, (_TILE, _TILE), cell, octaves=octaves, stretch=stretch) * coarse + fine * dust
 
 
 @functools.cache
@@ -112,7 +112,7 @@ def _cracks() -> Field:
     rng = np.random.default_rng(11)
     cell = 11.0
     y, x = np.mgrid[0:_TILE, 0:_TILE].astype(np.float32)
-    bend = noise.fractal(rng, _TILE, _TILE, 24, octaves=3) * 2.2
+    bend = noise.fractal(rng, (_TILE, _TILE), 24, octaves=3) * 2.2
     x, y = (x + bend) / cell, (y + bend[::-1, ::-1]) / cell
     cells = int(_TILE / cell) + 4
     jitter = rng.random((cells, cells, 2), np.float32)
@@ -130,8 +130,8 @@ def _margin(colours: Colours, margin: float, rng: np.random.Generator) -> Colour
     short = min(height, width)
     y, x = np.ogrid[0:height, 0:width]
     edge = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y)) / short
-    ragged = edge + 0.0016 * noise.fractal(rng, height, width, short * 0.09)
+    ragged = edge + 0.0016 * noise.fractal(rng, (height, width), short * 0.09)
     inside = noise.smoothstep(margin - 0.004, margin + 0.003, ragged)
     rim = noise.smoothstep(margin + 0.014, margin + 0.003, ragged) * inside * 0.1
-    sheet = PAPER * (1 + 0.012 * noise.fractal(rng, height, width, 5, octaves=2))[..., None]
-    return sheet * (1 - inside[..., None]) + colours * (inside * (1 - rim))[..., None]
+    sheet = PAPER * (1 + 0.012 * noise.fractal(rng, (height, width), 5, octaves=2))[..., None]
+    return np.asarray(sheet * (1 - inside[..., None]) + colours * (inside * (1 - rim))[..., None])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from gallery.light import Light
 from gallery.painter import Painter
 from gallery.panel import Panel
+from gallery.scenes.botanical import botanical
 from gallery.scenes.interior import interior
-from gallery.scenes.land import desert, meadow, moonlight, mountains
-from gallery.scenes.paper import abstract, botanical
+from gallery.scenes.land import desert, meadow, mountains
 from gallery.scenes.portrait import portrait
 from gallery.scenes.tables import flowers, still_life
 from gallery.scenes.towns import gold_city, harbour, night_city
@@ -40,11 +40,11 @@ class Scene:
         return tell(self.kind, self.compose(panel, light, painter), light, painter, panel.dice)
 
 
-_ALL = (mountains, meadow, forest, desert, ships, harbour, coast, bridge, pond, moonlight, night_city, gold_city)
-_ALL += (snow, still_life, flowers, botanical, portrait, interior, abstract)
+_DRAWN = (
+    *(mountains, meadow, forest, desert, snow, ships, coast, bridge, pond, harbour, gold_city, night_city),
+    *(still_life, flowers, botanical, portrait, interior),
+)
 SCENES = {
-    compose.__name__: Scene(
-        compose.__name__, compose, SUBJECTS[compose.__name__]["aspects"], SUBJECTS[compose.__name__]["lights"]
-    )
-    for compose in _ALL
+    draw.__name__: Scene(draw.__name__, draw, SUBJECTS[draw.__name__]["aspects"], SUBJECTS[draw.__name__]["lights"])
+    for draw in _DRAWN
 }

@@ -1,4 +1,4 @@
-"""Mountains, fields and dunes, and a lake under the moon."""
+"""Mountains, fields and dunes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from gallery.story import SUBJECTS, Facts
 def mountains(panel: Panel, light: Light, _painter: Painter) -> Facts:
     """Ranges behind ranges with mist between them, often with a lake in front."""
     dice = panel.dice
-    lake, snowy = dice.chance(0.5), dice.chance(0.6)
+    night = light.name == "night"
+    lake, snowy = night or dice.chance(0.5), dice.chance(0.6)
     horizon = dice.between(0.62, 0.7) if lake else dice.between(0.7, 0.8)
     sun_x = scenery.sky(panel, light, horizon)
     rock, layers = dice.colour("#6c7486 #7d7268 #5f7468 #84748c"), dice.count(4, 5)
@@ -35,6 +36,11 @@ def mountains(panel: Panel, light: Light, _painter: Painter) -> Facts:
             drift = smoothstep(-0.3, 1.5, panel.noise(0.12, stretch=7))
             panel.lay(drift * bell(panel.y - top - 0.13, 0.05) * 0.75, mix(light.haze, WHITE, 0.12))
     bank = scenery.ridge(panel, horizon + 0.1, 0.02, 0.5)
+    hut = dice.between(0.15, 0.85)
+    if night:
+        with panel.pen() as pen:
+            scenery.house(pen, hut, horizon + 0.004, 0.085, rgb("#4a4038"), rgb("#2a2624"), light, lit=True)
+        panel.glow(hut, horizon - 0.02, 0.09, rgb("#ffb45c"), 0.4)
     if lake:
         scenery.water(panel, horizon, light, rgb("#4c6a74"), dice.between(0.75, 0.95), sun_x)
         bank = scenery.ridge(panel, 0.95, 0.018, 0.3)
@@ -46,41 +52,11 @@ def mountains(panel: Panel, light: Light, _painter: Painter) -> Facts:
             x, tall = abs(side - away), dice.between(0.14, 0.34) * (1.15 - 0.6 * away)
             green = dice.vary(light.on(rgb("#2c4634"), 0.55), 0.08)
             scenery.pine(pen, x, panel.height_at(bank, x) + 0.03 + 0.003 * k, tall, green)
-    return {"snowy": snowy, "lake": lake, "right": bool(side), "haze": light.haze}
-
-
-def moonlight(panel: Panel, light: Light, _painter: Painter) -> Facts:
-    """The moon over a lake, with reeds, a boat and a lit hut."""
-    dice = panel.dice
-    horizon = dice.between(0.5, 0.6)
-    moon_x = scenery.sky(panel, light, horizon)
-    for k, far in enumerate((0.7, 0.35)):
-        edge = scenery.ridge(panel, horizon - 0.1 + 0.06 * k, 0.045 - 0.018 * k, 0.4)
-        scenery.slope(panel, edge, "#3c4a58", light, far=far)
-    hut = dice.between(0.12, 0.88)
-    with panel.pen() as pen:
-        for _ in range(34):
-            tall = dice.between(0.05, 0.13)
-            scenery.pine(pen, dice.between(0, 1), horizon + 0.004, tall, light.on(rgb("#26343c"), 0.3))
-        scenery.house(pen, hut, horizon + 0.004, 0.085, rgb("#4a4038"), rgb("#2a2624"), light, lit=True)
-    panel.glow(hut, horizon - 0.02, 0.09, rgb("#ffb45c"), 0.4)
-    scenery.water(panel, horizon, light, rgb("#1d3348"), 0.8, moon_x)
-    with panel.pen() as pen:
-        x, y = dice.between(0.3, 0.7), dice.between(0.68, 0.8)
-        scenery.rowing_boat(pen, x, y, 0.17, rgb("#3a2f2a"), light)
-        scenery.figure(pen, x, y, 0.08, rgb("#2a2a30"), light)
-        side = dice.pick(0, 1)
-        for _ in range(130):
-            reed, tall, bend = (
-                pen.at(abs(side - float(dice.rng.beta(1, 4)) * 0.6), 1.02),
-                dice.between(0.1, 0.32),
-                dice.normal(0.05),
-            )
-            stem = [(0, 0), (bend * 0.3, tall * 0.6), (bend, tall)]
-            reed.stroke(stem, 0.007, dice.vary(rgb("#18222a"), 0.2), 0.001)
-            if dice.chance(0.25):
-                reed.dab(bend, tall, 0.045, 0.011, rgb("#3a2a20"), 1.4)
-    return {"night": light.name == "night"}
+        if night:
+            x, y = dice.between(0.35, 0.65), dice.between(0.76, 0.84)
+            scenery.rowing_boat(pen, x, y, 0.17, rgb("#3a2f2a"), light)
+            scenery.figure(pen, x, y, 0.08, rgb("#2a2a30"), light)
+    return {"night": night, "snowy": snowy, "lake": lake, "right": bool(side), "haze": light.haze}
 
 
 _CROPS = SUBJECTS["meadow"]["crops"]

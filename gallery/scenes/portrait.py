@@ -18,7 +18,7 @@ from gallery.story import Facts
 
 def _paint_strands(head: Head, mask: Field, tone: Colours, direction: Field) -> None:
     """Hair: fine streaks along a direction, light where it bends to the window."""
-    streak = noise.fractal(head.panel.dice.rng, *mask.shape, 10, octaves=3, stretch=0.25)
+    streak = noise.fractal(head.panel.dice.rng, mask.shape, 10, octaves=3, stretch=0.25)
     lit = 0.3 + 0.16 * (np.sin(direction * 38 + 1.5 * streak) * 0.4 + 0.5 * streak)
     lit += 0.42 * head.spot(-0.45, -1.05, 0.55, 0.35) - 0.22 * smoothstep(0.0, 0.9, head.u)
     head.panel.lay(mask, mix(tone * 0.25, tone * 1.3 + 0.05, np.clip(lit, 0, 1)))
@@ -99,7 +99,7 @@ def paint_shoulders(head: Head, coat: Colours, collar: str, skin: Colours) -> No
         corners = ((0.02, 1.95), (0.5, 1.36), (0.72, 1.5), (1.15, 2.05), (0.55, 2.42))
         mask = panel.polygon([head.point(head.turn * 0.06 + across * side, down) for across, down in corners])
         if collar == "lace collar":
-            holes = smoothstep(0.4, 1.0, noise.fractal(panel.dice.rng, *mask.shape, 5, octaves=1))
+            holes = smoothstep(0.4, 1.0, noise.fractal(panel.dice.rng, mask.shape, 5, octaves=1))
             mask = mask * (1 - 0.6 * holes * smoothstep(1.9, 2.2, v))
         _drop_shadow(head, mask, 4, 5, 0.6, "#2a2020")
         panel.lay(mask, rgb("#efe9dc") * (1.02 if side < 0 else 0.74))

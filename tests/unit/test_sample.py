@@ -9,6 +9,9 @@ import itertools
 import json
 import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +24,9 @@ from gallery.colour import name_of, rgb
 from gallery.gallery import MARKER, PICTURES, SEED, _paint_all
 from gallery.light import LIGHTS
 from gallery.painter import PAINTERS, Painter
-from gallery.panel import Panel
+from gallery.panel import Dice, Panel
 from gallery.scenes import SCENES
+from gallery.story import tell
 from gallery.worker import paint
 from pinakes.errors import UsageError
 
@@ -72,11 +76,31 @@ def test_a_bar_counts_every_picture_once(painted: tuple[Gallery, str]) -> None:
     assert re.search(rf"painting: 100%\|.+\| {COUNT}/{COUNT} ", painted[1])
 
 
+def test_the_command_shows_the_bar_and_then_what_it_wrote(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pinakes.cli.main", "sample", str(tmp_path / "gallery"), "--count", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(r"painting: 100%\|.+\| 1/1 ", done.stderr)
+    assert done.stdout == f"2 pictures and 3 metadata files in {tmp_path / 'gallery'}\n"
+
+
 @pytest.mark.parametrize("workers", [2, 3])
 def test_every_picture_is_painted_once_by_one_of_the_processes(tmp_path: Path, workers: int) -> None:
     painted = _paint_all(tmp_path, SEED, 6 * workers + 1, workers)
     assert sorted(number for number, _ in painted) == list(range(6 * workers + 1))
     assert len(list(tmp_path.iterdir())) == 6 * workers + 1
+
+
+def test_the_words_of_a_story_follow_the_facts() -> None:
+    facts = {"old": True, "hair": rgb("#2a1c14"), "woman": True, "beard": False, "left": False, "coat": rgb("#e98a2b")}
+    facts |= {"collar": "ruff", "hat": "", "behind": "plain", "cloth": rgb("#ffffff")}
+    facts |= {"sitter": "a Scholar", "who": "a scholar"}
+    plain = replace(PAINTERS[0], palette=replace(PAINTERS[0].palette, pull=0, shadows="#000000", lights="#ffffff"))
+    story = tell("portrait", facts, LIGHTS["noon"], plain, Dice(np.random.default_rng(0)))
+    assert story.title == "Portrait of a Scholar"
+    assert story.description == (
+        "Portrait of a scholar: a grey-haired woman looks out of the picture to the right. The sitter wears an orange coat"
+        " with a ruff. The background is plain and white."
+    )
 
 
 def test_what_other_processes_do_not_paint_is_painted_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
