@@ -19,17 +19,18 @@ def mountains(panel: Panel, light: Light, _painter: Painter) -> Facts:
     """Ranges behind ranges with mist between them, often with a lake in front."""
     dice = panel.dice
     night = light.name == "night"
+    low = 0.5 if night else 1.0  # so that the moon stands above the mountains
     lake, snowy = night or dice.chance(0.5), dice.chance(0.6)
     horizon = dice.between(0.62, 0.7) if lake else dice.between(0.7, 0.8)
     sun_x = scenery.sky(panel, light, horizon)
     rock, layers = dice.colour("#6c7486 #7d7268 #5f7468 #84748c"), dice.count(4, 5)
     for k in range(layers):
         far = 1 - (k + 0.35) / layers
-        top = horizon - (0.34 - 0.26 * (k / (layers - 1))) + dice.normal(0.02)
-        edge = scenery.ridge(panel, top, 0.085 * (0.45 + far), 0.42 - 0.05 * k, gain=0.52)
+        top = horizon - (0.34 - 0.26 * (k / (layers - 1))) * low + dice.normal(0.02) * low
+        edge = scenery.ridge(panel, top, 0.085 * (0.45 + far) * low, 0.42 - 0.05 * k, gain=0.52)
         if k == 0:
             cone = np.maximum(0, 1 - np.abs(panel.x[0] - dice.between(0.3, 0.7)) / 0.34) ** 1.5
-            edge = edge - cone * dice.between(0.12, 0.2)
+            edge = edge - cone * dice.between(0.12, 0.2) * low
         tone = mix(rock, rgb("#43583a"), 0.85 * (k / layers) ** 1.3)
         scenery.slope(panel, edge, tone, light, far=far * 0.8, snow=0.22 if snowy and k < 2 else 0.0, rock=0.55)
         if k < layers - 1:
@@ -53,7 +54,7 @@ def mountains(panel: Panel, light: Light, _painter: Painter) -> Facts:
             green = dice.vary(light.on(rgb("#2c4634"), 0.55), 0.08)
             scenery.pine(pen, x, panel.height_at(bank, x) + 0.03 + 0.003 * k, tall, green)
         if night:
-            x, y = dice.between(0.35, 0.65), dice.between(0.76, 0.84)
+            x, y = sun_x + dice.normal(0.03), dice.between(0.78, 0.84)
             scenery.rowing_boat(pen, x, y, 0.17, rgb("#3a2f2a"), light)
             scenery.figure(pen, x, y, 0.08, rgb("#2a2a30"), light)
     return {"night": night, "snowy": snowy, "lake": lake, "right": bool(side), "haze": light.haze}

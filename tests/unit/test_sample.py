@@ -134,10 +134,10 @@ def test_every_picture_opens_in_rgb_with_a_long_side_of_480_to_640(gallery: Gall
     assert sum(path.suffix == ".png" for path in files(gallery).values()) == 1
 
 
-def test_one_picture_lies_there_twice_and_one_file_is_no_picture(gallery: Gallery) -> None:
+def test_one_picture_is_there_twice_and_one_file_is_not_a_picture(gallery: Gallery) -> None:
     digests = [hashlib.md5(path.read_bytes()).hexdigest() for path in files(gallery).values()]
     assert len(digests) - len(set(digests)) == 1
-    assert "no image" in (gallery.pictures / "NOTES.txt").read_text(encoding="utf-8")
+    assert "not an image" in (gallery.pictures / "NOTES.txt").read_text(encoding="utf-8")
 
 
 def test_rows_say_what_semart_says(rows: list[dict[str, str]]) -> None:
