@@ -176,34 +176,36 @@ def _processors() -> int:
 def _paint_all(images: Path, seed: int, count: int, workers: int) -> Generator[tuple[int, Story], None, None]:
     """Every picture's number and story as soon as its file is complete, in any order.
 
-    The processes are started as commands, because `multiprocessing` would run the caller's main module again. They share
-    one pipe: a story is shorter than what a pipe takes in one piece (4,096 bytes). Pictures that they do not deliver are
-    painted here, where an error is raised in full.
+    The processes are started as commands, because `multiprocessing` would run the caller's main module again. Pictures
+    that they do not deliver are painted here, where an error is raised in full.
     """
     missing = set(range(count))
     workers = min(workers, count // _FEWEST_PER_WORKER)
     # Each painter's pictures are dealt out in turn, because some painters take longer than others.
     shares = [[n for n in range(count) if (n + n // len(PAINTERS)) % workers == k] for k in range(workers)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    running: list[subprocess.Popen[bytes]] = []
-    reading, writing = os.pipe()
-    with os.fdopen(reading, encoding="utf-8") as lines:
-        try:
-            with os.fdopen(writing, "wb") as pipe, contextlib.suppress(OSError):
-                for share in shares if workers > 1 else []:
-                    command = [sys.executable, "-m", "gallery.worker", str(images), str(seed), *map(str, share)]
-                    running.append(
-                        subprocess.Popen(  # noqa: S603 - our own interpreter and module
-                            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=subprocess.DEVNULL, env=environment
-                        )
-                    )
-            for line in lines:
-                number, story = json.loads(line)
-                missing.discard(number)
-                yield number, Story(**story)
-        finally:
-            for process in running:
-                process.terminate()
-                process.wait()
+    with contextlib.ExitStack() as running:
+        streams = []
+        with contextlib.suppress(OSError):
+            for share in shares if workers > 1 else []:
+                process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+                    [sys.executable, "-m", "gallery.worker", str(images), str(seed), *map(str, share)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    env=environment,
+                )
+                running.enter_context(process)
+                running.callback(process.terminate)
+                streams.append(process.stdout)
+        while streams:  # a line from each in turn: their shares are equal, and they go on painting meanwhile
+            for stream in streams.copy():
+                line = stream.readline() if stream else b""
+                if line.endswith(b"\n"):
+                    number, story = json.loads(line)
+                    missing.discard(number)
+                    yield number, Story(**story)
+                else:
+                    streams.remove(stream)
     for number in sorted(missing):
         yield number, worker.paint(images, seed, number)
