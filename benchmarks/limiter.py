@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from queue import SimpleQueue
 
 from benchmarks.common import arguments, scratch_database
-from pinakes.quota.limiter import Limiter, Rate, parse_rate
+from pinakes.quota.limiter import Limiter
+from pinakes.rates import Rate, parse_rate
 
 SETTLING = 1.0
 """Seconds that are not counted: the first slots of an idle quota come at once."""
