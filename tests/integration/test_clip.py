@@ -337,7 +337,7 @@ def test_a_truncated_model_file_is_refused_by_name(folder, tmp_path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     weights = copy / "vision" / "model.onnx"
     weights.write_bytes(weights.read_bytes()[:-50])
-    with pytest.raises(EmbedderError, match=r"vision/model\.onnx is not an ONNX model, or it is not complete"):
+    with pytest.raises(EmbedderError, match=r"vision/model\.onnx is not an ONNX model, or it is incomplete"):
         Clip(path=copy)
 
 

@@ -492,8 +492,8 @@ def test_the_check_finds_another_version_and_a_refused_picture(remote: Callable[
 
 def test_latencies_are_summed_up(remote: Callable[..., Remote]) -> None:
     embedder = remote(Scripted())
-    assert (embedder.statistics().p50, embedder.statistics().p95) == (0, 0)
+    assert (embedder.statistics().latencies.quantile(0.5), embedder.statistics().latencies.quantile(0.95)) == (0, 0)
     list(embedder.embed_images(pictures(5)))
     figures = embedder.statistics()
-    assert 0 < figures.p50 <= figures.p95
+    assert 0 < figures.latencies.quantile(0.5) <= figures.latencies.quantile(0.95)
     assert figures.in_flight >= 1
