@@ -7,7 +7,7 @@ READY  := $(VENV)/.ready
 .PHONY: demo test soak lint types format clean
 
 demo: $(READY)
-	$(BIN)/python -m cli.demo
+	$(BIN)/python -m deployments.demo
 
 test: lint types $(READY)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m 'not soak and not alone'

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from pinakes.embedders.base import Embedder, Picture
 from pinakes.embedders.registry import EMBEDDERS, Choice, Surroundings, open_embedder
 from pinakes.embedders.remote.client import Remote
-from pinakes.errors import EmbedderError, PinakesError, UsageError
+from pinakes.errors import EmbedderError, PinakesError, UsageError, extra_install
 from pinakes.operations.checks import Check, State
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.settings import Settings
@@ -101,7 +101,7 @@ def _embedder(settings: Settings, name: str, *, stored: bool) -> Check:
     state = State.WARN if stored and not any(settings.values.get(s) for s in needs.any_of) else State.ERROR
     if needs.package is not None:
         if importlib.util.find_spec(needs.package) is None:
-            return Check(what, state, f"the package {needs.package} is not installed", "pip install 'pinakes[clip]'")
+            return Check(what, state, f"the package {needs.package} is not installed", extra_install("clip"))
         path = settings.values.get(needs.any_of[0])
         if path and not Path(path).expanduser().exists():
             return Check(what, state, f"{needs.any_of[0]} is {path}, which is not there", _guide(name))

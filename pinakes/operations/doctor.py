@@ -173,7 +173,7 @@ def schema_check(schemas: list[health.Schema]) -> Check:
             what,
             State.ERROR,
             f"made by a newer Pinakes: {', '.join(newer)}",
-            "install that version here (pip install --upgrade pinakes)",
+            "update Pinakes here: git pull in the checkout, then .venv/bin/python -m pip install -e .",
         )
     behind = [s.name for s in schemas if s.applied < s.known]
     if behind:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pinakes.errors import EmbedderError
+from pinakes.errors import EmbedderError, extra_install
 
 Device = Literal["cpu", "cuda"]
 """Where a model runs; `cuda` needs the package onnxruntime-gpu in place of onnxruntime."""
@@ -40,7 +40,10 @@ def check_installed(module: str) -> None:
 
 def _not_installed(module: str) -> EmbedderError:
     package = module.partition(".")[0]
-    return EmbedderError(f"models on this machine need {package}, which is not installed: pip install 'pinakes[clip]'")
+    return EmbedderError(
+        f"models on this machine need {package}, which is not installed; in the checkout of Pinakes run"
+        f" {extra_install('clip')}"
+    )
 
 
 def cpu_threads() -> int:
