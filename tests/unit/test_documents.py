@@ -46,9 +46,10 @@ def test_nobody_is_told_to_install_the_stranger_called_pinakes_on_the_public_ind
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name)
 def test_an_extra_is_installed_so_that_the_checkout_stays_editable(path: Path) -> None:
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    for before, names in re.findall(r"([^\n`]*)\.\[([\w,]+)\]", path.read_text("utf-8")):
-        assert before.endswith(".venv/bin/python -m pip install -e '"), before
-        assert set(names.split(",")) <= set(extras)
+    text = path.read_text("utf-8")
+    for found in re.finditer(r"(?<=')\.\[([\w,]+)\]", text):
+        assert text[: found.start()].endswith(".venv/bin/python -m pip install -e '"), found
+        assert set(found[1].split(",")) <= set(extras)
 
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, PROJECT / "Makefile"], ids=name)
