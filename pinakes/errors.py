@@ -91,3 +91,12 @@ class StoppedError(UnfinishedError):
     """The run was stopped before its end; what was paid for is kept and the next run resumes."""
 
     exit_code = 4
+
+
+def extra_install(extra: str) -> str:
+    """The command that installs an extra of `pyproject.toml` in a checkout, for messages.
+
+    It never names `pinakes`, since on the public package index that name belongs to another project; and without `-e`
+    pip would replace an editable install with a copy that no longer follows the checkout.
+    """
+    return f".venv/bin/python -m pip install -e '.[{extra}]'"

@@ -8,6 +8,7 @@ from typing import Any
 from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from pinakes.errors import extra_install
 from pinakes.evaluation.evaluation import Evaluation, evaluate_recall, evaluate_retrieval
 from pinakes.evaluation.plot import EXTRA, drawable, drawn
 from pinakes.evaluation.recall import RecallReport
@@ -61,7 +62,7 @@ def _page(evaluation: Evaluation) -> str:
     if drawable():
         shown = f"![evaluation](data:image/png;base64,{base64.b64encode(drawn(evaluation)).decode()})"
     else:
-        shown = f"*The plot needs matplotlib where the worker runs: `pip install '{EXTRA}'`.*"
+        shown = f"*The plot needs matplotlib where the worker runs: `{extra_install(EXTRA)}`.*"
     lines = [f"# {evaluation.collection}", "", shown, ""]
     for report in evaluation.recall:
         if report.recommended is not None:

@@ -16,7 +16,7 @@ from prefect.exceptions import CrashedRun
 from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from pinakes.errors import PinakesError, SettingsError
+from pinakes.errors import PinakesError, SettingsError, extra_install
 from pinakes.ingest.distributed.worker import close_workers
 from pinakes.ingest.request import THREADS
 
@@ -160,7 +160,10 @@ def _ray(place: str, width: int) -> Runner:
 
 
 def _missing(kind: str) -> SettingsError:
-    return SettingsError(f"--runner {kind} needs prefect-{kind}: pip install 'pinakes[{kind}]'.")
+    return SettingsError(
+        f"--runner {kind} needs prefect-{kind}, which is not installed; in the checkout of Pinakes run"
+        f" {extra_install(kind)}"
+    )
 
 
 @contextmanager

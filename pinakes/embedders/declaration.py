@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.remote.provider import Allowance, Pacer, Unpaced
-from pinakes.errors import EmbedderError, SettingsError, UsageError
+from pinakes.errors import EmbedderError, SettingsError, UsageError, extra_install
 from pinakes.spaces import Spaces, listed
 
 Values = Mapping[str, str]
@@ -254,4 +254,4 @@ class Declaration:
     @property
     def install(self) -> str:
         """The command that installs its packages."""
-        return f"pip install 'pinakes[{self.extra}]'" if self.extra else f"pip install {' '.join(self.packages)}"
+        return extra_install(self.extra) if self.extra else f"pip install {' '.join(self.packages)}"

@@ -149,7 +149,7 @@ def schema_finding(schemas: Sequence[health.Schema]) -> Finding:
     """The migrations of the schemas against those that this version knows."""
     newer = [f"{s.name} ({s.applied}, known {s.known})" for s in schemas if s.applied > s.known]
     if newer:
-        upgrade = "install that version here (pip install --upgrade pinakes)"
+        upgrade = "update Pinakes here: git pull in the checkout, then .venv/bin/python -m pip install -e ."
         return Finding(State.ERROR, f"made by a newer Pinakes: {', '.join(newer)}", upgrade)
     behind = [s.name for s in schemas if s.applied < s.known]
     if behind:

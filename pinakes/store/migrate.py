@@ -166,5 +166,5 @@ def _refuse_newer(schema: str, applied: list[int], known: tuple[Script, ...]) ->
     if applied and applied[-1] > newest:
         raise DatabaseError(
             f"the schema {schema!r} is at version {applied[-1]} and this Pinakes knows versions up to {newest}: it was"
-            " made by a newer Pinakes; install that version (pip install --upgrade pinakes)."
+            " made by a newer Pinakes; update this one: git pull in the checkout, then .venv/bin/python -m pip install -e ."
         )

@@ -353,7 +353,7 @@ def test_a_missing_extra_names_the_install(module, folder, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     if module == "onnxruntime":
         monkeypatch.delitem(sys.modules, "onnxruntime.capi.onnxruntime_pybind11_state", raising=False)
-    with pytest.raises(EmbedderError, match=r"pip install 'pinakes\[clip\]'"):
+    with pytest.raises(EmbedderError, match=r"\.venv/bin/python -m pip install -e '\.\[clip\]'"):
         embedded(Clip(path=folder, device="cuda" if module == "onnxruntime" else "cpu"), [photo()])
 
 

@@ -425,7 +425,7 @@ def evaluate(environment: dict[str, str], folder: Path, *arguments: str) -> subp
 def test_the_tables_fit_80_columns_and_the_plot_is_a_picture(
     two_spaces: None, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    pytest.importorskip("matplotlib", reason="the plot needs the extra pinakes[notebook]")
+    pytest.importorskip("matplotlib", reason="the plot needs the extra notebook")
     from PIL import Image
 
     done = evaluate(environment, tmp_path, "--queries", "300", "--plot", "plot.png")
@@ -503,4 +503,4 @@ def test_without_matplotlib_the_flow_says_how_to_get_the_plot(
     monkeypatch.setattr(stages, "drawable", lambda: False)
     report = evaluate_recall(Database(settings.database_url or ""), EvaluationRequest("pictures", queries=50))
     page = stages._page(Evaluation("pictures", report))
-    assert "pip install 'pinakes[notebook]'" in page
+    assert ".venv/bin/python -m pip install -e '.[notebook]'" in page

@@ -287,6 +287,7 @@ def test_every_command_refuses_a_schema_of_a_newer_version(
         assert "made by a newer Pinakes" in told, told
         assert schema in told
         assert "999" in told
+        assert ".venv/bin/python -m pip install -e ." in told
         with database.connection() as (conn, _):
             assert [content(conn, each) for each in ("pinakes", "pictures")] == before, "nothing was written"
             conn.execute(f"DELETE FROM {schema}.migrations WHERE number = 999".encode())

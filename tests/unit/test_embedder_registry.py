@@ -21,8 +21,8 @@ from pinakes.embedders.registry import BUILT_IN, EMBEDDERS, model_of, register, 
 from pinakes.embedders.remote.prices import price_of
 from pinakes.embedders.remote.retirement import retirement_of
 from pinakes.errors import EmbedderError, SettingsError, UsageError
-from pinakes.operations.checks import State
-from pinakes.operations.credentials import embedder_checks
+from pinakes.operations.checks import State, findings
+from pinakes.operations.doctor import CHECKS, Examination
 from pinakes.settings import load_settings
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
@@ -132,14 +132,15 @@ def test_a_space_of_any_declared_model_is_known_without_settings(toy: Toy) -> No
 
 def test_a_missing_package_is_named_with_what_installs_it(toy: Toy) -> None:
     register(replace(EMBEDDERS["toy"], packages=("no_such_package",), extra="clip"))
-    with pytest.raises(EmbedderError, match=r"needs the package no_such_package, .* pip install 'pinakes\[clip\]'"):
+    with pytest.raises(EmbedderError, match=r"needs the package no_such_package, .* pip install -e '\.\[clip\]'"):
         opened("toy", SET)
 
 
 def test_the_doctor_looks_at_every_embedder_of_the_registry(toy: Toy, tmp_path: Path) -> None:
     def check(**values: str) -> tuple[str, State]:
         environ = {"HOME": str(tmp_path), "PINAKES_HOME": str(tmp_path), **values}
-        (found,) = embedder_checks(load_settings(environ, tmp_path))
+        of_embedders = [check for check in CHECKS if check.name in {"embedder", "embedders"}]
+        (found,) = findings(of_embedders, Examination(load_settings(environ, tmp_path)))
         return found.what, found.state
 
     assert check() == ("embedders", State.OK)
@@ -178,12 +179,14 @@ print(json.dumps([said, sorted({HEAVY!r} & set(sys.modules))]))
     assert names in re.sub(r"\s", "", said["export"])
 
 
-# -- the README's table ------------------------------------------------------------------------------------------------
+# -- the table of embedders ------------------------------------------------------------------------------------------------
 
 
 def rows() -> dict[str, list[str]]:
     """The cells of the table of embedders, by name."""
-    lines = (PROJECT / "README.md").read_text().split("| `--embedder` |")[1].split("\n\n")[0].splitlines()[2:]
+    lines = (
+        (PROJECT / "docs" / "embedders.md").read_text().split("| `--embedder` |")[1].split("\n\n")[0].splitlines()[2:]
+    )
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0].strip("`"): row for row in cells}
 
@@ -206,14 +209,18 @@ def price_of_a_picture(declaration: Declaration) -> str:
 
 
 def what_to_set(declaration: Declaration) -> str:
-    install = [f"`pip install '.[{declaration.extra}]'`"] if declaration.extra else []
+    install = [f"the extra `{declaration.extra}`"] if declaration.extra else []
     settings = [" or ".join(f"`{n}`" for n in (setting.name, *setting.instead)) for setting in declaration.settings]
     return ", ".join(install + settings) or "nothing"
 
 
 @pytest.mark.parametrize("declaration", BUILT_IN, ids=lambda declaration: declaration.name)
-def test_the_table_of_the_readme_says_of_an_embedder_what_is_declared(declaration: Declaration) -> None:
-    link = declaration.title if declaration.guide == "README.md" else f"[{declaration.title}]({declaration.guide})"
+def test_the_table_in_the_docs_says_of_an_embedder_what_is_declared(declaration: Declaration) -> None:
+    link = (
+        declaration.title
+        if declaration.guide == "README.md"
+        else f"[{declaration.title}]({declaration.guide.removeprefix('docs/')})"
+    )
     retires = declaration.models[0].retires if declaration.models else None
     row = rows().get(declaration.name, [])
     limits = row[3] if len(row) > 3 else declaration.default_rate or "–"  # in the provider's words, then the rate
@@ -230,5 +237,5 @@ def test_the_table_of_the_readme_says_of_an_embedder_what_is_declared(declaratio
     assert row == expected, f"the row should be: | {' | '.join(expected)} |"
 
 
-def test_the_table_of_the_readme_has_no_embedder_that_is_not_there() -> None:
+def test_the_table_in_the_docs_has_no_embedder_that_is_not_there() -> None:
     assert set(rows()) <= {declaration.name for declaration in BUILT_IN}

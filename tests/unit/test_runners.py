@@ -59,7 +59,7 @@ def test_shards_without_a_prefect_server_are_refused_before_anything_starts(
 @pytest.mark.parametrize("kind", ["dask", "ray"])
 def test_a_missing_extra_is_named_with_what_installs_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, f"prefect_{kind}.task_runners", None)
-    with pytest.raises(SettingsError, match=rf"pip install 'pinakes\[{kind}\]'"):
+    with pytest.raises(SettingsError, match=rf"\.venv/bin/python -m pip install -e '\.\[{kind}\]'"):
         task_runner(kind, 4)
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pinakes.errors import EmbedderError
+from pinakes.errors import EmbedderError, extra_install
 
 Device = Literal["cpu", "cuda"]
 """Where a model runs; `cuda` needs the package onnxruntime-gpu in place of onnxruntime."""
@@ -26,7 +26,8 @@ def require(module: str) -> Any:
     except ImportError as exc:
         package = module.partition(".")[0]
         raise EmbedderError(
-            f"models on this machine need {package}, which is not installed: pip install 'pinakes[clip]'"
+            f"models on this machine need {package}, which is not installed; in the checkout of Pinakes run"
+            f" {extra_install('clip')}"
         ) from exc
 
 
