@@ -156,7 +156,7 @@ def test_a_space_of_another_model_version_is_asked_in_its_own(
     old, new = {"PINAKES_AZURE_MODEL_VERSION": "2022-04-11"}, {"PINAKES_AZURE_MODEL_VERSION": "2023-04-15"}
     with AzureFake(model_version="2022-04-11") as fake:
         before = replace(settings, values={**settings.values, **old})
-        (space,) = {paid(before, source, fake, rate="none").space}
+        space = paid(before, source, fake, rate="none").run.space
         after = replace(settings, values={**settings.values, **new})
         found = find(after, database, fake, "a red sea", space=space.name)
         assert (found.plan.space, found.plan.calls) == ("azure_vision_multimodal_2022_04_11_1024_a1", 1)
