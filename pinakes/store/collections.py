@@ -16,6 +16,7 @@ from pinakes.spaces import Space
 from pinakes.store.connection import Connection, Pgvector, ensure_pgvector, translated
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
+from pinakes.store.prepared_database import check_temporary
 from pinakes.store.strong_locks import START_PATIENCE, StrongLock
 
 PLAIN = "p"
@@ -103,6 +104,7 @@ def ensure_collection(
         DatabaseError: PostgreSQL refused, or `language` is no text search configuration.
     """
     pgvector = prepare(conn)
+    check_temporary(conn)
     foresee_collection(conn, name, source_root, language=language)
     migrate(conn, name, "collection", pgvector, language=language, patience=patience)
     table = sql.Identifier(name, "collection")
@@ -154,12 +156,14 @@ def open_collection(conn: Connection, name: str) -> Pgvector:
 
 
 def collection_names(conn: Connection) -> list[str]:
-    """All collections of the database, by name."""
+    """All collections of the database that this user may use, by name."""
     with translated("listing the collections"):
         rows = conn.execute(
             "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE c.relname = 'collection' AND c.relkind = 'r'"
             "  AND EXISTS (SELECT FROM pg_class s WHERE s.relnamespace = n.oid AND s.relname = 'spaces')"
+            "  AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'source_root')"
+            "  AND has_schema_privilege(n.oid, 'USAGE')"
             " ORDER BY 1"
         ).fetchall()
     return [name for (name,) in rows]

@@ -12,6 +12,7 @@ from pinakes.spaces import Space
 from pinakes.store.collections import collection_names, coverage, spaces
 from pinakes.store.connection import Connection, Pgvector, find_pgvector, translated
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, scripts
+from pinakes.store.prepared_database import has_migrations
 from pinakes.types import utc_now
 
 
@@ -93,8 +94,7 @@ def schemas(conn: Connection) -> Iterator[Schema]:
     for name, kind in kinds:
         table = sql.Identifier(name, "migrations")
         with translated(f"reading the migrations of {name!r}"):
-            there = conn.execute("SELECT to_regclass(%s)", (table.as_string(conn),)).fetchone()
-            if there is None or there[0] is None:
+            if not has_migrations(conn, name):
                 continue
             row = conn.execute(sql.SQL("SELECT coalesce(max(number), 0) FROM {}").format(table)).fetchone()
         assert row is not None

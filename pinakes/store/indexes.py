@@ -7,9 +7,11 @@ from typing import Literal
 
 from psycopg import sql
 
+from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
 from pinakes.store.connection import SAFE_PARALLEL_BUILDS, Connection, Pgvector, translated
 from pinakes.store.lease import Lease
+from pinakes.store.scoped_connection import pooler_problem
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
 IndexChoice = Literal["auto", "none", "hnsw", "ivfflat"]
@@ -120,8 +122,15 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
         space: the space, which has an index.
         lease: held by the caller.
         pgvector: decides whether the build may be parallel.
+
+    Raises:
+        DatabaseError: the connection leads through a pooler, or PostgreSQL failed.
     """
     table = sql.Identifier(collection, space.name)
+    # The memory of a build can be set for a transaction, and this one runs in none: it takes the setting of a session.
+    problem = pooler_problem(conn, f"rebuilding the index of {space.name}")
+    if problem is not None:
+        raise DatabaseError(problem)
     with translated(f"rebuilding the index of {space.name}"):
         drop_half_built(conn, collection, space)
         rows, kind, _ = _state(conn, sql.Identifier(collection, "spaces"), table, space)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pinakes.errors import DatabaseError
@@ -226,9 +227,10 @@ class LimitStore:
                 raise LimitsUnreachableError(str(exc)) from exc
             raise
         # A slot is worthless after a second: if the server crashes, and so forgets the last ones, it is gone for longer.
-        conn.execute("SET synchronous_commit TO off")
+        conn.settings["synchronous_commit"] = sql.SQL("off")
         migrate(conn, SYSTEM_SCHEMA, "system", None)
         enter_default(conn, self.quota, self._rates)
+        conn.every_statement = True
         return conn
 
 

@@ -84,7 +84,6 @@ class Loader:
         self._reconnect = reconnect
         self._images = sql.Identifier(collection, "images")
         self._vectors = sql.Identifier(collection, space.name)
-        self._staged: set[str] = set()
 
     @property
     def conn(self) -> Connection:
@@ -142,9 +141,9 @@ class Loader:
             return self._copy_images(iter(parts), self._images) if self._empty(self._images) else None
 
     def _merge_images(self, part: pd.DataFrame, with_metadata: bool) -> Written:
-        self._stage("images", self._images)
         with self._conn.transaction():
             self._lease.guard(self._conn)
+            self._stage("images", self._images)
             self._copy_images(iter((part,)), sql.Identifier("pg_temp", "staged_images"))
             self._drop_outdated_vectors()
             staged = sql.Identifier("pg_temp", "staged_images")
@@ -162,14 +161,11 @@ class Loader:
     def _load_chunk(self, chunk: VectorChunk, first: bool) -> Written:
         current = sql.SQL("JOIN {} i ON i.image_id = s.image_id AND i.fingerprint = s.fingerprint").format(self._images)
         staged = sql.Identifier("pg_temp", "staged_vectors")
-        if not first:
-            self._stage("vectors", self._vectors)
         with self._conn.transaction():
             self._lease.guard(self._conn)
             if first and self._all_current(chunk):
                 return self._copy_vectors(chunk, self._vectors)
-            if first:
-                self._stage("vectors", self._vectors)
+            self._stage("vectors", self._vectors)
             self._copy_vectors(chunk, staged)
             return self._merge(staged, self._vectors, ("fingerprint", "norm", "embedding"), only_if=current)
 
@@ -187,9 +183,9 @@ class Loader:
         return Written(*self._lasting(partial(self._guarded, reload.end)))
 
     def _load_beside(self, chunk: VectorChunk, reload: Reload) -> None:
-        self._stage("vectors", self._vectors)
         with self._conn.transaction():
             self._lease.guard(self._conn)
+            self._stage("vectors", self._vectors)
             staged = sql.Identifier("pg_temp", "staged_vectors")
             self._copy_vectors(chunk, staged)
             reload.take(self._conn, staged)
@@ -214,7 +210,6 @@ class Loader:
     def _renew_connection(self, pause: float) -> None:
         assert self._reconnect is not None
         time.sleep(pause)
-        self._staged.clear()
         try:
             self._conn = self._reconnect()
         except DatabaseError as exc:
@@ -284,15 +279,12 @@ class Loader:
         return row is not None and row[0] == len(chunk.image_ids)
 
     def _stage(self, name: str, like: sql.Identifier) -> None:
-        """A temporary table of the shape of `like`, emptied by every commit; made once a connection."""
-        if name in self._staged:
-            return
-        table = sql.Identifier(f"staged_{name}")
-        self._conn.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(table))
+        """A temporary table of the shape of `like`, for this transaction: behind a pooler the next is another session's."""
         self._conn.execute(
-            sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS").format(table, like)
+            sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DROP").format(
+                sql.Identifier(f"staged_{name}"), like
+            )
         )
-        self._staged.add(name)
 
     def _copy_images(self, parts: Iterator[pd.DataFrame], table: sql.Identifier) -> Written:
         copied = 0
