@@ -58,3 +58,27 @@ def fold(text: str) -> str:
     # Some compatibility characters only decompose to capitals or accents in the second round.
     twice = without_accents(without_accents(once).casefold()).translate(_LETTERS)
     return unicodedata.normalize("NFC", twice)
+
+
+class _Signs(dict[int, int | str]):
+    """What becomes of a sign in full text, by its code point; worked out when it is first met."""
+
+    def __missing__(self, code: int) -> int | str:
+        category = unicodedata.category(chr(code))
+        kept = code < 128 or category[0] in "LM" or category == "Nd"
+        self[code] = code if kept else "" if category == "Cf" else " "
+        return self[code]
+
+
+_SIGNS = _Signs()
+
+
+def fold_words(text: str) -> str:
+    """`text` folded, with nothing beyond ASCII left in it but the letters, digits and marks that words are made of.
+
+    So that PostgreSQL's parser finds the same words in every database: under `LOCALE 'C'` each sign that is not ASCII is a
+    letter to it, and « belongs to the word that it precedes. Other signs become spaces; invisible ones, such as soft
+    hyphens, disappear.
+    """
+    folded = fold(text)
+    return folded if folded.isascii() else folded.translate(_SIGNS)

@@ -50,7 +50,7 @@ def _extra_columns(conn: Connection, collection: str) -> list[str]:
     with translated(f"reading the columns of {collection}"):
         rows = conn.execute(
             sql.SQL(
-                "SELECT DISTINCT jsonb_object_keys(i.extra) AS name FROM {} i WHERE {} ORDER BY name LIMIT {}"
+                'SELECT DISTINCT jsonb_object_keys(i.extra) COLLATE "C" AS name FROM {} i WHERE {} ORDER BY name LIMIT {}'
             ).format(sql.Identifier(collection, "images"), shown.where, sql.Literal(MOST_NAMED)),
             shown.values,
         )

@@ -239,7 +239,7 @@ class Comparable:
     def extra_columns(self) -> list[str]:
         """The names of the extra columns that any of the images has."""
         rows = self._conn.execute(
-            sql.SQL("SELECT DISTINCT jsonb_object_keys(i.extra) FROM {} WHERE {} ORDER BY 1").format(
+            sql.SQL('SELECT DISTINCT jsonb_object_keys(i.extra) COLLATE "C" FROM {} WHERE {} ORDER BY 1').format(
                 self._from, self._shown.where
             ),
             self._shown.values,

@@ -102,7 +102,7 @@ def _counted(
             "WITH passing AS (SELECT {selected} FROM {images} i WHERE {where}),"
             " counted AS (SELECT {number} AS facet, {value} AS value, count(*) AS images,"
             "   min(lower(years)) AS first, max(upper(years)) - 1 AS last FROM passing GROUP BY GROUPING SETS ({sets})),"
-            " ranked AS (SELECT *, row_number() OVER (PARTITION BY facet ORDER BY images DESC, value) AS place"
+            ' ranked AS (SELECT *, row_number() OVER (PARTITION BY facet ORDER BY images DESC, value COLLATE "C") AS place'
             "   FROM counted WHERE facet IS NULL OR value <> '')"
             " SELECT facet, value, images, first, last, place FROM ranked"
             " WHERE place <= %(top)s + 1 OR value = ANY(%(keep)s) ORDER BY facet, place"
@@ -144,7 +144,7 @@ def _extra_keys(conn: Connection, images: sql.Identifier) -> list[str]:
         sql.SQL(
             "SELECT key FROM (SELECT extra FROM {} WHERE extra <> '{{}}' LIMIT {}) s, jsonb_each_text(extra) e(key, value)"
             " WHERE value <> '' GROUP BY key HAVING count(*) >= 2 AND count(DISTINCT value) <= greatest(count(*) / 2, 2)"
-            " ORDER BY count(*) DESC, key LIMIT {}"
+            ' ORDER BY count(*) DESC, key COLLATE "C" LIMIT {}'
         ).format(images, sql.Literal(SAMPLED), sql.Literal(EXTRA_KEYS))
     )
     return [key for (key,) in rows if key not in PLAIN_COLUMNS]

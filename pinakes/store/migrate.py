@@ -27,7 +27,10 @@ SYSTEM_SCHEMA = "pinakes"
 Kind = Literal["system", "collection"]
 Script = tuple[int, str, str]
 
-FOLLOWED_BY: Mapping[tuple[Kind, int], Callable[[Connection, str], int]] = {("collection", 4): fold_stored}
+FOLLOWED_BY: Mapping[tuple[Kind, int], Callable[[Connection, str], int]] = {
+    ("collection", 4): fold_stored,
+    ("collection", 5): fold_stored,
+}
 """Migrations that end with work on the rows, in transactions of its own: a migration is entered when that is done. Until
 then everybody who opens the schema does that work, too, and processes of an older version go on as before."""
 

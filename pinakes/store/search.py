@@ -15,7 +15,7 @@ from pgvector import HalfVector
 from pgvector import Vector as PgVector
 from psycopg import sql
 
-from pinakes.metadata.folding import fold
+from pinakes.metadata.folding import fold_words
 from pinakes.query.cursor import DIGEST_BYTES, Cursor
 from pinakes.query.query import Mode
 from pinakes.store.collections import RegisteredSpace, collection_language
@@ -136,7 +136,7 @@ def by_words(
             ),
             {
                 "language": language,
-                "text": fold(text),
+                "text": fold_words(text),
                 "full": None if query is None else PgVector(query),
                 "k": wanted.k,
                 "ids": list(wanted.exclude_ids),

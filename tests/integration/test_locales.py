@@ -17,11 +17,14 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from psycopg.types.json import Jsonb
 
+from pinakes.errors import UsageError
 from pinakes.metadata.folding import fold
 from pinakes.query.filters import parse_filters
 from pinakes.spaces import Space
 from pinakes.store.collections import resolve_space
+from pinakes.store.columns import check_columns
 from pinakes.store.connection import Connection, connect
+from pinakes.store.facets import facets
 from pinakes.store.images import listed
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader, Written
@@ -37,6 +40,9 @@ LOCALES = {
     "Unicode": ("embedded", "LOCALE 'C' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'PG_UNICODE_FAST'"),
     "Turkish": ("Debian", "LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'"),
     "German": ("Debian", "LOCALE 'C' LOCALE_PROVIDER icu ICU_LOCALE 'de-DE'"),
+    "Turkish UTF-8": ("Debian", "LOCALE 'C.UTF-8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR'"),
+    "German UTF-8": ("Debian", "LOCALE 'C.UTF-8' LOCALE_PROVIDER icu ICU_LOCALE 'de-DE'"),
+    "the C library's": ("Debian", "LOCALE 'C.UTF-8'"),
 }
 
 COLLECTION = "pictures"
@@ -120,6 +126,10 @@ def load(conn: Connection, dsn: str, authors: list[str] = AUTHORS) -> Written:
     frame["author"] = authors
     frame["date"] = [*DATES, *["-"] * (count - len(DATES))]
     frame["extra"] = [{"place": place, "shelf": "7"} for place in [*PLACES, *["-"] * (count - len(PLACES))]]
+    return load_frame(conn, dsn, frame)
+
+
+def load_frame(conn: Connection, dsn: str, frame: pd.DataFrame) -> Written:
     with Lease(dsn, "tests", seconds=60) as lease:
         return Loader(conn, COLLECTION, SPACE, lease).load_images(lambda: [frame], with_metadata=True)
 
@@ -193,6 +203,78 @@ def test_full_text_finds_the_same_in_a_database_of_any_locale(paintings: Connect
     for words, expected in WORDS:
         rows = by_words(paintings, COLLECTION, space, words, None, Wanted(100)).rows
         assert sorted(int(row.image_id[1:]) for row in rows) == expected, words
+
+
+PUNCTUATED = [
+    "« Vénus »",
+    "„Judith“ und Holofernes…",
+    "¿Quién sabe?",
+    "Venus · Adonis",
+    "葛飾北斎、富嶽三十六景。",
+    "never\u00a0breaking",
+    "rose—thorn",
+    "हिन्दी चित्र",
+    "Κύπρος· Παφία",
+    "col\u00adlec·ció → museu",
+]
+FOUND_IN = [
+    ("venus", [0, 3]),
+    ("VÉNUS", [0, 3]),
+    ("«venus»", [0, 3]),
+    ("judith", [1]),
+    ("holofernes", [1]),
+    ("quien", [2]),
+    ("sabe", [2]),
+    ("adonis", [3]),
+    ("葛飾北斎", [4]),
+    ("富嶽三十六景", [4]),
+    ("breaking", [5]),
+    ("thorn", [6]),
+    ("हिन्दी", [7]),
+    ("चित्र", [7]),
+    ("κυπρος", [8]),
+    ("παφια", [8]),
+    ("museu", [9]),
+]
+
+MIXED = ["zebra", "Zoo", "apple", "Äpfel", "émail", "ılık", "Ilk", "İz", "_x", "Ωmega"]
+"""No two locales put these in one order."""
+
+
+def test_what_parts_words_is_the_same_in_a_database_of_any_locale(paintings: Connection) -> None:
+    """PostgreSQL's parser asks the locale which signs are letters: in `C` each that is not ASCII is one."""
+    frame = pd.DataFrame({"image_id": [f"i{n:07}" for n in range(len(PUNCTUATED))], "description": PUNCTUATED})
+    frame["uri"] = frame["fingerprint"] = frame["image_id"]
+    load_frame(paintings, paintings.info.dsn, frame)
+    space = resolve_space(paintings, COLLECTION)
+    for words, expected in FOUND_IN:
+        rows = by_words(paintings, COLLECTION, space, words, None, Wanted(100)).rows
+        assert sorted(int(row.image_id[1:]) for row in rows) == expected, words
+
+
+def test_ids_facets_and_columns_are_in_one_order_in_a_database_of_any_locale(paintings: Connection) -> None:
+    paintings.execute(f"DELETE FROM {COLLECTION}.images")
+    frame = pd.DataFrame({"image_id": MIXED, "type": MIXED, "author": [MIXED[n % 5] for n in range(10)]})
+    frame["uri"] = frame["fingerprint"] = frame["image_id"]
+    frame["date"] = DATES
+    frame["extra"] = [dict.fromkeys(MIXED[:8], f"v{n % 2}") for n in range(10)]
+    load_frame(paintings, paintings.info.dsn, frame)
+    ordered = sorted(MIXED)
+    shown = [row.image_id for row in listed(paintings, COLLECTION, 100)]
+    assert shown == ordered
+    after = [row.image_id for row in listed(paintings, COLLECTION, 100, after=ordered[3])]
+    assert after == ordered[4:]
+    grouped = [row.image_id for row in listed(paintings, COLLECTION, 100, group_by="author")]
+    assert grouped == sorted(min(MIXED[n], MIXED[n + 5]) for n in range(5))
+    counted = facets(paintings, COLLECTION, top=4)
+    of = {facet.column: facet for facet in counted.columns}
+    assert [value for value, _ in of["type"].values] == ordered[:4]
+    assert [value for value, _ in of["author"].values] == sorted(MIXED[:5])[:4]
+    assert [facet.column for facet in counted.columns if facet.column in MIXED] == sorted(MIXED[:8])
+    assert counted.years == (1470, 1912)
+    with pytest.raises(UsageError) as refused:
+        check_columns(paintings, COLLECTION, ["nothing"])
+    assert ", ".join(sorted(MIXED[:8])) in str(refused.value)
 
 
 def test_a_restriction_hides_also_what_is_loaded_later_and_an_equal_load_writes_nothing(paintings: Connection) -> None:
