@@ -37,6 +37,8 @@ from pinakes.store.connection import (
 )
 from pinakes.store.database import open_database
 from pinakes.store.indexes import HNSW_M, build_memory, wanted_kind
+from pinakes.store.migrate import SYSTEM_SCHEMA
+from pinakes.store.prepared_database import check_encoding, may_use_schema
 from pinakes.store.restrictions import restrictions
 
 LEAST_FREE = 1 << 30
@@ -87,22 +89,25 @@ def _database(settings: Settings, found: list[health.Size]) -> Iterator[Check]:
         try:
             server = health.server(conn)
             yield Check("database", State.OK, f"PostgreSQL {server.version}, {where}")
-            yield from _rights(server)
+            check_encoding(conn)
+            yield from _rights(server, prepared=may_use_schema(conn, SYSTEM_SCHEMA))
             yield _connections(server)
             yield pgvector_check(server)
             yield clock_check("clock of PostgreSQL", *health.clock(conn))
             yield from _schemas(conn, found)
         except DatabaseError as exc:
-            yield Check("database", State.ERROR, str(exc), "let this user read the schemas of Pinakes in this database")
+            yield Check(
+                "database", State.ERROR, str(exc), "give this user a UTF8 database whose schemas of Pinakes it may read"
+            )
 
 
-def _rights(server: health.Server) -> Iterator[Check]:
+def _rights(server: health.Server, *, prepared: bool) -> Iterator[Check]:
     if not server.may_create:
         yield Check(
             "database rights",
-            State.ERROR,
+            State.WARN if prepared else State.ERROR,
             "this user may not create schemas in this database, and every collection is one",
-            "as an administrator: GRANT CREATE ON DATABASE … TO …",
+            "as an administrator: GRANT CREATE ON DATABASE … TO …, or CREATE SCHEMA … AUTHORIZATION … for each collection",
         )
 
 
