@@ -97,7 +97,7 @@ def _database(settings: Settings, found: list[health.Size]) -> Iterator[Check]:
             yield from _schemas(conn, found)
         except DatabaseError as exc:
             yield Check(
-                "database", State.ERROR, str(exc), "give this user a UTF8 database whose schemas of Pinakes it may read"
+                "database", State.ERROR, str(exc), "give this user a UTF8 database, and the schemas of Pinakes in it"
             )
 
 

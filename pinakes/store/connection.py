@@ -78,6 +78,7 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
                 dsn,
                 autocommit=True,
                 prepare_threshold=None,
+                client_encoding="UTF8",
                 connect_timeout=CONNECT_SECONDS,
                 application_name="pinakes",
             )
@@ -161,7 +162,7 @@ def _create_pgvector(conn: Connection) -> Pgvector:
         with one_at_a_time(conn, "extension"):
             if find_pgvector(conn) is None:
                 conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
-    except psycopg.errors.InsufficientPrivilege as exc:
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidSchemaName) as exc:
         if not _create_by_function(conn):
             raise DatabaseError(
                 f"the user {conn.info.user!r} may not create the extension: as an administrator run CREATE EXTENSION"

@@ -338,3 +338,17 @@ def test_what_an_earlier_version_has_stored_is_right_as_soon_as_it_is_opened(pai
     dsn = conn.info.dsn
     with Lease(dsn, "tests", seconds=60) as lease:
         assert not Loader(conn, COLLECTION, SPACE, lease).load_images(lambda: [frame], with_metadata=True).rows
+
+
+def test_signs_that_version_4_has_stored_in_words_are_taken_out_of_them(paintings: Connection) -> None:
+    conn = paintings
+    conn.execute(f"DROP SCHEMA {COLLECTION} CASCADE")
+    with at_version("collection", 4):
+        migrate(conn, COLLECTION, "collection", None)
+    conn.execute(
+        f"INSERT INTO {COLLECTION}.images (image_id, uri, fingerprint, title, folded, foldings)"
+        " VALUES ('a', '', '', '«Venus»…', 'a «venus»...', jsonb_build_object(md5('«Venus»…'), '«venus»...'))"
+    )
+    migrate(conn, COLLECTION, "collection", None)
+    matching = conn.execute(f"SELECT image_id FROM {COLLECTION}.images WHERE words @@ 'venus'").fetchall()
+    assert matching == [("a",)]

@@ -65,7 +65,7 @@ def prepared(database_url: str, tmp_path: Path) -> Iterator[Prepared]:
             "PINAKES_LEASE_SECONDS": "3",
         }
         yield Prepared(admin, user, load_settings(environ, tmp_path))
-        admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(user)))
+        admin.execute(sql.SQL("DROP OWNED BY {0} CASCADE; DROP ROLE {0}").format(sql.Identifier(user)))
 
 
 ALL = (
