@@ -7,10 +7,10 @@ READY  := $(VENV)/.ready
 .PHONY: demo test soak lint types format clean
 
 demo: $(READY)
-	$(BIN)/python -m cli.demo
+	$(BIN)/python -m deployments.demo
 
 test: lint types $(READY)
-	$(BIN)/python -m pytest -n 3 --dist loadfile -m 'not soak and not alone'
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not soak and not alone'
 	$(BIN)/python -m pytest -m 'alone and not soak'
 
 soak: $(READY)
@@ -28,7 +28,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The environment is made again when what it is made from changes.
+# The environment is rebuilt when the files that define it change.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pinakes needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)

@@ -1,1 +1,1 @@
-"""What measures speed; never part of the tests."""
+"""Measurements of speed; never part of the tests."""

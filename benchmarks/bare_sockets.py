@@ -1,4 +1,4 @@
-"""A client of no cost: one request over and over through many connections, sent and read by one `selectors` loop."""
+"""A client that costs next to nothing: one request repeated over many connections by a single `selectors` loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def rate(request: bytes, url: str, *, connections: int, count: int) -> float:
 
     Args:
         request: the whole request, as it goes over the wire; its answers must have a Content-Length.
-        url: of the server; only host and port are looked at.
+        url: of the server; only host and port are used.
         connections: with one request in flight each.
         count: of requests in all.
     """
@@ -21,19 +21,19 @@ def rate(request: bytes, url: str, *, connections: int, count: int) -> float:
     with selectors.DefaultSelector() as selector:
         lines = [_Line(socket.create_connection((where.hostname, where.port)), request) for _ in range(connections)]
         for line in lines:
-            selector.register(line.socket, line.wants, line)
+            selector.register(line.socket, line.event, line)
         started, begun, answered = time.perf_counter(), connections, 0
         while answered < count:
             for key, _ in selector.select():
                 line = key.data
-                before = line.wants
-                if line.go_on():
+                before = line.event
+                if line.proceed():
                     answered += 1
                     if begun < count:
                         begun += 1
                         line.begin()
-                if line.wants != before:
-                    selector.modify(line.socket, line.wants, line)
+                if line.event != before:
+                    selector.modify(line.socket, line.event, line)
         taken = time.perf_counter() - started
         for line in lines:
             line.socket.close()
@@ -41,7 +41,7 @@ def rate(request: bytes, url: str, *, connections: int, count: int) -> float:
 
 
 class _Line:
-    """One connection; `wants` is what it waits for."""
+    """One connection; `event` is the event that it waits for."""
 
     def __init__(self, connection: socket.socket, request: bytes) -> None:
         self.socket = connection
@@ -53,14 +53,14 @@ class _Line:
         """Send the request from its start."""
         self._unsent = memoryview(self._request)
         self._answer = b""
-        self.wants = selectors.EVENT_WRITE
+        self.event = selectors.EVENT_WRITE
 
-    def go_on(self) -> bool:
+    def proceed(self) -> bool:
         """Send or receive what is possible now; whether the answer is complete."""
-        if self.wants == selectors.EVENT_WRITE:
+        if self.event == selectors.EVENT_WRITE:
             self._unsent = self._unsent[self.socket.send(self._unsent) :]
             if not self._unsent:
-                self.wants = selectors.EVENT_READ
+                self.event = selectors.EVENT_READ
             return False
         part = self.socket.recv(1 << 18)
         if not part:

@@ -1,21 +1,19 @@
-"""When an index is worth rebuilding, and when a load is better done anew: what becomes of an HNSW index that is written to.
+"""When to rebuild an index, and when to load into a new table: how writes affect an HNSW index.
 
 `python -m benchmarks.bloat [--rows 20000] [--dimension 256]`: an index that lives through updates and removals, with a
-vacuum after each round as autovacuum would, against one built anew over the same rows: its size, and the time and recall
-of a search. It is the reason of `pinakes.operations.maintenance.BLOATED`.
+vacuum after each round as autovacuum would, against a new one over the same rows: its size, and the time and recall
+of a search. It is the reason for `pinakes.operations.maintenance.BLOATED`.
 
-`python -m benchmarks.bloat --reload`: a load that replaces a share of an indexed space, row by row into the index that
-stands, against a second table whose index is built at once. It is the reason of `pinakes.store.reload.LARGE_SHARE`.
+`python -m benchmarks.bloat --reload`: a load that replaces a share of an indexed space, row by row into the existing
+index, against a second table whose index is built at once. It is the reason for `pinakes.store.reload.LARGE_SHARE`.
 
-`python -m benchmarks.bloat --vacuum`: dead rows taken out by VACUUM alone, against an index that is built anew first. It is
-the reason of `pinakes.operations.maintenance.DEAD_SHARE`.
+`python -m benchmarks.bloat --vacuum`: dead rows removed by VACUUM alone, against an index that is rebuilt first. It is
+the reason for `pinakes.operations.maintenance.DEAD_SHARE`.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
-import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,15 +23,21 @@ import psutil
 from pgvector import HalfVector
 from psycopg import sql
 
-from benchmarks.common import chunks, clustered, images, machine, scratch_database, seconds
-from pinakes.spaces import Space
+from benchmarks.common import (
+    Writer,
+    arguments,
+    ask,
+    chunks,
+    clustered,
+    listing,
+    recall,
+    scratch_database,
+    seconds,
+    writing,
+)
 from pinakes.store import reload
-from pinakes.store.collections import ensure_collection, register_space, resolve_space
-from pinakes.store.connection import Connection, Pgvector
-from pinakes.store.indexes import ensure_index, index_name, rebuild_index
-from pinakes.store.lease import Lease
-from pinakes.store.load import Loader
-from pinakes.store.search import Wanted, nearest
+from pinakes.store.connection import Connection
+from pinakes.store.indexes import index_name, rebuild_index
 from pinakes.store.search_plan import EF_SEARCH
 
 QUERIES = 50
@@ -45,21 +49,15 @@ SHARES = (0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 class Indexed:
     """A space with an HNSW index over made-up vectors, which can be changed and measured."""
 
-    def __init__(self, conn: Connection, pgvector: Pgvector, lease: Lease, rows: int, dimension: int) -> None:
-        self.conn, self.pgvector, self.lease = conn, pgvector, lease
-        self.space = Space("benchmark", "none", "1", dimension, "")
-        self.frame = images(rows)[["image_id", "uri", "fingerprint"]]
-        made = clustered(rows + QUERIES, dimension)
+    def __init__(self, writer: Writer, rows: int) -> None:
+        self.conn, self.writer, self.loader, self.space = writer.conn, writer, writer.loader, writer.space
+        self.frame = listing(rows)
+        made = clustered(rows + QUERIES, self.space.dimension)
         self.vectors, self.queries = made[:rows].copy(), made[rows:]
         self.rng = np.random.default_rng(5)
         self.version = 0
-        ensure_collection(conn, "ours", "file:///x/")
-        register_space(conn, "ours", self.space)
-        self.loader = Loader(conn, "ours", self.space, lease)
-        self.loader.load_images(lambda: [self.frame], with_metadata=False)
-        self.loader.load_vectors(chunks(self.frame, self.vectors))
-        self.loader.finish()
-        ensure_index(conn, "ours", self.space, "hnsw", lease, pgvector)
+        writer.load(self.frame, self.vectors)
+        writer.index()
 
     def replaced(self, share: float) -> tuple[pd.DataFrame, np.ndarray]:
         """A share of the images with other bytes and other vectors, entered as images."""
@@ -84,12 +82,12 @@ class Indexed:
         self.frame, self.vectors = self.frame.iloc[left].reset_index(drop=True), self.vectors[left].copy()
 
     def vacuum(self) -> float:
-        """Take out what is dead; the seconds that it took."""
+        """Remove dead rows; the seconds that it took."""
         return seconds(lambda: self.conn.execute(f'VACUUM ours."{self.space.name}"'.encode()))
 
     def rebuild(self) -> float:
-        """Build the index anew; the seconds that it took."""
-        return seconds(lambda: rebuild_index(self.conn, "ours", self.space, self.lease, self.pgvector))
+        """Rebuild the index; the seconds that it took."""
+        return seconds(lambda: rebuild_index(self.conn, "ours", self.space, self.writer.lease, self.writer.pgvector))
 
     def bytes(self) -> int:
         """The size of the index."""
@@ -99,7 +97,7 @@ class Indexed:
         return int(row[0])
 
     def pages(self) -> float:
-        """Pages of 8 kB that one scan of the index looks at, on average: its work, whatever else the machine does."""
+        """Pages of 8 kB that one scan of the index reads, on average: unlike its time, independent of the machine's load."""
         statement = sql.SQL(
             "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT image_id FROM {} ORDER BY embedding <=> %s::halfvec LIMIT 10"
         ).format(sql.Identifier("ours", self.space.name))
@@ -116,48 +114,26 @@ class Indexed:
 
     def search(self) -> tuple[float, float]:
         """Milliseconds (median) and recall@10 of a search by the index."""
-        registered = resolve_space(self.conn, "ours")
-        times: list[float] = []
-        right = 0
-        for query in self.queries:
-            found: dict[str, set[str]] = {}
-
-            def ask(mode: str, query: np.ndarray = query, found: dict[str, set[str]] = found) -> None:
-                wanted = Wanted(10, mode=mode)  # type: ignore[arg-type]  # one of the two modes
-                rows = nearest(self.conn, self.pgvector, "ours", registered, query, wanted).rows
-                found[mode] = {row.image_id for row in rows}
-
-            ask("index")  # warm
-            times.append(seconds(lambda ask=ask: ask("index")))  # type: ignore[misc]  # called at once
-            ask("exact")
-            right += len(found["index"] & found["exact"])
-        return statistics.median(times) * 1000, right / (10 * len(self.queries))
+        asked = ask(self.conn, self.writer.pgvector, "ours", self.queries)
+        return asked["index"].median, recall(asked["index"].found, asked["exact"].found)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--dimension", type=int, default=256)
-    parser.add_argument("--reload", action="store_true")
-    parser.add_argument("--vacuum", action="store_true")
-    asked = parser.parse_args()
-    print(machine(), f"{asked.rows:,} x {asked.dimension}", sep="; ")
-    (reloading if asked.reload else vacuuming if asked.vacuum else living)(asked.rows, asked.dimension)
+    options = arguments(__doc__, rows=20_000, dimension=256, reload=False, vacuum=False)
+    (reloading if options.reload else vacuuming if options.vacuum else living)(options.rows, options.dimension)
 
 
 @contextmanager
 def indexed(rows: int, dimension: int) -> Iterator[Indexed]:
-    with scratch_database() as database, database.connection() as (conn, pgvector):
-        ensure_collection(conn, "ours", "file:///x/")
-        conn.execute("ALTER SYSTEM SET autovacuum = off")
-        conn.execute("SELECT pg_reload_conf()")
-        with Lease(database.dsn, "benchmark", seconds=60) as lease:
-            yield Indexed(conn, pgvector, lease, rows, dimension)
+    with scratch_database() as database, writing(database, dimension) as writer:
+        writer.conn.execute("ALTER SYSTEM SET autovacuum = off")
+        writer.conn.execute("SELECT pg_reload_conf()")
+        yield Indexed(writer, rows)
 
 
 def living(rows: int, dimension: int) -> None:
-    """Rounds of updates, then removals, each vacuumed; then the same rows with an index built anew."""
-    print(f"{'after':<26} {'size':>6} {'pages':>6} {'p50':>8} {'recall':>7}  built anew: pages, p50, recall")
+    """Rounds of updates, then removals, each vacuumed; then the same rows with a rebuilt index."""
+    print(f"{'after':<26} {'size':>6} {'pages':>6} {'p50':>8} {'recall':>7}  rebuilt: pages, p50, recall")
     for what, share, rounds in (
         ("updated", UPDATED, ROUNDS),
         ("removed", 0.25, 1),
@@ -166,28 +142,28 @@ def living(rows: int, dimension: int) -> None:
     ):
         with indexed(rows, dimension) as one:
             fresh = one.bytes() / len(one.frame)
-            print(line("built", one, fresh, anew=False, vacuum=0.0), flush=True)
+            print(line("built", one, fresh, rebuilt=False, vacuum=0.0), flush=True)
             for number in range(1, rounds + 1):
                 (one.update if what == "updated" else one.remove)(share)
                 vacuum = one.vacuum()
                 last = number == rounds
                 if last or number in {1, 2, 5}:
-                    print(line(f"{what} {share:.0%} {number} x", one, fresh, anew=last, vacuum=vacuum), flush=True)
+                    print(line(f"{what} {share:.0%} {number} x", one, fresh, rebuilt=last, vacuum=vacuum), flush=True)
     with indexed(rows, dimension) as one:
         fresh = one.bytes() / len(one.frame)
         for number in range(1, 4):
             one.update(0.5)
-            print(line(f"updated 50% {number} x, no vacuum", one, fresh, anew=False, vacuum=0.0), flush=True)
+            print(line(f"updated 50% {number} x, no vacuum", one, fresh, rebuilt=False, vacuum=0.0), flush=True)
         vacuum = one.vacuum()
-        print(line("the same, vacuumed", one, fresh, anew=True, vacuum=vacuum), flush=True)
+        print(line("the same, vacuumed", one, fresh, rebuilt=True, vacuum=vacuum), flush=True)
 
 
-def line(what: str, one: Indexed, fresh: float, *, anew: bool, vacuum: float) -> str:
-    """Measures as it stands and, where `anew`, after the index was rebuilt."""
+def line(what: str, one: Indexed, fresh: float, *, rebuilt: bool, vacuum: float) -> str:
+    """The measures now and, where `rebuilt`, after the index was rebuilt."""
     size = one.bytes() / len(one.frame) / fresh
     pages, (took, recall) = one.pages(), one.search()
     text = f"{what:<26} {size:>5.2f}x {pages:>6.0f} {took:>5.2f} ms {recall:>7.3f}"
-    if anew:
+    if rebuilt:
         rebuild = one.rebuild()
         pages, (took, recall) = one.pages(), one.search()
         text += f"  {pages:.0f}, {took:.2f} ms, {recall:.3f} in {rebuild:.1f} s"
@@ -195,8 +171,8 @@ def line(what: str, one: Indexed, fresh: float, *, anew: bool, vacuum: float) ->
 
 
 def reloading(rows: int, dimension: int) -> None:
-    """Seconds of a load of a share of the vectors, in both ways: of the clock, and of all processors by the server."""
-    print(f"{'share':>6} {'row by row':>20} {'anew':>20} {'ratio':>15}")
+    """Seconds to load a share of the vectors, in both ways: wall time, and the server's CPU time."""
+    print(f"{'share':>6} {'row by row':>20} {'new table':>20} {'ratio':>15}")
     for share in SHARES:
         times: list[tuple[float, float]] = []
         for least in (2.0, 0.0):
@@ -210,7 +186,7 @@ def reloading(rows: int, dimension: int) -> None:
 
 
 def vacuuming(rows: int, dimension: int) -> None:
-    """Seconds to be rid of dead rows: by VACUUM, which mends the graph around each, and by building the index first."""
+    """Seconds to remove dead rows: by VACUUM, which repairs the graph around each, and by rebuilding the index first."""
     print(f"{'dead':>6} {'vacuum':>20} {'rebuild, then vacuum':>20} {'ratio':>15}")
     for share in SHARES:
         times: list[tuple[float, float]] = []
@@ -224,14 +200,14 @@ def vacuuming(rows: int, dimension: int) -> None:
 
 
 def compared(share: float, times: list[tuple[float, float]]) -> str:
-    """Two ways: seconds of the clock and of the processors, and their ratios."""
+    """Two ways: wall time and CPU time in seconds, and their ratios."""
     shown = " ".join(f"{took:>9.1f} s {cpu:>6.1f} s" for took, cpu in times)
     ratios = " ".join(f"{first / second:>6.2f}x" for first, second in zip(*times, strict=True))
     return f"{share:>6.0%} {shown} {ratios}"
 
 
 def processor_seconds(conn: Connection) -> float:
-    """What the server and all its processes, those that ended included, have used of the processors."""
+    """CPU seconds of the server and all its processes, including those that have ended."""
     row = conn.execute("SELECT pg_backend_pid()").fetchone()
     assert row is not None
     postmaster = psutil.Process(row[0]).parent()

@@ -3,8 +3,8 @@
 `python -m benchmarks.descriptor FOLDER --table FILE --key COLUMN --label COLUMN [--dimension 256 512 1024]`
 `python -m benchmarks.descriptor FOLDER --label-from-folder`
 
-A hit at k: one of the k nearest other pictures has the same label. Pictures without a label are left out; those whose
-label nobody shares can be found but do not ask. Chance is what a random order would hit.
+A hit at k: one of the k nearest other pictures has the same label. Pictures without a label are left out; those with a
+label of their own can be found but are not queries. Chance is the share that a random order would hit.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
-import csv
-import io
 import math
 import statistics
 import sys
@@ -31,9 +29,11 @@ import numpy as np
 from pinakes.embedders.palette.blocks import SHORT_SIDE
 from pinakes.embedders.palette.descriptor import RECIPES, describe
 from pinakes.errors import PictureError
+from pinakes.ids import base_name
 from pinakes.images.decoding import decode
+from pinakes.images.formats import suffix, suffix_reason
+from pinakes.metadata.records import open_table
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", ".avif", ".jp2"})
 DEPTHS = (1, 5)
 
 
@@ -51,7 +51,7 @@ def main() -> None:
     if not asked.folder.is_dir():
         parser.error(f"{asked.folder} is not a folder")
 
-    labelled = list(labelled_pictures(asked.folder, asked.table, asked.key, asked.label))
+    labelled = list(labelled_pictures(asked.folder, asked.table, asked.key or "", asked.label or ""))
     if len(labelled) < 2:
         parser.error(f"fewer than two pictures below {asked.folder} have a label; do the keys match the file names?")
     measure(asked.folder, labelled, asked.dimension)
@@ -115,39 +115,28 @@ def hits(vectors: np.ndarray, labels: list[str]) -> dict[int, tuple[float, float
     return found
 
 
-def labelled_pictures(
-    folder: Path, table: Path | None, key: str | None, label: str | None
-) -> Iterator[tuple[str, str]]:
+def labelled_pictures(folder: Path, table: Path | None, key: str, label: str) -> Iterator[tuple[str, str]]:
     """(path relative to `folder`, label) of each picture that has a label, in the order of the paths."""
-    by_key = labels_of(table, key or "", label or "") if table else {}
+    by_key = labels_of(table, key, label) if table else {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES or not path.is_file():
+        if not suffix(path.name) or suffix_reason(path.name) or not path.is_file():
             continue
         relative = path.relative_to(folder).as_posix()
         plain = unicodedata.normalize("NFC", relative)
-        named = by_key.get(plain) or by_key.get(plain.rpartition("/")[2], "")
-        found = named if table else path.parent.name
+        found = by_key.get(plain) or by_key.get(base_name(plain), "") if table else path.parent.name
         if found:
             yield relative, found
 
 
-def labels_of(table: Path, key: str, label: str) -> dict[str, str]:
+def labels_of(path: Path, key: str, label: str) -> dict[str, str]:
     """The labels of a table's keys; rows without a label are left out."""
-    raw = table.read_bytes()
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = raw.decode("cp1252")
-    delimiter = "\t" if "\t" in text.partition("\n")[0] else ","
-    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    missing = {key, label}.difference(rows.fieldnames or ())
+    table = open_table(path)
+    missing = {key, label}.difference(table.columns)
     if missing:
-        raise SystemExit(
-            f"{table} has no column {', '.join(sorted(missing))}; it has {', '.join(rows.fieldnames or ())}"
-        )
-    return {
-        unicodedata.normalize("NFC", row[key].strip()): row[label].strip() for row in rows if row[key] and row[label]
-    }
+        raise SystemExit(f"{path} has no column {', '.join(sorted(missing))}; it has {', '.join(table.columns)}")
+    at, named = table.columns.index(key), table.columns.index(label)
+    cells = ((row[at].strip(), row[named].strip()) for _, row in table.rows())
+    return {unicodedata.normalize("NFC", name): text for name, text in cells if name and text}
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ LLVM and pgvector, and drops it afterwards. The embedded server cannot compile, 
 
 from __future__ import annotations
 
-import argparse
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -16,16 +15,17 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from benchmarks.common import machine, seconds
+from benchmarks.common import arguments, seconds
 from pinakes.query.filters import parse_filters
 from pinakes.spaces import Space
-from pinakes.store.collections import resolve_space
 from pinakes.store.conditions import conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database
 from pinakes.store.facets import facets
+from pinakes.store.full_text import by_words
 from pinakes.store.images import listed
-from pinakes.store.search import Wanted, by_words, nearest
+from pinakes.store.nearest import Wanted, nearest
+from pinakes.store.space_registry import resolve_space
 from tests.clustered import COLLECTION, Rows, clustered, store
 
 ROUNDS = 15
@@ -35,15 +35,9 @@ COLOURS = ("red", "green", "blue", "black", "white", "golden", "silver")
 Ask = Callable[[Connection, Pgvector], object]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a line for each kind of search."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", required=True, help="the address of a server with LLVM and pgvector")
-    parser.add_argument("--rows", type=int, default=50_000)
-    parser.add_argument("--dimension", type=int, default=512)
-    options = parser.parse_args(arguments)
+def main() -> None:
+    options = arguments(__doc__, server=str, rows=50_000, dimension=512)
     space = Space("counting", "random", "1", options.dimension, "")
-    print(machine())
     with database_on(options.server) as database:
         store(
             database, space, clustered(options.rows, options.dimension, seed=2), described(options.rows), index="hnsw"
@@ -53,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             assert row is not None
             if not row[1]:
                 raise SystemExit(f"{row[0]} cannot compile: pg_jit_available() is false.")
-            print(f"{row[0]}\n{options.rows:,} x {options.dimension}, k = 10; medians of {ROUNDS}")
+            print(f"{row[0]}; k = 10; medians of {ROUNDS}")
             print(f"{'search':<18} {'jit = on':>11} {'jit = off':>11}  ratio (target: at most 1.2)")
             for name, ask in kinds(clustered(1, options.dimension, seed=3)[0]).items():
                 line(name, conn, pgvector, ask)
@@ -86,14 +80,14 @@ def kinds(query: Rows) -> Mapping[str, Ask]:
         return by_words(conn, COLLECTION, resolve_space(conn, COLLECTION), "red golden", query, Wanted(10))
 
     return {
-        "filtered index": near(Wanted(10, conditions(COLLECTION, many), mode="index")),
+        "filtered index": near(Wanted(10, conditions(many), mode="index")),
         "index": near(Wanted(10, mode="index")),
-        "filtered exact": near(Wanted(10, conditions(COLLECTION, few), mode="exact")),
+        "filtered exact": near(Wanted(10, conditions(few), mode="exact")),
         "exact": near(Wanted(10, mode="exact")),
         "groups": near(Wanted(10, group_by="author")),
         "words": words,
         "facets": lambda conn, _: facets(conn, COLLECTION, many),
-        "listed groups": lambda conn, _: listed(conn, COLLECTION, 11, filters=few, group_by="author"),
+        "listed groups": lambda conn, _: listed(conn, COLLECTION, 11, conditions(few), group_by="author"),
     }
 
 

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import argparse
 import multiprocessing
 import threading
 import time
 from collections.abc import Sequence
 from queue import SimpleQueue
 
-from benchmarks.common import machine, scratch_database
-from pinakes.quota.limiter import Limiter, Rate, parse_rate
+from benchmarks.common import arguments, scratch_database
+from pinakes.quota.limiter import Limiter
+from pinakes.rates import Rate, parse_rate
 
 SETTLING = 1.0
 """Seconds that are not counted: the first slots of an idle quota come at once."""
@@ -86,16 +86,11 @@ def measure(rate: Rate, threads: int, processes: int, seconds: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--limits", type=float, nargs="+", default=[30, 200, 2000])
-    parser.add_argument("--threads", type=int, default=16)
-    parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=10)
-    asked = parser.parse_args()
-    print(f"{asked.threads} threads in {asked.processes} processes, {asked.seconds:g} s; {machine()}")
+    options = arguments(__doc__, limits=[30.0, 200.0, 2000.0], threads=16, processes=4, seconds=10.0)
     print(f"{'limit':>10}{'achieved':>14}{'of it':>9}{'refused':>10}{'expired':>10}")
-    for limit in asked.limits:
-        print(measure(parse_rate(f"{limit:g}/s"), asked.threads, asked.processes, asked.seconds), flush=True)
+    for limit in options.limits:
+        rate = parse_rate(f"{limit:g}/s")
+        print(measure(rate, options.threads, options.processes, options.seconds), flush=True)
 
 
 if __name__ == "__main__":

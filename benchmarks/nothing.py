@@ -10,27 +10,35 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pinakes.embedders.base import Facts, Picture, TextReading
-from pinakes.embedders.registry import EMBEDDERS
-from pinakes.spaces import Space
+from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
+from pinakes.embedders.declaration import Declaration, Model
+from pinakes.embedders.registry import register
+from pinakes.spaces import MAX_DIMENSION
 from pinakes.types import Failure, Vector
 
-DEFAULT_DIMENSION = 64
+MODEL = Model(
+    name="none", versions=("1",), dimensions=range(1, MAX_DIMENSION + 1), default_dimension=64, preprocessing=""
+)
 
 
-class Nothing:
+class Nothing(Embedder):
     """Answers at once, without reading any bytes, with a vector made of the fingerprint."""
 
     def __init__(self, dimension: int | None = None) -> None:
-        space = Space("nothing", "none", "1", dimension or DEFAULT_DIMENSION, "")
+        space = NOTHING.spaces(MODEL).space(dimension or MODEL.default_dimension)
         self.facts = Facts(space, "An embedder that does nothing, for measuring.", workers=2)
-        self.calls = 0
+        self._calls = 0
         self._base = np.random.default_rng(1).standard_normal(space.dimension, dtype=np.float32)
+
+    @property
+    def calls(self) -> int:
+        """Pictures asked for."""
+        return self._calls
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
         """A vector for each picture."""
         for index, picture in enumerate(batch):
-            self.calls += 1
+            self._calls += 1
             yield index, self._vector(picture.image.fingerprint)
 
     def embed_text(self, text: str) -> TextReading:
@@ -42,7 +50,14 @@ class Nothing:
         return np.roll(self._base, int(hashlib.md5(text.encode()).hexdigest()[:8], 16))
 
 
-EMBEDDERS["nothing"] = lambda choice, _around: Nothing(choice.dimension)
+NOTHING = Declaration(
+    name="nothing",
+    title="nothing, for measuring",
+    guide="benchmarks/nothing.py",
+    open=lambda choice, _around: Nothing(choice.dimension),
+    models=(MODEL,),
+)
+register(NOTHING)
 
 if __name__ == "__main__":
     from pinakes.cli.main import main

@@ -8,7 +8,6 @@ them, and for the facets. The visitors are threads of this process, so that serv
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import http.client
 import os
@@ -26,15 +25,10 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 import psutil
-from PIL import Image, ImageFilter
 
-from benchmarks.common import chunks, clustered, images, machine, scratch_home
-from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space
+from benchmarks.common import arguments, clustered, images, noise_jpeg, scratch_home, writing
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server
-from pinakes.store.lease import Lease
-from pinakes.store.load import Loader
 
 PICTURES = 40
 """Different ones; every row shows one of them."""
@@ -101,17 +95,9 @@ class Visitor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--dimension", type=int, default=1024)
-    parser.add_argument("--users", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--think", type=float, default=1.0)
-    parser.add_argument("--requests", type=int, default=10_000)
-    asked = parser.parse_args()
-    print(f"{asked.rows:,} rows x {asked.dimension}; {machine()}")
+    options = arguments(__doc__, rows=20_000, dimension=1024, users=50, seconds=20.0, think=1.0, requests=10_000)
     with scratch_home() as home, embedded_server(home) as dsn:
-        ids = _collection(Database(dsn), home / "pictures", asked.rows, asked.dimension)
+        ids = _collection(Database(dsn), home / "pictures", options.rows, options.dimension)
         with _served(home, dsn) as (port, server):
             alone = Times()
             visitor = Visitor(port, alone, 0, ids)
@@ -121,24 +107,24 @@ def main() -> None:
                 visitor.first_page()
             print(f"first page, one visitor    p50 {statistics.median(alone.seconds['first page'][1:]) * 1000:7.0f} ms")
             visitor.close()
-            for think in (asked.think, 0.0):
+            for think in (options.think, 0.0):
                 times = Times()
-                end = time.monotonic() + asked.seconds
-                took = _crowd(asked.users, port, times, ids, think, lambda end=end: time.monotonic() < end)
+                end = time.monotonic() + options.seconds
+                took = _crowd(options.users, port, times, ids, think, lambda end=end: time.monotonic() < end)
                 how = f"{think:g} s between pages" if think else "no pause at all"
-                print(f"{asked.users} visitors, {how}: {times.count:,} requests, {times.count / took:.0f}/s")
+                print(f"{options.users} visitors, {how}: {times.count:,} requests, {times.count / took:.0f}/s")
                 _report(times)
             print("memory of the server (resident, MB) after so many requests:", _megabytes(server), end="", flush=True)
             for part in range(4):
                 times = Times()
-                wanted = asked.requests // 4
-                _crowd(asked.users, port, times, ids, 0.0, lambda t=times, w=wanted: t.count < w)
+                wanted = options.requests // 4
+                _crowd(options.users, port, times, ids, 0.0, lambda t=times, w=wanted: t.count < w)
                 print(f", {wanted * (part + 1):,}: {_megabytes(server)}", end="", flush=True)
             print()
 
 
 def _crowd(users: int, port: int, times: Times, ids: list[str], think: float, going_on: Callable[[], bool]) -> float:
-    """Let visitors come until it is over; the seconds it took."""
+    """Let visitors browse until `going_on` is false; the seconds it took."""
 
     def visit(seed: int) -> None:
         visitor = Visitor(port, times, seed, ids)
@@ -180,30 +166,21 @@ def _collection(database: Database, folder: Path, rows: int, dimension: int) -> 
     for column, values in kinds.items():
         frame[column] = rng.choice(values, rows)
     frame["date"] = [str(year) for year in rng.integers(1400, 1900, rows)]
-    space = Space("nothing", "none", "1", dimension, "")
-    with database.connection() as (conn, _):
-        ensure_collection(conn, "pictures", "file:///x/")
-        register_space(conn, "pictures", space)
-        with Lease(database.dsn, "benchmark", seconds=60) as lease:
-            loader = Loader(conn, "pictures", space, lease)
-            loader.load_images(lambda: [frame], with_metadata=True)
-            loader.load_vectors(chunks(frame, clustered(rows, dimension)))
-            loader.finish()
-        conn.execute("VACUUM ANALYZE")
+    with writing(database, dimension, collection="pictures", provider="nothing") as writer:
+        writer.load(frame, clustered(rows, dimension))
+        writer.conn.execute("VACUUM ANALYZE")
     return list(frame["image_id"])
 
 
 def _paint(folder: Path) -> list[tuple[Path, str]]:
     """Pictures of 12 megapixels, as a camera makes them: their paths and fingerprints."""
     folder.mkdir()
-    rng = np.random.default_rng(4)
     painted = []
     for number in range(PICTURES):
-        small = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
-        picture = small.resize((4000, 3000), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(2))
+        data = noise_jpeg((4000, 3000), (40, 30), quality=88, seed=number)
         path = folder / f"{number:03}.jpg"
-        picture.save(path, quality=88)
-        painted.append((path, "md5:" + hashlib.md5(path.read_bytes()).hexdigest()))
+        path.write_bytes(data)
+        painted.append((path, "md5:" + hashlib.md5(data).hexdigest()))
     return painted
 
 

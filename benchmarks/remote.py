@@ -3,17 +3,15 @@
 `python -m benchmarks.remote [--images 4000]`
 
 Both ask one fake of Azure AI Vision, in a process of its own, which takes 150 ms for a picture of about 100 kB and does not
-look at it. No quota holds either back, and nobody says how many requests are to be in flight. Pinakes' time runs from the
-listing to the last answer in the checkpoint. What the fake itself can do is measured with bare sockets, so that it is seen
-not to be the limit. At last, the CPU time of the client's process for an image, for each provider: reading, hashing and
-checking the picture, the request, the checkpoint.
+look at it. There is no quota, and the number of requests in flight is not set. Pinakes' time runs from the listing to the
+last answer in the checkpoint. Bare sockets measure what the fake itself can answer, to show that it is not the limit. The
+last lines are the client's CPU time for an image, for each provider: reading, hashing and checking the picture, the
+request, and the checkpoint.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
-import io
 import os
 import re
 import subprocess
@@ -26,13 +24,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import requests
-from PIL import Image
 
 from benchmarks.bare_sockets import rate
-from benchmarks.common import machine, scratch_home, seconds
-from pinakes.embedders.remote.client import Remote
+from benchmarks.common import arguments, noise_jpeg, scratch_home, seconds
+from pinakes.ingest.answers import EmbedStage
+from pinakes.ingest.listing import list_and_plan
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.settings import load_settings
@@ -52,19 +49,17 @@ PARAMETERS = {"api-version": "2024-02-01", "model-version": "2023-04-15"}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=4000)
-    asked = parser.parse_args()
+    options = arguments(__doc__, images=4000)
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "in"
-        size = paint(source, asked.images)
-        print(f"{asked.images:,} pictures of {size / 1000:.0f} kB, {LATENCY * 1000:.0f} ms a request; {machine()}")
+        size = paint(source, options.images)
+        print(f"pictures of {size / 1000:.0f} kB, {LATENCY * 1000:.0f} ms a request")
         with fake("azure") as environment:
             slow = TUTORIAL_IMAGES / seconds(lambda: tutorial(source, environment, Path(folder) / "out.csv"))
             print(f"the tutorial's way   {slow:7.1f} images/s, {THREADS} in flight")
             fast = ours("azure", source, environment)
             print(f"Pinakes              {fast.rate:7.1f} images/s, {fast.in_flight} in flight at the end")
-            print(f"Pinakes / tutorial   {fast.rate / slow:7.1f} (wanted: at least 8)")
+            print(f"Pinakes / tutorial   {fast.rate / slow:7.1f} (target: at least 8)")
             for connections in CONNECTIONS:
                 bound = bare_rate(source, environment, connections)
                 print(f"the fake, asked through {connections} bare sockets: {bound:.0f} requests/s")
@@ -72,7 +67,7 @@ def main() -> None:
         print(f"  azure   {fast.cpu * 1000:5.1f} ms")
         for provider in OTHERS:
             few = Path(folder) / provider
-            paint(few, min(OTHERS_IMAGES, asked.images))
+            paint(few, min(OTHERS_IMAGES, options.images))
             with fake(provider) as environment:
                 print(f"  {provider:<7} {ours(provider, few, environment).cpu * 1000:5.1f} ms")
 
@@ -80,14 +75,11 @@ def main() -> None:
 def paint(folder: Path, count: int) -> float:
     """Noisy JPEGs of about 100 kB that all differ: their mean size in bytes."""
     folder.mkdir(parents=True)
-    rng = np.random.default_rng(1)
-    out = io.BytesIO()
-    pixels = rng.integers(0, 255, (180, 240, 3), dtype=np.uint8)
-    Image.fromarray(pixels).resize((720, 540), Image.Resampling.BICUBIC).save(out, format="JPEG", quality=48)
+    picture = noise_jpeg((720, 540), (240, 180), quality=48, seed=1)
     for number in range(count):
         # A comment after the start marker makes other bytes of the same picture.
         comment = f"{number:08}".encode()
-        data = out.getvalue()[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + out.getvalue()[2:]
+        data = picture[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + picture[2:]
         (folder / f"p{number:05}.jpg").write_bytes(data)
     return float(len(data))
 
@@ -148,15 +140,14 @@ def ours(provider: str, source: Path, environment: dict[str, str]) -> Run:
         )
         with open_ingestion(request, settings) as run:
             embedder = run.embedder
-            assert isinstance(embedder, Remote)
             embedder.check()
             started, cpu = time.perf_counter(), time.process_time()
-            run.list_and_plan()
+            stage = EmbedStage(run, list_and_plan(run))
             with ThreadPoolExecutor(embedder.facts.workers) as pool:
-                list(pool.map(run.embed, run.batches()))
+                list(pool.map(stage.embed, stage.batches()))
             taken, cpu = time.perf_counter() - started, time.process_time() - cpu
-            images = len(run.plan.images)
-            assert run.account.embedded == images
+            images = len(stage.planned.plan.images)
+            assert run.tally.account().embedded == images
             return Run(images / taken, cpu / images, embedder.statistics().in_flight)
 
 

@@ -3,37 +3,30 @@
 `python -m benchmarks.runners [--images 600] [--ways threads,shards,dask] [--embedder palette] [--rate 30/s]`
 
 With `--embedder palette` the pictures are JPEGs of 800 x 600 and the work is this machine's own; with `--embedder azure` a
-fake answers in 0.15 s and allows `--rate`. Prints, for each way: the wall seconds of the run as its flow reports them; those
-in which it does not embed (most of it starting processes, once a run); the milliseconds an image of the middle half of its
-answers, when all processes are at it; and the processor seconds of all its processes, Prefect's server left out, which say
-something on a busy machine too. All of them share this machine's cores.
+fake answers in 0.15 s and allows `--rate`. Prints, for each way: the wall seconds of the run as its flow reports them; how
+many of them it does not embed (mostly starting processes, once a run); the milliseconds an image over the middle half of
+its answers, when all processes are working; and the CPU seconds of all its processes without Prefect's server, which are
+meaningful on a busy machine too. All of them share this machine's cores.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
 import resource
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
-from benchmarks.common import machine, scratch_home
-from deployments.constants import NO_TELEMETRY, POOL, RUNS
+from benchmarks.common import arguments, noise_jpeg
+from benchmarks.runs import measured, prefect
+from deployments.constants import POOL, RUNS
 from deployments.guard import Guarded
-from deployments.prefect_server import running_server
 from deployments.server_setup import set_up
 from pinakes.checkpoints.checkpoint import open_checkpoint
-from pinakes.embedders.registry import Choice, Surroundings, open_embedder
-from pinakes.store.embedded.server import embedded_server
+from pinakes.embedders.declaration import Choice, Surroundings
+from pinakes.embedders.registry import open_embedder
 from tests.fakes.azure import AzureFake
 from tests.fakes.quota import Quota
 
@@ -44,42 +37,23 @@ BATCH = 64
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, default=600)
-    parser.add_argument("--ways", default="threads,shards,dask")
-    parser.add_argument("--embedder", choices=["palette", "azure"], default="palette")
-    parser.add_argument("--rate", default="30/s")
-    asked = parser.parse_args()
-    print(f"{asked.images:,} images, {asked.embedder}; {machine()}")
+    options = arguments(__doc__, images=600, ways="threads,shards,dask", embedder="palette", rate="30/s")
     with ExitStack() as stack:
-        home = stack.enter_context(scratch_home())
-        stack.enter_context(embedded_server(home))
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        source = paint(folder / "in", asked.images)
-        environment = os.environ | NO_TELEMETRY | RUNS | {"PINAKES_HOME": str(home), "PREFECT_HOME": str(folder / "p")}
-        options = ["--embedder", asked.embedder, "--batch-size", str(BATCH)]
-        if asked.embedder == "azure":
-            fake = stack.enter_context(AzureFake(quota=Quota(asked.rate, burst=5), latency=LATENCY, blind=True))
+        home, _, environment = stack.enter_context(prefect(**RUNS))
+        source = home / "in"
+        source.mkdir()
+        for number in range(options.images):
+            (source / f"p{number:06}.jpg").write_bytes(noise_jpeg((800, 600), (20, 15), quality=85, seed=number))
+        more = ["--embedder", options.embedder, "--batch-size", str(BATCH)]
+        if options.embedder == "azure":
+            fake = stack.enter_context(AzureFake(quota=Quota(options.rate, burst=5), latency=LATENCY, blind=True))
             environment |= fake.environment
-            options += ["--rate", f"{asked.rate} burst 5"]
-        environment["PREFECT_API_URL"] = stack.enter_context(running_server(environment=environment)).api_url
-        for way in asked.ways.split(","):
+            more += ["--rate", f"{options.rate} burst 5"]
+        for way in options.ways.split(","):
             before = processor_seconds()
             with workers(environment) if way == "shards" else ExitStack():
-                command = ["ingest", str(source), "--collection", way, *options, *WAYS[way]]
-                account = measured(command, environment)
-            used = processor_seconds() - before
-            show(way, account, used, home / "checkpoints", environment)
-
-
-def paint(folder: Path, count: int) -> Path:
-    """JPEGs of 800 x 600 that differ."""
-    folder.mkdir()
-    for number in range(count):
-        small = np.random.default_rng(number).integers(0, 255, (15, 20, 3), dtype=np.uint8)
-        picture = Image.fromarray(small).resize((800, 600), Image.Resampling.BICUBIC)
-        picture.save(folder / f"p{number:06}.jpg", quality=85)
-    return folder
+                account = measured(["ingest", str(source), "--collection", way, *more, *WAYS[way]], environment)
+            show(way, account, processor_seconds() - before, home / "checkpoints", environment)
 
 
 @contextmanager
@@ -102,20 +76,8 @@ def workers(environment: dict[str, str]) -> Iterator[None]:
             worker.stop()
 
 
-def measured(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
-    """What `--json` prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "pinakes.cli.main", *command, "--json"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
-
-
 def processor_seconds() -> float:
-    """Of this process's children that have ended, and theirs."""
+    """CPU seconds of this process's children that have ended, and of theirs."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

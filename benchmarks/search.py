@@ -1,7 +1,7 @@
 """`Collection.search` against the bare SQL statements that somebody would write by hand.
 
 `python -m benchmarks.search [--rows 21382] [--dimension 1024]`
-    exact, by stored image and by vector: against a table of one's own, its `halfvec` stored PLAIN, as fast as it gets
+    exact, by stored image and by vector: against a table of its own with `halfvec` stored PLAIN, the fastest way
 `python -m benchmarks.search --index [--rows 200000] [--dimension 512]`
     through HNSW: against `ORDER BY embedding <=> … LIMIT 10` over the same index with pgvector's own `ef_search = 40`;
     recall@10 of both against numpy over what is stored, and what other values of `ef_search` would give
@@ -9,9 +9,8 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,68 +21,57 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 
 import benchmarks.nothing  # noqa: F401 - registers the embedder that the space belongs to
-from benchmarks.common import administrator, alternating, chunks, images, machine, scratch_database, seconds
+from benchmarks.common import (
+    K,
+    administrator,
+    alternating,
+    arguments,
+    images,
+    listing,
+    recall,
+    scratch_database,
+    seconds,
+    writing,
+)
 from pinakes import Collection
 from pinakes.settings import load_settings
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space
 from pinakes.store.database import Database
-from pinakes.store.indexes import ensure_index
-from pinakes.store.lease import Lease
-from pinakes.store.load import Loader
 from tests.clustered import Rows, clustered
 
 ROUNDS = 60
 QUERIES = 200
-K = 10
 EF_SEARCHES = (100, 200, 400, 800)
 
 Plain = psycopg.Connection[tuple[Any, ...]]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--index", action="store_true")
-    parser.add_argument("--rows", type=int)
-    parser.add_argument("--dimension", type=int)
-    asked = parser.parse_args()
-    rows, dimension = (
-        asked.rows or (200_000 if asked.index else 21_382),
-        asked.dimension or (512 if asked.index else 1024),
-    )
-    print(f"{rows:,} rows x {dimension}; {machine()}")
-    space = Space("nothing", "none", "1", dimension, "")
+    options = arguments(__doc__, index=False, rows=0, dimension=0)
+    rows = options.rows or (200_000 if options.index else 21_382)
+    dimension = options.dimension or (512 if options.index else 1024)
+    print(f"{rows:,} rows x {dimension}")
     vectors = clustered(rows, dimension, seed=1)
     with scratch_database() as database, administrator(database) as plain:
-        store(database, space, vectors, index=asked.index)
+        space = store(database, vectors, index=options.index)
         register_vector(plain)
         settings = replace(load_settings(), database_url=database.dsn)
         with Collection("ours", settings=settings) as ours:
-            if asked.index:
-                through_index(ours, plain, space, vectors)
-            else:
-                exact(ours, plain, space, vectors)
+            (through_index if options.index else exact)(ours, plain, space, vectors)
 
 
-def store(database: Database, space: Space, vectors: Rows, *, index: bool) -> None:
+def store(database: Database, vectors: Rows, *, index: bool) -> Space:
     """The collection `ours`, loaded as a run loads it."""
-    frame = images(len(vectors)) if not index else images(1).reindex(range(len(vectors)))
-    if index:  # metadata take minutes to make up, and an unfiltered search reads those of its hits alone
-        frame["image_id"] = frame["uri"] = frame["fingerprint"] = [f"{n:06}.jpg" for n in range(len(vectors))]
-        frame["extra"] = [{}] * len(vectors)
-        frame = frame.where(frame.notna(), None)
-    with database.connection() as (conn, pgvector):
-        ensure_collection(conn, "ours", "file:///x/")
-        register_space(conn, "ours", space)
-        with Lease(database.dsn, "benchmark", seconds=600) as lease:
-            loader = Loader(conn, "ours", space, lease)
-            loader.load_images(lambda: [frame], with_metadata=True)
-            loader.load_vectors(chunks(frame, vectors))
-            loader.finish()
-            if index:
-                took = seconds(lambda: ensure_index(conn, "ours", space, "hnsw", lease, pgvector))
-                print(f"HNSW built in {took:.0f} s")
-        conn.execute("VACUUM ANALYZE")
+    # Metadata take minutes to make up, and an unfiltered search reads only those of its hits.
+    frame = listing(len(vectors)) if index else images(len(vectors))
+    if index:
+        frame["image_id"] = [f"{n:06}.jpg" for n in range(len(vectors))]
+    with writing(database, vectors.shape[1], provider="nothing") as writer:
+        writer.load(frame, vectors)
+        if index:
+            print(f"HNSW built in {writer.index():.0f} s")
+        writer.conn.execute("VACUUM ANALYZE")
+        return writer.space
 
 
 def exact(ours: Collection, plain: Plain, space: Space, vectors: Rows) -> None:
@@ -104,10 +92,13 @@ def exact(ours: Collection, plain: Plain, space: Space, vectors: Rows) -> None:
     numbers = iter(np.random.default_rng(4).integers(len(ids), size=10_000).tolist())
 
     def by_image() -> object:
-        statement = (
-            "SELECT image_id, title, embedding <=> (SELECT embedding FROM bare WHERE image_id = %(id)s) AS d FROM bare"
-            " WHERE image_id <> %(id)s ORDER BY d LIMIT 10"
-        )
+        statement = """
+            SELECT image_id, title, embedding <=> (SELECT embedding FROM bare WHERE image_id = %(id)s) AS d
+            FROM bare
+            WHERE image_id <> %(id)s
+            ORDER BY d
+            LIMIT 10
+        """
         return plain.execute(statement, {"id": ids[next(numbers)]}, binary=True).fetchall()
 
     def by_vector() -> object:
@@ -123,7 +114,7 @@ def compared(name: str, ours: Callable[[], object], bare: Callable[[], object]) 
     mine, its = alternating(ours, bare, ROUNDS)
     print(
         f"{name:16} Collection.search p50 {mine * 1000:6.1f} ms, bare SQL p50 {its * 1000:6.1f} ms:"
-        f" {mine / its:.2f} x (wanted: at most 1.3)"
+        f" {mine / its:.2f} x (target: at most 1.3)"
     )
 
 
@@ -183,11 +174,6 @@ def brute_force(vectors: Rows, queries: Rows) -> list[list[int]]:
         order = np.argpartition(distances, K - 1, axis=1)[:, :K]
         distances, best = np.take_along_axis(distances, order, 1), np.take_along_axis(best, order, 1)
     return best.tolist()
-
-
-def recall(found: Sequence[set[str]], truth: Sequence[set[str]]) -> float:
-    """The share of the true nearest that were found."""
-    return sum(len(a & b) for a, b in zip(found, truth, strict=True)) / (K * len(truth))
 
 
 if __name__ == "__main__":

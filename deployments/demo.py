@@ -1,4 +1,4 @@
-"""`make demo`: the whole way once, with the very commands that a person would type."""
+"""`make demo`: paints, ingests and searches once, with the commands that a person would type."""
 
 from __future__ import annotations
 

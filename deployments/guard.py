@@ -1,8 +1,8 @@
-"""Runs a program that must not outlive the process that wants it: `python -m deployments.guard PROGRAM ARG…`.
+"""Runs a program that must not outlive the process that started it: `python -m deployments.guard PROGRAM ARG…`.
 
 The guard holds the reading end of a pipe whose writing end its parent holds. When the parent ends, however it ends,
 the pipe closes and the guard stops the program and everything that the program has started. It runs in a session of its own,
-so that Ctrl-C in the terminal reaches the parent alone, which then ends things in their order.
+so that Ctrl-C in the terminal reaches only the parent, which then ends everything in order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STOP_SECONDS = 15.0
 
 
 class Guarded:
-    """A program that ends with this process at the latest.
+    """A program that ends when this process ends, or before.
 
     Args:
         arguments: the program and its arguments.
@@ -56,13 +56,13 @@ class Guarded:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the program until it ends or standard input does."""
-    # The program is told by way of the group, which the guard is part of.
+    # The signal goes to the process group, which contains the program and this guard.
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)  # noqa: S603
     watcher = threading.Thread(target=_stop_at_end_of_input, args=(process,), daemon=True)
     watcher.start()
     code = process.wait()
-    # What the program has started and left behind goes with it.
+    # Processes that the program started and left behind end with it.
     os.killpg(0, signal.SIGTERM)
     return code
 

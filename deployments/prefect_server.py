@@ -1,4 +1,4 @@
-"""Prefect's API for the length of a command: the server that is set, or one that ends with this process."""
+"""A Prefect API for the duration of a command: the server that is set, or one that ends with this process."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ START_SECONDS = 240.0
 server that ends before it answers is seen at once."""
 
 _STAYING: Final = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
-"""Services that look after deployments and workers, which only a server that stays has."""
+"""Services for deployments and workers, which only a permanent server needs."""
 
 
 _ENGINES: Final = frozenset({"flow_engine", "task_engine"})
-"""Where Prefect logs states and tracebacks; what flows and tasks log themselves comes from other modules."""
+"""Modules in which Prefect logs states and tracebacks; flows and tasks log from other modules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class PrefectServer:
 def running_server(
     *, port: int | None = None, log: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Iterator[PrefectServer]:
-    """Prefect's server for the length of the block; it answers when the block begins.
+    """Prefect's server for the duration of the block; it answers when the block begins.
 
     Args:
         port: of loopback; None: a free one.
         log: where its output goes; None drops it.
-        environment: of the server; None: this process's. What it does not set about concurrency limits is set so that
+        environment: of the server; None: this process's. Unless it says otherwise, concurrency limits are kept so that
             slots survive a restart.
 
     Raises:
@@ -71,10 +71,10 @@ def running_server(
 
 @contextmanager
 def prefect_server(home: Path) -> Iterator[None]:
-    """Let flows run in this block; they are tagged as runs whose heartbeats are awaited.
+    """Let flows run in this block; they are tagged as runs whose heartbeats are monitored.
 
-    Where no `PREFECT_API_URL` is set a server is started on loopback. Unlike Prefect's own temporary server it is gone
-    even if this process is killed.
+    If `PREFECT_API_URL` is not set, a server is started on loopback. Unlike Prefect's own temporary server it ends even
+    if this process is killed.
 
     Args:
         home: Pinakes' own folder; the log of that server is kept there.
@@ -82,7 +82,7 @@ def prefect_server(home: Path) -> Iterator[None]:
     Raises:
         PinakesError: it does not start, or the one that is set does not answer.
     """
-    # Bars and tables are what a person at a terminal looks at; Prefect's own lines go to its server all the same.
+    # A person at a terminal looks at bars and tables; Prefect's own log lines still go to its server.
     quiet = {"PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING")}
     with _environment(NO_TELEMETRY | RUNS | quiet), _answering(home):
         yield
@@ -90,7 +90,7 @@ def prefect_server(home: Path) -> Iterator[None]:
 
 @contextmanager
 def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Let this process, and what it starts, have these variables for the length of the block."""
+    """Set these variables for this process and what it starts, for the duration of the block."""
     before = {name: os.environ.get(name) for name in values}
     os.environ |= values
     try:
@@ -116,7 +116,7 @@ def _answering(home: Path) -> Iterator[None]:
         from deployments.server_client import answering_server
 
         with answering_server():
-            pass  # else Prefect would tell of it by a traceback, after the run has begun
+            pass  # otherwise Prefect would show a traceback after the run has begun
         with tags(RUN_TAG):
             yield
         return
@@ -133,7 +133,7 @@ def _answering(home: Path) -> Iterator[None]:
 
 @contextmanager
 def a_server_for_one_run(home: Path) -> Iterator[str]:
-    """The address of the API of a server without the services that only a server that stays needs.
+    """The API address of a server without the services that only a permanent server needs.
 
     Not Prefect's ephemeral mode: that never frees the slots of a run that was killed.
     """
@@ -160,7 +160,7 @@ def log_folder(home: Path) -> Path:
 
 
 def _said_by_the_command(record: logging.LogRecord) -> bool:
-    """Keeps how Prefect's engine tells the end of a run from the terminal, where the command says it in one sentence."""
+    """Keeps the engine's lines about the end of a run off the terminal, where the command says it in one sentence."""
     return not (record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.module in _ENGINES)
 
 

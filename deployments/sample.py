@@ -1,4 +1,4 @@
-"""The one sample gallery of an installation: `make demo` and `pinakes up` ingest the same pictures from the same root."""
+"""The sample gallery of an installation: `make demo` and `pinakes up` ingest the same pictures from the same root."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from urllib.parse import unquote_to_bytes
 from gallery import PICTURES, SEED, Gallery, painted_before, write_gallery
 from pinakes.errors import UsageError
 from pinakes.settings import Settings
-from pinakes.store.collections import collection_names, require_collection, stored_images
+from pinakes.store.bulk_reads import stored_images
+from pinakes.store.collections import collection_names, require_collection
 from pinakes.store.database import open_database
 
 COLLECTION: Final = "sample"
@@ -21,14 +22,14 @@ _EARLIER: Final = Path("demo") / "gallery"
 
 
 def sample_gallery(settings: Settings, collection: str = COLLECTION) -> Gallery:
-    """The gallery that a collection is ingested from; it is painted where it is missing.
+    """The gallery that a collection is ingested from; it is painted, under a progress bar, where it is missing.
 
     A collection has one source root. One that already holds a sample gallery keeps it where it is, with as many pictures
     as it has; a new one takes the gallery in Pinakes' own folder.
 
     Args:
         settings: where things are.
-        collection: what is going to be ingested into; it need not exist.
+        collection: the collection to ingest into; it need not exist.
 
     Raises:
         UsageError: the collection holds other pictures, or the gallery cannot be written.

@@ -1,4 +1,4 @@
-"""Looks for `pinakes doctor` whether what a Prefect server has schedules for has runs ahead."""
+"""The check of `pinakes doctor` that every schedule of a Prefect server has a run ahead."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from prefect.client.schemas.sorting import FlowRunSort
 from prefect.server.schemas.schedules import SCHEDULE_TYPES
 from pydantic import TypeAdapter
 
-from pinakes.operations.checks import Check, State
+from pinakes.operations.checks import Finding, State
 
 SCHEDULED_WITHIN: Final = timedelta(minutes=2)
-"""Prefect's server looks at its schedules every minute; one that was made or changed so lately may still have no run."""
+"""Prefect's server looks at its schedules every minute; one that was just made or changed may still have no run."""
 
 SCHEDULED_AHEAD: Final = timedelta(days=99)
 """Prefect's server makes runs for dates up to 100 days ahead; a yearly schedule rightly has none for most of the year."""
@@ -38,9 +38,8 @@ _SCHEDULER = (
 )
 
 
-def schedules(client: SyncPrefectClient, _url: str, pool: str) -> Iterator[Check]:
-    """Whether what is scheduled has a run ahead: the server makes these runs, and without one nothing ever begins."""
-    what = "schedules"
+def schedules_finding(client: SyncPrefectClient, pool: str) -> Finding:
+    """Whether every active schedule has a run ahead: the server makes these runs, and without one nothing ever begins."""
     now = datetime.now(UTC)
     ahead, new, idle = [], [], []
     for deployment in _deployments_of(client, pool):
@@ -56,13 +55,11 @@ def schedules(client: SyncPrefectClient, _url: str, pool: str) -> Iterator[Check
         else:
             idle.append(name)
     if idle:
-        yield Check(what, State.ERROR, f"active, and no run is scheduled: {', '.join(idle)}", _SCHEDULER)
-    elif new:
-        minutes = SCHEDULED_WITHIN.total_seconds() / 60
-        again = f"run pinakes doctor again in {minutes:.0f} minutes"
-        yield Check(what, State.WARN, f"made just now, and no run is scheduled yet: {', '.join(new)}", again)
-    else:
-        yield Check(what, State.OK, f"next runs: {', '.join(ahead)}" if ahead else f"none is active in the pool {pool}")
+        return Finding(State.ERROR, f"active, and no run is scheduled: {', '.join(idle)}", _SCHEDULER)
+    if new:
+        again = f"run pinakes doctor again in {SCHEDULED_WITHIN.total_seconds() / 60:.0f} minutes"
+        return Finding(State.WARN, f"made just now, and no run is scheduled yet: {', '.join(new)}", again)
+    return Finding(State.OK, f"next runs: {', '.join(ahead)}" if ahead else f"none is active in the pool {pool}")
 
 
 def _deployments_of(client: SyncPrefectClient, pool: str) -> Iterator[DeploymentResponse]:
@@ -74,7 +71,7 @@ def _deployments_of(client: SyncPrefectClient, pool: str) -> Iterator[Deployment
 
 
 def _runs_ahead(client: SyncPrefectClient, deployment: DeploymentResponse, now: datetime) -> list[datetime]:
-    """When the next runs begin that the server made for a schedule; a person's own `--at` says nothing about that."""
+    """When the next runs begin that the server made for a schedule; runs that a person scheduled do not count."""
     runs = client.read_flow_runs(
         flow_run_filter=FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=[deployment.id]),

@@ -1,14 +1,17 @@
-"""A client of the Prefect server that is set, or one sentence about why there is none."""
+"""A client of the Prefect server that is set, and what the server says of its own settings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from deployments.constants import LEASE_STORAGE
 from pinakes.errors import PinakesError, SettingsError
 
 
@@ -21,7 +24,7 @@ def answering_server(api_url: str | None = None) -> Iterator[SyncPrefectClient]:
 
     Raises:
         SettingsError: no API is set.
-        PinakesError: no Prefect server answers there, or it refuses what is asked inside the block.
+        PinakesError: no Prefect server answers there, or it refuses a request in the block.
     """
     url = api_url or PREFECT_API_URL.value()
     if not url:
@@ -37,4 +40,22 @@ def answering_server(api_url: str | None = None) -> Iterator[SyncPrefectClient]:
         try:
             yield client
         except (httpx.HTTPError, ValueError) as exc:
-            raise PinakesError(f"Prefect's server at {url} refused, or is none: {exc}.") from exc
+            raise PinakesError(
+                f"Prefect's server at {url} did not accept a request, or is no Prefect server: {exc}."
+            ) from exc
+
+
+def server_settings(client: SyncPrefectClient) -> dict[str, Any] | None:
+    """The server's own settings; None if it keeps them to itself, as Prefect Cloud does."""
+    try:
+        found: dict[str, Any] = client.request("GET", "/admin/settings").json()["server"]
+    except PrefectHTTPStatusError as exc:
+        if exc.response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN):
+            return None
+        raise
+    return found
+
+
+def keeps_leases_in_memory(settings: dict[str, Any]) -> bool:
+    """Whether a server with these settings loses the leases of its limits when it is restarted."""
+    return bool(settings["concurrency"]["lease_storage"] == LEASE_STORAGE.replace("filesystem", "memory"))

@@ -1,7 +1,7 @@
 """Sets up a running Prefect server: work pool, limit on concurrent batches, automation for dead runs.
 
-Everything is looked at first and written only where it differs, so that it may be run at any time and any number of
-times. What a person has switched off or set to another value stays as it is.
+It reads everything first and writes only what differs, so it may be run at any time and any number of times. What a
+person has switched off or set to another value stays as it is.
 """
 
 from __future__ import annotations
@@ -10,21 +10,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-import httpx
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate, WorkPoolCreate
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
-from deployments.constants import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, LEASE_STORAGE, POOL, RUN_TAG
-from deployments.server_client import answering_server
+from deployments.constants import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, POOL, RUN_TAG
+from deployments.server_client import answering_server, keeps_leases_in_memory, server_settings
 from pinakes.errors import UsageError
 
 SILENCE: Final = timedelta(seconds=3 * HEARTBEAT_SECONDS)
-"""A run is dead after three heartbeats that did not come: one may be lost while the server is restarted."""
+"""A run is dead after three missing heartbeats: one may be lost while the server is restarted."""
 
 AUTOMATION: Final = "pinakes: runs that stop sending heartbeats are Crashed"
 
@@ -44,12 +43,12 @@ _NO_LONGER_RUNNING = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One thing that the server has now.
+    """One thing that the server needs.
 
     Attributes:
         what: the thing and its name.
-        done: "made", "changed" or "stands already".
-        remark: what a person should know about it, or nothing.
+        done: "made", "changed" or "unchanged".
+        remark: a detail, such as the number that is set; may be empty.
     """
 
     what: str
@@ -59,7 +58,7 @@ class Step:
     @property
     def wrote(self) -> bool:
         """Whether anything was written."""
-        return self.done != "stands already"
+        return self.done != "unchanged"
 
     def line(self) -> str:
         """For a person."""
@@ -73,13 +72,13 @@ def set_up(
     concurrent_batches: int | None = None,
     silence: timedelta = SILENCE,
 ) -> list[Step]:
-    """Make what is missing, change what differs.
+    """Create what is missing and change what differs.
 
     Args:
         api_url: of Prefect's API; None: the one that is set.
         pool: the work pool's name; one that exists keeps its type.
-        concurrent_batches: embed batches that may run at once on this server, whoever's run they belong to; None leaves
-            a limit that exists as it is, and makes one of `CONCURRENT_BATCHES` where there is none.
+        concurrent_batches: embed batches that may run at once on this server, over all runs; None leaves an existing limit
+            as it is, and sets a new one to `CONCURRENT_BATCHES`.
         silence: how long after a heartbeat the next one may come before the run counts as dead; at least 10 s.
 
     Raises:
@@ -98,23 +97,17 @@ def set_up(
 
 
 def leases_are_lost(api_url: str | None = None) -> bool:
-    """Whether the server keeps the leases of its limits where a restart loses them.
+    """Whether a restart of the server would lose the leases of its limits.
 
-    False where the server does not say (Prefect Cloud).
+    False if the server does not say (Prefect Cloud).
 
     Raises:
         SettingsError: no API is set.
         PinakesError: no Prefect server answers there.
     """
     with answering_server(api_url) as client:
-        try:
-            settings = client.request("GET", "/admin/settings").json()
-        except PrefectHTTPStatusError as exc:
-            if exc.response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.FORBIDDEN):
-                return False
-            raise
-    storage = settings["server"]["concurrency"]["lease_storage"]
-    return bool(storage == LEASE_STORAGE.replace("filesystem", "memory"))
+        settings = server_settings(client)
+    return settings is not None and keeps_leases_in_memory(settings)
 
 
 def _work_pool(client: SyncPrefectClient, name: str) -> Step:
@@ -125,7 +118,7 @@ def _work_pool(client: SyncPrefectClient, name: str) -> Step:
         template = ProcessWorker.get_default_base_job_template()
         client.create_work_pool(WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template))
         return Step(what, "made", f"type {ProcessWorker.type}")
-    return Step(what, "stands already", f"type {pool.type}{', paused' if pool.is_paused else ''}")
+    return Step(what, "unchanged", f"type {pool.type}{', paused' if pool.is_paused else ''}")
 
 
 def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
@@ -139,7 +132,7 @@ def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
         return Step(what, "made", f"{number} batches at once")
     if wanted is None or wanted == limit.limit:
         off = "" if limit.active else ", switched off"
-        return Step(what, "stands already", f"{limit.limit} batches at once{off}")
+        return Step(what, "unchanged", f"{limit.limit} batches at once{off}")
     client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=wanted))
     return Step(what, "changed", f"{wanted} batches at once, {limit.limit} before")
 
@@ -152,7 +145,7 @@ def _automation(client: SyncPrefectClient, silence: timedelta) -> Step:
         if not found.enabled:
             remark += ", paused"
         if _essence(found) == _essence(wanted):
-            return Step(what, "stands already", remark)
+            return Step(what, "unchanged", remark)
         client.update_automation(found.id, wanted.model_copy(update={"enabled": found.enabled}))
         return Step(what, "changed", remark)
     client.create_automation(wanted)
@@ -163,8 +156,8 @@ def _dead_runs(silence: timedelta) -> AutomationCore:
     return AutomationCore(
         name=AUTOMATION,
         description=(
-            f"A flow run tagged {RUN_TAG} sends a heartbeat every {HEARTBEAT_SECONDS} s. Where none comes any more its"
-            " process is dead, and Prefect would show it as Running for ever."
+            f"A flow run tagged {RUN_TAG} sends a heartbeat every {HEARTBEAT_SECONDS} s. If they stop, its process is dead,"
+            " and Prefect would show it as Running forever."
         ),
         enabled=True,
         trigger=EventTrigger(
@@ -194,5 +187,5 @@ def _dead_runs(silence: timedelta) -> AutomationCore:
 
 
 def _essence(automation: AutomationCore) -> dict[str, Any]:
-    """What makes two automations alike, without the server's ids and a person's pausing it."""
+    """What two equal automations have in common, apart from the server's ids and whether a person paused them."""
     return automation.model_dump(include={"description", "trigger", "actions"})

@@ -20,7 +20,7 @@ from pinakes.store.database import open_database
 
 
 def up(settings: Settings, project: Path, port: int) -> None:
-    """Start everything, say where it is, and end it all on Ctrl-C.
+    """Start everything, print the addresses, and stop everything on Ctrl-C.
 
     Args:
         settings: what the deployments run with.
@@ -33,7 +33,7 @@ def up(settings: Settings, project: Path, port: int) -> None:
     logs = log_folder(settings.home)
     api_url = f"http://127.0.0.1:{port}/api"
 
-    click.echo("Starting the database, Prefect's server and a worker; the first time that takes a minute …")
+    click.echo("Starting the database, Prefect's server and a worker; the first start takes a minute …")
     try:
         environment = (
             os.environ
@@ -59,7 +59,7 @@ def up(settings: Settings, project: Path, port: int) -> None:
             finally:
                 worker.stop()
     except KeyboardInterrupt:
-        click.echo("ending …", err=True)
+        click.echo("stopping …", err=True)
 
 
 def _source(settings: Settings) -> dict[str, str]:

@@ -16,58 +16,65 @@ from prefect.states import Cancelled
 from flows.ending import TOLD, batches_in_flight
 from flows.naming import shard_run_name
 from pinakes.errors import PinakesError
-from pinakes.ingest.distributed.leader import Lead
+from pinakes.ingest.answers import Embedded, EmbedStage
+from pinakes.ingest.distributed.leader import Leader
+from pinakes.ingest.listing import Planned
 from pinakes.ingest.request import THREADS
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import orderly
 from pinakes.ingest.window import in_window
 from tasks import ingestion as stages
-from tasks.artifacts import ProgressArtifact
+from tasks.artifacts import shown_progress
 from tasks.runners import is_lost, slots, started
 
 LOOK_SECONDS = 1.0
 """How often the leader looks how its shards are doing."""
 
 SERVER_PATIENCE = 300.0
-"""Seconds for which Prefect's server may be away before the leader gives its shards up."""
+"""Seconds for which Prefect's server may be away before the leader gives up its shards."""
 
 UNBEGUN_SECONDS = 30.0
-"""After so long without a worker that takes a shard a person should know."""
+"""After so many seconds without a worker that takes a shard, the log says so."""
 
 
-def embed_all(run: Ingestion) -> None:
-    """Embed batch by batch, as many at once as there is use for."""
+def embed_all(run: Ingestion, planned: Planned) -> Embedded:
+    """Embed batch by batch, as many at once as the embedder gains from."""
     with orderly():
-        if run.plan.work and run.request.shards > 1:
-            _on_shards(run)
-        elif run.plan.work and run.request.runner != THREADS:
-            _on_a_cluster(run)
-        else:
-            _here(run)
+        if planned.plan.work and run.request.shards > 1:
+            return _on_shards(run, planned)
+        if planned.plan.work and run.request.runner != THREADS:
+            return _on_a_cluster(run, planned)
+        return _here(run, planned)
 
 
-def _here(run: Ingestion) -> None:
-    shown = ProgressArtifact(run)
+def _here(run: Ingestion, planned: Planned) -> Embedded:
+    stage = EmbedStage(run, planned)
     width = run.embedder.facts.workers
-    with started(THREADS, width) as runner, run.progress, batches_in_flight(run):
+    with (
+        shown_progress(stage.progress) as show,
+        started(THREADS, width) as runner,
+        stage.progress,
+        batches_in_flight(stage),
+    ):
         for _, future in in_window(
-            lambda batch: runner.submit(stages.embed, {"place": run, "batch": batch}), run.batches(), width
+            lambda batch: runner.submit(stages.embed, {"place": stage, "batch": batch}), stage.batches(), width
         ):
             future.result()
-            shown.update()
-    shown.update(at_once=True)
+            show()
+    return stage.ended()
 
 
-def _on_a_cluster(run: Ingestion) -> None:
-    shown = ProgressArtifact(run)
-    with started(run.request.runner, run.embedder.facts.workers) as runner:
-        ways = slots(runner, run.embedder.facts.workers)
-        with Lead(run, ways) as lead, run.progress:
-            ticket = lead.ticket
-            # One batch for each slot waits there, so that nobody idles while the next one is on its way.
+def _on_a_cluster(run: Ingestion, planned: Planned) -> Embedded:
+    width = run.embedder.facts.workers
+    with started(run.request.runner, width) as runner:
+        ways = slots(runner, width)
+        stage = EmbedStage(run, planned, ways)
+        with shown_progress(stage.progress) as show, Leader(stage, ways) as leader, stage.progress:
+            assignment = leader.assignment
+            # A second batch for each slot waits in the cluster, so that none is idle while the next is on its way.
             for batch, future in in_window(
-                lambda batch: runner.submit(stages.embed_elsewhere, {"ticket": ticket, "batch": batch}),
-                lead.batches(),
+                lambda batch: runner.submit(stages.embed_elsewhere, {"assignment": assignment, "batch": batch}),
+                leader.batches(),
                 2 * ways,
             ):
                 try:
@@ -76,39 +83,44 @@ def _on_a_cluster(run: Ingestion) -> None:
                     if not is_lost(exc):
                         run.stopping.abandon()
                         raise
-                    lead.lost([batch.number], f"the worker of batch {batch.number} is gone ({_short(exc)}).")
+                    leader.lost([batch.number], f"the worker of batch {batch.number} is gone ({_short(exc)}).")
                 else:
-                    lead.count(batch.number, result)
-                shown.update()
-            lead.settle()
-    shown.update(at_once=True)
+                    leader.count(batch.number, result)
+                show()
+            leader.reconcile()
+    return stage.ended()
 
 
-def _on_shards(run: Ingestion) -> None:
-    shown = ProgressArtifact(run)
-    with Lead(run, run.request.shards) as lead, get_client(sync_client=True) as client, run.progress:
-        shards = {number: _begin_shard(run, lead, number) for number in lead.deal()}
-        watch = _Watch(client, run, lead, shards)
+def _on_shards(run: Ingestion, planned: Planned) -> Embedded:
+    stage = EmbedStage(run, planned, run.request.shards)
+    with (
+        shown_progress(stage.progress) as show,
+        Leader(stage, run.request.shards) as leader,
+        get_client(sync_client=True) as client,
+        stage.progress,
+    ):
+        shards = {number: _begin_shard(run, leader, number) for number in leader.share_out()}
+        watch = _Watch(client, run, leader, shards)
         try:
             while watch.open:
                 time.sleep(LOOK_SECONDS)
                 watch.look()
-                lead.collect()
-                shown.update()
+                leader.collect()
+                show()
         except TOLD:
             run.stopping.abandon()
-            watch.look()  # takes back the shards that no worker has begun
+            watch.look()  # cancels the shards that no worker has begun
             raise
-        lead.settle()
-    shown.update(at_once=True)
+        leader.reconcile()
+    return stage.ended()
 
 
-def _begin_shard(run: Ingestion, lead: Lead, number: int) -> FlowRun:
+def _begin_shard(run: Ingestion, leader: Leader, number: int) -> FlowRun:
     deployment = run.request.shard_deployment
     try:
         begun = run_deployment(
             deployment,
-            parameters={"ticket": lead.ticket.model_dump(mode="json"), "shard": number},
+            parameters={"assignment": leader.assignment.model_dump(mode="json"), "shard": number},
             flow_run_name=shard_run_name(run.request.collection, number, run.request.shards),
             timeout=0,
             as_subflow=True,
@@ -124,20 +136,20 @@ def _begin_shard(run: Ingestion, lead: Lead, number: int) -> FlowRun:
 
 
 class _Watch:
-    """Looks after the flow runs of the shards until each of them has ended."""
+    """Watches the flow runs of the shards until each of them has ended."""
 
-    def __init__(self, client: SyncPrefectClient, run: Ingestion, lead: Lead, shards: dict[int, FlowRun]) -> None:
+    def __init__(self, client: SyncPrefectClient, run: Ingestion, leader: Leader, shards: dict[int, FlowRun]) -> None:
         self.open = shards
         self._client = client
         self._run = run
-        self._lead = lead
+        self._leader = leader
         self._logger = get_run_logger()
         self._total = len(shards)
         self._begun_at = self._answered_at = time.monotonic()
         self._said = False
 
     def look(self) -> None:
-        """See who has ended, and how; take back what is not begun once the run is stopping.
+        """See which shards have ended, and how; cancel those that are not begun once the run is stopping.
 
         Raises:
             PinakesError: Prefect's server has been away for too long.
@@ -170,7 +182,7 @@ class _Watch:
         said = f": {state.message.strip()}" if state.message else ""
         reason = f"shard {number} of {self._total} ended {state.name}{said}".rstrip(".") + "."
         self._logger.warning("%s", reason)
-        self._lead.lost_shard(number, reason)
+        self._leader.lost_shard(number, reason)
 
     def _say_once(self, number: int) -> None:
         if not self._said and time.monotonic() - self._begun_at > UNBEGUN_SECONDS:

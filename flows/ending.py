@@ -1,4 +1,4 @@
-"""How a run of `ingest` ends that is told to from outside: cancelled, suspended or paused in Prefect, or by a signal.
+"""How a run of `ingest` ends when it is cancelled, suspended or paused in Prefect, or told to end by a signal.
 
 It means what Ctrl-C does: nothing new is begun, what is in flight is waited for and counted, what was answered is loaded,
 and the run is entered as stopped. Prefect keeps the state that it was given.
@@ -24,6 +24,9 @@ from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
 from prefect.runtime import flow_run
 
 from pinakes.errors import PinakesError
+from pinakes.ingest.answers import EmbedStage
+from pinakes.ingest.listing import Planned
+from pinakes.ingest.loading import load
 from pinakes.ingest.opening import enter_stop
 from pinakes.ingest.run import Ingestion
 
@@ -37,22 +40,24 @@ LOOK_SECONDS = 2.0
 """How often a run looks for the state that Prefect's server has given it. A look costs the server about 5 ms."""
 
 SIGNAL_LOOKS = 2
-"""For so many looks a run that is cancelled waits for the signal of its worker, which is sent at once."""
+"""For so many looks a cancelled run waits for its worker's signal, which is sent at once."""
 
 TOLD = (TerminationSignal, Pause, Abort)
 """What Prefect raises in a flow, or wherever a task is used, once its run is to end."""
 
 
 class Told:
-    """Watches for what neither a signal nor an exception of Prefect's says.
+    """Watches for orders to end that come neither as a signal nor as an exception of Prefect's.
 
     A worker sends SIGTERM to the process of a run that is cancelled, and Prefect raises `Pause` where a task is used once
     the run of a deployment is suspended. A run of `pinakes ingest` has neither worker nor deployment, and a run can be set
-    to Paused or Cancelled by way of the API, of which neither tells.
+    to Paused or Cancelled through the API, which causes neither.
     """
 
     def __init__(self, run: Ingestion) -> None:
         self.state: State[Any] | None = None
+        self.to_load: Planned | None = None
+        """Whose pictures may have been embedded although no load of them has begun."""
         self._run = run
         self._id = UUID(flow_run.id)
         self._over = threading.Event()
@@ -70,6 +75,10 @@ class Told:
     def cancelled(self) -> bool:
         """Whether the run was cancelled in Prefect, and nobody else is going to end it."""
         return self.state is not None and not self.state.is_paused()
+
+    def load_begins(self) -> None:
+        """The stage that loads what was embedded has begun."""
+        self.to_load = None
 
     def raise_if_paused(self) -> None:
         """Leave the flow as Prefect wants it to be left once it is paused or suspended.
@@ -105,24 +114,25 @@ def ending_in_order(run: Ingestion) -> Iterator[Told]:
     """Around all stages of a run: end it in order when it is told to end, and let Prefect have its own exception then.
 
     Raises:
-        BaseException: one of `TOLD`, once what was answered is loaded; whatever the block raises.
+        BaseException: one of `TOLD`, once what was answered is loaded; or what the block raises.
     """
     with _hangups_end(), Told(run) as told:
         try:
             yield told
         except TOLD as exc:
             run.stopping.ask(_by_what(exc))
-            if run.to_load:
-                _load(run)
+            if told.to_load is not None:
+                _load(run, told.to_load)
             raise
 
 
 @contextmanager
-def batches_in_flight(run: Ingestion) -> Iterator[None]:
+def batches_in_flight(stage: EmbedStage) -> Iterator[None]:
     """Around the threads that embed: when the run is left, begin nothing new; when it is told to end, enter what is done.
 
     It is entered at once, and again when nothing is in flight any more, for a worker kills what takes too long to end.
     """
+    run = stage.run
     try:
         yield
     except BaseException as exc:
@@ -131,18 +141,18 @@ def batches_in_flight(run: Ingestion) -> Iterator[None]:
             run.stopping.ask(_by_what(exc))
             try:
                 enter_stop(run)
-                run.wait_for_batches(GRACE_SECONDS)
+                stage.wait_for_batches(GRACE_SECONDS)
                 enter_stop(run)
             except PinakesError as also:  # entered again when the run is closed; what counts is why it ends
                 logger.warning("what was done could not be entered yet: %s", also)
         raise
 
 
-def _load(run: Ingestion) -> None:
+def _load(run: Ingestion, planned: Planned) -> None:
     """Load what was answered, without Prefect's tasks, which a suspended run cannot use."""
     started = time.monotonic()
     try:
-        run.load()
+        load(run, planned)
     except PinakesError as exc:  # the next run loads it; what counts is why this one ends
         logger.warning("what was answered is kept, and could not be loaded now: %s", exc)
     else:

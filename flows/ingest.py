@@ -14,10 +14,14 @@ from flows.ending import ending_in_order
 from flows.naming import ingest_run, say_what_was_done
 from flows.parameters import declared_parameters, filled_in
 from pinakes.errors import StoppedError
+from pinakes.ingest.answers import Embedded
+from pinakes.ingest.listing import Planned
+from pinakes.ingest.loading import Loaded
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stages import Stages, check_pruned, run_stages, shortfall
+from pinakes.ingest.summary import summarise
 from pinakes.settings import load_settings
 from tasks import ingestion as stages
 from tasks.artifacts import report
@@ -26,12 +30,11 @@ AS_TASKS = Stages(
     list_and_plan=stages.list_and_plan,
     reuse_known_answers=stages.reuse_known_answers,
     verify_embedder=stages.verify_embedder,
-    load=stages.load,
     prune=stages.prune,
     build_index=stages.build_index,
     close_account=stages.close_account,
 )
-"""The stages of a run, each as a Prefect task; embedding is a task run for each batch."""
+"""The stages of a run, each as a Prefect task. Those that embed and load depend on how a run is told to end."""
 
 
 @flow(name="ingest", flow_run_name=ingest_run, persist_result=False, validate_parameters=True)
@@ -51,15 +54,21 @@ def ingest(**options: Any) -> dict[str, Any] | State[Any]:
         return stages.plan_only(request, settings)
     with open_ingestion(request, settings) as run, ending_in_order(run) as told:
 
-        def embed(run: Ingestion) -> None:
-            embed_all(run)
+        def embed(run: Ingestion, planned: Planned) -> Embedded:
+            told.to_load = planned
+            embedded = embed_all(run, planned)
             told.raise_if_paused()
+            return embedded
 
-        summary = run_stages(run, replace(AS_TASKS, embed=embed))
-        report(run, summary)
+        def load(run: Ingestion, planned: Planned) -> Loaded:
+            return stages.load(run, planned, told.load_begins)
+
+        outcome = run_stages(run, replace(AS_TASKS, embed=embed, load=load))
+        summary = summarise(run, outcome)
+        report(run, outcome, summary)
         say_what_was_done(summary)
-        check_pruned(run, summary)
-    missing = shortfall(run, summary)
+        check_pruned(outcome, summary)
+    missing = shortfall(run, outcome, summary)
     if isinstance(missing, StoppedError) and told.cancelled:
         return Cancelled(message=str(missing), data=missing)
     if missing is not None:

@@ -9,8 +9,8 @@ from prefect import flow
 from flows.naming import search_run
 from flows.parameters import declared_parameters, filled_in
 from pinakes.options import completed
-from pinakes.query.options import QueryOptions
 from pinakes.query.query import ask
+from pinakes.query.query_options import QueryOptions
 from pinakes.settings import load_settings
 from pinakes.sources.reading import read_named
 from tasks.searching import answer, show_hits

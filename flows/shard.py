@@ -10,8 +10,8 @@ from prefect.states import Cancelled
 
 from pinakes.errors import EmbedderError, LeaseLostError
 from pinakes.ingest.batch import BatchResult
-from pinakes.ingest.distributed.assignment import Ticket
-from pinakes.ingest.distributed.worker import open_outpost
+from pinakes.ingest.distributed.assignment import Assignment
+from pinakes.ingest.distributed.worker import open_worker
 from pinakes.ingest.request import THREADS
 from pinakes.ingest.window import in_window
 from pinakes.settings import load_settings
@@ -20,42 +20,42 @@ from tasks.runners import started
 
 
 @flow(name="embed", persist_result=False, validate_parameters=True)
-def embed(ticket: Ticket, shard: int) -> dict[str, Any] | State[Any]:
+def embed(assignment: Assignment, shard: int) -> dict[str, Any] | State[Any]:
     """Embed one part of a run's plan; `pinakes ingest --shards` starts it, and nobody else needs to.
 
-    Run again it goes on with what has no answer yet.
+    Run again, it continues with what has no answer yet.
 
     Args:
-        ticket: says for which run; keys and the database's address come from this worker's own settings.
+        assignment: says for which run; keys and the database's address come from this worker's own settings.
         shard: whose part of the plan, from 1.
 
     Returns:
-        What was done, counted; the state Cancelled where the run was over before this part of it was.
+        What was done, counted; the state Cancelled where the run ended before this shard did.
     """
     try:
-        total = _embed(ticket, shard)
+        total = _embed(assignment, shard)
     except LeaseLostError as exc:
-        return Cancelled(message=str(exc))  # the run was stopped, and nobody waits for this part of it any more
+        return Cancelled(message=str(exc))  # the run was stopped, and nobody waits for this shard any more
     if total.error is not None:
         raise EmbedderError(total.error)
     return total.as_dict()
 
 
-def _embed(ticket: Ticket, shard: int) -> BatchResult:
+def _embed(assignment: Assignment, shard: int) -> BatchResult:
     total = BatchResult()
-    with open_outpost(ticket, load_settings()) as outpost:
-        width = outpost.embedder.facts.workers
+    with open_worker(assignment, load_settings()) as worker:
+        width = worker.embedder.facts.workers
         with started(THREADS, width) as runner:
             try:
                 for _, future in in_window(
-                    lambda batch: runner.submit(stages.embed, {"place": outpost, "batch": batch}),
-                    outpost.batches(shard),
+                    lambda batch: runner.submit(stages.embed, {"place": worker, "batch": batch}),
+                    worker.batches(shard),
                     width,
                 ):
                     total += future.result()
                     if total.error is not None:
-                        outpost.stopping.abandon()
+                        worker.stopping.abandon()
             except BaseException:
-                outpost.stopping.abandon()
+                worker.stopping.abandon()
                 raise
     return total

@@ -8,8 +8,7 @@ Paintings", ECCV workshops 2018). Everything in this one is invented.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,7 +32,7 @@ def file_name(order: Commission) -> str:
 
 
 def row(order: Commission, story: Story, name: str) -> Row:
-    """The line for one picture; date and size follow from its number as all else does."""
+    """The line for one picture; date and size follow from its number as everything else does."""
     painter = order.painter
     rng = np.random.default_rng([order.seed, order.number, 3])
     year = int(rng.integers(painter.years[0], painter.years[1] + 1))
@@ -77,14 +76,9 @@ def encode(rows: Sequence[Row]) -> bytes:
     return text.encode(ENCODING)
 
 
-def split(rows: Mapping[int, Row]) -> dict[str, list[Row]]:
-    """Which table each picture stands in, by its number: of ten, eight to train, one to validate, one to test."""
+def split(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows of each table; of ten pictures, eight are to train, one to validate, one to test."""
     tables: dict[str, list[Row]] = {name: [] for name in TABLES}
-    for number in sorted(rows):
-        tables[TABLES[{8: 1, 9: 2}.get(number % 10, 0)]].append(rows[number])
+    for number, line in enumerate(rows):
+        tables[TABLES[{8: 1, 9: 2}.get(number % 10, 0)]].append(line)
     return tables
-
-
-def paths(directory: Path) -> tuple[Path, Path, Path]:
-    """Where the three tables are: train, validation, test."""
-    return directory / TABLES[0], directory / TABLES[1], directory / TABLES[2]

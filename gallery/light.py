@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from gallery.colour import rgb
+from gallery.colour import mix, rgb
 from gallery.noise import Colours
 
 
@@ -16,20 +19,22 @@ class Light:
         name: the word by which painters choose it.
         phrase: how a description says when it is.
         when: the same for a title.
+        height: of the sun over the horizon, 0…1; below 0: not to be seen.
+        clouds: cover, 0…1.
         zenith: the sky above.
         middle: the sky half way.
         horizon: the sky's foot.
         sun: colour of the direct light.
         haze: what distance fades into.
-        tint: multiplies what lies in the light.
-        shadow: multiplies what lies in shadow.
-        height: of the sun over the horizon, 0…1; below 0: not to be seen.
-        clouds: cover, 0…1.
+        tint: multiplies what stands in the light.
+        shadow: multiplies what stands in shadow.
     """
 
     name: str
     phrase: str
     when: str
+    height: float
+    clouds: float
     zenith: Colours
     middle: Colours
     horizon: Colours
@@ -37,69 +42,25 @@ class Light:
     haze: Colours
     tint: Colours
     shadow: Colours
-    height: float
-    clouds: float
 
     @property
     def dark(self) -> bool:
         """Whether lamps are lit."""
         return self.name in {"night", "dusk"}
 
+    def on(self, colour: Colours, part: float) -> Colours:
+        """What `colour` looks like in shadow (`part` 0), in the light (1), or between them."""
+        return colour * mix(self.shadow, self.tint, part)
 
-def _light(name: str, phrase: str, when: str, colours: str, height: float, clouds: float) -> Light:
-    zenith, middle, horizon, sun, haze, tint, shadow = (rgb(code) for code in colours.split())
-    return Light(name, phrase, when, zenith, middle, horizon, sun, haze, tint * 1.12, shadow, height, clouds)
+    def far(self, colour: Colours, part: float, shadow: float = 0.0) -> Colours:
+        """A colour in the light (or with `shadow` above 0 on the dark side) that distance has faded by `part`."""
+        return mix(colour * (self.shadow * shadow if shadow else self.tint), self.haze, part)
 
 
-LIGHTS = {
-    light.name: light
-    for light in (
-        _light("dawn", "at dawn", "at Dawn", "#6f8fbd #c7b4c6 #fad2a8 #fff0cc #dcc3c2 #f0d8cc #6f6c92", 0.12, 0.35),
-        _light(
-            "morning",
-            "on a clear morning",
-            "in the Morning",
-            "#5b98d2 #a4c9e4 #f2efdd #fffbe6 #cbdbe2 #fff6e2 #66799c",
-            0.62,
-            0.45,
-        ),
-        _light("noon", "at midday", "at Noon", "#3d86cc #79b2df #cfe4ea #ffffff #bfd6df #fffaf0 #5d78a0", 0.9, 0.35),
-        _light(
-            "afternoon",
-            "in the golden light of late afternoon",
-            "in Late Light",
-            "#6497c4 #bccbc4 #f6d898 #ffefb8 #e6d2a4 #ffe4ae #74688a",
-            0.35,
-            0.45,
-        ),
-        _light(
-            "sunset", "at sunset", "at Sunset", "#46508c #c0697c #fba24c #fff0b4 #d98f74 #f4b48a #4c3f68", 0.08, 0.55
-        ),
-        _light("dusk", "at dusk", "at Dusk", "#252f62 #64588c #dc937c #ffd9b0 #7d6c90 #8c7c94 #2c2c50", -1.0, 0.4),
-        _light(
-            "night",
-            "by moonlight",
-            "by Moonlight",
-            "#08112e #142550 #31507c #f4f3dc #24406a #5d729a #0e1734",
-            0.55,
-            0.35,
-        ),
-        _light(
-            "storm",
-            "under a stormy sky",
-            "in Stormy Weather",
-            "#333d49 #566069 #a8aca2 #e4e2cc #7b868c #a9aca8 #38424c",
-            -1.0,
-            0.95,
-        ),
-        _light("fog", "in the mist", "in Mist", "#b2bdc4 #c8d0d1 #dcdcd2 #fbf8ea #cdd3d2 #d3d6d4 #8b979e", 0.4, 0.15),
-        _light(
-            "overcast",
-            "on a grey day",
-            "on a Grey Day",
-            "#93a3b2 #b3bfc6 #d6d8d0 #f0eee0 #b6c1c6 #d2d4d0 #707c88",
-            -1.0,
-            0.8,
-        ),
-    )
-}
+def _light(name: str, entry: dict[str, Any]) -> Light:
+    colours = {key: rgb(value) for key, value in entry.items() if str(value).startswith("#")}
+    return Light(name=name, **(entry | colours | {"tint": colours["tint"] * 1.12}))
+
+
+_LISTED = tomllib.loads(Path(__file__).with_name("lights.toml").read_text(encoding="utf-8"))
+LIGHTS = {name: _light(name, entry) for name, entry in _LISTED.items()}

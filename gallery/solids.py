@@ -1,42 +1,24 @@
-"""Round things in the light of a window: fruit, and vessels turned on a wheel."""
+"""Round things in the light of a window: fruit, and vessels turned on a wheel; and the table that they stand on."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from gallery import noise
-from gallery.colour import mix, rgb
-from gallery.noise import Colours, Field
-from gallery.panel import Panel
-
-WHITE = rgb("#ffffff")
-_LIGHT = np.array([-0.62, -0.58, 0.53], np.float32)
-"""Towards the light: from the upper left, in front; unit length."""
+from gallery.colour import WHITE, mix, rgb
+from gallery.noise import Colours, Field, bell, smoothstep
+from gallery.panel import Panel, Points
 
 
-def shaded(
-    colour: Colours,
-    nx: Field,
-    ny: Field,
-    nz: Field,
-    *,
-    gloss: float = 0.5,
-    ambient: float = 0.2,
-    shadow: Colours | None = None,
-) -> Colours:
+def _shaded(colour: Colours, nx: Field, ny: Field, nz: Field, gloss: float) -> Colours:
     """What a surface of `colour` looks like where its normal is (nx, ny, nz); shape (height, width, 3)."""
-    facing = nx * _LIGHT[0] + ny * _LIGHT[1] + nz * _LIGHT[2]
-    lit = noise.smoothstep(-0.35, 0.95, facing)
-    dark = (colour * 0.2 + 0.02) if shadow is None else mix(colour * 0.25, shadow, 0.35)
-    bounce = noise.smoothstep(0.3, 1.0, nx * 0.75 + ny * 0.3) * noise.smoothstep(0.6, 0.1, nz)
-    body = mix(dark, colour, np.clip(lit + ambient * (1 - lit) + 0.16 * bounce, 0, 1))
-    warm = np.clip(colour * 1.18 + 0.1, 0, 1)
-    body = mix(body, np.broadcast_to(warm, body.shape), noise.smoothstep(0.65, 1.0, facing) * 0.5)
-    half = np.array([-0.36, -0.34, 0.87], np.float32)
-    shine = np.clip(nx * half[0] + ny * half[1] + nz * half[2], 0, 1) ** 38
-    return mix(body, np.broadcast_to(WHITE, body.shape), (shine * gloss).astype(np.float32))
+    facing = nx * -0.62 + ny * -0.58 + nz * 0.53  # towards a window on the upper left, in front
+    lit = smoothstep(-0.35, 0.95, facing)
+    bounce = smoothstep(0.3, 1.0, nx * 0.75 + ny * 0.3) * smoothstep(0.6, 0.1, nz)
+    body = mix(colour * 0.2 + 0.02, colour, np.clip(lit + 0.2 * (1 - lit) + 0.16 * bounce, 0, 1))
+    body = mix(body, np.clip(colour * 1.18 + 0.1, 0, 1), smoothstep(0.65, 1.0, facing) * 0.5)
+    shine = np.clip(nx * -0.36 + ny * -0.34 + nz * 0.87, 0, 1) ** 38
+    return mix(body, WHITE, shine * gloss)
 
 
 def ball(
@@ -50,29 +32,23 @@ def ball(
     gloss: float = 0.5,
     blush: Colours | None = None,
     pores: float = 0.0,
-    shadow: Colours | None = None,
 ) -> None:
     """A fruit: `radius` in short sides, `flat` its height over its width, `blush` a second colour on one cheek."""
-    window = _window(panel, x, y, radius * 1.05, radius * flat * 1.05)
-    if window is None:
+    rows, columns, across, down = _window(panel, x, y, radius * 1.05, radius * flat * 1.05)
+    if not across.size:
         return
-    rows, columns, across, down = window
     u, v = across / radius, down / (radius * flat)
     square = u * u + v * v
-    mask = np.clip((1 - np.sqrt(square)) * radius * panel.short / 1.3 + 0.5, 0, 1).astype(np.float32)
+    mask = np.clip((1 - np.sqrt(square)) * radius * panel.short / 1.3 + 0.5, 0, 1)
     nz = np.sqrt(np.clip(1 - square, 0, 1))
-    grain = noise.fractal(panel.rng, mask.shape[0], mask.shape[1], max(radius * panel.short * 0.28, 3), octaves=4)
-    skin: Colours = colour
+    grain = noise.fractal(panel.dice.rng, u.shape, max(radius * panel.short * 0.28, 3))
+    skin = colour
     if blush is not None:
-        skin = mix(colour, blush, noise.smoothstep(-0.5, 0.9, (u * 0.9 - v * 0.5 + 0.3 * grain).astype(np.float32)))
+        skin = mix(colour, blush, smoothstep(-0.5, 0.9, u * 0.9 - v * 0.5 + 0.3 * grain + 0))
     if pores:
-        dots = noise.fractal(panel.rng, mask.shape[0], mask.shape[1], 4, octaves=1)
-        u, v = u + pores * dots * 0.12, v + pores * noise.shifted(dots, 2, 2) * 0.12
-        nz = np.clip(nz + 0.04 * pores * dots, 0, 1)
-    body = shaded(skin if skin.ndim == 1 else np.asarray(skin), *_as_fields(u, v, nz), gloss=gloss, shadow=shadow)
-    body = body * (1 + 0.05 * grain)[..., None]
-    here = panel.rgb[rows, columns]
-    here += (np.clip(body, 0, 1) - here) * mask[..., None]
+        dots = noise.fractal(panel.dice.rng, u.shape, 4, octaves=1) * pores
+        u, v, nz = u + dots * 0.12, v + noise.shifted(dots, 2, 2) * 0.12, np.clip(nz + 0.04 * dots, 0, 1)
+    _put(panel, rows, columns, mask, _shaded(skin, u, v, nz, gloss) * (1 + 0.05 * grain)[..., None])
 
 
 def turned(
@@ -80,16 +56,14 @@ def turned(
     x: float,
     foot: float,
     tall: float,
-    profile: Sequence[tuple[float, float]],
+    profile: Points,
     colour: Colours,
     *,
     gloss: float = 0.7,
     band: Colours | None = None,
-    bands: Sequence[float] = (),
+    bands: tuple[float, ...] = (),
     clear: float = 0.0,
     mouth: bool = True,
-    shadow: Colours | None = None,
-    crackle: float = 0.04,
 ) -> None:
     """A vessel turned on a wheel, standing on `foot`.
 
@@ -98,94 +72,97 @@ def turned(
         x: its axis.
         foot: its lower edge.
         tall: its height in short sides.
-        profile: (height from 0 at the foot to 1 at the rim, radius in heights) in rising order.
+        profile: `height,radius …`, the heights from 0 at the foot to 1 at the rim, the radii in heights.
         colour: of the glaze.
         gloss: how bright the reflection is.
         band: colour of painted rings.
         bands: heights of those rings.
         clear: 1 for glass that shows what is behind it.
         mouth: show the inside of the rim.
-        shadow: what the dark side leans to.
-        crackle: unevenness of the glaze.
     """
-    heights = np.array([h for h, _ in profile])
-    radii = np.array([r for _, r in profile])
-    widest = float(radii.max()) * tall
-    middle = foot - panel.dy(tall / 2)
-    window = _window(panel, x, middle, widest * 1.1, tall * 0.62 + widest * 0.3)
-    if window is None:
-        return
-    rows, columns, across, down = window
-    up = (tall / 2 - down) / tall
+    heights, radii = np.array([pair.split(",") for pair in str(profile).split()], float).T
     fine = np.linspace(0, 1, 200)
-    smooth = np.interp(fine, heights, radii)
-    kernel = np.hanning(17)
-    smooth = np.convolve(np.pad(smooth, 8, mode="edge"), kernel / kernel.sum(), mode="valid")
-    tilt = np.gradient(smooth, fine)
-    bulge = np.interp(np.clip(up, 0, 1), fine, smooth) * tall
-    u = across / np.maximum(bulge, 1e-4)
-    curve = 0.2 * np.sqrt(np.clip(1 - u * u, 0, 1)) * bulge / tall
-    lower = up + curve
-    r = np.interp(np.clip(lower, 0, 1), fine, smooth) * tall
-    u = across / np.maximum(r, 1e-4)
-    inside = np.clip((1 - np.abs(u)) * r * panel.short / 1.3 + 0.5, 0, 1)
-    inside *= np.clip((lower) * tall * panel.short / 1.3 + 0.5, 0, 1)
-    rim = float(smooth[-1]) * tall
+    kernel = np.hanning(17) / np.hanning(17).sum()
+    smooth = np.convolve(np.pad(np.interp(fine, heights, radii), 8, mode="edge"), kernel, mode="valid")
+    widest, rim = float(radii.max()) * tall, float(smooth[-1]) * tall
+    rows, columns, across, down = _window(panel, x, foot - panel.dy(tall / 2), widest * 1.1, tall * 0.62 + widest * 0.3)
+    if not across.size:
+        return
+
+    def along(values: Field, at: Field) -> Field:
+        return np.asarray(np.interp(np.clip(at, 0, 1), fine, values), np.float32)
+
+    def soft(away: Field) -> Field:
+        return np.clip(away * panel.short / 1.3 + 0.5, 0, 1)
+
+    up = 0.5 - down / tall
+    bulge = along(smooth, up)
+    lower = up + 0.2 * np.sqrt(np.clip(1 - (across / np.maximum(bulge * tall, 1e-4)) ** 2, 0, 1)) * bulge
+    r = np.maximum(along(smooth, lower) * tall, 1e-4)
+    nx = np.clip(across / r, -1, 1)
+    inside = soft((1 - np.abs(across / r)) * r) * soft(lower * tall) * soft((1 - up) * tall)
     ellipse = (across / max(rim, 1e-4)) ** 2 + ((tall / 2 + down) / max(rim * 0.22, 1e-4)) ** 2
-    inside *= np.clip((1 - up) * tall * panel.short / 1.3 + 0.5, 0, 1)
-    mask = np.maximum(inside, (ellipse < 1) * 1.0).astype(np.float32)
-    nx = np.clip(u, -1, 1)
-    nz = np.sqrt(np.clip(1 - nx * nx, 0, 1))
-    ny = -np.interp(np.clip(lower, 0, 1), fine, tilt) * 0.55
+    mask = np.maximum(inside, ellipse < 1)
+    nz, ny = np.sqrt(np.clip(1 - nx * nx, 0, 1)), -along(np.gradient(smooth, fine), lower) * 0.55
     size = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-6
-    glaze: Colours = colour
-    grain = noise.fractal(panel.rng, mask.shape[0], mask.shape[1], 22, octaves=4)
+    grain = noise.fractal(panel.dice.rng, nx.shape, 22)
+    glaze = colour
     if band is not None:
-        ring = sum((np.exp(-(((lower - place + 0.004 * grain) / 0.018) ** 2)) for place in bands), np.zeros(mask.shape))
-        glaze = mix(colour, band, np.clip(ring * 1.4, 0, 1).astype(np.float32))
-    body = shaded(glaze, *_as_fields(nx / size, ny / size, nz / size), gloss=gloss, shadow=shadow)
-    body = body * (1 + crackle * grain)[..., None]
-    streak = (
-        np.exp(-(((nx + 0.52) / 0.07) ** 2))
-        * noise.smoothstep(0.1, 0.3, np.asarray(lower, np.float32))
-        * noise.smoothstep(0.95, 0.7, np.asarray(lower, np.float32))
-    )
-    body = mix(body, np.broadcast_to(WHITE, body.shape), (streak * gloss * 0.5).astype(np.float32))
-    here = panel.rgb[rows, columns]
+        rings = [bell(lower - place + 0.004 * grain, 0.018) for place in bands]
+        glaze = mix(colour, band, np.clip(sum(rings, np.zeros_like(nx)) * 1.4, 0, 1))
+    body = _shaded(glaze, nx / size, ny / size, nz / size, gloss) * (1 + 0.04 * grain)[..., None]
+    streak = bell(nx + 0.52, 0.07) * smoothstep(0.1, 0.3, lower) * smoothstep(0.95, 0.7, lower)
+    body = mix(body, WHITE, streak * gloss * 0.5)
     if clear:
-        edge = noise.smoothstep(0.55, 1.0, np.abs(nx).astype(np.float32))
-        part = np.clip(1 - clear * (1 - edge * 0.8) + streak * 0.8, 0, 1)
-        body = mix(here * (0.75 + 0.25 * colour), body, part.astype(np.float32))
+        part = np.clip(1 - clear * (1 - smoothstep(0.55, 1.0, np.abs(nx)) * 0.8) + streak * 0.8, 0, 1)
+        body = mix(panel.rgb[rows, columns] * (0.75 + 0.25 * colour), body, part)
     if mouth:
-        hollow = np.clip((1 - ellipse / 0.8) * 6, 0, 1).astype(np.float32)
-        body = mix(body, np.broadcast_to(colour * 0.16, body.shape), hollow * (1 - clear * 0.6))
-        lip = np.exp(-(((ellipse - 0.92) / 0.12) ** 2)).astype(np.float32) * 0.6
-        body = mix(body, np.broadcast_to(np.clip(colour * 1.3 + 0.1, 0, 1), body.shape), lip)
+        body = mix(body, colour * 0.16, np.clip((1 - ellipse / 0.8) * 6, 0, 1) * (1 - clear * 0.6))
+        body = mix(body, np.clip(colour * 1.3 + 0.1, 0, 1), bell(ellipse - 0.92, 0.12) * 0.6)
+    _put(panel, rows, columns, mask, body)
+
+
+def cast(panel: Panel, x: float, foot: float, wide: float, *, long: float = 1.0) -> None:
+    """The shadow that a thing `wide` short sides across throws to the right on its table."""
+    away = panel.distance(x + panel.dx(wide * 0.4 * long), foot, squash=3.6) / (wide * (0.6 + 0.25 * long))
+    panel.shade(np.exp(-(away**3)) * 0.7, rgb("#3a2c30"))
+    touch = panel.distance(x, foot, squash=5.0) / (wide * 0.46)
+    panel.shade(np.exp(-(touch**4)) * 0.6, rgb("#2a2024"))
+
+
+def room(panel: Panel, wall: Colours, board: Colours, table_y: float) -> None:
+    """A wall with light from the left, and a table top before it."""
+    fall = np.clip(1.25 - panel.distance(0.12, 0.1) * 0.95 + 0.07 * panel.noise(0.3), 0.12, 1.4)
+    panel.cover(wall * fall[..., None] * 1.25)
+    shine = np.clip(1.15 - 0.55 * panel.x + 0.35 * (panel.y - table_y), 0.3, 1.5)
+    panel.lay(panel.below(table_y, soft=2.5), board * (shine * (1 + 0.1 * panel.noise(0.02, 3, stretch=18)))[..., None])
+    panel.shade(panel.below(0.955, soft=3), rgb("#5a4a44"))
+
+
+def cloth(panel: Panel, linen: Colours, table_y: float) -> None:
+    """A cloth with folds that hangs over the table's edge."""
+    left, right = panel.dice.between(0.0, 0.25), panel.dice.between(0.6, 0.95)
+    hem = panel.x[0] + 0.03 * panel.line(0.2)
+    side = smoothstep(left - 0.02, left + 0.02, hem) * smoothstep(right + 0.03, right - 0.02, hem)
+    wave = (panel.x * 1.3 + panel.y * 0.9) * 17 + 2 * panel.noise(0.3, 2)
+    folds = panel.noise(0.16, 3, stretch=0.55) + 0.6 * np.sin(wave)
+    lit = smoothstep(-0.5, 0.5, folds - noise.shifted(folds, 5, 4)) * 0.75 + 0.25 - 0.3 * panel.below(0.86, soft=20)
+    mask = panel.below(table_y + 0.02 + 0.02 * panel.line(0.3, 3), soft=2) * side
+    panel.shade(np.clip(noise.shifted(mask, 7, 6) - mask, 0, 1) * 0.6, rgb("#3a2c2c"))
+    panel.lay(mask, mix(mix(linen * 0.42, rgb("#5f6680"), 0.2), linen * 1.05, np.clip(lit, 0, 1)))
+
+
+def _put(panel: Panel, rows: slice, columns: slice, mask: Field, body: Colours) -> None:
+    here = panel.rgb[rows, columns]
     here += (np.clip(body, 0, 1) - here) * mask[..., None]
 
 
-def cast(panel: Panel, x: float, foot: float, wide: float, *, strength: float = 0.7, long: float = 1.0) -> None:
-    """The shadow that a thing `wide` short sides across throws to the right on its table."""
-    away = panel.distance(x + panel.dx(wide * 0.4 * long), foot, squash=3.6) / (wide * (0.6 + 0.25 * long))
-    soft = np.exp(-(away**3.0)).astype(np.float32)
-    panel.shade(soft * strength, rgb("#3a2c30"))
-    touch = panel.distance(x, foot, squash=5.0) / (wide * 0.46)
-    panel.shade(np.exp(-(touch**4)).astype(np.float32) * 0.6, rgb("#2a2024"))
-
-
-def _as_fields(*values: Field) -> tuple[Field, ...]:
-    return tuple(np.asarray(value, np.float32) for value in values)
-
-
-def _window(panel: Panel, x: float, y: float, wide: float, high: float) -> tuple[slice, slice, Field, Field] | None:
+def _window(panel: Panel, x: float, y: float, wide: float, high: float) -> tuple[slice, slice, Field, Field]:
     """The part of the panel around a place, and there the distances from it, across and down, in short sides."""
     left, right = (round((x + side * panel.dx(wide)) * panel.width) for side in (-1, 1))
     top, bottom = (round((y + side * panel.dy(high)) * panel.height) for side in (-1, 1))
-    rows = slice(max(top - 1, 0), min(bottom + 2, panel.height))
-    columns = slice(max(left - 1, 0), min(right + 2, panel.width))
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return None
+    rows, columns = slice(max(top - 1, 0), max(bottom + 2, 0)), slice(max(left - 1, 0), max(right + 2, 0))
     across = (panel.x[:, columns] - x) * (panel.width / panel.short)
     down = (panel.y[rows] - y) * (panel.height / panel.short)
-    across, down = np.broadcast_arrays(across, down)
-    return rows, columns, np.asarray(across, np.float32), np.asarray(down, np.float32)
+    shape = down.size, across.size
+    return rows, columns, np.broadcast_to(across, shape), np.broadcast_to(down, shape)

@@ -1,8 +1,27 @@
-"""What a scene says about itself: the catalogue's title, description and type."""
+"""What the catalogue says about a picture: the facts that its drawing tells, put into the words of `scenes.toml`."""
 
 from __future__ import annotations
 
+import re
+import tomllib
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gallery.light import Light
+from gallery.painter import Painter
+from gallery.panel import Dice
+
+SUBJECTS: dict[str, Any] = tomllib.loads(Path(__file__).with_name("scenes.toml").read_text(encoding="utf-8"))
+"""All subjects by name."""
+
+Facts = dict[str, Any]
+"""Texts, lists of texts, numbers, colours and truth values by the names that `scenes.toml` gives them."""
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+_CHOICE = re.compile(r"\[(\w+)(?:=(\w+))?:([^\[\]|]*)\|?([^\[\]|]*)\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +39,33 @@ class Story:
     type: str
 
 
-def some(count: int, one: str, many: str) -> str:
-    """`one` or the count in words with `many`."""
-    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-    return one if count == 1 else f"{words[count] if count < len(words) else count} {many}"
+def tell(kind: str, facts: Facts, light: Light, painter: Painter, dice: Dice) -> Story:
+    """The story of a picture of the subject `kind`."""
+    words = {name: _in_words(fact, painter) for name, fact in facts.items()}
+    words |= {"phrase": light.phrase, "when": light.when}
+    subject = SUBJECTS[kind]
+    return Story(_filled(dice.pick(*subject["titles"]), words), _filled(subject["description"], words), subject["type"])
 
 
-def listed(words: list[str]) -> str:
-    """`a, b and c`."""
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def _in_words(fact: Any, painter: Painter) -> str:
+    if isinstance(fact, bool | np.bool_ | str):
+        return str(fact or "")
+    if isinstance(fact, int):
+        return _NUMBERS[fact] if fact < len(_NUMBERS) else str(fact)
+    if isinstance(fact, np.ndarray):
+        return painter.word(fact)
+    *first, last = fact
+    return f"{', '.join(first)} and {last}" if first else str(last)
 
 
-def article(words: str) -> str:
-    """`words` with `a` or `an` before them."""
-    return f"{'an' if words[0].lower() in 'aeiou' else 'a'} {words}"
+def _filled(template: str, words: dict[str, str]) -> str:
+    def chosen(choice: re.Match[str]) -> str:
+        name, value, text, other = choice.groups()
+        met = words[name] == value if value else words[name]
+        return text if met else other or ""
+
+    choices = 1
+    while choices:
+        template, choices = _CHOICE.subn(chosen, template)
+    text = re.sub(r"a\(n\) (?=[aeiouAEIOU])", "an ", template.format(**words)).replace("a(n)", "a")
+    return re.sub(r"(?:^|[.] )[a-z]", lambda start: start[0].upper(), text)

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from gallery import brush, finish, noise
+from gallery import brush, noise, surface
 from gallery.colour import luminance, rgb
 from gallery.light import LIGHTS
 from gallery.noise import Colours
-from gallery.painter import Painter
-from gallery.painters import PAINTERS
+from gallery.painter import PAINTERS, Painter
 from gallery.panel import Panel
 from gallery.scenes import SCENES
 from gallery.story import Story
@@ -34,14 +33,14 @@ class Commission:
 def commission(number: int, seed: int) -> Commission:
     """Picture `number` (from 0): painters take turns, each goes through the favourite subjects in turn."""
     rng = np.random.default_rng([seed, number, 1])
-    painter = PAINTERS[number % len(PAINTERS)]
-    turn = number // len(PAINTERS)
+    turn, place = divmod(number, len(PAINTERS))
+    painter = PAINTERS[place]
     kind = painter.kinds[turn % len(painter.kinds)]
     scene = SCENES[kind]
     choices = [name for name in painter.lights if name in scene.lights] or list(scene.lights)
     light = choices[int(rng.integers(len(choices)))]
     aspect = scene.aspects[int(rng.integers(len(scene.aspects)))]
-    long = int(rng.integers(480, 641))
+    long = int(rng.integers(480, 521))
     width, height = (long, round(long / aspect)) if aspect >= 1 else (round(long * aspect), long)
     return Commission(number, painter, kind, light, width, height, seed)
 
@@ -52,28 +51,25 @@ def execute(order: Commission) -> tuple[Image.Image, Story]:
     painter = order.painter
     panel = Panel(order.width, order.height, rng)
     story = SCENES[order.kind].draw(panel, LIGHTS[order.light], painter)
-    drawing = np.clip(panel.rgb, 0, 1).astype(np.float32)
-    drawing = _simplify(drawing, painter, rng)
+    drawing = np.clip(panel.rgb, 0, 1)
+    if painter.flatten:
+        drawing = _flattened(drawing, painter.flatten, rng)
     if painter.wash:
-        drawing = finish.wash(drawing, rng)
+        drawing = surface.wash(drawing, rng)
     colours, relief = brush.paint(drawing, painter.touch, rng)
     if painter.outline:
-        lines = brush.contours(drawing, panel.short * 0.004, painter.outline * 2) * painter.outline
-        colours = colours * (1 - 0.8 * lines[..., None]) + rgb(painter.shadows) * 0.8 * lines[..., None]
+        lines = brush.contours(drawing, panel.short * 0.004, painter.outline * 2)[..., None] * (painter.outline * 0.8)
+        colours = colours * (1 - lines) + rgb(painter.palette.shadows) * lines
     colours = brush.rake(colours, relief, painter.touch.relief)
-    colours = painter.grade(colours)
-    colours = finish.age(colours, painter.surface, rng)
-    pixels = (np.clip(colours, 0, 1) * 255 + 0.5).astype(np.uint8)
-    return Image.fromarray(pixels), story
+    colours = surface.age(painter.palette.grade(colours), painter.surface, rng)
+    return noise.as_image(colours), story
 
 
-def _simplify(drawing: Colours, painter: Painter, rng: np.random.Generator) -> Colours:
-    """Fewer tones, for painters who see in planes."""
-    if not painter.flatten:
-        return drawing
+def _flattened(drawing: Colours, tones: int, rng: np.random.Generator) -> Colours:
+    """The drawing in few tones, for painters who see in planes."""
     soft = noise.blur(drawing, min(drawing.shape[:2]) * 0.012)
     bright = np.clip(luminance(soft), 0.02, 1)
-    level = bright * painter.flatten + 0.12 * noise.fractal(rng, bright.shape[0], bright.shape[1], 30, octaves=3)
-    stepped = (np.floor(level) + noise.smoothstep(0.42, 0.58, level - np.floor(level))) / painter.flatten
+    level = bright * tones + 0.12 * noise.fractal(rng, bright.shape, 30, octaves=3)
+    stepped = (np.floor(level) + noise.smoothstep(0.42, 0.58, level - np.floor(level))) / tones
     flat = soft * (np.clip(stepped, 0.04, 1) / bright)[..., None]
-    return np.clip(flat * 0.7 + drawing * 0.3, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(flat * 0.7 + drawing * 0.3, 0, 1))

@@ -1,22 +1,23 @@
 """Paints part of a gallery in a process of its own: `python -m gallery.worker IMAGES SEED NUMBER…`.
 
-A line of JSON on standard output says what was painted, as soon as its file is in place.
+A line of JSON on standard output tells each picture's number and story as soon as its file is complete.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from gallery import catalogue, studio
 from gallery.story import Story
 
 QUALITY = 84
-"""Of the JPEG files: no blocks to be seen in the strokes, and about 100 kB a picture."""
+"""Of the JPEG files: no blocks can be seen in the strokes, and a picture takes about 100 kB."""
 
 
 def paint(images: Path, seed: int, number: int) -> Story:
@@ -28,26 +29,23 @@ def paint(images: Path, seed: int, number: int) -> Story:
     order = studio.commission(number, seed)
     picture, story = studio.execute(order)
     target = images / catalogue.file_name(order)
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        if target.suffix == ".png":
-            picture.save(draft, "PNG")
-        else:
-            picture.save(draft, "JPEG", quality=QUALITY)
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    with draft_of(target) as draft:
+        picture.save(draft, "PNG" if target.suffix == ".png" else "JPEG", quality=QUALITY)
     return story
 
 
-def main(arguments: Sequence[str]) -> None:
-    """Paint the numbers that were asked for."""
-    images, seed, *numbers = arguments
-    for number in numbers:
-        story = paint(Path(images), int(seed), int(number))
-        sys.stdout.write(json.dumps([int(number), dataclasses.asdict(story)]) + "\n")
-        sys.stdout.flush()
+@contextlib.contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """A file to write to, which then takes the place of `path`."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    for picture in sys.argv[3:]:
+        told = dataclasses.asdict(paint(Path(sys.argv[1]), int(sys.argv[2]), int(picture)))
+        print(json.dumps([int(picture), told]), flush=True)  # noqa: T201 - the answer to the process that started this

@@ -11,7 +11,7 @@ __all__ = ["Collection", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Collection`, imported when it is first asked for: the command line and the flows do without it."""
+    """`Collection`, imported when it is first used, since the command line and the flows do not need it."""
     if name == "Collection":
         from pinakes.notebook.collection import Collection
 

@@ -1,7 +1,7 @@
 """Every error Pinakes raises on purpose.
 
 The text of a `PinakesError` is one sentence (or two) for the person who runs the program: what went wrong, where, the
-limit that was met and what mends it. Driver errors never leak: they are chained with ``raise … from``.
+limit that was reached, and the fix. Driver errors never leak: they are chained with ``raise … from``.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 
 
 class PinakesError(Exception):
-    """Something went wrong that the person who runs the program can mend."""
+    """Something went wrong that the person who runs the program can fix."""
 
     exit_code = 1
 
 
 class UsageError(PinakesError):
-    """The request itself cannot be carried out: an option, a name or a combination that has no meaning."""
+    """The request itself cannot be carried out: an option, a name or a combination makes no sense."""
 
     exit_code = 2
 
@@ -58,7 +58,7 @@ class DatabaseError(PinakesError):
 
 
 class LockHeldError(PinakesError):
-    """Another run is writing this collection and space."""
+    """Another run is writing to this collection and space."""
 
 
 class LeaseLostError(PinakesError):
@@ -70,7 +70,7 @@ class AccountError(PinakesError):
 
 
 class UnfinishedError(PinakesError):
-    """A run ended in order, and not all is well; `summary` is what it did all the same."""
+    """A run ended in order but not everything succeeded; `summary` says what it did."""
 
     def __init__(self, message: str, summary: dict[str, Any]) -> None:
         super().__init__(message)
@@ -78,7 +78,7 @@ class UnfinishedError(PinakesError):
 
 
 class PruneRefusedError(UnfinishedError):
-    """Pruning would remove more of the collection than is allowed, or the listing is not complete; all else was done."""
+    """Pruning would remove more of the collection than is allowed, or the listing is not complete; the rest was done."""
 
 
 class TooManyFailuresError(UnfinishedError):
@@ -91,3 +91,12 @@ class StoppedError(UnfinishedError):
     """The run was stopped before its end; what was paid for is kept and the next run resumes."""
 
     exit_code = 4
+
+
+def extra_install(extra: str) -> str:
+    """The command that installs an extra of `pyproject.toml` in a checkout, for messages.
+
+    It never names `pinakes`, since on the public package index that name belongs to another project; and without `-e`
+    pip would replace an editable install with a copy that no longer follows the checkout.
+    """
+    return f".venv/bin/python -m pip install -e '.[{extra}]'"

@@ -12,7 +12,7 @@ MAX_ID_BYTES = 1024
 """Longest image_id in bytes of UTF-8: a B-tree entry of PostgreSQL holds at most 2,704 bytes (a third of a page)."""
 
 MAX_COLLECTION_BYTES = 63
-"""PostgreSQL cuts longer identifiers in silence (NAMEDATALEN - 1)."""
+"""PostgreSQL silently truncates longer identifiers (NAMEDATALEN - 1)."""
 
 MAX_SPACE_BYTES = 50
 """Leaves room for the suffixes of a space's indexes within 63 bytes."""
@@ -49,18 +49,22 @@ def image_id(relative: str | bytes) -> str:
     return name
 
 
+def ledger_id(name: str, raw: bytes) -> str:
+    """`name` as an id of the ledger; where it is longer than an id may be, it is cut and ends in a digest of `raw`."""
+    encoded = name.encode("utf-8", "replace")
+    if len(encoded) <= MAX_ID_BYTES:
+        return name
+    digest = f"…{hashlib.sha256(raw).hexdigest()[:16]}"
+    return encoded[: MAX_ID_BYTES - len(digest.encode())].decode("utf-8", "ignore") + digest
+
+
 def printable_name(raw: str | bytes) -> str:
     r"""`raw` as an id that can be stored and shown, for an entry that has no proper image_id.
 
-    Bytes that are not UTF-8 become `\xNN`, NUL becomes `\x00`; a name over `MAX_ID_BYTES` is cut and ends in a digest.
+    Bytes that are not UTF-8 become `\xNN`, NUL becomes `\x00`; a name over `MAX_ID_BYTES` is cut: see `ledger_id`.
     """
     data = raw if isinstance(raw, bytes) else raw.encode("utf-8", "surrogateescape")
-    name = data.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
-    encoded = name.encode("utf-8")
-    if len(encoded) <= MAX_ID_BYTES:
-        return name
-    digest = "…" + hashlib.sha256(data).hexdigest()[:16]
-    return encoded[: MAX_ID_BYTES - len(digest.encode("utf-8"))].decode("utf-8", "ignore") + digest
+    return ledger_id(data.decode("utf-8", "backslashreplace").replace("\0", "\\x00"), data)
 
 
 def base_name(name: str) -> str:

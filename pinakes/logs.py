@@ -25,7 +25,7 @@ from pinakes.errors import SettingsError
 FORMAT: Final = "PINAKES_LOG"
 
 PREFECT_FIELDS: Final = ("flow_run_id", "flow_run_name", "flow_name", "task_run_id", "task_run_name", "worker_name")
-"""What Prefect's own records carry; kept, so that its lines and ours can be joined."""
+"""What Prefect's own records carry; kept, so that its lines can be joined with ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ _here: ContextVar[object] = ContextVar("pinakes_run", default=None)
 
 @contextmanager
 def belonging_to(run_id: UUID, collection: str, space: str) -> Iterator[None]:
-    """Let log records belong to this run for the length of the block, however it ends.
+    """Let log records belong to this run for the length of the block.
 
     Those of this thread and of tasks that it starts do; those of all threads where it is the only run of the process.
     The block may be left in another thread than it was entered in.
@@ -69,7 +69,7 @@ def belonging_to(run_id: UUID, collection: str, space: str) -> Iterator[None]:
 
 
 def current() -> RunFields | None:
-    """The run that a record of this thread belongs to; None where there is none, or where that cannot be told."""
+    """The run that a record of this thread belongs to; None where there is none, or where several are possible."""
     with _lock:
         own = _running.get(_here.get())
         if own is None and len(runs := set(_running.values())) == 1:
@@ -117,19 +117,19 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_format(values: Mapping[str, str]) -> Literal["text", "json"]:
-    """What `PINAKES_LOG` asks for.
+    """The log format that `PINAKES_LOG` sets.
 
     Raises:
         SettingsError: it is neither text nor json.
     """
-    wanted = values.get(FORMAT) or "text"
-    if wanted not in ("text", "json"):
-        raise SettingsError(f"{FORMAT}={wanted!r} is no log format; it can be text or json.")
-    return "json" if wanted == "json" else "text"
+    name = values.get(FORMAT) or "text"
+    if name not in ("text", "json"):
+        raise SettingsError(f"{FORMAT}={name!r} is not a log format; it can be text or json.")
+    return "json" if name == "json" else "text"
 
 
 def log_to_stderr(values: Mapping[str, str]) -> None:
-    """Let warnings and worse go to standard error in the form that `PINAKES_LOG` asks for.
+    """Let warnings and worse go to standard error in the format that `PINAKES_LOG` sets.
 
     Raises:
         SettingsError: see `log_format`.

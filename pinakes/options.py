@@ -21,15 +21,15 @@ REQUIRED: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What a person is told about an option, and where its value comes from when none is given.
+    """The description of an option, and where its value comes from when none is given.
 
     Attributes:
         help: a sentence, with the unit of a number.
-        metavar: what stands for its value on the command line.
+        metavar: the placeholder for its value on the command line.
         flag: its name on the command line where that is not the field's; a positional argument has none: "".
         setting: the field of `Settings` that it is taken from when it is not given.
         empty: what not giving it means, where its default does not say so.
-        choices: what it may be, where the type does not say so: called when a command or a form is made.
+        choices: the values that it may have, where the type does not list them: called when a command or a form is made.
     """
 
     help: str

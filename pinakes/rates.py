@@ -1,4 +1,4 @@
-"""Rates: what a provider allows, and how calls are spread so that its token bucket never runs dry."""
+"""Rates: what a provider allows, and how calls are spread so that its token bucket never empties."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Rate:
     def __post_init__(self) -> None:
         if not (0 < self.count < math.inf and 0 < self.seconds < math.inf and self.burst >= 1):
             raise UsageError(
-                f"a rate of {self.count:g} in {self.seconds:g} s with a burst of {self.burst} has no meaning: the count"
+                f"a rate of {self.count:g} in {self.seconds:g} s with a burst of {self.burst} is invalid: the count"
                 " and the seconds must be more than 0, and the burst at least 1."
             )
 
@@ -84,7 +84,7 @@ class Rate:
         """Seconds between the regular times of two slots: 1/rate, and a little more where the bucket holds too little.
 
         n calls that start up to `lateness` L after slots that are T + d apart take (n-1)(T+d) - L seconds at least, and
-        a bucket of b wants (n-b)T. The case n = b+1 is the tightest: b·d >= L - (b-1)T.
+        a bucket of b requires (n-b)T. The case n = b+1 is the tightest: b·d >= L - (b-1)T.
         """
         lacking = self.lateness - self._spare * self._interval
         return self._interval + max(0.0, lacking / (self._spare + 1))
@@ -111,7 +111,7 @@ def parse_rate(text: str) -> Rate:
     """The rate in a text such as `30/s`, `20/min`, `5/h`, `5000/day` or, with the bucket's capacity, `30/s burst 30`.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not a rate.
     """
     match = _RATE.fullmatch(text)
     unit = (match[2].lower().rstrip("s") or "s") if match else ""
@@ -135,7 +135,7 @@ def parse_rates(text: str) -> list[Rate]:
     """The rates of several windows of one quota, as `20/min,5000/day`; or one.
 
     Raises:
-        UsageError: a part is no rate, or two are for one window.
+        UsageError: a part is not a rate, or two are for one window.
     """
     rates = [parse_rate(part) for part in text.split(",")]
     if len({rate.seconds for rate in rates}) < len(rates):
@@ -149,5 +149,5 @@ def allowed(rates: Iterable[Rate]) -> float:
 
 
 def _cautious_burst(count: float, seconds: float) -> int:
-    wanted = max(3, math.ceil(BURST_SECONDS * count / seconds))
-    return max(1, min(wanted, math.floor(count)))
+    calls = max(3, math.ceil(BURST_SECONDS * count / seconds))
+    return max(1, min(calls, math.floor(count)))

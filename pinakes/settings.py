@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ DEFAULT_COLLECTION = "pictures"
 
 
 READ_BY_GOOGLE = frozenset({"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"})
-"""Google's libraries look for these in the environment alone, so they are put there if `.env` has them."""
+"""Google's libraries read these only from the environment, so they are put there if `.env` has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Settings:
             `<home>/checkpoints`.
         lease_seconds: `PINAKES_LEASE_SECONDS`: how long a dead run keeps its collection locked.
         limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ.
-        prices: `PINAKES_PRICES`: a price list of one's own.
+        prices: `PINAKES_PRICES`: the user's own price list.
         values: all of them as text, for embedders that have settings of their own. Never shown: it holds keys.
     """
 
@@ -56,7 +57,7 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
         directory: where `.env` is looked for; default: the working directory.
 
     Raises:
-        SettingsError: `.env` cannot be read, or a value has no meaning.
+        SettingsError: `.env` cannot be read, or a value is invalid.
     """
     values = _merged(os.environ if environ is None else environ, (directory or Path.cwd()) / ".env")
     if environ is None:
@@ -97,3 +98,16 @@ def _seconds(values: Mapping[str, str], name: str, *, default: float) -> float:
     if not 1 <= seconds <= 3600:
         raise SettingsError(f"{name}={text} is out of range; it must be between 1 and 3600 seconds.")
     return seconds
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address names this machine (`localhost`, 127.0.0.0/8, `::1`), by its text alone and without a resolver.
+
+    Everything else must be asked over https://.
+    """
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False

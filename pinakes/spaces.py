@@ -81,7 +81,12 @@ class Spaces:
 
     def __str__(self) -> str:
         models = " or ".join(f"{self.provider}/{self.model}/{version}" for version in self.versions)
-        if isinstance(self.dimensions, range):
-            return f"{models} with {self.dimensions[0]} to {self.dimensions[-1]} dimensions"
-        *others, last = map(str, self.dimensions)
-        return f"{models} with {', '.join(others)}{' or ' if others else ''}{last} dimensions"
+        return f"{models} with {listed(self.dimensions)} dimensions"
+
+
+def listed(dimensions: Sequence[int]) -> str:
+    """Dimensions as a sentence lists them: `256, 512 or 1024`, `128 to 3072`."""
+    if isinstance(dimensions, range):
+        return f"{dimensions[0]} to {dimensions[-1]}"
+    *others, last = map(str, dimensions)
+    return f"{', '.join(others)} or {last}" if others else last

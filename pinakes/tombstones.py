@@ -1,13 +1,10 @@
-"""Tombstones: which pictures were taken down for good, and how a listing honours that."""
+"""Tombstones: which pictures were taken down for good."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, runtime_checkable
-
-from pinakes.types import Entry, Image, Rejected, Skipped
 
 FORGOTTEN = "forgotten"
 """The reason under which a listed picture with a tombstone is skipped."""
@@ -18,8 +15,8 @@ class Tombstone:
     """One picture that must not come back.
 
     Attributes:
-        image_id: kept out under this id, whatever its bytes are.
-        fingerprint: bytes that are kept out under every id; "" where the picture was forgotten by its id alone.
+        image_id: kept out under this id, with any bytes.
+        fingerprint: bytes that are kept out under every id; "" where the picture was forgotten only by its id.
         forgotten_at: UTC.
     """
 
@@ -56,34 +53,3 @@ class Tombstones:
     def cover(self, image_id: str, fingerprint: str = "") -> bool:
         """Whether a picture is kept out, by its id or by its bytes."""
         return image_id in self.ids or fingerprint in self.fingerprints
-
-
-class Lists(Protocol):
-    """A source, as far as it matters here: see `pinakes.sources.base.Source`."""
-
-    def entries(self) -> Iterator[Entry]:
-        """Every entry below the root."""
-        ...
-
-
-@runtime_checkable
-class LeavesOut(Protocol):
-    """A source that can pass over pictures without reading them.
-
-    Attributes:
-        leave_out: of an image_id: whether to list it as skipped, as `FORGOTTEN`, before its bytes are looked at.
-    """
-
-    leave_out: Callable[[str], bool]
-
-
-def keep_out(source: Lists, tombstones: Tombstones) -> Iterator[Entry]:
-    """What a source lists, with pictures that have a tombstone skipped; where it can, it does not even read them."""
-    if isinstance(source, LeavesOut):
-        source.leave_out = tombstones.ids.__contains__
-    for entry in source.entries():
-        fingerprint = entry.fingerprint if isinstance(entry, Image) else ""
-        if isinstance(entry, Image | Rejected) and tombstones.cover(entry.image_id, fingerprint):
-            yield Skipped(entry.image_id, FORGOTTEN)
-        else:
-            yield entry

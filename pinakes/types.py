@@ -1,7 +1,7 @@
-"""The words of the house as types: image, listing entries, failures, answers.
+"""The library's words as types: image, listing entries, failures, answers.
 
-They carry no behaviour beyond their own invariants, so that sources, embedders, checkpoints and the store can share
-them without knowing one another.
+They have no behaviour beyond their own invariants, so that sources, embedders, checkpoints and the store can share
+them without importing each other.
 """
 
 from __future__ import annotations

@@ -6,28 +6,29 @@ Pictures go inline into Markdown; an artifact stays under 1 MB.
 from __future__ import annotations
 
 import base64
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from PIL import Image
-from prefect import task
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
     create_table_artifact,
     update_progress_artifact,
 )
-from prefect.cache_policies import NO_CACHE
 
-from pinakes.embedders.remote.client import Remote
 from pinakes.errors import PictureError, SourceError
 from pinakes.images.contact_sheet import Card, contact_sheet, to_jpeg_under
 from pinakes.images.decoding import decode
+from pinakes.ingest.plan import Plan
+from pinakes.ingest.progress import Progress
 from pinakes.ingest.run import Ingestion
+from pinakes.ingest.summary import Outcome
 from pinakes.store.images import stored_image
+from tasks.stage import stage
 
 PICTURE_BYTES = 700_000
 """Of a picture inside an artifact: base64 adds a third."""
@@ -41,27 +42,27 @@ PROGRESS_SECONDS = 1.0
 """An update costs about 6 ms of the flow and some of the server's time; more than one a second shows nobody more."""
 
 
-class ProgressArtifact:
-    """Shows the run's progress in the UI, updated at most every `PROGRESS_SECONDS`."""
+@contextmanager
+def shown_progress(progress: Progress) -> Iterator[Callable[[], None]]:
+    """What shows the progress in the UI when called, at most every `PROGRESS_SECONDS`, and once more after the block."""
+    if not progress.images:
+        yield lambda: None
+        return
+    artifact = create_progress_artifact(progress=0.0, key="progress", description="Images embedded, in percent")
+    assert isinstance(artifact, UUID)
+    last = time.monotonic()
 
-    def __init__(self, run: Ingestion) -> None:
-        self._progress = run.progress
-        self._lock = threading.Lock()
-        self._last = time.monotonic()
-        self._id: UUID | None = None
-        if run.progress.images:
-            created = create_progress_artifact(progress=0.0, key="progress", description="Images embedded, in percent")
-            assert isinstance(created, UUID)
-            self._id = created
+    def show() -> None:
+        update_progress_artifact(artifact, progress=100 * progress.done / progress.images, description=progress.line())
 
-    def update(self, *, at_once: bool = False) -> None:
-        """Show where things stand, if it is time to."""
-        with self._lock:
-            if self._id is None or not (at_once or time.monotonic() - self._last >= PROGRESS_SECONDS):
-                return
-            self._last = time.monotonic()
-        share = 100 * self._progress.done / self._progress.images
-        update_progress_artifact(self._id, progress=share, description=self._progress.line())
+    def show_now_and_then() -> None:
+        nonlocal last
+        if time.monotonic() - last >= PROGRESS_SECONDS:
+            last = time.monotonic()
+            show()
+
+    yield show_now_and_then
+    show()
 
 
 def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
@@ -72,8 +73,8 @@ def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
     create_table_artifact(key="plan", table=table, description="What this run is going to do, before it does it")
 
 
-@task(name="report", task_run_name="report", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)
-def report(run: Ingestion, summary: dict[str, Any]) -> None:
+@stage("report")
+def report(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> None:
     """Leave what the run did: statuses, how the provider answered, failures with their reasons, some of the pictures."""
     states = ("embedded", "reused", "failed", "skipped", "deferred", "listed")
     extra = ("calls", "duplicates", "vanished", "pruned", "rows_written", "seconds")
@@ -92,7 +93,7 @@ def report(run: Ingestion, summary: dict[str, Any]) -> None:
         table=summary["failures"] or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
         description=_how_many_failed(summary),
     )
-    sheet = _sheet(run)
+    sheet = _sheet(run, outcome.planned.plan)
     if sheet is not None:
         create_markdown_artifact(
             key="pictures",
@@ -131,18 +132,16 @@ def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def inline(picture: Image.Image) -> str:
-    """A picture as Markdown that carries it within."""
+    """A picture as Markdown that contains it."""
     return f"![pictures](data:image/jpeg;base64,{base64.b64encode(to_jpeg_under(picture, PICTURE_BYTES)).decode()})"
 
 
-def _sheet(run: Ingestion) -> Image.Image | None:
+def _sheet(run: Ingestion, plan: Plan) -> Image.Image | None:
     """Pictures spread evenly over the listing; those that failed have none to show, and restricted ones stay hidden.
 
-    None are shown that only the provider has read: nothing is downloaded for the sake of an artifact.
+    Pictures that only the provider has read are left out: nothing is downloaded just for an artifact.
     """
-    images = run.plan.images
-    if isinstance(run.embedder, Remote):
-        images = [image for image in images if not run.embedder.reads_itself(image.uri)]
+    images = [image for image in plan.images if not run.embedder.reads_itself(image.uri)]
     chosen = images[:: max(1, len(images) // SHOWN)][:SHOWN]
     with run.database.connection() as (conn, _):
         stored = [(image, stored_image(conn, run.request.collection, image.image_id)) for image in chosen]
@@ -158,4 +157,4 @@ def _sheet(run: Ingestion) -> Image.Image | None:
         cards.append(Card(picture, title or image.image_id, author))
     if not cards:
         return None
-    return contact_sheet(cards, heading=run.request.collection, subheading=f"{len(run.plan.images):,} pictures")
+    return contact_sheet(cards, heading=run.request.collection, subheading=f"{len(plan.images):,} pictures")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-from typing import Any, Final
+from typing import Any
 
-from prefect import get_run_logger, task
+from prefect import get_run_logger
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
 
+from pinakes.errors import extra_install
 from pinakes.evaluation.evaluation import Evaluation, evaluate_recall, evaluate_retrieval
 from pinakes.evaluation.plot import EXTRA, drawable, drawn
 from pinakes.evaluation.recall import RecallReport
@@ -16,25 +16,24 @@ from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import CUTOFFS, Direction, RetrievalReport
 from pinakes.settings import Settings
 from pinakes.store.database import open_database
+from tasks.stage import stage
 
-_PLAIN: Final[dict[str, Any]] = {"cache_policy": NO_CACHE, "persist_result": False}
 
-
-@task(name="recall", task_run_name="index against exact", tags=["pinakes"], **_PLAIN)
+@stage("recall", run_name="index against exact")
 def recall(settings: Settings, request: EvaluationRequest) -> tuple[RecallReport, ...]:
     """Measure the indexes, and store the settings that are good enough."""
     with open_database(settings) as database:
         return evaluate_recall(database, request)
 
 
-@task(name="retrieval", task_run_name="spaces side by side", tags=["pinakes"], **_PLAIN)
+@stage("retrieval", run_name="spaces side by side")
 def retrieval(settings: Settings, request: EvaluationRequest) -> RetrievalReport:
     """Measure how well the spaces retrieve."""
     with open_database(settings) as database:
         return evaluate_retrieval(database, settings, request, get_run_logger().info)
 
 
-@task(name="show evaluation", task_run_name="show evaluation", tags=["pinakes"], **_PLAIN)
+@stage("show evaluation")
 def show_evaluation(evaluation: Evaluation) -> None:
     """Leave the figures as tables and as a plot."""
     if evaluation.recall:
@@ -63,7 +62,7 @@ def _page(evaluation: Evaluation) -> str:
     if drawable():
         shown = f"![evaluation](data:image/png;base64,{base64.b64encode(drawn(evaluation)).decode()})"
     else:
-        shown = f"*The plot needs matplotlib where the worker runs: `pip install '{EXTRA}'`.*"
+        shown = f"*The plot needs matplotlib where the worker runs: `{extra_install(EXTRA)}`.*"
     lines = [f"# {evaluation.collection}", "", shown, ""]
     for report in evaluation.recall:
         if report.recommended is not None:

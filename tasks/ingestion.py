@@ -1,41 +1,43 @@
-"""The stages of `ingest` as Prefect tasks. Each calls one method of `pinakes.ingest.run.Ingestion` and returns counts.
+"""The stages of `ingest` as Prefect tasks. Each calls the function of the library that carries the stage out.
 
-Vectors and listings never pass through Prefect: tasks work on one `Ingestion` and say how much they did. Nothing is
-retried here that is retried below; a batch that is run twice finds its answers in the checkpoint.
+Vectors and listings stay in this process: Prefect keeps no result of these tasks. Nothing is retried here that is retried
+below; a batch that is run twice finds its answers in the checkpoint.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from prefect import get_run_logger, task
-from prefect.cache_policies import NO_CACHE
 
+from pinakes.ingest import answers, listing, loading
 from pinakes.ingest.account import Account
+from pinakes.ingest.answers import EmbedStage
 from pinakes.ingest.batch import Batch, BatchResult
-from pinakes.ingest.distributed.assignment import Ticket
-from pinakes.ingest.distributed.worker import Outpost, outpost_here
+from pinakes.ingest.distributed.assignment import Assignment
+from pinakes.ingest.distributed.worker import Worker, worker_here
+from pinakes.ingest.listing import Planned
+from pinakes.ingest.loading import Indexed, Loaded, Pruned
 from pinakes.ingest.opening import dry_run
-from pinakes.ingest.plan import Plan
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.settings import Settings
 from tasks.artifacts import show_plan
-
-# Results are counts that only this run needs; hashing the inputs of a task would walk through whole listings.
-_PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
+from tasks.stage import NOT_KEPT, stage
 
 
-@task(name="list and plan", task_run_name="list and plan", tags=["pinakes"], **_PLAIN)
-def list_and_plan(run: Ingestion) -> Plan:
+@stage("list and plan")
+def list_and_plan(run: Ingestion) -> Planned:
     """List the source, compare it with what the checkpoint holds, and show the plan."""
-    plan = run.list_and_plan()
-    get_run_logger().info("plan: %s", ", ".join(f"{n:,} {what}" for what, n in plan.counts().items() if n))
-    show_plan(plan.counts(), run.planned.as_dict())
-    return plan
+    planned = listing.list_and_plan(run)
+    counts = planned.plan.counts()
+    get_run_logger().info("plan: %s", ", ".join(f"{n:,} {what}" for what, n in counts.items() if n))
+    show_plan(counts, planned.estimate.as_dict())
+    return planned
 
 
-@task(name="plan only", task_run_name="plan only", tags=["pinakes"], **_PLAIN)
+@stage("plan only")
 def plan_only(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     """Say what a run would do and what it would cost."""
     document = dry_run(request, settings)
@@ -43,51 +45,53 @@ def plan_only(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     return document
 
 
-@task(name="verify the embedder", task_run_name="verify the embedder", tags=["pinakes"], **_PLAIN)
-def verify_embedder(run: Ingestion) -> None:
+@stage("verify the embedder")
+def verify_embedder(run: Ingestion, planned: Planned) -> None:
     """Before a paid embedder's first batch: credentials, dimension and model version, by one image and one text."""
-    run.verify_embedder()
+    answers.verify_embedder(run, planned)
 
 
-@task(name="reuse known answers", task_run_name="reuse known answers", tags=["pinakes"], **_PLAIN)
-def reuse_known_answers(run: Ingestion) -> None:
+@stage("reuse known answers")
+def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
     """Enter what needs no call: entries that cannot be read, and bytes that were answered under another name."""
-    run.reuse_known_answers()
+    answers.reuse_known_answers(run, planned)
 
 
-@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **_PLAIN)
-def embed(place: Ingestion | Outpost, batch: Batch) -> BatchResult:
+@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **NOT_KEPT)
+def embed(place: EmbedStage | Worker, batch: Batch) -> BatchResult:
     """Embed one batch; every answer is in the checkpoint when the task ends."""
     return place.embed(batch)
 
 
-@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **_PLAIN)
-def embed_elsewhere(ticket: Ticket, batch: Batch) -> BatchResult:
+@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **NOT_KEPT)
+def embed_elsewhere(assignment: Assignment, batch: Batch) -> BatchResult:
     """The same in a process of a cluster, which opens what it needs at its first batch."""
-    return outpost_here(ticket).embed(batch)
+    return worker_here(assignment).embed(batch)
 
 
-@task(name="load", task_run_name="merge metadata and load", tags=["pinakes"], **_PLAIN)
-def load(run: Ingestion) -> None:
-    """Join the metadata and bring the table up to the checkpoint."""
-    run.load()
+@stage("load", run_name="merge metadata and load")
+def load(run: Ingestion, planned: Planned, begins: Callable[[], object]) -> Loaded:
+    """Join the metadata and bring the table up to the checkpoint; `begins` is told once Prefect lets the task run."""
+    begins()
+    return loading.load(run, planned)
 
 
-@task(name="prune", task_run_name="prune", tags=["pinakes"], **_PLAIN)
-def prune(run: Ingestion) -> None:
+@stage("prune")
+def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
     """Remove what was not listed any more, if asked to; a refusal ends the run at its end."""
-    run.prune()
-    if run.prune_refused is not None:
-        get_run_logger().warning("%s", run.prune_refused)
+    pruned = loading.prune(run, planned, loaded)
+    if pruned.refused is not None:
+        get_run_logger().warning("%s", pruned.refused)
+    return pruned
 
 
-@task(name="index", task_run_name="index", tags=["pinakes"], **_PLAIN)
-def build_index(run: Ingestion) -> None:
-    """Build the vector index where one is wanted, and compact the checkpoint."""
-    run.build_index()
+@stage("index")
+def build_index(run: Ingestion) -> Indexed:
+    """Build the vector index where the run asks for one, and compact the checkpoint."""
+    return loading.build_index(run)
 
 
-@task(name="balance the account", task_run_name="balance the account", tags=["pinakes"], **_PLAIN)
-def close_account(run: Ingestion) -> Account:
+@stage("balance the account")
+def close_account(run: Ingestion, planned: Planned) -> Account:
     """Check the account against the checkpoint and the table."""
-    return run.close_account()
+    return loading.close_account(run, planned)

@@ -1,4 +1,4 @@
-"""What runs the batches: threads of this process, a Dask cluster, or Ray. One function chooses; the batches are the same."""
+"""What runs the batches: threads of this process, a Dask cluster, or Ray."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from prefect.exceptions import CrashedRun
 from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from pinakes.errors import PinakesError, SettingsError
-from pinakes.ingest.distributed.worker import close_outposts
+from pinakes.errors import PinakesError, SettingsError, extra_install
+from pinakes.ingest.distributed.worker import close_workers
 from pinakes.ingest.request import THREADS
 
 Runner = TaskRunner[Any]
-"""Any of them: their futures differ, and all that is asked of those is a result."""
+"""Any of them. Their futures differ, but all of them give a result."""
 
 RAY_STORE_BYTES = 128 * 1024 * 1024
 """Ray's own default is a third of the memory; here counts travel and no vectors."""
@@ -101,19 +101,19 @@ def _is_dask(runner: Runner) -> bool:
 
 
 def _take_leave(runner: Runner) -> None:
-    """Before the workers are ended: one that is slow to end is killed, with what Prefect has not sent yet."""
+    """Before the workers end: one that is slow to end is killed, and what Prefect has not sent yet is lost with it."""
     with suppress(OSError):  # the cluster is gone already
         cast(Any, runner).client.run(_leave, on_error="ignore")
     logging.getLogger("distributed.nanny").setLevel(logging.ERROR)  # it warns of workers that are slow to end
 
 
 async def _leave() -> None:
-    """In a worker: give back what runs that are over have opened, and let Prefect's server have what was told it."""
+    """In a worker: close what runs that are over have opened, and send Prefect's server what waits to be sent."""
     await asyncio.to_thread(_give_back)  # Dask calls this in the worker's event loop, where Prefect would not wait
 
 
 def _give_back() -> None:
-    close_outposts()
+    close_workers()
     EventsWorker.drain_all(timeout=DRAIN_SECONDS)
     APILogWorker.drain_all(timeout=DRAIN_SECONDS)
 
@@ -160,12 +160,15 @@ def _ray(place: str, width: int) -> Runner:
 
 
 def _missing(kind: str) -> SettingsError:
-    return SettingsError(f"--runner {kind} needs prefect-{kind}: pip install 'pinakes[{kind}]'.")
+    return SettingsError(
+        f"--runner {kind} needs prefect-{kind}, which is not installed; in the checkout of Pinakes run"
+        f" {extra_install(kind)}"
+    )
 
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """Turn what a cluster says when it cannot be reached into an error for a person."""
+    """Raise what a cluster raises when it cannot be reached as an error that says what to do."""
     try:
         yield
     except (OSError, TimeoutError, ConnectionError, RuntimeError, ValueError) as exc:

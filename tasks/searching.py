@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from prefect import task
 from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
 
 from pinakes.query.query import Query
 from pinakes.quota.embedder_pool import Embedders
@@ -17,9 +15,10 @@ from pinakes.settings import Settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
 from tasks.artifacts import inline
+from tasks.stage import stage
 
 
-@task(name="answer", task_run_name="answer", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)
+@stage("answer")
 def answer(settings: Settings, collection: str, query: Query) -> SearchResult:
     """Answer the query; the same code as everywhere else."""
     with (
@@ -30,7 +29,7 @@ def answer(settings: Settings, collection: str, query: Query) -> SearchResult:
         return search_collection(conn, open_collection(conn, collection), collection, query, embedders)
 
 
-@task(name="show hits", task_run_name="show hits", tags=["pinakes"], cache_policy=NO_CACHE, persist_result=False)
+@stage("show hits")
 def show_hits(query: Query, result: SearchResult) -> None:
     """Leave the hits as an artifact: a contact sheet, and a table with the plan."""
     rows = [

@@ -9,11 +9,12 @@ import pandas as pd
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.metadata.columns import COLUMNS
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
 from pinakes.store.indexes import IndexChoice, ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.space_registry import register_space
 
 Rows = npt.NDArray[np.float32]
 COLLECTION = "pictures"

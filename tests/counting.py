@@ -16,21 +16,28 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Facts, Picture, TextReading
-from pinakes.embedders.registry import EMBEDDERS
+from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
+from pinakes.embedders.declaration import Declaration, Model
+from pinakes.embedders.registry import register
 from pinakes.errors import UnreadableQueryError
-from pinakes.spaces import Space
+from pinakes.spaces import MAX_DIMENSION
 from pinakes.types import ErrorClass, Failure, Vector
 
-DEFAULT_DIMENSION = 27
+MODEL = Model(
+    name="colours",
+    versions=("1",),
+    dimensions=range(1, MAX_DIMENSION + 1),
+    default_dimension=27,
+    preprocessing="",
+)
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
 
 
-class Counting:
+class Counting(Embedder):
     """Real vectors of real bytes: the mean colours of a grid of 3 x 3 fields, or of as many as fit the dimension."""
 
     def __init__(self, dimension: int | None = None) -> None:
-        space = Space("counting", "colours", "1", dimension or DEFAULT_DIMENSION, "")
+        space = COUNTING.spaces(MODEL).space(dimension or MODEL.default_dimension)
         self.facts = Facts(space, "Mean colours, for tests.", workers=2)
         self.asked: list[str] = []
         self.fail: dict[str, Failure] = {}
@@ -82,7 +89,14 @@ class Counting:
         return np.resize(values + 1, self.facts.space.dimension).astype(np.float32)
 
 
-EMBEDDERS["counting"] = lambda choice, _around: Counting(choice.dimension)
+COUNTING = Declaration(
+    name="counting",
+    title="mean colours, for tests",
+    guide="tests/counting.py",
+    open=lambda choice, _around: Counting(choice.dimension),
+    models=(MODEL,),
+)
+register(COUNTING)
 
 if __name__ == "__main__":
     from pinakes.cli.main import main

@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from pinakes.embedders.base import Picture
-from pinakes.embedders.registry import EMBEDDERS
+from pinakes.embedders.registry import register
 from pinakes.types import Failure, Vector
-from tests.counting import Counting
+from tests.counting import COUNTING, Counting
 
 PATIENCE = 200.0
 """Seconds after which a test that forgot its run is over."""
@@ -44,7 +44,7 @@ class Held(Counting):
             log.write(f"{what} {os.environ['PINAKES_COLLECTION']}\n")
 
 
-EMBEDDERS["held"] = lambda choice, _around: Held(choice.dimension)
+register(replace(COUNTING, name="held", open=lambda choice, _around: Held(choice.dimension)))
 
 
 def _send_heartbeats_every(seconds: int) -> None:

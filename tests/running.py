@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from pinakes.embedders.registry import EMBEDDERS
+from pinakes.embedders.registry import EMBEDDERS, register
 from pinakes.errors import EmbedderError
 from pinakes.ingest import stages
+from pinakes.ingest.account import Account
+from pinakes.ingest.answers import Embedded, EmbedStage
+from pinakes.ingest.listing import Planned
 from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.plan import Plan
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
+from pinakes.ingest.summary import Outcome, summarise
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
@@ -30,36 +36,67 @@ def request_of(settings: Settings, source: Path | str, **options: Any) -> Ingest
     return IngestRequest.of(**(values | {"source": str(source)} | options))
 
 
-def run(settings: Settings, source: Path | str, *, embedder: Counting | None = None, **options: Any) -> Ingestion:
+@dataclass(frozen=True)
+class Ended:
+    """A run as it ended."""
+
+    run: Ingestion
+    outcome: Outcome
+    summary: dict[str, Any]
+
+    @property
+    def account(self) -> Account:
+        return self.outcome.account
+
+    @property
+    def plan(self) -> Plan:
+        return self.outcome.planned.plan
+
+
+def run(settings: Settings, source: Path | str, *, embedder: Counting | None = None, **options: Any) -> Ended:
     """All stages; the run as it ended."""
     with using(embedder or Counting()), open_ingestion(request_of(settings, source, **options), settings) as ingestion:
-        run_stages(ingestion)
-    return ingestion
+        return run_stages(ingestion)
 
 
-def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: None) -> None:
+def embed_one_by_one(run: Ingestion, planned: Planned) -> Embedded:
+    """The stage that embeds, batch after batch in this thread."""
+    stage = EmbedStage(run, planned)
+    for batch in stage.batches():
+        stage.embed(batch)
+    return stage.ended()
+
+
+def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: None) -> Ended:
     """All stages, batch after batch in this thread."""
 
-    def embed(run: Ingestion) -> None:
-        for batch in run.batches():
-            run.embed(batch)
+    def embed(run: Ingestion, planned: Planned) -> Embedded:
+        embedded = embed_one_by_one(run, planned)
         before_load()
+        return embedded
 
-    summary = stages.run_stages(ingestion, stages.Stages(embed=embed))
-    stages.check_pruned(ingestion, summary)
-    if ingestion.stopped_by is not None:
-        raise EmbedderError(ingestion.stopped_by)
+    outcome = stages.run_stages(ingestion, stages.Stages(embed=embed))
+    summary = summarise(ingestion, outcome)
+    stages.check_pruned(outcome, summary)
+    error = outcome.embedded.results.error
+    if error is not None:
+        raise EmbedderError(error)
+    return Ended(ingestion, outcome, summary)
 
 
 @contextmanager
 def using(embedder: Counting) -> Iterator[Counting]:
     """Let `counting` mean this very embedder for the length of the block."""
     before = EMBEDDERS["counting"]
-    EMBEDDERS["counting"] = lambda choice, _around: embedder if choice.dimension is None else Counting(choice.dimension)
+    register(
+        replace(
+            before, open=lambda choice, _around: embedder if choice.dimension is None else Counting(choice.dimension)
+        )
+    )
     try:
         yield embedder
     finally:
-        EMBEDDERS["counting"] = before
+        register(before)
 
 
 def find(database: Database, text: str | None = None, *, collection: str = "pictures", **query: Any) -> SearchResult:

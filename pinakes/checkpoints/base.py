@@ -1,4 +1,4 @@
-"""What a checkpoint is made of: the columns of its parts, and the protocols of its storages and formats.
+"""The columns of a checkpoint's parts, and the protocols of its storages and formats.
 
 A *part* is one file of answers. A *storage* keeps files (a local folder, a bucket), a *format* turns answers into bytes and
 back (Parquet, CSV); neither knows the other.
@@ -77,7 +77,7 @@ class RefusedWriteError(CheckpointError):
 
 
 class PartGoneError(LookupError):
-    """A part that was listed is there no more: it was compacted, or has just been set aside. List again."""
+    """A listed part is gone: it was compacted, or has just been set aside. List again."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,11 +119,11 @@ class Storage(Protocol):
 
         Raises:
             OSError: it cannot be opened; `FileNotFoundError` when it is gone.
-            CheckpointError: it cannot be opened, and why is known to the storage alone.
+            CheckpointError: it cannot be opened, for a reason that only the storage knows.
         """
         ...
 
-    def write(self, name: str, fill: Callable[[IO[bytes]], None]) -> None:
+    def write(self, name: str, fill: Callable[[IO[bytes]], object]) -> None:
         """Keep what `fill` writes under `name`, durably, whole or not at all.
 
         Raises:

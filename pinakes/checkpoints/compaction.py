@@ -83,11 +83,11 @@ def _groups(small: Iterable[tuple[str, int]], limit: int) -> Iterator[list[str]]
 
 
 def _worth_keeping(local: Ledger, ledger: Ledger) -> tuple[Rows, Counts]:
-    """Which rows of a group's own ledger go into the new part, and the attempts that they shall carry.
+    """Which rows of a group's own ledger go into the new part, and the attempts to enter in them.
 
     A row is dropped only for a strictly better one elsewhere, never for an equal one: of two equal rows in two groups
-    each could otherwise be dropped for the other, by two compactions of which one was paused and woke up too late. Nor
-    is a row dropped that alone remembers the largest number of attempts.
+    each could otherwise be dropped for the other, by two compactions of which one was paused and resumed too late. A row
+    that is the only one with the largest number of attempts is kept too.
     """
     everywhere = np.fromiter(
         (ledger.position(*pair) for pair in local.pairs(np.arange(len(local)))), np.int64, len(local)

@@ -22,7 +22,7 @@ BLOCK_BYTES = 2**20
 """Read at a time, some thirty of them ahead. A row must fit in one: a vector of 3,072 components has some 40 kB."""
 
 DECODE_ROWS = 512
-"""Vectors turned from floats into text and back at a time: some 30 bytes a component are held meanwhile."""
+"""Vectors turned from floats into text and back at a time: it takes some 30 bytes a component meanwhile."""
 
 _TEXT = pa.string()
 _MOMENT = ROW_SCHEMA.field("embedded_at").type
@@ -84,7 +84,7 @@ class CsvFormat:
 
 
 def dimension_of(source: pa.NativeFile) -> int | None:
-    """The dimension of a part's first vector; None where it holds failures alone."""
+    """The dimension of a part's first vector; None where it holds only failures."""
     for batch in _blocks(source, [VECTOR]):
         vectors = batch.column(0).drop_null()
         if len(vectors):

@@ -26,7 +26,7 @@ _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 
 
 class FolderStorage:
-    """The files of one checkpoint in one local folder, which is made by the first write."""
+    """The files of one checkpoint in one local folder, which the first write makes."""
 
     readers = 1
 
@@ -36,13 +36,7 @@ class FolderStorage:
 
     def names(self) -> set[str]:
         """See `Storage.names`."""
-        try:
-            with os.scandir(self._folder) as entries:
-                return {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file()}
-        except FileNotFoundError:
-            return set()
-        except OSError as exc:
-            raise CheckpointError(f"the checkpoint {self.location} cannot be listed: {explain(exc)}") from exc
+        return self._listed(os.DirEntry.is_file)
 
     def folders(self) -> set[str]:
         """The folders in this one, without those whose name starts with a dot.
@@ -50,9 +44,12 @@ class FolderStorage:
         Raises:
             CheckpointError: they cannot be listed.
         """
+        return self._listed(os.DirEntry.is_dir)
+
+    def _listed(self, is_one: Callable[[os.DirEntry[str]], bool]) -> set[str]:
         try:
             with os.scandir(self._folder) as entries:
-                return {entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()}
+                return {entry.name for entry in entries if not entry.name.startswith(".") and is_one(entry)}
         except FileNotFoundError:
             return set()
         except OSError as exc:
@@ -62,7 +59,7 @@ class FolderStorage:
         """See `Storage.open`."""
         return pa.OSFile(os.fsencode(self._folder / name), "r")
 
-    def write(self, name: str, fill: Callable[[IO[bytes]], None]) -> None:
+    def write(self, name: str, fill: Callable[[IO[bytes]], object]) -> None:
         """See `Storage.write`."""
         path = self._folder / name
         temporary = self._folder / f".{name}.tmp"
@@ -120,7 +117,7 @@ class FolderStorage:
 
 
 def explain(exc: OSError) -> str:
-    """The reason of a refused read or write, and what mends it."""
+    """The reason of a refused read or write, and how to fix it."""
     reason = exc.strerror or str(exc)
     if exc.errno in _FULL:
         return f"{reason}; free some space there, or keep the checkpoint on another disk, and run again."

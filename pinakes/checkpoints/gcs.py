@@ -40,7 +40,7 @@ SPOOL_BYTES = 16 * 2**20
 """A part that is longer than this is put together in a temporary file instead of memory."""
 
 MAX_NAMESAKES = 100
-"""Foreign files of one name that are kept beside each other."""
+"""How many foreign files of one name are kept."""
 
 _TYPES = {".parquet": "application/vnd.apache.parquet", ".csv": "text/csv", ".json": "application/json"}
 
@@ -58,7 +58,7 @@ class GcsStorage:
     """The files of one checkpoint below one prefix of a bucket. Thread-safe; the first request opens the client.
 
     Every object is uploaded on the condition that there is none of its name (`ifGenerationMatch=0`), so that an upload
-    may be repeated safely.
+    can safely be repeated.
 
     Args:
         root: `gs://bucket` or `gs://bucket/folder`; `%XX` stands for a byte.
@@ -83,27 +83,26 @@ class GcsStorage:
 
     def names(self) -> set[str]:
         """See `Storage.names`; one request for 1,000 objects."""
-        bucket = self._client.bucket()
-        with self._client.errors(f"the checkpoint {self.location} cannot be listed"):
-            blobs = bucket.client.list_blobs(
-                bucket, prefix=self._prefix, delimiter="/", fields=FIELDS, timeout=TIMEOUT, retry=retry()
-            )
-            sizes = {blob.name.removeprefix(self._prefix): int(blob.size) for blob in blobs}
+        sizes, _ = self._listed(FIELDS)
         # A name without anything in it is the placeholder of the folder itself, which Google's console makes.
         self._sizes = {name: size for name, size in sizes.items() if name and not name.startswith(".")}
         return set(self._sizes)
 
     def folders(self) -> set[str]:
         """See `FolderStorage.folders`: what stands between this prefix and the next slash."""
+        _, found = self._listed(FOLDER_FIELDS)
+        return {name for name in found if name and not name.startswith(".")}
+
+    def _listed(self, fields: str) -> tuple[dict[str, int], set[str]]:
+        """The objects with their sizes, where `fields` asks for them, and the folders."""
         bucket = self._client.bucket()
         with self._client.errors(f"the checkpoint {self.location} cannot be listed"):
             blobs = bucket.client.list_blobs(
-                bucket, prefix=self._prefix, delimiter="/", fields=FOLDER_FIELDS, timeout=TIMEOUT, retry=retry()
+                bucket, prefix=self._prefix, delimiter="/", fields=fields, timeout=TIMEOUT, retry=retry()
             )
-            for _ in blobs:  # the prefixes are known when every page has been read
-                pass
-            found = {name.removeprefix(self._prefix).rstrip("/") for name in blobs.prefixes}
-        return {name for name in found if name and not name.startswith(".")}
+            sizes = {blob.name.removeprefix(self._prefix): int(blob.size or 0) for blob in blobs}
+            # The prefixes are known only when every page has been read.
+            return sizes, {name.removeprefix(self._prefix).rstrip("/") for name in blobs.prefixes}
 
     def open(self, name: str) -> pa.NativeFile:
         """See `Storage.open`."""
@@ -138,8 +137,8 @@ class GcsStorage:
             except NotFound as exc:
                 raise FileNotFoundError(f"there is no {name} in {self.location}") from exc
 
-    def write(self, name: str, fill: Callable[[IO[bytes]], None]) -> None:
-        """See `Storage.write`. A store that refuses for a while is asked again, for `gcsclient.DEADLINE` seconds."""
+    def write(self, name: str, fill: Callable[[IO[bytes]], object]) -> None:
+        """See `Storage.write`. A store that refuses is asked again for up to `pinakes.gcs.client.DEADLINE` seconds."""
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
             try:
                 fill(spool)
@@ -238,9 +237,7 @@ class GcsStorage:
                 there = bucket.get_blob(self._prefix + aside, timeout=TIMEOUT, retry=retry())
                 if there is None or (there.crc32c, there.size) != (foreign.crc32c, foreign.size):
                     continue
-            with contextlib.suppress(
-                NotFound, PreconditionFailed
-            ):  # gone, or written anew: no longer what was looked at
+            with contextlib.suppress(NotFound, PreconditionFailed):  # gone, or written again since it was looked at
                 foreign.delete(if_generation_match=foreign.generation, timeout=TIMEOUT, retry=retry())
             return f"{self.location}/{aside}"
         return None

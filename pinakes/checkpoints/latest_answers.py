@@ -34,7 +34,7 @@ def one_batch(tables: Sequence[pa.Table]) -> pa.RecordBatch:
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=LEDGER_SCHEMA)
 
 
-def winners(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch:
+def latest_answers(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch:
     """The rows that count, in their order, each with the largest `attempts` of its (image_id, fingerprint).
 
     Args:

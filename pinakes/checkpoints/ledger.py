@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinakes.checkpoints.base import FAILED, OK, Rows, moment
-from pinakes.checkpoints.latest_answers import is_ok, located, numbers, one_batch, winners
+from pinakes.checkpoints.latest_answers import is_ok, latest_answers, located, numbers, one_batch
 from pinakes.checkpoints.textindex import TextIndex, texts
 from pinakes.types import ErrorClass, Failure
 
@@ -66,30 +66,16 @@ class LedgerRow:
         """Whether it failed in a way that the same bytes will fail in again."""
         return self.failure is not None and self.failure.final
 
-    @property
-    def error_class(self) -> ErrorClass | None:
-        """Why there is no vector, or None."""
-        return None if self.failure is None else self.failure.error_class
-
-    @property
-    def error_message(self) -> str | None:
-        """The reason as a sentence, or None."""
-        return None if self.failure is None else self.failure.message
-
     def as_failure(self) -> dict[str, Any]:
         """A failed row as a plain document: what reports and `--json` show of it."""
+        assert self.failure is not None
         return {
             "image_id": self.image_id,
-            "reason": self.error_class,
-            "message": self.error_message,
+            "reason": self.failure.error_class,
+            "message": self.failure.message,
             "attempts": self.attempts,
             "final": self.final,
         }
-
-    @property
-    def http_status(self) -> int | None:
-        """The provider's status, if there was one."""
-        return None if self.failure is None else self.failure.http_status
 
 
 class Ledger:
@@ -100,7 +86,7 @@ class Ledger:
     Attributes:
         parts: the names of the parts that it was read from, by number.
         part_rows: how many rows each part has, superseded ones included.
-        rows: the rows that count, in the order of part and row: `winners.LEDGER_SCHEMA`.
+        rows: the rows that count, in the order of part and row: `latest_answers.LEDGER_SCHEMA`.
     """
 
     def __init__(self, parts: Sequence[str], part_rows: Sequence[int], rows: pa.RecordBatch) -> None:
@@ -139,12 +125,12 @@ class Ledger:
         rows = one_batch(pieces)
         pieces.clear()
         pa.default_memory_pool().release_unused()
-        ledger = cls(parts, part_rows, winners(rows, parts))
+        ledger = cls(parts, part_rows, latest_answers(rows, parts))
         pa.default_memory_pool().release_unused()
         return ledger
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Built anew where it is unpickled: the indexes rest on this process's `hash`."""
+        """Build the indexes again where it is unpickled: they rest on this process's `hash`."""
         return Ledger, (self.parts, self.part_rows, self.rows)
 
     def __len__(self) -> int:
@@ -161,7 +147,7 @@ class Ledger:
         return None if position is None else self._row(position, image_id, fingerprint)
 
     def known(self, image_id: str) -> bool:
-        """Whether there is any answer for this id, whatever its bytes were."""
+        """Whether there is any answer for this id, for any bytes."""
         return next(self._by_id.positions(image_id), None) is not None
 
     def rows_of(self, image_id: str) -> Iterator[LedgerRow]:
@@ -180,18 +166,10 @@ class Ledger:
         position = next(self._donors.positions(fingerprint), None)
         return None if position is None else str(self._ids[position].as_py())
 
-    def ids(self) -> Iterator[str]:
-        """Every image_id, each once."""
-        return texts(pc.unique(self._ids))
-
     def counts(self) -> Counter[str]:
         """How many (image_id, fingerprint) are `ok` and how many `failed`."""
         ok = int(self._is_ok.sum())
         return Counter({OK: ok, FAILED: len(self) - ok})
-
-    def failures(self) -> Iterator[LedgerRow]:
-        """The rows that failed."""
-        return (self.row(int(position)) for position in np.flatnonzero(~self._is_ok))
 
     def position(self, image_id: str, fingerprint: str) -> int | None:
         """Where (image_id, fingerprint) stands in `rows`, or None."""

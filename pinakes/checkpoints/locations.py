@@ -1,4 +1,4 @@
-"""From the root of the checkpoints to what is kept below it: a storage, and the spaces that there are."""
+"""Where below the root of the checkpoints things are kept: a checkpoint's storage, and the spaces of a collection."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ class KeptSpace(Space):
 
 
 def kept_spaces(root: str, collection: str) -> Iterator[Space]:
-    """The spaces that a collection has answers of in the checkpoint, whatever the database knows.
+    """The spaces in which a collection has answers in the checkpoint, known to the database or not.
 
-    A folder without a part of Pinakes' own is passed over: nothing in it would be read otherwise either.
+    A folder without a part that Pinakes wrote is left out: nothing in it would be read in any case.
 
     Raises:
         UsageError, CheckpointError: see `open_storage`; they cannot be listed.
@@ -74,7 +74,7 @@ def kept_spaces(root: str, collection: str) -> Iterator[Space]:
 
 
 def _dimension(storage: FolderStorage | GcsStorage) -> int | None:
-    """Components of the vectors in a checkpoint; 1 where it holds failures alone; None where it holds no part."""
+    """Components of the vectors in a checkpoint; 1 where it holds only failures; None where it holds no part."""
     found = None
     for name in sorted(storage.names()):
         of = next((read for suffix, read in _DIMENSION_OF.items() if name.endswith(suffix)), None)

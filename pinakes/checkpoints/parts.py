@@ -1,4 +1,4 @@
-"""The parts of one checkpoint as they are found: of both formats, some of them torn or foreign, some just vanishing."""
+"""The parts of one checkpoint as they are found, in both formats; some are torn or foreign, some vanish meanwhile."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Result = TypeVar("Result")
 Open = Callable[[str], pa.NativeFile]
 
 MAX_LISTINGS = 100
-"""A listing is repeated while parts vanish under it; compaction ends, so this many means something else is wrong."""
+"""A listing is repeated while parts vanish from it. Compaction ends, so after this many something else is wrong."""
 
 
 class Parts:
-    """Lists, reads and writes parts; sets aside what is none.
+    """Lists, reads and writes parts; sets other files aside.
 
     Attributes:
         problems: what was found that is no part, one sentence each.
@@ -192,7 +192,7 @@ class Parts:
             self._ignored |= {name}
             fate = f"it is kept in {where}" if where else f"it is ignored where it is, in {self.storage.location}"
             self.problems.append(
-                f"{printable_name(name)} is no part of this checkpoint ({' '.join(reason.split())[:200]}); {fate}."
+                f"{printable_name(name)} is not a part of this checkpoint ({' '.join(reason.split())[:200]}); {fate}."
             )
 
 

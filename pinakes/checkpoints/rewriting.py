@@ -1,4 +1,4 @@
-"""Takes answers out of a checkpoint for good, by writing the parts that hold them anew."""
+"""Takes answers out of a checkpoint for good, by rewriting the parts that hold them."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Erased:
 def erase(parts: Parts, image_ids: Set[str], fingerprints: Set[str], space: Space) -> Erased:
     """Remove every row of these images or of these bytes; for the holder of the collection's lock.
 
-    A part is written anew without them before the old one is deleted: a crash in between leaves doubles, which every
-    reader resolves, and the next erasure finds the old part again. Parts that hold none of them are not touched; a new
+    A part is rewritten without them before the old one is deleted: a crash in between leaves rows twice, which every
+    reader resolves, and the next erasure finds the old part again. Parts that hold none of them stay as they are; a new
     part has the format of the old one.
 
     Raises:

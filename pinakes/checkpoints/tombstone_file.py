@@ -1,4 +1,4 @@
-"""The list of forgotten pictures beside a collection's spaces, where it outlives the database.
+"""The list of forgotten pictures next to a collection's spaces, where it outlives the database.
 
 Files are written once and never changed: adding writes another one, and replacing writes the whole list before the
 earlier files go. At every moment, and after a crash at any, all files together hold every tombstone.
@@ -57,7 +57,7 @@ class TombstoneFile:
         raise CheckpointError(f"files kept vanishing from {self._storage.location} while it was read; try again.")
 
     def add(self, tombstones: Tombstones) -> None:
-        """Keep these, beside what is there.
+        """Keep these along with what is there.
 
         Raises:
             CheckpointError: they cannot be written.
@@ -92,7 +92,7 @@ class TombstoneFile:
             ],
         }
         data = json.dumps(document, ensure_ascii=False, indent=1).encode()
-        self._storage.write(f"{PREFIX}{uuid.uuid4()}{SUFFIX}", lambda sink: _fill(sink, data))
+        self._storage.write(f"{PREFIX}{uuid.uuid4()}{SUFFIX}", lambda sink: sink.write(data))
 
     def _read(self, name: str) -> list[Tombstone]:
         where = f"{name} in {self._storage.location}"
@@ -110,16 +110,12 @@ class TombstoneFile:
                 return [_tombstone(row) for row in document["forgotten"]]
         except (ValueError, KeyError, TypeError) as exc:
             raise CheckpointError(
-                f"{where} is no list of forgotten pictures ({exc}); restore it from a backup, since without it they could"
+                f"{where} is not a list of forgotten pictures ({exc}); restore it from a backup: without it they could"
                 " come back."
             ) from exc
         raise CheckpointError(
             f"{where} has format {version}, and this version of Pinakes reads up to {FORMAT_VERSION}; upgrade Pinakes."
         )
-
-
-def _fill(sink: Any, data: bytes) -> None:
-    sink.write(data)
 
 
 def _tombstone(row: dict[str, Any]) -> Tombstone:

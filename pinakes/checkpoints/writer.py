@@ -1,4 +1,4 @@
-"""Gathers answers into parts, and lets none wait longer than a few seconds."""
+"""Gathers answers into parts, and writes each within a few seconds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CheckpointWriter:
 
     @property
     def waiting(self) -> int:
-        """How many answers are not written yet (nor being written)."""
+        """How many answers are not written yet (and not being written)."""
         with self._state:
             return len(self._waiting)
 
@@ -103,7 +103,7 @@ class CheckpointWriter:
                 self._state.notify_all()
             self._waiting.append(answer)
             failed, self._failed = self._failed, None
-            # Who adds is not kept waiting by a storage that has refused: that may take minutes each time.
+            # Whoever adds does not wait for a storage that has refused: that may take minutes each time.
             full = len(self._waiting) >= self._flush_answers and not self._refused
         self._check_background()
         if failed is not None:
@@ -118,7 +118,7 @@ class CheckpointWriter:
         """Write what waits now.
 
         Raises:
-            CheckpointError: it cannot be written; it goes on waiting.
+            CheckpointError: it cannot be written, and still waits.
         """
         with self._writing:
             with self._state:

@@ -1,6 +1,6 @@
 """The project's Prefect side, which only a checkout or the image has: flows, tasks, deployments and the gallery.
 
-The wheel installs `pinakes` alone. A command that needs more calls `enter_checkout` and then imports it.
+The wheel installs only `pinakes`. A command that needs more calls `enter_checkout` and then imports it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def checkout() -> Path | None:
 
 
 def enter_checkout(what: str) -> Path:
-    """Let `flows`, `tasks`, `deployments` and `gallery` be this project's, whatever else is on the import path.
+    """Make `flows`, `tasks`, `deployments` and `gallery` be this project's, even if others are on the import path.
 
     Args:
         what: what needs them, as the beginning of a sentence.

@@ -23,10 +23,15 @@ from pinakes.store.database import open_database
 
 @click.command("evaluate")
 @declared_options(EvaluationRequest)
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE", help="Draw the figures: .png, .svg or .pdf.")
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Draw the figures into this .png, .svg or .pdf file. Default: no drawing.",
+)
 @as_json
 def command(*, plot: Path | None, as_json: bool, **options: Any) -> None:
-    r"""Measure a collection on its own data: both of the following, or the one named.
+    """Measure a collection on its own data: both of the following, or the one named.
 
     \b
     recall     the vector index against exact search: recall@k and time by

@@ -1,4 +1,4 @@
-"""`pinakes export`: the merged dataset from checkpoints and metadata alone."""
+"""`pinakes export`: the merged dataset, from checkpoints and metadata."""
 
 from __future__ import annotations
 
@@ -6,21 +6,19 @@ from pathlib import Path
 
 import click
 
-from pinakes.embedders.registry import EMBEDDERS, Choice, Surroundings, open_embedder
+from pinakes.cli import options
+from pinakes.embedders.declaration import Choice, Surroundings
+from pinakes.embedders.registry import open_embedder
 from pinakes.ids import check_collection
-from pinakes.operations.export import export
+from pinakes.ingest.request import IngestRequest
 from pinakes.settings import load_settings
 
 
 @click.command("export")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--metadata", multiple=True, metavar="FILE", help="SemArt's files, or any CSV/TSV with a key column.")
-@click.option("--key", metavar="COLUMN", help="The metadata column that names the picture.")
-@click.option("--match", metavar="REGEX", help="Its first group, found in the image id, is the metadata's key.")
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("--embedder", type=click.Choice(list(EMBEDDERS)), default="palette", show_default=True)
-@click.option("--dimension", type=int, help="Components of a vector; default: the embedder's.")
-@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
+@options.declared_options(IngestRequest, only=frozenset({"metadata", "key", "match", "embedder", "dimension"}))
+@options.collection
+@options.checkpoint
 def command(
     *,
     file: Path,
@@ -33,6 +31,8 @@ def command(
     checkpoint: str | None,
 ) -> None:
     """Write embeddings merged with metadata to FILE (.csv or .parquet), without PostgreSQL."""
+    from pinakes.operations.export import export  # imports pandas, which --help does not need
+
     settings = load_settings()
     exported = export(
         file,

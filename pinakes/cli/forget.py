@@ -1,4 +1,4 @@
-"""`pinakes forget`: takes pictures down for good, and keeps them out."""
+"""`pinakes forget`: removes pictures for good and keeps them out."""
 
 from __future__ import annotations
 
@@ -8,27 +8,30 @@ from typing import Any
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.render import table
 from pinakes.errors import UsageError
 from pinakes.settings import load_settings
 from pinakes.store.database import open_database
-from pinakes.takedowns.forget import Forgetting, Found
+from pinakes.takedowns.forget import TakedownPlan, Takedowns
 
 NAMED = 20
-"""Pictures that the question names; all of them are counted."""
+"""Pictures that the confirmation lists; all of them are counted."""
 
 
 @click.command("forget")
 @click.argument("images", metavar="IMAGE…", nargs=-1)
-@click.option("--bytes", "equal_bytes", is_flag=True, help="Also every picture of equal bytes, whatever it is called.")
-@click.option("--ahead", is_flag=True, help="Also pictures that were never listed: keep them out from the start.")
+@click.option(
+    "--bytes", "equal_bytes", is_flag=True, help="Also forget every picture of equal bytes under another name."
+)
+@click.option("--ahead", is_flag=True, help="Also keep out pictures that have never been listed.")
 @click.option("--list", "listing", is_flag=True, help="Show what was forgotten.")
-@click.option("--undo", is_flag=True, help="Let pictures in again, from the next run on.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--wait", type=float, default=0.0, help="Seconds to queue behind a run that is writing.")
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option("--undo", is_flag=True, help="Let the pictures in again from the next run on.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@options.wait
+@options.collection
+@options.checkpoint
+@options.as_json
 def command(
     *,
     images: tuple[str, ...],
@@ -44,33 +47,33 @@ def command(
 ) -> None:
     """Take the pictures IMAGE… (image ids) out of the collection for good, and keep them out.
 
-    They are removed from the table, from the checkpoint of every space and from this machine's caches; the files in the
-    source are left alone, and no later run embeds or shows them. What backups still hold is told in docs/backup.md.
+    They are removed from the table, from the checkpoint of every space and from this machine's caches. The files in the
+    source are not touched, but no later run embeds or shows them. docs/backup.md says what backups still hold.
     """
     if listing == bool(images) or (listing and undo):
-        raise UsageError("name the pictures to forget (or to --undo), or use --list alone.")
+        raise UsageError("name the pictures to forget (or to --undo), or use --list by itself.")
     settings = load_settings()
     collection = collection or settings.collection
     with open_database(settings) as database:
-        forgetting = Forgetting(settings, database, collection, checkpoint=checkpoint)
+        takedowns = Takedowns(settings, database, collection, checkpoint=checkpoint)
         if listing:
-            _list(forgetting, as_json=as_json)
+            _list(takedowns, as_json=as_json)
         elif undo:
-            again = forgetting.undo(images, equal_bytes=equal_bytes)
-            left = forgetting.tombstones().fingerprints
+            again = takedowns.undo(images, equal_bytes=equal_bytes)
+            left = takedowns.tombstones().fingerprints
             _undone(collection, again, left=bool(left), as_json=as_json)
         else:
-            found = forgetting.find(images, equal_bytes=equal_bytes, ahead=ahead)
+            found = takedowns.find(images, equal_bytes=equal_bytes, ahead=ahead)
             if not yes:
                 _ask(collection, found)
-            done = forgetting.forget(found, wait=wait).as_dict()
+            done = takedowns.forget(found, wait=wait).as_dict()
             done["notes"] = found.notes + _equal(found) + done["notes"]
             click.echo(json.dumps(done, ensure_ascii=False) if as_json else _told(collection, done))
 
 
-def _ask(collection: str, found: Found) -> None:
+def _ask(collection: str, found: TakedownPlan) -> None:
     if not sys.stdin.isatty():
-        raise UsageError("nobody can be asked whether this is meant; add --yes.")
+        raise UsageError("there is no terminal to ask for confirmation; add --yes.")
     for image_id in found.image_ids[:NAMED]:
         click.echo(f"  {image_id}", err=True)
     if len(found.image_ids) > NAMED:
@@ -80,7 +83,7 @@ def _ask(collection: str, found: Found) -> None:
     click.confirm(f"Forget {_pictures(len(found.image_ids))} of {collection} for good?", abort=True, err=True)
 
 
-def _equal(found: Found) -> list[str]:
+def _equal(found: TakedownPlan) -> list[str]:
     count = len(found.equal)
     if not count:
         return []
@@ -94,20 +97,20 @@ def _told(collection: str, done: dict[str, Any]) -> str:
     lines = [
         f"{_pictures(len(done['forgotten']))} of {collection} forgotten",
         f"  vectors out of the table        {vectors:,}",
-        f"  answers out of the checkpoint   {answers:,}   (parts written anew: {done['parts']:,})",
+        f"  answers out of the checkpoint   {answers:,}   (parts rewritten: {done['parts']:,})",
         f"  entries out of the caches       {done['thumbnails'] + done['cached_fingerprints']:,}",
     ]
     return "\n".join(lines + [f"note: {note}" for note in done["notes"]])
 
 
-def _list(forgetting: Forgetting, *, as_json: bool) -> None:
+def _list(takedowns: Takedowns, *, as_json: bool) -> None:
     documents = [
         {
             "image_id": each.image_id,
             "fingerprint": each.fingerprint or None,
             "forgotten_at": each.forgotten_at.isoformat(timespec="seconds"),
         }
-        for each in forgetting.tombstones()
+        for each in takedowns.tombstones()
     ]
     if as_json:
         click.echo(json.dumps({"forgotten": documents}, ensure_ascii=False))
@@ -123,10 +126,10 @@ def _undone(collection: str, again: list[str], *, left: bool, as_json: bool) -> 
         click.echo(json.dumps({"let_in_again": again}, ensure_ascii=False))
         return
     click.echo(
-        f"{_pictures(len(again))} may come back to {collection}: pinakes ingest embeds what the source still has"
+        f"{_pictures(len(again))} may come back to {collection}: pinakes ingest embeds those that the source still has"
     )
     if left:
-        click.echo("note: bytes that are kept out for other pictures' sake stay out; see --list, --undo --bytes")
+        click.echo("note: bytes that are kept out because of other pictures stay out; see --list, --undo --bytes")
 
 
 def _pictures(count: int) -> str:

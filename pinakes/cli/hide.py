@@ -1,4 +1,4 @@
-"""`pinakes hide`: takes restricted pictures out of every search, facet and thumbnail."""
+"""`pinakes hide`: removes restricted pictures from every search, facet and thumbnail."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
+from pinakes.cli import options
 from pinakes.errors import UsageError
 from pinakes.query.filters import columns_of, parse_filters
 from pinakes.settings import load_settings
 from pinakes.store.collections import open_collection
-from pinakes.store.columns import unknown_columns
+from pinakes.store.column_check import unknown_columns
 from pinakes.store.connection import Connection
 from pinakes.store.database import open_database
 from pinakes.store.restrictions import Restriction, hide, restrictions, unhide
@@ -20,15 +21,16 @@ from pinakes.store.restrictions import Restriction, hide, restrictions, unhide
 @click.command("hide")
 @click.argument("condition", metavar="[COL=VALUE]", required=False)
 @click.option("--undo", is_flag=True, help="Lift the restriction with this condition.")
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@options.collection
+@options.as_json
 def command(*, condition: str | None, undo: bool, collection: str | None, as_json: bool) -> None:
-    """Restrict the pictures that meet a condition, also those that are ingested later.
+    """Restrict the pictures that meet a condition, including those that are ingested later.
 
-    At once, and in every search, facet, thumbnail and notebook of this collection. COL=VALUE, COL~TEXT and
-    years=1950..2000 are conditions; image_id=ID names one picture. Without a condition it lists the restrictions.
-    One that matches no picture is kept, with a warning.
-    The vectors stay as they are: to remove a picture for good use `pinakes forget`.
+    They disappear at once from every search, facet, thumbnail and notebook of this collection. COL=VALUE, COL~TEXT and
+    years=1950..2000 are conditions; image_id=ID names one picture. Without a condition it lists the restrictions. A
+    restriction that matches no picture is kept, with a warning.
+
+    The vectors stay as they are: to remove a picture for good, use `pinakes forget`.
     """
     if undo and condition is None:
         raise UsageError("--undo lifts one restriction: say which; pinakes hide lists them.")
@@ -62,7 +64,7 @@ def command(*, condition: str | None, undo: bool, collection: str | None, as_jso
 def _shown(conn: Connection, collection: str, restriction: Restriction) -> dict[str, Any]:
     warnings = [] if restriction.problem is None else [restriction.problem]
     warnings += [
-        f"no picture of {collection} has a column {name!r} so far; is it spelt so?"
+        f"no picture of {collection} has a column {name!r} so far; is it spelt right?"
         for name in unknown_columns(conn, collection, columns_of(parse_filters([restriction.condition])))
     ]
     return {"condition": restriction.condition, "pictures": restriction.images, "warnings": warnings}

@@ -1,4 +1,4 @@
-"""`pinakes import`: embeddings that somebody has paid for already, without any call."""
+"""`pinakes import`: takes in embeddings that are already paid for; no embedder is called."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import Any
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.render import account_table
 from pinakes.embedders.imported import Imported
 from pinakes.errors import UsageError
-from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
-from pinakes.ingest.run import Ingestion
-from pinakes.ingest.stages import Stages, run_stages
-from pinakes.operations.import_vectors import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.base import Source
 from pinakes.sources.kinds import open_source
@@ -30,14 +27,13 @@ from pinakes.store.database import open_database
 @click.option(
     "--space",
     metavar="PROVIDER/MODEL/VERSION",
-    help="What made the vectors, e.g. vertex/multimodalembedding/001; default: imported/FILE/1.",
+    help="What made the vectors, e.g. vertex/multimodalembedding/001. Default: imported/FILE/1.",
 )
-@click.option("--foreign", is_flag=True, help="PROVIDER is none of the embedders; keep its name as it is written.")
-@click.option("--metadata", multiple=True, metavar="FILE", help="SemArt's files, or any CSV/TSV with a key column.")
-@click.option("--key", metavar="COLUMN", help="The metadata column that names the picture.")
-@click.option("--collection", help="Where the pictures go; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option("--foreign", is_flag=True, help="PROVIDER is not one of the embedders; keep its name as it is written.")
+@options.declared_options(IngestRequest, only=frozenset({"metadata", "key"}))
+@options.collection
+@options.checkpoint
+@options.as_json
 def command(
     *,
     file: Path,
@@ -50,7 +46,7 @@ def command(
     checkpoint: str | None,
     as_json: bool,
 ) -> None:
-    r"""Take the embeddings of FILE into the space of the model that made them. Nothing is asked of any model.
+    """Load the embeddings in FILE into the space of the model that made them. No model is called.
 
     \b
     FILE is one of
@@ -59,12 +55,20 @@ def command(
       a table with a header, with a column vector or embedding, and metadata
       Parquet with image_id and vector: a part of a checkpoint, or an export
 
-    SOURCE is the folder of the pictures, so that later runs know which bytes are paid for; default: the collection's
+    SOURCE is the folder of the pictures, from which later runs know which bytes are paid for. Default: the collection's
     own. Without any source the names in the file stand for the pictures.
 
-    Where --space names the model of an embedder, the vectors go into the space that `pinakes ingest` uses with it, which
-    then asks only for what FILE did not hold. Vectors of any other model are imported/MODEL/VERSION.
+    If --space names the model of an embedder, the vectors go into the space that `pinakes ingest` uses with it; later
+    runs then embed only what FILE did not contain. Vectors of any other model go into imported/MODEL/VERSION.
     """
+    # These import pandas and pyarrow, which --help does not need.
+    from pinakes.ingest.answers import defer_the_rest, import_answers
+    from pinakes.ingest.listing import list_and_plan
+    from pinakes.ingest.opening import open_ingestion
+    from pinakes.ingest.stages import Stages, run_stages
+    from pinakes.ingest.summary import summarise
+    from pinakes.operations.import_vectors import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
+
     settings = load_settings()
     embeddings = open_embeddings(file)
     collection = collection or settings.collection
@@ -81,23 +85,14 @@ def command(
             checkpoint=checkpoint or settings.checkpoint,
         )
         run = stack.enter_context(open_ingestion(request, settings, source=opened, embedder=embedder))
-        matcher: Matcher | None = None
-        imported = 0
-
-        def list_and_import(run: Ingestion) -> None:
-            nonlocal matcher, imported
-            run.list_and_plan()
-            matcher = found = Matcher(run.plan.images)
-            imported = run.import_answers(
-                (image, vector) for name, vector in embeddings if (image := found.find(name)) is not None
-            )
-
-        stages = Stages(
-            list_and_plan=list_and_import, verify_embedder=_nothing, embed=Ingestion.defer_the_rest, prune=_nothing
+        matcher = Matcher(list_and_plan(run).plan.images)
+        import_answers(
+            run, ((image, vector) for name, vector in embeddings if (image := matcher.find(name)) is not None)
         )
-        done = run_stages(run, stages)
-        summary: dict[str, Any] = {"imported": imported, **done}
-    assert matcher is not None
+        imported = run.tally.account().answers
+        # The run lists again, and finds what was imported among the answers that it reuses.
+        outcome = run_stages(run, Stages(embed=defer_the_rest))
+        summary: dict[str, Any] = {"imported": imported, **summarise(run, outcome)}
     report = matcher.report
     if not imported:
         raise UsageError(
@@ -107,15 +102,11 @@ def command(
     for what, names in (("fit no picture", report.without_image), ("fit several pictures", report.ambiguous)):
         if names:
             summary["notes"].append(f"{len(names):,} names {what} and were left out, among them {names[0]!r}")
-    if run.account.deferred:
-        summary["notes"].append(f"{run.account.deferred:,} pictures have no vector in {file.name}")
+    if outcome.account.deferred:
+        summary["notes"].append(f"{outcome.account.deferred:,} pictures have no vector in {file.name}")
     click.echo(
         json.dumps(summary, ensure_ascii=False) if as_json else f"{imported:,} imported\n{account_table(summary)}"
     )
-
-
-def _nothing(_run: Ingestion) -> None:
-    """A stage that an import leaves out."""
 
 
 def _root_of(collection: str, settings: Settings) -> str | None:

@@ -1,4 +1,4 @@
-"""`pinakes limits`: the rate limits that all machines share; shown, and changed while runs are going."""
+"""`pinakes limits`: shows the rate limits that all machines share, and changes them even during runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.render import table
 from pinakes.rates import parse_rates
 from pinakes.settings import load_settings
@@ -18,12 +19,12 @@ from pinakes.store.limits import change_limit, limits_address, limits_connection
 @click.argument("quota", required=False)
 @click.argument("rate", required=False)
 @click.option("--default", "back", is_flag=True, help="Give QUOTA its default rate again, from the next run on.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@options.as_json
 def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -> None:
-    r"""Show the rate limits; with QUOTA and RATE, change one. Whoever runs honours it within about a second.
+    """Show the rate limits; with QUOTA and RATE, change one. Every run follows the change within about a second.
 
     \b
-    RATE is e.g. 30/s, 120/min, or 30/s burst 30 (what the provider takes at once).
+    RATE is for example 30/s, 120/min, or 30/s burst 30 (30 at once).
     Several windows of one provider: 30/s,1500/min
     Calls are spread evenly over a window: 5000/day is one in 17 s, and
     5000/day burst 2500 lets 2,500 of them come at once.
@@ -61,7 +62,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         click.echo(json.dumps({"limits": documents}))
         return
     if not documents:
-        click.echo("no limits yet: an embedder enters its own when it is first used")
+        click.echo("no limits yet: an embedder adds its own when it is first used")
         return
     rows = [
         (

@@ -38,7 +38,7 @@ COMMANDS = {
 }
 
 TOLD = ("pinakes.ingest.progress", "pinakes.store.lease")
-"""Loggers whose news a person waits for: how far a run has come, and whom it waits for."""
+"""Loggers that report what a person waits for: how far a run has come, and which run it waits for."""
 
 INTERRUPTED = 4
 """Exit code of a run that was stopped before its end."""
@@ -62,13 +62,17 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(pinakes.__version__, message="pinakes %(version)s")
-@click.option("-v", "--verbose", is_flag=True, help="Say more while working.")
+@click.option("-v", "--verbose", is_flag=True, help="Log more detail.")
 def cli(*, verbose: bool) -> None:
-    r"""Make a picture collection searchable, by words and by pictures.
+    """Make a picture collection searchable, by words and by pictures.
 
     \b
-    Exit codes: 0 well; 1 error; 2 usage; 3 completed, but more pictures failed than --allow-failures permits;
-    4 stopped before the end (run the same command again to resume).
+    Exit codes:
+      0  success
+      1  error
+      2  usage
+      3  completed, but more pictures failed than --allow-failures permits
+      4  stopped before the end (run the same command again to resume)
     """
     log_to_stderr(load_settings().values)
     logging.getLogger("pinakes").setLevel(logging.DEBUG if verbose else logging.WARNING)
@@ -82,9 +86,9 @@ def main() -> None:
 
 
 def run(command: Callable[[], object]) -> None:
-    """Run a command; errors that a person can mend are one line on standard error, never a traceback.
+    """Run a command; errors that a person can fix are one line on standard error, never a traceback.
 
-    Ctrl-C, SIGTERM and SIGHUP end any command in order, whatever has started it.
+    Ctrl-C, SIGTERM and SIGHUP end any command in an orderly way.
     """
     try:
         with interruptible():

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.render import WIDTH, pad
 from pinakes.operations.maintenance import Act, Maintenance
 from pinakes.settings import load_settings
@@ -15,21 +16,27 @@ from pinakes.store.database import open_database
 
 
 @click.command("maintain")
-@click.option("--collection", "collections", multiple=True, help="Only this one; default: every collection.")
-@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
-@click.option("--wait", type=float, default=0.0, help="Seconds to queue behind a run that is writing.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option(
+    "--collection",
+    "collections",
+    multiple=True,
+    metavar="NAME",
+    help="Maintain only this collection; repeatable. Default: every collection.",
+)
+@options.checkpoint
+@options.wait
+@options.as_json
 def command(*, collections: tuple[str, ...], checkpoint: str | None, wait: float, as_json: bool) -> None:
-    r"""Do what is due: everything stays searchable meanwhile, and what is not due is left alone.
+    """Do the maintenance that is due. Everything stays searchable meanwhile.
 
     \b
     checkpoint   small parts are merged
-    index        built anew where it has bloated, beside the old one
-    vacuum       dead rows are taken out, statistics brought up to date
-    runs …       what nobody needs any more is removed: runs of more than a year ago,
-                 old vectors of queries, thumbnails beyond their room
+    index        rebuilt where it has bloated; the old one serves until then
+    vacuum       dead rows are removed, statistics are updated
+    runs …       what nobody needs any more is removed: runs of more than a year
+                 ago, old vectors of queries, thumbnails beyond their limit
 
-    Made for a schedule, e.g. once a week. A space that is being written is left for the next time.
+    Run it on a schedule, such as once a week. A space that is being written is left for the next time.
     """
     settings = load_settings()
     with open_database(settings) as database:

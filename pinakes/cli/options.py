@@ -16,18 +16,33 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
 """Of every command whose answer a program may want."""
 
+collection = click.option(
+    "--collection", metavar="NAME", help="The collection. Default: PINAKES_COLLECTION, or 'pictures'."
+)
+checkpoint = click.option(
+    "--checkpoint", metavar="URL", help="Where embeddings are kept. Default: PINAKES_CHECKPOINT, or under PINAKES_HOME."
+)
+wait = click.option(
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Seconds to queue behind a run that writes the same collection and space.",
+)
 
-def declared_options(declaration: type, *, but: frozenset[str] = frozenset()) -> Callable[[Command], Command]:
+
+def declared_options(declaration: type, *, only: frozenset[str] = frozenset()) -> Callable[[Command], Command]:
     """Give a command the options of a declaration.
 
     Args:
         declaration: see `pinakes.options`.
-        but: names that the command does not take.
+        only: names of those that the command takes; empty: all.
     """
 
     def decorate(command: Command) -> Command:
         for option in reversed(declared(declaration)):
-            if option.name not in but:
+            if not only or option.name in only:
                 command = _parameter(option)(command)
         return command
 
@@ -49,8 +64,9 @@ def _parameter(option: Declared) -> Callable[[Command], Command]:
     if many:
         given |= {"multiple": True}
     elif option.default is not REQUIRED:
-        given |= {"default": option.default, "show_default": option.default not in (None, False)}
-    empty = f" Default: {option.empty}." if option.empty else ""
+        given |= {"default": option.default, "show_default": option.default is not None and option.default is not False}
+    unset = "none" if kind is not bool and option.default in (None, (), REQUIRED) else ""
+    empty = f" Default: {option.empty or unset}." if option.empty or unset else ""
     return click.option(flag, option.name, metavar=option.option.metavar, help=option.option.help + empty, **given)
 
 

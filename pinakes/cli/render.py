@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 LEAST_COLUMN = 16
-"""Beside a column that is kept whole, those that are no wider than this are too: a date, a share, a rate."""
+"""Next to a column that is kept whole, columns up to this width are kept whole as well: a date, a share, a rate."""
 
 
 def width_of(text: str) -> int:
@@ -34,7 +34,7 @@ def cut(text: str, width: int) -> str:
 
 
 def pad(text: str, width: int, *, right: bool = False) -> str:
-    """`text` filled up with spaces to `width` columns."""
+    """`text` padded with spaces to `width` columns."""
     space = " " * max(0, width - width_of(text))
     return space + text if right else text + space
 
@@ -42,13 +42,13 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
 def table(
     header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = (), whole: Sequence[int] = ()
 ) -> str:
-    """Rows under a header, as wide as they need but within `WIDTH`: the widest columns give way.
+    """Rows under a header, as wide as they need to be but within `WIDTH`: the widest columns are shortened.
 
     Args:
-        header: a name a column.
+        header: the names of the columns.
         rows: cells, shown with `str`.
-        right: numbers of the columns that are set to the right.
-        whole: numbers of the columns that do not give way, even past `WIDTH`: names that another command takes.
+        right: numbers of the columns that are aligned to the right.
+        whole: numbers of the columns that are never shortened, even past `WIDTH`: names that another command takes.
     """
     cells = [[" ".join(str(cell).split()) for cell in row] for row in rows]
     widths = [max(map(width_of, column)) for column in zip(header, *cells, strict=True)]
@@ -70,7 +70,7 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> 
 
 
 def duration(seconds: float) -> str:
-    """A length of time in the unit that a person thinks of it in."""
+    """A length of time in a unit that is easy to grasp."""
     if seconds < 1:
         return "less than 1 s"
     for unit, name, most in ((1, "s", 120), (60, "min", 120), (3600, "h", 48)):
@@ -80,14 +80,14 @@ def duration(seconds: float) -> str:
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:
-    """Names and values, one pair a line, the values under one another."""
+    """Names and values, one pair per line, with the values aligned."""
     shown = [(name, str(value)) for name, value in pairs]
     width = max((width_of(name) for name, _ in shown), default=0)
     return "\n".join(f"{pad(name, width)}  {value}" for name, value in shown)
 
 
 def _compared(summary: dict[str, Any]) -> str:
-    """Planned against actual, and what got in the way, for an embedder that costs something."""
+    """Planned against actual, and what went wrong, for an embedder that costs something."""
     planned, actual = summary["planned"], summary["actual"]
     if not planned["price_per_image"]:
         return ""

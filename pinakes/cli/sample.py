@@ -11,9 +11,9 @@ from pinakes.cli.checkout import enter_checkout
 
 @click.command("sample")
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--count", type=int, metavar="N", help="How many pictures.  [default: 240]")
+@click.option("--count", type=int, metavar="N", help="How many pictures.  [default: 140]")
 def command(*, directory: Path, count: int | None) -> None:
-    """Paint a gallery of pictures with metadata in SemArt's format into DIRECTORY, to try things on."""
+    """Paint a gallery of pictures with metadata in SemArt's format into DIRECTORY, for trying Pinakes out."""
     enter_checkout("pinakes sample")
     from gallery import PICTURES, write_gallery
 

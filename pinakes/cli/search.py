@@ -13,8 +13,8 @@ from pinakes.cli.options import as_json, declared_options
 from pinakes.cli.render import hits_table
 from pinakes.errors import UsageError
 from pinakes.options import completed
-from pinakes.query.options import QueryOptions
 from pinakes.query.query import Query, ask
+from pinakes.query.query_options import QueryOptions
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
 from pinakes.settings import load_settings
@@ -26,12 +26,17 @@ from pinakes.store.database import open_database
 @click.command("search")
 @declared_options(QueryOptions)
 @click.option("--exact", is_flag=True, help="The same as --mode exact.")
-@click.option("--sheet", type=click.Path(path_type=Path), help="Write a contact sheet of the hits to this PNG file.")
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write a contact sheet of the hits to this PNG file. Default: none.",
+)
 @as_json
 def command(*, exact: bool, sheet: Path | None, as_json: bool, **options: Any) -> None:
     """Search by words, by a picture, by a stored image, or by several of them together; --plus and --minus refine.
 
-    With conditions alone (--where) it lists the images that meet them. The built-in embedder `palette` compares colour
+    With only conditions (--where) it lists the images that meet them. The built-in embedder `palette` compares colour
     and texture and understands colour words ("dark blue and gold"); it is not a semantic model. Words that it cannot
     read are looked up in the metadata by full text, and the answer says so.
     """

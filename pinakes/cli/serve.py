@@ -17,50 +17,60 @@ import click
 import uvicorn
 from typing_extensions import override
 
+from pinakes.cli import options
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.ingest.stopping import handling
-from pinakes.settings import load_settings
+from pinakes.settings import is_loopback, load_settings
 from pinakes.store.collections import collection_names
 from pinakes.store.database import Database, open_database
 from pinakes.web.app import create_app
 from pinakes.web.protocol import PatientProtocol
-from pinakes.web.security import LOOPBACK_NAMES, Access, is_loopback
+from pinakes.web.security import LOOPBACK_NAMES, Access
 from pinakes.web.service import Service
 
 DEFAULT_PORT = 8484
 
 TOKEN = "PINAKES_WEB_TOKEN"  # noqa: S105 - the name of the setting
 SHORT_TOKEN = 16
-"""Characters; a shorter one can be guessed by a patient program."""
+"""Characters; a program can guess a shorter one."""
 
 MAX_HEAD_BYTES = 256 << 10
-"""Of a request's first lines: a cursor and the longest question that is allowed."""
+"""For the head of a request: room for a cursor and the longest query."""
 
 LOOK_SECONDS = 1.0
 """How often --wait looks for the collection."""
 
 STOP_SECONDS = 3.0
-"""How long closing may take after Ctrl-C: the embedded database is stopped meanwhile. Without work under way it takes
-some tenths of a second."""
+"""How long closing may take after Ctrl-C, including the embedded database. It takes tenths of a second if nothing is being
+worked on."""
 
 logger = logging.getLogger("pinakes.serve")
 
 
 @click.command("serve")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="The address to bind to; any but loopback needs a token."
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="The address to bind to; any but loopback requires a token.",
 )
 @click.option(
-    "--port", default=DEFAULT_PORT, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free."
+    "--port",
+    default=DEFAULT_PORT,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    metavar="PORT",
+    help="The TCP port to listen on; 0 takes any that is free.",
 )
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("--wait", is_flag=True, help="Wait for a collection that is not there yet, instead of ending.")
+@options.collection
+@click.option("--wait", is_flag=True, help="Wait for a collection that does not exist yet instead of ending.")
 def command(*, host: str, port: int, collection: str | None, wait: bool) -> None:
     """Search in the browser: a page, and a JSON API under /api.
 
-    It answers on this machine alone. Bound to another address (--host 0.0.0.0) it needs PINAKES_WEB_TOKEN, which is
-    presented as a bearer token or, in a browser, as the password of any user. It speaks HTTP: encryption is the work of a
-    proxy before it.
+    It answers only on this machine. Bound to another address (--host 0.0.0.0) it requires PINAKES_WEB_TOKEN, which clients
+    send as a bearer token or, in a browser, as the password of any user. It speaks plain HTTP: put a proxy in front of it
+    for encryption.
     """
     settings = load_settings()
     token = settings.values.get(TOKEN) or None
@@ -68,13 +78,13 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
     if not loopback and token is None:
         raise SettingsError(
             f"--host {host} can be reached from other machines, and {TOKEN} is not set: set it to a long secret, or leave"
-            " --host out to serve this machine alone."
+            " --host out to serve only this machine."
         )
     if token is not None and len(token) < SHORT_TOKEN:
         logger.warning(
             "%s has %d characters; a secret of %d or more cannot be guessed.", TOKEN, len(token), SHORT_TOKEN
         )
-    # With a token any name will do: a browser gives the token to no other site's name, and a proxy may pass on its own.
+    # With a token any host name will do: a browser sends it to no other name, and a proxy may use a name of its own.
     access = Access(token, LOOPBACK_NAMES | {url_host(host)} if token is None else None)
     try:
         with listening(host, port) as listener, open_database(settings) as database:
@@ -106,7 +116,7 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
 
 
 def _await(collection: str, database: Database) -> None:
-    """Wait until a run has made the collection."""
+    """Wait until a run has created the collection."""
     said = False
     while True:
         with database.connection() as (conn, _):
@@ -119,12 +129,12 @@ def _await(collection: str, database: Database) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Ends soon after Ctrl-C also where a thread waits for a provider, which cannot be interrupted."""
+    """Ends soon after Ctrl-C even if a thread is waiting for a provider, which cannot be interrupted."""
 
     @override
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn itself knows nothing of SIGHUP; it raises what it has captured again when it has ended.
+        # uvicorn does not handle SIGHUP. After it has ended, it raises the signals again that it captured.
         with super().capture_signals(), handling(self.handle_exit):
             yield
 
@@ -158,7 +168,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def url_host(host: str) -> str:
-    """A host as it stands in a URL."""
+    """A host as it is written in a URL."""
     bare = host.strip("[]")
     try:
         return f"[{bare}]" if ipaddress.ip_address(bare).version == 6 else bare

@@ -1,4 +1,4 @@
-"""`pinakes setup`: what a Prefect server needs once for Pinakes; run again it changes only what differs."""
+"""`pinakes setup`: sets up a Prefect server for Pinakes; run again, it changes only what differs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pinakes.cli.checkout import enter_checkout
 
 
 @click.command("setup")
-@click.option("--pool", metavar="NAME", help="The work pool that is made; default: the one that prefect.yaml names.")
+@click.option("--pool", metavar="NAME", help="The work pool to make. Default: the one that prefect.yaml names.")
 @click.option(
     "--concurrent-batches",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Embed batches at once, over all runs of the server; default: as it stands, 8 at first.",
+    help="Batches to embed at once, over all runs of the server. Default: unchanged, or 8 on a new server.",
 )
 def command(*, pool: str | None, concurrent_batches: int | None) -> None:
     """Set up the Prefect server of PREFECT_API_URL: work pool, limit on concurrent batches, automation for dead runs.

@@ -6,16 +6,18 @@ import json
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.render import table
 from pinakes.embedders.remote.retirement import retirement_of
 from pinakes.settings import load_settings
-from pinakes.store.collections import coverage, open_collection, spaces
+from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
+from pinakes.store.space_registry import coverage, spaces
 
 
 @click.command("spaces")
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@options.collection
+@options.as_json
 def command(*, collection: str | None, as_json: bool) -> None:
     """List the embedding spaces: rows, coverage, index and its age, and when the model is retired."""
     settings = load_settings()

@@ -1,4 +1,4 @@
-"""`pinakes status`: how a collection stands, and what its runs did."""
+"""`pinakes status`: the state of a collection, and its runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from pinakes.cli import options
 from pinakes.cli.render import WIDTH, cut, facts, note, table
 from pinakes.operations.runs import runs
 from pinakes.operations.status import status
@@ -18,13 +19,22 @@ from pinakes.store.database import open_database
 
 
 @click.command("status")
-@click.option("--collection", help="The collection; default: PINAKES_COLLECTION or 'pictures'; with --runs: all.")
-@click.option("--runs", "show_runs", is_flag=True, help="The runs instead, newest first.")
 @click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(min=1), metavar="N", help="With --runs: so many."
+    "--collection",
+    metavar="NAME",
+    help="The collection. Default: PINAKES_COLLECTION, or 'pictures'; with --runs: all.",
 )
-@click.option("--checkpoint", metavar="URL", help="Where embeddings are kept; default: under PINAKES_HOME.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
+@click.option("--runs", "show_runs", is_flag=True, help="Show the runs instead, newest first.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --runs: the number of runs to show.",
+)
+@options.checkpoint
+@options.as_json
 def command(*, collection: str | None, show_runs: bool, limit: int, checkpoint: str | None, as_json: bool) -> None:
     """Show counts by status, the pictures that failed and why, spaces, rows and indexes; or the runs."""
     settings = load_settings()
@@ -41,7 +51,7 @@ def command(*, collection: str | None, show_runs: bool, limit: int, checkpoint: 
 
 
 def _runs_table(shown: list[dict[str, Any]]) -> str:
-    """A row of numbers for each run, and below it of what, by whom, its id, and why it failed."""
+    """A row of numbers for each run, and below it the collection, who ran it, its id, and why it failed."""
     if not shown:
         return "no run yet"
     header = ("begun", "state", "listed", "embedded", "failed", "calls", "written", "s", "USD")
@@ -60,7 +70,9 @@ def _runs_table(shown: list[dict[str, Any]]) -> str:
         whose = f"{run['collection']}, {run['who']}, run {run['run_id']}"
         lines += [line, f"  {cut(whose, WIDTH - 2)}"]
         if run["state"] == "died":
-            lines += _indented(run["message"] or "its process ended without a word, or is cut off from the database")
+            lines += _indented(
+                run["message"] or "its process ended without reporting an error, or lost its connection to the database"
+            )
         elif run["message"]:
             lines += _indented(run["message"])
     return "\n".join(lines)
@@ -110,7 +122,7 @@ def _rendered(document: dict[str, Any]) -> str:
 
 
 def _failures_table(shown: list[dict[str, Any]], failed: int) -> str:
-    """A row for each failed picture, and below it the reason in full: half a reason mends nothing."""
+    """A row for each failed picture, and below it the reason in full: half a reason does not help."""
     rows = [(failure["image_id"], failure["reason"], failure["attempts"]) for failure in shown]
     head, rule, *lines = table(("failed", "reason", "tries"), rows, right=(2,)).splitlines()
     told = [head, rule]

@@ -11,7 +11,13 @@ PREFECT_PORT = 4200
 
 
 @click.command("up")
-@click.option("--port", default=PREFECT_PORT, show_default=True, help="Of Prefect's server and UI, on 127.0.0.1.")
+@click.option(
+    "--port",
+    default=PREFECT_PORT,
+    show_default=True,
+    metavar="PORT",
+    help="The TCP port of Prefect's server and UI on 127.0.0.1.",
+)
 def command(*, port: int) -> None:
     """Start Prefect's server, a work pool with a worker, the database and the deployments; Ctrl-C ends them all.
 

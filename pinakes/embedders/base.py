@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, TypeVar
 
+from pinakes.embedders.counters import CallStatistics
+from pinakes.errors import PictureError, SourceError
 from pinakes.spaces import Space
-from pinakes.types import Failure, Image, Vector
+from pinakes.types import ErrorClass, Failure, Image, Vector
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image together with the way to its bytes; nothing is read until an embedder asks.
+    """An image and how to read its bytes; nothing is read until an embedder asks.
 
     Attributes:
         image: what the source listed.
-        read: returns the file's bytes; raises `SourceError` or `OSError` when they cannot be read any more.
+        read: returns the file's bytes; raises `SourceError` or `OSError` where they can no longer be read.
     """
 
     image: Image
     read: Callable[[], bytes]
 
 
+def with_bytes(picture: Picture, work: Callable[[bytes], Result]) -> Result | Failure:
+    """What `work` makes of a picture's bytes; a failure where they cannot be read or `work` raises a PictureError."""
+    try:
+        data = picture.read()
+    except (OSError, SourceError) as exc:
+        return Failure(ErrorClass.UNREADABLE, str(exc))
+    try:
+        return work(data)
+    except PictureError as exc:
+        return Failure(ErrorClass(exc.error_class), str(exc))
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the provider accepts. None means: no limit of its own."""
+    """What the provider accepts. None means that it sets no limit."""
 
     max_bytes: int | None = None
     max_pixels: int | None = None
@@ -40,7 +58,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD for one image and one text, with the day and the source it was read from."""
+    """USD for one image and for one text, with the date and the source of these figures."""
 
     per_image: float = 0.0
     per_text: float = 0.0
@@ -55,7 +73,7 @@ class TextReading:
     Attributes:
         vector: shape (dimension,), float32.
         read: the words that shaped the vector, in their order.
-        unread: the words that it knows nothing about; full text may answer them.
+        unread: the words that it does not know; full-text search may find them.
     """
 
     vector: Vector
@@ -65,7 +83,7 @@ class TextReading:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of an embedder before it is asked anything."""
+    """What is known about an embedder before its first request."""
 
     space: Space
     description: str
@@ -73,33 +91,81 @@ class Facts:
     limits: Limits = Limits()
     price: Price = Price()
     workers: int = 1
-    """How many batches it gains from at once on one machine."""
+    """How many concurrent batches make it faster on one machine."""
     retires: str | None = None
     """ISO date on which the provider retires the model."""
 
 
-class Embedder(Protocol):
+class Embedder(ABC):
     """Turns pictures and texts into vectors of one space.
 
-    `embed_images` yields one `(index, vector or failure)` for each picture of the batch, in any order, as soon as it
-    has it; one bad picture costs only itself. It raises only what stops the whole run (`EmbedderError`).
+    A subclass sets `facts` and implements the three abstract members. The other members say how a paid service differs
+    from a model on this machine; their defaults are right for a model on this machine.
     """
 
     facts: Facts
 
-    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
-        """One result for each index of `batch`; vectors have shape (dimension,), float32."""
-        ...
+    paid: ClassVar[bool] = False
+    """Whether each answer costs money. Answers to queries are then stored and reused, a run calls `check` before its first
+    batch, and `embed_images` itself must notice that the run is stopping, so that answers in flight are not lost."""
 
+    @abstractmethod
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        """One `(index, vector or failure)` for each picture of `batch`, in any order, as soon as it is there.
+
+        A vector has shape (dimension,) and dtype float32. A picture that cannot be embedded is a `Failure` and costs only
+        itself.
+
+        Raises:
+            EmbedderError: the embedder cannot work at all, so that the whole run stops.
+        """
+
+    @abstractmethod
     def embed_text(self, text: str) -> TextReading:
         """The vector of a query.
 
         Raises:
             UnreadableQueryError: nothing in the text means anything to this embedder.
         """
-        ...
 
     @property
+    @abstractmethod
     def calls(self) -> int:
-        """How many requests (or, for a local model, pictures) this object has been charged for so far."""
-        ...
+        """How many requests (or, for a model on this machine, pictures and texts) this object has answered so far."""
+
+    @property
+    def rate(self) -> float:
+        """Requests a second that are allowed at present; infinity where there is no limit."""
+        return math.inf
+
+    @property
+    def check_units(self) -> int:
+        """What `check` costs, in prices of one picture."""
+        return 0
+
+    def check(self) -> None:  # noqa: B027 - a model on this machine was checked when it was opened
+        """Ask for one picture and one text, so that what is wrong with all requests shows before the first batch.
+
+        Raises:
+            EmbedderError: the embedder cannot work.
+        """
+
+    def statistics(self) -> CallStatistics:
+        """The requests so far."""
+        return CallStatistics(self.calls)
+
+    def embed_query_picture(self, picture: Picture) -> Vector | Failure:
+        """The vector of a picture that a person searches by and waits for."""
+        ((_, outcome),) = self.embed_images([picture])
+        return outcome
+
+    def unsent_words(self, text: str) -> tuple[str, ...]:  # noqa: ARG002 - for those that have a limit
+        """The words at the end of a text that are not sent, because they are beyond the provider's limit."""
+        return ()
+
+    def reads_itself(self, uri: str) -> bool:  # noqa: ARG002 - for those that read elsewhere
+        """Whether the provider reads the picture at `uri` by itself, so that its bytes do not pass through here."""
+        return False
+
+    def close(self) -> None:  # noqa: B027 - most hold nothing open
+        """Give back threads and connections."""

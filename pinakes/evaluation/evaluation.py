@@ -13,9 +13,10 @@ from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import RetrievalReport, measure_retrieval
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.settings import Settings
-from pinakes.store.collections import RegisteredSpace, open_collection, spaces
+from pinakes.store.collections import open_collection
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database
+from pinakes.store.space_registry import RegisteredSpace, spaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,7 @@ def evaluate_retrieval(
 ) -> RetrievalReport:
     """Retrieval in the spaces, side by side.
 
-    Args:
-        database: where the collection is.
-        settings: credentials of embedders.
-        request: what is asked.
-        say: told what texts will cost before they are paid for.
+    `say` announces what texts will cost before they are paid for.
 
     Raises:
         UsageError: there is no such collection or space, or the spaces share too few images.

@@ -3,7 +3,7 @@
 Two distances or similarities that differ by no more than `TIE` are equal. Where a measure depends on the order of equal
 ones, its expected value over all their orders is taken (McSherry and Najork, "Computing Information Retrieval Performance
 Measures Efficiently in the Presence of Tied Scores", ECIR 2008): so an embedder that finds all pictures alike scores what
-chance scores, wherever the right picture happens to stand.
+chance scores, wherever the right picture happens to be.
 """
 
 from __future__ import annotations
@@ -114,12 +114,12 @@ def ranks_of(similarities: Floats, right: Ints) -> Ranks:
 
 @dataclass(frozen=True, slots=True)
 class Neighbours:
-    """Who stands before and beside the k-th nearest of each query; all of shape (queries,).
+    """How many answers are nearer than the k-th of each query, and as near; all of shape (queries,).
 
     Attributes:
         closer: answers nearer than the k-th.
         closer_same: those of them that have the query's label.
-        equal: answers as far as the k-th.
+        equal: answers at the same distance as the k-th.
         equal_same: those of them that have the query's label.
     """
 
@@ -132,7 +132,7 @@ class Neighbours:
 def precision_at_k(found: Neighbours, k: int) -> npt.NDArray[np.float64]:
     """The share of the k nearest that have the query's label, shape (queries,), 0 to 1.
 
-    Of the answers as far as the k-th, k - closer are among the k nearest, any of them as likely as another.
+    Of the answers at the same distance as the k-th, k - closer are among the k nearest, any of them as likely as another.
     """
     from_tie = (k - found.closer) * found.equal_same / np.maximum(found.equal, 1)
     return np.asarray((found.closer_same + from_tie) / k, dtype=np.float64)
@@ -163,12 +163,7 @@ def chance_precision(labels: Ints, groups: Ints, queries: Ints) -> npt.NDArray[n
 
 
 class KthNearest:
-    """The k smallest distances of each query, gathered from blocks; memory is queries * (k + block).
-
-    Args:
-        queries: how many there are.
-        k: how many distances are kept of each.
-    """
+    """The k smallest distances of each query, gathered from blocks; memory is queries * (k + block)."""
 
     def __init__(self, queries: int, k: int) -> None:
         self._k = k

@@ -12,9 +12,10 @@ from pinakes.errors import UsageError
 from pinakes.evaluation.measures import TIE, UNLABELLED, Neighbours, chance_precision, precision_at_k
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.metadata.columns import COLUMNS
-from pinakes.store.collections import RegisteredSpace
+from pinakes.store.bulk_reads import Matrix, one_state
+from pinakes.store.comparable import Comparable
 from pinakes.store.connection import Connection
-from pinakes.store.evaluation import Comparable, Matrix, one_state
+from pinakes.store.space_registry import RegisteredSpace
 
 DEFAULT_COLUMNS = ("type", "school", "timeframe", "author")
 

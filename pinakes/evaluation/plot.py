@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import font_source_sans_pro
 
-from pinakes.errors import PinakesError, UsageError
+from pinakes.errors import PinakesError, UsageError, extra_install
 from pinakes.evaluation.evaluation import Evaluation
 from pinakes.evaluation.recall import RecallReport
 from pinakes.evaluation.retrieval import CUTOFFS, RetrievalReport
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import SubFigure
 
-EXTRA = "pinakes[notebook]"
+EXTRA = "notebook"
+"""The extra of `pyproject.toml` that holds matplotlib."""
+
 FORMATS = (".png", ".svg", ".pdf")
 DPI = 110
 WIDTH = 10.0
@@ -45,7 +47,9 @@ def check_plot(path: Path) -> None:
         UsageError: matplotlib is missing, the format is unknown, or the folder is not there.
     """
     if not drawable():
-        raise UsageError(f"a plot is drawn by matplotlib, which is not installed: pip install '{EXTRA}'.")
+        raise UsageError(
+            f"--plot needs matplotlib, which is not installed; in the checkout of Pinakes run {extra_install(EXTRA)}"
+        )
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"the plot {path.name!r} (--plot) must end in {', '.join(FORMATS)}.")
     if not path.absolute().parent.is_dir():
@@ -67,7 +71,7 @@ def write_plot(evaluation: Evaluation, path: Path) -> None:
 
 
 def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:
-    """The plot: recall and time of the indexes above, retrieval and precision below, as far as they were measured."""
+    """The plot: recall and time of the indexes above, retrieval and precision below, where they were measured."""
     import matplotlib as mpl
     from matplotlib import font_manager
     from matplotlib.figure import Figure

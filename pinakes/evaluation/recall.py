@@ -11,17 +11,10 @@ import numpy.typing as npt
 from pinakes.errors import UsageError
 from pinakes.evaluation.measures import KthNearest, lower_bound, queries_needed, recall_at_k
 from pinakes.evaluation.request import EvaluationRequest
-from pinakes.store.collections import RegisteredSpace
+from pinakes.store.bulk_reads import Matrix, one_state, sampled_vectors, vector_blocks
 from pinakes.store.connection import Connection, Pgvector
-from pinakes.store.evaluation import (
-    Answered,
-    Asking,
-    Matrix,
-    one_state,
-    sampled_vectors,
-    store_setting,
-    vector_blocks,
-)
+from pinakes.store.index_trial import Answered, IndexTrial, store_setting
+from pinakes.store.space_registry import RegisteredSpace
 
 EF_SEARCH_LEVELS = (40, 50, 60, 80, 100, 120, 150, 200, 300, 400, 600, 800, 1000)
 """40 is pgvector's default and 1,000 its limit; those that no search uses are raised to the least that one does."""
@@ -67,7 +60,7 @@ class RecallReport:
         recommended: the smallest setting measured whose lower bound reaches `wanted`; None where none does.
         stored: whether it was stored with the space.
         before: the ef_search stored before.
-        notes: what the figures would mislead without.
+        notes: what a person must know in order not to be misled by the figures.
     """
 
     space: str
@@ -110,7 +103,7 @@ def measure_recall(
     """Ask the index about some of the space's own images at each setting, and compare with brute force.
 
     The exact neighbours are found in numpy over the stored values, streamed in blocks: memory is that of the queries
-    and of one block, whatever the size of the space. The settings end where every query is answered exactly, or where
+    and of one block, for a space of any size. The settings end where every query is answered exactly, or where
     higher ones gain nothing.
 
     Raises:
@@ -121,10 +114,10 @@ def measure_recall(
     with one_state(conn):
         ids, vectors = sampled_vectors(conn, collection, registered.name, request.queries, request.seed)
         sample = _Sample(ids, vectors, *_kth_distances(conn, collection, registered.name, ids, vectors, k))
-        asking = Asking(conn, pgvector, collection, registered, k)
+        trial = IndexTrial(conn, pgvector, collection, registered, k)
         few = min(EXACT_QUERIES, len(ids))
-        exact = asking.scan(ids[:few], vectors[:few])
-        levels = _levels(asking, registered, sample, request)
+        exact = trial.scan(ids[:few], vectors[:few])
+        levels = _levels(trial, registered, sample, request)
     recommended = next((level for level in levels if level.at_least >= request.recall), None)
     stored = recommended is not None and registered.index_kind == "hnsw" and request.store
     if recommended is not None and stored:
@@ -168,15 +161,15 @@ def _kth_distances(
 
 
 def _levels(
-    asking: Asking, registered: RegisteredSpace, sample: _Sample, request: EvaluationRequest
+    trial: IndexTrial, registered: RegisteredSpace, sample: _Sample, request: EvaluationRequest
 ) -> tuple[Level, ...]:
     measured: list[Level] = []
-    for setting in _settings(asking, registered):
+    for setting in _settings(trial, registered):
         if not measured:
-            asking.index(
+            trial.index(
                 setting, sample.ids, sample.vectors
             )  # reads the index into memory; its times would be the disk's
-        answered = asking.index(setting, sample.ids, sample.vectors)
+        answered = trial.index(setting, sample.ids, sample.vectors)
         shares = recall_at_k(answered.distances, sample.kth)
         # Looking at more candidates finds no less, so that what is sure of a setting is sure of those above it.
         surely = lower_bound(shares, request.k, population=sample.rows)
@@ -200,11 +193,11 @@ def _settled(measured: list[Level], wanted: float) -> bool:
     return len(last) > SETTLED and last[0].at_least >= wanted and last[-1].recall <= last[0].recall
 
 
-def _settings(asking: Asking, registered: RegisteredSpace) -> list[int]:
+def _settings(trial: IndexTrial, registered: RegisteredSpace) -> list[int]:
     if registered.index_kind == "hnsw":
-        return sorted({max(level, asking.candidates) for level in EF_SEARCH_LEVELS})
+        return sorted({max(level, trial.candidates) for level in EF_SEARCH_LEVELS})
     if registered.index_kind == "ivfflat":
-        lists = asking.lists()
+        lists = trial.lists()
         return sorted({min(2**power, lists) for power in range(lists.bit_length() + 1)})
     return []
 
@@ -240,7 +233,7 @@ def _notes(
             " size it gains nothing; pinakes ingest --index none drops it"
         )
     if recommended is not None and registered.index_kind == "ivfflat":
-        notes.append("probes are not stored: searches begin with 10 lists and go on where they find too few")
+        notes.append("probes are not stored: searches begin with 10 lists and go on to others where they find too few")
     notes.append(
         "the queries are stored pictures; words, whose vectors lie apart from all pictures, are found somewhat less surely"
     )

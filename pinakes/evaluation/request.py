@@ -35,7 +35,7 @@ class EvaluationRequest:
         UsageError: a value is out of its range.
     """
 
-    collection: Annotated[str, Option("The collection.", setting="collection", empty="or 'pictures'")]
+    collection: Annotated[str, Option("The collection.", metavar="NAME", setting="collection", empty="or 'pictures'")]
     what: Annotated[
         Literal["both", "recall", "retrieval"],
         Option("recall is the index against exact search; retrieval compares the spaces.", flag=""),

@@ -1,6 +1,6 @@
 """How well spaces retrieve: the picture that a text describes and back, and neighbours that share their metadata.
 
-All spaces are measured over the same images, texts and queries, so that their figures stand side by side.
+All spaces are measured over the same images, texts and queries, so that their figures can be compared.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from pinakes.evaluation.neighbours import Columns, Counts, Images, Precision, di
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.texts import NoTextsError, Pairs, Texts, choose_pairs, embed_texts
 from pinakes.quota.embedder_pool import Embedders
-from pinakes.store.collections import RegisteredSpace
+from pinakes.store.bulk_reads import Matrix, one_state, vector_blocks
+from pinakes.store.comparable import Comparable
 from pinakes.store.connection import Connection
-from pinakes.store.evaluation import Comparable, Matrix, one_state, vector_blocks
+from pinakes.store.space_registry import RegisteredSpace
 
 CUTOFFS = (1, 5, 10)
 """Of R@K, as the dataset's paper reports it."""
@@ -51,7 +52,7 @@ class TextReport:
         texts_read: texts that its embedder could read; one that it could not ranks all pictures alike.
         to_picture, to_text: from a text to its picture and back; None where no text could be read.
         calls, cost: answers paid for, and US dollars.
-        notes: why not, and what the figures would mislead without.
+        notes: why nothing was measured, and what a person must know in order not to be misled by the figures.
     """
 
     space: str
@@ -105,12 +106,7 @@ def measure_retrieval(
     Memory: about 0.5 kB an image for its id and labels, the vectors of the pairs and of the queries, and one block of the
     others, with their distances to the queries; each space is read three times.
 
-    Args:
-        conn: a connection in autocommit mode.
-        embedders: those of the spaces make the texts' vectors.
-        registered: the spaces.
-        request: what is asked.
-        say: told what texts will cost before they are paid for.
+    Vectors of texts that were paid for are kept through `conn`, in autocommit mode; `say` announces the cost beforehand.
 
     Raises:
         UsageError: the spaces share too few images, or a column has no value.

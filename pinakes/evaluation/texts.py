@@ -10,20 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pinakes.embedders.base import Embedder, TextReading
-from pinakes.embedders.remote.client import Remote
-from pinakes.embedders.remote.preflight import ignored_words
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError, UsageError
 from pinakes.evaluation.measures import unit
 from pinakes.evaluation.request import EvaluationRequest
+from pinakes.store.comparable import Comparable
 from pinakes.store.connection import Connection
-from pinakes.store.evaluation import Comparable
 from pinakes.store.query_vectors import keep, key_of, recall
 
 TEST = "test"
 """SemArt's name of the split that Text2Art is measured on."""
 
 AT_ONCE = 32
-"""Texts between two looks at how it goes: what was paid for is kept after each of these parts."""
+"""Texts that are sent together: what was paid for is kept after each of these parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ def embed_texts(
     facts = embedder.facts
     provider = facts.space.provider
     sent = [_cut(text, embedder) for text in pairs.texts]
-    known: dict[str, TextReading] = _kept(conn, embedder, sent) if isinstance(embedder, Remote) else {}
+    known: dict[str, TextReading] = _kept(conn, embedder, sent) if embedder.paid else {}
     todo = [text for text in dict.fromkeys(sent) if text not in known]
     cost = len(todo) * facts.price.per_text
     if cost > request.max_cost:
@@ -123,7 +121,7 @@ def embed_texts(
             f"{len(todo):,} texts would cost USD {cost:,.2f} ({facts.price.per_text:g} each, read {facts.price.as_of}), and"
             f" --max-cost is {request.max_cost:g}; allow more, or fewer --pairs"
         )
-    if isinstance(embedder, Remote) and todo:
+    if embedder.paid and todo:
         say(f"{provider}: {len(todo):,} texts in as many calls, USD {cost:,.4f} ({len(known):,} known already)")
     fresh, reason = _asked(conn, embedder, todo)
     known.update(fresh)
@@ -132,7 +130,7 @@ def embed_texts(
     place = {text: number for number, text in enumerate(known)}
     cut = sum(text != whole for text, whole in zip(sent, pairs.texts, strict=True))
     notes = [f"{cut:,} texts are longer than the {facts.limits.max_words} words that {provider} reads"] if cut else []
-    paid = len(fresh) if isinstance(embedder, Remote) else 0
+    paid = len(fresh) if embedder.paid else 0
     return Texts(
         unit(np.stack([known[text].vector for text in place])),
         np.array([place.get(text, -1) for text in sent]),
@@ -163,7 +161,7 @@ def _asked(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> tuple[
             for text, answer in zip(part, answers, strict=True):
                 if isinstance(answer, TextReading):
                     readings[text] = answer
-                    if isinstance(embedder, Remote):
+                    if embedder.paid:
                         kept = (answer.vector, answer.read, answer.unread)
                         keep(conn, embedder.facts.space.name, key_of("text", text.encode()), kept)
                 else:
@@ -178,7 +176,7 @@ def _kept(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> dict[st
 
 
 def _cut(text: str, embedder: Embedder) -> str:
-    ignored = len(ignored_words(text, embedder.facts.limits))
+    ignored = len(embedder.unsent_words(text))
     return " ".join(text.split()[:-ignored]) if ignored else text
 
 

@@ -1,4 +1,4 @@
-"""Google Cloud Storage's client for sources and checkpoints: imported late, every wait bounded, errors in our words."""
+"""Google Cloud Storage's client for sources and checkpoints: imported when first used, every wait bounded."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pinakes.errors import PinakesError, UsageError
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
 
 DEADLINE = 120.0
-"""Seconds for which a request that fails in passing (429, 500, 502, 503, 504, a lost connection) is repeated."""
+"""Seconds for which a request with a transient failure (429, 500, 502, 503, 504, a lost connection) is repeated."""
 
 CONNECTIONS = 64
 """Kept open: as many threads may download at once without opening others."""
 
 _NO_TRACING = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
-"""Google's switch. Without it a thread asks for the bucket's own metadata beside each request, for traces that nobody has
-asked for, and asks again each time when that is refused, as it is of public buckets without credentials."""
+"""Google's switch. Without it a thread requests the bucket's own metadata along with each request, for traces that nobody
+collects, and repeats that each time it is refused, as it is for public buckets without credentials."""
 
 READ_ONLY = "https://www.googleapis.com/auth/devstorage.read_only"
 READ_WRITE = "https://www.googleapis.com/auth/devstorage.read_write"
@@ -31,13 +31,13 @@ READ_WRITE = "https://www.googleapis.com/auth/devstorage.read_write"
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """What becomes of Google's exceptions for one use of a bucket.
+    """How Google's exceptions are worded for one use of a bucket.
 
     Attributes:
         error: what is raised.
-        no_login: mends missing or failing credentials.
-        denied: mends a refusal (401, 403).
-        no_payer: mends a bucket whose requester has to pay.
+        no_login: how to fix missing or failing credentials.
+        denied: how to fix a refusal (401, 403).
+        no_payer: how to read a requester-pays bucket.
     """
 
     error: type[PinakesError]
@@ -51,15 +51,15 @@ class BucketClient:
 
     Args:
         name: the bucket.
-        wording: how its errors are told.
-        scope: what credentials are asked for.
+        wording: how its errors are worded.
+        scope: the OAuth scope of the credentials.
         anonymous: True: without credentials; False: with the application default credentials; None: with them if
             there are any.
-        user_project: the project that pays where the requester has to.
+        user_project: the project that pays for a requester-pays bucket.
         endpoint: another address of the service; default: `STORAGE_EMULATOR_HOST`, or Google's.
 
     Raises:
-        UsageError: the endpoint is no address that may be used.
+        UsageError: the endpoint is not an address that may be used.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class BucketClient:
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
-        """Google's exceptions as the wording's error, each with what mends it.
+        """Google's exceptions as the wording's error, each with its fix.
 
         Args:
             what: the first half of the sentence: what cannot be done.
@@ -110,9 +110,9 @@ class BucketClient:
         try:
             yield
         except GoogleAPICallError as exc:
-            raise error(f"{what}: {self._mend(exc.code, _said(exc))}") from exc
+            raise error(f"{what}: {self._with_fix(exc.code, _said(exc))}") from exc
         except InvalidResponse as exc:
-            raise error(f"{what}: {self._mend(exc.response.status_code, _short(exc))}") from exc
+            raise error(f"{what}: {self._with_fix(exc.response.status_code, _short(exc))}") from exc
         except GoogleAuthError as exc:
             raise error(f"{what}: the Google credentials fail ({_short(exc)}); {self._wording.no_login}") from exc
         except DataCorruption as exc:
@@ -141,7 +141,7 @@ class BucketClient:
             try:
                 credentials, _ = google.auth.default(scopes=[self._scope])
             except DefaultCredentialsError as exc:
-                # Where a file is named, it is meant to be used: without it a private bucket would seem not to be there.
+                # A credentials file that is named must be used: without it a private bucket would seem not to exist.
                 if anonymous is False or self._user_project or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
                     why = _short(exc).partition(". ")[0].rstrip(".")
                     raise self._wording.error(
@@ -154,8 +154,8 @@ class BucketClient:
             client._http.mount(scheme, adapter)  # noqa: SLF001 - Google's own advice for more than 10 threads
         return client
 
-    def _mend(self, status: int | None, message: str) -> str:
-        """The service's message, and what mends it."""
+    def _with_fix(self, status: int | None, message: str) -> str:
+        """The service's message and its fix."""
         if status in {401, 403}:
             return f"{message or 'access is denied'}; {self._wording.denied}"
         if status == 404:
@@ -166,7 +166,7 @@ class BucketClient:
 
 
 def retry() -> Any:
-    """How requests that may be repeated are: Google's own rule and back-off, for `DEADLINE` seconds."""
+    """How requests are repeated: by Google's own rule and back-off, for `DEADLINE` seconds."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_timeout(DEADLINE)
@@ -182,7 +182,7 @@ def _check_endpoint(endpoint: str) -> None:
 
 
 def _given_up(exc: Any) -> str:
-    """Why repeating a request ended: with an answer that is a refusal in passing, or without any."""
+    """Why repeating a request ended: with a transient refusal as the last answer, or without any."""
     cause = exc.cause
     code = getattr(cause, "code", None)
     if code is None:

@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote
 SCHEME = "gs://"
 
 _UNESCAPED = "/!$&'()*+,;=:@~"
-"""What RFC 3986 lets stand in a path; `#`, `?` and `%` of a name are percent-encoded, so a fragment is unambiguous."""
+"""What RFC 3986 allows in a path; `#`, `?` and `%` of a name are percent-encoded, so fragments are unambiguous."""
 
 _ADDRESS = re.compile(r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])(?:/(?P<path>.*))?\Z", re.DOTALL)
 """Names of buckets: https://cloud.google.com/storage/docs/buckets#naming."""
@@ -25,7 +25,7 @@ class GsObject:
     Attributes:
         bucket: the bucket's name.
         name: the object's name as it is, not encoded, not normalised.
-        generation: pins one write of that name; None means whatever is there.
+        generation: pins one write of that name; None means the current one.
     """
 
     bucket: str
@@ -48,12 +48,12 @@ def parse_gs_uri(uri: str) -> GsObject:
     """The object at an address that `GsObject.uri` made.
 
     Raises:
-        ValueError: it is no address of an object.
+        ValueError: it is not the address of an object.
     """
     path, _, fragment = uri.removeprefix(SCHEME).partition("#")
     bucket, _, name = path.partition("/")
     if not uri.startswith(SCHEME) or not bucket or not name or (fragment and not fragment.isdigit()):
-        raise ValueError(f"{uri!r} is no address of an object; it should be gs://bucket/name")
+        raise ValueError(f"{uri!r} is not the address of an object; it should be gs://bucket/name")
     return GsObject(bucket, unquote(name), int(fragment) if fragment else None)
 
 
@@ -66,12 +66,12 @@ def is_plain(uri: str) -> bool:
 
 
 def split_gs_address(address: str) -> tuple[str, str]:
-    """The bucket, and what stands behind its slash, of an address as a person writes it; nothing is decoded.
+    """The bucket and the path of an address as a person writes it; nothing is decoded.
 
     Raises:
         ValueError: it names no bucket.
     """
     match = _ADDRESS.match(address)
     if match is None:
-        raise ValueError(f"{address!r} is no address of a bucket; write gs://bucket or gs://bucket/folder.")
+        raise ValueError(f"{address!r} is not the address of a bucket; write gs://bucket or gs://bucket/folder.")
     return match["bucket"], match["path"] or ""

@@ -148,7 +148,7 @@ def _caption_height(card: Card, width: int) -> int:
 
 
 def _size(picture: Image.Image, width: int, field: int) -> tuple[int, int]:
-    """Width and height of a picture on a card: as large as goes, its shape kept."""
+    """Width and height of a picture on a card: as large as possible in its proportions."""
     scale = min(width / picture.width, field / picture.height)
     return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
 
@@ -182,7 +182,7 @@ def to_jpeg_under(image: Image.Image, max_bytes: int) -> bytes:
 
 
 def _columns(cards: int) -> int:
-    """Four in a row look well, and more where there are many."""
+    """How many go in a row: four look well, more where there are many."""
     return 3 if cards <= 3 else 4 if cards <= 16 else 6 if cards <= 48 else 8
 
 
@@ -205,7 +205,7 @@ def _card(
             _line(draw, (left + 16, top + field // 2 - SMALL_SIZE), "no picture", SMALL_SIZE, QUIET)
     else:
         picture = card.picture.resize(_size(card.picture, width, field), Image.Resampling.LANCZOS)
-        # Pictures stand on one line, as on a shelf; their captions begin at one height.
+        # The pictures of a row share their lower edge, so that their captions begin at one height.
         sheet.paste(picture, (left, top + field - picture.height))
     if is_query:
         draw.line((left, text_top - 3, left + width - 1, text_top - 3), fill=ACCENT, width=3)
@@ -260,7 +260,7 @@ def _cut(text: str, size: int, width: int) -> str:
 
 
 def _wrapped(text: str, size: int, width: int, lines: int) -> list[str]:
-    """`text` on at most so many lines, the last one cut; a word that is too long is broken."""
+    """`text` on at most `lines` lines; the last one, and a word that is too long for its line, are cut."""
     words = _drawable(text).split()
     font = _font(" ".join(words), size)
     made: list[str] = []

@@ -30,15 +30,13 @@ from PIL import (
 )
 
 from pinakes.errors import PictureError
-from pinakes.images.formats import HEAD_BYTES, other_kind, sniff, suffix_reason
+from pinakes.images.formats import HEAD_BYTES, other_kind, sniff
 from pinakes.types import ErrorClass
-
-__all__ = ["MAX_PIXELS", "decode", "suffix_reason", "thumbnail_jpeg"]
 
 MAX_PIXELS = 178_956_970
 """Twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow itself refuses: 0.7 GB once decoded, at 4 bytes a pixel.
 
-It lets the 150-megapixel backs through with which collections are photographed.
+It admits pictures from the 150-megapixel camera backs with which collections are photographed.
 """
 
 _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
@@ -61,10 +59,10 @@ _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError,
 _BREAKS_OFF = re.compile(r"truncated|EOF|not enough|only got", re.IGNORECASE)
 _NOT_HANDLED = re.compile(r"unknown (pixel mode|data organization)|unsupported|not supported|cannot handle|No codec")
 _JARGON = re.compile(r"literal|unpack|index|decoder error|object at|identified|NoneType|argument|SEQUENCE")
-"""Pillow's texts that tell a person nothing."""
+"""Pillow's messages that mean nothing to a person."""
 
 _BAND_PIXELS = 1 << 22
-"""Pictures of more than 8 bits are scaled in bands of about this many pixels, to keep NumPy's copies small."""
+"""Pictures of more than 8 bits are scaled in bands of about this many pixels, so that NumPy's copies stay small."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -77,7 +75,7 @@ _UPRIGHT = {
 }
 """EXIF orientation (tag 0x0112) to what undoes it."""
 
-# Damaged EXIF blocks and pictures of more than 89 megapixels are ours to judge; Pillow says so on stderr besides.
+# Damaged EXIF blocks and pictures of more than 89 megapixels are judged here; Pillow would also print them to stderr.
 # Once for the process: `warnings.catch_warnings` is not safe among threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
@@ -87,7 +85,7 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
 
     Args:
         data: a whole file.
-        at_least: the caller needs no more than about this many pixels on the short side; a JPEG is then decoded at
+        at_least: the caller needs only about this many pixels on the short side; a JPEG is then decoded at
             the smallest of 1/8, 1/4, 1/2 and full scale that still has them.
         max_pixels: a picture with more (width x height in its header) is refused before it is decoded.
 
@@ -120,7 +118,7 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
         ) from exc
     except _DAMAGE as exc:
         raise _damaged(exc, data) from exc
-    rgb.info = {}  # a profile or a transparent colour that is done with must not be done again
+    rgb.info = {}  # a profile or a transparent colour that has been applied must not be applied again
     return rgb
 
 
@@ -269,12 +267,12 @@ def _bomb() -> PictureError:
 
 
 def _damaged(exc: BaseException, data: bytes) -> PictureError:
-    """What Pillow says of damaged bytes, in words for a person."""
+    """Pillow's complaint about damaged bytes, in words for a person."""
     text = str(exc)
     if _NOT_HANDLED.search(text):
         return PictureError(f"this kind of picture cannot be decoded ({text})", ErrorClass.UNSUPPORTED)
     if _BREAKS_OFF.search(text) or isinstance(exc, EOFError):
-        why = f"the file breaks off: after {len(data):,} bytes its picture is not complete"
+        why = f"the file is truncated: after {len(data):,} bytes its picture is not complete"
     elif not text or _JARGON.search(text):
         why = "the file is damaged: its picture data make no sense"
     else:

@@ -10,12 +10,12 @@ import re
 from functools import lru_cache
 
 HEAD_BYTES = 64
-"""How many first bytes `sniff` and `other_kind` want to see."""
+"""How many first bytes `sniff` and `other_kind` need."""
 
 _DECODABLE = re.compile(r"jpe?g|jpe|jfif|mpo|a?png|gif|bmp|dib|tiff?|webp|p[bfgnp]m|avif|jp[2cfx]|j2[ck]")
 
 _FOREIGN = re.compile(r"hei[cf]|hif|jxl|ps[bd]|dng|nef|cr[23w]|arw|orf|ra[fw]|rw2|pef|srw|3fr|iiq|tga|ico|pcx|exr|hdr")
-"""Pictures that cannot be decoded: they are listed all the same, so that each is named as a failure."""
+"""Pictures that cannot be decoded: they are listed so that each is reported as a failure."""
 
 _ENDING = re.compile(r"[A-Za-z0-9_+~-]{1,10}")
 
@@ -53,7 +53,7 @@ _DOCUMENT_KINDS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 def suffix(name: str) -> str:
     """The extension of `name` in lower case with its dot, or "" if it has none.
 
-    Digits alone are no extension: `Interior, c.1650` is a name without one.
+    Digits are not an extension: `Interior, c.1650` is a name without one.
     """
     stem, dot, ending = name.rpartition(".")
     return _judged(ending)[0] if dot and stem and stem[-1] != "/" else ""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pinakes.errors import AccountError, UsageError
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Account:
     """What became of every listed entry, and what it took.
 
@@ -16,8 +16,8 @@ class Account:
 
     Attributes:
         listed: entries that the source listed.
-        embedded: images whose vector this run asked for (or shares with an image of equal bytes that it asked for).
-        reused: images whose vector an earlier run has paid for, under this name or another.
+        embedded: images whose vector this run requested, for them or for an image of equal bytes.
+        reused: images whose vector was there from an earlier run, under this name or another.
         failed: images without a vector, with the reason in the ledger.
         skipped: entries that are no images.
         deferred: images that the run did not reach.
@@ -25,8 +25,8 @@ class Account:
         calls: requests made of the embedder.
         answers: rows written to the checkpoint.
         duplicates: images served by the call of another image of equal bytes.
-        vanished: images that are stored and were not listed any more.
-        pruned: those of them that were removed.
+        vanished: stored images that the source does not list any more.
+        pruned: vanished images that were removed.
         rows_written: rows of the collection inserted, updated or deleted.
         seconds: how long the run took.
     """
@@ -62,7 +62,7 @@ class Account:
             raise AccountError(
                 f"the account does not balance: {self.listed} entries were listed, and {self.embedded} embedded +"
                 f" {self.reused} reused + {self.failed} failed + {self.skipped} skipped + {self.deferred} deferred ="
-                f" {total}. This is a fault of Pinakes; nothing that was paid for is lost, run pinakes status."
+                f" {total}. This is a bug in Pinakes; nothing you paid for is lost. Run pinakes status."
             )
 
     def check_against(self, what: str, *, ok: int, failed: int | None = None) -> None:
@@ -77,7 +77,7 @@ class Account:
         if ok != expected:
             raise AccountError(
                 f"the account does not balance: {expected} images have a vector by the account and {ok} by {what};"
-                " nothing that was paid for is lost, run pinakes ingest again."
+                " nothing you paid for is lost. Run pinakes ingest again."
             )
         if failed is not None and failed != self.failed:
             raise AccountError(

@@ -20,8 +20,7 @@ from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.writer import CheckpointWriter
 from pinakes.embedders.base import Embedder, Picture, Price
-from pinakes.embedders.remote.client import Remote
-from pinakes.embedders.remote.counters import Latencies
+from pinakes.embedders.counters import Latencies
 from pinakes.errors import EmbedderError
 from pinakes.ingest.plan import Work
 from pinakes.sources.base import Source
@@ -52,7 +51,7 @@ def batched(work: Sequence[Work], size: int) -> Iterator[Batch]:
 
 
 def even_size(calls: int, most: int, ways: int) -> int:
-    """The size of batches, at most `most`, of which each of so many processes gets as many; `most` for a single one."""
+    """The size of batches, at most `most`, that gives each of `ways` processes equally many of them."""
     if ways <= 1 or not calls:
         return most
     batches = -(-calls // most)
@@ -95,8 +94,6 @@ class Calls:
     @classmethod
     def of(cls, embedder: Embedder) -> Calls:
         """Those of an embedder of this process, so far."""
-        if not isinstance(embedder, Remote):
-            return cls(embedder.calls)
         counted = embedder.statistics()
         return cls(counted.calls, counted.retries, counted.rate_limited, counted.texts, counted.lost, counted.latencies)
 
@@ -116,10 +113,9 @@ class BatchResult:
         deferred: images that were not reached because a stop was asked for.
         answers: rows written.
         error: why the embedder cannot go on at all, or None.
-        elsewhere: requests that the embedder of another process made for it; those of this process's own embedder are
-            counted by itself.
-        timed: of a model on this machine, how long a picture took: each as long as those of its batch on average, since
-            a model sees several at once. A provider's answers are timed one by one, with its requests.
+        elsewhere: requests that the embedder of another process made for it; this process's embedder counts its own.
+        timed: how long a model on this machine took for a picture, as the average of its batch, since it sees several at
+            once. A provider's answers are timed one by one, with its requests.
     """
 
     embedded: int = 0
@@ -152,8 +148,8 @@ class BatchResult:
         return cls(**{**document, **made})
 
 
-def settle(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
-    """What a process that died has answered of its work, by the checkpoint, and what is left of it.
+def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
+    """What the checkpoint holds of the work of a process that died, and what is left of it.
 
     Args:
         work: what it was given.
@@ -161,8 +157,8 @@ def settle(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Batch
         since: a failure that is older was there before.
 
     Returns:
-        The counts, with one request for each call that brought a vector (at least so many were made), and the calls that
-        are left.
+        The counts, with one request for each call that brought a vector (at least that many were made), and the calls
+        that are left.
     """
     embedded = failed = calls = 0
     left = []
@@ -217,12 +213,12 @@ def embed_batch(
         checkpoint: keeps every answer, within seconds of its arrival.
         stopping: asked between pictures; what is not reached is deferred.
         abandon: told when the checkpoint refuses to be written, so that nothing new is begun: `stopping` is true from
-            then on. What is in flight is still waited for, and kept if the checkpoint comes back by then.
+            then on. What is in flight is still waited for, and kept if the checkpoint can be written again by then.
         advance: told after each answer how many images it served.
 
     Returns:
-        The counts; with `error` when the embedder cannot work at all, its vectors are not of its space, or the
-        checkpoint refused for a while.
+        The counts, with an `error` when the embedder cannot work at all, its vectors do not fit its space, or the
+        checkpoint could not be written for a while.
 
     Raises:
         CheckpointError: an answer could not be kept, in the end.
@@ -231,8 +227,6 @@ def embed_batch(
     pictures = [Picture(item.image, partial(source.read, item.image)) for item in work]
     version = embedder.facts.space.version
     embedded = failed = 0
-    # A paid embedder ends by itself and yields what is in flight: leaving it earlier would lose answers that are paid for.
-    drains = isinstance(embedder, Remote)
     open_items = dict(enumerate(work))
     error: str | None = None
     began = time.monotonic()
@@ -253,7 +247,8 @@ def embed_batch(
                 else:
                     embedded += item.images
                 advance(item.images)
-                if stopping() and not drains:
+                # A paid embedder ends by itself: leaving it earlier would lose the answers in flight.
+                if stopping() and not embedder.paid:
                     break
             if open_items and not stopping():
                 error = _unanswered(embedder, batch, open_items)
@@ -262,7 +257,7 @@ def embed_batch(
             error = error or str(exc)
     deferred = sum(item.images for item in open_items.values())
     asked = len(work) - len(open_items)
-    timed = Latencies() if drains or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
+    timed = Latencies() if embedder.paid or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
     return BatchResult(embedded, failed, deferred, embedded + failed, error, timed=timed)
 
 

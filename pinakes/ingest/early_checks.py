@@ -1,10 +1,11 @@
-"""What a request names, found and judged before anything that takes long to import or to start: source and embedder."""
+"""Find and check the source and the embedder of a request, before anything that takes long to import or to start."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from pinakes.embedders.registry import Choice, Surroundings, open_embedder
+from pinakes.embedders.declaration import Choice, Surroundings
+from pinakes.embedders.registry import open_embedder
 from pinakes.ingest.request import IngestRequest
 from pinakes.settings import Settings
 from pinakes.sources.base import Source
@@ -12,17 +13,17 @@ from pinakes.sources.kinds import open_source
 
 
 def source_of(request: IngestRequest, settings: Settings) -> Source:
-    """The source that a request names, with the options that it has a meaning for.
+    """The source that a request names, with the options that apply to it.
 
     Raises:
-        UsageError: an option has no meaning for it.
+        UsageError: an option does not apply to it.
         SourceError: it is not there.
     """
     return open_source(
         request.source,
         home=settings.home,
         under=Path(request.under) if request.under else None,
-        # A folder has no column to name; there the key is the metadata's alone.
+        # A folder has no columns: there the key is one of the metadata.
         key=request.key if Path(request.source).is_file() else None,
         limit=request.limit,
         glob=request.glob,
@@ -44,8 +45,4 @@ def check_embedder(request: IngestRequest, settings: Settings) -> None:
         PinakesError: a setting, a file or an extra is missing, or there is no such model or dimension.
     """
     around = Surroundings(settings.values, settings.home, prices=settings.prices)
-    embedder = open_embedder(choice_of(request), around)
-    from pinakes.embedders.remote.client import Remote  # what is missing has been said by now
-
-    if isinstance(embedder, Remote):
-        embedder.close()
+    open_embedder(choice_of(request), around).close()

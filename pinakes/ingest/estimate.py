@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from pinakes.embedders.base import Embedder, Price
-from pinakes.embedders.remote.client import Remote
 from pinakes.ingest.plan import Plan
 
 CHECK_CALLS = 2
@@ -45,9 +44,7 @@ class Estimate:
 def estimate(plan: Plan, embedder: Embedder) -> Estimate:
     """What the plan's calls would take."""
     price = embedder.facts.price
-    if not isinstance(embedder, Remote):
-        return Estimate(plan.calls, plan.calls * price.per_image, None, price)
-    check = CHECK_CALLS if plan.calls else 0
+    check = CHECK_CALLS if embedder.paid and plan.calls else 0
     cost = (plan.calls + check / 2) * price.per_image + check / 2 * price.per_text
     rate = embedder.rate
     seconds = (plan.calls + check) / rate if math.isfinite(rate) else None

@@ -1,4 +1,4 @@
-"""Opening a run: everything that it works on, cheapest first, with the lock of its collection and space."""
+"""Open everything that a run works on, cheapest first, with the lock of its collection and space."""
 
 from __future__ import annotations
 
@@ -20,23 +20,18 @@ from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import Stopping
 from pinakes.ingest.summary import why_deferred, why_stopped
+from pinakes.ingest.tally import Tally
 from pinakes.metadata.table import read_metadata
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings
-from pinakes.sources.base import Source
-from pinakes.store.collections import (
-    collection_names,
-    ensure_collection,
-    foresee_collection,
-    prepare,
-    register_space,
-    stored_images,
-)
+from pinakes.sources.base import Source, keep_out
+from pinakes.store.bulk_reads import stored_images
+from pinakes.store.collections import collection_names, ensure_collection, foresee_collection, prepare
 from pinakes.store.database import open_database
 from pinakes.store.lease import Lease
 from pinakes.store.runs import start_run
+from pinakes.store.space_registry import register_space
 from pinakes.takedowns.sync import known_tombstones
-from pinakes.tombstones import keep_out
 from pinakes.types import utc_now
 
 logger = logging.getLogger(__name__)
@@ -57,7 +52,7 @@ def open_ingestion(
         embedder: instead of the one that the request names.
 
     Raises:
-        PinakesError: something that the run needs is missing or in use; the message says what mends it.
+        PinakesError: something that the run needs is missing or in use; the message says how to fix it.
     """
     source = source or source_of(request, settings)
     metadata = (
@@ -81,20 +76,34 @@ def open_ingestion(
             foresee_collection(conn, request.collection, source.root, language=request.language)
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
-        # Behind the lock: what a paused run still holds open is ended by whoever takes its lock over.
+        # After the lock is taken: whoever takes it over ends what a paused run still has open.
         with database.connection() as (conn, _):
             ensure_collection(conn, request.collection, source.root, language=request.language, lease=lease)
             register_space(conn, request.collection, space, lease=lease)
         checkpoint = open_checkpoint(
             request.checkpoint, request.collection, space, format=request.format, guard=lease.check
         )
-        ingestion = Ingestion(request, source, embedder, checkpoint, database, lease, metadata, stopping, budget)
-        with _entered(ingestion):
-            yield ingestion
+        with database.connection() as (conn, _):
+            run_id = start_run(conn, request.collection, space.name)
+        run = Ingestion(
+            run_id,
+            request,
+            source,
+            embedder,
+            checkpoint,
+            database,
+            lease,
+            metadata,
+            stopping,
+            budget,
+            Tally(embedder),
+        )
+        with logs.belonging_to(run_id, request.collection, space.name), _entering_its_end(run):
+            yield run
 
 
 def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
-    """What a run would do and take: it lists and compares, and calls and writes nothing.
+    """Say what a run would do and take. It lists and compares, and calls and writes nothing.
 
     Returns:
         `plan` (counts), `planned` (calls, cost, seconds), collection, space, vanished and notes; every value fits JSON.
@@ -133,7 +142,7 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
 def _open_embedder(
     request: IngestRequest, embedders: Embedders, stopping: Stopping, *, dry: bool = False
 ) -> tuple[Embedder, Budget | None]:
-    """The embedder that is asked for, and what `max_cost` pays for, more than which it does not spend."""
+    """The embedder of a request, and the budget of `max_cost` that it does not exceed."""
     budgets: list[Budget] = []
 
     def allow(price: Price) -> Budget | None:
@@ -149,39 +158,32 @@ def _open_embedder(
 
 
 @contextmanager
-def _entered(ingestion: Ingestion) -> Iterator[None]:
-    """Keep the run in the database, with how it ended."""
-    database, request = ingestion.database, ingestion.request
-    with database.connection() as (conn, _):
-        run_id = start_run(conn, request.collection, ingestion.space.name)
-    ingestion.run_id = run_id
-    with logs.belonging_to(run_id, request.collection, ingestion.space.name):
+def _entering_its_end(run: Ingestion) -> Iterator[None]:
+    """Enter into the database how the run ends, whichever way it does."""
+    try:
+        yield
+    except BaseException as exc:
+        # The reason the run ended for is what counts; a database that is gone must not hide it.
         try:
-            yield
-        except BaseException as exc:
-            # The reason the run ended for is what counts; a database that is gone must not hide it.
-            try:
-                if isinstance(exc, Exception):
-                    ingestion.defer_unreached()
-                    ingestion.enter_end("failed", str(exc) or type(exc).__name__)
-                else:  # nothing went wrong: somebody interrupted it
-                    enter_stop(ingestion)
-            except Exception as also:  # noqa: BLE001 - reported along with the first
-                logger.warning("the end of the run could not be entered: %s", also)
-            raise
-        if ingestion.account.deferred:
-            ingestion.enter_end("stopped", ingestion.stopped_by or why_deferred(ingestion))
-        else:
-            ingestion.enter_end("completed")
+            if isinstance(exc, Exception):
+                run.tally.defer_unreached()
+                run.enter_end("failed", str(exc) or type(exc).__name__)
+            else:  # nothing went wrong: somebody interrupted it
+                enter_stop(run)
+        except Exception as also:  # noqa: BLE001 - reported along with the first
+            logger.warning("the end of the run could not be entered: %s", also)
+        raise
+    if run.tally.account().deferred:
+        run.enter_end("stopped", run.tally.results.error or why_deferred(run))
+    else:
+        run.enter_end("completed")
 
 
-def enter_stop(ingestion: Ingestion) -> None:
-    """Enter into the database that somebody stopped the run, with what it has done until now.
+def enter_stop(run: Ingestion) -> None:
+    """Enter into the database that somebody stopped the run, with what it has done so far.
 
     Raises:
         DatabaseError: the database does not answer.
     """
-    ingestion.defer_unreached()
-    ingestion.enter_end(
-        "stopped", why_deferred(ingestion) if ingestion.account.deferred else f"{why_stopped(ingestion)}."
-    )
+    run.tally.defer_unreached()
+    run.enter_end("stopped", why_deferred(run) if run.tally.account().deferred else f"{why_stopped(run)}.")

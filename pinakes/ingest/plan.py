@@ -1,6 +1,6 @@
 """The plan: what a run would do, before it does it.
 
-A listing is compared with the ledger of the checkpoint. Equal bytes are asked for once, whatever their number of names.
+A listing is compared with the ledger of the checkpoint. Equal bytes are embedded once, however many names they have.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def make_plan(entries: Iterable[Image | Skipped | Rejected], ledger: Ledger, *, 
 
 
 def _let_failures_share(plan: Plan, by_bytes: dict[str, Work]) -> None:
-    """Images that failed for good, and whose bytes are asked for under another name all the same, get that answer too."""
+    """Give images that failed for good the answer of equal bytes that are embedded under another name."""
     left = []
     for image in plan.known_failures:
         work = by_bytes.get(image.fingerprint) if image.fingerprint.startswith(PROVES_EQUAL) else None

@@ -1,4 +1,4 @@
-"""How far a run has come: bars for a person at a terminal, now and then a line for a log."""
+"""How far a run has come: bars at a terminal, a line in the log now and then elsewhere."""
 
 from __future__ import annotations
 

@@ -60,10 +60,22 @@ class IngestRequest(BaseModel):
             setting="metadata",
         ),
     ] = ()
-    under: Annotated[str | None, Option("The folder that the names of a list file are relative to.", metavar="DIR")] = (
-        None
-    )
-    key: Annotated[str | None, Option("The metadata column that names the picture.", metavar="COLUMN")] = None
+    under: Annotated[
+        str | None,
+        Option(
+            "The folder that the names of a list file are relative to.",
+            metavar="DIR",
+            empty="Images next to the list if there is one, else the folder of the list",
+        ),
+    ] = None
+    key: Annotated[
+        str | None,
+        Option(
+            "The metadata column that names the picture.",
+            metavar="COLUMN",
+            empty="the first with a usual name, such as image_file",
+        ),
+    ] = None
     match: Annotated[
         str | None,
         Option(
@@ -75,7 +87,13 @@ class IngestRequest(BaseModel):
         Option("lossless keeps every row of the metadata; tutorial reproduces the subset of the Azure tutorial."),
     ] = "lossless"
     collection: Annotated[
-        str, Option("Where the pictures go; one source per collection.", setting="collection", empty="or 'pictures'")
+        str,
+        Option(
+            "Where the pictures go; one source per collection.",
+            metavar="NAME",
+            setting="collection",
+            empty="or 'pictures'",
+        ),
     ]
     embedder: Annotated[str, Option("What turns pictures into vectors.", choices=embedder_names)] = "palette"
     dimension: Annotated[
@@ -99,11 +117,15 @@ class IngestRequest(BaseModel):
     ] = None
     max_cost: Annotated[
         float | None,
-        Option("US dollars that the run may spend; it stops before it would spend more.", metavar="USD"),
+        Option(
+            "US dollars that the run may spend; it stops before it would spend more.", metavar="USD", empty="no limit"
+        ),
         Field(ge=0, allow_inf_nan=False),
     ] = None
     dry_run: Annotated[bool, Option("List and compare only: say what a run would do and what it would cost.")] = False
-    glob: Annotated[str | None, Option("For a bucket: a pattern of object names.", metavar="PATTERN")] = None
+    glob: Annotated[
+        str | None, Option("For a bucket: a pattern of object names.", metavar="PATTERN", empty="all names")
+    ] = None
     content_type: Annotated[
         str | None, Option("For a bucket: a pattern of content types.", metavar="PATTERN", empty="pictures")
     ] = None
@@ -113,7 +135,9 @@ class IngestRequest(BaseModel):
     user_project: Annotated[
         str | None, Option("For a bucket: the project that pays for reading it.", metavar="PROJECT")
     ] = None
-    limit: Annotated[int | None, Option("List only so many pictures.", metavar="N"), Field(ge=1)] = None
+    limit: Annotated[
+        int | None, Option("The number of pictures to list at most.", metavar="N", empty="all"), Field(ge=1)
+    ] = None
     batch_size: Annotated[int, Option("Pictures in one task run.", metavar="N"), Field(ge=1, le=4096)] = BATCH_SIZE
     checkpoint: Annotated[
         str,

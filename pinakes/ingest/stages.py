@@ -1,6 +1,6 @@
-"""A whole run of `ingest`: its stages in their order, which stands here and nowhere else.
+"""The order of a run's stages, and what each hands to the next. This is the one place where it stands.
 
-list → plan → embed in batches (→ checkpoint) → merge metadata → upsert → index → report
+list → plan → reuse known answers → embed in batches (→ checkpoint) → merge metadata and load → prune → index → report
 
 `ingest` runs them in this process. The flow runs the same ones as Prefect tasks, and an import replaces those that call
 the embedder.
@@ -9,92 +9,74 @@ the embedder.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any
 
 from pinakes.errors import PruneRefusedError, StoppedError, TooManyFailuresError, UnfinishedError
-from pinakes.ingest.batch import Batch, BatchResult
+from pinakes.ingest import answers, listing, loading
+from pinakes.ingest.account import Account
+from pinakes.ingest.answers import Embedded
+from pinakes.ingest.listing import Planned
+from pinakes.ingest.loading import Indexed, Loaded, Pruned
 from pinakes.ingest.opening import dry_run, open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
-from pinakes.ingest.stopping import orderly
-from pinakes.ingest.summary import summarise, why_deferred
-from pinakes.ingest.window import in_window
+from pinakes.ingest.summary import Outcome, summarise, why_deferred
 from pinakes.settings import Settings
-
-Stage = Callable[[Ingestion], Any]
-
-
-def embed_here(run: Ingestion) -> None:
-    """Embed batch by batch on threads of this process, as many at once as the embedder gains from."""
-    width = run.embedder.facts.workers
-
-    with orderly(), ThreadPoolExecutor(width, thread_name_prefix="embed") as threads, run.progress:
-
-        def begin(batch: Batch) -> Future[BatchResult]:
-            return threads.submit(copy_context().run, run.embed, batch)  # log records carry the run's id
-
-        try:
-            for _, future in in_window(begin, run.batches(), width):
-                future.result()
-        except BaseException:
-            run.stopping.abandon()
-            raise
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
     """How each stage of a run is carried out."""
 
-    list_and_plan: Stage = Ingestion.list_and_plan
-    reuse_known_answers: Stage = Ingestion.reuse_known_answers
-    verify_embedder: Stage = Ingestion.verify_embedder
-    embed: Stage = embed_here
-    load: Stage = Ingestion.load
-    prune: Stage = Ingestion.prune
-    build_index: Stage = Ingestion.build_index
-    close_account: Stage = Ingestion.close_account
+    list_and_plan: Callable[[Ingestion], Planned] = listing.list_and_plan
+    reuse_known_answers: Callable[[Ingestion, Planned], None] = answers.reuse_known_answers
+    verify_embedder: Callable[[Ingestion, Planned], None] = answers.verify_embedder
+    embed: Callable[[Ingestion, Planned], Embedded] = answers.embed_here
+    load: Callable[[Ingestion, Planned], Loaded] = loading.load
+    prune: Callable[[Ingestion, Planned, Loaded], Pruned] = loading.prune
+    build_index: Callable[[Ingestion], Indexed] = loading.build_index
+    close_account: Callable[[Ingestion, Planned], Account] = loading.close_account
 
 
-def run_stages(run: Ingestion, stages: Stages) -> dict[str, Any]:
-    """Carry the stages out; what was done, as a plain document.
+def run_stages(run: Ingestion, stages: Stages) -> Outcome:
+    """Carry the stages out, one after the other.
 
     Raises:
         AccountError: the account does not balance with the listing, the checkpoint or the table.
         PinakesError: a stage failed.
     """
-    stages.list_and_plan(run)
-    stages.reuse_known_answers(run)
-    stages.verify_embedder(run)
-    stages.embed(run)
-    stages.load(run)
-    stages.prune(run)
-    stages.build_index(run)
-    stages.close_account(run)
-    return summarise(run)
+    planned = stages.list_and_plan(run)
+    stages.reuse_known_answers(run, planned)
+    stages.verify_embedder(run, planned)
+    embedded = stages.embed(run, planned)
+    loaded = stages.load(run, planned)
+    pruned = stages.prune(run, planned, loaded)
+    indexed = stages.build_index(run)
+    account = stages.close_account(run, planned)
+    return Outcome(planned, embedded, loaded, pruned, indexed, account)
 
 
-def check_pruned(run: Ingestion, summary: dict[str, Any]) -> None:
+def check_pruned(outcome: Outcome, summary: dict[str, Any]) -> None:
     """See, inside the run, that what it was asked to prune was pruned.
 
     Raises:
         PruneRefusedError: it was not; the run counts as failed, with everything else loaded and reported.
     """
-    if run.prune_refused is not None:
-        raise PruneRefusedError(run.prune_refused, summary)
+    if outcome.pruned.refused is not None:
+        raise PruneRefusedError(outcome.pruned.refused, summary)
 
 
-def shortfall(run: Ingestion, summary: dict[str, Any]) -> UnfinishedError | None:
+def shortfall(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> UnfinishedError | None:
     """Why a run that has ended in order did not do all that it was asked to; None if it did."""
-    if run.stopped_by is not None:
-        return UnfinishedError(f"{run.stopped_by} What was answered before is stored; the rest is deferred.", summary)
-    if run.account.deferred:
+    error, account = outcome.embedded.results.error, outcome.account
+    if error is not None:
+        return UnfinishedError(f"{error} What was answered before is stored; the rest is deferred.", summary)
+    if account.deferred:
         return StoppedError(why_deferred(run), summary)
-    if run.request.allowed_failures.exceeded_by(run.account):
+    if run.request.allowed_failures.exceeded_by(account):
         return TooManyFailuresError(
-            f"{run.account.new_failures:,} of the pictures failed and --allow-failures is {run.request.allow_failures};"
+            f"{account.new_failures:,} of the pictures failed and --allow-failures is {run.request.allow_failures};"
             " everything else was stored. See pinakes status for the reasons.",
             summary,
         )
@@ -111,9 +93,10 @@ def ingest(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     if request.dry_run:
         return dry_run(request, settings)
     with open_ingestion(request, settings) as run:
-        summary = run_stages(run, Stages())
-        check_pruned(run, summary)
-    missing = shortfall(run, summary)
+        outcome = run_stages(run, Stages())
+        summary = summarise(run, outcome)
+        check_pruned(outcome, summary)
+    missing = shortfall(run, outcome, summary)
     if missing is not None:
         raise missing
     return summary

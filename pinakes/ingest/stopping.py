@@ -1,4 +1,4 @@
-"""Stopping a run before its end: asked for once for the whole process, looked at between pictures."""
+"""Stopping a run before its end. A stop is requested once for the whole process, and looked for between pictures."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ stop_requested = threading.Event()
 """Set by Ctrl-C while pictures are embedded: batches end after the current picture, and nothing new is begun."""
 
 _orderly = threading.Event()
-"""Set while there are pictures in flight whose answers a stop waits for."""
+"""Set while pictures are in flight whose answers a stop waits for."""
 
 _asking: list[Handler] = []
-"""What `stop_on_interrupt` lets signals do."""
+"""The handlers of `stop_on_interrupt` that are in force, the innermost last."""
 
 _SAID = b"\nstopping: what is in flight is kept and loaded first; Ctrl-C again interrupts at once\n"
 
@@ -44,13 +44,13 @@ class Stopping:
         self._abandoned.set()
 
     def ask(self, why: str) -> None:
-        """Let what is in flight end, and begin nothing new: somebody wants the run to stop. The first reason counts."""
+        """Somebody asks the run to stop: let what is in flight end, and begin nothing new. The first reason counts."""
         self._why = self._why or why
         self._abandoned.set()
 
     @property
     def asked(self) -> str | None:
-        """By what somebody asked this run to stop, such as "SIGTERM"; None if nobody did."""
+        """What asked this run to stop, such as "SIGTERM"; None if nothing did."""
         return self._why or ("Ctrl-C" if stop_requested.is_set() else None)
 
 
@@ -58,8 +58,8 @@ class Stopping:
 def handling(handler: Handler) -> Iterator[None]:
     """Let Ctrl-C, SIGTERM and SIGHUP call `handler` for the length of the block. Does nothing outside the main thread.
 
-    Ctrl-C is heard even where this process was started with SIGINT ignored, as every background job of a script is. A SIGHUP
-    that is ignored stays ignored: that is what nohup is for.
+    Ctrl-C works even where this process was started with SIGINT ignored, as every background job of a script is. An ignored
+    SIGHUP stays ignored: that is what nohup is for.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -100,7 +100,7 @@ def orderly() -> Iterator[None]:
 def stop_on_interrupt() -> Iterator[None]:
     """Let Ctrl-C, SIGTERM and SIGHUP ask for a stop in an `orderly` block, once; otherwise they interrupt at once.
 
-    Whatever else a run does is done again by the next one, and may take minutes: nobody should wait for it.
+    The next run repeats everything else, which may take minutes: nobody should have to wait for it.
     """
     stop_requested.clear()
 

@@ -1,4 +1,4 @@
-"""A bounded window of work: as much at once as there is use for, never a queue of thousands."""
+"""A bounded window of work, so that no queue of thousands of items fills the memory."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is known about the pictures besides their pixels, and its join with the listing."""
+"""Metadata of the pictures: reading it from tables, and joining it with the listing."""

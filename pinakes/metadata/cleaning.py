@@ -2,7 +2,7 @@
 
 The steps and their order are those of the tutorial's notebook (sfoteini/vector-search-azure-cosmos-db-postgresql,
 `data_processing/data_preprocessing.ipynb`). The order matters: transliteration comes before authors are counted, names
-are mended only after it. On the real files it leaves 11,631 rows after the count of paintings and 11,206 at the end.
+are corrected only after it. On the real files it leaves 11,631 rows after the count of paintings and 11,206 at the end.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pandas as pd
 
 from pinakes.errors import MetadataError
 from pinakes.metadata.files import open_bytes
-from pinakes.metadata.folding import without_accents
+from pinakes.metadata.folding import letters, without_accents
 from pinakes.metadata.records import Table
 from pinakes.metadata.report import Step
 from pinakes.metadata.semart import AS_WRITTEN, DAMAGED_NAMES, SEMART_COLUMNS, SPLIT, is_semart, split_of
@@ -26,53 +26,12 @@ MORE_THAN_PAINTINGS = 15
 DISTINCT_COLUMNS = ("IMAGE_FILE", "DESCRIPTION", "AUTHOR", "TITLE", "TECHNIQUE", "TYPE", "TIMEFRAME")
 """The columns that the tutorial keeps; DATE and SCHOOL are kept here too, for the table has them."""
 
-_ASCII = str.maketrans(
-    {
-        "ß": "ss",
-        "ẞ": "SS",
-        "æ": "ae",
-        "Æ": "AE",
-        "œ": "oe",
-        "Œ": "OE",
-        "ø": "o",
-        "Ø": "O",
-        "đ": "d",
-        "Đ": "D",
-        "ð": "d",
-        "Ð": "D",
-        "þ": "th",
-        "Þ": "Th",
-        "ł": "l",
-        "Ł": "L",
-        "ħ": "h",
-        "Ħ": "H",
-        "ı": "i",
-        "ƒ": "f",
-        "×": "x",
-        "÷": "/",
-        "\u2044": "/",
-        "\u2018": "'",
-        "\u2019": "'",
-        "\u201a": ",",
-        "\u201c": '"',
-        "\u201d": '"',
-        "\u201e": '"',
-        "\u2039": "<",
-        "\u203a": ">",
-        "«": "<<",
-        "»": ">>",
-        "\u2010": "-",
-        "\u2011": "-",
-        "\u2012": "-",
-        "\u2013": "-",
-        "\u2014": "-",
-        "\u2212": "-",
-        "\u2022": "*",
-        "·": "*",
-        "\u20ac": "EUR",
-        "\u00ad": None,  # the soft hyphen is no character of the text
-    }
-)
+_ASCII: dict[int, str | None] = {
+    **letters("ß=ss ẞ=SS æ=ae Æ=AE œ=oe Œ=OE ø=o Ø=O đ=d Đ=D ð=d Ð=D þ=th Þ=Th ł=l Ł=L ħ=h Ħ=H ı=i ƒ=f ×=x ÷=/"),
+    **letters('\u2018=\' \u2019=\' \u201a=, \u201c=" \u201d=" \u201e=" \u2039=< \u203a=> «=<< »=>>'),
+    **letters("\u2010=- \u2011=- \u2012=- \u2013=- \u2014=- \u2212=- \u2022=* ·=* \u2044=/ \u20ac=EUR"),
+    0xAD: None,  # the soft hyphen is not part of the text
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +39,7 @@ class Subset:
     """What a cleaning leaves.
 
     Attributes:
-        frame: `SEMART_COLUMNS`, `split` and `author_as_written` (None where the name was not mended).
+        frame: `SEMART_COLUMNS`, `split` and `author_as_written` (None where the name was not corrected).
         read: rows of each file, in the order of the files.
         steps: in their order.
         distinct: number of distinct values of each of `DISTINCT_COLUMNS` at the end.
@@ -124,7 +83,7 @@ def tutorial_subset(tables: Sequence[Table]) -> Subset:
         f"keep authors with more than {MORE_THAN_PAINTINGS} paintings",
         lambda f: f[f.groupby("AUTHOR")["AUTHOR"].transform("count") > MORE_THAN_PAINTINGS],
     )
-    subset.apply("mend damaged names", _mend)
+    subset.apply("correct damaged names", _correct_names)
     subset.apply("drop unknown authors", lambda f: f[~f["AUTHOR"].str.contains("UNKNOWN", regex=False)])
     distinct = {name: int(subset.frame[name].nunique()) for name in DISTINCT_COLUMNS}
     return Subset(subset.frame, tuple(map(len, raw)), tuple(subset.steps), distinct)
@@ -166,9 +125,9 @@ def _read(table: Table) -> pd.DataFrame:
     return ordered.assign(**{SPLIT: split_of(table.path), AS_WRITTEN: None})
 
 
-def _mend(frame: pd.DataFrame) -> pd.DataFrame:
+def _correct_names(frame: pd.DataFrame) -> pd.DataFrame:
     written = frame["AUTHOR"]
-    mended = written
+    corrected = written
     for damaged, meant in DAMAGED_NAMES.items():
-        mended = mended.str.replace(damaged, transliterate(meant), regex=False)
-    return frame.assign(AUTHOR=mended, **{AS_WRITTEN: written.where(mended != written, None)})
+        corrected = corrected.str.replace(damaged, transliterate(meant), regex=False)
+    return frame.assign(AUTHOR=corrected, **{AS_WRITTEN: written.where(corrected != written, None)})

@@ -12,7 +12,7 @@ COLUMNS = ("description", "author", "title", "technique", "medium", "size", "dat
 """The metadata columns of the images table; every other column of a file goes to `extra`."""
 
 DEFAULT_KEYS = ("image_file", "file", "filename", "image", "image_id", "path")
-"""Columns that are taken as the key when none is asked for, the first that the file has, in any case of letters."""
+"""The key when none is given: the first of these columns that the file has; upper and lower case are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,15 @@ def find_layout(path: Path, columns: Sequence[str], key: str | None) -> Layout:
 
     Args:
         path: the file, for the message.
-        columns: its columns; no two of them differ in case alone.
-        key: the column asked for, or None.
+        columns: its columns; no two of them differ only in case.
+        key: the column given by the user, or None.
 
     Raises:
-        MetadataError: the key asked for is not there, or none of `DEFAULT_KEYS` is.
+        MetadataError: the given key is not there, or none of `DEFAULT_KEYS` is.
     """
     at = {name.casefold(): position for position, name in enumerate(columns)}
-    wanted = DEFAULT_KEYS if key is None else (key.strip().casefold(),)
-    position = next((at[name] for name in wanted if name in at), None)
+    keys = DEFAULT_KEYS if key is None else (key.strip().casefold(),)
+    position = next((at[name] for name in keys if name in at), None)
     if position is None:
         looked_for = f"no column named {', '.join(DEFAULT_KEYS)}" if key is None else f"no column {key!r}"
         raise MetadataError(

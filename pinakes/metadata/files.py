@@ -1,4 +1,4 @@
-"""Metadata files as lines of text: opened (gzip or not), their encoding found out, every bad byte named by its line."""
+"""Metadata files as lines of text: opened (gzip or not), their encoding detected, every bad byte reported with its line."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OUTSIDE_ASCII = re.compile("[^\x00-\x7f\udc80-\udcff]")
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
-    """The bytes of `path`, unpacked when they are gzip (told by the first two bytes, not by the name).
+    """The bytes of `path`, unpacked if they are gzip (the first two bytes decide, not the name).
 
     Raises:
         MetadataError: the file is missing, unreadable, or damaged gzip.
@@ -48,8 +48,8 @@ def open_bytes(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
 def detect_encoding(path: Path) -> Encoding:
     """UTF-8 when the whole file is valid UTF-8 (with or without a byte order mark), otherwise cp1252.
 
-    Which of the two a file with bytes that are not UTF-8 was meant to be is told by majority: in text that really is
-    cp1252 hardly any accented letter happens to form a UTF-8 sequence. The file is read once, line by line.
+    Where some bytes are not UTF-8, the majority decides which of the two was meant: in real cp1252 text hardly any
+    accented letter happens to form a UTF-8 sequence. The file is read once, line by line.
 
     Raises:
         MetadataError: the file is UTF-16, holds a NUL byte, or is UTF-8 with damaged bytes; the message names the

@@ -15,29 +15,15 @@ _ACCENTS = re.compile(
 )
 """The marks that are removed. Marks that make another letter (Japanese voicing, Indic vowels) are kept."""
 
-# Letters that Unicode does not decompose; casefold() has already made them small (and ß into ss).
-_LETTERS = str.maketrans(
-    {
-        "æ": "ae",
-        "œ": "oe",
-        "ø": "o",
-        "đ": "d",
-        "ð": "d",
-        "þ": "th",
-        "ł": "l",
-        "ħ": "h",
-        "ŧ": "t",
-        "ı": "i",
-        "ŋ": "n",
-        "ĸ": "k",
-        "ƒ": "f",
-        "\u2018": "'",
-        "\u2019": "'",
-        "\u02bc": "'",
-        "\u201c": '"',
-        "\u201d": '"',
-        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
-    }
+
+def letters(table: str) -> dict[int, str]:
+    """A table for `str.translate` from pairs such as `æ=ae`, separated by spaces."""
+    return str.maketrans(dict(pair.split("=") for pair in table.split()))
+
+
+# Letters that Unicode does not decompose, in lower case, since casefold() comes first (and turns ß into ss).
+_LETTERS = letters("æ=ae œ=oe ø=o đ=d ð=d þ=th ł=l ħ=h ŧ=t ı=i ŋ=n ĸ=k ƒ=f") | letters(
+    "\u2018=' \u2019=' \u02bc=' \u201c=\" \u201d=\" \u2010=- \u2011=- \u2012=- \u2013=- \u2014=- \u2015=- \u2212=-"
 )
 
 
@@ -60,8 +46,8 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", twice)
 
 
-class _Signs(dict[int, int | str]):
-    """What becomes of a sign in full text, by its code point; worked out when it is first met."""
+class _Characters(dict[int, int | str]):
+    """What each character becomes in full text, by its code point; decided when it is first met."""
 
     def __missing__(self, code: int) -> int | str:
         category = unicodedata.category(chr(code))
@@ -70,15 +56,15 @@ class _Signs(dict[int, int | str]):
         return self[code]
 
 
-_SIGNS = _Signs()
+_CHARACTERS = _Characters()
 
 
 def fold_words(text: str) -> str:
-    """`text` folded, with nothing beyond ASCII left in it but the letters, digits and marks that words are made of.
+    """`text` folded, with only ASCII and the letters, digits and marks that words are made of left in it.
 
-    So that PostgreSQL's parser finds the same words in every database: under `LOCALE 'C'` each sign that is not ASCII is a
-    letter to it, and « belongs to the word that it precedes. Other signs become spaces; invisible ones, such as soft
-    hyphens, disappear.
+    PostgreSQL's parser then finds the same words in every database: under `LOCALE 'C'` it takes every character that is
+    not ASCII for a letter, so that « belongs to the word after it. Other characters become spaces; invisible ones, such as
+    soft hyphens, disappear.
     """
     folded = fold(text)
-    return folded if folded.isascii() else folded.translate(_SIGNS)
+    return folded if folded.isascii() else folded.translate(_CHARACTERS)

@@ -1,4 +1,4 @@
-"""The join of metadata with a listing: every image once and in order, no row ever guessed."""
+"""Joins metadata with a listing (every image once and in order, no row ever guessed) and with vectors."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from pinakes.metadata.report import EXAMPLES, JoinReport
 from pinakes.metadata.table import Metadata
 
 _UNMATCHED = -1
+_ON = ["image_id", "fingerprint"]
 
 
 class Join:
@@ -25,9 +26,9 @@ class Join:
     path wins. A base name that several images share is ambiguous, and none of them gets the row; except where it is the
     whole image_id of one of them and all the others have the row of their full path. With `match`, the first group that
     the expression captures in the image_id is compared to the key, and many images may share a row. All comparisons
-    are of NFC text, in the case that is written.
+    are of NFC text and case-sensitive.
 
-    Beside the metadata itself, what is held is one number for each image_id.
+    Memory: the metadata itself, and one number for each image_id.
 
     Args:
         metadata: the table, or None for a run without metadata.
@@ -59,7 +60,7 @@ class Join:
         position = {str(key): at for at, key in enumerate(metadata.frame["key"])}
         if pattern is None:
             fits, missed = _fits_by_name(image_ids, position), 0
-            ambiguous, superseded = _settle(fits)
+            ambiguous, superseded = _resolve(fits)
         else:
             fits, missed = _fits_by_capture(image_ids, position, pattern)
             ambiguous, superseded = {}, {}
@@ -93,7 +94,7 @@ class Join:
             `images` itself: what is stored is kept.
 
         Raises:
-            AccountError: an image is not of the listing that the join was made for, or stands in the chunk twice.
+            AccountError: an image is not of the listing that the join was made for, or is in the chunk twice.
         """
         if self._frame is None:
             return images
@@ -115,6 +116,40 @@ class Join:
             added = joined[name].astype(object)
             joined[name] = added.where(added.notna(), None)
         return joined.set_index(images.index)
+
+
+def merge_vectors(rows: pd.DataFrame, vectors: pd.DataFrame) -> pd.DataFrame:
+    """The rows that have a vector, each with its own.
+
+    A vector belongs to a row when both image_id and fingerprint are equal, so that the vector of an older picture of
+    the same name is left out. It may be called for each part of the checkpoint.
+
+    Args:
+        rows: `image_id`, `fingerprint` and any other columns but `vector`.
+        vectors: `image_id`, `fingerprint`, `vector`.
+
+    Returns:
+        The pairs, in the order of `rows`, with the columns of both.
+
+    Raises:
+        AccountError: an image_id or a fingerprint is missing, or one side has an image and fingerprint twice; the
+            message names the first.
+    """
+    for name, frame in (("rows", rows), ("vectors", vectors)):
+        missing = frame[_ON].isna().any(axis=1)  # to pandas two missing values are equal
+        if missing.any():
+            raise AccountError(
+                f"{missing.sum():,} of the {name} lack an image_id or a fingerprint, first"
+                f" {frame.loc[missing, _ON].iloc[0].to_dict()}."
+            )
+    try:
+        return pd.merge(rows, vectors, on=_ON, how="inner", validate="one_to_one", suffixes=(None, None))
+    except pd.errors.MergeError as exc:
+        repeated = [frame.loc[frame.duplicated(_ON), "image_id"] for frame in (rows, vectors)]
+        raise AccountError(
+            f"rows and vectors do not match one to one: {len(repeated[0]):,} rows and {len(repeated[1]):,} vectors repeat"
+            f" an image and fingerprint, first {pd.concat(repeated).iloc[0]!r}."
+        ) from exc
 
 
 def _compiled(match: str) -> re.Pattern[str]:
@@ -161,11 +196,11 @@ def _fits_by_capture(
     return fits, missed
 
 
-def _settle(fits: dict[str, list[str]]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
+def _resolve(fits: dict[str, list[str]]) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:
     """The keys that fit several images, and the base names whose one image has the row of its full path.
 
-    In `fits` a base name that is the whole path of one image is left with that image alone, if all others of the name
-    have the row of their full path.
+    Changes `fits`: a base name that is the whole path of one image keeps only that image if all others of the name have
+    the row of their full path.
     """
     by_path = {ids[0] for key, ids in fits.items() if "/" in key and len(ids) == 1}
     for key, ids in fits.items():

@@ -1,7 +1,7 @@
 """Separated values as records: the separator, the quoting, and the exact number of fields.
 
-`pandas.read_csv` is not used here because it fills a row that has too few fields in silence, and takes quotation marks
-out of a field such as `"Adam" and Eve`. What stands in the file is kept instead, or the line is named.
+`pandas.read_csv` is not used here because it silently fills up a row that has too few fields, and removes the quotation
+marks of a field such as `"Adam" and Eve`. Here the text of the file is kept, or the error names the line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pinakes.metadata.files import Encoding, detect_encoding, read_lines
 SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon"}
 
 MAX_RECORD_LINES = 1000
-"""A quoted field may hold line breaks; past this many lines its quotation mark is taken as never closed."""
+"""A quoted field may hold line breaks; after this many lines its quotation mark counts as never closed."""
 
 _OPEN = re.compile(r'"(?:[^"]++|"")*+\Z')
 
@@ -64,9 +64,7 @@ def open_table(path: Path) -> Table:
     if not header.strip():
         raise MetadataError(f"the metadata file {path} is empty or its first line is blank; it must name the columns.")
     if "\r" in header:
-        raise MetadataError(
-            f"the lines of the metadata file {path} end in CR alone; save it with LF or CRLF line ends."
-        )
+        raise MetadataError(f"the lines of the metadata file {path} end in CR only; save it with LF or CRLF line ends.")
     separator = max(SEPARATORS, key=lambda candidate: len(_split(header, candidate)[0]))
     names, still_open = _split(header, separator)
     if still_open:
@@ -116,7 +114,7 @@ def _records(lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[i
         if len(fields) != width:
             raise MetadataError(
                 f"the metadata file {table.path}, line {number}: {len(fields)} fields instead of {width}; a field that"
-                f" holds a {SEPARATORS[separator]} or a line break must stand in quotation marks that are closed."
+                f" holds a {SEPARATORS[separator]} or a line break must be enclosed in quotation marks."
             )
         yield number, fields
 

@@ -1,4 +1,4 @@
-"""What reading the metadata and joining it found: counts and names, as short lines for a person."""
+"""Reports of reading and joining metadata: counts and names, as short lines for a person."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class MetadataReport:
         conflicting: for each key whose rows differ, how many there are; none of them is used.
         without_key: rows whose key is empty.
         without_key_at: file and line of the first of them.
-        mended: for each damaged name, how many rows it was mended in.
+        corrected: for each damaged name, how many rows it was corrected in.
         steps: of the tutorial's cleaning.
         distinct: distinct values a column at the end of the tutorial's cleaning.
     """
@@ -71,12 +71,12 @@ class MetadataReport:
     conflicting: Mapping[str, int] = field(default_factory=dict)
     without_key: int = 0
     without_key_at: str = ""
-    mended: Mapping[str, int] = field(default_factory=dict)
+    corrected: Mapping[str, int] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
     distinct: Mapping[str, int] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
-        """The report as short lines; what did not happen has no line."""
+        """The report as short lines; a count of 0 has no line."""
         lines = [
             f"{file.path}: {file.rows:,} rows ({'SemArt, ' if file.semart else ''}{file.encoding}, {file.separator}),"
             f" key {file.key}"
@@ -93,14 +93,16 @@ class MetadataReport:
             lines.append(f"{len(self.conflicting):,} keys have rows that differ, none of which is used: {examples}")
         if self.without_key:
             lines.append(f"{self.without_key:,} rows have no key, the first at {self.without_key_at}")
-        if self.mended:
-            lines.append("names mended: " + ", ".join(f"{name} ({count:,})" for name, count in self.mended.items()))
+        if self.corrected:
+            lines.append(
+                "names corrected: " + ", ".join(f"{name} ({count:,})" for name, count in self.corrected.items())
+            )
         return lines
 
 
 @dataclass(frozen=True, slots=True)
 class JoinReport:
-    """How metadata and listing met: `images` = `matched` + `images_without_metadata`.
+    """How metadata and listing matched: `images` = `matched` + `images_without_metadata`.
 
     Every usable key is one of: matched, without image, ambiguous, superseded.
 
@@ -133,7 +135,7 @@ class JoinReport:
     given: bool = True
 
     def lines(self) -> list[str]:
-        """The report as short lines; what did not happen has no line."""
+        """The report as short lines; a count of 0 has no line."""
         if not self.given:
             return [f"no metadata was given: {self.images:,} images keep what is stored"]
         lines = [f"{self.matched:,} of {self.images:,} images have metadata"]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pinakes.metadata.columns import COLUMNS, Layout
-from pinakes.metadata.semart import AS_WRITTEN, SPLIT, mend_name, split_technique
+from pinakes.metadata.semart import AS_WRITTEN, SPLIT, correct_name, split_technique
 
 _SHARED_LENGTH = 40
 """Cells up to this length tend to repeat (authors, techniques, schools): equal ones share one string."""
@@ -29,7 +29,7 @@ class Rows:
         conflicting: for each key whose rows differ, how many there are.
         without_key: rows whose key is empty.
         without_key_at: where the first of them is.
-        mended: for each damaged name, how many rows it was mended in.
+        corrected: for each damaged name, how many rows it was corrected in.
     """
 
     def __init__(self) -> None:
@@ -38,12 +38,12 @@ class Rows:
         self.conflicting: dict[str, int] = {}
         self.without_key = 0
         self.without_key_at = ""
-        self.mended: Counter[str] = Counter()
+        self.corrected: Counter[str] = Counter()
         self._kept: dict[str, tuple[list[str | None], Extra]] = {}
         self._split: dict[str, str] = {}
 
     def add(self, layout: Layout, cells: Sequence[str], at: str, split: str | None) -> None:
-        """Add a row as it stands in a file: names are mended, the technique is split.
+        """Add a row of a file: names are corrected, the technique is split.
 
         Args:
             layout: where the cells go.
@@ -53,9 +53,9 @@ class Rows:
         """
         values, extra = self._sorted(layout, cells)
         author = values[_AUTHOR]
-        if author is not None and (mended := mend_name(author)) != author:
-            values[_AUTHOR] = mended
-            self._note_mended(extra, author)
+        if author is not None and (corrected := correct_name(author)) != author:
+            values[_AUTHOR] = corrected
+            self._note_corrected(extra, author)
         technique = values[_TECHNIQUE]
         if technique is not None and layout.splits_technique:
             medium, size = split_technique(technique)
@@ -65,19 +65,14 @@ class Rows:
     def add_cleaned(
         self, layout: Layout, cells: Sequence[str], at: str, split: str | None, written: str | None
     ) -> None:
-        """Add a row that the tutorial's cleaning left: its technique has lost the size, its name may be mended.
+        """Add a row that the tutorial's cleaning left: its technique has lost the size, its name may be corrected.
 
-        Args:
-            layout: where the cells go.
-            cells: one text a column.
-            at: where it comes from, for the report.
-            split: of SemArt, or None.
-            written: the author as the file has it, if the name was mended.
+        Args as for `add`; `written` is the author as the file has it, if the name was corrected.
         """
         values, extra = self._sorted(layout, cells)
         values[_MEDIUM] = values[_TECHNIQUE]
         if written is not None:
-            self._note_mended(extra, written.strip())
+            self._note_corrected(extra, written.strip())
         self._keep(cells[layout.key], values, extra, at, split)
 
     def frame(self) -> pd.DataFrame:
@@ -99,9 +94,9 @@ class Rows:
             return None
         return sys.intern(text) if len(text) <= _SHARED_LENGTH else text
 
-    def _note_mended(self, extra: Extra, written: str) -> None:
+    def _note_corrected(self, extra: Extra, written: str) -> None:
         extra[AS_WRITTEN] = written
-        self.mended[written] += 1
+        self.corrected[written] += 1
 
     def _with_split(self, key: str, extra: Extra) -> Extra:
         split = self._split.get(key)

@@ -26,13 +26,13 @@ SPLIT = "split"
 """Where `extra` keeps the split (train, val, test), which the Text2Art protocol asks for."""
 
 AS_WRITTEN = "author_as_written"
-"""Where `extra` keeps an author as the file has it, if the name was mended."""
+"""Where `extra` keeps an author as the file has it, if the name was corrected."""
 
 DAMAGED_NAMES = {
     "TURA, Cosm?": "TURA, Cosmè",
     "DELACROIX, Eug?ne": "DELACROIX, Eugène",
 }
-"""Names that lost a letter before the files were published: what stands there, and what is meant."""
+"""Names that lost a letter before the files were published: the published text, and the name that is meant."""
 
 _SPLIT = re.compile(r"(?<![a-z0-9])(train|val|test)(?![a-z0-9])")
 
@@ -64,8 +64,8 @@ def split_of(path: Path) -> str | None:
     return None if found is None else found[1]
 
 
-def mend_name(author: str) -> str:
-    """`author` with the damaged names of `DAMAGED_NAMES` mended; every other name as it is."""
+def correct_name(author: str) -> str:
+    """`author` with the damaged names of `DAMAGED_NAMES` corrected; other names are unchanged."""
     if "?" in author:
         for damaged, meant in DAMAGED_NAMES.items():
             author = author.replace(damaged, meant)

@@ -22,12 +22,12 @@ Cleaning = Literal["lossless", "tutorial"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Metadata:
-    """What is known of the pictures besides their pixels.
+    """The metadata of the pictures, by key.
 
     Attributes:
         frame: one row for each key: `key` (NFC), then `columns.COLUMNS`, then `extra` (a dict of text, or None). All columns
             have dtype object; what is missing is None, never NaN or "".
-        report: what was read, left out and mended.
+        report: what was read, left out and corrected.
     """
 
     frame: pd.DataFrame
@@ -37,7 +37,7 @@ class Metadata:
 def read_metadata(paths: Sequence[Path], *, key: str | None = None, cleaning: Cleaning = "lossless") -> Metadata:
     """Read SemArt's files, or any CSV or TSV (gzip or not) with a column that names the images, into one table.
 
-    Text is kept as it stands, trimmed at its ends only; damaged names of SemArt are mended (the original goes to
+    Text is only trimmed at its ends; damaged names of SemArt are corrected (the original goes to
     `extra["author_as_written"]`), TECHNIQUE is split into medium and size where the file has no such columns, and
     SemArt's split goes to `extra["split"]`. Identical rows of one key count once; of a key whose rows differ, none is
     used. With `cleaning="tutorial"` only the Azure tutorial's subset of SemArt is kept: see `cleaning.tutorial_subset`;
@@ -103,7 +103,7 @@ def _metadata(
         conflicting=rows.conflicting,
         without_key=rows.without_key,
         without_key_at=rows.without_key_at,
-        mended=dict(rows.mended),
+        corrected=dict(rows.corrected),
         steps=steps,
         distinct=distinct or {},
     )

@@ -1,4 +1,4 @@
-"""From Python's own values to a query: what `Collection.search` takes."""
+"""Turns the arguments of `Collection.search` into a query."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pinakes.sources.reading import read_named
 from pinakes.types import Vector
 
 Picture = str | os.PathLike[str] | bytes | Image.Image
-"""A picture to ask about: its path or its address (`https://…`), the bytes of its file, or Pillow's."""
+"""A picture to search by: its path, its address (`https://…`), the bytes of its file, or a Pillow image."""
 
 More = Picture | Sequence[Picture]
 """What `plus` and `minus` take, one or several: text as on the command line (`at night`, `0.5*like:ID`, `image:PATH`);

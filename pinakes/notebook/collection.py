@@ -1,4 +1,4 @@
-"""A collection in Python and in notebooks: look at it, search it, take its vectors.
+"""A collection in Python and in notebooks: view it, search it, read its vectors.
 
 `Collection("semart").search("a blue house")` is a grid of pictures; `docs/tour.ipynb` shows the rest.
 """
@@ -21,20 +21,22 @@ from pinakes.ids import check_collection
 from pinakes.images.decoding import decode
 from pinakes.notebook.arguments import CropLike, More, Picture, Where, conditions_of, query_of
 from pinakes.notebook.frames import TEXT, frame_of, spaces_frame
-from pinakes.notebook.results import Results
+from pinakes.notebook.html import collection_card
+from pinakes.notebook.results import Answers, Results
 from pinakes.query.filters import columns_of, parse_filters
 from pinakes.query.query import DEFAULT_K, Metric, Mode, Query
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.reading import read_uri
-from pinakes.store import reading
-from pinakes.store.collections import RegisteredSpace, open_collection, require_collection, resolve_space, spaces
-from pinakes.store.columns import check_columns
+from pinakes.store import bulk_reads
+from pinakes.store.collections import open_collection, require_collection
+from pinakes.store.column_check import check_columns
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database, open_database
 from pinakes.store.facets import facets
 from pinakes.store.images import stored_image
+from pinakes.store.space_registry import RegisteredSpace, resolve_space, spaces
 from pinakes.types import Vector
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """What is kept between two questions."""
+    """What stays open from one question to the next."""
 
     database: Database
     conn: Connection
@@ -58,18 +60,19 @@ class _Open:
 class Collection:
     """A collection that `pinakes ingest` has made.
 
-    Nothing is opened before the first question. The database (the embedded one is started if need be) then stays open
-    until `close()`, the end of a ``with`` block or the end of the object; asked again, it opens again. Threads may share a
-    collection: their questions wait for one another. What `pinakes hide` restricts is in nothing that it gives.
+    Nothing is opened before the first question. The database (the embedded one is started if necessary) then stays open
+    until `close()`, the end of a ``with`` block or the end of the object, and is opened again for a later question.
+    Threads may share a collection: their questions wait for one another. Nothing it returns contains what
+    `pinakes hide` restricts.
 
     Args:
-        name: the collection; default: `PINAKES_COLLECTION`, or `pictures`.
+        name: the name of the collection; default: `PINAKES_COLLECTION`, or `pictures`.
         settings: instead of the environment and `.env` in the working directory.
 
     Raises:
-        UsageError: the name cannot be that of a collection; by the first question: there is no such collection.
+        UsageError: no collection can have this name; from the first question: there is no such collection.
         SettingsError: a setting cannot be used.
-        DatabaseError: by any question: the database cannot be reached.
+        DatabaseError: from any question: the database cannot be reached.
     """
 
     def __init__(self, name: str | None = None, *, settings: Settings | None = None) -> None:
@@ -101,30 +104,30 @@ class Collection:
     ) -> Results:
         """Search by words, pictures, stored images and vectors, or by several of them together.
 
-        With nothing to look for, it lists what passes the filters, by image_id.
+        With nothing to look for, it lists the images that pass the filters, by image_id.
 
         Args:
             text: words.
-            image: a picture. One given as Pillow's is another file than the stored one, so that it finds itself.
+            image: a picture. A Pillow image is not the stored file, so a search by it finds that file as well.
             like: the image_id of a stored image, which is left out of the hits.
-            vector: shape (dimension,), of the space that is searched.
+            vector: shape (dimension,), from the space that is searched.
             plus: what else to look for.
             minus: what to move away from.
-            crop: the part of `image`, or of the picture of `like`, that counts: x, y, width, height as fractions.
+            crop: the part of `image`, or of the picture of `like`, to search by: x, y, width, height as fractions.
             where: conditions on the metadata.
-            group_by: a column of which each value gives its best hit alone.
-            max_distance: no hit is farther, in `metric`.
-            k: hits of a page, 1 to 1,000.
-            after: the cursor of the page before; `Results.next` does the same.
+            group_by: a column; only the best hit for each of its values is returned.
+            max_distance: the largest distance of a hit, in `metric`.
+            k: hits on a page, 1 to 1,000.
+            after: the cursor of the previous page; `Results.next` does the same.
             mode: `exact` compares every vector, `index` asks the index, `auto` chooses.
             space: instead of the active one.
-            hybrid: the share of full text beside the vectors, 0 to 1.
+            hybrid: the share of full text, from 0 (only vectors) to 1 (only words).
             metric: how distances are shown: `cosine`, `l2`, `ip`.
 
         Raises:
             UsageError: the query cannot be carried out; the message says why.
-            PictureError: a picture that was asked about cannot be decoded.
-            SourceError: it cannot be read from where it is.
+            PictureError: a picture to search by cannot be decoded.
+            SourceError: a picture to search by cannot be read.
             EmbedderError: the embedder of the space cannot be used.
         """
         query = query_of(
@@ -145,10 +148,10 @@ class Collection:
             hybrid=hybrid,
             metric=metric,
         )
-        return Results(self, query, self.answer(query))
+        return Results(Answers(self.answer, self.uri), query, self.answer(query))
 
     def answer(self, query: Query) -> SearchResult:
-        """The bare answer to a query that was made elsewhere.
+        """The plain answer to a query.
 
         Raises:
             PinakesError: as `search`.
@@ -159,16 +162,16 @@ class Collection:
         """The metadata of the images that pass the conditions, by image_id.
 
         Columns: image_id, uri, first_year and last_year (Int64: what DATE or TIMEFRAME means), the ten metadata columns,
-        fingerprint, then extra columns; all but the years are of the dtype `string`. What is unknown is pandas.NA.
+        fingerprint, then extra columns; all but the years have the dtype `string`. Unknown values are pandas.NA.
 
         Raises:
             UsageError: a condition cannot be read, or names a column that no image has.
         """
         filters = parse_filters(conditions_of(where))
 
-        def read(o: _Open) -> list[reading.Dated]:
+        def read(o: _Open) -> list[bulk_reads.Dated]:
             check_columns(o.conn, self.name, columns_of(filters))
-            return list(reading.read_images(o.conn, self.name, filters))
+            return list(bulk_reads.read_images(o.conn, self.name, filters))
 
         dated = self._ask(read)
         return frame_of(
@@ -193,7 +196,7 @@ class Collection:
         (bool), dimension and rows (int64; rows are images with a current vector), coverage (float64: their share of the
         images, 0 to 1), created_at (datetime64[s, UTC]).
         """
-        images, counted = self._ask(lambda o: (reading.count_images(o.conn, self.name), self._counted(o)))
+        images, counted = self._ask(lambda o: (bulk_reads.count_images(o.conn, self.name), self._counted(o)))
         return spaces_frame(counted, images)
 
     def vector(self, image_id: str, space: str | None = None) -> Vector:
@@ -231,7 +234,7 @@ class Collection:
         wanted = None if ids is None else [str(image_id) for image_id in ids]
 
         def read(o: _Open) -> tuple[list[str], npt.NDArray[np.float32]]:
-            return reading.read_vectors(o.conn, self.name, resolve_space(o.conn, self.name, space), wanted)
+            return bulk_reads.read_vectors(o.conn, self.name, resolve_space(o.conn, self.name, space), wanted)
 
         return self._ask(read)
 
@@ -246,17 +249,17 @@ class Collection:
         return decode(read_uri(self._stored(image_id)))
 
     def uri(self, image_id: str) -> str | None:
-        """Where the picture of an image is; None when there is no such image."""
+        """The address of an image's picture; None if there is no such image."""
         row = self._ask(lambda o: stored_image(o.conn, self.name, image_id))
         return None if row is None else row.uri
 
     @property
     def source(self) -> str:
-        """Where its pictures are listed: `file:///…/`, `gs://bucket/folder/`; what `pinakes ingest` takes."""
+        """The source that `pinakes ingest` lists: `file:///…/`, `gs://bucket/folder/`."""
         return self._ask(lambda o: require_collection(o.conn, self.name))
 
     def close(self) -> None:
-        """Let go of the database; the embedded one stops with its last user."""
+        """Close the database; the embedded one stops with its last user."""
         with self._lock:
             self._opened = None
             self._close()
@@ -268,7 +271,7 @@ class Collection:
         self.close()
 
     def __len__(self) -> int:
-        return self._ask(lambda o: reading.count_images(o.conn, self.name))
+        return self._ask(lambda o: bulk_reads.count_images(o.conn, self.name))
 
     def __bool__(self) -> bool:
         return True  # whether there is an object does not depend on what the database holds, and need not ask it
@@ -277,8 +280,6 @@ class Collection:
         return f"Collection({self.name!r})"
 
     def _repr_html_(self) -> str:
-        from pinakes.notebook.html import collection_card
-
         def read(o: _Open) -> str:
             found = facets(o.conn, self.name, top=6)
             return collection_card(self.name, require_collection(o.conn, self.name), found, self._counted(o))
@@ -288,7 +289,7 @@ class Collection:
     def _counted(self, o: _Open) -> list[tuple[RegisteredSpace, int]]:
         """The spaces, each with how many current vectors it has."""
         return [
-            (registered, reading.count_vectors(o.conn, self.name, registered.name))
+            (registered, bulk_reads.count_vectors(o.conn, self.name, registered.name))
             for registered in spaces(o.conn, self.name)
         ]
 
@@ -299,7 +300,7 @@ class Collection:
         return uri
 
     def _ask(self, question: Callable[[_Open], T]) -> T:
-        """Answer a question; once more over a new connection where the one at hand turns out to be lost."""
+        """Answer a question, and once more over a new connection if the existing one turns out to be lost."""
         with self._lock:
             kept = self._opened
             opened = self._open() if kept is None or kept.conn.closed else kept
@@ -318,7 +319,7 @@ class Collection:
             pgvector = open_collection(conn, self.name)
             embedders = Embedders(self._settings, database.dsn)
             stack.callback(embedders.close)
-            # At the end of the object, or of the interpreter, whatever comes first.
+            # At the end of the object or of the interpreter, whichever comes first.
             self._close = weakref.finalize(self, stack.pop_all().close)
         self._opened = _Open(database, conn, pgvector, embedders)
         return self._opened

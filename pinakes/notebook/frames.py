@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pinakes.metadata.columns import COLUMNS
-from pinakes.store.collections import RegisteredSpace
+from pinakes.store.space_registry import RegisteredSpace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TEXT = "string"
-"""Text in which what is not known is pandas.NA, in every version of pandas."""
+"""Text with pandas.NA for unknown values, in every version of pandas."""
 
 
 def frame_of(own: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def frame_of(own: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> pd.Da
 
     Args:
         own: the dtypes of the columns that stand first, by name.
-        rows: the values by column; what is missing is not known.
+        rows: the values by column; a missing value is unknown.
 
     Returns:
         The columns of `own`, then the ten metadata columns, the fingerprint and the extra columns in the order of their
@@ -60,6 +60,6 @@ def spaces_frame(counted: Sequence[tuple[RegisteredSpace, int]], images: int) ->
 
 def _frame(columns: Mapping[str, tuple[list[Any], Any]]) -> pd.DataFrame:
     """A table of columns, each with its dtype."""
-    import pandas as pd  # takes half a second, which a search need not wait for
+    import pandas as pd  # takes half a second, which a search should not wait for
 
     return pd.DataFrame({name: pd.Series(values, dtype=dtype) for name, (values, dtype) in columns.items()})

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from typing_extensions import override
 
 from pinakes.notebook.frames import TEXT, frame_of
+from pinakes.notebook.html import Shown, asked_line, caption, grid, plan_line, thumbnail, thumbnail_of
 from pinakes.query.query import Query
 from pinakes.search.answer import Hit, SearchPlan, SearchResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pinakes.notebook.collection import Collection
-
 OWN_COLUMNS = {"image_id": TEXT, "distance": "float64", "uri": TEXT}
 
 _ROWS = 20
-"""Hits that the text of a page shows."""
+"""Hits that the text form of a page shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a page of hits needs of the collection that was searched.
+
+    Attributes:
+        search: answers a query, such as that for the next page.
+        uri: where the picture of an image is; None when there is no such image, or it is restricted.
+    """
+
+    search: Callable[[Query], SearchResult]
+    uri: Callable[[str], str | None]
 
 
 class Results(Sequence[Hit]):
@@ -30,13 +42,13 @@ class Results(Sequence[Hit]):
     ``results[0]`` is a `Hit` with `image_id`, `distance`, `uri` and `metadata`; ``results[:5]`` is a page of five.
 
     Attributes:
-        query: what was asked.
+        query: the query.
         plan: how it was answered: `mode`, `space`, `scanned`, `milliseconds`, `notes`.
         cursor: where the next page begins, for `after=`; None when there is none.
     """
 
-    def __init__(self, collection: Collection, query: Query, result: SearchResult) -> None:
-        self._collection = collection
+    def __init__(self, answers: Answers, query: Query, result: SearchResult) -> None:
+        self._answers = answers
         self._result = result
         self.query = query
 
@@ -51,21 +63,21 @@ class Results(Sequence[Hit]):
         return self._result.cursor
 
     def next(self) -> Results:
-        """The next page; after the last one an empty page, so that ``while page:`` ends.
+        """The next page; after the last page an empty one, so that ``while page:`` ends.
 
         Raises:
-            UsageError: the collection was searched in another way meanwhile, such as in another space.
+            UsageError: searches of the collection have changed meanwhile, for example to another space.
         """
         if self.cursor is None:
             return self[len(self) :]
         query = replace(self.query, after=self.cursor)
-        return Results(self._collection, query, self._collection.answer(query))
+        return Results(self._answers, query, self._answers.search(query))
 
     def to_pandas(self) -> pd.DataFrame:
-        """The hits as a table, a row for each, in their order.
+        """The hits as a table with one row for each, in their order.
 
-        Columns: image_id, distance (float64; NaN where only words were compared), uri, the ten metadata columns,
-        fingerprint, then extra columns. All but the distance are of the dtype `string`, with pandas.NA for what is unknown.
+        Columns: image_id, distance (float64; NaN if only words were compared), uri, the ten metadata columns,
+        fingerprint, then extra columns. All but the distance have the dtype `string`, with pandas.NA for unknown values.
         """
         return frame_of(
             OWN_COLUMNS,
@@ -73,7 +85,7 @@ class Results(Sequence[Hit]):
         )
 
     def sheet(self, path: str | Path) -> Path:
-        """Write the hits as a contact sheet, a PNG of 1,600 pixels' width; where it is.
+        """Write the hits as a contact sheet, a PNG 1,600 pixels wide, and return its path.
 
         Raises:
             PinakesError: it cannot be written there.
@@ -96,15 +108,12 @@ class Results(Sequence[Hit]):
     @override
     def __getitem__(self, index: int | slice) -> Hit | Results:
         if isinstance(index, slice):
-            return Results(
-                self._collection, self.query, replace(self._result, hits=self._result.hits[index], cursor=None)
-            )
+            part = replace(self._result, hits=self._result.hits[index], cursor=None)
+            return Results(self._answers, self.query, part)
         return self._result.hits[index]
 
     @override
     def __repr__(self) -> str:
-        from pinakes.notebook.html import asked_line, caption, plan_line
-
         lines = [f"{asked_line(self.query)}: {plan_line(self.plan, len(self), self.cursor is not None)}"]
         for number, hit in enumerate(self[:_ROWS], start=1):
             distance = "     –" if hit.distance is None else f"{hit.distance:6.3f}"
@@ -114,16 +123,14 @@ class Results(Sequence[Hit]):
         return "\n".join([*lines, *self.plan.notes])
 
     def _repr_html_(self) -> str:
-        from pinakes.notebook.html import Shown, grid, thumbnail, thumbnail_of
-
         asked: list[Shown] = []
         for part in self.query.parts:
             if part.picture is not None:
                 asked.append(thumbnail_of(part.picture, part.crop))
-            elif part.like is not None and (uri := self._collection.uri(part.like)) is not None:
+            elif part.like is not None and (uri := self._answers.uri(part.like)) is not None:
                 asked.append(thumbnail(uri, part.crop))
-        return grid(self.query, self.plan, list(self), asked, more=self.cursor is not None)
+        return grid(self.query, self.plan, self._result.hits, asked, more=self.cursor is not None)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """IPython's own way would print a sequence hit by hit."""
+        """Print what `repr` gives; IPython itself would print a sequence hit by hit."""
         printer.text("Results(…)" if cycle else repr(self))

@@ -1,30 +1,30 @@
-"""`pinakes doctor`: what a collection needs, looked at one by one, each with what was found and what mends it.
+"""The checks of `pinakes doctor` on the library's side: database, embedders, source, checkpoint, disks and memory.
 
-Looking changes nothing, except that the embedded database is started and that an empty file is written to the checkpoint
-and removed. What concerns Prefect is looked at by `deployments.server_health`.
+They change nothing, except that the embedded database is started and that an empty file is written to the checkpoint and
+removed. The checks of a Prefect server are in `deployments.server_health`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import tempfile
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Final
 
 from pinakes.checkpoints.base import PART_PREFIX
 from pinakes.checkpoints.locations import open_storage
-from pinakes.errors import DatabaseError, PinakesError
 from pinakes.gcs.uri import SCHEME
 from pinakes.metadata.files import open_bytes
-from pinakes.operations.checks import Check, State, clock_check
-from pinakes.operations.credentials import call_check, embedder_checks
+from pinakes.operations.capacity import build_memory_finding, disks
+from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
+from pinakes.operations.credentials import call_finding, embedder_finding, embedders_meant, ready_embedders
 from pinakes.settings import Settings
 from pinakes.sources.kinds import found_here
-from pinakes.spaces import Space
 from pinakes.store import health
 from pinakes.store.connection import (
     ITERATIVE_SCANS,
@@ -36,180 +36,153 @@ from pinakes.store.connection import (
     connect,
 )
 from pinakes.store.database import open_database
-from pinakes.store.indexes import HNSW_M, build_memory, wanted_kind
 from pinakes.store.migrate import SYSTEM_SCHEMA
 from pinakes.store.prepared_database import check_encoding, may_use_schema
 from pinakes.store.restrictions import restrictions
 
-LEAST_FREE = 1 << 30
-"""Bytes that a disk should have left whatever the collection's size: PostgreSQL's log, parts that are merged, pictures."""
-NO_ROOM = 128 << 20
-"""With less, a run stops within minutes."""
-
 SPARE_CONNECTIONS = 10
-"""A run takes up to six: lease, load, limiter, and a search or two beside it."""
-
-_UNKNOWN = Space("", "", "", 1024, "")
-"""Where nothing is stored yet: of as many components as most embedders give."""
-
-SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps what parallel workers share
+"""A run takes up to six: lease, load, limiter, and a search or two at the same time."""
 
 
-def examine(settings: Settings, *, images: int = 0, calls: Sequence[str] = ()) -> Iterator[Check]:
-    """Look at the database, its clock, the embedders, source and metadata, the checkpoint, the disks and the memory.
+@dataclass
+class Examination:
+    """What the checks look at.
 
-    Args:
+    Attributes:
         settings: where things are.
-        images: how many pictures there are going to be, where that is more than there are.
-        calls: embedders that are asked once, for what costs least; nothing is asked of the others.
+        images: how many pictures there are going to be, if that is more than there are.
+        calls: embedders to call once each, with what costs least; no other embedder is called.
+        connected: whether the check of the database has passed.
+        sizes: the spaces that are stored; known when the check of the schema has passed.
     """
-    found: list[health.Size] = []
-    yield from _database(settings, found)
-    yield from embedder_checks(settings, {size.space for size in found})
-    for name in calls:
-        yield call_check(settings, name)
-    if settings.limiter_url:
-        yield from _limiter(settings.limiter_url)
-    yield from source_checks(settings)
-    yield checkpoint_check(settings)
-    yield from disks(settings, found, images)
-    yield build_memory_check(found, images, local=settings.database_url is None)
+
+    settings: Settings
+    images: int = 0
+    calls: Sequence[str] = ()
+    connected: bool = False
+    sizes: list[health.Size] = field(default_factory=list)
+    opened: ExitStack = field(default_factory=ExitStack)
+
+    @cached_property
+    def conn(self) -> Connection:
+        """A connection to the database; DatabaseError where there is none."""
+        database = self.opened.enter_context(open_database(self.settings))
+        return self.opened.enter_context(contextlib.closing(connect(database.dsn)))
+
+    @cached_property
+    def server(self) -> health.Server:
+        """The database's server."""
+        return health.server(self.conn)
+
+    @cached_property
+    def schemas(self) -> list[health.Schema]:
+        """The schemas of Pinakes: the one that collections share, then one for each collection."""
+        return list(health.schemas(self.conn))
+
+    @property
+    def collections(self) -> list[str]:
+        """The collections that can be read: their schema and the shared one are as this version knows them."""
+        if not self.schemas or self.schemas[0].applied != self.schemas[0].known:
+            return []
+        return [schema.name for schema in self.schemas[1:] if schema.applied == schema.known]
 
 
-def _database(settings: Settings, found: list[health.Size]) -> Iterator[Check]:
-    where = "embedded" if settings.database_url is None else address(settings.database_url)
-    with ExitStack() as stack:
-        try:
-            database = stack.enter_context(open_database(settings))
-            conn = connect(database.dsn)
-        except PinakesError as exc:
-            yield Check("database", State.ERROR, str(exc), "start PostgreSQL, or mend PINAKES_DATABASE_URL")
-            return
-        stack.callback(conn.close)
-        try:
-            server = health.server(conn)
-            yield Check("database", State.OK, f"PostgreSQL {server.version}, {where}")
-            check_encoding(conn)
-            yield from _rights(server, prepared=may_use_schema(conn, SYSTEM_SCHEMA))
-            yield _connections(server)
-            yield pgvector_check(server)
-            yield clock_check("clock of PostgreSQL", *health.clock(conn))
-            yield from _schemas(conn, found)
-        except DatabaseError as exc:
-            yield Check(
-                "database", State.ERROR, str(exc), "give this user a UTF8 database, and the schemas of Pinakes in it"
-            )
+def examine(settings: Settings, *, images: int = 0, calls: Sequence[str] = ()) -> Iterator[Finding]:
+    """Go through `CHECKS`; the arguments are those of `Examination`."""
+    at = Examination(settings, images, calls)
+    with at.opened:
+        yield from findings(CHECKS, at)
 
 
-def _rights(server: health.Server, *, prepared: bool) -> Iterator[Check]:
-    if not server.may_create:
-        yield Check(
-            "database rights",
-            State.WARN if prepared else State.ERROR,
+def _database(at: Examination) -> Finding:
+    url = at.settings.database_url
+    check_encoding(at.conn)
+    found = Finding(State.OK, f"PostgreSQL {at.server.version}, {'embedded' if url is None else address(url)}")
+    at.connected = True
+    return found
+
+
+def _rights(at: Examination) -> Iterator[Finding]:
+    if not at.server.may_create:
+        yield Finding(
+            State.WARN if may_use_schema(at.conn, SYSTEM_SCHEMA) else State.ERROR,
             "this user may not create schemas in this database, and every collection is one",
             "as an administrator: GRANT CREATE ON DATABASE … TO …, or CREATE SCHEMA … AUTHORIZATION … for each collection",
         )
 
 
-def _connections(server: health.Server) -> Check:
-    free = server.most_connections - server.connections
-    shown = f"{server.connections} of {server.most_connections} in use"
-    if free >= SPARE_CONNECTIONS:
-        return Check("connections", State.OK, shown)
-    return Check("connections", State.WARN, shown, "raise max_connections, or end what holds them (pg_stat_activity)")
+def _connections(at: Examination) -> Finding:
+    shown = f"{at.server.connections} of {at.server.most_connections} in use"
+    if at.server.most_connections - at.server.connections >= SPARE_CONNECTIONS:
+        return Finding(State.OK, shown)
+    return Finding(State.WARN, shown, "raise max_connections, or end what holds them (pg_stat_activity)")
 
 
-def pgvector_check(server: health.Server) -> Check:
-    """The extension's version against what Pinakes needs."""
-    what = "pgvector"
+def pgvector_finding(server: health.Server) -> Finding:
+    """The extension's version against the one that Pinakes needs."""
     if server.pgvector is None:
         if server.available is None:
-            return Check(
-                what,
+            return Finding(
                 State.ERROR,
                 "the server does not have it",
                 "install it there (Debian: postgresql-NN-pgvector; image pgvector/pgvector; Azure: azure.extensions)",
             )
-        return Check(
-            what,
+        return Finding(
             State.OK if server.may_create else State.WARN,
-            f"{server.available} is there and not created in this database; the first run does that",
+            f"{server.available} is available but not created in this database; the first run creates it",
             "" if server.may_create else "as an administrator: CREATE EXTENSION vector in this database",
         )
-    version = server.pgvector.version
+    version, shown = server.pgvector.version, server.pgvector.text
     upgrade = "install 0.8.4 or later on the server, then ALTER EXTENSION vector UPDATE in this database"
     if version < MIN_PGVECTOR:
-        return Check(what, State.ERROR, f"{server.pgvector.text}; Pinakes needs 0.7 (halfvec)", upgrade)
+        return Finding(State.ERROR, f"{shown}; Pinakes needs 0.7 (halfvec)", upgrade)
     if version < SAFE_PARALLEL_BUILDS:
         slow = "indexes are built serially"
         slow += "" if version >= ITERATIVE_SCANS else ", filtered searches are exact"
-        return Check(what, State.WARN, f"{server.pgvector.text} has faults mended in 0.8.4: {slow}", upgrade)
-    return Check(what, State.OK, server.pgvector.text)
+        return Finding(State.WARN, f"{shown} has bugs that 0.8.4 fixes, so {slow}", upgrade)
+    return Finding(State.OK, shown)
 
 
-def _schemas(conn: Connection, found: list[health.Size]) -> Iterator[Check]:
-    """The schemas against this version; where they fit, the sizes of what is in them go to `found`."""
-    there = list(health.schemas(conn))
-    current = [schema.name for schema in there[1:] if schema.applied == schema.known]
-    yield schema_check(there)
-    if there and there[0].applied == there[0].known:
-        found += health.sizes(conn, current)
-        for name in current:
-            yield from restriction_checks(conn, name)
+def _schema(at: Examination) -> Finding:
+    at.sizes += health.sizes(at.conn, at.collections)
+    return schema_finding(at.schemas)
 
 
-def restriction_checks(conn: Connection, collection: str) -> Iterator[Check]:
-    """Restrictions of a collection: one that hides nothing may be a broken promise to a rights holder."""
-    there_are = restrictions(conn, collection)
-    problems = [each.problem for each in there_are if each.problem is not None]
-    what = f"restrictions of {collection}"
-    if problems:
-        yield Check(what, State.WARN, " ".join(problems), "see pinakes hide")
-    elif there_are:
-        yield Check(what, State.OK, f"{len(there_are)}, and each hides pictures")
-
-
-def schema_check(schemas: list[health.Schema]) -> Check:
+def schema_finding(schemas: Sequence[health.Schema]) -> Finding:
     """The migrations of the schemas against those that this version knows."""
-    what = "schema"
     newer = [f"{s.name} ({s.applied}, known {s.known})" for s in schemas if s.applied > s.known]
     if newer:
-        return Check(
-            what,
-            State.ERROR,
-            f"made by a newer Pinakes: {', '.join(newer)}",
-            "install that version here (pip install --upgrade pinakes)",
-        )
+        upgrade = "update Pinakes here: git pull in the checkout, then .venv/bin/python -m pip install -e ."
+        return Finding(State.ERROR, f"made by a newer Pinakes: {', '.join(newer)}", upgrade)
     behind = [s.name for s in schemas if s.applied < s.known]
     if behind:
-        return Check(
-            what, State.OK, f"of an older version, and brought up to date by the next use: {', '.join(behind)}"
-        )
+        return Finding(State.OK, f"of an older version, and brought up to date by the next use: {', '.join(behind)}")
     if not schemas:
-        return Check(what, State.OK, "none yet; the first pinakes ingest makes it")
-    return Check(what, State.OK, f"up to date; {len(schemas) - 1} collections")
+        return Finding(State.OK, "none yet; the first pinakes ingest makes it")
+    return Finding(State.OK, f"up to date; {len(schemas) - 1} collections")
 
 
-def _limiter(url: str) -> Iterator[Check]:
-    what = "database of limits"
-    try:
-        connect(url, setting=LIMITER_URL).close()
-    except PinakesError as exc:
-        yield Check(what, State.ERROR, str(exc), "paid embedders wait for it; mend PINAKES_LIMITER_URL")
-    else:
-        yield Check(what, State.OK, address(url, LIMITER_URL))
+def _restrictions(at: Examination) -> Iterator[Finding]:
+    """A restriction that hides nothing may be a broken promise to a rights holder."""
+    for name in at.collections:
+        restricted = restrictions(at.conn, name)
+        problems = [each.problem for each in restricted if each.problem is not None]
+        if problems:
+            yield Finding(State.WARN, " ".join(problems), "see pinakes hide", name)
+        elif restricted:
+            yield Finding(State.OK, f"{len(restricted)}, and each hides pictures", what=name)
 
 
-def source_checks(settings: Settings) -> Iterator[Check]:
-    """What the deployments ingest, as far as it is on this machine; no picture is read."""
-    if settings.source and not settings.source.startswith(SCHEME):
-        yield _source(settings.source)
-    if settings.metadata:
-        yield _metadata(settings.metadata)
+def _limiter(at: Examination) -> Finding:
+    url = at.settings.limiter_url
+    assert url
+    connect(url, setting=LIMITER_URL).close()
+    return Finding(State.OK, address(url, LIMITER_URL))
 
 
-def _source(source: str) -> Check:
-    what, mend = "source", "mount it, let this user read it, or mend PINAKES_SOURCE"
+def _source(at: Examination) -> Finding:
+    source = at.settings.source
+    assert source
     try:
         path, is_folder = found_here(source)
         if is_folder:
@@ -218,130 +191,91 @@ def _source(source: str) -> Check:
         else:
             with path.open("rb") as file:
                 empty = not file.read(1)
-    except PinakesError as exc:
-        return Check(what, State.ERROR, str(exc), mend)
     except OSError as exc:
-        return Check(what, State.ERROR, f"{source} cannot be read: {exc.strerror or exc}", mend)
+        return Finding(State.ERROR, f"{source} cannot be read: {exc.strerror or exc}", _SOURCE_FIX)
     if empty:
-        return Check(what, State.WARN, f"{path} is empty: is its drive mounted?", mend)
-    return Check(what, State.OK, f"{path} can be read")
+        return Finding(State.WARN, f"{path} is empty: is its drive mounted?", _SOURCE_FIX)
+    return Finding(State.OK, f"{path} can be read")
 
 
-def _metadata(files: Sequence[str]) -> Check:
-    what = "metadata"
-    for name in files:
-        try:
-            with open_bytes(Path(name)):
-                pass
-        except PinakesError as exc:
-            return Check(what, State.ERROR, str(exc), "let this user read it, or mend PINAKES_METADATA")
-    return Check(what, State.OK, f"{len(files)} files can be read")
+def _metadata(at: Examination) -> Finding:
+    for name in at.settings.metadata:
+        with open_bytes(Path(name)):
+            pass
+    return Finding(State.OK, f"{len(at.settings.metadata)} files can be read")
 
 
-def checkpoint_check(settings: Settings) -> Check:
-    """Whether the checkpoint can be written: an empty file is put beside the spaces' folders and removed."""
-    what = "checkpoint"
-    remote = settings.checkpoint.startswith(SCHEME)
+def _checkpoint(at: Examination) -> Finding:
+    """Whether the checkpoint can be written: an empty file is put next to the folders of the spaces and removed."""
+    settings = at.settings
     folder = Path(settings.checkpoint).expanduser().absolute() / settings.collection
+    remote = settings.checkpoint.startswith(SCHEME)
     made = [] if remote else [path for path in (folder, *folder.parents) if not path.exists()]
-    name = f".{PART_PREFIX}{uuid.uuid4()}.tmp"  # hidden, and a leftover if this dies in between
+    name = f".{PART_PREFIX}{uuid.uuid4()}.tmp"  # hidden, and treated as a leftover if this process dies in between
     try:
         storage = open_storage(settings.checkpoint, settings.collection)
         storage.write(name, lambda _: None)
         storage.delete(name)
-    except PinakesError as exc:
-        need = "give this account Storage Object User (roles/storage.objectUser) on the bucket; see docs/gcs.md"
-        return Check(
-            what, State.ERROR, str(exc), need if remote else "let this user write there, or set PINAKES_CHECKPOINT"
-        )
     finally:
         with contextlib.suppress(OSError):  # somebody else has put something there meanwhile
             for path in made:
                 path.rmdir()
-    return Check(what, State.OK, f"{storage.location} can be written")
+    return Finding(State.OK, f"{storage.location} can be written")
 
 
-def disks(settings: Settings, found: Iterable[health.Size], images: int) -> Iterator[Check]:
-    """The room at home, at the checkpoint and for temporary files, against what the collections need."""
-    sizes = list(found)
-    dimension = max((size.space.dimension for size in sizes), default=_UNKNOWN.dimension)
-    more = max(images - max((size.rows for size in sizes), default=0), 0)
-    # Parts are merged beside the old ones; a re-load and a new index stand beside what they replace.
-    kept = max((4 * size.rows * size.space.dimension for size in sizes), default=0) + 8 * more * dimension
-    tables = max((size.table_bytes for size in sizes), default=0) + 8 * more * dimension
-    places: list[tuple[str, Path, int]] = [
-        ("disk of PINAKES_HOME", settings.home, tables if settings.database_url is None else 0),
-        ("disk of temporary files", Path(tempfile.gettempdir()), 0),
-    ]
-    if not settings.checkpoint.startswith(SCHEME):
-        places.insert(1, ("disk of the checkpoint", Path(settings.checkpoint).expanduser().absolute(), kept))
-    for what, path, _ in places:
-        there = _existing(path)
-        device = there.stat().st_dev
-        need = LEAST_FREE + sum(need for _, other, need in places if _existing(other).stat().st_dev == device)
-        yield disk_check(what, there, shutil.disk_usage(there).free, need)
+def _is_connected(at: Examination) -> bool:
+    return at.connected
 
 
-def disk_check(what: str, path: Path, free: int, need: int) -> Check:
-    """Free bytes of a disk against those that are needed."""
-    shown = f"{_size(free)} free at {path}, {_size(need)} wanted"
-    if free >= need:
-        return Check(what, State.OK, shown)
-    state = State.ERROR if free < NO_ROOM else State.WARN
-    return Check(what, state, shown, "make room, or move it (PINAKES_HOME, PINAKES_CHECKPOINT, TMPDIR)")
+def _has_bucket(at: Examination) -> bool:
+    return at.settings.checkpoint.startswith(SCHEME)
 
 
-def build_memory_check(found: Iterable[health.Size], images: int, *, local: bool) -> Check:
-    """The graph of the largest index against the memory that a build gets.
+_READ_FIX: Final = "let this user read the schemas of Pinakes in this database"
+_SOURCE_FIX: Final = "mount it, let this user read it, or correct PINAKES_SOURCE"
 
-    Args:
-        found: the spaces.
-        images: how many pictures there are going to be.
-        local: whether the database is on this machine.
-    """
-    what = "memory for indexes"
-    stored = [(size.space, size.rows) for size in found] or [(_UNKNOWN, 0)]
-    graphs = [
-        graph_bytes(max(rows, images), space.dimension)
-        for space, rows in stored
-        if wanted_kind("auto", space, max(rows, images)) == "hnsw"
-    ]
-    if not graphs:
-        return Check(what, State.OK, "searches are exact at this size; no index is built")
-    graph = max(graphs)
-    machine = build_memory()
-    shown = f"a build holds {_size(graph)}"
-    if graph > machine:
-        return Check(
-            what,
-            State.WARN,
-            f"{shown}, and takes at most {_size(machine)}: a quarter of this machine's memory, 4 GiB at most",
-            "give the machine that runs pinakes more memory, or use fewer dimensions; a build that spills is slow",
-        )
-    if local and SHARED_MEMORY.is_dir() and shutil.disk_usage(SHARED_MEMORY).total < graph:
-        return Check(
-            what,
-            State.ERROR,
-            f"{shown}, and {SHARED_MEMORY}, which parallel workers share, has"
-            f" {_size(shutil.disk_usage(SHARED_MEMORY).total)}",
-            "raise it (docker: --shm-size, compose: shm_size)",
-        )
-    return Check(what, State.OK, shown if local else f"{shown}; the server needs as much, and a container as shm_size")
-
-
-def graph_bytes(rows: int, dimension: int) -> int:
-    """What building an HNSW index over so many vectors holds in memory, as `store.indexes` reckons."""
-    return rows * (dimension * 2 + HNSW_M * 2 * 8 + 200) * 3 // 2
-
-
-def _existing(path: Path) -> Path:
-    """The path, or the nearest folder above it that exists."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
-
-
-def _size(count: float) -> str:
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:,.0f} {unit}"
-        count /= 1000
-    return f"{count:,.1f} GB"
+CHECKS: Final[tuple[Check[Examination], ...]] = (
+    Check("database", _database, "start PostgreSQL, or correct PINAKES_DATABASE_URL"),
+    Check("database rights", _rights, _READ_FIX, _is_connected),
+    Check("connections", _connections, _READ_FIX, _is_connected),
+    Check("pgvector", lambda at: pgvector_finding(at.server), _READ_FIX, _is_connected),
+    Check("clock of PostgreSQL", lambda at: clock_finding(*health.clock(at.conn)), _READ_FIX, _is_connected),
+    Check("schema", _schema, _READ_FIX, _is_connected),
+    Check("restrictions of", _restrictions, _READ_FIX, _is_connected),
+    Check(
+        "embedders",
+        lambda _: Finding(State.OK, f"ready without settings: {ready_embedders()}; no other embedder is set up"),
+        applies=lambda at: not embedders_meant(at.settings, at.sizes),
+    ),
+    Check(
+        "embedder",
+        lambda at: [embedder_finding(at.settings, *meant) for meant in embedders_meant(at.settings, at.sizes)],
+    ),
+    Check("call of", lambda at: (call_finding(at.settings, name) for name in at.calls)),
+    Check(
+        "database of limits",
+        _limiter,
+        "paid embedders wait for it; start it, or correct PINAKES_LIMITER_URL",
+        lambda at: at.settings.limiter_url,
+    ),
+    Check("source", _source, _SOURCE_FIX, lambda at: at.settings.source and not at.settings.source.startswith(SCHEME)),
+    Check("metadata", _metadata, "let this user read it, or correct PINAKES_METADATA", lambda at: at.settings.metadata),
+    Check(
+        "checkpoint",
+        _checkpoint,
+        "let this user write there, or set PINAKES_CHECKPOINT",
+        lambda at: not _has_bucket(at),
+    ),
+    Check(
+        "checkpoint",
+        _checkpoint,
+        "give this account Storage Object User (roles/storage.objectUser) on the bucket; see docs/gcs.md",
+        _has_bucket,
+    ),
+    Check("disk", lambda at: disks(at.settings, at.sizes, at.images)),
+    Check(
+        "memory for indexes",
+        lambda at: build_memory_finding(at.sizes, at.images, local=at.settings.database_url is None),
+    ),
+)
+"""Everything that is looked at, in this order."""

@@ -1,6 +1,7 @@
-"""The merged dataset, from checkpoints and metadata alone: one row an image, its metadata and its vector.
+"""The merged dataset: one row for each image, with its metadata and its vector.
 
-No database is needed. Vectors stream through the join part by part, so that memory stays flat.
+It comes from checkpoints and metadata files; no database is needed. Vectors stream through the join part by part, so that
+memory stays flat.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import CheckpointError, PinakesError, UsageError
 from pinakes.metadata.columns import COLUMNS
-from pinakes.metadata.join import Join
-from pinakes.metadata.merged import merge_vectors
+from pinakes.metadata.join import Join, merge_vectors
 from pinakes.metadata.table import read_metadata
 from pinakes.spaces import Space
 
@@ -33,7 +33,7 @@ SUFFIXES = (".csv", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """How many rows were written, and what is worth knowing."""
+    """The number of rows written, and remarks."""
 
     rows: int
     notes: list[str]
@@ -52,7 +52,7 @@ def export(
     """Write the dataset to `file`, whole or not at all.
 
     Columns: image_id, fingerprint, then (with metadata) `COLUMNS` and extra as JSON, then vector: float32 as the provider
-    gave it, a list in Parquet and a JSON list in CSV. Of an image whose bytes have changed the newest answer counts.
+    gave it, a list in Parquet and a JSON list in CSV. If the bytes of an image have changed, its newest answer counts.
 
     Raises:
         UsageError: the file's name ends in neither .csv nor .parquet.
@@ -98,7 +98,7 @@ def newest_vectors(ledger: Ledger) -> dict[str, str]:
 
 @contextmanager
 def _written(file: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
-    """A function that appends frames to `file`, which appears when the block ends well."""
+    """A function that appends frames to `file`, which appears when the block ends without an error."""
     partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
     try:
         with partial.open("wb") as sink:

@@ -1,4 +1,4 @@
-"""Embeddings that somebody has paid for already, into a space of their own, without any call.
+"""Loads embeddings that are already paid for into a space; no embedder is called.
 
 They go into the checkpoint, as answers do, and from there into the table as always; a later `ingest` into the same space
 asks only for what the file did not hold.
@@ -21,7 +21,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pinakes.embedders.registry import EMBEDDERS, Surroundings, space_made
+from pinakes.embedders.declaration import Surroundings
+from pinakes.embedders.registry import EMBEDDERS, space_made
 from pinakes.errors import MetadataError, UsageError
 from pinakes.ids import base_name, image_id
 from pinakes.settings import Settings
@@ -87,7 +88,7 @@ def open_embeddings(path: Path) -> EmbeddingFile:
     if any(name in VECTOR_COLUMNS for name in lower):
         if not any(name in NAME_COLUMNS for name in lower):
             raise UsageError(
-                f"{path.name} has a vector column and none that names the image ({', '.join(NAME_COLUMNS)})."
+                f"{path.name} has a vector column but none that names the image ({', '.join(NAME_COLUMNS)})."
             )
         found = EmbeddingFile(path, "joined", 1, separator, names)
         first = next(iter(_text_rows(found, check=False)), None)
@@ -143,7 +144,7 @@ class Matcher:
 
 
 class ImportedSource:
-    """A source without pictures: the names in a file of embeddings. For those who have the vectors alone."""
+    """A source without pictures: the names in a file of embeddings. For those who have only the vectors."""
 
     def __init__(self, file: EmbeddingFile) -> None:
         self._file = file
@@ -151,14 +152,16 @@ class ImportedSource:
         self.problems: list[str] = []
 
     def entries(self) -> Iterator[Entry]:
-        """An image for each row. What stands for its fingerprint tells whether the vector has changed."""
+        """An image for each row. Its fingerprint is a digest of the vector, which shows whether the vector has changed."""
         for name, vector in self._file:
             digest = hashlib.md5(vector.tobytes(), usedforsecurity=False).hexdigest()
             yield Image(image_id(name), f"import:{name}", f"vector:{digest}", 0)
 
     def read(self, image: Image) -> bytes:
         """Raises UsageError: there are no bytes."""
-        raise UsageError(f"the picture {image.image_id!r} was imported as a vector alone; its bytes are not known.")
+        raise UsageError(
+            f"the picture {image.image_id!r} was imported as a vector without its file; its bytes are not known."
+        )
 
 
 def space_of(text: str | None, file: EmbeddingFile, settings: Settings, *, foreign: bool = False) -> Space:

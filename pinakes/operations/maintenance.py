@@ -17,26 +17,27 @@ from pinakes.settings import Settings
 from pinakes.sources.thumbnails import MAX_BYTES, DiskCache
 from pinakes.spaces import Space
 from pinakes.store import maintenance as store
-from pinakes.store.collections import collection_names, open_collection, prepare, require_collection, spaces
+from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database
 from pinakes.store.indexes import REBUILD_GROWTH, drop_half_built, ensure_index, rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA
 from pinakes.store.scoped_connection import pooler_problem
+from pinakes.store.space_registry import spaces
 from pinakes.store.tombstones import images_of, remove_images
 from pinakes.takedowns.forget import THUMBNAILS
-from pinakes.takedowns.sync import bring_together
+from pinakes.takedowns.sync import sync_tombstones
 from pinakes.tombstones import Tombstones
 
 MANY_SMALL_PARTS = 8
-"""Small parts that are worth merging here: few enough to read quickly, too many to write anew every night."""
+"""Small parts that are worth merging here: few enough to read quickly, too many to rewrite every night."""
 
 BLOATED = 1.5
-"""An index that is so many times as large as one built now is built anew. See `python -m benchmarks.bloat`."""
+"""An index that has grown to this many times the size of a new one is rebuilt. See `python -m benchmarks.bloat`."""
 
 DEAD_SHARE = 0.1
-"""From this share of dead rows on an index is built anew before the vacuum, which takes longer to mend the graph around
+"""From this share of dead rows on an index is rebuilt before the vacuum, which takes longer to repair the graph around
 each of them than a build takes. See `python -m benchmarks.bloat --vacuum`."""
 
 KEEP_RUNS_DAYS = 365
@@ -68,7 +69,7 @@ class Act:
 
 
 class Maintenance:
-    """The housekeeping of some collections, and of what all share.
+    """The maintenance of some collections and of what all collections share.
 
     Args:
         settings: where things are.
@@ -86,7 +87,7 @@ class Maintenance:
         self._wait = wait
 
     def run(self, collections: Sequence[str] | None = None) -> Iterator[Act]:
-        """Look after some collections, or after all, one thing after the other; what was done, as it is done.
+        """Maintain some collections, or all, step by step; each step is yielded when it is done.
 
         Raises:
             UsageError: there is no such collection.
@@ -110,7 +111,7 @@ class Maintenance:
 
     def _collection(self, conn: Connection, collection: str) -> Iterator[Act]:
         pgvector = open_collection(conn, collection)
-        tombstones = bring_together(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
+        tombstones = sync_tombstones(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
         registered = {space.name: space for space in self._registered(conn, collection)}
         kept = {space.name: space for space in kept_spaces(self._root, collection)}
         for name, space in sorted({**kept, **registered}.items()):
@@ -174,14 +175,14 @@ class Maintenance:
         sizes = f"{state.bloat:.2f} times its size when built, {state.dead_share:.0%} dead"
         if state.kind == "ivfflat" and state.rows > REBUILD_GROWTH * state.built_rows:
             ensure_index(conn, collection, space, "ivfflat", lease, pgvector)
-            yield Act(where, "index", True, f"built anew: {state.built_rows:,} rows have become {state.rows:,}")
+            yield Act(where, "index", True, f"rebuilt: {state.built_rows:,} rows have become {state.rows:,}")
         elif state.bloat > BLOATED or state.dead_share > DEAD_SHARE:
             problem = pooler_problem(conn, "rebuilding the index")
             if problem is not None:
                 yield Act(where, "index", False, f"{sizes}; {problem}")
                 return
             rebuild_index(conn, collection, space, lease, pgvector)
-            yield Act(where, "index", True, f"built anew: it was {sizes}")
+            yield Act(where, "index", True, f"rebuilt: it was {sizes}")
             if state.dead:
                 store.tidy(conn, store.TableState(collection, space.name, state.dead, state.dead, True, True))
                 yield Act(where, "vacuum", True, f"dead rows: {state.dead:,}")

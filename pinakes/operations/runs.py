@@ -1,4 +1,4 @@
-"""The runs that a database keeps, as plain documents: what `pinakes status --runs` shows."""
+"""The runs that a database keeps, as plain documents for `pinakes status --runs`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 from pinakes.embedders.remote.prices import price_of
 from pinakes.settings import Settings
-from pinakes.store.collections import collection_names, prepare, spaces
+from pinakes.store.collections import collection_names, prepare
 from pinakes.store.connection import Connection
 from pinakes.store.runs import Run, latest_runs
+from pinakes.store.space_registry import spaces
 
 COUNTS = ("listed", "embedded", "reused", "failed", "deferred", "calls", "rows_written")
 
@@ -18,8 +19,8 @@ COUNTS = ("listed", "embedded", "reused", "failed", "deferred", "calls", "rows_w
 def runs(conn: Connection, settings: Settings, collection: str | None, limit: int) -> list[dict[str, Any]]:
     """The newest runs, newest first, of a collection or (None) of all; every value fits JSON.
 
-    `cost` is what the run spent, in US dollars. Of a run that an earlier version made it is its calls at the price of an
-    image in the list in force. None where the run has not ended, or nothing says it.
+    `cost` is what the run spent, in US dollars. For a run of an earlier version it is computed
+    from its calls and the current price of an image. It is None if the run has not ended, or if the price is unknown.
     """
     prepare(conn)
     price = _prices(conn, settings)

@@ -1,4 +1,4 @@
-"""How a collection stands: counts, failures with reasons, spaces, index, the last run."""
+"""The status of a collection: counts, failures with reasons, spaces, index, the last run."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from typing import Any
 from pinakes.checkpoints.base import OK
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
-from pinakes.store.collections import (
-    RegisteredSpace,
-    collection_names,
-    coverage,
-    open_collection,
-    require_collection,
-    spaces,
-    stored_images,
-)
+from pinakes.store.bulk_reads import stored_images
+from pinakes.store.collections import collection_names, open_collection, require_collection
 from pinakes.store.connection import Connection
 from pinakes.store.restrictions import restrictions
 from pinakes.store.runs import latest_runs
+from pinakes.store.space_registry import RegisteredSpace, coverage, spaces
 
 MAX_FAILURES = 100
 """Failed images listed by name; all of them are counted."""
@@ -76,7 +70,7 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
     if not counted.images and (kept := ledger.counts()[OK]):
         problems.append(
             f"the checkpoint holds {kept:,} answers, and none is loaded yet: a run loads them at its end. Where it has died,"
-            " run the same pinakes ingest again; they are not asked for anew."
+            " run the same pinakes ingest again; they are not paid for again."
         )
     if not ledger.parts and counted.vectors:
         problems.append(

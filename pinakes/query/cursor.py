@@ -1,9 +1,9 @@
 """Cursors: where the next page of a search begins, as text that fits into a link.
 
 The first page may come from an approximate index, or from ranks that were fused, while pictures are being written. So a
-cursor does not only say how far the page went but also which pictures were shown as long as that matters: whatever was
-missed comes first on the next page, and nothing comes twice. An answer whose ranks were fused names all that is still to
-come: its order has no distance to go on after.
+cursor says not only how far the page went but, as long as that matters, also which pictures it showed: those that were
+missed come first on the next page, and none comes twice. An answer whose ranks were fused names all that is still to come:
+its order has no distance to continue after.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pinakes.errors import UsageError
 
 VERSION = 2
 DIGEST_BYTES = 5
-"""Bytes by which a shown picture is remembered. A false match needs one of the few that were missed to share all 40 bits
-with one of at most a thousand that were shown. Of six bytes a thousand would not fit into the 8 kB that proxies allow an
-address."""
+"""Bytes by which a shown picture is remembered. For a false match one of the few pictures that were missed would have to
+share all 40 bits with one of at most a thousand that were shown. A thousand times six bytes would not fit into the 8 kB that
+proxies allow an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Cursor:
     """Where a page ended.
 
     Attributes:
-        query: what was asked, as `digest` gives it; a cursor goes on with this query alone.
-        position: the last picture in exact order, or None when the next page begins anew without those shown.
+        query: what was asked, as `digest` gives it; a cursor continues only this query.
+        position: the last picture in exact order, or None when the next page starts over without those shown.
         boundary: no picture that was shown is farther than this one.
         shown: digests of pictures that were shown and that exact order could show again.
         rest: digests of the pictures still to come, in order, where the first page has fixed it.
@@ -61,7 +61,7 @@ class Cursor:
 
     @classmethod
     def decode(cls, text: str, query: bytes) -> Cursor:
-        """Read a cursor that goes on with `query`.
+        """Read a cursor that continues `query`.
 
         Raises:
             UsageError: it is damaged, or belongs to another query.
@@ -106,10 +106,10 @@ def _name(raw: bytes) -> str:
 
 
 def digest(parts: Iterable[object]) -> bytes:
-    """What makes a query the same query, in 8 bytes."""
+    """A hash of what makes a query the same query, in 8 bytes."""
     return hashlib.blake2b(repr(list(parts)).encode(), digest_size=8).digest()
 
 
 def shown_digest(image_id: str) -> bytes:
-    """By what a picture is remembered: the first bytes of its md5, which SQL can make too."""
+    """What a picture is remembered by: the first bytes of its md5, which SQL can compute too."""
     return hashlib.md5(image_id.encode(), usedforsecurity=False).digest()[:DIGEST_BYTES]

@@ -1,9 +1,9 @@
-"""Conditions on the metadata, as every way to search takes them.
+"""Conditions on the metadata, which every kind of search takes.
 
 Written as text, a condition is one of
 
 - ``COLUMN=VALUE``: the column has this value; given twice for one column, either value will do;
-- ``COLUMN~TEXT``: the column contains this text, whatever its case and accents; given twice, it must contain both;
+- ``COLUMN~TEXT``: the column contains this text, in any case and with any accents; given twice, it must contain both;
 - ``years=1650..1700`` (or ``1650-1700``): the image's DATE or TIMEFRAME overlaps these years; an end of the first form
   may be left open.
 """
@@ -18,10 +18,10 @@ from pinakes.errors import UsageError
 from pinakes.metadata.columns import COLUMNS
 
 YEARS = "years"
-"""The name under which a range of years is asked for."""
+"""The name by which a condition asks for a range of years."""
 
 MAX_FILTERS = 50
-"""Conditions of one query: more come from a program gone wrong."""
+"""Conditions of one query: more come from a program with a bug."""
 
 FIRST_YEAR, LAST_YEAR = 0, 9999
 
@@ -90,10 +90,10 @@ def write_filters(filters: Sequence[Filter]) -> list[str]:
     return written
 
 
-def column_name(said: str) -> str:
-    """A column as Pinakes spells it: the metadata's own are told apart without regard to case, as in a file's header."""
-    folded = said.strip().casefold()
-    return folded if folded in COLUMNS or folded == YEARS else said.strip()
+def column_name(written: str) -> str:
+    """A column as Pinakes spells it: for the metadata's own columns case does not matter, as in a file's header."""
+    folded = written.strip().casefold()
+    return folded if folded in COLUMNS or folded == YEARS else written.strip()
 
 
 def columns_of(filters: Sequence[Filter]) -> list[str]:

@@ -1,7 +1,7 @@
-"""What may be asked of a collection: one model for the command line, the flow, Python and the page.
+"""What can be asked of a collection: one model for the command line, the flow, Python and the page.
 
 A query is a weighted sum of parts (words, pictures, stored images, vectors), some of them with a minus, together with
-conditions on the metadata and the way in which hits are counted out.
+conditions on the metadata and the way in which hits are paged.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that a query asks for, or, with a negative weight, wants less of.
+    """One thing that a query asks for or, with a negative weight, turns away from.
 
     Attributes:
         text, picture, like, vector: exactly one of them: words; the bytes of a picture file; the image_id of a stored
             image; shape (dimension,), float, of the space that is searched.
-        weight: how much it counts beside the others, not zero.
+        weight: how much it counts among the others, not zero.
         crop: only this part of the picture, or of the stored image's picture.
         name: what to call it where the query is shown.
     """
@@ -176,12 +176,12 @@ class Query:
     @property
     def label(self) -> str:
         """The query in a line: `a harbour + at night − people`."""
-        said = ""
+        label = ""
         for part in self.parts:
             weight = "" if abs(part.weight) == 1 else f"{abs(part.weight):g} × "
-            sign = ("− " if part.weight < 0 else "+ ") if said or part.weight < 0 else ""
-            said = f"{said} {sign}{weight}{part.label}".strip()
-        return said or "all pictures"
+            sign = ("− " if part.weight < 0 else "+ ") if label or part.weight < 0 else ""
+            label = f"{label} {sign}{weight}{part.label}".strip()
+        return label or "all pictures"
 
 
 ReadPicture = Callable[[str], bytes]

@@ -1,4 +1,4 @@
-"""Embedders within reach: with credentials from the settings, and a pace that all machines share."""
+"""Opens embedders with credentials from the settings and a rate limit that all machines share."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 
 from pinakes.embedders.base import Embedder
+from pinakes.embedders.declaration import Allow, Choice, Surroundings
 from pinakes.embedders.imported import Absent, Imported
-from pinakes.embedders.registry import EMBEDDERS, Allow, Choice, Surroundings, choice_for, open_embedder
-from pinakes.embedders.remote.client import Remote
+from pinakes.embedders.registry import EMBEDDERS, choice_for, open_embedder
 from pinakes.embedders.remote.provider import AllowanceUsedUpError, Pacer, Unpaced
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.quota.limiter import Limiter
@@ -19,26 +19,26 @@ from pinakes.store.connection import connect
 from pinakes.store.limits import change_limit, limits_address, limits_connection, rate_in_force
 
 NO_RATE = "none"
-"""`--rate none` lifts the limit: for a fake, or a provider without a quota."""
+"""`--rate none` lifts the limit, for a fake or for a provider without a quota."""
 
 
 class Embedders:
-    """Opens embedders. Those of spaces are kept, so that a second search need not open them again.
+    """Opens embedders. Those of spaces are kept, so that a second search does not open them again.
 
     Args:
         settings: credentials, and where limits are kept.
-        dsn: the database that keeps them where the settings name no other.
+        dsn: the database that keeps the limits where the settings name no other.
     """
 
     def __init__(self, settings: Settings, dsn: str) -> None:
         self._settings = settings
         self._dsn, self._kept_by = limits_address(settings, dsn)
         self._of_spaces: dict[Space, Embedder] = {}
-        self._opened: list[Remote | Limiter] = []
+        self._opened: list[Embedder | Limiter] = []
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """End the threads and connections of what was opened, the embedders before their limiters."""
+        """Close everything that was opened, the embedders before their limiters."""
         while self._opened:
             self._opened.pop().close()
         self._of_spaces.clear()
@@ -56,10 +56,10 @@ class Embedders:
 
         Args:
             choice: which.
-            rate: instead of the limit in force, for everybody who shares the quota; `none` lifts it for this run.
+            rate: replaces the limit in force for everybody who shares the quota; `none` lifts it for this run.
             allow: from the price of the embedder to what the run may pay for.
             stopping: whether the run is stopping.
-            dry: nothing will be asked of it, so no limit is entered or changed; `rate` is only reckoned with.
+            dry: it will make no request, so no limit is stored or changed; `rate` is used only for the estimate.
         """
 
         def pace(quota: str, default: str) -> Pacer:
@@ -70,16 +70,15 @@ class Embedders:
         settings = self._settings
         around = Surroundings(settings.values, settings.home, pace, allow, stopping, settings.prices)
         embedder = open_embedder(choice, around)
-        if isinstance(embedder, Remote):
-            self._opened.append(embedder)
+        self._opened.append(embedder)
         return embedder
 
     def of(self, space: Space) -> Embedder:
         """The embedder whose vectors may be compared with those of `space`.
 
-        Of imported vectors, or without the settings that it needs, one that makes no more and says why. Where something
-        else is in the way, or the model at hand makes other vectors, one that raises it when it is asked for a vector:
-        stored images can be compared all the same.
+        For imported vectors, and where its settings are missing, this is a stand-in that makes no vectors and says why.
+        Where it cannot be opened for another reason, or makes vectors of another space, it is a stand-in that raises that
+        reason when it is asked for a vector. Stored images can be compared in all these cases.
         """
         with self._lock:
             if space in self._of_spaces:
@@ -92,25 +91,26 @@ class Embedders:
             return embedder
 
     def _open_of(self, space: Space) -> Embedder:
-        if space.provider not in EMBEDDERS:
+        declaration = EMBEDDERS.get(space.provider)
+        if declaration is None:
             return Imported(space)
         try:
             embedder = self.open(choice_for(space))
         except SettingsError as exc:
             return Imported(space, str(exc).rstrip("."))
         if embedder.facts.space != space:
-            local = space.provider in {"clip", "onnx"}
-            own = f"set PINAKES_{space.provider.upper()}_PATH to that model, or " if local else ""
+            files = [setting.name for setting in declaration.settings if setting.is_path]
+            own = f"set {files[0]} to that model, or " if files else ""
             other = EmbedderError(
-                f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and what is at"
-                f" hand embeds into {embedder.facts.space.name}: {own}run pinakes ingest to embed the collection anew and"
-                f" pinakes activate {embedder.facts.space.name} to let searches use it, or name another space."
+                f"the space {space.name} was made by {space.model} {space.version} ({space.preprocessing}), and the"
+                f" available one embeds into {embedder.facts.space.name}: {own}run pinakes ingest to embed the collection"
+                f" again and pinakes activate {embedder.facts.space.name} to let searches use it, or name another space."
             )
             return Absent(space, other)
         return embedder
 
     def _foreseen(self, quota: str, rate: str | None, default: str) -> Pacer:
-        """What the pace would be."""
+        """A pacer with the rate that a run would have."""
         if rate == NO_RATE:
             return Unpaced()
         found = None
@@ -132,17 +132,17 @@ class Embedders:
 
 
 class _Foreseen(Unpaced):
-    """The pace of a run that makes no call."""
+    """The pacer of a dry run, which makes no calls."""
 
     def __init__(self, rate: float) -> None:
         self.rate = rate
 
 
 class Budget:
-    """`--max-cost`, turned into an `Allowance`: so many units and no more, each the price of one picture.
+    """`--max-cost` as an `Allowance`, in units of the price of one picture.
 
     Args:
-        units: that may be used.
+        units: how many may be spent.
     """
 
     def __init__(self, units: int) -> None:
@@ -152,16 +152,16 @@ class Budget:
 
     @property
     def left(self) -> int:
-        """Units that may still be used."""
+        """Units that may still be spent."""
         return self._left
 
     @property
     def used_up(self) -> bool:
-        """Whether a call was wanted that is not paid for."""
+        """Whether a call was refused because too little was left."""
         return self._used_up.is_set()
 
     def use_up(self) -> None:
-        """Let nothing more be paid for: what is left is not enough."""
+        """Refuse all further calls: what is left does not pay for one."""
         self._used_up.set()
 
     def take(self, units: int) -> None:
@@ -180,5 +180,5 @@ class Budget:
             self._left += units
 
     def _more(self) -> int:
-        """Units to go on with when too few are left; asked while the budget is locked."""
+        """Additional units when too few are left; called while the budget is locked."""
         return 0

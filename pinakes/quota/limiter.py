@@ -1,8 +1,8 @@
 """The pacer of all paid requests: one rate for all threads, processes and machines that share a quota.
 
-A waiting caller gets a slot of its own from the shared row (`pinakes.store.limits`), as many at a time as callers wait in
-this process, and sleeps until the slot comes. Slots are times on the database's clock; no call starts before its slot,
-and a call that would start too long after it takes another.
+Each waiting caller gets its own slot from the shared row (`pinakes.store.limits`) and sleeps until that slot comes; one
+statement reserves as many slots as callers wait in this process. Slots are times on the database's clock. No call starts
+before its slot, and a call that would start too long after it takes another one.
 """
 
 from __future__ import annotations
@@ -17,26 +17,24 @@ from typing import TypeVar
 
 from pinakes.embedders.remote.provider import PacingStoppedError
 from pinakes.errors import DatabaseError, UsageError
-from pinakes.rates import Rate, allowed, parse_rate
+from pinakes.rates import Rate, allowed
 from pinakes.store.connection import DATABASE_URL
 from pinakes.store.limit_statements import HORIZON, STALE_SECONDS
 from pinakes.store.limits import LimitStore, LimitsUnreachableError, Reservation
 
-__all__ = ["Limiter", "Rate", "parse_rate"]
-
 logger = logging.getLogger(__name__)
 
 STOP_SECONDS = 0.25
-"""How often a waiting caller looks whether the run is stopping."""
+"""How often a waiting caller checks whether the run is stopping."""
 
 LOOK_AHEAD_SECONDS = 0.1
-"""How long before its slot a caller makes sure that the slot still stands."""
+"""How long before its slot a caller checks that the slot is still valid."""
 
 DRIFT = 500e-6
-"""Seconds a second by which two clocks may drift apart while one of them is being adjusted (NTP slews at most so fast)."""
+"""Seconds per second by which two clocks may drift apart while one is being adjusted (the fastest that NTP slews)."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
-"""Seconds between attempts to reach a lost database. The first covers what a crash may have made it forget."""
+"""Seconds between attempts to reach a lost database. The first covers what a crash may have lost."""
 
 T = TypeVar("T")
 
@@ -48,7 +46,7 @@ class Slot:
     Attributes:
         at: on the database's clock, in seconds since 1970.
         local: the same on `time.monotonic()`, never earlier.
-        lateness: seconds after `local` in which the call may still start.
+        lateness: seconds after `local` within which the call may still start.
         era: which of the limiter's reservations are in force; a slot of an earlier era is void.
         interactive: whether it was reserved for one interactive call.
     """
@@ -63,8 +61,8 @@ class Slot:
 class ClockOffset:
     """The difference between `time.monotonic()` and the database's clock, kept between two bounds.
 
-    A clock that is read between `sent` and `received` differs by something between `sent - now` and `received - now`;
-    every reading narrows the bounds, and they widen slowly in between.
+    If the database's clock shows `now` between `sent` and `received`, the difference is between `sent - now` and
+    `received - now`. Every reading narrows the bounds; in between they widen slowly.
     """
 
     def __init__(self) -> None:
@@ -73,7 +71,7 @@ class ClockOffset:
         self._at = 0.0
 
     def update(self, reservation: Reservation) -> None:
-        """Take in one reading."""
+        """Narrow the bounds by one reading."""
         low, high = reservation.sent - reservation.now, reservation.received - reservation.now
         drift = DRIFT * (reservation.received - self._at)
         self._low, self._high = max(self._low - drift, low), min(self._high + drift, high)
@@ -82,7 +80,7 @@ class ClockOffset:
         self._at = reservation.received
 
     def local(self, at: float) -> float:
-        """The `time.monotonic()` at which the database's clock says `at`, or a little later."""
+        """The `time.monotonic()` at which the database's clock shows `at`, or a little later."""
         return at + self._high
 
 
@@ -90,12 +88,12 @@ class Limiter:
     """A `Pacer` over a shared row. Thread-safe.
 
     Args:
-        dsn: any PostgreSQL; the table is made if need be.
+        dsn: any PostgreSQL; the table is created if necessary.
         quota: what is shared, e.g. ``azure:<endpoint host>``; all who share it must use the same name.
-        rates: what the provider allows, a `Rate` a window; they hold unless a person has set others
+        rates: what the provider allows, one `Rate` for each window. They apply unless a person has set others
             (`pinakes.store.limits.change_limit`).
-        stopping: whether the run is stopping; waiting callers ask it four times a second.
-        patience: how many seconds a lost database is waited for.
+        stopping: whether the run is stopping; waiting callers check it four times a second.
+        patience: how many seconds to wait for a lost database.
         setting: which setting `dsn` is the value of.
 
     Raises:
@@ -117,12 +115,12 @@ class Limiter:
             raise UsageError(f"the quota {quota} has no rate; give one such as 30/s.")
         self.quota = quota
         self.expired = 0
-        """Slots that nobody could use in time."""
+        """Slots that no caller could use in time."""
         self._store = LimitStore(dsn, quota, rates, setting=setting)
         self._stopping = stopping
         self._patience = patience
         self._talking = threading.Lock()
-        """Held while the database is asked; taken before `_changed` where both are."""
+        """Held during a query to the database; where both locks are needed, it is taken before `_changed`."""
         self._changed = threading.Condition()
         self._clock = ClockOffset()
         self._slots: deque[Slot] = deque()
@@ -130,7 +128,7 @@ class Limiter:
         self._outstanding = 0
         """Slots of this era that have not been used yet."""
         self._most_outstanding = 0
-        """The next are asked for when no more than so many are outstanding."""
+        """More are reserved only when no more than this many are outstanding."""
         self._asking = False
         self._era = 0
         self._recall = threading.Event()
@@ -147,16 +145,16 @@ class Limiter:
         return self._rate
 
     def wait(self, *, interactive: bool = False) -> None:
-        """Block until one call may start, and return right at that moment.
+        """Block until one call may start.
 
         Raises:
             PacingStoppedError: the run is stopping.
-            DatabaseError: the database was lost and did not come back.
+            DatabaseError: the database was lost and did not come back in time.
         """
         self.acquire(interactive=interactive)
 
     def acquire(self, *, interactive: bool = False) -> Slot:
-        """As `wait`; the slot in which the call may start now."""
+        """Like `wait`, but returns the slot in which the call may start now."""
         while True:
             slot = self._interactive_slot() if interactive else self._next_slot()
             usable = self._sleep_until(slot)
@@ -165,10 +163,10 @@ class Limiter:
                 return slot
 
     def throttled(self, retry_after: float | None) -> None:
-        """Enter a 429: all reserved slots are void, nobody calls for so many seconds, and the rate goes down for a while.
+        """Record a 429: all reserved slots become void, nobody calls for `retry_after` seconds, and the rate is lowered.
 
         Raises:
-            DatabaseError: the database was lost and did not come back.
+            DatabaseError: the database was lost and did not come back in time.
         """
         with self._talking:
             sent = time.monotonic()
@@ -181,7 +179,7 @@ class Limiter:
             self._note(generation, sent)
 
     def close(self) -> None:
-        """Give back the connection."""
+        """Close the connection."""
         with self._talking:
             self._store.close()
 
@@ -219,7 +217,8 @@ class Limiter:
                 slots = self._planned(reservation, interactive=False)
                 self._slots.extend(slots)
                 self._outstanding += len(slots)
-                # A second's worth may be outstanding; where all callers together have as much, half of what was given.
+                # One second's worth of slots may be outstanding here; where all callers together hold that much already,
+                # half of those just reserved.
                 full = slots[-1].at > reservation.now + HORIZON
                 self._most_outstanding = len(slots) // 2 if full else max(0, int(reservation.rate * HORIZON) - 1)
 
@@ -241,7 +240,7 @@ class Limiter:
     # -- using them ----------------------------------------------------------------------------------------------------
 
     def _sleep_until(self, slot: Slot) -> bool:
-        """Whether the slot still stands when it comes."""
+        """Whether the slot is still valid when it comes."""
         while True:
             with self._changed:
                 recall, era = self._recall, self._era
@@ -266,7 +265,7 @@ class Limiter:
         return False
 
     def _look(self, slot: Slot) -> None:
-        """See whether a 429 or a new rate has voided what was reserved; one look serves all who wait."""
+        """Check whether a 429 or a new rate has voided the reserved slots; one check serves all waiting callers."""
         with self._talking:
             sent = time.monotonic()
             if slot.era == self._era and min(slot.local, sent) > self._known_at + STALE_SECONDS - LOOK_AHEAD_SECONDS:
@@ -280,7 +279,7 @@ class Limiter:
                     self._changed.notify()
 
     def _note(self, generation: int, known_at: float) -> None:
-        """What the row said; a new generation voids what was reserved under the last."""
+        """Remember the row's generation; a new one voids the slots that were reserved under the old one."""
         with self._changed:
             self._known_at = known_at
             if generation != self._generation:
@@ -298,7 +297,7 @@ class Limiter:
     # -- a database that may go away -----------------------------------------------------------------------------------
 
     def _persist(self, action: Callable[[], T]) -> T:
-        """The action's result, asked for again while the database is away; `_talking` is held."""
+        """The action's result; it is retried while the database is away. `_talking` is held."""
         if time.monotonic() - self._failed_at < LONGEST_PAUSE:
             self._fail(None)
         pause = FIRST_PAUSE

@@ -5,27 +5,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
-from pinakes.query.filters import Filter, columns_of
+from pinakes.query.filters import columns_of
 from pinakes.query.query import MAX_K, Metric, Query
 from pinakes.quota.embedder_pool import Embedders
-from pinakes.search.query_vector import Asked, understand
-from pinakes.store.collections import RegisteredSpace, resolve_space
-from pinakes.store.columns import check_columns
-from pinakes.store.conditions import conditions
+from pinakes.search.query_vector import ResolvedQuery, resolve_query
+from pinakes.store.column_check import check_columns
+from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector
+from pinakes.store.full_text import by_words, in_order
 from pinakes.store.images import Row, listed
-from pinakes.store.restrictions import hidden_conditions
-from pinakes.store.search import Found, Wanted, by_words, in_order, nearest
+from pinakes.store.nearest import Found, Wanted, nearest
+from pinakes.store.restrictions import visible
+from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
 FUSION_CONSTANT = 60
 """k of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet" (2009)."""
 
 FUSION_DEPTH = MAX_K
-"""Ranks of each list that fusion looks at, and the most hits that its pages have together."""
+"""Ranks of each list that fusion considers, and the most hits that its pages have together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class SearchPlan:
         matched_words: images that full text matched.
         calls: answers of a provider that were paid for.
         milliseconds: all of it.
-        notes: what the answer would mislead without.
+        notes: what a person must know in order not to be misled by the answer.
     """
 
     mode: str
@@ -81,17 +82,7 @@ class SearchPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as it is printed as JSON."""
-        return {
-            "mode": self.mode,
-            "space": self.space,
-            "metric": self.metric,
-            "embedder": self.embedder,
-            "scanned": self.scanned,
-            "matched_words": self.matched_words,
-            "calls": self.calls,
-            "milliseconds": round(self.milliseconds, 1),
-            "notes": list(self.notes),
-        }
+        return asdict(self) | {"milliseconds": round(self.milliseconds, 1), "notes": list(self.notes)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +108,6 @@ class SearchResult:
 def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, embedders: Embedders) -> SearchResult:
     """Answer a query.
 
-    Args:
-        conn: a connection that knows pgvector's types.
-        pgvector: the extension as found.
-        collection: a collection that exists.
-        query: what is asked.
-        embedders: make the query's vector.
-
     Raises:
         UsageError: there is no such collection, space, column, stored image or index, or the cursor belongs to another
             query.
@@ -133,15 +117,15 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
     started = time.perf_counter()
     registered = resolve_space(conn, collection, query.space)
     check_columns(conn, collection, [*columns_of(query.filters), *([query.group_by] if query.group_by else [])])
-    hidden = hidden_conditions(conn, collection)
+    passing = visible(conn, collection, query.filters)
     if query.parts:
         embedder = embedders.of(registered.space)
-        asked = understand(conn, collection, registered, embedder, query)
-        page = _searched(conn, pgvector, collection, registered, query, asked, hidden)
+        asked = resolve_query(conn, collection, registered, embedder, query)
+        page = _searched(conn, pgvector, collection, registered, query, asked, passing)
         description = embedder.facts.description
     else:
-        asked = Asked()
-        page = _listed(conn, collection, query, hidden)
+        asked = ResolvedQuery()
+        page = _listed(conn, collection, query, passing)
         description = "pictures by their names; nothing was compared"
     plan = SearchPlan(
         mode=page.mode,
@@ -167,15 +151,14 @@ class _Page:
     matched_words: int = 0
 
 
-def _listed(conn: Connection, collection: str, query: Query, hidden: Sequence[Filter]) -> _Page:
+def _listed(conn: Connection, collection: str, query: Query, passing: Conditions) -> _Page:
     this = digest(["listing", query.filters, query.group_by])
     after = Cursor.decode(query.after, this).position if query.after else None
     rows = listed(
         conn,
         collection,
         query.k + 1,
-        filters=query.filters,
-        hidden=hidden,
+        passing,
         group_by=query.group_by,
         after=after.image_id if after else None,
     )
@@ -190,12 +173,12 @@ def _searched(
     collection: str,
     registered: RegisteredSpace,
     query: Query,
-    asked: Asked,
-    hidden: Sequence[Filter],
+    asked: ResolvedQuery,
+    passing: Conditions,
 ) -> _Page:
     wanted = Wanted(
         k=query.k + 1,
-        passing=conditions(query.filters, hidden),
+        passing=passing,
         exclude_ids=tuple(asked.exclude_ids),
         exclude_fingerprints=tuple(asked.exclude_fingerprints),
         max_distance=_as_cosine(query.max_distance, query.metric),
@@ -236,12 +219,12 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
     return Cursor(this, last, boundary, after.shown)
 
 
-def _fused_page(this: bytes, query: Query, asked: Asked, vectors: Found | None, words: Found) -> _Page:
+def _fused_page(this: bytes, query: Query, asked: ResolvedQuery, vectors: Found | None, words: Found) -> _Page:
     """The first page of fused lists, which fixes the order of all that follow."""
     lists = [(0.5 if query.hybrid is None else query.hybrid, words)]
     if vectors is not None:
         lists.insert(0, (0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
-        # Words that match nothing must not thin out what the vectors found, nor be said to have taken part.
+        # Words that match nothing must not thin out what the vectors found.
         if not words.rows:
             asked.notes.append("full text matched nothing" + (" that is near enough" if words.scanned else ""))
     elif query.max_distance is not None:
@@ -261,7 +244,7 @@ def _fused_page(this: bytes, query: Query, asked: Asked, vectors: Found | None, 
 
 
 def _fixed_page(this: bytes, query: Query, rest: Sequence[bytes], found: Sequence[tuple[int, Row]]) -> _Page:
-    """A later page of fused lists: what is still there of the order that the first page fixed."""
+    """A later page of fused lists: those of the order fixed by the first page that are still there."""
     rows = [row for _, row in found[: query.k]]
     later = rest[found[query.k - 1][0] :] if len(found) > query.k else ()
     return _Page(rows, Cursor(this, rest=tuple(later)) if later else None, "fused")
@@ -281,28 +264,16 @@ def _fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
 
 
 def _group(row: Row, column: str | None) -> str:
-    """What a row is shown once by: its group, or itself."""
+    """The key under which only the best row is shown: its group, or itself."""
     value = None if column is None else row.metadata.get(column)
     return f"i{row.image_id}" if value is None else f"g{value}"
 
 
-def _identity(registered: RegisteredSpace, query: Query, asked: Asked) -> bytes:
-    """What must be the same on every page."""
+def _identity(registered: RegisteredSpace, query: Query, asked: ResolvedQuery) -> bytes:
+    """A hash of everything that must be the same on every page."""
     vector = b"" if asked.vector is None else asked.vector.tobytes()
-    return digest(
-        [
-            registered.name,
-            vector,
-            asked.words,
-            query.filters,
-            query.group_by,
-            query.max_distance,
-            query.hybrid,
-            query.metric,
-            asked.exclude_ids,
-            asked.exclude_fingerprints,
-        ]
-    )
+    options = [query.filters, query.group_by, query.max_distance, query.hybrid, query.metric]
+    return digest([registered.name, vector, asked.words, *options, asked.exclude_ids, asked.exclude_fingerprints])
 
 
 def _as_cosine(distance: float | None, metric: Metric) -> float | None:

@@ -15,29 +15,27 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pinakes.embedders.base import Embedder, Picture, TextReading
-from pinakes.embedders.remote.client import Remote
-from pinakes.embedders.remote.preflight import ignored_words
 from pinakes.errors import PictureError, UnreadableQueryError, UsageError
 from pinakes.images.decoding import decode
 from pinakes.query.query import Crop, Part, Query
 from pinakes.sources.reading import read_uri
-from pinakes.store.collections import RegisteredSpace
 from pinakes.store.connection import Connection
 from pinakes.store.images import stored_image, stored_vector
 from pinakes.store.query_vectors import keep, key_of, recall
+from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Failure, Image, Vector
 
 
 @dataclass(slots=True)
-class Asked:
-    """A query as the store can answer it.
+class ResolvedQuery:
+    """A query in the form that the store can answer.
 
     Attributes:
         vector: unit length, shape (dimension,), float32; None where nothing has a vector.
         words: what full text is asked; None where it is not.
-        exclude_ids, exclude_fingerprints: the query's own pictures, which are no answers.
+        exclude_ids, exclude_fingerprints: the query's own pictures, which are never hits.
         calls: answers of a provider that were paid for.
-        notes: what the result would mislead without.
+        notes: what a person must know in order not to be misled by the result.
     """
 
     vector: Vector | None = None
@@ -48,24 +46,24 @@ class Asked:
     notes: list[str] = field(default_factory=list)
 
 
-def understand(
+def resolve_query(
     conn: Connection, collection: str, registered: RegisteredSpace, embedder: Embedder, query: Query
-) -> Asked:
+) -> ResolvedQuery:
     """Embed the parts of a query and sum their directions, each with its weight.
 
     Raises:
-        UsageError: a stored image or the picture of one is not there, a vector does not fit, or the parts cancel out.
+        UsageError: a stored image or its picture is missing, a vector does not fit, or the parts cancel out.
         PictureError: a picture cannot be embedded.
         EmbedderError: the provider did not answer.
     """
-    asked = Asked()
+    asked = ResolvedQuery()
     reader = _Reader(conn, collection, registered, embedder, asked)
     words: list[str] = []
     directions: list[tuple[float, Vector]] = []
     for part in query.parts:
         for_words = part.text is not None and part.weight > 0 and query.hybrid != 0
         if query.hybrid == 1:
-            # Words alone: no vector is paid for, and what is no word to look for cannot count.
+            # Words alone: no vector is paid for, and what is not a word to look for cannot count.
             if for_words and part.text is not None:
                 words.append(part.text)
             else:
@@ -126,7 +124,7 @@ class _Reader:
     """Makes the vectors of one query's parts."""
 
     def __init__(
-        self, conn: Connection, collection: str, registered: RegisteredSpace, embedder: Embedder, asked: Asked
+        self, conn: Connection, collection: str, registered: RegisteredSpace, embedder: Embedder, asked: ResolvedQuery
     ) -> None:
         self._conn = conn
         self._collection = collection
@@ -135,7 +133,7 @@ class _Reader:
         self._asked = asked
 
     def text(self, text: str, *, wanted: bool) -> TextReading | None:
-        """What the embedder makes of words; None when it can read none of them. Full text answers those `wanted`."""
+        """The embedder's reading of words; None when it can read none of them. Full text answers those `wanted`."""
         limits, notes, name = self._embedder.facts.limits, self._asked.notes, self._embedder.facts.space.provider
         key = key_of("text", text.encode())
         reading = self._recalled(key)
@@ -147,8 +145,7 @@ class _Reader:
                 notes.append(f"{str(exc).rstrip('.')}. {instead}")
                 return None
             self._paid(key, reading)
-        # A model on this machine counts tokens, and names what it does not read as unread.
-        ignored = ignored_words(text, limits) if isinstance(self._embedder, Remote) else ()
+        ignored = self._embedder.unsent_words(text)
         if ignored:
             notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
         if reading.unread:
@@ -199,10 +196,7 @@ class _Reader:
         if recalled is not None:
             return recalled.vector
         picture = Picture(Image("query", "", _fingerprint(data), len(data)), lambda: data)
-        if isinstance(self._embedder, Remote):
-            outcome = self._embedder.embed_query_picture(picture)
-        else:
-            ((_, outcome),) = self._embedder.embed_images([picture])
+        outcome = self._embedder.embed_query_picture(picture)
         if isinstance(outcome, Failure):
             raise PictureError(
                 f"the picture that was asked about cannot be used: {outcome.message}", outcome.error_class
@@ -213,13 +207,13 @@ class _Reader:
     # -- what was paid for is kept -------------------------------------------------------------------------------------
 
     def _recalled(self, key: bytes) -> TextReading | None:
-        if not isinstance(self._embedder, Remote):
+        if not self._embedder.paid:
             return None
         kept = recall(self._conn, self._registered.name, key)
         return None if kept is None else TextReading(*kept)
 
     def _paid(self, key: bytes, reading: TextReading) -> None:
-        if isinstance(self._embedder, Remote):
+        if self._embedder.paid:
             self._asked.calls += 1
             keep(self._conn, self._registered.name, key, (reading.vector, reading.read, reading.unread))
 

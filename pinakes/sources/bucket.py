@@ -6,7 +6,6 @@ import base64
 import binascii
 import sys
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,48 +13,118 @@ from urllib.parse import unquote
 
 from pinakes import ids
 from pinakes.errors import SourceError, UsageError
+from pinakes.gcs.client import TIMEOUT, BucketClient, Wording, retry
 from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri, split_gs_address
 from pinakes.images.formats import suffix, suffix_reason
-from pinakes.sources.fingerprints import ChangedError
-from pinakes.sources.gcs import GcsBucket
-from pinakes.sources.local import collision, ledger_id, spelled
+from pinakes.sources.base import Listing, changed
+from pinakes.sources.local import collision, spelled
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
 DEFAULT_CONTENT_TYPE = "image/*"
 
+FIELDS = "items(name,md5Hash,crc32c,size,contentType,generation),nextPageToken"
+"""What a listing asks for: about 300 bytes an object instead of 1 kB."""
+
+_LOGIN = "gcloud auth application-default login"
+_WORDING = Wording(
+    SourceError,
+    no_login=f"run {_LOGIN}, or read a public bucket with --anonymous.",
+    denied=f"log in with {_LOGIN} as somebody who may (the role roles/storage.objectViewer), or use --anonymous if the"
+    " bucket is public.",
+    no_payer="name the project that pays with --user-project.",
+)
+
 _UNTYPED = frozenset({None, "", "application/octet-stream", "binary/octet-stream"})
-"""What an uploading program says that does not know; the name then decides."""
+"""The types of an upload whose program did not know better; the name then decides."""
 
 _DRAWINGS = frozenset({"image/svg+xml", "image/x-icon", "image/vnd.microsoft.icon"})
-"""Images by their type which are never decoded."""
+"""Types of images that are never decoded."""
 
 _MADE_BY_SYSTEMS = frozenset({"__MACOSX", "@eaDir"})
 
 
-class BucketSource:
+class GcsBucket(BucketClient):
+    """One bucket, for listing and for downloads; the arguments are those of `BucketClient`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        anonymous: bool | None = None,
+        user_project: str | None = None,
+        endpoint: str | None = None,
+    ) -> None:
+        if anonymous and user_project:
+            raise UsageError("a requester-pays bucket is read with credentials; leave out --anonymous.")
+        super().__init__(name, _WORDING, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
+
+    def list(self, prefix: str, glob: str | None) -> Iterator[Any]:
+        """Objects (`google.cloud.storage.Blob`, with `FIELDS` only) below `prefix`, by name; 1,000 a request.
+
+        Raises:
+            SourceError: the bucket cannot be listed.
+        """
+        bucket = self.bucket()
+        with self.errors(f"the bucket {self.name!r} cannot be listed"):
+            yield from bucket.client.list_blobs(
+                bucket, prefix=prefix or None, match_glob=glob, fields=FIELDS, timeout=TIMEOUT, retry=retry()
+            )
+
+    def holds(self, name: str) -> bool:
+        """Whether there is an object of exactly that name."""
+        blob = self.bucket().blob(name)
+        with self.errors(f"the bucket {self.name!r} cannot be searched for {name!r}"):
+            return bool(blob.exists(timeout=TIMEOUT, retry=retry()))
+
+    def download(self, found: GsObject, *, max_bytes: int | None = None) -> bytes | None:
+        """The bytes of an object, of its pinned generation; None if it has been overwritten since.
+
+        With `max_bytes`, at most one byte more than that is downloaded, which is enough to see that the object is larger.
+
+        Raises:
+            SourceError: it is gone or cannot be read.
+        """
+        from google.api_core.exceptions import NotFound, PreconditionFailed
+
+        blob = self.bucket().blob(found.name)
+        with self.errors(f"{found.plain!r} cannot be read"):
+            try:
+                return bytes(
+                    blob.download_as_bytes(
+                        if_generation_match=found.generation,
+                        end=max_bytes,
+                        timeout=TIMEOUT,
+                        retry=retry(),
+                    )
+                )
+            except PreconditionFailed:
+                return None
+            except NotFound as exc:
+                raise SourceError(f"{found.plain!r} can no longer be read: there is no such object.") from exc
+
+
+class BucketSource(Listing):
     """Every picture below a prefix of a bucket, in the order of the objects' names.
 
     An image_id is the object's name below the root. Fingerprints come with the listing: `md5:<hex>`, or
     `crc32c:<hex>:<size>` for a composite object, which has no MD5. An image's uri pins the generation that was listed
     (see `pinakes.gcs.uri.GsObject`).
 
-    Names which are one text in two Unicode spellings would share an id: the one that is in NFC keeps it, every other
-    fails by name; so do all of them if none is. Only names that are not in NFC are held in memory, and they come last.
+    Names that are the same text in two Unicode spellings would share an id: the one in NFC keeps it, and every other
+    becomes a failure; without one in NFC they all do. Only names that are not in NFC are held in memory; they come last.
 
     Args:
         address: `gs://bucket`, `gs://bucket/folder` (a slash at the end changes nothing), or `gs://bucket/start*` for
-            every object whose name begins so; its root is then the folder before. `%XX` stands for a byte.
+            every object whose name begins with that; the root is then the folder above. `%XX` stands for a byte.
         glob: Cloud Storage's `matchGlob` over whole names (`**/0.jpg`); the bucket itself applies it.
-        content_type: a pattern (`image/jpeg`, `image/*`) that an object's type must fit, whatever its name. None means
+        content_type: a pattern (`image/jpeg`, `image/*`) that an object's type must match; its name is ignored. None means
             `image/*`, or, for objects without a type, a picture by its name.
-        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+        limit: see `pinakes.sources.base.Listing`.
         anonymous: True for public buckets without credentials, False for credentials only; None tries the application
             default credentials and goes without where there are none.
         user_project: the project that pays for reading a bucket whose owner does not ("requester pays").
         endpoint: another address of the service; default: `STORAGE_EMULATOR_HOST`, or Google's.
 
-    Attributes:
-        root, problems: see `pinakes.sources.base.Source`.
     """
 
     def __init__(
@@ -73,54 +142,30 @@ class BucketSource:
             self._name, prefix = split_gs_address(address)
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
-        if limit is not None and limit < 1:
-            raise UsageError(f"a limit of {limit} images lists nothing; give at least 1.")
         if prefix.endswith("*"):
             self._prefix = unquote(prefix[:-1])
             self._folder = self._prefix[: self._prefix.rfind("/") + 1]
         else:
             self._prefix = self._folder = unquote(prefix).rstrip("/") + "/" if prefix.rstrip("/") else ""
-        self._glob, self._content_type, self._limit = glob, content_type, limit
+        self._glob, self._content_type = glob, content_type
         self._bucket = GcsBucket(self._name, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
-        self.root = GsObject(self._name, self._folder).uri
-        self.problems: list[str] = []
-
-    def entries(self) -> Iterator[Entry]:
-        """See `pinakes.sources.base.Source.entries`; one request for each 1,000 objects."""
-        self.problems = []
-        images = rejected = 0
-        skipped: Counter[str] = Counter()
-        for entry in self._entries():
-            if isinstance(entry, Image) and images == self._limit:
-                self.problems.append(f"the listing stopped at its limit of {self._limit:,}; there are more images")
-                return
-            images += isinstance(entry, Image)
-            rejected += isinstance(entry, Rejected)
-            if isinstance(entry, Skipped):
-                skipped[entry.reason] += 1
-            yield entry
-        if not images and not rejected:
-            raise SourceError(self._nothing(skipped))
+        super().__init__(GsObject(self._name, self._folder).uri, limit)
 
     def read(self, image: Image) -> bytes:
-        """The bytes of `image` as they were listed.
-
-        Raises:
-            SourceError: it is gone or unreadable, or is not of this source.
-            ChangedError: the object was written anew since it was listed.
-        """
+        """See `pinakes.sources.base.Source.read`."""
         try:
             found = parse_gs_uri(image.uri)
         except ValueError as exc:
-            raise SourceError(f"{image.image_id!r} is not of the source {self.root}: its uri is {image.uri}.") from exc
+            raise self._foreign(image) from exc
         if found.bucket != self._name or not found.name.startswith(self._folder):
-            raise SourceError(f"{image.image_id!r} is not of the source {self.root}: its uri is {image.uri}.")
+            raise self._foreign(image)
         data = self._bucket.download(found)
         if data is None:
-            raise ChangedError(f"{image.image_id!r} changed since it was listed; run again to list it anew.")
+            raise changed(image)
         return data
 
-    def _entries(self) -> Iterator[Entry]:
+    def _listed(self) -> Iterator[Entry]:
+        """One request for each 1,000 objects."""
         held: dict[str, list[Any]] = {}
         taken: set[str] = set()
         for blob in self._bucket.list(self._prefix, self._glob):
@@ -143,8 +188,8 @@ class BucketSource:
     def _uncomposed(self, composed: str, blobs: list[Any], *, is_taken: bool) -> Iterator[Entry]:
         """Entries of objects whose names are not in NFC, and which would all have the id `composed`.
 
-        An object of exactly that name was met if it comes behind the first of these in the listing; before them, which
-        only a few compatible characters do (`Å` as U+212B), the bucket is asked.
+        An object of exactly that name has been listed if it sorts before them. A few compatibility characters (`Å` as
+        U+212B) sort the other way round; for those the bucket is asked.
         """
         whole = self._folder + composed
         earlier = any(whole.encode() < blob.name.encode() for blob in blobs)
@@ -156,7 +201,7 @@ class BucketSource:
         others = [composed.encode()] if is_taken else []
         for blob, name in zip(blobs, names, strict=True):
             failure = collision(name, [other for other in [*names, *others] if other != name])
-            yield Rejected(ledger_id(spelled(name), name), self._uri(blob), failure)
+            yield Rejected(ids.ledger_id(spelled(name), name), self._uri(blob), failure)
 
     def _entry(self, relative: str, blob: Any) -> Image | Rejected:
         uri = self._uri(blob)
@@ -164,7 +209,7 @@ class BucketSource:
             image_id = ids.image_id(relative)
         except ids.BadNameError as exc:
             failure = Failure(ErrorClass.BAD_NAME, f"{exc}; rename the object")
-            return Rejected(ledger_id(ids.printable_name(relative), relative.encode()), uri, failure)
+            return Rejected(ids.ledger_id(ids.printable_name(relative), relative.encode()), uri, failure)
         fingerprint = _fingerprint(blob)
         if fingerprint is None:
             return Rejected(
@@ -195,19 +240,12 @@ class BucketSource:
             return f"not an image by its content type ({kind})"
         return None
 
-    def _nothing(self, skipped: Counter[str]) -> str:
-        """The sentence about a listing without a single picture."""
-        if not skipped:
-            fitting = f" that fit {self._glob!r}" if self._glob else ""
-            start = self.root.rstrip("/")
-            hint = (
-                ""
-                if self._prefix != self._folder or not self._folder
-                else f", or write {start}* for names that begin so"
-            )
-            return f"there are no objects{fitting} below {SCHEME}{self._name}/{self._prefix}; check the address{hint}."
-        kinds = ", ".join(f"{count:,} {reason}" for reason, count in skipped.most_common(3))
-        return f"no picture was found below {self.root}: all {skipped.total():,} objects were skipped ({kinds})."
+    def _empty(self) -> str:
+        fitting = f" that fit {self._glob!r}" if self._glob else ""
+        hint = ""
+        if self._folder and self._prefix == self._folder:
+            hint = f", or write {self.root.rstrip('/')}* for names that begin with it"
+        return f"there are no objects{fitting} below {SCHEME}{self._name}/{self._prefix}; check the address{hint}."
 
 
 def _fingerprint(blob: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Fetching one picture from the web: bounded in time, size and redirects, and never led into a private network."""
+"""Fetches a picture from the web, with limits on time, size and redirects, and never redirected into a private network."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.connection import create_connection
 
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Failure
 
 TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and between two pieces of an answer."""
 
 DEADLINE = 120.0
-"""Seconds for one picture: a server that drips bytes is not waited for any longer."""
+"""Seconds for one picture: a server that sends a few bytes at a time is given up after that."""
 
 MAX_BYTES = 256 << 20
-"""A file from the web may have so many bytes: three times the largest of SemArt's kind, and short of filling memory."""
+"""The largest file that is fetched: three times the largest of SemArt's kind, and small enough for memory."""
 
 MAX_REDIRECTS = 5
 
@@ -63,8 +63,8 @@ class Fetcher:
     """Fetches files over HTTPS (HTTP from this machine only); thread-safe.
 
     A redirect may lead to another public server, or elsewhere on the server that was asked, but from a public server
-    to no address of this machine or a private network; the address is checked when the connection is made, so no name
-    service can talk its way around that (a proxy, where one is set, makes its own connections).
+    to no address of this machine or a private network; the address is checked when the connection is made, so a name
+    that resolves differently the second time gains nothing. A proxy, where one is set, makes its own connections.
     """
 
     def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
@@ -72,10 +72,10 @@ class Fetcher:
         self._local = threading.local()
 
     def get(self, url: str, *, etag: str | None = None) -> Fetched:
-        """The file at `url`; with `etag`, only if it is not in that state any more.
+        """The file at `url`; with `etag`, only if it has changed since.
 
         Raises:
-            FetchError: it cannot be had.
+            FetchError: it cannot be fetched.
         """
         first = urlsplit(url).hostname or ""
         started = time.monotonic()
@@ -120,7 +120,7 @@ class Fetcher:
         return FetchError(ErrorClass.TOO_LARGE, f"the file has {shown}; the limit is {self._max_bytes:,} bytes")
 
     def _session(self, *, trusted: bool) -> requests.Session:
-        """One of this thread's two sessions; the one for servers that the list did not name looks at addresses."""
+        """One of this thread's two sessions; the one for servers that the list did not name checks their addresses."""
         name = "trusted" if trusted else "strict"
         session: requests.Session | None = getattr(self._local, name, None)
         if session is None:
@@ -133,11 +133,11 @@ class Fetcher:
 
 
 class PrivateAddressError(ValueError):
-    """A server has an address in a private network, and was not named by the list."""
+    """A redirect leads to a private network that the list did not name."""
 
 
 def _checked_connection(connection: HTTPConnection) -> socket.socket:
-    """A connection of urllib3's own making, to an address that was looked at first."""
+    """A connection as urllib3 makes it, to an address that was checked first."""
     host = connection._dns_host  # noqa: SLF001 - as urllib3's own _new_conn does
     found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
@@ -189,7 +189,7 @@ def _is_public(address: str) -> bool:
 
 
 def _is_trusted(host: str, first: str) -> bool:
-    """Whether a server is the one that the list names, so that its address may be a private one."""
+    """Whether a server may have a private address, because it is the one that the list names."""
     return host == first or (is_loopback(host) and is_loopback(first))
 
 
@@ -214,7 +214,7 @@ def _class_of(status: int) -> ErrorClass:
 
 
 def _blocked(exc: BaseException) -> PrivateAddressError | None:
-    """The refusal among an exception's causes."""
+    """The `PrivateAddressError` among an exception's causes, if there is one."""
     found: BaseException | None = exc
     while found is not None and not isinstance(found, PrivateAddressError):
         found = found.__cause__ or found.__context__

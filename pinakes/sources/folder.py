@@ -25,7 +25,7 @@ _CLUTTER = frozenset(
         b"system volume information",
     }
 )
-"""What Windows, macOS and Synology leave beside pictures, in lower case."""
+"""Files and folders that Windows, macOS and Synology add to folders of pictures, in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Folder:
-    """Folders to be listed as one, because their names are the same text in two Unicode spellings; mostly just one."""
+    """Folders that are listed as one, because their names are the same text in two Unicode spellings; usually just one."""
 
     places: tuple[_Place, ...]
     parent: _Folder | None
@@ -68,7 +68,7 @@ class FolderSource(LocalFiles):
     Args:
         root: the folder.
         cache: spares hashing what has not changed; None hashes everything.
-        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+        limit: see `pinakes.sources.base.Listing`.
     """
 
     def __init__(self, root: Path, *, cache: FingerprintCache | None, limit: int | None = None) -> None:
@@ -150,10 +150,8 @@ class FolderSource(LocalFiles):
             self.problems.append(f"the link {shown!r} cannot be followed ({exc.strerror or exc})")
             return "a link that cannot be followed"
         if self._base.startswith(target) or self._is_inside(parent, (found.st_dev, found.st_ino)):
-            self.problems.append(
-                f"the link {shown!r} is a loop: it points to a folder that it lies in; remove the link"
-            )
-            return "link loop: it points to a folder that it lies in"
+            self.problems.append(f"the link {shown!r} is a loop: it points to a folder above it; remove the link")
+            return "link loop: it points to a folder above it"
         inner = target.removeprefix(self._base).rstrip(b"/")
         if target.startswith(self._base) and not any(map(_clutter, inner.split(b"/"))):
             return f"a link to the folder {ids.printable_name(inner)!r}, which is listed by itself"
@@ -199,7 +197,7 @@ class FolderSource(LocalFiles):
 
 
 def _is_folder(entry: os.DirEntry[bytes]) -> bool:
-    """Whether a folder, or a link to one; what cannot be told counts as a file, and reading it says why."""
+    """Whether a folder, or a link to one; if that cannot be found out it counts as a file, and reading it says why."""
     try:
         return entry.is_dir()
     except OSError:

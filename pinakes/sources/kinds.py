@@ -79,7 +79,8 @@ def open_source(
         raise SourceError(f"the list {str(path)!r} cannot be read: {exc.strerror or exc}.") from exc
     if of_urls:
         _refuse({"--under": under}, "a list of files", source, "a list of URLs")
-        from pinakes.sources.urls import UrlListSource, open_etag_cache
+        from pinakes.sources.etags import open_etag_cache
+        from pinakes.sources.urls import UrlListSource
 
         return UrlListSource(path, key=key, cache=open_etag_cache(home), limit=limit)
     return ListFileSource(path, under=under, key=key, cache=open_cache(home), limit=limit)

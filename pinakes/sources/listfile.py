@@ -16,7 +16,7 @@ from pinakes import ids
 from pinakes.errors import SourceError
 from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.fingerprints import FingerprintCache
-from pinakes.sources.local import FoundFile, LocalFiles, collision, ledger_id, spelled
+from pinakes.sources.local import FoundFile, LocalFiles, collision, spelled
 from pinakes.types import ErrorClass, Failure, Rejected, Skipped
 
 DEFAULT_KEY = "IMAGE_FILE"
@@ -32,9 +32,9 @@ class _Line:
     """One line of the list.
 
     Attributes:
-        relative: the name as it is on the disk, or as it is written if it is not there.
+        relative: the name on the disk, or the name in the list if there is no such file.
         number: the line, from 1.
-        problem: why it can be no name of a file below the folder, or None.
+        problem: why it cannot name a file below the folder, or None.
         exists: whether it is there.
     """
 
@@ -50,11 +50,11 @@ class ListFileSource(LocalFiles):
     Args:
         list_file: a table (tab, comma or semicolon between its columns) or one name a line; UTF-8, UTF-16 with its
             mark, else cp1252, which is what SemArt's files are in.
-        under: the folder that the names are relative to; None: `Images` beside the list if there is one, else the
-            list's own folder.
+        under: the folder that the names are relative to; None: the folder `Images` next to the list if
+            there is one, else the list's own folder.
         key: the column of names; None: IMAGE_FILE, or plain lines where there is no such column.
         cache: spares hashing what has not changed; None hashes everything.
-        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+        limit: see `pinakes.sources.base.Listing`.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ListFileSource(LocalFiles):
             line = self._line(written, number)
             exists = exists or line.exists
             text = unicodedata.normalize("NFC", ids.printable_name(line.relative))
-            named.setdefault(ledger_id(text, line.relative), []).append(line)
+            named.setdefault(ids.ledger_id(text, line.relative), []).append(line)
         if not named:
             raise SourceError(f"{str(self._list)!r} names no image; give a list with one name a line or a row.")
         if not exists:
@@ -126,7 +126,7 @@ class ListFileSource(LocalFiles):
         return collision(line.relative, others) if others and isinstance(looked, os.stat_result) else looked
 
     def _line(self, written: str, number: int) -> _Line:
-        """`written` as a path below the folder: as it stands, trimmed, in NFC, in NFD, or with `/` for a backslash."""
+        """`written` as a path below the folder: unchanged, trimmed, in NFC, in NFD, or with `/` for a backslash."""
         trimmed = written.strip()
         slashed = trimmed.replace("\\", "/")
         if _ABSOLUTE.match(slashed) or ".." in slashed.split("/"):
@@ -153,7 +153,7 @@ def _tidy(text: str) -> bytes:
 
 
 def _names(path: Path, key: str | None) -> Iterator[tuple[str, int]]:
-    """Each name that the list holds, as it is written, and its line.
+    """Each name in the list, unchanged, and its line.
 
     Raises:
         SourceError: the list cannot be read, or has no such column.
@@ -168,17 +168,15 @@ def _names(path: Path, key: str | None) -> Iterator[tuple[str, int]]:
     except UnicodeDecodeError as exc:
         raise SourceError(f"the list {str(path)!r} is damaged ({exc}); save it as UTF-8.") from exc
     except csv.Error as exc:
-        raise SourceError(
-            f"the list {str(path)!r} is no table that can be read ({exc}); save it as UTF-8 CSV."
-        ) from exc
+        raise SourceError(f"the list {str(path)!r} cannot be read as a table ({exc}); save it as UTF-8 CSV.") from exc
 
 
 def _rows(file: TextIO, path: Path, key: str | None) -> Iterator[tuple[str, int]]:
     header = file.readline()
-    wanted = key or DEFAULT_KEY
+    column = key or DEFAULT_KEY
     for delimiter in _DELIMITERS:
         columns = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
-        if wanted in columns:
+        if column in columns:
             break
     else:
         if key is None and not _is_table(header, path):
@@ -187,10 +185,10 @@ def _rows(file: TextIO, path: Path, key: str | None) -> Iterator[tuple[str, int]
             return
         shown = max((next(csv.reader([header], delimiter=sign), []) for sign in _DELIMITERS), key=len)
         raise SourceError(
-            f"the list {str(path)!r} has no column {wanted!r}, only {', '.join(map(repr, shown[:20]))}; name the column"
+            f"the list {str(path)!r} has no column {column!r}, only {', '.join(map(repr, shown[:20]))}; name the column"
             " of file names with --key."
         )
-    at = columns.index(wanted)
+    at = columns.index(column)
     rows = csv.reader(file, delimiter=delimiter)
     start = 2
     for row in rows:
@@ -200,7 +198,7 @@ def _rows(file: TextIO, path: Path, key: str | None) -> Iterator[tuple[str, int]
 
 
 def _is_table(header: str, path: Path) -> bool:
-    """Whether a first line without the column that is looked for belongs to a table all the same."""
+    """Whether a list belongs to a table although its first line lacks the column that was looked for."""
     first = header.strip()
     if suffix(first) and not suffix_reason(first) and "\t" not in first:
         return False

@@ -10,15 +10,17 @@ from urllib.parse import unquote_to_bytes
 
 from pinakes.errors import SourceError, UsageError
 from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri
+from pinakes.sources.urltable import check_url
 
 if TYPE_CHECKING:
+    from pinakes.sources.bucket import GcsBucket
     from pinakes.sources.fetching import Fetcher
-    from pinakes.sources.gcs import GcsBucket
 
 MAX_BYTES = 64 << 20
 """The largest file that is fetched from elsewhere only to be shown."""
 
 _FILE = "file://"
+_WEB = ("https://", "http://")
 
 
 def read_uri(uri: str) -> bytes:
@@ -27,12 +29,17 @@ def read_uri(uri: str) -> bytes:
     Raises:
         SourceError: they are gone, unreadable or too many, or the uri is of a kind that this version does not read.
     """
-    if uri.startswith(_FILE):
-        return _from_file(uri)
-    if uri.startswith(SCHEME):
-        return _from_bucket(uri)
-    if uri.startswith(("https://", "http://")):
-        return _from_web(uri)
+    try:
+        if uri.startswith(_FILE):
+            return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE)))).read_bytes()
+        if uri.startswith(SCHEME):
+            return _from_bucket(uri)
+        if uri.startswith(_WEB):
+            return _from_web(uri)
+    except OSError as exc:
+        raise SourceError(f"the picture at {uri} cannot be read: {exc.strerror or exc}.") from exc
+    except ValueError as exc:
+        raise SourceError(f"the picture at {uri} cannot be read: {exc}.") from exc
     raise SourceError(f"the picture at {uri} cannot be shown: this version reads file://, gs:// and https:// only.")
 
 
@@ -43,7 +50,7 @@ def read_named(name: str) -> bytes:
         UsageError: they cannot be read.
     """
     try:
-        if name.startswith((_FILE, SCHEME, "https://", "http://")):
+        if name.startswith((_FILE, SCHEME, *_WEB)):
             return read_uri(name)
         return Path(name).read_bytes()
     except OSError as exc:
@@ -52,46 +59,31 @@ def read_named(name: str) -> bytes:
         raise UsageError(str(exc)) from exc
 
 
-def _from_file(uri: str) -> bytes:
-    path = unquote_to_bytes(uri[len(_FILE) :])
-    try:
-        return Path(path.decode("utf-8", "surrogateescape")).read_bytes()
-    except OSError as exc:
-        raise SourceError(f"the picture at {uri} cannot be read: {exc.strerror}.") from exc
-
-
 def _from_bucket(uri: str) -> bytes:
-    try:
-        found = parse_gs_uri(uri)
-    except ValueError as exc:
-        raise SourceError(f"the picture at {uri} cannot be read: {exc}.") from exc
-    data = (
-        _bucket(found.bucket, os.environ.get("STORAGE_EMULATOR_HOST")).download(
-            GsObject(found.bucket, found.name), max_bytes=MAX_BYTES
-        )
-        or b""
-    )
+    found = parse_gs_uri(uri)
+    current = GsObject(found.bucket, found.name)
+    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
+    data = _bucket(found.bucket, emulator).download(current, max_bytes=MAX_BYTES) or b""
     if len(data) > MAX_BYTES:
         raise SourceError(f"the picture at {uri} is too large to be shown: over {MAX_BYTES:,} bytes.")
     return data
 
 
 def _from_web(uri: str) -> bytes:
-    from pinakes.sources.fetching import FetchError
-    from pinakes.sources.urltable import check_url
+    from pinakes.sources.fetching import FetchError  # its HTTP client is imported only where it is needed
 
+    check_url(uri)
     try:
-        check_url(uri)
         return _fetcher().get(uri).data or b""
-    except (FetchError, ValueError) as exc:
+    except FetchError as exc:
         raise SourceError(f"the picture at {uri} cannot be read: {exc}.") from exc
 
 
 @functools.lru_cache(maxsize=8)
 def _bucket(name: str, emulator: str | None) -> GcsBucket:  # noqa: ARG001 - tells apart what is remembered
-    from pinakes.sources.gcs import GcsBucket  # Google's client is imported only where there is a bucket
+    from pinakes.sources.bucket import GcsBucket  # Google's client is imported only where there is a bucket
 
-    return GcsBucket(name, anonymous=None, user_project=None)
+    return GcsBucket(name)
 
 
 @functools.lru_cache(maxsize=1)

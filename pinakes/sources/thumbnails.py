@@ -35,18 +35,18 @@ MAX_BYTES = 500 << 20
 MEDIA_TYPE = "image/jpeg"
 QUALITY = 82
 RECIPE = "1"
-"""Raised by hand whenever a thumbnail of the same bytes would look different, so that old ones are made anew."""
+"""Raised by hand whenever a thumbnail of the same bytes would look different, so that old ones are replaced."""
 
 FORGET_FINAL_SECONDS = 600.0
 FORGET_TRANSIENT_SECONDS = 20.0
 REMEMBERED_FAILURES = 10_000
 
 _TOUCH_SECONDS = 60.0
-"""A kept file's time of use is written no more often than this."""
+"""A file's time of use is updated at most this often."""
 _ABANDONED_SECONDS = 600.0
 """A temporary file of that age belongs to a process that was killed."""
 _DOWN_TO = 0.9
-"""The share of the size that is left after making room, so that not every new file has to."""
+"""The share of the limit that is kept when files are removed, so that not every new file removes others."""
 _TEMPORARY = ".tmp-"
 
 
@@ -56,7 +56,7 @@ class Thumbnail:
 
     Attributes:
         data: a JPEG file.
-        etag: of `data`, quoted as HTTP wants it; "" for a placeholder, which is not to be kept by anybody.
+        etag: of `data`, quoted as HTTP requires; "" for a placeholder, which no cache may keep.
         width, height: pixels.
         placeholder: why this is a neutral placeholder and not the picture (`undecodable`, `unreadable`, …); None if it
             is the picture.
@@ -70,21 +70,21 @@ class Thumbnail:
 
 
 class DiskCache:
-    """Files under keys, in a folder of at most so many bytes; those that were used longest ago go first.
+    """Files under keys, in a folder of limited size; the least recently used are removed first.
 
     Several processes may use one folder: a file appears whole or not at all, and vanishing files are no error. The size is
-    looked at after every twentieth part of it that this process wrote.
+    measured each time this process has written a twentieth of it.
 
     Args:
-        folder: made with the first file, readable by its owner alone.
-        max_bytes: of all files together.
+        folder: created with the first file, readable only by its owner.
+        max_bytes: limit for all files together.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
         self._folder = folder
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._unseen = max_bytes  # what others have left is looked at with the first file
+        self._unseen = max_bytes  # so that the first file measures what other processes have left
 
     def get(self, key: str) -> bytes | None:
         """The file under `key` (hexadecimal digits, `-` and letters), or None."""
@@ -98,7 +98,7 @@ class DiskCache:
         return data
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep a file; on a full or read-only disk it is not kept, which costs time alone and is logged."""
+        """Keep a file; on a full or read-only disk it is not kept, which only costs time and is logged."""
         path = self._path(key)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ class DiskCache:
         self._make_room(keep=path)
 
     def remove(self, key: str) -> bool:
-        """Take the file under `key` out; whether there was one.
+        """Remove the file under `key`; whether there was one.
 
         Raises:
             OSError: it cannot be removed.
@@ -134,7 +134,7 @@ class DiskCache:
         return True
 
     def trim(self) -> tuple[int, int]:
-        """Make room down to the size that is allowed, if need be; how many bytes were held, and are now."""
+        """Remove files until the size is within the limit; how many bytes there were, and how many remain."""
         return self._make_room()
 
     def _path(self, key: str) -> Path:
@@ -165,14 +165,14 @@ class DiskCache:
 
 
 Decoding = Callable[[int], AbstractContextManager[object]]
-"""Entered around the decoding of so many pixels; it may wait until there is room for them."""
+"""Given a number of pixels, a context manager for their decoding; it may wait until there is memory for them."""
 
 
 class Thumbnails:
     """Thumbnails of stored pictures, from a folder or a bucket alike.
 
     A picture that cannot be read or decoded has a placeholder: the page stays whole, and `Thumbnail.placeholder` tells. That
-    is remembered for a while, so that a broken file is not read anew for every visitor.
+    is remembered for a while, so that a broken file is not read again for every visitor.
 
     Args:
         folder: where they are kept.
@@ -227,7 +227,7 @@ class Thumbnails:
             return None
         try:
             return _thumbnail(data, key)
-        except PictureError:  # a damaged disk; it is made anew
+        except PictureError:  # a damaged disk; it is made again
             return None
 
     def _make(self, fingerprint: str, uri: str, size: int) -> Thumbnail:

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from pinakes.errors import SourceError, UsageError
+from pinakes import ids
+from pinakes.errors import SourceError
+from pinakes.sources.base import Listing, changed
 from pinakes.sources.etags import EtagCache, Known
 from pinakes.sources.fetching import MAX_BYTES, Fetched, Fetcher, FetchError
-from pinakes.sources.fingerprints import ChangedError, fingerprint_bytes
-from pinakes.sources.local import ledger_id
+from pinakes.sources.fingerprints import fingerprint_bytes
 from pinakes.sources.urltable import UrlLine, check_url, read_urls
 from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
 PARALLEL = 8
-"""Files fetched at once while listing: kind to one server, and enough to hide its distance."""
+"""Files fetched at once while listing: considerate to one server, and enough to hide its latency."""
 
 _WINDOW = 4 * PARALLEL
-"""URLs that are under way or wait for their turn to be listed; each holds a fingerprint, not a body."""
+"""URLs that are being fetched or wait to be listed; each takes memory for a fingerprint, not for a body."""
 
 _TRIES = 3
 _PAUSE = 0.5
@@ -31,25 +32,20 @@ _PASSING = frozenset({ErrorClass.CONNECTION, ErrorClass.SERVER})
 
 
 _UnderWay = tuple[UrlLine, Future[tuple[Known, bool]]]
-"""A line, and what its URL will turn out to hold: see `UrlListSource._known`."""
+"""A line, and the future state of the file at its URL: see `UrlListSource._known`."""
 
 
-class UrlListSource:
+class UrlListSource(Listing):
     """The images that a list of https:// URLs names, in the order of the list.
 
     The fingerprint is the MD5 of the body, so a first listing fetches everything; later ones ask with the ETag and
-    fetch only what has changed, as far as the servers give ETags. Memory grows with the list, by about 0.5 kB a URL.
+    fetch only what has changed, if the server gives ETags. Memory grows with the list, by about 0.5 kB a URL.
 
     Args:
         list_file: see `pinakes.sources.urltable.read_urls`, as for `key` and `names`.
         cache: spares fetching what has not changed; None fetches everything.
-        limit: stop after this many images; the listing then is not complete, and `problems` says so.
+        limit: see `pinakes.sources.base.Listing`.
         max_bytes: a larger file is a failure.
-
-    Attributes:
-        root: the `file://` URI of the list.
-        problems: see `pinakes.sources.base.Source`.
-        leave_out: see `pinakes.tombstones.LeavesOut`.
     """
 
     def __init__(
@@ -62,52 +58,31 @@ class UrlListSource:
         limit: int | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        if limit is not None and limit < 1:
-            raise UsageError(f"a limit of {limit} images lists nothing; give at least 1.")
-        self._list, self._key, self._names = list_file, key, names
-        self._cache, self._limit = cache, limit
+        self._list, self._key, self._names, self._cache = list_file, key, names, cache
         self._fetcher = Fetcher(max_bytes=max_bytes)
-        self.leave_out: Callable[[str], bool] = lambda _image_id: False
-        self.root = list_file.resolve().as_uri()
-        self.problems: list[str] = []
+        super().__init__(list_file.resolve().as_uri(), limit)
 
-    def entries(self) -> Iterator[Entry]:
-        """See `pinakes.sources.base.Source.entries`."""
-        self.problems = []
+    def _listed(self) -> Iterator[Entry]:
         named: dict[str, list[UrlLine]] = {}
         for line in read_urls(self._list, self._key, self._names):
             named.setdefault(line.image_id, []).append(line)
         if not named:
             raise SourceError(f"{str(self._list)!r} names no URL; give a list with one a line or a row.")
-        images = 0
         try:
-            for entry in self._fetched(named):
-                if isinstance(entry, Image):
-                    if images == self._limit:
-                        self.problems.append(
-                            f"the listing stopped at its limit of {self._limit:,}; there are more images"
-                        )
-                        return
-                    images += 1
-                yield entry
+            yield from self._fetched(named)
         finally:
             if self._cache:
                 self._cache.close()
 
     def read(self, image: Image) -> bytes:
-        """The bytes of `image` as they were listed, fetched again.
-
-        Raises:
-            SourceError: they cannot be had.
-            ChangedError: they are not the ones that were listed.
-        """
+        """The bytes of `image`, fetched again: see `pinakes.sources.base.Source.read`."""
         try:
             check_url(image.uri)
             data = self._with_patience(image.uri, None).data
         except (FetchError, ValueError) as exc:
-            raise SourceError(f"{image.image_id!r} cannot be read any more: {exc}.") from exc
+            raise SourceError(f"{image.image_id!r} can no longer be read: {exc}.") from exc
         if data is None or fingerprint_bytes(data) != image.fingerprint:
-            raise ChangedError(f"{image.image_id!r} changed since it was listed; run again to list it anew.")
+            raise changed(image)
         return data
 
     def _fetched(self, named: dict[str, list[UrlLine]]) -> Iterator[Entry]:
@@ -164,7 +139,7 @@ class UrlListSource:
 
 
 def _settled(image_id: str, lines: list[UrlLine]) -> list[Entry | UrlLine]:
-    """What the lines of one image_id come to: the line to fetch, repetitions skipped, failures by name."""
+    """The lines of one image_id as the line to fetch, repetitions as skipped, and failures where they disagree."""
     urls = list(dict.fromkeys(line.url for line in lines))
     settled: list[Entry | UrlLine] = []
     seen: set[str] = set()
@@ -185,10 +160,5 @@ def _settled(image_id: str, lines: list[UrlLine]) -> list[Entry | UrlLine]:
             settled.append(line)
             continue
         own = image_id if len(urls) == 1 else line.url
-        settled.append(Rejected(ledger_id(own, line.url.encode()), line.url, failure))
+        settled.append(Rejected(ids.ledger_id(own, line.url.encode()), line.url, failure))
     return settled
-
-
-def open_etag_cache(home: Path) -> EtagCache:
-    """The cache in Pinakes' own folder `home`; nothing is read or made before the first use."""
-    return EtagCache(home / "etags.sqlite")

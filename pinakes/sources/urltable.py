@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from pinakes import ids
 from pinakes.errors import SourceError
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 
 NAME_COLUMN = "image_id"
 """A column of that name gives the ids, if there is one."""
@@ -28,8 +28,8 @@ class UrlLine:
 
     Attributes:
         number: the line, from 1.
-        url: as it is written, trimmed.
-        image_id: its id; of a URL that cannot be one, something to show it by.
+        url: as in the list, trimmed.
+        image_id: its id; for a URL that cannot have one, a text to show.
         problem: why nothing can be fetched from it, or None.
     """
 
@@ -102,11 +102,11 @@ def read_urls(path: Path, key: str | None, names: str | None) -> Iterator[UrlLin
     except OSError as exc:
         raise SourceError(f"the list {str(path)!r} cannot be read: {exc.strerror or exc}.") from exc
     except (UnicodeDecodeError, csv.Error) as exc:
-        raise SourceError(f"the list {str(path)!r} is no table that can be read ({exc}); save it as UTF-8.") from exc
+        raise SourceError(f"the list {str(path)!r} cannot be read as a table ({exc}); save it as UTF-8.") from exc
 
 
 def _column(header: str, rows: list[str], key: str | None) -> tuple[int | None, str]:
-    """The column of URLs, and what stands between columns."""
+    """The column of URLs, and the separator of the columns."""
     tables = {sign: [cell.strip() for cell in next(csv.reader([header], delimiter=sign), [])] for sign in _DELIMITERS}
     if key is not None:
         return next(((cells.index(key), sign) for sign, cells in tables.items() if key in cells), (None, ","))
@@ -146,9 +146,9 @@ def check_url(url: str) -> None:
     """Raise ValueError unless a picture may be fetched from `url`."""
     parts = urlsplit(url)
     if parts.scheme.lower() not in {"https", "http"} or not parts.hostname:
-        raise ValueError("this is no URL; write https://host/path")
+        raise ValueError("this is not a URL; write https://host/path")
     if parts.username is not None or parts.password is not None:
         raise ValueError("the URL holds a user name; put credentials into ~/.netrc, where no id and no log shows them")
     if parts.scheme.lower() == "http" and not is_loopback(parts.hostname):
         raise ValueError("http:// is not encrypted; only https:// is fetched")
-    _ = parts.port  # raises ValueError for one that is no number
+    _ = parts.port  # raises ValueError if it is not a number

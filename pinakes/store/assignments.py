@@ -1,32 +1,34 @@
-"""What the process that leads a run and those that embed batches for it tell one another: by way of the database.
+"""What the leader of a run and the workers that embed batches for it tell one another, by way of the database.
 
-The leader holds the lease; the others know its token and look whether it is still in force before they begin anything and
-before they write. What a batch came to is kept here as well, so that a batch that is handed out twice is counted once.
+The leader holds the lease. Workers know its token, and look whether it is still in force before they begin anything and
+before they write. What a batch came to is kept here as well, so that one that is handed out twice is counted once.
+
+The column that says whether workers may begin batches is called `pinakes.runs.outposts`.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from pinakes.errors import LeaseLostError
 from pinakes.store.connection import Connection
-from pinakes.store.reconnecting import PATIENCE, Patient
+from pinakes.store.reconnecting import PATIENCE, Reconnecting
 
 MOST_CALLS_AT_ONCE = 16
-"""Calls of an allowance that a process takes with one statement."""
+"""Calls of an allowance that a worker takes with one statement."""
 
 FINE_BELOW = 64
 """It takes at most one in so many of those that are left: the last ones are taken singly, and none is left over."""
 
 
 class Standing(enum.Enum):
-    """What a run that another process leads wants of the processes that embed for it."""
+    """What a run allows its workers to do."""
 
     OPEN = enum.auto()
     """Batches may be begun."""
@@ -42,7 +44,7 @@ class Begun:
 
     Attributes:
         times: how often it was begun, this time included.
-        result: what it came to, if another process has finished it; else None.
+        result: what it came to, if another worker has finished it; else None.
         stopping: whether the run has been asked to stop, so that no request may be begun for it.
     """
 
@@ -51,8 +53,101 @@ class Begun:
     stopping: bool
 
 
-class LedRun(Patient):
-    """A run that another process leads, as a process sees it that embeds batches for it. Thread-safe.
+class RunOfLeader(Reconnecting):
+    """A run as its leader sees it. Thread-safe; every method raises DatabaseError where the database does not answer.
+
+    Args:
+        dsn: the database of the run.
+        run_id: the run.
+        patience: how many seconds to wait for a database that is lost.
+    """
+
+    def __init__(self, dsn: str, run_id: UUID, *, patience: float = PATIENCE) -> None:
+        super().__init__(dsn, patience)
+        self._run_id = run_id
+
+    def open(self, resource: tuple[str, str], calls_left: int | None) -> None:
+        """Let batches be begun, and drop what runs have left behind whose leader died.
+
+        Args:
+            resource: the collection and the space; the caller holds its lease, so no other run of it lives.
+            calls_left: the calls that may be made; None: any number.
+        """
+
+        def enter(conn: Connection) -> None:
+            with conn.transaction():
+                conn.execute(
+                    """
+                    DELETE FROM pinakes.batches b
+                    USING pinakes.runs r
+                    WHERE b.run_id = r.run_id AND (r.collection, r.space) = (%s, %s)
+                    """,
+                    resource,
+                )
+                conn.execute(
+                    "UPDATE pinakes.runs SET outposts = 'open', calls_left = %s WHERE run_id = %s",
+                    (calls_left, self._run_id),
+                )
+
+        self.do("opening the run to its workers", enter)
+
+    def enter(self, batches: Callable[[], Iterable[tuple[int, int, list[Any]]]]) -> None:
+        """Enter the plan in batches: the number, shard and work of each."""
+
+        def insert(conn: Connection) -> None:
+            with conn.transaction(), conn.cursor() as cursor:
+                cursor.execute("DELETE FROM pinakes.batches WHERE run_id = %s", (self._run_id,))
+                cursor.executemany(
+                    "INSERT INTO pinakes.batches (run_id, number, shard, work) VALUES (%s, %s, %s, %s)",
+                    ((self._run_id, number, shard, Jsonb(work)) for number, shard, work in batches()),
+                )
+
+        self.do("entering the batches of the run", insert)
+
+    def results(self, wanted: Iterable[int]) -> list[tuple[int, dict[str, Any]]]:
+        """Those of these batches that are finished, with what they came to."""
+        numbers = list(wanted)
+        return self.do(
+            "reading what batches came to",
+            lambda conn: conn.execute(
+                """
+                SELECT number, result
+                FROM pinakes.batches
+                WHERE run_id = %s AND number = ANY (%s) AND result IS NOT NULL
+                ORDER BY number
+                """,
+                (self._run_id, numbers),
+            ).fetchall(),
+        )
+
+    def at_work(self) -> int:
+        """How many batches are being embedded."""
+        rows = self.do(
+            "counting the batches at work",
+            lambda conn: conn.execute(
+                "SELECT count(*) FROM pinakes.batches WHERE run_id = %s AND at_work", (self._run_id,)
+            ).fetchall(),
+        )
+        return int(rows[0][0])
+
+    def ask_to_stop(self) -> None:
+        """Let nothing new be begun."""
+        self._set("UPDATE pinakes.runs SET outposts = 'stopping' WHERE run_id = %s AND outposts = 'open'")
+
+    def end(self) -> None:
+        """Let nothing more be written."""
+        self._set("UPDATE pinakes.runs SET outposts = 'closed' WHERE run_id = %s")
+
+    def forget(self) -> None:
+        """Remove the batches."""
+        self._set("DELETE FROM pinakes.batches WHERE run_id = %s")
+
+    def _set(self, statement: LiteralString) -> None:
+        self.do("telling the workers of the run", lambda conn: conn.execute(statement, (self._run_id,)))
+
+
+class RunOfWorker(Reconnecting):
+    """A run as a worker of it sees it. Thread-safe; every method raises DatabaseError where the database does not answer.
 
     Args:
         dsn: the database of the run.
@@ -60,7 +155,7 @@ class LedRun(Patient):
         resource: what the leader's lease is for.
         token: the fencing token of that lease.
         lease_seconds: how long the lease lasts without renewal. A leader that has been silent for twice as long is dead.
-        patience: how many seconds a lost database is waited for.
+        patience: how many seconds to wait for a database that is lost.
     """
 
     def __init__(
@@ -73,19 +168,19 @@ class LedRun(Patient):
         self._lease_seconds = lease_seconds
 
     def standing(self) -> Standing | None:
-        """What the run wants; None where this database knows no such run.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """What the run allows; None where this database knows no such run."""
         row = self.do(
             f"reading the state of the run {self._run_id}",
             lambda conn: conn.execute(
-                "SELECT r.outposts, r.state = 'running' AND l.token IS NOT NULL,"
-                "  coalesce(l.expires_at + %(seconds)s * interval '1 second' < clock_timestamp(), true)"
-                " FROM pinakes.runs r"
-                " LEFT JOIN pinakes.locks l ON l.resource = %(resource)s AND l.token = %(token)s"
-                " WHERE r.run_id = %(run)s",
+                """
+                SELECT
+                    r.outposts,
+                    r.state = 'running' AND l.token IS NOT NULL,
+                    coalesce(l.expires_at + %(seconds)s * interval '1 second' < clock_timestamp(), true)
+                FROM pinakes.runs r
+                LEFT JOIN pinakes.locks l ON l.resource = %(resource)s AND l.token = %(token)s
+                WHERE r.run_id = %(run)s
+                """,
                 {
                     "seconds": self._lease_seconds,
                     "resource": self._resource,
@@ -96,28 +191,26 @@ class LedRun(Patient):
         )
         if row is None:
             return None
-        outposts, led, leader_is_dead = row
-        if not led or outposts == "closed":
+        outposts, has_leader, leader_is_dead = row
+        if not has_leader or outposts == "closed":
             return Standing.OVER
         # A dead leader's answers are as good as any, until another run takes over.
         return Standing.STOPPING if leader_is_dead or outposts == "stopping" else Standing.OPEN
 
     def check(self) -> None:
-        """See whether this process may still write for the run.
+        """See whether this worker may still write for the run.
 
         Raises:
             LeaseLostError: the run has ended, or another one has taken over.
-            DatabaseError: the database does not answer, so nobody knows.
         """
         if self.standing() in (None, Standing.OVER):
             raise self._over()
 
     def begin(self, number: int) -> Begun:
-        """Enter that this process is about to embed a batch.
+        """Enter that this worker is about to embed a batch.
 
         Raises:
             LeaseLostError: the run takes no answers any more.
-            DatabaseError: the database does not answer.
         """
         row = self.do(
             f"beginning batch {number} of the run {self._run_id}",
@@ -139,67 +232,64 @@ class LedRun(Patient):
         return Begun(*row)
 
     def end(self, number: int, result: dict[str, Any] | None) -> None:
-        """Enter what a batch came to; None: it raised.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """Enter what a batch came to; None: it raised."""
         self.do(
             f"ending batch {number} of the run {self._run_id}",
             lambda conn: conn.execute(
-                "UPDATE pinakes.batches SET at_work = false, result = coalesce(%s, result)"
-                " WHERE run_id = %s AND number = %s",
+                """
+                UPDATE pinakes.batches
+                SET at_work = false, result = coalesce(%s, result)
+                WHERE run_id = %s AND number = %s
+                """,
                 (None if result is None else Jsonb(result), self._run_id, number),
             ),
         )
 
     def part(self, shard: int) -> Iterator[tuple[int, Any]]:
-        """The number and the work of each batch of a shard that is not finished, in order, one in memory at a time.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The number and the work of each batch of a shard that is not finished, in order, one in memory at a time."""
         after = 0
 
         def following(conn: Connection) -> tuple[Any, ...] | None:
             return conn.execute(
-                "SELECT number, work FROM pinakes.batches"
-                " WHERE run_id = %s AND shard = %s AND number > %s AND result IS NULL ORDER BY number LIMIT 1",
+                """
+                SELECT number, work
+                FROM pinakes.batches
+                WHERE run_id = %s AND shard = %s AND number > %s AND result IS NULL
+                ORDER BY number
+                LIMIT 1
+                """,
                 (self._run_id, shard, after),
             ).fetchone()
 
-        while True:
-            row = self.do(f"reading shard {shard} of the run {self._run_id}", following)
-            if row is None:
-                return
+        while row := self.do(f"reading shard {shard} of the run {self._run_id}", following):
             after, work = row
             yield after, work
 
     def take_calls(self) -> int:
-        """Some of the calls that the run may still make; 0: there are none left.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """Some of the calls that the run may still make; 0: there are none left."""
         row = self.do(
             "taking calls from the run's allowance",
             lambda conn: conn.execute(
-                "WITH taken AS ("
-                "  SELECT run_id, least(calls_left, greatest(1, least(%(most)s, calls_left / %(fine)s))) AS n"
-                "  FROM pinakes.runs WHERE run_id = %(run)s FOR UPDATE)"
-                " UPDATE pinakes.runs r SET calls_left = calls_left - n FROM taken WHERE r.run_id = taken.run_id"
-                " RETURNING n",
+                """
+                WITH taken AS (
+                    SELECT run_id, least(calls_left, greatest(1, least(%(most)s, calls_left / %(fine)s))) AS n
+                    FROM pinakes.runs
+                    WHERE run_id = %(run)s
+                    FOR UPDATE
+                )
+                UPDATE pinakes.runs r
+                SET calls_left = calls_left - n
+                FROM taken
+                WHERE r.run_id = taken.run_id
+                RETURNING n
+                """,
                 {"run": self._run_id, "most": MOST_CALLS_AT_ONCE, "fine": FINE_BELOW},
             ).fetchone(),
         )
         return 0 if row is None else int(row[0] or 0)
 
     def give_back_calls(self, calls: int) -> None:
-        """Calls that were taken and not made.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """Give back calls that were taken and not made."""
         self.do(
             "giving calls back to the run's allowance",
             lambda conn: conn.execute(

@@ -1,4 +1,4 @@
-"""Cloud SQL for PostgreSQL without a proxy, through Google's connector: the extra `pinakes[cloudsql]`.
+"""Cloud SQL for PostgreSQL without a proxy, through Google's connector: the extra `cloudsql`.
 
 The address is `cloudsql://USER[:PASSWORD]@PROJECT:REGION:INSTANCE/DATABASE`; without a password the user is taken to be an
 IAM principal. `?ip=private` or `?ip=psc` chooses another way than the public address.
@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import psycopg
 
-from pinakes.errors import DatabaseError, UsageError
+from pinakes.errors import DatabaseError, UsageError, extra_install
 
 SCHEME = "cloudsql://"
 
@@ -92,7 +92,7 @@ def _connector() -> Any:
         from google.cloud.sql.connector import Connector
     except ImportError as exc:
         raise DatabaseError(
-            "an address cloudsql://… needs Google's connector: pip install 'pinakes[cloudsql]', or run the Cloud SQL Auth"
-            " Proxy and give a plain postgresql:// address."
+            f"an address cloudsql://… needs Google's connector; in the checkout of Pinakes run {extra_install('cloudsql')},"
+            " or run the Cloud SQL Auth Proxy and give a plain postgresql:// address."
         ) from exc
     return Connector(refresh_strategy="lazy")

@@ -11,10 +11,10 @@ from psycopg import sql
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.folding import fold
 from pinakes.query.filters import Contains, Equals, Filter, Years
-from pinakes.store.texts import folded_value
+from pinakes.store.folded_texts import folded_value
 
 PLAIN_COLUMNS = (*COLUMNS, "image_id", "uri", "fingerprint")
-"""What a filter may name beside the keys of `extra`."""
+"""What a filter may name, along with the keys of `extra`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +38,17 @@ class Conditions:
         return sql.SQL(" AND ").join(self.parts) if self.parts else sql.SQL("true")
 
 
-def conditions(filters: Sequence[Filter], hidden: Sequence[Filter] = ()) -> Conditions:
-    """Images that pass all of `filters` and none of `hidden`.
+def conditions(filters: Sequence[Filter], restricted: Sequence[Filter] = ()) -> Conditions:
+    """Images that pass all of `filters` and none of `restricted`.
 
-    A value whose folded form is not known (see `pinakes.store.texts`) contains no text that is searched for, and any text
-    that is restricted: a restriction never hides less than it promises.
+    A value whose folded form is not known (see `pinakes.store.folded_texts`) does not contain a text that is searched for,
+    and does contain any text that is restricted: a restriction never hides less than it promises.
     """
     values: dict[str, Any] = {}
     parts = [_condition(item, f"f{number}", values, "false") for number, item in enumerate(filters)]
     parts += [
         sql.SQL("({}) IS NOT TRUE").format(_condition(item, f"h{number}", values, "true"))
-        for number, item in enumerate(hidden)
+        for number, item in enumerate(restricted)
     ]
     return Conditions(tuple(parts), values)
 

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, LiteralString
 
 import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql
+from psycopg.abc import Params
 from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.errors import DatabaseError
@@ -56,11 +58,17 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
-        raise DatabaseError(f"PostgreSQL refused while {what}: {_reason(exc)}.") from exc
+        raise DatabaseError(f"PostgreSQL failed while {what}: {_reason(exc)}.") from exc
+
+
+def value_of(conn: Connection, statement: LiteralString | sql.SQL | sql.Composed, values: Params | None = None) -> Any:
+    """The first column of the first row that a statement returns; None where it returns none."""
+    row = conn.execute(statement, values).fetchone()
+    return None if row is None else row[0]
 
 
 def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
-    """A connection in autocommit mode: transactions are opened where they are meant.
+    """Connect in autocommit mode: transactions are opened where they are meant.
 
     Args:
         dsn: where to.
@@ -108,7 +116,7 @@ def address(dsn: str, setting: str = DATABASE_URL) -> str:
 
 
 def ensure_pgvector(conn: Connection) -> Pgvector:
-    """Find or create the extension, and teach the connection its types.
+    """Find or create the extension, and register its types with the connection.
 
     Raises:
         DatabaseError: it is not installed on the server, may not be created or used by this user, or is older than 0.7;
@@ -124,7 +132,7 @@ def ensure_pgvector(conn: Connection) -> Pgvector:
             f"the database has pgvector {found.text}, and Pinakes needs 0.7 or later (halfvec): install a newer one on"
             " the server, then run ALTER EXTENSION vector UPDATE in this database."
         )
-    # The types and operators must be found by name whatever schema the extension was put in.
+    # The types and operators must be found by name in whichever schema the extension is.
     conn.settings["search_path"] = sql.Identifier(found.schema)
     with conn.transaction():
         register_vector(conn)
@@ -135,7 +143,7 @@ def warn_of_old_pgvector(found: Pgvector) -> None:
     """Log what an old but usable pgvector costs."""
     if found.version < SAFE_PARALLEL_BUILDS:
         logger.warning(
-            "pgvector %s has known faults in parallel HNSW builds (fixed in 0.8.4): indexes are built serially%s.",
+            "pgvector %s has known bugs in parallel HNSW builds (fixed in 0.8.4): indexes are built serially%s.",
             found.text,
             "" if found.version >= ITERATIVE_SCANS else ", and filtered searches are exact",
         )
@@ -144,14 +152,18 @@ def warn_of_old_pgvector(found: Pgvector) -> None:
 def find_pgvector(conn: Connection) -> Pgvector | None:
     """The extension as the database has it; None where it was not created."""
     row = conn.execute(
-        "SELECT e.extversion, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
-        " WHERE e.extname = 'vector'"
+        """
+        SELECT e.extversion, n.nspname
+        FROM pg_extension AS e
+        JOIN pg_namespace AS n ON n.oid = e.extnamespace
+        WHERE e.extname = 'vector'
+        """
     ).fetchone()
     return Pgvector(tuple(int(part) for part in row[0].split(".")), row[1]) if row else None
 
 
 def _create_pgvector(conn: Connection) -> Pgvector:
-    available = conn.execute("SELECT default_version FROM pg_available_extensions WHERE name = 'vector'").fetchone()
+    available = value_of(conn, "SELECT default_version FROM pg_available_extensions WHERE name = 'vector'")
     if available is None:
         major = conn.info.server_version // 10000
         raise DatabaseError(
@@ -169,8 +181,8 @@ def _create_pgvector(conn: Connection) -> Pgvector:
                 f" vector in the database {conn.info.dbname!r} (Azure Cosmos DB: SELECT create_extension('vector'))."
             ) from exc
     except psycopg.Error as exc:
-        mend = " Add VECTOR to the server parameter azure.extensions." if "allow-listed" in str(exc) else ""
-        raise DatabaseError(f"pgvector {available[0]} could not be created: {_reason(exc)}.{mend}") from exc
+        fix = " Add VECTOR to the server parameter azure.extensions." if "allow-listed" in str(exc) else ""
+        raise DatabaseError(f"pgvector {available} could not be created: {_reason(exc)}.{fix}") from exc
     found = find_pgvector(conn)
     assert found is not None
     return found
@@ -179,21 +191,29 @@ def _create_pgvector(conn: Connection) -> Pgvector:
 def _create_by_function(conn: Connection) -> bool:
     """Create the extension as Azure Cosmos DB for PostgreSQL has it done; False where there is no such function.
 
-    It is trusted if a superuser owns it: anybody else could have put anything there under that name.
+    It is trusted only if a superuser owns it: anybody else could have created any function under that name.
     """
-    found = conn.execute(
-        "SELECT FROM pg_proc AS p JOIN pg_roles AS r ON r.oid = p.proowner"
-        " WHERE p.proname = 'create_extension' AND r.rolsuper AND pg_function_is_visible(p.oid)"
-        " AND has_function_privilege(p.oid, 'EXECUTE')"
-    ).fetchone()
-    if found is None:
+    offered = value_of(
+        conn,
+        """
+        SELECT EXISTS (
+            SELECT FROM pg_proc AS p
+            JOIN pg_roles AS r ON r.oid = p.proowner
+            WHERE p.proname = 'create_extension'
+                AND r.rolsuper
+                AND pg_function_is_visible(p.oid)
+                AND has_function_privilege(p.oid, 'EXECUTE')
+        )
+        """,
+    )
+    if not offered:
         return False
     try:
         with one_at_a_time(conn, "extension"):
             if find_pgvector(conn) is None:
                 conn.execute("SELECT create_extension('vector')")
     except psycopg.Error as exc:
-        raise DatabaseError(f"SELECT create_extension('vector') was refused: {_reason(exc)}.") from exc
+        raise DatabaseError(f"SELECT create_extension('vector') failed: {_reason(exc)}.") from exc
     return find_pgvector(conn) is not None
 
 

@@ -22,7 +22,7 @@ class Database:
         """A connection in autocommit mode that knows pgvector's types.
 
         Raises:
-            DatabaseError: the server cannot be reached, or has no pgvector that will do.
+            DatabaseError: the server cannot be reached, or has no suitable pgvector.
         """
         conn = connect(self.dsn)
         try:
@@ -31,7 +31,7 @@ class Database:
             conn.close()
 
     def reconnect(self) -> Connection:
-        """Such a connection without a block around it; whoever asks for it closes it.
+        """Such a connection without a block around it; the caller closes it.
 
         Raises:
             DatabaseError: the server cannot be reached.
@@ -43,7 +43,7 @@ class Database:
 
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
-    """The database for the length of the block; the embedded one is started if need be and stopped with its last user."""
+    """The database for the length of the block; the embedded one is started if need be, and stopped with its last user."""
     if settings.database_url:
         yield Database(settings.database_url)
         return

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg import sql
 
 from pinakes.query.filters import Equals, Filter, Years, columns_of
-from pinakes.store.columns import check_columns
+from pinakes.store.column_check import check_columns
 from pinakes.store.conditions import PLAIN_COLUMNS, column, conditions
 from pinakes.store.connection import Connection, translated
-from pinakes.store.restrictions import hidden_conditions
+from pinakes.store.restrictions import restriction_filters
 from pinakes.store.search_settings import searching
 
 FACET_COLUMNS = ("type", "school", "timeframe", "author", "medium")
@@ -55,18 +55,18 @@ def facets(conn: Connection, collection: str, filters: Sequence[Filter] = (), *,
         UsageError: a filter names a column that no image has.
     """
     check_columns(conn, collection, columns_of(filters))
-    hidden = hidden_conditions(conn, collection)
+    restricted = restriction_filters(conn, collection)
     images = sql.Identifier(collection, "images")
     with translated(f"counting the values of {collection}"), searching(conn):
         chosen = {_column_of(item) for item in filters}
         names = [*FACET_COLUMNS, *_extra_keys(conn, images)]
         names += [n for item in filters if isinstance(item, Equals) and (n := item.column) not in names]
         open_names = [name for name in names if name not in chosen]
-        total, years, found = _counted(conn, collection, open_names, filters, hidden, top)
+        total, years, found = _counted(conn, collection, open_names, filters, restricted, top)
         for name in names:
             if name in chosen:
                 others = [item for item in filters if _column_of(item) != name]
-                found |= _counted(conn, collection, [name], others, hidden, top, _wanted(filters, name))[2]
+                found |= _counted(conn, collection, [name], others, restricted, top, _wanted(filters, name))[2]
     return Facets(total, [found[name] for name in names if found[name].values], years)
 
 
@@ -75,44 +75,50 @@ def _counted(
     collection: str,
     names: Sequence[str],
     filters: Sequence[Filter],
-    hidden: Sequence[Filter],
+    restricted: Sequence[Filter],
     top: int,
     keep: Sequence[str] = (),
 ) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
     """The count of what passes, its years, and the facets of `names`; of each the `top` values and those to `keep`."""
-    passing = conditions(filters, hidden)
+    passing = conditions(filters, restricted)
     values: dict[str, Any] = dict(passing.values)
     columns = [column(name, f"n{number}", values) for number, name in enumerate(names)]
-    selected = sql.SQL(", ").join(
-        [
-            sql.SQL("i.years"),
-            *(sql.SQL("{} AS {}").format(c, sql.Identifier(f"c{number}")) for number, c in enumerate(columns)),
-        ]
-    )
-    sets = sql.SQL(", ").join(
-        [sql.SQL("()"), *(sql.SQL("({})").format(sql.Identifier(f"c{n}")) for n in range(len(names)))]
-    )
-    number_of_set = sql.SQL(" ").join(
-        sql.SQL("WHEN GROUPING({}) = 0 THEN {}").format(sql.Identifier(f"c{n}"), sql.Literal(n))
-        for n in range(len(names))
-    )
-    value_of_set = sql.SQL(", ").join(sql.Identifier(f"c{n}") for n in range(len(names)))
+    value = [sql.Identifier(f"c{number}") for number in range(len(names))]
     rows = conn.execute(
+        # Each column is a grouping set of its own, and the empty set counts everything; GROUPING() is 0 for the column
+        # that a row was grouped by.
         sql.SQL(
-            "WITH passing AS (SELECT {selected} FROM {images} i WHERE {where}),"
-            " counted AS (SELECT {number} AS facet, {value} AS value, count(*) AS images,"
-            "   min(lower(years)) AS first, max(upper(years)) - 1 AS last FROM passing GROUP BY GROUPING SETS ({sets})),"
-            ' ranked AS (SELECT *, row_number() OVER (PARTITION BY facet ORDER BY images DESC, value COLLATE "C") AS place'
-            "   FROM counted WHERE facet IS NULL OR value <> '')"
-            " SELECT facet, value, images, first, last, place FROM ranked"
-            " WHERE place <= %(top)s + 1 OR value = ANY(%(keep)s) ORDER BY facet, place"
+            """
+            WITH passing AS (
+                SELECT i.years {selected}
+                FROM {images} AS i
+                WHERE {passing}
+            ), counted AS (
+                SELECT {number} AS facet, {value} AS value, count(*) AS images, min(lower(years)) AS first,
+                    max(upper(years)) - 1 AS last
+                FROM passing
+                GROUP BY GROUPING SETS (() {sets})
+            ), ranked AS (
+                SELECT *, row_number() OVER (PARTITION BY facet ORDER BY images DESC, value COLLATE "C") AS place
+                FROM counted
+                WHERE facet IS NULL OR value <> ''
+            )
+            SELECT facet, value, images, first, last, place
+            FROM ranked
+            WHERE place <= %(top)s + 1 OR value = ANY(%(keep)s)
+            ORDER BY facet, place
+            """
         ).format(
-            selected=selected,
             images=sql.Identifier(collection, "images"),
-            where=passing.where,
-            number=sql.SQL("CASE {} END").format(number_of_set) if names else sql.SQL("NULL::int"),
-            value=sql.SQL("coalesce({})").format(value_of_set) if names else sql.SQL("NULL::text"),
-            sets=sets,
+            passing=passing.where,
+            selected=_each(", {} AS {}", columns, value),
+            number=sql.SQL("CASE {} END").format(
+                _each("WHEN GROUPING({}) = 0 THEN {}", value, map(sql.Literal, range(len(names))))
+            )
+            if names
+            else sql.SQL("NULL::int"),
+            value=sql.SQL("coalesce({})").format(sql.SQL(", ").join(value)) if names else sql.SQL("NULL::text"),
+            sets=_each(", ({})", value),
         ),
         values | {"top": top, "keep": list(keep)},
     ).fetchall()
@@ -138,13 +144,26 @@ def _wanted(filters: Sequence[Filter], name: str) -> list[str]:
     return [value for item in filters if isinstance(item, Equals) and item.column == name for value in item.values]
 
 
+def _each(form: LiteralString, *parts: Iterable[sql.Composable]) -> sql.Composed:
+    """A form of SQL filled with each of the parts in turn."""
+    return sql.SQL(" ").join(sql.SQL(form).format(*each) for each in zip(*parts, strict=True))
+
+
 def _extra_keys(conn: Connection, images: sql.Identifier) -> list[str]:
     """Keys of `extra` that repeat often enough to choose by, most used first."""
     rows = conn.execute(
         sql.SQL(
-            "SELECT key FROM (SELECT extra FROM {} WHERE extra <> '{{}}' LIMIT {}) s, jsonb_each_text(extra) e(key, value)"
-            " WHERE value <> '' GROUP BY key HAVING count(*) >= 2 AND count(DISTINCT value) <= greatest(count(*) / 2, 2)"
-            ' ORDER BY count(*) DESC, key COLLATE "C" LIMIT {}'
-        ).format(images, sql.Literal(SAMPLED), sql.Literal(EXTRA_KEYS))
+            """
+            SELECT key
+            FROM (SELECT extra FROM {images} WHERE extra <> '{{}}' LIMIT %s) AS sampled,
+                jsonb_each_text(extra) AS e (key, value)
+            WHERE value <> ''
+            GROUP BY key
+            HAVING count(*) >= 2 AND count(DISTINCT value) <= greatest(count(*) / 2, 2)
+            ORDER BY count(*) DESC, key COLLATE "C"
+            LIMIT %s
+            """
+        ).format(images=images),
+        (SAMPLED, EXTRA_KEYS),
     )
     return [key for (key,) in rows if key not in PLAIN_COLUMNS]

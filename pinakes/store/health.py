@@ -1,4 +1,4 @@
-"""What a database says of itself, for `pinakes doctor`. Nothing is made or changed."""
+"""What a database reports about itself, for `pinakes doctor`. Nothing is created or changed."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from psycopg import sql
 
 from pinakes.spaces import Space
-from pinakes.store.collections import collection_names, coverage, spaces
-from pinakes.store.connection import Connection, Pgvector, find_pgvector, translated
+from pinakes.store.collections import collection_names
+from pinakes.store.connection import Connection, Pgvector, find_pgvector, translated, value_of
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, scripts
 from pinakes.store.prepared_database import has_migrations
+from pinakes.store.space_registry import coverage, spaces
 from pinakes.types import utc_now
 
 
@@ -60,11 +61,14 @@ def server(conn: Connection) -> Server:
     """Versions, rights and connections."""
     with translated("asking the server for its versions"):
         row = conn.execute(
-            "SELECT current_setting('server_version'),"
-            " (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),"
-            " has_database_privilege(current_database(), 'CREATE'),"
-            " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),"
-            " current_setting('max_connections')::int"
+            """
+            SELECT
+                current_setting('server_version'),
+                (SELECT default_version FROM pg_available_extensions WHERE name = 'vector'),
+                has_database_privilege(current_database(), 'CREATE'),
+                (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+                current_setting('max_connections')::int
+            """
         ).fetchone()
         assert row is not None
         return Server(row[0], find_pgvector(conn), *row[1:])
@@ -76,10 +80,8 @@ def clock(conn: Connection) -> tuple[timedelta, timedelta]:
     for _ in range(3):
         before = utc_now()
         with translated("asking the server for the time"):
-            row = conn.execute("SELECT clock_timestamp()").fetchone()
+            theirs: datetime = value_of(conn, "SELECT clock_timestamp()")
         after = utc_now()
-        assert row is not None
-        theirs: datetime = row[0]
         way = (after - before) / 2
         if best is None or way < best[1]:
             best = theirs - (before + way), way
@@ -96,9 +98,8 @@ def schemas(conn: Connection) -> Iterator[Schema]:
         with translated(f"reading the migrations of {name!r}"):
             if not has_migrations(conn, name):
                 continue
-            row = conn.execute(sql.SQL("SELECT coalesce(max(number), 0) FROM {}").format(table)).fetchone()
-        assert row is not None
-        yield Schema(name, row[0], scripts(kind)[-1][0])
+            applied: int = value_of(conn, sql.SQL("SELECT coalesce(max(number), 0) FROM {}").format(table))
+        yield Schema(name, applied, scripts(kind)[-1][0])
 
 
 def sizes(conn: Connection, collections: list[str]) -> Iterator[Size]:

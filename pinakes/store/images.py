@@ -10,10 +10,9 @@ import numpy as np
 from psycopg import sql
 
 from pinakes.metadata.columns import COLUMNS
-from pinakes.query.filters import Filter
-from pinakes.store.conditions import column, conditions
-from pinakes.store.connection import Connection, translated
-from pinakes.store.restrictions import hidden_conditions
+from pinakes.store.conditions import Conditions, column
+from pinakes.store.connection import Connection, translated, value_of
+from pinakes.store.restrictions import visible
 from pinakes.store.search_settings import searching
 from pinakes.types import Vector
 
@@ -52,12 +51,16 @@ def row_of(values: Sequence[Any]) -> Row:
 
 def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None:
     """An image by its id; None when there is none, or when it is restricted."""
-    shown = conditions((), hidden_conditions(conn, collection))
+    shown = visible(conn, collection)
     with translated("reading an image"):
         row = conn.execute(
-            sql.SQL("SELECT {}, NULL::float8 FROM {} i WHERE i.image_id = %(image_id)s AND {}").format(
-                IMAGE_COLUMNS, sql.Identifier(collection, "images"), shown.where
-            ),
+            sql.SQL(
+                """
+                SELECT {columns}, NULL::float8
+                FROM {images} AS i
+                WHERE i.image_id = %(image_id)s AND {shown}
+                """
+            ).format(columns=IMAGE_COLUMNS, images=sql.Identifier(collection, "images"), shown=shown.where),
             {"image_id": image_id, **shown.values},
         ).fetchone()
     return None if row is None else row_of(row)
@@ -67,29 +70,34 @@ def listed(
     conn: Connection,
     collection: str,
     k: int,
+    passing: Conditions,
     *,
-    filters: Sequence[Filter] = (),
-    hidden: Sequence[Filter] = (),
     group_by: str | None = None,
     after: str | None = None,
 ) -> list[Row]:
-    """The first `k` images that pass the filters, by image_id, after the one named; of each group the first alone."""
-    passing = conditions(filters, hidden)
+    """The first `k` images that pass, by image_id, after the one named; only the first of each group."""
     values: dict[str, Any] = {"k": k, "after": after, **passing.values}
-    images = sql.Identifier(collection, "images")
-    chosen: sql.Composable = sql.SQL("SELECT i.* FROM {} i WHERE {}").format(images, passing.where)
+    chosen = sql.SQL("{images}").format(images=sql.Identifier(collection, "images"))
     if group_by is not None:
-        key = column(group_by, "group", values)
+        # A group's key and an image's own name must never be taken for each other: whether there is a key comes first.
         chosen = sql.SQL(
-            "SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) * FROM (SELECT i.*, {} AS key FROM {} i WHERE {}) k"
-            " ORDER BY key IS NULL, coalesce(key, image_id), image_id"
-        ).format(key, images, passing.where)
+            """(
+                SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) *
+                FROM (SELECT i.*, {key} AS key FROM {images} AS i WHERE {passing}) AS keyed
+                ORDER BY key IS NULL, coalesce(key, image_id), image_id
+            )"""
+        ).format(key=column(group_by, "group", values), images=chosen, passing=passing.where)
     with translated(f"listing {collection}"), searching(conn):
         rows = conn.execute(
             sql.SQL(
-                "SELECT {}, NULL::float8 FROM ({}) i WHERE %(after)s::text IS NULL OR i.image_id > %(after)s"
-                " ORDER BY i.image_id LIMIT %(k)s"
-            ).format(IMAGE_COLUMNS, chosen),
+                """
+                SELECT {columns}, NULL::float8
+                FROM {chosen} AS i
+                WHERE {passing} AND (%(after)s::text IS NULL OR i.image_id > %(after)s)
+                ORDER BY i.image_id
+                LIMIT %(k)s
+                """
+            ).format(columns=IMAGE_COLUMNS, chosen=chosen, passing=passing.where),
             values,
         )
         return [row_of(row) for row in rows]
@@ -98,8 +106,9 @@ def listed(
 def stored_vector(conn: Connection, collection: str, space: str, image_id: str) -> Vector | None:
     """The stored unit vector of an image, shape (dimension,), float32, or None where the space has none."""
     with translated("reading a stored vector"), conn.transaction():
-        row = conn.execute(
+        vector = value_of(
+            conn,
             sql.SQL("SELECT embedding::vector FROM {} WHERE image_id = %s").format(sql.Identifier(collection, space)),
             (image_id,),
-        ).fetchone()
-    return None if row is None else np.asarray(row[0].to_numpy(), dtype=np.float32)
+        )
+    return None if vector is None else np.asarray(vector.to_numpy(), dtype=np.float32)

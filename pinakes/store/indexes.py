@@ -29,7 +29,7 @@ NEXT = "~next"
 """Ends the name of what will take the place of a table or an index; no name of a space holds a tilde."""
 
 REBUILD_GROWTH = 2.0
-"""An IVFFlat index keeps the cluster centres of its build; past this growth they no longer fit, so it is built anew."""
+"""An IVFFlat index keeps the cluster centres of its build; past this growth they no longer fit, so it is rebuilt."""
 
 
 def wanted_kind(choice: IndexChoice, space: Space, rows: int) -> str | None:
@@ -44,16 +44,15 @@ def wanted_kind(choice: IndexChoice, space: Space, rows: int) -> str | None:
 def ensure_index(
     conn: Connection, collection: str, space: Space, choice: IndexChoice, lease: Lease, pgvector: Pgvector
 ) -> str | None:
-    """Build, keep or drop the index of a space, as `choice` and its size ask; what stands afterwards.
+    """Build, keep or drop the index of a space, as `choice` and its size require; its kind afterwards.
 
-    A built HNSW index is kept up by PostgreSQL itself. With `auto` an index that somebody asked for stays. Where an index
+    PostgreSQL itself keeps a built HNSW index up to date. With `auto` an index that was asked for stays. Where an index
     takes the place of another, searches use the old one until the new one is built.
     """
-    registry = sql.Identifier(collection, "spaces")
     table = sql.Identifier(collection, space.name)
     with translated(f"indexing the space {space.name}"), conn.transaction():
         lease.guard(conn)
-        rows, built_kind, built_rows = _state(conn, registry, table, space)
+        rows, built_kind, built_rows = _state(conn, collection, space)
         kind = wanted_kind(choice, space, rows)
         if choice == "auto" and built_kind is not None:
             kind = built_kind
@@ -91,9 +90,15 @@ def enter_index(conn: Connection, collection: str, space: Space, kind: str | Non
     built = kind is not None
     conn.execute(
         sql.SQL(
-            "UPDATE {} SET index_kind = %s, index_rows = %s, index_bytes = pg_relation_size(to_regclass(%s)),"
-            " index_built_at = CASE WHEN %s THEN now() END WHERE space = %s"
-        ).format(sql.Identifier(collection, "spaces")),
+            """
+            UPDATE {registry}
+            SET index_kind = %s,
+                index_rows = %s,
+                index_bytes = pg_relation_size(to_regclass(%s)),
+                index_built_at = CASE WHEN %s THEN now() END
+            WHERE space = %s
+            """
+        ).format(registry=sql.Identifier(collection, "spaces")),
         (
             kind,
             rows if built else None,
@@ -105,7 +110,7 @@ def enter_index(conn: Connection, collection: str, space: Space, kind: str | Non
 
 
 def lock_gently(conn: Connection, *tables: sql.Identifier) -> None:
-    """Inside a transaction: lock tables against everybody, without keeping searches waiting behind a long reader.
+    """Inside a transaction: lock tables exclusively, without keeping searches waiting behind a long reader.
 
     Raises:
         DatabaseError: somebody has been reading them for `LONG_PATIENCE` seconds; the message says who.
@@ -114,26 +119,20 @@ def lock_gently(conn: Connection, *tables: sql.Identifier) -> None:
 
 
 def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease, pgvector: Pgvector) -> None:
-    """Build the index of a space anew beside the old one and swap; nobody waits, neither readers nor writers.
+    """Build the index of a space again next to the old one, and swap; neither readers nor writers wait.
 
-    Args:
-        conn: a connection in autocommit mode.
-        collection: the collection.
-        space: the space, which has an index.
-        lease: held by the caller.
-        pgvector: decides whether the build may be parallel.
+    The connection is in autocommit mode, the space has an index, and the caller holds the lease.
 
     Raises:
-        DatabaseError: the connection leads through a pooler, or PostgreSQL failed.
+        DatabaseError: the connection goes through a pooler, or PostgreSQL failed.
     """
-    table = sql.Identifier(collection, space.name)
-    # The memory of a build can be set for a transaction, and this one runs in none: it takes the setting of a session.
+    # This build runs in no transaction, so its memory has to be set for the session.
     problem = pooler_problem(conn, f"rebuilding the index of {space.name}")
     if problem is not None:
         raise DatabaseError(problem)
     with translated(f"rebuilding the index of {space.name}"):
         drop_half_built(conn, collection, space)
-        rows, kind, _ = _state(conn, sql.Identifier(collection, "spaces"), table, space)
+        rows, kind, _ = _state(conn, collection, space)
         assert kind is not None
         size_for_build(conn, rows, space, pgvector, only_here=False)
         try:
@@ -149,10 +148,14 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
 
 
 def drop_half_built(conn: Connection, collection: str, space: Space) -> int:
-    """Drop what concurrent builds that died have left on a space's table: indexes that are not valid; how many."""
+    """Drop the invalid indexes that concurrent builds left on a space's table when they died; how many."""
     left = conn.execute(
-        "SELECT c.relname FROM pg_index x JOIN pg_class c ON c.oid = x.indexrelid"
-        " WHERE x.indrelid = to_regclass(%s) AND NOT x.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'",
+        """
+        SELECT c.relname
+        FROM pg_index AS x
+        JOIN pg_class AS c ON c.oid = x.indexrelid
+        WHERE x.indrelid = to_regclass(%s) AND NOT x.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$'
+        """,
         (sql.Identifier(collection, space.name).as_string(conn),),
     ).fetchall()
     for (name,) in left:
@@ -171,13 +174,16 @@ def build_memory() -> int:
     return int(min(machine // 4, 4 * 2**30))
 
 
-def _state(
-    conn: Connection, registry: sql.Identifier, table: sql.Identifier, space: Space
-) -> tuple[int, str | None, int | None]:
+def _state(conn: Connection, collection: str, space: Space) -> tuple[int, str | None, int | None]:
+    """The vectors that a space holds now, the kind of its index, and the vectors when that was built."""
     row = conn.execute(
-        sql.SQL("SELECT (SELECT count(*) FROM {}), index_kind, index_rows FROM {} WHERE space = %s").format(
-            table, registry
-        ),
+        sql.SQL(
+            """
+            SELECT (SELECT count(*) FROM {space}), index_kind, index_rows
+            FROM {registry}
+            WHERE space = %s
+            """
+        ).format(space=sql.Identifier(collection, space.name), registry=sql.Identifier(collection, "spaces")),
         (space.name,),
     ).fetchone()
     assert row is not None

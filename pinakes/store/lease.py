@@ -1,12 +1,12 @@
 """One writer per (collection, space): a lease with a fencing token.
 
 A lease is a row that its holder renews; when the holder dies the lease runs out by itself. Every lease has a token of its
-own, and each write transaction looks whether the token is still in force (`Lease.guard`): a process that was paused and
+own, and each write transaction checks that the token is still in force (`Lease.guard`): a process that was paused and
 wakes up after another took over cannot write. Times are the database's, never a client's.
 
-A transaction that is guarded locks the row so far (FOR KEY SHARE) that it can be renewed, and not change hands. Who takes
-over a lease that has run out ends such transactions first: those of a holder that was paused, or whose machine is gone,
-would stay open for hours.
+A guarded transaction locks the row FOR KEY SHARE, so that the lease can be renewed but not change hands. A process that
+takes over a lease that has run out ends such transactions first: those of a holder that was paused, or whose machine is
+gone, would stay open for hours.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Self
 import psycopg
 
 from pinakes.errors import DatabaseError, LeaseLostError, LockHeldError
-from pinakes.store.connection import Connection, connect, translated
+from pinakes.store.connection import Connection, connect, translated, value_of
 
 logger = logging.getLogger(__name__)
 
@@ -32,47 +32,83 @@ RENEWALS_PER_LEASE = 3
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Linux's goes on while the machine sleeps, as the lease does."""
 
-_RENEW = (
-    "UPDATE pinakes.locks SET expires_at = clock_timestamp() + %s * interval '1 second'"
-    " WHERE resource = %s AND token = %s RETURNING 1"
+# Lasts again for its full time; no row where the lease has changed hands.
+_RENEW = """
+UPDATE pinakes.locks
+SET expires_at = clock_timestamp() + %s * interval '1 second'
+WHERE resource = %s AND token = %s
+RETURNING 1
+"""
+
+# Keeps a lease that is still held from changing hands until the transaction ends. The advisory lock blocks nobody: it
+# tells whoever takes over which sessions have guarded transactions open.
+_GUARD = """
+SELECT pg_advisory_xact_lock_shared(hashtextextended('pinakes.lease ' || resource, 0))
+FROM pinakes.locks
+WHERE resource = %s AND token = %s AND expires_at > clock_timestamp()
+FOR KEY SHARE
+"""
+
+# Ends the sessions that have guarded transactions of a resource open.
+_END_GUARDED = """
+SELECT count(pg_terminate_backend(l.pid))
+FROM pg_locks AS l, hashtextextended('pinakes.lease ' || %s, 0) AS key
+WHERE l.locktype = 'advisory'
+    AND l.objsubid = 1
+    AND l.mode = 'ShareLock'
+    AND l.granted
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND l.classid = ((key >> 32) & 4294967295)::oid
+    AND l.objid = (key & 4294967295)::oid
+"""
+
+# Takes a lease that nobody has had yet.
+_NEW = """
+INSERT INTO pinakes.locks (resource, holder, token, acquired_at, expires_at)
+VALUES (
+    %(resource)s, %(holder)s, nextval('pinakes.fencing_tokens'), clock_timestamp(),
+    clock_timestamp() + %(seconds)s * interval '1 second'
 )
-# The advisory lock hinders nobody: it tells who takes over which sessions have guarded transactions open.
-_GUARD = (
-    "SELECT pg_advisory_xact_lock_shared(hashtextextended('pinakes.lease ' || resource, 0)) FROM pinakes.locks"
-    " WHERE resource = %s AND token = %s AND expires_at > clock_timestamp() FOR KEY SHARE"
+ON CONFLICT (resource) DO NOTHING
+RETURNING token
+"""
+
+# Takes a lease that has run out, unless a guarded transaction still locks its row.
+_TAKE_OVER = """
+WITH free AS (
+    SELECT resource
+    FROM pinakes.locks
+    WHERE resource = %(resource)s AND expires_at <= clock_timestamp()
+    FOR UPDATE SKIP LOCKED
 )
-_END_GUARDED = (
-    "SELECT count(pg_terminate_backend(l.pid)) FROM pg_locks l,"
-    " hashtextextended('pinakes.lease ' || %s, 0) AS key"
-    " WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode = 'ShareLock' AND l.granted"
-    "  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    "  AND l.classid = ((key >> 32) & 4294967295)::oid AND l.objid = (key & 4294967295)::oid"
-)
-_NEW = (
-    "INSERT INTO pinakes.locks (resource, holder, token, acquired_at, expires_at)"
-    " VALUES (%(resource)s, %(holder)s, nextval('pinakes.fencing_tokens'), clock_timestamp(),"
-    "  clock_timestamp() + %(seconds)s * interval '1 second')"
-    " ON CONFLICT (resource) DO NOTHING RETURNING token"
-)
-_TAKE_OVER = (
-    "WITH free AS (SELECT resource FROM pinakes.locks WHERE resource = %(resource)s AND expires_at <= clock_timestamp()"
-    "  FOR UPDATE SKIP LOCKED)"
-    " UPDATE pinakes.locks l SET holder = %(holder)s, token = nextval('pinakes.fencing_tokens'),"
-    "  acquired_at = clock_timestamp(), expires_at = clock_timestamp() + %(seconds)s * interval '1 second'"
-    " FROM free WHERE l.resource = free.resource RETURNING l.token"
-)
+UPDATE pinakes.locks AS l
+SET holder = %(holder)s,
+    token = nextval('pinakes.fencing_tokens'),
+    acquired_at = clock_timestamp(),
+    expires_at = clock_timestamp() + %(seconds)s * interval '1 second'
+FROM free
+WHERE l.resource = free.resource
+RETURNING l.token
+"""
+
+# Who holds a lease, and for how many seconds more.
+_HOLDER = """
+SELECT holder, token, expires_at, acquired_at, greatest(extract(epoch FROM expires_at - clock_timestamp()), 0)::float
+FROM pinakes.locks
+WHERE resource = %s
+"""
 
 
 def holder_name() -> str:
-    """Who holds what this process holds, in words a person can act on."""
+    """This process as the holder of a lease, in words a person can act on."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
 class Lease:
     """The right to write one resource, renewed in the background until it is closed.
 
-    Use as a context manager. Entering waits for a lease that is not renewed any more (its holder died) and refuses one
-    that is, unless `wait` says to queue.
+    Use as a context manager. Entering waits for a lease that is no longer renewed (its holder died) and refuses one that
+    is, unless `wait` says to queue.
 
     Args:
         dsn: the database; the lease has a connection of its own, so that no long transaction delays its renewal.
@@ -117,14 +153,14 @@ class Lease:
                 "DELETE FROM pinakes.locks WHERE resource = %s AND token = %s", (self.resource, self.token)
             )
         except psycopg.Error as exc:
-            logger.warning("the lock of %s could not be given back and ends by itself: %s", self.resource, exc)
+            logger.warning("the lock of %s could not be released and runs out by itself: %s", self.resource, exc)
         finally:
             self._conn.close()
 
     def guard(self, conn: Connection) -> None:
         """Inside a write transaction of `conn`: keep the lease from changing hands until the transaction ends.
 
-        A lease that has run out while the database was away, and that nobody has taken, is taken up again.
+        A lease that ran out while the database was unreachable, and that nobody has taken, is renewed.
 
         Raises:
             LeaseLostError: it has changed hands already.
@@ -139,10 +175,10 @@ class Lease:
             self.check()
 
     def check(self) -> None:
-        """See whether this process may still write.
+        """Check that this process may still write.
 
-        Nobody is asked while the lease cannot have run out. After that, as when this process was paused, the database
-        is. Where it does not answer nobody can have taken over by way of it since, and what is paid for is kept.
+        While the lease cannot have run out, nothing is asked. After that, as when this process was paused, the database
+        is. While it does not answer, nobody can take over through it either, and what is paid for is kept.
 
         Raises:
             LeaseLostError: it may not; once lost, a lease stays so.
@@ -177,12 +213,7 @@ class Lease:
                 self.token = token
                 return
             with translated(f"reading the lock of {self.resource}"):
-                row = conn.execute(
-                    "SELECT holder, token, expires_at, acquired_at,"
-                    " greatest(extract(epoch FROM expires_at - clock_timestamp()), 0)::float"
-                    " FROM pinakes.locks WHERE resource = %s",
-                    (self.resource,),
-                ).fetchone()
+                row = conn.execute(_HOLDER, (self.resource,)).fetchone()
             if row is None:
                 continue
             holder, other, expires_at, acquired_at, left = row
@@ -195,16 +226,16 @@ class Lease:
                     " to end, or use --wait SECONDS to queue behind it."
                 )
             if seen is None:
-                logger.info("%s is locked by %s; seeing whether that run is alive", self.resource, holder)
+                logger.info("%s is locked by %s; checking whether that run is alive", self.resource, holder)
             seen = (other, expires_at)
             # A living holder renews within a third of its lease; a dead one's lease ends in `left` seconds.
             time.sleep(min(left, self.seconds / RENEWALS_PER_LEASE) + 0.05)
 
     def _try(self, conn: Connection) -> int | None:
-        wanted = {"resource": self.resource, "holder": holder_name(), "seconds": self.seconds}
+        asked = {"resource": self.resource, "holder": holder_name(), "seconds": self.seconds}
         good_until = _now() + self.seconds
         with translated(f"locking {self.resource}"):
-            row = conn.execute(_NEW, wanted).fetchone() or conn.execute(_TAKE_OVER, wanted).fetchone()
+            row = conn.execute(_NEW, asked).fetchone() or conn.execute(_TAKE_OVER, asked).fetchone()
         if row is None:
             return None
         self._good_until = good_until
@@ -213,9 +244,9 @@ class Lease:
     def _end_guarded(self, conn: Connection, holder: str) -> None:
         """End the open transactions of a holder that does not renew its lease any more."""
         with translated(f"ending the transactions of {holder}, which has not renewed its lock of {self.resource}"):
-            row = conn.execute(_END_GUARDED, (self.resource,)).fetchone()
-        if row is not None and row[0]:
-            logger.info("ended %d open transaction(s) of %s, which has not renewed its lock", row[0], holder)
+            ended = value_of(conn, _END_GUARDED, (self.resource,))
+        if ended:
+            logger.info("ended %d open transaction(s) of %s, which has not renewed its lock", ended, holder)
 
     def _renew_until_closed(self) -> None:
         while not self._closing.wait(self.seconds / RENEWALS_PER_LEASE):

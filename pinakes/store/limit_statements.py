@@ -10,21 +10,32 @@ from __future__ import annotations
 from typing import LiteralString
 
 HORIZON = 1.0
-"""Seconds ahead up to which slots are given out; past it everybody gets one at a time."""
+"""Seconds ahead up to which slots are given out; past it everyone gets one at a time."""
 
 STALE_SECONDS = 0.5
-"""A slot is used only by who has looked at the row so recently, so a 429 or a new rate has reached all by then."""
+"""A slot is used only by a process that has read the row so recently; by then a 429 or a new rate has reached everyone."""
 
 LEAST_PAUSE = 1.0
-"""Seconds of silence after a 429, whatever the provider asked: more than `STALE_SECONDS`."""
+"""Seconds of silence after a 429 at least, even if the provider asks for less: more than `STALE_SECONDS`."""
 
 MOST_PAUSE = 3600.0
-"""A mistaken Retry-After must not stop everybody for days."""
+"""A mistaken Retry-After must not stop everyone for days."""
 
 LEAST_FACTOR = 1 / 16
 DECREASE = 0.7
 RECOVERY_SECONDS = 300.0
 """After a 429 the rate falls to seven tenths and grows back evenly: from nothing to all of it in five minutes."""
+
+FIGURES = {
+    "horizon": HORIZON,
+    "stale": STALE_SECONDS,
+    "least_pause": LEAST_PAUSE,
+    "most_pause": MOST_PAUSE,
+    "least": LEAST_FACTOR,
+    "decrease": DECREASE,
+    "recovery": RECOVERY_SECONDS,
+}
+"""The figures above as parameters: each statement is given all of them, and uses those that it names."""
 
 _LOCKED = """
 WITH held AS MATERIALIZED (
@@ -67,7 +78,7 @@ FROM grid AS g CROSS JOIN given AS n CROSS JOIN last
 WHERE l.quota = %(quota)s AND l.seconds = g.seconds
 RETURNING g.now, g.slot, g.gap, g.base, g.step, n.slots::integer, l.lateness, l.generation"""
 )
-"""Takes quota, recovery, asked, interactive, horizon; a row for each window."""
+"""Reserves slots. Takes quota, asked and interactive; a row for each window."""
 
 THROTTLE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
@@ -93,7 +104,7 @@ FROM answer AS a
 WHERE l.quota = %(quota)s AND l.seconds = a.seconds
 RETURNING l.generation"""
 )
-"""Takes quota, recovery, retry_after, least_pause, most_pause, least, decrease, stale."""
+"""Enters a 429. Takes quota and retry_after; the new generation for each window."""
 
 ENTER: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
@@ -108,4 +119,4 @@ SET count = excluded.count, burst = excluded.burst, pinned = excluded.pinned, sp
     free_at = (SELECT least(p.free_at, p.now + %(stale)s + (1 + cardinality(p.debts)) * p.step)
                FROM paced AS p WHERE p.seconds = l.seconds)"""
 )
-"""Enters or changes one window; a rate set anew is in force at once, a pause that the provider asked for stays."""
+"""Enters or changes one window; a new rate is in force at once, a pause that the provider asked for stays."""

@@ -1,7 +1,7 @@
 """Rate limits that all processes and machines share: a row per quota and window, reserved from by one statement.
 
 The rows follow the generic cell rate algorithm (GCRA, ITU-T I.371) on the database's clock. `free_at` is the regular time
-of the next slot; a reservation of n slots moves it n spacings on. Whoever reserved paces its slots by itself.
+of the next slot; a reservation of n slots moves it n spacings on. The caller paces its slots by itself.
 """
 
 from __future__ import annotations
@@ -22,26 +22,18 @@ from pinakes.rates import Rate
 from pinakes.settings import Settings
 from pinakes.store.cloudsql import SCHEME
 from pinakes.store.connection import DATABASE_URL, LIMITER_URL, Connection, address, connect, translated
-from pinakes.store.limit_statements import (
-    DECREASE,
-    ENTER,
-    HORIZON,
-    LEAST_FACTOR,
-    LEAST_PAUSE,
-    MOST_PAUSE,
-    RECOVERY_SECONDS,
-    RESERVE,
-    STALE_SECONDS,
-    THROTTLE,
-)
+from pinakes.store.limit_statements import ENTER, FIGURES, RECOVERY_SECONDS, RESERVE, THROTTLE
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
+
+WINDOW = ("seconds", "count", "burst", "spacing", "head_start", "lead", "lateness")
+"""Of a rate: what the row of its window holds."""
 
 _CONNECTION = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 """A connection that died without a word is noticed within 20 s."""
 
 
 class LimitsUnreachableError(DatabaseError):
-    """The database of the limits does not answer at present; it is worth asking again."""
+    """The database of the limits does not answer at present; asking again may help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +83,17 @@ class Limit:
 
 
 class LimitStore:
-    """The rows of one quota, over one connection that is made anew when it is lost. Not thread-safe.
+    """The rows of one quota, over one connection that is opened again when it is lost. Not thread-safe.
 
     Args:
         dsn: any PostgreSQL from 13; pgvector is not needed.
         quota: the name that all who share the quota use.
         rates: the windows to enter where the quota is not known yet.
         setting: which setting `dsn` is the value of.
+
+    Raises:
+        LimitsUnreachableError: by every method, when the database does not answer.
+        DatabaseError: by every method, when it fails.
     """
 
     def __init__(self, dsn: str, quota: str, rates: Sequence[Rate], *, setting: str = DATABASE_URL) -> None:
@@ -109,19 +105,16 @@ class LimitStore:
         self._conn: Connection | None = None
 
     def reserve(self, count: int, *, interactive: bool = False) -> Reservation:
-        """At most `count` slots and at least one, of those up to `HORIZON` seconds ahead.
+        """At most `count` slots and at least one, of those within the next second (`HORIZON`).
 
         An interactive call gets its slot at once and is paid back later, while fewer than `lead` are owed.
-
-        Raises:
-            LimitsUnreachableError: the database does not answer.
-            DatabaseError: it refuses.
         """
-        asked = {"asked": 1 if interactive else count, "interactive": interactive, "horizon": HORIZON}
+        asked = {"asked": 1 if interactive else count, "interactive": interactive}
         sent = time.monotonic()
         rows = self._rows(RESERVE, asked)
         if not rows:  # the quota was removed while this process was running
-            self._forget()
+            with self._connection() as conn:
+                enter_default(conn, self.quota, self._rates)
             sent = time.monotonic()
             rows = self._rows(RESERVE, asked)
         received = time.monotonic()
@@ -144,63 +137,31 @@ class LimitStore:
         )
 
     def throttled(self, retry_after: float | None) -> int:
-        """Enter a 429; the generation from now on.
-
-        Raises:
-            LimitsUnreachableError: the database does not answer.
-            DatabaseError: it refuses.
-        """
+        """Enter a 429; the generation from now on."""
         with self._connection() as conn, conn.transaction():
             conn.execute("SET LOCAL synchronous_commit TO on")
-            rows = conn.execute(
-                THROTTLE,
-                {
-                    "quota": self.quota,
-                    "recovery": RECOVERY_SECONDS,
-                    "retry_after": retry_after,
-                    "least_pause": LEAST_PAUSE,
-                    "most_pause": MOST_PAUSE,
-                    "least": LEAST_FACTOR,
-                    "decrease": DECREASE,
-                    "stale": STALE_SECONDS,
-                },
-            ).fetchall()
+            rows = conn.execute(THROTTLE, FIGURES | {"quota": self.quota, "retry_after": retry_after}).fetchall()
         return max((generation for (generation,) in rows), default=0)
 
     def generation(self) -> int:
-        """The generation of the rows; 0 where the quota was removed.
-
-        Raises:
-            LimitsUnreachableError: the database does not answer.
-            DatabaseError: it refuses.
-        """
+        """The generation of the rows; 0 where the quota was removed."""
         ((generation,),) = self._rows("SELECT max(generation) FROM pinakes.limits WHERE quota = %(quota)s", {})
         return generation or 0
 
     def rate(self) -> float:
-        """Calls a second that are allowed at present, all callers together; 0 where the quota was removed.
-
-        Raises:
-            LimitsUnreachableError: the database does not answer.
-            DatabaseError: it refuses.
-        """
+        """Calls a second that are allowed at present, all callers together; 0 where the quota was removed."""
         with self._connection() as conn:
             return rate_in_force(conn, self.quota) or 0.0
 
     def close(self) -> None:
-        """Give back the connection."""
+        """Close the connection."""
         if self._conn is not None:
             self._conn.close()
             self._conn = None
 
     def _rows(self, statement: LiteralString, values: dict[str, Any]) -> list[tuple[Any, ...]]:
         with self._connection() as conn:
-            everything = values | {"quota": self.quota, "recovery": RECOVERY_SECONDS}
-            return conn.execute(statement, everything).fetchall()
-
-    def _forget(self) -> None:
-        with self._connection() as conn:
-            enter_default(conn, self.quota, self._rates)
+            return conn.execute(statement, FIGURES | values | {"quota": self.quota}).fetchall()
 
     @contextmanager
     def _connection(self) -> Iterator[Connection]:
@@ -216,7 +177,7 @@ class LimitStore:
         except psycopg.Error as exc:
             self.close()
             raise DatabaseError(
-                f"PostgreSQL at {address(self._dsn)} refused while reserving from {self.quota}: {exc}"
+                f"PostgreSQL at {address(self._dsn)} failed while reserving from {self.quota}: {exc}"
             ) from exc
 
     def _opened(self) -> Connection:
@@ -226,7 +187,7 @@ class LimitStore:
             if isinstance(exc.__cause__, psycopg.OperationalError):
                 raise LimitsUnreachableError(str(exc)) from exc
             raise
-        # A slot is worthless after a second: if the server crashes, and so forgets the last ones, it is gone for longer.
+        # A slot is worthless after a second: a server that crashes, and so forgets the last ones, is away for longer.
         conn.settings["synchronous_commit"] = sql.SQL("off")
         migrate(conn, SYSTEM_SCHEMA, "system", None)
         enter_default(conn, self.quota, self._rates)
@@ -241,10 +202,10 @@ def limits_address(settings: Settings, dsn: str) -> tuple[str, str]:
 
 @contextmanager
 def limits_connection(dsn: str, setting: str = DATABASE_URL) -> Iterator[Connection]:
-    """A connection to the database of the limits, with their table made if need be; `dsn` is the value of `setting`.
+    """A connection to the database of the limits, with their table created if need be; `dsn` is the value of `setting`.
 
     Raises:
-        DatabaseError: it cannot be reached, or refuses.
+        DatabaseError: it cannot be reached, or fails.
     """
     with connect(dsn, setting=setting) as conn:
         migrate(conn, SYSTEM_SCHEMA, "system", None)
@@ -255,10 +216,12 @@ def list_limits(conn: Connection) -> list[Limit]:
     """All limits, by quota and window."""
     with translated("reading the rate limits"):
         rows = conn.execute(
-            "SELECT quota, count, seconds, burst, pinned, spacing, factor + greatest(0, t.now - factor_at) / %s,"
-            " greatest(t.now, blocked_until, free_at - head_start), throttled, throttled_at"
-            " FROM pinakes.limits, (SELECT extract(epoch FROM clock_timestamp())::float8) AS t (now)"
-            " ORDER BY quota, seconds",
+            """
+            SELECT quota, count, seconds, burst, pinned, spacing, factor + greatest(0, t.now - factor_at) / %s,
+                greatest(t.now, blocked_until, free_at - head_start), throttled, throttled_at
+            FROM pinakes.limits, (SELECT extract(epoch FROM clock_timestamp())::float8) AS t (now)
+            ORDER BY quota, seconds
+            """,
             (RECOVERY_SECONDS,),
         ).fetchall()
     return [
@@ -287,27 +250,27 @@ def rate_in_force(conn: Connection, quota: str) -> float | None:
 
 
 def change_limit(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
-    """Set a quota's windows, all of them, also while it is in use: whoever runs honours it within a second."""
+    """Set all windows of a quota, also while it is in use: runs honour it within a second."""
     with translated(f"setting the rate of {quota}"), conn.transaction():
         _alone(conn, quota)
         _enter(conn, quota, rates, pinned=True)
 
 
 def remove_limit(conn: Connection, quota: str) -> bool:
-    """Forget a quota, so that the next who uses it enters the embedder's default; False if there was none."""
+    """Remove a quota, so that its next user enters the embedder's default; False if there was none."""
     with translated(f"removing the rate of {quota}"):
         return conn.execute("DELETE FROM pinakes.limits WHERE quota = %s", (quota,)).rowcount > 0
 
 
 def enter_default(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
     """Enter a quota's windows, unless a person has set them or they are entered already."""
-    wanted = sorted((rate.seconds, rate.count, rate.burst) for rate in rates)
+    default = sorted((rate.seconds, rate.count, rate.burst) for rate in rates)
     with conn.transaction():
         _alone(conn, quota)
         found = conn.execute(
             "SELECT seconds, count, burst, pinned FROM pinakes.limits WHERE quota = %s ORDER BY seconds", (quota,)
         ).fetchall()
-        if not any(pinned for *_, pinned in found) and [row[:3] for row in found] != wanted:
+        if not any(pinned for *_, pinned in found) and [row[:3] for row in found] != default:
             _enter(conn, quota, rates, pinned=False)
 
 
@@ -320,28 +283,14 @@ def _watched(dsn: str) -> str:
 
 
 def _alone(conn: Connection, quota: str) -> None:
-    """Keep others from entering the same quota until the transaction ends: of a new one there is no row yet to lock."""
+    """Keep others from entering the same quota until the transaction ends: a new one has no row yet to lock."""
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"pinakes.limits {quota}",))
 
 
 def _enter(conn: Connection, quota: str, rates: Sequence[Rate], *, pinned: bool) -> None:
     for rate in sorted(rates, key=lambda rate: rate.seconds):
-        conn.execute(
-            ENTER,
-            {
-                "quota": quota,
-                "seconds": rate.seconds,
-                "count": rate.count,
-                "burst": rate.burst,
-                "pinned": pinned,
-                "spacing": rate.spacing,
-                "head_start": rate.head_start,
-                "lead": rate.lead,
-                "lateness": rate.lateness,
-                "recovery": RECOVERY_SECONDS,
-                "stale": STALE_SECONDS,
-            },
-        )
+        window = {name: getattr(rate, name) for name in WINDOW}
+        conn.execute(ENTER, FIGURES | window | {"quota": quota, "pinned": pinned})
     conn.execute(
         "DELETE FROM pinakes.limits WHERE quota = %s AND NOT seconds = ANY(%s)",
         (quota, [rate.seconds for rate in rates]),

@@ -1,4 +1,4 @@
-"""What a database collects over the years, counted and removed: bloat of indexes, dead rows, old runs, old queries."""
+"""What a database accumulates over the years, counted and removed: bloated indexes, dead rows, old runs, old queries."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ CHANGED_SHARE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """An index, and what it would be if it were built now.
+    """An index, and what its size would be if it were built now.
 
     Attributes:
         kind: `hnsw` or `ivfflat`.
         rows: of the table, now.
         built_rows: when it was built.
         size: bytes, now.
-        fresh: bytes that it had for as many rows when it was built; None where that was not kept.
+        fresh: bytes that it would have now at its size per row when it was built; None where that was not kept.
         dead: rows of the table that are dead; their vectors are still in the index.
     """
 
@@ -68,8 +68,12 @@ def index_state(conn: Connection, collection: str, space: Space) -> IndexState |
     with translated(f"looking at the index of {space.name}"):
         row = conn.execute(
             sql.SQL(
-                "SELECT index_kind, index_rows, index_bytes, (SELECT count(*) FROM {}) FROM {} WHERE space = %s"
-            ).format(table, sql.Identifier(collection, "spaces")),
+                """
+                SELECT index_kind, index_rows, index_bytes, (SELECT count(*) FROM {space})
+                FROM {registry}
+                WHERE space = %s
+                """
+            ).format(space=table, registry=sql.Identifier(collection, "spaces")),
             (space.name,),
         ).fetchone()
         if row is None or row[0] is None:
@@ -77,7 +81,11 @@ def index_state(conn: Connection, collection: str, space: Space) -> IndexState |
         kind, built_rows, built_bytes, rows = row
         name = index_name(collection, space, kind).as_string(conn)
         sizes = conn.execute(
-            "SELECT coalesce(pg_relation_size(to_regclass(%s)), 0), coalesce(pg_stat_get_dead_tuples(to_regclass(%s)), 0)",
+            """
+            SELECT
+                coalesce(pg_relation_size(to_regclass(%s)), 0),
+                coalesce(pg_stat_get_dead_tuples(to_regclass(%s)), 0)
+            """,
             (name, table.as_string(conn)),
         ).fetchone()
         assert sizes is not None
@@ -86,12 +94,17 @@ def index_state(conn: Connection, collection: str, space: Space) -> IndexState |
 
 
 def tables_due(conn: Connection, schemas: Sequence[str]) -> Iterator[TableState]:
-    """The tables of some schemas that a vacuum or new statistics are due for."""
+    """The tables of some schemas for which a vacuum or new statistics are due."""
     with translated("looking for dead rows"):
         rows = conn.execute(
-            "SELECT schemaname, relname, n_dead_tup, n_mod_since_analyze,"
-            "  n_dead_tup > %(rows)s + %(dead)s * n_live_tup, n_mod_since_analyze > %(rows)s + %(changed)s * n_live_tup"
-            " FROM pg_stat_all_tables WHERE schemaname = ANY(%(schemas)s) ORDER BY 1, 2",
+            """
+            SELECT schemaname, relname, n_dead_tup, n_mod_since_analyze,
+                n_dead_tup > %(rows)s + %(dead)s * n_live_tup,
+                n_mod_since_analyze > %(rows)s + %(changed)s * n_live_tup
+            FROM pg_stat_all_tables
+            WHERE schemaname = ANY(%(schemas)s)
+            ORDER BY schemaname, relname
+            """,
             {"rows": DEAD_ROWS, "dead": DEAD_SHARE, "changed": CHANGED_SHARE, "schemas": list(schemas)},
         ).fetchall()
     return (state for state in (TableState(*row) for row in rows) if state.vacuum or state.analyze)
@@ -111,18 +124,24 @@ def tidy(conn: Connection, table: TableState) -> None:
 
 
 def prune_runs(conn: Connection, days: int) -> int:
-    """Remove runs that began longer ago, but for the newest of each collection and space; how many."""
+    """Remove runs that began more than `days` ago, except the newest of each collection and space; how many."""
     with translated("removing old runs"):
         return conn.execute(
-            "DELETE FROM pinakes.runs r WHERE started_at < now() - %s * interval '1 day'"
-            " AND EXISTS (SELECT FROM pinakes.runs n WHERE (n.collection, n.space) = (r.collection, r.space)"
-            "  AND (n.started_at, n.run_id) > (r.started_at, r.run_id))",
+            """
+            DELETE FROM pinakes.runs AS r
+            WHERE started_at < now() - %s * interval '1 day'
+                AND EXISTS (
+                    SELECT FROM pinakes.runs AS n
+                    WHERE (n.collection, n.space) = (r.collection, r.space)
+                        AND (n.started_at, n.run_id) > (r.started_at, r.run_id)
+                )
+            """,
             (days,),
         ).rowcount
 
 
 def prune_locks(conn: Connection, days: int) -> int:
-    """Remove locks that ran out longer ago; how many. Whoever held one cannot take it up again any more."""
+    """Remove locks that ran out more than `days` ago; how many. Their holders can no longer renew them."""
     with translated("removing old locks"):
         return conn.execute(
             "DELETE FROM pinakes.locks WHERE expires_at < clock_timestamp() - %s * interval '1 day'", (days,)
@@ -130,24 +149,22 @@ def prune_locks(conn: Connection, days: int) -> int:
 
 
 def trim_queries(conn: Connection, days: int, orphan_days: int, spaces: Sequence[str]) -> int:
-    """Remove vectors of queries that nobody has asked for as long; how many.
+    """Remove vectors of queries that have not been asked for so long; how many.
 
-    Args:
-        conn: a connection in autocommit mode.
-        days: for queries in one of `spaces`.
-        orphan_days: for those in any other.
-        spaces: of all collections.
+    Those in one of `spaces`, which collections have, are kept for `days`, all others for `orphan_days`.
     """
     with translated("removing old queries"):
         return conn.execute(
-            "DELETE FROM pinakes.query_vectors"
-            " WHERE used_at < now() - CASE WHEN space = ANY(%s) THEN %s ELSE %s END * interval '1 day'",
+            """
+            DELETE FROM pinakes.query_vectors
+            WHERE used_at < now() - CASE WHEN space = ANY(%s) THEN %s ELSE %s END * interval '1 day'
+            """,
             (list(spaces), days, orphan_days),
         ).rowcount
 
 
 def enter_baseline(conn: Connection, collection: str, space: Space, state: IndexState) -> None:
-    """Judge an index from now on by what it is now: it was built before its size was kept."""
+    """Judge an index from now on by its present size: it was built before sizes were kept."""
     with translated(f"entering the size of the index of {space.name}"):
         conn.execute(
             sql.SQL("UPDATE {} SET index_rows = %s, index_bytes = %s WHERE space = %s AND index_bytes IS NULL").format(

@@ -16,9 +16,9 @@ from psycopg import sql
 
 from pinakes.errors import DatabaseError
 from pinakes.store.connection import Connection, Pgvector, translated
+from pinakes.store.folded_texts import fold_stored
 from pinakes.store.prepared_database import has_migrations, make_schema, refuse_foreign
 from pinakes.store.strong_locks import START_PATIENCE, StrongLock, one_at_a_time, short_waits
-from pinakes.store.texts import fold_stored
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ FOLLOWED_BY: Mapping[tuple[Kind, int], Callable[[Connection, str], int]] = {
     ("collection", 5): fold_stored,
 }
 """Migrations that end with work on the rows, in transactions of its own: a migration is entered when that is done. Until
-then everybody who opens the schema does that work, too, and processes of an older version go on as before."""
+then everyone who opens the schema does that work too, and processes of an older version continue as before."""
 
 _ALTERED = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
 """The tables that a script changes, as the scripts write it."""
@@ -57,8 +57,8 @@ def migrate(
 ) -> bool:
     """Bring `schema` up to date, creating it if need be; True if anything was applied.
 
-    A schema that is up to date is only read. One that is not is changed in one transaction, which is tried again where
-    somebody uses a table that it changes: whoever reads meanwhile waits for a second at most, and for the change itself.
+    A schema that is up to date is only read. Any other is changed in one transaction, which is tried again while a table
+    that it changes is in use: readers wait for a second at most, and for the change itself.
 
     Args:
         conn: a connection in autocommit mode.
@@ -66,11 +66,11 @@ def migrate(
         kind: which list of migrations it follows.
         pgvector: where the extension's types are; None for a "system" schema, which needs none of them.
         language: the text search configuration of a new collection.
-        patience: how many seconds somebody is waited for who uses what has to change.
+        patience: how many seconds to wait for others who use what has to change.
 
     Raises:
-        DatabaseError: the schema was made by a newer Pinakes, may not be created or holds somebody else's tables, its own
-            tables are not to be had, or PostgreSQL refused.
+        DatabaseError: the schema was made by a newer Pinakes, may not be created, or holds tables of others; its own
+            tables stay in use; or PostgreSQL failed.
     """
     known = scripts(kind)
     if _applied(conn, schema) == [number for number, _, _ in known]:
@@ -112,15 +112,20 @@ def _apply(
     def once() -> None:
         with one_at_a_time(conn, "migration", patience=patience):
             make_schema(conn, schema)
-            applied = _applied(conn, schema)  # somebody else may have made it since
+            applied = _applied(conn, schema)  # another process may have made it since
             missing = [script for script in part if script[0] not in applied]
             refuse_foreign(conn, schema, (script[2] for script in missing))
             conn.execute(
                 sql.SQL("SET LOCAL search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas)))
             )
             conn.execute(
-                "CREATE TABLE IF NOT EXISTS migrations"
-                " (number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+                """
+                CREATE TABLE IF NOT EXISTS migrations (
+                    number integer PRIMARY KEY,
+                    name text NOT NULL,
+                    applied_at timestamptz NOT NULL DEFAULT now()
+                )
+                """
             )
             # All of them before the first is rewritten: that must not be done again for the sake of another.
             lock.attempt(conn)
@@ -146,8 +151,13 @@ def _changed_tables(conn: Connection, schema: str, part: list[Script]) -> tuple[
     """The tables of a schema that these migrations change, by name."""
     named = {name for _, _, text in part for name in _ALTERED.findall(text)}
     rows = conn.execute(
-        "SELECT c.relname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = 'r' ORDER BY c.relname",
+        """
+        SELECT c.relname
+        FROM pg_class AS c
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = %s AND c.relname = ANY(%s) AND c.relkind = 'r'
+        ORDER BY c.relname
+        """,
         (schema, sorted(named)),
     )
     return tuple(sql.Identifier(schema, name) for (name,) in rows)
@@ -157,9 +167,8 @@ def _applied(conn: Connection, schema: str) -> list[int]:
     with translated(f"reading the migrations of the schema {schema!r}"):
         if not has_migrations(conn, schema):
             return []
-        rows = conn.execute(
-            sql.SQL("SELECT number FROM {} ORDER BY number").format(sql.Identifier(schema, "migrations"))
-        )
+        table = sql.Identifier(schema, "migrations")
+        rows = conn.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(table))
         return [number for (number,) in rows]
 
 
@@ -168,5 +177,5 @@ def _refuse_newer(schema: str, applied: list[int], known: tuple[Script, ...]) ->
     if applied and applied[-1] > newest:
         raise DatabaseError(
             f"the schema {schema!r} is at version {applied[-1]} and this Pinakes knows versions up to {newest}: it was"
-            " made by a newer Pinakes; install that version (pip install --upgrade pinakes)."
+            " made by a newer Pinakes; update this one: git pull in the checkout, then .venv/bin/python -m pip install -e ."
         )

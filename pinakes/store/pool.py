@@ -14,23 +14,19 @@ from pinakes.errors import DatabaseError
 from pinakes.store.connection import Connection, address, connect, ensure_pgvector
 
 STATEMENT_SECONDS = 30
-"""A statement that takes longer is given up, so that a few of them cannot keep everybody waiting."""
+"""A statement that takes longer is cancelled, so that a few of them cannot keep everyone waiting."""
 
 RECONNECT_SECONDS = 5.0
-"""How long one attempt to connect again goes on; the next request begins another."""
-
+"""How long one attempt to connect again lasts; the next request begins another."""
 
 REST_SECONDS = 2.0
-"""After one request has waited in vain, others are refused at once for so long: they would only pile up."""
+"""After one request has waited in vain, others are refused immediately for so long: they would only pile up."""
 
 
 class Connections:
-    """Connections in autocommit mode that know pgvector's types; made when they are needed, replaced when they are lost.
+    """Connections in autocommit mode that know pgvector's types; opened when they are needed, replaced when they are lost.
 
-    Args:
-        dsn: the database.
-        most: connections at one time.
-        wait_seconds: how long one is waited for.
+    At most `most` at one time; a request waits `wait_seconds` for one.
     """
 
     def __init__(self, dsn: str, *, most: int, wait_seconds: float) -> None:
@@ -58,7 +54,7 @@ class Connections:
         )
 
     def close(self) -> None:
-        """Close what is idle, and the rest as it is given back."""
+        """Close idle connections now, and the others as they are returned."""
         self._pool.close(timeout=1.0)
 
     @contextmanager

@@ -1,7 +1,7 @@
-"""What a database must allow, looked at before anything is made in it.
+"""What a database must allow, checked before anything is created in it.
 
-An administrator may have prepared it: the schemas are there, and the user may create no others. So what is needed is looked
-for first and only created where it is missing; a refusal names the statement that an administrator has to run.
+An administrator may have prepared it: the schemas exist, and the user may create no others. So whatever is needed is looked
+for first and created only where it is missing; a refusal gives the statement that an administrator has to run.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ MIGRATIONS = frozenset({"number", "name", "applied_at"})
 """The columns of the list of migrations that each schema of Pinakes keeps."""
 
 _MADE = re.compile(r"^CREATE (?:TABLE|SEQUENCE) (\w+)", re.MULTILINE)
-"""The tables that a script makes, as the scripts write it."""
+"""The tables that a script creates, as the scripts write it."""
 
 
 def check_encoding(conn: Connection) -> None:
-    """See that the database keeps its text in UTF8.
+    """Check that the database keeps its text in UTF8.
 
     Raises:
-        DatabaseError: it does not, so names and titles of pictures would be refused or damaged.
+        DatabaseError: it does not: names and titles of pictures would be refused or damaged.
     """
     found = encoding(conn)
     if found != ENCODING:
@@ -48,10 +48,10 @@ def encoding(conn: Connection) -> str:
 
 
 def check_extension(conn: Connection, schema: str) -> None:
-    """See that this user may use pgvector in the schema where it was created.
+    """Check that this user may use pgvector in the schema where it was created.
 
     Raises:
-        DatabaseError: it may not; the message has the GRANT.
+        DatabaseError: it may not; the message gives the GRANT.
     """
     row = conn.execute(
         "SELECT FROM pg_namespace WHERE nspname = %s AND has_schema_privilege(oid, 'USAGE')", (schema,)
@@ -65,30 +65,33 @@ def check_extension(conn: Connection, schema: str) -> None:
 
 
 def check_temporary(conn: Connection) -> None:
-    """See that this user may make temporary tables, which loading needs.
+    """Check that this user may create temporary tables, which loading needs.
 
     Raises:
-        DatabaseError: it may not; the message has the GRANT.
+        DatabaseError: it may not; the message gives the GRANT.
     """
     row = conn.execute("SELECT has_database_privilege(current_database(), 'TEMPORARY')").fetchone()
     if row != (True,):
         database = conn.info.dbname
         raise DatabaseError(
-            f"the user {conn.info.user!r} may not make temporary tables in the database {database!r}, and loading needs"
+            f"the user {conn.info.user!r} may not create temporary tables in the database {database!r}, and loading needs"
             f" them: as an administrator run GRANT TEMPORARY ON DATABASE {_quoted(conn, database)} TO"
             f" {_quoted(conn, conn.info.user)}."
         )
 
 
 def make_schema(conn: Connection, schema: str) -> None:
-    """Create a schema, unless it is there.
+    """Create a schema, unless it exists.
 
     Raises:
-        DatabaseError: this user may not create it, or may not create tables in it; the message has the statement to run.
+        DatabaseError: this user may not create it, or may not create tables in it; the message gives the statement to run.
     """
     row = conn.execute(
-        "SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE') FROM pg_namespace"
-        " WHERE nspname = %s",
+        """
+        SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
+        FROM pg_namespace
+        WHERE nspname = %s
+        """,
         (schema,),
     ).fetchone()
     user = conn.info.user
@@ -96,7 +99,7 @@ def make_schema(conn: Connection, schema: str) -> None:
         raise DatabaseError(
             f"the user {user!r} may not create the schema {schema!r} in the database {conn.info.dbname!r}: as an"
             f" administrator run CREATE SCHEMA {_quoted(conn, schema)} AUTHORIZATION {_quoted(conn, user)}."
-            " Pinakes needs the schema pinakes and one for each collection, of the collection's name."
+            " Pinakes needs the schema pinakes, and one for each collection with the collection's name."
         )
     if row is None:
         conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
@@ -113,10 +116,12 @@ def may_create_schemas(conn: Connection) -> bool:
 
 
 def may_use_schema(conn: Connection, schema: str) -> bool:
-    """Whether a schema is there in which this user may create tables."""
+    """Whether a schema exists in which this user may create tables."""
     row = conn.execute(
-        "SELECT FROM pg_namespace WHERE nspname = %s AND has_schema_privilege(oid, 'USAGE')"
-        " AND has_schema_privilege(oid, 'CREATE')",
+        """
+        SELECT FROM pg_namespace
+        WHERE nspname = %s AND has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
+        """,
         (schema,),
     ).fetchone()
     return row is not None
@@ -126,12 +131,19 @@ def has_migrations(conn: Connection, schema: str) -> bool:
     """Whether a schema has the list of migrations that Pinakes keeps in each of its own.
 
     Raises:
-        DatabaseError: it has a table of that name that is somebody else's.
+        DatabaseError: it has a table of that name that Pinakes did not create.
     """
     rows = conn.execute(
-        "SELECT a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = %s AND c.relname = 'migrations' AND a.attnum > 0 AND NOT a.attisdropped",
+        """
+        SELECT a.attname
+        FROM pg_attribute AS a
+        JOIN pg_class AS c ON c.oid = a.attrelid
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = %s
+            AND c.relname = 'migrations'
+            AND a.attnum > 0
+            AND NOT a.attisdropped
+        """,
         (schema,),
     ).fetchall()
     columns = {name for (name,) in rows}
@@ -141,15 +153,21 @@ def has_migrations(conn: Connection, schema: str) -> bool:
 
 
 def refuse_foreign(conn: Connection, schema: str, scripts: Iterable[str]) -> None:
-    """See that a schema holds nothing yet of what scripts are going to make in it.
+    """Check that a schema holds nothing yet of what scripts are going to create in it.
 
     Raises:
-        DatabaseError: it holds a table of such a name, which is somebody else's.
+        DatabaseError: it holds a table of such a name, which Pinakes did not create.
     """
     made = sorted({name for script in scripts for name in _MADE.findall(script)})
     row = conn.execute(
-        "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = %s AND c.relname = ANY(%s) ORDER BY c.relname LIMIT 1",
+        """
+        SELECT c.relname
+        FROM pg_class AS c
+        JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE n.nspname = %s AND c.relname = ANY(%s)
+        ORDER BY c.relname
+        LIMIT 1
+        """,
         (schema, made),
     ).fetchone()
     if row is not None:
@@ -158,7 +176,7 @@ def refuse_foreign(conn: Connection, schema: str, scripts: Iterable[str]) -> Non
 
 def _foreign(schema: str, table: str) -> DatabaseError:
     return DatabaseError(
-        f"the schema {schema!r} of this database holds a table {table!r} that Pinakes did not make: move that table to"
+        f"the schema {schema!r} of this database holds a table {table!r} that Pinakes did not create: move that table to"
         " another schema, or use another name for the collection (--collection) or another database."
     )
 

@@ -1,4 +1,4 @@
-"""A connection that outlives a restart of the database, for what is asked now and then over hours."""
+"""A connection that survives a restart of the database, for what is asked now and then over hours."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pinakes.store.connection import Connection, connect, translated
 logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0
-"""Seconds for which a lost database is waited for: as long as the limiter waits."""
+"""Seconds to wait for a lost database: as long as the limiter waits."""
 
 PAUSE = 0.5
 """Seconds between two attempts to reach it."""
@@ -22,12 +22,10 @@ PAUSE = 0.5
 T = TypeVar("T")
 
 
-class Patient:
-    """One connection in autocommit mode for several threads, made anew when it is lost.
+class Reconnecting:
+    """One connection in autocommit mode for several threads, opened again when it is lost.
 
-    Args:
-        dsn: the database.
-        patience: how many seconds a lost database is waited for.
+    A lost database is waited for up to `patience` seconds.
     """
 
     def __init__(self, dsn: str, patience: float) -> None:
@@ -38,15 +36,15 @@ class Patient:
         self._was_up = False
 
     def close(self) -> None:
-        """Give back the connection."""
+        """Close the connection."""
         with self._lock:
             self._drop()
 
     def do(self, what: str, action: Callable[[Connection], T]) -> T:
-        """The action's result; it is done again where the connection broke, so it must bear that.
+        """The action's result; it is repeated when the connection broke, so it must be safe to repeat.
 
         Raises:
-            DatabaseError: the database refuses, or has been away for too long.
+            DatabaseError: PostgreSQL failed, or the database was unreachable for too long.
         """
         given_up = time.monotonic() + self._patience
         with self._lock:

@@ -1,7 +1,7 @@
 """A load that replaces much of an indexed space: into a second table, whose index is built afterwards, and then a swap.
 
-Row by row each new vector is linked into the HNSW graph by itself, and each old one stays in it until a vacuum takes it
-out. Building a graph at once is cheaper by far, and the new table and index hold nothing dead. Searches use the old table
+Row by row each new vector is linked into the HNSW graph by itself, and each old one stays in it until a vacuum removes it.
+Building a whole graph is cheaper by far, and the new table and index hold nothing dead. Searches use the old table
 and its index until the moment of the swap.
 """
 
@@ -10,9 +10,9 @@ from __future__ import annotations
 from psycopg import sql
 
 from pinakes.spaces import Space
-from pinakes.store.collections import resolve_space
-from pinakes.store.connection import Connection, Pgvector
+from pinakes.store.connection import Connection, Pgvector, value_of
 from pinakes.store.indexes import NEXT, create_index, enter_index, lock_gently, size_for_build
+from pinakes.store.space_registry import resolve_space
 
 LARGE_SHARE = 0.25
 """From this share of the rows on a reload takes less time. See `python -m benchmarks.bloat --reload`."""
@@ -37,12 +37,6 @@ class Reload:
     """The second table of one space. Each method is called inside a transaction of its own, under the run's lease.
 
     Images that are removed meanwhile, by a run into another space, take their vectors in both tables along.
-
-    Args:
-        collection: the collection.
-        space: the space, which has an index.
-        kind: of the index, `hnsw` or `ivfflat`.
-        pgvector: decides whether the build may be parallel.
     """
 
     def __init__(self, collection: str, space: Space, kind: str, pgvector: Pgvector) -> None:
@@ -56,13 +50,18 @@ class Reload:
         self.table = sql.Identifier(collection, f"{space.name}{NEXT}")
 
     def begin(self, conn: Connection) -> None:
-        """Make the second table, empty; what a load that died has left is dropped."""
+        """Create the second table, empty; what a load that died has left is dropped."""
         conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.table))
         conn.execute(
             sql.SQL(
-                "CREATE TABLE {} (LIKE {} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMMENTS, PRIMARY KEY (image_id),"
-                " FOREIGN KEY (image_id) REFERENCES {} ON DELETE CASCADE)"
-            ).format(self.table, self.old, self._images)
+                """
+                CREATE TABLE {second} (
+                    LIKE {first} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMMENTS,
+                    PRIMARY KEY (image_id),
+                    FOREIGN KEY (image_id) REFERENCES {images} ON DELETE CASCADE
+                )
+                """
+            ).format(second=self.table, first=self.old, images=self._images)
         )
         self._grant_as_before(conn)
 
@@ -70,19 +69,23 @@ class Reload:
         """Move vectors from a staging table; those of other bytes than their image has now are left out."""
         conn.execute(
             sql.SQL(
-                "INSERT INTO {} (image_id, fingerprint, norm, embedding)"
-                " SELECT s.image_id, s.fingerprint, s.norm, s.embedding FROM {} s"
-                " JOIN {} i ON i.image_id = s.image_id AND i.fingerprint = s.fingerprint ON CONFLICT DO NOTHING"
-            ).format(self.table, staged, self._images)
+                """
+                INSERT INTO {second} (image_id, fingerprint, norm, embedding)
+                SELECT s.image_id, s.fingerprint, s.norm, s.embedding
+                FROM {staged} AS s
+                JOIN {images} AS i ON i.image_id = s.image_id AND i.fingerprint = s.fingerprint
+                ON CONFLICT DO NOTHING
+                """
+            ).format(second=self.table, staged=staged, images=self._images)
         )
 
     def keep(self, conn: Connection) -> None:
-        """Take over what the first table has and was not loaded anew."""
+        """Take over the vectors of the first table that this load does not bring."""
         self.take(conn, self.old)
         self._drop_outdated(conn)
 
     def build(self, conn: Connection) -> None:
-        """Build the index of the second table; somebody who removes images waits for that."""
+        """Build the index of the second table; a run that removes images waits for that."""
         conn.execute(
             sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(self._collection, f"{self._index}{NEXT}"))
         )
@@ -93,8 +96,8 @@ class Reload:
     def end(self, conn: Connection) -> tuple[int, int]:
         """Put the second table in the place of the first.
 
-        It comes with no lock of its own into the waiting for those who write images, or the two would wait for each other.
-        Searches wait while it makes sure that no image has changed: about a second for a million rows.
+        It holds no lock while it waits for those who write images, or the two would wait for each other. Searches wait while
+        it checks that no image has changed: about a second for a million rows.
 
         Returns:
             How many of the vectors are new, and how many took the place of another.
@@ -122,24 +125,38 @@ class Reload:
 
     def count(self, conn: Connection, table: sql.Identifier) -> int:
         """The rows of a table."""
-        row = conn.execute(sql.SQL("SELECT count(*) FROM {}").format(table)).fetchone()
-        return int(row[0]) if row else 0
+        counted: int = value_of(conn, sql.SQL("SELECT count(*) FROM {}").format(table))
+        return counted
 
     def _drop_outdated(self, conn: Connection) -> None:
+        """Delete vectors of other bytes than their image has now."""
         conn.execute(
             sql.SQL(
-                "DELETE FROM {} n WHERE NOT EXISTS (SELECT FROM {} i"
-                " WHERE i.image_id = n.image_id AND i.fingerprint = n.fingerprint)"
-            ).format(self.table, self._images)
+                """
+                DELETE FROM {second} AS n
+                WHERE NOT EXISTS (
+                    SELECT FROM {images} AS i WHERE i.image_id = n.image_id AND i.fingerprint = n.fingerprint
+                )
+                """
+            ).format(second=self.table, images=self._images)
         )
 
     def _written(self, conn: Connection) -> tuple[int, int]:
+        """How many vectors of the second table are new, and how many differ from those of the first."""
         row = conn.execute(
             sql.SQL(
-                "SELECT count(*) FILTER (WHERE o.image_id IS NULL), count(*) FILTER (WHERE o.image_id IS NOT NULL AND"
-                " (o.fingerprint, o.norm, o.embedding) IS DISTINCT FROM (n.fingerprint, n.norm, n.embedding))"
-                " FROM {} n LEFT JOIN {} o USING (image_id)"
-            ).format(self.table, self.old)
+                """
+                SELECT
+                    count(*) FILTER (WHERE o.image_id IS NULL),
+                    count(*) FILTER (
+                        WHERE o.image_id IS NOT NULL
+                            AND (o.fingerprint, o.norm, o.embedding)
+                                IS DISTINCT FROM (n.fingerprint, n.norm, n.embedding)
+                    )
+                FROM {second} AS n
+                LEFT JOIN {first} AS o USING (image_id)
+                """
+            ).format(second=self.table, first=self.old)
         ).fetchone()
         assert row is not None
         return int(row[0]), int(row[1])
@@ -147,16 +164,23 @@ class Reload:
     def _constraints(self, conn: Connection, table: sql.Identifier) -> dict[str, str]:
         """The names of the primary key (`p`) and of the foreign key (`f`)."""
         rows = conn.execute(
-            "SELECT contype::text, conname FROM pg_constraint WHERE conrelid = to_regclass(%s) AND contype IN ('p', 'f')",
+            """
+            SELECT contype::text, conname
+            FROM pg_constraint
+            WHERE conrelid = to_regclass(%s) AND contype IN ('p', 'f')
+            """,
             (table.as_string(conn),),
         ).fetchall()
         return {str(kind): str(name) for kind, name in rows}
 
     def _grant_as_before(self, conn: Connection) -> None:
-        """Whoever may read the first table may read the second one."""
+        """Grant on the second table what is granted on the first."""
         rows = conn.execute(
-            "SELECT privilege_type, CASE WHEN grantee <> 0 THEN grantee::regrole::text END, is_grantable"
-            " FROM pg_class, aclexplode(relacl) WHERE oid = to_regclass(%s) AND grantee <> relowner",
+            """
+            SELECT privilege_type, CASE WHEN grantee <> 0 THEN grantee::regrole::text END, is_grantable
+            FROM pg_class, aclexplode(relacl)
+            WHERE oid = to_regclass(%s) AND grantee <> relowner
+            """,
             (self.old.as_string(conn),),
         ).fetchall()
         for privilege, grantee, grantable in rows:

@@ -1,18 +1,19 @@
 """Restricted pictures: conditions that take images out of every search, facet and thumbnail.
 
-The conditions are looked at by each query, so that they hold for images that are ingested later, too.
+Each query looks at the conditions again, so that they also hold for images that are ingested later.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from pinakes.errors import UsageError
 from pinakes.query.filters import Filter, parse_filters
-from pinakes.store.conditions import conditions
-from pinakes.store.connection import Connection, translated
+from pinakes.store.conditions import Conditions, conditions
+from pinakes.store.connection import Connection, translated, value_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,11 @@ def unhide(conn: Connection, collection: str, condition: str) -> None:
             sql.SQL("DELETE FROM {} WHERE condition = %s").format(_table(collection)), (condition,)
         ).rowcount
     if not gone:
-        known = ", ".join(hidden(conn, collection)) or "none"
+        known = ", ".join(restriction_texts(conn, collection)) or "none"
         raise UsageError(f"the collection {collection!r} has no restriction {condition!r}; there are: {known}.")
 
 
-def hidden(conn: Connection, collection: str) -> list[str]:
+def restriction_texts(conn: Connection, collection: str) -> list[str]:
     """The restrictions as they were typed."""
     with translated(f"reading the restrictions of {collection}"):
         rows = conn.execute(
@@ -76,21 +77,29 @@ def hidden(conn: Connection, collection: str) -> list[str]:
 def restrictions(conn: Connection, collection: str) -> list[Restriction]:
     """The restrictions, each with what it takes out."""
     with translated(f"counting the restricted pictures of {collection}"):
-        return [_counted(conn, collection, condition) for condition in hidden(conn, collection)]
+        return [_counted(conn, collection, condition) for condition in restriction_texts(conn, collection)]
 
 
-def hidden_conditions(conn: Connection, collection: str) -> tuple[Filter, ...]:
+def restriction_filters(conn: Connection, collection: str) -> tuple[Filter, ...]:
     """The restrictions, each by itself: an image that meets one of them is not shown."""
-    return tuple(parsed for condition in hidden(conn, collection) for parsed in parse_filters([condition]))
+    return tuple(parsed for text in restriction_texts(conn, collection) for parsed in parse_filters([text]))
+
+
+def visible(conn: Connection, collection: str, filters: Sequence[Filter] = ()) -> Conditions:
+    """The images that pass the filters and that no restriction takes out."""
+    return conditions(filters, restriction_filters(conn, collection))
 
 
 def _counted(conn: Connection, collection: str, condition: str) -> Restriction:
     shown = conditions((), parse_filters([condition]))
-    row = conn.execute(
-        sql.SQL("SELECT count(*) FROM {} i WHERE NOT ({})").format(sql.Identifier(collection, "images"), shown.where),
+    count: int = value_of(
+        conn,
+        sql.SQL("SELECT count(*) FROM {images} AS i WHERE NOT ({shown})").format(
+            images=sql.Identifier(collection, "images"), shown=shown.where
+        ),
         shown.values,
-    ).fetchone()
-    return Restriction(condition, int(row[0]) if row else 0)
+    )
+    return Restriction(condition, count)
 
 
 def _table(collection: str) -> sql.Identifier:

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from pinakes.store.connection import Connection, translated
@@ -43,14 +42,17 @@ class Run:
 def start_run(conn: Connection, collection: str, space: str) -> UUID:
     """Enter a run that begins now.
 
-    The caller holds the lock, so no other run of this collection and space lives: one that has not entered its end is
-    entered as `died`, without a time, since nobody knows when.
+    The caller holds the lock, so no other run of this collection and space is alive: one that has not entered its end is
+    marked as `died`, without a time, since nobody knows when.
     """
     run_id = uuid4()
     with translated("entering the run"), conn.transaction():
         conn.execute(
-            "UPDATE pinakes.runs SET state = 'died', message = %s"
-            " WHERE collection = %s AND space = %s AND state = 'running'",
+            """
+            UPDATE pinakes.runs
+            SET state = 'died', message = %s
+            WHERE collection = %s AND space = %s AND state = 'running'
+            """,
             (f"its process was killed or paused, or lost the database; {holder_name()} took over", collection, space),
         )
         conn.execute(
@@ -63,7 +65,7 @@ def start_run(conn: Connection, collection: str, space: str) -> UUID:
 def end_run(
     conn: Connection, run_id: UUID, state: str, account: Mapping[str, object], message: str | None = None
 ) -> None:
-    """Enter how a run ended: `completed`, `stopped` or `failed`, also one that was taken for dead."""
+    """Enter how a run ended: `completed`, `stopped` or `failed`. It may have been taken for dead before."""
     with translated("entering the end of the run"):
         conn.execute(
             "UPDATE pinakes.runs SET state = %s, ended_at = now(), account = %s, message = %s WHERE run_id = %s",
@@ -74,20 +76,24 @@ def end_run(
 def latest_runs(conn: Connection, collection: str | None, limit: int = 10) -> list[Run]:
     """The newest runs, newest first, of a collection or (None) of all of them.
 
-    A run that has not entered its end and does not hold its lock any more is shown as `died`: its process was killed, or
-    is cut off from the database.
+    A run that has not entered its end and no longer holds its lock is shown as `died`: its process was killed, or is cut
+    off from the database.
     """
-    where = sql.SQL("WHERE r.collection = %(collection)s" if collection is not None else "")
     with translated("reading the runs"):
         rows = conn.execute(
-            sql.SQL(
-                "SELECT r.run_id, r.collection, r.space, r.holder,"
-                " CASE WHEN r.state = 'running' AND l.resource IS NULL THEN 'died' ELSE r.state END,"
-                " r.started_at, r.ended_at, r.account, r.message"
-                " FROM pinakes.runs r LEFT JOIN pinakes.locks l ON l.resource = r.collection || '/' || r.space"
-                "  AND l.holder = r.holder AND l.acquired_at <= r.started_at AND l.expires_at > clock_timestamp()"
-                " {} ORDER BY r.started_at DESC, r.run_id LIMIT %(limit)s"
-            ).format(where),
+            """
+            SELECT r.run_id, r.collection, r.space, r.holder,
+                CASE WHEN r.state = 'running' AND l.resource IS NULL THEN 'died' ELSE r.state END,
+                r.started_at, r.ended_at, r.account, r.message
+            FROM pinakes.runs AS r
+            LEFT JOIN pinakes.locks AS l ON l.resource = r.collection || '/' || r.space
+                AND l.holder = r.holder
+                AND l.acquired_at <= r.started_at
+                AND l.expires_at > clock_timestamp()
+            WHERE %(collection)s::text IS NULL OR r.collection = %(collection)s
+            ORDER BY r.started_at DESC, r.run_id
+            LIMIT %(limit)s
+            """,
             {"collection": collection, "limit": limit},
         ).fetchall()
     return [Run(*row) for row in rows]

@@ -1,8 +1,8 @@
-"""A connection whose settings hold for its transactions and never for the server's session.
+"""A connection whose settings apply to its transactions and never to the server's session.
 
 Behind a pooler such as PgBouncer in transaction mode, each transaction may run in another session of the server, and every
-session serves other clients too. A setting of the session would reach those clients and be missing where it is needed; the
-same holds for advisory locks of the session, temporary tables and prepared statements. So Pinakes uses none of them.
+session serves other clients too. A session's setting would reach those clients and be missing where it is needed; the
+same is true of advisory locks of the session, temporary tables and prepared statements. So Pinakes uses none of these.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ScopedConnection(psycopg.Connection[tuple[Any, ...]]):
     def around(cls, made: psycopg.Connection[Any]) -> Self:
         """The same connection to the server, as one of this class; for connectors that make their own."""
         conn = cls(made.pgconn)
-        conn._made_by = made  # it complains when it is dropped while its connection is open
+        conn._made_by = made  # it warns when it is deleted while its connection is open
         return conn
 
     @contextmanager
@@ -65,12 +65,12 @@ class ScopedConnection(psycopg.Connection[tuple[Any, ...]]):
 def pooler_problem(conn: psycopg.Connection[Any], what: str) -> str | None:
     """Why something that needs a session of its own cannot be done over a connection; None where it can.
 
-    A pooler answers with another process id than that of the server process that does the work.
+    A pooler reports another process id than that of the server process that does the work.
     """
     row = conn.execute("SELECT pg_backend_pid()").fetchone()
     if row is not None and row[0] == conn.info.backend_pid:
         return None
     return (
-        f"{what} needs a session of its own, and this address leads to a connection pooler: set PINAKES_DATABASE_URL to the"
-        " server's own address for this command."
+        f"{what} needs a session of its own, and this address is that of a connection pooler: set PINAKES_DATABASE_URL to"
+        " the server's own address for this command."
     )

@@ -9,10 +9,10 @@ from psycopg import sql
 
 from pinakes.errors import UsageError
 from pinakes.query.query import Mode
-from pinakes.store.collections import RegisteredSpace
 from pinakes.store.conditions import Conditions
-from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
+from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated, value_of
 from pinakes.store.search_settings import searching
+from pinakes.store.space_registry import RegisteredSpace
 
 EF_SEARCH = 200
 """Candidates of an HNSW scan where none were measured for the space; pgvector's default of 40 is quicker and misses more."""
@@ -85,10 +85,11 @@ def _worth(take: int, rows: int, ef_search: int) -> int:
 def _count(conn: Connection, collection: str, passing: Conditions, most: int | None) -> int:
     """How many images pass, counted up to `most`."""
     with translated(f"counting the matches in {collection}"), searching(conn):
-        row = conn.execute(
-            sql.SQL("SELECT count(*) FROM (SELECT FROM {} i WHERE {} LIMIT %(most)s) AS passing").format(
-                sql.Identifier(collection, "images"), passing.where
-            ),
+        counted: int = value_of(
+            conn,
+            sql.SQL(
+                "SELECT count(*) FROM (SELECT FROM {images} AS i WHERE {passing} LIMIT %(most)s) AS passing"
+            ).format(images=sql.Identifier(collection, "images"), passing=passing.where),
             {**passing.values, "most": most},
-        ).fetchone()
-    return int(row[0]) if row else 0
+        )
+    return counted

@@ -1,7 +1,7 @@
-"""Strong locks on tables, asked for so that nobody has to queue behind the asking.
+"""Strong locks on tables, requested so that nobody has to queue behind the request.
 
-PostgreSQL lets nobody pass a request that conflicts with theirs, also one that was not granted yet: an ALTER TABLE that
-waits for one long reader stops every search that comes after it. So a lock is asked for a second at a time, and others
+In PostgreSQL nobody overtakes a request that conflicts with theirs, even one that is not granted yet: an ALTER TABLE that
+waits for one long reader stops every search that comes after it. So a lock is requested for a second at a time, and others
 are let through in between, until it is granted or patience ends with a sentence that names who is in the way.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -31,65 +31,51 @@ PAUSE_SECONDS = 2.0
 """How long they are let through between two attempts."""
 
 START_PATIENCE = 300.0
-"""Seconds after which a run that has done nothing yet is refused."""
+"""Seconds after which a run that has done nothing yet gives up."""
 
 LONG_PATIENCE = 1800.0
 """Seconds after which work that took long, or that cost money, is given up."""
 
 POLL_SECONDS = 0.1
-"""How often a session looks whether another one has finished making what both need."""
+"""How often a session checks whether another one has finished creating what both need."""
 
 Mode = Literal["SHARE", "SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"]
 
+_WRITING = (
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+)
 _CONFLICTING: dict[Mode, tuple[str, ...]] = {
-    "SHARE": (
-        "RowExclusiveLock",
-        "ShareUpdateExclusiveLock",
-        "ShareRowExclusiveLock",
-        "ExclusiveLock",
-        "AccessExclusiveLock",
-    ),
-    "SHARE ROW EXCLUSIVE": (
-        "RowExclusiveLock",
-        "ShareUpdateExclusiveLock",
-        "ShareLock",
-        "ShareRowExclusiveLock",
-        "ExclusiveLock",
-        "AccessExclusiveLock",
-    ),
-    "ACCESS EXCLUSIVE": (
-        "AccessShareLock",
-        "RowShareLock",
-        "RowExclusiveLock",
-        "ShareUpdateExclusiveLock",
-        "ShareLock",
-        "ShareRowExclusiveLock",
-        "ExclusiveLock",
-        "AccessExclusiveLock",
-    ),
+    "SHARE": _WRITING,
+    "SHARE ROW EXCLUSIVE": (*_WRITING, "ShareLock"),
+    "ACCESS EXCLUSIVE": (*_WRITING, "ShareLock", "RowShareLock", "AccessShareLock"),
 }
 """What keeps each mode from being granted: https://www.postgresql.org/docs/current/explicit-locking.html."""
 
-# Who may not see other users' sessions gets their process and their name alone.
+# The session that has held a lock on tables, or the advisory lock of a key, for longest. Without the right to see other
+# users' sessions only their process and name are shown.
 _HOLDER = """
-    SELECT a.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown program'),
-        coalesce(a.usename::text, 'unknown user'), a.xact_start
-    FROM pg_locks AS l
-    JOIN pg_stat_activity AS a ON a.pid = l.pid
-    WHERE l.granted AND l.pid <> pg_backend_pid()
-        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND {which}
-    ORDER BY a.xact_start NULLS LAST
-    LIMIT 1
+SELECT a.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown program'),
+    coalesce(a.usename::text, 'unknown user'), a.xact_start
+FROM pg_locks AS l
+JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.granted
+    AND l.pid <> pg_backend_pid()
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (
+        l.locktype = 'relation'
+            AND l.mode = ANY(%(modes)s)
+            AND l.relation IN (SELECT to_regclass(name) FROM unnest(%(tables)s::text[]) AS name)
+        OR l.locktype = 'advisory'
+            AND l.objsubid = 1
+            AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(%(key)s, 0)
+    )
+ORDER BY a.xact_start NULLS LAST
+LIMIT 1
 """
-_OF_TABLES = sql.SQL(
-    "l.locktype = 'relation' AND l.mode = ANY(%(modes)s)"
-    " AND l.relation IN (SELECT to_regclass(name) FROM unnest(%(tables)s::text[]) AS name)"
-)
-_OF_KEY = sql.SQL(
-    "l.locktype = 'advisory' AND l.objsubid = 1"
-    " AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(%(key)s, 0)"
-)
 
 T = TypeVar("T")
 
@@ -112,7 +98,7 @@ class StrongLock:
         """Inside a transaction: lock the tables, or fail after `LOCK_SECONDS`.
 
         Raises:
-            psycopg.errors.LockNotAvailable: somebody uses one of them.
+            psycopg.errors.LockNotAvailable: one of them is in use.
         """
         with short_waits(conn, len(self.tables)):
             for table in self.tables:
@@ -122,25 +108,22 @@ class StrongLock:
         """Inside a transaction: lock the tables, a second at a time.
 
         Raises:
-            DatabaseError: somebody has been using one of them for `patience` seconds; the message says who.
+            DatabaseError: one of them stayed in use for `patience` seconds; the message says by whom.
         """
 
         def once() -> None:
-            with conn.transaction():  # what of them was locked is let go with the savepoint
+            with conn.transaction():  # tables that were locked are released with the savepoint
                 self.attempt(conn)
 
         self.persist(conn, once, patience=patience)
 
     def persist(self, conn: Connection, action: Callable[[], T], *, patience: float) -> T:
-        """The result of an action that locks the tables; it is done again where they were not to be had.
+        """The result of an action that locks the tables; it is repeated while they are in use.
 
-        Args:
-            conn: the connection that it uses.
-            action: leaves nothing behind where it fails: it opens a transaction or a savepoint of its own.
-            patience: seconds.
+        The action leaves nothing behind when it fails: it opens a transaction or a savepoint of its own.
 
         Raises:
-            DatabaseError: somebody has been using one of them for `patience` seconds; the message says who.
+            DatabaseError: one of them stayed in use for `patience` seconds; the message says by whom.
         """
         given_up = time.monotonic() + patience
         told = False
@@ -160,8 +143,8 @@ class StrongLock:
             time.sleep(PAUSE_SECONDS)
 
     def _holder(self, conn: Connection) -> str:
-        asked = {"modes": list(_CONFLICTING[self.mode]), "tables": [table.as_string(conn) for table in self.tables]}
-        return _who(conn, _OF_TABLES, asked) or "a transaction that has just ended"
+        tables = [table.as_string(conn) for table in self.tables]
+        return _who(conn, modes=_CONFLICTING[self.mode], tables=tables) or "a transaction that has just ended"
 
     def _named(self, conn: Connection) -> str:
         return ", ".join(table.as_string(conn).replace('"', "") for table in self.tables) or "the schema"
@@ -181,11 +164,11 @@ def short_waits(conn: Connection, shares: int = 1) -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENCE) -> Iterator[None]:
-    """A transaction that keeps other first users out while something is made: `IF NOT EXISTS` is not safe against itself.
+    """A transaction that keeps other first users out while something is created: `IF NOT EXISTS` is not safe against itself.
 
-    Whoever is inside looks first whether the thing is there by now. The lock is the transaction's: behind a pooler, one of
-    the session would stay on a session that belongs to nobody. It is asked for again and again, each time in a new
-    transaction: a statement that waited would keep index builds of others waiting for its snapshot.
+    The block checks first whether the thing exists by now. The lock is the transaction's: behind a pooler, a session's lock
+    would stay on a session that belongs to nobody. It is polled, each time in a new transaction: a statement that waited
+    would keep index builds of others waiting for its snapshot.
 
     Raises:
         DatabaseError: another session has held it for `patience` seconds; the message says which.
@@ -198,7 +181,7 @@ def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENC
                 yield
                 return
         if time.monotonic() >= given_up:
-            holder = _who(conn, _OF_KEY, {"key": key}) or "a session that has just ended"
+            holder = _who(conn, key=key) or "a session that has just ended"
             raise DatabaseError(
                 f"the {what} of this database is being made by {holder}, for more than {patience:g} s. Wait for that to"
                 " end, or end it, and run this again."
@@ -211,9 +194,9 @@ def _locked(conn: Connection, key: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def _who(conn: Connection, which: sql.SQL, asked: dict[str, Any]) -> str | None:
+def _who(conn: Connection, *, modes: Sequence[str] = (), tables: Sequence[str] = (), key: str = "") -> str | None:
     """The session that has held such a lock for longest, for messages; None where there is none any more."""
-    row = conn.execute(sql.SQL(_HOLDER).format(which=which), asked).fetchone()
+    row = conn.execute(_HOLDER, {"modes": list(modes), "tables": list(tables), "key": key}).fetchone()
     if row is None:
         return None
     pid, program, user, since = row

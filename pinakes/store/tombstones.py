@@ -1,4 +1,4 @@
-"""Forgotten pictures in the database: their tombstones, and taking their rows out so that none is left dead."""
+"""Forgotten pictures in the database: their tombstones, and the removal of their rows, dead ones included."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from psycopg import sql
 
-from pinakes.store.collections import spaces
-from pinakes.store.connection import Connection, translated
+from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.lease import Lease
+from pinakes.store.space_registry import count_rows, spaces
 from pinakes.tombstones import Tombstone, Tombstones
 
 FORCE_FLUSH = 150000
@@ -18,7 +18,7 @@ FORCE_FLUSH = 150000
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """What of a stored image says where else something is kept of it."""
+    """What a stored image is called by wherever else something of it is kept."""
 
     image_id: str
     uri: str
@@ -35,12 +35,16 @@ def stored_tombstones(conn: Connection, collection: str) -> Tombstones:
 
 
 def add_tombstones(conn: Connection, collection: str, tombstones: Tombstones) -> None:
-    """Enter tombstones beside those that are there."""
+    """Enter tombstones, along with those that are there."""
     with translated(f"entering what {collection} has forgotten"), conn.cursor() as cursor:
         cursor.executemany(
             sql.SQL(
-                "INSERT INTO {} (image_id, fingerprint, forgotten_at) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
-            ).format(_table(collection)),
+                """
+                INSERT INTO {tombstones} (image_id, fingerprint, forgotten_at)
+                VALUES (%s, %s, %s)
+                ON CONFLICT DO NOTHING
+                """
+            ).format(tombstones=_table(collection)),
             [(each.image_id, each.fingerprint, each.forgotten_at) for each in tombstones],
         )
 
@@ -61,9 +65,13 @@ def images_of(
     with translated("looking images up"):
         rows = conn.execute(
             sql.SQL(
-                "SELECT image_id, uri, fingerprint FROM {} WHERE image_id = ANY(%s) OR fingerprint = ANY(%s)"
-                " ORDER BY image_id"
-            ).format(sql.Identifier(collection, "images")),
+                """
+                SELECT image_id, uri, fingerprint
+                FROM {images}
+                WHERE image_id = ANY(%s) OR fingerprint = ANY(%s)
+                ORDER BY image_id
+                """
+            ).format(images=sql.Identifier(collection, "images")),
             (sorted(image_ids), sorted(fingerprints)),
         ).fetchall()
     return [StoredImage(*row) for row in rows]
@@ -74,11 +82,7 @@ def remove_images(
 ) -> dict[str, int]:
     """Delete images with their vectors; how many vectors of each space went along.
 
-    Args:
-        conn: a connection in autocommit mode.
-        collection: the collection.
-        image_ids: which.
-        leases: of all its spaces.
+    `leases` are those of all its spaces.
     """
     ids = list(image_ids)
     gone: dict[str, int] = {}
@@ -93,12 +97,7 @@ def remove_images(
             gone[registered.name] = conn.execute(
                 sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(table), (ids,)
             ).rowcount
-            conn.execute(
-                sql.SQL("UPDATE {} SET rows = (SELECT count(*) FROM {}) WHERE space = %s").format(
-                    sql.Identifier(collection, "spaces"), table
-                ),
-                (registered.name,),
-            )
+            count_rows(conn, collection, registered.name)
         conn.execute(
             sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(sql.Identifier(collection, "images")), (ids,)
         )
@@ -110,7 +109,7 @@ def scrub(conn: Connection, collection: str, tables: Iterable[str]) -> list[str]
 
     A transaction that began before the deletion and is still open keeps dead rows in place.
     """
-    held = []
+    unclean = []
     with translated("vacuuming"):
         if conn.info.server_version >= FORCE_FLUSH:
             conn.execute("SELECT pg_stat_force_next_flush()")
@@ -118,12 +117,10 @@ def scrub(conn: Connection, collection: str, tables: Iterable[str]) -> list[str]
             table = sql.Identifier(collection, name)
             # Without INDEX_CLEANUP a few dead rows would be left to the next vacuum, and their vectors in the graph.
             conn.execute(sql.SQL("VACUUM (INDEX_CLEANUP ON) {}").format(table))
-            row = conn.execute(
-                "SELECT n_dead_tup FROM pg_stat_all_tables WHERE relid = to_regclass(%s)", (table.as_string(conn),)
-            ).fetchone()
-            if row is not None and row[0]:
-                held.append(name)
-    return held
+            dead = "SELECT n_dead_tup FROM pg_stat_all_tables WHERE relid = to_regclass(%s)"
+            if value_of(conn, dead, (table.as_string(conn),)):
+                unclean.append(name)
+    return unclean
 
 
 def _table(collection: str) -> sql.Identifier:

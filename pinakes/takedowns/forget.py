@@ -1,7 +1,7 @@
-"""Take-downs: a picture out of the table, the checkpoint and the caches, and a tombstone so that it never comes back.
+"""Take-downs: a picture leaves the table, the checkpoint and the caches, and a tombstone keeps it from coming back.
 
-The tombstone is written first. A forgetting that dies after that is finished by the next one, by `pinakes maintain` and,
-in the table, by the next run.
+The tombstone is written first. A take-down that dies after that is finished by the next one, by `pinakes maintain` and, in
+the table, by the next run.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from pinakes.checkpoints.locations import kept_spaces, open_storage
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import UsageError
 from pinakes.settings import Settings
-from pinakes.sources.etags import EtagCache
+from pinakes.sources.etags import open_etag_cache
 from pinakes.sources.fingerprints import open_cache
 from pinakes.sources.thumbnails import forget_thumbnails
-from pinakes.sources.urls import open_etag_cache
 from pinakes.spaces import Space
-from pinakes.store.collections import collection_names, open_collection, prepare, require_collection, spaces
+from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
+from pinakes.store.space_registry import spaces
 from pinakes.store.tombstones import (
     StoredImage,
     add_tombstones,
@@ -47,13 +47,13 @@ THUMBNAILS = ("cache", "thumbnails")
 
 
 @dataclass(slots=True)
-class Found:
-    """What a forgetting is about.
+class TakedownPlan:
+    """What a take-down will remove.
 
     Attributes:
         image_ids: the pictures, those of equal bytes included where they were asked for.
         fingerprints: bytes that are kept out under every id.
-        known_bytes: every fingerprint that anything is kept under of these pictures.
+        known_bytes: every fingerprint under which something of these pictures is kept.
         stored: their rows in the table.
         equal: pictures of equal bytes that are not among them.
         notes: what is worth knowing before it is done.
@@ -69,13 +69,13 @@ class Found:
 
 @dataclass(slots=True)
 class Forgotten:
-    """What a forgetting has removed.
+    """What a take-down has removed.
 
     Attributes:
         image_ids: the pictures.
         vectors: rows of each space of the table.
         answers: rows of each space of the checkpoint, superseded ones included.
-        parts: parts of the checkpoint that were written anew.
+        parts: parts of the checkpoint that were rewritten.
         thumbnails, cached: files of the search page, and fingerprints of local files and of URLs, on this machine.
         notes: what could not be reached.
     """
@@ -101,14 +101,10 @@ class Forgotten:
         }
 
 
-class Forgetting:
+class Takedowns:
     """The take-downs of one collection.
 
-    Args:
-        settings: where things are.
-        database: where the collection is; it may be gone from there.
-        collection: the collection.
-        checkpoint: the root of the checkpoints; None: the settings'.
+    The collection may be gone from the database; `checkpoint` is the root of its checkpoints, else the settings'.
 
     Raises:
         UsageError: neither the database nor the checkpoint knows such a collection.
@@ -135,13 +131,13 @@ class Forgetting:
         with self._database.connection() as (conn, _):
             return self._file.read() | self._stored_tombstones(conn)
 
-    def find(self, images: Sequence[str], *, equal_bytes: bool = False, ahead: bool = False) -> Found:
-        """What forgetting these pictures would be about; nothing is changed.
+    def find(self, images: Sequence[str], *, equal_bytes: bool = False, ahead: bool = False) -> TakedownPlan:
+        """What taking these pictures down would remove; nothing is changed.
 
         Args:
             images: image_ids.
             equal_bytes: every picture of equal bytes, too, and these bytes under any other name that they may get.
-            ahead: pictures that nothing is known of are meant, and shall be kept out.
+            ahead: allow pictures of which nothing is known yet: they are to be kept out.
 
         Raises:
             UsageError: there is no such picture.
@@ -164,7 +160,7 @@ class Forgetting:
                 )
             proven = frozenset(each for each in newest.values() if each.startswith(PROVES_EQUAL))
             same = self._of_bytes(conn, ledgers, proven) - set(wanted)
-            found = Found(wanted)
+            found = TakedownPlan(wanted)
             if equal_bytes:
                 found.fingerprints = proven
                 found.image_ids = sorted({*wanted, *same})
@@ -183,7 +179,7 @@ class Forgetting:
         )
         return found
 
-    def forget(self, found: Found, *, wait: float = 0.0) -> Forgotten:
+    def forget(self, found: TakedownPlan, *, wait: float = 0.0) -> Forgotten:
         """Remove the pictures for good and leave tombstones.
 
         Args:
@@ -218,7 +214,7 @@ class Forgetting:
                 done.parts += erased.parts
                 done.notes += checkpoint.problems
                 if SET_ASIDE in open_storage(self._root, self._collection, checkpoint.space.name).folders():
-                    done.notes.append(f"files set aside in {checkpoint.location}/{SET_ASIDE} were not looked into")
+                    done.notes.append(f"files set aside in {checkpoint.location}/{SET_ASIDE} were not searched")
             self._clear_caches(found, done)
             if self._in_table:
                 dead = scrub(conn, self._collection, ["images", *done.vectors])
@@ -229,7 +225,7 @@ class Forgetting:
         return done
 
     def undo(self, images: Sequence[str], *, equal_bytes: bool = False) -> list[str]:
-        """Take tombstones away, so that the next run may embed the pictures again; whose, by image_id.
+        """Remove tombstones, so that the next run may embed the pictures again; the image_ids.
 
         Args:
             images: image_ids.
@@ -255,7 +251,7 @@ class Forgetting:
                 remove_tombstones(conn, self._collection, gone)
         return sorted(gone.ids)
 
-    # -- what they are made of -----------------------------------------------------------------------------------------
+    # -- where pictures are kept ---------------------------------------------------------------------------------------
 
     def _kept_spaces(self) -> list[Space]:
         return list(kept_spaces(self._root, self._collection))
@@ -302,7 +298,7 @@ class Forgetting:
             lock(self._spaces())
             yield held, lock
 
-    def _clear_caches(self, found: Found, done: Forgotten) -> None:
+    def _clear_caches(self, found: TakedownPlan, done: Forgotten) -> None:
         """What this machine's caches hold of the pictures."""
         folder = self._settings.home.joinpath(*THUMBNAILS)
         try:
@@ -313,11 +309,8 @@ class Forgetting:
         urls = [i.uri for i in found.stored if i.uri.startswith(("https://", "http://"))]
         with open_cache(self._settings.home) as cache:
             hashed = cache.forget(files, found.known_bytes)
-        etags: EtagCache = open_etag_cache(self._settings.home)
-        try:
+        with open_etag_cache(self._settings.home) as etags:
             fetched = etags.forget(urls, found.known_bytes)
-        finally:
-            etags.close()
         if hashed is None or fetched is None:
             done.notes.append(f"a cache of fingerprints in {self._settings.home} cannot be used; remove *.sqlite there")
         done.cached = (hashed or 0) + (fetched or 0)

@@ -1,4 +1,4 @@
-"""Which pictures a collection has forgotten, by its checkpoint and its table together."""
+"""Which pictures a collection has forgotten, according to its checkpoint and its table together."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ LIST_SECONDS = 60.0
 """How long to queue for changing the list of tombstones."""
 
 
-def bring_together(database: Database, collection: str, root: str, *, lease_seconds: float) -> Tombstones:
-    """The tombstones of a collection, by checkpoint and table; what one of the two lacks is added to it.
+def sync_tombstones(database: Database, collection: str, root: str, *, lease_seconds: float) -> Tombstones:
+    """The tombstones of a collection from checkpoint and table; each gets those that only the other has.
 
-    A schema that was dropped gets them from the checkpoint, and a checkpoint that was begun elsewhere from the table.
+    A schema that was dropped gets them from the checkpoint, and a checkpoint that was started elsewhere from the table.
 
     Raises:
-        CheckpointError: they cannot be read, or not be written where they lack.
+        CheckpointError: they cannot be read, or the missing ones cannot be written.
     """
     file = TombstoneFile(root, collection)
     with database.connection() as (conn, _):

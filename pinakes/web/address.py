@@ -1,4 +1,4 @@
-"""A search as it stands in an address: everything that was asked, so that the link alone reproduces it."""
+"""A search as an address: it holds the whole query, so that the link reproduces the search."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Address:
         return replace(address, **_joined(address, texts)).pruned()
 
     def pruned(self) -> Address:
-        """Without what has nothing left to act on: a crop without a picture, words weighed against none, a cut-off alone."""
+        """Without what has nothing to act on: a crop without a picture, a share of words without words, a mere distance."""
         return replace(
             self,
             crop=self.crop if self.upload or self.like else "",

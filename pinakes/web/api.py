@@ -45,7 +45,7 @@ router = APIRouter()
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same schema for a form, which has no way to write null: what is not asked for is left out."""
+    """The same schema for a form, which cannot express null: a parameter without a value is left out."""
     for described in schema["properties"].values():
         kinds = [kind for kind in described.pop("anyOf", ()) if kind != {"type": "null"}]
         if kinds:
@@ -173,7 +173,7 @@ def _thumbnail(service: Service, image_id: str, size: int, known: str) -> Respon
     row = service.image(image_id)
     if row is None:
         raise _no_image()
-    # Browsers ask anew each time: a picture may have been restricted meanwhile.
+    # Browsers ask again each time: a picture may have been restricted meanwhile.
     headers = {"Cache-Control": "private, no-cache", "ETag": service.thumbnail_etag(row, size)}
     if headers["ETag"] in known:
         return Response(status_code=304, headers=headers)
@@ -194,7 +194,7 @@ def _answer(service: Service, asked: SearchParameters, picture: bytes | None) ->
         if picture is not None:
             raise HTTPException(400, "the search has two pictures, upload and picture; send one.")
         picture = _upload(service, asked.upload)
-    query = _query(asked, picture)
+    query = ask(asked.q, image=picture, **asked.model_dump(exclude={"q", "upload", "picture"}))
     try:
         return _shown(service, service.search(query))
     except UsageError as exc:
@@ -217,26 +217,6 @@ def _upload(service: Service, token: str) -> bytes:
         raise HTTPException(404, str(exc)) from exc
 
 
-def _query(asked: SearchParameters, picture: bytes | None) -> queries.Query:
-    return ask(
-        asked.q,
-        image=picture,
-        like=asked.like,
-        plus=asked.plus,
-        minus=asked.minus,
-        crop=asked.crop,
-        where=asked.where,
-        k=asked.k,
-        group_by=asked.group_by,
-        max_distance=asked.max_distance,
-        after=asked.after,
-        mode=asked.mode,
-        space=asked.space,
-        hybrid=asked.hybrid,
-        metric=asked.metric,
-    )
-
-
 def _shown(service: Service, result: SearchResult) -> SearchAnswer:
     document = result.as_dict()
     return SearchAnswer(
@@ -253,7 +233,7 @@ def _shown(service: Service, result: SearchResult) -> SearchAnswer:
 
 
 def _public(uri: str) -> str | None:
-    """A uri without the server's own folders."""
+    """The address of a picture; None for a file, so that the server's folders stay private."""
     return None if uri.startswith("file:") else uri
 
 

@@ -1,4 +1,4 @@
-"""The application: routes, what stands before them, and how an error is told."""
+"""The application: routes, what comes before them, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from pinakes.web.service import Service
 logger = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5
-"""What a 503 asks for: a database that restarts, or a wave of visitors, is through by then."""
+"""The `Retry-After` of a 503: by then a database has restarted, or a rush of visitors is over."""
 
 THUMBNAILS_AT_ONCE = 8
-"""Threads that fetch or make thumbnails, of the 40 that answer requests: searches need not wait behind them."""
+"""Threads that fetch or make thumbnails, of the 40 that answer requests, so that searches do not wait for them."""
 
 _PICTURE_STATUS = {
     ErrorClass.TOO_LARGE: 413,
     ErrorClass.TOO_MANY_PIXELS: 413,
     ErrorClass.INTERNAL: 503,
 }
-"""Everything else about a picture is 415: it is of no kind that can be used."""
+"""Any other error of a picture is 415: its kind cannot be used."""
 
 
 def create_app(service: Service, access: Access | None = None) -> FastAPI:
-    """The application over a service, which whoever made it closes afterwards.
+    """The application over a service, which the caller closes afterwards.
 
     Args:
         service: answers everything.
@@ -77,7 +77,7 @@ async def _on_pinakes_error(request: Request, exc: Exception) -> Response:
         case EmbedderError():
             return _told(request, 503, f"{exc} (error {_logged(request, exc)})")
         case SourceError():
-            # Where pictures lie is nobody's business here; the log has it.
+            # Visitors must not learn where pictures are stored; the log says it.
             return _told(request, 404, f"a stored picture cannot be read any more (error {_logged(request, exc)}).")
         case DatabaseError():
             number = _logged(request, exc)
@@ -98,7 +98,7 @@ async def _on_http_exception(request: Request, exc: Exception) -> Response:
         message = "there is nothing at this address"
     if exc.status_code == 405:
         headers["Allow"] = ", ".join(_allowed(request))
-        message = f"this address answers {headers['Allow']} alone"
+        message = f"this address answers only {headers['Allow']}"
     return _told(request, exc.status_code, _sentence(message), headers)
 
 
@@ -114,9 +114,9 @@ def _allowed(request: Request) -> list[str]:
 
 
 class _LastResort:
-    """ASGI middleware for what nobody has foreseen: it is logged with its trace, and the visitor is told a number.
+    """ASGI middleware for unexpected errors: they are logged with a traceback, and the visitor gets their number.
 
-    Starlette's own raises the error again after it has answered, whereupon the server hangs up on the visitor.
+    Starlette's own raises the error again after it has answered, and the server then closes the connection.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -143,7 +143,7 @@ def _unforeseen(request: Request, exc: Exception) -> Response:
 
 
 def _told(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    """An error as a page for people and as JSON for programs."""
+    """An error, as a page for people or as JSON for programs."""
     path = request.url.path
     if "text/html" in request.headers.get("accept", "") and not path.startswith(("/api/", "/thumbnails/", "/uploads/")):
         response: Response = pages.error_page(request, status, message)
@@ -157,10 +157,10 @@ def _told(request: Request, status: int, message: str, headers: dict[str, str] |
 
 
 def _logged(request: Request, exc: Exception) -> str:
-    """Log an error; the number by which it is found."""
+    """Log an error, and return the number under which the log has it."""
     number = uuid.uuid4().hex[:8]
     known = isinstance(exc, PinakesError)
-    # The path alone: a query says what somebody looked for.
+    # Only the path: a query would say what somebody looked for.
     logger.error(
         "error %s at %s %s: %s", number, request.method, request.url.path, exc, exc_info=None if known else exc
     )
@@ -168,7 +168,7 @@ def _logged(request: Request, exc: Exception) -> str:
 
 
 def _problem(error: dict[str, Any]) -> str:
-    """One finding of pydantic in words."""
+    """One error of pydantic in words."""
     where = ".".join(str(part) for part in error["loc"] if part not in ("query", "path", "body"))
     return f"{where or 'the request'}: {error['msg']}"
 

@@ -1,4 +1,4 @@
-"""Heavy work takes turns, so that many visitors cost time and not memory."""
+"""Heavy work takes turns, so that many visitors cost time rather than memory."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from pinakes.errors import PinakesError
 
 MAX_PIXELS_AT_ONCE = 200_000_000
-"""Pixels in decoding at one time: a little more than the largest picture that is decoded at all. A PNG of 144 million took
+"""Pixels being decoded at one time: a little more than the largest picture that is decoded at all. A PNG of 144 million took
 1.2 GB, 8 bytes each, so that at most 1.6 GB are in use."""
 
 WAIT_SECONDS = 20.0
-"""After that a visitor is better told than kept waiting."""
+"""Then it is better to refuse a visitor than to keep them waiting."""
 
 
 class BusyError(PinakesError):
-    """Too many visitors want something heavy at once."""
+    """Too many visitors request heavy work at once."""
 
 
 class HeavyWork:
@@ -28,7 +28,7 @@ class HeavyWork:
 
     Args:
         workers: decodings at once; None: one more than there are cores.
-        pixels: pixels in decoding at once; a picture that has more of them is decoded alone.
+        pixels: pixels being decoded at once; a picture with more of them is decoded while no other is.
         wait_seconds: how long a turn is waited for.
     """
 

@@ -18,17 +18,20 @@ MAX_TEXT = 50_000
 Text = Annotated[str, Field(max_length=MAX_WORDS_LENGTH, pattern=r"^[^\u0000]*$")]
 """PostgreSQL's text holds no NUL."""
 Condition = Annotated[str, Field(max_length=500, pattern=r"^[^\u0000]*$")]
+Conditions = Annotated[
+    list[Condition], Field(max_length=MAX_FILTERS, description="COLUMN=VALUE, COLUMN~TEXT or years=1650..1700.")
+]
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
-    """Takes no name that it does not know: a misspelt filter must not pass for none."""
+    """Refuses unknown names: a misspelt filter must not be ignored."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class SearchParameters(Strict):
-    """What is asked; without q, like, upload, plus and minus it lists what passes the filters."""
+    """A query; without q, like, upload, plus and minus it lists what passes the filters."""
 
     q: Text | None = Field(None, description="Words.")
     like: Text | None = Field(None, description="The image_id of a stored image.")
@@ -38,16 +41,18 @@ class SearchParameters(Strict):
     )
     minus: list[Text] = Field([], max_length=MAX_PARTS, description="Less of this; written as plus.")
     crop: Text | None = Field(None, description="The part of the picture that counts: x,y,w,h in fractions of it.")
-    where: list[Condition] = Field(
-        [], max_length=MAX_FILTERS, description="COLUMN=VALUE, COLUMN~TEXT or years=1650..1700."
+    where: Conditions = []
+    group_by: Text | None = Field(
+        None, description="A metadata column; only the best hit for each of its values is returned."
     )
-    group_by: Text | None = Field(None, description="A metadata column of which each value gives its best hit alone.")
-    max_distance: float | None = Field(None, allow_inf_nan=False, description="No hit is farther than this.")
-    k: int = Field(DEFAULT_K, ge=1, le=MAX_K, description="Hits of one page.")
-    after: Annotated[str, Field(max_length=MAX_TEXT)] | None = Field(None, description="The cursor of the page before.")
+    max_distance: float | None = Field(None, allow_inf_nan=False, description="The largest distance of a hit.")
+    k: int = Field(DEFAULT_K, ge=1, le=MAX_K, description="Hits on a page.")
+    after: Annotated[str, Field(max_length=MAX_TEXT)] | None = Field(
+        None, description="The cursor of the previous page."
+    )
     mode: Mode = Field("auto", description="How vectors are compared.")
     space: Text | None = Field(None, description="An embedding space; default: the active one.")
-    hybrid: Fraction | None = Field(None, description="The share of full text: 0 is vectors alone, 1 is words alone.")
+    hybrid: Fraction | None = Field(None, description="The share of full text: 0 is only vectors, 1 is only words.")
     metric: Metric = Field("cosine", description="How distances are shown.")
 
 
@@ -67,14 +72,19 @@ class SearchForm(SearchParameters):
     picture: bytes | None = Field(None, json_schema_extra={"format": "binary"}, description="A picture file.")
 
 
-class Hit(BaseModel):
-    """One result."""
+class StoredImage(BaseModel):
+    """One image with its metadata."""
 
     image_id: str
-    distance: float | None = Field(description="To the query; null where only words were compared, or nothing was.")
-    uri: str | None = Field(description="Where the picture is; null for files of the server.")
+    uri: str | None = Field(description="The address of the picture; null for files of the server.")
     thumbnail: str = Field(description="The path of a small picture.")
     metadata: dict[str, Any]
+
+
+class Hit(StoredImage):
+    """One result."""
+
+    distance: float | None = Field(description="To the query; null if only words were compared, or nothing was.")
 
 
 class Plan(BaseModel):
@@ -102,15 +112,6 @@ class SearchAnswer(BaseModel):
     milliseconds: float
 
 
-class StoredImage(BaseModel):
-    """One image with what is known of it."""
-
-    image_id: str
-    uri: str | None = Field(description="Where the picture is; null for files of the server.")
-    thumbnail: str = Field(description="The path of a small picture.")
-    metadata: dict[str, Any]
-
-
 class FacetValue(BaseModel):
     """A value and how many images have it."""
 
@@ -129,9 +130,7 @@ class FacetColumn(BaseModel):
 class FacetParameters(Strict):
     """Which images are counted."""
 
-    where: list[Condition] = Field(
-        [], max_length=MAX_FILTERS, description="COLUMN=VALUE, COLUMN~TEXT or years=1650..1700."
-    )
+    where: Conditions = []
 
 
 class FacetsAnswer(BaseModel):

@@ -6,10 +6,10 @@ import hashlib
 import re
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
@@ -24,14 +24,15 @@ from pinakes.sources.thumbnails import SIZES
 from pinakes.store.images import Row
 from pinakes.web import views
 from pinakes.web.address import MODES, PAGE_SIZE, Address, is_tidy
+from pinakes.web.api import Served, service_of, thumbnail_path
 from pinakes.web.heavy import BusyError
 from pinakes.web.service import Service
 
 NEIGHBOURS = 12
-"""Pictures shown beside one."""
+"""Similar pictures shown on the page of one."""
 
 FORM_BYTES = 1 << 20
-"""What one field of the form may hold beside the picture."""
+"""The largest size of a form field other than the picture, in bytes."""
 
 LARGE = SIZES[1]
 
@@ -40,10 +41,10 @@ SEE_OTHER = 303
 HERE = Path(__file__).parent
 STATIC = {path.name: path.read_bytes() for path in (HERE / "static").iterdir()}
 VERSIONS = {name: hashlib.sha256(data).hexdigest()[:12] for name, data in STATIC.items()}
-"""Of what the page is made of: its address changes with what it holds, so that browsers may keep it for good."""
+"""Hashes that are part of a file's address: it changes with the content, so that browsers may keep a file for good."""
 
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-"""The machine's own table of types may differ, and a browser takes a script by its type alone."""
+"""The machine's own table of types may differ, and a browser runs a script only if it has the right type."""
 
 MODE_NAMES = dict(zip(MODES, ("as fits best", "every picture (exact)", "by the index"), strict=True))
 METRIC_NAMES = {"cosine": "cosine", "l2": "Euclidean", "ip": "inner product"}
@@ -60,17 +61,8 @@ templates = Environment(
     lstrip_blocks=True,
 )
 templates.globals["static"] = lambda name: f"/static/{name}?v={VERSIONS[name]}"
-templates.globals["thumbnail"] = lambda image_id, size: views.picture_path(f"thumbnails/{size}", image_id)
+templates.globals["thumbnail"] = thumbnail_path
 templates.filters["capital"] = lambda text: text[:1].upper() + text[1:]
-
-
-def service_of(request: Request) -> Service:
-    """The service of the running application."""
-    service: Service = request.app.state.service
-    return service
-
-
-Served = Annotated[Service, Depends(service_of)]
 
 
 @router.get("/static/{name}")
@@ -85,7 +77,7 @@ def static_file(name: str, request: Request) -> Response:
 
 @router.get("/")
 def search_page(request: Request, service: Served) -> Response:
-    """The search that the address holds; with nothing in it, the collection."""
+    """The search that the address describes; the whole collection if it describes none."""
     address = Address.read(request.query_params)
     if not is_tidy(request.query_params):
         return RedirectResponse(address.url, SEE_OTHER)
@@ -114,7 +106,7 @@ async def search_by_form(request: Request, service: Served) -> Response:
 
 @router.get("/images/{image_id:path}")
 def image_page(image_id: str, request: Request, service: Served) -> Response:
-    """One picture: what is known of it, and its neighbours."""
+    """One picture with its metadata and its neighbours."""
     image = service.image(image_id)
     if image is None:
         return error_page(request, 404, "The collection has no such picture, or it is not shown here.")
@@ -151,7 +143,7 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
 
 
 def error_page(request: Request, status: int, message: str) -> HTMLResponse:
-    """A page that says what went wrong; it asks nothing of the database."""
+    """A page that says what went wrong; it does not use the database."""
     heading = HEADINGS.get(status, HEADINGS[503 if status >= 500 else 400])
     headers = {"Retry-After": "5"} if status == 503 else None
     collection = service_of(request).collection
@@ -164,7 +156,7 @@ def _shown(
     filters = views.readable_filters(address)
     try:
         found = service.facets(filters)
-    except UsageError as exc:  # a column that there is not
+    except UsageError as exc:  # there is no such column
         found, error = service.facets(()), error or exc
     chips = views.chips(address, _titles(service, address))
     columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in found.columns)))
@@ -209,7 +201,7 @@ async def _picture(form: FormData) -> bytes:
 
 
 def _asked(service: Service, address: Address) -> views.Asked | None:
-    """The picture that is searched with, or None."""
+    """The picture that the search uses, or None."""
     if address.upload:
         try:
             with Image.open(BytesIO(service.upload(address.upload))) as sent:
@@ -219,12 +211,12 @@ def _asked(service: Service, address: Address) -> views.Asked | None:
     image = service.image(address.like) if address.like else None
     if image is None:
         return None
-    page, picture = (views.picture_path(kind, image.image_id) for kind in ("images", "thumbnails/960"))
-    return views.Asked.of(picture, _size(service, image), views.title(image), page)
+    picture = thumbnail_path(image.image_id, LARGE)
+    return views.Asked.of(picture, _size(service, image), views.title(image), views.page_path(image.image_id))
 
 
 def _size(service: Service, image: Row) -> tuple[int, int]:
-    """The size of a picture's large thumbnail, which its page is about to ask for anyway."""
+    """The size of a picture's large thumbnail, which its page is about to request anyway."""
     try:
         found = service.thumbnail_of(image, LARGE)
     except BusyError:
@@ -233,7 +225,7 @@ def _size(service: Service, image: Row) -> tuple[int, int]:
 
 
 def _missing(service: Service, address: Address) -> UsageError | None:
-    """What to say of a stored image that the search names and that is not there."""
+    """The error for a stored image that the search names and that does not exist."""
     named = [item.removeprefix("like:") for item in (*address.plus, *address.minus) if item.startswith("like:")]
     for image_id in (*([address.like] if address.like else []), *named[:MAX_PARTS]):
         if service.image(image_id) is None:
@@ -251,7 +243,7 @@ def _titles(service: Service, address: Address) -> dict[str, str]:
 
 
 def _carried(address: Address, conditions: list[str]) -> list[tuple[str, str]]:
-    """What the form has no control for and must not lose."""
+    """The parameters that the form has no control for and must carry along."""
     single = [("like", address.like), ("upload", address.upload)]
     repeated = [("plus", address.plus), ("minus", address.minus), ("where", conditions)]
     return [(n, v) for n, v in single if v] + [(name, value) for name, values in repeated for value in values]
@@ -268,7 +260,7 @@ def _heading(address: Address) -> str:
 
 
 def _sentence(said: object) -> str:
-    text = _capital(re.sub(r" \(--[a-z-]+\)", "", str(said)))  # an option of the command line says nothing here
+    text = _capital(re.sub(r" \(--[a-z-]+\)", "", str(said)))  # options of the command line mean nothing here
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 

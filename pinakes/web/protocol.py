@@ -1,4 +1,4 @@
-"""HTTP for `pinakes serve`: uvicorn's, which by itself waits for ever for the first lines of a request."""
+"""HTTP for `pinakes serve`: uvicorn's own protocol with a limit on the time in which a request must begin."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
 class PatientProtocol(H11Protocol):
-    """Hangs up on who has not sent the first lines of a request in time: they would hold a connection for nothing.
+    """Closes a connection on which the head of a request (its first line and headers) has not arrived in time.
 
-    How long a body may take is the application's affair (`pinakes.web.security.BODY_SECONDS`).
+    uvicorn has no such limit: its `timeout_keep_alive` begins after an answer and ends with the next byte, so that a
+    client that connects and sends nothing, or half a line, could hold a connection forever. Starlette sees a request
+    only when its head is complete. The time for a body is limited by `pinakes.web.security.BODY_SECONDS`.
     """
 
     head_seconds: ClassVar[float] = 20.0
-    """A browser sends them in one piece; one that connects ahead of need connects again."""
+    """A browser sends a head in one piece; one that connected in advance connects again."""
 
     _overdue: asyncio.TimerHandle | None = None
 

@@ -1,6 +1,6 @@
-"""Who is let in, from where, with how much; and what a browser may do with an answer.
+"""Who may use the page, from where and with how much data; and what a browser may do with an answer.
 
-The check stands before every route, so that no route can forget it.
+The check comes before every route, so that no route can forget it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-import ipaddress
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -23,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 
 OPEN_TO_ALL: Final = "/healthz"
-"""What a load balancer asks without a token; it tells nothing but that the page answers."""
+"""What a load balancer requests without a token; it says only that the page answers."""
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -31,7 +30,7 @@ MAX_BODY_BYTES: Final = MAX_UPLOAD_BYTES * 4 // 3 + (256 << 10)
 """An upload as base64, which takes 4 characters for 3 bytes, and the rest of a query."""
 
 BODY_SECONDS: Final = 120.0
-"""In which a body has to arrive: 15 MB at 1 Mbit/s. Whoever is slower holds a connection for nothing."""
+"""The time in which a body must arrive: 15 MB at 1 Mbit/s. A slower client would only occupy a connection."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -54,7 +53,7 @@ HEADERS: Final = {
 """On every answer."""
 
 DEFAULT_CACHING: Final = "private, no-cache"
-"""What an answer that says nothing about caching gets: pictures may be restricted at any moment."""
+"""For an answer that does not say how it may be cached: pictures may be restricted at any moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,10 @@ class Access:
     """Who is let in.
 
     Attributes:
-        token: what must be presented, as a bearer token or as the password of basic authentication; None: nothing.
-        hosts: the names under which the page may be asked for; None: any. On loopback this keeps out pages of other sites
-            that have let their own name point to this machine (DNS rebinding).
-        body_seconds: in which the body of a request has to arrive.
+        token: what a client must send, as a bearer token or as the password of basic authentication; None: nothing.
+        hosts: the names under which the page may be requested; None: any. On loopback this keeps out the pages of other
+            sites whose own name points to this machine (DNS rebinding).
+        body_seconds: the time in which the body of a request must arrive.
     """
 
     token: str | None = None
@@ -73,16 +72,8 @@ class Access:
     body_seconds: float = BODY_SECONDS
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address to bind to."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 class Guard:
-    """ASGI middleware that refuses what has no business here, and puts `HEADERS` on every answer."""
+    """ASGI middleware that refuses requests which are not allowed, and puts `HEADERS` on every answer."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
@@ -112,14 +103,14 @@ class Guard:
         host = headers.get("host", "")
         if self._access.hosts is not None and _name_of(host) not in self._access.hosts:
             return _refused(
-                scope, 400, "this page answers on this machine alone, under the name localhost or 127.0.0.1."
+                scope, 400, "this page answers only on this machine, under the name localhost or 127.0.0.1."
             )
         if scope["path"] != OPEN_TO_ALL and not self._knows_token(headers):
-            response = _refused(scope, 401, "a token is needed here: ask whoever runs this page.")
+            response = _refused(scope, 401, "this page requires a token: ask whoever runs it.")
             response.headers["WWW-Authenticate"] = 'Basic realm="Pinakes", charset="UTF-8"'
             return response
         if _is_foreign(scope["method"], headers, host):
-            return _refused(scope, 403, "another site has sent this request, and this page heeds its own alone.")
+            return _refused(scope, 403, "another site sent this request, and this page accepts only its own.")
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > MAX_BODY_BYTES:
             response = _refused(scope, 413, _TOO_LARGE)
@@ -148,13 +139,13 @@ def _secure(headers: MutableHeaders) -> None:
 
 
 def _capped(receive: Receive, seconds: float) -> Receive:
-    """The same body, that ends in an error once it is too long or too late: a length that was announced may be a lie."""
+    """The same body, which ends in an error once it is too long or too late: an announced length may be false."""
     received, complete = 0, False
     deadline = time.monotonic() + seconds
 
     async def capped() -> Message:
         nonlocal received, complete
-        if complete:  # what is waited for now is the visitor's leaving
+        if complete:  # from now on the only event is that the visitor leaves
             return await receive()
         with anyio.move_on_after(deadline - time.monotonic()) as waited:
             message = await receive()
@@ -170,7 +161,7 @@ def _capped(receive: Receive, seconds: float) -> Receive:
 
 
 def _given(authorization: str) -> bytes | None:
-    """What a request presents as its token."""
+    """The token that a request carries."""
     scheme, _, value = authorization.strip().partition(" ")
     if scheme.lower() == "bearer":
         return value.strip().encode("latin-1")  # the bytes as they came
@@ -191,9 +182,9 @@ def _name_of(host: str) -> str:
 
 
 def _is_foreign(method: str, headers: Headers, host: str) -> bool:
-    """Whether a page of another origin makes this request: to change something, or to show or read what is here.
+    """Whether a page of another origin makes this request, to change something or to show or read what is here.
 
-    A link from elsewhere to the page is welcome. What is no browser sends neither header.
+    A link from elsewhere to the page is welcome. Programs other than browsers send neither header.
     """
     site = headers.get("sec-fetch-site")
     if site in ("same-origin", "none"):

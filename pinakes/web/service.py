@@ -15,22 +15,23 @@ from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings
 from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import Thumbnail, Thumbnails
-from pinakes.store.collections import RegisteredSpace, open_collection, spaces
+from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
 from pinakes.store.pool import Connections
-from pinakes.store.restrictions import hidden
+from pinakes.store.restrictions import restriction_texts
+from pinakes.store.space_registry import RegisteredSpace, spaces
 from pinakes.web.heavy import HeavyWork
 from pinakes.web.uploads import Uploads, checked_pixels
 
 CONNECTIONS = 8
-"""At once: more than two cores can keep busy, and few beside the 100 that a PostgreSQL allows by default."""
+"""More than two cores can keep busy, and few of the 100 that PostgreSQL allows by default."""
 WAIT_SECONDS = 5.0
 """For a connection."""
 
 FACETS_SECONDS = 5.0
-"""How old the counts beside the filters may be while pictures are being written."""
+"""How old the counts next to the filters may be while pictures are being written."""
 FACETS_KEPT = 256
 """Different sets of filters that are remembered."""
 
@@ -39,7 +40,7 @@ STORED_PIXELS = 50_000_000
 
 
 class _Counted:
-    """Facets as they were counted last; one visitor counts and the others wait or take what is known."""
+    """The latest facets; one visitor counts them while the others wait or get the previous ones."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -115,14 +116,14 @@ class Service:
             DatabaseError: the database does not answer.
         """
         with self._connections.connection() as conn:
-            key = (tuple(filters), tuple(hidden(conn, self.collection)))
+            key = (tuple(filters), tuple(restriction_texts(conn, self.collection)))
         with self._facets_lock:
             if len(self._facets) >= FACETS_KEPT:
                 self._facets.clear()
             counted = self._facets.setdefault(key, _Counted())
         known = counted.known
         if known is not None and (counted.is_fresh or counted.lock.locked()):
-            return known  # whoever holds the lock is counting anew
+            return known  # whoever holds the lock is counting again
         with counted.lock:
             if counted.known is None or not counted.is_fresh:
                 with self._connections.connection() as conn:

@@ -1,20 +1,20 @@
-"""What the page shows, made ready for its templates: cards of pictures, chips, groups of filters."""
+"""What the page shows, prepared for its templates: cards of pictures, chips, groups of filters."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
 from urllib.parse import quote
 
 from pinakes.errors import UsageError
 from pinakes.query.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
-from pinakes.search.answer import SearchPlan
+from pinakes.search.answer import Hit, SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
+from pinakes.store.images import Row
 from pinakes.web.address import Address
 
 LABELS = {"timeframe": "period", "image_id": "file"}
-"""Columns that people call otherwise."""
+"""Columns that people call by another name."""
 
 OPEN_GROUPS = 3
 """Groups of filters that are unfolded before anything is chosen."""
@@ -23,24 +23,14 @@ SHORT_DESCRIPTION = 160
 """Characters of a description that still serve as the text of a picture; a longer one is for reading."""
 
 ASKED_HEIGHT = 240
-"""Of the picture that is searched with, in CSS pixels: large enough to draw on, small enough to leave room for the hits."""
+"""Height of the picture to search by, in CSS pixels: large enough to draw on, small enough to leave room for the hits."""
 
 LINKED_COLUMNS = frozenset({*FACET_COLUMNS, "technique", "date"})
 """Columns whose value leads to the other pictures that have it."""
 
 
-class Stored(Protocol):
-    """What a hit and a stored image have in common."""
-
-    @property
-    def image_id(self) -> str:
-        """Which image it is."""
-        ...
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """What is known of it."""
-        ...
+Stored = Hit | Row
+"""What has an image_id and metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +42,18 @@ class Card:
     author: str
     date: str
     text: str
-    """What the picture shows or is, for who cannot see it."""
+    """What the picture shows or is, for people who cannot see it."""
     distance: float | None
     href: str
     like: str
     more_of: str | None
-    """The search with this picture added to it, or taken from it; None where there is nothing to add to."""
+    """The searches with this picture added and taken away; None if there is no search to change."""
     less_of: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One thing that is asked for, and the search without it."""
+    """One part of the search, and the address of the search without it."""
 
     kind: str
     text: str
@@ -91,13 +81,13 @@ class Group:
 
     @property
     def label(self) -> str:
-        """The column as people call it."""
+        """The name that people use for the column."""
         return label(self.column)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The picture that is searched with: where it is, its size on the page, what it is, and the page that tells more."""
+    """The picture to search by: its address, its size on the page, what it is, and the address of its own page."""
 
     src: str
     width: int
@@ -116,18 +106,18 @@ def label(column: str) -> str:
     return LABELS.get(column, column).replace("_", " ").strip()
 
 
-def picture_path(kind: str, image_id: str) -> str:
-    """The address of an image's page or thumbnail: `kind` is `images` or `thumbnails/<size>`."""
-    return f"/{kind}/{quote(image_id)}"
+def page_path(image_id: str) -> str:
+    """The address of an image's page."""
+    return f"/images/{quote(image_id)}"
 
 
 def title(image: Stored) -> str:
-    """What a picture is called; its file's name where nobody has named it."""
+    """The title of a picture; the name of its file if it has none."""
     return _text(image, "title") or image.image_id.rpartition("/")[2]
 
 
 def described(image: Stored) -> str:
-    """A text in the picture's place: its description if that is short, else its title and author."""
+    """A text in place of the picture: its description if that is short, else its title and author."""
     said = _text(image, "description")
     if said and len(said) <= SHORT_DESCRIPTION:
         return said
@@ -136,7 +126,7 @@ def described(image: Stored) -> str:
 
 
 def card(image: Stored, address: Address, distance: float | None) -> Card:
-    """A picture as it stands in the answer to `address`."""
+    """A picture in the answer to `address`."""
     this = f"like:{image.image_id}"
     return Card(
         image_id=image.image_id,
@@ -145,7 +135,7 @@ def card(image: Stored, address: Address, distance: float | None) -> Card:
         date=_text(image, "date") or _text(image, "timeframe"),
         text=described(image),
         distance=distance,
-        href=picture_path("images", image.image_id),
+        href=page_path(image.image_id),
         like=Address(like=image.image_id).url,
         more_of=address.but(plus=tuple(dict.fromkeys((*address.plus, this)))).url if address.looks else None,
         less_of=address.but(minus=tuple(dict.fromkeys((*address.minus, this)))).url if address.looks else None,
@@ -182,7 +172,7 @@ def chips(address: Address, titles: Mapping[str, str]) -> list[Chip]:
 
 
 def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
-    """The filters that can be chosen by a click; what is chosen is there even where nothing has it."""
+    """The filters that can be chosen by a click, including chosen ones that no image has."""
     chosen: dict[str, tuple[str, ...]] = {item.column: item.values for item in filters if isinstance(item, Equals)}
     columns = {facet.column: facet for facet in found.columns}
     made: list[Group] = []
@@ -203,7 +193,7 @@ def kept_conditions(filters: Sequence[Filter]) -> list[str]:
 
 
 def facts(image: Stored) -> list[tuple[str, str, str | None]]:
-    """What the metadata say of a picture beyond its title and description: label, value, and the others that have it."""
+    """The metadata of a picture except title and description: label, value, and the address of others with that value."""
     found: list[tuple[str, str, str | None]] = []
     for column, value in image.metadata.items():
         text = str(value).strip()
@@ -215,7 +205,7 @@ def facts(image: Stored) -> list[tuple[str, str, str | None]]:
 
 
 def plan_line(plan: SearchPlan) -> list[str]:
-    """How the answer was found, in a few words each."""
+    """How the answer was found, in short phrases."""
     said = [plan.mode]
     if plan.scanned:
         said.append(f"{plan.scanned:,} compared")
@@ -230,7 +220,7 @@ def plan_line(plan: SearchPlan) -> list[str]:
 
 
 def order(plan: SearchPlan) -> str:
-    """In which order the pictures stand: full text has a say in it, or distance alone."""
+    """The order of the pictures: by full text as well, or only by distance."""
     return "best match first" if plan.matched_words else "nearest first"
 
 

@@ -97,7 +97,7 @@ class Site:
         """The flow runs of a collection's shards, the latest first."""
         asked = {"deployments": {"name": {"any_": ["shard"]}}, "sort": "START_TIME_DESC"}
         runs = requests.post(f"{self.api_url}/flow_runs/filter", json=asked, timeout=PATIENCE).json()
-        return [run for run in runs if run["parameters"]["ticket"]["request"]["collection"] == collection]
+        return [run for run in runs if run["parameters"]["assignment"]["request"]["collection"] == collection]
 
 
 @pytest.fixture(scope="module")

@@ -288,7 +288,7 @@ def test_words_and_pictures_are_added_and_taken_away(visit: NewVisitor) -> None:
     page.get_by_role("link", name="Less like A ").first.click()
     page.wait_for_url("**&minus=black&minus=like:*")
     expect(page.get_by_role("link", name="Remove less of A ")).to_be_visible()
-    page.get_by_role("link", name="Start anew").click()
+    page.get_by_role("link", name="Start over").click()
     page.wait_for_url(visitor.site + "/")
 
 

@@ -184,7 +184,7 @@ def test_setup_says_what_it_made_and_then_that_everything_stands(environment: di
         assert (done.returncode, done.stderr) == (0, "")
         assert len(done.stdout.splitlines()) == 3
     assert all(": made" in line for line in first.stdout.splitlines())
-    assert all(": stands already" in line for line in again.stdout.splitlines())
+    assert all(": unchanged" in line for line in again.stdout.splitlines())
     assert [step.line() for step in set_up(prefect.url, concurrent_batches=3) if step.wrote] == [
         f"limit on the tag {EMBED_TAG}: changed (3 batches at once, {CONCURRENT_BATCHES} before)"
     ]

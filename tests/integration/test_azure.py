@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pinakes.embedders.remote.azure import DEFAULT_RATE, DIMENSION, AzureVision, from_settings
+from pinakes.embedders.remote.azure import DIMENSION, AzureVision, from_settings
+from pinakes.embedders.remote.azure_declaration import AZURE
 from pinakes.embedders.remote.http_errors import (
     MOST_BYTES,
     NoSuchServiceError,
@@ -35,6 +36,7 @@ from tests.fakes.azure import KEY, AzureFake
 from tests.fakes.faults import Fault, Faults, Kind
 from tests.fakes.quota import Quota, per_second
 from tests.pictures import photo, plain, png, saved
+from tests.trials import opened
 from tests.waiting import PATIENCE
 
 PICTURE = Prepared(photo(), "image/jpeg")
@@ -272,7 +274,7 @@ def test_a_fault_of_the_service_is_transient_paid_for_or_not(broken, charged: bo
 @pytest.mark.parametrize("charged", [False, True])
 def test_a_reset_is_a_lost_connection(broken, charged: bool) -> None:
     fake, azure = broken(Fault(Kind.RESET, charged))
-    with pytest.raises(CallError, match="cannot be reached, or broke off") as caught:
+    with pytest.raises(CallError, match="cannot be reached, or closed the connection") as caught:
         azure.image(PICTURE, timeout=PATIENCE)
     assert caught.value.error_class is ErrorClass.CONNECTION
     assert (fake.counts["requests"], fake.counts["lost"]) == (1, charged)
@@ -440,7 +442,7 @@ def test_the_key_is_shown_nowhere(fake: AzureFake, azure: AzureVision, caplog: p
         with pytest.raises((CallError, CredentialsRefusedError)) as caught:
             azure.image(PICTURE, timeout=PATIENCE)
         shown.append(str(caught.value))
-        assert "[secret]" in shown[-1]
+        assert "[redacted]" in shown[-1]
     azure.image(PICTURE, timeout=PATIENCE)
     for bad in (f"{KEY}\nX-Other: 1", f"{KEY} {KEY}", f"{KEY}é"):
         with pytest.raises(SettingsError) as refused:
@@ -494,20 +496,22 @@ def test_settings_come_from_the_environment(fake: AzureFake) -> None:
 
 def test_missing_settings_are_named() -> None:
     with pytest.raises(SettingsError, match=r"needs PINAKES_AZURE_ENDPOINT and PINAKES_AZURE_KEY.*docs/azure\.md"):
-        from_settings({})
+        opened("azure", {})
     with pytest.raises(SettingsError, match="needs PINAKES_AZURE_KEY,"):
-        from_settings({"VISION_ENDPOINT": "https://example.org"})
+        opened("azure", {"VISION_ENDPOINT": "https://example.org"})
 
 
-def test_facts_name_the_space_the_limits_the_price_and_the_end(azure: AzureVision) -> None:
-    facts = azure.facts
+def test_facts_name_the_space_the_limits_the_price_and_the_end(fake: AzureFake) -> None:
+    embedder = opened("azure", fake.environment)
+    embedder.close()
+    facts = embedder.facts
     assert facts.space.name == "azure_vision_multimodal_2023_04_15_1024_a1"
     assert facts.limits.max_words == 70
     assert facts.retires == "2028-09-25"
     assert facts.price.per_image > 0
     assert facts.price.as_of
     assert facts.price.source
-    assert per_second(DEFAULT_RATE) == 10
+    assert per_second(AZURE.default_rate or "") == 10
 
 
 def test_faults_follow_their_seed_alone() -> None:

@@ -19,7 +19,7 @@ from pinakes.store.connection import connect
 from pinakes.store.database import Database
 from pinakes.store.embedded.binaries import MAJOR
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
-from pinakes.takedowns.forget import Forgetting
+from pinakes.takedowns.forget import Takedowns
 from tests.postgres import PLAIN_POSTGRES, plain_postgres, postgres_programs
 from tests.running import find, gallery, run, stored
 
@@ -60,7 +60,7 @@ def test_a_dump_of_one_collection_is_restored_and_searched_as_before(
         "file,title,date\n" + "".join(f"p{n:02}.png,Étude {n},18{n:02}\n" for n in range(12))
     )
     run(settings, source, metadata=[str(tmp_path / "meta.csv")], index="hnsw")
-    forgetting = Forgetting(settings, database, "pictures")
+    forgetting = Takedowns(settings, database, "pictures")
     forgetting.forget(forgetting.find(["p03.png"]))
     with database.connection() as (conn, _):
         conn.execute("CREATE SCHEMA other")

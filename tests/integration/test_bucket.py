@@ -15,9 +15,8 @@ import pytest
 
 from pinakes.errors import SourceError, UsageError
 from pinakes.gcs.uri import parse_gs_uri
-from pinakes.sources.bucket import BucketSource
+from pinakes.sources.bucket import FIELDS, BucketSource
 from pinakes.sources.fingerprints import ChangedError
-from pinakes.sources.gcs import FIELDS
 from pinakes.sources.kinds import open_source
 from pinakes.sources.reading import read_uri
 from pinakes.types import Entry, ErrorClass, Image, Rejected, Skipped
@@ -244,7 +243,7 @@ def test_an_object_that_was_written_anew_is_not_read(gcs: GcsFake) -> None:
 
 @pytest.mark.parametrize("uri", ["file:///a.jpg", "gs://other/p/a.jpg", "gs://pics/q/a.jpg", "gs://pics"])
 def test_an_image_of_another_source_is_not_read(gcs: GcsFake, uri: str) -> None:
-    with pytest.raises(SourceError, match="is not of the source gs://pics/p/"):
+    with pytest.raises(SourceError, match="is not part of the source gs://pics/p/"):
         BucketSource("gs://pics/p").read(Image("a.jpg", uri, "md5:0", 1))
 
 
@@ -264,7 +263,7 @@ def test_a_stored_picture_is_shown_whatever_its_generation(gcs: GcsFake) -> None
     assert read_uri("gs://pics/a%20b.jpg#1") == RED
     with pytest.raises(SourceError, match="no such object"):
         read_uri("gs://pics/gone.jpg")
-    with pytest.raises(SourceError, match="no address of an object"):
+    with pytest.raises(SourceError, match="not the address of an object"):
         read_uri("gs://pics")
 
 
@@ -303,7 +302,7 @@ def test_a_bucket_that_does_not_exist_is_said_so(gcs: GcsFake) -> None:
 
 def test_an_empty_folder_is_said_so(gcs: GcsFake) -> None:
     put(gcs, "paintings/a.jpg")
-    with pytest.raises(SourceError, match=r"gs://pics/paint\* for names that begin so"):
+    with pytest.raises(SourceError, match=r"gs://pics/paint\* for names that begin with it"):
         listed("gs://pics/paint")
     with pytest.raises(SourceError, match="no picture was found"):
         listed("gs://pics", content_type="image/png")

@@ -135,7 +135,7 @@ def test_a_part_stands_under_collection_and_space(checkpoint: Checkpoint, place:
 def test_a_checkpoint_that_is_not_there_yet_is_empty_and_stays_unmade(checkpoint: Checkpoint, place: Place) -> None:
     assert len(checkpoint.ledger()) == 0
     assert checkpoint.ledger().counts() == {"ok": 0, "failed": 0}
-    assert list(checkpoint.ledger().ids()) == []
+    assert list(checkpoint.ledger()) == []
     assert list(checkpoint.vectors()) == []
     assert not checkpoint.needs_compaction()
     assert checkpoint.compact().merged == 0
@@ -154,15 +154,15 @@ def test_what_is_written_is_read_back(checkpoint: Checkpoint) -> None:
     first, second, third = (ledger.get(a.image_id, a.fingerprint) for a in answers)
     assert first is not None
     assert (first.status, first.ok, first.final, first.failure) == ("ok", True, False, None)
-    assert (first.error_class, first.error_message, first.http_status) == (None, None, None)
+    assert first.failure is None
     assert (first.attempts, first.model_version, first.embedded_at) == (1, "m-1", answers[0].embedded_at)
     assert second is not None
     assert (second.status, second.final, second.failure, second.attempts) == ("failed", True, answers[1].failure, 3)
     assert third is not None
     assert third.fingerprint == ""
     assert ledger.counts() == {"ok": 2, "failed": 1}
-    assert [row.image_id for row in ledger.failures()] == [answers[1].image_id]
-    assert sorted(ledger.ids()) == [a.image_id for a in answers]
+    assert [row.image_id for row in ledger if not row.ok] == [answers[1].image_id]
+    assert sorted(row.image_id for row in ledger) == [a.image_id for a in answers]
     assert stored(checkpoint) == bits(answers)
 
 
@@ -182,7 +182,7 @@ def test_the_ledger_answers_for_bytes_under_an_id(checkpoint: Checkpoint) -> Non
     assert ledger.get("hall/99999.jpg", md5(1)) is None
     assert ledger.known(ok(1).image_id)
     assert not ledger.known("hall/99999.jpg")
-    assert sorted(ledger.ids()) == [ok(n).image_id for n in (1, 2, 3)]
+    assert sorted(row.image_id for row in ledger) == [ok(n).image_id for n in (1, 2, 3)]
     assert ledger.donor(md5(1)) == ledger.donor(md5(11)) == ok(1).image_id
     assert ledger.donor(md5(2)) is None, "a failure is no answer to copy"
     assert ledger.donor("crc32c:00000001:5") is None, "a CRC says nothing about other files"
@@ -197,7 +197,8 @@ def test_ok_beats_failed_and_the_newest_counts_with_the_most_attempts_seen(check
     assert first is not None
     assert (first.status, first.attempts) == ("ok", 4)
     assert second is not None
-    assert (second.error_message, second.attempts) == ("no luck at 5", 6)
+    assert second.failure is not None
+    assert (second.failure.message, second.attempts) == ("no luck at 5", 6)
     assert third is not None
     assert (third.status, third.attempts, third.embedded_at) == ("ok", 2, ok(3, second=9).embedded_at)
     assert stored(checkpoint) == bits([ok(1), ok(3, seed=77)])
@@ -284,8 +285,10 @@ def test_a_message_is_kept_as_far_as_it_can_be_stored(checkpoint: Checkpoint) ->
     messages = ["a\0b\ud800c", "x" * 200_000]
     checkpoint.write([replace(failed(n), failure=Failure(ErrorClass.SERVER, text)) for n, text in enumerate(messages)])
     first, second = sorted(checkpoint.ledger(), key=lambda row: row.image_id)
-    assert first.error_message == "a\\x00b\\ud800c"
-    assert second.error_message == "x" * (MAX_MESSAGE - 1) + "…"
+    assert first.failure is not None
+    assert second.failure is not None
+    assert first.failure.message == "a\\x00b\\ud800c"
+    assert second.failure.message == "x" * (MAX_MESSAGE - 1) + "…"
 
 
 def foreign_files(place: Place) -> dict[str, bytes]:

@@ -364,7 +364,7 @@ def test_the_command_line_takes_a_bucket(
 def test_a_store_that_stops_taking_answers_ends_the_run_and_the_next_one_resumes(
     gcs: GcsFake, settings: Settings, tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pinakes.batches.CheckpointWriter", functools.partial(CheckpointWriter, flush_answers=5))
+    monkeypatch.setattr("pinakes.ingest.batch.CheckpointWriter", functools.partial(CheckpointWriter, flush_answers=5))
     source = pictures(tmp_path / "in", 120)
     settings = replace(settings, checkpoint=ROOT)
     keep = GcsStorage._upload
@@ -408,7 +408,7 @@ class Interrupted(Counting):
 def test_a_store_that_comes_back_gets_every_answer_and_the_run_ends_in_order(
     gcs: GcsFake, settings: Settings, tmp_path: Path, hasty: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pinakes.batches.CheckpointWriter", functools.partial(CheckpointWriter, flush_answers=4))
+    monkeypatch.setattr("pinakes.ingest.batch.CheckpointWriter", functools.partial(CheckpointWriter, flush_answers=4))
     settings = replace(settings, checkpoint=ROOT)
     source = gallery(tmp_path / "in", 12)
     embedder = Interrupted(gcs)

@@ -315,7 +315,7 @@ def test_a_prefect_server_that_does_not_answer_is_one_line(environment: dict[str
 def test_a_prefect_server_that_does_not_start_says_why(environment: dict[str, str], tmp_path: Path) -> None:
     gallery(tmp_path / "in", 1)
     (tmp_path / "prefect").write_text("in the way of PREFECT_HOME")
-    _, err = Cli(environment, tmp_path).run("ingest", "in", "--embedder", "counting", code=1)
+    _, err = Cli(environment, tmp_path).run("ingest", "in", "--embedder", "counting", "--runner", "dask", code=1)
     assert "Traceback" not in err
     assert f"Its log is {tmp_path / 'home' / 'logs' / 'prefect-server.log'}" in err
     assert "It said last: " in err

@@ -27,6 +27,7 @@ from pinakes.errors import EmbedderError, SourceError, UnreadableQueryError, Usa
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests import tiny_models
 from tests.pictures import photo, plain, rotated, saved, scene
+from tests.trials import opened
 from tests.waiting import PATIENCE
 
 
@@ -284,10 +285,11 @@ def test_digests_are_remembered_and_a_damaged_memo_does_no_harm(folder, tmp_path
     assert Clip(path=copy, memo=memo).facts.space.version == version
 
 
-def test_a_dimension_that_is_not_the_models_is_refused(folder) -> None:
-    assert Clip(path=folder, dimension=512).facts.space.dimension == 512
-    with pytest.raises(UsageError, match="has a dimension of 512, not 256"):
-        Clip(path=folder, dimension=256)
+def test_a_dimension_that_is_not_the_models_is_refused(folder, tmp_path) -> None:
+    values = {"PINAKES_CLIP_PATH": str(folder)}
+    assert opened("clip", values, tmp_path, dimension=512).facts.space.dimension == 512
+    with pytest.raises(UsageError, match="has vectors of 512 dimensions, not 256"):
+        opened("clip", values, tmp_path, dimension=256)
 
 
 def test_files_of_another_model_are_refused(tmp_path) -> None:
@@ -324,16 +326,18 @@ def test_an_unknown_pair_is_answered_with_those_there_are(folder) -> None:
         Clip("dall-e", path=folder)
 
 
-def test_a_pair_is_found_by_the_name_that_its_space_remembers(folder) -> None:
+def test_a_pair_is_found_by_the_name_that_its_space_remembers(folder, tmp_path) -> None:
     space = Clip(path=folder).facts.space
-    assert Clip(space.model, path=folder, dimension=space.dimension).facts.space == space
+    values = {"PINAKES_CLIP_PATH": str(folder)}
+    for name in (space.model, "Qdrant/clip-ViT-B-32", "CLIP-vit-b-32"):
+        assert opened("clip", values, tmp_path, model=name, dimension=space.dimension).facts.space == space
 
 
 def test_a_truncated_model_file_is_refused_by_name(folder, tmp_path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     weights = copy / "vision" / "model.onnx"
     weights.write_bytes(weights.read_bytes()[:-50])
-    with pytest.raises(EmbedderError, match=r"vision/model\.onnx is not an ONNX model, or it is not complete"):
+    with pytest.raises(EmbedderError, match=r"vision/model\.onnx is not an ONNX model, or it is incomplete"):
         Clip(path=copy)
 
 
@@ -349,7 +353,7 @@ def test_a_missing_extra_names_the_install(module, folder, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     if module == "onnxruntime":
         monkeypatch.delitem(sys.modules, "onnxruntime.capi.onnxruntime_pybind11_state", raising=False)
-    with pytest.raises(EmbedderError, match=r"pip install 'pinakes\[clip\]'"):
+    with pytest.raises(EmbedderError, match=r"\.venv/bin/python -m pip install -e '\.\[clip\]'"):
         embedded(Clip(path=folder, device="cuda" if module == "onnxruntime" else "cpu"), [photo()])
 
 

@@ -14,11 +14,12 @@ from pinakes.errors import UsageError
 from pinakes.metadata.folding import fold
 from pinakes.query.filters import parse_filters
 from pinakes.store.collections import ensure_collection, open_collection
+from pinakes.store.conditions import Conditions
 from pinakes.store.database import Database
 from pinakes.store.facets import facets
+from pinakes.store.folded_texts import folded_value, foldings
 from pinakes.store.images import listed, stored_image
-from pinakes.store.restrictions import hidden, hide, unhide
-from pinakes.store.texts import folded_value, foldings
+from pinakes.store.restrictions import hide, restriction_texts, unhide
 from tests.clustered import COLLECTION, clustered, store
 from tests.counting import Counting
 from tests.running import find
@@ -210,7 +211,7 @@ def test_a_restricted_picture_is_nowhere_at_once(database: Database, paintings: 
         assert stored_image(conn, COLLECTION, "i0000002") is not None
         assert shown.total == 4
         assert not any("VERMEER" in value for facet in shown.columns for value, _ in facet.values)
-        assert [row.image_id for row in listed(conn, COLLECTION, 1)] == [
+        assert [row.image_id for row in listed(conn, COLLECTION, 1, Conditions())] == [
             "i0000000"
         ]  # the store itself is told what to hide
     assert len(titles(database)) == 4
@@ -224,7 +225,7 @@ def test_a_restricted_picture_is_nowhere_at_once(database: Database, paintings: 
     store(database, SPACE, clustered(len(PAINTINGS), SPACE.dimension, seed=2), metadata)
     assert len(titles(database)) == 4
     with database.connection() as (conn, _):
-        assert hidden(conn, COLLECTION) == ["author=VERMEER, Johannes", "title~undated"]
+        assert restriction_texts(conn, COLLECTION) == ["author=VERMEER, Johannes", "title~undated"]
         unhide(conn, COLLECTION, "author=VERMEER, Johannes")
         with pytest.raises(UsageError, match="no restriction 'a=b'; there are: title~undated"):
             unhide(conn, COLLECTION, "a=b")

@@ -11,10 +11,11 @@ import pytest
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.space_registry import register_space
 from tests.running import stored
 
 SPACE = Space("counting", "random", "1", 8, "")

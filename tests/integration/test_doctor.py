@@ -25,13 +25,16 @@ from deployments import schedule_health, server_health
 from deployments.constants import EMBED_TAG
 from deployments.prefect_server import free_port, running_server
 from deployments.server_setup import AUTOMATION, set_up
-from pinakes.operations.checks import Check, State
-from pinakes.operations.doctor import examine, source_checks
+from pinakes.embedders.registry import EMBEDDERS
+from pinakes.operations.checks import Finding, State, findings
+from pinakes.operations.credentials import call_finding
+from pinakes.operations.doctor import CHECKS, Examination, examine
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.restrictions import hide
 from tests.fakes.azure import KEY, AzureFake
 from tests.running import gallery, run
+from tests.trials import trial
 from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[2]
@@ -57,7 +60,7 @@ def states(document: Mapping[str, Any]) -> dict[str, str]:
     return {check["what"]: check["state"] for check in document["checks"]}
 
 
-def by_name(checks: Iterator[Check]) -> dict[str, Check]:
+def by_name(checks: Iterator[Finding]) -> dict[str, Finding]:
     return {check.what: check for check in checks}
 
 
@@ -78,7 +81,7 @@ def test_what_does_not_answer_is_an_error_and_the_rest_is_looked_at(environment:
     found = states(document)
     assert (document["errors"], found["database"], found["Prefect"], found["checkpoint"]) == (2, "error", "error", "ok")
     assert "hidden" not in json.dumps(document)
-    assert all(check["mend"] for check in document["checks"] if check["state"] != "ok")
+    assert all(check["fix"] for check in document["checks"] if check["state"] != "ok")
 
 
 def test_what_is_stored_counts_and_a_newer_schema_is_an_error(
@@ -110,11 +113,12 @@ def test_the_source_and_the_metadata_of_the_deployments_are_looked_at(settings: 
     source, metadata = gallery(tmp_path / "in", 1), tmp_path / "semart.csv"
     metadata.write_text("IMAGE_FILE\n")
 
+    def looked_at(settings: Settings) -> list[tuple[str, State]]:
+        checks = [check for check in CHECKS if check.name in {"source", "metadata"}]
+        return [(each.what, each.state) for each in findings(checks, Examination(settings))]
+
     def found(folder: Path) -> list[tuple[str, State]]:
-        return [
-            (check.what, check.state)
-            for check in source_checks(replace(settings, source=str(folder), metadata=(str(metadata),)))
-        ]
+        return looked_at(replace(settings, source=str(folder), metadata=(str(metadata),)))
 
     assert found(source) == [("source", State.OK), ("metadata", State.OK)]
     unmounted = tmp_path / "unmounted"
@@ -122,7 +126,7 @@ def test_the_source_and_the_metadata_of_the_deployments_are_looked_at(settings: 
     metadata.unlink()
     assert found(unmounted) == [("source", State.WARN), ("metadata", State.ERROR)]
     assert found(tmp_path / "gone")[0] == ("source", State.ERROR)
-    assert not list(source_checks(replace(settings, source="gs://bucket/in")))
+    assert not looked_at(replace(settings, source="gs://bucket/in"))
 
 
 def test_a_call_is_made_only_on_request_and_is_one(settings: Settings) -> None:
@@ -134,8 +138,16 @@ def test_a_call_is_made_only_on_request_and_is_one(settings: Settings) -> None:
         assert (check.state, fake.tally.counts["requests"]) == (State.OK, 1)
         refused = replace(paid, values={**paid.values, "PINAKES_AZURE_KEY": KEY[::-1]})
         check = by_name(examine(refused, calls=["azure"]))["call of azure"]
-        assert (check.state, check.mend) == (State.ERROR, "see docs/azure.md")
+        assert (check.state, check.fix) == (State.ERROR, "see docs/azure.md")
         assert KEY[::-1] not in check.found
+
+
+@pytest.mark.parametrize("name", ["palette", "onnx"])
+def test_a_call_asks_an_embedder_for_what_it_can_answer(settings: Settings, tmp_path: Path, name: str) -> None:
+    with trial(name, tmp_path) as values:
+        check = call_finding(replace(settings, values={**settings.values, **values}), name)
+    assert check.state is State.OK
+    assert check.found.startswith("a word" if EMBEDDERS[name].reads_words else "a picture")
 
 
 # -- Prefect -----------------------------------------------------------------------------------------------------------
@@ -171,7 +183,7 @@ def test_a_prefect_server_is_looked_at_before_and_after_it_is_set_up(
     before = by_name(server_health.examine())
     missing = {what for what, check in before.items() if check.state is State.ERROR}
     assert missing == {"work pool pinakes", "deployments", "dead runs", "limit of batches"}
-    assert all(before[what].mend for what in missing)
+    assert all(before[what].fix for what in missing)
     assert (before["Prefect's database"].state, "SQLite" in before["Prefect's database"].found) == (State.WARN, True)
     assert before["leases of limits"].state is State.OK
     assert before["clock of Prefect"].state is State.OK
@@ -200,7 +212,7 @@ def test_a_prefect_server_is_looked_at_before_and_after_it_is_set_up(
     )
     stranded = by_name(server_health.examine())["limit of batches"]
     assert (stranded.state, "2 of 8" in stranded.found) == (State.WARN, True)
-    assert "--active-slots 0" in stranded.mend
+    assert "--active-slots 0" in stranded.fix
 
 
 def test_a_schedule_without_a_run_ahead_is_an_error_and_a_run_of_a_person_is_none(
@@ -225,12 +237,12 @@ def test_a_schedule_without_a_run_ahead_is_an_error_and_a_run_of_a_person_is_non
         for name in ("paused", "off", "yearly", "minutely")
     }
 
-    def found() -> Check:
+    def found() -> Finding:
         return by_name(server_health.examine())["schedules"]
 
     just_made = found()
     assert (just_made.state, "clock/minutely" in just_made.found) == (State.WARN, True)
-    assert "in 2 minutes" in just_made.mend
+    assert "in 2 minutes" in just_made.fix
 
     monkeypatch.setattr(schedule_health, "SCHEDULED_WITHIN", timedelta(0))
     client.create_flow_run_from_deployment(
@@ -238,8 +250,8 @@ def test_a_schedule_without_a_run_ahead_is_an_error_and_a_run_of_a_person_is_non
     )
     idle = found()
     assert (idle.state, idle.found) == (State.ERROR, "active, and no run is scheduled: clock/minutely")
-    assert "schedule_deployments" in idle.mend
-    assert "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED" in idle.mend
+    assert "schedule_deployments" in idle.fix
+    assert "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED" in idle.fix
 
     (schedule,) = client.read_deployment(deployments["minutely"]).schedules
     client.update_deployment_schedule(deployments["minutely"], schedule.id, active=False)

@@ -26,10 +26,10 @@ from pinakes.errors import DatabaseError
 from pinakes.store.embedded import binaries as embedded_binaries
 from pinakes.store.embedded import cluster as embedded_cluster
 from pinakes.store.embedded import place as embedded_place
-from pinakes.store.embedded import settings as embedded_settings
+from pinakes.store.embedded import server_settings as embedded_settings
 from pinakes.store.embedded import user as embedded_user
 from pinakes.store.embedded.server import embedded_server, remove_server, server_info, stop_if_unused
-from pinakes.store.embedded.settings import GIB, MIB, Machine
+from pinakes.store.embedded.server_settings import GIB, MIB, Machine
 from tests.signals import AS_IN_A_TERMINAL
 from tests.waiting import PATIENCE
 
@@ -59,7 +59,7 @@ if installed:
 
 DROP_ROOT = """
 import importlib.metadata, os, sys, psycopg, tempfile
-import pinakes.store.embedded
+import pinakes.store.embedded.server
 os.umask(0o022); os.setgroups([]); os.setgid(65534); os.setuid(65534); os.chdir("/")
 """
 

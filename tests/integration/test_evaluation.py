@@ -6,7 +6,7 @@ import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 from pinakes.checkpoints.base import VectorChunk
-from pinakes.embedders.base import Facts, Limits, Price, TextReading
+from pinakes.embedders.base import Embedder, Facts, Limits, Picture, Price, TextReading
+from pinakes.embedders.declaration import Declaration, Factory, Model
 from pinakes.embedders.palette.descriptor import Palette
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.embedders.remote.client import Remote
@@ -27,13 +28,14 @@ from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import RetrievalReport
 from pinakes.settings import Settings
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space, spaces
+from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.restrictions import hide
-from pinakes.types import Vector
+from pinakes.store.space_registry import register_space, spaces
+from pinakes.types import Failure, Vector
 from tests.waiting import PATIENCE
 
 DIMENSION = 24
@@ -76,7 +78,7 @@ def clustered(rows: int) -> np.ndarray:
     return made
 
 
-class Words:
+class Words(Embedder):
     """Reads a text that it was told the vector of."""
 
     calls = 0
@@ -84,6 +86,9 @@ class Words:
     def __init__(self, space: Space, vectors: dict[str, Sequence[float]]) -> None:
         self.facts = Facts(space, "A list of texts, for tests.")
         self._vectors = vectors
+
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        raise AssertionError("no picture is asked for")
 
     def embed_text(self, text: str) -> TextReading:
         if text not in self._vectors:
@@ -115,7 +120,18 @@ class PaidWords:
 
 
 def known(monkeypatch: pytest.MonkeyPatch, vectors: dict[str, Sequence[float]]) -> None:
-    monkeypatch.setitem(EMBEDDERS, "known", lambda _choice, _around: Words(KNOWN, vectors))
+    monkeypatch.setitem(EMBEDDERS, "known", declared(KNOWN, lambda _choice, _around: Words(KNOWN, vectors)))
+
+
+def declared(space: Space, factory: Factory) -> Declaration:
+    model = Model(
+        name=space.model,
+        versions=(space.version,),
+        dimensions=(space.dimension,),
+        default_dimension=space.dimension,
+        preprocessing=space.preprocessing,
+    )
+    return Declaration(name=space.provider, title="for tests", guide="", open=factory, models=(model,))
 
 
 def retrieval(database: Database, settings: Settings, said: list[str] | None = None, **options: Any) -> RetrievalReport:
@@ -158,7 +174,8 @@ def test_the_exact_answer_of_postgresql_has_a_recall_of_one_by_our_own_brute_for
     database: Database, indexed: np.ndarray
 ) -> None:
     from pinakes.evaluation.measures import KthNearest, recall_at_k, unit
-    from pinakes.store.evaluation import Asking, one_state, sampled_vectors, vector_blocks
+    from pinakes.store.bulk_reads import one_state, sampled_vectors, vector_blocks
+    from pinakes.store.index_trial import IndexTrial
 
     with database.connection() as (conn, pgvector):
         (space,) = spaces(conn, "pictures")
@@ -169,7 +186,7 @@ def test_the_exact_answer_of_postgresql_has_a_recall_of_one_by_our_own_brute_for
                 for block_ids, block in vector_blocks(conn, "pictures", space.name)
                 for i, v in zip(block_ids, block, strict=True)
             }
-            answered = Asking(conn, pgvector, "pictures", space, 10).scan(ids, vectors)
+            answered = IndexTrial(conn, pgvector, "pictures", space, 10).scan(ids, vectors)
     assert len(stored) == 1500
     everything = unit(np.array(list(stored.values())))
     distances = 1 - unit(vectors) @ everything.T
@@ -287,7 +304,7 @@ def test_spaces_are_compared_over_the_images_that_all_of_them_hold(
     assert first.to_picture is not None
     assert first.to_picture.recall[1] == 1
     assert second.to_picture is None
-    assert "its vectors were imported, and no model at hand makes more" in second.notes[0]
+    assert "its vectors were imported, and no available model makes more" in second.notes[0]
     assert any("there is no test split" in str(report.protocol) for _ in report.notes)
     assert any("1 of 4 images are left out" in note for note in report.notes)
     alone = retrieval(database, settings, spaces=(KNOWN.name,))
@@ -337,7 +354,7 @@ def test_paid_texts_are_announced_capped_and_paid_for_once(
         providers.append(PaidWords())
         return Remote(providers[-1], Unpaced())
 
-    monkeypatch.setitem(EMBEDDERS, "paid", opened)
+    monkeypatch.setitem(EMBEDDERS, "paid", declared(PAID, opened))
     texts = ["one two three", "one two four", "five", "six", "seven"]
     store(database, PAID, degrees(0, 30, 60, 90, 120), description=texts)
     said: list[str] = []
@@ -408,7 +425,7 @@ def evaluate(environment: dict[str, str], folder: Path, *arguments: str) -> subp
 def test_the_tables_fit_80_columns_and_the_plot_is_a_picture(
     two_spaces: None, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    pytest.importorskip("matplotlib", reason="the plot needs the extra pinakes[notebook]")
+    pytest.importorskip("matplotlib", reason="the plot needs the extra notebook")
     from PIL import Image
 
     done = evaluate(environment, tmp_path, "--queries", "300", "--plot", "plot.png")
@@ -486,4 +503,4 @@ def test_without_matplotlib_the_flow_says_how_to_get_the_plot(
     monkeypatch.setattr(stages, "drawable", lambda: False)
     report = evaluate_recall(Database(settings.database_url or ""), EvaluationRequest("pictures", queries=50))
     page = stages._page(Evaluation("pictures", report))
-    assert "pip install 'pinakes[notebook]'" in page
+    assert ".venv/bin/python -m pip install -e '.[notebook]'" in page

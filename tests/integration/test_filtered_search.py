@@ -15,10 +15,10 @@ from psycopg.conninfo import make_conninfo
 from pinakes.query.filters import Equals, Filter
 from pinakes.query.query import Mode
 from pinakes.spaces import Space
-from pinakes.store.collections import resolve_space
 from pinakes.store.conditions import conditions
 from pinakes.store.database import Database
-from pinakes.store.search import Found, Wanted, nearest
+from pinakes.store.nearest import Found, Wanted, nearest
+from pinakes.store.space_registry import resolve_space
 from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
 
 ROWS, DIMENSION, CLUSTERS = 40_000, 32, 50

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -179,3 +181,29 @@ def test_a_search_leaves_its_hits_with_pictures(working: Path) -> None:
     assert "data:image/jpeg;base64," in hits.data
     assert answer["hits"][0]["image_id"] in hits.data
     assert len(hits.data) < 1_000_000
+
+
+def test_a_stage_gets_its_arguments_as_they_are_and_prefect_does_not_walk_through_them() -> None:
+    from prefect import flow
+
+    from tasks.stage import stage
+
+    class Listing(list[int]):
+        def __iter__(self) -> Iterator[int]:
+            raise AssertionError("a listing of a million pictures was walked through")
+
+    @dataclass(frozen=True)
+    class Value:
+        listing: Listing
+
+    @stage("hand on")
+    def hand_on(value: Value, *, named: Value) -> tuple[int, int]:
+        return id(value), id(named)
+
+    value, named = Value(Listing([1])), Value(Listing([2]))
+
+    @flow(persist_result=False)
+    def handing_on() -> tuple[int, int]:
+        return hand_on(value, named=named)
+
+    assert handing_on() == (id(value), id(named))

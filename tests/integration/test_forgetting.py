@@ -19,20 +19,19 @@ from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.cli.main import cli
 from pinakes.errors import CheckpointError, LockHeldError, UsageError
 from pinakes.ingest.opening import dry_run
-from pinakes.ingest.run import Ingestion
 from pinakes.operations.export import export
 from pinakes.settings import Settings
 from pinakes.sources.fingerprints import fingerprint_file, open_cache
 from pinakes.sources.thumbnails import SIZES, Thumbnails
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
-from pinakes.takedowns.forget import THUMBNAILS, Forgetting
+from pinakes.takedowns.forget import THUMBNAILS, Takedowns
 from pinakes.tombstones import FORGOTTEN, Tombstone, Tombstones
 from pinakes.types import utc_now
 from tests.counting import Counting
 from tests.fakes.gcs import GcsFake
 from tests.fakes.web import WebFake
-from tests.running import find, gallery, paint, request_of, run, stored, using
+from tests.running import Ended, find, gallery, paint, request_of, run, stored, using
 
 SPACE = Counting().facts.space
 SMALL = Counting(6).facts.space
@@ -41,8 +40,8 @@ FAR = 2**62
 """A moment long after any change of a file, in nanoseconds since 1970."""
 
 
-def forgetting(settings: Settings, database: Database) -> Forgetting:
-    return Forgetting(settings, database, "pictures")
+def forgetting(settings: Settings, database: Database) -> Takedowns:
+    return Takedowns(settings, database, "pictures")
 
 
 def forget(settings: Settings, database: Database, *images: str, **options: Any) -> Any:
@@ -57,10 +56,10 @@ def kept_bytes(settings: Settings) -> bytes:
 
 
 def known_ids(settings: Settings, space: Any = SPACE, root: str | None = None) -> set[str]:
-    return set(open_checkpoint(root or settings.checkpoint, "pictures", space).ledger().ids())
+    return {row.image_id for row in open_checkpoint(root or settings.checkpoint, "pictures", space).ledger()}
 
 
-def balanced(ended: Ingestion) -> None:
+def balanced(ended: Ended) -> None:
     """Raises unless every listed entry is exactly one thing."""
     ended.account.check_sum()
 
@@ -380,7 +379,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsFake]:
 def test_on_a_bucket_it_is_the_same(settings: Settings, database: Database, tmp_path: Path, bucket: GcsFake) -> None:
     pictures, root = gallery(tmp_path / "in"), "gs://kept/some/folder"
     run(settings, pictures, checkpoint=root)
-    own = Forgetting(settings, database, "pictures", checkpoint=root)
+    own = Takedowns(settings, database, "pictures", checkpoint=root)
     own.forget(own.find([GONE]))
     assert known_ids(settings, SPACE, root) == {f"p{n:02}.png" for n in range(12)} - {GONE}
     names = set(bucket.buckets["kept"].objects)
@@ -388,7 +387,7 @@ def test_on_a_bucket_it_is_the_same(settings: Settings, database: Database, tmp_
     with database.connection() as (conn, _):
         conn.execute("DROP SCHEMA pictures CASCADE")
     assert run(settings, pictures, checkpoint=root).account.skipped == 1
-    own = Forgetting(settings, database, "pictures", checkpoint=root)
+    own = Takedowns(settings, database, "pictures", checkpoint=root)
     own.undo([GONE])
     assert not any("/pictures/forgotten-" in name for name in bucket.buckets["kept"].objects)
 
@@ -455,7 +454,7 @@ class _Terminal:
             return True
 
 
-def _tombstones(own: Forgetting, image_id: str) -> Tombstones:
+def _tombstones(own: Takedowns, image_id: str) -> Tombstones:
     return Tombstones([Tombstone(image_id, "", utc_now())])
 
 

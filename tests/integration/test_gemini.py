@@ -17,7 +17,8 @@ from google.oauth2.credentials import Credentials
 
 from pinakes.embedders.base import Picture
 from pinakes.embedders.remote.client import Remote
-from pinakes.embedders.remote.gemini import DEFAULT_RATE, GeminiEmbedding, from_settings
+from pinakes.embedders.remote.gemini import GeminiEmbedding, from_settings
+from pinakes.embedders.remote.gemini_declaration import GEMINI
 from pinakes.embedders.remote.http_errors import MOST_BYTES, NoSuchServiceError
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, Unpaced
 from pinakes.errors import SettingsError, UsageError
@@ -28,6 +29,7 @@ from tests.fakes.gcs import GcsFake
 from tests.fakes.gemini import KEY, GeminiFake
 from tests.fakes.quota import Quota, per_second
 from tests.pictures import photo, saved, scene
+from tests.trials import opened
 from tests.waiting import PATIENCE
 
 PICTURE = Prepared(photo(), "image/jpeg")
@@ -106,7 +108,7 @@ def test_the_dimension_asked_for_is_the_one_that_comes(fake: GeminiFake, dimensi
 @pytest.mark.parametrize("dimension", [0, 127, 3073])
 def test_other_dimensions_are_refused(dimension: int) -> None:
     with pytest.raises(UsageError, match="choose 128 to 3072"):
-        GeminiEmbedding(api_key=KEY, dimension=dimension)
+        opened("gemini", {"PINAKES_GEMINI_API_KEY": KEY}, dimension=dimension)
 
 
 def test_vertex_reads_objects_of_cloud_storage_by_itself(
@@ -388,7 +390,7 @@ def test_the_key_is_shown_nowhere(fake: GeminiFake, gemini: GeminiEmbedding, cap
         with pytest.raises((CallError, CredentialsRefusedError)) as caught:
             gemini.image(PICTURE, timeout=PATIENCE)
         shown.append(str(caught.value))
-        assert "[secret]" in shown[-1]
+        assert "[redacted]" in shown[-1]
     gemini.image(PICTURE, timeout=PATIENCE)
     with pytest.raises(SettingsError) as refused:
         GeminiEmbedding(api_key=f"{KEY}\n{KEY}")
@@ -418,8 +420,8 @@ def test_googles_own_variables_do_not_change_the_way(fake: GeminiFake, monkeypat
 
 
 def test_missing_settings_are_named() -> None:
-    with pytest.raises(SettingsError, match=r"PINAKES_GEMINI_API_KEY, or PINAKES_VERTEX_PROJECT.*docs/gemini\.md"):
-        from_settings({})
+    with pytest.raises(SettingsError, match=r"PINAKES_GEMINI_API_KEY or PINAKES_VERTEX_PROJECT.*docs/gemini\.md"):
+        opened("gemini", {})
     with pytest.raises(SettingsError, match="must be an https:// address"):
         from_settings({"PINAKES_GEMINI_API_KEY": KEY, "PINAKES_GEMINI_ENDPOINT": "http://example.org"})
     with pytest.raises(SettingsError, match="either an API key or a project"):
@@ -430,8 +432,10 @@ def test_facts_name_the_space_the_limits_and_the_price(gemini: GeminiEmbedding, 
     assert gemini.facts.space.name == "gemini_gemini_embedding_2_ga_256_a1"
     assert gemini.facts.space == vertex.facts.space
     assert gemini.facts.limits.formats == {"JPEG", "PNG"}
-    assert gemini.facts.price.per_image == pytest.approx(0.00012)
-    assert per_second(DEFAULT_RATE) == 10
+    embedder = opened("gemini", {"PINAKES_GEMINI_API_KEY": KEY})
+    embedder.close()
+    assert embedder.facts.price.per_image == pytest.approx(0.00012)
+    assert per_second(GEMINI.default_rate or "") == 10
 
 
 def test_importing_the_module_does_not_import_google() -> None:

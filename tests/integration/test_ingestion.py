@@ -15,18 +15,24 @@ from pinakes.checkpoints.base import VectorChunk
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import AccountError, EmbedderError, PruneRefusedError, SourceError, UsageError
 from pinakes.ingest import stages
+from pinakes.ingest.account import Account
+from pinakes.ingest.answers import defer_the_rest
+from pinakes.ingest.listing import Planned, list_and_plan
+from pinakes.ingest.loading import close_account, load
 from pinakes.ingest.opening import open_ingestion
+from pinakes.ingest.plan import Plan
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import stop_requested
 from pinakes.operations.status import status
 from pinakes.settings import Settings
-from pinakes.store.collections import activate, ensure_collection, register_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.space_registry import activate, register_space
 from pinakes.types import Answer, ErrorClass, Failure
 from tests.counting import Counting
-from tests.running import find, gallery, paint, request_of, run, run_stages, stored, using
+from tests.running import embed_one_by_one, find, gallery, paint, request_of, run, run_stages, stored, using
 
 SPACE = "counting_colours_1_27"
 VECTOR = np.ones(27, dtype=np.float32)
@@ -214,10 +220,10 @@ def test_a_stop_defers_what_was_not_reached_and_the_next_run_resumes(
 
         embedder._count = stop_at_the_sixth  # type: ignore[method-assign]
         try:
-            run_stages(ingestion)
+            account = run_stages(ingestion).account
         finally:
             stop_requested.clear()
-    assert (ingestion.account.embedded, ingestion.account.deferred) == (6, 6)
+    assert (account.embedded, account.deferred) == (6, 6)
     assert counts(database) == (12, 6)
     resumed = run(settings, source).account
     assert (resumed.embedded, resumed.reused, resumed.calls) == (6, 6, 6)
@@ -244,8 +250,8 @@ def test_metadata_is_merged_and_kept_by_a_run_without(settings: Settings, databa
     table = tmp_path / "meta.csv"
     table.write_text("file,title,author,shelf\np00.png,Étude,Müller,A 1\np01.png,Nuit,Müller,\nnone.png,x,y,z\n")
     first = run(settings, source, metadata=(str(table),))
-    assert first.join_report is not None
-    assert (first.join_report.matched, first.join_report.metadata_without_image) == (2, 1)
+    assert first.outcome.loaded.join_report is not None
+    assert (first.outcome.loaded.join_report.matched, first.outcome.loaded.join_report.metadata_without_image) == (2, 1)
     assert run(settings, source).account.rows_written == 0
     assert [hit.image_id for hit in find(database, text="etude muller").hits] == ["p00.png", "p01.png"]
     hits = find(database, text="red", where=["author=Müller"]).hits
@@ -271,7 +277,7 @@ def test_a_second_dimension_is_a_second_space_beside_the_first(
     run(settings, source)
     second = run(settings, source, dimension=9)
     assert second.account.embedded == 3
-    assert not second.active
+    assert not second.outcome.indexed.active
     spaces = stored(database, "SELECT space, active FROM pictures.spaces ORDER BY space")
     assert spaces == [(SPACE, True), ("counting_colours_1_9", False)]
     assert counts(database) == (3, 3)
@@ -320,13 +326,12 @@ def test_status_says_that_the_answers_of_a_run_that_died_before_it_loaded_any_ar
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     with open_ingestion(request_of(settings, gallery(tmp_path / "in", 5)), settings) as begun:
-        begun.list_and_plan()
-        for batch in begun.batches():
-            begun.embed(batch)
+        planned = list_and_plan(begun)
+        embed_one_by_one(begun, planned)
         with database.connection() as (conn, _):
             (space,) = status(conn, settings, "pictures")["spaces"]
         assert "holds 5 answers, and none is loaded yet" in space["problems"][0]
-        begun.load()
+        load(begun, planned)
     with database.connection() as (conn, _):
         (space,) = status(conn, settings, "pictures")["spaces"]
     assert space["problems"] == []
@@ -335,13 +340,13 @@ def test_status_says_that_the_answers_of_a_run_that_died_before_it_loaded_any_ar
 # -- the account against what is kept ----------------------------------------------------------------------------------
 
 
-def closed_after(settings: Settings, source: Path, damage: Callable[[Ingestion], object]) -> None:
+def closed_after(settings: Settings, source: Path, damage: Callable[[Ingestion, Plan], object]) -> None:
     """A run whose table or checkpoint is damaged before its account is closed."""
     with using(Counting()), open_ingestion(request_of(settings, source), settings) as ingestion:
 
-        def close(run: Ingestion) -> None:
-            damage(run)
-            run.close_account()
+        def close(run: Ingestion, planned: Planned) -> Account:
+            damage(run, planned.plan)
+            return close_account(run, planned)
 
         stages.run_stages(ingestion, stages.Stages(close_account=close))
 
@@ -356,7 +361,7 @@ def closed_after(settings: Settings, source: Path, damage: Callable[[Ingestion],
 def test_a_run_fails_where_the_table_disagrees_with_its_account(
     settings: Settings, database: Database, tmp_path: Path, statement: str
 ) -> None:
-    def damage(_ingestion: Ingestion) -> None:
+    def damage(_ingestion: Ingestion, _plan: Plan) -> None:
         with database.connection() as (conn, _):
             conn.execute(statement.encode())
 
@@ -371,14 +376,14 @@ def test_a_run_fails_where_the_table_disagrees_with_its_account(
 def test_a_run_fails_where_the_checkpoint_disagrees_with_its_account(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    def answer_the_failed_one(ingestion: Ingestion) -> None:
-        (broken,) = (image for image in ingestion.plan.images if image.image_id == "broken.png")
+    def answer_the_failed_one(ingestion: Ingestion, plan: Plan) -> None:
+        (broken,) = (image for image in plan.images if image.image_id == "broken.png")
         ingestion.checkpoint.write([Answer(broken.image_id, broken.fingerprint, VECTOR, None, 1, "1")])
 
     source = gallery(tmp_path / "in", 3)
     (source / "broken.png").write_bytes(b"broken")
     with pytest.raises(AccountError, match="1 images failed by the account and 0 by the checkpoint"):
-        closed_after(settings, source, lambda ingestion: ingestion.checkpoint.erase({"broken.png"}))
+        closed_after(settings, source, lambda ingestion, _plan: ingestion.checkpoint.erase({"broken.png"}))
     with pytest.raises(AccountError, match="3 images have a vector by the account and 4 by the checkpoint"):
         closed_after(settings, source, answer_the_failed_one)
     assert stored(database, "SELECT state FROM pinakes.runs") == [("failed",)] * 2
@@ -408,10 +413,7 @@ def test_a_retry_that_was_not_reached_is_deferred_and_no_failure_of_this_run(
     embedder.fail["p01.png"] = Failure(ErrorClass.TIMEOUT, "no answer within 30 s")
     assert run(settings, source, embedder=embedder).account.failed == 1
     with using(embedder), open_ingestion(request_of(settings, source), settings) as stopped:
-        stopped.list_and_plan()
-        stopped.defer_the_rest()
-        stopped.load()
-        account = stopped.close_account()
+        account = stages.run_stages(stopped, stages.Stages(embed=defer_the_rest)).account
     assert (account.reused, account.failed, account.deferred) == (2, 0, 1)
 
 

@@ -21,7 +21,8 @@ from pinakes.embedders.base import Facts
 from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.provider import CallError, PacingStoppedError, Prepared
 from pinakes.errors import DatabaseError, UsageError
-from pinakes.quota.limiter import Limiter, Rate, Slot, parse_rate
+from pinakes.quota.limiter import Limiter, Slot
+from pinakes.rates import Rate, parse_rate
 from pinakes.spaces import Space
 from pinakes.store import cloudsql
 from pinakes.store.connection import LIMITER_URL
@@ -38,7 +39,8 @@ FAST = parse_rate("200/s")
 
 CHILD = """
 import sys, threading, time
-from pinakes.quota.limiter import Limiter, parse_rate
+from pinakes.quota.limiter import Limiter
+from pinakes.rates import parse_rate
 limiter = Limiter(sys.argv[1], sys.argv[2], [parse_rate(sys.argv[3])])
 def take():
     for _ in range(int(sys.argv[5])):

@@ -21,16 +21,18 @@ from pinakes.errors import UsageError
 from pinakes.metadata.folding import fold
 from pinakes.query.filters import parse_filters
 from pinakes.spaces import Space
-from pinakes.store.collections import resolve_space
-from pinakes.store.columns import check_columns
+from pinakes.store.column_check import check_columns
 from pinakes.store.connection import Connection, connect
 from pinakes.store.facets import facets
+from pinakes.store.full_text import by_words
 from pinakes.store.images import listed
 from pinakes.store.lease import Lease
-from pinakes.store.load import Loader, Written
+from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
-from pinakes.store.restrictions import hidden_conditions, hide, restrictions, unhide
-from pinakes.store.search import Wanted, by_words
+from pinakes.store.nearest import Wanted
+from pinakes.store.restrictions import hide, restrictions, unhide, visible
+from pinakes.store.space_registry import resolve_space
+from pinakes.store.staging import Written
 from tests.integration.test_upgrades import at_version
 from tests.postgres import plain_postgres
 
@@ -136,8 +138,7 @@ def load_frame(conn: Connection, dsn: str, frame: pd.DataFrame) -> Written:
 
 def found(conn: Connection, *where: str) -> list[int]:
     """The numbers of the images that a listing shows."""
-    hidden = hidden_conditions(conn, COLLECTION)
-    rows = listed(conn, COLLECTION, 100, filters=parse_filters(where), hidden=hidden)
+    rows = listed(conn, COLLECTION, 100, visible(conn, COLLECTION, parse_filters(where)))
     return sorted(int(row.image_id[1:]) for row in rows)
 
 
@@ -260,11 +261,12 @@ def test_ids_facets_and_columns_are_in_one_order_in_a_database_of_any_locale(pai
     frame["extra"] = [dict.fromkeys(MIXED[:8], f"v{n % 2}") for n in range(10)]
     load_frame(paintings, paintings.info.dsn, frame)
     ordered = sorted(MIXED)
-    shown = [row.image_id for row in listed(paintings, COLLECTION, 100)]
+    passing = visible(paintings, COLLECTION)
+    shown = [row.image_id for row in listed(paintings, COLLECTION, 100, passing)]
     assert shown == ordered
-    after = [row.image_id for row in listed(paintings, COLLECTION, 100, after=ordered[3])]
+    after = [row.image_id for row in listed(paintings, COLLECTION, 100, passing, after=ordered[3])]
     assert after == ordered[4:]
-    grouped = [row.image_id for row in listed(paintings, COLLECTION, 100, group_by="author")]
+    grouped = [row.image_id for row in listed(paintings, COLLECTION, 100, passing, group_by="author")]
     assert grouped == sorted(min(MIXED[n], MIXED[n + 5]) for n in range(5))
     counted = facets(paintings, COLLECTION, top=4)
     of = {facet.column: facet for facet in counted.columns}

@@ -22,14 +22,15 @@ from pinakes.operations.maintenance import Act, Maintenance
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import indexes, reload, strong_locks
-from pinakes.store.collections import ensure_collection, register_space, resolve_space, spaces
+from pinakes.store.collections import ensure_collection
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.store.search import Wanted, nearest
-from pinakes.takedowns.forget import THUMBNAILS, Forgetting
+from pinakes.store.nearest import Wanted, nearest
+from pinakes.store.space_registry import register_space, resolve_space, spaces
+from pinakes.takedowns.forget import THUMBNAILS, Takedowns
 from pinakes.types import Answer
 from tests.counting import Counting
 from tests.running import find, gallery, paint, run, stored
@@ -149,7 +150,7 @@ def test_an_ivfflat_index_that_was_outgrown_is_built_anew(
     indexed: Indexed, settings: Settings, database: Database
 ) -> None:
     indexed.load([f"new {n:04}.jpg" for n in range(500)], "a")
-    assert done(maintained(settings, database), "index") == ["built anew: 400 rows have become 900"]
+    assert done(maintained(settings, database), "index") == ["rebuilt: 400 rows have become 900"]
     assert indexed.one("SELECT index_rows FROM ours.spaces") == 900
     assert len(indexed.search()) == 10
 
@@ -315,7 +316,7 @@ def test_a_take_down_that_died_is_finished(
     def dies(*_: object) -> None:
         raise KeyboardInterrupt
 
-    own = Forgetting(settings, database, "pictures")
+    own = Takedowns(settings, database, "pictures")
     with monkeypatch.context() as patched:
         patched.setattr("pinakes.takedowns.forget.remove_images", dies)
         with pytest.raises(KeyboardInterrupt):

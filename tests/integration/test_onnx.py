@@ -24,6 +24,7 @@ from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests import tiny_models
 from tests.pictures import photo, saved, scene
+from tests.trials import opened
 
 ROUND = {"size": 224, "resize": "squash", "resample": "bicubic"}
 
@@ -173,9 +174,10 @@ def test_weights_in_files_of_their_own_are_part_of_the_version(tmp_path) -> None
 
 def test_a_dimension_that_is_not_the_models_is_refused(tmp_path) -> None:
     model(tmp_path)
-    assert OnnxImage(tmp_path, dimension=32).facts.space.dimension == 32
-    with pytest.raises(UsageError, match="has a dimension of 32, not 512"):
-        OnnxImage(tmp_path, dimension=512)
+    values = {"PINAKES_ONNX_PATH": str(tmp_path)}
+    assert opened("onnx", values, tmp_path / "home", dimension=32).facts.space.dimension == 32
+    with pytest.raises(UsageError, match="has vectors of 32 dimensions, not 512"):
+        opened("onnx", values, tmp_path / "home", dimension=512)
 
 
 @pytest.mark.parametrize("path", [None, "", "/nowhere/at/all"])
@@ -237,10 +239,10 @@ def test_several_models_in_one_folder_must_be_told_apart(tmp_path) -> None:
     [
         ({"sise": 224}, "'sise' cannot be used"),
         ({"size": 0}, "'size' cannot be used"),
-        ({"crop": 256}, "takes pictures of height 224, and the settings beside it make them 256"),
+        ({"crop": 256}, "takes pictures of height 224, and its settings make them 256"),
         ({"channels": "L"}, "takes 3 channels, and its settings say L"),
         ({"mean": [0.5, 0.5]}, "mean in its settings has 2 values"),
-        ({"std": [0.0]}, "cannot be divided by"),
+        ({"std": [0.0]}, "a std of 0 in its settings is not possible"),
         ({"output": "features"}, "no output 'features'; it has: image_embeds"),
         ({"batch": 8}, "takes 4 pictures at once, and its settings say a batch of 8"),
         ({"file": "gone.onnx"}, "name the file 'gone.onnx', which is not there"),

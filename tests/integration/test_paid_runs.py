@@ -20,11 +20,15 @@ from PIL import Image
 from prefect.settings import PREFECT_HOME
 
 from pinakes.cli.render import plan_table
-from pinakes.embedders.remote.retirement import RETIREMENTS
+from pinakes.embedders.registry import EMBEDDERS
+from pinakes.embedders.remote.azure_declaration import AZURE, VISION
 from pinakes.errors import EmbedderError
+from pinakes.ingest import stages
+from pinakes.ingest.answers import Embedded, EmbedStage
+from pinakes.ingest.listing import Planned, list_and_plan
 from pinakes.ingest.opening import dry_run, open_ingestion
 from pinakes.ingest.run import Ingestion
-from pinakes.ingest.summary import planned_and_actual, summarise, why_deferred
+from pinakes.ingest.summary import why_deferred
 from pinakes.operations.runs import runs
 from pinakes.rates import parse_rate
 from pinakes.settings import Settings
@@ -41,7 +45,7 @@ from tests.fakes.quota import Quota
 from tests.fakes.vertex import VertexFake
 from tests.pictures import photo
 from tests.postgres import postgres_programs
-from tests.running import request_of, run_stages, stored
+from tests.running import Ended, request_of, run_stages, stored
 from tests.waiting import PATIENCE, until
 
 PROJECT = Path(__file__).parents[2]
@@ -66,11 +70,10 @@ def with_fake(settings: Settings, fake: AzureFake) -> Settings:
     return replace(settings, values={**settings.values, **fake.environment})
 
 
-def paid(settings: Settings, source: Path, fake: AzureFake, **options: Any) -> Ingestion:
+def paid(settings: Settings, source: Path, fake: AzureFake, **options: Any) -> Ended:
     known = with_fake(settings, fake)
     with open_ingestion(request_of(known, source, embedder="azure", **options), known) as ingestion:
-        run_stages(ingestion)
-    return ingestion
+        return run_stages(ingestion)
 
 
 def calls_of(fake: AzureFake, source: Path) -> list[int]:
@@ -113,7 +116,7 @@ def test_one_poisoned_picture_in_a_batch_costs_only_itself(settings: Settings, f
     (source / "torn.jpg").write_bytes((source / "p00000.jpg").read_bytes()[:200])
     run = paid(settings, source, fake, rate="none", batch_size=16)
     assert (run.account.embedded, run.account.failed) == (30, 2)
-    reasons = {failure["image_id"]: failure["reason"] for failure in run.failures(10)}
+    reasons = {failure["image_id"]: failure["reason"] for failure in run.summary["failures"]}
     assert reasons == {"tiny.png": "unsupported", "torn.jpg": "undecodable"}
     assert fake.counts["refused"] == 0
 
@@ -142,21 +145,22 @@ def test_a_key_that_is_withdrawn_in_mid_run_defers_the_rest_and_keeps_what_was_a
     with AzureFake(latency=0.02) as fake:
         known = with_fake(settings, fake)
         request = request_of(known, source, embedder="azure", rate="none", batch_size=20)
-        with open_ingestion(request, known) as ingestion:
-            run = ingestion
-            run.list_and_plan()
-            run.verify_embedder()
-            for number, batch in enumerate(run.batches()):
+
+        def embed(run: Ingestion, planned: Planned) -> Embedded:
+            stage = EmbedStage(run, planned)
+            for number, batch in enumerate(stage.batches()):
                 if number == 1:
                     fake.key = "withdrawn"
-                run.embed(batch)
-            run.load()
-            run.build_index()
-            account = run.close_account()
-    assert run.stopped_by is not None
-    assert "401" in run.stopped_by
+                stage.embed(batch)
+            return stage.ended()
+
+        with open_ingestion(request, known) as ingestion:
+            outcome = stages.run_stages(ingestion, stages.Stages(embed=embed))
+    account, stopped_by = outcome.account, outcome.embedded.results.error
+    assert stopped_by is not None
+    assert "401" in stopped_by
     assert (account.embedded, account.deferred, account.failed) == (20, 40, 0)
-    assert last_run(database) == ("stopped", run.stopped_by)
+    assert last_run(database) == ("stopped", stopped_by)
     with AzureFake() as again:
         resumed = paid(settings, source, again, rate="none").account
     assert (resumed.embedded, resumed.reused) == (40, 20)
@@ -170,7 +174,7 @@ def test_max_cost_stops_before_it_is_exceeded(
     assert run.account.calls == 30
     assert fake.calls.total() == 30
     assert (run.account.embedded, run.account.deferred) == (28, 22)
-    assert last_run(database) == ("stopped", why_deferred(run))
+    assert last_run(database) == ("stopped", why_deferred(run.run))
     rest = paid(settings, source, fake, rate="none").account
     assert (rest.embedded, rest.reused) == (22, 28)
 
@@ -194,8 +198,8 @@ def test_max_cost_and_the_cost_in_the_end_count_a_text_at_its_own_price(
     source = pictures(tmp_path / "in", 20)
     run = paid(replace(settings, prices=str(prices)), source, fake, rate="none", max_cost=0.01)
     assert run.account.embedded == sum(calls_of(fake, source)) == 6  # the text takes the price of three pictures
-    assert planned_and_actual(run)["actual"]["cost"] == pytest.approx(0.001 + 0.0025 + 6 * 0.001)
-    assert why_deferred(run).startswith("--max-cost 0.01 pays for no more: 14 pictures were not reached.")
+    assert run.summary["actual"]["cost"] == pytest.approx(0.001 + 0.0025 + 6 * 0.001)
+    assert why_deferred(run.run).startswith("--max-cost 0.01 is spent: 14 pictures were not reached.")
 
 
 @pytest.mark.parametrize("max_cost", [0, 0.0001, 0.0002])
@@ -205,7 +209,7 @@ def test_a_cap_that_leaves_nothing_for_a_picture_makes_no_call(
     run = paid(settings, pictures(tmp_path / "in", 3), fake, rate="none", max_cost=max_cost)
     assert fake.counts["requests"] == 0
     assert (run.account.calls, run.account.embedded, run.account.deferred) == (0, 0, 3)
-    assert f"--max-cost {max_cost:g} is less than USD 0.0003" in why_deferred(run)
+    assert f"--max-cost {max_cost:g} is less than USD 0.0003" in why_deferred(run.run)
 
 
 def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(
@@ -255,21 +259,21 @@ def test_a_dry_run_reckons_with_the_rate_in_force_and_changes_none(
         (after,) = list_limits(conn)
         assert after.rate == parse_rate("1/s burst 3")
     with open_ingestion(request_of(known, source, embedder="azure"), known) as run:
-        run.list_and_plan()
-        assert run.planned.seconds == pytest.approx(19.0)
+        assert list_and_plan(run).estimate.seconds == pytest.approx(19.0)
 
 
 def test_a_dry_run_warns_of_a_model_that_is_retired_within_a_year(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = pictures(tmp_path / "in", 2)
-    monkeypatch.setitem(RETIREMENTS, "azure/vision-multimodal", utc_now().date().isoformat())
+    ending = replace(VISION, retires=utc_now().date().isoformat())
+    monkeypatch.setitem(EMBEDDERS, "azure", replace(AZURE, models=(ending,)))
     with AzureFake() as fake:
         known = with_fake(settings, fake)
         (warning,) = dry_run(request_of(known, source, embedder="azure"), known)["notes"]
         run = paid(settings, source, fake, rate="none")
     assert "then pinakes activate" in warning
-    assert warning in summarise(run)["notes"]
+    assert warning in run.summary["notes"]
 
 
 def test_spaces_show_the_end_of_a_model_without_its_settings(
@@ -290,9 +294,9 @@ def test_a_bucket_that_the_provider_reads_is_not_downloaded_for_an_artifact_eith
             gcs.put("bkt", f"in/{number}.jpg", photo((number, 20, 20)))
         known = replace(settings, values={**settings.values, **fake.environment})
         with open_ingestion(request_of(known, "gs://bkt/in", embedder="vertex", rate="none"), known) as run:
-            run_stages(run)
-            assert _sheet(run) is None
-        assert (run.account.embedded, gcs.counts["downloads"]) == (4, 0)
+            ended = run_stages(run)
+            assert _sheet(run, ended.plan) is None
+        assert (ended.account.embedded, gcs.counts["downloads"]) == (4, 0)
 
 
 @pytest.mark.parametrize("provider", ["azure", "gemini"])
@@ -322,7 +326,7 @@ def test_a_key_reaches_nothing_that_a_run_leaves(
     left["dump"] = subprocess.run(dump, capture_output=True, check=True).stdout
     for folder in (tmp_path, PREFECT_HOME.value()):
         left |= {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".jpg"}
-    told = "".join(name for name, content in left.items() if b"You sent the key [secret]" in content)
+    told = "".join(name for name, content in left.items() if b"You sent the key [redacted]" in content)
     assert "prefect.db" in told, "an artifact shows why a picture was refused"
     assert "checkpoints" in told, "and so does the ledger"
     assert all(left[name] for name in ("terminal", "dump"))
@@ -335,7 +339,7 @@ def test_a_quota_at_half_of_ours_is_met_and_everything_completes(settings: Setti
         run = paid(settings, source, fake, rate="60/s burst 15")
         assert calls_of(fake, source) == [1] * 150
         assert run.account.embedded == 150
-        statistics = run.embedder.statistics()  # type: ignore[attr-defined]  # a paid embedder has them
+        statistics = run.run.embedder.statistics()
         assert statistics.rate_limited == fake.counts["throttled"] > 0
         # It settles under the quota instead of knocking at every turn.
         assert fake.counts["throttled"] < 150

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Picture
-from pinakes.embedders.registry import Choice
+from pinakes.embedders.declaration import Choice
 from pinakes.errors import EmbedderError
 from pinakes.ingest.opening import open_ingestion
 from pinakes.query.query import ask
@@ -170,7 +170,7 @@ def test_stored_images_are_compared_though_their_model_is_not_at_hand(
     with open_ingestion(request_of(known, pictures(tmp_path / "in", 5), embedder="onnx"), known) as run:
         run_stages(run)
     for path, said in (
-        (second, r"was made by one .* what is at hand embeds into onnx_two_.* set PINAKES_ONNX_PATH to that"),
+        (second, r"was made by one .* the available one embeds into onnx_two_.* set PINAKES_ONNX_PATH to that"),
         (tmp_path / "gone", "no image model"),
     ):
         other = replace(settings, values={"PINAKES_ONNX_PATH": str(path)})

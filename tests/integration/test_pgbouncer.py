@@ -17,13 +17,13 @@ from pinakes.errors import DatabaseError
 from pinakes.operations.maintenance import Maintenance
 from pinakes.rates import Rate
 from pinakes.settings import Settings, load_settings
-from pinakes.store.collections import spaces
 from pinakes.store.database import Database
 from pinakes.store.indexes import rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.limits import LimitStore
 from pinakes.store.pool import STATEMENT_SECONDS, Connections
-from pinakes.takedowns.forget import Forgetting
+from pinakes.store.space_registry import spaces
+from pinakes.takedowns.forget import Takedowns
 from tests import pgbouncer as bouncers
 from tests.counting import Counting
 from tests.pgbouncer import pgbouncer
@@ -110,8 +110,8 @@ def test_runs_searches_and_take_downs_work_and_leave_nothing_in_a_session(place:
     assert len(find(place.pooled, "étude", k=20, where=["title~étude"]).hits) == 12
     assert len(find(place.pooled, like="p03.png", k=3).hits) == 3
 
-    forgetting = Forgetting(place.settings, place.pooled, "pictures")
-    forgetting.forget(forgetting.find(["p03.png"]))
+    takedowns = Takedowns(place.settings, place.pooled, "pictures")
+    takedowns.forget(takedowns.find(["p03.png"]))
     assert "p03.png" not in [hit.image_id for hit in find(place.pooled, "red", k=20).hits]
     assert stored(place.direct, "SELECT image_id FROM pictures.forgotten") == [("p03.png",)]
     assert advisory_locks(place) == []

@@ -86,7 +86,7 @@ def test_where_the_schemas_are_there_no_right_to_create_them_is_needed(prepared:
     assert run(prepared.settings, source).account.calls == 0
     assert len(find(prepared.database, "red", k=3).hits) == 3
     rights = {check.what: check for check in examine(prepared.settings)}["database rights"]
-    assert (rights.state, "CREATE SCHEMA" in rights.mend) == (State.WARN, True)
+    assert (rights.state, "CREATE SCHEMA" in rights.fix) == (State.WARN, True)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_where_the_schemas_are_there_no_right_to_create_them_is_needed(prepared:
         (3, r"may not create the schema 'pinakes' .* run CREATE SCHEMA pinakes AUTHORIZATION user_\w+\."),
         (4, r"tables in the schema 'pinakes': as an administrator run GRANT USAGE, CREATE ON SCHEMA pinakes TO user_"),
         (5, r"may not create the schema 'pictures' .* run CREATE SCHEMA pictures AUTHORIZATION user_"),
-        (6, r"may not make temporary tables .* run GRANT TEMPORARY ON DATABASE test_\w+ TO user_"),
+        (6, r"may not create temporary tables .* run GRANT TEMPORARY ON DATABASE test_\w+ TO user_"),
     ],
 )
 def test_what_is_missing_is_one_sentence_with_the_statement(
@@ -157,7 +157,7 @@ def test_somebody_elses_table_is_named_and_left_alone(
     name = table.split()[0]
     with pytest.raises(
         DatabaseError,
-        match=rf"^the schema '{schema}' of this database holds a table '{name}' that Pinakes did not make",
+        match=rf"^the schema '{schema}' of this database holds a table '{name}' that Pinakes did not create",
     ):
         run(prepared.settings, gallery(tmp_path / "in", 2))
     assert [made for made in prepared.made() if made.startswith(f"{schema}.")] == [f"{schema}.{name}"]

@@ -16,7 +16,6 @@ from pinakes import logs
 from pinakes.cli.status import _runs_table
 from pinakes.errors import PinakesError
 from pinakes.ingest.opening import open_ingestion
-from pinakes.ingest.summary import summarise
 from pinakes.operations.runs import runs
 from pinakes.settings import Settings
 from pinakes.store.database import Database
@@ -98,7 +97,7 @@ def test_a_run_that_was_stopped_says_why_below_its_numbers(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     with open_ingestion(request_of(settings, gallery(tmp_path / "in", 4)), settings) as ingestion:
-        ingestion.account.deferred = 4
+        ingestion.tally.add(deferred=4)
     (stopped,) = listed(database, settings)
     assert stopped["state"] == "stopped"
     assert "  stopped before the end: 4 pictures were not reached." in _runs_table([stopped])
@@ -135,8 +134,7 @@ def test_a_paid_run_shows_its_cost_and_leaves_the_providers_figures(
         paid = replace(settings, values={**settings.values, **fake.environment})
         request = request_of(paid, gallery(tmp_path / "in", 6), embedder="azure", rate="none")
         with open_ingestion(request, paid) as ingestion:
-            run_stages(ingestion)
-            summary = summarise(ingestion)
+            summary = run_stages(ingestion).summary
     (paid_run,) = listed(database, paid)
     # Six pictures and a check of each kind; that of a text has a price of its own.
     assert paid_run["cost"] == pytest.approx((paid_run["calls"] - 1) * 0.0001 + 0.000014)

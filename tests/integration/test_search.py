@@ -14,13 +14,14 @@ from pinakes.ingest.opening import open_ingestion
 from pinakes.query.filters import Equals
 from pinakes.settings import Settings
 from pinakes.spaces import Space
-from pinakes.store.collections import ensure_collection, register_space, resolve_space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.conditions import conditions
 from pinakes.store.database import Database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
-from pinakes.store.search import Wanted, nearest
+from pinakes.store.nearest import Wanted, nearest
+from pinakes.store.space_registry import register_space, resolve_space
 from tests.running import find, gallery, paint, request_of, run, run_stages
 
 DIMENSION = 48

@@ -157,7 +157,7 @@ def test_a_picture_that_is_gone_cannot_be_read(filled: Place) -> None:
     source = filled.open()
     images = [entry for entry in source.entries() if isinstance(entry, Image)]
     filled.remove(NAMES[1])
-    with pytest.raises(SourceError, match="cannot be read any more"):
+    with pytest.raises(SourceError, match="can no longer be read"):
         source.read(images[1])
     assert source.read(images[0]) == photo((0, 20, 20))
 

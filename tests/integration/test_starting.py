@@ -16,10 +16,10 @@ from psycopg.conninfo import make_conninfo
 from pinakes.errors import DatabaseError, LockHeldError
 from pinakes.settings import Settings
 from pinakes.spaces import Space
-from pinakes.store.collections import register_space, spaces
 from pinakes.store.connection import connect
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
+from pinakes.store.space_registry import register_space, spaces
 from pinakes.store.strong_locks import one_at_a_time
 from tests.running import find, gallery, paint, run, stored
 

@@ -22,14 +22,15 @@ from pinakes.ingest.summary import summarise
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import migrate as migrating
-from pinakes.store.collections import activate, open_collection, prepare, register_space, spaces
+from pinakes.store.collections import open_collection, prepare
 from pinakes.store.connection import Connection, ensure_pgvector
 from pinakes.store.database import Database
 from pinakes.store.images import listed
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, migrate, scripts
-from pinakes.store.restrictions import hidden_conditions
+from pinakes.store.restrictions import visible
+from pinakes.store.space_registry import activate, register_space, spaces
 from tests.counting import Counting
 from tests.running import find, gallery, request_of, run, run_stages, stored, using
 
@@ -291,6 +292,7 @@ def test_every_command_refuses_a_schema_of_a_newer_version(
         assert "made by a newer Pinakes" in told, told
         assert schema in told
         assert "999" in told
+        assert ".venv/bin/python -m pip install -e ." in told
         with database.connection() as (conn, _):
             assert [content(conn, each) for each in ("pinakes", "pictures")] == before, "nothing was written"
             conn.execute(f"DELETE FROM {schema}.migrations WHERE number = 999".encode())
@@ -355,7 +357,7 @@ def test_an_upgrade_keeps_nobody_from_reading_and_is_over_when_every_row_is_up_t
         conn.execute("INSERT INTO old.hidden (condition) VALUES ('title~ships AT')")
 
         def shown(opened: Connection) -> list[str]:
-            return [row.image_id for row in listed(opened, "old", 10, hidden=hidden_conditions(opened, "old"))]
+            return [row.image_id for row in listed(opened, "old", 10, visible(opened, "old"))]
 
         def upgraded() -> list[str]:
             with database.connection() as (mine, _):

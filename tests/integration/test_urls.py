@@ -11,12 +11,13 @@ import pytest
 
 from pinakes.errors import SourceError, UsageError
 from pinakes.sources import urls
+from pinakes.sources.etags import open_etag_cache
 from pinakes.sources.fetching import Fetcher, FetchError
 from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.kinds import open_source
 from pinakes.sources.listfile import ListFileSource
 from pinakes.sources.reading import read_uri
-from pinakes.sources.urls import UrlListSource, open_etag_cache
+from pinakes.sources.urls import UrlListSource
 from pinakes.sources.urltable import read_urls
 from pinakes.types import Entry, ErrorClass, Image, Rejected, Skipped
 from tests.fakes.web import WebFake
@@ -106,8 +107,8 @@ def test_an_id_is_decoded_only_where_that_is_safe(tmp_path: Path, url: str, imag
     [
         ("http://example.org/a.jpg", "only https://"),
         ("https://me:secret@example.org/a.jpg", "user name"),
-        ("https:///a.jpg", "no URL"),
-        ("ftp://example.org/a.jpg", "no URL"),
+        ("https:///a.jpg", "not a URL"),
+        ("ftp://example.org/a.jpg", "not a URL"),
         ("https://example.org/%ff.jpg", "not UTF-8"),
     ],
 )
@@ -153,13 +154,16 @@ def test_what_has_not_changed_is_not_fetched_again(web: WebFake, tmp_path: Path)
     assert second[1].fingerprint == f"md5:{hashlib.md5(GREEN).hexdigest()}"
 
 
-def test_a_damaged_cache_is_done_without(web: WebFake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_cache_is_set_aside(web: WebFake, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home/etags.sqlite").write_bytes(b"no database" * 500)
     web.pages["/a.jpg"] = RED
     entries, _ = listing(tmp_path, f"{web.url}/a.jpg\n")
     assert isinstance(entries[0], Image)
-    assert "every URL is fetched anew" in caplog.text
+    assert "every URL is fetched again" in caplog.text
+    assert len(list((tmp_path / "home").glob("etags.sqlite.damaged-*"))) == 1
+    assert listing(tmp_path, f"{web.url}/a.jpg\n")[0] == entries
+    assert web.bodies == {"/a.jpg": 1}, "the new cache spares the second fetch"
 
 
 def test_a_picture_that_changed_after_its_listing_is_not_read(web: WebFake, tmp_path: Path) -> None:

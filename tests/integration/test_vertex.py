@@ -20,7 +20,8 @@ from google.api_core import exceptions as api
 from pinakes.embedders.base import Picture
 from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, Unpaced
-from pinakes.embedders.remote.vertex import DIMENSIONS, VertexMultimodal, from_settings
+from pinakes.embedders.remote.vertex import VertexMultimodal, from_settings
+from pinakes.embedders.remote.vertex_declaration import MULTIMODAL
 from pinakes.embedders.remote.vertex_errors import embedder_error
 from pinakes.errors import EmbedderError, SettingsError, UsageError
 from pinakes.gcs.uri import GsObject, parse_gs_uri
@@ -32,6 +33,7 @@ from tests.fakes.gcs import GcsFake
 from tests.fakes.quota import Quota
 from tests.fakes.vertex import VertexFake
 from tests.pictures import photo
+from tests.trials import opened
 from tests.waiting import PATIENCE
 
 RED, GREEN = photo((200, 30, 30)), photo((30, 200, 30), kind="PNG")
@@ -60,7 +62,7 @@ def failed(embedder: VertexMultimodal, picture: Prepared | None = None) -> CallE
 # --- What it answers
 
 
-@pytest.mark.parametrize("dimension", DIMENSIONS)
+@pytest.mark.parametrize("dimension", MULTIMODAL.dimensions)
 def test_a_picture_comes_back_as_the_vector_that_was_sent(fake: VertexFake, dimension: int) -> None:
     embedder = from_settings(fake.environment, dimension=dimension)
     vector, version = embedder.image(Prepared(RED, "image/jpeg"), timeout=SECONDS)
@@ -214,7 +216,7 @@ def test_an_object_survives_its_uri(name: str) -> None:
 
 @pytest.mark.parametrize("uri", ["gs://", "gs://b", "gs://b/", "https://b/a", "gs://b/a#x"])
 def test_what_is_no_object_is_refused(uri: str) -> None:
-    with pytest.raises(ValueError, match="no address of an object"):
+    with pytest.raises(ValueError, match="not the address of an object"):
         parse_gs_uri(uri)
 
 
@@ -366,13 +368,13 @@ def test_a_server_that_is_not_there_is_a_lost_connection() -> None:
 
 @pytest.mark.parametrize("dimension", [1, 768, 1407, 3072])
 def test_a_dimension_that_the_model_lacks_is_refused(dimension: int) -> None:
-    with pytest.raises(UsageError, match="128, 256, 512, 1408"):
-        VertexMultimodal("p", dimension=dimension)
+    with pytest.raises(UsageError, match="128, 256, 512 or 1408"):
+        opened("vertex", {"PINAKES_VERTEX_PROJECT": "p"}, dimension=dimension)
 
 
 def test_a_missing_project_is_named() -> None:
     with pytest.raises(SettingsError, match=r"PINAKES_VERTEX_PROJECT.*docs/vertex\.md"):
-        from_settings({})
+        opened("vertex", {})
 
 
 @pytest.mark.parametrize(
@@ -410,7 +412,9 @@ def test_missing_credentials_say_what_to_run(
 
 def test_the_facts_are_known_without_importing_googles_library() -> None:
     code = (
-        "import sys; from pinakes.embedders.remote.vertex import VertexMultimodal as V; f = V('p').facts;"
+        "import sys; from pathlib import Path; from pinakes.embedders.registry import open_embedder as opened;"
+        "from pinakes.embedders.declaration import Choice, Surroundings;"
+        "f = opened(Choice('vertex'), Surroundings({'PINAKES_VERTEX_PROJECT': 'p'}, Path())).facts;"
         "assert f.retires == '2027-04-01' and f.price.per_image == 0.0001 and f.limits.max_words == 24;"
         "assert not {'grpc', 'google.api_core', 'google.auth'} & set(sys.modules)"
     )

@@ -17,11 +17,11 @@ from psycopg import sql
 
 from pinakes.query.query import Query
 from pinakes.search.answer import SearchResult
-from pinakes.settings import Settings
+from pinakes.settings import Settings, is_loopback
 from pinakes.store.database import Database
 from pinakes.web.heavy import HeavyWork
 from pinakes.web.protocol import PatientProtocol
-from pinakes.web.security import HEADERS, MAX_BODY_BYTES, Access, is_loopback
+from pinakes.web.security import HEADERS, MAX_BODY_BYTES, Access
 from pinakes.web.service import Service
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 from tests import serving
@@ -240,7 +240,7 @@ def test_a_method_that_is_not_answered_is_told_those_that_are(web: httpx.Client)
     ):
         answer = web.request(method, path)
         assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
-        assert answer.json() == {"error": f"this address answers {allowed} alone."}
+        assert answer.json() == {"error": f"this address answers only {allowed}."}
 
 
 def test_a_picture_that_is_too_large_is_refused(web: httpx.Client) -> None:

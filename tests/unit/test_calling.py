@@ -15,9 +15,17 @@ import numpy as np
 import pytest
 
 from pinakes.embedders.base import Facts, Limits, Picture, Price
-from pinakes.embedders.remote.client import Remote, redact
+from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.concurrency import BOUND, Concurrency
-from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, PacingStoppedError, Prepared, Unpaced
+from pinakes.embedders.remote.http_errors import ErrorAnswer
+from pinakes.embedders.remote.provider import (
+    CallError,
+    CredentialsRefusedError,
+    PacingStoppedError,
+    Prepared,
+    Unpaced,
+    redact,
+)
 from pinakes.errors import DatabaseError, EmbedderError, SourceError, UnreadableQueryError
 from pinakes.quota.embedder_pool import Budget
 from pinakes.spaces import Space
@@ -267,6 +275,12 @@ def test_no_secret_is_shown(remote: Callable[..., Remote]) -> None:
     assert outcome.message == "bad key=[redacted] or [redacted]"
 
 
+def test_an_http_error_shows_no_secret_in_any_spelling() -> None:
+    answer = ErrorAnswer("A provider", 401, message="key k/3y+ (sent as k%2F3y%2B) is not valid")
+    shown = str(answer.error(secrets=["k/3y+"]))
+    assert shown == "A provider answered 401: key [redacted] (sent as [redacted]) is not valid."
+
+
 def test_redaction_prefers_the_longer_secret_and_ignores_empty_ones() -> None:
     assert redact("abc and ab", ["", "ab", "abc"]) == "[redacted] and [redacted]"
 
@@ -478,8 +492,8 @@ def test_the_check_finds_another_version_and_a_refused_picture(remote: Callable[
 
 def test_latencies_are_summed_up(remote: Callable[..., Remote]) -> None:
     embedder = remote(Scripted())
-    assert (embedder.statistics().p50, embedder.statistics().p95) == (0, 0)
+    assert (embedder.statistics().latencies.quantile(0.5), embedder.statistics().latencies.quantile(0.95)) == (0, 0)
     list(embedder.embed_images(pictures(5)))
     figures = embedder.statistics()
-    assert 0 < figures.p50 <= figures.p95
+    assert 0 < figures.latencies.quantile(0.5) <= figures.latencies.quantile(0.95)
     assert figures.in_flight >= 1

@@ -147,7 +147,8 @@ def test_an_error_class_of_a_later_version_is_tried_again(tmp_path: Path) -> Non
     part = only_part(Path(checkpoint.location))
     part.write_text(part.read_text().replace("server-error", "cosmic-ray"))
     (row,) = checkpoint.ledger()
-    assert (row.error_class, row.final) == (ErrorClass.INTERNAL, False)
+    assert row.failure is not None
+    assert (row.failure.error_class, row.final) == (ErrorClass.INTERNAL, False)
 
 
 # What the files look like to others

@@ -82,5 +82,5 @@ def test_a_folder_without_the_right_to_write_is_an_error_that_says_so_and_can_st
     error, state = done.stdout.splitlines()
     assert "Permission denied; give the user that runs Pinakes the right to read and write there." in error
     assert "part-" in error
-    assert state.startswith("1 ['notes.txt is no part of this checkpoint")
+    assert state.startswith("1 ['notes.txt is not a part of this checkpoint")
     assert "ignored" in state

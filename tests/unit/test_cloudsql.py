@@ -43,7 +43,7 @@ def test_messages_name_the_instance_and_no_password() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("google.cloud.sql") is not None, reason="the connector is installed")
 def test_a_missing_connector_names_the_extra() -> None:
-    with pytest.raises(DatabaseError, match=r"pip install 'pinakes\[cloudsql\]'"):
+    with pytest.raises(DatabaseError, match=r"\.venv/bin/python -m pip install -e '\.\[cloudsql\]'"):
         connect("cloudsql://me:secret@p:r:i/art")
 
 

@@ -157,6 +157,6 @@ def test_places_belong_to_the_colours_beside_them(text: str, places: list[str]) 
 
 
 def test_a_denied_colour_is_unwanted_and_the_next_clause_is_free_of_it() -> None:
-    assert [wish.wanted for wish in read("blue without red").wishes] == [True, False]
-    assert [wish.wanted for wish in read("no red or pink but green").wishes] == [False, False, True]
+    assert [wish.present for wish in read("blue without red").wishes] == [True, False]
+    assert [wish.present for wish in read("no red or pink but green").wishes] == [False, False, True]
     assert read("no people").wishes == ()

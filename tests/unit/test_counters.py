@@ -10,14 +10,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pinakes.embedders.remote.counters import Counters, Latencies
+from pinakes.embedders.counters import Counters, Latencies
 
 SECONDS = st.floats(min_value=1e-4, max_value=600)
 
 
 def test_without_a_request_all_is_zero() -> None:
     figures = Counters().statistics(4)
-    assert (figures.p50, figures.p95, figures.per_second, figures.calls, figures.in_flight) == (0, 0, 0, 0, 4)
+    assert (
+        figures.latencies.quantile(0.5),
+        figures.latencies.quantile(0.95),
+        figures.per_second,
+        figures.calls,
+        figures.in_flight,
+    ) == (0, 0, 0, 0, 4)
 
 
 @given(st.lists(SECONDS, min_size=1, max_size=200))
@@ -27,14 +33,14 @@ def test_quantiles_are_within_one_percent_of_the_true_ones(latencies: list[float
         counters.answered(seconds)
     figures = counters.statistics(1)
     true = np.quantile(latencies, [0.5, 0.95], method="inverted_cdf")
-    assert [figures.p50, figures.p95] == pytest.approx(true, rel=0.0101)
+    assert [figures.latencies.quantile(0.5), figures.latencies.quantile(0.95)] == pytest.approx(true, rel=0.0101)
 
 
 def test_all_answers_of_a_long_run_count() -> None:
     counters = Counters()
     for number in range(20_000):
         counters.answered(0.1 if number < 15_000 else 2.0)
-    assert counters.statistics(1).p50 == pytest.approx(0.1, rel=0.01)
+    assert counters.statistics(1).latencies.quantile(0.5) == pytest.approx(0.1, rel=0.01)
 
 
 @given(st.lists(SECONDS, max_size=50), st.lists(SECONDS, max_size=50))

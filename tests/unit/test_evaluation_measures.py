@@ -185,7 +185,7 @@ def test_a_plot_that_cannot_be_made_is_said_before_anything_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pinakes.evaluation.plot.drawable", lambda: False)
-    with pytest.raises(UsageError, match=r"pip install 'pinakes\[notebook\]'"):
+    with pytest.raises(UsageError, match=r"\.venv/bin/python -m pip install -e '\.\[notebook\]'"):
         check_plot(tmp_path / "plot.png")
     monkeypatch.setattr("pinakes.evaluation.plot.drawable", lambda: True)
     with pytest.raises(UsageError, match=r"must end in \.png, \.svg, \.pdf"):

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from pinakes.errors import AccountError, UsageError
 from pinakes.ids import base_name
 from pinakes.metadata.columns import COLUMNS
-from pinakes.metadata.join import Join
-from pinakes.metadata.merged import merge_vectors
+from pinakes.metadata.join import Join, merge_vectors
 from pinakes.metadata.report import MetadataReport
 from pinakes.metadata.table import Metadata, read_metadata
 

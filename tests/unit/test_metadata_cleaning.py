@@ -83,12 +83,12 @@ def test_each_step_is_reported_with_its_rows_before_and_after(tmp_path: Path) ->
         Step("transliterate to ASCII", 131, 131),
         Step("cut TECHNIQUE at the first comma", 131, 131),
         Step("keep authors with more than 15 paintings", 131, 17 + 16 + 17 + 20),
-        Step("mend damaged names", 70, 70),
+        Step("correct damaged names", 70, 70),
         Step("drop unknown authors", 70, 50),
     )
     assert (report.rows, report.used) == (50, 50)
     assert report.files[0].rows == 134
-    assert report.mended == {"TURA, Cosm?": 17}
+    assert report.corrected == {"TURA, Cosm?": 17}
     assert report.distinct == {
         "IMAGE_FILE": 50,
         "DESCRIPTION": 50,
@@ -104,11 +104,11 @@ def test_each_step_is_reported_with_its_rows_before_and_after(tmp_path: Path) ->
         "transliterate to ASCII: 131 -> 131 rows",
         "cut TECHNIQUE at the first comma: 131 -> 131 rows",
         "keep authors with more than 15 paintings: 131 -> 70 rows",
-        "mend damaged names: 70 -> 70 rows",
+        "correct damaged names: 70 -> 70 rows",
         "drop unknown authors: 70 -> 50 rows",
         "distinct: IMAGE_FILE 50, DESCRIPTION 50, AUTHOR 3, TITLE 10, TECHNIQUE 2, TYPE 2, TIMEFRAME 3",
         "metadata: 50 of 50 rows can be used",
-        "names mended: TURA, Cosm? (17)",
+        "names corrected: TURA, Cosm? (17)",
     ]
 
 
@@ -139,11 +139,11 @@ def test_authors_are_counted_after_transliteration(tmp_path: Path) -> None:
     assert len(frame) == 16
 
 
-def test_names_are_mended_after_authors_are_counted(tmp_path: Path) -> None:
+def test_names_are_corrected_after_authors_are_counted(tmp_path: Path) -> None:
     rows = [*paintings("DELACROIX, Eug?ne", 8, "a"), *paintings("DELACROIX, Eugène", 8, "b")]
     report = tutorial(tmp_path, rows).report
     assert (report.steps[4].before, report.steps[4].after, report.used) == (16, 0, 0)
-    assert report.mended == {}
+    assert report.corrected == {}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_the_lossless_cleaning_of_the_same_file_keeps_what_the_tutorial_drops(tm
     metadata = read_metadata(write(tmp_path, traps()))
     report = metadata.report
     assert (report.rows, report.used, report.conflicting) == (134, 132, {"eyck00.jpg": 2})
-    assert report.mended == {"TURA, Cosm?": 17, "DELACROIX, Eug?ne": 8}
+    assert report.corrected == {"TURA, Cosm?": 17, "DELACROIX, Eug?ne": 8}
     frame = metadata.frame.set_index("key")
     assert (frame.loc["na.jpg", "title"], frame.loc["fouquet99.jpg", "date"]) == ("None", None)
     assert frame.loc["accent00.jpg", "author"] == "DÜRER, Albrecht"

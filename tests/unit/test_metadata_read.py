@@ -107,20 +107,20 @@ def test_text_is_trimmed_at_its_ends_only(path: Path) -> None:
     assert (found["title"], found["extra"]) == ("A  \t B", {"note": "c   d"})
 
 
-def test_damaged_names_are_mended_counted_and_kept_as_written(path: Path) -> None:
+def test_damaged_names_are_corrected_counted_and_kept_as_written(path: Path) -> None:
     rows = [changed(IMAGE_FILE=f"{n}.jpg", AUTHOR="TURA, Cosm?") for n in range(3)]
     metadata = read(path, semart(*rows, changed(AUTHOR="DELACROIX, Eug?ne"), changed(IMAGE_FILE="q", AUTHOR="WHO?")))
     assert row(metadata, "1.jpg")["author"] == "TURA, Cosmè"
     assert row(metadata, "1.jpg")["extra"] == {"author_as_written": "TURA, Cosm?"}
     assert (row(metadata, "q")["author"], row(metadata, "q")["extra"]) == ("WHO?", None)
-    assert metadata.report.mended == {"TURA, Cosm?": 3, "DELACROIX, Eug?ne": 1}
-    assert "names mended: TURA, Cosm? (3), DELACROIX, Eug?ne (1)" in metadata.report.lines()
+    assert metadata.report.corrected == {"TURA, Cosm?": 3, "DELACROIX, Eug?ne": 1}
+    assert "names corrected: TURA, Cosm? (3), DELACROIX, Eug?ne (1)" in metadata.report.lines()
 
 
 def test_a_files_own_column_of_written_names_is_no_mending(path: Path) -> None:
     metadata = read(path, "file,author,author_as_written\na.jpg,A,B\n")
     assert row(metadata, "a.jpg")["extra"] == {"author_as_written": "B"}
-    assert metadata.report.mended == {}
+    assert metadata.report.corrected == {}
 
 
 def test_a_file_with_its_own_medium_or_size_keeps_its_technique_whole(path: Path) -> None:
@@ -417,7 +417,7 @@ def test_a_missing_file_a_folder_and_damaged_gzip_are_named(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("file,title\ra,A\r", "end in CR alone"),
+        ("file,title\ra,A\r", "end in CR only"),
         ('file,"title\na,A\n', "quotation mark in the header"),
         ("file,Title,TITLE\na,b,c\n", "two columns named 'Title'"),
     ],

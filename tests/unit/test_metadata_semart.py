@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pinakes.metadata.semart import SEMART_COLUMNS, is_semart, mend_name, split_of, split_technique
+from pinakes.metadata.semart import SEMART_COLUMNS, correct_name, is_semart, split_of, split_technique
 
 
 @pytest.mark.parametrize(
@@ -110,9 +110,9 @@ def test_a_long_gap_within_a_size_takes_linear_time(gap: str) -> None:
         ("REMBRANDT Harmenszoon van Rijn", "REMBRANDT Harmenszoon van Rijn"),
     ],
 )
-def test_only_the_two_damaged_names_are_mended(written: str, meant: str) -> None:
-    assert mend_name(written) == meant
-    assert mend_name(meant) == meant
+def test_only_the_two_damaged_names_are_corrected(written: str, meant: str) -> None:
+    assert correct_name(written) == meant
+    assert correct_name(meant) == meant
 
 
 @pytest.mark.parametrize(

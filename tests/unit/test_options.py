@@ -21,7 +21,7 @@ from pinakes.errors import UsageError
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.ingest.request import IngestRequest
 from pinakes.options import REQUIRED, Declared, completed, declared
-from pinakes.query.options import QueryOptions
+from pinakes.query.query_options import QueryOptions
 from pinakes.settings import load_settings
 from pinakes.web.models import SearchParameters
 

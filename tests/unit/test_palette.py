@@ -17,6 +17,7 @@ from pinakes.embedders.base import Embedder, Picture
 from pinakes.embedders.palette.descriptor import RECIPES, Palette, describe
 from pinakes.errors import SourceError, UnreadableQueryError, UsageError
 from pinakes.types import ErrorClass, Failure, Image, Vector
+from tests.trials import opened
 
 COLOURS = {
     "red": (200, 30, 40),
@@ -100,7 +101,7 @@ def test_vectors_of_pictures_and_texts_have_the_dimension_and_length_one(dimensi
 @pytest.mark.parametrize("dimension", [0, -1, 100, 1023, 3072, 4096])
 def test_an_unknown_dimension_is_refused_with_the_ones_there_are(dimension: int) -> None:
     with pytest.raises(UsageError, match="choose 256, 512 or 1024"):
-        Palette(dimension)
+        opened("palette", {}, dimension=dimension)
 
 
 def test_the_description_says_that_it_is_no_semantic_model_and_it_costs_nothing() -> None:

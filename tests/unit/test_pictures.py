@@ -16,8 +16,8 @@ from PIL import Image
 
 from pinakes.errors import PictureError
 from pinakes.images import decoding as subject
-from pinakes.images.decoding import MAX_PIXELS, decode, suffix_reason, thumbnail_jpeg
-from pinakes.images.formats import head_reason, other_kind, sniff, suffix
+from pinakes.images.decoding import MAX_PIXELS, decode, thumbnail_jpeg
+from pinakes.images.formats import head_reason, other_kind, sniff, suffix, suffix_reason
 from pinakes.types import ErrorClass
 from tests import pictures as make
 
@@ -254,7 +254,7 @@ def test_a_truncated_jpeg_fails_with_its_reason() -> None:
     data = make.saved(make.scene((400, 300)), "JPEG")
     error = failure(data[: len(data) // 2])
     assert error.error_class == ErrorClass.UNDECODABLE
-    assert str(error) == f"the file breaks off: after {len(data) // 2:,} bytes its picture is not complete"
+    assert str(error) == f"the file is truncated: after {len(data) // 2:,} bytes its picture is not complete"
 
 
 @pytest.mark.parametrize("name", make.VARIANTS)
@@ -413,7 +413,7 @@ def test_a_thumbnail_fits_its_long_side_and_is_never_enlarged(size: tuple[int, i
 
 
 def test_a_thumbnail_of_a_damaged_picture_fails_like_the_picture() -> None:
-    with pytest.raises(PictureError, match="breaks off"):
+    with pytest.raises(PictureError, match="is truncated"):
         thumbnail_jpeg(make.photo(size=(400, 300))[:700], long_side=100)
 
 

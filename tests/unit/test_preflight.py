@@ -134,7 +134,7 @@ def test_a_picture_that_is_too_small_is_not_enlarged() -> None:
     [
         (b"", ErrorClass.EMPTY, "empty"),
         (b"not a picture at all", ErrorClass.UNDECODABLE, "not a picture"),
-        (VARIANTS["jpeg"]()[:-300], ErrorClass.UNDECODABLE, "breaks off"),
+        (VARIANTS["jpeg"]()[:-300], ErrorClass.UNDECODABLE, "is truncated"),
         (VARIANTS["png"]()[:-300], ErrorClass.UNDECODABLE, ""),
         (VARIANTS["png"]()[:30], ErrorClass.UNDECODABLE, ""),
         (b"8BPS" + bytes(60), ErrorClass.UNSUPPORTED, "Photoshop"),

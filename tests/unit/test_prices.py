@@ -36,7 +36,10 @@ def test_ones_own_price_comes_before_the_built_in_one(own: Path) -> None:
         ('["azure/vision-multimodal"]\nper_image = inf', "per_image is inf, not a number of dollars"),
         ('["azure/vision-multimodal"]\nprice = 1', "'price' is none of per_image, per_text, as_of, source"),
         ('"azure/vision-multimodal" = 5', "it is 5, and a table of per_image, "),
-        ('["azure/vision"]\nper_image = 1', "names 'azure/vision', which is no model; there are: .*vision-multimodal"),
+        (
+            '["azure/vision"]\nper_image = 1',
+            "names 'azure/vision', which is not a model; there are: .*vision-multimodal",
+        ),
         ("azure", "cannot be read"),
     ],
 )

@@ -40,6 +40,13 @@ def test_searching_from_the_shell_needs_neither_pandas_nor_the_collection() -> N
     assert loaded_after("import pinakes.cli.search", heavy) == set()
 
 
+def test_commands_reach_flows_deployments_and_the_gallery_only_when_they_run() -> None:
+    everything = (
+        "import importlib; from pinakes.cli.main import COMMANDS; [*map(importlib.import_module, COMMANDS.values())]"
+    )
+    assert loaded_after(everything, {"flows", "tasks", "deployments", "gallery", "prefect"}) == set()
+
+
 def test_the_package_offers_collection_and_nothing_that_is_not_there() -> None:
     assert "Collection" in dir(pinakes)
     assert pinakes.__version__

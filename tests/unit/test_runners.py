@@ -16,7 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import LeaseLostError, SettingsError, UsageError
-from pinakes.ingest.batch import Batch, batched, even_size, settle, work_as_rows, work_of_rows
+from pinakes.ingest.batch import Batch, batched, even_size, reconcile, work_as_rows, work_of_rows
 from pinakes.ingest.plan import Work
 from pinakes.ingest.request import IngestRequest
 from pinakes.spaces import Space
@@ -59,7 +59,7 @@ def test_shards_without_a_prefect_server_are_refused_before_anything_starts(
 @pytest.mark.parametrize("kind", ["dask", "ray"])
 def test_a_missing_extra_is_named_with_what_installs_it(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, f"prefect_{kind}.task_runners", None)
-    with pytest.raises(SettingsError, match=rf"pip install 'pinakes\[{kind}\]'"):
+    with pytest.raises(SettingsError, match=rf"\.venv/bin/python -m pip install -e '\.\[{kind}\]'"):
         task_runner(kind, 4)
 
 
@@ -130,7 +130,7 @@ def test_what_a_dead_process_answered_is_told_by_image_and_by_time(tmp_path: Pat
         ]
     )
     work = [Work(done, 0), Work(half, 0, [twin]), Work(failed, 0), Work(old, 1), Work(never, 0)]
-    result, left = settle(work, checkpoint.ledger(), planned)
+    result, left = reconcile(work, checkpoint.ledger(), planned)
     assert (result.embedded, result.failed, result.deferred, result.elsewhere.calls) == (2, 1, 0, 2)
     assert left == [Work(twin, 0), Work(old, 1), Work(never, 0)]
 
@@ -147,6 +147,6 @@ def test_one_call_answered_all_pictures_of_equal_bytes_and_a_failure_of_the_firs
             Answer(failed.image_id, failed.fingerprint, None, Failure(ErrorClass.TIMEOUT, "too late"), 1, "1", planned),
         ]
     )
-    result, left = settle([Work(done, 0, [twin]), Work(failed, 0)], checkpoint.ledger(), planned)
+    result, left = reconcile([Work(done, 0, [twin]), Work(failed, 0)], checkpoint.ledger(), planned)
     assert (result.embedded, result.failed, result.answers, result.elsewhere.calls) == (2, 1, 3, 1)
     assert left == []

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import itertools
 import json
 import os
 import re
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +21,12 @@ from PIL import Image
 
 from gallery import Gallery, catalogue, studio, write_gallery
 from gallery.colour import name_of, rgb
-from gallery.gallery import MARKER, SEED
+from gallery.gallery import MARKER, PICTURES, SEED, _paint_all
 from gallery.light import LIGHTS
-from gallery.painter import Painter
-from gallery.painters import PAINTERS
-from gallery.panel import Panel
+from gallery.painter import PAINTERS, Painter
+from gallery.panel import Dice, Panel
 from gallery.scenes import SCENES
+from gallery.story import tell
 from gallery.worker import paint
 from pinakes.errors import UsageError
 
@@ -30,14 +35,15 @@ TYPES = {"landscape", "portrait", "still-life", "interior", "study", "genre", "o
 
 
 @pytest.fixture(scope="module")
-def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Gallery, list[tuple[int, int]]]:
-    steps: list[tuple[int, int]] = []
-    directory = tmp_path_factory.mktemp("sample") / "gallery"
-    return write_gallery(directory, count=COUNT, workers=2, progress=lambda *step: steps.append(step)), steps
+def painted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Gallery, str]:
+    """A gallery, and what was shown while it was painted."""
+    shown = io.StringIO()
+    with contextlib.redirect_stderr(shown):
+        return write_gallery(tmp_path_factory.mktemp("sample") / "gallery", count=COUNT, workers=2), shown.getvalue()
 
 
 @pytest.fixture(scope="module")
-def gallery(painted: tuple[Gallery, list[tuple[int, int]]]) -> Gallery:
+def gallery(painted: tuple[Gallery, str]) -> Gallery:
     return painted[0]
 
 
@@ -65,8 +71,54 @@ def test_every_picture_has_a_row_and_every_row_a_picture(gallery: Gallery, rows:
     assert sorted(files(gallery)) == sorted(row["IMAGE_FILE"] for row in rows)
 
 
-def test_progress_counts_every_picture_once(painted: tuple[Gallery, list[tuple[int, int]]]) -> None:
-    assert painted[1] == [(done, COUNT) for done in range(1, COUNT + 1)]
+def test_a_bar_counts_every_picture_once(painted: tuple[Gallery, str]) -> None:
+    assert f" 0/{COUNT} " in painted[1]
+    assert re.search(rf"painting: 100%\|.+\| {COUNT}/{COUNT} ", painted[1])
+
+
+def test_the_command_shows_the_bar_and_then_what_it_wrote(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "pinakes.cli.main", "sample", str(tmp_path / "gallery"), "--count", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.search(r"painting: 100%\|.+\| 1/1 ", done.stderr)
+    assert done.stdout == f"2 pictures and 3 metadata files in {tmp_path / 'gallery'}\n"
+
+
+@pytest.mark.parametrize("workers", [2, 3])
+def test_every_picture_is_painted_once_by_one_of_the_processes(tmp_path: Path, workers: int) -> None:
+    painted = _paint_all(tmp_path, SEED, 6 * workers + 1, workers)
+    assert sorted(number for number, _ in painted) == list(range(6 * workers + 1))
+    assert len(list(tmp_path.iterdir())) == 6 * workers + 1
+
+
+def test_the_words_of_a_story_follow_the_facts() -> None:
+    facts = {"old": True, "hair": rgb("#2a1c14"), "woman": True, "beard": False, "left": False, "coat": rgb("#e98a2b")}
+    facts |= {"collar": "ruff", "hat": "", "behind": "plain", "cloth": rgb("#ffffff")}
+    facts |= {"sitter": "a Scholar", "who": "a scholar"}
+    plain = replace(PAINTERS[0], palette=replace(PAINTERS[0].palette, pull=0, shadows="#000000", lights="#ffffff"))
+    story = tell("portrait", facts, LIGHTS["noon"], plain, Dice(np.random.default_rng(0)))
+    assert story.title == "Portrait of a Scholar"
+    assert story.description == (
+        "Portrait of a scholar: a grey-haired woman looks out of the picture to the right. The sitter wears an orange coat"
+        " with a ruff. The background is plain and white."
+    )
+
+
+def test_what_other_processes_do_not_paint_is_painted_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", str(tmp_path / "nothing"))
+    assert write_gallery(tmp_path / "without", count=12, workers=2).painted == 12
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    assert write_gallery(tmp_path / "failing", count=12, workers=2).painted == 12
+    assert (tmp_path / "without" / "semart_train.csv").read_bytes() == (
+        tmp_path / "failing" / "semart_train.csv"
+    ).read_bytes()
+
+
+def test_processes_end_with_the_painting_that_started_them(tmp_path: Path) -> None:
+    painted = _paint_all(tmp_path, SEED, 200, 2)
+    next(painted)
+    painted.close()
+    with pytest.raises(ChildProcessError):  # all have ended and were waited for
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_every_picture_opens_in_rgb_with_a_long_side_of_480_to_640(gallery: Gallery) -> None:
@@ -82,10 +134,10 @@ def test_every_picture_opens_in_rgb_with_a_long_side_of_480_to_640(gallery: Gall
     assert sum(path.suffix == ".png" for path in files(gallery).values()) == 1
 
 
-def test_one_picture_lies_there_twice_and_one_file_is_no_picture(gallery: Gallery) -> None:
+def test_one_picture_is_there_twice_and_one_file_is_not_a_picture(gallery: Gallery) -> None:
     digests = [hashlib.md5(path.read_bytes()).hexdigest() for path in files(gallery).values()]
     assert len(digests) - len(set(digests)) == 1
-    assert "no image" in (gallery.pictures / "NOTES.txt").read_text(encoding="utf-8")
+    assert "not an image" in (gallery.pictures / "NOTES.txt").read_text(encoding="utf-8")
 
 
 def test_rows_say_what_semart_says(rows: list[dict[str, str]]) -> None:
@@ -153,7 +205,7 @@ def test_another_count_replaces_the_gallery_and_leaves_other_files(tmp_path: Pat
     assert (tmp_path / "mine.txt").read_text() == "mine"
 
 
-def test_an_interrupted_gallery_is_painted_anew(tmp_path: Path) -> None:
+def test_an_interrupted_gallery_is_painted_again(tmp_path: Path) -> None:
     write_gallery(tmp_path, count=1)
     marker = json.loads((tmp_path / MARKER).read_text())
     (tmp_path / MARKER).write_text(json.dumps({**marker, "complete": False}))
@@ -235,9 +287,9 @@ def test_there_are_many_subjects_and_painters_and_each_paints_several() -> None:
     assert len(SCENES) >= 8
     assert 8 <= len(PAINTERS) <= 15
     assert all(len(set(painter.kinds)) >= 5 for painter in PAINTERS)
-    orders = [studio.commission(number, SEED) for number in range(240)]
+    orders = [studio.commission(number, SEED) for number in range(PICTURES)]
     assert {order.kind for order in orders} == set(SCENES)
-    assert len({catalogue.file_name(order) for order in orders}) == 240
+    assert len({catalogue.file_name(order) for order in orders}) == PICTURES
 
 
 def traits(painter: Painter, kind: str) -> npt.NDArray[np.float64]:

@@ -326,7 +326,7 @@ def test_a_link_loop_is_skipped_and_told(tmp_path: Path, target: str) -> None:
     (root / "x/y/loop").symlink_to(target)
     entries, problems = listing(root)
     assert images(entries) == ["x/y/a.jpg"]
-    assert skipped(entries) == {"x/y/loop": "link loop: it points to a folder that it lies in"}
+    assert skipped(entries) == {"x/y/loop": "link loop: it points to a folder above it"}
     assert len(problems) == 1
     assert "'x/y/loop' is a loop" in problems[0]
 
@@ -501,7 +501,7 @@ def test_reading_a_file_that_is_gone_fails(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
     source, image = one(tmp_path)
     (tmp_path / "a.jpg").unlink()
-    with pytest.raises(SourceError, match=r"'a\.jpg' cannot be read any more: No such file") as caught:
+    with pytest.raises(SourceError, match=r"'a\.jpg' can no longer be read: No such file") as caught:
         source.read(image)
     assert not isinstance(caught.value, ChangedError)
 
@@ -510,7 +510,7 @@ def test_an_image_of_another_source_is_not_read(tmp_path: Path) -> None:
     put(tmp_path / "one", "a.jpg")
     put(tmp_path / "two", "a.jpg")
     _, image = one(tmp_path / "one")
-    with pytest.raises(SourceError, match="is not of the source"):
+    with pytest.raises(SourceError, match="is not part of the source"):
         FolderSource(tmp_path / "two", cache=None).read(image)
 
 
@@ -593,7 +593,7 @@ def test_two_roots_do_not_share_a_relative_path(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("later")
 @pytest.mark.parametrize("damage", ["not a database", "torn in the middle"])
-def test_a_damaged_cache_is_set_aside_and_begun_anew(
+def test_a_damaged_cache_is_set_aside_and_begun_again(
     tmp_path: Path, hashed: list[bytes], caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     put(tmp_path / "in", *(f"{number:03}.jpg" for number in range(300)))
@@ -618,7 +618,7 @@ def test_a_cache_that_cannot_be_made_is_done_without(tmp_path: Path, caplog: pyt
 
 
 @pytest.mark.usefixtures("later")
-def test_a_cache_of_another_version_is_begun_anew(tmp_path: Path, hashed: list[bytes]) -> None:
+def test_a_cache_of_another_version_is_begun_again(tmp_path: Path, hashed: list[bytes]) -> None:
     home = tmp_path / "home"
     home.mkdir()
     with sqlite3.connect(home / "fingerprints.sqlite") as connection:
@@ -645,7 +645,7 @@ def test_threads_share_one_cache_and_processes_one_file(tmp_path: Path) -> None:
 def test_a_cache_that_another_process_keeps_locked_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("pinakes.sources.fingerprints._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("pinakes.sources.sqlite_cache._BUSY_SECONDS", 0.05)
     put(tmp_path / "in", "a.jpg")
     listed(tmp_path / "in", tmp_path / "home")
     blocker = sqlite3.connect(tmp_path / "home/fingerprints.sqlite", isolation_level=None)

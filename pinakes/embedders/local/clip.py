@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Facts, Limits, Picture, TextReading
+from pinakes.embedders.base import Embedder, Facts, Limits, Picture, TextReading
 from pinakes.embedders.local.clip_files import (
     DEFAULT_MODEL,
     Folders,
@@ -27,18 +27,18 @@ from pinakes.embedders.local.lookahead import BATCH, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_json
 from pinakes.embedders.local.preprocessing import without_ends
 from pinakes.embedders.local.session import Device, check_device, cpu_threads, first_line, require, runtime_errors
-from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
+from pinakes.errors import EmbedderError, UnreadableQueryError
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
 
 PROVIDER: Final = "clip"
 
 PREPROCESSING: Final = "c1"
-"""Bumped by hand with every change to how a picture is decoded; what the model itself prescribes is in the version."""
+"""Raise it by hand with every change to how a picture is decoded; what the model prescribes is part of the version."""
 
 _TOKENS_PER_WORD: Final = 2
-"""For the limit in words that is announced beforehand: English takes about 1.3 tokens a word, names and other languages
-more. `Clip.ignored_words` counts with the model's own tokenizer."""
+"""For the approximate limit in words: English takes about 1.3 tokens a word, names and other languages more.
+`Clip.ignored_words` counts with the model's own tokenizer."""
 
 _END_TOKENS: Final = 2
 """The start and the end of a text count as tokens."""
@@ -49,36 +49,34 @@ _PUNCTUATION: Final = ".,;:!?\"'()[]{}«»„“”‚‘’…"
 
 @dataclass(frozen=True, slots=True)
 class _Vision:
-    """The loaded image model: fastembed's object, the shape of its input, how many pictures it is given at once where that
-    is free, and what its own preprocessing resizes to.
-    """  # noqa: D205 - one sentence
+    """The loaded image model: fastembed's object, its input, and what its own preprocessing resizes to."""
 
     model: Any
     input_name: str
-    batch: int | None
-    usual_batch: int
+    batch: int
+    fixed: bool
+    """Whether the model accepts exactly `batch` pictures at once."""
     short_side: int | None
     by_short_side: bool
 
 
-class Clip:
+class Clip(Embedder):
     """Pictures and texts through a pair of models; vectors have length 1.
 
-    Nothing is loaded before it is needed: the image model by the first picture, the text model by the first text.
+    The first picture loads the image model, the first text loads the text model.
 
     Args:
         model: a pair that fastembed lists, with or without its publisher (`--model`).
         path: the folder with the files (`PINAKES_CLIP_PATH`): `vision/` and `text/` below it, or folders of the
             repositories' names, or all files in it where one repository holds both; None: the download caches.
-        dimension: what the model's must be; None takes the model's.
-        download: fetch what is missing (`PINAKES_CLIP_DOWNLOAD=1`); without it nothing here uses the network.
+        download: fetch missing files (`PINAKES_CLIP_DOWNLOAD=1`); otherwise nothing here uses the network.
         device: where the models run.
         threads: within one operator; default: the CPUs that this process may use.
-        memo: where the digests of large files are remembered (see `onnx_files.content_version`).
+        memo: where the digests of large files are stored (see `onnx_files.content_version`).
 
     Raises:
-        EmbedderError: the extra or the files are missing; it says what to install or download, and where to put it.
-        UsageError: there is no such pair, or it has another dimension.
+        EmbedderError: the extra or the files are missing; the message says what to install or download, and where to put it.
+        UsageError: there is no such pair.
     """
 
     def __init__(
@@ -86,17 +84,12 @@ class Clip:
         model: str = DEFAULT_MODEL,
         *,
         path: Path | str | None = None,
-        dimension: int | None = None,
         download: bool = False,
         device: Device = "cpu",
         threads: int | None = None,
         memo: Path | None = None,
     ) -> None:
         self._pair = pair_named(model)
-        if dimension not in (None, self._pair.dimension):
-            raise UsageError(
-                f"{self._pair.name} has a dimension of {self._pair.dimension}, not {dimension}; leave --dimension out."
-            )
         check_device(device)
         self._folders = _folders(self._pair, Path(path).expanduser() if path else None, fetch=download)
         self._device = device
@@ -105,7 +98,7 @@ class Clip:
         self.facts = Facts(
             space=Space(PROVIDER, self._pair.short_name, self._version(memo), self._pair.dimension, PREPROCESSING),
             description=f"{self._pair.short_name} on this machine: a semantic model that reads words and pictures"
-            f"{f', of a text its first {tokens} tokens' if tokens else ''}.",
+            f"{f', and the first {tokens} tokens of a text' if tokens else ''}.",
             limits=Limits(max_words=max(1, (tokens - _END_TOKENS) // _TOKENS_PER_WORD) if tokens else None),
         )
         self._vision: _Vision | None = None
@@ -135,8 +128,8 @@ class Clip:
             prepare,
             lambda inputs: self._run(vision, inputs),
             short_side=vision.short_side,
-            batch_size=vision.batch or vision.usual_batch,
-            fixed=vision.batch is not None,
+            batch_size=vision.batch,
+            fixed=vision.fixed,
         )
         for index, result in results:
             if not isinstance(result, Failure):
@@ -144,7 +137,7 @@ class Clip:
             yield index, result
 
     def embed_text(self, text: str) -> TextReading:
-        """The vector of a text, of length 1, and which words the model did not get to see.
+        """The vector of a text, of length 1, and the words that the model did not read.
 
         Raises:
             UnreadableQueryError: there is no word in it, or none that the model's vocabulary has.
@@ -152,7 +145,7 @@ class Clip:
         """
         ignored, kept = self._words(text)
         if not kept:
-            raise UnreadableQueryError(f"{self._pair.short_name} finds no word in {text!r} that it could read.")
+            raise UnreadableQueryError(f"{self._pair.short_name} finds no word in {text!r} that it can read.")
         try:
             raw = next(iter(self._loaded_text().embed([self._pair.query_prefix + text])))
         except runtime_errors() as exc:
@@ -166,9 +159,9 @@ class Clip:
         return TextReading((vector / length).astype(np.float32), kept, ignored)
 
     def ignored_words(self, text: str) -> tuple[str, ...]:
-        """The words of `text` that the model does not read whole, in their order.
+        """The words of `text` that the model does not read completely, in their order.
 
-        They are those beyond its number of tokens, and those that its vocabulary lacks, by its own tokenizer.
+        According to its own tokenizer, they are beyond its number of tokens, or not in its vocabulary.
 
         Raises:
             EmbedderError: the text model cannot be loaded.
@@ -218,7 +211,7 @@ class Clip:
             )
 
     def _version(self, memo: Path | None) -> str:
-        """Of both models' weights, the picture's preprocessing and the text's tokenizer."""
+        """The version made of both models' weights, the picture's preprocessing and the text's tokenizer."""
         vision, text = self._folders.vision, self._folders.text
         return content_version(
             {"vision": vision / self._pair.vision.model_file, "text": text / self._pair.text.model_file},
@@ -237,14 +230,14 @@ class Clip:
                 given = model.model.get_inputs()[0]
                 resizes = [one for one in model.processor.transforms if type(one).__name__ == "Resize"]
                 sizes = [one.size for one in resizes]
+                fixed = isinstance(given.shape[0], int)
+                # See OnnxImage: otherwise a picture's vector would depend on its neighbours.
+                alone = quantised_as_it_runs(self._folders.vision / self._pair.vision.model_file)
                 self._vision = _Vision(
                     model=model,
                     input_name=given.name,
-                    batch=given.shape[0] if isinstance(given.shape[0], int) else None,
-                    # See OnnxImage: otherwise a picture's vector would depend on its neighbours.
-                    usual_batch=1
-                    if quantised_as_it_runs(self._folders.vision / self._pair.vision.model_file)
-                    else BATCH,
+                    batch=given.shape[0] if fixed else 1 if alone else BATCH,
+                    fixed=fixed,
                     short_side=max(max(size) if isinstance(size, tuple) else size for size in sizes) if sizes else None,
                     by_short_side=any(isinstance(size, int) for size in sizes),
                 )
@@ -257,7 +250,7 @@ class Clip:
             return self._text
 
     def _load(self, kind: str, side: Side, folder: Path) -> Any:
-        """The object of fastembed for one side; a folder that is named is never looked for in the network."""
+        """The fastembed object of one side; because its folder is given, fastembed does not use the network."""
         try:
             return getattr(require("fastembed"), kind)(
                 side.model,
@@ -286,8 +279,8 @@ def _folders(pair: Pair, path: Path | None, *, fetch: bool) -> Folders:
 
 
 def _context(folder: Path) -> int | None:
-    """How many tokens of a text the model reads, by its tokenizer's settings; None where they say nothing sensible."""
+    """How many tokens of a text the model reads, according to its tokenizer's settings; None where they do not say."""
     config = read_json(folder / "tokenizer_config.json")
     limits = [value for key in ("model_max_length", "max_length") if isinstance(value := config.get(key), int)]
-    # transformers writes 10**30 where it does not know
+    # transformers writes 10**30 for an unknown length
     return min((value for value in limits if 0 < value < 1 << 20), default=None)

@@ -1,4 +1,4 @@
-"""Pairs of an image and a text model that fastembed knows, and where their files are on this machine.
+"""The pairs of image and text models that fastembed knows, and where their files are on this machine.
 
 Nothing here opens a connection, except `download`, which runs only when the user asks for it.
 """
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pinakes.embedders.local.session import check_installed, require
+from pinakes.embedders.local.session import require
 from pinakes.errors import EmbedderError, UsageError
 
 PAGES: Final = "https://huggingface.co/"
 
 _QUERY_PREFIXES: Final = {"nomic-ai": "search_query: "}
-"""What a model wants before a query, by its publisher; from the model pages. Models that want one we do not know are
+"""What a model requires before a query, by its publisher; from the model pages. Models that require an unknown prefix are
 not offered."""
 
 _VISION_FILES: Final = ("preprocessor_config.json",)
@@ -32,12 +32,12 @@ class Side:
 
     Attributes:
         role: `vision` or `text`, also the name of its folder.
-        model: fastembed's name of it.
+        model: its name in fastembed.
         repository: where it is published, `owner/name` below `PAGES`.
         model_file: the ONNX file, relative to the folder of its files.
-        files: all that must be there, `model_file` among them.
-        optional: what belongs to it where it is published.
-        gigabytes: of the download.
+        files: the required files, including `model_file`.
+        optional: further files, which not every repository has.
+        gigabytes: size of the download.
     """
 
     role: str
@@ -72,7 +72,7 @@ class Pair:
 
     @property
     def short_name(self) -> str:
-        """The name without its publisher, as the embedding space remembers it."""
+        """The name without its publisher, which the embedding space keeps."""
         return self.name.rpartition("/")[2]
 
 
@@ -107,7 +107,7 @@ DEFAULT_PAIR: Final = Pair(
     dimension=512,
     query_prefix="",
 )
-"""As `pairs` has it; written down so that nobody waits for the import of fastembed to hear that its files are missing."""
+"""The same as in `pairs`; written here so that a message about missing files does not wait for the import of fastembed."""
 
 DEFAULT_MODEL: Final = DEFAULT_PAIR.name
 
@@ -140,14 +140,14 @@ def pairs() -> list[Pair]:
     return found
 
 
-def _side(role: str, description: dict[str, Any], beside: Sequence[str]) -> Side:
+def _side(role: str, description: dict[str, Any], settings: Sequence[str]) -> Side:
     weights = (description["model_file"], *description.get("additional_files", ()))
     return Side(
         role,
         description["model"],
         description["sources"]["hf"],
         description["model_file"],
-        (*weights, *beside),
+        (*weights, *settings),
         _OPTIONAL_TEXT_FILES if role == "text" else (),
         description["size_in_GB"],
     )
@@ -160,7 +160,6 @@ def pair_named(name: str) -> Pair:
         UsageError: there is none.
         EmbedderError: fastembed is not installed.
     """
-    check_installed("fastembed")
     if name.lower() in (DEFAULT_PAIR.name.lower(), DEFAULT_PAIR.short_name.lower()):
         return DEFAULT_PAIR
     known = pairs()
@@ -175,7 +174,7 @@ def locate(pair: Pair, path: Path | None, caches: Sequence[Path]) -> Folders:
     """Where the files of `pair` are: in `path` if it is given, otherwise in one of the download caches.
 
     Raises:
-        EmbedderError: they are not there; it says what to download and where to put it.
+        EmbedderError: they are missing; the message says what to download and where to put it.
     """
     sides = (pair.vision, pair.text)
     found = [_in_caches(side, caches) if path is None else _in_folder(side, path) for side in sides]
@@ -195,7 +194,7 @@ def download(pair: Pair, cache: Path) -> None:
     """Fetch the files of `pair` into `cache`; what is already there is not fetched again.
 
     Raises:
-        EmbedderError: the network or the model's page refused.
+        EmbedderError: the download failed.
     """
     hub = require("huggingface_hub")
     for side in (pair.vision, pair.text):
@@ -209,7 +208,7 @@ def download(pair: Pair, cache: Path) -> None:
 
 
 def candidates(side: Side, path: Path) -> list[Path]:
-    """The folders below PINAKES_CLIP_PATH that may hold one half: its role, its repository's name, the path itself."""
+    """The folders that may hold one half: below `path` those named by role or repository, then `path` itself."""
     owner, _, name = side.repository.partition("/")
     return [path / side.role, path / name, path / owner / name, path]
 
@@ -250,6 +249,6 @@ def _what_to_do(pair: Pair, path: Path | None, absent: Sequence[Side]) -> str:
     size = sum(side.gigabytes for side in absent)
     setting = "" if path is not None else f" and set PINAKES_CLIP_PATH={root}"
     return (
-        f"{state}: download {steps} ({size:.1f} GB in all){setting}; or set PINAKES_CLIP_DOWNLOAD=1 to have them"
-        " downloaded once."
+        f"{state}: download {steps} ({size:.1f} GB in all){setting}; or set PINAKES_CLIP_DOWNLOAD=1 to download"
+        " them once."
     )

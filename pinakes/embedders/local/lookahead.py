@@ -1,6 +1,6 @@
-"""Pictures made ready ahead of a model that runs on this machine: decoded by a few threads, embedded in batches.
+"""Pictures are decoded by a few threads ahead of a model on this machine, and embedded in batches.
 
-Every picture is read, decoded and preprocessed by itself before it joins a batch, so that a bad one costs only itself.
+Each picture is read, decoded and preprocessed separately before it joins a batch, so that a bad one costs only itself.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Picture
-from pinakes.errors import EmbedderError, PictureError, SourceError
+from pinakes.embedders.base import Picture, with_bytes
+from pinakes.errors import EmbedderError
 from pinakes.images.decoding import decode
 from pinakes.types import ErrorClass, Failure, Vector
 
@@ -26,18 +26,18 @@ Run = Callable[[Array], Array]
 """From inputs of shape (n, …) to vectors of shape (n, dimension); called by one thread at a time."""
 
 BATCH: Final = 16
-"""Pictures a model sees at once: fastembed's own default, enough to fill the cores and little enough to answer soon."""
+"""Pictures in one run of a model: fastembed's own default, enough to keep the cores busy and few enough to answer soon."""
 
 THREADS: Final = 4
 """Two keep a model on a CPU fed (a few ms to decode against tens of ms to embed); the others wait for the network when
 pictures are read from a bucket."""
 
 AHEAD: Final = 2 * BATCH
-"""Pictures in memory at most, decoded or in work: one batch is filled while the model is busy with another."""
+"""Most pictures in memory, decoded or being decoded: one batch is filled while the model works on another."""
 
 OVERSAMPLING: Final = 2
 """A JPEG is decoded with at least this many times the pixels that the model needs: decoding straight to the model's size
-would replace most of the model's own resampling filter by the decoder's."""
+would replace most of the model's own resampling filter with the decoder's."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,10 +46,10 @@ Result = TypeVar("Result")
 def ahead(
     items: Iterable[Item], work: Callable[[Item], Result], *, threads: int = THREADS, depth: int = AHEAD
 ) -> Iterator[Result]:
-    """`work(item)` for each item, in order, worked out by `threads` threads while the caller does something else.
+    """`work(item)` for each item, in order, computed by `threads` threads while the caller does something else.
 
-    At most `depth` results are finished or in work and not yet taken; items are drawn no earlier than that. What `work`
-    raises is raised here in its turn. Closing the iterator early waits for what is in work and starts nothing more.
+    At most `depth` items are drawn whose results have not been taken yet. An exception of `work` is raised here when its
+    turn comes. Closing the iterator early waits for what has begun and starts nothing more.
     """
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lookahead")
@@ -77,14 +77,14 @@ def embed_ahead(
 
     Args:
         batch: the pictures.
-        prepare: makes one picture ready; runs in several threads.
-        run: embeds what is ready; runs in the caller's thread.
+        prepare: preprocesses one picture; runs in several threads.
+        run: embeds preprocessed pictures; runs in the caller's thread.
         short_side: pixels that the model needs on the short side (see `OVERSAMPLING`); None decodes every pixel.
         batch_size: pictures for one `run`.
         fixed: the model takes exactly `batch_size` at once: an incomplete batch is filled up with its last picture.
 
     Raises:
-        EmbedderError: the model refused a whole batch, or gave something else than one vector for each picture.
+        EmbedderError: the model failed on a whole batch, or did not give one vector for each picture.
     """
     at_least = None if short_side is None else OVERSAMPLING * short_side
     ready: list[tuple[int, Array]] = []
@@ -103,13 +103,7 @@ def embed_ahead(
 
 def _made_ready(picture: Picture, prepare: Prepare, at_least: int | None) -> Array | Failure:
     try:
-        data = picture.read()
-    except (OSError, SourceError) as exc:
-        return Failure(ErrorClass.UNREADABLE, str(exc))
-    try:
-        return prepare(decode(data, at_least=at_least))
-    except PictureError as exc:
-        return Failure(ErrorClass(exc.error_class), str(exc))
+        return with_bytes(picture, lambda data: prepare(decode(data, at_least=at_least)))
     except MemoryError:
         return Failure(ErrorClass.INTERNAL, "this machine lacks the memory to resize the picture for the model")
 
@@ -130,5 +124,5 @@ def _checked(vector: Array) -> Vector | Failure:
     if not np.isfinite(vector).all():
         return Failure(ErrorClass.ZERO_VECTOR, "the model's vector holds values that are not finite")
     if not vector.any():
-        return Failure(ErrorClass.ZERO_VECTOR, "the model's vector is zero throughout")
+        return Failure(ErrorClass.ZERO_VECTOR, "all components of the model's vector are zero")
     return np.array(vector, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Any image encoder in one ONNX file: DINOv2, a MobileNet, a museum's own network. It has no text side."""
+"""Any image encoder in one ONNX file: DINOv2, a MobileNet, a museum's own network. It reads no text."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from typing import Any, Final
 
 import numpy as np
 
-from pinakes.embedders.base import Facts, Picture, TextReading
+from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
 from pinakes.embedders.local.lookahead import BATCH, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs
 from pinakes.embedders.local.preprocessing import Preprocessing, Wishes, read_wishes
 from pinakes.embedders.local.session import Device, first_line, open_session, require, runtime_errors
-from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
+from pinakes.errors import EmbedderError, UnreadableQueryError
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
 
 PROVIDER: Final = "onnx"
 
 PREPROCESSING: Final = "o1"
-"""Bumped by hand with every change to how a picture is decoded or resized; the settings are part of the version."""
+"""Raise it by hand with every change to how a picture is decoded or resized; the settings are part of the version."""
 
 _DTYPES: Final = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(uint8)": "uint8"}
 
 _VECTOR_NAMES: Final = re.compile(r"embed", re.IGNORECASE)
 _ANY_BUT_CLASSES: Final = re.compile(r"^(?!.*(logit|prob|softmax|score|class))", re.IGNORECASE)
-"""Where a model gives several vectors: what it calls an embedding, then whatever is not a score for each of its classes."""
+"""Which of several outputs is used: one that is called an embedding, else one that does not hold scores of classes."""
 
 _MISSING: Final = (
     "no image model was found{where}: put an ONNX file and, where its preprocessing is not ImageNet's, a model.json or"
@@ -37,26 +37,23 @@ _MISSING: Final = (
 )
 
 
-class OnnxImage:
-    """Pictures through one ONNX file; queries by picture only.
+class OnnxImage(Embedder):
+    """Embeds pictures with one ONNX file; queries are possible only by picture.
 
     Args:
         path: the ONNX file, or the folder that holds it (`PINAKES_ONNX_PATH`).
-        dimension: what the model's must be; None takes it from the model.
         device: where it runs.
         threads: within one operator; default: the CPUs that this process may use.
-        memo: where the digests of large files are remembered (see `content_version`).
+        memo: where the digests of large files are stored (see `content_version`).
 
     Raises:
-        EmbedderError: there is no model, onnxruntime is missing or refuses it, or its settings contradict it.
-        UsageError: the model has another dimension.
+        EmbedderError: there is no model, onnxruntime is missing or cannot load it, or its settings contradict it.
     """
 
     def __init__(
         self,
         path: Path | str | None,
         *,
-        dimension: int | None = None,
         device: Device = "cpu",
         threads: int | None = None,
         memo: Path | None = None,
@@ -74,14 +71,12 @@ class OnnxImage:
         if own and wishes.batch not in (None, own):
             raise EmbedderError(f"{file} takes {own} pictures at once, and its settings say a batch of {wishes.batch}.")
         self._fixed = own is not None
-        # In a model that scales its numbers by those it is given, a picture's vector would depend on its neighbours.
+        # In a model that scales by the numbers of its whole input, a picture's vector would depend on its neighbours.
         usual = 1 if quantised_as_it_runs(file) else BATCH
         self._batch = own or wishes.batch or usual
         self._pooling = wishes.pooling
         self._output = self._chosen_output(wishes.output)
         components = self._dimension()
-        if dimension not in (None, components):
-            raise UsageError(f"{file} has a dimension of {components}, not {dimension}; leave --dimension out.")
         settings = asdict(self._prepare) | {"output": self._output, "pooling": self._pooling}
         version = content_version({"image": file}, settings, memo=memo)
         name = wishes.name or (file.parent.name if file.stem == "model" else file.stem)
@@ -98,10 +93,10 @@ class OnnxImage:
         return self._calls
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
-        """One `(index, vector or failure)` for each picture; vectors are as the model gave them.
+        """One `(index, vector or failure)` for each picture; vectors are not changed to length 1.
 
         Raises:
-            EmbedderError: onnxruntime refused a batch.
+            EmbedderError: onnxruntime failed on a batch.
         """
         results = embed_ahead(
             batch,
@@ -118,13 +113,9 @@ class OnnxImage:
             yield index, result
 
     def embed_text(self, text: str) -> TextReading:
-        """Nothing: there is no text side.
-
-        Raises:
-            UnreadableQueryError: always.
-        """
+        """Raises UnreadableQueryError: the model reads no text."""
         raise UnreadableQueryError(
-            f"the model {self.facts.space.model} has no text side, so it cannot read {text!r}: ask it with a picture"
+            f"the model {self.facts.space.model} has no text side, so it cannot read {text!r}: search by a picture"
             " (--image FILE or --like ID)."
         )
 
@@ -146,16 +137,16 @@ class OnnxImage:
             )
         return given.name, given.shape, _DTYPES[given.type]
 
-    def _chosen_output(self, wanted: str | None) -> str:
+    def _chosen_output(self, named: str | None) -> str:
         outputs: dict[str, int] = {one.name: len(one.shape or ()) for one in self._session.get_outputs()}
-        if wanted is not None:
-            if wanted not in outputs:
-                raise EmbedderError(f"{self._file} has no output {wanted!r}; it has: {', '.join(outputs)}.")
-            return wanted
+        if named is not None:
+            if named not in outputs:
+                raise EmbedderError(f"{self._file} has no output {named!r}; it has: {', '.join(outputs)}.")
+            return named
         vectors = [name for name, axes in outputs.items() if axes == 2]
         for kind in (_VECTOR_NAMES, _ANY_BUT_CLASSES):
-            if named := next((name for name in vectors if kind.search(name)), None):
-                return named
+            if found := next((name for name in vectors if kind.search(name)), None):
+                return found
         for rank in (2, 3, 4):
             for name, axes in outputs.items():
                 if axes == rank:
@@ -163,7 +154,7 @@ class OnnxImage:
         return next(iter(outputs))
 
     def _dimension(self) -> int:
-        """Components of a vector: as the model declares them, or as a black picture shows them."""
+        """Components of a vector, as the model declares them or as a run on a black picture shows."""
         shape = next(one.shape for one in self._session.get_outputs() if one.name == self._output)
         if len(shape) in (2, 3) and isinstance(shape[-1], int):
             return shape[-1]
@@ -180,14 +171,14 @@ class OnnxImage:
         except runtime_errors() as exc:
             raise EmbedderError(
                 f"{self._file} failed on a batch of shape {inputs.shape}: {first_line(exc)}; if the model takes fewer"
-                ' pictures at once, say so as "batch" in its model.json.'
+                ' pictures at once, set "batch" in its model.json.'
             ) from exc
         if output.ndim == 4:
             return np.asarray(output.mean(axis=(2, 3) if self._layout == "NCHW" else (1, 2), dtype=np.float32))
         if output.ndim == 3:
             return np.asarray(output[:, 0] if self._pooling == "cls" else output.mean(axis=1, dtype=np.float32))
         if output.ndim == 1 and len(inputs) == 1 and output.size > 1:
-            return output[None]  # a model for one picture at once need not say so
+            return output[None]  # a model for one picture at once may leave the batch axis out
         if output.ndim == 2:
             return output
         raise EmbedderError(
@@ -197,7 +188,7 @@ class OnnxImage:
 
 
 def _found(path: Path | str | None) -> tuple[Path, Wishes]:
-    """The ONNX file that `path` means, and the settings beside it."""
+    """The ONNX file at `path`, and the settings next to it."""
     if not path:
         raise EmbedderError(_MISSING.format(where=""))
     place = Path(path).expanduser()
@@ -221,7 +212,7 @@ def _found(path: Path | str | None) -> tuple[Path, Wishes]:
 def _layout(shape: list[Any], wishes: Wishes, file: Path) -> tuple[str, int, tuple[int | None, int | None]]:
     """The layout, the channels, and the height and width that are fixed, from the input's four axes.
 
-    Channels are 1 or 3; where both places could be them (or neither says), NCHW is the custom of ONNX exports.
+    Channels are 1 or 3. Where both axes could be the channels, or neither, NCHW is assumed, which ONNX exports usually have.
     """
     layout = wishes.layout
     if layout is None:

@@ -1,4 +1,4 @@
-"""The files of an ONNX model on this machine: which they are, whether they are whole, and the version they make up."""
+"""The files of an ONNX model: which they are, whether they are complete, and the version that their content gives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any, Final
 from pinakes.errors import EmbedderError
 
 VERSION_DIGITS: Final = 12
-"""Hexadecimal digits of a version: 48 bits tell the models of one collection apart."""
+"""Hexadecimal digits of a version: 48 bits distinguish the models of one collection."""
 
 _BLOB: Final = re.compile(r"[0-9a-f]{64}\Z")
 _LFS: Final = b"version https://git-lfs"
@@ -27,9 +27,9 @@ _REMEMBERING: Final = threading.Lock()
 
 
 def external_data(model: Path) -> list[str]:
-    """The names of the files in which `model` keeps weights outside of itself, relative to its folder; sorted.
+    """The names of the other files in which `model` keeps weights, relative to its folder; sorted.
 
-    Reads the few bytes that say so: ModelProto.graph (7), GraphProto.initializer (5), TensorProto.external_data (13),
+    Reads only the fields that name them: ModelProto.graph (7), GraphProto.initializer (5), TensorProto.external_data (13),
     of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 
     Raises:
@@ -46,33 +46,33 @@ def external_data(model: Path) -> list[str]:
             for graph in _parts(data, 0, len(data), 7):
                 for tensor in _parts(data, *graph, 5):
                     for entry in _parts(data, *tensor, 13):
-                        pair = [data[slice(*part)] for number in (1, 2) for part in _parts(data, *entry, number)]
+                        pair = [data[slice(*part)] for key in (1, 2) for part in _parts(data, *entry, key)]
                         if pair[0] == b"location":
                             names.add(pair[1].decode("utf-8"))
     except OSError as exc:
         raise EmbedderError(f"the model file {model} cannot be read: {exc.strerror}.") from exc
     except (ValueError, IndexError) as exc:
-        raise EmbedderError(f"{model} is not an ONNX model, or it is not complete: download it again.") from exc
+        raise EmbedderError(f"{model} is not an ONNX model, or it is incomplete: download it again.") from exc
     return sorted(names)
 
 
 def quantised_as_it_runs(model: Path) -> bool:
-    """Whether a model scales numbers to 8 bits by the largest that it meets, over all pictures that it is given at once.
+    """Whether a model quantises to 8 bits by the largest number in its whole batch of pictures.
 
-    Its file holds an operator of that name (DynamicQuantizeLinear of ONNX, DynamicQuantizeMatMul of onnxruntime).
+    Its file then contains an operator of that name (DynamicQuantizeLinear of ONNX, DynamicQuantizeMatMul of onnxruntime).
     """
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(b"DynamicQuantize") >= 0
 
 
 def content_version(models: Mapping[str, Path], settings: Mapping[str, Any], *, memo: Path | None = None) -> str:
-    """The first 12 hexadecimal digits of a SHA-256 over all that decides what vectors come out.
+    """The first 12 hexadecimal digits of a SHA-256 over everything that determines the vectors.
 
     Args:
         models: role → ONNX file; the weights that it keeps in other files are included, paths are not.
-        settings: whatever else shapes a vector (preprocessing, the tokenizer); must be JSON.
-        memo: a small file in which the digests of large files are remembered by path, size and time, since hashing a
-            CLIP takes about 2 s on a CPU without SHA instructions.
+        settings: everything else that determines a vector (preprocessing, the tokenizer); must be JSON.
+        memo: a small file that stores the digests of large files by path, size and time, because hashing a CLIP takes
+            about 2 s on a CPU without SHA instructions.
 
     Raises:
         EmbedderError: a file is missing or not an ONNX model.
@@ -89,7 +89,7 @@ def content_version(models: Mapping[str, Path], settings: Mapping[str, Any], *, 
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file beside a model.
+    """The object in a JSON file of a model.
 
     Raises:
         EmbedderError: it cannot be read, or is not an object.
@@ -105,8 +105,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _parts(data: mmap.mmap, start: int, end: int, wanted: int) -> Iterator[tuple[int, int]]:
-    """Where the length-delimited fields of number `wanted` begin and end in the message data[start:end]."""
+def _parts(data: mmap.mmap, start: int, end: int, number: int) -> Iterator[tuple[int, int]]:
+    """Where the length-delimited fields of this number begin and end in the message data[start:end]."""
     at = start
     while at < end:
         tag, at = _varint(data, at)
@@ -115,7 +115,7 @@ def _parts(data: mmap.mmap, start: int, end: int, wanted: int) -> Iterator[tuple
             length, at = _varint(data, at)
             if at + length > end:
                 raise ValueError("a field reaches beyond its message")
-            if tag >> 3 == wanted:
+            if tag >> 3 == number:
                 yield at, at + length
             at += length
         elif kind == 0:
@@ -138,7 +138,7 @@ def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def _digest(path: Path, memo: Path | None) -> str:
-    """The SHA-256 of a file in hexadecimal; the download cache of Hugging Face names its large files by it."""
+    """The SHA-256 of a file in hexadecimal; in the download cache of Hugging Face it is the name of a large file."""
     try:
         real = path.resolve(strict=True)
         stat = real.stat()
@@ -168,7 +168,7 @@ def _remembered(memo: Path) -> dict[str, str]:
     try:
         content = json.loads(memo.read_text("utf-8"))
     except (OSError, ValueError):
-        return {}  # a memo that is missing or damaged costs the hashing, nothing else
+        return {}  # without the memo, the files are hashed again
     return {k: v for k, v in content.items() if isinstance(v, str)} if isinstance(content, dict) else {}
 
 

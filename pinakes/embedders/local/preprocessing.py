@@ -1,7 +1,7 @@
-"""From a picture to the input of an image model: resized, cropped, scaled and normalised as the model was trained.
+"""Turns a picture into the input of an image model: resized, cropped, scaled and normalised as in the model's training.
 
-The settings stand beside the model, in `model.json` or `model.toml` (ours) or in `preprocessor_config.json` (written by
-Hugging Face's transformers); where both are there, ours wins key by key.
+The settings are in files next to the model: `model.json` or `model.toml` (ours), or `preprocessor_config.json` (written by
+Hugging Face's transformers). Where both exist, each key of ours takes precedence.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ IMAGENET_STD: Final = (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's channels R, G, B at 0 to 1, with which most image models are trained."""
 
 CROP_SHARE: Final = 0.875
-"""Side of the crop over the short side it is cut from, where nothing else is said: 224 of 256, ImageNet's usual."""
+"""The crop's side divided by the short side, where the settings do not say: 224 / 256, which is usual for ImageNet."""
 
 DEFAULT_SIDE: Final = 224
 
 MAX_ASPECT: Final = 32
-"""Strips longer than this lose their ends before they are resized by the short side: only the centre is kept anyhow, and
+"""Longer strips lose their ends before they are resized by the short side: only the centre is kept in any case, and
 20,000 x 2 pixels would grow to 2,240,000 x 224."""
 
 _SIDE = Annotated[int, Field(ge=1, le=4096)]
@@ -41,7 +41,7 @@ RESAMPLING: Final = {name.name.lower(): name for name in Pillow.Resampling}
 
 
 class Wishes(BaseModel):
-    """What `model.json` may say; everything is optional. Unknown keys are refused, so that a slip does not pass."""
+    """The keys of `model.json`; all are optional. Unknown keys are refused, so that a misspelled one is noticed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -54,7 +54,7 @@ class Wishes(BaseModel):
     resize: Literal["shortest", "squash", "pad", "none"] = "shortest"
     resample: Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"] = "bilinear"
     crop: Size | None = None
-    """What is cut out of the centre afterwards; zeros are put around a picture that is smaller."""
+    """What is cut out of the centre afterwards; a smaller picture is padded with zeros."""
     scale: float | None = None
     """Factor on 0 to 255; default 1/255, and 1 for a model that takes uint8."""
     mean: tuple[float, ...] | None = None
@@ -70,10 +70,10 @@ class Wishes(BaseModel):
 
 
 def read_wishes(folder: Path) -> Wishes:
-    """The settings beside a model.
+    """The settings in the folder of a model.
 
     Raises:
-        EmbedderError: a file cannot be read, or says something that is not understood.
+        EmbedderError: a file cannot be read, or has a key or value that is not supported.
     """
     said: dict[str, Any] = {}
     source = folder / "preprocessor_config.json"
@@ -102,18 +102,18 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 _NOT_DONE_HERE: Final = ("rescale_offset", "include_top", "do_pad", "do_reduce_labels", "do_image_splitting")
-"""Keys of transformers that change what the model sees and that are not carried out here."""
+"""Keys of transformers that change what the model sees and that are not supported here."""
 
 _SQUARE: Final = ("ViT", "DeiT", "Beit")
 """Processors of transformers for which a `size` of one number means both sides."""
 
 
 def _from_transformers(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
-    """A `preprocessor_config.json` in our own words."""
+    """A `preprocessor_config.json`, with the keys of `Wishes`."""
     for key in _NOT_DONE_HERE:
         if config.get(key):
             raise EmbedderError(
-                f"{source} asks for {key!r}, which Pinakes does not do: describe the preprocessing in a model.json"
+                f"{source} asks for {key!r}, which Pinakes does not support: describe the preprocessing in a model.json"
                 " and remove that file."
             )
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
@@ -159,7 +159,7 @@ def _both_sides(size: Any) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """What is done to every picture, with nothing left open.
+    """The complete preprocessing of a picture.
 
     Attributes:
         height, width: of the result, pixels.
@@ -168,7 +168,7 @@ class Preprocessing:
         resample: Pillow's filter.
         scale, mean, std: a value v of 0 to 255 becomes (v * scale - mean) / std, for each channel of `channels`.
         channels: their order; `L` is one channel of grey.
-        layout: where the channels stand.
+        layout: NCHW or NHWC.
         dtype: what the model takes: float32, float16 or uint8.
     """
 
@@ -188,10 +188,10 @@ class Preprocessing:
     def of(
         cls, wishes: Wishes, *, fixed: tuple[int | None, int | None], planes: int, layout: str, dtype: str, model: str
     ) -> Preprocessing:
-        """The wishes, completed by what the model's input demands.
+        """The settings, completed by what the model's input requires.
 
         Args:
-            wishes: from beside the model.
+            wishes: the settings in the model's folder.
             fixed: the height and width that the model's input fixes, None where it is free.
             planes: the channels of the model's input, 1 or 3.
             layout: NCHW or NHWC.
@@ -199,13 +199,13 @@ class Preprocessing:
             model: its file, for messages.
 
         Raises:
-            EmbedderError: the wishes contradict the model.
+            EmbedderError: the settings contradict the model.
         """
         size, height, width = _goal(wishes, fixed)
         for side, has, needs in (("height", height, fixed[0]), ("width", width, fixed[1])):
             if needs not in (None, has):
                 raise EmbedderError(
-                    f"{model} takes pictures of {side} {needs}, and the settings beside it make them {has}: correct"
+                    f"{model} takes pictures of {side} {needs}, and its settings make them {has}: correct"
                     " size or crop in its model.json."
                 )
         channels = wishes.channels or ("L" if planes == 1 else "RGB")
@@ -220,12 +220,12 @@ class Preprocessing:
             mean = _per_channel(wishes.mean or IMAGENET_MEAN, channels, "mean", model)
             std = _per_channel(wishes.std or IMAGENET_STD, channels, "std", model)
         if 0 in std:
-            raise EmbedderError(f"{model}: a std of 0 in its settings cannot be divided by.")
+            raise EmbedderError(f"{model}: a std of 0 in its settings is not possible.")
         return cls(height, width, wishes.resize, size, wishes.resample, scale, mean, std, channels, layout, dtype)
 
     @property
     def short_side(self) -> int | None:
-        """Pixels that are needed on the short side of the picture; None: all there are."""
+        """Pixels that are needed on the short side of the picture; None: all of them."""
         return None if self.resize == "none" else max(self.size)
 
     def __call__(self, picture: Pillow.Image) -> Array:
@@ -273,7 +273,7 @@ def without_ends(picture: Pillow.Image) -> Pillow.Image:
 
 
 def _centre(picture: Pillow.Image, height: int, width: int) -> Pillow.Image:
-    """The middle of `picture`; black is put around one that is smaller (as transformers' center_crop)."""
+    """The centre of `picture`; a smaller one is padded with black (as in transformers' center_crop)."""
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     if (left, top) == (0, 0) and picture.size == (width, height):
         return picture
@@ -299,7 +299,7 @@ def _pair(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
 
 
 def _per_channel(values: tuple[float, ...], channels: str, key: str, model: str) -> tuple[float, ...]:
-    """`values` in the order of `channels`; the default and one number for all are spread over them."""
+    """`values` in the order of `channels`; one number applies to all, and the default fits any channels."""
     if len(values) == 1:
         return values * len(channels)
     if values in (IMAGENET_MEAN, IMAGENET_STD):

@@ -1,14 +1,13 @@
-"""onnxruntime: found or asked for by name, with as many threads as this machine has, on the CPU unless told otherwise."""
+"""onnxruntime: its import, its device, its threads and its errors."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pinakes.errors import EmbedderError
+from pinakes.errors import EmbedderError, extra_install
 
 Device = Literal["cpu", "cuda"]
 """Where a model runs; `cuda` needs the package onnxruntime-gpu in place of onnxruntime."""
@@ -25,22 +24,11 @@ def require(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as exc:
-        raise _not_installed(module) from exc
-
-
-def check_installed(module: str) -> None:
-    """Nothing, if the module could be imported; it is not imported.
-
-    Raises:
-        EmbedderError: it is not installed.
-    """
-    if importlib.util.find_spec(module) is None:
-        raise _not_installed(module)
-
-
-def _not_installed(module: str) -> EmbedderError:
-    package = module.partition(".")[0]
-    return EmbedderError(f"models on this machine need {package}, which is not installed: pip install 'pinakes[clip]'")
+        package = module.partition(".")[0]
+        raise EmbedderError(
+            f"models on this machine need {package}, which is not installed; in the checkout of Pinakes run"
+            f" {extra_install('clip')}"
+        ) from exc
 
 
 def cpu_threads() -> int:
@@ -51,14 +39,14 @@ def cpu_threads() -> int:
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
-    """What loading or running a model raises over its files or its input; onnxruntime's own errors have no base."""
+    """What loading or running a model may raise; onnxruntime's own errors have no common base."""
     state = require("onnxruntime.capi.onnxruntime_pybind11_state")
     own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
     return (*own, RuntimeError, ValueError, KeyError, TypeError, OSError)
 
 
 def check_device(device: Device) -> None:
-    """Nothing, if onnxruntime can run on `device`.
+    """Check that onnxruntime can run on `device`.
 
     Raises:
         EmbedderError: CUDA was asked for and this onnxruntime has none.
@@ -97,5 +85,5 @@ def open_session(model: Path, *, device: Device = "cpu", threads: int | None = N
 
 
 def first_line(exc: BaseException) -> str:
-    """The message of a driver's error without the lines that only its authors can read."""
+    """The first line of a driver's error; the others help only its authors."""
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0]

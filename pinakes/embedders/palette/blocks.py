@@ -22,13 +22,13 @@ Doubles = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
 
 AREA: Final = 30_000
-"""Pixels of the picture that is measured, whatever its proportions: enough to see brushwork, few enough for 10 ms."""
+"""Pixels of the measured picture, for all proportions: enough to see brushwork, few enough to take 10 ms."""
 
 SHORT_SIDE: Final = 150
 """The short side of `AREA` pixels at 4:3: what the decoder is asked for."""
 
 MIN_SIDE: Final = 32
-"""Three octaves of two pixels' reach must fit."""
+"""Three octaves with a reach of two pixels must fit."""
 
 CHROMA_GAIN: Final = 2.5
 """The a and b of OKLab span about 2/5 of the range of its L; this makes the three comparable."""
@@ -36,7 +36,7 @@ CHROMA_GAIN: Final = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """One picture as the descriptors want it.
+    """One picture in the forms that the descriptors need.
 
     Attributes:
         grey: luma at full, half and quarter size, uint8.
@@ -104,7 +104,7 @@ def layout_of(thumbnail: npt.NDArray[np.floating], coefficients: int) -> Doubles
 
 
 _FAINT_LAYOUT: Final = 0.1
-"""A layout much fainter than this (an even mid grey has none at all) stays short instead of being blown up."""
+"""A layout much fainter than this (an even mid grey has none at all) stays short instead of being amplified."""
 
 
 def _dct(size: int) -> Doubles:

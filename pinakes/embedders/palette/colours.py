@@ -16,7 +16,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 GREY_CHROMA: Final = 0.04
-"""Below about this chroma a colour is seen as a grey, whatever its hue."""
+"""Below about this chroma, a colour of any hue is seen as grey."""
 
 _CODES = np.arange(256) / 255
 _LINEAR: Final = np.where(_CODES <= 0.04045, _CODES / 12.92, ((_CODES + 0.055) / 1.055) ** 2.4).astype(np.float32)
@@ -39,7 +39,7 @@ _FROM_LAB: Final = np.linalg.inv(_TO_LAB)
 
 _ROOT_STEPS: Final = (1 << 16) - 1
 _ROOTS: Final = np.cbrt(np.arange(_ROOT_STEPS + 1) / _ROOT_STEPS).astype(np.float32)
-"""Cube roots of 0…1. A table and not `np.cbrt`, whose last bit depends on the processor; the error in L is below 0.002
+"""Cube roots of 0…1. A table, because the last bit of `np.cbrt` depends on the processor; the error in L is below 0.002
 for the very darkest colours and below 0.0001 from sRGB 16 upwards."""
 
 
@@ -113,7 +113,7 @@ class Region:
         focus: its middle.
         lightness_spread: standard deviation in L.
         chroma_spread: standard deviation in chroma.
-        hue_spread: standard deviation in radians of hue; infinite when any hue will do.
+        hue_spread: standard deviation of hue in radians; infinite for any hue.
         open_chroma: whether colours more vivid than the focus belong to it as fully as the focus does.
     """
 

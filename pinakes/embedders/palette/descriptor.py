@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Facts, Picture, Price, TextReading
+from pinakes.embedders.base import Embedder, Facts, Picture, TextReading, with_bytes
 from pinakes.embedders.palette import words as palette_words
 from pinakes.embedders.palette.blocks import (
     SHORT_SIDE,
@@ -22,30 +22,22 @@ from pinakes.embedders.palette.blocks import (
     orientations,
     unit,
 )
+from pinakes.embedders.palette.declaration import DESCRIPTOR, PALETTE
 from pinakes.embedders.palette.histogram import ColourGrid, wished_colours, wished_layout
 from pinakes.embedders.palette.reference import SAMPLES, noise
 from pinakes.embedders.palette.texture import binary_patterns, covariance, phase_codes
 from pinakes.embedders.palette.words import Wish
-from pinakes.errors import PictureError, SourceError, UnreadableQueryError, UsageError
+from pinakes.errors import UnreadableQueryError
 from pinakes.images.decoding import decode
-from pinakes.spaces import Spaces
 from pinakes.types import ErrorClass, Failure, Vector
 
-DEFAULT_DIMENSION: Final = 1024
-
-PREPROCESSING: Final = "p1"
-"""Bumped by hand with every change to how a picture is decoded or resized."""
-
-VERSION: Final = "2"
-"""Bumped by hand with every change to what is measured or how it is weighed."""
-
 _WORKERS: Final = 2
-"""Decoding lets other threads run, much of the measuring does not."""
+"""Decoding releases the interpreter lock; most of the measuring does not."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a vector of one dimension is made of; the layout takes the components that the other blocks leave.
+    """The parts of a vector of one dimension; the layout takes the components that the other blocks leave.
 
     Attributes:
         grid: the bins of the colour histogram.
@@ -72,8 +64,6 @@ RECIPES: Final = MappingProxyType(
     }
 )
 
-SPACES: Final = Spaces("palette", "descriptor", (VERSION,), tuple(RECIPES), PREPROCESSING)
-
 CUES: Final = MappingProxyType(
     {
         "colour": ("colour",),
@@ -82,7 +72,7 @@ CUES: Final = MappingProxyType(
         "composition": ("layout", "edges", "opponents"),
     }
 )
-"""The blocks by what they see. Those of a cue say much the same: together they have the say of one."""
+"""The blocks by what they measure. Those of one cue are much alike, so together they weigh as much as another cue."""
 
 SPREADS: Final = MappingProxyType(
     {
@@ -119,7 +109,7 @@ def measured(views: Views, recipe: Recipe, dimension: int) -> dict[str, Doubles]
 
 @lru_cache(maxsize=len(RECIPES))
 def _reference(dimension: int) -> dict[str, Doubles]:
-    """The mean blocks of the noise pictures; colour and layout, which noise says nothing about, are left out."""
+    """The mean blocks of the noise pictures, without colour and layout, for which noise has no meaning."""
     samples = [measured(Views.of(noise(sample)), RECIPES[dimension], dimension) for sample in range(SAMPLES)]
     return {
         name: np.mean([sample[name] for sample in samples], axis=0)
@@ -130,10 +120,10 @@ def _reference(dimension: int) -> dict[str, Doubles]:
 
 @lru_cache(maxsize=len(RECIPES))
 def _weights(dimension: int) -> dict[str, float]:
-    """The squared weight of each block of a recipe: every cue has the same say in the order of the results.
+    """The squared weight of each block of a recipe: every cue has the same influence on the order of the results.
 
-    A block's say is its weight times its spread. Were it the blocks that are equal, composition would count three
-    times, and a detail would not find the picture that it was cut from.
+    A block's influence is its weight times its spread. With equal blocks, composition would count three times, and a
+    detail would not find the picture that it was cut from.
     """
     measured_blocks = {"colour", "layout", *_reference(dimension)}
     shares: dict[str, float] = {}
@@ -159,8 +149,8 @@ def describe(picture: Pillow.Image, dimension: int) -> Vector:
     return unit(np.concatenate(weighted)).astype(np.float32)
 
 
-_PLACE_SAY: Final = 0.5
-"""What the layout says in the similarity of a text that names places, against what its colours say."""
+_PLACE_INFLUENCE: Final = 0.5
+"""The influence of the layout on the similarity of a text that names places, relative to that of its colours."""
 
 _UNREADABLE: Final = (
     "the palette embedder reads only colours, and there is none in {text!r}: try names such as 'ultramarine', 'dark blue"
@@ -178,32 +168,25 @@ def wished(wishes: Sequence[Wish], dimension: int) -> Vector:
     vector[: colour.size] = colour
     if places.any():
         start = colour.size + sum(block.size for block in _reference(dimension).values())
-        # The weights of the pictures' blocks are taken out, so that places count alike in every dimension.
-        vector[start:] = _PLACE_SAY * np.sqrt(weights["colour"] / weights["layout"]) * unit(places[: dimension - start])
+        # The weights of the pictures' blocks are divided out, so that places count equally in every dimension.
+        vector[start:] = (
+            _PLACE_INFLUENCE * np.sqrt(weights["colour"] / weights["layout"]) * unit(places[: dimension - start])
+        )
     return unit(vector).astype(np.float32)
 
 
-class Palette:
+class Palette(Embedder):
     """Pictures by their colours and textures, texts by the colours they name; no semantic model.
 
     Args:
         dimension: components of a vector, one of `RECIPES`: fewer are quicker to search, more find better.
-
-    Raises:
-        UsageError: there is no recipe for `dimension`.
     """
 
-    def __init__(self, dimension: int = DEFAULT_DIMENSION) -> None:
-        if dimension not in RECIPES:
-            *first, last = map(str, RECIPES)
-            raise UsageError(
-                f"the palette embedder has no dimension of {dimension}; choose {', '.join(first)} or {last}."
-            )
+    def __init__(self, dimension: int = DESCRIPTOR.default_dimension) -> None:
         self.facts = Facts(
-            space=SPACES.space(dimension),
+            space=PALETTE.spaces(DESCRIPTOR).space(dimension),
             description="Colour and texture, computed on this machine; it is not a semantic model: it knows what a"
-            " picture looks like, not what it shows, and of a text it reads the colours alone.",
-            price=Price(),
+            " picture looks like, not what it shows, and from text it understands only colour words.",
             workers=_WORKERS,
         )
         self._dimension = dimension
@@ -241,17 +224,10 @@ class Palette:
         return TextReading(vector, reading.read, reading.unread)
 
     def _embed(self, picture: Picture) -> Vector | Failure:
-        try:
-            data = picture.read()
-        except (OSError, SourceError) as exc:
-            return Failure(ErrorClass.UNREADABLE, str(exc))
-        try:
-            vector = describe(decode(data, at_least=SHORT_SIDE), self._dimension)
-        except PictureError as exc:
-            return Failure(ErrorClass(exc.error_class), str(exc))
-        if not vector.any():
-            return Failure(ErrorClass.ZERO_VECTOR, "the picture has no measurable colour or texture")
-        return vector
+        result = with_bytes(picture, lambda data: describe(decode(data, at_least=SHORT_SIDE), self._dimension))
+        if isinstance(result, Failure) or result.any():
+            return result
+        return Failure(ErrorClass.ZERO_VECTOR, "the picture has no measurable colour or texture")
 
     def _count(self) -> None:
         with self._counting:

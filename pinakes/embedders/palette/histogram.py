@@ -83,7 +83,7 @@ class ColourGrid:
 
 
 _NO_CHROMA: Final = np.float32(0.002)
-"""What rounding leaves of the chroma of a pure grey is less; the root of even a millionth share would show."""
+"""Rounding leaves a pure grey less chroma than this; the square root would make even a millionth share visible."""
 
 
 def _between(place: Floats, count: int) -> tuple[npt.NDArray[np.intp], Floats]:
@@ -107,19 +107,19 @@ def _gamut() -> Floats:
 
 
 def wished_colours(wishes: Sequence[Wish], grid: ColourGrid) -> Doubles:
-    """The histogram block of a text, shape (grid.size,): the bins of the wished colours less those of the unwished.
+    """The histogram block of a text, shape (grid.size,): the bins of the wished colours minus those of the unwished.
 
-    The bins' membership orders pictures by how much of the colour they hold; a histogram of the colour itself would
-    favour pictures that spread over all of its bins.
+    The membership of the bins orders pictures by how much of the colour they contain; a histogram of the colour itself
+    would favour pictures that spread over all of its bins.
     """
     total = np.zeros(grid.size)
     for wish in wishes:
-        total += (1.0 if wish.wanted else -1.0) * unit(grid.membership(wish.region) ** _SHARPNESS)
+        total += (1.0 if wish.present else -1.0) * unit(grid.membership(wish.region) ** _SHARPNESS)
     return total
 
 
 _SHARPNESS: Final = 1.5
-"""Bins reach into their neighbours' colours; this takes back what that blurs."""
+"""Bins overlap with their neighbours' colours; the exponent compensates for that blur."""
 
 
 def wished_layout(wishes: Sequence[Wish]) -> Doubles:
@@ -130,7 +130,7 @@ def wished_layout(wishes: Sequence[Wish]) -> Doubles:
             mask = _mask(wish.place)
             lightness, a, b = wish.region.focus.lab
             colour = np.array([lightness - 0.5, a * CHROMA_GAIN, b * CHROMA_GAIN])
-            thumbnail += (colour if wish.wanted else -colour)[:, None, None] * (mask - mask.mean())
+            thumbnail += (colour if wish.present else -colour)[:, None, None] * (mask - mask.mean())
     thumbnail[0] += 0.5
     return layout_of(thumbnail, 3 * LAYOUT_GRID**2)
 

@@ -51,7 +51,7 @@ MOODS: Final = _words("moods")
 """Words that, with no colour after them, describe the whole picture."""
 
 PLACES: Final = _words("places")
-"""Words that say where in the picture a colour is wanted."""
+"""Words that say where in the picture a colour should be."""
 
 DEGREES: Final[Mapping[str, float]] = MappingProxyType(_DATA["degrees"])
 """How far a shade or tint after them goes."""

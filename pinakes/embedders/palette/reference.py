@@ -1,7 +1,7 @@
-"""The reference of the `palette` embedder: what its texture measures say of noise with the spectrum of pictures.
+"""The reference of the `palette` embedder: its texture measures of noise that has the spectrum of pictures.
 
-Most of a texture histogram is the same for all pictures, so that raw ones are all alike (cosines of 0.95). What a
-picture has beyond noise with a picture-like spectrum tells them apart: each texture block is taken relative to it. The
+Most of a texture histogram is the same for all pictures, so that raw ones are all alike (cosines of 0.95). Pictures differ
+in what they have beyond such noise, so each texture block is taken relative to it. The
 amplitudes of pictures fall with frequency like f^-0.8 to f^-1.5 (Field, JOSA A 4(12), 1987; Tolhurst, Tadmor and Chao,
 Ophthalmic and Physiological Optics 12, 1992); the steep end is taken, since paint and ink have less grain than photographs.
 """

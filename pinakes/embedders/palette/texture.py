@@ -72,7 +72,7 @@ def _uniform_codes() -> npt.NDArray[np.intp]:
 _UNIFORM: Final = _uniform_codes()
 _CIRCLE: Final = ((0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1))
 _LBP_STEP: Final = 3
-"""A neighbour counts as brighter from this many of 255 steps on, so that grain and JPEG noise in flat parts do not."""
+"""A neighbour counts as brighter if it is at least this many of 255 steps brighter, so that grain and JPEG noise do not."""
 
 
 def binary_patterns(grey: npt.NDArray[np.uint8]) -> Doubles:

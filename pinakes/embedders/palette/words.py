@@ -1,4 +1,4 @@
-"""Reading colour words: a text becomes the colours it asks for, how much of each, and where."""
+"""Reads colour words: which colours a text asks for, and where in the picture."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Wish:
     """One colour that a text asks for.
 
     Attributes:
-        region: the colours meant.
+        region: the colours that are meant.
         place: where ("top", "bottom", "left", "right", "centre", "edges"), or "" for anywhere.
-        wanted: False when the text asks for its absence.
+        present: False where the text asks for a picture without the colour.
     """
 
     region: Region
     place: str = ""
-    wanted: bool = True
+    present: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Reading:
 
 @dataclass(slots=True)
 class _Clause:
-    """The wishes between two joiners, and what was said about all of them."""
+    """The wishes between two joiners, and the places that apply to all of them."""
 
     wishes: list[int]
     places: list[tuple[int, str]]
@@ -71,7 +71,7 @@ def read(text: str) -> Reading:
 
 
 class _Reader:
-    """Walks once over the words of a text."""
+    """Goes through the words of a text once."""
 
     def __init__(self, text: str) -> None:
         joined = _HYPHEN.sub(" \N{HYPHEN} ", unicodedata.normalize("NFC", text).casefold())
@@ -124,7 +124,7 @@ class _Reader:
         return self._result()
 
     def _close(self, clause: _Clause, place: str) -> _Clause:
-        """Apply what a clause said about places to its colours (or, if it has none, to the colour before it)."""
+        """Apply the places of a clause to its colours or, where it has none, to the colour before it."""
         targets = clause.wishes or ([len(self.wishes) - 1] if self.wishes else [])
         for position, said in clause.places:
             if targets:
@@ -146,7 +146,7 @@ class _Reader:
         return Reading(tuple(self.wishes), read_words, unread)
 
     def _is_place(self, position: int) -> bool:
-        """Whether a colour is near: "right", "left" and "ground" by themselves are no places."""
+        """Whether there is a colour, too: "right", "left" and "ground" by themselves are not places."""
         return bool(self.wishes) or any(self._colour(later) for later in range(position + 1, len(self.words)))
 
     def _colour_follows(self, position: int) -> bool:
@@ -180,7 +180,7 @@ class _Reader:
             else:
                 break
             position += 1
-        # No name came: the last shade describes the picture itself, or its tint is the colour.
+        # There was no name: the last shade describes the picture itself, or the tint is the colour.
         return self._mood(start)
 
     def _mood(self, start: int) -> tuple[Region, int] | None:

@@ -1,4 +1,4 @@
-"""One answer, with as many requests as it takes: pacing, retries, and when to give up, for all providers."""
+"""Makes as many requests as one answer takes: pacing, retries, and when to give up, for all providers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote, quote_plus
 
 import numpy as np
 
+from pinakes.embedders.counters import Counters
 from pinakes.embedders.remote.concurrency import Concurrency
-from pinakes.embedders.remote.counters import Counters
-from pinakes.embedders.remote.provider import Allowance, AllowanceUsedUpError, CallError, Pacer, PacingStoppedError
+from pinakes.embedders.remote.provider import (
+    Allowance,
+    AllowanceUsedUpError,
+    CallError,
+    Pacer,
+    PacingStoppedError,
+    redact,
+)
 from pinakes.errors import EmbedderError, PinakesError
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Vector
@@ -26,39 +32,32 @@ LONGEST_BACKOFF: Final = 20.0
 """Seconds before the second attempt, doubled for each further one, and jittered between half and all of it."""
 
 QUOTA_PATIENCE: Final = 900.0
-"""Seconds without any answer but 429 after which the quota is taken to be used up."""
+"""After so many seconds with no answer but 429, the quota counts as used up."""
 
 STOP_SECONDS: Final = 0.25
-"""How often a sleeping thread looks whether the run is stopping."""
+"""How often a sleeping thread checks whether the run is stopping."""
 
 _LOST: Final = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECTION})
 _ANSWERED: Final = 200
-"""The status of an answer that was made and paid for; where it comes with an error, it could not be used."""
+"""The status of an answer that was paid for; with an error, it means that the answer cannot be used."""
 
 Call = Callable[[], tuple[Vector, str]]
 """Makes one request: the vector, and the model version that the provider named."""
 
 
-def redact(text: str, secrets: Sequence[str]) -> str:
-    """`text` without any of the `secrets`, neither as they are nor as a URL spells them."""
-    spellings = {spelled for secret in secrets for spelled in (secret, quote(secret, safe=""), quote_plus(secret))}
-    for spelled in sorted(filter(None, spellings), key=len, reverse=True):
-        text = text.replace(spelled, "[redacted]")
-    return text
-
-
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is done for one answer.
+    """How much effort one answer is worth.
 
     Attributes:
         attempts: most requests; 429s are not counted.
         patience: most seconds, in requests and between them; waiting for the pacer is not counted, except where a
             person waits.
-        interactive: a person waits: the slot comes before those of batches.
-        text: it is for a text, which may have a price of its own.
-        pooled: one of many: it waits for its place among those in flight, and is dropped when the run ends.
-        unwanted: says that nobody waits for this pooled answer any more, so that no request is begun for it.
+        interactive: whether a person waits; the slot then comes before those of batches.
+        text: whether it is for a text, which may have its own price.
+        pooled: whether it is one of many; it then waits for a place among the requests in flight, and is dropped when the
+            run ends.
+        unwanted: whether nobody waits for this pooled answer any more, so that no request is begun for it.
     """
 
     attempts: int
@@ -75,13 +74,13 @@ class Attempts:
     The first refusal that concerns every request ends it: nothing pooled is begun after that.
 
     Args:
-        space: what vectors must belong to.
+        space: the space that vectors must belong to.
         pacer: says when a request may be made.
         concurrency: most requests in flight; None finds the number.
-        allowance: what may be paid for; None: whatever it costs.
+        allowance: what may be spent; None: there is no cap.
         text_units: what a text takes of the allowance, where a picture takes 1.
         stopping: whether the run is stopping; pooled answers are not begun then.
-        secrets: what no message may show.
+        secrets: values that no message may show.
         backoff: seconds before the second attempt.
     """
 
@@ -110,7 +109,7 @@ class Attempts:
         self._halted: PinakesError | None = None
         self._ended = threading.Event()
         self._spent = threading.Event()
-        """Set when the allowance is used up: who has taken from it by then still asks."""
+        """Set when the allowance is used up; requests that it already covers are still made."""
         self._throttled_since: float | None = None
         self._throttled_in_a_row = 0
         self._quiet_until = 0.0
@@ -123,26 +122,26 @@ class Attempts:
         return self._spent.is_set() or self._over()
 
     def end(self, reason: PinakesError | None) -> None:
-        """Begin nothing pooled from now on; `reason` is what `raise_if_halted` raises, None if all is in order."""
+        """Begin nothing pooled from now on; `raise_if_halted` raises `reason` unless it is None."""
         with self._lock:
             if self._halted is None:
                 self._halted = reason
         self._ended.set()
 
     def raise_if_halted(self) -> None:
-        """Raises the reason for which this has ended, if there is one."""
+        """Raise the reason for the end, if there is one."""
         if self._halted is not None:
             raise self._halted
 
     # -- answers -------------------------------------------------------------------------------------------------------
 
     def answer(self, call: Call, effort: Effort) -> Vector | Failure | None:
-        """The vector, or the failure that the last attempt ended in; None (only pooled) at the end of the run.
+        """The vector, or the failure of the last attempt; None (only pooled) at the end of the run.
 
         Raises:
-            EmbedderError: what concerns every request.
+            EmbedderError: the error concerns every request.
             PacingStoppedError: the run is stopping (only not pooled).
-            PinakesError: what keeps the pace is lost.
+            PinakesError: the database that keeps the rate is lost.
         """
         begun = time.monotonic()
         spent = 0.0
@@ -191,7 +190,7 @@ class Attempts:
         if effort.pooled and not self.concurrency.enter(lambda: self._dropped(effort)):
             return None
         try:
-            # Nobody else waits out a 429 where there is no limit.
+            # Without a rate limit, the pacer does not wait after a 429.
             while not math.isfinite(self._pacer.rate) and (quiet := self._quiet_until - time.monotonic()) > 0:
                 if not self._sleep(quiet, effort):
                     return None
@@ -218,7 +217,7 @@ class Attempts:
 
     @contextmanager
     def _paying(self, effort: Effort) -> Iterator[_Payment]:
-        """Take the price of one request from the allowance, and give it back where it does not fall due."""
+        """Take the price of one request from the allowance, and give it back where it is not due."""
         payment = _Payment()
         if self._allowance is None:
             yield payment
@@ -232,7 +231,7 @@ class Attempts:
                 self._allowance.give_back(units)
 
     def _over(self) -> bool:
-        """Whether not even what was taken from the allowance may be used."""
+        """Whether to stop even requests whose cost is already reserved."""
         return self._ended.is_set() or self._stopping()
 
     def _dropped(self, effort: Effort) -> bool:
@@ -249,8 +248,8 @@ class Attempts:
         if version != space.version:
             raise EmbedderError(
                 f"{space.provider} answered with model version {version!r}, and the space {space.name} holds vectors of"
-                f" {space.version!r}, which cannot be compared with it: set the version that is meant, and a space of its"
-                " own is made for it."
+                f" {space.version!r}, which cannot be compared with it. Set the version that you mean; it gets its own"
+                " space."
             )
         if vector.shape != (space.dimension,):
             raise EmbedderError(
@@ -260,7 +259,7 @@ class Attempts:
         return np.ascontiguousarray(vector, dtype=np.float32)
 
     def _throttled(self, error: CallError) -> None:
-        """Tell the pacer of a 429; after too long without anything else, give up.
+        """Tell the pacer about a 429; give up after too long without any other answer.
 
         Raises:
             EmbedderError: the quota is used up.
@@ -274,9 +273,9 @@ class Attempts:
             self._quiet_until = max(self._quiet_until, now + pause)
         if now - since + (error.retry_after or 0.0) > QUOTA_PATIENCE:
             raise EmbedderError(
-                f"the quota of {self._space.provider} is used up: nothing but 429 was answered for"
-                f" {(now - since) / 60:.0f} minutes, and the provider asks to wait {error.retry_after or 0:.0f} s more"
-                f" ({redact(str(error), self._secrets)}). What was answered is kept; run the same command again later."
+                f"the quota of {self._space.provider} is used up: it answered nothing but 429 for"
+                f" {(now - since) / 60:.0f} minutes, and asks to wait {error.retry_after or 0:.0f} s more"
+                f" ({redact(str(error), self._secrets)}). All answers are kept; run the same command again later."
             )
         self._pacer.throttled(error.retry_after)
 
@@ -285,7 +284,7 @@ class Attempts:
         return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, keeps no secret
 
     def _sleep(self, seconds: float, effort: Effort) -> bool:
-        """Sleep; False if the run ends before that is over and the answer is one of many."""
+        """Sleep; False where a pooled answer is dropped before the time is over."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self._dropped(effort):
@@ -306,21 +305,21 @@ class Attempts:
 
 
 def _is_free(error: CallError) -> bool:
-    """Whether a refusal is sure to cost nothing: 4xx, before anything was worked out. Of a 5xx nobody knows."""
+    """Whether a refusal certainly costs nothing: a 4xx comes before any work is done; a 5xx may not."""
     status = error.http_status
     return error.error_class is ErrorClass.QUOTA or (status is not None and 400 <= status < 500)
 
 
 @dataclass(slots=True)
 class _Payment:
-    """Whether the price of a request is, or may be, due."""
+    """Whether the price of a request is due, or may be."""
 
     due: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """A request that brought no vector, and how long it took."""
+    """A request without a vector, and how many seconds it took."""
 
     error: CallError
     seconds: float

@@ -6,7 +6,6 @@ import ipaddress
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -18,37 +17,26 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util.retry import Retry
 
 from pinakes.embedders.base import Facts, Limits
+from pinakes.embedders.remote.azure_declaration import AZURE, ENDPOINT, KEY, VISION
 from pinakes.embedders.remote.http_errors import (
     MOST_BYTES,
     ErrorAnswer,
     NoSuchServiceError,
     checked_endpoint,
     checked_key,
-    redacted,
+    unusable,
     vector_of,
 )
-from pinakes.embedders.remote.prices import price_of
-from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared
-from pinakes.embedders.remote.retirement import retirement_of
-from pinakes.errors import SettingsError, UsageError
-from pinakes.spaces import Spaces
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, redact
+from pinakes.errors import SettingsError
 from pinakes.types import ErrorClass, Vector
 
-DEFAULT_RATE = "10/s"
-"""The standard tier is documented with 20 and with 30 requests a second, so half of the lower; the free tier has 20
-a minute."""
 API_VERSION = "2024-02-01"
-MODEL_VERSION = "2023-04-15"
-MODEL_VERSIONS = (MODEL_VERSION, "2022-04-11")
-"""Those that Microsoft documents; PINAKES_AZURE_MODEL_VERSION may name a later one."""
-DIMENSION = 1024
-PREPROCESSING = "a1"
-"""Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
+DIMENSION = VISION.default_dimension
 
 NAME = "Azure AI Vision"
 GUIDE = "docs/azure.md"
-SPACES = Spaces("azure", "vision-multimodal", MODEL_VERSIONS, (DIMENSION,), PREPROCESSING)
-MEND = f"Check PINAKES_AZURE_ENDPOINT and PINAKES_AZURE_KEY; {GUIDE} says where they are found."
+ADVICE = f"Check PINAKES_AZURE_ENDPOINT and PINAKES_AZURE_KEY; {GUIDE} says where they are found."
 POOL = 64
 """Connections kept open: as many threads as may call at once."""
 CONNECT_SECONDS = 10.0
@@ -74,11 +62,11 @@ _CODES = (
     ("imageformat", ErrorClass.UNSUPPORTED),
     ("notsupportedimage", ErrorClass.UNSUPPORTED),
 )
-"""What a part of the service's own code says about a picture that it answers 400 for."""
+"""For an answer 400 about a picture: a part of the service's own code, and the class of the failure."""
 
 
 class AzureVision:
-    """The provider (see `remote.Provider`); thread-safe.
+    """The provider (see `remote.provider.Provider`); thread-safe.
 
     Args:
         endpoint: the resource's address, e.g. `https://my-vision.cognitiveservices.azure.com`.
@@ -87,7 +75,7 @@ class AzureVision:
         model_version: of the model; it decides the space.
 
     Raises:
-        SettingsError: the endpoint is no https address, or the key is none.
+        SettingsError: the endpoint is not an https address, or the key is not a key.
         UsageError: the model version is `latest`.
     """
 
@@ -97,27 +85,24 @@ class AzureVision:
         key: str,
         *,
         api_version: str = API_VERSION,
-        model_version: str = MODEL_VERSION,
+        model_version: str = VISION.versions[0],
     ) -> None:
-        _check_version(model_version)
+        VISION.check_version(model_version)
         self._base = checked_endpoint(endpoint, "PINAKES_AZURE_ENDPOINT", GUIDE)
         self._key = checked_key(key, "PINAKES_AZURE_KEY")
         self._query = urlencode({"api-version": api_version, "model-version": model_version})
         self._session = _pooled(self._base)
         self._is_there = False
-        """Whether the service has answered: a 404 to anything later concerns what was sent."""
+        """Whether the service has ever answered; a later 404 then concerns the picture or text that was sent."""
         self._forms = {
             (operation, kind): self._form(operation, kind)
             for operation, kind in ((_IMAGE, _BYTES), (_IMAGE, _JSON), (_TEXT, _JSON))
         }
-        space = SPACES.space(DIMENSION, model_version)
         self.facts = Facts(
-            space=space,
+            space=AZURE.spaces(VISION).space(DIMENSION, model_version),
             description="Azure AI Vision multimodal embeddings: finds pictures by meaning, in 102 languages; paid.",
             limits=LIMITS,
-            price=price_of(space),
             workers=4,
-            retires=retirement_of(space),
         )
 
     def __repr__(self) -> str:
@@ -149,14 +134,14 @@ class AzureVision:
         self._session.close()
 
     def _form(self, operation: str, kind: str) -> requests.PreparedRequest:
-        """A request without its body: merging a session's settings into each anew takes as long as sending it."""
+        """A request without its body; merging the session's settings into every request takes as long as sending it."""
         url = f"{self._base}/computervision/retrieval:{operation}?{self._query}"
         headers = {"Content-Type": kind, "Ocp-Apim-Subscription-Key": self._key}
         try:
             return self._session.prepare_request(requests.Request("POST", url, headers=headers))
         except requests.RequestException as exc:
             raise SettingsError(
-                f"PINAKES_AZURE_ENDPOINT={self._base} cannot be used: it is no address; {GUIDE} says where it is found."
+                f"PINAKES_AZURE_ENDPOINT={self._base} cannot be used: it is not an address; {GUIDE} says where it is found."
             ) from exc
 
     def _call(self, operation: str, kind: str, body: bytes, timeout: float, *, by_uri: bool) -> tuple[Vector, str]:
@@ -165,16 +150,16 @@ class AzureVision:
         status, headers, answer = self._send(request, timeout)
         request_id = headers.get("apim-request-id") or headers.get("x-ms-request-id")
         if 200 < status < 300:
-            raise _unusable(f"its status is {status}", request_id)
+            raise unusable(NAME, f"its status is {status}", request_id)
         if status != 200:
             raise self._refusal(status, headers, answer, request_id, by_uri=by_uri)
         try:
             fields = orjson.loads(answer)
         except orjson.JSONDecodeError as exc:
-            raise _unusable("it is not JSON", request_id) from exc
+            raise unusable(NAME, "it is not JSON", request_id) from exc
         version = fields.get("modelVersion") if isinstance(fields, dict) else None
         if not isinstance(version, str) or not version:
-            raise _unusable("it names no modelVersion", request_id)
+            raise unusable(NAME, "it names no modelVersion", request_id)
         self._is_there = True
         return vector_of(fields.get("vector"), DIMENSION, provider=NAME, request_id=request_id), version
 
@@ -184,22 +169,22 @@ class AzureVision:
             with self._session.send(
                 request,
                 timeout=(min(timeout, CONNECT_SECONDS), timeout),
-                allow_redirects=False,  # requests would carry the key to whatever host it is sent to
+                allow_redirects=False,  # requests would send the key to any host that a redirect names
                 stream=True,
             ) as response:
                 answer = bytearray()
-                # requests' timeout counts from the last byte: an answer in drips would never meet it.
+                # requests' timeout restarts with every byte, so an answer that trickles in would never reach it.
                 while part := response.raw.read1(_CHUNK, decode_content=True):
                     answer += part
                     if len(answer) > MOST_BYTES:
-                        raise _unusable(f"it is longer than {MOST_BYTES:,} bytes", None)
+                        raise unusable(NAME, f"it is longer than {MOST_BYTES:,} bytes")
                     if time.monotonic() > deadline:
                         raise CallError(f"{NAME} did not finish its answer in {timeout:g} s.", ErrorClass.TIMEOUT)
                 return response.status_code, response.headers, bytes(answer)
         except (requests.ReadTimeout, ReadTimeoutError) as exc:
             raise CallError(f"{NAME} did not answer in {timeout:g} s.", ErrorClass.TIMEOUT) from exc
         except (requests.RequestException, HTTPError) as exc:
-            reason = redacted(f"{NAME} cannot be reached, or broke off: {_cause(exc)}.", [self._key])
+            reason = redact(f"{NAME} cannot be reached, or closed the connection: {_cause(exc)}.", [self._key])
             raise CallError(reason, ErrorClass.CONNECTION) from exc
 
     def _refusal(
@@ -208,65 +193,38 @@ class AzureVision:
         code, inner, message = _error_fields(body)
         answer = ErrorAnswer(NAME, status, inner or code, message, headers, request_id)
         if status < 400:
-            where = redacted(str(headers.get("Location")), [self._key])
-            return NoSuchServiceError(f"{NAME} redirects to {where}; the endpoint {self._base} is not right. {MEND}")
+            where = redact(str(headers.get("Location")), [self._key])
+            return NoSuchServiceError(f"{NAME} redirects to {where}; the endpoint {self._base} is not right. {ADVICE}")
         if (status == 404 and not by_uri and not self._is_there) or "version" in inner.lower():
-            text = redacted(answer.text, [self._key])
+            text = redact(answer.text, [self._key])
             return NoSuchServiceError(
                 f"{text} There is no such service, API version or model version at {self._base}: the resource must be"
                 f" in a region that has multimodal embeddings; {GUIDE} lists them."
             )
         spelt = inner.lower()
         named = next((kind for part, kind in _CODES if part in spelt), None) if status == 400 else None
-        return answer.error(named, mend=MEND, secrets=[self._key])
+        return answer.error(named, advice=ADVICE, secrets=[self._key])
 
 
-def spaces(environ: Mapping[str, str]) -> Spaces:
-    """The spaces of the documented model versions, and of the one that the environment names.
-
-    Raises:
-        UsageError: the environment names `latest`.
-    """
-    version = environ.get("PINAKES_AZURE_MODEL_VERSION") or MODEL_VERSION
-    _check_version(version)
-    return replace(SPACES, versions=tuple(dict.fromkeys([version, *MODEL_VERSIONS])))
-
-
-def from_settings(environ: Mapping[str, str]) -> AzureVision:
+def from_settings(environ: Mapping[str, str], *, version: str | None = None) -> AzureVision:
     """The provider that the environment describes.
 
-    `PINAKES_AZURE_ENDPOINT` and `PINAKES_AZURE_KEY` (else Microsoft's own `VISION_ENDPOINT` and `VISION_KEY`);
-    `PINAKES_AZURE_API_VERSION` and `PINAKES_AZURE_MODEL_VERSION` if the defaults will not do.
+    Besides the declared settings, `PINAKES_AZURE_API_VERSION` and `PINAKES_AZURE_MODEL_VERSION` replace the defaults.
 
     Raises:
-        SettingsError: a setting is missing, or cannot be used.
+        SettingsError: a setting cannot be used.
         UsageError: see `AzureVision`.
     """
-    endpoint = environ.get("PINAKES_AZURE_ENDPOINT") or environ.get("VISION_ENDPOINT")
-    key = environ.get("PINAKES_AZURE_KEY") or environ.get("VISION_KEY")
-    missing = [n for n, v in (("PINAKES_AZURE_ENDPOINT", endpoint), ("PINAKES_AZURE_KEY", key)) if not v]
-    if not endpoint or not key:
-        raise SettingsError(
-            f"{NAME} needs {' and '.join(missing)}, in the environment or in .env; {GUIDE} says where they are found."
-        )
     return AzureVision(
-        endpoint,
-        key,
+        ENDPOINT.value(environ),
+        KEY.value(environ),
         api_version=environ.get("PINAKES_AZURE_API_VERSION") or API_VERSION,
-        model_version=environ.get("PINAKES_AZURE_MODEL_VERSION") or MODEL_VERSION,
+        model_version=version or VISION.version(environ),
     )
 
 
-def _check_version(version: str) -> None:
-    if version.strip().lower() in ("latest", ""):
-        raise UsageError(
-            f"the model version {version!r} cannot be used: vectors may be compared only inside one version,"
-            f" so name it, e.g. PINAKES_AZURE_MODEL_VERSION={MODEL_VERSION}."
-        )
-
-
 class _OneHost(HTTPAdapter):
-    """Looks up the connections to its one host once: doing so anew for each request reads the disk for certificates."""
+    """Looks up the connection pool of its one host only once; each lookup reads certificates from the disk."""
 
     _found: ConnectionPool | None = None
 
@@ -291,7 +249,7 @@ def _pooled(base: str) -> requests.Session:
 
 
 def _error_fields(body: bytes) -> tuple[str, str, str]:
-    """Code, inner code and message of an error answer; of anything else the body's text as the message."""
+    """Code, inner code and message of an error answer; for any other body, its text as the message."""
     try:
         fields: Any = json.loads(body)
     except ValueError:
@@ -304,14 +262,8 @@ def _error_fields(body: bytes) -> tuple[str, str, str]:
     return str(error.get("code") or ""), str(inner.get("code") or ""), str(error.get("message") or "")
 
 
-def _unusable(why: str, request_id: str | None) -> CallError:
-    return CallError(
-        f"{NAME} gave an answer that cannot be used: {why}.", ErrorClass.SERVER, http_status=200, request_id=request_id
-    )
-
-
 def _cause(error: BaseException) -> str:
-    """The innermost reason, which is what a person can act on."""
+    """The innermost reason, which a person can act on."""
     while isinstance(error, requests.RequestException | HTTPError):
         inner = getattr(error, "reason", None) or next((a for a in error.args if isinstance(a, BaseException)), None)
         if not isinstance(inner, BaseException):

@@ -1,7 +1,7 @@
 """The one layer through which all paid requests go: an embedder over a provider and a pacer.
 
-A provider makes single requests (`pinakes.embedders.remote.provider`), a pacer says when; what is tried again is decided in
-`pinakes.embedders.remote.attempts` and nowhere else.
+A provider makes single requests (`pinakes.embedders.remote.provider`), and a pacer says when. Only
+`pinakes.embedders.remote.attempts` decides which requests are retried.
 """
 
 from __future__ import annotations
@@ -21,57 +21,60 @@ from typing import Final
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Limits, Picture, Price, TextReading
-from pinakes.embedders.remote.attempts import FIRST_BACKOFF, Attempts, Effort, redact
-from pinakes.embedders.remote.counters import CallStatistics
+from pinakes.embedders.base import Embedder, Limits, Picture, Price, TextReading
+from pinakes.embedders.counters import CallStatistics
+from pinakes.embedders.declaration import Choice, Declaration, Surroundings
+from pinakes.embedders.remote.attempts import FIRST_BACKOFF, Attempts, Effort
 from pinakes.embedders.remote.preflight import MIME_TYPES, ignored_words, prepare
-from pinakes.embedders.remote.provider import Allowance, Pacer, Prepared, Provider
+from pinakes.embedders.remote.prices import price_of
+from pinakes.embedders.remote.provider import Allowance, Pacer, Prepared, Provider, Unpaced
+from pinakes.embedders.remote.retirement import retirement_of
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError
 from pinakes.types import ErrorClass, Failure, Vector
-
-__all__ = ["CallStatistics", "Remote", "redact"]
 
 logger = logging.getLogger(__name__)
 
 LOOK_AHEAD: Final = 8
-"""Pictures that are read and prepared while as many requests as are allowed are in flight."""
+"""Pictures that are read and prepared while the allowed number of requests is in flight."""
 
 READERS: Final = 16
-"""Pictures read at once: what a bucket needs to keep up with 64 requests in flight."""
+"""Pictures read at once: as many as a bucket needs to keep up with 64 requests in flight."""
 
 BATCHES_AT_ONCE: Final = 3
-"""With one batch alone, fewer and fewer requests would be in flight towards its end."""
+"""With only one batch, fewer and fewer requests would be in flight towards its end."""
 
 QUERY: Final = Effort(attempts=3, patience=15.0, interactive=True)
 """A person waits for a query."""
 
 _REFUSED: Final = 400
-"""The status with which a provider says that it makes nothing of a picture."""
+"""The status with which a provider refuses a picture."""
 
 Outcome = Vector | Failure | None
 
 
-class Remote:
-    """An `Embedder` over a paid provider. Thread-safe: batches may run in several threads and share what is in flight.
+class Remote(Embedder):
+    """A paid provider as an embedder. Thread-safe: batches may run in several threads and share what is in flight.
 
-    The first refusal that concerns every request (credentials, another model version, a quota used up, a lost limiter)
-    ends this object's work: no request is begun after it, the answers of those in flight are still yielded, and then it
-    is raised by every batch. Queries go on being asked.
+    The first refusal that concerns every request (credentials, another model version, a quota that is used up, a lost
+    limiter) ends the batches: no request is begun after it, the answers of those in flight are still yielded, and then
+    every batch raises it. Queries are still sent.
 
     Args:
         provider: makes the requests.
         pacer: says when.
-        allowance: what may be paid for; None: whatever it costs.
+        allowance: what may be spent; None: there is no cap.
         concurrency: most requests in flight; None finds the number (`pinakes.embedders.remote.concurrency`).
         timeout: seconds for one request.
         attempts: most requests for one picture, 429s not counted.
         patience: most seconds for one picture, in requests and between them; waiting for the pacer is not counted.
-        stopping: whether the run is stopping. Once it is, nothing new is begun, the answers of what is in flight are
-            yielded, and the rest of a batch stays without an answer. Who leaves `embed_images` earlier gives away what
-            is in flight.
-        secrets: what no message may show.
+        stopping: whether the run is stopping. Then nothing new is begun, the answers of the requests in flight are
+            yielded, and the rest of a batch stays without an answer. A caller that leaves `embed_images` earlier loses
+            the answers in flight.
+        secrets: values that no message may show.
         backoff: seconds before the second attempt.
     """
+
+    paid = True
 
     def __init__(
         self,
@@ -109,14 +112,39 @@ class Remote:
         self._batches = 0
         self._unclaimed: dict[str, Vector] = {}
 
+    @classmethod
+    def declared(
+        cls, declaration: Declaration, provider: Provider, choice: Choice, around: Surroundings, *, quota: str
+    ) -> Remote:
+        """A provider with the price, the retirement, the rate and the secrets of its declaration.
+
+        Args:
+            declaration: of the embedder.
+            provider: makes the requests.
+            choice: which embedder was asked for.
+            around: the settings, and what the run may spend.
+            quota: the account that the requests count against; all who share it share one rate.
+        """
+        space = provider.facts.space
+        provider.facts = replace(provider.facts, price=price_of(space, around.prices), retires=retirement_of(space))
+        rate = declaration.default_rate
+        return cls(
+            provider,
+            Unpaced() if rate is None else around.pace(f"{declaration.name}:{quota}", rate),
+            allowance=around.allow(provider.facts.price),
+            concurrency=choice.concurrency,
+            stopping=around.stopping,
+            secrets=declaration.secrets(around.values),
+        )
+
     @property
     def rate(self) -> float:
-        """Requests a second that are allowed at present (inf: no limit)."""
+        """Requests a second that are allowed at present; infinity where there is no limit."""
         return self._pacer.rate
 
     @property
     def check_units(self) -> int:
-        """What `check` takes of an allowance."""
+        """What `check` takes from an allowance."""
         return 1 + self._text_units
 
     @property
@@ -125,21 +153,25 @@ class Remote:
         return self._attempts.counters.calls
 
     def reads_itself(self, uri: str) -> bool:
-        """Whether the provider can read the picture at `uri`, so that its bytes need not pass through here."""
+        """Whether the provider reads the picture at `uri` by itself."""
         return self._provider.reads_itself(uri)
 
+    def unsent_words(self, text: str) -> tuple[str, ...]:
+        """The words beyond the provider's limit."""
+        return ignored_words(text, self.facts.limits)
+
     def statistics(self) -> CallStatistics:
-        """What was asked of the provider so far."""
+        """The requests so far."""
         return self._attempts.counters.statistics(self._attempts.concurrency.limit)
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
-        """One `(index, vector or failure)` for each picture, as the answers come.
+        """One `(index, vector or failure)` for each picture, as the answers arrive.
 
         When the run is stopping, pictures for which no request was begun are left out.
 
         Raises:
-            EmbedderError: nothing more will be answered: refused credentials, a used-up quota, another model version.
-            DatabaseError: what keeps the pace is lost.
+            EmbedderError: no request can succeed: refused credentials, a used-up quota, another model version.
+            DatabaseError: the database that keeps the rate is lost.
         """
         self._attempts.raise_if_halted()
         pending = deque(enumerate(batch))
@@ -180,12 +212,12 @@ class Remote:
         Raises:
             UnreadableQueryError: there is no word in it.
             EmbedderError: the provider did not answer, or refused.
-            PinakesError: what keeps the pace is lost.
+            PinakesError: the database that keeps the rate is lost.
         """
         words = tuple(text.split())
         if not words:
-            raise UnreadableQueryError("the query holds no word.")
-        ignored = ignored_words(text, self.facts.limits)
+            raise UnreadableQueryError("the query contains no word.")
+        ignored = self.unsent_words(text)
         if ignored:
             words = words[: -len(ignored)]
             text = " ".join(words)
@@ -197,7 +229,7 @@ class Remote:
 
         Raises:
             EmbedderError: the provider refused for a reason that concerns every request.
-            PinakesError: what keeps the pace is lost.
+            PinakesError: the database that keeps the rate is lost.
         """
         prepared = prepare(picture, self.facts.limits, self._provider.reads_itself)
         if isinstance(prepared, Failure):
@@ -208,11 +240,11 @@ class Remote:
         return outcome
 
     def check(self) -> None:
-        """Make one request for a picture and one for a text, so that what is wrong for all shows before the first batch.
+        """Make one request for a picture and one for a text, so that an error of all requests shows before the first batch.
 
         Raises:
-            EmbedderError: the credentials, the dimension or the model version are not right, or nothing was answered.
-            PinakesError: what keeps the pace is lost.
+            EmbedderError: the credentials, the dimension or the model version are wrong, or there was no answer.
+            PinakesError: the database that keeps the rate is lost.
         """
         picture = _test_picture(self.facts.limits)
         outcome = self._attempts.answer(lambda: self._provider.image(picture, timeout=self._timeout), self._effort)
@@ -221,7 +253,7 @@ class Remote:
         self._text("a test", interactive=False)
 
     def close(self) -> None:
-        """Begin nothing more, wait for what is in flight, and give back connections."""
+        """Begin nothing more, wait for the requests in flight, and close connections."""
         self._attempts.end(EmbedderError(f"the embedder {self._name} is closed."))
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._provider.close()
@@ -239,7 +271,7 @@ class Remote:
         outcome, by_uri = self._sent(picture, effort, self._provider.reads_itself)
         refused = isinstance(outcome, Failure) and outcome.error_class.final and outcome.http_status == _REFUSED
         if by_uri and refused and not self._attempts.ending:
-            # The listing may be wrong about it, as of a WebP that is called .jpg: its bytes tell, and can be mended.
+            # The listing may be wrong, for example about a WebP named .jpg. Its bytes show the format and can be re-encoded.
             again, _ = self._sent(picture, effort, lambda _uri: False)
             if not (isinstance(again, Failure) and again.error_class is ErrorClass.UNREADABLE):
                 return again
@@ -285,11 +317,11 @@ class Remote:
                 self._batches -= 1
 
     def _window(self) -> int:
-        """How many pictures a batch may have in work: its share of those in flight and of those read ahead."""
+        """How many pictures of a batch may be in progress: its share of those in flight and of those read ahead."""
         return -(-(self._attempts.concurrency.limit + LOOK_AHEAD) // max(1, self._batches))
 
     def _claim_later(self, picture: Picture, future: Future[Outcome]) -> None:
-        """Keep an answer whose batch was left, so that the same bytes are not paid for again by this object."""
+        """Keep an answer whose batch was left, so that this object does not pay for the same bytes again."""
 
         def keep(finished: Future[Outcome]) -> None:
             if finished.exception() is None and isinstance(vector := finished.result(), np.ndarray):
@@ -305,7 +337,7 @@ def _text_units(price: Price) -> int:
 
 
 def _test_picture(limits: Limits) -> Prepared:
-    """A small gradient in a format that the provider takes."""
+    """A small gradient in a format that the provider accepts."""
     kind = "PNG" if limits.formats is None or "PNG" in limits.formats else "JPEG"
     side = max(64, limits.min_side or 0)
     ramp = np.linspace(0, 255, side, dtype=np.uint8)

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 
 FIRST = 8
-"""Requests in flight before anything is known and where no rate says how many."""
+"""Requests in flight at the start, where no rate determines how many."""
 
 BOUND = 64
 """Requests in flight at most: as many threads and connections."""
 
 HEAD_ROOM = 1.5
-"""Latencies vary; the requests in excess wait for their slots, which costs nothing."""
+"""Latencies vary. The excess requests wait for their slots, which costs nothing."""
 
 SPARE = 2
 
@@ -29,16 +29,16 @@ SMOOTHING = 0.1
 """Weight of the newest latency in their mean."""
 
 GAIN = 1.05
-"""More in flight must bring so many times the answers a second, or it was in vain."""
+"""With more requests in flight, answers per second must grow by at least this factor to keep the larger number."""
 
 HOLD = 8
-"""Rounds for which a number that was found is kept before a larger one is tried again."""
+"""Rounds for which a number is kept before a larger one is tried again."""
 
 STOP_SECONDS = 0.25
 
 
 class Concurrency:
-    """A gate through which so many requests pass at once. Thread-safe.
+    """Limits how many requests are in flight. Thread-safe.
 
     Args:
         rate: the allowed requests a second at present (inf: no limit).
@@ -62,7 +62,7 @@ class Concurrency:
         return self._limit
 
     def enter(self, give_up: Callable[[], bool]) -> bool:
-        """Wait for a place; False if `give_up` said so first. A place must be given back with `leave`."""
+        """Wait for a place; False if `give_up` returns true first. `leave` must give a place back."""
         with self._freed:
             while self.in_flight >= self._limit:
                 if give_up():
@@ -78,7 +78,7 @@ class Concurrency:
             self._freed.notify()
 
     def answered(self, seconds: float) -> None:
-        """Take in the latency of one answer, while its place is still held."""
+        """Record the latency of one answer, while its place is still held."""
         with self._freed:
             mean = self._latency
             self._latency = seconds if mean is None else mean + SMOOTHING * (seconds - mean)
@@ -96,7 +96,7 @@ class Concurrency:
 
 
 class _Climb:
-    """Hill climbing on the answers a second: doubling at first, then by an eighth, back one step where it was in vain."""
+    """Hill climbing on the answers per second: doubles at first, then adds an eighth; steps back where that did not help."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()

@@ -13,38 +13,27 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from pinakes.embedders.base import Facts, Limits
+from pinakes.embedders.remote.gemini_declaration import EMBEDDING, ENDPOINT, GEMINI, KEY
 from pinakes.embedders.remote.http_errors import (
     MOST_BYTES,
     ErrorAnswer,
     NoSuchServiceError,
     checked_endpoint,
     checked_key,
-    redacted,
+    unusable,
     vector_of,
 )
-from pinakes.embedders.remote.prices import price_of
-from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared
-from pinakes.embedders.remote.retirement import retirement_of
-from pinakes.errors import SettingsError, UsageError
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, redact
+from pinakes.embedders.remote.vertex_declaration import DEFAULT_LOCATION, LOCATION, PROJECT
+from pinakes.errors import SettingsError
 from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
-from pinakes.hosts import is_loopback
-from pinakes.spaces import Spaces
+from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Vector
 
 if TYPE_CHECKING:
     import httpx
 
-DEFAULT_RATE = "10/s"
-"""Quotas differ by key, project and region, and Google shows them only there (docs/gemini.md): a careful start."""
-MODEL = "gemini-embedding-2"
-MODEL_VERSION = "ga"
-"""Answers name no version; this one stands for the released model, whose previews had names of their own."""
-DIMENSION = 3072
-MIN_DIMENSION, MAX_DIMENSION = 128, 3072
-PREPROCESSING = "a1"
-"""Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
-SPACES = Spaces("gemini", MODEL, (MODEL_VERSION,), range(MIN_DIMENSION, MAX_DIMENSION + 1), PREPROCESSING)
-DEFAULT_LOCATION = "us-central1"
+MODEL = EMBEDDING.name
 
 NAME = "Gemini"
 GUIDE = "docs/gemini.md"
@@ -52,7 +41,7 @@ POOL = 64
 """Connections kept open: as many threads as may call at once. httpx by itself keeps 20."""
 CONNECT_SECONDS = 10.0
 LOOPBACK_TOKEN = "no-credentials"  # noqa: S105 - that is what it says
-"""What a fake on this machine gets instead of a token of Google's."""
+"""What a fake on this machine gets instead of a Google token."""
 
 LIMITS = Limits(max_bytes=14_000_000, formats=frozenset({"JPEG", "PNG"}), max_words=5_000)
 """Formats and 8,192 tokens of text: docs.cloud.google.com, «Gemini Embedding 2», 2026-05 (no size limit there). The
@@ -61,9 +50,9 @@ are what fits into the tokens in most languages."""
 
 
 class GeminiEmbedding:
-    """The provider (see `remote.Provider`); thread-safe.
+    """The provider (see `remote.provider.Provider`); thread-safe.
 
-    Shorter vectors are the first components of the full one; whether they arrive with length 1 is not relied upon.
+    Shorter vectors are the first components of the full one; nothing relies on their having length 1.
 
     Args:
         api_key: of the Gemini API; no message, no `repr` and no log ever shows it. None: Vertex AI is used.
@@ -74,8 +63,7 @@ class GeminiEmbedding:
         dimension: of the vectors.
 
     Raises:
-        UsageError: there is no such dimension.
-        SettingsError: neither or both of key and project are given, or one cannot be used.
+        SettingsError: neither or both of key and project are given, or one is not valid.
     """
 
     def __init__(
@@ -86,12 +74,8 @@ class GeminiEmbedding:
         location: str = DEFAULT_LOCATION,
         endpoint: str | None = None,
         credentials: Any = None,
-        dimension: int = DIMENSION,
+        dimension: int = EMBEDDING.default_dimension,
     ) -> None:
-        if not MIN_DIMENSION <= dimension <= MAX_DIMENSION:
-            raise UsageError(
-                f"{MODEL} has no vectors of {dimension} dimensions; choose {MIN_DIMENSION} to {MAX_DIMENSION}."
-            )
         if (api_key is None) == (project is None):
             raise SettingsError(f"{NAME} needs either an API key or a project of Google Cloud; see {GUIDE}.")
         self._key = None if api_key is None else checked_key(api_key, "PINAKES_GEMINI_API_KEY")
@@ -99,17 +83,14 @@ class GeminiEmbedding:
         self._on_vertex = project is not None
         base = None if endpoint is None else checked_endpoint(endpoint, "PINAKES_GEMINI_ENDPOINT", GUIDE)
         self._is_there = False
-        """Whether the model has answered: a 404 to anything later concerns what was sent."""
+        """Whether the model has ever answered; a later 404 then concerns the picture or text that was sent."""
         self._http = _http_client()
         self._client = self._open(project, location, base, credentials)
-        space = SPACES.space(dimension)
         self.facts = Facts(
-            space=space,
+            space=GEMINI.spaces(EMBEDDING).space(dimension),
             description=f"Google {MODEL} through {self._where}: finds pictures by meaning, in over 100 languages; paid.",
             limits=LIMITS,
-            price=price_of(space),
             workers=4,
-            retires=retirement_of(space),
         )
 
     def _open(self, project: str | None, location: str, base: str | None, credentials: Any) -> Any:
@@ -177,22 +158,22 @@ class GeminiEmbedding:
         except httpx.TimeoutException as exc:
             raise CallError(f"{NAME} did not answer in {timeout:g} s.", ErrorClass.TIMEOUT) from exc
         except (httpx.TransportError, TransportError) as exc:
-            reason = f"{NAME} cannot be reached, or broke off: {type(exc).__name__}: {exc}".rstrip(".")
-            raise CallError(redacted(f"{reason}.", self._secrets), ErrorClass.CONNECTION) from exc
+            reason = f"{NAME} cannot be reached, or closed the connection: {type(exc).__name__}: {exc}".rstrip(".")
+            raise CallError(redact(f"{reason}.", self._secrets), ErrorClass.CONNECTION) from exc
         except GoogleAuthError as exc:
-            raise CredentialsRefusedError(f"Google has no credentials for {self._where}: {exc} {self._mend}") from exc
+            raise CredentialsRefusedError(f"Google has no credentials for {self._where}: {exc} {self._advice}") from exc
         except httpx.DecodingError as exc:
-            raise _unusable(f"it cannot be decoded: {exc}") from exc
+            raise unusable(NAME, f"it cannot be decoded: {exc}") from exc
         except (ValueError, TypeError, KeyError, AttributeError) as exc:
-            # google-genai takes answers for granted, and trips in all these ways over one that is not as it should be.
-            raise _unusable(f"google-genai cannot read it ({type(exc).__name__})") from exc
+            # google-genai does not validate answers, and fails in all these ways on a malformed one.
+            raise unusable(NAME, f"google-genai cannot read it ({type(exc).__name__})") from exc
         self._is_there = True
-        return self._vector(answer), MODEL_VERSION
+        return self._vector(answer), self.facts.space.version
 
     def _vector(self, answer: Any) -> Vector:
         embeddings = answer.embeddings or []
         if len(embeddings) != 1:
-            raise _unusable(f"one embedding was expected, not {len(embeddings)}")
+            raise unusable(NAME, f"one embedding was expected, not {len(embeddings)}")
         if embeddings[0].statistics is not None and embeddings[0].statistics.truncated:
             raise CallError(f"{NAME} cut the input: it has more than 8,192 tokens.", ErrorClass.REJECTED)
         return vector_of(embeddings[0].values, self.facts.space.dimension, provider=NAME)
@@ -207,63 +188,56 @@ class GeminiEmbedding:
             error.response.headers if error.response is not None else None,
             wait=_retry_delay(details),
         )
-        text = redacted(answer.text, self._secrets)
+        text = redact(answer.text, self._secrets)
         reasons = {str(detail.get("reason")) for detail in details}
         if error.code == 400 and (reasons & _KEY_REASONS or "api key" in answer.message.lower()):
-            return CredentialsRefusedError(f"{text} {self._mend}")
+            return CredentialsRefusedError(f"{text} {self._advice}")
         if error.status == "FAILED_PRECONDITION" and by_uri:
-            return answer.error(ErrorClass.SERVER)  # the agent that reads objects is being made, in a new project
+            return answer.error(ErrorClass.SERVER)  # a new project's agent that reads objects is still being created
         nowhere = error.code == 404 or error.status == "FAILED_PRECONDITION"
         for_all = not self._is_there or _OF_THE_SERVICE.search(answer.message) is not None
         if error.code < 400 or (nowhere and not by_uri and for_all):
-            return NoSuchServiceError(f"{text} {MODEL} is not to be had at {self._where}; see {GUIDE}.")
-        return answer.error(mend=self._mend, secrets=self._secrets)
+            return NoSuchServiceError(f"{text} {MODEL} is not available at {self._where}; see {GUIDE}.")
+        return answer.error(advice=self._advice, secrets=self._secrets)
 
     @property
     def _secrets(self) -> list[str]:
         return [self._key] if self._key else []
 
     @property
-    def _mend(self) -> str:
+    def _advice(self) -> str:
         if self._on_vertex:
             return f"Run gcloud auth application-default login, and check PINAKES_VERTEX_PROJECT; see {GUIDE}."
-        return f"Check PINAKES_GEMINI_API_KEY; {GUIDE} says where a key is made."
+        return f"Check PINAKES_GEMINI_API_KEY; {GUIDE} says how to create a key."
 
 
-def from_settings(environ: Mapping[str, str], *, dimension: int = DIMENSION) -> GeminiEmbedding:
+def from_settings(environ: Mapping[str, str], *, dimension: int = EMBEDDING.default_dimension) -> GeminiEmbedding:
     """The provider that the environment describes.
 
     `PINAKES_GEMINI_API_KEY`, or without it `PINAKES_VERTEX_PROJECT` and `PINAKES_VERTEX_LOCATION` (default
     us-central1); `PINAKES_GEMINI_ENDPOINT` for another address than Google's.
 
     Raises:
-        SettingsError: both are missing, or one cannot be used.
-        UsageError: see `GeminiEmbedding`.
+        SettingsError: one cannot be used.
     """
-    key = environ.get("PINAKES_GEMINI_API_KEY") or None
-    project = environ.get("PINAKES_VERTEX_PROJECT") or None
-    if key is None and project is None:
-        raise SettingsError(
-            f"{NAME} needs PINAKES_GEMINI_API_KEY, or PINAKES_VERTEX_PROJECT for Vertex AI, in the environment or in"
-            f" .env; {GUIDE} says how to get either."
-        )
+    key = KEY.value(environ) or None
     return GeminiEmbedding(
         api_key=key,
-        project=None if key else project,
-        location=environ.get("PINAKES_VERTEX_LOCATION") or DEFAULT_LOCATION,
-        endpoint=environ.get("PINAKES_GEMINI_ENDPOINT") or None,
+        project=None if key else PROJECT.value(environ),
+        location=environ.get(LOCATION) or DEFAULT_LOCATION,
+        endpoint=environ.get(ENDPOINT) or None,
         dimension=dimension,
     )
 
 
 _OF_THE_SERVICE = re.compile(r"\bmodels?\b|\blocation\b", re.IGNORECASE)
-"""What a refusal speaks of that concerns every picture."""
+"""Words in a refusal that show that it concerns every picture."""
 
 _KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
 
 
 def _http_client() -> httpx.Client:
-    """A client whose timeout also bounds the whole answer: httpx's own starts anew with every byte that arrives."""
+    """A client whose timeout also bounds the whole answer; httpx's own restarts with every byte that arrives."""
     import httpx
 
     class Bounded(httpx.SyncByteStream):
@@ -295,7 +269,7 @@ def _http_client() -> httpx.Client:
     return httpx.Client(
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=POOL),
         event_hooks={"request": [start], "response": [bound]},
-        follow_redirects=False,  # the key would go along
+        follow_redirects=False,  # the key would be sent along
     )
 
 
@@ -315,7 +289,3 @@ def _retry_delay(details: list[dict[str, Any]]) -> float | None:
             except ValueError:
                 return None
     return None
-
-
-def _unusable(why: str) -> CallError:
-    return CallError(f"{NAME} gave an answer that cannot be used: {why}.", ErrorClass.SERVER, http_status=200)

@@ -1,4 +1,4 @@
-"""What an HTTP answer means for a run: statuses to error classes, Retry-After to seconds, JSON lists to vectors."""
+"""Interprets HTTP answers: statuses as error classes, Retry-After as seconds, JSON lists as vectors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, redact
 from pinakes.errors import SettingsError
-from pinakes.hosts import is_loopback
+from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Vector
 
 MAX_MESSAGE = 300
-"""Characters of a provider's own message that are kept: a ledger row, not a web page."""
+"""Most characters of a provider's own message that are kept, so that it fits a ledger row."""
 
 MOST_BYTES = 8 * 2**20
-"""Of an answer. A vector of 3,072 numbers takes about 70 kB as JSON; what is longer is none, and is not read to its end."""
+"""Most bytes of an answer that are read. A vector of 3,072 numbers takes about 70 kB as JSON."""
 
 _CLASSES = {
     408: ErrorClass.TIMEOUT,
@@ -37,14 +37,15 @@ _UNIT = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
 class NoSuchServiceError(CredentialsRefusedError):
-    """The endpoint, the API version or the model does not exist there: as with refused credentials, nothing else will
-    be answered either, so the run stops at once and what is left is deferred.
-    """  # noqa: D205 - one sentence
+    """The endpoint, the API version or the model does not exist.
+
+    As with refused credentials, no other request will succeed either, so the run stops at once and defers the rest.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorAnswer:
-    """An answer that is no success, taken apart.
+    """The parts of an error answer.
 
     Attributes:
         provider: as messages name it, e.g. `Azure AI Vision`.
@@ -77,7 +78,7 @@ class ErrorAnswer:
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds to wait: of the Retry-After header, else of the body, else as the message says it in words."""
+        """Seconds to wait according to the Retry-After header, else to the body, else to the words of the message."""
         given = retry_after_header(self.headers or {})
         if given is None:
             given = self.wait
@@ -85,22 +86,22 @@ class ErrorAnswer:
 
     @property
     def over_quota(self) -> bool:
-        """429, or a 403 that speaks of a quota: Azure's free tier says `403 Out of call volume quota`."""
+        """429, or a 403 that mentions a quota: Azure's free tier says `403 Out of call volume quota`."""
         return self.status == 429 or (self.status == 403 and _QUOTA_WORDS.search(self.message) is not None)
 
     def error(
-        self, error_class: ErrorClass | None = None, *, mend: str = "", secrets: Iterable[str] = ()
+        self, error_class: ErrorClass | None = None, *, advice: str = "", secrets: Iterable[str] = ()
     ) -> CallError | CredentialsRefusedError:
         """The error to raise.
 
         Args:
-            error_class: what the provider's own code means, where it says more than the status.
-            mend: a sentence on which setting to look at, for refused credentials.
-            secrets: struck out of the text, should the provider have repeated them.
+            error_class: the meaning of the provider's own code, where that says more than the status.
+            advice: a sentence that says which setting to check, for refused credentials.
+            secrets: removed from the text, in case the provider repeated them.
         """
-        text = redacted(self.text, secrets)
+        text = redact(self.text, secrets)
         if error_class is None and self.status in _CREDENTIALS and not self.over_quota:
-            return CredentialsRefusedError(f"{text} {mend}".strip())
+            return CredentialsRefusedError(f"{text} {advice}".strip())
         if self.over_quota:
             error_class = ErrorClass.QUOTA
         return CallError(
@@ -113,7 +114,7 @@ class ErrorAnswer:
 
 
 def class_of(status: int) -> ErrorClass:
-    """How a failure of this HTTP status is counted: 5xx, 408 and 429 are transient, all others final."""
+    """The error class of an HTTP status: 5xx, 408 and 429 are transient, all others final."""
     if status in _CLASSES:
         return _CLASSES[status]
     return ErrorClass.SERVER if status >= 500 else ErrorClass.REJECTED
@@ -124,11 +125,11 @@ def retry_after_header(headers: Mapping[str, str], *, now: datetime | None = Non
 
     Args:
         headers: of the answer; names in any case.
-        now: against which a date is read; default: the answer's own Date header, so that a clock that is wrong here
+        now: the time from which a date is counted; default: the answer's own Date header, so that a wrong clock here
             does not matter, else this machine's clock.
 
     Returns:
-        None when there is no such header, or it is neither.
+        None where there is no such header, or it is neither.
     """
     named = {name.lower(): value for name, value in headers.items() if name.lower() in ("retry-after", "date")}
     value = named.get("retry-after", "").strip()
@@ -158,22 +159,24 @@ def seconds_in_words(message: str) -> float | None:
     return None
 
 
-def redacted(text: str, secrets: Iterable[str]) -> str:
-    """`text` with every secret struck out."""
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[secret]")
-    return text
+def unusable(provider: str, why: str, request_id: str | None = None) -> CallError:
+    """The error of an answer that holds no usable vector; it counts as the server's error and may have been charged."""
+    return CallError(
+        f"{provider} gave an answer that cannot be used: {why}.",
+        ErrorClass.SERVER,
+        http_status=200,
+        request_id=request_id,
+    )
 
 
 def vector_of(values: object, dimension: int, *, provider: str, request_id: str | None = None) -> Vector:
-    """A vector out of decoded JSON.
+    """The vector in decoded JSON.
 
     Returns:
         Shape (dimension,), dtype float32.
 
     Raises:
-        CallError: it is no list of so many finite numbers; counted as the server's error.
+        CallError: it is not a list of `dimension` finite numbers; this counts as the server's error.
     """
     why = f"a vector of {dimension} numbers was expected, not {type(values).__name__}"
     if isinstance(values, list):
@@ -183,38 +186,33 @@ def vector_of(values: object, dimension: int, *, provider: str, request_id: str 
         except (ValueError, OverflowError):
             array = np.array([])
         if array.dtype.kind not in "fi" or array.ndim != 1:
-            why = "the vector holds something that is no number"
+            why = "the vector holds something that is not a number"
         elif array.shape == (dimension,):
             with np.errstate(over="ignore"):
                 vector: Vector = array.astype(np.float32)
             if np.isfinite(vector).all():
                 return vector
             why = "the vector holds a number that is not finite"
-    raise CallError(
-        f"{provider} gave an answer that cannot be used: {why}.",
-        ErrorClass.SERVER,
-        http_status=200,
-        request_id=request_id,
-    )
+    raise unusable(provider, why, request_id)
 
 
 def checked_key(key: str, name: str) -> str:
-    """`key` without the blanks around it, fit to be a header; the error that says it is not never shows it.
+    """`key` without surrounding blanks, fit for a header. The error never shows the key.
 
     Raises:
-        SettingsError: it is empty or holds something that no key holds.
+        SettingsError: it is empty, or holds characters that no key holds.
     """
     key = key.strip()
     if not re.fullmatch(r"[\x21-\x7e]+", key):
-        raise SettingsError(f"{name} is no key: it must be one word of ASCII letters, digits and signs.")
+        raise SettingsError(f"{name} is not a key: it must be one word of ASCII letters, digits and signs.")
     return key
 
 
 def checked_endpoint(endpoint: str, name: str, guide: str) -> str:
-    """`endpoint` without its trailing slash. Keys go only to https; plain http is for this machine's own fakes.
+    """`endpoint` without its trailing slash. Keys are sent only over https; plain http is for fakes on this machine.
 
     Raises:
-        SettingsError: it is no such address.
+        SettingsError: it is not such an address.
     """
     base = endpoint.strip().rstrip("/")
     parts = urlsplit(base)
@@ -228,5 +226,5 @@ def checked_endpoint(endpoint: str, name: str, guide: str) -> str:
     )
     raise SettingsError(
         f"{shown} cannot be used: it must be an https:// address without user,"
-        f" query or fragment (http:// for 127.0.0.1 alone); {guide} says where it is found."
+        f" query or fragment (http:// only for 127.0.0.1); {guide} says where it is found."
     )

@@ -1,7 +1,7 @@
-"""What is checked and mended before a request is paid for: a picture's format, bytes and pixels, a text's length.
+"""What is checked and corrected before a request is paid for: a picture's format, bytes and pixels, a text's length.
 
-A picture that the provider would refuse is re-encoded or made smaller on this machine; what cannot be mended is a failure
-that cost no call.
+A picture that the provider would refuse is re-encoded or made smaller on this machine. Where that is impossible, it is a
+failure that costs no call.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from dataclasses import dataclass
 
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Limits, Picture
+from pinakes.embedders.base import Limits, Picture, with_bytes
 from pinakes.embedders.remote.provider import Prepared
-from pinakes.errors import PictureError, SourceError
+from pinakes.errors import PictureError
 from pinakes.images.decoding import decode, with_header
 from pinakes.images.formats import suffix
 from pinakes.types import ErrorClass, Failure, Image
 
 JPEG_QUALITY = 95
-"""Where JPEG's losses end and its files grow; 4:4:4, so that fine colour survives the first of two encodings."""
+"""A higher quality makes larger files without visible gain. Encoded 4:4:4, so that fine colour survives."""
 
 MOST_LOSSLESS_PIXELS = 4_000_000
 """A larger picture is sent as JPEG: as PNG it would take tens of megabytes, and providers scale it down anyway."""
 
 CHECK_SIDE = 64
-"""A file is decoded before it is sent, so that a broken one is not paid for; a JPEG no larger than it must be."""
+"""A file is decoded before it is sent, so that a broken one is not paid for; a JPEG only to about this size."""
 
 _PROOF_BYTES = 1024
-"""Of a JPEG's scan that are decoded: that the decoder starts shows that its tables are there and fit."""
+"""Bytes of a JPEG's scan that are decoded: if the decoder starts, the tables are there and fit."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """What ends the scan of a JPEG: 0xFF before anything but a zero, another 0xFF, or a restart marker (ITU-T T.81, B.1.1)."""
@@ -80,7 +80,7 @@ _decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What the first bytes say of a picture.
+    """What the first bytes say about a picture.
 
     Attributes:
         format: Pillow's name of it.
@@ -98,9 +98,9 @@ class Header:
 
 
 def prepare(picture: Picture, limits: Limits, reads_itself: Callable[[str], bool]) -> Prepared | Failure:
-    """The picture as it is to be sent, or why the provider would not take it.
+    """The picture as it is sent, or why the provider would not accept it.
 
-    Where the provider reads the uri itself and the listing shows nothing against that, nothing is read here.
+    Where the provider reads the uri itself and the listing shows no reason against that, nothing is read here.
 
     Args:
         picture: read at most once.
@@ -111,23 +111,16 @@ def prepare(picture: Picture, limits: Limits, reads_itself: Callable[[str], bool
     listed = _listed_format(image)
     if listed and _accepted(listed, limits) and _fits(image, limits) and reads_itself(image.uri):
         return Prepared(None, MIME_TYPES[listed], image.uri)
-    try:
-        data = picture.read()
-    except (OSError, SourceError) as exc:
-        return Failure(ErrorClass.UNREADABLE, str(exc))
-    try:
-        return _sendable(data, limits)
-    except PictureError as exc:
-        return Failure(ErrorClass(exc.error_class), str(exc))
+    return with_bytes(picture, lambda data: _sendable(data, limits))
 
 
 def ignored_words(text: str, limits: Limits) -> tuple[str, ...]:
-    """The words of a text that lie beyond the provider's limit and are therefore not sent to it."""
+    """The words of a text that are beyond the provider's limit and are therefore not sent."""
     return () if limits.max_words is None else tuple(text.split()[limits.max_words :])
 
 
 def _listed_format(image: Image) -> str | None:
-    """The format by the listing: as the source says, or by the name where it says nothing."""
+    """The format according to the source's content type, or to the file name where there is none."""
     if image.content_type:
         return _BY_CONTENT_TYPE.get(image.content_type.partition(";")[0].strip())
     return _BY_SUFFIX.get(suffix(image.image_id))
@@ -146,7 +139,7 @@ def _sendable(data: bytes, limits: Limits) -> Prepared:
     width, height = header.width, header.height
     if limits.min_side is not None and min(width, height) < limits.min_side:
         raise PictureError(
-            f"the picture has {width:,} x {height:,} pixels, and the provider takes none with a side of less than"
+            f"the picture has {width:,} x {height:,} pixels, and the provider accepts none with a side of less than"
             f" {limits.min_side}",
             ErrorClass.UNSUPPORTED,
         )
@@ -157,7 +150,7 @@ def _sendable(data: bytes, limits: Limits) -> Prepared:
             decode(_proof(data, header), at_least=CHECK_SIDE)
         return Prepared(data, MIME_TYPES[header.format])
     with _decoding:
-        return _mended(data, header, scale, limits)
+        return _reencoded(data, header, scale, limits)
 
 
 def _header(data: bytes) -> Header:
@@ -174,11 +167,11 @@ def _header(data: bytes) -> Header:
 
 
 def _proof(data: bytes, header: Header) -> bytes:
-    """As much of a picture as has to be decoded to know that all of it can be: all, but for most JPEGs.
+    """As many bytes of a picture as have to be decoded to know that it can be decoded: all, except for most JPEGs.
 
-    libjpeg passes over damage in a scan without a word and fails only where a file breaks off. So where a JPEG's one scan
-    is followed by the end of the image, decoding it to there finds nothing that its beginning does not show, and takes
-    six times as long; that of a file that breaks off, or has several scans, is decoded whole.
+    libjpeg silently skips damage in a scan and fails only where a file is cut off. So where a JPEG's one scan is followed
+    by the end of the image, decoding all of it shows nothing that its beginning does not show, and takes six times as
+    long. A file that is cut off, or has several scans, is decoded as a whole.
     """
     if header.scan is None:
         return data
@@ -189,7 +182,7 @@ def _proof(data: bytes, header: Header) -> bytes:
 
 
 def _scale(width: int, height: int, limits: Limits) -> float:
-    """By how much the sides must shrink to meet the provider's limits; 1 where they meet them."""
+    """The factor by which the sides must shrink to meet the provider's limits; 1 where they already do."""
     scale = 1.0
     if limits.max_pixels is not None and width * height > limits.max_pixels:
         scale = math.sqrt(limits.max_pixels / (width * height))
@@ -198,8 +191,8 @@ def _scale(width: int, height: int, limits: Limits) -> float:
     return scale
 
 
-def _mended(data: bytes, header: Header, scale: float, limits: Limits) -> Prepared:
-    """The picture decoded, made as small as it must be, and encoded anew.
+def _reencoded(data: bytes, header: Header, scale: float, limits: Limits) -> Prepared:
+    """The picture decoded, made as small as necessary, and encoded again.
 
     Raises:
         PictureError: it cannot be decoded, or no encoding fits.
@@ -226,7 +219,7 @@ def _resized(full: Pillow.Image, header: Header, scale: float, limits: Limits) -
     width, height = (max(1, math.floor(side * scale)) for side in sides)
     if min(width, height) < (limits.min_side or 1) or max(width, height) == 1:
         raise PictureError(
-            f"the picture of {header.width:,} x {header.height:,} pixels cannot be made to fit what the provider takes:"
+            f"the picture of {header.width:,} x {header.height:,} pixels cannot be made to fit what the provider accepts:"
             f" {_spelled(limits)}",
             ErrorClass.TOO_LARGE,
         )

@@ -1,55 +1,59 @@
-"""The price list: one table, which a file of one's own may override."""
+"""The declared prices, which the user's own file may override."""
 
 from __future__ import annotations
 
 import math
 import tomllib
 from dataclasses import fields
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pinakes.embedders.base import Price
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import SettingsError
 from pinakes.spaces import Space
 
 
 def price_of(space: Space, own: str | None = None) -> Price:
-    """What a space's requests cost.
+    """What requests for a space cost.
 
     Args:
         space: its provider and model are looked up.
         own: the path of a price list (`PINAKES_PRICES`) whose entries come before the built-in ones.
 
     Raises:
-        SettingsError: the file cannot be read, or an entry has no meaning; the message names it.
+        SettingsError: the file cannot be read, or an entry is not valid; the message names it.
     """
     name = f"{space.provider}/{space.model}"
-    built_in = tomllib.loads(resources.files("pinakes.embedders.remote").joinpath("prices.toml").read_text("utf-8"))
+    built_in = {
+        f"{declaration.name}/{model.name}": model.price
+        for declaration in EMBEDDERS.values()
+        for model in declaration.models
+        if model.price is not None
+    }
     listed = _read(Path(own)) if own else {}
-    # A slip in a name would let the built-in price pass for one's own.
+    # With a misspelled name, the built-in price would be used in silence.
     providers = {known.partition("/")[0] for known in built_in}
-    slips = [each for each in listed if each.partition("/")[0] in providers and each not in built_in]
-    if slips:
+    misspelled = [each for each in listed if each.partition("/")[0] in providers and each not in built_in]
+    if misspelled:
         raise SettingsError(
-            f"the price list {own} (PINAKES_PRICES) names {slips[0]!r}, which is no model; there are:"
+            f"the price list {own} (PINAKES_PRICES) names {misspelled[0]!r}, which is not a model; there are:"
             f" {', '.join(built_in)}."
         )
-    entry = listed.get(name, built_in.get(name))
-    if entry is None:
-        return Price()
+    if name not in listed:
+        return built_in.get(name, Price())
     try:
-        return _price(entry)
+        return _price(listed[name])
     except (TypeError, ValueError) as exc:
-        raise SettingsError(f"the price of {name!r} in {own or 'the built-in list'} has no meaning: {exc}.") from exc
+        raise SettingsError(f"the price of {name!r} in {own} is not valid: {exc}.") from exc
 
 
 def _price(entry: object) -> Price:
-    """The price of an entry.
+    """The price in an entry.
 
     Raises:
-        TypeError: it is no table.
-        ValueError: a value in it has no meaning.
+        TypeError: it is not a table.
+        ValueError: a key or a value is not valid.
     """
     known = [field.name for field in fields(Price)]
     if not isinstance(entry, dict):

@@ -1,26 +1,39 @@
-"""What all paid providers share: one protocol for a single request, and the errors that a request may end in.
+"""What all paid providers share: the protocol of a single request, and the errors in which a request may end.
 
-A provider turns one picture or one text into one request and its answer, and knows nothing of retries, rates or
-threads: `pinakes.embedders.remote.client` does that for all of them, in one layer.
+A provider turns one picture or one text into one request and its answer, and knows nothing about retries, rates or
+threads: `pinakes.embedders.remote.client` handles those for all providers, in one layer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import quote, quote_plus
 
 from pinakes.embedders.base import Facts
 from pinakes.errors import EmbedderError, PinakesError
 from pinakes.types import ErrorClass, Vector
+
+REDACTED = "[redacted]"
+"""What stands in place of a secret, in every message."""
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """`text` with each of the `secrets` replaced by `[redacted]`, also where it is spelled as in a URL."""
+    spellings = {spelled for secret in secrets for spelled in (secret, quote(secret, safe=""), quote_plus(secret))}
+    for spelled in sorted(filter(None, spellings), key=len, reverse=True):
+        text = text.replace(spelled, REDACTED)
+    return text
 
 
 class CallError(Exception):
     """One request failed.
 
     Attributes:
-        error_class: how it is counted; a transient class is tried again, a final one is not. `QUOTA` means 429 or
+        error_class: how it is counted. A transient class is retried, a final one is not. `QUOTA` means 429 or
             RESOURCE_EXHAUSTED: it voids reserved slots and does not count against the image's attempts.
-        retry_after: seconds that the provider asked to wait, or None.
+        retry_after: seconds that the provider asks the caller to wait, or None.
         http_status: the HTTP status (for gRPC: the status that the code maps to), or None.
         request_id: the provider's id of the request, or None.
 
@@ -44,23 +57,23 @@ class CallError(Exception):
 
 
 class CredentialsRefusedError(EmbedderError):
-    """401 or 403: nothing else will be answered either, so the run stops at once. What is left is deferred."""
+    """401 or 403: no other request will succeed either, so the run stops at once and defers the rest."""
 
 
 class PacingStoppedError(PinakesError):
-    """The run is stopping, so the wait for a slot was given up; the request was not made."""
+    """The run is stopping: the caller no longer waits for a slot, and its request was not made."""
 
 
 class AllowanceUsedUpError(PacingStoppedError):
-    """No more may be paid for, so the request was not made. What has been taken from the allowance is still used."""
+    """The allowance does not cover the request, so it was not made. Requests already covered are still made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A picture as it is sent.
+    """A picture in the form in which it is sent.
 
     Attributes:
-        data: the bytes, within the provider's limits; None when the provider reads `uri` itself.
+        data: the bytes, within the provider's limits; None where the provider reads `uri` itself.
         mime_type: of the bytes, or of the object behind the uri.
         uri: `gs://…` or `https://…` where the provider reads the picture itself; None otherwise.
     """
@@ -71,7 +84,7 @@ class Prepared:
 
 
 class Provider(Protocol):
-    """One provider's requests. Thread-safe; each method makes exactly one request and does not retry."""
+    """The requests of one provider. Thread-safe. `image` and `text` make exactly one request and do not retry."""
 
     facts: Facts
 
@@ -89,7 +102,7 @@ class Provider(Protocol):
         ...
 
     def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:
-        """The same for a text."""
+        """The vector of a text; otherwise like `image`."""
         ...
 
     def close(self) -> None:
@@ -98,45 +111,45 @@ class Provider(Protocol):
 
 
 class Pacer(Protocol):
-    """Says when a request may be made; shared by all threads, and behind it by all processes and machines."""
+    """Says when a request may be made. Shared by all threads, and through the database by all processes and machines."""
 
     def wait(self, *, interactive: bool = False) -> None:
         """Block until this caller may make one request. Interactive callers get a slot before batches do.
 
         Raises:
-            PacingStoppedError: the run is stopping, so the wait was given up.
-            PinakesError: what keeps the pace is lost; nobody may call without it.
+            PacingStoppedError: the run is stopping.
+            PinakesError: the database that keeps the rate is lost; nobody may call without it.
         """
         ...
 
     def throttled(self, retry_after: float | None) -> None:
-        """The provider answered 429: nobody may call for so many seconds, and the rate goes down for a while."""
+        """The provider answered 429: nobody may call for `retry_after` seconds, and the rate is lowered for a while."""
         ...
 
     @property
     def rate(self) -> float:
-        """Requests a second that are allowed at present (inf: no limit)."""
+        """Requests a second that are allowed at present; infinity where there is no limit."""
         ...
 
 
 class Allowance(Protocol):
-    """How many requests a run may still pay for, counted in the price of one picture; shared by all threads."""
+    """How much a run may still spend, in units of the price of one picture. Shared by all threads."""
 
     def take(self, units: int) -> None:
-        """Use so much of it, before a request.
+        """Take the price of a request before the request is made.
 
         Raises:
-            AllowanceUsedUpError: there is not so much left.
+            AllowanceUsedUpError: not enough is left.
         """
         ...
 
     def give_back(self, units: int) -> None:
-        """What was taken for a request that was not made, or that costs nothing."""
+        """Return what was taken for a request that was not made, or that costs nothing."""
         ...
 
 
 class Unpaced:
-    """No limit at all: for a provider without a quota, and for `--rate` lifted."""
+    """No limit at all: for a provider without a quota, and for `--rate none`."""
 
     rate = float("inf")
 
@@ -144,4 +157,4 @@ class Unpaced:
         """Returns at once."""
 
     def throttled(self, retry_after: float | None) -> None:
-        """There is nothing to push forward."""
+        """Does nothing: there is no rate to lower."""

@@ -1,7 +1,7 @@
 """Vertex AI's `multimodalembedding@001`: one gRPC request for one picture or one text.
 
 The client is `PredictionServiceClient` of google-cloud-aiplatform: `vertexai.vision_models` is past its removal date, and
-google-genai drops the picture without a word when it is asked for this model.
+google-genai silently drops the picture when it is asked for this model.
 """
 
 from __future__ import annotations
@@ -16,31 +16,22 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from pinakes.embedders.base import Facts, Limits
-from pinakes.embedders.remote.prices import price_of
 from pinakes.embedders.remote.provider import CallError, Prepared
-from pinakes.embedders.remote.retirement import retirement_of
-from pinakes.errors import EmbedderError, SettingsError, UsageError
+from pinakes.embedders.remote.vertex_declaration import (
+    DEFAULT_LOCATION,
+    ENDPOINT,
+    LOCATION,
+    MULTIMODAL,
+    PROJECT,
+    VERTEX,
+)
+from pinakes.errors import EmbedderError, SettingsError
 from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
-from pinakes.hosts import is_loopback
-from pinakes.spaces import Spaces
+from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Vector
 
-PROJECT = "PINAKES_VERTEX_PROJECT"
-LOCATION = "PINAKES_VERTEX_LOCATION"
-ENDPOINT = "PINAKES_VERTEX_ENDPOINT"
-
-MODEL = "multimodalembedding"
-VERSION = "001"
-DIMENSIONS = (128, 256, 512, 1408)
-DEFAULT_DIMENSION = 1408
-PREPROCESSING = "v1"
-"""Bump it by hand when pictures are prepared differently, so that new vectors are not compared with old ones."""
-
-SPACES = Spaces("vertex", MODEL, (VERSION,), DIMENSIONS, PREPROCESSING)
-DEFAULT_LOCATION = "us-central1"
-
-DEFAULT_RATE = "120/min"
-"""The lowest of the quotas that Google gives a new project (120 to 600 requests a minute, by region)."""
+MODEL = MULTIMODAL.name
+VERSION = MULTIMODAL.versions[0]
 
 MAX_BYTES = 20_000_000
 """Google's "20 MB": of the object's own file, or, of bytes sent inline, of the picture as a PNG."""
@@ -52,15 +43,15 @@ Nothing is lost by sending less: the model scales every picture to 512 x 512.
 """
 
 MAX_WORDS = 24
-"""The model reads 32 tokens of a text and cuts the rest without a word. An English word is about 4/3 of a token, so
-24 words are sure to be read; Google's own "about 32 words" holds for the shortest words only."""
+"""The model reads 32 tokens of a text and silently ignores the rest. An English word is about 4/3 of a token, so 24
+words are always read; Google's own "about 32 words" holds only for the shortest words."""
 
 _NAMED_TYPES = frozenset({"image/jpeg", "image/png"})
-"""The values of `mimeType` that are documented; for other formats the field is left out, and the model looks itself."""
+"""The documented values of `mimeType`; for other formats the field is left out, and the model detects the format."""
 
 _ELEMENT = 11
 _TAGS = np.array([0x0A, 9, 0x11], np.uint8)
-"""How each number of a list begins on the wire: field 1 of 9 bytes, in it field 2 as a double."""
+"""The bytes before each number of a list on the wire: field 1 of 9 bytes, which holds field 2 as a double."""
 
 _LOCATION = re.compile(r"[a-z]+(-[a-z]+[0-9]+)?\Z")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*\Z")
@@ -69,7 +60,7 @@ _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*\Z")
 class VertexMultimodal:
     """One request each to `multimodalembedding@001`, without retries; thread-safe.
 
-    The client library (0.8 s, 131 MB) is imported, and the connection made, by the first request.
+    The first request imports the client library (0.8 s, 131 MB) and connects.
 
     Args:
         project: the Google Cloud project that pays.
@@ -79,8 +70,7 @@ class VertexMultimodal:
             without TLS and credentials, for a fake.
 
     Raises:
-        UsageError: the model has no such dimension.
-        SettingsError: the project, the location or the endpoint cannot be one.
+        SettingsError: the project, the location or the endpoint is not valid.
     """
 
     def __init__(
@@ -91,23 +81,23 @@ class VertexMultimodal:
         dimension: int | None = None,
         endpoint: str | None = None,
     ) -> None:
-        if dimension is not None and dimension not in DIMENSIONS:
-            shown = ", ".join(map(str, DIMENSIONS))
-            raise UsageError(f"vertex has no vectors of {dimension} components; its model makes {shown}.")
         if not _PROJECT.match(project):
-            raise SettingsError(f"{PROJECT}={project!r} is no name of a Google Cloud project; see docs/vertex.md.")
+            raise SettingsError(
+                f"{PROJECT.name}={project!r} is not the name of a Google Cloud project; see docs/vertex.md."
+            )
         if not _LOCATION.match(location):
-            raise SettingsError(f"{LOCATION}={location!r} is no region such as {DEFAULT_LOCATION}; see docs/vertex.md.")
-        self._dimension = dimension or DEFAULT_DIMENSION
+            raise SettingsError(
+                f"{LOCATION}={location!r} is not a region such as {DEFAULT_LOCATION}; see docs/vertex.md."
+            )
+        self._dimension = dimension or MULTIMODAL.default_dimension
         self._host, self._tls = _address(endpoint) if endpoint else (f"{location}-aiplatform.googleapis.com", True)
         self._model = f"projects/{project}/locations/{location}/publishers/google/models/{MODEL}@{VERSION}"
         self._is_there = False
-        """Whether the model has answered: NOT_FOUND to anything later concerns what was sent."""
+        """Whether the model has ever answered; a later NOT_FOUND then concerns the picture or text that was sent."""
         self._client: Any = None
         self._lock = threading.Lock()
-        space = SPACES.space(self._dimension)
         self.facts = Facts(
-            space=space,
+            space=VERTEX.spaces(MULTIMODAL).space(self._dimension),
             description="Google's multimodal embedding model for English text and pictures, on Vertex AI.",
             limits=Limits(
                 max_bytes=MAX_BYTES,
@@ -115,8 +105,6 @@ class VertexMultimodal:
                 formats=frozenset({"BMP", "GIF", "JPEG", "PNG"}),
                 max_words=MAX_WORDS,
             ),
-            price=price_of(space),
-            retires=retirement_of(space),
         )
 
     def reads_itself(self, uri: str) -> bool:
@@ -148,9 +136,7 @@ class VertexMultimodal:
         if client is not None:
             client.transport.close()
 
-    def _predict(
-        self, instance: dict[str, Any], wanted: str, timeout: float, gcs_uri: str | None
-    ) -> tuple[Vector, str]:
+    def _predict(self, instance: dict[str, Any], field: str, timeout: float, gcs_uri: str | None) -> tuple[Vector, str]:
         client = self._connected()
         from google.api_core.exceptions import GoogleAPICallError
         from google.cloud.aiplatform_v1.types import PredictRequest, PredictResponse
@@ -167,15 +153,15 @@ class VertexMultimodal:
             raise embedder_error(exc, self._model, gcs_uri, is_there=self._is_there) from exc
         self._is_there = True
         answer = PredictResponse.pb(response)  # plain protobuf: proto-plus takes eight times as long for the floats
-        return self._vector(answer, wanted), _version(answer)
+        return self._vector(answer, field), _version(answer)
 
-    def _vector(self, answer: Any, wanted: str) -> Vector:
+    def _vector(self, answer: Any, name: str) -> Vector:
         """The vector in a `PredictResponse`, shape (dimension,), float32."""
-        field = answer.predictions[0].struct_value.fields.get(wanted) if answer.predictions else None
+        field = answer.predictions[0].struct_value.fields.get(name) if answer.predictions else None
         vector = _numbers(field.list_value) if field is not None else np.empty(0, np.float32)
         if len(vector) != self._dimension or not np.isfinite(vector).all():
             raise CallError(
-                f"Vertex AI answered {len(vector)} numbers as {wanted} where {self._dimension} were asked for",
+                f"Vertex AI answered {len(vector)} numbers as {name} where {self._dimension} were asked for",
                 ErrorClass.SERVER,
                 http_status=200,
             )
@@ -189,20 +175,16 @@ class VertexMultimodal:
 
 
 def from_settings(environ: Mapping[str, str], *, dimension: int | None = None) -> VertexMultimodal:
-    """The provider that the environment describes; nothing is asked of the service yet.
+    """The provider that the environment describes; no request is made yet.
 
     Raises:
-        SettingsError: `PINAKES_VERTEX_PROJECT` is missing, or a value has no meaning.
-        UsageError: the model has no such dimension.
+        SettingsError: a value is not valid.
     """
-    project = environ.get(PROJECT)
-    if not project:
-        raise SettingsError(
-            f"the embedder vertex needs {PROJECT}, the Google Cloud project that pays ({LOCATION} is its region,"
-            f" {DEFAULT_LOCATION} unless set); see docs/vertex.md."
-        )
     return VertexMultimodal(
-        project, environ.get(LOCATION) or DEFAULT_LOCATION, dimension=dimension, endpoint=environ.get(ENDPOINT) or None
+        PROJECT.value(environ),
+        environ.get(LOCATION) or DEFAULT_LOCATION,
+        dimension=dimension,
+        endpoint=environ.get(ENDPOINT) or None,
     )
 
 
@@ -233,19 +215,19 @@ def _address(endpoint: str) -> tuple[str, bool]:
     scheme, mark, rest = endpoint.partition("://")
     host = (rest if mark else endpoint).rstrip("/")
     if not host or "/" in host or (mark and scheme not in {"https", "http", "insecure"}):
-        raise SettingsError(f"{ENDPOINT}={endpoint!r} is no address; write host:port; see docs/vertex.md.")
+        raise SettingsError(f"{ENDPOINT}={endpoint!r} is not an address; write host:port; see docs/vertex.md.")
     if not mark or scheme == "https":
         return host, True
     if not is_loopback(urlsplit(f"//{host}").hostname or ""):
         raise SettingsError(
-            f"{ENDPOINT}={endpoint!r} would send pictures and credentials unencrypted; {scheme}:// is for a server on"
-            " this machine only (127.0.0.1, localhost)."
+            f"{ENDPOINT}={endpoint!r} would send pictures and credentials unencrypted; {scheme}:// is only for a server on"
+            " this machine (127.0.0.1, localhost)."
         )
     return host, False
 
 
 def _numbers(values: Any) -> Vector:
-    """The numbers of a `ListValue`; what is no number becomes NaN.
+    """The numbers of a `ListValue`; anything else becomes NaN.
 
     They are taken from its wire form, where an element is 11 bytes: the tag and length of a `Value`, the tag of
     `number_value`, and a double (https://protobuf.dev/programming-guides/encoding). That takes a tenth of the time of
@@ -263,7 +245,7 @@ def _numbers(values: Any) -> Vector:
 def _version(answer: Any) -> str:
     """The model version that an answer names.
 
-    `deployed_model_id` is no version: Google changes it without changing the model.
+    `deployed_model_id` is not a version: Google changes it without changing the model.
     """
     version = answer.model_version_id or answer.model.rpartition("@")[2]
     return version.zfill(len(VERSION)) if version.isdigit() else VERSION if not version or "/" in version else version

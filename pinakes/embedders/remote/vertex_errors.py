@@ -1,6 +1,6 @@
-"""What goes wrong with a request to Vertex AI: from Google's exceptions to errors of the picture or of the run.
+"""Turns the exceptions of Google's client into errors of a picture or of the run.
 
-Importing this imports Google's exceptions and gRPC with them (1.7 s from a cold disk).
+Importing this module imports Google's exceptions and gRPC (1.7 s from a cold disk).
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from typing import Any
 
 from google.api_core import exceptions as api
 
-from pinakes.embedders.remote.http_errors import retry_after_header
+from pinakes.embedders.remote.http_errors import MAX_MESSAGE, retry_after_header
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError
 from pinakes.errors import EmbedderError
 from pinakes.types import ErrorClass
-
-_LONGEST = 300
-"""Characters of Google's own message that are kept."""
 
 _CLASSES: tuple[tuple[type[api.GoogleAPICallError], ErrorClass], ...] = (
     (api.TooManyRequests, ErrorClass.QUOTA),
@@ -30,7 +27,7 @@ _CLASSES: tuple[tuple[type[api.GoogleAPICallError], ErrorClass], ...] = (
 """First match wins. The classes are the parents that gRPC's own (ResourceExhausted, InvalidArgument, …) derive from."""
 
 _OF_THE_MODEL = "embedding failed with the following error"
-"""How the model itself begins its errors about one input, whatever status they come with."""
+"""How the model begins its own errors about one input; their status varies."""
 
 _RUN = re.compile(r"aiplatform\.|publishers/google|publisher model", re.IGNORECASE)
 _OBJECT = re.compile(r"gs://|storage\.objects|storage\.googleapis\.com|bucket|\bobject\b", re.IGNORECASE)
@@ -42,15 +39,14 @@ def embedder_error(
 ) -> CallError | CredentialsRefusedError | EmbedderError:
     """The error to raise for `exc`.
 
-    A refusal (UNAUTHENTICATED, PERMISSION_DENIED) or a NOT_FOUND stops the run, unless its message is about the object
-    `gcs_uri` that was to be read, or, for a NOT_FOUND, the model has answered before: then it is the failure of that
-    picture.
+    A refusal (UNAUTHENTICATED, PERMISSION_DENIED) or a NOT_FOUND stops the run, with two exceptions that are failures of
+    the picture alone: its message is about the object `gcs_uri`, or it is a NOT_FOUND and the model has answered before.
 
     Args:
         exc: what Google's client raised.
         model: the resource name of the model that was asked.
-        gcs_uri: the picture's `gs://` address if Vertex AI was to read it.
-        is_there: whether the model has answered anything.
+        gcs_uri: the picture's `gs://` address where Vertex AI reads it by itself.
+        is_there: whether the model has ever answered.
     """
     said = _said(exc)
     about_object = _is_about_object(said, gcs_uri)
@@ -78,14 +74,14 @@ def _class(exc: api.GoogleAPICallError, said: str) -> ErrorClass:
     if _OF_THE_MODEL in said.lower() and said.rstrip(". ").lower().endswith("deadline"):
         return ErrorClass.TIMEOUT  # the model gave up reading the object; comes as UNAUTHENTICATED
     if isinstance(exc, api.Unauthorized | api.Forbidden):
-        return ErrorClass.UNREADABLE  # of the object: a right may be granted while the bytes stay the same
+        return ErrorClass.UNREADABLE  # the object's permissions may change while its bytes stay the same
     if isinstance(exc, api.NotFound):
         return ErrorClass.REJECTED
     return next((found for kind, found in _CLASSES if isinstance(exc, kind)), ErrorClass.SERVER)
 
 
 def _is_about_object(said: str, gcs_uri: str | None) -> bool:
-    """Whether a refusal concerns the object that was to be read, and not the caller's right to the model."""
+    """Whether a refusal concerns the object, and not the caller's access to the model."""
     if _OF_THE_MODEL in said.lower():
         return True
     if gcs_uri is None:
@@ -97,11 +93,11 @@ def _said(exc: api.GoogleAPICallError) -> str:
     """The status and Google's own message on one line."""
     status = exc.grpc_status_code.name if exc.grpc_status_code is not None else str(exc.code)
     text = " ".join(str(exc.message or "").split())
-    return f"{status}: {text[:_LONGEST]}" if text else status
+    return f"{status}: {text[:MAX_MESSAGE]}" if text else status
 
 
 def _hints(exc: api.GoogleAPICallError) -> tuple[float | None, str | None]:
-    """Seconds to wait and the id of the request, from the details and the trailers of an error."""
+    """Seconds to wait and the id of the request, from an error's details and trailers."""
     retry_after, request_id = None, None
     for detail in exc.details or ():
         name = type(detail).__name__

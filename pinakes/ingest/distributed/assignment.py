@@ -1,4 +1,4 @@
-"""What a process is handed that embeds batches of a run which another one leads."""
+"""What the leader of a run hands to each worker that embeds batches for it."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from pinakes.ingest.answers import EmbedStage
 from pinakes.ingest.request import IngestRequest
-from pinakes.ingest.run import Ingestion
 from pinakes.quota.embedder_pool import NO_RATE
 
 
-class Ticket(BaseModel):
-    """What a process is handed to embed for a run; it holds no key, no password and no address of a database.
+class Assignment(BaseModel):
+    """What a worker needs to embed for a run; it holds no key, no password and no address of a database.
 
     Attributes:
         run_id: the run.
         request: what was asked, with paths that mean the same in every working directory.
-        root: the URI of the source, which the outpost must find again.
+        root: the URI of the source, which the worker must find again.
         space: the name of the embedding space, likewise.
         resource: what the leader's lease is for.
         token: the fencing token of that lease.
         lease_seconds: how long it lasts without renewal.
         planned_at: when the run was planned, UTC.
         budgeted: whether calls are taken from the run's allowance.
-        batches: how many batches the run has; 0 where they are numbered by whoever hands them out.
+        batches: how many batches the run has; 0 where they are handed out one by one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,9 +44,9 @@ class Ticket(BaseModel):
     batches: int = 0
 
     @classmethod
-    def of(cls, run: Ingestion, ways: int, *, batches: int = 0) -> Self:
-        """A ticket for each of `ways` processes that embed for a run."""
-        assert run.run_id is not None
+    def of(cls, stage: EmbedStage, ways: int, *, batches: int = 0) -> Self:
+        """An assignment for each of `ways` workers of a run."""
+        run = stage.run
         request = run.request
         return cls(
             run_id=run.run_id,
@@ -67,7 +67,7 @@ class Ticket(BaseModel):
             resource=run.lease.resource,
             token=run.lease.token,
             lease_seconds=run.lease.seconds,
-            planned_at=run.planned_at,
+            planned_at=stage.planned.at,
             budgeted=run.budget is not None,
             batches=batches,
         )

@@ -1,4 +1,4 @@
-"""Leading a run whose batches other processes embed: what is handed out, what came of it, and what is left in the end."""
+"""The leader of a run whose batches workers embed: it hands them out, counts what they come to, and ends the run."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from types import TracebackType
 from typing import Self
 
 from pinakes.errors import CheckpointError, DatabaseError
-from pinakes.ingest.batch import Batch, BatchResult, settle, work_as_rows
-from pinakes.ingest.distributed.assignment import Ticket
-from pinakes.ingest.run import Ingestion
-from pinakes.store.leader import LeadingRun
+from pinakes.ingest.answers import EmbedStage
+from pinakes.ingest.batch import Batch, BatchResult, reconcile, work_as_rows
+from pinakes.ingest.distributed.assignment import Assignment
+from pinakes.store.assignments import RunOfLeader
 
 logger = logging.getLogger(__name__)
 
 TELL_SECONDS = 0.5
-"""How often the leader looks whether it should tell the others to stop."""
+"""How often the leader looks whether it should tell the workers to stop."""
 
 DRAIN_SECONDS = 45.0
-"""How long a run that failed waits for the answers that are paid for and on their way: more than one request takes."""
+"""How long a run that failed waits for answers that are paid for: longer than one request takes."""
 
 GRACE_SECONDS = 20.0
-"""The same of a run that was told to end: Prefect's worker kills it after 30 s."""
+"""How long a run waits that was told to end: Prefect's worker kills it after 30 s."""
 
 
-class Lead:
-    """The leader's side of a run. Use as a context manager around everything that is embedded elsewhere.
+class Leader:
+    """The leader of a run. Use as a context manager around everything that workers embed.
 
-    Inside the block batches may be begun by whoever has the ticket; when the leader is asked to stop it tells the others.
-    `settle` ends that, and leaving the block does in any case.
+    Inside the block whoever has the assignment may begin batches. When the run is asked to stop, the leader tells the
+    workers. `reconcile` ends that, and so does leaving the block.
 
     Args:
-        run: holds its lease; its plan is made.
-        ways: how many processes the batches are spread over.
+        stage: hands out and counts the batches of a run that holds its lease.
+        ways: how many workers the batches are spread over.
     """
 
-    def __init__(self, run: Ingestion, ways: int) -> None:
-        assert run.run_id is not None
+    def __init__(self, stage: EmbedStage, ways: int) -> None:
         self.ways = ways
-        self._run = run
+        self._stage = stage
+        self._run = run = stage.run
         self._parts: list[Batch] = []
         self._open: dict[int, Batch] = {}
         self._reasons: dict[int, str] = {}
         self._spent = False
-        self._store = LeadingRun(run.database.dsn, run.run_id)
+        self._store = RunOfLeader(run.database.dsn, run.run_id)
         self._ending = threading.Event()
-        self._teller = threading.Thread(target=self._tell, name="leading", daemon=True)
+        self._teller = threading.Thread(target=self._tell, name="leader", daemon=True)
 
     def __enter__(self) -> Self:
         run = self._run
@@ -69,12 +69,12 @@ class Lead:
             self._end()
             self.collect()
             if exc is not None and not isinstance(exc, Exception | KeyboardInterrupt):
-                self.settle()
+                self.reconcile()
             self._store.forget()
         except (DatabaseError, CheckpointError) as also:
             if exc is None:
                 raise
-            logger.warning("the other processes of the run could not be told that it ended: %s", also)
+            logger.warning("the workers of the run could not be told that it ended: %s", also)
         finally:
             self._ending.set()
             self._store.close()
@@ -82,21 +82,21 @@ class Lead:
     # -- handing out ---------------------------------------------------------------------------------------------------
 
     @property
-    def ticket(self) -> Ticket:
-        """What a process needs to embed for the run."""
-        return Ticket.of(self._run, self.ways, batches=len(self._parts))
+    def assignment(self) -> Assignment:
+        """What a worker needs to embed for the run."""
+        return Assignment.of(self._stage, self.ways, batches=len(self._parts))
 
     def batches(self) -> Iterator[Batch]:
         """The batches to hand out; ends early when a stop is asked for."""
-        for batch in self._run.batches(self.ways):
+        for batch in self._stage.batches():
             if self._spent:
-                self._run.defer(batch.images)
+                self._run.tally.add(deferred=batch.images)
                 continue
             self._open[batch.number] = batch
             yield batch
 
-    def deal(self) -> list[int]:
-        """Deal all batches out to shards, by way of the database; the numbers of the shards, from 1, that have any."""
+    def share_out(self) -> list[int]:
+        """Enter all batches into the database, each for one shard; the numbers of the shards, from 1, that have any."""
         self._parts = list(self.batches())
         shards = min(self.ways, len(self._parts))
         self._store.enter(
@@ -107,33 +107,33 @@ class Lead:
     # -- taking in -----------------------------------------------------------------------------------------------------
 
     def count(self, number: int, result: BatchResult) -> None:
-        """Enter into the account what a batch came to."""
+        """Count what a batch came to."""
         batch = self._open.pop(number)
-        self._run.count(result)
-        self._run.progress.advance(batch.images - result.deferred)
-        self._run.progress.batch_done()
-        # The money is spent, unless all were stopped; the others find that out when they have used what they took of it.
+        self._stage.count(result)
+        self._stage.progress.advance(batch.images - result.deferred)
+        self._stage.progress.batch_done()
+        # The allowance is spent, or all were stopped. Other workers find out when they have used their own share of it.
         self._spent = self._spent or result.deferred > 0
 
     def collect(self) -> int:
-        """Enter what has been finished since the last time, by what the database says; how many batches."""
+        """Count the batches that the database says were finished since the last time; how many there were."""
         finished = self._store.results(self._open)
         for number, result in finished:
             self.count(number, BatchResult.of(result))
         return len(finished)
 
     def lost(self, numbers: Sequence[int], reason: str) -> None:
-        """The process that had these batches is gone."""
+        """Note that the worker of these batches is gone, and why."""
         self._reasons |= dict.fromkeys(numbers, reason)
 
     def lost_shard(self, shard: int, reason: str) -> None:
-        """The process of a shard is gone."""
+        """Note that the worker of a shard is gone, and why."""
         self.lost([batch.number for batch in self._open.values() if self._shard_of(batch) == shard], reason)
 
-    def settle(self) -> None:
+    def reconcile(self) -> None:
         """Let nothing more be written, and account for what was handed out and did not come back.
 
-        What the checkpoint has got of it counts; the rest is deferred, and the run ends unfinished.
+        The answers that the checkpoint holds count; the rest is deferred, and the run ends unfinished.
 
         Raises:
             CheckpointError: the checkpoint cannot be read.
@@ -144,11 +144,10 @@ class Lead:
             return
         ledger = self._run.checkpoint.ledger()
         for number, batch in self._open.items():
-            known, left = settle(batch.work, ledger, self._run.planned_at)
-            result = known + BatchResult(deferred=sum(item.images for item in left))
-            self._run.count(result)
-            if result.deferred and number in self._reasons:
-                self._run.stopped_by = self._run.stopped_by or self._reasons[number]
+            known, left = reconcile(batch.work, ledger, self._stage.planned.at)
+            deferred = sum(item.images for item in left)
+            error = self._reasons.get(number) if deferred else None
+            self._stage.count(known + BatchResult(deferred=deferred, error=error))
         self._open.clear()
 
     # -- the end -------------------------------------------------------------------------------------------------------
@@ -160,17 +159,17 @@ class Lead:
         if not self._ending.is_set():
             self._ending.set()
             self._teller.join()
-            self._store.close_outposts()
+            self._store.end()
 
     def _drain(self, seconds: float) -> None:
-        """Wait for the answers that are on their way, after the run has failed or was told to end."""
+        """Wait for answers that are on their way after the run has failed or was told to end."""
         self._store.ask_to_stop()
         given_up = time.monotonic() + seconds
         while self._store.at_work() and time.monotonic() < given_up:
             time.sleep(TELL_SECONDS)
 
     def _tell(self) -> None:
-        """Tell the others when the run is asked to stop."""
+        """Tell the workers when the run is asked to stop."""
         while not self._ending.wait(TELL_SECONDS):
             if self._run.stopping():
                 try:

@@ -1,8 +1,8 @@
-"""Where batches are embedded for a run that another process leads: a shard of it, or a worker of a cluster.
+"""A worker embeds batches for a run that another process leads: those of a shard, or what a cluster sends it.
 
-What travels is a ticket and the batch. Keys and the database's address do not: an outpost reads them from its own settings,
-opens source, embedder and checkpoint once for all batches of a run, and embeds as the leader itself would. The limiter and
-the leader's lease are in the database, so all processes share them.
+Only the assignment and the batches travel. A worker reads keys and the database's address from its own settings, opens
+source, embedder and checkpoint once for all batches of a run, and embeds as the leader itself would. The limiter and the
+leader's lease are in the database, so that all of them share both.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from uuid import UUID
 from pinakes import logs
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import DatabaseError, LeaseLostError, SettingsError, SourceError
-from pinakes.ingest.batch import Batch, BatchResult, Calls, embed_batch, settle, work_of_rows
-from pinakes.ingest.distributed.assignment import Ticket
+from pinakes.ingest.batch import Batch, BatchResult, Calls, embed_batch, reconcile, work_of_rows
+from pinakes.ingest.distributed.assignment import Assignment
 from pinakes.ingest.early_checks import choice_of, source_of
 from pinakes.ingest.stopping import Stopping
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings, load_settings
-from pinakes.store.assignments import LedRun, Standing
+from pinakes.store.assignments import RunOfWorker, Standing
 from pinakes.store.connection import address
 from pinakes.store.database import open_database
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""How often an outpost looks whether its run is stopping or over."""
+"""How often a worker looks whether its run is stopping or over."""
 
 
-class Outpost:
+class Worker:
     """Embeds batches of a run that another process leads. Thread-safe.
 
     Args:
-        ticket: says for which run.
+        assignment: says for which run.
         settings: of this process.
 
     Raises:
@@ -47,33 +47,35 @@ class Outpost:
         PinakesError: what it needs cannot be opened.
     """
 
-    def __init__(self, ticket: Ticket, settings: Settings) -> None:
-        self.ticket = ticket
+    def __init__(self, assignment: Assignment, settings: Settings) -> None:
+        self.assignment = assignment
         self.stopping = Stopping()
         self.over = threading.Event()
         """Set when the run takes no answers any more and everything is closed."""
-        request = ticket.request
+        request = assignment.request
         self._lock = threading.Lock()
         self._at_work = 0
         self._closing = threading.Event()
         with ExitStack() as stack:
             stack.enter_context(self._logged())
             database = stack.enter_context(open_database(settings))
-            self._run = LedRun(database.dsn, ticket.run_id, ticket.resource, ticket.token, ticket.lease_seconds)
+            self._run = RunOfWorker(
+                database.dsn, assignment.run_id, assignment.resource, assignment.token, assignment.lease_seconds
+            )
             stack.callback(self._run.close)
             if self._run.standing() is None:
                 raise SettingsError(
-                    f"the database at {address(database.dsn)} knows nothing of the run {ticket.run_id}: all machines of a"
-                    " run need one PINAKES_DATABASE_URL, and the embedded database serves one PINAKES_HOME alone."
+                    f"the database at {address(database.dsn)} knows nothing of the run {assignment.run_id}: all machines of"
+                    " a run need one PINAKES_DATABASE_URL, and the embedded database serves one PINAKES_HOME alone."
                 )
             self._run.check()
             self.source = source_of(request, settings)
-            if self.source.root != ticket.root:
+            if self.source.root != assignment.root:
                 raise SourceError(
-                    f"the run lists {ticket.root}, and this process finds {self.source.root} under {request.source!r}:"
+                    f"the run lists {assignment.root}, and this process finds {self.source.root} under {request.source!r}:"
                     " let all machines see the pictures under one path."
                 )
-            self._budget = _SharedBudget(self._run) if ticket.budgeted else None
+            self._budget = _SharedBudget(self._run) if assignment.budgeted else None
             if self._budget is not None:
                 self.stopping.budget_used_up = lambda: self._budget is not None and self._budget.used_up
             embedders = Embedders(settings, database.dsn)
@@ -85,9 +87,9 @@ class Outpost:
                 stopping=self.stopping.at_once,
             )
             space = self.embedder.facts.space
-            if space.name != ticket.space:
+            if space.name != assignment.space:
                 raise SettingsError(
-                    f"the run embeds into {ticket.space}, and this process into {space.name}: give all machines the same"
+                    f"the run embeds into {assignment.space}, and this process into {space.name}: give all machines the same"
                     f" model of {space.provider} and the same settings."
                 )
             self.checkpoint = open_checkpoint(
@@ -95,7 +97,7 @@ class Outpost:
             )
             self._reported = Calls.of(self.embedder)
             self._stack = stack.pop_all()
-        self._thread = threading.Thread(target=self._watch, name=f"outpost of {ticket.run_id}", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name=f"worker of {assignment.run_id}", daemon=True)
         self._thread.start()
 
     def batches(self, shard: int) -> Iterator[Batch]:
@@ -107,10 +109,10 @@ class Outpost:
         for number, rows in self._run.part(shard):
             if self.stopping():
                 return
-            yield Batch(number, self.ticket.batches, work_of_rows(rows))
+            yield Batch(number, self.assignment.batches, work_of_rows(rows))
 
     def embed(self, batch: Batch) -> BatchResult:
-        """Embed a batch into the run's checkpoint; one that was begun before is gone on with.
+        """Embed a batch into the run's checkpoint; one that was begun before is resumed.
 
         Raises:
             LeaseLostError: the run is over; nothing was written after that.
@@ -146,7 +148,7 @@ class Outpost:
     def _embed(self, batch: Batch, *, again: bool) -> BatchResult:
         done, left = BatchResult(), list(batch.work)
         if again:
-            done, left = settle(left, self.checkpoint.ledger(), self.ticket.planned_at)
+            done, left = reconcile(left, self.checkpoint.ledger(), self.assignment.planned_at)
         if left:
             done += embed_batch(
                 Batch(batch.number, batch.total, left),
@@ -160,7 +162,7 @@ class Outpost:
         return replace(done, elsewhere=done.elsewhere + self._calls_since())
 
     def _logged(self) -> AbstractContextManager[None]:
-        return logs.belonging_to(self.ticket.run_id, self.ticket.request.collection, self.ticket.space)
+        return logs.belonging_to(self.assignment.run_id, self.assignment.request.collection, self.assignment.space)
 
     def _calls_since(self) -> Calls:
         """The requests that no batch has reported yet: batches at once share one embedder, and only their sum is exact."""
@@ -173,7 +175,7 @@ class Outpost:
     def _using(self) -> Iterator[None]:
         with self._lock:
             if self._closing.is_set():
-                raise LeaseLostError(f"the run {self.ticket.run_id} is over; nothing more is embedded for it.")
+                raise LeaseLostError(f"the run {self.assignment.run_id} is over; nothing more is embedded for it.")
             self._at_work += 1
         try:
             yield
@@ -184,20 +186,16 @@ class Outpost:
             if idle and self._budget is not None:
                 self._budget.release()
 
-    def leave(self) -> None:
-        """Look at once whether the run is over, and close if it is and nobody is at work."""
-        self._look()
-
     def _watch(self) -> None:
         while not self._closing.wait(LOOK_SECONDS):
-            self._look()
+            self.look()
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Begin nothing new once the run is stopping; close when it is over and nobody is at work."""
         try:
             standing = self._run.standing()
         except DatabaseError as exc:
-            logger.warning("%s; nothing new is begun for the run %s", exc, self.ticket.run_id)
+            logger.warning("%s; nothing new is begun for the run %s", exc, self.assignment.run_id)
             standing = Standing.STOPPING
         if standing is Standing.OPEN:
             return
@@ -212,9 +210,9 @@ class Outpost:
 
 
 class _SharedBudget(Budget):
-    """A part of the run's allowance, taken from the database as it is used."""
+    """A share of the run's allowance, taken from the database as it is used."""
 
-    def __init__(self, run: LedRun) -> None:
+    def __init__(self, run: RunOfWorker) -> None:
         super().__init__(0)
         self._run = run
 
@@ -230,34 +228,34 @@ class _SharedBudget(Budget):
 
 
 @contextmanager
-def open_outpost(ticket: Ticket, settings: Settings) -> Iterator[Outpost]:
-    """An outpost for the length of the block; see `Outpost` for what it raises."""
-    outpost = Outpost(ticket, settings)
+def open_worker(assignment: Assignment, settings: Settings) -> Iterator[Worker]:
+    """A worker for the length of the block; see `Worker` for what it raises."""
+    worker = Worker(assignment, settings)
     try:
-        yield outpost
+        yield worker
     finally:
-        outpost.close()
+        worker.close()
 
 
 _opening = threading.Lock()
-_here: dict[UUID, Outpost] = {}
+_here: dict[UUID, Worker] = {}
 
 
-def outpost_here(ticket: Ticket) -> Outpost:
-    """The outpost of this process for a run: opened by its first batch, closed by itself when the run is over.
+def worker_here(assignment: Assignment) -> Worker:
+    """The worker of this process for a run: opened by its first batch, closed by itself when the run is over.
 
-    See `Outpost` for what it raises.
+    See `Worker` for what it raises.
     """
     with _opening:
-        for run_id in [run_id for run_id, outpost in _here.items() if outpost.over.is_set()]:
+        for run_id in [run_id for run_id, worker in _here.items() if worker.over.is_set()]:
             del _here[run_id]
-        if ticket.run_id not in _here:
-            _here[ticket.run_id] = Outpost(ticket, load_settings())
-        return _here[ticket.run_id]
+        if assignment.run_id not in _here:
+            _here[assignment.run_id] = Worker(assignment, load_settings())
+        return _here[assignment.run_id]
 
 
-def close_outposts() -> None:
-    """Close this process's outposts of runs that are over, without waiting for them to notice."""
+def close_workers() -> None:
+    """Close this process's workers of runs that are over, without waiting for them to notice."""
     with _opening:
-        for outpost in list(_here.values()):
-            outpost.leave()
+        for worker in list(_here.values()):
+            worker.look()

@@ -49,11 +49,8 @@ class Programs:
     def run(self, name: str, *arguments: str, text: str = "", keep: int | None = None) -> str:
         """Run one program to its end; its standard output.
 
-        Args:
-            name: of the program.
-            arguments: of the program.
-            text: its standard input.
-            keep: a descriptor to hand on: its lock lives as long as the program, even if this process is killed.
+        `text` is its standard input. It inherits the descriptor `keep`, so that its lock lives as long as the program, even
+        if this process is killed.
 
         Raises:
             DatabaseError: it cannot be run, fails or reports an error; with the last lines of what it said.

@@ -1,4 +1,4 @@
-"""One PostgreSQL data folder: made, started, asked and stopped, always under the server's lock."""
+"""One PostgreSQL data folder: created, started, queried and stopped, always under the server's lock."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pinakes.store.embedded.place import (
     socket_folder,
     write_whole,
 )
-from pinakes.store.embedded.settings import PORT, settings_file, this_machine
+from pinakes.store.embedded.server_settings import PORT, settings_file, this_machine
 from pinakes.store.embedded.user import identity, reachable
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ STOP_TIMEOUT_S = 60.0
 """Longest fast stop, which writes what is in memory, before an immediate stop is asked for."""
 
 ORPHANS_TIMEOUT_S = 15.0
-"""How long processes of a server whose postmaster was killed may take to notice it and leave."""
+"""How long processes of a server whose postmaster was killed may take to notice that and end."""
 
 _SETTINGS = "pinakes.conf"
 _HBA = "# Written by Pinakes: the private socket, with the password in PINAKES_HOME.\nlocal all all scram-sha-256\n"
@@ -103,7 +103,7 @@ def _signal(place: Place, number: signal.Signals) -> bool:
     if pid is None:
         return False
     if hasattr(os, "pidfd_open"):
-        # A handle cannot come to mean another process between the look and the signal.
+        # A handle keeps meaning the same process between the check and the signal.
         try:
             handle = os.pidfd_open(pid)
         except ProcessLookupError:
@@ -131,7 +131,7 @@ def start(place: Place, alive: int) -> None:
     Args:
         place: the server's folders.
         alive: descriptor of `place.alive`, locked. The server inherits it, so that it stays locked for as long as any
-            process of the server lives; that nobody held it proves that none is left of an earlier one.
+            process of the server lives; that it was free proves that no process of an earlier server is left.
 
     Raises:
         DatabaseError: it did not start; with the last lines of its log.
@@ -195,7 +195,7 @@ def _check_version(place: Place) -> None:
 
 
 def _initialise(place: Place, tools: Programs, alive: int) -> None:
-    """Make the data folder under another name and rename it when it is whole."""
+    """Create the data folder under another name, and rename it when it is complete."""
     new = place.root / "data.new"
     if new.exists():
         shutil.rmtree(new)

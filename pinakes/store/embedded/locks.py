@@ -1,14 +1,13 @@
-"""Locks that the kernel drops: who may start or stop the embedded server, who uses it, whether it lives.
+"""Locks that the kernel drops: who may start or stop the embedded server, who uses it, whether it is alive.
 
 All three questions are answered by `flock` on a file, never by a process id. The kernel drops such a lock when the last
 process that holds the open file ends, however it ends, so a recycled id, another container on the same volume or a
 process killed with -9 cannot be mistaken for something alive. (`fcntl` locks would not do: a process loses them as soon
 as it closes any other descriptor of the file.)
 
-A lock belongs to the open file, which `fork` shares with the child. A child is not a user of its own and must not keep
-its parent's locks after the parent's death, so every descriptor opened here is closed in a forked child; closing gives
-nothing up for the parent. Programs that are run (`exec`) inherit none, except the server, which is handed one on
-purpose.
+A lock belongs to the open file, which `fork` shares with the child. A child does not count as a user and must not keep its
+parent's locks after the parent's death, so every descriptor opened here is closed in a forked child, which releases nothing
+for the parent. Programs that are run (`exec`) inherit none, except the server, which is given one on purpose.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ def open_lock(path: Path, owner: Owner | None = None) -> int:
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the exclusive lock, if nobody has it.
+    """Take the exclusive lock if it is free; whether it was.
 
     Raises:
         DatabaseError: the file system has no locks.
@@ -116,7 +115,7 @@ def _removed(path: Path, descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def locked(path: Path, owner: Owner | None = None, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
-    """Hold the lock of the file at `path`; the holder's process id stands in it for whoever has to wait too long.
+    """Hold the lock of the file at `path`; the file names the holder's process to those who wait too long.
 
     Raises:
         DatabaseError: it was not free within `timeout_s` seconds.
@@ -142,7 +141,7 @@ def locked(path: Path, owner: Owner | None = None, timeout_s: float = LOCK_TIMEO
         try:
             yield
         finally:
-            # A child forked by another thread may still hold the open file: give the lock up, not only the descriptor.
+            # A child forked by another thread may still hold the open file: release the lock, not only the descriptor.
             if descriptor in _descriptors:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:

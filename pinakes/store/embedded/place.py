@@ -88,10 +88,10 @@ class Place:
 
 
 def server_user(place: Place) -> OsUser | None:
-    """Who runs the server: None for the present user; for root whoever owns the data, the home, or a user made for it.
+    """Who runs the server: None for the present user; for root the owner of the data or home, or a user created for it.
 
     Raises:
-        DatabaseError: the data belong to somebody whom this process cannot become.
+        DatabaseError: the data belong to a user whom this process cannot become.
     """
     me = os.geteuid()
     owner = place.data.stat().st_uid if place.data.is_dir() else None
@@ -110,7 +110,7 @@ def server_user(place: Place) -> OsUser | None:
     if owner is not None:
         return OsUser(user_name(owner), owner, place.data.stat().st_gid)
     if place.owner is not None:
-        # initdb wants a name for its user; an owner without one (a container's volume) cannot run it.
+        # initdb requires a name for its user; an owner without one (a container's volume) cannot run it.
         with contextlib.suppress(KeyError):
             return OsUser(pwd.getpwuid(place.owner.uid).pw_name, place.owner.uid, place.owner.gid)
     return dedicated_user()
@@ -199,7 +199,7 @@ def make_system_dir() -> None:
     info = SYSTEM_DIR.lstat()
     if not stat.S_ISDIR(info.st_mode) or info.st_uid != 0 or info.st_mode & 0o022:
         raise DatabaseError(
-            f"{SYSTEM_DIR} must be a folder of root that nobody else can write to; mend it: chown root {SYSTEM_DIR}"
+            f"{SYSTEM_DIR} must be a folder of root that nobody else can write to; fix it: chown root {SYSTEM_DIR}"
             f" && chmod go-w {SYSTEM_DIR}"
         )
 
@@ -246,7 +246,7 @@ def write_whole(path: Path, text: str, mode: int, owner: OsUser | Owner | None =
 
 
 def socket_folder(place: Place, user: OsUser | None, state: Mapping[str, str]) -> Path:
-    """A private folder for the server's socket: beside the data, or a new one in /tmp where that cannot hold one.
+    """A private folder for the server's socket: next to the data, or a new one in /tmp where that cannot hold one.
 
     A socket's whole path may have 107 bytes (Linux; 103 on macOS), and some shared file systems have no sockets.
     `state` is what the last start left; its folder in /tmp is removed by `drop_socket_folder`.
@@ -270,7 +270,7 @@ def drop_socket_folder(place: Place, state: Mapping[str, str]) -> None:
     if folder.name.startswith(_TEMPORARY) and not folder.is_symlink() and folder.is_dir():
         for leftover in folder.glob(".s.PGSQL.*"):
             leftover.unlink()
-        with contextlib.suppress(OSError):  # somebody else's files are in it: it is no longer ours to remove
+        with contextlib.suppress(OSError):  # with other files in it, it is no longer ours to remove
             folder.rmdir()
 
 

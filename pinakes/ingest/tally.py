@@ -1,0 +1,96 @@
+"""What a run has counted so far. It may be cut short at any moment, so counts are kept here instead of handed on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+from pinakes.embedders.base import Embedder
+from pinakes.ingest.account import Account
+from pinakes.ingest.batch import BatchResult, Calls
+from pinakes.ingest.plan import Plan
+
+
+class Tally:
+    """The account of a run that is under way. Thread-safe.
+
+    Args:
+        embedder: of this process; its calls count from now on.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._called_before = Calls.of(embedder)
+        self._account = Account()
+        self._results = BatchResult()
+        self._started = time.monotonic()
+        self._seconds: float | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def results(self) -> BatchResult:
+        """What all batches came to together; its error is that of the first one that had any."""
+        return self._results
+
+    @property
+    def calls(self) -> Calls:
+        """The requests of all processes of the run."""
+        return Calls.of(self._embedder) - self._called_before + self._results.elsewhere
+
+    @property
+    def spent(self) -> float:
+        """US dollars so far, in all processes of the run: pictures and texts each at their price."""
+        return round(self.calls.cost(self._embedder.facts.price), 6)
+
+    def account(self) -> Account:
+        """The account as it is now."""
+        seconds = time.monotonic() - self._started if self._seconds is None else self._seconds
+        return replace(self._account, calls=self.calls.calls, seconds=seconds)
+
+    def start_from(self, plan: Plan) -> None:
+        """Enter what the plan says of its images before any of them is embedded."""
+        with self._lock:
+            self._account = replace(
+                self._account,
+                listed=plan.listed,
+                skipped=plan.skipped.total(),
+                reused=plan.reused,
+                duplicates=plan.duplicates,
+                failed=len(plan.known_failures),
+            )
+
+    def add(self, **counts: int) -> None:
+        """Add to counts of the account, by their names."""
+        with self._lock:
+            self._add(counts)
+
+    def add_result(self, result: BatchResult) -> None:
+        """Add what a batch came to."""
+        with self._lock:
+            self._results += result
+            self._add(
+                {
+                    "embedded": result.embedded,
+                    "failed": result.failed,
+                    "new_failures": result.failed,
+                    "deferred": result.deferred,
+                    "answers": result.answers,
+                }
+            )
+
+    def defer_unreached(self) -> None:
+        """Balance the account of a run that is cut short: what has become nothing else was not reached."""
+        with self._lock:
+            account = replace(self._account, deferred=0)
+            self._account = replace(account, deferred=max(0, account.listed - account.accounted_for))
+
+    def close(self) -> Account:
+        """The account at the end: its time stands still from here on."""
+        self._seconds = time.monotonic() - self._started
+        return self.account()
+
+    def _add(self, counts: dict[str, int]) -> None:
+        self._account = replace(
+            self._account, **{name: getattr(self._account, name) + count for name, count in counts.items()}
+        )

@@ -1,0 +1,220 @@
+"""Reading a collection as a whole: its images, its vectors, and how many there are of each.
+
+What people get to see leaves restricted images out. What a run or an evaluation compares (`stored_images`,
+`current_vectors`, `sampled_vectors`, `vector_blocks`) has them in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pgvector import HalfVector
+from psycopg import sql
+from psycopg.abc import Params
+
+from pinakes.metadata.columns import COLUMNS
+from pinakes.query.filters import Filter
+from pinakes.store.connection import Connection, translated, value_of
+from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.restrictions import visible
+from pinakes.store.space_registry import RegisteredSpace
+
+IDS_AT_ONCE = 10_000
+VECTORS_AT_ONCE = 2048
+"""Rows that a server-side cursor sends at a time. So many vectors take 8 MB at 2,048 components."""
+
+Matrix = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """A stored image with the first and the last year that its DATE or TIMEFRAME means."""
+
+    row: Row
+    first_year: int | None
+    last_year: int | None
+
+
+@contextmanager
+def one_state(conn: Connection) -> Iterator[None]:
+    """Everything that is read in the block is of one state of the collection, however much is written meanwhile."""
+    with translated("reading one state of the collection"), conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
+
+
+# -- what people see ---------------------------------------------------------------------------------------------------
+
+
+def count_images(conn: Connection, collection: str) -> int:
+    """How many images there are."""
+    shown = visible(conn, collection)
+    with translated(f"counting {collection}"):
+        counted: int = value_of(
+            conn,
+            sql.SQL("SELECT count(*) FROM {images} AS i WHERE {shown}").format(
+                images=sql.Identifier(collection, "images"), shown=shown.where
+            ),
+            shown.values,
+        )
+    return counted
+
+
+def count_vectors(conn: Connection, collection: str, space: str, ids: Sequence[str] | None = None) -> int:
+    """How many images (or those with these ids) have a current vector: one made from the bytes that they have now."""
+    shown = visible(conn, collection)
+    with translated(f"counting {collection}"):
+        counted: int = value_of(
+            conn,
+            sql.SQL(
+                """
+                SELECT count(*)
+                FROM {images} AS i
+                JOIN {space} AS v USING (image_id, fingerprint)
+                WHERE {shown} AND (%(ids)s::text[] IS NULL OR image_id = ANY(%(ids)s))
+                """
+            ).format(
+                images=sql.Identifier(collection, "images"),
+                space=sql.Identifier(collection, space),
+                shown=shown.where,
+            ),
+            {**shown.values, "ids": None if ids is None else list(ids)},
+        )
+    return counted
+
+
+def read_images(conn: Connection, collection: str, filters: Sequence[Filter] = ()) -> Iterator[Dated]:
+    """The images that pass the filters, by image_id, streamed."""
+    shown = visible(conn, collection, filters)
+    # `row_of` expects a distance after the columns, and there is none here.
+    statement = sql.SQL(
+        """
+        SELECT {columns}, NULL::float8, lower(i.years), upper(i.years) - 1
+        FROM {images} AS i
+        WHERE {shown}
+        ORDER BY i.image_id
+        """
+    ).format(columns=IMAGE_COLUMNS, images=sql.Identifier(collection, "images"), shown=shown.where)
+    years_at = 5 + len(COLUMNS)
+    with translated(f"reading {collection}"), conn.transaction():
+        for values in streamed(conn, statement, shown.values, at_once=VECTORS_AT_ONCE):
+            yield Dated(row_of(values), *values[years_at:])
+
+
+def read_vectors(
+    conn: Connection, collection: str, registered: RegisteredSpace, ids: Sequence[str] | None = None
+) -> tuple[list[str], Matrix]:
+    """The current vectors of a space.
+
+    Args:
+        conn: a connection that knows pgvector's types.
+        collection: the collection.
+        registered: the space.
+        ids: only of these images, in this order; those without a vector are left out. None: of all, by image_id.
+
+    Returns:
+        image_ids, and shape (image_ids, dimension), float32, unit length but for the rounding of `halfvec`.
+    """
+    shown = visible(conn, collection)
+    statement = sql.SQL(
+        """
+        SELECT i.image_id, v.embedding
+        FROM {images} AS i
+        JOIN {space} AS v USING (image_id, fingerprint)
+        WHERE {shown} AND (%(ids)s::text[] IS NULL OR image_id = ANY(%(ids)s))
+        ORDER BY i.image_id
+        """
+    ).format(
+        images=sql.Identifier(collection, "images"),
+        space=sql.Identifier(collection, registered.name),
+        shown=shown.where,
+    )
+    values = {**shown.values, "ids": None if ids is None else list(ids)}
+    found: list[str] = []
+    # Counting first lets each vector be put where it belongs, without a second copy of them all.
+    with one_state(conn):
+        count = count_vectors(conn, collection, registered.name, ids)
+        vectors = np.empty((count, registered.space.dimension), dtype=np.float32)
+        for image_id, vector in streamed(conn, statement, values, at_once=VECTORS_AT_ONCE):
+            vectors[len(found)] = vector.to_numpy()
+            found.append(image_id)
+    if ids is None:
+        return found, vectors
+    at = {image_id: position for position, image_id in enumerate(found)}
+    asked = [image_id for image_id in ids if image_id in at]
+    return asked, vectors[[at[image_id] for image_id in asked]]
+
+
+# -- what a run compares -----------------------------------------------------------------------------------------------
+
+
+def stored_images(conn: Connection, collection: str) -> Iterator[tuple[str, str]]:
+    """(image_id, fingerprint) of every image of a collection, streamed."""
+    return _fingerprints(conn, sql.Identifier(collection, "images"))
+
+
+def current_vectors(conn: Connection, collection: str, space: str) -> Iterator[tuple[str, str]]:
+    """(image_id, fingerprint) of every row of a space, streamed."""
+    return _fingerprints(conn, sql.Identifier(collection, space))
+
+
+def _fingerprints(conn: Connection, table: sql.Identifier) -> Iterator[Any]:
+    statement = sql.SQL("SELECT image_id, fingerprint FROM {}").format(table)
+    with translated("reading what is stored"), conn.transaction():
+        yield from streamed(conn, statement, at_once=IDS_AT_ONCE)
+
+
+# -- what an evaluation compares ---------------------------------------------------------------------------------------
+
+
+def sampled_vectors(conn: Connection, collection: str, space: str, count: int, seed: int) -> tuple[list[str], Matrix]:
+    """`count` images of a space, or all if it has fewer: their ids and vectors, shape (n, dimension).
+
+    The same seed gives the same images as long as the collection holds them.
+    """
+    with translated(f"sampling {space}"):
+        rows = conn.execute(
+            sql.SQL(
+                """
+                SELECT image_id, embedding
+                FROM {space}
+                ORDER BY md5(%s || image_id), image_id
+                LIMIT %s
+                """
+            ).format(space=sql.Identifier(collection, space)),
+            (f"{seed}/", count),
+            binary=True,
+        ).fetchall()
+    return [image_id for image_id, _ in rows], _matrix([vector for _, vector in rows])
+
+
+def vector_blocks(conn: Connection, collection: str, space: str) -> Iterator[tuple[list[str], Matrix]]:
+    """Every vector of a space, `VECTORS_AT_ONCE` at a time: ids, and shape (n, dimension); call it inside `one_state`."""
+    with conn.cursor("vectors", scrollable=False) as cursor:
+        cursor.itersize = VECTORS_AT_ONCE
+        cursor.execute(
+            sql.SQL("SELECT image_id, embedding FROM {}").format(sql.Identifier(collection, space)), binary=True
+        )
+        while rows := cursor.fetchmany(VECTORS_AT_ONCE):
+            yield [image_id for image_id, _ in rows], _matrix([vector for _, vector in rows])
+
+
+def _matrix(vectors: Sequence[HalfVector]) -> Matrix:
+    if not vectors:
+        return np.empty((0, 0), dtype=np.float32)
+    return np.stack([vector.to_numpy() for vector in vectors]).astype(np.float32)
+
+
+def streamed(
+    conn: Connection, statement: sql.Composed, values: Params | None = None, *, at_once: int
+) -> Iterator[tuple[Any, ...]]:
+    """Inside a transaction: the rows of a statement through a server-side cursor, `at_once` in memory."""
+    with conn.cursor("streamed", binary=True) as cursor:
+        cursor.itersize = at_once
+        cursor.execute(statement, values)
+        yield from cursor

@@ -1,0 +1,139 @@
+"""Searching the words of the images, and going on with the order in which words and vectors together put them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pgvector import Vector as PgVector
+from psycopg import sql
+
+from pinakes.metadata.folding import fold_words
+from pinakes.query.cursor import DIGEST_BYTES
+from pinakes.store.collections import collection_language
+from pinakes.store.connection import Connection, translated
+from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.nearest import Found, Wanted
+from pinakes.store.search_settings import searching
+from pinakes.store.space_registry import RegisteredSpace
+from pinakes.types import Vector
+
+
+def by_words(
+    conn: Connection, collection: str, registered: RegisteredSpace, text: str, query: Vector | None, wanted: Wanted
+) -> Found:
+    """The images whose words fit best: those with all of the words first, then by how many and how close.
+
+    Image ids break ties; a text without any word finds nothing. `scanned` is how many matched. With a vector the rows have
+    their distances to it, and a cut-off holds for them.
+    """
+    language = collection_language(conn, collection)
+    with translated(f"searching the words of {collection}"), searching(conn):
+        rows = conn.execute(
+            sql.SQL(
+                """
+                WITH asked AS (
+                    SELECT plainto_tsquery(%(language)s::regconfig, %(text)s) AS every
+                ), query AS (
+                    SELECT every, replace(every::text, '&', '|')::tsquery AS some FROM asked
+                ), matching AS MATERIALIZED (
+                    SELECT i.image_id, i.words @@ query.every AS whole, ts_rank_cd(i.words, query.some) AS rank,
+                        count(*) OVER () AS matched
+                    FROM {images} AS i, query
+                    WHERE i.words @@ query.some
+                        AND {passing}
+                        AND i.image_id <> ALL(%(ids)s)
+                        AND i.fingerprint <> ALL(%(fingerprints)s)
+                    ORDER BY whole DESC, rank DESC, i.image_id
+                    LIMIT %(k)s
+                )
+                SELECT {columns}, {distance} AS distance, matched
+                FROM matching
+                JOIN {images} AS i USING (image_id)
+                LEFT JOIN {space} AS v USING (image_id)
+                ORDER BY whole DESC, rank DESC, i.image_id
+                """
+            ).format(
+                columns=IMAGE_COLUMNS,
+                images=sql.Identifier(collection, "images"),
+                space=sql.Identifier(collection, registered.name),
+                distance=_distance_to(query),
+                passing=wanted.passing.where,
+            ),
+            {
+                **wanted.passing.values,
+                "language": language,
+                "text": fold_words(text),
+                "full": None if query is None else PgVector(query),
+                "k": wanted.k,
+                "ids": list(wanted.exclude_ids),
+                "fingerprints": list(wanted.exclude_fingerprints),
+            },
+        ).fetchall()
+    found = [row for row in map(row_of, rows) if query is None or _near_enough(row, wanted.max_distance)]
+    return Found(found, "full-text", rows[0][-1] if rows else 0)
+
+
+def in_order(
+    conn: Connection,
+    collection: str,
+    registered: RegisteredSpace,
+    query: Vector | None,
+    digests: Sequence[bytes],
+    wanted: Wanted,
+) -> list[tuple[int, Row]]:
+    """The first images of a fixed order that are still there and still pass, each with its place in it, from 1 on.
+
+    Args:
+        conn: a connection that knows pgvector's types.
+        collection: the collection.
+        registered: the space that `query` belongs to.
+        query: what distances are measured to; None: nothing.
+        digests: the order, as `pinakes.query.cursor.shown_digest` names images.
+        wanted: how many, and which may pass.
+    """
+    with translated(f"continuing a search of {collection}"), searching(conn):
+        rows = conn.execute(
+            sql.SQL(
+                """
+                WITH named AS (
+                    SELECT digest, place
+                    FROM unnest(%(digests)s::text[]) WITH ORDINALITY AS n (digest, place)
+                ), there AS MATERIALIZED (
+                    SELECT i.image_id, place
+                    FROM {images} AS i
+                    JOIN named ON named.digest = left(md5(i.image_id), {digits})
+                    WHERE {passing}
+                    ORDER BY place, i.image_id
+                    LIMIT %(k)s
+                )
+                SELECT {columns}, {distance} AS distance, place
+                FROM there
+                JOIN {images} AS i USING (image_id)
+                LEFT JOIN {space} AS v USING (image_id)
+                ORDER BY place, i.image_id
+                """
+            ).format(
+                columns=IMAGE_COLUMNS,
+                images=sql.Identifier(collection, "images"),
+                space=sql.Identifier(collection, registered.name),
+                digits=sql.Literal(2 * DIGEST_BYTES),
+                distance=_distance_to(query),
+                passing=wanted.passing.where,
+            ),
+            {
+                **wanted.passing.values,
+                "digests": [digest.hex() for digest in digests],
+                "full": None if query is None else PgVector(query),
+                "k": wanted.k,
+            },
+        ).fetchall()
+    return [(row[-1], row_of(row)) for row in rows]
+
+
+def _distance_to(query: Vector | None) -> sql.SQL:
+    """The distance of `v` to the parameter `full`; without a query nothing is compared, and pgvector is not needed."""
+    return sql.SQL("NULL::float8" if query is None else "v.embedding::vector <=> %(full)s")
+
+
+def _near_enough(row: Row, limit: float | None) -> bool:
+    return limit is None or (row.distance is not None and row.distance <= limit)

@@ -1,0 +1,150 @@
+"""A vector index put to the test: a space is asked for the neighbours of its own images, by its index or without it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+import numpy as np
+import numpy.typing as npt
+from pgvector import HalfVector
+from pgvector import Vector as PgVector
+from psycopg import sql
+
+from pinakes.errors import DatabaseError
+from pinakes.store.bulk_reads import Matrix
+from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated, value_of
+from pinakes.store.indexes import index_name
+from pinakes.store.nearest import MARGIN
+from pinakes.store.search_settings import NO_JIT
+from pinakes.store.space_registry import RegisteredSpace
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a statement answered to each query.
+
+    Attributes:
+        distances: shape (queries, k), cosine, float64; inf where there were fewer than k.
+        seconds: shape (queries,): from sending the statement to holding its rows.
+    """
+
+    distances: npt.NDArray[np.float64]
+    seconds: npt.NDArray[np.float64]
+
+
+class IndexTrial:
+    """Asks a space for the neighbours of its own images, each of which is left out of its answer.
+
+    The statements are those of a search without filters (`pinakes.store.nearest`): candidates in half precision, which are
+    then ordered in single precision; but no metadata is fetched.
+
+    The connection is inside `one_state`.
+    """
+
+    def __init__(
+        self, conn: Connection, pgvector: Pgvector, collection: str, registered: RegisteredSpace, k: int
+    ) -> None:
+        self._conn = conn
+        self._pgvector = pgvector
+        self._collection = collection
+        self._registered = registered
+        self._k = k
+
+    @property
+    def candidates(self) -> int:
+        """How many a search takes before it orders them; it never asks an HNSW index with a smaller ef_search."""
+        return self._k + 1 + MARGIN
+
+    def index(self, setting: int, ids: Sequence[str], vectors: Matrix) -> Answered:
+        """By the index: HNSW with `setting` as ef_search, IVFFlat with `setting` as probes.
+
+        Raises:
+            DatabaseError: PostgreSQL does not use the index.
+        """
+        kind = str(self._registered.index_kind)
+        settings = {"enable_seqscan": "off", "hnsw.ef_search" if kind == "hnsw" else "ivfflat.probes": str(setting)}
+        if self._pgvector.version >= ITERATIVE_SCANS:
+            settings[f"{kind}.iterative_scan"] = "relaxed_order"
+        self._set(settings)
+        statement = self._statement("embedding <=> {half}")
+        if len(ids):
+            self._check(kind, statement, vectors[0])
+        return self._ask(statement, ids, vectors)
+
+    def scan(self, ids: Sequence[str], vectors: Matrix) -> Answered:
+        """By comparing every vector."""
+        self._set({"enable_seqscan": "on"})
+        # The sum keeps the planner from the index.
+        return self._ask(self._statement("(embedding <=> {half}) + 0, image_id"), ids, vectors)
+
+    def lists(self) -> int:
+        """How many lists the IVFFlat index has: with as many probes it is exact."""
+        name = index_name(self._collection, self._registered.space, "ivfflat").as_string(self._conn)
+        lists: int | None = value_of(
+            self._conn,
+            """
+            SELECT option_value::int
+            FROM pg_class, pg_options_to_table(reloptions)
+            WHERE oid = to_regclass(%s) AND option_name = 'lists'
+            """,
+            (name,),
+        )
+        return lists or 100
+
+    def _ask(self, statement: sql.Composed, ids: Sequence[str], vectors: Matrix) -> Answered:
+        distances = np.full((len(ids), self._k), np.inf)
+        seconds = np.zeros(len(ids))
+        for number, (image_id, vector) in enumerate(zip(ids, vectors, strict=True)):
+            started = time.perf_counter()
+            rows = self._conn.execute(statement, self._values(image_id, vector), binary=True).fetchall()
+            seconds[number] = time.perf_counter() - started
+            distances[number, : len(rows)] = [distance for (distance,) in rows]
+        return Answered(distances, seconds)
+
+    def _values(self, image_id: str, vector: npt.NDArray[np.float32]) -> dict[str, Any]:
+        half, full = HalfVector(vector), PgVector(vector)
+        return {"id": image_id, "half": half, "full": full, "take": self.candidates, "k": self._k}
+
+    def _statement(self, order: LiteralString) -> sql.Composed:
+        half = sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self._registered.space.dimension))
+        return sql.SQL(
+            """
+            WITH candidates AS MATERIALIZED (
+                SELECT image_id, embedding::vector <=> %(full)s AS distance
+                FROM {space}
+                ORDER BY {order}
+                LIMIT %(take)s
+            )
+            SELECT distance
+            FROM candidates
+            WHERE image_id <> %(id)s
+            ORDER BY distance, image_id
+            LIMIT %(k)s
+            """
+        ).format(order=sql.SQL(order).format(half=half), space=sql.Identifier(self._collection, self._registered.name))
+
+    def _set(self, settings: dict[str, str]) -> None:
+        for name, value in (settings | NO_JIT).items():
+            self._conn.execute("SELECT set_config(%s, %s, true)", (name, value))
+
+    def _check(self, kind: str, statement: sql.Composed, vector: npt.NDArray[np.float32]) -> None:
+        plan = self._conn.execute(sql.SQL("EXPLAIN ") + statement, self._values("", vector)).fetchall()
+        if not any("Index Scan using" in line and f"_{kind}" in line for (line,) in plan):
+            raise DatabaseError(
+                f"PostgreSQL does not use the {kind} index of {self._registered.name}; rebuild it with"
+                f" pinakes ingest --index none and then --index {kind}."
+            )
+
+
+def store_setting(conn: Connection, collection: str, space: str, ef_search: int, recall: float) -> None:
+    """Let searches of a space use `ef_search`, of which `recall` was measured."""
+    with translated(f"storing the setting of {space}"):
+        conn.execute(
+            sql.SQL("UPDATE {} SET ef_search = %s, ef_search_recall = %s WHERE space = %s").format(
+                sql.Identifier(collection, "spaces")
+            ),
+            (ef_search, recall, space),
+        )

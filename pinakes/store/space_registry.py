@@ -1,0 +1,258 @@
+"""The embedding spaces of a collection: their registry, their tables, and which of them searches use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg import sql
+
+from pinakes.errors import DatabaseError, UsageError
+from pinakes.ids import check_collection
+from pinakes.spaces import Space
+from pinakes.store.collections import require_collection
+from pinakes.store.connection import Connection, translated, value_of
+from pinakes.store.lease import Lease
+from pinakes.store.strong_locks import START_PATIENCE, StrongLock
+
+PLAIN = "p"
+"""pg_attribute.attstorage of vectors that are stored uncompressed, inside their row."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredSpace:
+    """A space as the registry of its collection shows it.
+
+    Attributes:
+        space: what makes its vectors comparable.
+        active: whether searches use it when they name none.
+        created_at, loaded_at: when it was registered, and when a load last ended.
+        rows: vectors that it held then.
+        index_kind: `hnsw`, `ivfflat`, or None while searches are exact.
+        index_rows: rows when the index was built.
+        index_built_at: when.
+        ef_search, ef_search_recall: the candidates of an HNSW scan that `pinakes evaluate` chose, and the recall that it
+            measured with them.
+    """
+
+    space: Space
+    active: bool
+    created_at: datetime
+    loaded_at: datetime | None
+    rows: int
+    index_kind: str | None
+    index_rows: int | None
+    index_built_at: datetime | None
+    ef_search: int | None = None
+    ef_search_recall: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The space's name, which is its table's name."""
+        return self.space.name
+
+
+def register_space(
+    conn: Connection, collection: str, space: Space, *, lease: Lease | None = None, patience: float = START_PATIENCE
+) -> None:
+    """Enter a space and create its table; the first space of a collection becomes the active one.
+
+    A space that is already registered is only read, so that no search waits for a run that starts.
+
+    Args:
+        conn: a connection in autocommit mode.
+        collection: the collection.
+        space: the space.
+        lease: the run's; anything is created only while it is held.
+        patience: how many seconds to wait for others who write images, or use a table that has to change.
+
+    Raises:
+        DatabaseError: what has to be locked was in use for too long; the message says by whom.
+    """
+    table = sql.Identifier(collection, space.name)
+    with translated(f"registering the space {space.name}"):
+        known = value_of(
+            conn,
+            sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE space = %s) AND to_regclass(%s) IS NOT NULL").format(
+                sql.Identifier(collection, "spaces")
+            ),
+            (space.name, table.as_string(conn)),
+        )
+        if known and _storage(conn, table) == PLAIN:
+            return
+        with conn.transaction():
+            if lease is not None:
+                lease.guard(conn)
+            if known:
+                purpose = f"changing how the vectors of {space.name} are stored"
+                StrongLock((table,), "ACCESS EXCLUSIVE", purpose).take(conn, patience=patience)
+            else:
+                _create(conn, collection, space, patience)
+            if _storage(conn, table) != PLAIN:
+                # A scan that need not fetch toasted vectors is about five times as fast.
+                conn.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN embedding SET STORAGE PLAIN").format(table))
+
+
+def _create(conn: Connection, collection: str, space: Space, patience: float) -> None:
+    """Inside a transaction: enter the space, and create its table. Readers do not wait for it."""
+    registry = sql.Identifier(collection, "spaces")
+    images = sql.Identifier(collection, "images")
+    # The registry, so that only one space becomes the first; the images, because the table refers to them.
+    lock = StrongLock((images, registry), "SHARE ROW EXCLUSIVE", f"registering the space {space.name}")
+    lock.take(conn, patience=patience)
+    conn.execute(
+        # Enters the space, active if no other is.
+        sql.SQL(
+            """
+            INSERT INTO {registry} (space, provider, model, version, dimension, preprocessing, active)
+            VALUES (%s, %s, %s, %s, %s, %s, NOT EXISTS (SELECT FROM {registry} WHERE active))
+            ON CONFLICT (space) DO NOTHING
+            """
+        ).format(registry=registry),
+        (space.name, space.provider, space.model, space.version, space.dimension, space.preprocessing),
+    )
+    conn.execute(
+        # The table of the space's vectors: an image that goes takes its vector along.
+        sql.SQL(
+            """
+            CREATE TABLE IF NOT EXISTS {table} (
+                image_id text COLLATE "C" PRIMARY KEY REFERENCES {images} ON DELETE CASCADE,
+                fingerprint text NOT NULL,
+                norm real NOT NULL,
+                embedding halfvec({dimension}) NOT NULL
+            )
+            """
+        ).format(table=sql.Identifier(collection, space.name), images=images, dimension=sql.Literal(space.dimension))
+    )
+
+
+def _storage(conn: Connection, table: sql.Identifier) -> str | None:
+    """How PostgreSQL stores the vectors of a space: `PLAIN`, or in a way that may put them elsewhere."""
+    storage: str | None = value_of(
+        conn,
+        """
+        SELECT attstorage::text
+        FROM pg_attribute
+        WHERE attrelid = to_regclass(%s) AND attname = 'embedding'
+        """,
+        (table.as_string(conn),),
+    )
+    return storage
+
+
+def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
+    """The spaces of a collection, the active one first."""
+    with translated("reading the spaces"):
+        rows = conn.execute(
+            sql.SQL(
+                """
+                SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,
+                    index_kind, index_rows, index_built_at, ef_search, ef_search_recall
+                FROM {registry}
+                ORDER BY active DESC, created_at, space
+                """
+            ).format(registry=sql.Identifier(collection, "spaces"))
+        ).fetchall()
+    return [RegisteredSpace(Space(*row[:5]), *row[5:]) for row in rows]
+
+
+def resolve_space(conn: Connection, collection: str, name: str | None = None) -> RegisteredSpace:
+    """The space that a search uses: the one named, or the active one.
+
+    Raises:
+        UsageError: there is no such collection or space, or none at all.
+    """
+    check_collection(collection)
+    try:
+        found = spaces(conn, collection)
+    except DatabaseError as exc:
+        if isinstance(exc.__cause__, psycopg.errors.UndefinedTable):
+            require_collection(conn, collection)
+        raise
+    for registered in found:
+        if registered.name == name or (name is None and registered.active):
+            return registered
+    if not found:
+        raise UsageError(f"the collection {collection!r} has no embeddings yet; run pinakes ingest.")
+    raise UsageError(
+        f"the collection {collection!r} has no space {name!r}; there are: {', '.join(r.name for r in found)}."
+    )
+
+
+def activate(conn: Connection, collection: str, name: str, *, least_coverage: float) -> RegisteredSpace:
+    """Let searches use a space, and return the one that was active before.
+
+    The space must hold current vectors of at least `least_coverage` of the images, 0 to 1.
+
+    Raises:
+        UsageError: there is no such space, or it holds too few.
+    """
+    resolve_space(conn, collection, name)
+    counted = coverage(conn, collection, name)
+    if counted.share < least_coverage:
+        raise UsageError(
+            f"the space {name} holds {counted.current:,} of {counted.images:,} images ({counted.share:.1%}), less than"
+            f" {least_coverage:.0%}: finish pinakes ingest into it; or, where the rest has failed (pinakes status says why),"
+            " use --force."
+        )
+    registry = sql.Identifier(collection, "spaces")
+    with translated(f"activating the space {name}"), conn.transaction():
+        conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(registry))
+        before = resolve_space(conn, collection)
+        # Two statements: an index allows one active space, and is checked row by row.
+        conn.execute(sql.SQL("UPDATE {} SET active = false WHERE active").format(registry))
+        conn.execute(sql.SQL("UPDATE {} SET active = true WHERE space = %s").format(registry), (name,))
+    return before
+
+
+def count_rows(conn: Connection, collection: str, name: str) -> None:
+    """Enter into the registry how many vectors a space holds now."""
+    conn.execute(
+        sql.SQL("UPDATE {registry} SET rows = (SELECT count(*) FROM {space}) WHERE space = %s").format(
+            registry=sql.Identifier(collection, "spaces"), space=sql.Identifier(collection, name)
+        ),
+        (name,),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """How much of a collection a space holds.
+
+    Attributes:
+        images: rows of the collection.
+        vectors: rows of the space.
+        current: rows of the space whose fingerprint is their image's.
+        table_bytes: the space's table with its indexes.
+    """
+
+    images: int
+    vectors: int
+    current: int
+    table_bytes: int
+
+    @property
+    def share(self) -> float:
+        """The share of the images that the space holds current vectors of, 0 to 1."""
+        return self.current / self.images if self.images else 0.0
+
+
+def coverage(conn: Connection, collection: str, space: str) -> Coverage:
+    """Count a space against its collection."""
+    table = sql.Identifier(collection, space)
+    with translated(f"counting the space {space}"):
+        row = conn.execute(
+            sql.SQL(
+                """
+                SELECT
+                    (SELECT count(*) FROM {images}),
+                    (SELECT count(*) FROM {space}),
+                    (SELECT count(*) FROM {space} AS v JOIN {images} AS i USING (image_id, fingerprint)),
+                    pg_total_relation_size(%s::regclass)
+                """
+            ).format(images=sql.Identifier(collection, "images"), space=table),
+            (table.as_string(conn),),
+        ).fetchone()
+    assert row is not None
+    return Coverage(*row)

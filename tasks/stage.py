@@ -1,0 +1,40 @@
+"""A stage of a flow as a Prefect task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+NOT_KEPT: Final[dict[str, Any]] = {"cache_policy": NO_CACHE, "persist_result": False}
+"""Only its own run uses what a stage returns."""
+
+
+def stage(
+    name: str, *, run_name: str | None = None
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Make a function a task of this name, whose runs are called `run_name`, by default the same.
+
+    Prefect takes its arguments as they are: otherwise it would walk through every field of every dataclass in them, and so
+    through whole listings, to look for futures.
+    """
+
+    def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        run_task: Any = task(name=name, task_run_name=run_name or name, tags=["pinakes"], **NOT_KEPT)(function)
+
+        @wraps(function)
+        def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            quoted = {key: quote(value) for key, value in kwargs.items()}
+            result: Result = run_task(*map(quote, args), **quoted)
+            return result
+
+        return call
+
+    return decorate
