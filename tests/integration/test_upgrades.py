@@ -18,7 +18,6 @@ from pgvector import HalfVector
 from pinakes.cli.main import COMMANDS, cli
 from pinakes.errors import DatabaseError, EmbedderError
 from pinakes.ingest.opening import dry_run, open_ingestion
-from pinakes.ingest.summary import summarise
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import migrate as migrating
@@ -403,7 +402,6 @@ def test_a_space_of_an_earlier_embedder_says_what_lets_searches_use_the_newer_on
     with pytest.raises(EmbedderError, match=f"pinakes activate {newer.name} to let searches use it"):
         find(database, text="blue")
     with open_ingestion(request, settings) as again:
-        run_stages(again)
-    summary = summarise(again)
+        summary = run_stages(again).summary
     assert not summary["active"]
     assert any(f"pinakes activate {newer.name} --collection pictures" in note for note in summary["notes"])
