@@ -16,7 +16,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from deployments.prefect_server import free_port
-from pinakes.store.embedded.binaries import MAJOR
+from pinakes.store.embedded.binaries import MAJOR, programs
+from pinakes.store.embedded.user import dedicated_user
 
 
 def postgres_programs() -> Path:
@@ -36,17 +37,32 @@ def plain_postgres() -> Iterator[str]:
     """The address of a PostgreSQL without pgvector, Debian's own; it listens on loopback as well, and trusts everybody."""
     if not PLAIN_POSTGRES:
         pytest.skip("Debian's postgresql is not installed; .ci/run installs it")
-    binaries = PLAIN_POSTGRES[-1].parent
+    with _running(PLAIN_POSTGRES[-1].parent, "postgres") as address:
+        yield address
+
+
+@contextmanager
+def vector_postgres() -> Iterator[str]:
+    """The address of a second server of the embedded programs, with pgvector; on loopback, too, it trusts everybody."""
+    user = dedicated_user() if os.geteuid() == 0 else None
+    with _running(programs(user).prefix / "bin", "" if user is None else user.name) as address:
+        yield address
+
+
+@contextmanager
+def _running(binaries: Path, user: str) -> Iterator[str]:
+    """A new server of these programs; `user` runs it where root starts it."""
     # Of its own, straight below /tmp: a socket's path is short, and PostgreSQL's user must be able to reach it.
     folder = Path(tempfile.mkdtemp(prefix="pinakes-plain-", dir="/tmp"))
     common: dict[str, Any] = {"cwd": "/", "check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     if os.geteuid() == 0:
-        shutil.chown(folder, "postgres")
-        common["user"] = "postgres"
+        shutil.chown(folder, user)
+        common["user"] = user
     port = free_port()
     control = [binaries / "pg_ctl", "-D", folder / "data", "-w"]
     try:
-        subprocess.run([binaries / "initdb", "-D", folder / "data", "-A", "trust", "-U", "postgres"], **common)
+        made = ["-D", folder / "data", "-A", "trust", "-U", "postgres", "--encoding=UTF8"]
+        subprocess.run([binaries / "initdb", *made], **common)
         subprocess.run([*control, "-o", f"-k {folder} -c listen_addresses=127.0.0.1 -c port={port}", "start"], **common)
         try:
             yield make_conninfo(host=str(folder), port=port, user="postgres", dbname="postgres")

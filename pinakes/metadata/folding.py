@@ -44,3 +44,27 @@ def fold(text: str) -> str:
     # Some compatibility characters only decompose to capitals or accents in the second round.
     twice = without_accents(without_accents(once).casefold()).translate(_LETTERS)
     return unicodedata.normalize("NFC", twice)
+
+
+class _Characters(dict[int, int | str]):
+    """What each character becomes in full text, by its code point; decided when it is first met."""
+
+    def __missing__(self, code: int) -> int | str:
+        category = unicodedata.category(chr(code))
+        kept = code < 128 or category[0] in "LM" or category == "Nd"
+        self[code] = code if kept else "" if category == "Cf" else " "
+        return self[code]
+
+
+_CHARACTERS = _Characters()
+
+
+def fold_words(text: str) -> str:
+    """`text` folded, with only ASCII and the letters, digits and marks that words are made of left in it.
+
+    PostgreSQL's parser then finds the same words in every database: under `LOCALE 'C'` it takes every character that is
+    not ASCII for a letter, so that « belongs to the word after it. Other characters become spaces; invisible ones, such as
+    soft hyphens, disappear.
+    """
+    folded = fold(text)
+    return folded if folded.isascii() else folded.translate(_CHARACTERS)

@@ -36,6 +36,8 @@ from pinakes.store.connection import (
     connect,
 )
 from pinakes.store.database import open_database
+from pinakes.store.migrate import SYSTEM_SCHEMA
+from pinakes.store.prepared_database import check_encoding, may_use_schema
 from pinakes.store.restrictions import restrictions
 
 SPARE_CONNECTIONS = 10
@@ -94,6 +96,7 @@ def examine(settings: Settings, *, images: int = 0, calls: Sequence[str] = ()) -
 
 def _database(at: Examination) -> Finding:
     url = at.settings.database_url
+    check_encoding(at.conn)
     found = Finding(State.OK, f"PostgreSQL {at.server.version}, {'embedded' if url is None else address(url)}")
     at.connected = True
     return found
@@ -102,9 +105,9 @@ def _database(at: Examination) -> Finding:
 def _rights(at: Examination) -> Iterator[Finding]:
     if not at.server.may_create:
         yield Finding(
-            State.ERROR,
+            State.WARN if may_use_schema(at.conn, SYSTEM_SCHEMA) else State.ERROR,
             "this user may not create schemas in this database, and every collection is one",
-            "as an administrator: GRANT CREATE ON DATABASE … TO …",
+            "as an administrator: GRANT CREATE ON DATABASE … TO …, or CREATE SCHEMA … AUTHORIZATION … for each collection",
         )
 
 

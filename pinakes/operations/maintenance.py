@@ -23,6 +23,7 @@ from pinakes.store.database import Database
 from pinakes.store.indexes import REBUILD_GROWTH, drop_half_built, ensure_index, rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA
+from pinakes.store.scoped_connection import pooler_problem
 from pinakes.store.space_registry import spaces
 from pinakes.store.tombstones import images_of, remove_images
 from pinakes.takedowns.forget import THUMBNAILS
@@ -176,6 +177,10 @@ class Maintenance:
             ensure_index(conn, collection, space, "ivfflat", lease, pgvector)
             yield Act(where, "index", True, f"rebuilt: {state.built_rows:,} rows have become {state.rows:,}")
         elif state.bloat > BLOATED or state.dead_share > DEAD_SHARE:
+            problem = pooler_problem(conn, "rebuilding the index")
+            if problem is not None:
+                yield Act(where, "index", False, f"{sizes}; {problem}")
+                return
             rebuild_index(conn, collection, space, lease, pgvector)
             yield Act(where, "index", True, f"rebuilt: it was {sizes}")
             if state.dead:

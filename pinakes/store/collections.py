@@ -9,6 +9,7 @@ from pinakes.ids import check_collection
 from pinakes.store.connection import Connection, Pgvector, ensure_pgvector, translated, value_of
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
+from pinakes.store.prepared_database import check_temporary
 from pinakes.store.strong_locks import START_PATIENCE
 
 
@@ -60,6 +61,7 @@ def ensure_collection(
         DatabaseError: PostgreSQL failed, or `language` is no text search configuration.
     """
     pgvector = prepare(conn)
+    check_temporary(conn)
     foresee_collection(conn, name, source_root, language=language)
     migrate(conn, name, "collection", pgvector, language=language, patience=patience)
     table = sql.Identifier(name, "collection")
@@ -127,7 +129,7 @@ def open_collection(conn: Connection, name: str) -> Pgvector:
 
 
 def collection_names(conn: Connection) -> list[str]:
-    """All collections of the database, by name: the schemas that have both tables of a collection."""
+    """The collections that this user may use, by name: the schemas that have both tables of a collection."""
     with translated("listing the collections"):
         rows = conn.execute(
             """
@@ -137,6 +139,8 @@ def collection_names(conn: Connection) -> list[str]:
             WHERE c.relname = 'collection'
                 AND c.relkind = 'r'
                 AND EXISTS (SELECT FROM pg_class AS s WHERE s.relnamespace = n.oid AND s.relname = 'spaces')
+                AND EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = 'source_root')
+                AND has_schema_privilege(n.oid, 'USAGE')
             ORDER BY n.nspname
             """
         ).fetchall()

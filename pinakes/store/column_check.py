@@ -55,7 +55,7 @@ def _extra_columns(conn: Connection, collection: str) -> list[str]:
         rows = conn.execute(
             sql.SQL(
                 """
-                SELECT DISTINCT jsonb_object_keys(i.extra) AS name
+                SELECT DISTINCT jsonb_object_keys(i.extra) COLLATE "C" AS name
                 FROM {images} AS i
                 WHERE {shown}
                 ORDER BY name

@@ -86,7 +86,7 @@ class Comparable:
         rows = self._conn.execute(
             sql.SQL(
                 """
-                SELECT DISTINCT jsonb_object_keys(i.extra) AS name
+                SELECT DISTINCT jsonb_object_keys(i.extra) COLLATE "C" AS name
                 FROM {images}
                 WHERE {shown}
                 ORDER BY name

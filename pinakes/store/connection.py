@@ -16,11 +16,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.errors import DatabaseError
 from pinakes.store.cloudsql import SCHEME, connect_cloudsql, parse_address
+from pinakes.store.prepared_database import check_encoding, check_extension
+from pinakes.store.scoped_connection import ScopedConnection
 from pinakes.store.strong_locks import one_at_a_time
 
 logger = logging.getLogger(__name__)
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+Connection = ScopedConnection
 
 CONNECT_SECONDS = 10
 MIN_SERVER = 130000
@@ -77,10 +79,17 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
     """
     try:
         if dsn.startswith(SCHEME):
-            conn: Connection = connect_cloudsql(dsn)
+            conn = Connection.around(connect_cloudsql(dsn))
             conn.autocommit = True
         else:
-            conn = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="pinakes")
+            conn = Connection.connect(
+                dsn,
+                autocommit=True,
+                prepare_threshold=None,
+                client_encoding="UTF8",
+                connect_timeout=CONNECT_SECONDS,
+                application_name="pinakes",
+            )
     except psycopg.Error as exc:
         raise DatabaseError(
             f"PostgreSQL at {address(dsn, setting)} cannot be reached: {_reason(exc)}. Start it, or set {setting}"
@@ -110,19 +119,23 @@ def ensure_pgvector(conn: Connection) -> Pgvector:
     """Find or create the extension, and register its types with the connection.
 
     Raises:
-        DatabaseError: it is not installed on the server, may not be created by this user, or is older than 0.7.
+        DatabaseError: it is not installed on the server, may not be created or used by this user, or is older than 0.7;
+            or the database does not keep its text in UTF8.
     """
+    check_encoding(conn)
     found = find_pgvector(conn)
     if found is None:
         found = _create_pgvector(conn)
+    check_extension(conn, found.schema)
     if found.version < MIN_PGVECTOR:
         raise DatabaseError(
             f"the database has pgvector {found.text}, and Pinakes needs 0.7 or later (halfvec): install a newer one on"
             " the server, then run ALTER EXTENSION vector UPDATE in this database."
         )
     # The types and operators must be found by name in whichever schema the extension is.
-    conn.execute(sql.SQL("SET search_path TO {}").format(sql.Identifier(found.schema)))
-    register_vector(conn)
+    conn.settings["search_path"] = sql.Identifier(found.schema)
+    with conn.transaction():
+        register_vector(conn)
     return found
 
 
@@ -159,8 +172,9 @@ def _create_pgvector(conn: Connection) -> Pgvector:
         )
     try:
         with one_at_a_time(conn, "extension"):
-            conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
-    except psycopg.errors.InsufficientPrivilege as exc:
+            if find_pgvector(conn) is None:
+                conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidSchemaName) as exc:
         if not _create_by_function(conn):
             raise DatabaseError(
                 f"the user {conn.info.user!r} may not create the extension: as an administrator run CREATE EXTENSION"
@@ -196,7 +210,8 @@ def _create_by_function(conn: Connection) -> bool:
         return False
     try:
         with one_at_a_time(conn, "extension"):
-            conn.execute("SELECT create_extension('vector')")
+            if find_pgvector(conn) is None:
+                conn.execute("SELECT create_extension('vector')")
     except psycopg.Error as exc:
         raise DatabaseError(f"SELECT create_extension('vector') failed: {_reason(exc)}.") from exc
     return find_pgvector(conn) is not None

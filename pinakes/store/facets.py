@@ -99,7 +99,7 @@ def _counted(
                 FROM passing
                 GROUP BY GROUPING SETS (() {sets})
             ), ranked AS (
-                SELECT *, row_number() OVER (PARTITION BY facet ORDER BY images DESC, value) AS place
+                SELECT *, row_number() OVER (PARTITION BY facet ORDER BY images DESC, value COLLATE "C") AS place
                 FROM counted
                 WHERE facet IS NULL OR value <> ''
             )
@@ -160,7 +160,7 @@ def _extra_keys(conn: Connection, images: sql.Identifier) -> list[str]:
             WHERE value <> ''
             GROUP BY key
             HAVING count(*) >= 2 AND count(DISTINCT value) <= greatest(count(*) / 2, 2)
-            ORDER BY count(*) DESC, key
+            ORDER BY count(*) DESC, key COLLATE "C"
             LIMIT %s
             """
         ).format(images=images),

@@ -4,7 +4,7 @@ PostgreSQL changes case as a database's locale says: under `LOCALE 'C'` Cyrillic
 small letter of I is ı, and each ICU locale ends a Greek word with another sigma than Python's folding. So only
 `pinakes.metadata.folding.fold` folds, and the table of the images keeps its results:
 
-- `folded`: all words of an image, for full text;
+- `folded`: all words of an image, for full text, without the characters that only some locales take for letters;
 - `foldings`: the folded form of each value that is not ASCII, under the MD5 of the value. ASCII needs none: in the
   collation "C", which is the same everywhere, `lower` does to it what `fold` does.
 
@@ -26,7 +26,7 @@ from psycopg.types.json import Jsonb
 
 from pinakes.errors import DatabaseError
 from pinakes.metadata.columns import COLUMNS
-from pinakes.metadata.folding import fold
+from pinakes.metadata.folding import fold, fold_words
 from pinakes.store.connection import Connection
 
 IDENTITY = ("image_id", "uri", "fingerprint")
@@ -55,7 +55,7 @@ def full_text(texts: Sequence[str | None], extra: Mapping[str, object]) -> str:
     """
     name = _NOT_WORDS.sub(" ", texts[0] or "")
     words = [name, *texts[len(IDENTITY) :], *(str(extra[key]) for key in sorted(extra))]
-    return fold(" ".join(word for word in words if word))[:MAX_FOLDED].replace("\0", " ")
+    return fold_words(" ".join(word for word in words if word))[:MAX_FOLDED].replace("\0", " ")
 
 
 def foldings(texts: Iterable[str | None], extra: Mapping[str, object]) -> dict[str, str] | None:

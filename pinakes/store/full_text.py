@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pgvector import Vector as PgVector
 from psycopg import sql
 
-from pinakes.metadata.folding import fold
+from pinakes.metadata.folding import fold_words
 from pinakes.query.cursor import DIGEST_BYTES
 from pinakes.store.collections import collection_language
 from pinakes.store.connection import Connection, translated
@@ -62,7 +62,7 @@ def by_words(
             {
                 **wanted.passing.values,
                 "language": language,
-                "text": fold(text),
+                "text": fold_words(text),
                 "full": None if query is None else PgVector(query),
                 "k": wanted.k,
                 "ids": list(wanted.exclude_ids),

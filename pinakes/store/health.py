@@ -12,6 +12,7 @@ from pinakes.spaces import Space
 from pinakes.store.collections import collection_names
 from pinakes.store.connection import Connection, Pgvector, find_pgvector, translated, value_of
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, scripts
+from pinakes.store.prepared_database import has_migrations
 from pinakes.store.space_registry import coverage, spaces
 from pinakes.types import utc_now
 
@@ -95,7 +96,7 @@ def schemas(conn: Connection) -> Iterator[Schema]:
     for name, kind in kinds:
         table = sql.Identifier(name, "migrations")
         with translated(f"reading the migrations of {name!r}"):
-            if not value_of(conn, "SELECT to_regclass(%s) IS NOT NULL", (table.as_string(conn),)):
+            if not has_migrations(conn, name):
                 continue
             applied: int = value_of(conn, sql.SQL("SELECT coalesce(max(number), 0) FROM {}").format(table))
         yield Schema(name, applied, scripts(kind)[-1][0])

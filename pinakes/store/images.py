@@ -105,7 +105,7 @@ def listed(
 
 def stored_vector(conn: Connection, collection: str, space: str, image_id: str) -> Vector | None:
     """The stored unit vector of an image, shape (dimension,), float32, or None where the space has none."""
-    with translated("reading a stored vector"):
+    with translated("reading a stored vector"), conn.transaction():
         vector = value_of(
             conn,
             sql.SQL("SELECT embedding::vector FROM {} WHERE image_id = %s").format(sql.Identifier(collection, space)),

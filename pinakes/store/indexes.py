@@ -7,9 +7,11 @@ from typing import Literal
 
 from psycopg import sql
 
+from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
 from pinakes.store.connection import SAFE_PARALLEL_BUILDS, Connection, Pgvector, translated
 from pinakes.store.lease import Lease
+from pinakes.store.scoped_connection import pooler_problem
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
 IndexChoice = Literal["auto", "none", "hnsw", "ivfflat"]
@@ -120,7 +122,14 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
     """Build the index of a space again next to the old one, and swap; neither readers nor writers wait.
 
     The connection is in autocommit mode, the space has an index, and the caller holds the lease.
+
+    Raises:
+        DatabaseError: the connection goes through a pooler, or PostgreSQL failed.
     """
+    # This build runs in no transaction, so its memory has to be set for the session.
+    problem = pooler_problem(conn, f"rebuilding the index of {space.name}")
+    if problem is not None:
+        raise DatabaseError(problem)
     with translated(f"rebuilding the index of {space.name}"):
         drop_half_built(conn, collection, space)
         rows, kind, _ = _state(conn, collection, space)

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pinakes.errors import DatabaseError
@@ -187,9 +188,10 @@ class LimitStore:
                 raise LimitsUnreachableError(str(exc)) from exc
             raise
         # A slot is worthless after a second: a server that crashes, and so forgets the last ones, is away for longer.
-        conn.execute("SET synchronous_commit TO off")
+        conn.settings["synchronous_commit"] = sql.SQL("off")
         migrate(conn, SYSTEM_SCHEMA, "system", None)
         enter_default(conn, self.quota, self._rates)
+        conn.every_statement = True
         return conn
 
 

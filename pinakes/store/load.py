@@ -75,7 +75,6 @@ class Loader:
         self._reconnect = reconnect
         self._images = sql.Identifier(collection, "images")
         self._vectors = sql.Identifier(collection, space.name)
-        self._staged: list[sql.Identifier] = []
 
     @property
     def conn(self) -> Connection:
@@ -117,9 +116,9 @@ class Loader:
             return copy_images(self._conn, parts, self._images) if self._empty(self._images) else None
 
     def _merge_images(self, part: pd.DataFrame, with_metadata: bool) -> Written:
-        self._stage(STAGED_IMAGES, self._images)
         with self._conn.transaction():
             self._lease.guard(self._conn)
+            create_staging(self._conn, STAGED_IMAGES, self._images)
             copy_images(self._conn, (part,), STAGED_IMAGES)
             self._drop_outdated_vectors()
             return merge_images(self._conn, self._images, with_metadata=with_metadata)
@@ -173,14 +172,11 @@ class Loader:
         return total
 
     def _load_chunk(self, chunk: VectorChunk, first: bool) -> Written:
-        if not first:
-            self._stage(STAGED_VECTORS, self._vectors)
         with self._conn.transaction():
             self._lease.guard(self._conn)
             if first and self._all_current(chunk):
                 return copy_vectors(self._conn, chunk, self._vectors)
-            if first:
-                self._stage(STAGED_VECTORS, self._vectors)
+            create_staging(self._conn, STAGED_VECTORS, self._vectors)
             copy_vectors(self._conn, chunk, STAGED_VECTORS)
             return merge_vectors(self._conn, self._vectors, self._images)
 
@@ -188,20 +184,19 @@ class Loader:
         """Load into a second table, build its index, and swap."""
 
         def move(chunk: VectorChunk, conn: Connection) -> None:
+            create_staging(conn, STAGED_VECTORS, self._vectors)
             copy_vectors(conn, chunk, STAGED_VECTORS)
             reload.take(conn, STAGED_VECTORS)
 
         self._lasting(partial(self._guarded, reload.begin))
         for chunk in chunks:
-            self._lasting(partial(self._guarded, partial(move, chunk), staged=True))
+            self._lasting(partial(self._guarded, partial(move, chunk)))
         self._lasting(partial(self._guarded, reload.keep))
         self._lasting(partial(self._guarded, reload.build))
         return Written(*self._lasting(partial(self._guarded, reload.end)))
 
-    def _guarded(self, action: Callable[[Connection], T], *, staged: bool = False) -> T:
-        """Do something in a transaction under the lease, with or without the staging table of vectors."""
-        if staged:
-            self._stage(STAGED_VECTORS, self._vectors)
+    def _guarded(self, action: Callable[[Connection], T]) -> T:
+        """Do something in a transaction under the lease."""
         with self._conn.transaction():
             self._lease.guard(self._conn)
             return action(self._conn)
@@ -269,19 +264,12 @@ class Loader:
                     raise
                 logger.warning("the connection was lost while loading (%s); trying again", str(exc).splitlines()[0])
                 time.sleep(pause)
-                self._staged.clear()
                 try:
                     self._conn = self._reconnect()
                 except DatabaseError as again:
                     # The lost connection stays in use, so that the next try fails and waits longer.
                     logger.warning("%s", again)
         return action()
-
-    def _stage(self, staged: sql.Identifier, like: sql.Identifier) -> None:
-        """Create a staging table, once for each connection."""
-        if staged not in self._staged:
-            create_staging(self._conn, staged, like)
-            self._staged.append(staged)
 
     def _empty(self, table: sql.Identifier) -> bool:
         return not value_of(self._conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table))

@@ -15,8 +15,9 @@ from typing import Literal
 from psycopg import sql
 
 from pinakes.errors import DatabaseError
-from pinakes.store.connection import Connection, Pgvector, translated, value_of
+from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.folded_texts import fold_stored
+from pinakes.store.prepared_database import has_migrations, make_schema, refuse_foreign
 from pinakes.store.strong_locks import START_PATIENCE, StrongLock, one_at_a_time, short_waits
 
 logger = logging.getLogger(__name__)
@@ -26,9 +27,12 @@ SYSTEM_SCHEMA = "pinakes"
 Kind = Literal["system", "collection"]
 Script = tuple[int, str, str]
 
-FOLLOWED_BY: Mapping[tuple[Kind, int], Callable[[Connection, str], int]] = {("collection", 4): fold_stored}
+FOLLOWED_BY: Mapping[tuple[Kind, int], Callable[[Connection, str], int]] = {
+    ("collection", 4): fold_stored,
+    ("collection", 5): fold_stored,
+}
 """Migrations that end with work on the rows, in transactions of its own: a migration is entered when that is done. Until
-then everyone who opens the schema waits for it, and processes of an older version continue as before."""
+then everyone who opens the schema does that work too, and processes of an older version continue as before."""
 
 _ALTERED = re.compile(r"^ALTER TABLE (\w+)", re.MULTILINE)
 """The tables that a script changes, as the scripts write it."""
@@ -65,12 +69,13 @@ def migrate(
         patience: how many seconds to wait for others who use what has to change.
 
     Raises:
-        DatabaseError: the schema was made by a newer Pinakes, its tables stay in use, or PostgreSQL failed.
+        DatabaseError: the schema was made by a newer Pinakes, may not be created, or holds tables of others; its own
+            tables stay in use; or PostgreSQL failed.
     """
     known = scripts(kind)
     if _applied(conn, schema) == [number for number, _, _ in known]:
         return False
-    with translated(f"migrating the schema {schema!r}"), one_at_a_time(conn, "migration", patience=patience):
+    with translated(f"migrating the schema {schema!r}"):
         applied = _applied(conn, schema)
         _refuse_newer(schema, applied, known)
         todo = [script for script in known if script[0] not in applied]
@@ -105,8 +110,11 @@ def _apply(
     )
 
     def once() -> None:
-        with conn.transaction():
-            conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+        with one_at_a_time(conn, "migration", patience=patience):
+            make_schema(conn, schema)
+            applied = _applied(conn, schema)  # another process may have made it since
+            missing = [script for script in part if script[0] not in applied]
+            refuse_foreign(conn, schema, (script[2] for script in missing))
             conn.execute(
                 sql.SQL("SET LOCAL search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas)))
             )
@@ -122,7 +130,7 @@ def _apply(
             # All of them before the first is rewritten: that must not be done again for the sake of another.
             lock.attempt(conn)
             with short_waits(conn):
-                for script in part:
+                for script in missing:
                     conn.execute(sql.SQL(script[2]).format(language=sql.Literal(language)))
                     if (kind, script[0]) not in FOLLOWED_BY:
                         _enter(conn, schema, script)
@@ -132,7 +140,9 @@ def _apply(
 
 def _enter(conn: Connection, schema: str, script: Script) -> None:
     conn.execute(
-        sql.SQL("INSERT INTO {} (number, name) VALUES (%s, %s)").format(sql.Identifier(schema, "migrations")),
+        sql.SQL("INSERT INTO {} (number, name) VALUES (%s, %s) ON CONFLICT DO NOTHING").format(
+            sql.Identifier(schema, "migrations")
+        ),
         script[:2],
     )
 
@@ -154,11 +164,12 @@ def _changed_tables(conn: Connection, schema: str, part: list[Script]) -> tuple[
 
 
 def _applied(conn: Connection, schema: str) -> list[int]:
-    table = sql.Identifier(schema, "migrations")
-    if not value_of(conn, "SELECT to_regclass(%s) IS NOT NULL", (table.as_string(conn),)):
-        return []
-    rows = conn.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(table))
-    return [number for (number,) in rows]
+    with translated(f"reading the migrations of the schema {schema!r}"):
+        if not has_migrations(conn, schema):
+            return []
+        table = sql.Identifier(schema, "migrations")
+        rows = conn.execute(sql.SQL("SELECT number FROM {} ORDER BY number").format(table))
+        return [number for (number,) in rows]
 
 
 def _refuse_newer(schema: str, applied: list[int], known: tuple[Script, ...]) -> None:

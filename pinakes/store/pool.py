@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from pinakes.errors import DatabaseError
@@ -32,7 +33,7 @@ class Connections:
         self._dsn = dsn
         self._closed_until = 0.0
 
-        class Made(psycopg.Connection):
+        class Made(Connection):
             """Connects as the rest of Pinakes does, Cloud SQL's connector included."""
 
             @classmethod
@@ -80,4 +81,5 @@ class Connections:
 
 def _configure(conn: Connection) -> None:
     ensure_pgvector(conn)
-    conn.execute(f"SET statement_timeout = '{STATEMENT_SECONDS:d}s'".encode())
+    conn.settings["statement_timeout"] = sql.Literal(f"{STATEMENT_SECONDS:d}s")
+    conn.every_statement = True

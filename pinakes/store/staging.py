@@ -44,11 +44,11 @@ class Written:
 
 
 def create_staging(conn: Connection, staged: sql.Identifier, like: sql.Identifier) -> None:
-    """Create a temporary table with the columns of `like`, which every commit empties."""
-    conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(staged))
-    conn.execute(
-        sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DELETE ROWS").format(staged, like)
-    )
+    """Create a temporary table with the columns of `like`, which lasts until the end of this transaction.
+
+    Behind a pooler the next transaction may run in another session.
+    """
+    conn.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DROP").format(staged, like))
 
 
 def copy_images(conn: Connection, parts: Iterable[pd.DataFrame], table: sql.Identifier) -> Written:

@@ -164,10 +164,10 @@ def short_waits(conn: Connection, shares: int = 1) -> Iterator[None]:
 
 @contextmanager
 def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENCE) -> Iterator[None]:
-    """Keep other first users out while something is created: `IF NOT EXISTS` is not safe against itself.
+    """A transaction that keeps other first users out while something is created: `IF NOT EXISTS` is not safe against itself.
 
-    The lock is the session's and is taken outside of any transaction: one that began before the wait would still hold
-    the catalogue's old state in its caches, and create the thing a second time. The lock is polled: a statement that waited
+    The block checks first whether the thing exists by now. The lock is the transaction's: behind a pooler, a session's lock
+    would stay on a session that belongs to nobody. It is polled, each time in a new transaction: a statement that waited
     would keep index builds of others waiting for its snapshot.
 
     Raises:
@@ -175,7 +175,11 @@ def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENC
     """
     key = f"pinakes.{what}"
     given_up = time.monotonic() + patience
-    while not _locked(conn, key):
+    while True:
+        with conn.transaction():
+            if _locked(conn, key):
+                yield
+                return
         if time.monotonic() >= given_up:
             holder = _who(conn, key=key) or "a session that has just ended"
             raise DatabaseError(
@@ -183,15 +187,10 @@ def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENC
                 " end, or end it, and run this again."
             )
         time.sleep(POLL_SECONDS)
-    try:
-        yield
-    finally:
-        if not conn.closed:
-            conn.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
 
 
 def _locked(conn: Connection, key: str) -> bool:
-    row = conn.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (key,)).fetchone()
+    row = conn.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)).fetchone()
     return row is not None and bool(row[0])
 
 

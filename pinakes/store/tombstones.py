@@ -89,6 +89,9 @@ def remove_images(
     with translated("removing images"), conn.transaction():
         for lease in leases:
             lease.guard(conn)
+        if conn.info.server_version >= FORCE_FLUSH:
+            # Counted at the end of this transaction, and so before `scrub`, which another session may carry out.
+            conn.execute("SELECT pg_stat_force_next_flush()")
         for registered in spaces(conn, collection):
             table = sql.Identifier(collection, registered.name)
             gone[registered.name] = conn.execute(

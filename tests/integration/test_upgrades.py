@@ -94,6 +94,11 @@ COLLECTION_DATA = (
         4,
         "UPDATE old.images SET foldings = jsonb_build_object(md5(title), 'batot: ships at night') WHERE image_id = 'a.jpg'",
     ),
+    (
+        5,
+        "UPDATE old.images SET description = '«night»', folded = 'torn jpg  night  no date',"
+        " foldings = jsonb_build_object(md5('«night»'), '«night»') WHERE image_id = 'torn.jpg'",
+    ),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 

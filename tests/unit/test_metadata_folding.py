@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pinakes.metadata.folding import fold, without_accents
+from pinakes.metadata.folding import fold, fold_words, without_accents
 
 TEXTS = st.text(max_size=40)
 
@@ -91,3 +91,17 @@ def test_the_search_path_needs_no_pandas() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("«Vénus»…", " venus ..."),
+        ("葛飾北斎、富嶽", "葛飾北斎 富嶽"),
+        ("हिन्दी", unicodedata.normalize("NFC", "हिन्दी")),
+        ("so\u00adft", "soft"),
+        ("plain, (ASCII) - 1.5", "plain, (ascii) - 1.5"),
+    ],
+)
+def test_words_are_parted_by_what_no_locale_takes_for_a_letter(text: str, words: str) -> None:
+    assert fold_words(text) == words

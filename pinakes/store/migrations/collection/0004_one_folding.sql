@@ -1,7 +1,7 @@
 -- Conditions, restrictions and years that mean the same in every database, whatever its locale.
 --
--- What follows these statements is done in Python, batch by batch (`pinakes.store.texts.fold_stored`), and the migration is
--- entered when that has ended. So each statement here may be carried out a second time.
+-- What follows these statements is done in Python, batch by batch (`pinakes.store.folded_texts.fold_stored`), and the
+-- migration is entered when that has ended. So each statement here may be carried out a second time.
 
 -- The folded form of each value that is not ASCII, as Python folds it, under the MD5 of the value. The function `folded`
 -- is asked by processes of an older version only.
