@@ -32,5 +32,9 @@ SERVER: Final = {
 }
 """The environment of Prefect's server, unless the environment says otherwise."""
 
-RUNS: Final = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
-"""The environment of a flow run's process; the automation for dead runs relies on it."""
+RUNS: Final = {
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),  # the automation for dead runs relies on it
+    # Logs and the state of a run are sent for 126 s while the server is away; with the default of 5 for 62 s.
+    "PREFECT_CLIENT_MAX_RETRIES": "6",
+}
+"""The environment of a flow run's process."""

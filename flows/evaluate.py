@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prefect import flow
@@ -13,6 +14,7 @@ from pinakes.evaluation.request import EvaluationRequest
 from pinakes.options import completed
 from pinakes.settings import load_settings
 from tasks import evaluation as stages
+from tasks.watching import watched
 
 
 @flow(name="evaluate", flow_run_name=evaluate_run, persist_result=False)
@@ -23,6 +25,10 @@ def evaluate(**options: Any) -> dict[str, Any]:
     Returns:
         The figures, as `pinakes evaluate --json` prints them.
     """
+    return watched(lambda: _evaluate(options))
+
+
+def _evaluate(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = load_settings()
     request = EvaluationRequest(**completed(EvaluationRequest, filled_in(options), settings))
     found = stages.recall(settings, request) if request.what != "retrieval" else ()

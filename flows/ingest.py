@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from pinakes.ingest.summary import summarise
 from pinakes.settings import load_settings
 from tasks import ingestion as stages
 from tasks.artifacts import report
+from tasks.watching import watched
 
 AS_TASKS = Stages(
     list_and_plan=stages.list_and_plan,
@@ -48,6 +50,10 @@ def ingest(**options: Any) -> dict[str, Any] | State[Any]:
         What was done: the account, the plan, where things are. The state Cancelled if somebody cancelled it in Prefect and
         there is no worker that ends it.
     """
+    return watched(lambda: _ingest(options))
+
+
+def _ingest(options: Mapping[str, Any]) -> dict[str, Any] | State[Any]:
     settings = load_settings()
     request = IngestRequest.with_settings(settings, filled_in(options))
     if request.dry_run:

@@ -14,6 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from pinakes.settings import load_settings
+from tasks.watching import OUTBOX
 
 LONGEST = 60
 
@@ -28,8 +29,13 @@ def ingest_run() -> str:
 
 def say_what_was_done(summary: Mapping[str, Any]) -> None:
     """Add to the name of this run of `ingest` what it came to, e.g. `…: 24 embedded, 2 failed, 1 pruned`."""
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(UUID(flow_run.id), name=f"{flow_run.name}: {_done(summary)}")
+    run_id, name = UUID(flow_run.id), f"{flow_run.name}: {_done(summary)}"
+
+    def send() -> None:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(run_id, name=name)
+
+    OUTBOX.put("name", send)
 
 
 def _done(summary: Mapping[str, Any]) -> str:

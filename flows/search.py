@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from prefect import flow
@@ -14,6 +15,7 @@ from pinakes.query.query_options import QueryOptions
 from pinakes.settings import load_settings
 from pinakes.sources.reading import read_named
 from tasks.searching import answer, show_hits
+from tasks.watching import watched
 
 
 @flow(name="search", flow_run_name=search_run, persist_result=False)
@@ -24,6 +26,10 @@ def search(**options: Any) -> dict[str, Any]:
     Returns:
         The hits, the plan that ran and the cursor of the next page.
     """
+    return watched(lambda: _search(options))
+
+
+def _search(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = load_settings()
     asked = completed(QueryOptions, filled_in(options), settings)
     collection = asked.pop("collection")

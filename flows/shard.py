@@ -17,6 +17,7 @@ from pinakes.ingest.window import in_window
 from pinakes.settings import load_settings
 from tasks import ingestion as stages
 from tasks.runners import started
+from tasks.watching import watched
 
 
 @flow(name="embed", persist_result=False, validate_parameters=True)
@@ -33,7 +34,7 @@ def embed(assignment: Assignment, shard: int) -> dict[str, Any] | State[Any]:
         What was done, counted; the state Cancelled where the run ended before this shard did.
     """
     try:
-        total = _embed(assignment, shard)
+        total = watched(lambda: _embed(assignment, shard))
     except LeaseLostError as exc:
         return Cancelled(message=str(exc))  # the run was stopped, and nobody waits for this shard any more
     if total.error is not None:

@@ -13,12 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from PIL import Image
-from prefect.artifacts import (
-    create_markdown_artifact,
-    create_progress_artifact,
-    create_table_artifact,
-    update_progress_artifact,
-)
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
 from pinakes.errors import PictureError, SourceError
 from pinakes.images.contact_sheet import Card, contact_sheet, to_jpeg_under
@@ -29,6 +24,7 @@ from pinakes.ingest.run import Ingestion
 from pinakes.ingest.summary import Outcome
 from pinakes.store.images import stored_image
 from tasks.stage import stage
+from tasks.watching import OUTBOX, show_markdown, show_table
 
 PICTURE_BYTES = 700_000
 """Of a picture inside an artifact: base64 adds a third."""
@@ -48,21 +44,28 @@ def shown_progress(progress: Progress) -> Iterator[Callable[[], None]]:
     if not progress.images:
         yield lambda: None
         return
-    artifact = create_progress_artifact(progress=0.0, key="progress", description="Images embedded, in percent")
-    assert isinstance(artifact, UUID)
+    artifact: UUID | None = None
     last = time.monotonic()
 
-    def show() -> None:
-        update_progress_artifact(artifact, progress=100 * progress.done / progress.images, description=progress.line())
+    def send() -> None:
+        nonlocal artifact
+        share, line = 100 * progress.done / progress.images, progress.line()
+        if artifact is None:
+            made = create_progress_artifact(progress=share, key="progress", description=line)
+            assert isinstance(made, UUID)
+            artifact = made
+        else:
+            update_progress_artifact(artifact, progress=share, description=line)
 
     def show_now_and_then() -> None:
         nonlocal last
         if time.monotonic() - last >= PROGRESS_SECONDS:
             last = time.monotonic()
-            show()
+            OUTBOX.put("progress", send)
 
+    OUTBOX.put("progress", send)
     yield show_now_and_then
-    show()
+    OUTBOX.put("progress", send)
 
 
 def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
@@ -70,7 +73,7 @@ def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
     named = {"calls": "calls", "cost": "USD", "price_per_image": "USD per image"}
     rows = dict(counts) | {named.get(what, what.replace("_", " ")): value for what, value in planned.items()}
     table = [{"what": what, "value": "–" if value is None else value} for what, value in rows.items()]
-    create_table_artifact(key="plan", table=table, description="What this run is going to do, before it does it")
+    show_table(key="plan", table=table, description="What this run is going to do, before it does it")
 
 
 @stage("report")
@@ -78,24 +81,24 @@ def report(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> None:
     """Leave what the run did: statuses, how the provider answered, failures with their reasons, some of the pictures."""
     states = ("embedded", "reused", "failed", "skipped", "deferred", "listed")
     extra = ("calls", "duplicates", "vanished", "pruned", "rows_written", "seconds")
-    create_table_artifact(
+    show_table(
         key="statuses",
         table=[{"status": name, "count": summary[name]} for name in (*states, *extra)],
         description=f"The account of {summary['collection']} in {summary['space']}: the first five add up to listed",
     )
-    create_table_artifact(
+    show_table(
         key="provider",
         table=_provider(summary),
         description=f"How {summary['provider']['provider']} answered, and what it was planned to take and took",
     )
-    create_table_artifact(
+    show_table(
         key="failures",
         table=summary["failures"] or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
         description=_how_many_failed(summary),
     )
     sheet = _sheet(run, outcome.planned.plan)
     if sheet is not None:
-        create_markdown_artifact(
+        show_markdown(
             key="pictures",
             markdown=f"{inline(sheet)}\n",
             description="Some pictures of the collection",

@@ -6,7 +6,6 @@ import base64
 from typing import Any
 
 from prefect import get_run_logger
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from pinakes.errors import extra_install
 from pinakes.evaluation.evaluation import Evaluation, evaluate_recall, evaluate_retrieval
@@ -17,6 +16,7 @@ from pinakes.evaluation.retrieval import CUTOFFS, Direction, RetrievalReport
 from pinakes.settings import Settings
 from pinakes.store.database import open_database
 from tasks.stage import stage
+from tasks.watching import show_markdown, show_table
 
 
 @stage("recall", run_name="index against exact")
@@ -37,25 +37,21 @@ def retrieval(settings: Settings, request: EvaluationRequest) -> RetrievalReport
 def show_evaluation(evaluation: Evaluation) -> None:
     """Leave the figures as tables and as a plot."""
     if evaluation.recall:
-        create_table_artifact(
-            key="recall", table=_recall_rows(evaluation.recall), description="The index against exact search"
-        )
+        show_table(key="recall", table=_recall_rows(evaluation.recall), description="The index against exact search")
     report = evaluation.retrieval
     if report is not None and report.pairs:
-        create_table_artifact(
+        show_table(
             key="retrieval",
             table=_retrieval_rows(report),
             description=f"From a text to its picture and back: {report.protocol}, {report.pairs:,} pairs",
         )
     if report is not None and report.precision:
-        create_table_artifact(
+        show_table(
             key="precision",
             table=_precision_rows(report),
             description=f"How often the {report.k} nearest share the metadata, against chance",
         )
-    create_markdown_artifact(
-        key="evaluation", markdown=_page(evaluation), description=f"Evaluation of {evaluation.collection}"
-    )
+    show_markdown(key="evaluation", markdown=_page(evaluation), description=f"Evaluation of {evaluation.collection}")
 
 
 def _page(evaluation: Evaluation) -> str:

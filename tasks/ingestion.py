@@ -24,6 +24,7 @@ from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.settings import Settings
 from tasks.artifacts import show_plan
+from tasks.slots import embedding_slot
 from tasks.stage import NOT_KEPT, stage
 
 
@@ -57,16 +58,18 @@ def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
     answers.reuse_known_answers(run, planned)
 
 
-@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **NOT_KEPT)
+@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", **NOT_KEPT)
 def embed(place: EmbedStage | Worker, batch: Batch) -> BatchResult:
     """Embed one batch; every answer is in the checkpoint when the task ends."""
-    return place.embed(batch)
+    with embedding_slot():
+        return place.embed(batch)
 
 
-@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", tags=["pinakes", "pinakes-embed"], **NOT_KEPT)
+@task(name="embed", task_run_name="embed {batch.number}/{batch.total}", **NOT_KEPT)
 def embed_elsewhere(assignment: Assignment, batch: Batch) -> BatchResult:
     """The same in a process of a cluster, which opens what it needs at its first batch."""
-    return worker_here(assignment).embed(batch)
+    with embedding_slot():
+        return worker_here(assignment).embed(batch)
 
 
 @stage("load", run_name="merge metadata and load")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from prefect.artifacts import create_markdown_artifact
-
 from pinakes.query.query import Query
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult
@@ -16,6 +14,7 @@ from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
 from tasks.artifacts import inline
 from tasks.stage import stage
+from tasks.watching import show_markdown
 
 
 @stage("answer")
@@ -43,7 +42,7 @@ def show_hits(query: Query, result: SearchResult) -> None:
     ]
     plan = result.plan
     notes = "".join(f"\n- {note}" for note in (*plan.notes, plan.embedder))
-    create_markdown_artifact(
+    show_markdown(
         key="hits",
         description=f"Hits for {query.label!r}",
         markdown=f"{inline(sheet_of(query, result))}\n\n"

@@ -27,7 +27,7 @@ def stage(
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        run_task: Any = task(name=name, task_run_name=run_name or name, tags=["pinakes"], **NOT_KEPT)(function)
+        run_task: Any = task(name=name, task_run_name=run_name or name, **NOT_KEPT)(function)
 
         @wraps(function)
         def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:

@@ -13,7 +13,7 @@ from pinakes.ingest.run import Ingestion, in_parts
 from pinakes.metadata.join import Join
 from pinakes.metadata.report import JoinReport
 from pinakes.store.bulk_reads import current_vectors, stored_images
-from pinakes.store.connection import warn_of_old_pgvector
+from pinakes.store.connection import Connection, Pgvector, warn_of_old_pgvector
 from pinakes.store.indexes import ensure_index
 from pinakes.store.load import Loader
 from pinakes.store.space_registry import resolve_space
@@ -67,24 +67,29 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
             lambda: map(join.rows, _image_frames(planned)), with_metadata=run.metadata is not None
         )
         known = set(listed)
-        unlisted = [stored for stored in stored_images(loader.conn, collection) if stored[0] not in known]
+        unlisted = loader.read(lambda conn: [row for row in stored_images(conn, collection) if row[0] not in known])
         # A takedown that died after it had left its tombstones is finished here.
         taken_down = [image_id for image_id, fingerprint in unlisted if planned.tombstones.cover(image_id, fingerprint)]
         removed = loader.remove(taken_down) if taken_down else 0
         kept = {image_id for image_id, _ in unlisted}.difference(taken_down)
         vanished = () if run.request.limit else tuple(sorted(kept))
         lacking = planned.with_vector(ledger)
-        current = 0
-        for image_id, fingerprint in current_vectors(loader.conn, collection, run.space.name):
-            current += 1
-            if lacking.get(image_id) == fingerprint:
-                del lacking[image_id]
+
+        def count(conn: Connection) -> int:
+            current = 0
+            for image_id, fingerprint in current_vectors(conn, collection, run.space.name):
+                current += 1
+                if lacking.get(image_id) == fingerprint:
+                    del lacking[image_id]
+            return current
+
+        current = loader.read(count)
         if lacking:
             vectors = run.checkpoint.vectors(lambda i, f: lacking.get(i) == f)
             written += loader.load_vectors(vectors, expected=len(lacking))
         run.tally.add(vanished=len(vanished), rows_written=written.rows + removed)
         # A load that was killed may have left rows behind without having finished.
-        entered = resolve_space(loader.conn, collection, run.space.name)
+        entered = loader.read(lambda conn: resolve_space(conn, collection, run.space.name))
         if written.rows or removed or entered.loaded_at is None or entered.rows != current:
             loader.finish()
         loader.close()
@@ -103,10 +108,11 @@ def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
     if refused is not None:
         return Pruned(refused)
     with run.database.connection() as (conn, _):
-        loader = Loader(conn, run.request.collection, run.space, run.lease)
+        loader = Loader(conn, run.request.collection, run.space, run.lease, reconnect=run.database.reconnect)
         removed = loader.remove(loaded.vanished)
         if removed:
             loader.finish()
+        loader.close()
     run.tally.add(pruned=removed, rows_written=removed)
     return Pruned()
 
@@ -114,14 +120,17 @@ def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
 def build_index(run: Ingestion) -> Indexed:
     """Build, keep or drop the index of the space, see whether searches use the space, and compact the checkpoint."""
     collection = run.request.collection
-    with run.database.connection() as (conn, pgvector):
+
+    def build(conn: Connection, pgvector: Pgvector) -> Indexed:
         warn_of_old_pgvector(pgvector)
         kind = ensure_index(conn, collection, run.space, run.request.index, run.lease, pgvector)
-        active = resolve_space(conn, collection).name == run.space.name
+        return Indexed(kind, resolve_space(conn, collection).name == run.space.name)
+
+    indexed = run.database.lasting(build)
     if run.checkpoint.needs_compaction():
         run.lease.check()
         run.checkpoint.compact()
-    return Indexed(kind, active)
+    return indexed
 
 
 def close_account(run: Ingestion, planned: Planned) -> Account:
@@ -137,12 +146,12 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
     failed = sum(not row.ok for row in planned.rows(ledger))
     # A deferred retry is still a failure in the ledger, and not yet one of this run.
     account.check_against("the checkpoint", ok=len(with_vector), failed=None if account.deferred else failed)
-    with run.database.connection() as (conn, _):
-        stored = sum(
-            with_vector.get(image_id) == fingerprint
-            for image_id, fingerprint in current_vectors(conn, run.request.collection, run.space.name)
-        )
-    account.check_against("the table", ok=stored)
+
+    def stored(conn: Connection, _: Pgvector) -> int:
+        vectors = current_vectors(conn, run.request.collection, run.space.name)
+        return sum(with_vector.get(image_id) == fingerprint for image_id, fingerprint in vectors)
+
+    account.check_against("the table", ok=run.database.lasting(stored))
     return account
 
 

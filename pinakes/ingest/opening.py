@@ -28,6 +28,7 @@ from pinakes.sources.base import Source, keep_out
 from pinakes.store.bulk_reads import stored_images
 from pinakes.store.collections import collection_names, ensure_collection, foresee_collection, prepare
 from pinakes.store.database import open_database
+from pinakes.store.indexes import end_builds
 from pinakes.store.lease import Lease
 from pinakes.store.runs import start_run
 from pinakes.store.space_registry import register_space
@@ -79,6 +80,7 @@ def open_ingestion(
         # After the lock is taken: whoever takes it over ends what a paused run still has open.
         with database.connection() as (conn, _):
             ensure_collection(conn, request.collection, source.root, language=request.language, lease=lease)
+            end_builds(conn, request.collection, space)
             register_space(conn, request.collection, space, lease=lease)
         checkpoint = open_checkpoint(
             request.checkpoint, request.collection, space, format=request.format, guard=lease.check

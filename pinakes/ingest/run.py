@@ -81,8 +81,7 @@ class Ingestion:
             DatabaseError: the database does not answer.
         """
         account = self.tally.account().as_dict() | {"cost": self.tally.spent}
-        with self.database.connection() as (conn, _):
-            end_run(conn, self.run_id, state, account, message)
+        self.database.lasting(lambda conn, _: end_run(conn, self.run_id, state, account, message))
 
 
 def in_parts(items: Iterable[T], size: int) -> Iterator[list[T]]:

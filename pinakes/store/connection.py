@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.errors import DatabaseError
 from pinakes.store.cloudsql import SCHEME, connect_cloudsql, parse_address
+from pinakes.store.embedded.server import revived
 from pinakes.store.prepared_database import check_encoding, check_extension
 from pinakes.store.scoped_connection import ScopedConnection
 from pinakes.store.strong_locks import one_at_a_time
@@ -38,6 +39,11 @@ LIMITER_URL = "PINAKES_LIMITER_URL"
 _UNSET = {DATABASE_URL: "Pinakes runs a database of its own", LIMITER_URL: "the rate limits are kept in the database"}
 """What is done where a setting names no server."""
 
+_LOST = (
+    " The server was stopped, restarted or killed meanwhile, or cannot be reached any more. Once it runs, run the same"
+    " command again: a checkpoint keeps what was answered."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Pgvector:
@@ -58,7 +64,10 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
-        raise DatabaseError(f"PostgreSQL failed while {what}: {_reason(exc)}.") from exc
+        lost = isinstance(exc, psycopg.OperationalError) and (
+            exc.sqlstate is None or exc.sqlstate.startswith(("08", "57P"))
+        )
+        raise DatabaseError(f"PostgreSQL failed while {what}: {_reason(exc)}.{_LOST if lost else ''}") from exc
 
 
 def value_of(conn: Connection, statement: LiteralString | sql.SQL | sql.Composed, values: Params | None = None) -> Any:
@@ -78,18 +87,12 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
         DatabaseError: the server cannot be reached or is too old.
     """
     try:
-        if dsn.startswith(SCHEME):
-            conn = Connection.around(connect_cloudsql(dsn))
-            conn.autocommit = True
-        else:
-            conn = Connection.connect(
-                dsn,
-                autocommit=True,
-                prepare_threshold=None,
-                client_encoding="UTF8",
-                connect_timeout=CONNECT_SECONDS,
-                application_name="pinakes",
-            )
+        try:
+            conn = _connected(dsn)
+        except psycopg.OperationalError:
+            if dsn.startswith(SCHEME) or not revived(dsn):
+                raise
+            conn = _connected(dsn)
     except psycopg.Error as exc:
         raise DatabaseError(
             f"PostgreSQL at {address(dsn, setting)} cannot be reached: {_reason(exc)}. Start it, or set {setting}"
@@ -100,6 +103,21 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
         conn.close()
         raise DatabaseError(f"PostgreSQL at {address(dsn)} is version {version}; Pinakes needs {MIN_SERVER // 10000}.")
     return conn
+
+
+def _connected(dsn: str) -> Connection:
+    if dsn.startswith(SCHEME):
+        conn = Connection.around(connect_cloudsql(dsn))
+        conn.autocommit = True
+        return conn
+    return Connection.connect(
+        dsn,
+        autocommit=True,
+        prepare_threshold=None,
+        client_encoding="UTF8",
+        connect_timeout=CONNECT_SECONDS,
+        application_name="pinakes",
+    )
 
 
 def address(dsn: str, setting: str = DATABASE_URL) -> str:

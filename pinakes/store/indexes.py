@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Literal
 
@@ -9,10 +10,12 @@ from psycopg import sql
 
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
-from pinakes.store.connection import SAFE_PARALLEL_BUILDS, Connection, Pgvector, translated
+from pinakes.store.connection import SAFE_PARALLEL_BUILDS, Connection, Pgvector, translated, value_of
 from pinakes.store.lease import Lease
 from pinakes.store.scoped_connection import pooler_problem
-from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
+from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, naming_who_is_waited_for
+
+logger = logging.getLogger(__name__)
 
 IndexChoice = Literal["auto", "none", "hnsw", "ivfflat"]
 
@@ -24,6 +27,12 @@ HNSW_EF_CONSTRUCTION = 200
 """The links of a node, pgvector's default, and the candidates looked at while building, three times its default: with 64
 no ef_search up to 800 found 99 of 100 nearest among 200,000 x 512 clustered vectors, with 200 an ef_search of 40 did. The
 build takes about twice as long. See `python -m benchmarks.search --index`."""
+
+CHECKS_CLIENTS = 140000
+"""PostgreSQL 14 looks during a statement whether the program that asked for it is still there, if it is told to."""
+
+_CHECK_CLIENT = "client_connection_check_interval"
+_SIZES = ("maintenance_work_mem", "max_parallel_maintenance_workers")
 
 NEXT = "~next"
 """Ends the name of what will take the place of a table or an index; no name of a space holds a tilde."""
@@ -60,6 +69,7 @@ def ensure_index(
         if kind == built_kind and not stale:
             return built_kind
         if kind is not None:
+            lock_for_build(conn, table, space)
             size_for_build(conn, rows, space, pgvector, only_here=True)
             create_index(conn, table, f"{space.name}_{kind}{NEXT}", kind, rows)
         if built_kind is not None:
@@ -109,6 +119,15 @@ def enter_index(conn: Connection, collection: str, space: Space, kind: str | Non
     )
 
 
+def lock_for_build(conn: Connection, table: sql.Identifier, space: Space) -> None:
+    """Inside a transaction: keep writers out of a table whose index is built, but do not wait for one of them for good.
+
+    Raises:
+        DatabaseError: somebody has been writing it for `LONG_PATIENCE` seconds; the message says who.
+    """
+    StrongLock((table,), "SHARE", f"building the index of {space.name}").take(conn, patience=LONG_PATIENCE)
+
+
 def lock_gently(conn: Connection, *tables: sql.Identifier) -> None:
     """Inside a transaction: lock tables exclusively, without keeping searches waiting behind a long reader.
 
@@ -137,18 +156,23 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
         size_for_build(conn, rows, space, pgvector, only_here=False)
         try:
             lease.check()
-            conn.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(index_name(collection, space, kind)))
+            with naming_who_is_waited_for(conn, f"rebuilding the index of {space.name}", patience=LONG_PATIENCE):
+                conn.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(index_name(collection, space, kind)))
         finally:
             if not conn.closed:
-                conn.execute("RESET maintenance_work_mem")
-                conn.execute("RESET max_parallel_maintenance_workers")
+                for name in (*_SIZES, *([_CHECK_CLIENT] if conn.info.server_version >= CHECKS_CLIENTS else [])):
+                    conn.execute(sql.SQL("RESET {}").format(sql.Identifier(name)))
         with conn.transaction():
             lease.guard(conn)
             enter_index(conn, collection, space, kind, rows)
 
 
 def drop_half_built(conn: Connection, collection: str, space: Space) -> int:
-    """Drop the invalid indexes that concurrent builds left on a space's table when they died; how many."""
+    """Drop the invalid indexes that concurrent builds left on a space's table when they died; how many.
+
+    The caller holds the lease, so a build that still goes on is one whose program was killed: it is ended first.
+    """
+    end_builds(conn, collection, space)
     left = conn.execute(
         """
         SELECT c.relname
@@ -159,8 +183,30 @@ def drop_half_built(conn: Connection, collection: str, space: Space) -> int:
         (sql.Identifier(collection, space.name).as_string(conn),),
     ).fetchall()
     for (name,) in left:
-        conn.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(collection, name)))
+        with naming_who_is_waited_for(conn, f"dropping the half-built index {name}", patience=LONG_PATIENCE):
+            conn.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(collection, name)))
     return len(left)
+
+
+def end_builds(conn: Connection, collection: str, space: Space) -> None:
+    """End builds of an index of this space that go on in the server although the program that asked for them is gone.
+
+    The caller holds the lease. Otherwise a load would wait until they have ended.
+    """
+    with translated(f"ending index builds of {space.name}"):
+        ended = value_of(
+            conn,
+            """
+            SELECT count(pg_terminate_backend(pid))
+            FROM pg_stat_progress_create_index
+            WHERE relid = to_regclass(%s)
+                AND datname = current_database()
+                AND pid <> pg_backend_pid()
+            """,
+            (sql.Identifier(collection, space.name).as_string(conn),),
+        )
+    if ended:
+        logger.warning("ended an index build of %s that a killed run or maintenance had left in the server", space.name)
 
 
 def index_name(collection: str, space: Space, kind: str) -> sql.Identifier:
@@ -201,6 +247,9 @@ def size_for_build(conn: Connection, rows: int, space: Space, pgvector: Pgvector
     parallel = pgvector.version >= SAFE_PARALLEL_BUILDS
     workers = max((os.cpu_count() or 1) - 1, 0) if parallel else 0
     conn.execute("SELECT set_config('max_parallel_maintenance_workers', %s, %s)", (str(workers), only_here))
+    # The server ends the build of a program that was killed.
+    if conn.info.server_version >= CHECKS_CLIENTS:
+        conn.execute("SELECT set_config(%s, '2s', %s)", (_CHECK_CLIENT, only_here))
 
 
 def _options(kind: str, rows: int) -> sql.Composable:

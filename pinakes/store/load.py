@@ -16,6 +16,7 @@ from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
 from pinakes.store.connection import Connection, find_pgvector, translated, value_of
+from pinakes.store.database import RECONNECT_SECONDS
 from pinakes.store.lease import Lease
 from pinakes.store.reload import Reload, reload_for
 from pinakes.store.space_registry import count_rows, spaces
@@ -32,9 +33,6 @@ from pinakes.store.staging import (
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
 logger = logging.getLogger(__name__)
-
-RECONNECT_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Pauses before connecting again after a loss: together a minute, which a restart of PostgreSQL takes."""
 
 _METADATA_INDEXES: Mapping[str, Any] = {
     "images_words": "USING gin (words)",
@@ -76,10 +74,9 @@ class Loader:
         self._images = sql.Identifier(collection, "images")
         self._vectors = sql.Identifier(collection, space.name)
 
-    @property
-    def conn(self) -> Connection:
-        """The connection in use, which is another one after a loss."""
-        return self._conn
+    def read(self, action: Callable[[Connection], T]) -> T:
+        """What somebody reads through the connection in use; begun again on another one when it is lost."""
+        return self._lasting(lambda: action(self._conn))
 
     def close(self) -> None:
         """Close the connection in use, also when it is not the one that was given."""
@@ -143,7 +140,11 @@ class Loader:
 
     def remove(self, image_ids: Sequence[str]) -> int:
         """Delete images with their vectors in every space; how many there were."""
-        with translated("removing images"), self._conn.transaction():
+        with translated("removing images"):
+            return self._lasting(partial(self._remove, image_ids))
+
+    def _remove(self, image_ids: Sequence[str]) -> int:
+        with self._conn.transaction():
             self._lease.guard(self._conn)
             return self._conn.execute(
                 sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(self._images), (list(image_ids),)
@@ -220,18 +221,21 @@ class Loader:
 
     def finish(self) -> None:
         """Enter the load in the registry; statistics and the indexes of the metadata are brought up to date."""
-        registry = sql.Identifier(self._collection, "spaces")
         with translated("finishing the load"):
-            self._index_metadata()
-            with self._conn.transaction():
-                self._lease.guard(self._conn)
-                self._conn.execute(
-                    sql.SQL("UPDATE {} SET loaded_at = now() WHERE space = %s").format(registry), (self._space.name,)
-                )
-                # Every space: a removed image takes its vectors in all of them along.
-                for registered in spaces(self._conn, self._collection):
-                    count_rows(self._conn, self._collection, registered.name)
-            self._conn.execute(sql.SQL("ANALYZE {}, {}").format(self._images, self._vectors))
+            self._lasting(self._finish)
+
+    def _finish(self) -> None:
+        registry = sql.Identifier(self._collection, "spaces")
+        self._index_metadata()
+        with self._conn.transaction():
+            self._lease.guard(self._conn)
+            self._conn.execute(
+                sql.SQL("UPDATE {} SET loaded_at = now() WHERE space = %s").format(registry), (self._space.name,)
+            )
+            # Every space: a removed image takes its vectors in all of them along.
+            for registered in spaces(self._conn, self._collection):
+                count_rows(self._conn, self._collection, registered.name)
+        self._conn.execute(sql.SQL("ANALYZE {}, {}").format(self._images, self._vectors))
 
     def _index_metadata(self) -> None:
         """Create the indexes of the metadata that are missing; readers go on meanwhile, writers wait."""
@@ -259,7 +263,7 @@ class Loader:
         for pause in RECONNECT_SECONDS:
             try:
                 return action()
-            except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
+            except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError) as exc:
                 if self._reconnect is None or not (self._conn.closed or self._conn.broken):
                     raise
                 logger.warning("the connection was lost while loading (%s); trying again", str(exc).splitlines()[0])

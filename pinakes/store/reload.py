@@ -11,8 +11,9 @@ from psycopg import sql
 
 from pinakes.spaces import Space
 from pinakes.store.connection import Connection, Pgvector, value_of
-from pinakes.store.indexes import NEXT, create_index, enter_index, lock_gently, size_for_build
+from pinakes.store.indexes import NEXT, create_index, enter_index, lock_for_build, lock_gently, size_for_build
 from pinakes.store.space_registry import resolve_space
+from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
 LARGE_SHARE = 0.25
 """From this share of the rows on a reload takes less time. See `python -m benchmarks.bloat --reload`."""
@@ -51,7 +52,13 @@ class Reload:
 
     def begin(self, conn: Connection) -> None:
         """Create the second table, empty; what a load that died has left is dropped."""
-        conn.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.table))
+        left = value_of(conn, "SELECT to_regclass(%s) IS NOT NULL", (self.table.as_string(conn),))
+        purpose = f"making a second table of {self._space.name}"
+        if left:  # to drop a table, PostgreSQL also locks what it refers to
+            StrongLock((self._images, self.table), "ACCESS EXCLUSIVE", purpose).take(conn, patience=LONG_PATIENCE)
+            conn.execute(sql.SQL("DROP TABLE {}").format(self.table))
+        else:
+            StrongLock((self._images,), "SHARE ROW EXCLUSIVE", purpose).take(conn, patience=LONG_PATIENCE)
         conn.execute(
             sql.SQL(
                 """
@@ -89,6 +96,7 @@ class Reload:
         conn.execute(
             sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(self._collection, f"{self._index}{NEXT}"))
         )
+        lock_for_build(conn, self.table, self._space)
         rows = self.count(conn, self.table)
         size_for_build(conn, rows, self._space, self._pgvector, only_here=True)
         create_index(conn, self.table, f"{self._index}{NEXT}", self._kind, rows)

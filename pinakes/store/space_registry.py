@@ -180,13 +180,16 @@ def resolve_space(conn: Connection, collection: str, name: str | None = None) ->
     )
 
 
-def activate(conn: Connection, collection: str, name: str, *, least_coverage: float) -> RegisteredSpace:
+def activate(
+    conn: Connection, collection: str, name: str, *, least_coverage: float, patience: float = START_PATIENCE
+) -> RegisteredSpace:
     """Let searches use a space, and return the one that was active before.
 
     The space must hold current vectors of at least `least_coverage` of the images, 0 to 1.
 
     Raises:
         UsageError: there is no such space, or it holds too few.
+        DatabaseError: somebody has been writing the registry of the spaces for `patience` seconds.
     """
     resolve_space(conn, collection, name)
     counted = coverage(conn, collection, name)
@@ -198,7 +201,7 @@ def activate(conn: Connection, collection: str, name: str, *, least_coverage: fl
         )
     registry = sql.Identifier(collection, "spaces")
     with translated(f"activating the space {name}"), conn.transaction():
-        conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(registry))
+        StrongLock((registry,), "SHARE ROW EXCLUSIVE", f"activating the space {name}").take(conn, patience=patience)
         before = resolve_space(conn, collection)
         # Two statements: an index allows one active space, and is checked row by row.
         conn.execute(sql.SQL("UPDATE {} SET active = false WHERE active").format(registry))

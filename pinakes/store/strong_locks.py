@@ -8,11 +8,12 @@ are let through in between, until it is granted or patience ends with a sentence
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -74,6 +75,15 @@ WHERE l.granted
             AND ((l.classid::bigint << 32) | l.objid::bigint) = hashtextextended(%(key)s, 0)
     )
 ORDER BY a.xact_start NULLS LAST
+LIMIT 1
+"""
+
+# The session that this one waits for.
+_BLOCKING = """
+SELECT a.pid, coalesce(nullif(a.application_name, ''), a.backend_type, 'unknown program'),
+    coalesce(a.usename::text, 'unknown user'), a.xact_start
+FROM unnest(pg_blocking_pids(%s)) AS blocking
+JOIN pg_stat_activity AS a ON a.pid = blocking
 LIMIT 1
 """
 
@@ -189,6 +199,48 @@ def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENC
         time.sleep(POLL_SECONDS)
 
 
+@contextmanager
+def naming_who_is_waited_for(conn: Connection, purpose: str, *, patience: float) -> Iterator[None]:
+    """Around one statement outside of transactions, such as REINDEX CONCURRENTLY, that waits for those of others.
+
+    It keeps nobody waiting, but ends only when transactions that began before it have ended. The log says once whom it
+    waits for.
+
+    Raises:
+        DatabaseError: it has waited for one of them for `patience` seconds; the message says whom.
+    """
+    ended = threading.Event()
+    named: list[str] = []
+    pid, address, password = conn.info.backend_pid, conn.info.dsn, conn.info.password
+
+    def look() -> None:
+        with (
+            suppress(psycopg.Error),
+            psycopg.connect(address, password=password or None, autocommit=True, connect_timeout=5) as other,
+        ):
+            while not ended.wait(PAUSE_SECONDS):
+                row = other.execute(_BLOCKING, (pid,)).fetchone()
+                if row is not None and not named:
+                    named.append(_described(row))
+                    logger.warning("%s waits for %s", purpose, named[0])
+
+    thread = threading.Thread(target=look, name="waiting", daemon=True)
+    thread.start()
+    conn.execute("SELECT set_config('lock_timeout', %s, false)", (f"{max(1, int(patience * 1000))}ms",))
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as exc:
+        raise DatabaseError(
+            f"{purpose} has waited for {patience:g} s for {named[0] if named else 'the transaction of somebody else'}. Wait"
+            " for that to end, or end it, and run this again."
+        ) from exc
+    finally:
+        ended.set()
+        if not conn.closed:
+            conn.execute("RESET lock_timeout")
+        thread.join()
+
+
 def _locked(conn: Connection, key: str) -> bool:
     row = conn.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)).fetchone()
     return row is not None and bool(row[0])
@@ -197,8 +249,10 @@ def _locked(conn: Connection, key: str) -> bool:
 def _who(conn: Connection, *, modes: Sequence[str] = (), tables: Sequence[str] = (), key: str = "") -> str | None:
     """The session that has held such a lock for longest, for messages; None where there is none any more."""
     row = conn.execute(_HOLDER, {"modes": list(modes), "tables": list(tables), "key": key}).fetchone()
-    if row is None:
-        return None
+    return None if row is None else _described(row)
+
+
+def _described(row: Sequence[Any]) -> str:
     pid, program, user, since = row
     begun = "" if since is None else f", in a transaction since {since:%Y-%m-%d %H:%M:%S %Z}"
     return f"process {pid} of the server ({program}, user {user}{begun})"

@@ -22,6 +22,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from psycopg import pq
+from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.errors import DatabaseError
 from pinakes.store.embedded import cluster
@@ -103,6 +104,24 @@ class _Server:
             finally:
                 self._forget_user()
 
+    def revive(self, dsn: str) -> bool:
+        with self._lock:
+            place = find_place(self.home) if self._count > 0 and os.getpid() == self._process else None
+            if place is None or conninfo_to_dict(dsn).get("host") != conninfo_to_dict(_dsn(place)).get("host"):
+                return False
+            words = cluster.last_words(place)
+            with locked(place.lock, place.owner):
+                ended = cluster.postmaster(place) is None
+                _ensure_running(place, Users(place.users))
+            if ended:
+                log.warning(
+                    "the embedded server in %s was killed, or died, while it was in use, and has been started again;"
+                    " before that its log ended with: %s",
+                    place.root,
+                    words,
+                )
+            return True
+
     def _leave(self, place: Place, users: Users) -> None:
         self._forget_user()
         if users.prune() > 0:
@@ -152,6 +171,17 @@ def embedded_server(home: Path) -> Iterator[str]:
         yield dsn
     finally:
         server.release()
+
+
+def revived(dsn: str) -> bool:
+    """Whether the server of this address runs again: one that this process uses is started again where it has died.
+
+    Raises:
+        DatabaseError: it cannot be started; one sentence says why.
+    """
+    with _servers_lock:
+        servers = list(_servers.values())
+    return any(server.revive(dsn) for server in servers)
 
 
 def server_info(home: Path) -> ServerInfo | None:

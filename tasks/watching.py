@@ -1,0 +1,211 @@
+"""What a run shows on Prefect's server. The run does not wait for it, and never ends because of it.
+
+Artifacts and names are sent by a thread, in order; what cannot be sent is kept until the server answers again. Prefect
+itself queues logs and the states of task runs, and tries for about two minutes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
+from functools import cache
+from typing import Any, TypeVar
+
+import httpx
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.context import TagsContext
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+logger = logging.getLogger(__name__)
+
+REQUEST_SECONDS = 10.0
+"""After so long a server counts as away."""
+
+PAUSE_SECONDS = 2.0
+"""How long a server that is away is left alone between two attempts."""
+
+END_SECONDS = 120.0
+"""How long a run that has done its work waits for a server that is away, so that the server learns how it ended."""
+
+TOLD_SECONDS = 5.0
+"""The same for a run that is told to end: its worker kills it after 30 s."""
+
+LOG_SECONDS = 70.0
+"""How long Prefect takes to send logs after an outage: by then it tries again once a minute."""
+
+T = TypeVar("T")
+
+outcome: ContextVar[list[object] | None] = ContextVar("outcome", default=None)
+"""What a flow returns or raises is added to this list, for a caller whom Prefect cannot tell because its server is away."""
+
+
+def is_away(exc: Exception) -> bool:
+    """Whether a request failed because the server does not answer, or is too busy to."""
+    if isinstance(exc, httpx.HTTPStatusError):
+        return exc.response.status_code in (408, 429) or exc.response.status_code >= 500
+    return isinstance(exc, httpx.TransportError)
+
+
+@contextmanager
+def impatient_client() -> Iterator[SyncPrefectClient]:
+    """A client that fails at once where the server is away. Prefect's own tries for a minute."""
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        yield _client(PREFECT_API_URL.value())
+
+
+@cache
+def _client(_api_url: str | None) -> SyncPrefectClient:
+    return get_client(sync_client=True, httpx_settings={"timeout": REQUEST_SECONDS})
+
+
+class Outbox:
+    """What is to be shown and has not been sent yet."""
+
+    def __init__(self) -> None:
+        self.away = False
+        """Whether the server did not answer when it was last asked."""
+        self._waiting: dict[str, tuple[Context, Callable[[], object]]] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def put(self, key: str, send: Callable[[], object]) -> None:
+        """Have something sent soon, in place of what has this key and waits still."""
+        with self._changed:
+            self._waiting[key] = (copy_context(), send)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._send_all, name="outbox", daemon=True)
+                self._thread.start()
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until everything is sent, for so long at most; whether it is."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._waiting, seconds)
+
+    def forget(self) -> None:
+        """Give up what waits still."""
+        with self._changed:
+            self._waiting.clear()
+
+    def _send_all(self) -> None:
+        while True:
+            with self._changed:
+                if not self._waiting:
+                    self._thread = None
+                    self._changed.notify_all()
+                    return
+                key, (context, send) = next(iter(self._waiting.items()))
+            if not context.run(self._sent, key, send):
+                time.sleep(PAUSE_SECONDS)
+                continue
+            with self._changed:
+                if key in self._waiting and self._waiting[key][1] is send:
+                    del self._waiting[key]
+
+    def _sent(self, key: str, send: Callable[[], object]) -> bool:
+        """Send it; False where the server is away."""
+        try:
+            with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+                send()
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is no reason to end a run
+            if is_away(exc):
+                self._note(exc)
+                return False
+            logger.warning("Prefect's server does not show the %s of this run: %s", key, _short(exc))
+        if self.away:
+            self.away = False
+            logger.warning("Prefect's server answers again, and is shown what it has missed")
+        return True
+
+    def _note(self, exc: Exception) -> None:
+        """Say once that the server is away."""
+        if not self.away:
+            self.away = True
+            logger.warning(
+                "Prefect's server does not answer (%s): the run goes on, and shows the server later what it misses",
+                _short(exc),
+            )
+
+
+OUTBOX = Outbox()
+"""Of this process."""
+
+
+def show_table(key: str, table: list[dict[str, Any]], description: str) -> None:
+    """Leave a table in the run."""
+    OUTBOX.put(f"table {key}", lambda: create_table_artifact(key=key, table=table, description=description))
+
+
+def show_markdown(key: str, markdown: str, description: str) -> None:
+    """Leave a text with pictures in the run."""
+    OUTBOX.put(f"text {key}", lambda: create_markdown_artifact(key=key, markdown=markdown, description=description))
+
+
+def ask_again() -> None:
+    """Ask the server, again and again, until it answers, so that it is known when it is back."""
+    OUTBOX.put("question", _greet)
+
+
+def _greet() -> None:
+    with impatient_client() as client:
+        client.hello()
+
+
+def _said_here(record: logging.LogRecord) -> bool:
+    """Drops the lines in which Prefect says, event by event, that its server is away; here that is said once."""
+    if record.name == "prefect.events.clients" or "EventsWorker" in record.getMessage():
+        ask_again()
+        return False
+    return True
+
+
+for _name in ("prefect.events.clients", "prefect._internal.concurrency"):
+    logging.getLogger(_name).addFilter(_said_here)
+
+
+def watched(work: Callable[[], T]) -> T:
+    """Do the work of a flow; at its end wait until Prefect's server has been shown everything, and can be told the end.
+
+    Its tasks have no tags: for each tag Prefect asks the server for a slot before a task and gives it back afterwards, and
+    fails the task where the server is away.
+    """
+    seconds = TOLD_SECONDS
+    kept = outcome.get()
+    try:
+        with TagsContext(current_tags=set()):
+            done = work()
+    except Exception as exc:
+        if kept is not None:
+            kept.append(exc)
+        seconds = END_SECONDS
+        raise
+    else:
+        if kept is not None:
+            kept.append(done)
+        seconds = END_SECONDS
+        return done
+    finally:
+        _catch_up(seconds)
+
+
+def _catch_up(seconds: float) -> None:
+    was_away = OUTBOX.away
+    ask_again()
+    if not OUTBOX.drain(seconds):
+        OUTBOX.forget()
+        logger.warning(
+            "Prefect's server has not answered for %.0f s, so that it does not show how this run ended; what was done is"
+            " stored all the same",
+            seconds,
+        )
+    elif was_away:
+        APILogWorker.drain_all(timeout=min(seconds, LOG_SECONDS))
+
+
+def _short(exc: Exception) -> str:
+    return (" ".join(str(exc).split())[:200] or type(exc).__name__).rstrip(".")
