@@ -48,6 +48,7 @@ class Parts:
     def __init__(self, storage: Storage, formats: Mapping[str, Format], writes: Format) -> None:
         self.storage = storage
         self.problems: list[str] = []
+        self.unreadable = 0
         self._formats = formats
         self._writes = writes
         self._ignored: frozenset[str] = frozenset()

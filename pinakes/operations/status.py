@@ -7,7 +7,7 @@ from typing import Any
 from pinakes.checkpoints.base import OK
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
-from pinakes.store.bulk_reads import stored_images
+from pinakes.store.bulk_reads import held_pairs, stored_images
 from pinakes.store.collections import collection_names, open_collection, require_collection
 from pinakes.store.connection import Connection
 from pinakes.store.restrictions import restrictions
@@ -55,9 +55,12 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
     checkpoint = open_checkpoint(settings.checkpoint, collection, registered.space)
     ledger = checkpoint.ledger()
     ok = failed = unknown = 0
+    without: list[tuple[str, str]] = []
     failures: list[dict[str, Any]] = []
     for image_id, fingerprint in stored_images(conn, collection):
         row = ledger.get(image_id, fingerprint)
+        if row is None or not row.ok:
+            without.append((image_id, fingerprint))
         if row is None:
             unknown += 1
         elif row.status == "ok":
@@ -72,11 +75,10 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
             f"the checkpoint holds {kept:,} answers, and none is loaded yet: a run loads them at its end. Where it has died,"
             " run the same pinakes ingest again; they are not paid for again."
         )
-    if not ledger.parts and counted.vectors:
-        problems.append(
-            f"the checkpoint {checkpoint.location} is empty, and {counted.vectors:,} vectors are stored: they came from"
-            " another one; name it with --checkpoint or PINAKES_CHECKPOINT."
-        )
+    if lost := sum(1 for _ in held_pairs(conn, collection, registered.name, without)):
+        problems.append(checkpoint.lacking(lost))
+    if rounded := ledger.rounded():
+        problems.append(f"{rounded:,} answers were taken from the table, in half precision.")
     return {
         "space": registered.name,
         "active": registered.active,
