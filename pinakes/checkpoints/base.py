@@ -95,6 +95,21 @@ class VectorChunk:
     vectors: Vectors
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Salvaged:
+    """What could be read of a damaged part.
+
+    Attributes:
+        whole: rows with everything, as tables of `part_schema`.
+        without_vectors: rows whose vectors are damaged, likewise, with null in their place.
+        rows: how many rows the part had.
+    """
+
+    whole: list[pa.Table]
+    without_vectors: list[pa.Table]
+    rows: int
+
+
 class Storage(Protocol):
     """Keeps the files of one checkpoint.
 
@@ -167,6 +182,10 @@ class Format(Protocol):
 
     def read_vectors(self, source: pa.NativeFile, rows: Rows) -> Iterator[tuple[Rows, Vectors]]:
         """The vectors of `rows`, all of which are ok, in pieces of at most `chunk_rows` in ascending order."""
+        ...
+
+    def salvage(self, source: pa.NativeFile) -> Salvaged:
+        """What can be read of a part in which something cannot."""
         ...
 
 

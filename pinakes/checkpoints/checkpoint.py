@@ -56,6 +56,11 @@ class Checkpoint:
         self._lock = threading.Lock()
 
     @property
+    def damages(self) -> list[str]:
+        """The damaged parts that were found, with what of them is lost: one sentence each."""
+        return self._parts.damages
+
+    @property
     def unreadable_parts(self) -> int:
         """How many parts were found to be so damaged that nobody can say which answers they held."""
         return self._parts.unreadable

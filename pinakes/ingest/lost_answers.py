@@ -12,6 +12,7 @@ from dataclasses import replace
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.embedders.base import Embedder
 from pinakes.errors import CheckpointError
+from pinakes.ingest.account import Account
 from pinakes.ingest.estimate import estimate
 from pinakes.ingest.plan import Pair, Plan
 from pinakes.ingest.request import IngestRequest
@@ -79,6 +80,16 @@ def refuse_to_pay_again(run: Ingestion, plan: Plan, held: Mapping[Pair, str]) ->
     refused = why_refused(run.request, run.checkpoint, run.embedder, plan, held)
     if refused is not None:
         raise CheckpointError(refused)
+
+
+def why_lost(run: Ingestion, account: Account) -> str:
+    """That the checkpoint was found damaged in the run, what that costs, and how to go on."""
+    cost = account.lost * run.embedder.facts.price.per_image
+    money = f", which costs USD {cost:,.4f}" if cost else ""
+    return (
+        f"{account.lost:,} answers are lost: {' '.join(run.checkpoint.damages)} Everything else was stored. Run again with"
+        f" --from-table, which takes what the table still has, or with --pay-again, which embeds them again{money}."
+    )
 
 
 def take_from_table(run: Ingestion, plan: Plan) -> None:

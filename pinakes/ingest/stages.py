@@ -18,6 +18,7 @@ from pinakes.ingest.account import Account
 from pinakes.ingest.answers import Embedded
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.loading import Indexed, Loaded, Pruned
+from pinakes.ingest.lost_answers import why_lost
 from pinakes.ingest.opening import dry_run, open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
@@ -72,6 +73,8 @@ def shortfall(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> Unfi
     error, account = outcome.embedded.results.error, outcome.account
     if error is not None:
         return UnfinishedError(f"{error} What was answered before is stored; the rest is deferred.", summary)
+    if account.lost:
+        return UnfinishedError(why_lost(run, account), summary)
     if account.deferred:
         return StoppedError(why_deferred(run), summary)
     if run.request.allowed_failures.exceeded_by(account):

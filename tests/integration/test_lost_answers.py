@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from pinakes.checkpoints.checkpoint import open_checkpoint
-from pinakes.errors import CheckpointError
+from pinakes.errors import CheckpointError, UnfinishedError
 from pinakes.ingest.opening import dry_run
+from pinakes.ingest.stages import ingest
 from pinakes.operations.status import status
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.counting import Counting
-from tests.running import Ended, gallery, paint, request_of, run, using
+from tests.running import Ended, gallery, paint, request_of, run, stored, using
 
 
 def lost(settings: Settings, ended: Ended) -> None:
@@ -25,10 +29,10 @@ def lost(settings: Settings, ended: Ended) -> None:
 
 def vectors(settings: Settings, ended: Ended) -> dict[str, np.ndarray]:
     kept = open_checkpoint(settings.checkpoint, "pictures", ended.run.space)
-    return {pair[0]: vector for chunk in kept.vectors() for pair, vector in zip(zip(chunk.image_ids), chunk.vectors)}
+    return {name: v for chunk in kept.vectors() for name, v in zip(chunk.image_ids, chunk.vectors, strict=True)}
 
 
-def status_of(settings: Settings, database: Database) -> dict[str, object]:
+def status_of(settings: Settings, database: Database) -> dict[str, Any]:
     with database.connection() as (conn, _):
         return status(conn, settings, "pictures")["spaces"][0]
 
@@ -88,3 +92,62 @@ def test_status_says_what_the_checkpoint_lacks(settings: Settings, tmp_path: Pat
     run(settings, source)
     other = replace(settings, checkpoint=str(tmp_path / "other"))
     assert "is empty, and 3 vectors are stored" in status_of(other, database)["problems"][0]
+
+
+def damage(ended: Ended) -> Path:
+    """Flip a bit in a vector of the only part."""
+    (part,) = Path(ended.run.checkpoint.location).glob("part-*.parquet")
+    column = pq.ParquetFile(part).metadata.row_group(0).column(3)
+    data = bytearray(part.read_bytes())
+    data[column.data_page_offset + column.total_compressed_size // 2] ^= 16
+    part.write_bytes(data)
+    return part
+
+
+def test_damage_that_a_load_finds_is_named_in_the_run_in_status_and_never_paid_for_silently(
+    settings: Settings, tmp_path: Path, database: Database
+) -> None:
+    source = gallery(tmp_path / "in", 6)
+    first = run(settings, source)
+    part = damage(first)
+    stored(database, "DELETE FROM pictures.counting_colours_1_27 RETURNING 1")
+    with using(Counting()) as asked, pytest.raises(UnfinishedError) as found:
+        ingest(request_of(settings, source), settings)
+    assert not asked.asked
+    assert re.search(rf"6 answers are lost: {part.name} is damaged .*--from-table.*--pay-again", str(found.value))
+    assert (found.value.summary["failed"], found.value.summary["lost"], found.value.summary["reused"]) == (6, 6, 0)
+    space = status_of(settings, database)
+    assert part.name in space["failures"][0]["message"]
+    assert "6 answers were in damaged parts" in space["problems"][0]
+    with pytest.raises(CheckpointError, match="Damaged parts of the checkpoint held 6 of the answers"):
+        run(settings, source, embedder=asked)
+    assert not asked.asked
+    assert run(settings, source, embedder=asked, pay_again=True).account.embedded == 6
+    assert status_of(settings, database)["problems"] == []
+
+
+def test_what_a_damaged_part_held_comes_back_from_the_table(
+    settings: Settings, tmp_path: Path, database: Database
+) -> None:
+    source = gallery(tmp_path / "in", 6)
+    first = run(settings, source)
+    damage(first)
+    assert list(first.run.checkpoint.vectors()) == []
+    asked = Counting()
+    with pytest.raises(CheckpointError, match=r"lacks 6 answers whose vectors are stored"):
+        run(settings, source, embedder=asked)
+    assert run(settings, source, embedder=asked, from_table=True).account.reused == 6
+    assert not asked.asked
+
+
+def test_a_part_of_which_nothing_can_be_read_is_named_before_anything_is_paid(
+    settings: Settings, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in", 6)
+    first = run(settings, source, limit=3)
+    (part,) = Path(first.run.checkpoint.location).glob("part-*.parquet")
+    part.write_bytes(part.read_bytes()[:-20])
+    asked = Counting()
+    with pytest.raises(CheckpointError, match="3 vectors are stored"):
+        run(settings, source, embedder=asked)
+    assert not asked.asked
