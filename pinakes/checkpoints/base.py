@@ -76,6 +76,22 @@ class RefusedWriteError(CheckpointError):
     """The storage refused to keep some answers; they wait, and are tried again."""
 
 
+class AnswersLostError(CheckpointError):
+    """Answers could not be kept in the end.
+
+    Attributes:
+        cause: why, in one sentence.
+        answers: those that are lost.
+        during: what ended the work before, or None.
+    """
+
+    def __init__(self, cause: str, answers: Sequence[Answer], during: BaseException | None) -> None:
+        super().__init__(lost_sentence(cause, len(answers)))
+        self.cause = cause
+        self.answers = answers
+        self.during = during
+
+
 class PartGoneError(LookupError):
     """A listed part is gone: it was compacted, or has just been set aside. List again."""
 
@@ -187,6 +203,14 @@ class Format(Protocol):
     def salvage(self, source: pa.NativeFile) -> Salvaged:
         """What can be read of a part in which something cannot."""
         ...
+
+
+def lost_sentence(cause: str, answers: int) -> str:
+    """That answers could not be kept, why, and how to go on."""
+    return (
+        f"{cause} {answers:,} answers could not be kept and are lost; run the same command again to resume: it asks only for"
+        " what the checkpoint lacks."
+    )
 
 
 def part_schema(dimension: int) -> pa.Schema:

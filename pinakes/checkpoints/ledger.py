@@ -24,6 +24,9 @@ PROVES_EQUAL = "md5:"
 _FEW = 64
 """Parts whose rows are put together at once: thousands of small Arrow tables take several times their size."""
 
+FAILURE_COLUMNS = ("image_id", "reason", "message", "attempts", "final")
+"""What `LedgerRow.as_failure` holds."""
+
 _CLASSES = {member.value: member for member in ErrorClass}
 """By the name that is stored; one that this version does not know counts as internal: the image is tried again."""
 

@@ -25,7 +25,7 @@ class Account:
         calls: requests made of the embedder.
         answers: rows written to the checkpoint.
         duplicates: images served by the call of another image of equal bytes.
-        lost: of `failed` and `deferred`, those that had a vector until a part of the checkpoint was found damaged.
+        lost: of `failed` and `deferred`, those whose answer could not be kept, or was in a part that is damaged.
         vanished: stored images that the source does not list any more.
         pruned: vanished images that were removed.
         rows_written: rows of the collection inserted, updated or deleted.

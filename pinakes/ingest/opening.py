@@ -182,7 +182,7 @@ def _entering_its_end(run: Ingestion) -> Iterator[None]:
             logger.warning("the end of the run could not be entered: %s", also)
         raise
     if run.tally.account().deferred:
-        run.enter_end("stopped", run.tally.results.error or why_deferred(run))
+        run.enter_end("stopped", run.tally.results.why_unfinished or why_deferred(run))
     else:
         run.enter_end("completed")
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 from pinakes.checkpoints.base import OK
 from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.checkpoints.ledger import FAILURE_COLUMNS
+from pinakes.errors import PinakesError
 from pinakes.settings import Settings
 from pinakes.store.bulk_reads import held_pairs, stored_images
 from pinakes.store.collections import collection_names, open_collection, require_collection
@@ -13,9 +17,6 @@ from pinakes.store.connection import Connection
 from pinakes.store.restrictions import restrictions
 from pinakes.store.runs import latest_runs
 from pinakes.store.space_registry import RegisteredSpace, coverage, spaces
-
-MAX_FAILURES = 100
-"""Failed images listed by name; all of them are counted."""
 
 
 def status(conn: Connection, settings: Settings, collection: str) -> dict[str, Any]:
@@ -50,6 +51,23 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
     }
 
 
+def write_failures(document: dict[str, Any], file: Path) -> int:
+    """Write every failed picture of a status as CSV, with a header; how many there are.
+
+    Raises:
+        PinakesError: the file cannot be written.
+    """
+    rows = [{"space": space["space"], **failure} for space in document["spaces"] for failure in space["failures"]]
+    try:
+        with file.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.DictWriter(out, ("space", *FAILURE_COLUMNS))
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as exc:
+        raise PinakesError(f"the failures cannot be written to {str(file)!r}: {exc.strerror or exc}.") from exc
+    return len(rows)
+
+
 def _space(conn: Connection, settings: Settings, collection: str, registered: RegisteredSpace) -> dict[str, Any]:
     counted = coverage(conn, collection, registered.name)
     checkpoint = open_checkpoint(settings.checkpoint, collection, registered.space)
@@ -67,8 +85,7 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
             ok += 1
         else:
             failed += 1
-            if len(failures) < MAX_FAILURES:
-                failures.append(row.as_failure())
+            failures.append(row.as_failure())
     problems = list(checkpoint.problems)
     if not counted.images and (kept := ledger.counts()[OK]):
         problems.append(

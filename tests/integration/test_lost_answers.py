@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -13,14 +17,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.checkpoints.writer import CheckpointWriter
+from pinakes.embedders.base import Picture
 from pinakes.errors import CheckpointError, UnfinishedError
 from pinakes.ingest.opening import dry_run
 from pinakes.ingest.stages import ingest
 from pinakes.operations.status import status
 from pinakes.settings import Settings
 from pinakes.store.database import Database
+from pinakes.types import Failure, Vector
 from tests.counting import Counting
 from tests.running import Ended, gallery, paint, request_of, run, stored, using
+from tests.unit.test_checkpoints import files_limited_to
 
 
 def lost(settings: Settings, ended: Ended) -> None:
@@ -151,3 +159,38 @@ def test_a_part_of_which_nothing_can_be_read_is_named_before_anything_is_paid(
     with pytest.raises(CheckpointError, match="3 vectors are stored"):
         run(settings, source, embedder=asked)
     assert not asked.asked
+
+
+class Filling(Counting):
+    """Two batches at once; after four answers of each the disk is full."""
+
+    paid = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = Barrier(2)
+        self.full = ExitStack()
+
+    def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
+        for number, outcome in enumerate(super().embed_images(batch)):
+            if number == 4 and self.both.wait(60) == 0:
+                self.full.enter_context(files_limited_to(10))
+            if number == 4:
+                self.both.wait(60)
+            yield outcome
+
+
+def test_a_full_disk_tells_how_many_answers_are_lost_in_all_batches_and_loads_what_was_kept(
+    settings: Settings, tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinakes.ingest.batch.CheckpointWriter", partial(CheckpointWriter, flush_answers=4))
+    source = gallery(tmp_path / "in", 20)
+    request = request_of(settings, source, batch_size=10)
+    embedder = Filling()
+    with embedder.full, using(embedder), pytest.raises(UnfinishedError) as found:
+        ingest(request, settings)
+    assert re.search(r"free some space there.* 12 answers could not be kept and are lost;", str(found.value))
+    summary = found.value.summary
+    assert (summary["embedded"], summary["deferred"], summary["lost"], summary["calls"]) == (8, 12, 12, 20)
+    assert stored(database, "SELECT count(*) FROM pictures.counting_colours_1_27") == [(8,)]
+    assert run(settings, source).account.embedded == 12
