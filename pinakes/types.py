@@ -17,6 +17,10 @@ Vector = npt.NDArray[np.float32]
 """One embedding: shape (dimension,), dtype float32."""
 
 
+HALF_PRECISION = " (halfvec)"
+"""Behind the model version of an answer that was lost and taken from the table, where vectors are rounded."""
+
+
 class ErrorClass(enum.StrEnum):
     """Why an image has no embedding; the name is what the ledger keeps."""
 
@@ -37,6 +41,7 @@ class ErrorClass(enum.StrEnum):
     SERVER = "server-error"
     CONNECTION = "connection"
     QUOTA = "quota"
+    LOST = "lost"
     INTERNAL = "internal"
 
     @property
@@ -53,6 +58,7 @@ _TRANSIENT = frozenset(
         ErrorClass.SERVER,
         ErrorClass.CONNECTION,
         ErrorClass.QUOTA,
+        ErrorClass.LOST,
         ErrorClass.INTERNAL,
     }
 )
@@ -139,7 +145,7 @@ class Answer:
         vector: shape (dimension,), float32, as the provider gave it (not normalised), or None when it failed.
         failure: why there is no vector, or None.
         attempts: how many times this image has been tried, this one included.
-        model_version: what the provider says it is.
+        model_version: what the provider says it is; with `HALF_PRECISION` behind it where the vector is from the table.
         embedded_at: UTC.
     """
 

@@ -29,6 +29,9 @@ from tasks.watching import OUTBOX, show_markdown, show_table
 PICTURE_BYTES = 700_000
 """Of a picture inside an artifact: base64 adds a third."""
 
+MAX_FAILURES = 100
+"""Rows of the table of failures; `pinakes status --failures` has all of them."""
+
 SHOWN = 12
 """Pictures on the contact sheet of a run."""
 
@@ -93,7 +96,7 @@ def report(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> None:
     )
     show_table(
         key="failures",
-        table=summary["failures"] or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
+        table=summary["failures"][:MAX_FAILURES] or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
         description=_how_many_failed(summary),
     )
     sheet = _sheet(run, outcome.planned.plan)
@@ -106,10 +109,11 @@ def report(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> None:
 
 
 def _how_many_failed(summary: Mapping[str, Any]) -> str:
-    failed, shown = summary["failed"], len(summary["failures"])
+    failed = summary["failed"]
     if not failed:
         return "No picture failed"
-    which = f"the first {shown:,}" if shown < failed else "all of them"
+    more = f"the first {MAX_FAILURES:,}, and {failed - MAX_FAILURES:,} more behind pinakes status --failures"
+    which = more if failed > MAX_FAILURES else "all of them"
     return f"Pictures that failed: {failed:,}; {which} with their reasons"
 
 

@@ -76,6 +76,22 @@ class RefusedWriteError(CheckpointError):
     """The storage refused to keep some answers; they wait, and are tried again."""
 
 
+class AnswersLostError(CheckpointError):
+    """Answers could not be kept in the end.
+
+    Attributes:
+        cause: why, in one sentence.
+        answers: those that are lost.
+        during: what ended the work before, or None.
+    """
+
+    def __init__(self, cause: str, answers: Sequence[Answer], during: BaseException | None) -> None:
+        super().__init__(lost_sentence(cause, len(answers)))
+        self.cause = cause
+        self.answers = answers
+        self.during = during
+
+
 class PartGoneError(LookupError):
     """A listed part is gone: it was compacted, or has just been set aside. List again."""
 
@@ -93,6 +109,21 @@ class VectorChunk:
     image_ids: list[str]
     fingerprints: list[str]
     vectors: Vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Salvaged:
+    """What could be read of a damaged part.
+
+    Attributes:
+        whole: rows with everything, as tables of `part_schema`.
+        without_vectors: rows whose vectors are damaged, likewise, with null in their place.
+        rows: how many rows the part had.
+    """
+
+    whole: list[pa.Table]
+    without_vectors: list[pa.Table]
+    rows: int
 
 
 class Storage(Protocol):
@@ -168,6 +199,18 @@ class Format(Protocol):
     def read_vectors(self, source: pa.NativeFile, rows: Rows) -> Iterator[tuple[Rows, Vectors]]:
         """The vectors of `rows`, all of which are ok, in pieces of at most `chunk_rows` in ascending order."""
         ...
+
+    def salvage(self, source: pa.NativeFile) -> Salvaged:
+        """What can be read of a part in which something cannot."""
+        ...
+
+
+def lost_sentence(cause: str, answers: int) -> str:
+    """That answers could not be kept, why, and how to go on."""
+    return (
+        f"{cause} {answers:,} answers could not be kept and are lost; run the same command again to resume: it asks only for"
+        " what the checkpoint lacks."
+    )
 
 
 def part_schema(dimension: int) -> pa.Schema:

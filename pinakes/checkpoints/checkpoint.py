@@ -55,6 +55,29 @@ class Checkpoint:
         self._ledger = Ledger.of({})
         self._lock = threading.Lock()
 
+    @property
+    def damages(self) -> list[str]:
+        """The damaged parts that were found, with what of them is lost: one sentence each."""
+        return self._parts.damages
+
+    @property
+    def unreadable_parts(self) -> int:
+        """How many parts were found to be so damaged that nobody can say which answers they held."""
+        return self._parts.unreadable
+
+    def lacking(self, stored: int) -> str:
+        """The sentence about vectors that the database stores and that are not here.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read.
+        """
+        what = (
+            f"lacks {stored:,} answers whose vectors are stored: they were lost, or are in"
+            if self.ledger().parts
+            else f"is empty, and {stored:,} vectors are stored: they came from"
+        )
+        return f"the checkpoint {self.location} {what} another one; name it with --checkpoint or PINAKES_CHECKPOINT."
+
     def check(self, answer: Answer) -> None:
         """Whether an answer can be written.
 

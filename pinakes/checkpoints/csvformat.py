@@ -7,7 +7,12 @@ embedder should hand over, is written as nan or inf).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import contextlib
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import IO
 
 import numpy as np
@@ -15,8 +20,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from pinakes.checkpoints.base import OK, ROW_SCHEMA, VECTOR, ForeignPartError, Rows, Vectors, part_schema
+from pinakes.checkpoints.base import (
+    FAILED,
+    OK,
+    ROW_SCHEMA,
+    VECTOR,
+    ForeignPartError,
+    Rows,
+    Salvaged,
+    Vectors,
+    check_answer,
+    part_schema,
+    table_of,
+)
+from pinakes.errors import CheckpointError
 from pinakes.spaces import Space
+from pinakes.types import Answer, ErrorClass, Failure
 
 BLOCK_BYTES = 2**20
 """Read at a time, some thirty of them ahead. A row must fit in one: a vector of 3,072 components has some 40 kB."""
@@ -69,6 +88,37 @@ class CsvFormat:
             start += batch.num_rows
             if high == len(rows):
                 return
+
+    def salvage(self, source: pa.NativeFile) -> Salvaged:
+        """See `Format.salvage`: row by row, each of which is checked by itself."""
+        text = source.read().decode("utf-8", "surrogateescape")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        if not set(self._names) <= set(reader.fieldnames or ()):
+            raise ForeignPartError("its columns are not those of a part")
+        answers, rows = [], 0
+        while True:
+            with contextlib.suppress(ValueError, TypeError, csv.Error, CheckpointError):  # counted, and in no list
+                rows += 1
+                row = next(reader, None)
+                if row is None:
+                    break
+                answers.append(self._answer(row))
+        return Salvaged([table_of(answers, self._space)] if answers else [], [], rows - 1)
+
+    def _answer(self, row: Mapping[str, str]) -> Answer:
+        failure = vector = None
+        if row["status"] == OK:
+            vector = np.array(json.loads(row[VECTOR]), dtype=np.float32)
+        elif row["status"] == FAILED:
+            status = int(row["http_status"]) if row["http_status"] else None
+            failure = Failure(ErrorClass(row["error_class"]), row["error_message"], status)
+        moment = datetime.fromisoformat(row["embedded_at"])
+        if moment.tzinfo is None or any(name is None for name in row):
+            raise ValueError("a field is cut, or two have become one")
+        attempts = int(row["attempts"])
+        answer = Answer(row["image_id"], row["fingerprint"], vector, failure, attempts, row["model_version"], moment)
+        check_answer(answer, self._space)
+        return answer
 
     def _floats(self, text: pa.StringArray) -> Vectors:
         text = pc.utf8_trim_whitespace(text)

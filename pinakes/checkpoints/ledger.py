@@ -16,13 +16,16 @@ import pyarrow.compute as pc
 from pinakes.checkpoints.base import FAILED, OK, Rows, moment
 from pinakes.checkpoints.latest_answers import is_ok, latest_answers, located, numbers, one_batch
 from pinakes.checkpoints.textindex import TextIndex, texts
-from pinakes.types import ErrorClass, Failure
+from pinakes.types import HALF_PRECISION, ErrorClass, Failure
 
 PROVES_EQUAL = "md5:"
 """Only an MD5 says that two files have equal bytes; a CRC32C says no more than that one file has not changed."""
 
 _FEW = 64
 """Parts whose rows are put together at once: thousands of small Arrow tables take several times their size."""
+
+FAILURE_COLUMNS = ("image_id", "reason", "message", "attempts", "final")
+"""What `LedgerRow.as_failure` holds."""
 
 _CLASSES = {member.value: member for member in ErrorClass}
 """By the name that is stored; one that this version does not know counts as internal: the image is tried again."""
@@ -158,6 +161,16 @@ class Ledger:
         """The ids that have, or had, some of these bytes."""
         pairs = self.pairs(np.arange(len(self)))
         return (image_id for image_id, fingerprint in pairs if fingerprint in fingerprints)
+
+    def is_lost(self, image_id: str, fingerprint: str) -> bool:
+        """Whether there was an answer for these bytes, in a part that is damaged."""
+        row = self.get(image_id, fingerprint)
+        return row is not None and row.failure is not None and row.failure.error_class is ErrorClass.LOST
+
+    def rounded(self) -> int:
+        """How many answers were taken from the table, in half precision."""
+        marked = [number for number, model in enumerate(self._models) if model.endswith(HALF_PRECISION)]
+        return int((self._is_ok & np.isin(self._model, marked)).sum())
 
     def donor(self, fingerprint: str) -> str | None:
         """An image whose answer for these bytes is ok, so that its vector can be copied; only for an MD5."""

@@ -6,6 +6,7 @@ snappy), 5 ms to write 128 of them. Random mantissas hold no more; a dictionary 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import IO
 
@@ -20,9 +21,11 @@ from pinakes.checkpoints.base import (
     ForeignPartError,
     NewerPartError,
     Rows,
+    Salvaged,
     Vectors,
     chunk_rows,
     part_schema,
+    with_vectors,
 )
 from pinakes.spaces import Space
 
@@ -75,6 +78,20 @@ class ParquetFormat:
             if _within(rows, start, end).size:
                 yield from self._read_group(file, group, start, rows)
             start = end
+
+    def salvage(self, source: pa.NativeFile) -> Salvaged:
+        """See `Format.salvage`: row group by row group; of one whose vectors are damaged, the other columns."""
+        file = self._open(source)
+        whole, without = [], []
+        for group in range(file.num_row_groups):
+            try:
+                whole.append(file.read_row_group(group, use_threads=False).replace_schema_metadata(None))
+            except (OSError, pa.ArrowException):
+                with contextlib.suppress(OSError, pa.ArrowException):  # counted, since it is in neither list
+                    rows = file.read_row_group(group, columns=ROW_SCHEMA.names, use_threads=False)
+                    rows = rows.replace_schema_metadata(None)
+                    without.append(with_vectors(rows, [None] * rows.num_rows, self._space.dimension))
+        return Salvaged(whole, without, file.metadata.num_rows)
 
     def _read_group(self, file: pq.ParquetFile, group: int, start: int, rows: Rows) -> Iterator[tuple[Rows, Vectors]]:
         size = chunk_rows(self._space.dimension)

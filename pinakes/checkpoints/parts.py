@@ -23,12 +23,14 @@ from pinakes.checkpoints.base import (
     NewerPartError,
     PartGoneError,
     Rows,
+    Salvaged,
     Storage,
     Vectors,
 )
 from pinakes.checkpoints.folder import explain
 from pinakes.errors import CheckpointError
 from pinakes.ids import printable_name
+from pinakes.types import ErrorClass
 
 Result = TypeVar("Result")
 
@@ -43,11 +45,15 @@ class Parts:
 
     Attributes:
         problems: what was found that is no part, one sentence each.
+        damages: those of them that say that answers are lost.
+        unreadable: parts of which nobody can say which answers they held.
     """
 
     def __init__(self, storage: Storage, formats: Mapping[str, Format], writes: Format) -> None:
         self.storage = storage
         self.problems: list[str] = []
+        self.damages: list[str] = []
+        self.unreadable = 0
         self._formats = formats
         self._writes = writes
         self._ignored: frozenset[str] = frozenset()
@@ -178,22 +184,72 @@ class Parts:
         except OSError as exc:
             if exc.errno is not None:
                 raise CheckpointError(f"{name} in {self.storage.location} cannot be read: {explain(exc)}") from exc
-            self._set_aside(name, str(exc))  # pyarrow reports torn bytes as an OSError without an errno
+            self._salvage(name, exc)  # pyarrow reports torn bytes as an OSError without an errno
             raise PartGoneError(name) from exc
         except (ForeignPartError, UnicodeDecodeError, pa.ArrowException) as exc:
-            self._set_aside(name, str(exc))
+            self._salvage(name, exc)
             raise PartGoneError(name) from exc
+
+    def _salvage(self, name: str, damage: Exception) -> None:
+        """Set a damaged part aside; what can still be read of it goes into a new part.
+
+        An answer whose vector is damaged becomes a failure there, so that it is known what is lost.
+
+        Raises:
+            CheckpointError: the new part cannot be written; the old one stays where it is.
+        """
+        form = self._format(name)
+        assert form is not None
+        with self._lock:
+            if name in self._ignored:
+                return
+            try:
+                with self.storage.open(name) as source:
+                    saved = form.salvage(source)
+            except FileNotFoundError:
+                return
+            except (ForeignPartError, NewerPartError, OSError, UnicodeDecodeError, pa.ArrowException):
+                saved = Salvaged([], [], 0)
+            whole = sum(table.num_rows for table in saved.whole)
+            tables = [*saved.whole, *(_as_lost(rows, name) for rows in saved.without_vectors)]
+            known = sum(table.num_rows for table in tables)
+            # Where nothing is damaged the part as a whole means nothing, and a copy would mean as little.
+            if known and whole < saved.rows:
+                new = self.write(tables, like=name)
+                what = f"is damaged ({_line(damage)}): {whole:,} of its {saved.rows:,} answers were saved into {new}"
+            else:
+                what = f"is not a part of this checkpoint ({_line(damage)})"
+            unreadable = known < saved.rows or not (saved.rows or isinstance(damage, ForeignPartError))
+            self.unreadable += unreadable
+            self._move_aside(name, what)
+            if unreadable or whole < known:
+                self.damages.append(self.problems[-1])
 
     def _set_aside(self, name: str, reason: str) -> None:
         with self._lock:
             if name in self._ignored:
                 return
-            where = self.storage.set_aside(name)
-            self._ignored |= {name}
-            fate = f"it is kept in {where}" if where else f"it is ignored where it is, in {self.storage.location}"
-            self.problems.append(
-                f"{printable_name(name)} is not a part of this checkpoint ({' '.join(reason.split())[:200]}); {fate}."
-            )
+            self._move_aside(name, f"is not a part of this checkpoint ({_line(reason)})")
+
+    def _move_aside(self, name: str, what: str) -> None:
+        where = self.storage.set_aside(name)
+        self._ignored |= {name}
+        fate = f"it is kept in {where}" if where else f"it is ignored where it is, in {self.storage.location}"
+        self.problems.append(f"{printable_name(name)} {what}; {fate}.")
+
+
+def _line(reason: object) -> str:
+    return " ".join(str(reason).split())[:200]
+
+
+def _as_lost(rows: pa.Table, part: str) -> pa.Table:
+    """Rows whose vectors are damaged, each that was ok as a failure that says so: `part_schema`."""
+    lost = pc.equal(rows.column("status"), OK)
+    message = f"its vector was in {part}, which is damaged; --pay-again embeds it again"
+    for name, value in (("error_class", ErrorClass.LOST), ("error_message", message), ("status", FAILED)):
+        place = rows.schema.get_field_index(name)
+        rows = rows.set_column(place, ROW_SCHEMA.field(name), pc.if_else(lost, str(value), rows.column(place)))
+    return rows
 
 
 def _checked(rows: pa.Table) -> pa.Table:

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from pinakes.checkpoints.base import RefusedWriteError
+from pinakes.checkpoints.base import AnswersLostError, RefusedWriteError
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.errors import CheckpointError
 from pinakes.types import Answer
@@ -73,7 +73,7 @@ class CheckpointWriter:
         """Write what waits.
 
         Raises:
-            CheckpointError: it cannot be written, and is lost.
+            AnswersLostError: it cannot be written, and is lost.
         """
         with self._state:
             self._closing = True
@@ -81,10 +81,7 @@ class CheckpointWriter:
         try:
             self.flush()
         except CheckpointError as failed:
-            raise CheckpointError(
-                f"{failed} {self.waiting:,} answers could not be kept and are lost; run the same command again to resume:"
-                " it asks only for what the checkpoint lacks."
-            ) from failed
+            raise AnswersLostError(str(failed), self._waiting, exc) from failed
         finally:
             self._threads.shutdown()
         self._check_background()

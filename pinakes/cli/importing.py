@@ -67,41 +67,36 @@ def command(
     from pinakes.ingest.opening import open_ingestion
     from pinakes.ingest.stages import Stages, run_stages
     from pinakes.ingest.summary import summarise
-    from pinakes.operations.import_vectors import ImportedSource, Matcher, metadata_of, open_embeddings, space_of
+    from pinakes.operations.embedding_file import open_embeddings
+    from pinakes.operations.import_vectors import ImportedSource, Matcher, space_of, vectors_to_keep
 
     settings = load_settings()
     embeddings = open_embeddings(file)
+    names = embeddings.names()
     collection = collection or settings.collection
     source = source or settings.source or _root_of(collection, settings)
-    opened: Source = open_source(source, home=settings.home) if source else ImportedSource(embeddings)
+    opened: Source = open_source(source, home=settings.home) if source else ImportedSource(embeddings, names)
     embedder = Imported(space_of(space, embeddings, settings, foreign=foreign))
     with ExitStack() as stack:
-        own = stack.enter_context(metadata_of(embeddings))
         request = IngestRequest.of(
             source=opened.root,
-            metadata=(*metadata, *([str(own)] if own else [])) or settings.metadata,
+            metadata=(*metadata, *([str(file)] if embeddings.shape == "joined" else [])) or settings.metadata,
             key=key,
             collection=collection,
             checkpoint=checkpoint or settings.checkpoint,
         )
         run = stack.enter_context(open_ingestion(request, settings, source=opened, embedder=embedder))
         matcher = Matcher(list_and_plan(run).plan.images)
-        import_answers(
-            run, ((image, vector) for name, vector in embeddings if (image := matcher.find(name)) is not None)
-        )
+        report = matcher.report
+        chosen = matcher.chosen(names)
+        if not chosen:
+            raise UsageError(f"nothing in {file.name} can be imported into {opened.root}: {'; '.join(report.lines())}.")
+        import_answers(run, vectors_to_keep(embeddings, chosen, run.checkpoint, report))
         imported = run.tally.account().answers
         # The run lists again, and finds what was imported among the answers that it reuses.
-        outcome = run_stages(run, Stages(embed=defer_the_rest))
+        outcome = run_stages(run, Stages(verify_embedder=lambda _run, _planned: None, embed=defer_the_rest))
         summary: dict[str, Any] = {"imported": imported, **summarise(run, outcome)}
-    report = matcher.report
-    if not imported:
-        raise UsageError(
-            f"not one of the names in {file.name} fits a picture of {opened.root}; the first is"
-            f" {(report.without_image or report.ambiguous or ['–'])[0]!r}."
-        )
-    for what, names in (("fit no picture", report.without_image), ("fit several pictures", report.ambiguous)):
-        if names:
-            summary["notes"].append(f"{len(names):,} names {what} and were left out, among them {names[0]!r}")
+    summary["notes"] += report.lines()
     if outcome.account.deferred:
         summary["notes"].append(f"{outcome.account.deferred:,} pictures have no vector in {file.name}")
     click.echo(

@@ -6,16 +6,23 @@ import json
 import textwrap
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
 from pinakes.cli import options
 from pinakes.cli.render import WIDTH, cut, facts, note, table
+from pinakes.errors import UsageError
 from pinakes.operations.runs import runs
-from pinakes.operations.status import status
+from pinakes.operations.status import status, write_failures
 from pinakes.settings import load_settings
 from pinakes.store.database import open_database
+
+SHOWN = 100
+"""Failed pictures of a space that are named unless all are asked for."""
+
+ALL = "-"
 
 
 @click.command("status")
@@ -33,21 +40,43 @@ from pinakes.store.database import open_database
     metavar="N",
     help="With --runs: the number of runs to show.",
 )
+@click.option(
+    "--failures",
+    is_flag=False,
+    flag_value=ALL,
+    metavar="[FILE]",
+    help="Show all pictures that failed instead of the first 100; with FILE, write them there as CSV.",
+)
 @options.checkpoint
 @options.as_json
-def command(*, collection: str | None, show_runs: bool, limit: int, checkpoint: str | None, as_json: bool) -> None:
+def command(
+    *,
+    collection: str | None,
+    show_runs: bool,
+    limit: int,
+    failures: str | None,
+    checkpoint: str | None,
+    as_json: bool,
+) -> None:
     """Show counts by status, the pictures that failed and why, spaces, rows and indexes; or the runs."""
     settings = load_settings()
     settings = replace(settings, checkpoint=checkpoint or settings.checkpoint)
     with open_database(settings) as database, database.connection() as (conn, _):
+        if show_runs and failures is not None:
+            raise UsageError("--failures shows pictures, and --runs shows runs; leave one out.")
         if show_runs:
             document: dict[str, Any] = {"runs": runs(conn, settings, collection, limit)}
         else:
             document = status(conn, settings, collection or settings.collection)
+    to_file = failures is not None and failures != ALL
+    if to_file:
+        written = write_failures(document, Path(failures or ""))
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
+    elif to_file:
+        click.echo(f"{written:,} failures written to {failures}")
     else:
-        click.echo(_runs_table(document["runs"]) if show_runs else _rendered(document))
+        click.echo(_runs_table(document["runs"]) if show_runs else _rendered(document, None if failures else SHOWN))
 
 
 def _runs_table(shown: list[dict[str, Any]]) -> str:
@@ -86,7 +115,7 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
-def _rendered(document: dict[str, Any]) -> str:
+def _rendered(document: dict[str, Any], shown: int | None) -> str:
     blocks = [
         facts(
             [
@@ -116,20 +145,21 @@ def _rendered(document: dict[str, Any]) -> str:
             )
         )
         if space["failures"]:
-            blocks.append(_failures_table(space["failures"], space["statuses"]["failed"]))
+            blocks.append(_failures_table(space["failures"], shown))
         blocks += map(note, space["problems"])
     return "\n\n".join(blocks)
 
 
-def _failures_table(shown: list[dict[str, Any]], failed: int) -> str:
+def _failures_table(failures: list[dict[str, Any]], at_most: int | None) -> str:
     """A row for each failed picture, and below it the reason in full: half a reason does not help."""
+    shown = failures[:at_most]
     rows = [(failure["image_id"], failure["reason"], failure["attempts"]) for failure in shown]
     head, rule, *lines = table(("failed", "reason", "tries"), rows, right=(2,)).splitlines()
     told = [head, rule]
     for failure, line in zip(shown, lines, strict=True):
         told += [line, *_indented(failure["message"])]
-    if failed > len(shown):
-        told.append(f"and {failed - len(shown):,} more")
+    if len(failures) > len(shown):
+        told.append(f"and {len(failures) - len(shown):,} more: pinakes status --failures [FILE] has all")
     return "\n".join(told)
 
 

@@ -25,6 +25,7 @@ class Account:
         calls: requests made of the embedder.
         answers: rows written to the checkpoint.
         duplicates: images served by the call of another image of equal bytes.
+        lost: of `failed` and `deferred`, those whose answer could not be kept, or was in a part that is damaged.
         vanished: stored images that the source does not list any more.
         pruned: vanished images that were removed.
         rows_written: rows of the collection inserted, updated or deleted.
@@ -41,6 +42,7 @@ class Account:
     calls: int = 0
     answers: int = 0
     duplicates: int = 0
+    lost: int = 0
     vanished: int = 0
     pruned: int = 0
     rows_written: int = 0

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from pinakes.ingest.batch import Batch, BatchResult, batched, embed_batch, even_size
 from pinakes.ingest.listing import Planned
+from pinakes.ingest.lost_answers import refuse_to_pay_again, take_from_table
 from pinakes.ingest.progress import Progress
 from pinakes.ingest.run import ANSWERS_PER_PART, Ingestion, in_parts
 from pinakes.ingest.stopping import orderly
@@ -41,6 +42,7 @@ def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
     """Enter what needs no call: entries that cannot be read, and bytes that were answered under another name."""
     _keep_rejected(run, planned)
     _copy_known_answers(run, planned)
+    take_from_table(run, planned.plan)
 
 
 def _keep_rejected(run: Ingestion, planned: Planned) -> None:
@@ -64,23 +66,27 @@ def _copy_known_answers(run: Ingestion, planned: Planned) -> None:
         if run.stopping():
             break
         vectors = run.checkpoint.vectors_of([(donor, image.fingerprint) for image, donor in part])
-        import_answers(run, ((image, vectors[donor, image.fingerprint]) for image, donor in part))
-        run.tally.add(reused=len(part))
-        copied += len(part)
+        # One that a damaged part has just lost is left for the next run.
+        found = [(image, vectors[pair]) for image, donor in part if (pair := (donor, image.fingerprint)) in vectors]
+        import_answers(run, found)
+        run.tally.add(reused=len(found))
+        copied += len(found)
     run.tally.add(deferred=len(copies) - copied)
 
 
 def verify_embedder(run: Ingestion, planned: Planned) -> None:
     """Let the embedder check itself: a paid one asks for one image and one text, so that a wrong key costs two calls.
 
-    Before that, see that its answers can be kept, and that the cap on the cost leaves something for a picture.
+    Before that, see that nothing is paid for twice, that its answers can be kept, and that the cap on the cost leaves
+    something for a picture.
 
     Raises:
         EmbedderError: it cannot be used.
-        CheckpointError: the checkpoint cannot be written.
+        CheckpointError: the checkpoint cannot be written, or has lost answers that would be paid for again.
     """
     if not planned.plan.work:
         return
+    refuse_to_pay_again(run, planned.plan, planned.held)
     run.checkpoint.check_writable()
     if run.budget is not None and run.budget.left <= run.embedder.check_units:
         run.budget.use_up()  # not even one picture would be left to pay for

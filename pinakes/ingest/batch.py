@@ -8,14 +8,14 @@ from __future__ import annotations
 import operator
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, Self
 
 import numpy as np
 
-from pinakes.checkpoints.base import RefusedWriteError
+from pinakes.checkpoints.base import AnswersLostError, RefusedWriteError, lost_sentence
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.writer import CheckpointWriter
@@ -112,7 +112,8 @@ class BatchResult:
         failed: images that got a failure.
         deferred: images that were not reached because a stop was asked for.
         answers: rows written.
-        error: why the embedder cannot go on at all, or None.
+        error: why the embedder cannot go on at all, or the checkpoint cannot be written; or None.
+        lost: of `deferred`, the images whose answer arrived and could not be kept.
         elsewhere: requests that the embedder of another process made for it; this process's embedder counts its own.
         timed: how long a model on this machine took for a picture, as the average of its batch, since it sees several at
             once. A provider's answers are timed one by one, with its requests.
@@ -123,6 +124,7 @@ class BatchResult:
     deferred: int = 0
     answers: int = 0
     error: str | None = None
+    lost: int = 0
     elsewhere: Calls = field(default_factory=Calls)
     timed: Latencies = field(default_factory=Latencies)
 
@@ -133,9 +135,15 @@ class BatchResult:
             self.deferred + other.deferred,
             self.answers + other.answers,
             self.error or other.error,
+            self.lost + other.lost,
             self.elsewhere + other.elsewhere,
             self.timed + other.timed,
         )
+
+    @property
+    def why_unfinished(self) -> str | None:
+        """The error, with how many answers were lost of it; None if there is none."""
+        return lost_sentence(self.error, self.lost) if self.error and self.lost else self.error
 
     def as_dict(self) -> dict[str, Any]:
         """As a plain document."""
@@ -146,6 +154,20 @@ class BatchResult:
         """What `as_dict` gave."""
         made = {"elsewhere": Calls.read(document["elsewhere"]), "timed": Latencies.read(document["timed"])}
         return cls(**{**document, **made})
+
+    def without(self, lost: AnswersLostError) -> Self:
+        """The same, but for answers that could not be kept in the end."""
+        ok = sum(answer.failure is None for answer in lost.answers)
+        count = len(lost.answers)
+        return replace(
+            self,
+            embedded=self.embedded - ok,
+            failed=self.failed - (count - ok),
+            deferred=self.deferred + count,
+            answers=self.answers - count,
+            error=lost.cause,
+            lost=count,
+        )
 
 
 def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
@@ -218,10 +240,7 @@ def embed_batch(
 
     Returns:
         The counts, with an `error` when the embedder cannot work at all, its vectors do not fit its space, or the
-        checkpoint could not be written for a while.
-
-    Raises:
-        CheckpointError: an answer could not be kept, in the end.
+        checkpoint could not be written; answers that are lost in the end are counted.
     """
     work = batch.work
     pictures = [Picture(item.image, partial(source.read, item.image)) for item in work]
@@ -230,35 +249,43 @@ def embed_batch(
     open_items = dict(enumerate(work))
     error: str | None = None
     began = time.monotonic()
-    with CheckpointWriter(checkpoint) as writer:
-        try:
-            for index, outcome in embedder.embed_images(pictures):
-                item = open_items[index]
-                checked = outcome if isinstance(outcome, Failure) else _checked(outcome, item, embedder)
-                for answer in _answers(item, checked, version):
-                    try:
-                        writer.add(answer)
-                    except RefusedWriteError as exc:
-                        error = error or f"{exc} Run the same command again to resume."
-                        abandon()
-                del open_items[index]
-                if isinstance(checked, Failure):
-                    failed += item.images
-                else:
-                    embedded += item.images
-                advance(item.images)
-                # A paid embedder ends by itself: leaving it earlier would lose the answers in flight.
-                if stopping() and not embedder.paid:
-                    break
-            if open_items and not stopping():
-                error = _unanswered(embedder, batch, open_items)
-        except EmbedderError as exc:
-            # What was answered before counts all the same; what was not is deferred, and the run ends.
-            error = error or str(exc)
+    lost: AnswersLostError | None = None
+    try:
+        with CheckpointWriter(checkpoint) as writer:
+            try:
+                for index, outcome in embedder.embed_images(pictures):
+                    item = open_items[index]
+                    checked = outcome if isinstance(outcome, Failure) else _checked(outcome, item, embedder)
+                    for answer in _answers(item, checked, version):
+                        try:
+                            writer.add(answer)
+                        except RefusedWriteError as exc:
+                            error = error or f"{exc} Run the same command again to resume."
+                            abandon()
+                    del open_items[index]
+                    if isinstance(checked, Failure):
+                        failed += item.images
+                    else:
+                        embedded += item.images
+                    advance(item.images)
+                    # A paid embedder ends by itself: leaving it earlier would lose the answers in flight.
+                    if stopping() and not embedder.paid:
+                        break
+                if open_items and not stopping():
+                    error = _unanswered(embedder, batch, open_items)
+            except EmbedderError as exc:
+                # What was answered before counts all the same; what was not is deferred, and the run ends.
+                error = error or str(exc)
+    except AnswersLostError as exc:
+        if exc.during is not None:
+            raise
+        lost = exc
+        abandon()
     deferred = sum(item.images for item in open_items.values())
     asked = len(work) - len(open_items)
     timed = Latencies() if embedder.paid or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
-    return BatchResult(embedded, failed, deferred, embedded + failed, error, timed=timed)
+    result = BatchResult(embedded, failed, deferred, embedded + failed, error, timed=timed)
+    return result if lost is None else result.without(lost)
 
 
 def _unanswered(embedder: Embedder, batch: Batch, open_items: Mapping[int, Work]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from pinakes.checkpoints.ledger import Ledger, LedgerRow
 from pinakes.ingest.estimate import Estimate, estimate
-from pinakes.ingest.plan import Plan, make_plan
+from pinakes.ingest.lost_answers import held_in_table
+from pinakes.ingest.plan import Pair, Plan, make_plan, plan_again
 from pinakes.ingest.run import Ingestion
 from pinakes.sources.base import keep_out
 from pinakes.takedowns.sync import sync_tombstones
@@ -24,6 +25,7 @@ class Planned:
         plan: what became of every listed entry so far, and the calls to make.
         estimate: what the calls would take.
         tombstones: of pictures that were taken down for good.
+        held: pictures whose answer is lost and whose vector the table has; see `lost_answers.held_in_table`.
         at: when the listing began, UTC: a failure that is older was there before.
     """
 
@@ -31,6 +33,7 @@ class Planned:
     estimate: Estimate
     tombstones: Tombstones
     at: datetime
+    held: Mapping[Pair, str] = field(default_factory=dict)
 
     def listed(self) -> Iterator[tuple[str, str, str]]:
         """The id, URI and fingerprint of every listed entry that is a picture; the fingerprint is empty if unreadable."""
@@ -60,6 +63,11 @@ def list_and_plan(run: Ingestion) -> Planned:
     request = run.request
     tombstones = sync_tombstones(run.database, request.collection, request.checkpoint, lease_seconds=run.lease.seconds)
     entries = keep_out(run.source, tombstones)
-    plan = make_plan(entries, run.checkpoint.ledger(), retry_failed=request.retry_failed)
+    ledger = run.checkpoint.ledger()
+    plan = make_plan(entries, ledger, retry_failed=request.retry_failed)
+    with run.database.connection() as (conn, _):
+        held = held_in_table(conn, request.collection, run.space.name, plan)
+    if held and request.from_table:
+        plan = plan_again(plan, ledger, held, retry_failed=request.retry_failed)
     run.tally.start_from(plan)
-    return Planned(plan, estimate(plan, run.embedder), tombstones, at)
+    return Planned(plan, estimate(plan, run.embedder), tombstones, at, held)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from pinakes.checkpoints.ledger import Ledger
 from pinakes.ingest.account import Account
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.run import Ingestion, in_parts
@@ -139,10 +140,12 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
     Raises:
         AccountError: it does not balance.
     """
-    account = run.tally.close()
-    account.check_sum()
     ledger = run.checkpoint.ledger()
     with_vector = planned.with_vector(ledger)
+    if run.checkpoint.damages:
+        _enter_losses(run, planned, ledger, len(with_vector))
+    account = run.tally.close()
+    account.check_sum()
     failed = sum(not row.ok for row in planned.rows(ledger))
     # A deferred retry is still a failure in the ledger, and not yet one of this run.
     account.check_against("the checkpoint", ok=len(with_vector), failed=None if account.deferred else failed)
@@ -153,6 +156,23 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
 
     account.check_against("the table", ok=run.database.lasting(stored))
     return account
+
+
+def _enter_losses(run: Ingestion, planned: Planned, ledger: Ledger, with_vector: int) -> None:
+    """Enter as failed, or as deferred where the ledger does not know them, the pictures that damaged parts took away."""
+    account = run.tally.account()
+    lost = account.embedded + account.reused - with_vector
+    if lost > 0:
+        reused = min(lost, account.reused)
+        known = min(lost, sum(ledger.is_lost(image_id, fingerprint) for image_id, _, fingerprint in planned.listed()))
+        run.tally.add(
+            reused=-reused,
+            embedded=reused - lost,
+            failed=known,
+            new_failures=known,
+            deferred=lost - known,
+            lost=lost,
+        )
 
 
 def _image_frames(planned: Planned) -> Iterator[pd.DataFrame]:

@@ -15,7 +15,8 @@ from pinakes.embedders.remote.retirement import retirement_warning
 from pinakes.errors import UsageError
 from pinakes.ingest.early_checks import choice_of, source_of
 from pinakes.ingest.estimate import estimate
-from pinakes.ingest.plan import make_plan
+from pinakes.ingest.lost_answers import held_in_table, why_refused
+from pinakes.ingest.plan import make_plan, plan_again
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import Stopping
@@ -121,6 +122,11 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
         with database.connection() as (conn, _):
             tombstones = known_tombstones(conn, request.collection, request.checkpoint)
         plan = make_plan(keep_out(source, tombstones), checkpoint.ledger(), retry_failed=request.retry_failed)
+        with database.connection() as (conn, _):
+            held = held_in_table(conn, request.collection, space.name, plan)
+        if held and request.from_table:
+            plan = plan_again(plan, checkpoint.ledger(), held, retry_failed=request.retry_failed)
+        refused = why_refused(request, checkpoint, embedder, plan, held)
         listed = {image.image_id for image in plan.images} | {entry.image_id for entry in plan.rejected}
         with database.connection() as (conn, _):
             known = request.collection in collection_names(conn)
@@ -128,6 +134,8 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
             vanished = sum(image_id not in listed for image_id, _ in stored)
         planned = estimate(plan, embedder).as_dict()
     notes = [f"the listing is not complete: {problem}" for problem in source.problems] + list(checkpoint.problems)
+    if refused is not None:
+        notes.append(f"the run would refuse: {refused}")
     if warning := retirement_warning(space, utc_now().date()):
         notes.append(warning)
     return {
@@ -176,7 +184,7 @@ def _entering_its_end(run: Ingestion) -> Iterator[None]:
             logger.warning("the end of the run could not be entered: %s", also)
         raise
     if run.tally.account().deferred:
-        run.enter_end("stopped", run.tally.results.error or why_deferred(run))
+        run.enter_end("stopped", run.tally.results.why_unfinished or why_deferred(run))
     else:
         run.enter_end("completed")
 

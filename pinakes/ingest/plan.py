@@ -6,7 +6,7 @@ A listing is compared with the ledger of the checkpoint. Equal bytes are embedde
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
@@ -14,6 +14,11 @@ from pinakes.types import Image, Rejected, Skipped
 
 MAX_EXAMPLES = 20
 """Skipped entries kept by name; the rest is counted by reason."""
+
+Pair = tuple[str, str]
+"""image_id and fingerprint."""
+
+NOTHING: Mapping[Pair, str] = {}
 
 
 @dataclass(slots=True)
@@ -35,6 +40,11 @@ class Work:
         """How many images one answer serves."""
         return 1 + len(self.also)
 
+    @property
+    def pairs(self) -> list[Pair]:
+        """(image_id, fingerprint) of each of them."""
+        return [(image.image_id, image.fingerprint) for image in (self.image, *self.also)]
+
 
 @dataclass(slots=True)
 class Plan:
@@ -44,6 +54,7 @@ class Plan:
         images: every image of the listing that has an id and bytes, in listing order.
         work: the calls, in listing order.
         copies: images whose bytes were answered under another id: (image, that id). No call.
+        from_table: images whose answer is lost and whose vector the table has: (image, the id that has it there). No call.
         reused: images answered in an earlier run.
         known_failures: images that failed for good in an earlier run and are not tried again.
         rejected: entries that could not be named or read.
@@ -56,6 +67,7 @@ class Plan:
     images: list[Image] = field(default_factory=list)
     work: list[Work] = field(default_factory=list)
     copies: list[tuple[Image, str]] = field(default_factory=list)
+    from_table: list[tuple[Image, str]] = field(default_factory=list)
     reused: int = 0
     known_failures: list[Image] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
@@ -89,6 +101,7 @@ class Plan:
             "changed": self.changed,
             "to retry": self.retried,
             "reused": self.reused + len(self.copies),
+            "from the table": len(self.from_table),
             "duplicate bytes": self.duplicates,
             "failed for good": len(self.known_failures),
             "unreadable": len(self.rejected),
@@ -97,13 +110,20 @@ class Plan:
         }
 
 
-def make_plan(entries: Iterable[Image | Skipped | Rejected], ledger: Ledger, *, retry_failed: bool = False) -> Plan:
+def make_plan(
+    entries: Iterable[Image | Skipped | Rejected],
+    ledger: Ledger,
+    *,
+    retry_failed: bool = False,
+    held: Mapping[Pair, str] = NOTHING,
+) -> Plan:
     """Compare a listing with the ledger.
 
     Args:
         entries: what a source lists; image ids are unique.
         ledger: what was answered before, in the space of this run.
         retry_failed: try pictures again that failed for good.
+        held: (image_id, fingerprint) of lost answers, and the id under which the table has the vector: no call.
     """
     plan = Plan()
     by_bytes: dict[str, Work] = {}
@@ -116,9 +136,16 @@ def make_plan(entries: Iterable[Image | Skipped | Rejected], ledger: Ledger, *, 
             plan.rejected.append(entry)
         else:
             plan.images.append(entry)
-            _place(plan, entry, ledger, by_bytes, retry_failed=retry_failed)
+            _place(plan, entry, ledger, by_bytes, held, retry_failed=retry_failed)
     _let_failures_share(plan, by_bytes)
     return plan
+
+
+def plan_again(plan: Plan, ledger: Ledger, held: Mapping[Pair, str], *, retry_failed: bool) -> Plan:
+    """The plan for the same listing, with lost answers that the table has taken from there."""
+    again = make_plan([*plan.images, *plan.rejected], ledger, retry_failed=retry_failed, held=held)
+    again.skipped, again.skipped_examples = plan.skipped, plan.skipped_examples
+    return again
 
 
 def _let_failures_share(plan: Plan, by_bytes: dict[str, Work]) -> None:
@@ -135,7 +162,15 @@ def _let_failures_share(plan: Plan, by_bytes: dict[str, Work]) -> None:
     plan.known_failures = left
 
 
-def _place(plan: Plan, image: Image, ledger: Ledger, by_bytes: dict[str, Work], *, retry_failed: bool) -> None:
+def _place(
+    plan: Plan,
+    image: Image,
+    ledger: Ledger,
+    by_bytes: dict[str, Work],
+    held: Mapping[Pair, str],
+    *,
+    retry_failed: bool,
+) -> None:
     row = ledger.get(image.image_id, image.fingerprint)
     if row is not None and row.status == "ok":
         plan.reused += 1
@@ -143,6 +178,9 @@ def _place(plan: Plan, image: Image, ledger: Ledger, by_bytes: dict[str, Work], 
     donor = ledger.donor(image.fingerprint)
     if donor is not None:
         plan.copies.append((image, donor))
+        return
+    if (holder := held.get((image.image_id, image.fingerprint))) is not None:
+        plan.from_table.append((image, holder))
         return
     if row is not None and row.final and not retry_failed:
         plan.known_failures.append(image)

@@ -150,6 +150,13 @@ class IngestRequest(BaseModel):
     ]
     format: Annotated[Literal["parquet", "csv"], Option("The form of the checkpoint's files.")] = "parquet"
     retry_failed: Annotated[bool, Option("Try again what failed for good.")] = False
+    from_table: Annotated[
+        bool,
+        Option("Take vectors that the checkpoint has lost and the database still has from there, in half precision."),
+    ] = False
+    pay_again: Annotated[
+        bool, Option("Embed again what was embedded before and the checkpoint has lost; otherwise the run refuses.")
+    ] = False
     prune: Annotated[bool, Option("Remove pictures that the source does not list any more.")] = False
     prune_share: Annotated[
         float,

@@ -12,12 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pinakes.errors import PruneRefusedError, StoppedError, TooManyFailuresError, UnfinishedError
+from pinakes.errors import (
+    CheckpointError,
+    PinakesError,
+    PruneRefusedError,
+    StoppedError,
+    TooManyFailuresError,
+    UnfinishedError,
+)
 from pinakes.ingest import answers, listing, loading
 from pinakes.ingest.account import Account
 from pinakes.ingest.answers import Embedded
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.loading import Indexed, Loaded, Pruned
+from pinakes.ingest.lost_answers import why_lost
 from pinakes.ingest.opening import dry_run, open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
@@ -50,10 +58,16 @@ def run_stages(run: Ingestion, stages: Stages) -> Outcome:
     stages.reuse_known_answers(run, planned)
     stages.verify_embedder(run, planned)
     embedded = stages.embed(run, planned)
-    loaded = stages.load(run, planned)
-    pruned = stages.prune(run, planned, loaded)
-    indexed = stages.build_index(run)
-    account = stages.close_account(run, planned)
+    try:
+        loaded = stages.load(run, planned)
+        pruned = stages.prune(run, planned, loaded)
+        indexed = stages.build_index(run)
+        account = stages.close_account(run, planned)
+    except PinakesError as exc:
+        if not embedded.results.lost:
+            raise
+        # A full disk may stop what follows as well; what was paid for counts more.
+        raise CheckpointError(f"{embedded.results.why_unfinished} What was kept is not loaded yet: {exc}") from exc
     return Outcome(planned, embedded, loaded, pruned, indexed, account)
 
 
@@ -69,9 +83,11 @@ def check_pruned(outcome: Outcome, summary: dict[str, Any]) -> None:
 
 def shortfall(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> UnfinishedError | None:
     """Why a run that has ended in order did not do all that it was asked to; None if it did."""
-    error, account = outcome.embedded.results.error, outcome.account
+    error, account = outcome.embedded.results.why_unfinished, outcome.account
     if error is not None:
         return UnfinishedError(f"{error} What was answered before is stored; the rest is deferred.", summary)
+    if account.lost:
+        return UnfinishedError(why_lost(run, account), summary)
     if account.deferred:
         return StoppedError(why_deferred(run), summary)
     if run.request.allowed_failures.exceeded_by(account):

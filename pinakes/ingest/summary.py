@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from pinakes.embedders.remote.retirement import retirement_warning
@@ -13,9 +12,6 @@ from pinakes.ingest.listing import Planned
 from pinakes.ingest.loading import Indexed, Loaded, Pruned
 from pinakes.ingest.run import Ingestion
 from pinakes.types import utc_now
-
-MAX_FAILURES = 100
-"""Failed pictures named in a summary; all of them are counted, and kept in the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +106,8 @@ def _provider(run: Ingestion, outcome: Outcome) -> dict[str, Any]:
 
 
 def _failures(run: Ingestion, planned: Planned) -> list[dict[str, Any]]:
-    """The first failed pictures of the listing, with their reasons, as plain documents."""
-    failed = (row for row in planned.rows(run.checkpoint.ledger()) if not row.ok)
-    return [row.as_failure() for row in islice(failed, MAX_FAILURES)]
+    """The failed pictures of the listing, with their reasons, as plain documents."""
+    return [row.as_failure() for row in planned.rows(run.checkpoint.ledger()) if not row.ok]
 
 
 def _notes(run: Ingestion, outcome: Outcome) -> list[str]:

@@ -76,6 +76,7 @@ class Tally:
                     "new_failures": result.failed,
                     "deferred": result.deferred,
                     "answers": result.answers,
+                    "lost": result.lost,
                 }
             )
 

@@ -14,6 +14,9 @@ COLUMNS = ("description", "author", "title", "technique", "medium", "size", "dat
 DEFAULT_KEYS = ("image_file", "file", "filename", "image", "image_id", "path")
 """The key when none is given: the first of these columns that the file has; upper and lower case are the same."""
 
+VECTOR_COLUMNS = ("vector", "embedding", "embeddings")
+"""Columns of a dataset that hold its vectors: no metadata."""
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -23,8 +26,8 @@ class Layout:
         key: position of the key.
         key_name: its name in the file.
         places: for each of `COLUMNS` the position of the file's column, or None.
-        extra: (name, position) of every other column. The key is among them unless it is one of `DEFAULT_KEYS`, which
-            repeat what the image_id says.
+        extra: (name, position) of every other column but `VECTOR_COLUMNS`. The key is among them unless it is one of
+            `DEFAULT_KEYS`, which repeat what the image_id says.
         splits_technique: whether the file has a technique but neither a medium nor a size.
     """
 
@@ -63,6 +66,7 @@ def find_layout(path: Path, columns: Sequence[str], key: str | None) -> Layout:
     extra = [
         (name, where)
         for name, where in ((name, at[name.casefold()]) for name in columns)
-        if name.casefold() not in COLUMNS and not (where == position and name.casefold() in DEFAULT_KEYS)
+        if name.casefold() not in (*COLUMNS, *VECTOR_COLUMNS)
+        and not (where == position and name.casefold() in DEFAULT_KEYS)
     ]
     return Layout(position, columns[position], tuple(at.get(name) for name in COLUMNS), tuple(extra))

@@ -76,7 +76,7 @@ def export(
         )
     read = read_metadata(list(metadata), key=key) if metadata else None
     join = Join(read, list(newest), match=match)
-    notes = ([] if read is None else [*read.report.lines(), *join.report.lines()]) + list(kept.problems)
+    notes = [] if read is None else [*read.report.lines(), *join.report.lines()]
     rows = 0
     with _written(file) as write:
         for chunk in kept.vectors(lambda image_id, fingerprint: newest.get(image_id) == fingerprint):
@@ -84,7 +84,7 @@ def export(
             vectors = images.assign(vector=list(chunk.vectors))
             write(merge_vectors(join.rows(images), vectors))
             rows += len(images)
-    return Exported(rows, notes)
+    return Exported(rows, notes + kept.problems)
 
 
 def newest_vectors(ledger: Ledger) -> dict[str, str]:

@@ -6,103 +6,32 @@ asks only for what the file did not hold.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import json
-import math
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import IO, Literal
+from itertools import islice
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
+from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.embedders.declaration import Surroundings
 from pinakes.embedders.registry import EMBEDDERS, space_made
-from pinakes.errors import MetadataError, UsageError
+from pinakes.errors import UsageError
 from pinakes.ids import base_name, image_id
+from pinakes.operations.embedding_file import EmbeddingFile, Names
 from pinakes.settings import Settings
 from pinakes.spaces import Space
-from pinakes.types import Entry, Image, Vector
-
-Shape = Literal["wide", "list", "joined", "parquet"]
+from pinakes.types import HALF_PRECISION, Entry, Image, Vector
 
 IMPORTED = "imported"
 """The provider of vectors whose model no embedder calls."""
 
-VECTOR_COLUMNS = ("vector", "embedding", "embeddings")
-NAME_COLUMNS = ("image_file", "image_id", "file", "filename", "image", "path")
+SHOWN = 20
+"""Names that a note shows; all of them are counted."""
 
-csv.field_size_limit(2**24)  # a vector of 3,072 components written in full has some 60 kB; the default is 131 kB
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingFile:
-    """A file of embeddings, and how it is laid out.
-
-    Attributes:
-        path: the file.
-        shape: `wide` (no header: a name, then a column a number), `list` (no header: a name and a JSON list), `joined`
-            (tab or comma separated with a header), or `parquet` (a part of a checkpoint, or an export).
-        dimension: numbers in a vector.
-        separator: of a text file.
-        header: the columns of a joined file.
-    """
-
-    path: Path
-    shape: Shape
-    dimension: int
-    separator: str = ","
-    header: tuple[str, ...] = ()
-
-    def __iter__(self) -> Iterator[tuple[str, Vector]]:
-        """(name, vector of shape (dimension,), float32) of each row; rows of failed images are passed over.
-
-        Raises:
-            MetadataError: a row cannot be read; the message names its line.
-        """
-        return _parquet_rows(self) if self.shape == "parquet" else _text_rows(self)
-
-
-def open_embeddings(path: Path) -> EmbeddingFile:
-    """Find out how a file is laid out, from its first row.
-
-    Raises:
-        UsageError: it cannot be read, or is none of the shapes.
-    """
-    if not path.is_file():
-        raise UsageError(f"there is no file {str(path)!r} to import.")
-    with path.open("rb") as stream:
-        if stream.read(4) == b"PAR1":
-            return _open_parquet(path)
-    with _text(path) as stream:
-        line = stream.readline()
-    separator = "\t" if "\t" in line else ","
-    cells = next(csv.reader([line], delimiter=separator), [])
-    names = tuple(cell.strip() for cell in cells)
-    lower = [name.lower() for name in names]
-    if any(name in VECTOR_COLUMNS for name in lower):
-        if not any(name in NAME_COLUMNS for name in lower):
-            raise UsageError(
-                f"{path.name} has a vector column but none that names the image ({', '.join(NAME_COLUMNS)})."
-            )
-        found = EmbeddingFile(path, "joined", 1, separator, names)
-        first = next(iter(_text_rows(found, check=False)), None)
-        if first is None:
-            raise UsageError(f"{path.name} has a header and no row.")
-        return EmbeddingFile(path, "joined", len(first[1]), separator, names)
-    if len(cells) == 2 and cells[1].lstrip().startswith("["):
-        return EmbeddingFile(path, "list", len(_numbers(cells[1], path, 1)), separator)
-    if len(cells) > 2 and all(map(_is_number, cells[1:])):
-        return EmbeddingFile(path, "wide", len(cells) - 1, separator)
-    raise UsageError(
-        f'{path.name} is none of the shapes that can be imported: name,number,number,…; name,"[number, …]"; a header with'
-        f" one of {', '.join(VECTOR_COLUMNS)}; or Parquet with image_id and vector."
-    )
+COMPARED_AT_ONCE = 256
+CLOSE = 1e-3
+"""Vectors whose components differ by less, relative to the largest, are one vector written down twice."""
 
 
 @dataclass(slots=True)
@@ -112,10 +41,24 @@ class Matched:
     Attributes:
         without_image: names that fit no image of the source.
         ambiguous: names that fit several.
+        differing: names of one image whose vectors differ; none of them is used.
+        kept: names of images that have another vector in the space already, and keep it.
     """
 
     without_image: list[str] = field(default_factory=list)
     ambiguous: list[str] = field(default_factory=list)
+    differing: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The report as short lines; what has no names has no line."""
+        said = (
+            ("fit no picture and were left out", self.without_image),
+            ("fit several pictures and were left out", self.ambiguous),
+            ("have several vectors that differ, and were left out", self.differing),
+            ("are of pictures that have another vector in this space and keep it", self.kept),
+        )
+        return [f"{len(names):,} names {what}: {_some(names)}" for what, names in said if names]
 
 
 class Matcher:
@@ -142,18 +85,72 @@ class Matcher:
             self.report.without_image.append(name)
         return found
 
+    def chosen(self, names: Names) -> dict[str, Image]:
+        """The image of each name that is used; names of one image whose vectors differ are not."""
+        chosen: dict[str, Image] = {}
+        by_image: dict[str, str] = {}
+        differing = dict(names.differing)
+        for name, digest in names.digests.items():
+            image = self.find(name)
+            if image is not None:
+                first = by_image.setdefault(image.image_id, name)
+                if digest != names.digests[first] or first in differing or name in differing:
+                    differing |= dict.fromkeys((first, name))
+                if first == name:
+                    chosen[name] = image
+        self.report.differing.extend(differing)
+        return {name: image for name, image in chosen.items() if name not in differing}
+
+
+def vectors_to_keep(
+    file: EmbeddingFile, chosen: Mapping[str, Image], checkpoint: Checkpoint, report: Matched
+) -> Iterator[tuple[Image, Vector]]:
+    """The vectors of the chosen names that their images do not have yet, each once.
+
+    An image that has another vector keeps it, unless that is a rounded one from the table.
+    """
+    ledger = checkpoint.ledger()
+    left = dict(chosen)
+    named = ((name, image, vector) for name, vector in file if (image := left.pop(name, None)) is not None)
+    while part := list(islice(named, COMPARED_AT_ONCE)):
+        rows = (ledger.get(image.image_id, image.fingerprint) for _, image, _ in part)
+        known = checkpoint.vectors_of(
+            (row.image_id, row.fingerprint)
+            for row in rows
+            if row is not None and row.ok and not row.model_version.endswith(HALF_PRECISION)
+        )
+        for name, image, vector in part:
+            stored = known.get((image.image_id, image.fingerprint))
+            if stored is None:
+                yield image, vector
+            elif not np.allclose(stored, vector, rtol=0, atol=CLOSE * float(np.abs(stored).max())):
+                report.kept.append(name)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(map(repr, names[:SHOWN])) + more
+
 
 class ImportedSource:
-    """A source without pictures: the names in a file of embeddings. For those who have only the vectors."""
+    """A source without pictures: the names in a file of embeddings. For those who have only the vectors.
 
-    def __init__(self, file: EmbeddingFile) -> None:
+    Names with several vectors are left out.
+    """
+
+    def __init__(self, file: EmbeddingFile, names: Names) -> None:
         self._file = file
+        self._names = names
         self.root = f"import:{file.path.stem}"
         self.problems: list[str] = []
 
     def entries(self) -> Iterator[Entry]:
         """An image for each row. Its fingerprint is a digest of the vector, which shows whether the vector has changed."""
+        left = {name: None for name in self._names.digests if name not in self._names.differing}
         for name, vector in self._file:
+            if name not in left:
+                continue
+            del left[name]
             digest = hashlib.md5(vector.tobytes(), usedforsecurity=False).hexdigest()
             yield Image(image_id(name), f"import:{name}", f"vector:{digest}", 0)
 
@@ -201,112 +198,3 @@ def space_of(text: str | None, file: EmbeddingFile, settings: Settings, *, forei
             f" import them as --space {IMPORTED}/{parts[1]}/{parts[2]}, or add --foreign to keep the name as it is."
         )
     return space
-
-
-@contextmanager
-def metadata_of(file: EmbeddingFile) -> Iterator[Path | None]:
-    """A joined file's metadata as a file of its own, without the vectors; None for the other shapes."""
-    if file.shape != "joined":
-        yield None
-        return
-    keep = [n for n, name in enumerate(file.header) if name.lower() not in VECTOR_COLUMNS]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "metadata.csv"
-        with _text(file.path) as stream, path.open("w", encoding="utf-8", newline="") as out:
-            writer = csv.writer(out, delimiter="\t", lineterminator="\n")
-            for row in csv.reader(stream, delimiter=file.separator):
-                if row:
-                    writer.writerow([row[n] for n in keep])
-        yield path
-
-
-def _open_parquet(path: Path) -> EmbeddingFile:
-    schema = pq.read_schema(path)
-    if not {"image_id", "vector"} <= set(schema.names):
-        raise UsageError(f"{path.name} has the columns {', '.join(schema.names)}; an import needs image_id and vector.")
-    kind = schema.field("vector").type
-    if pa.types.is_fixed_size_list(kind):
-        return EmbeddingFile(path, "parquet", kind.list_size)
-    first = next((row for row in _parquet_rows(EmbeddingFile(path, "parquet", 0), check=False)), None)
-    if first is None:
-        raise UsageError(f"{path.name} holds no vector.")
-    return EmbeddingFile(path, "parquet", len(first[1]))
-
-
-def _parquet_rows(file: EmbeddingFile, *, check: bool = True) -> Iterator[tuple[str, Vector]]:
-    row = 0
-    for batch in pq.ParquetFile(file.path).iter_batches(batch_size=1024, columns=["image_id", "vector"]):
-        for name, vector in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
-            row += 1
-            if vector.is_valid:
-                numbers = np.asarray(vector.values.to_numpy(zero_copy_only=False), dtype=np.float32)
-                yield name, _checked(numbers, file, row) if check else numbers
-
-
-def _text_rows(file: EmbeddingFile, *, check: bool = True) -> Iterator[tuple[str, Vector]]:
-    with _text(file.path) as stream:
-        reader = csv.reader(stream, delimiter=file.separator)
-        name_at, vector_at = 0, 1
-        if file.shape == "joined":
-            lower = [name.lower() for name in next(reader)]
-            name_at = min(lower.index(name) for name in NAME_COLUMNS if name in lower)
-            vector_at = next(lower.index(name) for name in VECTOR_COLUMNS if name in lower)
-        for row in reader:
-            if not row:
-                continue
-            if len(row) <= vector_at:
-                raise MetadataError(f"{file.path.name}, line {reader.line_num}: {len(row)} fields are too few.")
-            if file.shape == "wide":
-                vector = _floats(row[1:], file.path, reader.line_num)
-            else:
-                vector = _numbers(row[vector_at], file.path, reader.line_num)
-            yield row[name_at], _checked(vector, file, reader.line_num) if check else vector
-
-
-def _checked(vector: Vector, file: EmbeddingFile, line: int) -> Vector:
-    if len(vector) != file.dimension:
-        raise MetadataError(
-            f"{file.path.name}, row {line}: the vector has {len(vector)} numbers and the first one has {file.dimension}."
-        )
-    if not np.isfinite(vector).all() or not vector.any():
-        raise MetadataError(f"{file.path.name}, row {line}: the vector is zero, or holds NaN or infinity.")
-    return vector
-
-
-def _numbers(text: str, path: Path, line: int) -> Vector:
-    try:
-        numbers = json.loads(text)
-    except ValueError as exc:
-        raise MetadataError(f"{path.name}, line {line}: {text[:40]!r}… is not a JSON list of numbers.") from exc
-    if not isinstance(numbers, list):
-        raise MetadataError(f"{path.name}, line {line}: {text[:40]!r}… is not a JSON list of numbers.")
-    return _floats(numbers, path, line)
-
-
-def _floats(values: Sequence[object], path: Path, line: int) -> Vector:
-    try:
-        return np.array(values, dtype=np.float32)
-    except (TypeError, ValueError) as exc:
-        raise MetadataError(f"{path.name}, line {line}: not every component of the vector is a number.") from exc
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-@contextmanager
-def _text(path: Path) -> Iterator[IO[str]]:
-    """A text file as UTF-8, or as cp1252 where its first megabyte is not UTF-8."""
-    with path.open("rb") as stream:
-        head = stream.read(2**20)
-    cut = head[: head.rfind(b"\n") + 1] or head
-    try:
-        cut.decode("utf-8-sig")
-        encoding = "utf-8-sig"
-    except UnicodeDecodeError:
-        encoding = "cp1252"
-    with path.open(encoding=encoding, newline="") as opened:
-        yield opened

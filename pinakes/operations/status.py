@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 from pinakes.checkpoints.base import OK
 from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.checkpoints.ledger import FAILURE_COLUMNS
+from pinakes.errors import PinakesError
 from pinakes.settings import Settings
-from pinakes.store.bulk_reads import stored_images
+from pinakes.store.bulk_reads import held_pairs, stored_images
 from pinakes.store.collections import collection_names, open_collection, require_collection
 from pinakes.store.connection import Connection
 from pinakes.store.restrictions import restrictions
 from pinakes.store.runs import latest_runs
 from pinakes.store.space_registry import RegisteredSpace, coverage, spaces
-
-MAX_FAILURES = 100
-"""Failed images listed by name; all of them are counted."""
 
 
 def status(conn: Connection, settings: Settings, collection: str) -> dict[str, Any]:
@@ -50,33 +51,56 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
     }
 
 
+def write_failures(document: dict[str, Any], file: Path) -> int:
+    """Write every failed picture of a status as CSV, with a header; how many there are.
+
+    Raises:
+        PinakesError: the file cannot be written.
+    """
+    rows = [{"space": space["space"], **failure} for space in document["spaces"] for failure in space["failures"]]
+    try:
+        with file.open("w", encoding="utf-8", newline="") as out:
+            writer = csv.DictWriter(out, ("space", *FAILURE_COLUMNS))
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as exc:
+        raise PinakesError(f"the failures cannot be written to {str(file)!r}: {exc.strerror or exc}.") from exc
+    return len(rows)
+
+
 def _space(conn: Connection, settings: Settings, collection: str, registered: RegisteredSpace) -> dict[str, Any]:
     counted = coverage(conn, collection, registered.name)
     checkpoint = open_checkpoint(settings.checkpoint, collection, registered.space)
     ledger = checkpoint.ledger()
     ok = failed = unknown = 0
+    without: list[tuple[str, str]] = []
     failures: list[dict[str, Any]] = []
     for image_id, fingerprint in stored_images(conn, collection):
         row = ledger.get(image_id, fingerprint)
+        if row is None or not row.ok:
+            without.append((image_id, fingerprint))
         if row is None:
             unknown += 1
         elif row.status == "ok":
             ok += 1
         else:
             failed += 1
-            if len(failures) < MAX_FAILURES:
-                failures.append(row.as_failure())
+            failures.append(row.as_failure())
     problems = list(checkpoint.problems)
     if not counted.images and (kept := ledger.counts()[OK]):
         problems.append(
             f"the checkpoint holds {kept:,} answers, and none is loaded yet: a run loads them at its end. Where it has died,"
             " run the same pinakes ingest again; they are not paid for again."
         )
-    if not ledger.parts and counted.vectors:
+    if lost := sum(1 for _ in held_pairs(conn, collection, registered.name, without)):
+        problems.append(checkpoint.lacking(lost))
+    if damaged := sum(ledger.is_lost(*pair) for pair in without):
         problems.append(
-            f"the checkpoint {checkpoint.location} is empty, and {counted.vectors:,} vectors are stored: they came from"
-            " another one; name it with --checkpoint or PINAKES_CHECKPOINT."
+            f"{damaged:,} answers were in damaged parts of the checkpoint and are lost: pinakes ingest --from-table takes"
+            " what the table still has, --pay-again embeds them again, and --dry-run says what that costs."
         )
+    if rounded := ledger.rounded():
+        problems.append(f"{rounded:,} answers were taken from the table, in half precision.")
     return {
         "space": registered.name,
         "active": registered.active,

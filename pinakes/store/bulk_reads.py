@@ -163,6 +163,45 @@ def current_vectors(conn: Connection, collection: str, space: str) -> Iterator[t
     return _fingerprints(conn, sql.Identifier(collection, space))
 
 
+def held_pairs(
+    conn: Connection, collection: str, space: str, pairs: Sequence[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """Those of some (image_id, fingerprint) that a space has a vector of; none where there is no such table yet."""
+    table = sql.Identifier(collection, space)
+    with translated(f"looking for vectors of {space}"):
+        if value_of(conn, "SELECT to_regclass(%s)", (table.as_string(conn),)) is None:
+            return
+        for start in range(0, len(pairs), IDS_AT_ONCE):
+            part = pairs[start : start + IDS_AT_ONCE]
+            yield from conn.execute(_HELD.format(columns=sql.SQL(""), table=table), _columns(part)).fetchall()
+
+
+def held_vectors(
+    conn: Connection, collection: str, space: str, pairs: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], npt.NDArray[np.float32]]:
+    """The vectors of some (image_id, fingerprint), float32, as the provider gave them but for the rounding of `halfvec`."""
+    statement = _HELD.format(columns=sql.SQL(", norm, embedding"), table=sql.Identifier(collection, space))
+    with translated(f"reading vectors of {space}"):
+        rows = conn.execute(statement, _columns(pairs), binary=True).fetchall()
+    return {
+        (image_id, fingerprint): np.float32(norm) * vector.to_numpy().astype(np.float32)
+        for image_id, fingerprint, norm, vector in rows
+    }
+
+
+_HELD = sql.SQL(
+    """
+    SELECT image_id, fingerprint{columns}
+    FROM {table}
+    JOIN unnest(%s::text[], %s::text[]) AS asked (image_id, fingerprint) USING (image_id, fingerprint)
+    """
+)
+
+
+def _columns(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    return [image_id for image_id, _ in pairs], [fingerprint for _, fingerprint in pairs]
+
+
 def _fingerprints(conn: Connection, table: sql.Identifier) -> Iterator[Any]:
     statement = sql.SQL("SELECT image_id, fingerprint FROM {}").format(table)
     with translated("reading what is stored"), conn.transaction():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -19,7 +21,7 @@ from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import open_embedder
 from pinakes.errors import PinakesError, UsageError
 from pinakes.ingest.opening import dry_run, open_ingestion
-from pinakes.operations.import_vectors import open_embeddings
+from pinakes.operations.embedding_file import open_embeddings
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import search
@@ -141,10 +143,10 @@ def test_without_any_picture_the_names_stand_for_them(working: Path, database: D
     [
         ("", "none of the shapes"),
         ("a,b,c\n", "none of the shapes"),
-        ("a.jpg,1,2\nb.jpg,1\n", "row 2: the vector has 1 numbers and the first one has 2"),
+        ("a.jpg,1,2\nb.jpg,1\n", "line 2: the vector has 1 numbers and the first one has 2"),
         ("a.jpg,1,2\nb.jpg,1,x\n", "line 2: not every component"),
-        ("a.jpg,1,2\nb.jpg,1,nan\n", "row 2: the vector is zero, or holds NaN"),
-        ("a.jpg,1,2\nb.jpg,0,0\n", "row 2: the vector is zero"),
+        ("a.jpg,1,2\nb.jpg,1,nan\n", "line 2: the vector is zero"),
+        ("a.jpg,1,2\nb.jpg,0,0\n", "line 2: the vector is zero"),
         ('a.jpg,"[1, 2]"\nb.jpg,"[1, 2"\n', "line 2: .* is not a JSON list"),
         ("title\tvector\nx\t[1]\n", "none that names the image"),
         ("file\tvector\n", "a header and no row"),
@@ -155,6 +157,93 @@ def test_a_file_that_cannot_be_imported_says_where(tmp_path: Path, content: str,
     path.write_text(content)
     with pytest.raises(PinakesError, match=message):
         list(open_embeddings(path))
+
+
+def parquet_of(path: Path, ids: pa.Array, vectors: pa.Array) -> None:
+    pq.write_table(pa.table({"image_id": ids, "vector": vectors}), path)
+
+
+LONG = "a.jpg,1,2\n" * 120_000
+TWO = pa.array([[1.0, 2.0], [3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (lambda path: path.write_text("a.jpg,1,2\n,1,2\n"), "line 2: the name is empty"),
+        (lambda path: path.write_text("file\tvector\ttitle\na\t[1]\tA\nb\t[1]\n"), "line 3: 2 fields instead of 3"),
+        (lambda path: path.write_bytes(LONG.encode() + b"b\xe9.jpg,1\n"), "line 120001: the vector has 1 numbers"),
+        (lambda path: path.write_bytes(LONG.encode() + b"b\x81.jpg,1,2\n"), "line 120001: byte 0x81"),
+        (lambda path: parquet_of(path, pa.array(["a.jpg", None]), TWO), "row 2: the name is empty"),
+        (lambda path: parquet_of(path, pa.array([1, 2]), TWO), "image_id of .* holds int64; an import needs text"),
+        (lambda path: parquet_of(path, pa.array(["a", "b"]), pa.array(["[1]", "[2]"])), "vector of .* holds string"),
+        (lambda path: path.write_bytes(b"PAR1 and nothing else"), "is damaged Parquet"),
+        (lambda path: path.write_text('a.jpg,"[[1], [2]]"\nb.jpg,"[1, 2]"\n'), "line 1: not every component"),
+        (lambda path: path.write_text('a.jpg,"[1, 2]"\nb.jpg,"[true, null]"\n'), "line 2: not every component"),
+        (lambda path: path.write_text("a.jpg,1,2\nb.jpg,1\nc.jpg,0,0\n"), "2 of the rows .*line 2: .*; line 3: "),
+    ],
+)
+def test_every_bad_row_is_named_and_nothing_is_imported(
+    working: Path, database: Database, write: Callable[[Path], object], message: str
+) -> None:
+    from pinakes.cli.importing import command
+
+    write(working / "embeddings")
+    with pytest.raises(PinakesError, match=message) as found:
+        CliRunner().invoke(command, ["embeddings"], catch_exceptions=False)
+    assert "/tmp" not in str(found.value).replace(str(working), "")
+    assert stored(database, "SELECT 1 FROM pg_namespace WHERE nspname = 'pictures'") == []
+
+
+def test_a_file_in_cp1252_whose_first_letter_outside_ascii_is_far_down_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "embeddings.csv"
+    path.write_bytes(LONG.encode() + "bé.jpg,1,2\n".encode("cp1252"))
+    assert list(open_embeddings(path).names().digests) == ["a.jpg", "bé.jpg"]
+
+
+def test_a_name_with_two_vectors_is_reported_and_none_of_them_is_taken(working: Path, database: Database) -> None:
+    source = gallery(working / "in", 3)
+    (working / "twice.csv").write_text("p00.png,1,2\np01.png,1,2\np00.png,3,4\np01.png,1,2\n")
+    summary = imported("twice.csv", str(source))
+    assert (summary["imported"], summary["reused"], summary["deferred"]) == (1, 1, 2)
+    assert any("1 names have several vectors that differ, and were left out: 'p00.png'" in n for n in summary["notes"])
+    assert stored(database, "SELECT image_id FROM pictures.imported_twice_1_2") == [("p01.png",)]
+
+
+def test_two_names_of_one_picture_with_two_vectors_are_reported(working: Path) -> None:
+    source = gallery(working / "in" / "a", 2).parent
+    (working / "twice.csv").write_text("p00.png,1,2\na/p00.png,3,4\np01.png,1,2\n")
+    summary = imported("twice.csv", str(source))
+    assert summary["imported"] == 1
+    assert any("differ, and were left out: 'p00.png', 'a/p00.png'" in note for note in summary["notes"])
+
+
+def test_names_with_two_vectors_are_left_out_without_any_picture_too(working: Path, database: Database) -> None:
+    (working / "twice.csv").write_text("a.png,1,2\nb.png,1,2\na.png,3,4\n")
+    summary = imported("twice.csv")
+    assert (summary["imported"], summary["listed"]) == (1, 1)
+    assert any("'a.png'" in note for note in summary["notes"])
+
+
+def test_a_picture_keeps_its_vector_when_another_is_imported_and_the_summary_says_so(
+    working: Path, database: Database
+) -> None:
+    source = gallery(working / "in", 2)
+    space = ("--space", "imported/model/1")
+    (working / "first.csv").write_text("p00.png,1,2\np01.png,1,2\n")
+    (working / "second.csv").write_text("p00.png,1.0001,2\np01.png,2,1\n")
+    imported("first.csv", str(source), *space)
+    before = stored(database, "SELECT * FROM pictures.imported_model_1_2 ORDER BY 1")
+    summary = imported("second.csv", str(source), *space)
+    assert (summary["imported"], summary["rows_written"]) == (0, 0)
+    assert any("1 names are of pictures that have another vector" in note for note in summary["notes"])
+    assert stored(database, "SELECT * FROM pictures.imported_model_1_2 ORDER BY 1") == before
+
+
+def test_no_message_names_a_temporary_file(working: Path) -> None:
+    joined(working / "dataset.tsv")
+    summary = imported("dataset.tsv", str(gallery(working / "in", 5)))
+    assert any(note.startswith("dataset.tsv: 5 rows") for note in summary["notes"])
 
 
 def test_names_that_fit_nothing_or_too_much_are_reported(working: Path) -> None:

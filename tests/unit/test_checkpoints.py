@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -99,6 +100,14 @@ def folder(checkpoint: Checkpoint) -> Path:
 def only_part(folder: Path) -> Path:
     (part,) = folder.glob("part-*")
     return part
+
+
+def flip(part: Path, column: pq.ColumnChunkMetaData) -> None:
+    """Flip one bit in the middle of a column of a row group."""
+    data = bytearray(part.read_bytes())
+    begins = column.dictionary_page_offset or column.data_page_offset
+    data[begins + column.total_compressed_size // 2] ^= 16
+    part.write_bytes(data)
 
 
 # Names and places
@@ -257,14 +266,57 @@ def test_a_flipped_bit_in_a_vector_is_noticed(tmp_path: Path) -> None:
     checkpoint.write([ok(n) for n in range(200)])
     part = only_part(Path(checkpoint.location))
     column = pq.ParquetFile(part).metadata.row_group(0).column(3)
-    data = bytearray(part.read_bytes())
-    data[column.data_page_offset + column.total_compressed_size // 2] ^= 16
-    part.write_bytes(data)
+    flip(part, column)
     assert len(checkpoint.ledger()) == 200
     assert list(checkpoint.vectors()) == []
-    assert "CRC" in checkpoint.problems[0]
-    assert len(checkpoint.ledger()) == 0, "so that the next run embeds them again"
+    assert re.search(r"is damaged \(.*CRC.*\): 0 of its 200 answers were saved into part-", checkpoint.problems[0])
+    rows = list(checkpoint.ledger())
+    assert len(rows) == 200, "so that it is known what is lost"
+    assert all(row.failure and row.failure.error_class is ErrorClass.LOST and not row.final for row in rows)
+    assert part.name in rows[0].failure.message
     assert (part.parent / "set-aside" / part.name).exists()
+
+
+def test_of_a_damaged_part_every_other_row_group_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pinakes.checkpoints.base.CHUNK_ROWS", 100)
+    checkpoint = open_checkpoint(str(tmp_path), "art", SPACE)
+    answers = [ok(n) for n in range(500)]
+    checkpoint.write(answers)
+    part = only_part(Path(checkpoint.location))
+    flip(part, pq.ParquetFile(part).metadata.row_group(1).column(3))
+    assert stored(checkpoint) == bits(answers[:100] + answers[200:])
+    assert "400 of its 500 answers were saved" in checkpoint.problems[0]
+    assert checkpoint.ledger().counts() == {"ok": 400, "failed": 100}
+    assert stored(open_checkpoint(str(tmp_path), "art", SPACE)) == bits(answers[:100] + answers[200:])
+
+
+def test_a_row_group_whose_ids_are_damaged_is_the_only_one_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinakes.checkpoints.base.CHUNK_ROWS", 100)
+    checkpoint = open_checkpoint(str(tmp_path), "art", SPACE)
+    answers = [ok(n) for n in range(300)]
+    checkpoint.write(answers)
+    part = only_part(Path(checkpoint.location))
+    flip(part, pq.ParquetFile(part).metadata.row_group(2).column(0))
+    assert len(checkpoint.ledger()) == 200
+    assert checkpoint.unreadable_parts == 1
+    assert stored(checkpoint) == bits(answers[:200])
+
+
+def test_of_a_damaged_csv_part_every_other_row_is_saved(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(str(tmp_path), "art", SPACE, format="csv")
+    answers = [ok(n) for n in range(50)] + [failed(n) for n in range(50, 60)]
+    checkpoint.write(answers)
+    part = only_part(Path(checkpoint.location))
+    lines = part.read_text().splitlines(keepends=True)
+    lines[20] = lines[20].replace('"[', '"[x', 1)
+    lines[30] = lines[30].replace('"1"', '"one"', 1)
+    part.write_text("".join(lines))
+    left = [answer for number, answer in enumerate(answers[:50]) if number not in (19, 29)]
+    assert stored(checkpoint) == bits(left)
+    assert checkpoint.ledger().counts() == {"ok": 48, "failed": 10}
+    assert "58 of its 60 answers were saved" in checkpoint.problems[0]
 
 
 def test_a_stream_that_meets_a_broken_part_goes_on_with_its_double(
