@@ -42,7 +42,7 @@ class Plan:
 
     Attributes:
         images: every image of the listing that has an id and bytes, in listing order.
-        work: the calls, in listing order.
+        work: the calls, in listing order; those that failed before come last, so that they cannot keep others waiting.
         copies: images whose bytes were answered under another id: (image, that id). No call.
         reused: images answered in an earlier run.
         known_failures: images that failed for good in an earlier run and are not tried again.
@@ -118,6 +118,7 @@ def make_plan(entries: Iterable[Image | Skipped | Rejected], ledger: Ledger, *, 
             plan.images.append(entry)
             _place(plan, entry, ledger, by_bytes, retry_failed=retry_failed)
     _let_failures_share(plan, by_bytes)
+    plan.work.sort(key=lambda work: work.attempts)
     return plan
 
 
