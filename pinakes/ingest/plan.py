@@ -52,7 +52,7 @@ class Plan:
 
     Attributes:
         images: every image of the listing that has an id and bytes, in listing order.
-        work: the calls, in listing order.
+        work: the calls, in listing order; those that failed before come last, so that they cannot keep others waiting.
         copies: images whose bytes were answered under another id: (image, that id). No call.
         from_table: images whose answer is lost and whose vector the table has: (image, the id that has it there). No call.
         reused: images answered in an earlier run.
@@ -138,6 +138,7 @@ def make_plan(
             plan.images.append(entry)
             _place(plan, entry, ledger, by_bytes, held, retry_failed=retry_failed)
     _let_failures_share(plan, by_bytes)
+    plan.work.sort(key=lambda work: work.attempts)
     return plan
 
 

@@ -23,8 +23,15 @@ MOST_PAUSE = 3600.0
 
 LEAST_FACTOR = 1 / 16
 DECREASE = 0.7
-RECOVERY_SECONDS = 300.0
-"""After a 429 the rate falls to seven tenths and grows back evenly: from nothing to all of it in five minutes."""
+"""After a 429 the rate falls to seven tenths, and then grows back evenly."""
+
+LEAST_RECOVERY, MOST_RECOVERY = 20.0, 300.0
+"""Seconds in which it would grow from nothing to all. The least is that after a lone 429, which costs 2 % of two minutes."""
+
+CALM_SECONDS = 90.0
+MOST_LENGTHENING = 3.0
+"""429s that are closer together than 90 s lengthen the recovery, in proportion and up to three times each; those further
+apart shorten it. So a quota that is really smaller than ours is tested once in 90 s, or at the pace of `MOST_RECOVERY`."""
 
 FIGURES = {
     "horizon": HORIZON,
@@ -33,7 +40,10 @@ FIGURES = {
     "most_pause": MOST_PAUSE,
     "least": LEAST_FACTOR,
     "decrease": DECREASE,
-    "recovery": RECOVERY_SECONDS,
+    "least_recovery": LEAST_RECOVERY,
+    "most_recovery": MOST_RECOVERY,
+    "calm": CALM_SECONDS,
+    "lengthening": MOST_LENGTHENING,
 }
 """The figures above as parameters: each statement is given all of them, and uses those that it names."""
 
@@ -46,7 +56,7 @@ WITH held AS MATERIALIZED (
     SELECT h.*, f.share, h.spacing / f.share AS step, c.now, greatest(c.now, c.blocked) AS open,
         ARRAY(SELECT due FROM unnest(h.owed) AS due WHERE due > c.now ORDER BY due) AS debts
     FROM held AS h CROSS JOIN clock AS c CROSS JOIN LATERAL (
-        SELECT least(1, h.factor + greatest(0, c.now - h.factor_at) / %(recovery)s) AS share
+        SELECT least(1, h.factor + greatest(0, c.now - h.factor_at) / h.recovery) AS share
     ) AS f
 )"""
 
@@ -83,17 +93,22 @@ RETURNING g.now, g.slot, g.gap, g.base, g.step, n.slots::integer, l.lateness, l.
 THROTTLE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
     + """, answer AS MATERIALIZED (
-    SELECT p.*, n.factor AS lowered,
+    SELECT p.*, n.factor AS lowered, n.recovery AS slowed,
         p.now + least(greatest(coalesce(%(retry_after)s::float8, 1 / n.factor), %(least_pause)s), %(most_pause)s) AS until
     FROM paced AS p CROSS JOIN LATERAL (
-        -- 429s to calls that were under way when the first one came say nothing new.
-        SELECT CASE WHEN p.now < p.blocked_until THEN p.factor ELSE greatest(%(least)s, p.share * %(decrease)s) END
-    ) AS n (factor)
+        SELECT greatest(%(least)s, p.share * %(decrease)s),
+            least(%(most_recovery)s, greatest(%(least_recovery)s,
+                p.recovery * %(calm)s / greatest(p.now - p.factor_at, %(calm)s / %(lengthening)s)))
+        WHERE p.now >= p.blocked_until
+        UNION ALL  -- 429s to calls that were under way when the first one came say nothing new
+        SELECT p.factor, p.recovery WHERE p.now < p.blocked_until
+    ) AS n (factor, recovery)
 )
 UPDATE pinakes.limits AS l
 SET throttled = l.throttled + 1,
     throttled_at = a.now,
     factor = a.lowered,
+    recovery = a.slowed,
     factor_at = greatest(a.blocked_until, a.until),
     blocked_until = greatest(a.blocked_until, a.until),
     free_at = CASE WHEN a.until > a.blocked_until

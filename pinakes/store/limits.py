@@ -22,7 +22,7 @@ from pinakes.rates import Rate
 from pinakes.settings import Settings
 from pinakes.store.cloudsql import SCHEME
 from pinakes.store.connection import DATABASE_URL, LIMITER_URL, Connection, address, connect, translated
-from pinakes.store.limit_statements import ENTER, FIGURES, RECOVERY_SECONDS, RESERVE, THROTTLE
+from pinakes.store.limit_statements import ENTER, FIGURES, RESERVE, THROTTLE
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 
 WINDOW = ("seconds", "count", "burst", "spacing", "head_start", "lead", "lateness")
@@ -217,12 +217,11 @@ def list_limits(conn: Connection) -> list[Limit]:
     with translated("reading the rate limits"):
         rows = conn.execute(
             """
-            SELECT quota, count, seconds, burst, pinned, spacing, factor + greatest(0, t.now - factor_at) / %s,
+            SELECT quota, count, seconds, burst, pinned, spacing, factor + greatest(0, t.now - factor_at) / recovery,
                 greatest(t.now, blocked_until, free_at - head_start), throttled, throttled_at
             FROM pinakes.limits, (SELECT extract(epoch FROM clock_timestamp())::float8) AS t (now)
             ORDER BY quota, seconds
-            """,
-            (RECOVERY_SECONDS,),
+            """
         ).fetchall()
     return [
         Limit(

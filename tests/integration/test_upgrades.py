@@ -58,6 +58,7 @@ SYSTEM_DATA = (
         " WHERE state = 'running'",
     ),
     (5, "UPDATE pinakes.runs SET state = 'died' WHERE state = 'failed'"),
+    (6, "UPDATE pinakes.limits SET recovery = 60"),
 )
 COLLECTION_DATA = (
     (1, "INSERT INTO old.collection (source_root, language) VALUES ('file:///old/', 'english')"),

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from pinakes.embedders.base import Facts, Limits, Picture, Price
+from pinakes.embedders.remote.attempts import MOST_UNUSABLE
 from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.concurrency import BOUND, Concurrency
 from pinakes.embedders.remote.http_errors import ErrorAnswer
@@ -48,6 +49,7 @@ class Scripted:
     def __init__(self, script: Callable[[int], object] = lambda number: None, limits: Limits | None = None) -> None:
         self.facts = Facts(SPACE, "For tests.", limits=limits or Limits())
         self.version = SPACE.version
+        self.vector: Vector | None = None
         self.asked: list[bytes] = []
         self.most_at_once = 0
         self._at_once = 0
@@ -75,7 +77,7 @@ class Scripted:
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:
             self._script(number)
-            return answer_to(data), self.version
+            return answer_to(data) if self.vector is None else self.vector, self.version
         finally:
             with self._lock:
                 self._at_once -= 1
@@ -208,6 +210,53 @@ def test_an_answer_that_cannot_be_used_counts_as_a_call(remote: Callable[..., Re
     embedder = remote(Scripted(raising(1, error=call_error(ErrorClass.SERVER, http_status=200))))
     list(embedder.embed_images(pictures(1)))
     assert (embedder.calls, embedder.statistics().lost) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "vector", [[1.0, 2.0, 3.0], [[1.0, 2.0, 3.0, 4.0]], [1.0, float("nan"), 3.0, 4.0], [0.0] * 4], ids=str
+)
+def test_a_vector_that_cannot_be_used_is_asked_for_once_more_and_is_never_final(
+    remote: Callable[..., Remote], vector: list[float]
+) -> None:
+    provider = Scripted()
+    provider.vector = np.array(vector, np.float32)
+    budget = Budget(9)
+    embedder = remote(provider, allowance=budget)
+    ((_, outcome),) = embedder.embed_images(pictures(1))
+    assert isinstance(outcome, Failure)
+    assert (outcome.error_class, outcome.final) == (ErrorClass.SERVER, False)
+    assert "gave an answer that cannot be used" in outcome.message
+    assert (len(provider.asked), embedder.calls, budget.left) == (2, 2, 7)
+    with pytest.raises(EmbedderError, match="does not embed a plain test picture: scripted gave an answer that cannot"):
+        embedder.check()
+    with pytest.raises(EmbedderError, match="did not answer the query: scripted gave an answer that cannot be used"):
+        embedder.embed_text("red")
+    assert len(provider.asked) == 6
+
+
+@pytest.mark.parametrize(("concurrency", "most"), [(1, MOST_UNUSABLE), (8, MOST_UNUSABLE + 7)])
+def test_a_row_of_answers_that_cannot_be_used_stops_the_run(
+    remote: Callable[..., Remote], concurrency: int, most: int
+) -> None:
+    unusable = call_error(ErrorClass.SERVER, http_status=200)
+    provider = Scripted(lambda number: number <= 4 or raising(number, error=unusable)(number))
+    embedder = remote(provider, concurrency=concurrency, secrets=["Busy"])
+    results: list[tuple[int, Vector | Failure]] = []
+    with pytest.raises(EmbedderError, match=r"6 answers in a row that cannot be used.*the service said \[redacted\]"):
+        results.extend(embedder.embed_images(pictures(40)))
+    assert 4 + MOST_UNUSABLE <= len(provider.asked) <= 4 + most
+    assert len(vectors(results)) == 4
+    # They are tried last by the next run, so that they cannot keep the others from being embedded.
+    assert len(failures(results)) >= 3
+
+
+def test_answers_that_cannot_be_used_stop_nothing_while_others_can(remote: Callable[..., Remote]) -> None:
+    unusable = call_error(ErrorClass.SERVER, http_status=200)
+    provider = Scripted(lambda number: number % MOST_UNUSABLE == 0 or raising(number, error=unusable)(number))
+    results = list(remote(provider, concurrency=1).embed_images(pictures(30)))
+    assert len(results) == 30
+    assert vectors(results)
+    assert failures(results)
 
 
 def test_texts_are_counted_among_the_calls_and_take_what_they_cost(remote: Callable[..., Remote]) -> None:

@@ -58,6 +58,12 @@ def test_a_transient_failure_is_tried_again_with_its_attempts_counted_on() -> No
     assert (plan.retried, plan.work[0].attempts) == (1, 3)
 
 
+def test_what_failed_before_comes_last() -> None:
+    entries = [image(name, f"md5:{name}") for name in "abcd"]
+    before = [answered("a", "md5:a", TRANSIENT, attempts=2), answered("c", "md5:c", TRANSIENT)]
+    assert [work.image.image_id for work in make_plan(entries, ledger_of(before)).work] == ["b", "d", "c", "a"]
+
+
 def test_a_final_failure_is_tried_again_only_when_asked() -> None:
     ledger = ledger_of([answered("a", "md5:1", FINAL)])
     assert make_plan([image("a", "md5:1")], ledger).known_failures == [image("a", "md5:1")]

@@ -6,8 +6,7 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +14,8 @@ import numpy as np
 
 from pinakes.embedders.counters import Counters
 from pinakes.embedders.remote.concurrency import Concurrency
+from pinakes.embedders.remote.http_errors import unusable, why_unusable
+from pinakes.embedders.remote.payment import is_free, paying
 from pinakes.embedders.remote.provider import (
     Allowance,
     AllowanceUsedUpError,
@@ -34,12 +35,18 @@ LONGEST_BACKOFF: Final = 20.0
 QUOTA_PATIENCE: Final = 900.0
 """After so many seconds with no answer but 429, the quota counts as used up."""
 
+UNUSABLE_ATTEMPTS: Final = 2
+"""Requests for one picture or text that are answered, and charged, without a vector that can be used."""
+
+MOST_UNUSABLE: Final = 6
+"""After so many such answers in a row, to at least three pictures, the next ones will not be better: the run ends."""
+
 STOP_SECONDS: Final = 0.25
 """How often a sleeping thread checks whether the run is stopping."""
 
 _LOST: Final = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECTION})
 _ANSWERED: Final = 200
-"""The status of an answer that was paid for; with an error, it means that the answer cannot be used."""
+"""The status of an answer that was charged; with an error, it means that the answer cannot be used."""
 
 Call = Callable[[], tuple[Vector, str]]
 """Makes one request: the vector, and the model version that the provider named."""
@@ -50,7 +57,7 @@ class Effort:
     """How much effort one answer is worth.
 
     Attributes:
-        attempts: most requests; 429s are not counted.
+        attempts: most requests; 429s are not counted, and of answers that cannot be used there are `UNUSABLE_ATTEMPTS`.
         patience: most seconds, in requests and between them; waiting for the pacer is not counted, except where a
             person waits.
         interactive: whether a person waits; the slot then comes before those of batches.
@@ -71,7 +78,8 @@ class Effort:
 class Attempts:
     """Turns calls into answers. Thread-safe.
 
-    The first refusal that concerns every request ends it: nothing pooled is begun after that.
+    The first refusal that concerns every request ends it: nothing pooled is begun after that. So does a row of answers that
+    cannot be used.
 
     Args:
         space: the space that vectors must belong to.
@@ -112,6 +120,7 @@ class Attempts:
         """Set when the allowance is used up; requests that it already covers are still made."""
         self._throttled_since: float | None = None
         self._throttled_in_a_row = 0
+        self._unusable_in_a_row = 0
         self._quiet_until = 0.0
 
     # -- the end -------------------------------------------------------------------------------------------------------
@@ -136,7 +145,7 @@ class Attempts:
     # -- answers -------------------------------------------------------------------------------------------------------
 
     def answer(self, call: Call, effort: Effort) -> Vector | Failure | None:
-        """The vector, or the failure of the last attempt; None (only pooled) at the end of the run.
+        """The vector, or the failure of the last attempt; None (only pooled) if the run ended before there was either.
 
         Raises:
             EmbedderError: the error concerns every request.
@@ -145,7 +154,8 @@ class Attempts:
         """
         begun = time.monotonic()
         spent = 0.0
-        failed = 0
+        failed = wasted = 0
+        left: Failure | None = None  # the outcome if the run ends now: what was charged is not forgotten
         while True:
             try:
                 outcome = self._attempt(call, effort)
@@ -156,9 +166,9 @@ class Attempts:
                     self._spent.set()
                 else:
                     self.end(None)
-                return None
+                return left
             if not isinstance(outcome, _Refused):
-                return outcome
+                return left if outcome is None else outcome
             error = outcome.error
             asked = error.retry_after or 0.0
             if error.error_class is ErrorClass.QUOTA:
@@ -168,16 +178,17 @@ class Attempts:
                 continue
             with self._lock:
                 self._throttled_since = None
-            if error.error_class in _LOST or error.http_status == _ANSWERED:
-                self.counters.lost(text=effort.text)
             failed += 1
+            wasted += error.http_status == _ANSWERED
             pause = max(self._pause(failed), asked)
             spent += outcome.seconds
             used = time.monotonic() - begun if effort.interactive else spent
-            if error.error_class.final or failed >= effort.attempts or used + pause > effort.patience:
+            enough = failed >= effort.attempts or wasted >= UNUSABLE_ATTEMPTS
+            if error.error_class.final or enough or used + pause > effort.patience:
                 return self._given_up(error, failed)
+            left = self._given_up(error, failed) if wasted else None
             if not self._sleep(pause, effort):
-                return None
+                return left
             spent += pause
             self.counters.retried()
 
@@ -194,7 +205,7 @@ class Attempts:
             while not math.isfinite(self._pacer.rate) and (quiet := self._quiet_until - time.monotonic()) > 0:
                 if not self._sleep(quiet, effort):
                     return None
-            with self._paying(effort) as payment:
+            with paying(self._allowance, self._text_units if effort.text else 1) as payment:
                 self._pacer.wait(interactive=effort.interactive)
                 if effort.pooled and (self._over() or effort.unwanted()):
                     return None
@@ -202,10 +213,11 @@ class Attempts:
                 payment.due = True
                 try:
                     vector, version = call()
+                    return self._checked(vector, version, time.monotonic() - started, effort)
                 except CallError as exc:
-                    payment.due = not _is_free(exc)
+                    payment.due = not is_free(exc)
+                    self._count(exc, effort)
                     return _Refused(exc, time.monotonic() - started)
-            return self._checked(vector, version, time.monotonic() - started, effort)
         except EmbedderError as exc:
             exc.args = (redact(str(exc), self._secrets),)
             if effort.pooled:
@@ -215,21 +227,6 @@ class Attempts:
             if effort.pooled:
                 self.concurrency.leave()
 
-    @contextmanager
-    def _paying(self, effort: Effort) -> Iterator[_Payment]:
-        """Take the price of one request from the allowance, and give it back where it is not due."""
-        payment = _Payment()
-        if self._allowance is None:
-            yield payment
-            return
-        units = self._text_units if effort.text else 1
-        self._allowance.take(units)
-        try:
-            yield payment
-        finally:
-            if not payment.due:
-                self._allowance.give_back(units)
-
     def _over(self) -> bool:
         """Whether to stop even requests whose cost is already reserved."""
         return self._ended.is_set() or self._stopping()
@@ -238,25 +235,47 @@ class Attempts:
         return effort.pooled and (self.ending or effort.unwanted())
 
     def _checked(self, vector: Vector, version: str, seconds: float, effort: Effort) -> Vector:
-        """The vector, if it belongs to the space."""
+        """The vector, if it belongs to the space.
+
+        Raises:
+            CallError: it cannot be used.
+            EmbedderError: another version of the model has made it.
+        """
+        space = self._space
+        why = why_unusable(vector, space.dimension)
+        if why and version == space.version:
+            raise unusable(space.provider, why)
         self.counters.answered(seconds, text=effort.text)
         self.concurrency.answered(seconds)
         with self._lock:
             self._throttled_since = None
-            self._throttled_in_a_row = 0
-        space = self._space
+            self._throttled_in_a_row = self._unusable_in_a_row = 0
         if version != space.version:
             raise EmbedderError(
                 f"{space.provider} answered with model version {version!r}, and the space {space.name} holds vectors of"
                 f" {space.version!r}, which cannot be compared with it. Set the version that you mean; it gets its own"
                 " space."
             )
-        if vector.shape != (space.dimension,):
-            raise EmbedderError(
-                f"{space.provider} answered with a vector of shape {vector.shape}, and the space {space.name} has"
-                f" {space.dimension} components."
-            )
         return np.ascontiguousarray(vector, dtype=np.float32)
+
+    def _count(self, error: CallError, effort: Effort) -> None:
+        """Count a request without a vector; end the run after too many answers in a row that cannot be used."""
+        if error.error_class in _LOST or error.http_status == _ANSWERED:
+            self.counters.lost(text=effort.text)
+        if error.http_status != _ANSWERED or not effort.pooled:
+            return
+        with self._lock:
+            self._unusable_in_a_row += 1
+            if self._unusable_in_a_row < MOST_UNUSABLE:
+                return
+        said = redact(str(error), self._secrets)
+        self.end(
+            EmbedderError(
+                f"{self._space.provider} gave {MOST_UNUSABLE} answers in a row that cannot be used. Each may be charged, so"
+                f" nothing more is asked of it. The last was: {said} Check its endpoint, and whether something else answers"
+                " in its place, such as a proxy; then run the same command again."
+            )
+        )
 
     def _throttled(self, error: CallError) -> None:
         """Tell the pacer about a 429; give up after too long without any other answer.
@@ -302,19 +321,6 @@ class Attempts:
         if failed > 1:
             message += f"; given up after {failed} attempts"
         return self.failure(error.error_class, message, error.http_status)
-
-
-def _is_free(error: CallError) -> bool:
-    """Whether a refusal certainly costs nothing: a 4xx comes before any work is done; a 5xx may not."""
-    status = error.http_status
-    return error.error_class is ErrorClass.QUOTA or (status is not None and 400 <= status < 500)
-
-
-@dataclass(slots=True)
-class _Payment:
-    """Whether the price of a request is due, or may be."""
-
-    due: bool = False
 
 
 @dataclass(frozen=True, slots=True)

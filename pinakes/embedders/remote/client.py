@@ -55,9 +55,9 @@ Outcome = Vector | Failure | None
 class Remote(Embedder):
     """A paid provider as an embedder. Thread-safe: batches may run in several threads and share what is in flight.
 
-    The first refusal that concerns every request (credentials, another model version, a quota that is used up, a lost
-    limiter) ends the batches: no request is begun after it, the answers of those in flight are still yielded, and then
-    every batch raises it. Queries are still sent.
+    The first refusal that concerns every request (credentials, another model version, several answers in a row that cannot
+    be used, a quota that is used up, a lost limiter) ends the batches: no request is begun after it, the answers of those
+    in flight are still yielded, and then every batch raises it. Queries are still sent.
 
     Args:
         provider: makes the requests.
@@ -170,7 +170,8 @@ class Remote(Embedder):
         When the run is stopping, pictures for which no request was begun are left out.
 
         Raises:
-            EmbedderError: no request can succeed: refused credentials, a used-up quota, another model version.
+            EmbedderError: no request can succeed: refused credentials, a used-up quota, another model version, answers that
+                cannot be used.
             DatabaseError: the database that keeps the rate is lost.
         """
         self._attempts.raise_if_halted()

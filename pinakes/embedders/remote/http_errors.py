@@ -169,6 +169,15 @@ def unusable(provider: str, why: str, request_id: str | None = None) -> CallErro
     )
 
 
+def why_unusable(vector: Vector, dimension: int) -> str | None:
+    """Why a vector cannot be compared with others; None if it can."""
+    if vector.shape != (dimension,):
+        return f"a vector of {dimension} numbers was expected, not of shape {vector.shape}"
+    if not np.isfinite(vector).all():
+        return "the vector holds a number that is not finite"
+    return None if vector.any() else "all numbers of the vector are zero, so it has no direction"
+
+
 def vector_of(values: object, dimension: int, *, provider: str, request_id: str | None = None) -> Vector:
     """The vector in decoded JSON.
 
