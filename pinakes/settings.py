@@ -25,26 +25,26 @@ class Settings:
 
     Attributes:
         home: `PINAKES_HOME`: the embedded database, checkpoints and caches; default `$XDG_DATA_HOME/pinakes`.
-        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one.
+        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one. Never shown.
         collection: `PINAKES_COLLECTION`.
         source: `PINAKES_SOURCE`: what the deployments ingest when no source is named.
         metadata: `PINAKES_METADATA`: metadata files, separated like `PATH`.
         checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints, a folder or `gs://bucket/folder`; default
             `<home>/checkpoints`.
         lease_seconds: `PINAKES_LEASE_SECONDS`: how long a dead run keeps its collection locked.
-        limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ.
+        limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ. Never shown.
         prices: `PINAKES_PRICES`: the user's own price list.
         values: all of them as text, for embedders that have settings of their own. Never shown: it holds keys.
     """
 
     home: Path
-    database_url: str | None
+    database_url: str | None = field(repr=False)
     collection: str
     source: str | None
     metadata: tuple[str, ...]
     checkpoint: str
     lease_seconds: float
-    limiter_url: str | None = None
+    limiter_url: str | None = field(default=None, repr=False)
     prices: str | None = None
     values: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 

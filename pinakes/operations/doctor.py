@@ -26,15 +26,8 @@ from pinakes.operations.credentials import call_finding, embedder_finding, embed
 from pinakes.settings import Settings
 from pinakes.sources.kinds import found_here
 from pinakes.store import health
-from pinakes.store.connection import (
-    ITERATIVE_SCANS,
-    LIMITER_URL,
-    MIN_PGVECTOR,
-    SAFE_PARALLEL_BUILDS,
-    Connection,
-    address,
-    connect,
-)
+from pinakes.store.addresses import LIMITER_URL, address
+from pinakes.store.connection import ITERATIVE_SCANS, MIN_PGVECTOR, SAFE_PARALLEL_BUILDS, Connection, connect
 from pinakes.store.database import open_database
 from pinakes.store.restrictions import restrictions
 

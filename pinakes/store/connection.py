@@ -12,10 +12,10 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql
 from psycopg.abc import Params
-from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.errors import DatabaseError
-from pinakes.store.cloudsql import SCHEME, connect_cloudsql, parse_address
+from pinakes.store.addresses import DATABASE_URL, LIMITER_URL, address, check_address, reason
+from pinakes.store.cloudsql import SCHEME, connect_cloudsql
 from pinakes.store.strong_locks import one_at_a_time
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,6 @@ ITERATIVE_SCANS = (0, 8, 0)
 SAFE_PARALLEL_BUILDS = (0, 8, 4)
 """0.8.2 to 0.8.4 fix an overflow in parallel HNSW builds and a corruption by vacuum."""
 
-DATABASE_URL = "PINAKES_DATABASE_URL"
-LIMITER_URL = "PINAKES_LIMITER_URL"
 _UNSET = {DATABASE_URL: "Pinakes runs a database of its own", LIMITER_URL: "the rate limits are kept in the database"}
 """What is done where a setting names no server."""
 
@@ -56,7 +54,7 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
-        raise DatabaseError(f"PostgreSQL failed while {what}: {_reason(exc)}.") from exc
+        raise DatabaseError(f"PostgreSQL failed while {what}: {reason(exc)}.") from exc
 
 
 def value_of(conn: Connection, statement: LiteralString | sql.SQL | sql.Composed, values: Params | None = None) -> Any:
@@ -73,17 +71,18 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
         setting: which setting says so, for messages: `DATABASE_URL` or `LIMITER_URL`.
 
     Raises:
-        DatabaseError: the server cannot be reached or is too old.
+        DatabaseError: the server cannot be reached or is too old, or `dsn` is not an address.
     """
+    parts = check_address(dsn, setting)
     try:
         if dsn.startswith(SCHEME):
             conn: Connection = connect_cloudsql(dsn)
             conn.autocommit = True
         else:
             conn = psycopg.connect(dsn, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="pinakes")
-    except psycopg.Error as exc:
+    except (psycopg.Error, UnicodeError) as exc:  # the latter for a host that is no name at all
         raise DatabaseError(
-            f"PostgreSQL at {address(dsn, setting)} cannot be reached: {_reason(exc)}. Start it, or set {setting}"
+            f"PostgreSQL at {address(dsn, setting)} cannot be reached: {reason(exc, parts)}. Start it, or set {setting}"
             f" (unset, {_UNSET[setting]})."
         ) from exc
     if conn.info.server_version < MIN_SERVER:
@@ -91,19 +90,6 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
         conn.close()
         raise DatabaseError(f"PostgreSQL at {address(dsn)} is version {version}; Pinakes needs {MIN_SERVER // 10000}.")
     return conn
-
-
-def address(dsn: str, setting: str = DATABASE_URL) -> str:
-    """Where `dsn`, the value of `setting`, points, without user or password, for messages."""
-    if dsn.startswith(SCHEME):
-        return str(parse_address(dsn))
-    try:
-        parts = conninfo_to_dict(dsn)
-    except psycopg.Error:
-        return f"the address in {setting} (which cannot be parsed)"
-    host = parts.get("host") or "the local socket"
-    port = f":{parts['port']}" if parts.get("port") else ""
-    return f"{host}{port}/{parts.get('dbname') or ''}".rstrip("/")
 
 
 def ensure_pgvector(conn: Connection) -> Pgvector:
@@ -168,7 +154,7 @@ def _create_pgvector(conn: Connection) -> Pgvector:
             ) from exc
     except psycopg.Error as exc:
         fix = " Add VECTOR to the server parameter azure.extensions." if "allow-listed" in str(exc) else ""
-        raise DatabaseError(f"pgvector {available} could not be created: {_reason(exc)}.{fix}") from exc
+        raise DatabaseError(f"pgvector {available} could not be created: {reason(exc)}.{fix}") from exc
     found = find_pgvector(conn)
     assert found is not None
     return found
@@ -198,11 +184,5 @@ def _create_by_function(conn: Connection) -> bool:
         with one_at_a_time(conn, "extension"):
             conn.execute("SELECT create_extension('vector')")
     except psycopg.Error as exc:
-        raise DatabaseError(f"SELECT create_extension('vector') failed: {_reason(exc)}.") from exc
+        raise DatabaseError(f"SELECT create_extension('vector') failed: {reason(exc)}.") from exc
     return find_pgvector(conn) is not None
-
-
-def _reason(exc: psycopg.Error) -> str:
-    """The driver's message on one line, without its trailing stop."""
-    text = exc.diag.message_primary or " ".join(str(exc).split()) or type(exc).__name__
-    return text.rstrip(". ")

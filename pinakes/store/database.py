@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pinakes.settings import Settings
 from pinakes.store.connection import Connection, Pgvector, connect, ensure_pgvector
@@ -15,7 +15,7 @@ from pinakes.store.embedded.server import embedded_server
 class Database:
     """Where to connect to; picklable, so that workers on the same machine can be handed one."""
 
-    dsn: str
+    dsn: str = field(repr=False)  # it may hold a password
 
     @contextmanager
     def connection(self) -> Iterator[tuple[Connection, Pgvector]]:

@@ -15,6 +15,7 @@ from psycopg import sql
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
+from pinakes.store.addresses import reason
 from pinakes.store.connection import Connection, find_pgvector, translated, value_of
 from pinakes.store.lease import Lease
 from pinakes.store.reload import Reload, reload_for
@@ -267,7 +268,7 @@ class Loader:
             except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
                 if self._reconnect is None or not (self._conn.closed or self._conn.broken):
                     raise
-                logger.warning("the connection was lost while loading (%s); trying again", str(exc).splitlines()[0])
+                logger.warning("the connection was lost while loading (%s); trying again", reason(exc))
                 time.sleep(pause)
                 self._staged.clear()
                 try:

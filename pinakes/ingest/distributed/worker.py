@@ -24,7 +24,7 @@ from pinakes.ingest.stopping import Stopping
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings, load_settings
 from pinakes.store.assignments import RunOfWorker, Standing
-from pinakes.store.connection import address
+from pinakes.store.addresses import address
 from pinakes.store.database import open_database
 
 logger = logging.getLogger(__name__)
