@@ -154,7 +154,9 @@ class Lease:
                 "DELETE FROM pinakes.locks WHERE resource = %s AND token = %s", (self.resource, self.token)
             )
         except psycopg.Error as exc:
-            logger.warning("the lock of %s could not be released and runs out by itself: %s", self.resource, reason(exc))
+            logger.warning(
+                "the lock of %s could not be released and runs out by itself: %s", self.resource, reason(exc)
+            )
         finally:
             self._conn.close()
 

@@ -19,8 +19,8 @@ from psycopg.conninfo import make_conninfo
 from pinakes.errors import DatabaseError
 from pinakes.rates import Rate
 from pinakes.settings import Settings
-from pinakes.store.cloudsql import SCHEME
 from pinakes.store.addresses import DATABASE_URL, LIMITER_URL, address, check_address, reason
+from pinakes.store.cloudsql import SCHEME
 from pinakes.store.connection import Connection, connect, translated
 from pinakes.store.limit_statements import ENTER, FIGURES, RECOVERY_SECONDS, RESERVE, THROTTLE
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate

@@ -60,7 +60,7 @@ def said(environment: dict[str, str], folder: Path, setting: str, addresses: lis
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     gallery(tmp_path / "in", 1)
-    (tmp_path / "vectors.csv").write_text(f"image_id,vector\np00.png,\"{json.dumps([1.0] * 320)}\"\n")
+    (tmp_path / "vectors.csv").write_text(f'image_id,vector\np00.png,"{json.dumps([1.0] * 320)}"\n')
     return tmp_path
 
 

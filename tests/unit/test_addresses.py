@@ -12,7 +12,7 @@ from pinakes.store.addresses import LIMITER_URL, address, check_address, reason
 from pinakes.store.connection import connect
 from pinakes.store.database import Database
 
-SECRET = "Tr0ub4dor"  # noqa: S105 - what must not be seen
+SECRET = "Tr0ub4dor"
 
 MALFORMED = [
     f"postgresql://museum:12/{SECRET}@127.0.0.1:1/art",  # a / in the password: the host would be "museum"
