@@ -140,7 +140,9 @@ class Guard:
         if time.monotonic() - self._logged_at < WRONG_TOKENS_LOGGED_SECONDS:
             return
         host, _ = scope.get("client") or ("an unknown address", 0)
-        logger.warning("%d request(s) with a wrong token since the last such line; the latest from %s", self._wrong, host)
+        logger.warning(
+            "%d request(s) with a wrong token since the last such line; the latest from %s", self._wrong, host
+        )
         self._wrong, self._logged_at = 0, time.monotonic()
 
     def _knows_token(self, headers: Headers) -> bool:

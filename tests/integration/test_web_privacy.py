@@ -19,7 +19,7 @@ from tests import serving
 from tests.serving import picture
 from tests.waiting import PATIENCE, until
 
-TOKEN = "a-long-secret-of-24-signs"  # noqa: S105 - of this test
+TOKEN = "a-long-secret-of-24-signs"
 
 
 @pytest.fixture(scope="module")
