@@ -38,7 +38,7 @@ def above_mode() -> int:
     return PASSABLE if os.geteuid() == 0 else FOLDER
 
 
-def private_opener(path: str | bytes, flags: int) -> int:
+def private_opener(path: str | bytes | os.PathLike[str], flags: int) -> int:
     """An `opener` for `open` whose new files are for their owner alone."""
     return os.open(path, flags, FILE)
 
