@@ -14,7 +14,7 @@ from pinakes.search.sheet import sheet_of
 from pinakes.settings import Settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
-from tasks.artifacts import inline
+from tasks.artifacts import inline, plain
 from tasks.stage import stage
 
 
@@ -42,10 +42,10 @@ def show_hits(query: Query, result: SearchResult) -> None:
         ),
     ]
     plan = result.plan
-    notes = "".join(f"\n- {note}" for note in (*plan.notes, plan.embedder))
+    notes = "".join(f"\n- {plain(note)}" for note in (*plan.notes, plan.embedder))
     create_markdown_artifact(
         key="hits",
-        description=f"Hits for {query.label!r}",
+        description=f"Hits for {plain(repr(query.label))}",
         markdown=f"{inline(sheet_of(query, result))}\n\n"
         + "\n".join(rows)
         + f"\n\nPlan: **{plan.mode}**, {plan.scanned:,} vectors compared, {plan.milliseconds:.0f} ms{notes}\n",
@@ -53,4 +53,4 @@ def show_hits(query: Query, result: SearchResult) -> None:
 
 
 def _cell(value: object) -> str:
-    return str(value or "–").replace("|", "\\|").replace("\n", " ")
+    return plain(value or "–")
