@@ -16,6 +16,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from pinakes.private import private_opener
+
 STOP_SECONDS = 15.0
 
 
@@ -31,7 +33,8 @@ class Guarded:
     def __init__(
         self, arguments: Sequence[str], *, log: Path | None, environment: Mapping[str, str] | None = None
     ) -> None:
-        with open(os.devnull if log is None else log, "ab") as output:  # noqa: PTH123 - devnull or a path alike
+        place = Path(os.devnull) if log is None else log
+        with open(place, "ab", opener=private_opener) as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own programs, no shell
                 [sys.executable, "-m", "deployments.guard", *arguments],
                 stdin=subprocess.PIPE,

@@ -16,6 +16,7 @@ from typing import Final
 from deployments.constants import NO_TELEMETRY, RUN_TAG, RUNS, SERVER
 from deployments.guard import Guarded
 from pinakes.errors import PinakesError
+from pinakes.private import private_folder
 
 START_SECONDS = 240.0
 """A first start migrates Prefect's own database; on a machine that is busy with much else that has taken two minutes. A
@@ -151,7 +152,7 @@ def log_folder(home: Path) -> Path:
     """
     folder = home / "logs"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
     except OSError as exc:
         raise PinakesError(
             f"the folder {folder} cannot be made: {exc.strerror or exc}; let this user write there, or set PINAKES_HOME."

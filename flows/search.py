@@ -13,7 +13,7 @@ from pinakes.options import completed
 from pinakes.query.query import ask
 from pinakes.query.query_options import QueryOptions
 from pinakes.settings import load_settings
-from pinakes.sources.reading import read_named
+from pinakes.sources.reading import read_below
 from tasks.searching import answer, show_hits
 from tasks.watching import watched
 
@@ -33,7 +33,9 @@ def _search(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = load_settings()
     asked = completed(QueryOptions, filled_in(options), settings)
     collection = asked.pop("collection")
-    query = ask(read_picture=read_named, **asked)
+    # Whoever may start a run may not read any file of the worker.
+    readable = read_below([*filter(None, [settings.source]), *settings.search_folders])
+    query = ask(read_picture=readable, **asked)
     result = answer(settings, collection, query)
     show_hits(query, result)
     return result.as_dict()

@@ -25,26 +25,29 @@ class Settings:
 
     Attributes:
         home: `PINAKES_HOME`: the embedded database, checkpoints and caches; default `$XDG_DATA_HOME/pinakes`.
-        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one.
+        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one. Never shown.
         collection: `PINAKES_COLLECTION`.
         source: `PINAKES_SOURCE`: what the deployments ingest when no source is named.
         metadata: `PINAKES_METADATA`: metadata files, separated like `PATH`.
         checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints, a folder or `gs://bucket/folder`; default
             `<home>/checkpoints`.
         lease_seconds: `PINAKES_LEASE_SECONDS`: how long a dead run keeps its collection locked.
-        limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ.
+        limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ. Never shown.
+        search_folders: `PINAKES_SEARCH_FOLDERS`: where the flow `search` may read pictures, apart from `source`; separated
+            like `PATH`.
         prices: `PINAKES_PRICES`: the user's own price list.
         values: all of them as text, for embedders that have settings of their own. Never shown: it holds keys.
     """
 
     home: Path
-    database_url: str | None
+    database_url: str | None = field(repr=False)
     collection: str
     source: str | None
     metadata: tuple[str, ...]
     checkpoint: str
     lease_seconds: float
-    limiter_url: str | None = None
+    limiter_url: str | None = field(default=None, repr=False)
+    search_folders: tuple[str, ...] = ()
     prices: str | None = None
     values: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -70,10 +73,11 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
         database_url=values.get("PINAKES_DATABASE_URL") or None,
         collection=values.get("PINAKES_COLLECTION") or DEFAULT_COLLECTION,
         source=values.get("PINAKES_SOURCE") or None,
-        metadata=tuple(filter(None, (values.get("PINAKES_METADATA") or "").split(os.pathsep))),
+        metadata=_paths(values, "PINAKES_METADATA"),
         checkpoint=values.get("PINAKES_CHECKPOINT") or str(home / "checkpoints"),
         lease_seconds=_seconds(values, "PINAKES_LEASE_SECONDS", default=15.0),
         limiter_url=values.get("PINAKES_LIMITER_URL") or None,
+        search_folders=_paths(values, "PINAKES_SEARCH_FOLDERS"),
         prices=values.get("PINAKES_PRICES") or None,
         values=values,
     )
@@ -85,6 +89,10 @@ def _merged(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"the settings file {dotenv} cannot be read: {exc}.") from exc
     return {k: v for k, v in from_file.items() if v is not None} | dict(environ)
+
+
+def _paths(values: Mapping[str, str], name: str) -> tuple[str, ...]:
+    return tuple(filter(None, (values.get(name) or "").split(os.pathsep)))
 
 
 def _seconds(values: Mapping[str, str], name: str, *, default: float) -> float:

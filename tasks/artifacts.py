@@ -6,6 +6,7 @@ Pictures go inline into Markdown; an artifact stays under 1 MB.
 from __future__ import annotations
 
 import base64
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -136,6 +137,19 @@ def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         "requests in flight at the end": figures["in_flight"],
     }
     return [{"what": what, "value": "–" if value is None else value} for what, value in rows.items()]
+
+
+def plain(value: object) -> str:
+    """A text of other people in one line of Markdown that shows it as it is: no link, no picture, no HTML, no new cell."""
+    escaped = _MARKUP.sub(r"\\\g<0>", " ".join(str(value).split()))
+    return _DOTTED.sub(r"\1\.", escaped)
+
+
+_MARKUP = re.compile(r"[\\`*_{}\[\]()<>#|~&!:@^$]|^[-+=]")
+"""What means something in Markdown: signs anywhere, and what begins a list or a heading."""
+
+_DOTTED = re.compile(r"(?i)(\bwww|^\d+)\.")
+"""What becomes a link by itself, and what begins a numbered list."""
 
 
 def inline(picture: Image.Image) -> str:

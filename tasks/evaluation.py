@@ -15,6 +15,7 @@ from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import CUTOFFS, Direction, RetrievalReport
 from pinakes.settings import Settings
 from pinakes.store.database import open_database
+from tasks.artifacts import plain
 from tasks.stage import stage
 from tasks.watching import show_markdown, show_table
 
@@ -59,7 +60,7 @@ def _page(evaluation: Evaluation) -> str:
         shown = f"![evaluation](data:image/png;base64,{base64.b64encode(drawn(evaluation)).decode()})"
     else:
         shown = f"*The plot needs matplotlib where the worker runs: `{extra_install(EXTRA)}`.*"
-    lines = [f"# {evaluation.collection}", "", shown, ""]
+    lines = [f"# {plain(evaluation.collection)}", "", shown, ""]
     for report in evaluation.recall:
         if report.recommended is not None:
             kept = "stored with the space" if report.stored else "not stored"
@@ -67,10 +68,10 @@ def _page(evaluation: Evaluation) -> str:
                 f"- **{report.space}**: {report.setting_name} {report.recommended} reaches a recall@{report.k} of"
                 f" {report.wanted:g}; {kept}"
             )
-        lines += [f"- {report.space}: {text}" for text in report.notes]
+        lines += [f"- {report.space}: {plain(text)}" for text in report.notes]
     if evaluation.retrieval is not None:
-        lines += [f"- {space.space}: {text}" for space in evaluation.retrieval.spaces for text in space.notes]
-        lines += [f"- {text}" for text in evaluation.retrieval.notes]
+        lines += [f"- {space.space}: {plain(text)}" for space in evaluation.retrieval.spaces for text in space.notes]
+        lines += [f"- {plain(text)}" for text in evaluation.retrieval.notes]
     return "\n".join(lines) + "\n"
 
 

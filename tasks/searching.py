@@ -12,7 +12,7 @@ from pinakes.search.sheet import sheet_of
 from pinakes.settings import Settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
-from tasks.artifacts import inline
+from tasks.artifacts import inline, plain
 from tasks.stage import stage
 from tasks.watching import show_markdown
 
@@ -41,10 +41,10 @@ def show_hits(query: Query, result: SearchResult) -> None:
         ),
     ]
     plan = result.plan
-    notes = "".join(f"\n- {note}" for note in (*plan.notes, plan.embedder))
+    notes = "".join(f"\n- {plain(note)}" for note in (*plan.notes, plan.embedder))
     show_markdown(
         key="hits",
-        description=f"Hits for {query.label!r}",
+        description=f"Hits for {plain(repr(query.label))}",
         markdown=f"{inline(sheet_of(query, result))}\n\n"
         + "\n".join(rows)
         + f"\n\nPlan: **{plan.mode}**, {plan.scanned:,} vectors compared, {plan.milliseconds:.0f} ms{notes}\n",
@@ -52,4 +52,4 @@ def show_hits(query: Query, result: SearchResult) -> None:
 
 
 def _cell(value: object) -> str:
-    return str(value or "–").replace("|", "\\|").replace("\n", " ")
+    return plain(value or "–")

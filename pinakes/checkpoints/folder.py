@@ -13,6 +13,7 @@ from typing import IO
 import pyarrow as pa
 
 from pinakes.errors import CheckpointError
+from pinakes.private import FOLDER, is_shared, private_opener
 
 SET_ASIDE = "set-aside"
 
@@ -66,7 +67,8 @@ class FolderStorage:
         kept = False
         try:
             _make_durably(self._folder)
-            with temporary.open("xb") as file:
+            opener = None if is_shared(self._folder) else private_opener
+            with open(temporary, "xb", opener=opener) as file:
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
@@ -91,7 +93,7 @@ class FolderStorage:
         """See `Storage.set_aside`. A second file of one name gets a number behind it; nothing is overwritten."""
         aside = self._folder / SET_ASIDE
         try:
-            aside.mkdir(exist_ok=True)
+            aside.mkdir(mode=_mode_in(self._folder), exist_ok=True)
             target = aside / name
             number = 0
             while os.path.lexists(target):
@@ -135,8 +137,13 @@ def _make_durably(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_durably(folder.parent)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=_mode_in(folder.parent), exist_ok=True)
     _sync_folder(folder.parent)
+
+
+def _mode_in(folder: Path) -> int:
+    """The mode of a new folder in an existing one."""
+    return 0o777 if is_shared(folder) else FOLDER
 
 
 def _sync_folder(folder: Path) -> None:

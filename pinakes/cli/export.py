@@ -19,6 +19,11 @@ from pinakes.settings import load_settings
 @options.declared_options(IngestRequest, only=frozenset({"metadata", "key", "match", "embedder", "dimension"}))
 @options.collection
 @options.checkpoint
+@click.option(
+    "--excel-safe",
+    is_flag=True,
+    help="In CSV, put an apostrophe before texts that a spreadsheet would run as a formula (=, +, -, @).",
+)
 def command(
     *,
     file: Path,
@@ -29,6 +34,7 @@ def command(
     embedder: str,
     dimension: int | None,
     checkpoint: str | None,
+    excel_safe: bool,
 ) -> None:
     """Write embeddings merged with metadata to FILE (.csv or .parquet), without PostgreSQL."""
     from pinakes.operations.export import export  # imports pandas, which --help does not need
@@ -42,6 +48,7 @@ def command(
         metadata=[Path(name) for name in metadata or settings.metadata],
         key=key,
         match=match,
+        excel_safe=excel_safe,
     )
     click.echo(f"{exported.rows:,} rows written to {file}")
     for note in exported.notes:

@@ -13,6 +13,7 @@ from pinakes.query.filters import columns_of, parse_filters
 from pinakes.settings import load_settings
 from pinakes.store.collections import open_collection
 from pinakes.store.column_check import unknown_columns
+from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection
 from pinakes.store.database import open_database
 from pinakes.store.restrictions import Restriction, hide, restrictions, unhide
@@ -65,6 +66,6 @@ def _shown(conn: Connection, collection: str, restriction: Restriction) -> dict[
     warnings = [] if restriction.problem is None else [restriction.problem]
     warnings += [
         f"no picture of {collection} has a column {name!r} so far; is it spelt right?"
-        for name in unknown_columns(conn, collection, columns_of(parse_filters([restriction.condition])))
+        for name in unknown_columns(conn, collection, columns_of(parse_filters([restriction.condition])), Conditions())
     ]
     return {"condition": restriction.condition, "pictures": restriction.images, "warnings": warnings}

@@ -81,9 +81,12 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
             " --host out to serve only this machine."
         )
     if token is not None and len(token) < SHORT_TOKEN:
-        logger.warning(
-            "%s has %d characters; a secret of %d or more cannot be guessed.", TOKEN, len(token), SHORT_TOKEN
-        )
+        said = f"{TOKEN} has {len(token)} characters, and a program can guess it; set one of {SHORT_TOKEN} or more"
+        if not loopback:
+            raise SettingsError(
+                f"{said} (openssl rand -hex 16 makes one), or leave --host out to serve only this machine."
+            )
+        logger.warning("%s.", said)
     # With a token any host name will do: a browser sends it to no other name, and a proxy may use a name of its own.
     access = Access(token, LOOPBACK_NAMES | {url_host(host)} if token is None else None)
     try:

@@ -149,7 +149,7 @@ def with_header(data: bytes) -> ImageFile.ImageFile:
         kind = other_kind(head)
         if kind:
             raise PictureError(f"this is {kind}, which cannot be decoded", ErrorClass.UNSUPPORTED)
-        raise PictureError(f"this is not a picture: it begins with {_spelled(head)}", ErrorClass.UNDECODABLE)
+        raise PictureError(f"this is not a picture but {_what_else(head)}", ErrorClass.UNDECODABLE)
     try:
         return _DECODERS[name](io.BytesIO(data))
     except Image.DecompressionBombError as exc:
@@ -254,12 +254,11 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform |
         return None
 
 
-def _spelled(head: bytes) -> str:
-    """The first bytes of a file, as text if they are text."""
-    start = head[:24]
-    if start.isascii() and all(byte >= 32 or byte in b"\t\r\n" for byte in start):
-        return f"the text {' '.join(start.decode('ascii').split())!r}"
-    return f"the bytes {start[:8].hex(' ')}"
+def _what_else(head: bytes) -> str:
+    """What begins like that, in a few words. Nothing of it is quoted: a list may name a file that is nobody's business."""
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    return "text" if all(byte >= 32 or byte in b"\t\r\n" for byte in head) else "data of another kind"
 
 
 def _bomb() -> PictureError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -26,15 +27,8 @@ from pinakes.operations.credentials import call_finding, embedder_finding, embed
 from pinakes.settings import Settings
 from pinakes.sources.kinds import found_here
 from pinakes.store import health
-from pinakes.store.connection import (
-    ITERATIVE_SCANS,
-    LIMITER_URL,
-    MIN_PGVECTOR,
-    SAFE_PARALLEL_BUILDS,
-    Connection,
-    address,
-    connect,
-)
+from pinakes.store.addresses import LIMITER_URL, address
+from pinakes.store.connection import ITERATIVE_SCANS, MIN_PGVECTOR, SAFE_PARALLEL_BUILDS, Connection, connect
 from pinakes.store.database import open_database
 from pinakes.store.migrate import SYSTEM_SCHEMA
 from pinakes.store.prepared_database import check_encoding, may_use_schema
@@ -100,6 +94,14 @@ def _database(at: Examination) -> Finding:
     found = Finding(State.OK, f"PostgreSQL {at.server.version}, {'embedded' if url is None else address(url)}")
     at.connected = True
     return found
+
+
+def _home(at: Examination) -> Finding:
+    home = at.settings.home
+    if home.stat().st_mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH):
+        fix = f"if nobody else needs it: chmod -R go-rw {home}"
+        return Finding(State.WARN, f"{home} is open to other users of this machine", fix)
+    return Finding(State.OK, f"{home} is for its owner alone")
 
 
 def _rights(at: Examination) -> Iterator[Finding]:
@@ -236,6 +238,7 @@ _SOURCE_FIX: Final = "mount it, let this user read it, or correct PINAKES_SOURCE
 
 CHECKS: Final[tuple[Check[Examination], ...]] = (
     Check("database", _database, "start PostgreSQL, or correct PINAKES_DATABASE_URL"),
+    Check("home", _home, applies=lambda at: at.settings.home.is_dir()),
     Check("database rights", _rights, _READ_FIX, _is_connected),
     Check("connections", _connections, _READ_FIX, _is_connected),
     Check("pgvector", lambda at: pgvector_finding(at.server), _READ_FIX, _is_connected),

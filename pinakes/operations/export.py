@@ -30,6 +30,9 @@ from pinakes.spaces import Space
 
 SUFFIXES = (".csv", ".parquet")
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+"""How a text begins that spreadsheets may run as a formula."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -48,19 +51,23 @@ def export(
     metadata: Sequence[Path] = (),
     key: str | None = None,
     match: str | None = None,
+    excel_safe: bool = False,
 ) -> Exported:
     """Write the dataset to `file`, whole or not at all.
 
     Columns: image_id, fingerprint, then (with metadata) `COLUMNS` and extra as JSON, then vector: float32 as the provider
     gave it, a list in Parquet and a JSON list in CSV. If the bytes of an image have changed, its newest answer counts.
+    With `excel_safe` a text in a CSV that a spreadsheet would run as a formula begins with an apostrophe.
 
     Raises:
-        UsageError: the file's name ends in neither .csv nor .parquet.
+        UsageError: the file's name ends in neither .csv nor .parquet, or `excel_safe` is asked of Parquet.
         CheckpointError: the checkpoint holds no vector of this space.
         PinakesError: the file cannot be written.
     """
     if file.suffix not in SUFFIXES:
         raise UsageError(f"the export {str(file)!r} must end in .csv or .parquet, which says what is written.")
+    if excel_safe and file.suffix != ".csv":
+        raise UsageError(f"--excel-safe is about CSV, and {str(file)!r} is Parquet, in which no text is a formula.")
     kept = open_checkpoint(checkpoint, collection, space)
     ledger = kept.ledger()
     tombstones = TombstoneFile(checkpoint, collection).read()
@@ -78,7 +85,7 @@ def export(
     join = Join(read, list(newest), match=match)
     notes = [] if read is None else [*read.report.lines(), *join.report.lines()]
     rows = 0
-    with _written(file) as write:
+    with _written(file, excel_safe=excel_safe) as write:
         for chunk in kept.vectors(lambda image_id, fingerprint: newest.get(image_id) == fingerprint):
             images = pd.DataFrame({"image_id": chunk.image_ids, "fingerprint": chunk.fingerprints})
             vectors = images.assign(vector=list(chunk.vectors))
@@ -97,13 +104,13 @@ def newest_vectors(ledger: Ledger) -> dict[str, str]:
 
 
 @contextmanager
-def _written(file: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
+def _written(file: Path, *, excel_safe: bool) -> Iterator[Callable[[pd.DataFrame], None]]:
     """A function that appends frames to `file`, which appears when the block ends without an error."""
     partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
     try:
         with partial.open("wb") as sink:
             if file.suffix == ".csv":
-                yield _csv_writer(sink)
+                yield _csv_writer(sink, excel_safe=excel_safe)
             else:
                 with _parquet_writer(sink) as write:
                     yield write
@@ -116,13 +123,20 @@ def _written(file: Path) -> Iterator[Callable[[pd.DataFrame], None]]:
         partial.unlink(missing_ok=True)
 
 
-def _csv_writer(sink: Any) -> Callable[[pd.DataFrame], None]:
+def _csv_writer(sink: Any, *, excel_safe: bool) -> Callable[[pd.DataFrame], None]:
     def write(frame: pd.DataFrame) -> None:
         frame = _flat(frame)
+        if excel_safe:
+            for name in frame.columns.drop("vector"):
+                frame[name] = [_not_a_formula(value) for value in frame[name]]
         frame["vector"] = [json.dumps([float(str(number)) for number in vector]) for vector in frame["vector"]]
         sink.write(frame.to_csv(index=False, header=sink.tell() == 0, lineterminator="\n").encode("utf-8"))
 
     return write
+
+
+def _not_a_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from typing import TypeVar
 from pinakes.embedders.remote.provider import PacingStoppedError
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.rates import Rate, allowed
-from pinakes.store.connection import DATABASE_URL
+from pinakes.store.addresses import DATABASE_URL
 from pinakes.store.limit_statements import HORIZON, STALE_SECONDS
 from pinakes.store.limits import LimitStore, LimitsUnreachableError, Reservation
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -19,6 +18,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.util.connection import create_connection
 
 from pinakes.settings import is_loopback
+from pinakes.sources.networks import is_public, may_be_named
 from pinakes.types import ErrorClass, Failure
 
 TIMEOUT = (10.0, 30.0)
@@ -65,10 +65,16 @@ class Fetcher:
     A redirect may lead to another public server, or elsewhere on the server that was asked, but from a public server
     to no address of this machine or a private network; the address is checked when the connection is made, so a name
     that resolves differently the second time gains nothing. A proxy, where one is set, makes its own connections.
+
+    Args:
+        max_bytes: the largest file.
+        trusting: whether the server that is asked may be on a local network. Link-local addresses, groups and gateways
+            never are asked.
     """
 
-    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, *, max_bytes: int = MAX_BYTES, trusting: bool = True) -> None:
         self._max_bytes = max_bytes
+        self._trusting = trusting
         self._local = threading.local()
 
     def get(self, url: str, *, etag: str | None = None) -> Fetched:
@@ -77,12 +83,13 @@ class Fetcher:
         Raises:
             FetchError: it cannot be fetched.
         """
-        first = urlsplit(url).hostname or ""
+        asked, first = url, urlsplit(url).hostname or ""
         started = time.monotonic()
         headers = {"If-None-Match": etag} if etag else {}
         try:
             for _ in range(MAX_REDIRECTS + 1):
-                session = self._session(trusted=_is_trusted(urlsplit(url).hostname or "", first))
+                trusted = self._trusting and _is_trusted(urlsplit(url).hostname or "", first)
+                session = self._session(trusted=trusted)
                 with session.get(url, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False) as answer:
                     if answer.status_code not in _MOVED:
                         return self._taken(answer, etag, started)
@@ -91,7 +98,8 @@ class Fetcher:
             raise FetchError(ErrorClass.TIMEOUT, f"the server did not answer in time ({_short(exc)})") from exc
         except (requests.RequestException, HTTPError, OSError, ValueError) as exc:
             if (blocked := _blocked(exc)) is not None:
-                raise FetchError(ErrorClass.UNREADABLE, str(blocked)) from exc
+                leads = "the server redirects" if url != asked else "the URL leads"
+                raise FetchError(ErrorClass.UNREADABLE, f"{leads} to {blocked}") from exc
             raise FetchError(ErrorClass.CONNECTION, f"the connection failed ({_short(exc)})") from exc
         raise FetchError(ErrorClass.UNREADABLE, f"the server redirects more than {MAX_REDIRECTS} times")
 
@@ -120,29 +128,33 @@ class Fetcher:
         return FetchError(ErrorClass.TOO_LARGE, f"the file has {shown}; the limit is {self._max_bytes:,} bytes")
 
     def _session(self, *, trusted: bool) -> requests.Session:
-        """One of this thread's two sessions; the one for servers that the list did not name checks their addresses."""
+        """One of this thread's two sessions: a server that the list names may have an address of a local network."""
         name = "trusted" if trusted else "strict"
         session: requests.Session | None = getattr(self._local, name, None)
         if session is None:
             session = requests.Session()
             session.headers.update(_HEADERS)
-            session.mount("https://", HTTPAdapter() if trusted else _StrictAdapter())
-            session.mount("http://", HTTPAdapter() if trusted else _StrictAdapter())
+            for scheme in ("https://", "http://"):
+                session.mount(scheme, _CheckingAdapter(may_be_named if trusted else is_public))
             setattr(self._local, name, session)
         return session
 
 
 class PrivateAddressError(ValueError):
-    """A redirect leads to a private network that the list did not name."""
+    """A URL or a redirect leads to a private network, which the list did not name or may not name."""
 
 
-def _checked_connection(connection: HTTPConnection) -> socket.socket:
+Allows = Callable[[str], bool]
+"""Whether a connection to an IP address may be made."""
+
+
+def _connected(connection: HTTPConnection, allows: Allows) -> socket.socket:
     """A connection as urllib3 makes it, to an address that was checked first."""
     host = connection._dns_host  # noqa: SLF001 - as urllib3's own _new_conn does
     found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if not all(map(_is_public, addresses)):
-        raise PrivateAddressError(f"the server redirects to {host}, which is in a private network")
+    if not all(map(allows, addresses)):
+        raise PrivateAddressError(f"{host}, which is in a private network")
     problem: OSError | None = None
     for address in addresses:
         try:
@@ -159,37 +171,34 @@ def _checked_connection(connection: HTTPConnection) -> socket.socket:
     raise NewConnectionError(connection, f"{host} cannot be reached: {problem}")
 
 
-class _Plain(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _checked_connection(self)
+class _CheckingAdapter(HTTPAdapter):
+    """Connects only to addresses that are allowed."""
 
+    def __init__(self, allows: Allows) -> None:
+        class Plain(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                return _connected(self, allows)
 
-class _Tls(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _checked_connection(self)
+        class Tls(HTTPSConnection):
+            def _new_conn(self) -> socket.socket:
+                return _connected(self, allows)
 
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
 
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
+        class TlsPool(HTTPSConnectionPool):
+            ConnectionCls = Tls
 
+        self._pools: Mapping[str, Any] = {"http": PlainPool, "https": TlsPool}
+        super().__init__()
 
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _Tls
-
-
-class _StrictAdapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        pools: Mapping[str, Any] = {"http": _PlainPool, "https": _TlsPool}
-        self.poolmanager.pool_classes_by_scheme = pools
-
-
-def _is_public(address: str) -> bool:
-    return ipaddress.ip_address(address.partition("%")[0]).is_global
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
 
 def _is_trusted(host: str, first: str) -> bool:
-    """Whether a server may have a private address, because it is the one that the list names."""
+    """Whether a server may have an address of a local network, because it is the one that the list names."""
     return host == first or (is_loopback(host) and is_loopback(first))
 
 

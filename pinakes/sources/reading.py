@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
@@ -31,7 +32,7 @@ def read_uri(uri: str) -> bytes:
     """
     try:
         if uri.startswith(_FILE):
-            return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE)))).read_bytes()
+            return _path(uri).read_bytes()
         if uri.startswith(SCHEME):
             return _from_bucket(uri)
         if uri.startswith(_WEB):
@@ -59,6 +60,40 @@ def read_named(name: str) -> bytes:
         raise UsageError(str(exc)) from exc
 
 
+def read_below(roots: Sequence[str]) -> Callable[[str], bytes]:
+    """A `read_named` for people who may start searches here, but not read this machine's files.
+
+    Files and objects are read only below `roots` (folders, or `gs://bucket/folder`; what is neither allows nothing), and
+    addresses only of public servers. Links that lead out of a folder are not followed.
+    """
+
+    def read(name: str) -> bytes:
+        try:
+            if name.startswith(_WEB):
+                return _from_web(name, trusting=False)
+            if name.startswith(SCHEME):
+                if any(name.startswith(f"{root.rstrip('/')}/") for root in roots if root.startswith(SCHEME)):
+                    return read_uri(name)
+            else:
+                path = (_path(name) if name.startswith(_FILE) else Path(name)).resolve()
+                folders = [Path(root.removeprefix(_FILE)).resolve() for root in roots if not root.startswith(SCHEME)]
+                if path.is_file() and any(path.is_relative_to(folder) for folder in folders):
+                    return path.read_bytes()
+        except (OSError, ValueError, SourceError) as exc:
+            why = exc.strerror if isinstance(exc, OSError) else str(exc).rstrip(".")
+            raise UsageError(f"the picture {name} cannot be read: {why}.") from exc
+        raise UsageError(
+            f"the picture {name} is no file below a folder from which searches may read: put it below PINAKES_SOURCE, or"
+            " name its folder in PINAKES_SEARCH_FOLDERS, both as they are set for the worker."
+        )
+
+    return read
+
+
+def _path(uri: str) -> Path:
+    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE))))
+
+
 def _from_bucket(uri: str) -> bytes:
     found = parse_gs_uri(uri)
     current = GsObject(found.bucket, found.name)
@@ -69,12 +104,12 @@ def _from_bucket(uri: str) -> bytes:
     return data
 
 
-def _from_web(uri: str) -> bytes:
+def _from_web(uri: str, *, trusting: bool = True) -> bytes:
     from pinakes.sources.fetching import FetchError  # its HTTP client is imported only where it is needed
 
     check_url(uri)
     try:
-        return _fetcher().get(uri).data or b""
+        return _fetcher(trusting).get(uri).data or b""
     except FetchError as exc:
         raise SourceError(f"the picture at {uri} cannot be read: {exc}.") from exc
 
@@ -86,8 +121,8 @@ def _bucket(name: str, emulator: str | None) -> GcsBucket:  # noqa: ARG001 - tel
     return GcsBucket(name)
 
 
-@functools.lru_cache(maxsize=1)
-def _fetcher() -> Fetcher:
+@functools.lru_cache(maxsize=2)
+def _fetcher(trusting: bool) -> Fetcher:
     from pinakes.sources.fetching import Fetcher
 
-    return Fetcher(max_bytes=MAX_BYTES)
+    return Fetcher(max_bytes=MAX_BYTES, trusting=trusting)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+from pinakes.private import private_folder, private_opener
+
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -122,7 +124,8 @@ class SqliteCache:
     def _connect(self) -> sqlite3.Connection:
         if self._connection is not None:
             return self._connection
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(self._path.parent)
+        os.close(private_opener(self._path, os.O_RDWR | os.O_CREAT))  # SQLite's other files get the same mode
         self._connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )

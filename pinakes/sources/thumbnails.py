@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 
 from pinakes.errors import PictureError, SourceError
 from pinakes.images.decoding import thumbnail_jpeg, with_header
+from pinakes.private import private_folder
 from pinakes.sources.reading import read_uri
 from pinakes.types import ErrorClass
 
@@ -101,8 +102,8 @@ class DiskCache:
         """Keep a file; on a full or read-only disk it is not kept, which only costs time and is logged."""
         path = self._path(key)
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.parent.mkdir(mode=0o700, exist_ok=True)
+            private_folder(self._folder)
+            private_folder(path.parent)
             descriptor, partial = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
             try:
                 with os.fdopen(descriptor, "wb") as out:

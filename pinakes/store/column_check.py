@@ -8,7 +8,7 @@ from psycopg import sql
 
 from pinakes.errors import UsageError
 from pinakes.metadata.columns import COLUMNS
-from pinakes.store.conditions import PLAIN_COLUMNS
+from pinakes.store.conditions import PLAIN_COLUMNS, Conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.restrictions import visible
 
@@ -16,8 +16,8 @@ MOST_NAMED = 30
 """Extra columns that a message names: a file may have hundreds."""
 
 
-def unknown_columns(conn: Connection, collection: str, names: Sequence[str]) -> list[str]:
-    """Those of `names` that no image of the collection has."""
+def unknown_columns(conn: Connection, collection: str, names: Sequence[str], among: Conditions) -> list[str]:
+    """Those of `names` that no image has of those that meet the condition."""
     extra = [name for name in names if name not in PLAIN_COLUMNS]
     if not extra:
         return []
@@ -26,31 +26,31 @@ def unknown_columns(conn: Connection, collection: str, names: Sequence[str]) -> 
             sql.SQL(
                 """
                 SELECT name
-                FROM unnest(%s::text[]) WITH ORDINALITY AS n (name, place)
-                WHERE NOT EXISTS (SELECT FROM {images} WHERE extra ? name)
+                FROM unnest(%(names)s::text[]) WITH ORDINALITY AS n (name, place)
+                WHERE NOT EXISTS (SELECT FROM {images} AS i WHERE i.extra ? name AND {among})
                 ORDER BY place
                 """
-            ).format(images=sql.Identifier(collection, "images")),
-            (extra,),
+            ).format(images=sql.Identifier(collection, "images"), among=among.where),
+            {**among.values, "names": extra},
         )
         return [name for (name,) in rows]
 
 
 def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> None:
-    """Check that images have these columns.
+    """Check that images which are not restricted have these columns: what only the others have must not be found out.
 
     Raises:
         UsageError: none has one of them; the message names the columns that there are.
     """
-    unknown = unknown_columns(conn, collection, names)
+    shown = visible(conn, collection)
+    unknown = unknown_columns(conn, collection, names, shown)
     if unknown:
-        there_are = ", ".join((*COLUMNS, *_extra_columns(conn, collection), "image_id", "years"))
+        there_are = ", ".join((*COLUMNS, *_extra_columns(conn, collection, shown), "image_id", "years"))
         raise UsageError(f"no picture of {collection!r} has a column {unknown[0]!r}; there are: {there_are}.")
 
 
-def _extra_columns(conn: Connection, collection: str) -> list[str]:
-    """The columns of `extra`, of the images that are not restricted."""
-    shown = visible(conn, collection)
+def _extra_columns(conn: Connection, collection: str, shown: Conditions) -> list[str]:
+    """The columns of `extra`, of the images that are shown."""
     with translated(f"reading the columns of {collection}"):
         rows = conn.execute(
             sql.SQL(

@@ -12,10 +12,10 @@ import psycopg
 from pgvector.psycopg import register_vector
 from psycopg import sql
 from psycopg.abc import Params
-from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.errors import DatabaseError
-from pinakes.store.cloudsql import SCHEME, connect_cloudsql, parse_address
+from pinakes.store.addresses import DATABASE_URL, LIMITER_URL, address, check_address, reason
+from pinakes.store.cloudsql import SCHEME, connect_cloudsql
 from pinakes.store.embedded.server import revived
 from pinakes.store.prepared_database import check_encoding, check_extension
 from pinakes.store.scoped_connection import ScopedConnection
@@ -34,8 +34,6 @@ ITERATIVE_SCANS = (0, 8, 0)
 SAFE_PARALLEL_BUILDS = (0, 8, 4)
 """0.8.2 to 0.8.4 fix an overflow in parallel HNSW builds and a corruption by vacuum."""
 
-DATABASE_URL = "PINAKES_DATABASE_URL"
-LIMITER_URL = "PINAKES_LIMITER_URL"
 _UNSET = {DATABASE_URL: "Pinakes runs a database of its own", LIMITER_URL: "the rate limits are kept in the database"}
 """What is done where a setting names no server."""
 
@@ -67,7 +65,7 @@ def translated(what: str) -> Iterator[None]:
         lost = isinstance(exc, psycopg.OperationalError) and (
             exc.sqlstate is None or exc.sqlstate.startswith(("08", "57P"))
         )
-        raise DatabaseError(f"PostgreSQL failed while {what}: {_reason(exc)}.{_LOST if lost else ''}") from exc
+        raise DatabaseError(f"PostgreSQL failed while {what}: {reason(exc)}.{_LOST if lost else ''}") from exc
 
 
 def value_of(conn: Connection, statement: LiteralString | sql.SQL | sql.Composed, values: Params | None = None) -> Any:
@@ -84,8 +82,9 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
         setting: which setting says so, for messages: `DATABASE_URL` or `LIMITER_URL`.
 
     Raises:
-        DatabaseError: the server cannot be reached or is too old.
+        DatabaseError: the server cannot be reached or is too old, or `dsn` is not an address.
     """
+    parts = check_address(dsn, setting)
     try:
         try:
             conn = _connected(dsn)
@@ -93,9 +92,9 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
             if dsn.startswith(SCHEME) or not revived(dsn):
                 raise
             conn = _connected(dsn)
-    except psycopg.Error as exc:
+    except (psycopg.Error, UnicodeError) as exc:  # the latter for a host that is no name at all
         raise DatabaseError(
-            f"PostgreSQL at {address(dsn, setting)} cannot be reached: {_reason(exc)}. Start it, or set {setting}"
+            f"PostgreSQL at {address(dsn, setting)} cannot be reached: {reason(exc, parts)}. Start it, or set {setting}"
             f" (unset, {_UNSET[setting]})."
         ) from exc
     if conn.info.server_version < MIN_SERVER:
@@ -118,19 +117,6 @@ def _connected(dsn: str) -> Connection:
         connect_timeout=CONNECT_SECONDS,
         application_name="pinakes",
     )
-
-
-def address(dsn: str, setting: str = DATABASE_URL) -> str:
-    """Where `dsn`, the value of `setting`, points, without user or password, for messages."""
-    if dsn.startswith(SCHEME):
-        return str(parse_address(dsn))
-    try:
-        parts = conninfo_to_dict(dsn)
-    except psycopg.Error:
-        return f"the address in {setting} (which cannot be parsed)"
-    host = parts.get("host") or "the local socket"
-    port = f":{parts['port']}" if parts.get("port") else ""
-    return f"{host}{port}/{parts.get('dbname') or ''}".rstrip("/")
 
 
 def ensure_pgvector(conn: Connection) -> Pgvector:
@@ -200,7 +186,7 @@ def _create_pgvector(conn: Connection) -> Pgvector:
             ) from exc
     except psycopg.Error as exc:
         fix = " Add VECTOR to the server parameter azure.extensions." if "allow-listed" in str(exc) else ""
-        raise DatabaseError(f"pgvector {available} could not be created: {_reason(exc)}.{fix}") from exc
+        raise DatabaseError(f"pgvector {available} could not be created: {reason(exc)}.{fix}") from exc
     found = find_pgvector(conn)
     assert found is not None
     return found
@@ -231,11 +217,5 @@ def _create_by_function(conn: Connection) -> bool:
             if find_pgvector(conn) is None:
                 conn.execute("SELECT create_extension('vector')")
     except psycopg.Error as exc:
-        raise DatabaseError(f"SELECT create_extension('vector') failed: {_reason(exc)}.") from exc
+        raise DatabaseError(f"SELECT create_extension('vector') failed: {reason(exc)}.") from exc
     return find_pgvector(conn) is not None
-
-
-def _reason(exc: psycopg.Error) -> str:
-    """The driver's message on one line, without its trailing stop."""
-    text = exc.diag.message_primary or " ".join(str(exc).split()) or type(exc).__name__
-    return text.rstrip(". ")

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pinakes.errors import DatabaseError
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class Database:
     """Where to connect to; picklable, so that workers on the same machine can be handed one."""
 
-    dsn: str
+    dsn: str = field(repr=False)  # it may hold a password
 
     @contextmanager
     def connection(self) -> Iterator[tuple[Connection, Pgvector]]:

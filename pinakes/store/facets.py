@@ -10,7 +10,7 @@ from psycopg import sql
 
 from pinakes.query.filters import Equals, Filter, Years, columns_of
 from pinakes.store.column_check import check_columns
-from pinakes.store.conditions import PLAIN_COLUMNS, column, conditions
+from pinakes.store.conditions import PLAIN_COLUMNS, Conditions, column, conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.restrictions import restriction_filters
 from pinakes.store.search_settings import searching
@@ -59,7 +59,7 @@ def facets(conn: Connection, collection: str, filters: Sequence[Filter] = (), *,
     images = sql.Identifier(collection, "images")
     with translated(f"counting the values of {collection}"), searching(conn):
         chosen = {_column_of(item) for item in filters}
-        names = [*FACET_COLUMNS, *_extra_keys(conn, images)]
+        names = [*FACET_COLUMNS, *_extra_keys(conn, images, conditions((), restricted))]
         names += [n for item in filters if isinstance(item, Equals) and (n := item.column) not in names]
         open_names = [name for name in names if name not in chosen]
         total, years, found = _counted(conn, collection, open_names, filters, restricted, top)
@@ -149,21 +149,21 @@ def _each(form: LiteralString, *parts: Iterable[sql.Composable]) -> sql.Composed
     return sql.SQL(" ").join(sql.SQL(form).format(*each) for each in zip(*parts, strict=True))
 
 
-def _extra_keys(conn: Connection, images: sql.Identifier) -> list[str]:
-    """Keys of `extra` that repeat often enough to choose by, most used first."""
+def _extra_keys(conn: Connection, images: sql.Identifier, shown: Conditions) -> list[str]:
+    """Keys of `extra` that repeat often enough among the images that are shown to choose by, most used first."""
     rows = conn.execute(
         sql.SQL(
             """
             SELECT key
-            FROM (SELECT extra FROM {images} WHERE extra <> '{{}}' LIMIT %s) AS sampled,
+            FROM (SELECT i.extra FROM {images} AS i WHERE i.extra <> '{{}}' AND {shown} LIMIT %(sampled)s) AS sampled,
                 jsonb_each_text(extra) AS e (key, value)
             WHERE value <> ''
             GROUP BY key
             HAVING count(*) >= 2 AND count(DISTINCT value) <= greatest(count(*) / 2, 2)
             ORDER BY count(*) DESC, key COLLATE "C"
-            LIMIT %s
+            LIMIT %(most)s
             """
-        ).format(images=images),
-        (SAMPLED, EXTRA_KEYS),
+        ).format(images=images, shown=shown.where),
+        {**shown.values, "sampled": SAMPLED, "most": EXTRA_KEYS},
     )
     return [key for (key,) in rows if key not in PLAIN_COLUMNS]

@@ -23,6 +23,7 @@ from typing import Self
 import psycopg
 
 from pinakes.errors import DatabaseError, LeaseLostError, LockHeldError
+from pinakes.store.addresses import reason
 from pinakes.store.connection import Connection, connect, translated, value_of
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,9 @@ class Lease:
                 "DELETE FROM pinakes.locks WHERE resource = %s AND token = %s", (self.resource, self.token)
             )
         except psycopg.Error as exc:
-            logger.warning("the lock of %s could not be released and runs out by itself: %s", self.resource, exc)
+            logger.warning(
+                "the lock of %s could not be released and runs out by itself: %s", self.resource, reason(exc)
+            )
         finally:
             self._conn.close()
 
@@ -199,7 +202,7 @@ class Lease:
                 with connect(self._dsn) as conn:
                     self._renew(conn)
             except (psycopg.Error, DatabaseError) as exc:
-                logger.warning("whether the lock of %s is still held is not known: %s", self.resource, exc)
+                logger.warning("whether the lock of %s is still held is not known: %s", self.resource, reason(exc))
 
     def _guarded(self, conn: Connection) -> bool:
         return conn.execute(_GUARD, (self.resource, self.token)).fetchone() is not None
@@ -256,7 +259,7 @@ class Lease:
                     self._conn = connect(self._dsn)
                 self._renew(self._conn)
             except (psycopg.Error, DatabaseError) as exc:
-                logger.warning("the lock of %s could not be renewed (trying again): %s", self.resource, exc)
+                logger.warning("the lock of %s could not be renewed (trying again): %s", self.resource, reason(exc))
                 if self._conn is not None:
                     self._conn.close()
             if self._lost.is_set():

@@ -20,8 +20,9 @@ from psycopg.conninfo import make_conninfo
 from pinakes.errors import DatabaseError
 from pinakes.rates import Rate
 from pinakes.settings import Settings
+from pinakes.store.addresses import DATABASE_URL, LIMITER_URL, address, check_address, reason
 from pinakes.store.cloudsql import SCHEME
-from pinakes.store.connection import DATABASE_URL, LIMITER_URL, Connection, address, connect, translated
+from pinakes.store.connection import Connection, connect, translated
 from pinakes.store.limit_statements import ENTER, FIGURES, RESERVE, THROTTLE
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 
@@ -99,8 +100,9 @@ class LimitStore:
     def __init__(self, dsn: str, quota: str, rates: Sequence[Rate], *, setting: str = DATABASE_URL) -> None:
         self.quota = quota
         self._setting = setting
+        check_address(dsn, setting)
         # The connector of Cloud SQL makes its own connections, and its addresses take no such parameters.
-        self._dsn = dsn if dsn.startswith(SCHEME) else _watched(dsn)
+        self._dsn = dsn if dsn.startswith(SCHEME) else make_conninfo(dsn, **_CONNECTION)
         self._rates = rates
         self._conn: Connection | None = None
 
@@ -172,12 +174,12 @@ class LimitStore:
         except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
             self.close()
             raise LimitsUnreachableError(
-                f"the rate limits at {address(self._dsn)} cannot be reached: {' '.join(str(exc).split())}"
+                f"the rate limits at {address(self._dsn)} cannot be reached: {reason(exc)}."
             ) from exc
         except psycopg.Error as exc:
             self.close()
             raise DatabaseError(
-                f"PostgreSQL at {address(self._dsn)} failed while reserving from {self.quota}: {exc}"
+                f"PostgreSQL at {address(self._dsn)} failed while reserving from {self.quota}: {reason(exc)}."
             ) from exc
 
     def _opened(self) -> Connection:
@@ -271,14 +273,6 @@ def enter_default(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
         ).fetchall()
         if not any(pinned for *_, pinned in found) and [row[:3] for row in found] != default:
             _enter(conn, quota, rates, pinned=False)
-
-
-def _watched(dsn: str) -> str:
-    """`dsn` with `_CONNECTION`; as it is where it cannot be parsed, which connecting then says."""
-    try:
-        return make_conninfo(dsn, **_CONNECTION)
-    except psycopg.ProgrammingError:
-        return dsn
 
 
 def _alone(conn: Connection, quota: str) -> None:

@@ -15,6 +15,7 @@ from psycopg import sql
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
+from pinakes.store.addresses import reason
 from pinakes.store.connection import Connection, find_pgvector, translated, value_of
 from pinakes.store.database import RECONNECT_SECONDS
 from pinakes.store.lease import Lease
@@ -266,7 +267,7 @@ class Loader:
             except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseError) as exc:
                 if self._reconnect is None or not (self._conn.closed or self._conn.broken):
                     raise
-                logger.warning("the connection was lost while loading (%s); trying again", str(exc).splitlines()[0])
+                logger.warning("the connection was lost while loading (%s); trying again", reason(exc))
                 time.sleep(pause)
                 try:
                     self._conn = self._reconnect()

@@ -11,7 +11,8 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool
 
 from pinakes.errors import DatabaseError
-from pinakes.store.connection import Connection, address, connect, ensure_pgvector
+from pinakes.store.addresses import address, reason
+from pinakes.store.connection import Connection, connect, ensure_pgvector
 
 STATEMENT_SECONDS = 30
 """A statement that takes longer is cancelled, so that a few of them cannot keep everyone waiting."""
@@ -71,7 +72,7 @@ class Connections:
         except psycopg.Error as exc:
             self._closed_until = time.monotonic() + REST_SECONDS
             raise DatabaseError(
-                f"PostgreSQL at {address(self._dsn)} has no connection for this request: {exc}."
+                f"PostgreSQL at {address(self._dsn)} has no connection for this request: {reason(exc)}."
             ) from exc
         try:
             yield conn

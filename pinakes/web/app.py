@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -132,6 +133,8 @@ class _LastResort:
 
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:  # there is nobody left to tell, and nothing to look after
+            logger.debug("a client hung up at %s %s", scope["method"], scope["path"])
         except Exception as exc:
             if started or scope["type"] != "http":
                 raise

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +23,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 
+logger = logging.getLogger(__name__)
+
 OPEN_TO_ALL: Final = "/healthz"
 """What a load balancer requests without a token; it says only that the page answers."""
 
@@ -31,6 +35,12 @@ MAX_BODY_BYTES: Final = MAX_UPLOAD_BYTES * 4 // 3 + (256 << 10)
 
 BODY_SECONDS: Final = 120.0
 """The time in which a body must arrive: 15 MB at 1 Mbit/s. A slower client would only occupy a connection."""
+
+WRONG_TOKEN_SECONDS: Final = 1.0
+"""Whoever tries tokens one after the other tries one a second; a person who mistyped one does not mind."""
+
+WRONG_TOKENS_LOGGED_SECONDS: Final = 10.0
+"""Wrong tokens are logged in one line at most this often, so that nobody can fill the disk with them."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -65,11 +75,13 @@ class Access:
         hosts: the names under which the page may be requested; None: any. On loopback this keeps out the pages of other
             sites whose own name points to this machine (DNS rebinding).
         body_seconds: the time in which the body of a request must arrive.
+        wrong_token_seconds: how long a client that sent a wrong token waits for its answer.
     """
 
     token: str | None = None
     hosts: frozenset[str] | None = LOOPBACK_NAMES
     body_seconds: float = BODY_SECONDS
+    wrong_token_seconds: float = WRONG_TOKEN_SECONDS
 
 
 class Guard:
@@ -78,6 +90,8 @@ class Guard:
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
         self._access = access
+        self._wrong = 0
+        self._logged_at = -math.inf
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -93,6 +107,9 @@ class Guard:
 
         refusal = self._refusal(scope, headers)
         if refusal is not None:
+            if refusal.status_code == 401 and "authorization" in headers:
+                self._count_wrong_token(scope)
+                await anyio.sleep(self._access.wrong_token_seconds)
             await refusal(scope, receive, send_secured)
             return
         if scope["method"] == "HEAD":  # answered as GET; the server leaves the body out
@@ -117,6 +134,16 @@ class Guard:
             response.headers["Connection"] = "close"
             return response
         return None
+
+    def _count_wrong_token(self, scope: Scope) -> None:
+        self._wrong += 1
+        if time.monotonic() - self._logged_at < WRONG_TOKENS_LOGGED_SECONDS:
+            return
+        host, _ = scope.get("client") or ("an unknown address", 0)
+        logger.warning(
+            "%d request(s) with a wrong token since the last such line; the latest from %s", self._wrong, host
+        )
+        self._wrong, self._logged_at = 0, time.monotonic()
 
     def _knows_token(self, headers: Headers) -> bool:
         if self._access.token is None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pinakes.query.filters import Filter
+from pinakes.errors import UsageError
+from pinakes.query.filters import Filter, columns_of
 from pinakes.query.query import Query
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
@@ -35,8 +36,17 @@ FACETS_SECONDS = 5.0
 FACETS_KEPT = 256
 """Different sets of filters that are remembered."""
 
+PRIVATE_COLUMNS = frozenset({"uri"})
+"""What visitors may neither see nor ask for: they would learn the server's folders letter by letter."""
+
 STORED_PIXELS = 50_000_000
 """What a stored picture that must be decoded for its crop is taken to have before it has been read."""
+
+
+def _check_columns(names: Iterable[str | None]) -> None:
+    for name in names:
+        if name in PRIVATE_COLUMNS:
+            raise UsageError(f"the column {name!r} says where pictures are stored, and is not for visitors.")
 
 
 class _Counted:
@@ -103,6 +113,7 @@ class Service:
             DatabaseError: the database does not answer.
             EmbedderError: the embedder does not.
         """
+        _check_columns([*columns_of(query.filters), query.group_by])
         pixels = sum(checked_pixels(part.picture) for part in query.parts if part.picture is not None)
         pixels += sum(STORED_PIXELS for part in query.parts if part.like is not None and part.crop is not None)
         # The turn comes first: whoever waits for one must not hold a connection meanwhile.
@@ -113,8 +124,10 @@ class Service:
         """The values that may be chosen, with counts some seconds old; a restriction is heeded at once.
 
         Raises:
+            UsageError: a filter names a column that no image has, or that is not for visitors.
             DatabaseError: the database does not answer.
         """
+        _check_columns(columns_of(filters))
         with self._connections.connection() as conn:
             key = (tuple(filters), tuple(restriction_texts(conn, self.collection)))
         with self._facets_lock:

@@ -25,7 +25,7 @@ from pinakes.quota.limiter import Limiter, Slot
 from pinakes.rates import Rate, parse_rate
 from pinakes.spaces import Space
 from pinakes.store import cloudsql
-from pinakes.store.connection import LIMITER_URL
+from pinakes.store.addresses import LIMITER_URL
 from pinakes.store.limits import LimitStore, change_limit, limits_connection, list_limits, remove_limit
 from pinakes.types import ErrorClass, Vector
 from tests.fakes.quota import Quota
@@ -434,13 +434,19 @@ def test_a_database_that_is_not_there_is_said_at_once() -> None:
         Limiter("postgresql://127.0.0.1:1/db", QUOTA, [])
 
 
-@pytest.mark.parametrize("dsn", ["postgresql://127.0.0.1:1/db", "no address"])
-def test_the_setting_that_names_it_is_the_one_to_mend(dsn: str) -> None:
+@pytest.mark.parametrize(
+    ("dsn", "said"),
+    [
+        ("postgresql://127.0.0.1:1/db", r"cannot be reached.* set PINAKES_LIMITER_URL"),
+        ("no address", "PINAKES_LIMITER_URL is not an address"),
+    ],
+)
+def test_the_setting_that_names_it_is_the_one_to_fix(dsn: str, said: str) -> None:
     for connecting in (
         lambda: Limiter(dsn, QUOTA, [FAST], setting=LIMITER_URL),
         lambda: limits_connection(dsn, setting=LIMITER_URL).__enter__(),
     ):
-        with pytest.raises(DatabaseError, match=r"cannot be reached.* set PINAKES_LIMITER_URL") as caught:
+        with pytest.raises(DatabaseError, match=said) as caught:
             connecting()
         assert "PINAKES_DATABASE_URL" not in str(caught.value)
 

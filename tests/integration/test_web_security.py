@@ -159,7 +159,7 @@ def test_these_addresses_may_be_reached_from_elsewhere(host: str) -> None:
 )
 def test_a_token_is_wanted_for_everything_but_health(service: Service, authorization: str | None, status: int) -> None:
     headers = {} if authorization is None else {"authorization": authorization.encode()}
-    with serving.browsing(service, Access(TOKEN, hosts=None)) as web:
+    with serving.browsing(service, Access(TOKEN, hosts=None, wrong_token_seconds=0)) as web:
         for path in ("/", "/api/search", "/api/openapi.json", "/thumbnails/320/p00.png", "/api/images/p00.png"):
             answer = web.get(path, headers=headers)  # type: ignore[arg-type]
             assert answer.status_code == status, path

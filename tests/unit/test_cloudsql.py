@@ -9,8 +9,9 @@ import pytest
 
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.store import cloudsql
+from pinakes.store.addresses import address
 from pinakes.store.cloudsql import CloudSqlAddress, parse_address
-from pinakes.store.connection import address, connect
+from pinakes.store.connection import connect
 
 
 def test_an_address_is_read() -> None:

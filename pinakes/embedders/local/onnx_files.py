@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pinakes.errors import EmbedderError
+from pinakes.private import private_folder
 
 VERSION_DIGITS: Final = 12
 """Hexadecimal digits of a version: 48 bits distinguish the models of one collection."""
@@ -175,7 +176,7 @@ def _remembered(memo: Path) -> dict[str, str]:
 def _remember(memo: Path, key: str, digest: str) -> None:
     with _REMEMBERING, contextlib.suppress(OSError):  # where nothing can be written, the next start hashes again
         content = json.dumps(_remembered(memo) | {key: digest}, indent=1)
-        memo.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(memo.parent)
         with tempfile.NamedTemporaryFile("w", dir=memo.parent, delete=False, encoding="utf-8") as new:
             new.write(content)
         os.replace(new.name, memo)  # noqa: PTH105 - atomic on every file system, as the name of the function says

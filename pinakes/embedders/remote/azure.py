@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import time
 from collections.abc import Mapping
@@ -29,6 +28,7 @@ from pinakes.embedders.remote.http_errors import (
 )
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, redact
 from pinakes.errors import SettingsError
+from pinakes.sources.networks import is_public
 from pinakes.types import ErrorClass, Vector
 
 API_VERSION = "2024-02-01"
@@ -115,7 +115,7 @@ class AzureVision:
         if parts.scheme != "https" or "." not in host or host.endswith((".local", ".internal", ".localhost")):
             return False
         try:
-            return ipaddress.ip_address(host).is_global
+            return is_public(host)
         except ValueError:
             return True
 

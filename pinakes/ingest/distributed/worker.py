@@ -23,8 +23,8 @@ from pinakes.ingest.early_checks import choice_of, source_of
 from pinakes.ingest.stopping import Stopping
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings, load_settings
+from pinakes.store.addresses import address
 from pinakes.store.assignments import RunOfWorker, Standing
-from pinakes.store.connection import address
 from pinakes.store.database import open_database
 
 logger = logging.getLogger(__name__)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pinakes.errors import DatabaseError
+from pinakes.private import above_mode, make_above
 from pinakes.store.embedded.locks import Owner
 from pinakes.store.embedded.user import SERVER_USER, OsUser, dedicated_user, reachable, user_name
 
@@ -163,7 +164,9 @@ def make_place(home: Path) -> Place:
 
 
 def _choose_place(home: Path) -> Place:
-    home.mkdir(parents=True, exist_ok=True)
+    if not home.is_dir():
+        make_above(home)
+        home.mkdir(mode=above_mode(), exist_ok=True)
     inside = Place(home, home / "postgres", _owner(home))
     if os.geteuid() != 0:
         _make_folder(inside.root, 0o700, None)
@@ -177,7 +180,7 @@ def _choose_place(home: Path) -> Place:
     make_system_dir()
     _make_folder(outside.root, 0o711, None)
     reason = f"the OS user {user.name} that runs it cannot enter {home}, whose permissions are left as they are"
-    write_whole(home / _RECORD, json.dumps({"root": str(outside.root), "reason": reason}), 0o644)
+    write_whole(home / _RECORD, json.dumps({"root": str(outside.root), "reason": reason}), 0o600, _owner(home))
     log.warning("the embedded server keeps its data in %s: %s", outside.root, reason)
     return outside
 

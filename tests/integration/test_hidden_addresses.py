@@ -1,0 +1,79 @@
+"""A password in a malformed address of a database is printed by no command, in no log and in no traceback."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pinakes.cli.main import COMMANDS
+from tests.running import gallery
+from tests.unit.test_addresses import MALFORMED, SECRET
+from tests.waiting import PATIENCE
+
+WITHOUT_DATABASE = frozenset({"export", "sample", "setup", "up"})
+"""`up` hands the address to the programs that it starts, and these are the other commands."""
+
+ARGUMENTS = {
+    "ingest": ["in", "--embedder", "palette"],
+    "search": ["red"],
+    "activate": ["SPACE"],
+    "hide": ["author=x"],
+    "forget": ["p00.png", "--yes"],
+    "evaluate": ["recall"],
+    "import": ["vectors.csv"],
+    "serve": ["--port", "0"],
+    "limits": ["q", "1/s"],
+}
+EACH = """
+import json, os, sys
+from pinakes.cli.main import cli, run
+setting, addresses, *arguments = json.loads(sys.argv[1])
+for address in addresses:
+    os.environ[setting] = address
+    try:
+        run(lambda: cli(["-v", *arguments], standalone_mode=False))
+    except SystemExit as ended:
+        print("ended with", ended.code)
+"""
+
+
+def said(environment: dict[str, str], folder: Path, setting: str, addresses: list[str], *arguments: str) -> str:
+    """All that a command prints, run once with each of the addresses."""
+    asked = json.dumps([setting, addresses, *arguments])
+    ran = subprocess.run(
+        [sys.executable, "-c", EACH, asked],
+        env=environment,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert ran.stdout.count("ended with") == len(addresses), ran.stdout
+    return ran.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    gallery(tmp_path / "in", 1)
+    (tmp_path / "vectors.csv").write_text(f'image_id,vector\np00.png,"{json.dumps([1.0] * 320)}"\n')
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS.keys() - WITHOUT_DATABASE))
+def test_no_command_prints_it(environment: dict[str, str], folder: Path, command: str) -> None:
+    printed = said(environment, folder, "PINAKES_DATABASE_URL", MALFORMED, command, *ARGUMENTS.get(command, []))
+    assert SECRET not in printed
+    assert "Traceback" not in printed, printed
+    assert printed.count("PINAKES_DATABASE_URL is not") == len(MALFORMED), printed
+
+
+@pytest.mark.parametrize("command", ["limits", "doctor"])
+def test_nor_that_of_the_limits(environment: dict[str, str], folder: Path, command: str) -> None:
+    printed = said(environment, folder, "PINAKES_LIMITER_URL", MALFORMED, command)
+    assert SECRET not in printed
+    assert printed.count("is not an address") >= len(MALFORMED) - 1, printed
