@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -13,6 +14,8 @@ from pinakes.errors import LockHeldError, PinakesError
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+
+logger = logging.getLogger(f"pinakes.{__name__}")
 
 
 def concluded(function: Callable[Parameters, Result]) -> Callable[Parameters, Result | State[PinakesError]]:
@@ -26,9 +29,17 @@ def concluded(function: Callable[Parameters, Result]) -> Callable[Parameters, Re
     def conclude(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result | State[PinakesError]:
         try:
             return function(*args, **kwargs)
-        except LockHeldError as exc:
-            return Cancelled(message=str(exc), data=exc)
         except PinakesError as exc:
-            return Failed(message=str(exc), data=exc)
+            logger.debug("where it came from", exc_info=exc)
+            state = Cancelled if isinstance(exc, LockHeldError) else Failed
+            return state(message=str(exc), data=exc)
 
     return conclude
+
+
+def _not_said_yet(record: logging.LogRecord) -> bool:
+    """Whether a line of the log says more than the state: the process of a run repeats its error, with a traceback."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], PinakesError)
+
+
+logging.getLogger("prefect.flow_runs").addFilter(_not_said_yet)
