@@ -229,6 +229,12 @@ class IngestRequest(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _pruning_after_a_whole_listing(self) -> Self:
+        if self.prune and self.limit is not None:
+            raise UsageError("--prune needs the whole listing; leave out --limit.")
+        return self
+
     @field_validator("match")
     @classmethod
     def _match(cls, pattern: str | None) -> str | None:
