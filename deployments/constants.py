@@ -29,6 +29,9 @@ SERVER: Final = {
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASE_STORAGE,
     # Seconds after which a batch that waits for a slot asks again; with the default of 30, half of the slots are idle.
     "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": "1",
+    # `prefect deployment run --watch` shows the log of the run, and so why it failed.
+    "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
+    "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
 }
 """The environment of Prefect's server, unless the environment says otherwise."""
 

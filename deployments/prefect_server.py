@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import socket
@@ -12,19 +13,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from deployments.constants import NO_TELEMETRY, RUN_TAG, RUNS, SERVER
 from deployments.guard import Guarded
-from pinakes.errors import PinakesError
+from pinakes.errors import PinakesError, UsageError
 from pinakes.private import private_folder
 
 START_SECONDS = 240.0
 """A first start migrates Prefect's own database; on a machine that is busy with much else that has taken two minutes. A
 server that ends before it answers is seen at once."""
 
+IDENTITY: Final = "Pinakes-Server"
+"""The header with which a server that was started here names itself: another program may answer on its port."""
+
 _STAYING: Final = ("SCHEDULER", "LATE_RUNS", "FOREMAN", "PAUSE_EXPIRATIONS", "CANCELLATION_CLEANUP")
 """Services for deployments and workers, which only a permanent server needs."""
-
 
 _ENGINES: Final = frozenset({"flow_engine", "task_engine"})
 """Modules in which Prefect logs states and tracebacks; flows and tasks log from other modules."""
@@ -51,20 +55,24 @@ def running_server(
             slots survive a restart.
 
     Raises:
+        UsageError: the port is in use.
         PinakesError: it does not start.
     """
     port = free_port() if port is None else port
+    check_port(port)
     api_url = f"http://127.0.0.1:{port}/api"
+    identity = uuid4().hex
     program = Guarded(
         [
             *(sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"),
             *("--lifespan", "on", "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"),
+            *("--header", f"{IDENTITY}:{identity}"),
         ],
         log=log,
         environment=SERVER | dict(os.environ if environment is None else environment) | NO_TELEMETRY,
     )
     try:
-        _wait_for(api_url, program, log)
+        _wait_for(port, identity, program, log)
         yield PrefectServer(api_url, program)
     finally:
         program.stop()
@@ -139,9 +147,14 @@ def a_server_for_one_run(home: Path) -> Iterator[str]:
     Not Prefect's ephemeral mode: that never frees the slots of a run that was killed.
     """
     few = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _STAYING}
-    environment = os.environ | few | {"PREFECT_UI_ENABLED": "0"}
+    environment = os.environ | few | prefect_home(home) | {"PREFECT_UI_ENABLED": "0"}
     with running_server(log=log_folder(home) / "prefect-server.log", environment=environment) as server:
         yield server.api_url
+
+
+def prefect_home(home: Path) -> dict[str, str]:
+    """PREFECT_HOME, by default in Pinakes' own folder: servers that share one would carry out each other's runs."""
+    return {"PREFECT_HOME": os.environ.get("PREFECT_HOME") or str(home / "prefect")}
 
 
 def log_folder(home: Path) -> Path:
@@ -174,23 +187,60 @@ def free_port() -> int:
         return port
 
 
-def _wait_for(api_url: str, server: Guarded, log: Path | None) -> None:
-    """Wait until the server answers.
+def check_port(port: int) -> None:
+    """Check that a server can listen on a TCP port of loopback.
 
     Raises:
+        UsageError: another program listens there, or this user may not.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as the server does: ended connections do not count
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as exc:
+            if exc.errno == errno.EADDRINUSE:
+                raise _in_use(port) from exc
+            raise UsageError(f"port {port} of 127.0.0.1 cannot be used: {exc.strerror}; choose another.") from exc
+
+
+def _in_use(port: int) -> UsageError:
+    import requests
+
+    try:
+        ours = IDENTITY in requests.get(f"http://127.0.0.1:{port}/api/health", timeout=2).headers
+    except requests.RequestException:
+        ours = False
+    by = "a Prefect server that Pinakes started (pinakes up)" if ours else "another program"
+    return UsageError(f"port {port} of 127.0.0.1 is in use by {by}: end that first, or choose another port (--port).")
+
+
+def _wait_for(port: int, identity: str, server: Guarded, log: Path | None) -> None:
+    """Wait until the server answers, and nobody in its place.
+
+    Raises:
+        UsageError: another program took the port meanwhile.
         PinakesError: it ended, or took longer than `START_SECONDS`.
     """
     import requests  # only where a server is started
 
+    api_url = f"http://127.0.0.1:{port}/api"
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if not server.running:
-            raise PinakesError(f"Prefect's server at {api_url} ended at once; is the port in use?{_see(log)}")
+            check_port(port)
+            raise PinakesError(f"Prefect's server at {api_url} ended at once.{_see(log)}")
         try:
-            if requests.get(f"{api_url}/health", timeout=5).ok:
-                return
+            answer = requests.get(f"{api_url}/health", timeout=5)
         except requests.RequestException:
-            time.sleep(0.1)
+            pass
+        else:
+            if answer.headers.get(IDENTITY) != identity:
+                raise _in_use(port)
+            if answer.ok:
+                return
+        time.sleep(0.1)
     raise PinakesError(f"Prefect's server at {api_url} did not answer within {START_SECONDS:.0f} s.{_see(log)}")
 
 

@@ -1,4 +1,4 @@
-"""Sets up a running Prefect server: work pool, limit on concurrent batches, automation for dead runs.
+"""Sets up a running Prefect server: work pool, limit on concurrent batches, automation for dead runs, deployments.
 
 It reads everything first and writes only what differs, so it may be run at any time and any number of times. What a
 person has switched off or set to another value stays as it is.
@@ -11,7 +11,13 @@ from datetime import timedelta
 from typing import Any, Final
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate, WorkPoolCreate
+from prefect.client.schemas.actions import (
+    DeploymentUpdate,
+    GlobalConcurrencyLimitCreate,
+    GlobalConcurrencyLimitUpdate,
+    WorkPoolCreate,
+)
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, WorkPoolFilter, WorkPoolFilterName
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
@@ -93,6 +99,7 @@ def set_up(
             _work_pool(client, pool),
             _limit(client, concurrent_batches),
             _automation(client, silence),
+            *_parameters(client, pool),
         ]
 
 
@@ -150,6 +157,28 @@ def _automation(client: SyncPrefectClient, silence: timedelta) -> Step:
         return Step(what, "changed", remark)
     client.create_automation(wanted)
     return Step(what, "made", remark)
+
+
+def _parameters(client: SyncPrefectClient, pool: str) -> list[Step]:
+    """Have the server refuse parameters that a flow does not have; `prefect deploy` leaves that to the flow's process."""
+    deployments = client.read_deployments(
+        work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
+        deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[RUN_TAG])),
+    )
+    closed = {"additionalProperties": False}
+    open_ = [found for found in deployments if not closed.items() <= (found.parameter_openapi_schema or {}).items()]
+    for found in open_:
+        schema = (found.parameter_openapi_schema or {}) | closed
+        client.update_deployment(found.id, DeploymentUpdate(parameter_openapi_schema=schema))
+    if not deployments:
+        return []
+    return [
+        Step(
+            "parameters of deployments",
+            "changed" if open_ else "unchanged",
+            f"{len(deployments)} deployments refuse unknown names",
+        )
+    ]
 
 
 def _dead_runs(silence: timedelta) -> AutomationCore:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from deployments.constants import NO_TELEMETRY, POOL, RUNS
 from deployments.guard import Guarded
-from deployments.prefect_server import log_folder, running_server
+from deployments.prefect_server import check_port, log_folder, prefect_home, running_server
 from deployments.sample import COLLECTION, sample_gallery
-from pinakes.errors import PinakesError
+from pinakes.errors import PinakesError, UsageError
 from pinakes.settings import Settings
 from pinakes.store.database import open_database
 
@@ -28,38 +31,62 @@ def up(settings: Settings, project: Path, port: int) -> None:
         port: of Prefect's server and UI, on 127.0.0.1.
 
     Raises:
+        UsageError: the port is in use, or `pinakes up` is running already with this PINAKES_HOME.
         PinakesError: something does not start, or ends by itself.
     """
+    check_port(port)  # said at once, not after the sample gallery is painted
     logs = log_folder(settings.home)
-    api_url = f"http://127.0.0.1:{port}/api"
-
-    click.echo("Starting the database, Prefect's server and a worker; the first start takes a minute …")
     try:
-        environment = (
-            os.environ
-            | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url}
-            | NO_TELEMETRY
-            | RUNS
-            | _source(settings)
-        )
-        with (
-            open_database(settings),
-            running_server(port=port, log=logs / "prefect-server.log", environment=environment) as server,
-        ):
-            _set_up(api_url)
-            _deploy(environment, project)
-            worker = Guarded(
-                [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", "pinakes-up"],
-                log=logs / "worker.log",
-                environment=environment,
-            )
-            try:
-                click.echo(_ready(port, api_url, logs))
-                _watch({"Prefect's server": server.program, "the worker": worker}, logs)
-            finally:
-                worker.stop()
+        with _only_one(settings.home, port):
+            _bring_up(settings, project, port, logs)
     except KeyboardInterrupt:
         click.echo("stopping …", err=True)
+
+
+def _bring_up(settings: Settings, project: Path, port: int, logs: Path) -> None:
+    api_url = f"http://127.0.0.1:{port}/api"
+    click.echo("Starting the database, Prefect's server and a worker; the first start takes a minute …")
+    os.environ |= NO_TELEMETRY | prefect_home(settings.home)
+    environment = os.environ | {"PREFECT_API_URL": api_url, "PREFECT_UI_API_URL": api_url} | RUNS | _source(settings)
+    with (
+        open_database(settings),
+        running_server(port=port, log=logs / "prefect-server.log", environment=environment) as server,
+    ):
+        _set_up(api_url)
+        _deploy(environment, project)
+        _set_up(api_url)  # once more for the deployments, which need the work pool before them
+        worker = Guarded(
+            [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--name", "pinakes-up"],
+            log=logs / "worker.log",
+            environment=environment,
+        )
+        try:
+            click.echo(_ready(port, api_url, logs))
+            _watch({"Prefect's server": server.program, "the worker": worker}, logs)
+        finally:
+            worker.stop()
+
+
+@contextmanager
+def _only_one(home: Path, port: int) -> Iterator[None]:
+    """Hold the right to run Prefect's server in this home, whose database is for one server.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    with (home / "up.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise UsageError(
+                f"pinakes up is already running with PINAKES_HOME={home}, on port {lock.read().strip() or 'unknown'}: use"
+                " that one, end it first, or set another PINAKES_HOME."
+            ) from None
+        lock.truncate(0)
+        lock.write(f"{port}\n")
+        lock.flush()
+        yield
 
 
 def _source(settings: Settings) -> dict[str, str]:
@@ -76,7 +103,6 @@ def _source(settings: Settings) -> dict[str, str]:
 
 
 def _set_up(api_url: str) -> None:
-    os.environ |= NO_TELEMETRY
     from deployments.server_setup import set_up  # imports Prefect, after the environment is set
 
     for step in set_up(api_url):

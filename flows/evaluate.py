@@ -14,10 +14,12 @@ from pinakes.evaluation.request import EvaluationRequest
 from pinakes.options import completed
 from pinakes.settings import load_settings
 from tasks import evaluation as stages
+from tasks.conclusion import concluded
 from tasks.watching import watched
 
 
 @flow(name="evaluate", flow_run_name=evaluate_run, persist_result=False)
+@concluded
 @declared_parameters(EvaluationRequest)
 def evaluate(**options: Any) -> dict[str, Any]:
     """Measure a collection on its own data: the index against exact search, and how well its spaces retrieve.

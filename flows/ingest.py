@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled
 
@@ -26,6 +26,7 @@ from pinakes.ingest.summary import summarise
 from pinakes.settings import load_settings
 from tasks import ingestion as stages
 from tasks.artifacts import report
+from tasks.conclusion import concluded
 from tasks.watching import watched
 
 AS_TASKS = Stages(
@@ -40,6 +41,7 @@ AS_TASKS = Stages(
 
 
 @flow(name="ingest", flow_run_name=ingest_run, persist_result=False, validate_parameters=True)
+@concluded
 @declared_parameters(IngestRequest)
 def ingest(**options: Any) -> dict[str, Any] | State[Any]:
     """Make a picture collection searchable: list, embed, merge metadata, load into PostgreSQL.
@@ -58,6 +60,12 @@ def _ingest(options: Mapping[str, Any]) -> dict[str, Any] | State[Any]:
     request = IngestRequest.with_settings(settings, filled_in(options))
     if request.dry_run:
         return stages.plan_only(request, settings)
+    if request.wait:
+        get_run_logger().info(
+            "If another run writes %s and its space, this one waits for it, for up to %.0f s.",
+            request.collection,
+            request.wait,
+        )
     with open_ingestion(request, settings) as run, ending_in_order(run) as told:
 
         def embed(run: Ingestion, planned: Planned) -> Embedded:

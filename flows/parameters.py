@@ -48,6 +48,8 @@ def _parameter(option: Declared) -> Parameter:
         kind = str | None
     if option.option.choices is not None:
         bounds = (*bounds, Field(json_schema_extra={"enum": list(option.option.choices())}))
+    if option.option.pattern is not None:  # a form may send a field that was left empty
+        bounds = (*bounds, Field(json_schema_extra={"pattern": f"^(?:{option.option.pattern})?$"}))
     return Parameter(
         option.name,
         Parameter.KEYWORD_ONLY,

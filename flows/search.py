@@ -14,11 +14,13 @@ from pinakes.query.query import ask
 from pinakes.query.query_options import QueryOptions
 from pinakes.settings import load_settings
 from pinakes.sources.reading import read_below
+from tasks.conclusion import concluded
 from tasks.searching import answer, show_hits
 from tasks.watching import watched
 
 
 @flow(name="search", flow_run_name=search_run, persist_result=False)
+@concluded
 @declared_parameters(QueryOptions)
 def search(**options: Any) -> dict[str, Any]:
     """Search a collection by words, by a picture, by a stored image, or by several of them together.

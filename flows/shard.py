@@ -16,11 +16,13 @@ from pinakes.ingest.request import THREADS
 from pinakes.ingest.window import in_window
 from pinakes.settings import load_settings
 from tasks import ingestion as stages
+from tasks.conclusion import concluded
 from tasks.runners import started
 from tasks.watching import watched
 
 
 @flow(name="embed", persist_result=False, validate_parameters=True)
+@concluded
 def embed(assignment: Assignment, shard: int) -> dict[str, Any] | State[Any]:
     """Embed one part of a run's plan; `pinakes ingest --shards` starts it, and nobody else needs to.
 

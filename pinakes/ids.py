@@ -17,6 +17,9 @@ MAX_COLLECTION_BYTES = 63
 MAX_SPACE_BYTES = 50
 """Leaves room for the suffixes of a space's indexes within 63 bytes."""
 
+COLLECTION_PATTERN = rf"[a-z][a-z0-9_]{{0,{MAX_COLLECTION_BYTES - 1}}}"
+"""What the name of a collection looks like, for forms; `check_collection` has the last word."""
+
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*\Z")
 _RESERVED = frozenset({"pinakes", "public", "information_schema"})
 

@@ -29,6 +29,8 @@ class Option:
         flag: its name on the command line where that is not the field's; a positional argument has none: "".
         setting: the field of `Settings` that it is taken from when it is not given.
         empty: what not giving it means, where its default does not say so.
+        pattern: what a value in text looks like, as a regular expression for forms: what the request's own check refuses
+            for certain.
         choices: the values that it may have, where the type does not list them: called when a command or a form is made.
     """
 
@@ -37,6 +39,7 @@ class Option:
     flag: str | None = None
     setting: str | None = None
     empty: str | None = None
+    pattern: str | None = None
     choices: Callable[[], Sequence[str]] | None = None
 
 

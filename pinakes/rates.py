@@ -27,6 +27,9 @@ _ALIASES = {"sec": "s", "second": "s", "m": "min", "minute": "min", "hr": "h", "
 MOST_CALLS = 1_000_000
 """A second, and at once: more than any provider allows, and what the database's columns hold."""
 
+RATES = r"none|\d[\d.]*\s*/\s*[A-Za-z].*"
+"""What `--rate` looks like, for forms; `parse_rates` has the last word."""
+
 _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)(?:\s+burst\s+(\d+))?\s*", re.IGNORECASE)
 
 

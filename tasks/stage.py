@@ -10,6 +10,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
+from tasks.conclusion import concluded
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -27,7 +29,7 @@ def stage(
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-        run_task: Any = task(name=name, task_run_name=run_name or name, **NOT_KEPT)(function)
+        run_task: Any = task(name=name, task_run_name=run_name or name, **NOT_KEPT)(concluded(function))
 
         @wraps(function)
         def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:

@@ -20,7 +20,8 @@ from pinakes.cli.checkout import enter_checkout
 def command(*, pool: str | None, concurrent_batches: int | None) -> None:
     """Set up the Prefect server of PREFECT_API_URL: work pool, limit on concurrent batches, automation for dead runs.
 
-    Run it as often as you like: it changes only what differs. `pinakes up` does it for its own server.
+    Run it as often as you like: it changes only what differs. After `prefect deploy` it has the server refuse parameters
+    whose names a flow does not have. `pinakes up` does all this for its own server.
     """
     enter_checkout("pinakes setup")
     from deployments.constants import LEASE_STORAGE, NO_TELEMETRY, POOL

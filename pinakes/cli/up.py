@@ -13,6 +13,7 @@ PREFECT_PORT = 4200
 @click.command("up")
 @click.option(
     "--port",
+    type=click.IntRange(1, 65535),
     default=PREFECT_PORT,
     show_default=True,
     metavar="PORT",

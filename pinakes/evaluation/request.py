@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Gt, Le, Lt
 
 from pinakes.errors import UsageError
-from pinakes.ids import check_collection
+from pinakes.ids import COLLECTION_PATTERN, check_collection
 from pinakes.options import Option
 from pinakes.query.query import DEFAULT_K
 
@@ -35,7 +35,16 @@ class EvaluationRequest:
         UsageError: a value is out of its range.
     """
 
-    collection: Annotated[str, Option("The collection.", metavar="NAME", setting="collection", empty="or 'pictures'")]
+    collection: Annotated[
+        str,
+        Option(
+            "The collection.",
+            metavar="NAME",
+            setting="collection",
+            empty="or 'pictures'",
+            pattern=COLLECTION_PATTERN,
+        ),
+    ]
     what: Annotated[
         Literal["both", "recall", "retrieval"],
         Option("recall is the index against exact search; retrieval compares the spaces.", flag=""),

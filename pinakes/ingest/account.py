@@ -88,6 +88,10 @@ class Account:
             )
 
 
+ALLOWED_FAILURES = r"\s*(?:\d+|\d+(?:\.\d+)?%)\s*"
+"""What `AllowedFailures.parse` reads."""
+
+
 @dataclass(frozen=True, slots=True)
 class AllowedFailures:
     """How many new failures a run may have and still count as done: a number, or a share of the listed images."""

@@ -181,8 +181,6 @@ def _image_frames(planned: Planned) -> Iterator[pd.DataFrame]:
 
 
 def _why_not_to_prune(run: Ingestion, planned: Planned, loaded: Loaded) -> str | None:
-    if run.request.limit:
-        return "--prune needs the whole listing; leave out --limit."
     if run.source.problems:
         return (
             f"nothing was pruned: the listing is not complete ({run.source.problems[0]}), so a picture that is not"

@@ -10,10 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
-from pinakes.ids import check_collection
-from pinakes.ingest.account import AllowedFailures
+from pinakes.ids import COLLECTION_PATTERN, check_collection
+from pinakes.ingest.account import ALLOWED_FAILURES, AllowedFailures
 from pinakes.options import Option, completed
-from pinakes.rates import parse_rates
+from pinakes.rates import RATES, parse_rates
 from pinakes.settings import Settings
 
 BATCH_SIZE = 256
@@ -93,6 +93,7 @@ class IngestRequest(BaseModel):
             metavar="NAME",
             setting="collection",
             empty="or 'pictures'",
+            pattern=COLLECTION_PATTERN,
         ),
     ]
     embedder: Annotated[str, Option("What turns pictures into vectors.", choices=embedder_names)] = "palette"
@@ -108,6 +109,7 @@ class IngestRequest(BaseModel):
             "Calls allowed for everybody who shares the quota, such as 30/s or 120/min; none lifts the limit.",
             metavar="N/UNIT",
             empty="the limit as it stands",
+            pattern=RATES,
         ),
     ] = None
     concurrency: Annotated[
@@ -164,7 +166,12 @@ class IngestRequest(BaseModel):
         Field(ge=0, le=1),
     ] = PRUNE_SHARE
     allow_failures: Annotated[
-        str, Option("Failed pictures that are still a success: a number, or a share such as 0.5%.", metavar="N|P%")
+        str,
+        Option(
+            "Failed pictures that are still a success: a number, or a share such as 0.5%.",
+            metavar="N|P%",
+            pattern=ALLOWED_FAILURES,
+        ),
     ] = "0"
     index: Annotated[
         Literal["auto", "none", "hnsw", "ivfflat"],
@@ -191,6 +198,7 @@ class IngestRequest(BaseModel):
         Option(
             "What runs the batches: threads of this process; dask or ray, with ://HOST:PORT for a running cluster.",
             metavar="NAME",
+            pattern=_RUNNER.pattern,
         ),
     ] = THREADS
 
@@ -226,6 +234,12 @@ class IngestRequest(BaseModel):
                 f"--shards {self.shards} and --runner {self.runner} are two ways to use more than one machine; leave one"
                 " out."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _pruning_after_a_whole_listing(self) -> Self:
+        if self.prune and self.limit is not None:
+            raise UsageError("--prune needs the whole listing; leave out --limit.")
         return self
 
     @field_validator("match")

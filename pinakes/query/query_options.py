@@ -10,6 +10,7 @@ from typing import Annotated
 
 from annotated_types import Ge, Le
 
+from pinakes.ids import COLLECTION_PATTERN
 from pinakes.options import Option
 from pinakes.query.query import DEFAULT_K, MAX_K, Metric, Mode
 
@@ -60,5 +61,12 @@ class QueryOptions:
     ] = None
     metric: Annotated[Metric, Option("How distances are shown.")] = "cosine"
     collection: Annotated[
-        str | None, Option("The collection.", metavar="NAME", setting="collection", empty="or 'pictures'")
+        str | None,
+        Option(
+            "The collection.",
+            metavar="NAME",
+            setting="collection",
+            empty="or 'pictures'",
+            pattern=COLLECTION_PATTERN,
+        ),
     ] = None

@@ -96,7 +96,8 @@ def test_after_the_demo_the_deployments_run_by_hand_and_by_the_clock(
             until(lambda: stack.ask("GET", f"flow_runs/{going}")["state_type"] == "RUNNING")
             fire_every_minute(stack, REINDEX)
             refused = until(lambda: stack.scheduled(REINDEX, "CANCELLED"))
-        assert "concurrency limit" in refused[0]["state"]["message"]
+        assert "is being written by process" in refused[0]["state"]["message"]
+        assert "auto-scheduled" in refused[0]["tags"]
         assert stack.end_of(going)["state_type"] == "COMPLETED"
 
         # With nothing in its way the next one completes, and those after it are scheduled.

@@ -57,7 +57,7 @@ def up(environment: dict[str, str], port: int, tmp_path: Path) -> Iterator[subpr
         process.wait()
 
 
-def prefect(environment: dict[str, str], port: int, *arguments: str) -> str:
+def prefect(environment: dict[str, str], port: int, *arguments: str, code: int = 0) -> str:
     """What a person types into the second terminal."""
     done = subprocess.run(
         [sys.executable, "-m", "prefect", *arguments],
@@ -68,7 +68,7 @@ def prefect(environment: dict[str, str], port: int, *arguments: str) -> str:
         timeout=180,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == code, done.stdout
     return done.stdout
 
 
@@ -77,7 +77,12 @@ def posted(port: int, path: str) -> Any:
 
 
 def test_deployments_run_from_a_second_terminal_and_ctrl_c_ends_everything(
-    up: subprocess.Popen[str], environment: dict[str, str], port: int, database: Database, settings: Settings
+    up: subprocess.Popen[str],
+    environment: dict[str, str],
+    port: int,
+    database: Database,
+    settings: Settings,
+    tmp_path: Path,
 ) -> None:
     prefect(environment, port, "deployment", "run", "ingest/ingest", "--watch")
     assert stored(database, "SELECT count(*) FROM pictures.images") == [(20,)]
@@ -87,18 +92,41 @@ def test_deployments_run_from_a_second_terminal_and_ctrl_c_ends_everything(
     assert set(deployments) >= {"ingest", "reindex", "search", "evaluate"}
     (schedule,) = deployments["reindex"]["schedules"]
     assert schedule["schedule"]["timezone"]
-    assert deployments["reindex"]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
     described = deployments["ingest"]["parameter_openapi_schema"]["properties"]
     assert all("description" in parameter for parameter in described.values())
     # The two runs of above, and the runs ahead, which the server has made for both schedules of prefect.yaml.
     runs = posted(port, "flow_runs/filter")
     assert {run["state_type"] for run in runs if not run["auto_scheduled"]} == {"COMPLETED"}
+    assert all(("auto-scheduled" in run["tags"]) is run["auto_scheduled"] for run in runs)
     scheduled = {deployments[name]["id"] for name in ("reindex", "evaluate")}
     ahead = [run for run in runs if run["auto_scheduled"] and run["state_type"] == "SCHEDULED"]
     assert {run["deployment_id"] for run in ahead} == scheduled
     hits = [a for a in posted(port, "artifacts/filter") if a["key"] == "hits"]
     assert len(hits) == 1
     assert "data:image/jpeg;base64," in hits[0]["data"]
+
+    wrong = [
+        ("ingest", {"batch_size": -5}),
+        ("ingest", {"prune_share": 7}),
+        ("reindex", {"embedder": "nope"}),
+        ("ingest", {"collection": "Not A Name"}),
+        ("reindex", {"nosuch": 1}),
+        ("search", {"nosuch": 1}),
+    ]
+    for name, parameters in wrong:
+        runs_of = f"http://127.0.0.1:{port}/api/deployments/{deployments[name]['id']}/create_flow_run"
+        answer = requests.post(runs_of, json={"parameters": parameters}, timeout=30)
+        assert answer.status_code == 409, parameters
+        assert next(iter(parameters)) in answer.json()["detail"]
+
+    nowhere = tmp_path / "nowhere"
+    failed = prefect(
+        environment, port, "deployment", "run", "ingest/ingest", "-p", f"source={nowhere}", "--watch", code=1
+    )
+    assert "there is no folder or file" in " ".join(failed.split())
+    assert "Traceback" not in failed
+    (end,) = (run["state"] for run in posted(port, "flow_runs/filter") if run["state_type"] == "FAILED")
+    assert end["message"].startswith(f"there is no folder or file '{nowhere}'")
 
     below = psutil.Process(up.pid).children(recursive=True)
     assert below

@@ -36,7 +36,7 @@ def programs() -> list[tuple[str, ...]]:
             command = service["command"]
             lines = command[2].split("&&") if command[:2] == ["sh", "-c"] else [shlex.join(command)]
             found += [tuple(shlex.split(line)) for line in lines]
-    return found
+    return list(dict.fromkeys(found))
 
 
 @pytest.mark.parametrize("command", programs(), ids=shlex.join)

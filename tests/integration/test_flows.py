@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,14 @@ from uuid import UUID
 
 import pytest
 
-from pinakes.errors import PruneRefusedError, TooManyFailuresError, UsageError
+from pinakes.errors import LockHeldError, PruneRefusedError, TooManyFailuresError, UsageError
 from pinakes.settings import Settings
 from pinakes.store.database import Database
+from pinakes.store.lease import Lease
 from pinakes.store.restrictions import hide
 from tests.counting import Counting
-from tests.running import gallery, paint, using
+from tests.running import gallery, paint, stored, using
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("prefect_api")
 
@@ -157,6 +162,40 @@ def test_too_many_failures_fail_the_run_after_the_good_rows_are_stored(working: 
     assert (error.exit_code, error.summary["rows_written"]) == (3, 7)
     known = ingest(source=str(source))
     assert known.is_completed()
+
+
+def test_the_message_of_a_failed_state_is_the_sentence_and_nothing_else(working: Path) -> None:
+    state = ingest(source=str(working / "nowhere"))
+    assert state.is_failed()
+    assert state.message == str(state.result(raise_on_failure=False))
+    assert state.message.startswith("there is no folder or file")
+
+
+def test_a_run_that_another_one_keeps_from_writing_is_cancelled_or_waits_as_asked(
+    working: Path, database: Database, settings: Settings
+) -> None:
+    source = str(gallery(working / "in", 3))
+    assert ingest(source=source).is_completed()
+    ((space,),) = stored(database, "SELECT space FROM pictures.spaces")
+    with Lease(database.dsn, f"pictures/{space}", seconds=settings.lease_seconds):
+        refused = ingest(source=source)
+        other = ingest(source=source, collection="others")
+    assert refused.is_cancelled()
+    assert "is being written by process" in refused.message
+    assert isinstance(refused.result(raise_on_failure=False), LockHeldError)
+    assert other.is_completed()
+
+    with ThreadPoolExecutor() as meanwhile:
+        held = threading.Event()
+
+        def hold() -> None:
+            with Lease(database.dsn, f"pictures/{space}", seconds=settings.lease_seconds):
+                held.set()
+                time.sleep(2 * settings.lease_seconds)
+
+        meanwhile.submit(hold)
+        assert held.wait(PATIENCE)
+        assert ingest(source=source, wait=600).is_completed()
 
 
 def test_a_bad_parameter_is_named(working: Path) -> None:

@@ -238,8 +238,8 @@ def test_pruning_needs_a_whole_listing_and_refuses_too_large_a_share(
         (source / f"p{number:02}.png").unlink()
     with pytest.raises(PruneRefusedError, match="4 of 12 pictures are not listed any more"):
         run(settings, source, prune=True)
-    with pytest.raises(PruneRefusedError, match="--limit"):
-        run(settings, source, prune=True, limit=3)
+    with pytest.raises(UsageError, match="leave out --limit"):
+        request_of(settings, source, prune=True, limit=3)
     assert counts(database) == (12, 12)
     assert run(settings, source, prune=True, prune_share=0.4).account.pruned == 4
     assert counts(database) == (8, 8)

@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from deployments.constants import HEARTBEAT_SECONDS, LEASE_STORAGE, POOL, RUN_TAG
+from deployments.constants import HEARTBEAT_SECONDS, POOL, RUN_TAG, SERVER
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "deployments"
@@ -164,7 +164,7 @@ def test_the_database_has_shared_memory_for_index_builds_and_keeps_its_data_on_a
 def test_prefect_and_its_runs_have_the_settings_that_pinakes_up_gives_them() -> None:
     services = compose()["services"]
     server = services["prefect"]["environment"]
-    assert server["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] == LEASE_STORAGE
+    assert SERVER.items() <= server.items()
     assert "/var/lib/prefect" in server["PREFECT_HOME"]
     assert server["PREFECT_SERVER_DATABASE_CONNECTION_URL"].startswith(server["PREFECT_SERVER_DATABASE_DRIVER"])
     worker = services["worker"]
@@ -236,9 +236,18 @@ def test_every_deployment_has_tags_a_description_and_job_variables(deployment: d
     pool = deployment["work_pool"]
     assert pool["name"] == POOL
     assert pool["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_SECONDS)
+    assert "scheduled" not in deployment["tags"], "Prefect tags the runs of a schedule auto-scheduled, and no others"
     for schedule in deployment.get("schedules", []):
         assert "/" in schedule["timezone"]
-        assert deployment["concurrency_limit"]["collision_strategy"] == "CANCEL_NEW"
+
+
+def test_one_lock_a_collection_limits_the_runs_of_all_deployments_that_write() -> None:
+    deployments = yaml.safe_load((PROJECT / "prefect.yaml").read_text())["deployments"]
+    ingests = {each["name"]: each for each in deployments if each["entrypoint"] == "flows/ingest.py:ingest"}
+    assert set(ingests) == {"ingest", "reindex"}
+    assert all("concurrency_limit" not in each for each in ingests.values())
+    assert ingests["ingest"]["parameters"]["wait"] > 0
+    assert "wait" not in ingests["reindex"]["parameters"]
 
 
 def test_ends_of_runs_that_are_no_success_are_told() -> None:

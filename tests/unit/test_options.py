@@ -9,6 +9,7 @@ from typing import Any
 import click
 import pytest
 from prefect import Flow
+from prefect.utilities.schema_tools.validation import ValidationError, validate
 
 from flows.evaluate import evaluate as evaluate_flow
 from flows.ingest import ingest as ingest_flow
@@ -47,6 +48,41 @@ def test_the_command_and_the_flow_take_the_declared_options_and_no_others(
     assert {parameter.name for parameter in command.params} == {*names, *own}
     assert list(inspect.signature(flow.fn).parameters) == names
     assert list(flow.parameters.properties) == names
+
+
+WRONG: list[tuple[Flow[Any, Any], str, Any]] = [
+    (ingest_flow, "batch_size", -5),
+    (ingest_flow, "prune_share", 7),
+    (ingest_flow, "embedder", "nope"),
+    (ingest_flow, "collection", "Not A Name"),
+    (ingest_flow, "collection", "a" * 64),
+    (ingest_flow, "rate", "fast"),
+    (ingest_flow, "allow_failures", "many"),
+    (ingest_flow, "runner", "spark"),
+    (search_flow, "collection", "Bad"),
+    (search_flow, "mode", "magic"),
+    (evaluate_flow, "collection", "9"),
+    (evaluate_flow, "what", "x"),
+]
+
+
+@pytest.mark.parametrize(("flow", "name", "value"), WRONG, ids=[f"{name}={value}" for _, name, value in WRONG])
+def test_prefects_server_refuses_what_cannot_be_right(flow: Flow[Any, Any], name: str, value: Any) -> None:
+    schema = flow.parameters.model_dump_for_openapi()
+    with pytest.raises(ValidationError, match=name):
+        validate({name: value}, schema, raise_on_error=True)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"collection": "semart_2", "rate": "20/min,5000/day", "runner": "dask://host:8786", "allow_failures": "0.5%"},
+        {"collection": "", "rate": "none", "runner": "threads", "allow_failures": "3"},
+        {"collection": None, "rate": "30/s burst 30", "runner": "ray"},
+    ],
+)
+def test_prefects_server_takes_what_a_run_takes(given: dict[str, Any]) -> None:
+    validate(given, ingest_flow.parameters.model_dump_for_openapi(), raise_on_error=True)
 
 
 @pytest.mark.parametrize(("command", "flow", "option"), EACH, ids=NAMES)

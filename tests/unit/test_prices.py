@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,16 @@ SPACE = Space("azure", "vision-multimodal", "v1", 4, "p1")
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     return tmp_path / "prices.toml"
+
+
+def test_the_example_of_the_docs_is_a_price_list(own: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    own.write_text(example)
+    space = Space("gemini", "gemini-embedding-2", "v1", 4, "p1")
+    price = price_of(space, str(own))
+    assert (price.per_image, price.per_text) == (0.00011, 0.000004)
+    assert price.per_image != price_of(space).per_image
 
 
 def test_ones_own_price_comes_before_the_built_in_one(own: Path) -> None:
