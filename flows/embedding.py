@@ -26,6 +26,7 @@ from pinakes.ingest.window import in_window
 from tasks import ingestion as stages
 from tasks.artifacts import shown_progress
 from tasks.runners import is_lost, slots, started
+from tasks.watching import is_away
 
 LOOK_SECONDS = 1.0
 """How often the leader looks how its shards are doing."""
@@ -117,20 +118,33 @@ def _on_shards(run: Ingestion, planned: Planned) -> Embedded:
 
 def _begin_shard(run: Ingestion, leader: Leader, number: int) -> FlowRun:
     deployment = run.request.shard_deployment
-    try:
-        begun = run_deployment(
-            deployment,
-            parameters={"assignment": leader.assignment.model_dump(mode="json"), "shard": number},
-            flow_run_name=shard_run_name(run.request.collection, number, run.request.shards),
-            timeout=0,
-            as_subflow=True,
-            idempotency_key=f"{run.run_id}/{number}",
-        )
-    except ObjectNotFound as exc:
-        raise PinakesError(
-            f"--shards needs the deployment {deployment}, which Prefect's server does not have: run prefect deploy --all"
-            " in a checkout of the project (pinakes up does it), or name another with --shard-deployment."
-        ) from exc
+    given_up = time.monotonic() + SERVER_PATIENCE
+    while True:
+        try:
+            return _run_of_shard(run, leader, number, deployment)
+        except ObjectNotFound as exc:
+            raise PinakesError(
+                f"--shards needs the deployment {deployment}, which Prefect's server does not have: run prefect deploy"
+                " --all in a checkout of the project (pinakes up does it), or name another with --shard-deployment."
+            ) from exc
+        except httpx.HTTPError as exc:
+            if not is_away(exc) or time.monotonic() > given_up:
+                raise PinakesError(
+                    f"Prefect's server did not let shard {number} begin: {_short(exc)}. What is answered is kept; run the"
+                    " same command again to resume."
+                ) from exc
+        time.sleep(LOOK_SECONDS)
+
+
+def _run_of_shard(run: Ingestion, leader: Leader, number: int, deployment: str) -> FlowRun:
+    begun = run_deployment(
+        deployment,
+        parameters={"assignment": leader.assignment.model_dump(mode="json"), "shard": number},
+        flow_run_name=shard_run_name(run.request.collection, number, run.request.shards),
+        timeout=0,
+        as_subflow=True,
+        idempotency_key=f"{run.run_id}/{number}",
+    )
     assert isinstance(begun, FlowRun)
     return begun
 

@@ -20,11 +20,9 @@ from uuid import UUID
 import psutil
 import psycopg
 import pytest
-import requests
 from psycopg.conninfo import conninfo_to_dict
 
 from deployments.constants import POOL
-from deployments.prefect_server import free_port, running_server
 from deployments.server_setup import set_up
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
@@ -201,23 +199,6 @@ def test_a_run_whose_checkpoint_is_read_only_for_a_while_stops_in_order_and_is_r
     assert (account["reused"], account["embedded"]) == (len(kept), 60 - len(kept))
     asked = Counter(site.calls())
     assert all(asked[fingerprint] == 1 for fingerprint in kept)
-    site.whole()
-
-
-@pytest.mark.soak
-def test_a_run_goes_on_while_prefects_server_is_restarted(site: Site, tmp_path: Path) -> None:
-    gallery(site.source, 80)
-    port = free_port()
-    home = site.environment | {"PREFECT_UI_ENABLED": "0"}
-    site.environment["PREFECT_API_URL"] = api = f"http://127.0.0.1:{port}/api"
-    with running_server(port=port, log=tmp_path / "server.log", environment=home):
-        running = site.begin("--batch-size", "4")
-        until(lambda: len(site.calls()) > 8, running)
-    with running_server(port=port, log=tmp_path / "server.log", environment=home):
-        account = site.end(running)
-        assert (account["embedded"], account["calls"]) == (80, 80)
-        runs = requests.post(f"{api}/flow_runs/filter", json={}, timeout=60).json()
-        assert [run["state_type"] for run in runs] == ["COMPLETED"]
     site.whole()
 
 

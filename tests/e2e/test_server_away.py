@@ -21,7 +21,7 @@ from tests.running import gallery, stored
 from tests.sites import Site
 from tests.waiting import PATIENCE, until
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 
 
 class Server:
@@ -105,3 +105,16 @@ def test_a_run_whose_server_is_killed_embeds_and_loads_without_it_and_shows_it_e
         "pictures",
     }
     assert [artifact["data"] for artifact in found if artifact["key"] == "progress"] == [100.0]
+
+
+def test_a_run_whose_server_stays_away_gives_its_account_all_the_same(site: Site, prefect: Server) -> None:
+    gallery(site.source, 20)
+    run = site.begin("--batch-size", "4")
+    until(lambda: len(site.calls()) > 4, run)
+    prefect.kill()
+    out, err = run.communicate(timeout=900)
+    assert run.returncode == 0, err
+    assert json.loads(out)["embedded"] == 20
+    assert "Traceback" not in err
+    assert "what was done is stored all the same" in err
+    assert site.states() == ["completed"]
