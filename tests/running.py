@@ -78,7 +78,7 @@ def run_stages(ingestion: Ingestion, before_load: Callable[[], None] = lambda: N
     outcome = stages.run_stages(ingestion, stages.Stages(embed=embed))
     summary = summarise(ingestion, outcome)
     stages.check_pruned(outcome, summary)
-    error = outcome.embedded.results.error
+    error = outcome.embedded.results.why_unfinished
     if error is not None:
         raise EmbedderError(error)
     return Ended(ingestion, outcome, summary)

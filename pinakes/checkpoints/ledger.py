@@ -162,10 +162,12 @@ class Ledger:
         pairs = self.pairs(np.arange(len(self)))
         return (image_id for image_id, fingerprint in pairs if fingerprint in fingerprints)
 
-    def is_lost(self, image_id: str, fingerprint: str) -> bool:
-        """Whether there was an answer for these bytes, in a part that is damaged."""
-        row = self.get(image_id, fingerprint)
-        return row is not None and row.failure is not None and row.failure.error_class is ErrorClass.LOST
+    @functools.cached_property
+    def lost(self) -> frozenset[tuple[str, str]]:
+        """The (image_id, fingerprint) whose answer was in a part that is damaged."""
+        classes = pc.fill_null(self._columns["error_class"], "")
+        marked = pc.equal(classes, str(ErrorClass.LOST)).to_numpy(zero_copy_only=False)
+        return frozenset(self.pairs(np.flatnonzero(marked & ~self._is_ok)))
 
     def rounded(self) -> int:
         """How many answers were taken from the table, in half precision."""

@@ -45,7 +45,7 @@ ALL = "-"
     is_flag=False,
     flag_value=ALL,
     metavar="[FILE]",
-    help="Show all pictures that failed instead of the first 100; with FILE, write them there as CSV.",
+    help="Show all pictures that failed; with FILE, write them there as CSV. Default: the first 100 are shown.",
 )
 @options.checkpoint
 @options.as_json

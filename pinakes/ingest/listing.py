@@ -68,6 +68,6 @@ def list_and_plan(run: Ingestion) -> Planned:
     with run.database.connection() as (conn, _):
         held = held_in_table(conn, request.collection, run.space.name, plan)
     if held and request.from_table:
-        plan = plan_again(plan, ledger, held, retry_failed=request.retry_failed)
+        plan, held = plan_again(plan, ledger, held, retry_failed=request.retry_failed), {}
     run.tally.start_from(plan)
     return Planned(plan, estimate(plan, run.embedder), tombstones, at, held)

@@ -164,7 +164,7 @@ def _enter_losses(run: Ingestion, planned: Planned, ledger: Ledger, with_vector:
     lost = account.embedded + account.reused - with_vector
     if lost > 0:
         reused = min(lost, account.reused)
-        known = min(lost, sum(ledger.is_lost(image_id, fingerprint) for image_id, _, fingerprint in planned.listed()))
+        known = min(lost, sum((image_id, fingerprint) in ledger.lost for image_id, _, fingerprint in planned.listed()))
         run.tally.add(
             reused=-reused,
             embedded=reused - lost,

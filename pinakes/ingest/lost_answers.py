@@ -47,17 +47,14 @@ def why_refused(
     """
     if request.pay_again or not plan.work:
         return None
-    ledger = checkpoint.ledger()
-    damaged = [work for work in plan.work if any(ledger.is_lost(*pair) for pair in work.pairs)]
-    again = [work for work in plan.work if any(pair in held for pair in work.pairs)]
-    problems = [checkpoint.lacking(sum(work.images for work in again))] if again else []
-    if damaged:
-        problems.append(
-            f"Damaged parts of the checkpoint held {len(damaged):,} of the answers; pinakes status names them."
-        )
-        again += [work for work in damaged if work not in again]
-    elif not again and checkpoint.unreadable_parts:
-        problems += checkpoint.problems
+    damaged = checkpoint.ledger().lost
+    again = [work for work in plan.work if any(pair in held or pair in damaged for pair in work.pairs)]
+    lost = sum(pair in damaged for work in again for pair in work.pairs)
+    problems = [checkpoint.lacking(len(held))] if held else []
+    if lost:
+        problems.append(f"Damaged parts of the checkpoint held {lost:,} of the answers; pinakes status names them.")
+    elif not held and checkpoint.unreadable_parts:
+        problems += checkpoint.damages
         again = plan.work
     if not problems:
         return None

@@ -125,7 +125,7 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
         with database.connection() as (conn, _):
             held = held_in_table(conn, request.collection, space.name, plan)
         if held and request.from_table:
-            plan = plan_again(plan, checkpoint.ledger(), held, retry_failed=request.retry_failed)
+            plan, held = plan_again(plan, checkpoint.ledger(), held, retry_failed=request.retry_failed), {}
         refused = why_refused(request, checkpoint, embedder, plan, held)
         listed = {image.image_id for image in plan.images} | {entry.image_id for entry in plan.rejected}
         with database.connection() as (conn, _):

@@ -94,7 +94,7 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
         )
     if lost := sum(1 for _ in held_pairs(conn, collection, registered.name, without)):
         problems.append(checkpoint.lacking(lost))
-    if damaged := sum(ledger.is_lost(*pair) for pair in without):
+    if damaged := sum(pair in ledger.lost for pair in without):
         problems.append(
             f"{damaged:,} answers were in damaged parts of the checkpoint and are lost: pinakes ingest --from-table takes"
             " what the table still has, --pay-again embeds them again, and --dry-run says what that costs."

@@ -21,7 +21,7 @@ from pinakes.checkpoints import Checkpoint, CheckpointWriter, open_checkpoint
 from pinakes.checkpoints import gcs as gcs_storage
 from pinakes.checkpoints.gcs import FIELDS, GcsStorage
 from pinakes.embedders.base import Picture
-from pinakes.errors import CheckpointError, EmbedderError
+from pinakes.errors import CheckpointError, EmbedderError, PinakesError
 from pinakes.gcs import client as gcsclient
 from pinakes.operations.export import export
 from pinakes.operations.status import status
@@ -378,7 +378,7 @@ def test_a_store_that_stops_taking_answers_ends_the_run_and_the_next_one_resumes
         with monkeypatch.context() as patch:
             patch.setattr(GcsStorage, "_upload", until_the_fourth)
             with pytest.raises(
-                CheckpointError, match=r"gs://kept/.*answers could not be kept.*run the same command again"
+                PinakesError, match=r"gs://kept/.*answers could not be kept.*run the same command again"
             ):
                 paid(settings, source, fake, rate="none", concurrency=4)
         asked = fake.calls.total()

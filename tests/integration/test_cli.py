@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import pty
@@ -139,30 +138,6 @@ def test_status_shows_counts_failures_and_spaces(cli: Cli, tmp_path: Path) -> No
     assert "broken.png" in out
     assert "3 ok, 1 failed" in out
     assert space["failures"][0]["message"] in " ".join(out.split())
-
-
-def test_all_failures_are_in_json_and_behind_status_failures(cli: Cli, tmp_path: Path) -> None:
-    source = gallery(tmp_path / "in", 1)
-    names = [f"broken{number:03}.png" for number in range(126)]
-    for number, name in enumerate(names):
-        (source / name).write_bytes(b"broken %d" % number)
-    account = cli.ingest(source, "--allow-failures", "200")
-    assert [failure["image_id"] for failure in account["failures"]] == names
-    assert len(cli.json("status")["spaces"][0]["failures"]) == 126
-    out, _ = cli.run("status")
-    assert "broken100.png" not in out
-    assert "and 26 more: pinakes status --failures [FILE] has all" in out
-    out, _ = cli.run("status", "--failures")
-    assert all(name in out for name in names)
-    out, _ = cli.run("status", "--failures", str(tmp_path / "failures.csv"))
-    assert "126 failures written to" in out
-    with (tmp_path / "failures.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [row["image_id"] for row in rows] == names
-    assert rows[0]["space"].startswith("counting_")
-    assert rows[0]["message"] == account["failures"][0]["message"]
-    _, err = cli.run("status", "--failures", str(tmp_path / "no" / "failures.csv"), code=1)
-    assert "the failures cannot be written to" in err
 
 
 def test_status_looks_into_the_checkpoint_that_a_run_was_told(cli: Cli, tmp_path: Path) -> None:
