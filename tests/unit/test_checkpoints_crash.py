@@ -37,13 +37,15 @@ from pinakes.errors import CheckpointError
 from tests.unit.test_checkpoints import SPACE, ok, stored
 
 root = sys.argv[1]
-if os.geteuid() == 0:
-    os.setuid(65534)
 checkpoint = open_checkpoint(root, "art", SPACE)
 checkpoint.write([ok(1)])
 folder = Path(checkpoint.location)
 (folder / "notes.txt").write_text("to do")
 folder.chmod(0o555)
+if os.geteuid() == 0:
+    for path in (folder.parent, folder, *folder.iterdir()):
+        os.chown(path, 65534, 65534)
+    os.setuid(65534)
 try:
     checkpoint.write([ok(2)])
 except CheckpointError as exc:
@@ -75,7 +77,7 @@ def test_a_process_killed_at_any_moment_loses_nothing_that_was_acknowledged(form
 
 def test_a_folder_without_the_right_to_write_is_an_error_that_says_so_and_can_still_be_read() -> None:
     with tempfile.TemporaryDirectory() as root:
-        Path(root).chmod(0o777)  # the child gives up root's rights and must still make its folder
+        Path(root).chmod(0o755)  # the child gives up root's rights and must still find its way
         done = subprocess.run(
             [sys.executable, "-c", FORBIDDEN, root], capture_output=True, text=True, check=True, cwd=HERE
         )
