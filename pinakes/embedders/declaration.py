@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pinakes.embedders.base import Embedder, Price
@@ -50,7 +50,7 @@ class Surroundings:
     """What an embedder is opened with.
 
     Attributes:
-        values: settings by name, keys among them.
+        values: settings by name, keys among them; never shown.
         home: Pinakes' own folder.
         pace: makes the pacer of a quota.
         allow: how much the run may spend.
@@ -58,7 +58,7 @@ class Surroundings:
         prices: the path of the user's own price list.
     """
 
-    values: Values
+    values: Values = field(repr=False)
     home: Path
     pace: Pace = lambda _quota, _rate: Unpaced()
     allow: Allow = lambda _price: None

@@ -9,7 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
+from pinakes.cli.serve import command as serve
+from pinakes.errors import SettingsError
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.restrictions import hide, unhide
@@ -108,3 +111,11 @@ def test_a_client_that_hangs_up_is_no_error(
     assert [
         (record.levelname, record.getMessage()) for record in caplog.records if record.name.startswith("pinakes")
     ] == [("DEBUG", f"a client hung up at POST {path}")]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "museum.example"])
+def test_a_short_token_is_refused_where_others_can_try_it(host: str) -> None:
+    asked = CliRunner().invoke(serve, ["--host", host, "--port", "0"], env={"PINAKES_WEB_TOKEN": "fifteen-letters"})
+    assert isinstance(asked.exception, SettingsError)
+    assert "has 15 characters" in str(asked.exception)
+    assert "fifteen" not in str(asked.exception)

@@ -6,6 +6,7 @@ import traceback
 
 import pytest
 
+from pinakes.embedders.declaration import Surroundings
 from pinakes.errors import PinakesError
 from pinakes.settings import load_settings
 from pinakes.store.addresses import LIMITER_URL, address, check_address, reason
@@ -96,3 +97,4 @@ def test_settings_and_databases_hide_their_addresses() -> None:
     assert settings.database_url == dsn
     assert SECRET not in repr(settings)
     assert SECRET not in repr(Database(dsn))
+    assert SECRET not in repr(Surroundings(settings.values, settings.home))

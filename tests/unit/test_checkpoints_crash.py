@@ -43,6 +43,8 @@ folder = Path(checkpoint.location)
 (folder / "notes.txt").write_text("to do")
 folder.chmod(0o555)
 if os.geteuid() == 0:
+    for path in (folder.parent, folder, *folder.iterdir()):
+        os.chown(path, 65534, 65534)
     os.setuid(65534)
 try:
     checkpoint.write([ok(2)])
