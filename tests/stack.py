@@ -26,17 +26,20 @@ FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 Found = TypeVar("Found")
 
 
-class Stack:
-    """What `pinakes up` has started, as it is used by Prefect's API.
+def asking_again() -> requests.Session:
+    """Requests as Prefect's own clients make them: a server whose SQLite is busy for too long answers 503, and is asked again."""
+    session = requests.Session()
+    again = Retry(5, backoff_factor=0.5, status_forcelist=[502, 503], allowed_methods=None)
+    session.mount("http://", HTTPAdapter(max_retries=again))
+    return session
 
-    Prefect's server answers 503 where its SQLite is busy for too long; Prefect's own clients ask again, and so does this.
-    """
+
+class Stack:
+    """What `pinakes up` has started, as it is used by Prefect's API."""
 
     def __init__(self, api: str) -> None:
         self._api = api
-        self._session = requests.Session()
-        again = Retry(5, backoff_factor=0.5, status_forcelist=[502, 503], allowed_methods=None)
-        self._session.mount("http://", HTTPAdapter(max_retries=again))
+        self._session = asking_again()
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """The answer to a request; None where it has no body."""

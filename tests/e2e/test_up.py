@@ -12,13 +12,13 @@ from typing import Any
 
 import psutil
 import pytest
-import requests
 
 from deployments.prefect_server import free_port
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.running import gallery, stored
 from tests.signals import AS_A_BACKGROUND_JOB
+from tests.stack import asking_again
 
 PROJECT = Path(__file__).parents[2]
 
@@ -73,7 +73,7 @@ def prefect(environment: dict[str, str], port: int, *arguments: str, code: int =
 
 
 def posted(port: int, path: str) -> Any:
-    return requests.post(f"http://127.0.0.1:{port}/api/{path}", json={}, timeout=30).json()
+    return asking_again().post(f"http://127.0.0.1:{port}/api/{path}", json={}, timeout=30).json()
 
 
 def test_deployments_run_from_a_second_terminal_and_ctrl_c_ends_everything(
@@ -115,7 +115,7 @@ def test_deployments_run_from_a_second_terminal_and_ctrl_c_ends_everything(
     ]
     for name, parameters in wrong:
         runs_of = f"http://127.0.0.1:{port}/api/deployments/{deployments[name]['id']}/create_flow_run"
-        answer = requests.post(runs_of, json={"parameters": parameters}, timeout=30)
+        answer = asking_again().post(runs_of, json={"parameters": parameters}, timeout=30)
         assert answer.status_code == 409, parameters
         assert next(iter(parameters)) in answer.json()["detail"]
 
