@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 
 
 def asking_again() -> requests.Session:
-    """Requests as Prefect's own clients make them: a server whose SQLite is busy for too long answers 503, and is asked again."""
+    """Requests as Prefect's own clients make them: a server whose SQLite is busy answers 503, and is asked again."""
     session = requests.Session()
     again = Retry(5, backoff_factor=0.5, status_forcelist=[502, 503], allowed_methods=None)
     session.mount("http://", HTTPAdapter(max_retries=again))

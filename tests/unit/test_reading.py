@@ -55,15 +55,15 @@ def test_no_other_file_is_read(pictures: Path) -> None:
 
 
 def test_a_search_by_flow_reads_only_there(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.search import search
+    from flows.search import _search
 
     monkeypatch.setenv("PINAKES_SOURCE", str(pictures))
     for asked in ({"image": "/etc/passwd"}, {"plus": ["image:/etc/passwd"]}, {"minus": ["2*image:/etc/passwd"]}):
         with pytest.raises(UsageError, match="is no file below a folder from which searches may read"):
-            search.fn(text="blue", **asked)
+            _search({"text": "blue", **asked})
     monkeypatch.setenv("PINAKES_SEARCH_FOLDERS", f"/nowhere{os.pathsep}{pictures.parent}")
     with pytest.raises(UsageError, match="-k 0 is out of range"):  # it has read the picture by then
-        search.fn(image=str(pictures.parent / "secret.jpg"), k=0)
+        _search({"image": str(pictures.parent / "secret.jpg"), "k": 0})
 
 
 @pytest.mark.parametrize(
