@@ -50,7 +50,15 @@ def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
     """
     waiting = WAITING.get()
     waiting.check()
-    command = [sys.executable, "-P", "-m", "pinakes.images.apart", str(at_least or 0), str(max_pixels), str(CPU_SECONDS)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pinakes.images.apart",
+        str(at_least or 0),
+        str(max_pixels),
+        str(CPU_SECONDS),
+    ]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     with subprocess.Popen(
         command,

@@ -137,6 +137,8 @@ def _strip(picture: TiffImagePlugin.TiffImageFile) -> int:
     bits = tags.get(258) or (1,)
     channels = tags.get(277) or 1
     try:
-        return min(int(width), picture.width + 4096) * min(int(height), picture.height + 4096) * channels * max(bits) // 8
+        return (
+            min(int(width), picture.width + 4096) * min(int(height), picture.height + 4096) * channels * max(bits) // 8
+        )
     except (TypeError, ValueError):  # damaged tags, which the decoder refuses
         return 0

@@ -67,8 +67,9 @@ class Fetcher:
     that resolves differently the second time gains nothing. A proxy, where one is set, makes its own connections.
     """
 
-    def __init__(self, *, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, *, max_bytes: int = MAX_BYTES, seconds: float = DEADLINE) -> None:
         self._max_bytes = max_bytes
+        self._seconds = seconds
         self._local = threading.local()
 
     def get(self, url: str, *, etag: str | None = None) -> Fetched:
@@ -111,8 +112,8 @@ class Fetcher:
             body += piece
             if len(body) > self._max_bytes:
                 raise self._too_large(None)
-            if time.monotonic() - started > DEADLINE:
-                raise FetchError(ErrorClass.TIMEOUT, f"the server took more than {DEADLINE:.0f} s")
+            if time.monotonic() - started > self._seconds:
+                raise FetchError(ErrorClass.TIMEOUT, f"the server took more than {self._seconds:.0f} s")
         return Fetched(bytes(body), named)
 
     def _too_large(self, size: int | None) -> FetchError:

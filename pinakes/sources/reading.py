@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 MAX_BYTES = 64 << 20
 """The largest file that is fetched from elsewhere only to be shown."""
 
+FETCH_SECONDS = 30.0
+"""For a picture that somebody wants to look at now."""
+
 _FILE = "file://"
 _WEB = ("https://", "http://")
 
@@ -90,4 +93,4 @@ def _bucket(name: str, emulator: str | None) -> GcsBucket:  # noqa: ARG001 - tel
 def _fetcher() -> Fetcher:
     from pinakes.sources.fetching import Fetcher
 
-    return Fetcher(max_bytes=MAX_BYTES)
+    return Fetcher(max_bytes=MAX_BYTES, seconds=FETCH_SECONDS)

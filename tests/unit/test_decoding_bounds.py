@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import struct
 import subprocess
@@ -11,7 +12,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -54,7 +54,7 @@ def many_scans(size: tuple[int, int], scans: int) -> bytes:
     """A progressive JPEG with its smallest scan repeated."""
     data = saved(Image.new("RGB", size, "#345678"), "JPEG", progressive=True)
     starts = [at for at in range(len(data)) if data.startswith(b"\xff\xda", at)] + [len(data) - 2]
-    smallest = min((data[a:b] for a, b in zip(starts, starts[1:], strict=False)), key=len)
+    smallest = min((data[a:b] for a, b in itertools.pairwise(starts)), key=len)
     return data[:-2] + smallest * scans + data[-2:]
 
 
@@ -201,7 +201,7 @@ def test_a_decoder_that_is_killed_costs_only_its_picture() -> None:
 
 def _children() -> list[int]:
     """This process's children that decode."""
-    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)  # noqa: S607
+    found = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
     return [int(line.split()[0]) for line in found.stdout.splitlines() if "pinakes.images.apart" in line]
 
 
