@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Final
 
 from PIL import Image
@@ -60,7 +61,7 @@ def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
         str(CPU_SECONDS),
     ]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
-    with subprocess.Popen(
+    with subprocess.Popen(  # noqa: S603 - this interpreter, with numbers of ours
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -178,8 +179,7 @@ def _limit_itself(cpu_seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":
-        with open("/proc/self/statm", encoding="ascii") as file:
-            mapped = int(file.read().split()[0]) * resource.getpagesize()
+        mapped = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
         most = mapped + cost.MAX_BYTES + SPARE_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
 

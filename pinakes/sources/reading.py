@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from pinakes.errors import SourceError, UsageError
+from pinakes.files import read_regular
 from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri
 from pinakes.sources.urltable import check_url
 
@@ -34,7 +35,7 @@ def read_uri(uri: str) -> bytes:
     """
     try:
         if uri.startswith(_FILE):
-            return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE)))).read_bytes()
+            return read_regular(Path(os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE)))))
         if uri.startswith(SCHEME):
             return _from_bucket(uri)
         if uri.startswith(_WEB):
@@ -55,7 +56,7 @@ def read_named(name: str) -> bytes:
     try:
         if name.startswith((_FILE, SCHEME, *_WEB)):
             return read_uri(name)
-        return Path(name).read_bytes()
+        return read_regular(Path(name))
     except OSError as exc:
         raise UsageError(f"the picture {name} cannot be read: {exc.strerror}.") from exc
     except SourceError as exc:

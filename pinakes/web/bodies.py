@@ -22,7 +22,7 @@ BODIES: Final = 32
 """Larger bodies at once."""
 
 BYTES_IN_FLIGHT: Final = 96 << 20
-"""Of them together, from their first byte until they are answered. Decoding base64 takes twice as much again for a moment."""
+"""Of them together, from their first byte until they are answered. Base64 takes twice as much again for a moment."""
 
 WAIT_SECONDS: Final = 20.0
 """Then it is better to refuse a visitor than to keep them waiting."""
