@@ -25,7 +25,6 @@ from pinakes.store.query_vectors import keep, key_of, recall
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Failure, Image, Vector
 
-
 CROP_SIDE = 1600
 """Pixels that are kept on the short side of a crop, where there are as many: more than any embedder looks at."""
 

@@ -107,8 +107,8 @@ def test_bodies_that_never_end_are_bounded(web: httpx.Client) -> None:
         connection.close()
 
     def taken() -> bool:
-        noise = {"picture": ("a.bmp", picture(size=(500, 500), kind="BMP"))}
-        return web.post("/", files=noise).status_code == 303
+        sent = {"picture": ("a.bmp", picture(size=(500, 500), kind="BMP"))}
+        return web.post("/", files=sent).status_code == 303
 
     until(taken)
 
