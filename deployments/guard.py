@@ -16,7 +16,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pinakes.private import private_opener
+from pinakes.files import private_opener
 
 STOP_SECONDS = 15.0
 

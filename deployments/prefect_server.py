@@ -18,7 +18,7 @@ from uuid import uuid4
 from deployments.constants import NO_TELEMETRY, RUN_TAG, RUNS, SERVER
 from deployments.guard import Guarded
 from pinakes.errors import PinakesError, UsageError
-from pinakes.private import private_folder
+from pinakes.files import private_folder
 
 START_SECONDS = 240.0
 """A first start migrates Prefect's own database; on a machine that is busy with much else that has taken two minutes. A

@@ -13,7 +13,7 @@ from typing import IO
 import pyarrow as pa
 
 from pinakes.errors import CheckpointError
-from pinakes.private import FOLDER, is_shared, private_opener
+from pinakes.files import FOLDER, is_shared, private_opener
 
 SET_ASIDE = "set-aside"
 

@@ -1,14 +1,23 @@
-"""Decoding pictures: any raster file in, an upright sRGB picture out, or the reason why not."""
+"""Decoding pictures: any raster file in, an upright sRGB picture out, or the reason why not.
+
+This is the one way from a file to a picture, for ingest, page, thumbnails and sheets alike, so memory and time are bounded
+here. By its header, `pinakes.images.cost` tells what a picture takes. One that takes too much is refused, and ordinary
+ones are decoded at once. One that takes much memory, or may take endless time, is decoded in a process of its own
+(`pinakes.images.apart`): it costs a third of a second more, and it alone can be ended when its time is up.
+"""
 
 from __future__ import annotations
 
 import io
 import re
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator
+from ctypes import CDLL
 from functools import lru_cache
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -30,14 +39,20 @@ from PIL import (
 )
 
 from pinakes.errors import PictureError
+from pinakes.images import apart, cost
 from pinakes.images.formats import HEAD_BYTES, other_kind, sniff
+from pinakes.images.turns import Turns
 from pinakes.types import ErrorClass
 
 MAX_PIXELS = 178_956_970
-"""Twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow itself refuses: 0.7 GB once decoded, at 4 bytes a pixel.
+"""Twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow itself refuses. Most formats reach `cost.MAX_BYTES` before."""
 
-It admits pictures from the 150-megapixel camera backs with which collections are photographed.
-"""
+_here = Turns(2 * cost.MAX_BYTES_HERE)
+_elsewhere = Turns(cost.MAX_BYTES)
+"""Memory of the pictures that are being decoded. Those in processes of their own never hold up the ordinary ones."""
+
+_GIVE_BACK_BYTES = 16 << 20
+"""After a picture that took more, the C library is told to give free memory back to the machine: by itself it keeps it."""
 
 _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
     "JPEG": JpegImagePlugin.JpegImageFile,
@@ -61,8 +76,8 @@ _NOT_HANDLED = re.compile(r"unknown (pixel mode|data organization)|unsupported|n
 _JARGON = re.compile(r"literal|unpack|index|decoder error|object at|identified|NoneType|argument|SEQUENCE")
 """Pillow's messages that mean nothing to a person."""
 
-_BAND_PIXELS = 1 << 22
-"""Pictures of more than 8 bits are scaled in bands of about this many pixels, so that NumPy's copies stay small."""
+_BAND_PIXELS = cost.BAND_PIXELS
+"""Large pictures are converted in bands of about this many pixels, so that all copies stay small."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -92,7 +107,33 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
     Raises:
         PictureError: it cannot be decoded; `error_class` is EMPTY, UNDECODABLE, TOO_MANY_PIXELS, UNSUPPORTED, or
             INTERNAL where memory ran out.
+        BusyError: too many others are being decoded, and `WAITING` sets a limit to waiting.
+        LeftError: nobody waits for it any more.
     """
+    picture, work = _weighed(data, at_least, max_pixels)
+    if not work.apart:
+        with _here.turn(work.size):
+            made = _decoded(picture, data, work)
+        if work.size > _GIVE_BACK_BYTES:
+            give_memory_back()
+        return made
+    del picture
+    with _elsewhere.turn(work.size + apart.PROCESS_BYTES):
+        return apart.decode(data, at_least, max_pixels)
+
+
+def decode_within(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
+    """`decode` in this process, whatever it takes: for a process of its own.
+
+    Raises:
+        PictureError: as `decode`.
+    """
+    picture, work = _weighed(data, at_least, max_pixels)
+    return _decoded(picture, data, work)
+
+
+def _weighed(data: bytes, at_least: int | None, max_pixels: int) -> tuple[ImageFile.ImageFile, cost.Cost]:
+    """A picture with its header read, and what decoding it takes, which is not too much."""
     picture = with_header(data)
     width, height = picture.size
     if width * height > max_pixels:
@@ -103,11 +144,24 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
     try:
         if isinstance(picture, TiffImagePlugin.TiffImageFile) and _is_camera_raw(picture):
             raise PictureError("this is a camera raw file, which cannot be decoded", ErrorClass.UNSUPPORTED)
-        if at_least is not None:
-            picture.draft(None, (at_least, at_least))
+        work = cost.prepare(picture, data, at_least)
+    except _DAMAGE as exc:
+        raise _damaged(exc, data) from exc
+    if work.size > cost.MAX_BYTES:
+        raise PictureError(
+            f"{width:,} x {height:,} pixels of this kind ({picture.format}, {picture.mode}) would take"
+            f" {work.size >> 20:,} MB of memory to decode; the limit is {cost.MAX_BYTES >> 20} MB; make the picture smaller",
+            ErrorClass.TOO_MANY_PIXELS,
+        )
+    return picture, work
+
+
+def _decoded(picture: ImageFile.ImageFile, data: bytes, work: cost.Cost) -> Image.Image:
+    width, height = picture.size
+    try:
         picture.load()
         upright = _UPRIGHT.get(_orientation(picture))
-        rgb = _srgb(picture)
+        rgb = _srgb(picture, work.shrink)
         if upright is not None:
             rgb = rgb.transpose(upright)
     except Image.DecompressionBombError as exc:
@@ -120,6 +174,15 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
         raise _damaged(exc, data) from exc
     rgb.info = {}  # a profile or a transparent colour that has been applied must not be applied again
     return rgb
+
+
+def give_memory_back() -> None:
+    """Give memory that is free, but kept by the C library, back to the machine (glibc only: others do so themselves)."""
+    if _trim is not None:
+        _trim(0)
+
+
+_trim = getattr(CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def thumbnail_jpeg(data: bytes, *, long_side: int, quality: int = 85) -> bytes:
@@ -173,10 +236,28 @@ def _orientation(picture: Image.Image) -> int:
     return value if isinstance(value, int) else 1
 
 
-def _srgb(picture: ImageFile.ImageFile) -> Image.Image:
-    """`picture` as sRGB over white."""
-    colour, alpha = _colour_and_alpha(picture)
+def _srgb(picture: ImageFile.ImageFile, shrink: int) -> Image.Image:
+    """`picture` as sRGB over white, its sides divided by `shrink`; a large one is converted in bands."""
+    deep = picture.mode.startswith("I;16") or picture.mode in {"I", "F"}
+    colour, alpha = _eight_bits(picture) if deep else (picture, None)
     profile = picture.info.get("icc_profile")
+    width, height = colour.size
+    rows = max(1, _BAND_PIXELS // (width * shrink)) * shrink
+    if rows >= height and shrink == 1:
+        return _band(colour, alpha, profile)
+    made = Image.new("RGB", (ceil(width / shrink), ceil(height / shrink)))
+    for top in range(0, height, rows):
+        box = (0, top, width, min(top + rows, height))
+        band = _band(colour.crop(box), None if alpha is None else alpha.crop(box), profile)
+        made.paste(band.reduce(shrink) if shrink > 1 else band, (0, top // shrink))
+    return made
+
+
+def _band(picture: Image.Image, alpha: Image.Image | None, profile: object) -> Image.Image:
+    """A picture of 8 bits a channel, or a part of one, as sRGB over white."""
+    colour = picture
+    if alpha is None:
+        colour, alpha = _colour_and_alpha(picture)
     transform = _transform(profile, colour.mode) if isinstance(profile, bytes) and profile else None
     if transform is None and colour.mode == "LAB":
         transform = _transform(None, "LAB")
@@ -191,13 +272,10 @@ def _srgb(picture: ImageFile.ImageFile) -> Image.Image:
     return white
 
 
-def _colour_and_alpha(picture: ImageFile.ImageFile) -> tuple[Image.Image, Image.Image | None]:
+def _colour_and_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """`picture` as L, RGB, CMYK or LAB of 8 bits a channel, and its alpha as L."""
-    if picture.mode.startswith("I;16") or picture.mode in {"I", "F"}:
-        return _eight_bits(picture)
     image: Image.Image = picture
-    clear = picture.has_transparency_data
-    if clear:
+    if picture.has_transparency_data:
         image = picture.convert("LA" if picture.mode in {"1", "L", "La", "LA"} else "RGBA")
     elif picture.mode == "1":
         image = picture.convert("L")

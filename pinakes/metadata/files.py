@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Literal
 
 from pinakes.errors import MetadataError
+from pinakes.files import open_regular
 
 Encoding = Literal["utf-8", "cp1252"]
 
@@ -31,7 +32,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
         MetadataError: the file is missing, unreadable, or damaged gzip.
     """
     try:
-        with path.open("rb") as plain:
+        with open(path, "rb", opener=open_regular) as plain:
             packed = plain.read(2) == _GZIP_MAGIC
             plain.seek(0)
             if packed:

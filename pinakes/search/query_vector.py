@@ -25,6 +25,9 @@ from pinakes.store.query_vectors import keep, key_of, recall
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Failure, Image, Vector
 
+CROP_SIDE = 1600
+"""Pixels that are kept on the short side of a crop, where there are as many: more than any embedder looks at."""
+
 
 @dataclass(slots=True)
 class ResolvedQuery:
@@ -109,7 +112,7 @@ def cut_out(data: bytes, crop: Crop) -> bytes:
     Raises:
         PictureError: the picture cannot be decoded.
     """
-    picture = decode(data)
+    picture = decode(data, at_least=math.ceil(CROP_SIDE / max(0.001, min(crop.width, crop.height))))
     left, upper = round(crop.x * picture.width), round(crop.y * picture.height)
     right = max(left + 1, min(picture.width, round((crop.x + crop.width) * picture.width)))
     lower = max(upper + 1, min(picture.height, round((crop.y + crop.height) * picture.height)))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from collections.abc import Collection
 from pathlib import Path
 
 from pinakes.errors import SourceError
+from pinakes.files import open_regular
 from pinakes.sources.sqlite_cache import SqliteCache, digest
 
 _RACY_NS = 2_000_000_000
@@ -20,11 +20,6 @@ _SMALL_BYTES = 1 << 18
 
 class ChangedError(SourceError):
     """A file is no longer what was listed; the next run lists it again."""
-
-
-def open_regular(path: str | bytes, flags: int) -> int:
-    """An `opener` for `open` that never waits, as opening a named pipe without a writer would."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def fingerprint_bytes(data: bytes) -> str:
@@ -41,8 +36,6 @@ def fingerprint_file(path: bytes) -> tuple[str, os.stat_result]:
     """
     with open(path, "rb", buffering=0, opener=open_regular) as file:
         before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise OSError(f"{os.fsdecode(path)!r} is no longer a regular file")
         if before.st_size <= _SMALL_BYTES:
             fingerprint = fingerprint_bytes(file.readall())
         else:

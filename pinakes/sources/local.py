@@ -12,6 +12,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pinakes import ids
 from pinakes.errors import SourceError
+from pinakes.files import open_regular, special_kind
 from pinakes.images.formats import HEAD_BYTES, head_reason, suffix, suffix_reason
 from pinakes.sources.base import Listing, changed
 from pinakes.sources.fingerprints import (
@@ -19,17 +20,9 @@ from pinakes.sources.fingerprints import (
     FingerprintCache,
     fingerprint_bytes,
     fingerprint_file,
-    open_regular,
 )
 from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
-
-_KINDS = (
-    (stat.S_ISFIFO, "a named pipe"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISCHR, "a device"),
-)
 
 
 def file_uri(path: bytes) -> str:
@@ -135,8 +128,8 @@ class LocalFiles(Listing):
             found = os.stat(path)  # noqa: PTH116 - pathlib has no paths of bytes
             if stat.S_ISDIR(found.st_mode):
                 return Failure(ErrorClass.UNREADABLE, "this is a folder, not a file")
-            if not stat.S_ISREG(found.st_mode):
-                kind = next((name for test, name in _KINDS if test(found.st_mode)), "a special file")
+            kind = special_kind(found.st_mode)
+            if kind is not None:
                 return Skipped(shown, f"{kind}, not a file")
             if not suffix(shown):
                 with open(path, "rb", opener=open_regular) as file:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from pinakes.errors import SourceError, UsageError
+from pinakes.files import read_regular
 from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri
 from pinakes.sources.urltable import check_url
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64 << 20
 """The largest file that is fetched from elsewhere only to be shown."""
+
+FETCH_SECONDS = 30.0
+"""For a picture that somebody wants to look at now."""
 
 _FILE = "file://"
 _WEB = ("https://", "http://")
@@ -32,7 +36,7 @@ def read_uri(uri: str) -> bytes:
     """
     try:
         if uri.startswith(_FILE):
-            return _path(uri).read_bytes()
+            return read_regular(_path(uri))
         if uri.startswith(SCHEME):
             return _from_bucket(uri)
         if uri.startswith(_WEB):
@@ -53,7 +57,7 @@ def read_named(name: str) -> bytes:
     try:
         if name.startswith((_FILE, SCHEME, *_WEB)):
             return read_uri(name)
-        return Path(name).read_bytes()
+        return read_regular(Path(name))
     except OSError as exc:
         raise UsageError(f"the picture {name} cannot be read: {exc.strerror}.") from exc
     except SourceError as exc:
@@ -125,4 +129,4 @@ def _bucket(name: str, emulator: str | None) -> GcsBucket:  # noqa: ARG001 - tel
 def _fetcher(trusting: bool) -> Fetcher:
     from pinakes.sources.fetching import Fetcher
 
-    return Fetcher(max_bytes=MAX_BYTES, trusting=trusting)
+    return Fetcher(max_bytes=MAX_BYTES, trusting=trusting, seconds=FETCH_SECONDS)

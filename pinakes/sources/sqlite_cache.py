@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
-from pinakes.private import private_folder, private_opener
+from pinakes.files import private_folder, private_opener
 
 logger = logging.getLogger(__name__)
 

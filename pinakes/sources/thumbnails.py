@@ -12,7 +12,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +19,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw
 
 from pinakes.errors import PictureError, SourceError
+from pinakes.files import private_folder
 from pinakes.images.decoding import thumbnail_jpeg, with_header
-from pinakes.private import private_folder
 from pinakes.sources.reading import read_uri
 from pinakes.types import ErrorClass
 
@@ -165,10 +164,6 @@ class DiskCache:
         return before, held
 
 
-Decoding = Callable[[int], AbstractContextManager[object]]
-"""Given a number of pixels, a context manager for their decoding; it may wait until there is memory for them."""
-
-
 class Thumbnails:
     """Thumbnails of stored pictures, from a folder or a bucket alike.
 
@@ -178,7 +173,6 @@ class Thumbnails:
     Args:
         folder: where they are kept.
         max_bytes: of all of them together.
-        decoding: entered around each decoding.
         read: the bytes at a uri; raises `SourceError`.
     """
 
@@ -187,11 +181,9 @@ class Thumbnails:
         folder: Path,
         *,
         max_bytes: int = MAX_BYTES,
-        decoding: Decoding = lambda _pixels: contextlib.nullcontext(),
         read: Callable[[str], bytes] = read_uri,
     ) -> None:
         self._kept = DiskCache(folder, max_bytes)
-        self._decoding = decoding
         self._read = read
         self._failed: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._failed_lock = threading.Lock()
@@ -206,10 +198,10 @@ class Thumbnails:
             uri: where it is.
             size: one of `SIZES`.
         """
-        key = _key(fingerprint, size)
-        found = self._get(key)
+        found = self.kept(fingerprint, size)
         if found is not None:
             return found
+        key = _key(fingerprint, size)
         with self._making[hash(key) % len(self._making)]:
             found = self._get(key)
             if found is not None:
@@ -221,6 +213,10 @@ class Thumbnails:
                 except (SourceError, PictureError) as exc:
                     reason = self._remember(fingerprint, uri, exc)
             return placeholder(size, reason)
+
+    def kept(self, fingerprint: str, size: int) -> Thumbnail | None:
+        """The thumbnail of a picture if it has been made; nothing is fetched or decoded."""
+        return self._get(_key(fingerprint, size))
 
     def _get(self, key: str) -> Thumbnail | None:
         data = self._kept.get(key)
@@ -240,8 +236,7 @@ class Thumbnails:
         found = self._get(key)
         if found is not None:
             return found
-        with self._decoding(pixels_to_decode(data, size)):
-            made = thumbnail_jpeg(data, long_side=size, quality=QUALITY)
+        made = thumbnail_jpeg(data, long_side=size, quality=QUALITY)
         self._kept.put(key, made)
         return _thumbnail(made, key)
 
@@ -275,20 +270,6 @@ def forget_thumbnails(folder: Path, fingerprints: Iterable[str]) -> int:
 def etag(fingerprint: str, size: int) -> str:
     """The entity tag of a picture's thumbnail, known without making it."""
     return f'"{_key(fingerprint, size)}"'
-
-
-def pixels_to_decode(data: bytes, at_least: int | None = None) -> int:
-    """How many pixels decoding takes memory for: a JPEG is decoded at the scale that `decode` chooses.
-
-    Raises:
-        PictureError: there is no header of a picture.
-    """
-    picture = with_header(data)
-    width, height = picture.size
-    scale = 1
-    if picture.format == "JPEG" and at_least is not None:
-        scale = next((n for n in (8, 4, 2) if min(width, height) >= n * at_least), 1)
-    return width * height // scale**2
 
 
 @lru_cache(maxsize=32)

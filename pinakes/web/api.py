@@ -17,11 +17,14 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
 from pinakes.errors import UsageError
+from pinakes.images.turns import WAITING
 from pinakes.query import query as queries
 from pinakes.query.filters import parse_filters
 from pinakes.query.query import ask
 from pinakes.search.answer import SearchResult
 from pinakes.sources import thumbnails
+from pinakes.sources.thumbnails import Thumbnail
+from pinakes.store.images import Row
 from pinakes.web.models import (
     MAX_TEXT,
     Error,
@@ -151,10 +154,12 @@ async def thumbnail(size: ThumbnailSize, image_id: str, request: Request, servic
     A picture that cannot be read or decoded is shown as a neutral placeholder: status 200, so that the page is whole, with
     the reason in `X-Placeholder`, and never cached. Unknown and restricted images are 404.
     """
+    known = request.headers.get("if-none-match", "")
+    found = await run_in_threadpool(_kept_thumbnail, service, image_id, size.value, known)
+    if isinstance(found, Response):
+        return found
     turns = request.app.state.thumbnail_turns
-    return await anyio.to_thread.run_sync(
-        partial(_thumbnail, service, image_id, size.value, request.headers.get("if-none-match", "")), limiter=turns
-    )
+    return await anyio.to_thread.run_sync(partial(_made_thumbnail, service, found, size.value), limiter=turns)
 
 
 @router.get("/uploads/{token}", response_class=Response, responses=errors(404) | {200: _PICTURE})
@@ -169,7 +174,8 @@ def thumbnail_path(image_id: str, size: int = thumbnails.SIZES[0]) -> str:
     return f"/thumbnails/{size}/{quote(image_id)}"
 
 
-def _thumbnail(service: Service, image_id: str, size: int, known: str) -> Response:
+def _kept_thumbnail(service: Service, image_id: str, size: int, known: str) -> Response | Row:
+    """The answer if the thumbnail is known to the browser or kept here, else the image, whose thumbnail must be made."""
     row = service.image(image_id)
     if row is None:
         raise _no_image()
@@ -177,11 +183,19 @@ def _thumbnail(service: Service, image_id: str, size: int, known: str) -> Respon
     headers = {"Cache-Control": "private, no-cache", "ETag": service.thumbnail_etag(row, size)}
     if headers["ETag"] in known:
         return Response(status_code=304, headers=headers)
-    found = service.thumbnail_of(row, size)
+    kept = service.kept_thumbnail(row, size)
+    return row if kept is None else _sent(kept)
+
+
+def _made_thumbnail(service: Service, row: Row, size: int) -> Response:
+    WAITING.get().check()  # there may have been a queue
+    return _sent(service.thumbnail_of(row, size))
+
+
+def _sent(found: Thumbnail) -> Response:
+    headers = {"Cache-Control": "private, no-cache", "ETag": found.etag}
     if found.placeholder is not None:
         headers = {"Cache-Control": "no-store", "X-Placeholder": found.placeholder}
-    else:
-        headers["ETag"] = found.etag
     return Response(found.data, media_type=thumbnails.MEDIA_TYPE, headers=headers)
 
 

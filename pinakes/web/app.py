@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import pinakes
 from pinakes.errors import DatabaseError, EmbedderError, PictureError, PinakesError, SourceError, UsageError
+from pinakes.images.turns import BusyError, LeftError
 from pinakes.types import ErrorClass
 from pinakes.web import pages
 from pinakes.web.api import router as api_router
-from pinakes.web.heavy import BusyError
 from pinakes.web.security import Access, Guard
 from pinakes.web.service import Service
 
@@ -30,7 +30,7 @@ RETRY_SECONDS = 5
 """The `Retry-After` of a 503: by then a database has restarted, or a rush of visitors is over."""
 
 THUMBNAILS_AT_ONCE = 8
-"""Threads that fetch or make thumbnails, of the 40 that answer requests, so that searches do not wait for them."""
+"""Threads of their own that fetch pictures and make thumbnails, so that nothing else waits for a slow server."""
 
 _PICTURE_STATUS = {
     ErrorClass.TOO_LARGE: 413,
@@ -73,6 +73,8 @@ async def _on_pinakes_error(request: Request, exc: Exception) -> Response:
             return _told(request, 400, str(exc))
         case PictureError():
             return _told(request, _PICTURE_STATUS.get(ErrorClass(exc.error_class), 415), _sentence(str(exc)))
+        case LeftError():
+            return _told(request, 499, str(exc))  # which nobody receives
         case BusyError():
             return _told(request, 503, str(exc))
         case EmbedderError():

@@ -25,7 +25,6 @@ from pinakes.store.images import Row
 from pinakes.web import views
 from pinakes.web.address import MODES, PAGE_SIZE, Address, is_tidy
 from pinakes.web.api import Served, service_of, thumbnail_path
-from pinakes.web.heavy import BusyError
 from pinakes.web.service import Service
 
 NEIGHBOURS = 12
@@ -216,12 +215,12 @@ def _asked(service: Service, address: Address) -> views.Asked | None:
 
 
 def _size(service: Service, image: Row) -> tuple[int, int]:
-    """The size of a picture's large thumbnail, which its page is about to request anyway."""
-    try:
-        found = service.thumbnail_of(image, LARGE)
-    except BusyError:
-        return LARGE, LARGE
-    return found.width, found.height
+    """The size of a picture's large thumbnail; a square where it has not been made yet.
+
+    A page waits for no picture: the server that has it may be slow. The browser puts the shape right.
+    """
+    found = service.kept_thumbnail(image, LARGE)
+    return (LARGE, LARGE) if found is None else (found.width, found.height)
 
 
 def _missing(service: Service, address: Address) -> UsageError | None:

@@ -21,11 +21,17 @@ class PatientProtocol(H11Protocol):
     head_seconds: ClassVar[float] = 20.0
     """A browser sends a head in one piece; one that connected in advance connects again."""
 
+    most: ClassVar[int] = 512
+    """Connections at once: each may hold 64 kB that have not been read. A page takes six, and leaves them idle."""
+
     _overdue: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.most:
+            transport.abort()
+            return
         self._expect_head()
 
     @override

@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pinakes.web.bodies import Bodies, Body, departures
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Guard:
         self._access = access
         self._wrong = 0
         self._logged_at = -math.inf
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -114,7 +116,9 @@ class Guard:
             return
         if scope["method"] == "HEAD":  # answered as GET; the server leaves the body out
             scope = {**scope, "method": "GET"}
-        await self._app(scope, _capped(receive, self._access.body_seconds), send_secured)
+        with self._bodies.one() as body:
+            async with departures(scope, _capped(receive, self._access.body_seconds, body)) as came:
+                await self._app(scope, came, send_secured)
 
     def _refusal(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
@@ -165,13 +169,13 @@ def _secure(headers: MutableHeaders) -> None:
     headers.setdefault("Cache-Control", DEFAULT_CACHING)
 
 
-def _capped(receive: Receive, seconds: float) -> Receive:
+def _capped(receive: Receive, seconds: float, body: Body) -> Receive:
     """The same body, which ends in an error once it is too long or too late: an announced length may be false."""
-    received, complete = 0, False
+    complete = False
     deadline = time.monotonic() + seconds
 
     async def capped() -> Message:
-        nonlocal received, complete
+        nonlocal complete
         if complete:  # from now on the only event is that the visitor leaves
             return await receive()
         with anyio.move_on_after(deadline - time.monotonic()) as waited:
@@ -179,8 +183,7 @@ def _capped(receive: Receive, seconds: float) -> Receive:
         if waited.cancelled_caught:
             raise HTTPException(408, _TOO_SLOW, headers={"Connection": "close"})
         complete = not message.get("more_body", False)
-        received += len(message.get("body", b""))
-        if received > MAX_BODY_BYTES:
+        if body.took(len(message.get("body", b""))) > MAX_BODY_BYTES:
             raise HTTPException(413, _TOO_LARGE, headers={"Connection": "close"})
         return message
 

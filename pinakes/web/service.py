@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pinakes.errors import UsageError
+from pinakes.images.turns import Turns
 from pinakes.query.filters import Filter, columns_of
 from pinakes.query.query import Query
 from pinakes.quota.embedder_pool import Embedders
@@ -23,8 +24,7 @@ from pinakes.store.images import Row, stored_image
 from pinakes.store.pool import Connections
 from pinakes.store.restrictions import restriction_texts
 from pinakes.store.space_registry import RegisteredSpace, spaces
-from pinakes.web.heavy import HeavyWork
-from pinakes.web.uploads import Uploads, checked_pixels
+from pinakes.web.uploads import Uploads, check_length
 
 CONNECTIONS = 8
 """More than two cores can keep busy, and few of the 100 that PostgreSQL allows by default."""
@@ -39,8 +39,8 @@ FACETS_KEPT = 256
 PRIVATE_COLUMNS = frozenset({"uri"})
 """What visitors may neither see nor ask for: they would learn the server's folders letter by letter."""
 
-STORED_PIXELS = 50_000_000
-"""What a stored picture that must be decoded for its crop is taken to have before it has been read."""
+SEARCHES_BY_PICTURE = CONNECTIONS // 2
+"""At once. Each may fetch or decode a picture while it holds a connection; searches by words always find one."""
 
 
 def _check_columns(names: Iterable[str | None]) -> None:
@@ -81,9 +81,9 @@ class Service:
         with database.connection() as (conn, _):
             self._pgvector = open_collection(conn, collection)
         cache = cache or settings.home / "cache"
-        self.heavy = HeavyWork()
-        self._thumbnails = Thumbnails(cache / "thumbnails", decoding=self.heavy.turn)
-        self._uploads = Uploads(cache / "uploads", self.heavy.turn)
+        self.searches_by_picture = Turns(SEARCHES_BY_PICTURE)
+        self._thumbnails = Thumbnails(cache / "thumbnails")
+        self._uploads = Uploads(cache / "uploads")
         self._facets: dict[tuple[object, ...], _Counted] = {}
         self._facets_lock = threading.Lock()
         self._embedders = Embedders(settings, database.dsn)
@@ -114,10 +114,12 @@ class Service:
             EmbedderError: the embedder does not.
         """
         _check_columns([*columns_of(query.filters), query.group_by])
-        pixels = sum(checked_pixels(part.picture) for part in query.parts if part.picture is not None)
-        pixels += sum(STORED_PIXELS for part in query.parts if part.like is not None and part.crop is not None)
+        by_picture = [part for part in query.parts if part.picture is not None or (part.like and part.crop is not None)]
+        for part in by_picture:
+            check_length(part.picture or b"")
         # The turn comes first: whoever waits for one must not hold a connection meanwhile.
-        with self.heavy.turn(pixels) if pixels else contextlib.nullcontext(), self._connections.connection() as conn:
+        turn = self.searches_by_picture.turn(1) if by_picture else contextlib.nullcontext()
+        with turn, self._connections.connection() as conn:
             return search(conn, self._pgvector, self.collection, query, self._embedders)
 
     def facets(self, filters: Sequence[Filter]) -> Facets:
@@ -168,6 +170,10 @@ class Service:
     def thumbnail_of(self, row: Row, size: int) -> Thumbnail:
         """`thumbnail` of an image that has just been read."""
         return self._thumbnails.of(row.metadata["fingerprint"], row.uri, size)
+
+    def kept_thumbnail(self, row: Row, size: int) -> Thumbnail | None:
+        """The thumbnail of an image if it has been made: nothing is fetched or decoded."""
+        return self._thumbnails.kept(row.metadata["fingerprint"], size)
 
     @staticmethod
     def thumbnail_etag(row: Row, size: int) -> str:

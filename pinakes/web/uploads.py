@@ -10,8 +10,8 @@ from pathlib import Path
 from PIL import Image
 
 from pinakes.errors import PictureError, UsageError
-from pinakes.images.decoding import MAX_PIXELS, decode
-from pinakes.sources.thumbnails import Decoding, DiskCache, pixels_to_decode
+from pinakes.images.decoding import decode
+from pinakes.sources.thumbnails import DiskCache
 from pinakes.types import ErrorClass
 
 MAX_UPLOAD_BYTES = 15 << 20
@@ -31,13 +31,11 @@ class Uploads:
 
     Args:
         folder: where they are kept.
-        decoding: entered around each decoding.
         max_bytes: of all of them together.
     """
 
-    def __init__(self, folder: Path, decoding: Decoding, *, max_bytes: int = KEPT_BYTES) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int = KEPT_BYTES) -> None:
         self._kept = DiskCache(folder, max_bytes)
-        self._decoding = decoding
 
     def keep(self, data: bytes) -> str:
         """Check and keep a picture; the token under which it is found.
@@ -45,9 +43,9 @@ class Uploads:
         Raises:
             PictureError: it cannot be decoded, or has too many bytes or pixels.
         """
-        with self._decoding(checked_pixels(data)):
-            picture = decode(data, at_least=KEPT_LONG_SIDE)
-            picture.thumbnail((KEPT_LONG_SIDE, KEPT_LONG_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
+        check_length(data)
+        picture = decode(data, at_least=KEPT_LONG_SIDE)
+        picture.thumbnail((KEPT_LONG_SIDE, KEPT_LONG_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=92)
         token = hashlib.sha256(out.getvalue()).hexdigest()[:32]
@@ -66,19 +64,13 @@ class Uploads:
         return data
 
 
-def checked_pixels(data: bytes) -> int:
-    """How many pixels an upload has to decode.
+def check_length(data: bytes) -> None:
+    """Refuse an upload of too many bytes.
 
     Raises:
-        PictureError: it is no picture, or has too many bytes or pixels.
+        PictureError: it has.
     """
     if len(data) > MAX_UPLOAD_BYTES:
         raise PictureError(
             f"the picture has {len(data):,} bytes; the limit is {MAX_UPLOAD_BYTES:,}", ErrorClass.TOO_LARGE
         )
-    pixels = pixels_to_decode(data)
-    if pixels > MAX_PIXELS:
-        raise PictureError(
-            f"the picture has {pixels:,} pixels; the limit is {MAX_PIXELS:,}", ErrorClass.TOO_MANY_PIXELS
-        )
-    return pixels

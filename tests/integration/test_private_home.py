@@ -13,8 +13,8 @@ import pytest
 from deployments.guard import Guarded
 from deployments.prefect_server import log_folder
 from pinakes.checkpoints.folder import FolderStorage
+from pinakes.files import private_folder
 from pinakes.operations.doctor import examine
-from pinakes.private import private_folder
 from pinakes.settings import Settings, load_settings
 from pinakes.store.embedded.server import embedded_server, remove_server
 from tests import serving

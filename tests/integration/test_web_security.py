@@ -15,11 +15,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from pinakes.images.turns import Turns
 from pinakes.query.query import Query
 from pinakes.search.answer import SearchResult
 from pinakes.settings import Settings, is_loopback
 from pinakes.store.database import Database
-from pinakes.web.heavy import HeavyWork
 from pinakes.web.protocol import PatientProtocol
 from pinakes.web.security import HEADERS, MAX_BODY_BYTES, Access
 from pinakes.web.service import Service
@@ -253,12 +253,13 @@ def test_a_picture_that_is_too_large_is_refused(web: httpx.Client) -> None:
     assert "15,728,640" in answers[0].json()["error"]
 
 
-def test_heavy_work_beyond_the_limit_is_put_off(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "heavy", HeavyWork(workers=1, wait_seconds=0.05))
+def test_a_search_by_picture_beyond_the_limit_is_put_off(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "searches_by_picture", Turns(1))
+    monkeypatch.setattr("pinakes.web.bodies.WAIT_SECONDS", 0.05)
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with service.heavy.turn(1):
+        with service.searches_by_picture.turn(1):
             held.set()
             release.wait(PATIENCE)
 

@@ -8,17 +8,15 @@ import os
 import stat
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from pinakes.errors import PictureError, SourceError, UsageError
-from pinakes.sources.thumbnails import DiskCache, Thumbnails, etag, pixels_to_decode
-from pinakes.web.heavy import BusyError, HeavyWork
+from pinakes.sources.thumbnails import DiskCache, Thumbnails, etag
 from pinakes.web.uploads import KEPT_LONG_SIDE, MAX_UPLOAD_BYTES, Uploads
 
 
@@ -46,11 +44,6 @@ class Wall:
         if uri not in self.pictures:
             raise SourceError(f"the picture at {uri} cannot be read: gone.")
         return self.pictures[uri]
-
-
-@contextmanager
-def at_once(_pixels: int) -> Iterator[None]:
-    yield
 
 
 @pytest.fixture
@@ -130,11 +123,6 @@ def test_many_visitors_at_once_have_a_thumbnail_made_once(thumbnails_of: Callabl
     assert wall.reads == ["house"]
 
 
-def test_a_jpeg_is_weighed_by_what_its_thumbnail_decodes() -> None:
-    assert pixels_to_decode(encoded((4000, 3000)), 320) == 500 * 375
-    assert pixels_to_decode(encoded((4000, 3000), kind="PNG"), 320) == 12_000_000
-
-
 def test_the_cache_keeps_within_its_size_and_what_was_used_last(tmp_path: Path) -> None:
     cache = DiskCache(tmp_path, 1000)
     for number in range(30):
@@ -189,7 +177,7 @@ def test_an_upload_is_kept_small_and_without_its_metadata(tmp_path: Path) -> Non
     exif[0x010E] = "taken at home"
     exif[0x0112] = 6
     data = encoded((3000, 2000), exif=exif.tobytes())
-    uploads = Uploads(tmp_path, at_once)
+    uploads = Uploads(tmp_path)
     token = uploads.keep(data)
     kept = uploads.get(token)
     picture = Image.open(io.BytesIO(kept))
@@ -214,7 +202,7 @@ def test_an_upload_is_kept_small_and_without_its_metadata(tmp_path: Path) -> Non
 )
 def test_an_upload_that_is_no_usable_picture_is_refused(tmp_path: Path, data: bytes, error_class: str) -> None:
     with pytest.raises(PictureError) as refused:
-        Uploads(tmp_path, at_once).keep(data)
+        Uploads(tmp_path).keep(data)
     assert refused.value.error_class == error_class
     assert not list(tmp_path.iterdir())
 
@@ -224,41 +212,11 @@ def test_an_upload_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -
     small[16:24] = (20_000).to_bytes(4, "big") * 2
     small[29:33] = zlib.crc32(bytes(small[12:29])).to_bytes(4, "big")
     with pytest.raises(PictureError) as refused:
-        Uploads(tmp_path, at_once).keep(bytes(small))
+        Uploads(tmp_path).keep(bytes(small))
     assert refused.value.error_class == "too-many-pixels"
 
 
 @pytest.mark.parametrize("token", ["", "../../etc/passwd", "0" * 32, "A" * 32, "0" * 31 + "/"])
 def test_a_token_names_an_upload_and_never_a_path(tmp_path: Path, token: str) -> None:
     with pytest.raises(UsageError, match="no longer kept"):
-        Uploads(tmp_path, at_once).get(token)
-
-
-def test_heavy_work_keeps_within_its_pixels_and_its_workers() -> None:
-    heavy = HeavyWork(workers=3, pixels=100, wait_seconds=30)
-    lock = threading.Lock()
-    now: list[int] = []
-    most: list[tuple[int, int]] = []
-
-    def work(pixels: int) -> None:
-        with heavy.turn(pixels):
-            with lock:
-                now.append(min(pixels, 100))
-                most.append((len(now), sum(now)))
-            threading.Event().wait(0.002)
-            with lock:
-                now.remove(min(pixels, 100))
-
-    with ThreadPoolExecutor(16) as visitors:
-        list(visitors.map(work, [10, 60, 500, 30, 90] * 10))
-    assert len(most) == 50
-    assert max(count for count, _ in most) <= 3
-    assert max(pixels for _, pixels in most) <= 100
-
-
-def test_whoever_waits_too_long_for_heavy_work_is_told() -> None:
-    heavy = HeavyWork(workers=1, wait_seconds=0.01)
-    with heavy.turn(1), pytest.raises(BusyError, match="try again"), heavy.turn(1):
-        pass
-    with heavy.turn(1):
-        pass  # and nothing is left behind by the one who gave up
+        Uploads(tmp_path).get(token)

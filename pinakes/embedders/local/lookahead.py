@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -55,7 +56,7 @@ def ahead(
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lookahead")
     try:
         for item in items:
-            waiting.append(pool.submit(work, item))
+            waiting.append(pool.submit(copy_context().run, work, item))  # it knows who waits for its picture
             if len(waiting) >= depth:
                 yield waiting.popleft().result()
         while waiting:

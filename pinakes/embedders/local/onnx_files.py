@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pinakes.errors import EmbedderError
-from pinakes.private import private_folder
+from pinakes.files import private_folder
 
 VERSION_DIGITS: Final = 12
 """Hexadecimal digits of a version: 48 bits distinguish the models of one collection."""

@@ -75,7 +75,7 @@ _LOSSY = frozenset({"JPEG", "WEBP", "AVIF", "JPEG2000"})
 _PNG_DEPTH_AT = 24
 
 _decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""More decoders at once gain nothing and take up to 0.7 GB each."""
+"""More decoders at once gain nothing."""
 
 
 @dataclass(frozen=True, slots=True)

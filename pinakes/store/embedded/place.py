@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pinakes.errors import DatabaseError
-from pinakes.private import above_mode, make_above
+from pinakes.files import above_mode, make_above
 from pinakes.store.embedded.locks import Owner
 from pinakes.store.embedded.user import SERVER_USER, OsUser, dedicated_user, reachable, user_name
 

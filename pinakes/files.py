@@ -1,0 +1,92 @@
+"""Files and folders of the file system: those that somebody names, and those that are for their owner alone.
+
+What somebody names is never opened where it is a named pipe, on which a program would wait, or a device that has no end.
+What Pinakes itself keeps is private, since it says what a collection holds and what was looked for in it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+FOLDER = 0o700
+FILE = 0o600
+PASSABLE = 0o711
+"""Of folders above a private one that root makes: root's embedded server runs as another user, who must pass through. Nobody
+can list them, and what is in them is closed."""
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISCHR, "a device"),
+)
+
+
+def special_kind(mode: int) -> str | None:
+    """What a file of this mode is, if it is neither a regular file nor a folder."""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return next((name for test, name in _KINDS if test(mode)), "a special file")
+
+
+def open_regular(path: str | bytes, flags: int) -> int:
+    """An `opener` for `open` that never waits, and refuses what is no regular file.
+
+    Raises:
+        OSError: it cannot be opened, or is a special file, which `strerror` names.
+    """
+    descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = special_kind(os.fstat(descriptor).st_mode)
+    if kind is not None:
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file")
+    return descriptor
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    with open(path, "rb", opener=open_regular) as file:
+        return file.read()
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing; existing ones are left as they are.
+
+    Raises:
+        OSError: one cannot be made.
+    """
+    if folder.is_dir():
+        return
+    make_above(folder)
+    folder.mkdir(mode=FOLDER, exist_ok=True)
+
+
+def make_above(folder: Path) -> None:
+    """Make the missing folders above `folder`, but not itself."""
+    above = folder.parent
+    if not above.is_dir():
+        make_above(above)
+        above.mkdir(mode=above_mode(), exist_ok=True)
+
+
+def above_mode() -> int:
+    """The mode of folders that are made on the way to a private one."""
+    return PASSABLE if os.geteuid() == 0 else FOLDER
+
+
+def private_opener(path: str | bytes | os.PathLike[str], flags: int) -> int:
+    """An `opener` for `open` whose new files are for their owner alone."""
+    return os.open(path, flags, FILE)
+
+
+def is_shared(folder: Path) -> bool:
+    """Whether a group writes to an existing folder, as a checkpoint's of several users; then the umask decides."""
+    mode = folder.stat().st_mode
+    return bool(mode & stat.S_IWGRP) and not mode & stat.S_ISVTX  # not /tmp, which is everybody's

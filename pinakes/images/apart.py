@@ -1,0 +1,188 @@
+"""Decodes one picture in a process of its own, which is limited in memory and time, and ended when nobody waits any more.
+
+The file goes to the process's standard input. On its standard output come one line of JSON, the picture's size or the
+reason why there is none, and the picture in bands of rows. A process that is not answering is killed, which ends any
+decoder; a thread could only be waited for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Final
+
+from PIL import Image
+
+from pinakes.errors import PictureError
+from pinakes.images import cost
+from pinakes.images.turns import LOOK_SECONDS, WAITING, Waiting
+from pinakes.types import ErrorClass
+
+CPU_SECONDS: Final = 30
+"""Of a processor, for one picture. The slowest that fit into memory take about 10 s."""
+
+WALL_SECONDS: Final = 240.0
+"""A process that has not had its processor time by then is on a machine that is stuck."""
+
+SPARE_BYTES: Final = 256 << 20
+"""Room beyond `cost.MAX_BYTES` for the file, the libraries' threads and their stacks; most of it is never touched."""
+
+PROCESS_BYTES: Final = 64 << 20
+"""Of a process itself: Python and its libraries."""
+
+ROWS_BYTES: Final = 1 << 20
+
+
+def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
+    """`pinakes.images.decoding.decode_within` in a process of its own.
+
+    Raises:
+        PictureError: as there; or the picture takes too much time or memory, or crashes its decoder.
+        LeftError: nobody waits for the picture any more.
+    """
+    waiting = WAITING.get()
+    waiting.check()
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pinakes.images.apart",
+        str(at_least or 0),
+        str(max_pixels),
+        str(CPU_SECONDS),
+    ]
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    with subprocess.Popen(  # noqa: S603 - this interpreter, with numbers of ours
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        start_new_session=True,  # Ctrl-C ends a run in its own way
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with _watched(process, waiting) as overdue:
+            with contextlib.suppress(BrokenPipeError):  # how it ended tells why
+                process.stdin.write(data)
+                process.stdin.close()
+            made = _received(process.stdout)
+    waiting.check()
+    if isinstance(made, Image.Image):
+        return made
+    raise made or _ended(process.returncode, overdue.is_set())
+
+
+@contextmanager
+def _watched(process: subprocess.Popen[bytes], waiting: Waiting) -> Iterator[threading.Event]:
+    """Kill the process when its time is over, which the event tells, or when nobody waits any more."""
+    done, overdue = threading.Event(), threading.Event()
+
+    def watch() -> None:
+        deadline = time.monotonic() + WALL_SECONDS
+        while not done.wait(LOOK_SECONDS):
+            if time.monotonic() > deadline:
+                overdue.set()
+            if overdue.is_set() or waiting.has_left():
+                process.kill()
+                return
+
+    watcher = threading.Thread(target=watch, name="decoding", daemon=True)
+    watcher.start()
+    try:
+        yield overdue
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _received(answer: IO[bytes]) -> Image.Image | PictureError | None:
+    """What the process answers; None if it ended before it was done."""
+    line = answer.readline()
+    if not line.endswith(b"\n"):
+        return None
+    said = json.loads(line)
+    if "error" in said:
+        return PictureError(said["error"], ErrorClass(said["class"]))
+    made = Image.new("RGB", (said["width"], said["height"]))
+    for top, rows in _bands(made.size):
+        band = answer.read(made.width * rows * 3)
+        if len(band) < made.width * rows * 3:
+            return None
+        made.paste(Image.frombytes("RGB", (made.width, rows), band), (0, top))
+    return made
+
+
+def _ended(status: int, overdue: bool) -> PictureError:
+    """Why a process ended without an answer."""
+    if status == -signal.SIGXCPU:
+        return PictureError(
+            f"decoding this picture takes more than {CPU_SECONDS} s of a processor, which is the limit; save it again in a"
+            " plainer way",
+            ErrorClass.UNDECODABLE,
+        )
+    if overdue:
+        return PictureError(f"the picture was not decoded within {WALL_SECONDS:.0f} s", ErrorClass.TIMEOUT)
+    if status in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL):
+        return PictureError("the file is damaged: it crashes its decoder", ErrorClass.UNDECODABLE)
+    return PictureError(
+        f"the process that decoded this picture was ended (status {status}); perhaps the machine lacks memory",
+        ErrorClass.INTERNAL,
+    )
+
+
+def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """The first row and the number of rows of each band of a picture that is sent."""
+    width, height = size
+    rows = max(1, ROWS_BYTES // (width * 3))
+    for top in range(0, height, rows):
+        yield top, min(rows, height - top)
+
+
+def main() -> None:
+    """What the process does."""
+    from pinakes.images.decoding import decode_within  # which imports this module
+
+    at_least, max_pixels, cpu_seconds = map(int, sys.argv[1:])
+    _limit_itself(cpu_seconds)
+    out = sys.stdout.buffer
+    try:
+        made = decode_within(sys.stdin.buffer.read(), at_least or None, max_pixels)
+    except PictureError as exc:
+        text, kind = str(exc), ErrorClass(exc.error_class)
+        if kind is ErrorClass.INTERNAL:  # memory ran out, which is limited here
+            text = f"decoding this picture takes more than {cost.MAX_BYTES >> 20} MB of memory, which is the limit"
+            kind = ErrorClass.TOO_MANY_PIXELS
+        out.write(json.dumps({"error": text, "class": kind.value}).encode() + b"\n")
+        return
+    out.write(json.dumps({"width": made.width, "height": made.height}).encode() + b"\n")
+    for top, rows in _bands(made.size):
+        out.write(made.crop((0, top, made.width, top + rows)).tobytes())
+
+
+def _limit_itself(cpu_seconds: int) -> None:
+    """Have the kernel end this process where it takes more time, and refuse it more memory."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        mapped = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
+        most = mapped + cost.MAX_BYTES + SPARE_BYTES
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+
+if __name__ == "__main__":
+    main()

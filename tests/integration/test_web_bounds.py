@@ -1,0 +1,140 @@
+"""The page stays quick and small: whatever server has its pictures, whatever is sent to it, whoever leaves."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from pinakes.errors import SourceError
+from pinakes.settings import Settings
+from pinakes.web.app import THUMBNAILS_AT_ONCE
+from pinakes.web.bodies import BODIES, SMALL_BYTES
+from pinakes.web.protocol import PatientProtocol
+from pinakes.web.service import Service
+from tests import serving
+from tests.serving import picture
+from tests.unit.test_decoding_bounds import _children, many_scans
+from tests.waiting import PATIENCE
+
+
+@pytest.fixture(scope="module")
+def home(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with serving.home(server, tmp_path_factory.mktemp("web")) as settings:
+        yield settings
+
+
+@pytest.fixture
+def service(home: Settings) -> Iterator[Service]:
+    with serving.service(home) as made:
+        yield made
+
+
+@pytest.fixture
+def web(service: Service) -> Iterator[httpx.Client]:
+    with serving.browsing(service, timeout=PATIENCE) as visitor:
+        yield visitor
+
+
+def until(condition: object, *, seconds: float = PATIENCE) -> None:
+    assert callable(condition)
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_nothing_waits_for_a_slow_picture_server(
+    service: Service, web: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert web.get("/thumbnails/320/p00.png").headers.get("x-placeholder") is None  # it is kept from now on
+    begun: list[str] = []
+    release = threading.Event()
+
+    def slow(uri: str) -> bytes:
+        begun.append(uri)
+        release.wait(PATIENCE)
+        raise SourceError("it never answered.")
+
+    monkeypatch.setattr(service._thumbnails, "_read", slow)
+    waiting = [
+        threading.Thread(target=web.get, args=(f"/thumbnails/960/p{n:02}.png",)) for n in range(THUMBNAILS_AT_ONCE)
+    ]
+    for thread in waiting:
+        thread.start()
+    try:
+        until(lambda: len(begun) >= THUMBNAILS_AT_ONCE)
+        for path in ("/healthz", "/", "/images/p11.png", "/?like=p11.png", "/thumbnails/320/p00.png"):
+            assert web.get(path).status_code == 200, path
+        assert len(begun) == THUMBNAILS_AT_ONCE  # no page fetched anything
+    finally:
+        release.set()
+        for thread in waiting:
+            thread.join()
+
+
+def test_bodies_that_never_end_are_bounded(web: httpx.Client) -> None:
+    head = b"POST /api/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: 9000000\r\n\r\n"
+    address = (web.base_url.host, web.base_url.port)
+    opened = []
+    for _ in range(BODIES + 8):
+        connection = socket.create_connection(address)
+        connection.settimeout(PATIENCE)
+        connection.sendall(head + b" " * (SMALL_BYTES + 1))
+        opened.append(connection)
+    refused: list[socket.socket] = []
+
+    def looked() -> bool:
+        for connection in opened:
+            connection.setblocking(False)
+            try:
+                if connection not in refused and connection.recv(100).startswith(b"HTTP/1.1 503"):
+                    refused.append(connection)
+            except (BlockingIOError, ConnectionResetError):
+                pass
+        return len(refused) >= 8
+
+    until(looked)
+    assert len(refused) == 8
+    assert web.post("/api/search", json={"q": "blue"}).status_code == 200  # a small one is always taken
+    assert web.post("/", files={"picture": picture(size=(900, 700))}).status_code == 303
+    for connection in opened:
+        connection.close()
+
+    def taken() -> bool:
+        sent = {"picture": ("a.bmp", picture(size=(500, 500), kind="BMP"))}
+        return web.post("/", files=sent).status_code == 303
+
+    until(taken)
+
+
+def test_connections_are_bounded(web: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientProtocol, "most", 4)
+    address = (web.base_url.host, web.base_url.port)
+    opened = [socket.create_connection(address) for _ in range(8)]
+    ended = 0
+    for connection in opened[4:]:
+        connection.settimeout(PATIENCE)
+        try:
+            ended += connection.recv(1) == b""
+        except ConnectionResetError:
+            ended += 1
+    assert ended == 4
+    for connection in opened:
+        connection.close()
+    until(lambda: web.get("/healthz").status_code == 200)
+
+
+def test_the_work_for_a_visitor_who_left_is_ended(web: httpx.Client) -> None:
+    upload = many_scans((6000, 4000), 30_000)
+    with httpx.Client(base_url=web.base_url) as visitor:
+        with pytest.raises(httpx.ReadTimeout):
+            visitor.post("/", files={"picture": upload}, timeout=httpx.Timeout(PATIENCE, read=3.0))
+        assert _children()
+    until(lambda: not _children(), seconds=20)  # by itself it would take minutes
+    assert web.post("/", files={"picture": picture()}).status_code == 303

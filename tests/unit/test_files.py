@@ -1,0 +1,35 @@
+"""What is no file is refused at once: a named pipe would be waited for, a device would fill the memory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pinakes.errors import MetadataError, PinakesError, SourceError, UsageError
+from pinakes.metadata.files import detect_encoding, read_lines
+from pinakes.sources.local import file_uri
+from pinakes.sources.reading import read_named, read_uri
+
+
+@pytest.mark.parametrize("kind", ["a named pipe", "a device", "a folder"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    path = {"a named pipe": tmp_path / "pipe.jpg", "a device": Path("/dev/zero"), "a folder": tmp_path}[kind]
+    if kind == "a named pipe":
+        os.mkfifo(path)
+    told: list[PinakesError] = []
+    for error, read in (
+        (SourceError, lambda: read_uri(file_uri(os.fsencode(path)))),
+        (UsageError, lambda: read_named(str(path))),
+        (MetadataError, lambda: detect_encoding(path)),
+        (MetadataError, lambda: list(read_lines(path, "utf-8"))),
+    ):
+        with pytest.raises(error) as caught:
+            read()
+        told.append(caught.value)
+    for exc in told:
+        assert str(path) in str(exc)
+        assert "cannot be read: " + ("Is a directory" if kind == "a folder" else f"it is {kind}, not a file") in str(
+            exc
+        )
