@@ -11,11 +11,9 @@ from __future__ import annotations
 import io
 import re
 import struct
-import sys
 import warnings
 import zlib
 from collections.abc import Iterator
-from ctypes import CDLL
 from functools import lru_cache
 from math import ceil
 from typing import Any
@@ -41,7 +39,7 @@ from PIL import (
 from pinakes.errors import PictureError
 from pinakes.images import apart, cost
 from pinakes.images.formats import HEAD_BYTES, other_kind, sniff
-from pinakes.images.turns import Turns
+from pinakes.images.turns import Turns, give_memory_back
 from pinakes.types import ErrorClass
 
 MAX_PIXELS = 178_956_970
@@ -174,15 +172,6 @@ def _decoded(picture: ImageFile.ImageFile, data: bytes, work: cost.Cost) -> Imag
         raise _damaged(exc, data) from exc
     rgb.info = {}  # a profile or a transparent colour that has been applied must not be applied again
     return rgb
-
-
-def give_memory_back() -> None:
-    """Give memory that is free, but kept by the C library, back to the machine (glibc only: others do so themselves)."""
-    if _trim is not None:
-        _trim(0)
-
-
-_trim = getattr(CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 
 def thumbnail_jpeg(data: bytes, *, long_side: int, quality: int = 85) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from ctypes import CDLL
 from dataclasses import dataclass
 
 from pinakes.errors import PinakesError
@@ -94,3 +96,12 @@ class Turns:
             with self._changed:
                 self._taken -= wanted
                 self._changed.notify_all()
+
+
+def give_memory_back() -> None:
+    """Give memory that is free, but kept by the C library, back to the machine (glibc only: others do so themselves)."""
+    if _trim is not None:
+        _trim(0)
+
+
+_trim = getattr(CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None

@@ -12,8 +12,7 @@ from typing import Final
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope
 
-from pinakes.images.decoding import give_memory_back
-from pinakes.images.turns import WAITING, Waiting
+from pinakes.images.turns import WAITING, Waiting, give_memory_back
 
 SMALL_BYTES: Final = 256 << 10
 """A body of up to this size, which is any without a picture, is never refused: connections limit how many there are."""
