@@ -2,11 +2,13 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test soak lint types format clean
 
-demo: $(READY)
+demo: $(RUNS)
 	$(BIN)/python -m deployments.demo
 
 test: lint types $(READY)
@@ -28,11 +30,16 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The environment is rebuilt when the files that define it change.
-$(READY): pyproject.toml constraints.txt
+# The environment is rebuilt when the files that define it change. The demo needs only what the program itself needs, which
+# is half of it.
+$(RUNS): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pinakes needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PIP) --editable .
+	touch $@
+
+$(READY): $(RUNS)
+	$(PIP) --quiet --editable '.[dev]'
 	touch $@
 
 clean:
