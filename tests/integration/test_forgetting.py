@@ -152,7 +152,7 @@ def test_a_checkpoint_begun_elsewhere_learns_it_from_the_table(
 ) -> None:
     forget(settings, database, GONE)
     elsewhere = str(tmp_path / "elsewhere")
-    ended = run(settings, source, checkpoint=elsewhere)
+    ended = run(settings, source, checkpoint=elsewhere, pay_again=True)
     assert (ended.account.embedded, ended.account.skipped) == (11, 1)
     assert TombstoneFile(elsewhere, "pictures").read().ids == {GONE}
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 from PIL import Image
 
@@ -114,11 +115,12 @@ def test_what_other_processes_do_not_paint_is_painted_here(tmp_path: Path, monke
 
 
 def test_processes_end_with_the_painting_that_started_them(tmp_path: Path) -> None:
+    before = set(psutil.Process().children())
     painted = _paint_all(tmp_path, SEED, 200, 2)
     next(painted)
+    assert len(set(psutil.Process().children()) - before) == 2
     painted.close()
-    with pytest.raises(ChildProcessError):  # all have ended and were waited for
-        os.waitpid(-1, os.WNOHANG)
+    assert set(psutil.Process().children()) <= before, "all have ended and were waited for"
 
 
 def test_every_picture_opens_in_rgb_with_a_long_side_of_480_to_640(gallery: Gallery) -> None:
