@@ -8,8 +8,10 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.utilities.annotations import quote
 
+from pinakes.errors import PinakesError
 from tasks.conclusion import concluded
 
 Parameters = ParamSpec("Parameters")
@@ -34,7 +36,10 @@ def stage(
         @wraps(function)
         def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
             quoted = {key: quote(value) for key, value in kwargs.items()}
-            result: Result = run_task(*map(quote, args), **quoted)
+            result: Result | State[PinakesError] = run_task(*map(quote, args), **quoted)
+            if isinstance(result, State):  # the task has ended in it, and the flow goes on with the error
+                error: Any = result.result(raise_on_failure=False)
+                raise error
             return result
 
         return call

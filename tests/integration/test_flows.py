@@ -171,6 +171,14 @@ def test_the_message_of_a_failed_state_is_the_sentence_and_nothing_else(working:
     assert state.message.startswith("there is no folder or file")
 
 
+def test_an_error_of_a_stage_is_the_message_of_the_run_too(working: Path) -> None:
+    (working / "list.txt").write_text("p00.png\n")
+    state = ingest(source=str(working / "list.txt"), under=str(working / "nowhere"))
+    assert state.is_failed()
+    assert state.message == str(state.result(raise_on_failure=False))
+    assert state.message.startswith("there is no folder")
+
+
 def test_a_run_that_another_one_keeps_from_writing_is_cancelled_or_waits_as_asked(
     working: Path, database: Database, settings: Settings
 ) -> None:
