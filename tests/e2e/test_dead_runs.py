@@ -192,7 +192,7 @@ def test_a_run_whose_checkpoint_is_read_only_for_a_while_stops_in_order_and_is_r
         for row in open_checkpoint(site.settings.checkpoint, "pictures", Counting().facts.space).ledger()
     }
     assert 0 < len(kept) < 60
-    assert site.states() == ["failed"]
+    assert site.states() == ["stopped"]  # what was kept is loaded
 
     folder.chmod(0o755)
     account = site.end(site.begin())
