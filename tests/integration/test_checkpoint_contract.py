@@ -182,7 +182,7 @@ def test_the_ledger_answers_for_bytes_under_an_id(checkpoint: Checkpoint) -> Non
     assert ledger.get("hall/99999.jpg", md5(1)) is None
     assert ledger.known(ok(1).image_id)
     assert not ledger.known("hall/99999.jpg")
-    assert sorted(row.image_id for row in ledger) == [ok(n).image_id for n in (1, 2, 3)]
+    assert {row.image_id for row in ledger} == {ok(n).image_id for n in (1, 2, 3)}
     assert ledger.donor(md5(1)) == ledger.donor(md5(11)) == ok(1).image_id
     assert ledger.donor(md5(2)) is None, "a failure is no answer to copy"
     assert ledger.donor("crc32c:00000001:5") is None, "a CRC says nothing about other files"
