@@ -15,6 +15,7 @@ from pinakes.cli.main import cli
 
 PROJECT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"), PROJECT / "docs" / "tour.ipynb"])
+UNITS = sorted((PROJECT / "deployments" / "systemd").glob("*.service"))
 CODE = sorted(
     file
     for folder in ("pinakes", "tasks", "flows", "deployments", "gallery")
@@ -32,6 +33,8 @@ def name(path: Path) -> str:
 def commands_of(path: Path) -> list[str]:
     """Every `pinakes …` of a document, in its blocks of code and within its lines."""
     text = path.read_text("utf-8")
+    if path in UNITS:
+        return re.findall(r"^ExecStart=\S+/(pinakes .+)$", text, re.MULTILINE)
     blocks = [line for block in FENCE.findall(text) for line in block.replace("\\\n", " ").splitlines()]
     inline = re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
     return [line.strip() for line in (*blocks, *inline) if re.match(r"\s*(\.venv/bin/)?pinakes [a-z]", line)]
@@ -74,7 +77,7 @@ def test_every_link_to_a_file_of_the_project_leads_somewhere(path: Path) -> None
             assert heading in anchors, target
 
 
-@pytest.mark.parametrize("path", [file for file in DOCUMENTS if file.suffix == ".md"], ids=name)
+@pytest.mark.parametrize("path", [*(file for file in DOCUMENTS if file.suffix == ".md"), *UNITS], ids=name)
 def test_every_command_of_pinakes_and_every_option_exists(path: Path) -> None:
     for written in commands_of(path):
         words = shlex.split(re.split(r"&&|\||>", written)[0], comments=True)
@@ -83,6 +86,11 @@ def test_every_command_of_pinakes_and_every_option_exists(path: Path) -> None:
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         used = {word.partition("=")[0] for word in words[2:] if re.match(r"--?[a-z]", word)}
         assert used <= known | {"--help", "-h"}, written
+
+
+def test_every_unit_of_systemd_starts_a_command() -> None:
+    assert len(UNITS) == 3
+    assert all(commands_of(unit) for unit in UNITS)
 
 
 def test_the_readme_is_short() -> None:
