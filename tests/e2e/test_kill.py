@@ -90,14 +90,16 @@ def killed_runs(
         assert {image_id for image_id, _ in rows} == {path.name for path in source.iterdir()}
 
 
-def on_the_session_server(environment: dict[str, str], prefect_api: str) -> dict[str, str]:
-    return environment | {"PREFECT_API_URL": prefect_api}
-
-
 def test_a_killed_ingest_resumes(
+    settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
+    killed_runs(5, 20, settings, database, environment, tmp_path)
+
+
+def test_a_killed_flow_resumes(
     settings: Settings, database: Database, environment: dict[str, str], prefect_api: str, tmp_path: Path
 ) -> None:
-    killed_runs(5, 20, settings, database, on_the_session_server(environment, prefect_api), tmp_path)
+    killed_runs(1, 7, settings, database, environment | {"PREFECT_API_URL": prefect_api}, tmp_path)
 
 
 @pytest.mark.soak
@@ -110,19 +112,19 @@ def test_a_killed_ingest_resumes_at_any_moment(
         int(os.environ.get("SOAK_SEED", "1")),
         settings,
         database,
-        on_the_session_server(environment, prefect_api),
+        environment | {"PREFECT_API_URL": prefect_api},
         tmp_path,
     )
 
 
 def test_the_embedded_server_survives_a_kill_and_is_reused_then_ended(
-    environment: dict[str, str], prefect_api: str, tmp_path: Path
+    environment: dict[str, str], tmp_path: Path
 ) -> None:
     from pinakes.store.embedded.server import remove_server, server_info
 
     home = Path(environment["PINAKES_HOME"])
     kept = {name: value for name, value in environment.items() if name != "PINAKES_DATABASE_URL"}
-    kept |= {"COUNTING_SECONDS": "0.05", "COUNTING_LOG": str(tmp_path / "calls"), "PREFECT_API_URL": prefect_api}
+    kept |= {"COUNTING_SECONDS": "0.05", "COUNTING_LOG": str(tmp_path / "calls")}
     source = gallery(tmp_path / "in", 80)
     try:
         process = ingest(source, kept)

@@ -9,7 +9,7 @@ import pytest
 
 from pinakes.settings import Settings
 from pinakes.store.database import Database
-from tests.e2e.test_kill import killed_runs, on_the_session_server
+from tests.e2e.test_kill import killed_runs
 from tests.fakes.gcs import GcsFake
 
 
@@ -19,7 +19,6 @@ def test_a_killed_ingest_with_its_checkpoint_in_a_bucket_resumes(
     settings: Settings,
     database: Database,
     environment: dict[str, str],
-    prefect_api: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -28,6 +27,6 @@ def test_a_killed_ingest_with_its_checkpoint_in_a_bucket_resumes(
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
         kept = environment | gcs.environment | {"PINAKES_CHECKPOINT": "gs://kept/folder"}
         known = replace(settings, checkpoint="gs://kept/folder")
-        killed_runs(2, 7, known, database, on_the_session_server(kept, prefect_api), tmp_path)
+        killed_runs(2, 7, known, database, kept, tmp_path)
         assert gcs.counts["refused"] == 0
         assert not (settings.home / "checkpoints").exists()

@@ -203,9 +203,8 @@ def reindex(
 
 @pytest.mark.timeout(1800)
 def test_table_checkpoint_and_source_agree_after_each_cycle(
-    settings: Settings, database: Database, environment: dict[str, str], prefect_api: str, tmp_path: Path
+    settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    environment["PREFECT_API_URL"] = prefect_api
     assert reindex(5, 6, settings, database, environment, tmp_path).kills
 
 

@@ -62,18 +62,25 @@ class Cli:
 
 
 @pytest.fixture
-def cli(environment: dict[str, str], prefect_api: str, tmp_path: Path) -> Cli:
-    return Cli(environment | {"PREFECT_API_URL": prefect_api}, tmp_path)
+def cli(environment: dict[str, str], tmp_path: Path) -> Cli:
+    return Cli(environment, tmp_path)
 
 
-def test_ingest_and_search_print_one_json_document(cli: Cli, tmp_path: Path) -> None:
-    account = cli.ingest(gallery(tmp_path / "in"))
+@pytest.fixture(params=["directly", "as a flow"])
+def either_way(request: pytest.FixtureRequest, environment: dict[str, str], tmp_path: Path) -> Cli:
+    """The command without and with a Prefect server, for what the two may do differently."""
+    server = {"PREFECT_API_URL": request.getfixturevalue("prefect_api")} if request.param == "as a flow" else {}
+    return Cli(environment | server, tmp_path)
+
+
+def test_ingest_and_search_print_one_json_document(either_way: Cli, tmp_path: Path) -> None:
+    account = either_way.ingest(gallery(tmp_path / "in"))
     assert set(account) >= INGEST_KEYS
     assert (account["listed"], account["embedded"], account["calls"], account["rows_written"]) == (12, 12, 12, 24)
-    found = cli.json("search", "red", "-k", "3")
+    found = either_way.json("search", "red", "-k", "3")
     assert [set(hit) >= {"image_id", "distance", "metadata"} for hit in found["hits"]] == [True] * 3
     assert found["plan"]["mode"] == "exact"
-    again = cli.ingest(tmp_path / "in")
+    again = either_way.ingest(tmp_path / "in")
     assert (again["calls"], again["rows_written"], again["reused"]) == (0, 0, 12)
 
 
@@ -149,12 +156,14 @@ def test_status_looks_into_the_checkpoint_that_a_run_was_told(cli: Cli, tmp_path
     assert "is empty, and 3 vectors are stored" in space["problems"][0]
 
 
-def test_failures_beyond_what_is_allowed_end_with_3_and_everything_else_is_stored(cli: Cli, tmp_path: Path) -> None:
+def test_failures_beyond_what_is_allowed_end_with_3_and_everything_else_is_stored(
+    either_way: Cli, tmp_path: Path
+) -> None:
     source = gallery(tmp_path / "in", 3)
     (source / "broken.png").write_bytes(b"broken")
-    account = cli.ingest(source, code=3)
+    account = either_way.ingest(source, code=3)
     assert (account["embedded"], account["failed"], account["rows_written"]) == (3, 1, 7)
-    assert cli.ingest(source)["failed"] == 1
+    assert either_way.ingest(source)["failed"] == 1
 
 
 @pytest.mark.parametrize(
@@ -195,25 +204,29 @@ def test_a_database_that_is_down_is_one_line(cli: Cli) -> None:
     assert err.count("\n") == 1
 
 
-def test_a_second_run_on_the_same_space_is_refused_or_queues(cli: Cli, tmp_path: Path) -> None:
+def test_a_second_run_on_the_same_space_is_refused_or_queues(either_way: Cli, tmp_path: Path) -> None:
     source = gallery(tmp_path / "in", 40)
     log, hold = tmp_path / "calls", tmp_path / "hold"
     hold.touch()
-    first = cli.start("ingest", str(source), "--embedder", "counting", COUNTING_HOLD=str(hold), COUNTING_LOG=str(log))
+    first = either_way.start(
+        "ingest", str(source), "--embedder", "counting", COUNTING_HOLD=str(hold), COUNTING_LOG=str(log)
+    )
     while not log.exists() and first.poll() is None:
         time.sleep(0.05)
-    _, err = cli.run("ingest", str(source), "--embedder", "counting", code=1)
+    _, err = either_way.run("ingest", str(source), "--embedder", "counting", code=1)
     assert f"is being written by process {first.pid}" in err
     hold.unlink()
-    queued = cli.ingest(source, "--wait", "100")
+    queued = either_way.ingest(source, "--wait", "100")
     assert first.wait(PATIENCE) == 0
     assert (queued["embedded"], queued["reused"]) == (0, 40)
 
 
-def test_ctrl_c_ends_the_batch_in_flight_and_says_how_to_resume(cli: Cli, tmp_path: Path, database: Database) -> None:
+def test_ctrl_c_ends_the_batch_in_flight_and_says_how_to_resume(
+    either_way: Cli, tmp_path: Path, database: Database
+) -> None:
     source = gallery(tmp_path / "in", 40)
     log = tmp_path / "calls"
-    process = cli.start(
+    process = either_way.start(
         "ingest", str(source), "--embedder", "counting", "--json", COUNTING_SECONDS="0.3", COUNTING_LOG=str(log)
     )
     while not log.exists() and process.poll() is None:
@@ -226,7 +239,7 @@ def test_ctrl_c_ends_the_batch_in_flight_and_says_how_to_resume(cli: Cli, tmp_pa
     assert account["embedded"] + account["deferred"] == 40
     assert 0 < account["embedded"] < 40
     assert stored(database, "SELECT count(*) FROM pictures.counting_colours_1_27") == [(account["embedded"],)]
-    resumed = cli.ingest(source)
+    resumed = either_way.ingest(source)
     assert (resumed["reused"], resumed["embedded"]) == (account["embedded"], account["deferred"])
 
 
@@ -282,14 +295,14 @@ def _state_of_last_run(database: Database) -> str | None:
     return rows[0][0] if rows else None
 
 
-def test_a_mistyped_folder_does_not_keep_the_collection(cli: Cli, tmp_path: Path) -> None:
+def test_a_mistyped_folder_does_not_keep_the_collection(either_way: Cli, tmp_path: Path) -> None:
     source = gallery(tmp_path / "in", 3)
     (tmp_path / "list.txt").write_text("p00.png\np01.png\n")
-    _, err = cli.run("ingest", "list.txt", "--under", "im", "--embedder", "counting", code=1)
+    _, err = either_way.run("ingest", "list.txt", "--under", "im", "--embedder", "counting", code=1)
     assert "there is no folder 'im'" in err
     assert err.count("\n") == 1
-    assert cli.ingest(Path("list.txt"), "--under", "in")["embedded"] == 2
-    _, err = cli.run("ingest", str(source.parent), "--embedder", "counting", code=2)
+    assert either_way.ingest(Path("list.txt"), "--under", "in")["embedded"] == 2
+    _, err = either_way.run("ingest", str(source.parent), "--embedder", "counting", code=2)
     assert "a collection has one source root" in err
     assert err.count("\n") == 1
 
@@ -321,7 +334,7 @@ def test_a_prefect_server_that_does_not_start_says_why(environment: dict[str, st
     assert "It said last: " in err
 
 
-def test_a_full_disk_in_the_checkpoint_loses_no_answer_that_was_kept(cli: Cli, tmp_path: Path) -> None:
+def test_a_full_disk_in_the_checkpoint_loses_no_answer_that_was_kept(either_way: Cli, tmp_path: Path) -> None:
     """A file-size limit stands for the full disk: the same OSError at the same place."""
     source = gallery(tmp_path / "in", 30)
     program = (
@@ -334,7 +347,7 @@ def test_a_full_disk_in_the_checkpoint_loses_no_answer_that_was_kept(cli: Cli, t
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path / "checkpoints")],
-        env=cli.environment,
+        env=either_way.environment,
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
@@ -342,7 +355,7 @@ def test_a_full_disk_in_the_checkpoint_loses_no_answer_that_was_kept(cli: Cli, t
     )
     assert "CheckpointError" in done.stderr
     assert not [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
-    assert cli.ingest(source, "--checkpoint", str(tmp_path / "checkpoints"))["embedded"] == 30
+    assert either_way.ingest(source, "--checkpoint", str(tmp_path / "checkpoints"))["embedded"] == 30
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
