@@ -1,7 +1,6 @@
 """The flow `embed`: one shard of a run of `ingest`, on whichever machine its worker is."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations`: Prefect would look up the names of types where the decorator below is defined.
 from typing import Any
 
 from prefect import flow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
 from functools import wraps
@@ -35,8 +34,6 @@ def concluded(function: Callable[Parameters, Result]) -> Callable[Parameters, Re
             state = Cancelled if isinstance(exc, LockHeldError) else Failed
             return state(message=str(exc), data=exc)
 
-    # Prefect looks up the types of parameters where the flow is defined, and not here.
-    conclude.__signature__ = inspect.signature(function, eval_str=True)  # type: ignore[attr-defined]
     return conclude
 
 
