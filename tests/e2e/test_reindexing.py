@@ -49,7 +49,7 @@ class Source:
         return {name: f"md5:{hashlib.md5((self.folder / name).read_bytes()).hexdigest()}" for name in self.names()}
 
     def change(self) -> None:
-        """Add, change, copy, rename, remove, tear and mend some pictures."""
+        """Add, change, copy, rename, remove, damage and repair some pictures."""
         for happening in (self._add, self._repaint, self._copy, self._rename, self._remove, self._tear, self._mend):
             for _ in range(self._chance.randint(0, 4)):
                 happening()

@@ -110,7 +110,7 @@ class Sessions:
         with self._lock:
             upload = self._open.get(session)
             if upload is None:
-                raise Refusal(410, "gone", "The upload session is gone; start anew.")
+                raise Refusal(410, "gone", "The upload session is gone; start again.")
             match = _RANGE.match(headers.get("Content-Range", ""))
             if match is None:
                 raise Refusal(400, "badRequest", "Invalid Content-Range.")

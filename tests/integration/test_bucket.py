@@ -271,17 +271,17 @@ def test_a_stored_picture_is_shown_whatever_its_generation(gcs: GcsFake) -> None
 
 
 @pytest.mark.parametrize(
-    ("options", "mend"),
+    ("options", "fix"),
     [
         ({"readable": False}, "--anonymous"),
         ({"public": False}, "gcloud auth application-default login"),
         ({"requester_pays": True}, "--user-project"),
     ],
 )
-def test_a_bucket_that_may_not_be_listed_says_what_mends_it(gcs: GcsFake, options: dict[str, bool], mend: str) -> None:
+def test_a_bucket_that_may_not_be_listed_says_what_fixes_it(gcs: GcsFake, options: dict[str, bool], fix: str) -> None:
     put(gcs, "a.jpg")
     gcs.bucket("pics", **options)
-    with pytest.raises(SourceError, match=mend):
+    with pytest.raises(SourceError, match=fix):
         listed("gs://pics")
 
 

@@ -221,21 +221,21 @@ def test_a_store_that_never_answers_is_not_waited_for_for_ever(
 
 
 @pytest.mark.parametrize(
-    ("options", "mend"),
+    ("options", "fix"),
     [
         ({"readable": False}, "roles/storage.objectUser"),
         ({"public": False}, "gcloud auth application-default login"),
         ({"requester_pays": True}, "whose owner pays"),
     ],
 )
-def test_a_checkpoint_that_may_not_be_read_says_what_mends_it(
-    gcs: GcsFake, checkpoint: Checkpoint, options: dict[str, bool], mend: str
+def test_a_checkpoint_that_may_not_be_read_says_what_fixes_it(
+    gcs: GcsFake, checkpoint: Checkpoint, options: dict[str, bool], fix: str
 ) -> None:
     checkpoint.write([ok(1)])
     gcs.bucket("kept", **options)
-    with pytest.raises(CheckpointError, match=rf"gs://kept/folder.*{mend}"):
+    with pytest.raises(CheckpointError, match=rf"gs://kept/folder.*{fix}"):
         checkpoint.ledger()
-    with pytest.raises(CheckpointError, match=rf"gs://kept/folder.*{mend}"):
+    with pytest.raises(CheckpointError, match=rf"gs://kept/folder.*{fix}"):
         checkpoint.write([ok(2)])
 
 
