@@ -88,6 +88,13 @@ def test_every_command_of_pinakes_and_every_option_exists(path: Path) -> None:
         assert used <= known | {"--help", "-h"}, written
 
 
+def test_the_sample_is_painted_into_no_folder_of_the_checkout() -> None:
+    painted = [line.split()[2] for path in DOCUMENTS for line in commands_of(path) if line.split()[1] == "sample"]
+    assert painted
+    tracked = {"docs", *(file.relative_to(PROJECT).parts[0] for file in CODE)}
+    assert tracked.isdisjoint(painted)
+
+
 def test_every_unit_of_systemd_starts_a_command() -> None:
     assert len(UNITS) == 3
     assert all(commands_of(unit) for unit in UNITS)
