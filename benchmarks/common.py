@@ -166,8 +166,8 @@ def writing(
     with database.connection() as (conn, pgvector):
         ensure_collection(conn, collection, "file:///x/")
         register_space(conn, collection, space)
-        with Lease(database.dsn, "benchmark", seconds=600) as lease:
-            yield Writer(conn, pgvector, collection, space, lease, Loader(conn, collection, space, lease))
+        with Lease(database.dsn, "benchmark", seconds=600) as lease, database.reconnecting() as lasting:
+            yield Writer(conn, pgvector, collection, space, lease, Loader(lasting, collection, space, lease))
 
 
 def seconds(action: Callable[[], object]) -> float:

@@ -50,8 +50,8 @@ def store(
     with database.connection() as (conn, pgvector):
         ensure_collection(conn, COLLECTION, "file:///nowhere/")
         register_space(conn, COLLECTION, space)
-        with Lease(database.dsn, "tests", seconds=600) as lease:
-            loader = Loader(conn, COLLECTION, space, lease)
+        with Lease(database.dsn, "tests", seconds=600) as lease, database.reconnecting() as lasting:
+            loader = Loader(lasting, COLLECTION, space, lease)
             loader.load_images(lambda: [frame], with_metadata=True)
             loader.load_vectors([VectorChunk(ids, ids, vectors)])
             loader.finish()

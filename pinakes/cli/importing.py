@@ -63,7 +63,7 @@ def command(
     """
     # These import pandas and pyarrow, which --help does not need.
     from pinakes.ingest.answers import defer_the_rest, import_answers
-    from pinakes.ingest.listing import list_and_plan
+    from pinakes.ingest.listing import list_and_plan, planned_with_imported
     from pinakes.ingest.opening import open_ingestion
     from pinakes.ingest.stages import Stages, run_stages
     from pinakes.ingest.summary import summarise
@@ -86,15 +86,21 @@ def command(
             checkpoint=checkpoint or settings.checkpoint,
         )
         run = stack.enter_context(open_ingestion(request, settings, source=opened, embedder=embedder))
-        matcher = Matcher(list_and_plan(run).plan.images)
+        planned = list_and_plan(run)
+        matcher = Matcher(planned.plan.images)
         report = matcher.report
         chosen = matcher.chosen(names)
         if not chosen:
             raise UsageError(f"nothing in {file.name} can be imported into {opened.root}: {'; '.join(report.lines())}.")
         import_answers(run, vectors_to_keep(embeddings, chosen, run.checkpoint, report))
         imported = run.tally.account().answers
-        # The run lists again, and finds what was imported among the answers that it reuses.
-        outcome = run_stages(run, Stages(verify_embedder=lambda _run, _planned: None, embed=defer_the_rest))
+        # What was imported is among the answers that the run reuses.
+        stages = Stages(
+            list_and_plan=lambda run: planned_with_imported(run, planned),
+            verify_embedder=lambda _run, _planned: None,
+            embed=defer_the_rest,
+        )
+        outcome = run_stages(run, stages)
         summary: dict[str, Any] = {"imported": imported, **summarise(run, outcome)}
     summary["notes"] += report.lines()
     if outcome.account.deferred:

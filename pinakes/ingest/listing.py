@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pinakes.checkpoints.ledger import Ledger, LedgerRow
@@ -71,3 +71,10 @@ def list_and_plan(run: Ingestion) -> Planned:
         plan, held = plan_again(plan, ledger, held, retry_failed=request.retry_failed), {}
     run.tally.start_from(plan)
     return Planned(plan, estimate(plan, run.embedder), tombstones, at, held)
+
+
+def planned_with_imported(run: Ingestion, planned: Planned) -> Planned:
+    """The same listing, compared again with a ledger that has got answers from elsewhere since."""
+    plan = plan_again(planned.plan, run.checkpoint.ledger(), {}, retry_failed=run.request.retry_failed)
+    run.tally.start_from(plan)
+    return replace(planned, plan=plan, estimate=estimate(plan, run.embedder), held={})

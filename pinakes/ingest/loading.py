@@ -14,7 +14,7 @@ from pinakes.ingest.run import Ingestion, in_parts
 from pinakes.metadata.join import Join
 from pinakes.metadata.report import JoinReport
 from pinakes.store.bulk_reads import current_vectors, stored_images
-from pinakes.store.connection import Connection, Pgvector, warn_of_old_pgvector
+from pinakes.store.connection import Connection, ensure_pgvector, warn_of_old_pgvector
 from pinakes.store.indexes import ensure_index
 from pinakes.store.load import Loader
 from pinakes.store.space_registry import resolve_space
@@ -62,13 +62,16 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
     collection = run.request.collection
     listed = [image_id for image_id, _, _ in planned.listed()]
     join = Join(run.metadata, listed, match=run.request.match)
-    with run.database.connection() as (conn, _):
-        loader = Loader(conn, collection, run.space, run.lease, reconnect=run.database.reconnect)
+    with run.database.reconnecting() as lasting:
+        loader = Loader(lasting, collection, run.space, run.lease)
         written = loader.load_images(
             lambda: map(join.rows, _image_frames(planned)), with_metadata=run.metadata is not None
         )
         known = set(listed)
-        unlisted = loader.read(lambda conn: [row for row in stored_images(conn, collection) if row[0] not in known])
+        unlisted = lasting.do(
+            "reading the stored images",
+            lambda conn: [row for row in stored_images(conn, collection) if row[0] not in known],
+        )
         # A takedown that died after it had left its tombstones is finished here.
         taken_down = [image_id for image_id, fingerprint in unlisted if planned.tombstones.cover(image_id, fingerprint)]
         removed = loader.remove(taken_down) if taken_down else 0
@@ -84,16 +87,15 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
                     del lacking[image_id]
             return current
 
-        current = loader.read(count)
+        current = lasting.do("counting the vectors", count)
         if lacking:
             vectors = run.checkpoint.vectors(lambda i, f: lacking.get(i) == f)
             written += loader.load_vectors(vectors, expected=len(lacking))
         run.tally.add(vanished=len(vanished), rows_written=written.rows + removed)
         # A load that was killed may have left rows behind without having finished.
-        entered = loader.read(lambda conn: resolve_space(conn, collection, run.space.name))
+        entered = lasting.do("reading the space", lambda conn: resolve_space(conn, collection, run.space.name))
         if written.rows or removed or entered.loaded_at is None or entered.rows != current:
             loader.finish()
-        loader.close()
     return Loaded(vanished, join.report if run.metadata is not None else None)
 
 
@@ -108,12 +110,11 @@ def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
     refused = _why_not_to_prune(run, planned, loaded)
     if refused is not None:
         return Pruned(refused)
-    with run.database.connection() as (conn, _):
-        loader = Loader(conn, run.request.collection, run.space, run.lease, reconnect=run.database.reconnect)
+    with run.database.reconnecting() as lasting:
+        loader = Loader(lasting, run.request.collection, run.space, run.lease)
         removed = loader.remove(loaded.vanished)
         if removed:
             loader.finish()
-        loader.close()
     run.tally.add(pruned=removed, rows_written=removed)
     return Pruned()
 
@@ -122,12 +123,13 @@ def build_index(run: Ingestion) -> Indexed:
     """Build, keep or drop the index of the space, see whether searches use the space, and compact the checkpoint."""
     collection = run.request.collection
 
-    def build(conn: Connection, pgvector: Pgvector) -> Indexed:
+    def build(conn: Connection) -> Indexed:
+        pgvector = ensure_pgvector(conn)
         warn_of_old_pgvector(pgvector)
         kind = ensure_index(conn, collection, run.space, run.request.index, run.lease, pgvector)
         return Indexed(kind, resolve_space(conn, collection).name == run.space.name)
 
-    indexed = run.database.lasting(build)
+    indexed = run.database.do("building the index", build)
     if run.checkpoint.needs_compaction():
         run.lease.check()
         run.checkpoint.compact()
@@ -150,11 +152,11 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
     # A deferred retry is still a failure in the ledger, and not yet one of this run.
     account.check_against("the checkpoint", ok=len(with_vector), failed=None if account.deferred else failed)
 
-    def stored(conn: Connection, _: Pgvector) -> int:
+    def stored(conn: Connection) -> int:
         vectors = current_vectors(conn, run.request.collection, run.space.name)
         return sum(with_vector.get(image_id) == fingerprint for image_id, fingerprint in vectors)
 
-    account.check_against("the table", ok=run.database.lasting(stored))
+    account.check_against("the table", ok=run.database.do("comparing the table", stored))
     return account
 
 

@@ -81,7 +81,9 @@ class Ingestion:
             DatabaseError: the database does not answer.
         """
         account = self.tally.account().as_dict() | {"cost": self.tally.spent}
-        self.database.lasting(lambda conn, _: end_run(conn, self.run_id, state, account, message))
+        self.database.do(
+            "entering the end of the run", lambda conn: end_run(conn, self.run_id, state, account, message)
+        )
 
 
 def in_parts(items: Iterable[T], size: int) -> Iterator[list[T]]:

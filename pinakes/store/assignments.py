@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 
 from pinakes.errors import LeaseLostError
 from pinakes.store.connection import Connection
-from pinakes.store.reconnecting import PATIENCE, Reconnecting
+from pinakes.store.reconnecting import Reconnecting
 
 MOST_CALLS_AT_ONCE = 16
 """Calls of an allowance that a worker takes with one statement."""
@@ -59,11 +59,10 @@ class RunOfLeader(Reconnecting):
     Args:
         dsn: the database of the run.
         run_id: the run.
-        patience: how many seconds to wait for a database that is lost.
     """
 
-    def __init__(self, dsn: str, run_id: UUID, *, patience: float = PATIENCE) -> None:
-        super().__init__(dsn, patience)
+    def __init__(self, dsn: str, run_id: UUID) -> None:
+        super().__init__(dsn)
         self._run_id = run_id
 
     def open(self, resource: tuple[str, str], calls_left: int | None) -> None:
@@ -155,13 +154,10 @@ class RunOfWorker(Reconnecting):
         resource: what the leader's lease is for.
         token: the fencing token of that lease.
         lease_seconds: how long the lease lasts without renewal. A leader that has been silent for twice as long is dead.
-        patience: how many seconds to wait for a database that is lost.
     """
 
-    def __init__(
-        self, dsn: str, run_id: UUID, resource: str, token: int, lease_seconds: float, *, patience: float = PATIENCE
-    ) -> None:
-        super().__init__(dsn, patience)
+    def __init__(self, dsn: str, run_id: UUID, resource: str, token: int, lease_seconds: float) -> None:
+        super().__init__(dsn)
         self._run_id = run_id
         self._resource = resource
         self._token = token

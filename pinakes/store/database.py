@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from pinakes.errors import DatabaseError
 from pinakes.settings import Settings
 from pinakes.store.connection import Connection, Pgvector, connect, ensure_pgvector
 from pinakes.store.embedded.server import embedded_server
-
-logger = logging.getLogger(__name__)
-
-RECONNECT_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Pauses before connecting again after a loss: together a minute, which a restart of PostgreSQL takes."""
+from pinakes.store.reconnecting import Reconnecting
 
 T = TypeVar("T")
 
@@ -41,36 +34,14 @@ class Database:
         finally:
             conn.close()
 
-    def lasting(self, action: Callable[[Connection, Pgvector], T]) -> T:
-        """What an action on such a connection gives; it is begun again on another one when the connection is lost.
+    def reconnecting(self) -> Reconnecting:
+        """Such a connection that is opened when it is first needed, and again when it is lost; the caller closes it."""
+        return Reconnecting(self.dsn, ensure_pgvector)
 
-        Raises:
-            DatabaseError: PostgreSQL failed, or stayed away.
-        """
-        lost = False
-        for pause in RECONNECT_SECONDS:
-            conn = None
-            try:
-                with self.connection() as (conn, pgvector):
-                    return action(conn, pgvector)
-            except DatabaseError as exc:
-                lost = lost if conn is None else conn.broken
-                if not lost:
-                    raise
-                logger.warning("%s (trying again)", exc)
-            time.sleep(pause)
-        with self.connection() as (conn, pgvector):
-            return action(conn, pgvector)
-
-    def reconnect(self) -> Connection:
-        """Such a connection without a block around it; the caller closes it.
-
-        Raises:
-            DatabaseError: the server cannot be reached.
-        """
-        conn = connect(self.dsn)
-        ensure_pgvector(conn)
-        return conn
+    def do(self, what: str, action: Callable[[Connection], T]) -> T:
+        """`Reconnecting.do` on a connection for this alone."""
+        with self.reconnecting() as conn:
+            return conn.do(what, action)
 
 
 @contextmanager

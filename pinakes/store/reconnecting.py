@@ -1,39 +1,51 @@
-"""A connection that survives a restart of the database, for what is asked now and then over hours."""
+"""A connection that survives a restart of the database: the one way to go on after it was lost."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
 
 from pinakes.errors import DatabaseError
 from pinakes.store.connection import Connection, connect, translated
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = 60.0
-"""Seconds to wait for a lost database: as long as the limiter waits."""
-
-PAUSE = 0.5
-"""Seconds between two attempts to reach it."""
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds before each further attempt: together a minute, which a restart of PostgreSQL takes."""
 
 T = TypeVar("T")
 
 
 class Reconnecting:
-    """One connection in autocommit mode for several threads, opened again when it is lost.
+    """One connection in autocommit mode for several threads, opened when it is first needed and again when it is lost.
 
-    A lost database is waited for up to `patience` seconds.
+    Args:
+        dsn: where to connect to.
+        prepare: what each new connection needs.
+        pauses: before each further attempt after a loss; none: the loss is an error.
     """
 
-    def __init__(self, dsn: str, patience: float) -> None:
+    def __init__(
+        self, dsn: str, prepare: Callable[[Connection], object] = lambda _: None, *, pauses: Sequence[float] = PAUSES
+    ) -> None:
         self._dsn = dsn
-        self._patience = patience
+        self._prepare = prepare
+        self._pauses = pauses
         self._lock = threading.Lock()
         self._conn: Connection | None = None
         self._was_up = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection."""
@@ -43,25 +55,37 @@ class Reconnecting:
     def do(self, what: str, action: Callable[[Connection], T]) -> T:
         """The action's result; it is repeated when the connection broke, so it must be safe to repeat.
 
+        Args:
+            what: is being done, for messages.
+            action: is given the connection.
+
         Raises:
-            DatabaseError: PostgreSQL failed, or the database was unreachable for too long.
+            DatabaseError: PostgreSQL failed, could not be reached at all, or stayed away.
         """
-        given_up = time.monotonic() + self._patience
         with self._lock:
-            while True:
+            for pause in self._pauses:
                 try:
-                    with translated(what):
-                        if self._conn is None:
-                            self._conn = connect(self._dsn)
-                            self._was_up = True
-                        return action(self._conn)
+                    return self._try(what, action)
                 except DatabaseError as exc:
-                    broken = self._conn is None or self._conn.broken or self._conn.closed
-                    self._drop()
-                    if not (broken and self._was_up) or time.monotonic() > given_up:
+                    if not self._was_up or (self._conn is not None and not self._conn.broken):
                         raise
+                    self._drop()
                     logger.warning("%s (trying again)", exc)
-                time.sleep(PAUSE)
+                time.sleep(pause)
+            return self._try(what, action)
+
+    def _try(self, what: str, action: Callable[[Connection], T]) -> T:
+        with translated(what):
+            if self._conn is None or self._conn.closed:
+                self._conn = None
+                conn = connect(self._dsn)
+                try:
+                    self._prepare(conn)
+                except BaseException:
+                    conn.close()
+                    raise
+                self._conn, self._was_up = conn, True
+            return action(self._conn)
 
     def _drop(self) -> None:
         if self._conn is not None:

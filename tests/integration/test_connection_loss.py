@@ -12,9 +12,11 @@ from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
 from pinakes.store.collections import ensure_collection
+from pinakes.store.connection import ensure_pgvector
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.reconnecting import Reconnecting
 from pinakes.store.space_registry import register_space
 from tests.running import stored
 
@@ -55,25 +57,28 @@ def test_a_part_whose_connection_is_lost_is_loaded_again(database: Database, aga
         register_space(conn, "pictures", SPACE)
     with Lease(database.dsn, "x", seconds=5) as lease:
         if again:
-            with database.connection() as (conn, _):
-                Loader(conn, "pictures", SPACE, lease).load_images(
+            with database.reconnecting() as lasting:
+                Loader(lasting, "pictures", SPACE, lease).load_images(
                     lambda: [FRAME.iloc[:50].assign(title="old")], with_metadata=True
                 )
-        with database.connection() as (conn, _):
-            loader = Loader(conn, "pictures", SPACE, lease, reconnect=database.reconnect)
+        with database.reconnecting() as lasting:
+            loader = Loader(lasting, "pictures", SPACE, lease)
             cuts = [1]
             images = loader.load_images(lambda: frames(database, cuts), with_metadata=True)
             vectors = loader.load_vectors(chunks(database, {1, 2}))
-            loader.close()
     assert (images.inserted, images.updated) == ((250, 50) if again else (300, 0))
     assert vectors.inserted == 300
     assert stored(database, "SELECT count(*), count(DISTINCT title) FROM pictures.images") == [(300, 300)]
     assert stored(database, f"SELECT count(*) FROM pictures.{SPACE.name}") == [(300,)]
 
 
-def test_without_a_way_to_reconnect_the_loss_is_an_error(database: Database) -> None:
+def test_a_connection_that_may_not_be_opened_again_is_lost_with_an_error(database: Database) -> None:
     with database.connection() as (conn, _):
         ensure_collection(conn, "pictures", "file:///x/")
         register_space(conn, "pictures", SPACE)
-        with Lease(database.dsn, "x", seconds=5) as lease, pytest.raises(DatabaseError, match="loading the images"):
-            Loader(conn, "pictures", SPACE, lease).load_images(lambda: frames(database, [1]), with_metadata=True)
+    with (
+        Lease(database.dsn, "x", seconds=5) as lease,
+        Reconnecting(database.dsn, ensure_pgvector, pauses=()) as once,
+        pytest.raises(DatabaseError, match="loading the images"),
+    ):
+        Loader(once, "pictures", SPACE, lease).load_images(lambda: frames(database, [1]), with_metadata=True)

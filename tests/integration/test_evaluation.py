@@ -59,8 +59,8 @@ def store(
     with database.connection() as (conn, pgvector):
         ensure_collection(conn, "pictures", "file:///x/")
         register_space(conn, "pictures", space)
-        with Lease(database.dsn, "x", seconds=60) as lease:
-            loader = Loader(conn, "pictures", space, lease)
+        with Lease(database.dsn, "x", seconds=60) as lease, database.reconnecting() as lasting:
+            loader = Loader(lasting, "pictures", space, lease)
             loader.load_images(lambda: [frame], with_metadata=bool(columns))
             loader.load_vectors([VectorChunk(list(ids), list(frame["fingerprint"]), vectors.astype(np.float32))])
             loader.finish()

@@ -26,10 +26,12 @@ from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import search
 from pinakes.settings import Settings
+from pinakes.sources.bucket import BucketSource
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from pinakes.types import Failure, Image
 from tests.fakes.azure import AzureFake
+from tests.fakes.gcs import GcsFake
 from tests.fakes.gemini import GeminiFake
 from tests.fakes.vertex import VertexFake
 from tests.running import find, gallery, request_of, run, run_stages, stored
@@ -412,3 +414,16 @@ def test_vectors_of_a_model_that_no_embedder_calls_keep_their_name_where_that_is
         with pytest.raises(UsageError, match="reads like a space of the embedder vertex"):
             imported("embeddings.csv", str(source), "--space", space, "--foreign")
     assert stored(database, "SELECT space FROM pictures.spaces") == [("museum_own_model_7_6",)]
+
+
+def test_a_source_is_listed_once(working: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    wide(working / "embeddings.csv")
+    with GcsFake() as bucket:
+        for name, value in bucket.environment.items():
+            monkeypatch.setenv(name, value)
+        bucket.fill("pics", gallery(working / "in", 5))
+        summary = imported("embeddings.csv", "gs://pics")
+        assert (summary["imported"], summary["listed"], summary["reused"], summary["deferred"]) == (5, 5, 5, 0)
+        lists = bucket.counts["lists"]
+        assert len(list(BucketSource("gs://pics").entries())) == 5
+        assert bucket.counts["lists"] == 2 * lists

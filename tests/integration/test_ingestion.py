@@ -443,8 +443,8 @@ def test_a_vector_of_other_bytes_than_the_picture_has_is_not_loaded(
     with database.connection() as (conn, _):
         ensure_collection(conn, "pictures", "file:///in")
         register_space(conn, "pictures", space)
-        with Lease(database.dsn, "pictures/x", seconds=60) as lease:
-            loader = Loader(conn, "pictures", space, lease)
+        with Lease(database.dsn, "pictures/x", seconds=60) as lease, database.reconnecting() as lasting:
+            loader = Loader(lasting, "pictures", space, lease)
             images = pd.DataFrame({"image_id": names, "uri": names, "fingerprint": ["md5:a", "md5:new"]})
             loader.load_images(lambda: [images], with_metadata=False)
             if not empty:

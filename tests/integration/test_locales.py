@@ -30,6 +30,7 @@ from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 from pinakes.store.nearest import Wanted
+from pinakes.store.reconnecting import Reconnecting
 from pinakes.store.restrictions import hide, restrictions, unhide, visible
 from pinakes.store.space_registry import resolve_space
 from pinakes.store.staging import Written
@@ -128,11 +129,11 @@ def load(conn: Connection, dsn: str, authors: list[str] = AUTHORS) -> Written:
     frame["author"] = authors
     frame["date"] = [*DATES, *["-"] * (count - len(DATES))]
     frame["extra"] = [{"place": place, "shelf": "7"} for place in [*PLACES, *["-"] * (count - len(PLACES))]]
-    return load_frame(conn, dsn, frame)
+    return load_frame(dsn, frame)
 
 
-def load_frame(conn: Connection, dsn: str, frame: pd.DataFrame) -> Written:
-    with Lease(dsn, "tests", seconds=60) as lease:
+def load_frame(dsn: str, frame: pd.DataFrame) -> Written:
+    with Lease(dsn, "tests", seconds=60) as lease, Reconnecting(dsn) as conn:
         return Loader(conn, COLLECTION, SPACE, lease).load_images(lambda: [frame], with_metadata=True)
 
 
@@ -246,7 +247,7 @@ def test_what_parts_words_is_the_same_in_a_database_of_any_locale(paintings: Con
     """PostgreSQL's parser asks the locale which signs are letters: in `C` each that is not ASCII is one."""
     frame = pd.DataFrame({"image_id": [f"i{n:07}" for n in range(len(PUNCTUATED))], "description": PUNCTUATED})
     frame["uri"] = frame["fingerprint"] = frame["image_id"]
-    load_frame(paintings, paintings.info.dsn, frame)
+    load_frame(paintings.info.dsn, frame)
     space = resolve_space(paintings, COLLECTION)
     for words, expected in FOUND_IN:
         rows = by_words(paintings, COLLECTION, space, words, None, Wanted(100)).rows
@@ -259,7 +260,7 @@ def test_ids_facets_and_columns_are_in_one_order_in_a_database_of_any_locale(pai
     frame["uri"] = frame["fingerprint"] = frame["image_id"]
     frame["date"] = DATES
     frame["extra"] = [dict.fromkeys(MIXED[:8], f"v{n % 2}") for n in range(10)]
-    load_frame(paintings, paintings.info.dsn, frame)
+    load_frame(paintings.info.dsn, frame)
     ordered = sorted(MIXED)
     passing = visible(paintings, COLLECTION)
     shown = [row.image_id for row in listed(paintings, COLLECTION, 100, passing)]
@@ -338,8 +339,8 @@ def test_what_an_earlier_version_has_stored_is_right_as_soon_as_it_is_opened(pai
     frame["uri"] = frame["fingerprint"] = ""
     frame["extra"] = [{"b": "Ö", "a": "1"}] * len(rows)
     dsn = conn.info.dsn
-    with Lease(dsn, "tests", seconds=60) as lease:
-        assert not Loader(conn, COLLECTION, SPACE, lease).load_images(lambda: [frame], with_metadata=True).rows
+    with Lease(dsn, "tests", seconds=60) as lease, Reconnecting(dsn) as lasting:
+        assert not Loader(lasting, COLLECTION, SPACE, lease).load_images(lambda: [frame], with_metadata=True).rows
 
 
 def test_signs_that_version_4_has_stored_in_words_are_taken_out_of_them(paintings: Connection) -> None:

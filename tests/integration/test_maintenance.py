@@ -29,6 +29,7 @@ from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.nearest import Wanted, nearest
+from pinakes.store.reconnecting import Reconnecting
 from pinakes.store.space_registry import register_space, resolve_space, spaces
 from pinakes.takedowns.forget import THUMBNAILS, Takedowns
 from pinakes.types import Answer
@@ -50,11 +51,11 @@ def done(acts: list[Act], what: str) -> list[str]:
 class Indexed:
     """A collection of made-up vectors with an index."""
 
-    def __init__(self, conn: Connection, pgvector: Pgvector, database: Database, lease: Lease, kind: str) -> None:
-        self.conn, self.pgvector, self.lease = conn, pgvector, lease
+    def __init__(self, conn: Connection, pgvector: Pgvector, lasting: Reconnecting, lease: Lease, kind: str) -> None:
+        self.conn, self.pgvector, self.lasting, self.lease = conn, pgvector, lasting, lease
         self.rng = np.random.default_rng(1)
         self.names = [f"{n:04}.jpg" for n in range(400)]
-        self.loader = Loader(conn, "ours", PLAIN, lease, reconnect=database.reconnect)
+        self.loader = Loader(lasting, "ours", PLAIN, lease)
         self.load(self.names, "a")
         ensure_index(conn, "ours", PLAIN, kind, lease, pgvector)  # type: ignore[arg-type]  # one of the kinds
 
@@ -80,8 +81,8 @@ class Indexed:
 
     def count_at_once(self) -> None:
         """Report dead rows now; PostgreSQL does so within seconds, or when the connection ends."""
-        self.conn.execute("SELECT pg_stat_force_next_flush()")
-        self.conn.execute("SELECT 1")
+        self.lasting.do("counting", lambda conn: conn.execute("SELECT pg_stat_force_next_flush()"))
+        self.lasting.do("counting", lambda conn: conn.execute("SELECT 1"))
 
     def one(self, statement: str) -> Any:
         row = self.conn.execute(statement.encode()).fetchone()
@@ -94,8 +95,8 @@ def indexed(request: pytest.FixtureRequest, database: Database) -> Iterator[Inde
     with database.connection() as (conn, pgvector):
         ensure_collection(conn, "ours", "file:///x/")
         register_space(conn, "ours", PLAIN)
-        with Lease(database.dsn, "test", seconds=30) as lease:
-            yield Indexed(conn, pgvector, database, lease, request.param)
+        with Lease(database.dsn, "test", seconds=30) as lease, database.reconnecting() as lasting:
+            yield Indexed(conn, pgvector, lasting, lease, request.param)
 
 
 def test_an_index_is_measured_when_it_is_built(indexed: Indexed) -> None:

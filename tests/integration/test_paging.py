@@ -102,14 +102,14 @@ def test_unchanged_images_come_once_while_others_are_written(database: Database,
         import pandas as pd
 
         number = 0
-        with Lease(database.dsn, "writer", seconds=60) as lease, database.connection() as (conn, _):
+        with Lease(database.dsn, "writer", seconds=60) as lease, database.reconnecting() as lasting:
             while not stop.is_set():
                 # New pictures close to the query, and old ones (every tenth) that move.
                 new = [f"new{number:05}{n}" for n in range(20)]
                 moved = [f"i{n:07}" for n in range(number % 10 * 10, ROWS, 500)]
                 made = clustered(len(new) + len(moved), DIMENSION, seed=number, rank=12, clusters=40)
                 made[: len(new)] = QUERY + 0.01 * made[: len(new)]
-                loader = Loader(conn, COLLECTION, SPACE, lease)
+                loader = Loader(lasting, COLLECTION, SPACE, lease)
                 names = new + moved
                 frame = pd.DataFrame({"image_id": names, "uri": names, "fingerprint": [f"{i}-{number}" for i in names]})
                 loader.load_images(lambda frame=frame: [frame], with_metadata=False)
@@ -161,8 +161,12 @@ def test_the_first_page_of_a_fused_search_fixes_the_others_whatever_is_written(
     # Six hundred that match better than anything, which would push the end of the thousand out; two that leave.
     new = [f"new{n:05}" for n in range(600)]
     gone, hidden = before[150].image_id, before[250].image_id
-    with Lease(database.dsn, "writer", seconds=60) as lease, database.connection() as (conn, _):
-        loader = Loader(conn, COLLECTION, SPACE, lease)
+    with (
+        Lease(database.dsn, "writer", seconds=60) as lease,
+        database.reconnecting() as lasting,
+        database.connection() as (conn, _),
+    ):
+        loader = Loader(lasting, COLLECTION, SPACE, lease)
         frame = pd.DataFrame({"image_id": new, "uri": new, "fingerprint": new, "title": "red harbour red harbour"})
         loader.load_images(lambda: [frame], with_metadata=True)
         loader.load_vectors([VectorChunk(new, new, np.tile(vectors[0].astype(np.float32), (600, 1)))])

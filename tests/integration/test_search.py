@@ -43,8 +43,8 @@ def vectors(database: Database) -> np.ndarray:
     with database.connection() as (conn, _):
         ensure_collection(conn, "pictures", "file:///x/")
         register_space(conn, "pictures", SPACE)
-        with Lease(database.dsn, "x", seconds=60) as lease:
-            loader = Loader(conn, "pictures", SPACE, lease)
+        with Lease(database.dsn, "x", seconds=60) as lease, database.reconnecting() as lasting:
+            loader = Loader(lasting, "pictures", SPACE, lease)
             loader.load_images(lambda: [frame], with_metadata=True)
             loader.load_vectors([VectorChunk(ids, ids, made)])
             loader.finish()

@@ -206,8 +206,8 @@ def test_a_collection_of_every_version_is_brought_up_to_date_with_all_it_holds(
         assert nearest == [("b/c.jpg",)]
         (registered,) = spaces(conn, "old")
         assert (registered.space, registered.rows, registered.active) == (SPACE, 2, True)
-        with Lease(database.dsn, "old/made_up_1_4", seconds=3) as lease:
-            Loader(conn, "old", SPACE, lease).finish()
+        with Lease(database.dsn, "old/made_up_1_4", seconds=3) as lease, database.reconnecting() as lasting:
+            Loader(lasting, "old", SPACE, lease).finish()
 
 
 @pytest.mark.parametrize("version", range(1, NEWEST["system"] + 1))

@@ -45,11 +45,12 @@ class Indexed:
 
     def load(self, version: str) -> None:
         frame = pd.DataFrame({"image_id": NAMES, "uri": NAMES, "fingerprint": [f"md5:{version}{n}" for n in NAMES]})
-        loader = Loader(self.conn, "ours", SPACE, self.lease)
-        loader.load_images(lambda: [frame], with_metadata=False)
         vectors = np.random.default_rng(len(version)).standard_normal((len(NAMES), 16)).astype(np.float32)
-        loader.load_vectors([VectorChunk(NAMES, frame["fingerprint"].tolist(), vectors)], expected=len(NAMES))
-        loader.finish()
+        with self.database.reconnecting() as lasting:
+            loader = Loader(lasting, "ours", SPACE, self.lease)
+            loader.load_images(lambda: [frame], with_metadata=False)
+            loader.load_vectors([VectorChunk(NAMES, frame["fingerprint"].tolist(), vectors)], expected=len(NAMES))
+            loader.finish()
 
     def search(self) -> None:
         address = make_conninfo(self.database.dsn, options=f"-c statement_timeout={SEARCH_SECONDS}s")
