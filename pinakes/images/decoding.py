@@ -158,7 +158,7 @@ def _decoded(picture: ImageFile.ImageFile, data: bytes, work: cost.Cost) -> Imag
     width, height = picture.size
     try:
         picture.load()
-        upright = _UPRIGHT.get(_orientation(picture))
+        upright = _UPRIGHT.get(orientation(picture))
         rgb = _srgb(picture, work.shrink)
         if upright is not None:
             rgb = rgb.transpose(upright)
@@ -216,7 +216,7 @@ def _is_camera_raw(picture: TiffImagePlugin.TiffImageFile) -> bool:
     return dng_version in picture.tag_v2 or picture.tag_v2.get(254) == reduced_page
 
 
-def _orientation(picture: Image.Image) -> int:
+def orientation(picture: Image.Image) -> int:
     """The EXIF orientation 1 to 8; 1 if the EXIF block is damaged."""
     try:
         value = picture.getexif().get(ExifTags.Base.Orientation, 1)

@@ -34,10 +34,12 @@ class Waiting:
     Attributes:
         seconds: how long a turn is waited for.
         has_left: whether nobody waits any more.
+        line: how many others may be waiting for a turn before; a longer line is not joined.
     """
 
     seconds: float = math.inf
     has_left: Callable[[], bool] = lambda: False
+    line: float = math.inf
 
     def check(self) -> None:
         """Raise `LeftError` if nobody waits any more."""
@@ -67,7 +69,7 @@ class Turns:
         """Wait for room for `size` bytes, and hold it for the length of the block.
 
         Raises:
-            BusyError: there was none in the time that `WAITING` allows.
+            BusyError: there was none in the time that `WAITING` allows, or too many wait for it.
             LeftError: nobody waits any more.
         """
         wanted = min(size, self._budget)
@@ -81,7 +83,7 @@ class Turns:
                     if self._waiting[0] is me and self._taken + wanted <= self._budget:
                         break
                     left = deadline - time.monotonic()
-                    if left <= 0:
+                    if left <= 0 or self._waiting.index(me) > waiting.line:
                         raise BusyError(
                             "too many pictures are being worked on at this moment; try again in a few seconds."
                         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pinakes.ingest.batch import Batch, BatchResult, batched, embed_batch, even_size
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.lost_answers import refuse_to_pay_again, take_from_table
+from pinakes.ingest.measuring import measuring
 from pinakes.ingest.progress import Progress
 from pinakes.ingest.run import ANSWERS_PER_PART, Ingestion, in_parts
 from pinakes.ingest.stopping import orderly
@@ -134,15 +135,16 @@ class EmbedStage:
             self._at_work += 1
         try:
             run.lease.check()
-            result = embed_batch(
-                batch,
-                run.source,
-                run.embedder,
-                run.checkpoint,
-                stopping=run.stopping,
-                abandon=run.stopping.abandon,
-                advance=self.progress.advance,
-            )
+            with measuring(run.source.read, run.database.dsn, run.request.collection) as read:
+                result = embed_batch(
+                    batch,
+                    read,
+                    run.embedder,
+                    run.checkpoint,
+                    stopping=run.stopping,
+                    abandon=run.stopping.abandon,
+                    advance=self.progress.advance,
+                )
             self.count(result)
         finally:
             with self._changed:

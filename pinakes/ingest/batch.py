@@ -23,7 +23,6 @@ from pinakes.embedders.base import Embedder, Picture, Price
 from pinakes.embedders.counters import Latencies
 from pinakes.errors import EmbedderError
 from pinakes.ingest.plan import Work
-from pinakes.sources.base import Source
 from pinakes.types import Answer, ErrorClass, Failure, Image, Vector
 
 
@@ -218,7 +217,7 @@ def _image_as_row(image: Image) -> list[Any]:
 
 def embed_batch(
     batch: Batch,
-    source: Source,
+    read: Callable[[Image], bytes],
     embedder: Embedder,
     checkpoint: Checkpoint,
     *,
@@ -230,7 +229,7 @@ def embed_batch(
 
     Args:
         batch: the calls to make.
-        source: where the bytes are read.
+        read: gives the bytes of a picture; see `Source.read`.
         embedder: asked for the vectors.
         checkpoint: keeps every answer, within seconds of its arrival.
         stopping: asked between pictures; what is not reached is deferred.
@@ -243,7 +242,7 @@ def embed_batch(
         checkpoint could not be written; answers that are lost in the end are counted.
     """
     work = batch.work
-    pictures = [Picture(item.image, partial(source.read, item.image)) for item in work]
+    pictures = [Picture(item.image, partial(read, item.image)) for item in work]
     version = embedder.facts.space.version
     embedded = failed = 0
     open_items = dict(enumerate(work))

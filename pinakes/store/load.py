@@ -13,6 +13,7 @@ from pinakes.checkpoints.base import VectorChunk
 from pinakes.spaces import Space
 from pinakes.store.connection import Connection, find_pgvector, value_of
 from pinakes.store.lease import Lease
+from pinakes.store.pixels import drop_unused_sizes
 from pinakes.store.reconnecting import Reconnecting
 from pinakes.store.reload import Reload, reload_for
 from pinakes.store.space_registry import count_rows, spaces
@@ -194,6 +195,7 @@ class Loader:
         # Every space: a removed image takes its vectors in all of them along.
         for registered in spaces(conn, self._collection):
             count_rows(conn, self._collection, registered.name)
+        drop_unused_sizes(conn, self._collection)
 
     def _index_metadata(self, conn: Connection) -> None:
         """Create the indexes of the metadata that are missing; readers go on meanwhile, writers wait."""

@@ -9,6 +9,7 @@ from psycopg import sql
 
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.lease import Lease
+from pinakes.store.pixels import drop_unused_sizes
 from pinakes.store.space_registry import count_rows, spaces
 from pinakes.tombstones import Tombstone, Tombstones
 
@@ -101,6 +102,7 @@ def remove_images(
         conn.execute(
             sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(sql.Identifier(collection, "images")), (ids,)
         )
+        drop_unused_sizes(conn, collection)
     return gone
 
 

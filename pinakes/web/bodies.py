@@ -26,6 +26,9 @@ BYTES_IN_FLIGHT: Final = 96 << 20
 WAIT_SECONDS: Final = 20.0
 """Then it is better to refuse a visitor than to keep them waiting."""
 
+WAITING_LINE: Final = 8
+"""Visitors who wait for one kind of work. Each holds one of the 40 threads that answer all the others."""
+
 _FULL: Final = "too many pictures are being sent at this moment; try again in a few seconds."
 
 
@@ -101,7 +104,7 @@ async def departures(scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
             came.set()
         return message
 
-    token = WAITING.set(Waiting(WAIT_SECONDS, left.is_set))
+    token = WAITING.set(Waiting(WAIT_SECONDS, left.is_set, WAITING_LINE))
     watcher = asyncio.create_task(watch())
     try:
         yield received

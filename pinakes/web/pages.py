@@ -21,7 +21,6 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.query.query import MAX_PARTS
 from pinakes.search.answer import SearchResult
 from pinakes.sources.thumbnails import SIZES
-from pinakes.store.images import Row
 from pinakes.web import views
 from pinakes.web.address import MODES, PAGE_SIZE, Address, is_tidy
 from pinakes.web.api import Served, service_of, thumbnail_path
@@ -117,7 +116,7 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         error = _sentence(exc)
     author = str(image.metadata.get("author") or "")
     plain = Address()
-    width, height = _size(service, image)
+    width, height = service.size(image, LARGE)
     return _page(
         "image.html",
         collection=service.collection,
@@ -211,16 +210,7 @@ def _asked(service: Service, address: Address) -> views.Asked | None:
     if image is None:
         return None
     picture = thumbnail_path(image.image_id, LARGE)
-    return views.Asked.of(picture, _size(service, image), views.title(image), views.page_path(image.image_id))
-
-
-def _size(service: Service, image: Row) -> tuple[int, int]:
-    """The size of a picture's large thumbnail; a square where it has not been made yet.
-
-    A page waits for no picture: the server that has it may be slow. The browser puts the shape right.
-    """
-    found = service.kept_thumbnail(image, LARGE)
-    return (LARGE, LARGE) if found is None else (found.width, found.height)
+    return views.Asked.of(picture, service.size(image, LARGE), views.title(image), views.page_path(image.image_id))
 
 
 def _missing(service: Service, address: Address) -> UsageError | None:

@@ -21,6 +21,7 @@ from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
+from pinakes.store.pixels import size_of
 from pinakes.store.pool import Connections
 from pinakes.store.restrictions import restriction_texts
 from pinakes.store.space_registry import RegisteredSpace, spaces
@@ -174,6 +175,22 @@ class Service:
     def kept_thumbnail(self, row: Row, size: int) -> Thumbnail | None:
         """The thumbnail of an image if it has been made: nothing is fetched or decoded."""
         return self._thumbnails.kept(row.metadata["fingerprint"], size)
+
+    def size(self, row: Row, most: int) -> tuple[int, int]:
+        """Width and height of a picture whose longer side has at most `most` pixels; a square where they are not known.
+
+        Nothing is fetched or decoded: the server that has the picture may be slow. A browser puts a shape right.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            size = size_of(conn, self.collection, row.metadata["fingerprint"])
+        if size is not None:
+            share = min(1.0, most / max(size))
+            return max(1, round(size[0] * share)), max(1, round(size[1] * share))
+        kept = self.kept_thumbnail(row, most)
+        return (most, most) if kept is None else (kept.width, kept.height)
 
     @staticmethod
     def thumbnail_etag(row: Row, size: int) -> str:

@@ -6,18 +6,26 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
 
 from pinakes.errors import SourceError
+from pinakes.ingest.stages import ingest
 from pinakes.settings import Settings
+from pinakes.store.connection import connect
+from pinakes.store.space_registry import spaces
 from pinakes.web.app import THUMBNAILS_AT_ONCE
-from pinakes.web.bodies import BODIES, SMALL_BYTES
+from pinakes.web.bodies import BODIES, SMALL_BYTES, WAIT_SECONDS
 from pinakes.web.protocol import PatientProtocol
-from pinakes.web.service import Service
+from pinakes.web.service import SEARCHES_BY_PICTURE, Service
 from tests import serving
-from tests.serving import picture
+from tests.running import request_of
+from tests.serving import ODD, picture
 from tests.unit.test_decoding_bounds import _children, many_scans
 from tests.waiting import PATIENCE
 
@@ -77,6 +85,46 @@ def test_nothing_waits_for_a_slow_picture_server(
         release.set()
         for thread in waiting:
             thread.join()
+
+
+def test_a_picture_server_that_never_answers_slows_nothing_else(settings: Settings, tmp_path: Path) -> None:
+    serving.ingest(settings, tmp_path / "pictures")
+    ingest(request_of(settings, tmp_path / "pictures", embedder="palette", allow_failures="1"), settings)
+    with closing(socket.create_server(("127.0.0.1", 0), backlog=512)) as silent, serving.service(settings) as service:
+        port = silent.getsockname()[1]
+        with connect(str(settings.database_url)) as conn:
+            conn.execute("UPDATE pictures.images SET uri = %s || image_id", (f"http://127.0.0.1:{port}/",))
+            (space,) = [each.name for each in spaces(conn, "pictures") if each.space.provider == "palette"]
+        paths = [f"/?like=p{n:02}.png&crop=0,0,0.5,0.5&space={space}" for n in range(12)] * 6
+        paths += [f"/thumbnails/{size}/p{n:02}.png" for n in range(12) for size in (320, 960)]
+        with serving.browsing(service, timeout=PATIENCE) as web, ThreadPoolExecutor(len(paths)) as visitors:
+            limits = httpx.Limits(max_connections=None)
+            with httpx.Client(base_url=web.base_url, timeout=PATIENCE, limits=limits) as others:
+                waiting = [visitors.submit(others.get, path) for path in paths]
+                held = [silent.accept() for _ in range(SEARCHES_BY_PICTURE + 1)]
+                for path in (
+                    "/healthz",
+                    "/",
+                    "/?q=blue",
+                    "/api/search?q=blue",
+                    f"/images/{quote(ODD)}",
+                    "/?like=p03.png",
+                ):
+                    answer = web.get(path, timeout=WAIT_SECONDS / 2)
+                    assert answer.status_code == 200, path
+                assert not all(each.done() for each in waiting)
+                for connection, _ in held:
+                    connection.close()
+                silent.close()
+                answers = [each.result().status_code for each in waiting]
+    assert 503 in answers
+
+
+def test_a_page_knows_the_size_of_a_picture_that_it_has_not_read(home: Settings, service: Service) -> None:
+    image = service.image(ODD)
+    assert image is not None
+    assert service.kept_thumbnail(image, 960) is None
+    assert (service.size(image, 960), service.size(image, 320)) == ((640, 480), (320, 240))
 
 
 def test_bodies_that_never_end_are_bounded(web: httpx.Client) -> None:

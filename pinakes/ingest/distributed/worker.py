@@ -20,6 +20,7 @@ from pinakes.errors import DatabaseError, LeaseLostError, SettingsError, SourceE
 from pinakes.ingest.batch import Batch, BatchResult, Calls, embed_batch, reconcile, work_of_rows
 from pinakes.ingest.distributed.assignment import Assignment
 from pinakes.ingest.early_checks import choice_of, source_of
+from pinakes.ingest.measuring import measuring
 from pinakes.ingest.stopping import Stopping
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings, load_settings
@@ -59,8 +60,9 @@ class Worker:
         with ExitStack() as stack:
             stack.enter_context(self._logged())
             database = stack.enter_context(open_database(settings))
+            self._dsn = database.dsn
             self._run = RunOfWorker(
-                database.dsn, assignment.run_id, assignment.resource, assignment.token, assignment.lease_seconds
+                self._dsn, assignment.run_id, assignment.resource, assignment.token, assignment.lease_seconds
             )
             stack.callback(self._run.close)
             if self._run.standing() is None:
@@ -150,15 +152,16 @@ class Worker:
         if again:
             done, left = reconcile(left, self.checkpoint.ledger(), self.assignment.planned_at)
         if left:
-            done += embed_batch(
-                Batch(batch.number, batch.total, left),
-                self.source,
-                self.embedder,
-                self.checkpoint,
-                stopping=self.stopping,
-                abandon=self.stopping.abandon,
-                advance=lambda _: None,
-            )
+            with measuring(self.source.read, self._dsn, self.assignment.request.collection) as read:
+                done += embed_batch(
+                    Batch(batch.number, batch.total, left),
+                    read,
+                    self.embedder,
+                    self.checkpoint,
+                    stopping=self.stopping,
+                    abandon=self.stopping.abandon,
+                    advance=lambda _: None,
+                )
         return replace(done, elsewhere=done.elsewhere + self._calls_since())
 
     def _logged(self) -> AbstractContextManager[None]:

@@ -1,0 +1,41 @@
+"""The sizes of the pictures that a batch reads, for whoever shows them later."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from pinakes.errors import DatabaseError, PictureError
+from pinakes.images.sizes import upright_size
+from pinakes.store.connection import connect
+from pinakes.store.pixels import Size, keep_sizes
+from pinakes.types import Image
+
+logger = logging.getLogger(__name__)
+
+Read = Callable[[Image], bytes]
+
+
+@contextmanager
+def measuring(read: Read, dsn: str, collection: str) -> Iterator[Read]:
+    """`read` for the length of the block, after which the sizes of what it has read are entered into the database.
+
+    That is a comfort for the page, and no reason to stop a run that pays for answers.
+    """
+    sizes: dict[str, Size] = {}
+
+    def measured(image: Image) -> bytes:
+        data = read(image)
+        with contextlib.suppress(PictureError):  # its embedder says so
+            sizes[image.fingerprint] = upright_size(data)
+        return data
+
+    yield measured
+    if sizes:
+        try:
+            with connect(dsn) as conn:
+                keep_sizes(conn, collection, sizes)
+        except DatabaseError as exc:
+            logger.warning("the sizes of %d pictures were not entered: %s", len(sizes), exc)
