@@ -97,7 +97,8 @@ def report(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> None:
     )
     show_table(
         key="failures",
-        table=summary["failures"][:MAX_FAILURES] or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
+        table=[{name: in_cell(value) for name, value in row.items()} for row in summary["failures"][:MAX_FAILURES]]
+        or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
         description=_how_many_failed(summary),
     )
     sheet = _sheet(run, outcome.planned.plan)
@@ -123,7 +124,7 @@ def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
     planned, actual, figures = summary["planned"], summary["actual"], summary["provider"]
     timed = "time of a picture" if figures["in_flight"] is None else "latency of a request"
     rows = {
-        "model": figures["model"],
+        "model": in_cell(figures["model"]),
         "calls planned": planned["calls"],
         "calls made": actual["calls"],
         "USD planned": planned["cost"],
@@ -144,6 +145,16 @@ def plain(value: object) -> str:
     escaped = _MARKUP.sub(r"\\\g<0>", " ".join(str(value).split()))
     return _DOTTED.sub(r"\1\.", escaped)
 
+
+def in_cell(value: object) -> str:
+    """A text of other people in a table. One of Prefect's UIs reads it as Markdown, the other shows it as it stands.
+
+    So only what could make a link, a picture or HTML is escaped.
+    """
+    return _LINKING.sub(r"\\\g<0>", str(value))
+
+
+_LINKING = re.compile(r"(?i)[\\`\[\]<>&@]|:(?=//)|(?<=\bwww)\.")
 
 _MARKUP = re.compile(r"[\\`*_{}\[\]()<>#|~&!:@^$]|^[-+=]")
 """What means something in Markdown: signs anywhere, and what begins a list or a heading."""

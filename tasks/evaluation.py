@@ -15,7 +15,7 @@ from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import CUTOFFS, Direction, RetrievalReport
 from pinakes.settings import Settings
 from pinakes.store.database import open_database
-from tasks.artifacts import plain
+from tasks.artifacts import in_cell, plain
 from tasks.stage import stage
 from tasks.watching import show_markdown, show_table
 
@@ -114,7 +114,7 @@ def _direction(direction: Any) -> dict[str, Any]:
 def _precision_rows(report: RetrievalReport) -> list[dict[str, Any]]:
     return [
         {
-            "column": p.column,
+            "column": in_cell(p.column),
             "space": p.space,
             "asked": p.queries,
             f"precision@{report.k}": f"{p.precision:.3f}",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pinakes.settings import Settings
+from pinakes.store.addresses import check_address
 from pinakes.store.connection import Connection, Pgvector, connect, ensure_pgvector
 from pinakes.store.embedded.server import embedded_server
 from pinakes.store.reconnecting import Reconnecting
@@ -48,6 +49,7 @@ class Database:
 def open_database(settings: Settings) -> Iterator[Database]:
     """The database for the length of the block; the embedded one is started if need be, and stopped with its last user."""
     if settings.database_url:
+        check_address(settings.database_url)
         yield Database(settings.database_url)
         return
     with embedded_server(settings.home) as dsn:

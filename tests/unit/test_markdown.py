@@ -7,7 +7,7 @@ import html
 import pytest
 from markdown_it import MarkdownIt
 
-from tasks.artifacts import plain
+from tasks.artifacts import in_cell, plain
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,25 @@ def test_a_text_is_shown_as_it_is(text: str, shown: str) -> None:
     read = MarkdownIt("commonmark").enable("table").render(f"| a | b |\n|-|-|\n| {plain(text)} | c |\n")
     assert read.count("<td>") == 2
     assert f"<td>{html.escape(' '.join(text.split()))}</td>" in read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[click](https://evil.example)",
+        "![x](https://evil.example/a.png)",
+        "<img src=x onerror=alert(1)>",
+        "<https://evil.example>",
+        "a https://evil.example/b, www.evil.example, me@evil.example",
+        "`code` \\[x] &lt;",
+        "[x]: https://evil.example",
+    ],
+)
+def test_a_text_in_a_table_makes_no_link_no_picture_and_no_html(text: str) -> None:
+    read = MarkdownIt("commonmark").render(in_cell(text))
+    assert read == f"<p>{html.escape(text)}</p>\n"
+
+
+@pytest.mark.parametrize("name", ["rooms/p_00 (2).png", "1508.png", "Ölbild #3, 12:30.jpg", "a-b*c!.jpg"])
+def test_an_ordinary_name_stands_in_a_table_as_it_is(name: str) -> None:
+    assert in_cell(name) == name
