@@ -31,7 +31,7 @@ from pinakes.store.staging import (
     merge_images,
     merge_vectors,
 )
-from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
+from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, take_turn
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +118,7 @@ class Loader:
             self._lease.guard(self._conn)
             create_staging(self._conn, STAGED_IMAGES, self._images)
             copy_images(self._conn, (part,), STAGED_IMAGES)
+            take_turn(self._conn, self._collection)
             self._drop_outdated_vectors()
             return merge_images(self._conn, self._images, with_metadata=with_metadata)
 
@@ -147,6 +148,7 @@ class Loader:
     def _remove(self, image_ids: Sequence[str]) -> int:
         with self._conn.transaction():
             self._lease.guard(self._conn)
+            take_turn(self._conn, self._collection)
             return self._conn.execute(
                 sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(self._images), (list(image_ids),)
             ).rowcount
@@ -180,6 +182,7 @@ class Loader:
                 return copy_vectors(self._conn, chunk, self._vectors)
             create_staging(self._conn, STAGED_VECTORS, self._vectors)
             copy_vectors(self._conn, chunk, STAGED_VECTORS)
+            take_turn(self._conn, self._collection)
             return merge_vectors(self._conn, self._vectors, self._images)
 
     def _reload_vectors(self, chunks: Iterable[VectorChunk], reload: Reload) -> Written:
@@ -230,12 +233,12 @@ class Loader:
         self._index_metadata()
         with self._conn.transaction():
             self._lease.guard(self._conn)
+            take_turn(self._conn, self._collection)
             self._conn.execute(
                 sql.SQL("UPDATE {} SET loaded_at = now() WHERE space = %s").format(registry), (self._space.name,)
             )
             # Every space: a removed image takes its vectors in all of them along.
-            for registered in spaces(self._conn, self._collection):
-                count_rows(self._conn, self._collection, registered.name)
+            count_rows(self._conn, self._collection)
         self._conn.execute(sql.SQL("ANALYZE {}, {}").format(self._images, self._vectors))
 
     def _index_metadata(self) -> None:

@@ -284,6 +284,15 @@ def naming_who_is_waited_for(conn: Connection, purpose: str, *, patience: float)
         thread.join()
 
 
+def take_turn(conn: Connection, collection: str) -> None:
+    """Inside a transaction: wait for the short ones of others that write a collection's images, or several of its spaces.
+
+    Two runs may fill two spaces of one collection. They lock rows of the same tables, in orders that depend on the data,
+    and PostgreSQL would end one of them as deadlocked.
+    """
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"pinakes.rows {collection}",))
+
+
 def _locked(conn: Connection, key: str) -> bool:
     row = conn.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)).fetchone()
     return row is not None and bool(row[0])

@@ -10,7 +10,7 @@ from psycopg import sql
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.lease import Lease
 from pinakes.store.space_registry import count_rows, spaces
-from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, short_waits
+from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, short_waits, take_turn
 from pinakes.tombstones import Tombstone, Tombstones
 
 FORCE_FLUSH = 150000
@@ -99,11 +99,12 @@ def remove_images(
             if conn.info.server_version >= FORCE_FLUSH:
                 # Counted at the end of this transaction, and so before `scrub`, which another session may carry out.
                 conn.execute("SELECT pg_stat_force_next_flush()")
+            take_turn(conn, collection)
             for name, table in tables.items():
                 deleted = conn.execute(sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(table), (ids,))
                 gone[name] = deleted.rowcount
-                count_rows(conn, collection, name)
             conn.execute(sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(images), (ids,))
+            count_rows(conn, collection)
         return gone
 
     images = sql.Identifier(collection, "images")

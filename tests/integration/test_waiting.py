@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -284,3 +285,22 @@ def test_whoever_queues_behind_a_run_says_so(indexed: Indexed, caplog: pytest.Lo
     entering.join(60)
     assert "waiting for it, for up to 60 s" in caplog.text
     queued.__exit__(None, None, None)
+
+
+def test_runs_that_fill_two_spaces_of_a_collection_are_never_deadlocked(indexed: Indexed) -> None:
+    other = Space("made", "up", "1", 4, "")
+    register_space(indexed.conn, "ours", other)
+    frame = pd.DataFrame({"image_id": NAMES, "uri": NAMES, "fingerprint": [f"md5:a{n}" for n in NAMES]})
+
+    def write(space: Space, seed: int) -> None:
+        order = np.random.default_rng(seed)
+        with connect(indexed.database.dsn) as conn, Lease(indexed.database.dsn, f"ours/{seed}", seconds=30) as lease:
+            loader = Loader(conn, "ours", space, lease)
+            for turn in range(60):
+                mixed = frame.sample(frac=1, random_state=order.integers(1000)).assign(uri=f"{seed} {turn}")
+                loader.load_images(lambda mixed=mixed: [mixed], with_metadata=False)  # type: ignore[misc]
+                loader.finish()
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(write, SPACE, 1), pool.submit(write, other, 2)]:
+            done.result()
