@@ -176,15 +176,17 @@ class _Ending:
         self._of_thread.ending = None
 
     @classmethod
-    def watches(cls, used: socket.socket | None) -> None:
-        """An answer is awaited from this socket, in this thread."""
-        ending: _Ending | None = getattr(cls._of_thread, "ending", None)
-        if ending is None or used is None:
-            return
-        with ending._lock:
-            ending._socket = used
-        if ending._over:
-            ending._end()
+    def of_thread(cls) -> _Ending | None:
+        """That of the fetch that this thread does."""
+        found: _Ending | None = getattr(cls._of_thread, "ending", None)
+        return found
+
+    def watch(self, used: socket.socket | None) -> None:
+        """An answer is awaited from this socket."""
+        with self._lock:
+            self._socket = used
+        if self._over:
+            self._end()
 
     def check(self) -> None:
         """Raise `FetchError` if the time is over."""
@@ -196,6 +198,12 @@ class _Ending:
         with self._lock, suppress(OSError):  # closed meanwhile
             if self._socket is not None:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+def _watch(used: socket.socket | None) -> None:
+    ending = _Ending.of_thread()
+    if ending is not None:
+        ending.watch(used)
 
 
 class PrivateAddressError(ValueError):
@@ -238,7 +246,7 @@ class _CheckingAdapter(HTTPAdapter):
                 return _connected(self, allows)
 
             def getresponse(self) -> HTTPResponse:
-                _Ending.watches(self.sock)
+                _watch(self.sock)
                 return super().getresponse()
 
         class Tls(HTTPSConnection):
@@ -246,7 +254,7 @@ class _CheckingAdapter(HTTPAdapter):
                 return _connected(self, allows)
 
             def getresponse(self) -> HTTPResponse:
-                _Ending.watches(self.sock)
+                _watch(self.sock)
                 return super().getresponse()
 
         class PlainPool(HTTPConnectionPool):

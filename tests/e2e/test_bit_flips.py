@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(900)]
 PARTS, ROWS, GROUP = 20, 20, 5
 IMAGES = PARTS * ROWS
 ROUNDS, RUNS = 20, 3
-"""Of 20 flips each, and with so many of them a whole run. Half of such a small part is its footer, which no checksum covers."""
+"""Of 20 flips each; so many of them with a whole run. Half of such a small part is its footer, without a checksum."""
 
 
 def vectors_of(kept: Checkpoint) -> dict[str, bytes]:

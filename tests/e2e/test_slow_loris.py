@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 
 from pinakes.settings import Settings
@@ -112,10 +111,9 @@ def test_a_run_with_slow_origins_accounts_for_every_picture(
         table.write_text("\n".join(line for pair in zip(urls, slow * 2, strict=True) for line in pair) + "\n")
         begun = time.monotonic()
         ended = run(settings, table, allow_failures="1")
-        account = ended.account
-        print(f"{account.as_dict()} in {time.monotonic() - begun:.1f} s")
-        assert account.embedded == 12
-        assert account.failed + account.rejected == len(set(slow)) if hasattr(account, "rejected") else True
+        print(f"{ended.account.as_dict()} in {time.monotonic() - begun:.1f} s")
+        assert ended.account.embedded == 12
+        assert (ended.account.failed, ended.account.skipped) == (len(slow), len(slow))  # each is named twice
 
 
 def test_visitors_that_send_byte_by_byte_hold_nobody_up_and_are_given_up(
@@ -157,23 +155,5 @@ def test_visitors_that_send_byte_by_byte_hold_nobody_up_and_are_given_up(
         assert web.get("/", params={"q": "blue"}).status_code == 200
         until(all_given_up, every=0.1)
         assert web.post("/", files={"picture": photo()}).status_code == 303
-        for line in lines:
-            line.close()
-
-
-def test_when_all_connections_are_taken_by_those_who_ask_nothing_a_visitor_gets_in(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(PatientProtocol, "most", 8)
-    with (
-        serving.home(server, tmp_path) as settings,
-        serving.service(settings) as service,
-        serving.browsing(service, timeout=PATIENCE) as web,
-    ):
-        lines = [socket.create_connection((web.base_url.host, web.base_url.port)) for _ in range(30)]
-        for line in lines:
-            with contextlib.suppress(OSError):
-                line.sendall(b"GET / HT")
-        assert httpx.get(str(web.base_url), timeout=PATIENCE).status_code == 200
         for line in lines:
             line.close()
