@@ -67,6 +67,7 @@ class PatientProtocol(H11Protocol):
             self.overdue = self.loop.call_later(self.head_seconds, self.transport.close)
 
     def head_came(self) -> None:
+        """Stop waiting."""
         if self.overdue is not None:
             self.overdue.cancel()
             self.overdue = None

@@ -1,4 +1,4 @@
-"""Thirty kills with -9 in a load, an index build and a compaction: nothing is lost, paid for twice, or kept from searches."""
+"""Thirty kills with -9 at load, index and compaction: nothing is lost or paid for twice, and no search is kept waiting."""
 
 from __future__ import annotations
 
