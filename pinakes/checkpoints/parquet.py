@@ -127,7 +127,7 @@ class ParquetFormat:
         if name != self._space.name:
             raise ForeignPartError(f"it belongs to the space {name}")
         if not schema.remove_metadata().equals(self._schema):
-            raise ForeignPartError(f"its columns are not those of a part of dimension {self._space.dimension}")
+            raise pa.ArrowInvalid("its footer is damaged: it names columns that no part of this space has")
         return file
 
 

@@ -213,8 +213,9 @@ class Parts:
             whole = sum(table.num_rows for table in saved.whole)
             tables = [*saved.whole, *(_as_lost(rows, name) for rows in saved.without_vectors)]
             known = sum(table.num_rows for table in tables)
-            # Where nothing is damaged the part as a whole means nothing, and a copy would mean as little.
-            if known and whole < saved.rows:
+            # Pieces may be readable that are damaged as a whole. Where nothing is damaged the part means nothing, and a
+            # copy would mean as little.
+            if known and (whole < saved.rows or not isinstance(damage, ForeignPartError)):
                 new = self.write(tables, like=name)
                 what = f"is damaged ({_line(damage)}): {whole:,} of its {saved.rows:,} answers were saved into {new}"
             else:

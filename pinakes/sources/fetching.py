@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.response import HTTPResponse
 from urllib3.util.connection import create_connection
 
 from pinakes.settings import is_loopback
@@ -25,7 +26,7 @@ TIMEOUT = (10.0, 30.0)
 """Seconds to connect, and between two pieces of an answer."""
 
 DEADLINE = 120.0
-"""Seconds for one picture: a server that sends a few bytes at a time is given up after that."""
+"""Seconds for one picture, head and redirects included: a server that sends a few bytes at a time is given up then."""
 
 MAX_BYTES = 256 << 20
 """The largest file that is fetched: three times the largest of SemArt's kind, and small enough for memory."""
@@ -85,27 +86,33 @@ class Fetcher:
         Raises:
             FetchError: it cannot be fetched.
         """
-        asked, first = url, urlsplit(url).hostname or ""
-        started = time.monotonic()
+        first = urlsplit(url).hostname or ""
         headers = {"If-None-Match": etag} if etag else {}
-        try:
-            for _ in range(MAX_REDIRECTS + 1):
-                trusted = self._trusting and _is_trusted(urlsplit(url).hostname or "", first)
-                session = self._session(trusted=trusted)
-                with session.get(url, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False) as answer:
-                    if answer.status_code not in _MOVED:
-                        return self._taken(answer, etag, started)
-                    url = _redirected(answer, url, first)
-        except requests.Timeout as exc:
-            raise FetchError(ErrorClass.TIMEOUT, f"the server did not answer in time ({_short(exc)})") from exc
-        except (requests.RequestException, HTTPError, OSError, ValueError) as exc:
-            if (blocked := _blocked(exc)) is not None:
-                leads = "the server redirects" if url != asked else "the URL leads"
-                raise FetchError(ErrorClass.UNREADABLE, f"{leads} to {blocked}") from exc
-            raise FetchError(ErrorClass.CONNECTION, f"the connection failed ({_short(exc)})") from exc
+        at = url
+        with _Ending(self._seconds) as ending:
+            try:
+                for _ in range(MAX_REDIRECTS + 1):
+                    trusted = self._trusting and _is_trusted(urlsplit(at).hostname or "", first)
+                    session = self._session(trusted=trusted)
+                    with session.get(
+                        at, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False
+                    ) as answer:
+                        if answer.status_code not in _MOVED:
+                            taken = self._taken(answer, etag)
+                            ending.check()  # what has no stated length would seem complete
+                            return taken
+                        at = _redirected(answer, at, first)
+            except (requests.RequestException, HTTPError, OSError, ValueError) as exc:
+                ending.check()
+                if isinstance(exc, requests.Timeout):
+                    raise FetchError(ErrorClass.TIMEOUT, f"the server did not answer in time ({_short(exc)})") from exc
+                if (blocked := _blocked(exc)) is not None:
+                    leads = "the server redirects" if at != url else "the URL leads"
+                    raise FetchError(ErrorClass.UNREADABLE, f"{leads} to {blocked}") from exc
+                raise FetchError(ErrorClass.CONNECTION, f"the connection failed ({_short(exc)})") from exc
         raise FetchError(ErrorClass.UNREADABLE, f"the server redirects more than {MAX_REDIRECTS} times")
 
-    def _taken(self, answer: requests.Response, etag: str | None, started: float) -> Fetched:
+    def _taken(self, answer: requests.Response, etag: str | None) -> Fetched:
         status, named = answer.status_code, answer.headers.get("ETag")
         if etag and (status == 304 or (status == 200 and named == etag)):
             return Fetched(None, etag)
@@ -121,8 +128,6 @@ class Fetcher:
             body += piece
             if len(body) > self._max_bytes:
                 raise self._too_large(None)
-            if time.monotonic() - started > self._seconds:
-                raise FetchError(ErrorClass.TIMEOUT, f"the server took more than {self._seconds:.0f} s")
         return Fetched(bytes(body), named)
 
     def _too_large(self, size: int | None) -> FetchError:
@@ -140,6 +145,65 @@ class Fetcher:
                 session.mount(scheme, _CheckingAdapter(may_be_named if trusted else is_public))
             setattr(self._local, name, session)
         return session
+
+
+class _Ending:
+    """Ends what a thread asks for after some seconds, whatever the server does: use it as a context manager.
+
+    A limit to each wait, as a socket has it, lets a server that sends a byte now and then go on for days: a piece is read
+    when all of it has come, and a head may have a hundred long lines.
+    """
+
+    _of_thread = threading.local()
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._over = False
+        self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._of_thread.ending = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        with self._lock:
+            self._socket = None  # which another answer may be waiting for by now
+        self._of_thread.ending = None
+
+    @classmethod
+    def of_thread(cls) -> _Ending | None:
+        """That of the fetch that this thread does."""
+        found: _Ending | None = getattr(cls._of_thread, "ending", None)
+        return found
+
+    def watch(self, used: socket.socket | None) -> None:
+        """An answer is awaited from this socket."""
+        with self._lock:
+            self._socket = used
+        if self._over:
+            self._end()
+
+    def check(self) -> None:
+        """Raise `FetchError` if the time is over."""
+        if self._over:
+            raise FetchError(ErrorClass.TIMEOUT, f"the server took more than {self._seconds:.0f} s")
+
+    def _end(self) -> None:
+        self._over = True
+        with self._lock, suppress(OSError):  # closed meanwhile
+            if self._socket is not None:
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+def _watch(used: socket.socket | None) -> None:
+    ending = _Ending.of_thread()
+    if ending is not None:
+        ending.watch(used)
 
 
 class PrivateAddressError(ValueError):
@@ -181,9 +245,17 @@ class _CheckingAdapter(HTTPAdapter):
             def _new_conn(self) -> socket.socket:
                 return _connected(self, allows)
 
+            def getresponse(self) -> HTTPResponse:
+                _watch(self.sock)
+                return super().getresponse()
+
         class Tls(HTTPSConnection):
             def _new_conn(self) -> socket.socket:
                 return _connected(self, allows)
+
+            def getresponse(self) -> HTTPResponse:
+                _watch(self.sock)
+                return super().getresponse()
 
         class PlainPool(HTTPConnectionPool):
             ConnectionCls = Plain

@@ -210,6 +210,7 @@ class Lease:
     def _acquire(self, conn: Connection) -> None:
         deadline = time.monotonic() + self._wait
         seen: tuple[int, object] | None = None
+        told = False
         while True:
             token = self._try(conn)
             if token is not None:
@@ -228,6 +229,11 @@ class Lease:
                     f"{self.resource} is being written by {holder} since {acquired_at:%Y-%m-%d %H:%M:%S %Z}; wait for it"
                     " to end, or use --wait SECONDS to queue behind it."
                 )
+            if renewed and not told:
+                logger.warning(
+                    "%s is being written by %s; waiting for it, for up to %.0f s", self.resource, holder, self._wait
+                )
+                told = True
             if seen is None:
                 logger.info("%s is locked by %s; checking whether that run is alive", self.resource, holder)
             seen = (other, expires_at)

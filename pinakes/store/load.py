@@ -27,7 +27,7 @@ from pinakes.store.staging import (
     merge_images,
     merge_vectors,
 )
-from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
+from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, take_turn
 
 _METADATA_INDEXES: Mapping[str, Any] = {
     "images_words": "USING gin (words)",
@@ -90,6 +90,7 @@ class Loader:
     def _merge_images(self, part: pd.DataFrame, with_metadata: bool, conn: Connection) -> Written:
         create_staging(conn, STAGED_IMAGES, self._images)
         copy_images(conn, (part,), STAGED_IMAGES)
+        take_turn(conn, self._collection)
         self._drop_outdated_vectors(conn)
         return merge_images(conn, self._images, with_metadata=with_metadata)
 
@@ -114,7 +115,12 @@ class Loader:
     def remove(self, image_ids: Sequence[str]) -> int:
         """Delete images with their vectors in every space; how many there were."""
         statement = sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(self._images)
-        return self._write("removing images", lambda conn: conn.execute(statement, (list(image_ids),)).rowcount)
+
+        def delete(conn: Connection) -> int:
+            take_turn(conn, self._collection)
+            return conn.execute(statement, (list(image_ids),)).rowcount
+
+        return self._write("removing images", delete)
 
     # -- vectors -------------------------------------------------------------------------------------------------------
 
@@ -147,6 +153,7 @@ class Loader:
             return copy_vectors(conn, chunk, self._vectors)
         create_staging(conn, STAGED_VECTORS, self._vectors)
         copy_vectors(conn, chunk, STAGED_VECTORS)
+        take_turn(conn, self._collection)
         return merge_vectors(conn, self._vectors, self._images)
 
     def _reload_vectors(self, what: str, chunks: Iterable[VectorChunk], reload: Reload) -> Written:
@@ -191,10 +198,9 @@ class Loader:
 
     def _enter_load(self, conn: Connection) -> None:
         registry = sql.Identifier(self._collection, "spaces")
+        take_turn(conn, self._collection)
         conn.execute(sql.SQL("UPDATE {} SET loaded_at = now() WHERE space = %s").format(registry), (self._space.name,))
-        # Every space: a removed image takes its vectors in all of them along.
-        for registered in spaces(conn, self._collection):
-            count_rows(conn, self._collection, registered.name)
+        count_rows(conn, self._collection)  # of every space: a removed image takes its vectors in all of them along
         drop_unused_sizes(conn, self._collection)
 
     def _index_metadata(self, conn: Connection) -> None:

@@ -10,6 +10,7 @@ from psycopg import sql
 from pinakes.spaces import Space
 from pinakes.store.connection import Connection, translated
 from pinakes.store.indexes import index_name
+from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
 DEAD_ROWS = 50
 """Fewer are not worth a vacuum. PostgreSQL's own autovacuum_vacuum_threshold."""
@@ -111,15 +112,18 @@ def tables_due(conn: Connection, schemas: Sequence[str]) -> Iterator[TableState]
 
 
 def tidy(conn: Connection, table: TableState) -> None:
-    """VACUUM or ANALYZE a table as it is due; readers and writers go on meanwhile."""
+    """VACUUM or ANALYZE a table as it is due; readers and writers go on meanwhile.
+
+    Raises:
+        DatabaseError: another vacuum, an index build or an ALTER TABLE has kept it for `LONG_PATIENCE` seconds; the message
+            says whose. Or PostgreSQL failed.
+    """
+    what = "VACUUM (SKIP_LOCKED, ANALYZE)" if table.analyze else "VACUUM (SKIP_LOCKED)"
+    named = sql.Identifier(table.schema, table.name)
     with translated(f"vacuuming {table.schema}.{table.name}"):
-        conn.execute(
-            sql.SQL("{} {}").format(
-                sql.SQL(
-                    "VACUUM (ANALYZE)" if table.vacuum and table.analyze else "VACUUM" if table.vacuum else "ANALYZE"
-                ),
-                sql.Identifier(table.schema, table.name),
-            )
+        lock = StrongLock((named,), "SHARE UPDATE EXCLUSIVE", f"vacuuming {table.schema}.{table.name}")
+        lock.persist_with_vacuum(
+            conn, sql.SQL(what if table.vacuum else "ANALYZE (SKIP_LOCKED)"), patience=LONG_PATIENCE
         )
 
 

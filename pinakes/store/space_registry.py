@@ -209,14 +209,18 @@ def activate(
     return before
 
 
-def count_rows(conn: Connection, collection: str, name: str) -> None:
-    """Enter into the registry how many vectors a space holds now."""
-    conn.execute(
-        sql.SQL("UPDATE {registry} SET rows = (SELECT count(*) FROM {space}) WHERE space = %s").format(
-            registry=sql.Identifier(collection, "spaces"), space=sql.Identifier(collection, name)
-        ),
-        (name,),
-    )
+def count_rows(conn: Connection, collection: str) -> None:
+    """Inside a transaction that took its turn: enter into the registry how many vectors each space holds now.
+
+    All are counted before the first is entered: whoever puts a new index in place locks a space's table, and then its row.
+    """
+    registry = sql.Identifier(collection, "spaces")
+    counted = [
+        (value_of(conn, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(collection, found.name))), found.name)
+        for found in spaces(conn, collection)
+    ]
+    for row in counted:
+        conn.execute(sql.SQL("UPDATE {} SET rows = %s WHERE space = %s").format(registry), row)
 
 
 @dataclass(frozen=True, slots=True)

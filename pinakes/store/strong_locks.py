@@ -40,7 +40,7 @@ LONG_PATIENCE = 1800.0
 POLL_SECONDS = 0.1
 """How often a session checks whether another one has finished creating what both need."""
 
-Mode = Literal["SHARE", "SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"]
+Mode = Literal["SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"]
 
 _WRITING = (
     "RowExclusiveLock",
@@ -50,6 +50,7 @@ _WRITING = (
     "AccessExclusiveLock",
 )
 _CONFLICTING: dict[Mode, tuple[str, ...]] = {
+    "SHARE UPDATE EXCLUSIVE": (*_WRITING[1:], "ShareLock"),
     "SHARE": _WRITING,
     "SHARE ROW EXCLUSIVE": (*_WRITING, "ShareLock"),
     "ACCESS EXCLUSIVE": (*_WRITING, "ShareLock", "RowShareLock", "AccessShareLock"),
@@ -152,6 +153,40 @@ class StrongLock:
                     told = True
             time.sleep(PAUSE_SECONDS)
 
+    def persist_with_vacuum(self, conn: Connection, what: sql.SQL, *, patience: float) -> None:
+        """VACUUM or ANALYZE the tables outside of transactions; one that another session has locked is tried again.
+
+        PostgreSQL itself would wait for that session for good, and a limit to that can only be set for a whole session,
+        which is shared with others behind a pooler.
+
+        Args:
+            conn: a connection in autocommit mode.
+            what: VACUUM or ANALYZE; with options that stand in parentheses, SKIP_LOCKED among them.
+            patience: how many seconds to wait for others.
+
+        Raises:
+            DatabaseError: one of them stayed in use for `patience` seconds; the message says by whom.
+        """
+        skipped: list[str] = []
+
+        def look(notice: psycopg.errors.Diagnostic) -> None:
+            if notice.sqlstate == psycopg.errors.LockNotAvailable.sqlstate:
+                skipped.append(notice.message_primary or "")
+
+        def once() -> None:
+            while left:
+                conn.execute(sql.SQL("{} {}").format(what, left[0]))
+                if skipped:
+                    raise psycopg.errors.LockNotAvailable(skipped.pop())
+                del left[0]
+
+        left = list(self.tables)
+        conn.add_notice_handler(look)
+        try:
+            self.persist(conn, once, patience=patience)
+        finally:
+            conn.remove_notice_handler(look)
+
     def _holder(self, conn: Connection) -> str:
         tables = [table.as_string(conn) for table in self.tables]
         return _who(conn, modes=_CONFLICTING[self.mode], tables=tables) or "a transaction that has just ended"
@@ -184,18 +219,26 @@ def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENC
         DatabaseError: another session has held it for `patience` seconds; the message says which.
     """
     key = f"pinakes.{what}"
-    given_up = time.monotonic() + patience
+    begun = time.monotonic()
+    told = False
     while True:
         with conn.transaction():
             if _locked(conn, key):
                 yield
                 return
-        if time.monotonic() >= given_up:
-            holder = _who(conn, key=key) or "a session that has just ended"
+        waited = time.monotonic() - begun
+        if waited < min(PAUSE_SECONDS, patience):
+            time.sleep(POLL_SECONDS)
+            continue
+        holder = _who(conn, key=key) or "a session that has just ended"
+        if waited >= patience:
             raise DatabaseError(
                 f"the {what} of this database is being made by {holder}, for more than {patience:g} s. Wait for that to"
                 " end, or end it, and run this again."
             )
+        if not told:
+            logger.warning("waiting for the %s of this database, which is being made by %s", what, holder)
+            told = True
         time.sleep(POLL_SECONDS)
 
 
@@ -239,6 +282,15 @@ def naming_who_is_waited_for(conn: Connection, purpose: str, *, patience: float)
         if not conn.closed:
             conn.execute("RESET lock_timeout")
         thread.join()
+
+
+def take_turn(conn: Connection, collection: str) -> None:
+    """Inside a transaction: wait for the short ones of others that write a collection's images, or several of its spaces.
+
+    Two runs may fill two spaces of one collection. They lock rows of the same tables, in orders that depend on the data,
+    and PostgreSQL would end one of them as deadlocked.
+    """
+    conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"pinakes.rows {collection}",))
 
 
 def _locked(conn: Connection, key: str) -> bool:

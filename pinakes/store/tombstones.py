@@ -11,6 +11,7 @@ from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.lease import Lease
 from pinakes.store.pixels import drop_unused_sizes
 from pinakes.store.space_registry import count_rows, spaces
+from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, short_waits, take_turn
 from pinakes.tombstones import Tombstone, Tombstones
 
 FORCE_FLUSH = 150000
@@ -84,32 +85,45 @@ def remove_images(
     """Delete images with their vectors; how many vectors of each space went along.
 
     `leases` are those of all its spaces.
+
+    Raises:
+        DatabaseError: somebody who is no run of Pinakes has been writing one of the tables for `LONG_PATIENCE` seconds;
+            the message says who. Or PostgreSQL failed.
     """
-    ids = list(image_ids)
-    gone: dict[str, int] = {}
-    with translated("removing images"), conn.transaction():
-        for lease in leases:
-            lease.guard(conn)
-        if conn.info.server_version >= FORCE_FLUSH:
-            # Counted at the end of this transaction, and so before `scrub`, which another session may carry out.
-            conn.execute("SELECT pg_stat_force_next_flush()")
-        for registered in spaces(conn, collection):
-            table = sql.Identifier(collection, registered.name)
-            gone[registered.name] = conn.execute(
-                sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(table), (ids,)
-            ).rowcount
-            count_rows(conn, collection, registered.name)
-        conn.execute(
-            sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(sql.Identifier(collection, "images")), (ids,)
-        )
-        drop_unused_sizes(conn, collection)
-    return gone
+    held, ids = list(leases), list(image_ids)
+
+    def once() -> dict[str, int]:
+        gone: dict[str, int] = {}
+        with conn.transaction(), short_waits(conn):
+            for lease in held:
+                lease.guard(conn)
+            if conn.info.server_version >= FORCE_FLUSH:
+                # Counted at the end of this transaction, and so before `scrub`, which another session may carry out.
+                conn.execute("SELECT pg_stat_force_next_flush()")
+            take_turn(conn, collection)
+            for name, table in tables.items():
+                deleted = conn.execute(sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(table), (ids,))
+                gone[name] = deleted.rowcount
+            conn.execute(sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(images), (ids,))
+            count_rows(conn, collection)
+            drop_unused_sizes(conn, collection)
+        return gone
+
+    images = sql.Identifier(collection, "images")
+    with translated("removing images"):
+        tables = {space.name: sql.Identifier(collection, space.name) for space in spaces(conn, collection)}
+        others = StrongLock((*tables.values(), images), "SHARE ROW EXCLUSIVE", f"removing pictures of {collection}")
+        return others.persist(conn, once, patience=LONG_PATIENCE)
 
 
 def scrub(conn: Connection, collection: str, tables: Iterable[str]) -> list[str]:
     """VACUUM tables so that neither they nor their indexes hold a dead row; those that still do.
 
     A transaction that began before the deletion and is still open keeps dead rows in place.
+
+    Raises:
+        DatabaseError: another vacuum, an index build or an ALTER TABLE has kept one for `LONG_PATIENCE` seconds; the
+            message says whose. Or PostgreSQL failed.
     """
     unclean = []
     with translated("vacuuming"):
@@ -117,8 +131,10 @@ def scrub(conn: Connection, collection: str, tables: Iterable[str]) -> list[str]
             conn.execute("SELECT pg_stat_force_next_flush()")
         for name in tables:
             table = sql.Identifier(collection, name)
+            lock = StrongLock((table,), "SHARE UPDATE EXCLUSIVE", f"vacuuming {collection}.{name}")
             # Without INDEX_CLEANUP a few dead rows would be left to the next vacuum, and their vectors in the graph.
-            conn.execute(sql.SQL("VACUUM (INDEX_CLEANUP ON) {}").format(table))
+            vacuum = sql.SQL("VACUUM (SKIP_LOCKED, INDEX_CLEANUP ON)")
+            lock.persist_with_vacuum(conn, vacuum, patience=LONG_PATIENCE)
             dead = "SELECT n_dead_tup FROM pg_stat_all_tables WHERE relid = to_regclass(%s)"
             if value_of(conn, dead, (table.as_string(conn),)):
                 unclean.append(name)

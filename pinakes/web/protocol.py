@@ -13,6 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 class PatientProtocol(H11Protocol):
     """Closes a connection on which the head of a request (its first line and headers) has not arrived in time.
 
+    The same holds for the rest of a request that has been answered already, such as one that was refused.
     uvicorn has no such limit: its `timeout_keep_alive` begins after an answer and ends with the next byte, so that a
     client that connects and sends nothing, or half a line, could hold a connection forever. Starlette sees a request
     only when its head is complete. The time for a body is limited by `pinakes.web.security.BODY_SECONDS`.
@@ -22,36 +23,51 @@ class PatientProtocol(H11Protocol):
     """A browser sends a head in one piece; one that connected in advance connects again."""
 
     most: ClassVar[int] = 512
-    """Connections at once: each may hold 64 kB that have not been read. A page takes six, and leaves them idle."""
+    """Connections at once: each may hold 64 kB that have not been read. A page takes six, and leaves them idle. Beyond
+    that, the one that has asked for nothing for longest gives way, so that nobody can take them all."""
 
-    _overdue: asyncio.TimerHandle | None = None
+    overdue: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.most:
-            transport.abort()
-            return
-        self._expect_head()
+            waiting = [each for each in self.connections if isinstance(each, PatientProtocol) and each.overdue]
+            idle = min(waiting, key=lambda each: each.overdue.when() if each.overdue else 0.0, default=self)
+            idle.transport.abort()
+            idle.head_came()  # it is not asked to give way again
+        if not self.transport.is_closing():
+            self._expect_head()
 
     @override
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
             self._expect_head()
-        else:
-            self._head_came()
+        elif not self._answered_early():
+            self.head_came()
+
+    @override
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._answered_early():
+            self._expect_head()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._head_came()
+        self.head_came()
         super().connection_lost(exc)
 
-    def _expect_head(self) -> None:
-        if self._overdue is None:
-            self._overdue = self.loop.call_later(self.head_seconds, self.transport.close)
+    def _answered_early(self) -> bool:
+        """Whether the body of a request is still coming that has had its answer, such as a refusal."""
+        return self.conn.their_state is h11.SEND_BODY and self.cycle is not None and self.cycle.response_complete
 
-    def _head_came(self) -> None:
-        if self._overdue is not None:
-            self._overdue.cancel()
-            self._overdue = None
+    def _expect_head(self) -> None:
+        if self.overdue is None:
+            self.overdue = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def head_came(self) -> None:
+        """Stop waiting."""
+        if self.overdue is not None:
+            self.overdue.cancel()
+            self.overdue = None

@@ -23,7 +23,14 @@ SECONDS = float(os.environ.get("HAMMERING_SECONDS", "180"))
 PATIENCE_SECONDS = 2
 """Longer than this no search waits for a lock."""
 
-REFUSALS = ("is being written by", "has no space", "less than 0%", "is not in the collection", "there is no picture")
+REFUSALS = (
+    "is being written by",
+    "has no space",
+    "less than 0%",
+    "is not in the collection",
+    "there is no picture",
+    "changed since it was listed; run again",
+)
 """What a person is told who comes at the wrong moment."""
 
 

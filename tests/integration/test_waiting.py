@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,14 +18,17 @@ from psycopg.conninfo import make_conninfo
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
-from pinakes.store import indexes, reload
+from pinakes.store import indexes, maintenance, reload, tombstones
 from pinakes.store.collections import ensure_collection
 from pinakes.store.connection import Connection, Pgvector, connect
 from pinakes.store.database import Database
 from pinakes.store.indexes import drop_half_built, end_builds, ensure_index, rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
+from pinakes.store.maintenance import TableState, tidy
+from pinakes.store.migrate import migrate, scripts
 from pinakes.store.space_registry import activate, register_space
+from pinakes.store.tombstones import remove_images, scrub
 from tests.waiting import until
 
 SPACE = Space("made", "up", "1", 16, "")
@@ -193,3 +197,111 @@ def test_the_lock_of_a_run_that_was_paused_in_mid_copy_is_taken_over(indexed: In
 
     with pytest.raises(psycopg.OperationalError):
         copy_until_it_is_lost()
+
+
+def test_pictures_are_forgotten_while_somebody_reads(indexed: Indexed) -> None:
+    with somebody(indexed.database, f"{reading()} WHERE embedding IS NOT NULL"):
+        assert remove_images(indexed.conn, "ours", ["000.jpg"], [indexed.lease]) == {SPACE.name: 1}
+        assert scrub(indexed.conn, "ours", ["images"]) == []
+    assert indexed.one("SELECT count(*) FROM ours.images") == len(NAMES) - 1
+
+
+def test_forgetting_says_which_writer_it_waits_for_and_ends_after_it(
+    indexed: Indexed, caplog: pytest.LogCaptureFixture
+) -> None:
+    gone: list[dict[str, int]] = []
+
+    def forget() -> None:
+        gone.append(remove_images(indexed.conn, "ours", ["000.jpg"], [indexed.lease]))
+
+    waiting = threading.Thread(target=forget, daemon=True)
+    with somebody(indexed.database, "UPDATE ours.images SET title = 'x'") as name, caplog.at_level(logging.WARNING):
+        waiting.start()
+        until(lambda: "removing pictures of ours waits for" in caplog.text)
+        assert f"which is used by {name}" in caplog.text
+        indexed.search()
+        assert not gone
+    waiting.join(60)
+    assert gone == [{SPACE.name: 1}]
+
+
+def test_forgetting_gives_up_a_writer_that_does_not_end(indexed: Indexed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tombstones, "LONG_PATIENCE", 0.0)
+    with somebody(indexed.database, f"DELETE FROM {TABLE}") as name:
+        with pytest.raises(DatabaseError) as said:
+            remove_images(indexed.conn, "ours", ["000.jpg"], [indexed.lease])
+        assert str(said.value).startswith("removing pictures of ours needs ")
+        assert name in str(said.value)
+    assert indexed.one("SELECT count(*) FROM ours.images") == len(NAMES)
+
+
+def test_a_vacuum_says_whom_it_waits_for_and_ends_after_them(
+    indexed: Indexed, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = TableState("ours", "images", 0, 0, True, True)
+    vacuumed = threading.Thread(target=tidy, args=(indexed.conn, tables), daemon=True)
+    holds = "LOCK TABLE ours.images IN SHARE UPDATE EXCLUSIVE MODE"  # as an ANALYZE or another VACUUM does
+    with somebody(indexed.database, holds) as name, caplog.at_level(logging.WARNING):
+        vacuumed.start()
+        until(lambda: f"vacuuming ours.images waits for ours.images, which is used by {name}" in caplog.text)
+        indexed.search()
+        assert vacuumed.is_alive()
+    vacuumed.join(60)
+    assert not vacuumed.is_alive()
+    assert indexed.one("SELECT vacuum_count > 0 FROM pg_stat_all_tables WHERE relid = 'ours.images'::regclass")
+
+    monkeypatch.setattr(tombstones, "LONG_PATIENCE", 0.0)
+    monkeypatch.setattr(maintenance, "LONG_PATIENCE", 0.0)
+    with somebody(indexed.database, holds) as name:
+        for vacuum in (lambda: tidy(indexed.conn, tables), lambda: scrub(indexed.conn, "ours", ["images"])):
+            with pytest.raises(DatabaseError) as said:
+                vacuum()
+            assert name in str(said.value)
+
+
+def test_a_migration_that_waits_for_a_reader_gives_up_in_one_sentence(indexed: Indexed) -> None:
+    with indexed.conn.transaction():
+        indexed.conn.execute("CREATE SCHEMA older")
+        indexed.conn.execute("CREATE TABLE older.migrations (LIKE pinakes.migrations INCLUDING ALL)")
+        for number, name, text in scripts("system")[:1]:
+            indexed.conn.execute("SET LOCAL search_path TO older")
+            indexed.conn.execute(text.replace("{{}}", "{}").encode())
+            indexed.conn.execute("INSERT INTO older.migrations (number, name) VALUES (%s, %s)", (number, name))
+    with somebody(indexed.database, "SELECT count(*) FROM older.runs") as name:
+        with pytest.raises(DatabaseError) as said:
+            migrate(indexed.conn, "older", "system", None, patience=0)
+        assert str(said.value).startswith("bringing the schema 'older' up to date needs older.")
+        assert name in str(said.value)
+        indexed.search()
+    assert migrate(indexed.conn, "older", "system", None)
+
+
+def test_whoever_queues_behind_a_run_says_so(indexed: Indexed, caplog: pytest.LogCaptureFixture) -> None:
+    held = Lease(indexed.database.dsn, "other", seconds=1)
+    queued = Lease(indexed.database.dsn, "other", seconds=1, wait=60)
+    with held, caplog.at_level(logging.WARNING):
+        entering = threading.Thread(target=queued.__enter__, daemon=True)
+        entering.start()
+        until(lambda: "other is being written by process" in caplog.text)
+    entering.join(60)
+    assert "waiting for it, for up to 60 s" in caplog.text
+    queued.__exit__(None, None, None)
+
+
+def test_runs_that_fill_two_spaces_of_a_collection_are_never_deadlocked(indexed: Indexed) -> None:
+    other = Space("made", "up", "1", 4, "")
+    register_space(indexed.conn, "ours", other)
+    frame = pd.DataFrame({"image_id": NAMES, "uri": NAMES, "fingerprint": [f"md5:a{n}" for n in NAMES]})
+
+    def write(space: Space, seed: int) -> None:
+        order = np.random.default_rng(seed)
+        with connect(indexed.database.dsn) as conn, Lease(indexed.database.dsn, f"ours/{seed}", seconds=30) as lease:
+            loader = Loader(conn, "ours", space, lease)
+            for turn in range(60):
+                mixed = frame.sample(frac=1, random_state=order.integers(1000)).assign(uri=f"{seed} {turn}")
+                loader.load_images(lambda mixed=mixed: [mixed], with_metadata=False)  # type: ignore[misc]
+                loader.finish()
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(write, SPACE, 1), pool.submit(write, other, 2)]:
+            done.result()
