@@ -295,7 +295,7 @@ def test_runs_that_fill_two_spaces_of_a_collection_are_never_deadlocked(indexed:
 
     def write(space: Space, seed: int) -> None:
         order = np.random.default_rng(seed)
-        with connect(indexed.database.dsn) as conn, Lease(indexed.database.dsn, f"ours/{seed}", seconds=30) as lease:
+        with indexed.database.reconnecting() as conn, Lease(indexed.database.dsn, f"ours/{seed}", seconds=30) as lease:
             loader = Loader(conn, "ours", space, lease)
             for turn in range(60):
                 mixed = frame.sample(frac=1, random_state=order.integers(1000)).assign(uri=f"{seed} {turn}")
