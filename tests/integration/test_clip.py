@@ -232,7 +232,7 @@ def test_without_files_it_says_what_to_download_and_opens_no_socket(no_network, 
 def test_a_folder_that_lacks_a_file_is_told_which(no_network, folder, tmp_path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / "text" / "tokenizer.json").unlink()
-    with pytest.raises(EmbedderError, match=r"text lacks tokenizer\.json: download .* into .*text "):
+    with pytest.raises(EmbedderError, match=r"text lacks tokenizer\.json: run pinakes models get clip-ViT-B-32 .* download .* into .*text\."):
         Clip(MODEL, path=copy)
 
 
@@ -311,7 +311,7 @@ from pathlib import Path
 from pinakes.embedders.local.clip import Clip
 from pinakes.errors import EmbedderError
 try:
-    Clip(MODEL, path=Path({str(tmp_path)!r}))
+    Clip("Qdrant/clip-ViT-B-32", path=Path({str(tmp_path)!r}))
 except EmbedderError as exc:
     print(sorted({{"fastembed", "onnxruntime", "tokenizers"}} & set(sys.modules)))
 """

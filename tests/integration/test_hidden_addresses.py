@@ -14,7 +14,7 @@ from tests.running import gallery
 from tests.unit.test_addresses import MALFORMED, SECRET
 from tests.waiting import PATIENCE
 
-WITHOUT_DATABASE = frozenset({"export", "sample", "setup", "up"})
+WITHOUT_DATABASE = frozenset({"export", "models", "sample", "setup", "up"})
 """`up` hands the address to the programs that it starts, and these are the other commands."""
 
 ARGUMENTS = {

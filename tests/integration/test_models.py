@@ -18,6 +18,7 @@ from pinakes.embedders.local.clip import Clip
 from pinakes.embedders.local.clip_models import DEFAULT_PAIR, PAIRS, RECALL_SOURCE
 from tests import tiny_models
 from tests.fakes.hub import Hub, hub
+from tests.running import gallery
 from tests.signals import AS_A_BACKGROUND_JOB
 from tests.waiting import PATIENCE
 
@@ -198,3 +199,11 @@ def test_a_folder_with_another_pair_names_the_model_to_give(machine: dict[str, s
     assert listed(own)["Qdrant/clip-ViT-B-32"] == [str(tmp_path / "clip" / role) for role in ("text", "vision")]
     said = typed(own, "ingest", str(tmp_path), "--embedder", "clip", code=1)
     assert f"holds Qdrant/clip-ViT-B-32 and not {DEFAULT_PAIR.name}: give --model clip-ViT-B-32." in said
+
+
+def test_a_search_by_words_in_a_palette_points_there_once_in_a_home(environment: dict[str, str], tmp_path: Path) -> None:
+    typed(environment, "ingest", str(gallery(tmp_path / "in", 3)), "--embedder", "palette")
+    pointer = "fetch a model: pinakes models"
+    assert pointer not in typed(environment, "search", "--like", "p00.png")
+    said = [pointer in typed(environment, "search", "a red ship") for _ in range(2)]
+    assert said == [True, False]
