@@ -73,8 +73,10 @@ def get(*, name: str) -> None:
     pair = pair_named(name)
     settings = load_settings()
     CLIP.check_packages()
-    download(pair)
-    found = locate(pair, _own_folder(settings), download_caches())
+    found = _found(pair, settings)
+    if found is None:
+        download(pair)
+        found = locate(pair, _own_folder(settings), download_caches())
     click.echo(f"{pair.short_name} is complete: {' and '.join(_shown(found))}")
     model = "" if pair == DEFAULT_PAIR else f" --model {pair.short_name}"
     click.echo(f"next: pinakes ingest FOLDER --embedder clip{model}")

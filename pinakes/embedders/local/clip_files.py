@@ -90,8 +90,10 @@ def _fetch(side: Side, cache: Path) -> None:
         damaged.resolve().unlink()
         damaged.unlink(missing_ok=True)
     if checked.mismatches:
-        names = ", ".join(wrong["path"] for wrong in checked.mismatches)
-        raise ValueError(f"{names} did not arrive as published (its digest differs), and was deleted; try again")
+        damaged_names = ", ".join(wrong["path"] for wrong in checked.mismatches)
+        raise ValueError(
+            f"{damaged_names} did not arrive as published (its digest differs), and was deleted; try again"
+        )
 
 
 def _check_room(cache: Path, side: Side, needed: int) -> None:

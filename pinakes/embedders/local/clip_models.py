@@ -63,7 +63,8 @@ class Pair:
         dimension: components of a vector.
         languages: those that it was trained on.
         licence: of the weights, an SPDX identifier; fastembed names it.
-        recall: for English texts on Crossmodal-3600, in percent, according to `RECALL_SOURCE`; None where the model is not in that table.
+        recall: for English texts on Crossmodal-3600, in percent, according to `RECALL_SOURCE`; None where the model is
+            not in that table.
         query_prefix: what the model requires before a query, from its page.
     """
 
