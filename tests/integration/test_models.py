@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +122,17 @@ def test_one_line_fetches_the_recommended_model_once_and_it_is_used(
     space = subprocess.run([sys.executable, "-c", script], env=machine, stdout=subprocess.PIPE, text=True, check=True)
     assert space.stdout.strip() == Clip(path=files).facts.space.name
     assert served.asked == []
+
+
+def test_a_terminal_shows_one_bar_for_all_files(machine: dict[str, str]) -> None:
+    ours, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (40, 80))
+    subprocess.run([sys.executable, "-m", "pinakes.cli.main", "models", "get"], env=machine, stderr=terminal, check=True)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    os.close(terminal)
+    assert {line.partition(":")[0] for line in shown.split("\r") if line.strip()} == {"siglip2-base-patch16-224"}
+    assert "siglip2-base-patch16-224: 100%" in shown
 
 
 def test_a_run_that_may_download_fetches_the_same(machine: dict[str, str], files: Path) -> None:

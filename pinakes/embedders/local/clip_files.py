@@ -8,10 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from tqdm import tqdm
+from typing_extensions import override
 
 from pinakes.embedders.local.clip_models import PAGES, PAIRS, Pair, Side
 from pinakes.embedders.local.session import require
@@ -61,29 +65,68 @@ def download(pair: Pair) -> None:
     """
     own, hubs = download_caches()
     cache = own if os.environ.get("FASTEMBED_CACHE_PATH") else hubs
-    for side in (pair.vision, pair.text):
-        try:
-            _fetch(side, cache)
-        except (OSError, ValueError, require("httpx").HTTPError) as exc:
-            reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
-            page = os.environ.get("HF_ENDPOINT", PAGES).rstrip("/")
-            raise EmbedderError(
-                f"{side.model} could not be downloaded from {page}/{side.repository}: {reason.rstrip('.')}."
-            ) from exc
+    sides = (pair.vision, pair.text)
+    missing = []
+    for side in sides:
+        with _from_hub(side):
+            missing.append(_missing(side, cache))
+    needed = sum(sum(sizes.values()) for sizes in missing)
+    _check_room(cache, pair, needed)
+    with tqdm(total=needed, desc=pair.short_name, unit="B", unit_scale=True, disable=None) as bar:
+        for side, names in zip(sides, missing, strict=True):
+            with _from_hub(side):
+                _fetch(side, names, cache, bar)
 
 
-def _fetch(side: Side, cache: Path) -> None:
+@contextmanager
+def _from_hub(side: Side) -> Iterator[None]:
+    """Name the page in what goes wrong.
+
+    Raises:
+        EmbedderError: something did.
+    """
+    try:
+        yield
+    except (OSError, ValueError, require("httpx").HTTPError) as exc:
+        reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        page = os.environ.get("HF_ENDPOINT", PAGES).rstrip("/")
+        raise EmbedderError(
+            f"{side.model} could not be downloaded from {page}/{side.repository}: {reason.rstrip('.')}."
+        ) from exc
+
+
+def _missing(side: Side, cache: Path) -> dict[str, int]:
+    """The files that are not in the cache, and their bytes."""
     hub = require("huggingface_hub")
-    sizes = {
+    published = {
         entry.path: entry.size
         for entry in hub.HfApi().list_repo_tree(side.repository, recursive=True)
         if hasattr(entry, "size")
     }
-    names = [*side.files, *(name for name in side.optional if name in sizes)]
-    cached = [hub.try_to_load_from_cache(side.repository, name, cache_dir=str(cache)) for name in names]
-    _check_room(cache, side, sum(sizes.get(name, 0) for name, at in zip(names, cached, strict=True) if at is None))
+    names = [*side.files, *(name for name in side.optional if name in published)]
+    return {
+        name: published.get(name, 0)
+        for name in names
+        if hub.try_to_load_from_cache(side.repository, name, cache_dir=str(cache)) is None
+    }
+
+
+def _fetch(side: Side, names: Iterable[str], cache: Path, bar: tqdm[Any]) -> None:
+    """Fetch files, under one bar for all of them, and check those of the whole repository that are here."""
+    hub = require("huggingface_hub")
+
+    class Part(tqdm):  # type: ignore[type-arg]  # at run time it has no parameters
+        """The bar of one file, which is not shown; it moves that of the whole download."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **(kwargs | {"disable": True}))
+
+        @override
+        def update(self, n: float | None = 1) -> bool | None:
+            return bar.update(n)
+
     for name in names:  # one after another in this thread, so that Ctrl-C ends the file that is being fetched
-        hub.hf_hub_download(side.repository, name, cache_dir=str(cache))
+        hub.hf_hub_download(side.repository, name, cache_dir=str(cache), tqdm_class=Part)
     checked = hub.HfApi().verify_repo_checksums(side.repository, cache_dir=str(cache))
     for wrong in checked.mismatches:
         damaged = checked.verified_path / wrong["path"]
@@ -96,12 +139,12 @@ def _fetch(side: Side, cache: Path) -> None:
         )
 
 
-def _check_room(cache: Path, side: Side, needed: int) -> None:
+def _check_room(cache: Path, pair: Pair, needed: int) -> None:
     there = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     if needed and free < needed + ROOM:
         raise EmbedderError(
-            f"{side.model} needs {needed / 1e9:.2f} GB in {cache}, and its disk has {free / 1e9:.2f} GB free: make room, or"
+            f"{pair.name} needs {needed / 1e9:.2f} GB in {cache}, and its disk has {free / 1e9:.2f} GB free: make room, or"
             " set FASTEMBED_CACHE_PATH to a folder on another disk."
         )
 
