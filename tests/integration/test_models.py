@@ -127,7 +127,9 @@ def test_one_line_fetches_the_recommended_model_once_and_it_is_used(
 def test_a_terminal_shows_one_bar_for_all_files(machine: dict[str, str]) -> None:
     ours, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (40, 80))
-    subprocess.run([sys.executable, "-m", "pinakes.cli.main", "models", "get"], env=machine, stderr=terminal, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pinakes.cli.main", "models", "get"], env=machine, stderr=terminal, check=True
+    )
     shown = os.read(ours, 1 << 16).decode()
     os.close(ours)
     os.close(terminal)
