@@ -31,11 +31,11 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 # The environment is rebuilt when the files that define it change. The demo needs only what the program itself needs, which
-# is half of it.
+# is half of it; Python compiles what is imported of it at its first import, which is a small part.
 $(RUNS): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Pinakes needs Python 3.11 or newer; name one with make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) --no-compile --editable .
 	touch $@
 
 $(READY): $(RUNS)

@@ -16,7 +16,7 @@ from pinakes.embedders.registry import EMBEDDERS, open_embedder
 from tests.fakes.azure import AzureFake
 from tests.fakes.gemini import GeminiFake
 from tests.fakes.vertex import VertexFake
-from tests.tiny_models import clip, vision
+from tests.tiny_models import siglip, vision
 
 Trial = AbstractContextManager[Mapping[str, str]]
 """The settings to open an embedder with, while what they point at is there."""
@@ -29,7 +29,7 @@ def _service(fake: AzureFake | GeminiFake | VertexFake) -> Iterator[Mapping[str,
 
 
 def _clip(folder: Path) -> Trial:
-    return nullcontext({"PINAKES_CLIP_PATH": str(clip(folder / "clip"))})
+    return nullcontext({"PINAKES_CLIP_PATH": str(siglip(folder / "clip"))})
 
 
 def _onnx(folder: Path) -> Trial:

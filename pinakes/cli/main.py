@@ -23,6 +23,7 @@ COMMANDS = {
     "status": "pinakes.cli.status",
     "doctor": "pinakes.cli.doctor",
     "limits": "pinakes.cli.limits",
+    "models": "pinakes.cli.models",
     "spaces": "pinakes.cli.spaces",
     "activate": "pinakes.cli.activate",
     "hide": "pinakes.cli.hide",

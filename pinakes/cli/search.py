@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,18 @@ from typing import Any
 import click
 
 from pinakes.cli.options import as_json, declared_options
-from pinakes.cli.render import hits_table
+from pinakes.cli.render import hits_table, note
 from pinakes.errors import UsageError
 from pinakes.options import completed
 from pinakes.query.query import Query, ask
 from pinakes.query.query_options import QueryOptions
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
-from pinakes.settings import load_settings
+from pinakes.settings import Settings, load_settings
 from pinakes.sources.reading import read_named
 from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
+from pinakes.store.space_registry import resolve_space
 
 
 @click.command("search")
@@ -57,6 +59,9 @@ def command(*, exact: bool, sheet: Path | None, as_json: bool, **options: Any) -
         closing(Embedders(settings, database.dsn)) as embedders,
     ):
         result = search(conn, open_collection(conn, collection), collection, query, embedders)
+        words_in_palette = (
+            bool(asked.get("text")) and resolve_space(conn, collection, query.space).space.provider == "palette"
+        )
     if sheet is not None:
         _write_sheet(sheet, query, result)
     if as_json:
@@ -67,6 +72,8 @@ def command(*, exact: bool, sheet: Path | None, as_json: bool, **options: Any) -
         click.echo(f"next page: --after {result.cursor}")
     if sheet is not None:
         click.echo(f"contact sheet: {sheet}")
+    if words_in_palette and _first_time(settings, "told-of-models"):
+        click.echo(note("to search by what pictures show, fetch a model: pinakes models (said once)"))
 
 
 def _write_sheet(path: Path, query: Query, result: SearchResult) -> None:
@@ -74,3 +81,13 @@ def _write_sheet(path: Path, query: Query, result: SearchResult) -> None:
     from pinakes.search.sheet import sheet_of  # drawing is only for those who ask for a sheet
 
     save_png(sheet_of(query, result), path)
+
+
+def _first_time(settings: Settings, name: str) -> bool:
+    """Whether it is the first time in this home, in which a file of that name remembers it, where it can be written."""
+    told = settings.home / name
+    if told.exists():
+        return False
+    if os.access(settings.home, os.W_OK):
+        told.touch()
+    return True

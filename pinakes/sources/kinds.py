@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
 from pinakes.errors import SourceError, UsageError
 from pinakes.gcs.uri import SCHEME
+from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.base import Source
 from pinakes.sources.fingerprints import open_cache
 from pinakes.sources.folder import FolderSource
@@ -106,8 +109,26 @@ def found_here(source: str) -> tuple[Path, bool]:
     except (OSError, ValueError) as exc:
         raise SourceError(f"the source {source!r} cannot be looked at ({exc}); check the path.") from exc
     if not source or not (is_folder or is_file):
-        raise SourceError(f"there is no folder or file {source!r}; check the path (seen from {str(Path.cwd())!r}).")
+        raise SourceError(
+            f"there is no folder or file {source!r}{_near(path)}; check the path (seen from {str(Path.cwd())!r})."
+        )
+    if is_file and suffix(path.name) and suffix_reason(path.name) is None:
+        raise SourceError(
+            f"{source!r} is a picture, and a source is a folder of pictures or a list of names: give its folder"
+            f" {str(path.parent)!r}; pinakes search --image {shlex.quote(source)} looks for pictures like it."
+        )
     return path, is_folder
+
+
+def _near(path: Path) -> str:
+    """A neighbour whose name is nearly that of `path`, for a message."""
+    try:
+        names = [each.name for each in path.parent.iterdir()]
+    except OSError:  # the folder above is missing too, or may not be read
+        return ""
+    by_folded = {name.casefold(): name for name in names}
+    found = difflib.get_close_matches(path.name.casefold(), by_folded, n=1, cutoff=0.75)
+    return f", but there is {str(path.with_name(by_folded[found[0]]))!r}" if found else ""
 
 
 def _refuse(options: Mapping[str, object], of: str, source: str, kind: str) -> None:

@@ -80,6 +80,7 @@ def reason(exc: BaseException, parts: Mapping[str, Any] | None = None) -> str:
     """
     said = exc.diag.message_primary if isinstance(exc, psycopg.Error) else None
     text = said or " ".join(str(exc).split()) or type(exc).__name__
+    text = text.partition(" Is the server running on that host")[0]  # libpq's own advice; ours follows
     for secret in _secrets(parts or {}):
         text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
     return text.rstrip(". ")

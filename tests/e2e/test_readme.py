@@ -1,42 +1,113 @@
-"""The commands of the README that need no account, typed as they stand."""
+"""The README as a newcomer types it: every command, in its order, in one home."""
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.prefect_server import free_port
+from gallery import write_gallery
+from pinakes.embedders.local.clip_models import DEFAULT_PAIR
+from pinakes.settings import Settings
+from tests import tiny_models
+from tests.fakes.hub import hub
+from tests.signals import AS_IN_A_TERMINAL
+from tests.waiting import PATIENCE, until
 
 PROJECT = Path(__file__).parents[2]
 
+INSTEAD = {
+    "make demo": f"{sys.executable} -m deployments.demo",  # the environment that it would install is this one
+    ". .venv/bin/activate": "true",
+    ".venv/bin/python -m pip install -e '.[clip]'": "true",
+}
+LASTING = {"pinakes serve": "Serving ", "pinakes up": "Ctrl-C ends everything"}
+"""Commands that run until Ctrl-C, and what they say when they are ready."""
 
-def test_every_command_marked_tested_runs(environment: dict[str, str], prefect_api: str, tmp_path: Path) -> None:
-    blocks = re.findall(r"```sh tested\n(.*?)```", (PROJECT / "README.md").read_text("utf-8"), re.DOTALL)
-    commands = [line for block in blocks for line in block.splitlines() if line.strip()]
-    assert len(commands) >= 8
-    for command in commands:
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=tmp_path,
-            env=environment | {"PREFECT_API_URL": prefect_api},
-            capture_output=True,
-            text=True,
-            check=False,
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```sh[^\n]*\n(.*?)```", (PROJECT / "README.md").read_text("utf-8"), re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip()]
+
+
+@contextmanager
+def lasting(command: str, ready: str, environment: dict[str, str], folder: Path) -> Iterator[int]:
+    """A command that runs until the end of the block, when Ctrl-C must end it in order; its port."""
+    port = free_port()
+    said = folder / f"{port}.log"
+    with said.open("w") as log:
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec {command} --port {port}"],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=AS_IN_A_TERMINAL,
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    assert (tmp_path / "like-this.png").is_file()
-    assert (tmp_path / "dataset.parquet").is_file()
+    try:
+        until(lambda: ready in said.read_text() or process.poll() is not None, every=0.2)
+        assert process.poll() is None, f"{command}\n{said.read_text()}"
+        yield port
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(PATIENCE) == 0, said.read_text()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
 
 
-def test_every_command_of_pinakes_in_the_readme_exists() -> None:
-    from pinakes.cli.main import COMMANDS
+@pytest.mark.timeout(1200)
+def test_the_readme_in_its_order_never_fails(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
+    typed = commands()
+    assert len(typed) >= 17
+    write_gallery(settings.home / "sample", count=12)  # `make demo` keeps a gallery that is there, which saves a minute
+    siglip = tiny_models.siglip(tmp_path / "hub")
+    with hub({DEFAULT_PAIR.vision.repository: siglip}) as served, ExitStack() as running:
+        environment |= {
+            "PYTHONPATH": str(PROJECT),
+            "TMPDIR": str(tmp_path),
+            "HF_ENDPOINT": served.endpoint,
+            "HF_HOME": str(tmp_path / "hf"),
+            "HF_HUB_DISABLE_XET": "1",
+            "NO_PROXY": "127.0.0.1",
+        }
+        for command in typed:
+            if ready := next((LASTING[begin] for begin in LASTING if command.startswith(begin)), None):
+                port = running.enter_context(lasting(command, ready, environment, tmp_path))
+                if command.startswith("pinakes serve"):
+                    page = httpx.get(f"http://127.0.0.1:{port}/", params={"q": "midnight blue"}, trust_env=False)
+                    assert page.status_code == 200
+                    assert page.text.count("<img") > 5
+                continue
+            if command.startswith("export "):
+                name, _, value = command.removeprefix("export ").partition("=")
+                assert re.fullmatch(r"http://127\.0\.0\.1:\d+/api", value)
+                environment[name] = f"http://127.0.0.1:{port}/api"
+                continue
+            done = subprocess.run(
+                ["bash", "-c", INSTEAD.get(command, command)],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    for made in ("demo/words.png", "demo/picture.png", "like-this.png", "dataset.parquet"):
+        assert (tmp_path / made).is_file()
 
-    text = (PROJECT / "README.md").read_text("utf-8")
-    named = set(re.findall(r"\bpinakes ([a-z]+)\b", text)) - {"makes", "command"}
-    assert named <= set(COMMANDS)
 
-
-def test_the_readme_names_the_commands_of_the_house() -> None:
-    text = (PROJECT / "README.md").read_text("utf-8")
+def test_the_readme_names_targets_of_the_makefile() -> None:
     makefile = (PROJECT / "Makefile").read_text("utf-8")
-    for target in re.findall(r"`?make (\w+)`?", text):
+    for target in re.findall(r"`?make (\w+)`?", (PROJECT / "README.md").read_text("utf-8")):
         assert f"\n{target}:" in makefile

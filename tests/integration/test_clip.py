@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import http.server
 import json
-import os
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,7 +18,7 @@ from PIL import Image as Pillow
 
 from pinakes.embedders.base import Embedder, Picture
 from pinakes.embedders.local.clip import Clip
-from pinakes.embedders.local.clip_files import DEFAULT_PAIR, pairs
+from pinakes.embedders.local.clip_models import PAIRS
 from pinakes.embedders.local.preprocessing import MAX_ASPECT
 from pinakes.errors import EmbedderError, SourceError, UnreadableQueryError, UsageError
 from pinakes.types import ErrorClass, Failure, Image, Vector
@@ -29,6 +26,9 @@ from tests import tiny_models
 from tests.pictures import photo, plain, rotated, saved, scene
 from tests.trials import opened
 from tests.waiting import PATIENCE
+
+MODEL = "Qdrant/clip-ViT-B-32"
+"""The pair that `tiny_models.clip` has the files of."""
 
 
 def picture(data: bytes) -> Picture:
@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def clip(folder: Path) -> Clip:
-    return Clip(path=folder, threads=1)
+    return Clip(MODEL, path=folder, threads=1)
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ SHAPES = [(300, 260), (224, 224), (225, 451), (100, 60), (640, 97), (1, 9)]
 def test_pictures_get_the_vectors_that_fastembed_gives_them(name, make, tmp_path) -> None:
     folder = make(tmp_path)
     side = folder / "vision" if (folder / "vision").is_dir() else folder
-    pair = next(pair for pair in pairs() if pair.name == name)
+    pair = next(pair for pair in PAIRS if pair.name == name)
     reference = ImageEmbedding(pair.vision.model, specific_model_path=str(side), cache_dir=str(tmp_path), cuda=False)
     pictures = [scene(size) for size in SHAPES]
     expected = np.stack(list(reference.embed(pictures)))
@@ -147,12 +147,12 @@ def test_a_picture_that_cannot_be_read_fails_as_unreadable(clip) -> None:
 
 def test_the_same_picture_gets_the_same_vector_again(clip, folder) -> None:
     data = saved(scene((300, 200)), "JPEG")
-    first, again = vectors(clip, [data]), vectors(Clip(path=folder, threads=1), [data])
+    first, again = vectors(clip, [data]), vectors(Clip(MODEL, path=folder, threads=1), [data])
     assert np.array_equal(first, again)
 
 
 def test_calls_count_pictures_and_texts_that_were_embedded(folder) -> None:
-    own = Clip(path=folder, threads=1)
+    own = Clip(MODEL, path=folder, threads=1)
     embedded(own, [photo(), b"", photo()])
     own.embed_text("red")
     assert own.calls == 3
@@ -178,13 +178,13 @@ def test_a_strip_of_pixels_does_not_fill_the_memory(clip) -> None:
 
 
 def test_a_model_of_a_fixed_batch_size_takes_any_number_of_pictures(tmp_path, clip) -> None:
-    fixed = Clip(path=tiny_models.clip(tmp_path, batch=4), threads=1)
+    fixed = Clip(MODEL, path=tiny_models.clip(tmp_path, batch=4), threads=1)
     files = [saved(scene((90 + number, 80)), "PNG") for number in range(6)]
     assert np.abs(vectors(fixed, files) - vectors(clip, files)).max() < 1e-6
 
 
 def test_words_beyond_the_last_token_are_named(folder, tmp_path) -> None:
-    short = Clip(path=tiny_models.clip(tmp_path, tokens=6), threads=1)
+    short = Clip(MODEL, path=tiny_models.clip(tmp_path, tokens=6), threads=1)
     text = "A painting, of the red (blue) sea!"  # the comma is a token too, so "the" is already the fifth
     assert short.ignored_words(text) == ("the", "red", "blue", "sea")
     reading = short.embed_text(text)
@@ -196,7 +196,7 @@ def test_a_word_that_the_limit_cuts_in_two_is_named_too(tmp_path) -> None:
     folder = tiny_models.clip(tmp_path)
     tiny_models.text(folder / "text" / "model.onnx", rows=514)
     tiny_models.letters(folder / "text", tokens=14)  # two of them for the start and the end
-    reading = Clip(path=folder, threads=1).embed_text("Mère,  Sea «boat»  Étoile")
+    reading = Clip(MODEL, path=folder, threads=1).embed_text("Mère,  Sea «boat»  Étoile")
     assert (reading.read, reading.unread) == (("Mère", "Sea"), ("boat", "Étoile"))
 
 
@@ -215,7 +215,7 @@ def test_without_files_it_says_what_to_download_and_opens_no_socket(no_network, 
     monkeypatch.setenv("FASTEMBED_CACHE_PATH", str(tmp_path / "cache"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     with pytest.raises(EmbedderError) as caught:
-        Clip()
+        Clip(MODEL)
     text = str(caught.value)
     assert "https://huggingface.co/Qdrant/clip-ViT-B-32-vision" in text
     assert "https://huggingface.co/Qdrant/clip-ViT-B-32-text" in text
@@ -228,12 +228,15 @@ def test_without_files_it_says_what_to_download_and_opens_no_socket(no_network, 
 def test_a_folder_that_lacks_a_file_is_told_which(no_network, folder, tmp_path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / "text" / "tokenizer.json").unlink()
-    with pytest.raises(EmbedderError, match=r"text lacks tokenizer\.json: download .* into .*text "):
-        Clip(path=copy)
+    with pytest.raises(
+        EmbedderError,
+        match=r"text lacks tokenizer\.json: run pinakes models get clip-ViT-B-32 .* download .* into .*text\.",
+    ):
+        Clip(MODEL, path=copy)
 
 
 def test_pictures_and_texts_are_embedded_without_a_socket(no_network, folder) -> None:
-    own = Clip(path=folder, threads=1)
+    own = Clip(MODEL, path=folder, threads=1)
     vectors(own, [photo()])
     own.embed_text("red")
 
@@ -241,7 +244,7 @@ def test_pictures_and_texts_are_embedded_without_a_socket(no_network, folder) ->
 def test_folders_with_the_names_of_the_repositories_are_found(folder, tmp_path) -> None:
     shutil.copytree(folder / "vision", tmp_path / "clip-ViT-B-32-vision")
     shutil.copytree(folder / "text", tmp_path / "clip-ViT-B-32-text")
-    assert Clip(path=tmp_path).facts.space == Clip(path=folder).facts.space
+    assert Clip(MODEL, path=tmp_path).facts.space == Clip(MODEL, path=folder).facts.space
 
 
 def test_files_in_a_download_cache_make_the_same_space_without_a_socket(
@@ -259,18 +262,18 @@ def test_files_in_a_download_cache_make_the_same_space_without_a_socket(
         weights.symlink_to(Path("../../blobs") / blob.name)
         (repository / "refs").mkdir()
         (repository / "refs" / "main").write_text("0123abc")
-    cached = Clip(threads=1)
-    assert cached.facts.space == Clip(path=folder).facts.space
+    cached = Clip(MODEL, threads=1)
+    assert cached.facts.space == Clip(MODEL, path=folder).facts.space
     vectors(cached, [photo()])
     monkeypatch.delenv("FASTEMBED_CACHE_PATH")
-    assert Clip(path=tmp_path, threads=1).facts.space == cached.facts.space
+    assert Clip(MODEL, path=tmp_path, threads=1).facts.space == cached.facts.space
 
 
 def test_other_weights_another_tokenizer_or_another_preprocessing_are_another_space(folder, tmp_path) -> None:
     others = [tiny_models.clip(tmp_path / str(number), seed=number) for number in range(3)]
     tiny_models.preprocessor(others[0] / "vision", resample=2)
     tiny_models.tokenizer(others[1] / "text", tokens=40)
-    names = {Clip(path=one).facts.space.name for one in [folder, *others]}
+    names = {Clip(MODEL, path=one).facts.space.name for one in [folder, *others]}
     assert len(names) == 4
     assert all(name.startswith("clip_clip_vit_b_32_") for name in names)
     assert all(name.endswith("_512_c1") for name in names)
@@ -279,29 +282,25 @@ def test_other_weights_another_tokenizer_or_another_preprocessing_are_another_sp
 def test_digests_are_remembered_and_a_damaged_memo_does_no_harm(folder, tmp_path) -> None:
     memo = tmp_path / "home" / "digests.json"
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
-    version = Clip(path=copy, memo=memo).facts.space.version
+    version = Clip(MODEL, path=copy, memo=memo).facts.space.version
     assert len(json.loads(memo.read_text())) == 2
     memo.write_text("{")
-    assert Clip(path=copy, memo=memo).facts.space.version == version
+    assert Clip(MODEL, path=copy, memo=memo).facts.space.version == version
 
 
 def test_a_dimension_that_is_not_the_models_is_refused(folder, tmp_path) -> None:
     values = {"PINAKES_CLIP_PATH": str(folder)}
-    assert opened("clip", values, tmp_path, dimension=512).facts.space.dimension == 512
+    assert opened("clip", values, tmp_path, model=MODEL, dimension=512).facts.space.dimension == 512
     with pytest.raises(UsageError, match="has vectors of 512 dimensions, not 256"):
-        opened("clip", values, tmp_path, dimension=256)
+        opened("clip", values, tmp_path, model=MODEL, dimension=256)
 
 
 def test_files_of_another_model_are_refused(tmp_path) -> None:
-    wrong = Clip(path=tiny_models.clip(tmp_path, dimension=64), threads=1)
+    wrong = Clip(MODEL, path=tiny_models.clip(tmp_path, dimension=64), threads=1)
     with pytest.raises(EmbedderError, match=r"gives vectors of 64 components .* has 512: choose the --model"):
         embedded(wrong, [photo()])
     with pytest.raises(EmbedderError, match="64 components"):
         wrong.embed_text("red")
-
-
-def test_the_default_pair_is_what_fastembed_lists() -> None:
-    assert DEFAULT_PAIR in pairs()
 
 
 def test_missing_files_are_told_before_anything_heavy_is_imported(tmp_path) -> None:
@@ -311,7 +310,7 @@ from pathlib import Path
 from pinakes.embedders.local.clip import Clip
 from pinakes.errors import EmbedderError
 try:
-    Clip(path=Path({str(tmp_path)!r}))
+    Clip("Qdrant/clip-ViT-B-32", path=Path({str(tmp_path)!r}))
 except EmbedderError as exc:
     print(sorted({{"fastembed", "onnxruntime", "tokenizers"}} & set(sys.modules)))
 """
@@ -321,13 +320,8 @@ except EmbedderError as exc:
     assert done.stdout == "[]\n"
 
 
-def test_an_unknown_pair_is_answered_with_those_there_are(folder) -> None:
-    with pytest.raises(UsageError, match=r"'dall-e'; --model takes one of: Qdrant/clip-ViT-B-32, "):
-        Clip("dall-e", path=folder)
-
-
 def test_a_pair_is_found_by_the_name_that_its_space_remembers(folder, tmp_path) -> None:
-    space = Clip(path=folder).facts.space
+    space = Clip(MODEL, path=folder).facts.space
     values = {"PINAKES_CLIP_PATH": str(folder)}
     for name in (space.model, "Qdrant/clip-ViT-B-32", "CLIP-vit-b-32"):
         assert opened("clip", values, tmp_path, model=name, dimension=space.dimension).facts.space == space
@@ -338,14 +332,14 @@ def test_a_truncated_model_file_is_refused_by_name(folder, tmp_path) -> None:
     weights = copy / "vision" / "model.onnx"
     weights.write_bytes(weights.read_bytes()[:-50])
     with pytest.raises(EmbedderError, match=r"vision/model\.onnx is not an ONNX model, or it is incomplete"):
-        Clip(path=copy)
+        Clip(MODEL, path=copy)
 
 
 def test_a_git_lfs_pointer_is_told_from_a_model(folder, tmp_path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     (copy / "text" / "model.onnx").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(EmbedderError, match="Git LFS pointer"):
-        Clip(path=copy)
+        Clip(MODEL, path=copy)
 
 
 @pytest.mark.parametrize("module", ["fastembed", "onnxruntime"])
@@ -354,94 +348,9 @@ def test_a_missing_extra_names_the_install(module, folder, monkeypatch) -> None:
     if module == "onnxruntime":
         monkeypatch.delitem(sys.modules, "onnxruntime.capi.onnxruntime_pybind11_state", raising=False)
     with pytest.raises(EmbedderError, match=r"\.venv/bin/python -m pip install -e '\.\[clip\]'"):
-        embedded(Clip(path=folder, device="cuda" if module == "onnxruntime" else "cpu"), [photo()])
+        embedded(Clip(MODEL, path=folder, device="cuda" if module == "onnxruntime" else "cpu"), [photo()])
 
 
 def test_cuda_that_is_not_there_is_refused(folder) -> None:
     with pytest.raises(EmbedderError, match="onnxruntime-gpu"):
-        Clip(path=folder, device="cuda")
-
-
-class Hub(http.server.BaseHTTPRequestHandler):
-    """As much of a model hub as a download needs: what a repository holds, and its files."""
-
-    root: Path
-    asked: list[str]
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, *, body: bool) -> None:
-        self.asked.append(self.path)
-        parts = self.path.partition("?")[0].strip("/").split("/")
-        if parts[:2] == ["api", "models"]:
-            role = parts[3].rpartition("-")[2]
-            files = sorted((self.root / role).iterdir())
-            tree = [{"type": "file", "path": one.name, "size": one.stat().st_size, "oid": "0" * 40} for one in files]
-            info = {"id": "/".join(parts[2:4]), "sha": "0" * 40, "siblings": [{"rfilename": f.name} for f in files]}
-            data = json.dumps(tree if "tree" in parts else info).encode()
-            extra = {"Content-Type": "application/json"}
-        elif parts[2:3] != ["resolve"]:
-            self.send_error(404)  # what its client asks besides
-            return
-        else:
-            file = self.root / parts[1].rpartition("-")[2] / parts[-1]
-            data = file.read_bytes()
-            extra = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": "0" * 40}
-        self.send_response(200)
-        for name, value in (extra | {"Content-Length": str(len(data))}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-    def log_message(self, *args: object) -> None:
-        """Nothing is printed."""
-
-
-DOWNLOADING = """
-from pinakes.embedders.local.clip import Clip
-from pinakes.errors import EmbedderError
-try:
-    print(Clip(download=True, threads=1).facts.space.name)
-except EmbedderError as exc:
-    print("refused:", exc)
-"""
-
-
-def downloading(tmp_path: Path, endpoint: str) -> str:
-    home = {"HOME": str(tmp_path), "HF_HOME": str(tmp_path / "hf"), "FASTEMBED_CACHE_PATH": str(tmp_path / "cache")}
-    environment = os.environ | home | {"HF_ENDPOINT": endpoint, "NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_XET": "1"}
-    command = [sys.executable, "-c", DOWNLOADING]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True)
-    return done.stdout.strip()
-
-
-def test_asked_to_it_downloads_what_is_missing_once(folder, tmp_path) -> None:
-    hub = type("ThisHub", (Hub,), {"root": folder, "asked": []})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), hub) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            endpoint = f"http://127.0.0.1:{server.server_port}"
-            assert downloading(tmp_path, endpoint) == Clip(path=folder).facts.space.name
-            assert any("clip-ViT-B-32-text/resolve" in path for path in hub.asked)
-            hub.asked.clear()
-            assert downloading(tmp_path, endpoint) == Clip(path=folder).facts.space.name
-            assert hub.asked == []
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def test_a_download_that_fails_names_the_page(tmp_path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    said = downloading(tmp_path, f"http://127.0.0.1:{port}")
-    assert said.startswith(
-        "refused: Qdrant/clip-ViT-B-32-vision could not be downloaded from https://huggingface.co/Qdrant/clip-ViT-B-32"
-    )
+        Clip(MODEL, path=folder, device="cuda")

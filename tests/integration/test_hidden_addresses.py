@@ -14,7 +14,7 @@ from tests.running import gallery
 from tests.unit.test_addresses import MALFORMED, SECRET
 from tests.waiting import PATIENCE
 
-WITHOUT_DATABASE = frozenset({"export", "sample", "setup"})
+WITHOUT_DATABASE = frozenset({"export", "models", "sample", "setup"})
 """They have no use for the address, and so do not refuse it."""
 
 ARGUMENTS = {

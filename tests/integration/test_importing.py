@@ -35,7 +35,7 @@ from tests.fakes.gcs import GcsFake
 from tests.fakes.gemini import GeminiFake
 from tests.fakes.vertex import VertexFake
 from tests.running import find, gallery, request_of, run, run_stages, stored
-from tests.tiny_models import clip
+from tests.tiny_models import siglip
 
 VECTORS = {f"p{n:02}.png": np.random.default_rng(n).standard_normal(6).astype(np.float32) for n in range(5)}
 
@@ -273,7 +273,7 @@ def outside(tmp_path: Path) -> Iterator[Any]:
             if name in FAKES:
                 values = dict(stack.enter_context(FAKES[name]()).environment)
             elif name == "clip":
-                clip(tmp_path / "clip")
+                siglip(tmp_path / "clip")
             embedder = open_embedder(Choice(name, dimension), Surroundings(values, tmp_path / "elsewhere"))
             paths = sorted(source.iterdir())
             pictures = [Picture(Image(path.name, str(path), path.name, 1), path.read_bytes) for path in paths]
@@ -340,7 +340,7 @@ def test_a_local_models_space_is_the_one_of_its_files(
     values = outside("clip", None, source, working / "paid.csv")
     made = open_embedder(Choice("clip"), Surroundings(values, settings.home)).facts.space
     monkeypatch.setenv("PINAKES_CLIP_PATH", values["PINAKES_CLIP_PATH"])
-    with pytest.raises(UsageError, match=f"clip makes clip/{made.model}/{made.version} with 512 dimensions"):
+    with pytest.raises(UsageError, match=f"clip makes clip/{made.model}/{made.version} with 768 dimensions"):
         imported("paid.csv", str(source), "--space", f"clip/{made.model}/1")
     summary = imported("paid.csv", str(source), "--space", f"clip/{made.model}/{made.version}")
     assert (summary["imported"], summary["space"]) == (3, made.name)

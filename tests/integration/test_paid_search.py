@@ -28,7 +28,7 @@ from pinakes.types import Image
 from tests.fakes.azure import AzureFake
 from tests.integration.test_paid_runs import paid, pictures
 from tests.running import request_of, run_stages
-from tests.tiny_models import clip, vision
+from tests.tiny_models import siglip, vision
 
 
 @pytest.fixture
@@ -76,12 +76,12 @@ def test_what_a_model_on_this_machine_ignores_is_what_it_says_itself(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     """Its limit counts tokens; in words it can only be guessed beforehand."""
-    known = replace(settings, values={"PINAKES_CLIP_PATH": str(clip(tmp_path / "clip"))})
+    known = replace(settings, values={"PINAKES_CLIP_PATH": str(siglip(tmp_path / "clip"))})
     with open_ingestion(request_of(known, pictures(tmp_path / "in", 3), embedder="clip"), known) as run:
         run_stages(run)
-    whole = find(known, database, None, " ".join(["a red sea"] * 20))  # 62 of 77 tokens
+    whole = find(known, database, None, " ".join(["a red sea"] * 20))  # 62 of 64 tokens
     assert not [note for note in whole.plan.notes if "ignore" in note or "cannot read" in note]
-    longer = find(known, database, None, " ".join(["a red sea"] * 25 + ["blue"]))
+    longer = find(known, database, None, " ".join(["a red sea"] * 20 + ["a sea blue"]))
     assert [note for note in longer.plan.notes if 'cannot read "blue"' in note]
 
 

@@ -254,7 +254,7 @@ def test_a_migration_that_fails_leaves_the_schema_as_it_was(database: Database) 
 
 # -- a newer Pinakes ---------------------------------------------------------------------------------------------------
 
-WITHOUT_THE_DATABASE = {"sample", "export", "up", "setup"}
+WITHOUT_THE_DATABASE = {"sample", "export", "models", "up", "setup"}
 """Commands that read no schema: they need no database, or start others that do."""
 
 ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {

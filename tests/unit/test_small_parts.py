@@ -146,4 +146,4 @@ finally:
         check=False,
     )
     assert (done.returncode, done.stdout) == (1, "[]\n"), done.stderr
-    assert "download model.onnx" in done.stderr
+    assert "run pinakes models get siglip2-base-patch16-224 (1.5 GB)" in done.stderr

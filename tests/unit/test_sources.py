@@ -27,7 +27,7 @@ from pinakes.errors import SourceError, UsageError
 from pinakes.sources import local
 from pinakes.sources.fingerprints import ChangedError, FingerprintCache, open_cache
 from pinakes.sources.folder import FolderSource
-from pinakes.sources.kinds import open_source
+from pinakes.sources.kinds import found_here, open_source
 from pinakes.sources.listfile import ListFileSource
 from pinakes.types import Entry, ErrorClass, Image, Rejected, Skipped
 from tests.pictures import photo, saved, scene
@@ -857,3 +857,17 @@ def test_equal_bytes_have_equal_fingerprints_wherever_they_are(tmp_path: Path) -
     assert {entry.fingerprint for entry in entries if isinstance(entry, Image)} == {
         f"md5:{hashlib.md5(data).hexdigest()}"
     }
+
+
+def test_a_name_that_is_nearly_there_is_answered_with_the_one_that_is(tmp_path) -> None:
+    (tmp_path / "Pictures").mkdir()
+    with pytest.raises(SourceError, match=f"pictures', but there is '{tmp_path}/Pictures'; check the path"):
+        found_here(str(tmp_path / "pictures"))
+    with pytest.raises(SourceError, match="other/pictures'; check the path"):
+        found_here(str(tmp_path / "other" / "pictures"))
+
+
+def test_a_picture_is_no_list_of_names(tmp_path) -> None:
+    (tmp_path / "a.JPG").write_bytes(photo())
+    with pytest.raises(SourceError, match=f"a.JPG' is a picture, .* give its folder '{tmp_path}'; pinakes search"):
+        found_here(str(tmp_path / "a.JPG"))

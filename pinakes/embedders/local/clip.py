@@ -13,16 +13,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Embedder, Facts, Limits, Picture, TextReading
-from pinakes.embedders.local.clip_files import (
-    DEFAULT_MODEL,
-    Folders,
-    Pair,
-    Side,
-    download,
-    download_caches,
-    locate,
-    pair_named,
-)
+from pinakes.embedders.local.clip_files import Folders, download, download_caches, locate
+from pinakes.embedders.local.clip_models import DEFAULT_PAIR, Pair, Side, pair_named
 from pinakes.embedders.local.lookahead import BATCH, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_json
 from pinakes.embedders.local.preprocessing import without_ends
@@ -81,7 +73,7 @@ class Clip(Embedder):
 
     def __init__(
         self,
-        model: str = DEFAULT_MODEL,
+        model: str = DEFAULT_PAIR.name,
         *,
         path: Path | str | None = None,
         download: bool = False,
@@ -274,8 +266,8 @@ def _folders(pair: Pair, path: Path | None, *, fetch: bool) -> Folders:
     except EmbedderError:
         if not fetch:
             raise
-    download(pair, caches[0])
-    return locate(pair, None, caches)
+    download(pair)
+    return locate(pair, path, caches)
 
 
 def _context(folder: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""The pairs of image and text models that fastembed knows, and where their files are on this machine.
+"""Where the files of a pair of models are on this machine, and how they are fetched.
 
 Nothing here opens a connection, except `download`, which runs only when the user asks for it.
 """
@@ -6,74 +6,23 @@ Nothing here opens a connection, except `download`, which runs only when the use
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tqdm import tqdm
+from typing_extensions import override
+
+from pinakes.embedders.local.clip_models import PAGES, PAIRS, Pair, Side
 from pinakes.embedders.local.session import require
-from pinakes.errors import EmbedderError, UsageError
+from pinakes.errors import EmbedderError
 
-PAGES: Final = "https://huggingface.co/"
-
-_QUERY_PREFIXES: Final = {"nomic-ai": "search_query: "}
-"""What a model requires before a query, by its publisher; from the model pages. Models that require an unknown prefix are
-not offered."""
-
-_VISION_FILES: Final = ("preprocessor_config.json",)
-_TEXT_FILES: Final = ("tokenizer.json", "tokenizer_config.json")
-_OPTIONAL_TEXT_FILES: Final = ("config.json", "special_tokens_map.json")
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One half of a pair.
-
-    Attributes:
-        role: `vision` or `text`, also the name of its folder.
-        model: its name in fastembed.
-        repository: where it is published, `owner/name` below `PAGES`.
-        model_file: the ONNX file, relative to the folder of its files.
-        files: the required files, including `model_file`.
-        optional: further files, which not every repository has.
-        gigabytes: size of the download.
-    """
-
-    role: str
-    model: str
-    repository: str
-    model_file: str
-    files: tuple[str, ...]
-    optional: tuple[str, ...]
-    gigabytes: float
-
-    def missing(self, folder: Path) -> list[str]:
-        """The files that `folder` lacks."""
-        return [name for name in self.files if not (folder / name).is_file()]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """An image and a text model of one embedding space.
-
-    Attributes:
-        name: what `--model` takes: fastembed's name of the image model without "-vision".
-        vision, text: its halves.
-        dimension: components of a vector.
-        query_prefix: what is put before a query.
-    """
-
-    name: str
-    vision: Side
-    text: Side
-    dimension: int
-    query_prefix: str
-
-    @property
-    def short_name(self) -> str:
-        """The name without its publisher, which the embedding space keeps."""
-        return self.name.rpartition("/")[2]
+ROOM: Final = 200_000_000
+"""Bytes that a download leaves free on its disk: the rest of the system writes as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,100 +33,14 @@ class Folders:
     text: Path
 
 
-DEFAULT_PAIR: Final = Pair(
-    name="Qdrant/clip-ViT-B-32",
-    vision=Side(
-        "vision",
-        "Qdrant/clip-ViT-B-32-vision",
-        "Qdrant/clip-ViT-B-32-vision",
-        "model.onnx",
-        ("model.onnx", *_VISION_FILES),
-        (),
-        0.34,
-    ),
-    text=Side(
-        "text",
-        "Qdrant/clip-ViT-B-32-text",
-        "Qdrant/clip-ViT-B-32-text",
-        "model.onnx",
-        ("model.onnx", *_TEXT_FILES),
-        _OPTIONAL_TEXT_FILES,
-        0.25,
-    ),
-    dimension=512,
-    query_prefix="",
-)
-"""The same as in `pairs`; written here so that a message about missing files does not wait for the import of fastembed."""
-
-DEFAULT_MODEL: Final = DEFAULT_PAIR.name
-
-
-def pairs() -> list[Pair]:
-    """The pairs among the models that fastembed lists: an image model and its text model, of one dimension.
-
-    Raises:
-        EmbedderError: fastembed is not installed.
-    """
-    fastembed = require("fastembed")
-    texts = {found["model"]: found for found in fastembed.TextEmbedding.list_supported_models()}
-    found = []
-    for vision in fastembed.ImageEmbedding.list_supported_models():
-        text = texts.get(vision["model"].replace("-vision", "-text"))
-        if text is None or text["dim"] != vision["dim"]:
-            continue
-        publisher = vision["model"].partition("/")[0]
-        if "Prefixes for queries/documents: necessary" in text["description"] and publisher not in _QUERY_PREFIXES:
-            continue
-        found.append(
-            Pair(
-                vision["model"].replace("-vision", ""),
-                _side("vision", vision, _VISION_FILES),
-                _side("text", text, _TEXT_FILES),
-                vision["dim"],
-                _QUERY_PREFIXES.get(publisher, ""),
-            )
-        )
-    return found
-
-
-def _side(role: str, description: dict[str, Any], settings: Sequence[str]) -> Side:
-    weights = (description["model_file"], *description.get("additional_files", ()))
-    return Side(
-        role,
-        description["model"],
-        description["sources"]["hf"],
-        description["model_file"],
-        (*weights, *settings),
-        _OPTIONAL_TEXT_FILES if role == "text" else (),
-        description["size_in_GB"],
-    )
-
-
-def pair_named(name: str) -> Pair:
-    """The pair of that name, with or without its publisher, in any case.
-
-    Raises:
-        UsageError: there is none.
-        EmbedderError: fastembed is not installed.
-    """
-    if name.lower() in (DEFAULT_PAIR.name.lower(), DEFAULT_PAIR.short_name.lower()):
-        return DEFAULT_PAIR
-    known = pairs()
-    for pair in known:
-        if name.lower() in (pair.name.lower(), pair.short_name.lower()):
-            return pair
-    names = ", ".join(pair.name for pair in known)
-    raise UsageError(f"there is no pair of image and text models {name!r}; --model takes one of: {names}.")
-
-
 def locate(pair: Pair, path: Path | None, caches: Sequence[Path]) -> Folders:
-    """Where the files of `pair` are: in `path` if it is given, otherwise in one of the download caches.
+    """Where the files of `pair` are: in `path` if it is given and has them, otherwise in one of the download caches.
 
     Raises:
-        EmbedderError: they are missing; the message says what to download and where to put it.
+        EmbedderError: they are missing; the message says how to fetch them.
     """
     sides = (pair.vision, pair.text)
-    found = [_in_caches(side, caches) if path is None else _in_folder(side, path) for side in sides]
+    found = [(path and _in_folder(side, path)) or _in_caches(side, caches) for side in sides]
     if found[0] is None or found[1] is None:
         raise EmbedderError(_what_to_do(pair, path, [s for s, at in zip(sides, found, strict=True) if at is None]))
     return Folders(found[0], found[1])
@@ -190,21 +53,100 @@ def download_caches() -> list[Path]:
     return [Path(own), Path(constants.HF_HUB_CACHE)]
 
 
-def download(pair: Pair, cache: Path) -> None:
-    """Fetch the files of `pair` into `cache`; what is already there is not fetched again.
+def download(pair: Pair) -> None:
+    """Fetch the files of `pair` that are missing, with a bar on standard error, and check all of them.
+
+    They go to `FASTEMBED_CACHE_PATH` if it is set, otherwise to Hugging Face's own cache, which survives a restart. A file
+    is named only when it is whole: after an interruption, those that are complete are not fetched again.
 
     Raises:
-        EmbedderError: the download failed.
+        EmbedderError: the disk lacks the room, the download failed, or a file's digest is not the published one; such a
+            file is deleted.
     """
+    own, hubs = download_caches()
+    cache = own if os.environ.get("FASTEMBED_CACHE_PATH") else hubs
+    sides = (pair.vision, pair.text)
+    missing = []
+    for side in sides:
+        with _from_hub(side):
+            missing.append(_missing(side, cache))
+    needed = sum(sum(sizes.values()) for sizes in missing)
+    _check_room(cache, pair, needed)
+    with tqdm(total=needed, desc=pair.short_name, unit="B", unit_scale=True, disable=None) as bar:
+        for side, names in zip(sides, missing, strict=True):
+            with _from_hub(side):
+                _fetch(side, names, cache, bar)
+
+
+@contextmanager
+def _from_hub(side: Side) -> Iterator[None]:
+    """Name the page in what goes wrong.
+
+    Raises:
+        EmbedderError: something did.
+    """
+    try:
+        yield
+    except (OSError, ValueError, require("httpx").HTTPError) as exc:
+        reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        page = os.environ.get("HF_ENDPOINT", PAGES).rstrip("/")
+        raise EmbedderError(
+            f"{side.model} could not be downloaded from {page}/{side.repository}: {reason.rstrip('.')}."
+        ) from exc
+
+
+def _missing(side: Side, cache: Path) -> dict[str, int]:
+    """The files that are not in the cache, and their bytes."""
     hub = require("huggingface_hub")
-    for side in (pair.vision, pair.text):
-        try:
-            hub.snapshot_download(side.repository, cache_dir=str(cache), allow_patterns=[*side.files, *side.optional])
-        except (OSError, ValueError, require("httpx").HTTPError) as exc:
-            reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
-            raise EmbedderError(
-                f"{side.model} could not be downloaded from {PAGES}{side.repository}: {reason.rstrip('.')}."
-            ) from exc
+    published = {
+        entry.path: entry.size
+        for entry in hub.HfApi().list_repo_tree(side.repository, recursive=True)
+        if hasattr(entry, "size")
+    }
+    names = [*side.files, *(name for name in side.optional if name in published)]
+    return {
+        name: published.get(name, 0)
+        for name in names
+        if hub.try_to_load_from_cache(side.repository, name, cache_dir=str(cache)) is None
+    }
+
+
+def _fetch(side: Side, names: Iterable[str], cache: Path, bar: tqdm[Any]) -> None:
+    """Fetch files, under one bar for all of them, and check those of the whole repository that are here."""
+    hub = require("huggingface_hub")
+
+    class Part(tqdm):  # type: ignore[type-arg]  # at run time it has no parameters
+        """The bar of one file, which is not shown; it moves that of the whole download."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **(kwargs | {"disable": True}))
+
+        @override
+        def update(self, n: float | None = 1) -> bool | None:
+            return bar.update(n)
+
+    for name in names:  # one after another in this thread, so that Ctrl-C ends the file that is being fetched
+        hub.hf_hub_download(side.repository, name, cache_dir=str(cache), tqdm_class=Part)
+    checked = hub.HfApi().verify_repo_checksums(side.repository, cache_dir=str(cache))
+    for wrong in checked.mismatches:
+        damaged = checked.verified_path / wrong["path"]
+        damaged.resolve().unlink()
+        damaged.unlink(missing_ok=True)
+    if checked.mismatches:
+        damaged_names = ", ".join(wrong["path"] for wrong in checked.mismatches)
+        raise ValueError(
+            f"{damaged_names} did not arrive as published (its digest differs), and was deleted; try again"
+        )
+
+
+def _check_room(cache: Path, pair: Pair, needed: int) -> None:
+    there = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed and free < needed + ROOM:
+        raise EmbedderError(
+            f"{pair.name} needs {needed / 1e9:.2f} GB in {cache}, and its disk has {free / 1e9:.2f} GB free: make room, or"
+            " set FASTEMBED_CACHE_PATH to a folder on another disk."
+        )
 
 
 def candidates(side: Side, path: Path) -> list[Path]:
@@ -240,6 +182,9 @@ def _what_to_do(pair: Pair, path: Path | None, absent: Sequence[Side]) -> str:
         begun = [(side, folder) for side in absent for folder in candidates(side, path)[:1] if folder.is_dir()]
         lacks = [f"{folder} lacks {', '.join(side.missing(folder))}" for side, folder in begun]
         state = "; ".join(lacks) or f"{path} does not hold the files of {pair.name}"
+        others = [other for other in PAIRS if other != pair and _in_folder(other.vision, path)]
+        if others:
+            return f"{path} holds {others[0].name} and not {pair.name}: give --model {others[0].short_name}."
     else:
         state = f"the files of {pair.name} are not on this machine"
     steps = " and ".join(
@@ -249,6 +194,6 @@ def _what_to_do(pair: Pair, path: Path | None, absent: Sequence[Side]) -> str:
     size = sum(side.gigabytes for side in absent)
     setting = "" if path is not None else f" and set PINAKES_CLIP_PATH={root}"
     return (
-        f"{state}: download {steps} ({size:.1f} GB in all){setting}; or set PINAKES_CLIP_DOWNLOAD=1 to download"
-        " them once."
+        f"{state}: run pinakes models get {pair.short_name} ({size:.1f} GB), or set PINAKES_CLIP_DOWNLOAD=1; for a machine"
+        f" without a network, download {steps}{setting}."
     )

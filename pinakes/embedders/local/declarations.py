@@ -19,10 +19,10 @@ ONNX_PATH = Setting(name="PINAKES_ONNX_PATH", meaning="the ONNX file of an image
 
 def _clip(choice: Choice, around: Surroundings) -> Embedder:
     from pinakes.embedders.local.clip import Clip
-    from pinakes.embedders.local.clip_files import DEFAULT_MODEL
+    from pinakes.embedders.local.clip_models import DEFAULT_PAIR
 
     return Clip(
-        choice.model or DEFAULT_MODEL,
+        choice.model or DEFAULT_PAIR.name,
         path=CLIP_PATH.value(around.values) or None,
         download=around.values.get("PINAKES_CLIP_DOWNLOAD") == "1",
         device=_device(around),
