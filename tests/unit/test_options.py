@@ -36,7 +36,7 @@ NAMES = [f"{command.name}-{option.name}" for command, _, option in EACH]
 
 
 def default_of(option: Declared) -> Any:
-    return None if option.default in (REQUIRED, ()) or option.setting else option.default
+    return None if option.default in (REQUIRED, (), {}) or option.setting else option.default
 
 
 @pytest.mark.parametrize(("model", "command", "flow", "own"), WAYS, ids=["ingest", "evaluate", "search"])
