@@ -291,7 +291,8 @@ class IngestRequest(BaseModel):
 
     @model_validator(mode="after")
     def _columns_that_may_be_said(self) -> Self:
-        if (self.match or self.map or self.years or self.split) and not self.metadata:
+        said = self.column_map
+        if (said.match or said.columns or said.years or said.split) and not self.metadata:
             raise UsageError(
                 "--match, --map, --years and --split say how a table fits the pictures; name it with --metadata FILE."
             )

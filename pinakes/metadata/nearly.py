@@ -80,7 +80,7 @@ def nearly_fitting(image_ids: Sequence[str], free: Collection[str], keys: Iterab
 
 
 def advice(frame: pd.DataFrame, key: str, image_ids: Sequence[str], matched: int) -> str | None:
-    """The --key and --match that would fit more images than now, as a sentence; None where none would.
+    """The --key and --match that would fit more images than now, as a sentence; None where none would and some fit.
 
     Args:
         frame: the metadata, with `key` and `extra`.
@@ -91,7 +91,9 @@ def advice(frame: pd.DataFrame, key: str, image_ids: Sequence[str], matched: int
     sample = image_ids[:: max(1, len(image_ids) // SAMPLED)][:SAMPLED]
     captured = [(pattern, list(_captures(pattern, sample))) for pattern in PATTERNS]
     best = (matched * len(sample) // max(1, len(image_ids)), "")
+    others = []
     for column, values in _columns(frame, key):
+        others.append(column)
         chosen = [] if column == key else ["--key", column]
         tried = [(None, sample), (None, [base_name(name) for name in sample]), *captured] if chosen else captured
         for pattern, names in tried:
@@ -100,7 +102,14 @@ def advice(frame: pd.DataFrame, key: str, image_ids: Sequence[str], matched: int
                 match = [] if pattern is None else ["--match", pattern]
                 best = fitting, " ".join(shlex.quote(part) for part in (*chosen, *match))
     if not best[1]:
-        return None
+        if matched:
+            return None
+        there_are = ", ".join(others[1:]) or "no others"
+        return (
+            f"no other column fits the names of the pictures, nor do usual parts of them fit {key}: say with --key which"
+            f" column names the pictures (there are also {there_are}), and with --match which part of a name it holds, as"
+            f" in --match {shlex.quote(PATTERNS[3])}"
+        )
     of = f"{len(sample):,} images that were tried" if len(sample) < len(image_ids) else f"the {len(sample):,} images"
     return f"{best[1]} would fit {best[0]:,} of {of}"
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import csv
+import datetime
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pandas as pd
 import pytest
 
 from pinakes.errors import MetadataError, UsageError
+from pinakes.metadata.excel import write_excel
 from pinakes.notebook.html import caption
 from pinakes.operations.export import export
+from pinakes.search.excel_file import save_hits
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
@@ -258,16 +262,17 @@ def test_a_restriction_goes_on_hiding_what_it_hides(settings: Settings, database
 
 def test_excel_goes_in_and_out(settings: Settings, database: Database, tmp_path: Path) -> None:
     table = tmp_path / "catalogue.xlsx"
-    cells = {
-        "Dateiname": ["a.png", "b.png"],
-        "Titel": ["=1+1", "Zwei"],
-        "Datierung": [1642, pd.Timestamp(1700, 5, 1)],
-        "Standort": [3.5, None],
-    }
-    pd.DataFrame(cells).to_excel(table, index=False)
+    rows = [
+        ["Dateiname", "Titel", "Datierung", "Standort", None],
+        ["a.png", "=1+1", 1642, 3.5, None],
+        [],
+        ["b.png", "Zwei", datetime.datetime(1700, 5, 1), None, None],  # noqa: DTZ001 - as Excel keeps it
+    ]
+    with table.open("wb") as file:
+        write_excel(file, rows)
     source = pictures(tmp_path / "in", "a.png", "b.png")
     notes = run(settings, source, metadata=(str(table),)).summary["notes"]
-    assert f"{table}: 2 rows (Excel, sheet Sheet1), key Dateiname" in notes
+    assert f"{table}: 2 rows (Excel, sheet Pinakes), key Dateiname" in notes
     assert found(database, "years=1642") == ["a.png"]
     assert found(database, "date=1700-05-01") == ["b.png"]
     out = tmp_path / "out.xlsx"
@@ -278,4 +283,15 @@ def test_excel_goes_in_and_out(settings: Settings, database: Database, tmp_path:
     read = pd.read_excel(out).set_index("image_id").sort_index()
     assert "vector" not in read
     assert read.loc["b.png", "title"] == "Zwei"
-    assert read.loc["a.png", "Standort"] == 3.5 or read.loc["a.png", "Standort"] == "3.5"
+    assert str(read.loc["a.png", "Standort"]) == "3.5"
+    hits = tmp_path / "hits.xlsx"
+    save_hits(hits, find(database, where=["image_id~."], k=20))
+    shown = pd.read_excel(hits)
+    assert list(shown.columns) == ["place", "image_id", "title", "date", "Standort", "Dateiname", "uri"]
+    assert shown["title"].tolist() == ["=1+1", "Zwei"]
+    assert shown["image_id"].tolist() == ["a.png", "b.png"]
+    for file in (out, hits):  # a text that looks like a formula is text
+        sheet = openpyxl.load_workbook(file).worksheets[0]
+        assert {cell.data_type for row in sheet.iter_rows() for cell in row} <= {"s", "n", "inlineStr"}
+    with pytest.raises(UsageError, match=r"must end in .xlsx"):
+        save_hits(tmp_path / "hits.xls", find(database, where=["image_id~."]))
