@@ -14,6 +14,9 @@ from pinakes.ids import base_name
 SAMPLED = 2_000
 """Image ids, spread over the listing, on which advice is tried out."""
 
+MOST_DOUBTFUL = 20
+"""Images that a key may fit equally well to be named for it; a key such as 0 says nothing of any."""
+
 PATTERNS = (
     r"([^/]+)\.[^./]+$",
     r"([^/]+)/[^/]*$",
@@ -73,7 +76,7 @@ def nearly_fitting(image_ids: Sequence[str], free: Collection[str], keys: Iterab
             if len(fitting) == 1 and fitting[0] in open_images and key not in found:
                 found[key] = fitting
                 open_images.discard(fitting[0])
-            elif len(fitting) > 1 and open_images.intersection(fitting):
+            elif 1 < len(fitting) <= MOST_DOUBTFUL and open_images.intersection(fitting):
                 doubtful.setdefault(key, fitting)
         left = [key for key in left if key not in found and key not in doubtful]
     return found, doubtful
@@ -90,18 +93,21 @@ def advice(frame: pd.DataFrame, key: str, image_ids: Sequence[str], matched: int
     """
     sample = image_ids[:: max(1, len(image_ids) // SAMPLED)][:SAMPLED]
     captured = [(pattern, list(_captures(pattern, sample))) for pattern in PATTERNS]
-    best = (matched * len(sample) // max(1, len(image_ids)), "")
+    fits = rows = matched * len(sample) // max(1, len(image_ids))
+    options = ""
     others = []
     for column, values in _columns(frame, key):
         others.append(column)
         chosen = [] if column == key else ["--key", column]
         tried = [(None, sample), (None, [base_name(name) for name in sample]), *captured] if chosen else captured
         for pattern, names in tried:
-            fitting = sum(name in values for name in names)
-            if fitting > best[0]:
+            fitting = [name for name in names if name in values]
+            # All pictures with the row of one key, such as 0 of the names 0.jpg in every folder, would be no help.
+            if (len(set(fitting)), len(fitting)) > (rows, fits):
                 match = [] if pattern is None else ["--match", pattern]
-                best = fitting, " ".join(shlex.quote(part) for part in (*chosen, *match))
-    if not best[1]:
+                fits, rows = len(fitting), len(set(fitting))
+                options = " ".join(shlex.quote(part) for part in (*chosen, *match))
+    if not options:
         if matched:
             return None
         there_are = ", ".join(others[1:]) or "no others"
@@ -111,7 +117,7 @@ def advice(frame: pd.DataFrame, key: str, image_ids: Sequence[str], matched: int
             f" in --match {shlex.quote(PATTERNS[3])}"
         )
     of = f"{len(sample):,} images that were tried" if len(sample) < len(image_ids) else f"the {len(sample):,} images"
-    return f"{best[1]} would fit {best[0]:,} of {of}"
+    return f"{options} would fit {fits:,} of {of}"
 
 
 def _columns(frame: pd.DataFrame, key: str) -> Iterator[tuple[str, set[str]]]:

@@ -72,6 +72,7 @@ def test_a_name_with_two_endings_is_reported_with_both(tmp_path: Path) -> None:
     ("header", "keys", "ids", "fits"),
     [
         ("file,title", ["436535", "9"], ["436535/0.jpg", "436535/1.jpg", "9/0.jpg"], 3),
+        ("file,title", ["0", "1", "2", "3"], ["0/0.jpg", "1/0.jpg", "2/0.jpg", "3/0.jpg"], 4),
         ("file,title", ["1200", "1201"], ["WRM_1200_recto.jpg", "WRM_1201_verso.jpg"], 2),
         ("file,Nr,title", ["x,A 1", "y,A 2"], ["A 1.jpg", "A 2.jpg"], 2),
         ("file,Nr,title", ["x,A1", "y,A2"], ["s/A1_0001.jpg", "s/A2_0001.jpg", "s/none.jpg"], 2),
