@@ -14,13 +14,13 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("autor", "pintor", "creador", "kunstenaar", "maker", "vervaardiger", "schilder", "auteur"),
     ),
     "title": (
-        *("object title", "name", "object name", "work title", "Titel", "Werktitel", "Objekttitel", "Objektbezeichnung"),
+        *("object title", "work title", "Titel", "Werktitel", "Objekttitel", "Objektbezeichnung"),
         *("Bezeichnung", "titre", "titolo", "título", "titulo", "objecttitel"),
     ),
     "date": (
         *("dated", "dating", "object date", "creation date", "date created", "production date", "date text", "year"),
         *("Datierung", "Datum", "Entstehungszeit", "Entstehungsjahr", "Entstehungsdatum", "Jahr", "datation"),
-        *("date de création", "année", "millésime", "datazione", "data", "anno", "fecha", "datación", "año"),
+        *("date de création", "année", "millésime", "datazione", "anno", "fecha", "datación", "año"),
         *("datering", "datum", "jaar", "vervaardigingsdatum"),
     ),
     "medium": (
@@ -32,8 +32,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         *("techniques", "Technik", "Techniken", "technique de réalisation", "tecnica", "técnica", "techniek", "technieken"),
     ),
     "size": (
-        *("dimensions", "measurements", "Maße", "Masse", "Abmessungen", "Größe", "Format", "Maßangaben", "mesures"),
-        *("taille", "dimensioni", "misure", "dimensiones", "medidas", "afmetingen", "formaat", "maten"),
+        *("dimensions", "measurements", "Maße", "Masse", "Abmessungen", "Größe", "Maßangaben", "mesures"),
+        *("taille", "dimensioni", "misure", "dimensiones", "medidas", "afmetingen", "maten"),
     ),
     "description": (
         *("object description", "Beschreibung", "Objektbeschreibung", "Kurzbeschreibung", "descriptif", "descrizione"),

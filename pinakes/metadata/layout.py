@@ -64,7 +64,7 @@ class Layout:
         if not self.years:
             return None
         date = self.places[COLUMNS.index("date")]
-        if len(self.years) == 1 and date not in (None, *self.years) and _SAYS_A_YEAR.search(cells[date or 0]):
+        if len(self.years) == 1 and date is not None and date not in self.years and _SAYS_A_YEAR.search(cells[date]):
             return None
         read = [int(found[1]) for place in self.years if (found := _YEAR.fullmatch(cells[place]))]
         if not read or read[-1] < FIRST_YEAR or read[0] > LAST_YEAR:

@@ -66,7 +66,7 @@ def read_metadata(
         MetadataError: a file cannot be read, has no usable key, or has a bad row; the message names file and line.
     """
     if not paths:
-        raise UsageError("no metadata file was given; name at least one CSV or TSV file.")
+        raise UsageError("no metadata file was given; name at least one table (CSV, TSV or Excel).")
     if cleaning not in ("lossless", "tutorial"):
         raise UsageError(f"the cleaning {cleaning!r} is unknown; it is lossless or tutorial.")
     tables = [open_table(Path(path)) for path in paths]
