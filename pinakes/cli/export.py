@@ -10,16 +10,13 @@ import click
 from pinakes.cli import options
 from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import open_embedder
-from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.request import WITHOUT_METADATA, IngestRequest
 from pinakes.settings import load_settings
-
-OF_A_TABLE = ("metadata", "key", "match", "map", "years", "split", "profile")
-"""The options that say what a table means."""
 
 
 @click.command("export")
 @click.argument("file", type=click.Path(path_type=Path))
-@options.declared_options(IngestRequest, only=frozenset({*OF_A_TABLE, "embedder", "dimension"}))
+@options.declared_options(IngestRequest, only=frozenset({*WITHOUT_METADATA, "embedder", "dimension"}))
 @options.collection
 @options.checkpoint
 @click.option(

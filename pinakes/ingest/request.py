@@ -41,6 +41,15 @@ def embedder_names() -> list[str]:
     return list(EMBEDDERS)
 
 
+WITHOUT_METADATA: dict[str, Any] = {
+    "metadata": (),
+    **dict.fromkeys(("key", "match", "years", "profile")),
+    "map": {},
+    "split": {},
+}
+"""The options that say what a table is and means, as they are where there is none."""
+
+
 class IngestRequest(BaseModel):
     """One run of `ingest`: the declaration that the command line and Prefect's form are made from."""
 

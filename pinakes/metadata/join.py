@@ -83,7 +83,7 @@ class Join:
             without = [name for name in without if self._row[name] == _UNMATCHED]
             unused = [key for key in unused if key not in fits]
         matched = len(self._row) - len(without)
-        told = metadata.report.files[0].key if metadata.report.files else None
+        key_column = metadata.report.files[0].key if metadata.report.files else None
         self.report = JoinReport(
             images=len(self._row),
             matched=matched,
@@ -98,8 +98,8 @@ class Join:
             without_capture=missed,
             nearly={key: ids[0] for key, ids in islice(nearly.items(), EXAMPLES)},
             nearly_count=len(nearly),
-            advice=advice(metadata.frame, told, image_ids, matched)
-            if told and unused and 2 * matched < len(without)
+            advice=advice(metadata.frame, key_column, image_ids, matched)
+            if key_column and unused and 2 * matched < len(without)
             else None,
         )
 
