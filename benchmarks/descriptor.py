@@ -32,7 +32,7 @@ from pinakes.errors import PictureError
 from pinakes.ids import base_name
 from pinakes.images.decoding import decode
 from pinakes.images.formats import suffix, suffix_reason
-from pinakes.metadata.records import open_table
+from pinakes.metadata.records import open_text
 
 DEPTHS = (1, 5)
 
@@ -130,7 +130,7 @@ def labelled_pictures(folder: Path, table: Path | None, key: str, label: str) ->
 
 def labels_of(path: Path, key: str, label: str) -> dict[str, str]:
     """The labels of a table's keys; rows without a label are left out."""
-    table = open_table(path)
+    table = open_text(path)
     missing = {key, label}.difference(table.columns)
     if missing:
         raise SystemExit(f"{path} has no column {', '.join(sorted(missing))}; it has {', '.join(table.columns)}")

@@ -42,7 +42,7 @@ def _parameter(option: Declared) -> Parameter:
     kind, default, bounds = option.kind, option.default, option.bounds
     if get_origin(kind) is tuple:
         kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]  # JSON has lists
-    elif option.setting is not None or default is REQUIRED:
+    elif option.setting is not None or default is REQUIRED or default == {}:
         kind, default = kind | None, None
     elif kind == Path | None:
         kind = str | None

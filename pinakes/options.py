@@ -105,7 +105,7 @@ def _defaults(declaration: type) -> dict[str, Any]:
 
 def completed(declaration: type, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """The options that were given, and from the settings those that were not and have a setting."""
-    known = {name: value for name, value in given.items() if value not in (None, (), [])}
+    known = {name: value for name, value in given.items() if value not in (None, (), [], {})}
     for option in declared(declaration):
         if option.option.setting is not None and option.name not in known:
             value = getattr(settings, option.option.setting)

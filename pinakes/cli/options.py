@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
 
+from pinakes.errors import UsageError
 from pinakes.options import REQUIRED, Declared, declared
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -51,6 +52,7 @@ def declared_options(declaration: type, *, only: frozenset[str] = frozenset()) -
 
 def _parameter(option: Declared) -> Callable[[Command], Command]:
     kind, many = _kind(option.kind)
+    pairs = get_origin(kind) is dict
     choices = (
         option.option.choices() if option.option.choices else get_args(kind) if get_origin(kind) is Literal else ()
     )
@@ -61,13 +63,26 @@ def _parameter(option: Declared) -> Callable[[Command], Command]:
     if kind is bool:
         flag = flag if option.default is False else f"{flag}/--no-{flag.removeprefix('--')}"
         given = {"is_flag": True} if option.default is False else {}
-    if many:
+    if pairs:
+        given = {"multiple": True, "callback": _as_pairs}
+    elif many:
         given |= {"multiple": True}
     elif option.default is not REQUIRED:
         given |= {"default": option.default, "show_default": option.default is not None and option.default is not False}
-    unset = "none" if kind is not bool and option.default in (None, (), REQUIRED) else ""
+    unset = "none" if kind is not bool and option.default in (None, (), {}, REQUIRED) else ""
     empty = f" Default: {option.empty or unset}." if option.empty or unset else ""
     return click.option(flag, option.name, metavar=option.option.metavar, help=option.option.help + empty, **given)
+
+
+def _as_pairs(_context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict[str, str]:
+    """What was given as LEFT=RIGHT, by what stands on the left."""
+    pairs = {}
+    for text in given:
+        left, equals, right = text.partition("=")
+        if not equals or not left.strip():
+            raise UsageError(f"{parameter.opts[0]} {text!r} is not of the form {parameter.metavar}.")
+        pairs[left.strip()] = right
+    return pairs
 
 
 _TYPES = {Path: click.Path(path_type=Path)}

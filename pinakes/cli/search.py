@@ -34,8 +34,14 @@ from pinakes.store.space_registry import resolve_space
     metavar="FILE",
     help="Write a contact sheet of the hits to this PNG file. Default: none.",
 )
+@click.option(
+    "--excel",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the hits with their metadata to this .xlsx file. Default: none.",
+)
 @as_json
-def command(*, exact: bool, sheet: Path | None, as_json: bool, **options: Any) -> None:
+def command(*, exact: bool, sheet: Path | None, excel: Path | None, as_json: bool, **options: Any) -> None:
     """Search by words, by a picture, by a stored image, or by several of them together; --plus and --minus refine.
 
     With only conditions (--where) it lists the images that meet them. The built-in embedder `palette` compares colour
@@ -64,6 +70,10 @@ def command(*, exact: bool, sheet: Path | None, as_json: bool, **options: Any) -
         )
     if sheet is not None:
         _write_sheet(sheet, query, result)
+    if excel is not None:
+        from pinakes.search.excel_file import save_hits  # for those who ask for it
+
+        save_hits(excel, result)
     if as_json:
         click.echo(json.dumps({**result.as_dict(), "collection": collection}, ensure_ascii=False))
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,18 @@ from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import Stopping
 from pinakes.ingest.summary import why_deferred, why_stopped
 from pinakes.ingest.tally import Tally
-from pinakes.metadata.table import read_metadata
+from pinakes.metadata.table import Metadata, read_metadata
+from pinakes.query.filters import Years, write_filters
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings
 from pinakes.sources.base import Source, keep_out
 from pinakes.store.bulk_reads import stored_images
 from pinakes.store.collections import collection_names, ensure_collection, foresee_collection, prepare
+from pinakes.store.connection import Connection
 from pinakes.store.database import open_database
 from pinakes.store.indexes import end_builds
 from pinakes.store.lease import Lease
+from pinakes.store.restrictions import restriction_filters
 from pinakes.store.runs import start_run
 from pinakes.store.space_registry import register_space
 from pinakes.takedowns.sync import known_tombstones
@@ -58,12 +62,15 @@ def open_ingestion(
     """
     source = source or source_of(request, settings)
     metadata = (
-        read_metadata([Path(file) for file in request.metadata], key=request.key, cleaning=request.cleaning)
+        read_metadata(
+            [Path(file) for file in request.metadata],
+            columns=request.column_map,
+            profile=request.profile,
+            cleaning=request.cleaning,
+        )
         if request.metadata
         else None
     )
-    if request.match and metadata is None:
-        raise UsageError("--match says how metadata fits the pictures; it needs --metadata FILE.")
     with ExitStack() as stack:
         database = stack.enter_context(open_database(settings))
         stopping = Stopping()
@@ -81,6 +88,7 @@ def open_ingestion(
         # After the lock is taken: whoever takes it over ends what a paused run still has open.
         with database.connection() as (conn, _):
             ensure_collection(conn, request.collection, source.root, language=request.language, lease=lease)
+            _check_restrictions(conn, request.collection, metadata)
             end_builds(conn, request.collection, space)
             register_space(conn, request.collection, space, lease=lease)
         checkpoint = open_checkpoint(
@@ -147,6 +155,24 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
         "max_cost": request.max_cost,
         "notes": notes,
     }
+
+
+def _check_restrictions(conn: Connection, collection: str, metadata: Metadata | None) -> None:
+    """See that no restriction names a column that the metadata now moves to another name: it would hide nothing any more.
+
+    Raises:
+        UsageError: one does; the message says how to keep the column, and how to restrict by its new name.
+    """
+    moved = {} if metadata is None else metadata.moved
+    restrictions = restriction_filters(conn, collection)
+    for item in restrictions:
+        own = None if isinstance(item, Years) else moved.get(item.column)
+        if own is not None and not isinstance(item, Years) and replace(item, column=own) not in restrictions:
+            condition, as_well = write_filters([item])[0], write_filters([replace(item, column=own)])[0]
+            raise UsageError(
+                f"pictures of {collection!r} are hidden by {condition!r}, and this run would keep that column as {own!r}, so"
+                f" that they would be shown: keep the column as it is with --map {own}=, or hide {as_well!r} as well."
+            )
 
 
 def _open_embedder(

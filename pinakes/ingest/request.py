@@ -12,6 +12,8 @@ from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
 from pinakes.ids import COLLECTION_PATTERN, check_collection
 from pinakes.ingest.account import ALLOWED_FAILURES, AllowedFailures
+from pinakes.metadata.column_map import ColumnMap
+from pinakes.metadata.profiles import NONE, open_profile
 from pinakes.options import Option, completed
 from pinakes.rates import RATES, parse_rates
 from pinakes.settings import Settings
@@ -39,6 +41,15 @@ def embedder_names() -> list[str]:
     return list(EMBEDDERS)
 
 
+WITHOUT_METADATA: dict[str, Any] = {
+    "metadata": (),
+    **dict.fromkeys(("key", "match", "years", "profile")),
+    "map": {},
+    "split": {},
+}
+"""The options that say what a table is and means, as they are where there is none."""
+
+
 class IngestRequest(BaseModel):
     """One run of `ingest`: the declaration that the command line and Prefect's form are made from."""
 
@@ -55,7 +66,7 @@ class IngestRequest(BaseModel):
     metadata: Annotated[
         tuple[str, ...],
         Option(
-            "A file about the pictures: SemArt's, or any CSV or TSV with a key column; repeatable.",
+            "A table about the pictures, CSV, TSV or Excel, with a column that names them; repeatable.",
             metavar="FILE",
             setting="metadata",
         ),
@@ -80,6 +91,38 @@ class IngestRequest(BaseModel):
         str | None,
         Option(
             "A regular expression whose first group, found in the image id, is the metadata's key.", metavar="REGEX"
+        ),
+    ] = None
+    map: Annotated[
+        dict[str, str],
+        Option(
+            "Which column of the file is one of description, author, title, technique, medium, size, date, type, school and"
+            ' timeframe, such as author="Artist Display Name"; repeatable.',
+            metavar="NAME=COLUMN",
+            empty="the column of that name or of a usual other name",
+        ),
+    ] = {}
+    years: Annotated[
+        str | None,
+        Option(
+            "The columns of the first and the last year, or one column with the year.",
+            metavar="BEGIN,END",
+            empty="the years that the date says",
+        ),
+    ] = None
+    split: Annotated[
+        dict[str, str],
+        Option(
+            "A column whose cells hold several values, and what stands between two of them, such as 'Tags=|'; repeatable.",
+            metavar="COLUMN=SEPARATOR",
+        ),
+    ] = {}
+    profile: Annotated[
+        str | None,
+        Option(
+            "What the columns mean: met, rijksmuseum, semart, tate, or the path of a .toml file; none takes no profile.",
+            metavar="NAME",
+            empty="the one that the header is recognised by",
         ),
     ] = None
     cleaning: Annotated[
@@ -254,6 +297,23 @@ class IngestRequest(BaseModel):
         if groups < 1:
             raise UsageError(f"--match {pattern!r} captures nothing: put the part that is the key in parentheses.")
         return pattern
+
+    @model_validator(mode="after")
+    def _columns_that_may_be_said(self) -> Self:
+        said = self.column_map
+        if (said.match or said.columns or said.years or said.split) and not self.metadata:
+            raise UsageError(
+                "--match, --map, --years and --split say how a table fits the pictures; name it with --metadata FILE."
+            )
+        if self.profile and self.profile != NONE:
+            open_profile(self.profile)
+        return self
+
+    @property
+    def column_map(self) -> ColumnMap:
+        """What the user says of the columns of the metadata."""
+        years = tuple(name.strip() for name in self.years.split(",")) if self.years else ()
+        return ColumnMap(key=self.key, match=self.match, map=self.map, years=years, split=self.split)
 
     @classmethod
     def of(cls, **values: object) -> Self:

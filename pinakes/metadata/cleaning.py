@@ -17,6 +17,7 @@ import pandas as pd
 from pinakes.errors import MetadataError
 from pinakes.metadata.files import open_bytes
 from pinakes.metadata.folding import letters, without_accents
+from pinakes.metadata.opening_tables import AnyTable
 from pinakes.metadata.records import Table
 from pinakes.metadata.report import Step
 from pinakes.metadata.semart import AS_WRITTEN, DAMAGED_NAMES, SEMART_COLUMNS, SPLIT, is_semart, split_of
@@ -62,7 +63,7 @@ def transliterate(text: str) -> str:
     return plain.encode("ascii", "replace").decode("ascii")
 
 
-def tutorial_subset(tables: Sequence[Table]) -> Subset:
+def tutorial_subset(tables: Sequence[AnyTable]) -> Subset:
     """The tutorial's subset of SemArt's files, read through `pandas.read_csv` as the tutorial does.
 
     IMAGE_FILE is not transliterated, since it must go on naming the file.
@@ -100,8 +101,8 @@ class _Steps:
         self.steps.append(Step(name, before, len(self.frame)))
 
 
-def _read(table: Table) -> pd.DataFrame:
-    if not is_semart(table.columns) or table.separator != "\t":
+def _read(table: AnyTable) -> pd.DataFrame:
+    if not isinstance(table, Table) or not is_semart(table.columns) or table.separator != "\t":
         raise MetadataError(
             f"the tutorial's cleaning is for SemArt only, and the metadata file {table.path} does not have SemArt's"
             f" tab-separated columns ({', '.join(SEMART_COLUMNS)}); use the lossless cleaning."

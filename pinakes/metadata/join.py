@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Container, Sequence
+from itertools import islice
 from typing import Literal
 
 import pandas as pd
@@ -12,7 +13,9 @@ import pandas as pd
 from pinakes.errors import AccountError, UsageError
 from pinakes.ids import base_name
 from pinakes.metadata.columns import COLUMNS
+from pinakes.metadata.nearly import advice, nearly_fitting
 from pinakes.metadata.report import EXAMPLES, JoinReport
+from pinakes.metadata.rows import MORE
 from pinakes.metadata.table import Metadata
 
 _UNMATCHED = -1
@@ -24,9 +27,10 @@ class Join:
 
     A key with a `/` is compared to the image_id, a key without one to its base name; where both fit an image, the full
     path wins. A base name that several images share is ambiguous, and none of them gets the row; except where it is the
-    whole image_id of one of them and all the others have the row of their full path. With `match`, the first group that
-    the expression captures in the image_id is compared to the key, and many images may share a row. All comparisons
-    are of NFC text and case-sensitive.
+    whole image_id of one of them and all the others have the row of their full path. Keys and images that are left are
+    fitted where they differ in case, ending or leading folders only and no other fits (`pinakes.metadata.nearly`). With
+    `match`, or that of the metadata, the first group that the expression captures in the image_id is compared to the
+    key, case-sensitively, and many images may share a row. All comparisons are of NFC text.
 
     Memory: the metadata itself, and one number for each image_id.
 
@@ -44,6 +48,7 @@ class Join:
     """
 
     def __init__(self, metadata: Metadata | None, image_ids: Sequence[str], *, match: str | None = None) -> None:
+        match = match or (None if metadata is None else metadata.match)
         pattern = None if match is None else _compiled(match)
         self._validate: Literal["one_to_one", "many_to_one"] = "one_to_one" if pattern is None else "many_to_one"
         self._row: dict[str, int] = dict.fromkeys(image_ids, _UNMATCHED)
@@ -69,9 +74,19 @@ class Join:
                 self._row.update(dict.fromkeys(ids, position[key]))
         without = [name for name, row in self._row.items() if row == _UNMATCHED]
         unused = [key for key in position if key not in fits]
+        nearly: dict[str, list[str]] = {}
+        if pattern is None and without and unused:
+            nearly, doubtful = nearly_fitting(image_ids, without, unused)
+            self._row.update({ids[0]: position[key] for key, ids in nearly.items()})
+            ambiguous |= {key: tuple(ids) for key, ids in doubtful.items()}
+            fits |= nearly | doubtful
+            without = [name for name in without if self._row[name] == _UNMATCHED]
+            unused = [key for key in unused if key not in fits]
+        matched = len(self._row) - len(without)
+        key_column = metadata.report.files[0].key if metadata.report.files else None
         self.report = JoinReport(
             images=len(self._row),
-            matched=len(self._row) - len(without),
+            matched=matched,
             images_without_metadata=len(without),
             images_without_metadata_examples=tuple(without[:EXAMPLES]),
             metadata_without_image=len(unused),
@@ -81,13 +96,18 @@ class Join:
             conflicting=tuple(metadata.report.conflicting),
             duplicates=metadata.report.duplicates,
             without_capture=missed,
+            nearly={key: ids[0] for key, ids in islice(nearly.items(), EXAMPLES)},
+            nearly_count=len(nearly),
+            advice=advice(metadata.frame, key_column, image_ids, matched)
+            if key_column and unused and 2 * matched < len(without)
+            else None,
         )
 
     def rows(self, images: pd.DataFrame) -> pd.DataFrame:
-        """`images` with `COLUMNS` and `extra` added: same rows, same order, same index.
+        """`images` with `COLUMNS` and `rows.MORE` added: same rows, same order, same index.
 
         Args:
-            images: a chunk of the listing of any size, with a column `image_id` (and none of `COLUMNS` or `extra`).
+            images: a chunk of the listing of any size, with a column `image_id` (and none of those).
 
         Returns:
             A new frame; the added columns have dtype object and hold None where nothing is known. Without metadata,
@@ -112,7 +132,7 @@ class Join:
             joined = pd.merge(images, found, on="image_id", how="left", validate="one_to_one", suffixes=(None, None))
         except pd.errors.MergeError as exc:
             raise AccountError(f"the metadata cannot be joined with these images: {exc}.") from exc
-        for name in (*COLUMNS, "extra"):
+        for name in (*COLUMNS, *MORE):
             added = joined[name].astype(object)
             joined[name] = added.where(added.notna(), None)
         return joined.set_index(images.index)

@@ -39,6 +39,11 @@ class Table:
     separator: str
     columns: tuple[str, ...]
 
+    @property
+    def form(self) -> str:
+        """Encoding and separator, for a report."""
+        return f"{self.encoding}, {SEPARATORS[self.separator]}"
+
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Each row as (line on which it starts, one text per column); blank lines are passed over.
 
@@ -50,7 +55,7 @@ class Table:
         yield from _records(lines, self)
 
 
-def open_table(path: Path) -> Table:
+def open_text(path: Path) -> Table:
     """Find out encoding, separator and columns of `path`.
 
     The separator is the one of `SEPARATORS` that divides the header into the most fields.
@@ -69,12 +74,21 @@ def open_table(path: Path) -> Table:
     names, still_open = _split(header, separator)
     if still_open:
         raise MetadataError(f"the metadata file {path}: a quotation mark in the header is not closed on its line.")
-    columns = tuple(name.strip() or f"column_{number}" for number, name in enumerate(names, start=1))
+    return Table(path, encoding, separator, named_columns(path, names))
+
+
+def named_columns(path: Path, header: Iterable[str]) -> tuple[str, ...]:
+    """The columns of a header: trimmed, and `column_<number>` for one without a name.
+
+    Raises:
+        MetadataError: two of them have one name.
+    """
+    columns = tuple(name.strip() or f"column_{number}" for number, name in enumerate(header, start=1))
     folded = [name.casefold() for name in columns]
     twice = next((name for name in columns if folded.count(name.casefold()) > 1), None)
     if twice is not None:
         raise MetadataError(f"the metadata file {path} has two columns named {twice!r} (upper and lower case are one).")
-    return Table(path, encoding, separator, columns)
+    return columns
 
 
 def _records(lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[int, list[str]]]:

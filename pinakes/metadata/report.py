@@ -20,18 +20,18 @@ class FileReport:
     Attributes:
         path: the file.
         rows: its rows, without the header.
-        encoding: `utf-8` or `cp1252`.
-        separator: `tab`, `comma` or `semicolon`.
+        form: its encoding and separator, or its sheet of Excel.
         key: the column that names the images.
         semart: whether its header is SemArt's.
+        columns: what its columns were taken for without being told, as a line; or empty.
     """
 
     path: Path
     rows: int
-    encoding: str
-    separator: str
+    form: str
     key: str
     semart: bool
+    columns: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ class MetadataReport:
     def lines(self) -> list[str]:
         """The report as short lines; a count of 0 has no line."""
         lines = [
-            f"{file.path}: {file.rows:,} rows ({'SemArt, ' if file.semart else ''}{file.encoding}, {file.separator}),"
-            f" key {file.key}"
+            f"{file.path}: {file.rows:,} rows ({'SemArt, ' if file.semart else ''}{file.form}), key {file.key}"
             for file in self.files
         ]
+        lines += dict.fromkeys(file.columns for file in self.files if file.columns)
         lines += [step.line() for step in self.steps]
         if self.distinct:
             lines.append("distinct: " + ", ".join(f"{name} {count:,}" for name, count in self.distinct.items()))
@@ -118,6 +118,9 @@ class JoinReport:
         conflicting: keys of the metadata whose rows differ.
         duplicates: identical rows of the metadata that were left out.
         without_capture: images in whose id `match` found nothing.
+        nearly: the first `EXAMPLES` keys whose image is named a little differently, each with it.
+        nearly_count: how many there are.
+        advice: what would fit more images, or None.
         given: whether there is metadata at all.
     """
 
@@ -132,6 +135,9 @@ class JoinReport:
     conflicting: tuple[str, ...] = ()
     duplicates: int = 0
     without_capture: int = 0
+    nearly: Mapping[str, str] = field(default_factory=dict)
+    nearly_count: int = 0
+    advice: str | None = None
     given: bool = True
 
     def lines(self) -> list[str]:
@@ -139,6 +145,11 @@ class JoinReport:
         if not self.given:
             return [f"no metadata was given: {self.images:,} images keep what is stored"]
         lines = [f"{self.matched:,} of {self.images:,} images have metadata"]
+        if self.nearly_count:
+            examples = _some((f"{key} = {image_id}" for key, image_id in self.nearly.items()), self.nearly_count)
+            lines.append(
+                f"{self.nearly_count:,} keys differ from the image's name in case, ending or folders: {examples}"
+            )
         if self.images_without_metadata:
             examples = _some(self.images_without_metadata_examples, self.images_without_metadata)
             lines.append(f"{self.images_without_metadata:,} images have none: {examples}")
@@ -147,6 +158,8 @@ class JoinReport:
         if self.metadata_without_image:
             examples = _some(self.metadata_without_image_examples, self.metadata_without_image)
             lines.append(f"{self.metadata_without_image:,} keys of the metadata fit no image: {examples}")
+        if self.advice:
+            lines.append(self.advice)
         lines += [
             f"ambiguous: {key} fits {len(ids):,} images, none of which got it: {_some(ids)}; use relative paths as keys"
             for key, ids in islice(self.ambiguous.items(), _SHOWN)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pinakes.metadata.columns import COLUMNS, Layout
+from pinakes.metadata.columns import COLUMNS
+from pinakes.metadata.layout import Layout, Years
 from pinakes.metadata.semart import AS_WRITTEN, SPLIT, correct_name, split_technique
 
 _SHARED_LENGTH = 40
@@ -18,6 +19,11 @@ _SHARED_LENGTH = 40
 _AUTHOR, _TECHNIQUE, _MEDIUM, _SIZE = (COLUMNS.index(name) for name in ("author", "technique", "medium", "size"))
 
 Extra = dict[str, str]
+Several = dict[str, list[str]]
+
+MORE = ("extra", "several", "dated")
+"""What a row has besides `COLUMNS`: the other columns; the single values of cells that hold several; the years that
+columns of their own say."""
 
 
 class Rows:
@@ -39,7 +45,7 @@ class Rows:
         self.without_key = 0
         self.without_key_at = ""
         self.corrected: Counter[str] = Counter()
-        self._kept: dict[str, tuple[list[str | None], Extra]] = {}
+        self._kept: dict[str, tuple[list[str | None], Extra, Several, Years | None]] = {}
         self._split: dict[str, str] = {}
 
     def add(self, layout: Layout, cells: Sequence[str], at: str, split: str | None) -> None:
@@ -60,7 +66,7 @@ class Rows:
         if technique is not None and layout.splits_technique:
             medium, size = split_technique(technique)
             values[_MEDIUM], values[_SIZE] = self._text(medium), self._text(size or "")
-        self._keep(cells[layout.key], values, extra, at, split)
+        self._keep(layout, cells, values, extra, at, split)
 
     def add_cleaned(
         self, layout: Layout, cells: Sequence[str], at: str, split: str | None, written: str | None
@@ -73,14 +79,16 @@ class Rows:
         values[_MEDIUM] = values[_TECHNIQUE]
         if written is not None:
             self._note_corrected(extra, written.strip())
-        self._keep(cells[layout.key], values, extra, at, split)
+        self._keep(layout, cells, values, extra, at, split)
 
     def frame(self) -> pd.DataFrame:
-        """`key`, `COLUMNS` and `extra` of the rows that can be used, in the order in which their keys came first."""
+        """`key`, `COLUMNS` and `MORE` of the rows that can be used, in the order in which their keys came first."""
         data: dict[str, list[object]] = {"key": list(self._kept)}
         for position, name in enumerate(COLUMNS):
-            data[name] = [values[position] for values, _ in self._kept.values()]
-        data["extra"] = [self._with_split(key, extra) or None for key, (_, extra) in self._kept.items()]
+            data[name] = [row[0][position] for row in self._kept.values()]
+        data["extra"] = [self._with_split(key, row[1]) or None for key, row in self._kept.items()]
+        data["several"] = [row[2] or None for row in self._kept.values()]
+        data["dated"] = [row[3] for row in self._kept.values()]
         return pd.DataFrame(data, dtype=object)
 
     def _sorted(self, layout: Layout, cells: Sequence[str]) -> tuple[list[str | None], Extra]:
@@ -102,9 +110,17 @@ class Rows:
         split = self._split.get(key)
         return {**extra, SPLIT: split} if split else extra
 
-    def _keep(self, name: str, values: list[str | None], extra: Extra, at: str, split: str | None) -> None:
+    def _keep(
+        self,
+        layout: Layout,
+        cells: Sequence[str],
+        values: list[str | None],
+        extra: Extra,
+        at: str,
+        split: str | None,
+    ) -> None:
         self.count += 1
-        key = unicodedata.normalize("NFC", name.strip())
+        key = unicodedata.normalize("NFC", cells[layout.key].strip())
         if not key:
             self.without_key += 1
             self.without_key_at = self.without_key_at or at
@@ -115,9 +131,10 @@ class Rows:
         if split is not None and self._split.setdefault(key, split) != split:
             self._split[key] = ""  # one row in two splits belongs to neither
         known = self._kept.get(key)
+        row = values, extra, layout.values_of(cells), layout.years_of(cells)
         if known is None:
-            self._kept[key] = values, extra
-        elif known == (values, extra):
+            self._kept[key] = row
+        elif known == row:
             self.duplicates[key] += 1
         else:
             del self._kept[key]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +11,9 @@ import pandas as pd
 
 from pinakes.errors import UsageError
 from pinakes.metadata.cleaning import tutorial_subset
-from pinakes.metadata.columns import Layout, find_layout
-from pinakes.metadata.records import SEPARATORS, Table, open_table
+from pinakes.metadata.column_map import ColumnMap
+from pinakes.metadata.layout import Layout, find_layout
+from pinakes.metadata.opening_tables import AnyTable, open_table
 from pinakes.metadata.report import FileReport, MetadataReport, Step
 from pinakes.metadata.rows import Rows
 from pinakes.metadata.semart import SEMART_COLUMNS, is_semart, split_of
@@ -25,17 +26,28 @@ class Metadata:
     """The metadata of the pictures, by key.
 
     Attributes:
-        frame: one row for each key: `key` (NFC), then `columns.COLUMNS`, then `extra` (a dict of text, or None). All columns
-            have dtype object; what is missing is None, never NaN or "".
+        frame: one row for each key: `key` (NFC), `columns.COLUMNS`, and `rows.MORE`: `extra` (a dict of text), `several` (a
+            dict of lists of text) and `dated` (first and last year). All columns have dtype object; what is missing is
+            None, never NaN or "".
         report: what was read, left out and corrected.
+        match: the regular expression that finds the key in an image_id, as the user or a profile says; None: names.
+        moved: columns of the files that became one of `COLUMNS` under another name, with that one.
     """
 
     frame: pd.DataFrame
     report: MetadataReport
+    match: str | None = None
+    moved: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_metadata(paths: Sequence[Path], *, key: str | None = None, cleaning: Cleaning = "lossless") -> Metadata:
-    """Read SemArt's files, or any CSV or TSV (gzip or not) with a column that names the images, into one table.
+def read_metadata(
+    paths: Sequence[Path],
+    *,
+    columns: ColumnMap | None = None,
+    profile: str | None = None,
+    cleaning: Cleaning = "lossless",
+) -> Metadata:
+    """Read tables (CSV or TSV, gzip or not, or Excel) with a column that names the images into one table.
 
     Text is only trimmed at its ends; damaged names of SemArt are corrected (the original goes to
     `extra["author_as_written"]`), TECHNIQUE is split into medium and size where the file has no such columns, and
@@ -45,7 +57,8 @@ def read_metadata(paths: Sequence[Path], *, key: str | None = None, cleaning: Cl
 
     Args:
         paths: the files, concatenated in this order.
-        key: the column that names the images, in any case of letters; None takes the first of `columns.DEFAULT_KEYS`.
+        columns: what their columns mean, as far as the user says it.
+        profile: the name or path of a profile that says the rest; None takes the one that a header is recognised by.
         cleaning: `lossless` or `tutorial`.
 
     Raises:
@@ -53,42 +66,48 @@ def read_metadata(paths: Sequence[Path], *, key: str | None = None, cleaning: Cl
         MetadataError: a file cannot be read, has no usable key, or has a bad row; the message names file and line.
     """
     if not paths:
-        raise UsageError("no metadata file was given; name at least one CSV or TSV file.")
+        raise UsageError("no metadata file was given; name at least one table (CSV, TSV or Excel).")
     if cleaning not in ("lossless", "tutorial"):
         raise UsageError(f"the cleaning {cleaning!r} is unknown; it is lossless or tutorial.")
     tables = [open_table(Path(path)) for path in paths]
-    return _read_lossless(tables, key) if cleaning == "lossless" else _read_tutorial(tables, key)
+    wanted = columns or ColumnMap()
+    return _read_lossless(tables, wanted, profile) if cleaning == "lossless" else _read_tutorial(tables, wanted)
 
 
-def _read_lossless(tables: Sequence[Table], key: str | None) -> Metadata:
+def _read_lossless(tables: Sequence[AnyTable], wanted: ColumnMap, profile: str | None) -> Metadata:
     rows = Rows()
     files = []
+    layouts = []
     for table in tables:
-        layout = find_layout(table.path, table.columns, key)
+        layout = find_layout(table.path, table.columns, wanted, profile)
+        layouts.append(layout)
         split = split_of(table.path) if is_semart(table.columns) else None
         before = rows.count
         for line, cells in table.rows():
             rows.add(layout, cells, f"{table.path}, line {line}", split)
         files.append(_file_report(table, layout, rows.count - before))
-    return _metadata(rows, files)
+    match = next((layout.match for layout in layouts if layout.match), None)
+    moved = {column: own for layout in layouts for column, own in layout.moved}
+    return replace(_metadata(rows, files), match=match, moved=moved)
 
 
-def _read_tutorial(tables: Sequence[Table], key: str | None) -> Metadata:
+def _read_tutorial(tables: Sequence[AnyTable], wanted: ColumnMap) -> Metadata:
+    key = wanted.key
     if key is not None and key.strip().upper() != "IMAGE_FILE":
         raise UsageError(f"the tutorial's cleaning has IMAGE_FILE as its key, not {key}; leave out --key.")
     subset = tutorial_subset(tables)
-    layout = find_layout(tables[0].path, SEMART_COLUMNS, key)
+    layout = find_layout(tables[0].path, SEMART_COLUMNS, ColumnMap(key=key, match=wanted.match))
     files = [_file_report(table, layout, read) for table, read in zip(tables, subset.read, strict=True)]
     rows = Rows()
     for row in subset.frame.itertuples(index=False):
         *cells, split, written = (None if pd.isna(cell) else str(cell) for cell in row)
         rows.add_cleaned(layout, [cell or "" for cell in cells], "the tutorial's subset", split, written)
-    return _metadata(rows, files, subset.steps, subset.distinct)
+    return replace(_metadata(rows, files, subset.steps, subset.distinct), match=layout.match)
 
 
-def _file_report(table: Table, layout: Layout, rows: int) -> FileReport:
-    separator = SEPARATORS[table.separator]
-    return FileReport(table.path, rows, table.encoding, separator, layout.key_name, is_semart(table.columns))
+def _file_report(table: AnyTable, layout: Layout, rows: int) -> FileReport:
+    semart = is_semart(table.columns)
+    return FileReport(table.path, rows, table.form, layout.key_name, semart, layout.told)
 
 
 def _metadata(

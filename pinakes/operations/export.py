@@ -23,12 +23,14 @@ from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import CheckpointError, PinakesError, UsageError
+from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.columns import COLUMNS
+from pinakes.metadata.excel import write_excel
 from pinakes.metadata.join import Join, merge_vectors
 from pinakes.metadata.table import read_metadata
 from pinakes.spaces import Space
 
-SUFFIXES = (".csv", ".parquet")
+SUFFIXES = (".csv", ".parquet", ".xlsx")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 """How a text begins that spreadsheets may run as a formula."""
@@ -49,25 +51,27 @@ def export(
     space: Space,
     checkpoint: str,
     metadata: Sequence[Path] = (),
-    key: str | None = None,
-    match: str | None = None,
+    columns: ColumnMap | None = None,
+    profile: str | None = None,
     excel_safe: bool = False,
 ) -> Exported:
     """Write the dataset to `file`, whole or not at all.
 
     Columns: image_id, fingerprint, then (with metadata) `COLUMNS` and extra as JSON, then vector: float32 as the provider
-    gave it, a list in Parquet and a JSON list in CSV. If the bytes of an image have changed, its newest answer counts.
+    gave it, a list in Parquet and a JSON list in CSV. Excel, for people, gets a column for each of extra, and no vector. If
+    the bytes of an image have changed, its newest answer counts.
     With `excel_safe` a text in a CSV that a spreadsheet would run as a formula begins with an apostrophe.
 
     Raises:
-        UsageError: the file's name ends in neither .csv nor .parquet, or `excel_safe` is asked of Parquet.
+        UsageError: the file's name ends in none of `SUFFIXES`, `excel_safe` is asked of another form than CSV, or openpyxl
+            is not installed for Excel.
         CheckpointError: the checkpoint holds no vector of this space.
         PinakesError: the file cannot be written.
     """
     if file.suffix not in SUFFIXES:
-        raise UsageError(f"the export {str(file)!r} must end in .csv or .parquet, which says what is written.")
+        raise UsageError(f"the export {str(file)!r} must end in .csv, .parquet or .xlsx, which says what is written.")
     if excel_safe and file.suffix != ".csv":
-        raise UsageError(f"--excel-safe is about CSV, and {str(file)!r} is Parquet, in which no text is a formula.")
+        raise UsageError(f"--excel-safe is about CSV; in {file.suffix}, as in {str(file)!r}, no text is a formula.")
     kept = open_checkpoint(checkpoint, collection, space)
     ledger = kept.ledger()
     tombstones = TombstoneFile(checkpoint, collection).read()
@@ -81,8 +85,8 @@ def export(
             f"there is nothing to export: the checkpoint {kept.location} holds no vector; name the collection, the"
             " embedder and the dimension that it was made with, or run pinakes ingest."
         )
-    read = read_metadata(list(metadata), key=key) if metadata else None
-    join = Join(read, list(newest), match=match)
+    read = read_metadata(list(metadata), columns=columns, profile=profile) if metadata else None
+    join = Join(read, list(newest))
     notes = [] if read is None else [*read.report.lines(), *join.report.lines()]
     rows = 0
     with _written(file, excel_safe=excel_safe) as write:
@@ -111,6 +115,10 @@ def _written(file: Path, *, excel_safe: bool) -> Iterator[Callable[[pd.DataFrame
         with partial.open("wb") as sink:
             if file.suffix == ".csv":
                 yield _csv_writer(sink, excel_safe=excel_safe)
+            elif file.suffix == ".xlsx":
+                frames: list[pd.DataFrame] = []
+                yield lambda frame: frames.append(frame.drop(columns="vector"))
+                write_excel(sink, _for_people(pd.concat(frames)))
             else:
                 with _parquet_writer(sink) as write:
                     yield write
@@ -137,6 +145,16 @@ def _csv_writer(sink: Any, *, excel_safe: bool) -> Callable[[pd.DataFrame], None
 
 def _not_a_formula(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _for_people(frame: pd.DataFrame) -> Iterator[list[Any]]:
+    """A header and the rows, with a column for each of extra instead of their JSON; empty columns are left out."""
+    named = [name for name in ("image_id", "fingerprint", *COLUMNS) if name in frame and frame[name].notna().any()]
+    extras = [extra or {} for extra in frame["extra"]] if "extra" in frame else [{}] * len(frame)
+    more = list(dict.fromkeys(name for extra in extras for name in extra))
+    yield [*named, *more]
+    for row, extra in zip(frame[named].to_numpy(dtype=object), extras, strict=True):
+        yield [*row, *(extra.get(name) for name in more)]
 
 
 @contextmanager

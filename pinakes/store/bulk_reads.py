@@ -19,6 +19,7 @@ from psycopg.abc import Params
 
 from pinakes.metadata.columns import COLUMNS
 from pinakes.query.filters import Filter
+from pinakes.store.conditions import YEARS_SAID
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
 from pinakes.store.restrictions import visible
@@ -94,12 +95,12 @@ def read_images(conn: Connection, collection: str, filters: Sequence[Filter] = (
     # `row_of` expects a distance after the columns, and there is none here.
     statement = sql.SQL(
         """
-        SELECT {columns}, NULL::float8, lower(i.years), upper(i.years) - 1
+        SELECT {columns}, NULL::float8, lower({years}), upper({years}) - 1
         FROM {images} AS i
         WHERE {shown}
         ORDER BY i.image_id
         """
-    ).format(columns=IMAGE_COLUMNS, images=sql.Identifier(collection, "images"), shown=shown.where)
+    ).format(columns=IMAGE_COLUMNS, years=YEARS_SAID, images=sql.Identifier(collection, "images"), shown=shown.where)
     years_at = 5 + len(COLUMNS)
     with translated(f"reading {collection}"), conn.transaction():
         for values in streamed(conn, statement, shown.values, at_once=VECTORS_AT_ONCE):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.folding import fold
@@ -15,6 +16,10 @@ from pinakes.store.folded_texts import folded_value
 
 PLAIN_COLUMNS = (*COLUMNS, "image_id", "uri", "fingerprint")
 """What a filter may name, along with the keys of `extra`."""
+
+
+YEARS_SAID = sql.SQL("coalesce(i.dated, i.years)")
+"""The years of an image: those that columns of its file say, or those that its date says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,13 @@ def _condition(item: Filter, key: str, values: dict[str, Any], unknown: Literal[
     match item:
         case Equals(name, wanted):
             values[key] = list(wanted)
-            return sql.SQL("{} = ANY({})").format(column(name, f"{key}c", values), sql.Placeholder(key))
+            text = sql.SQL("{} = ANY({})").format(column(name, f"{key}c", values), sql.Placeholder(key))
+            # One condition a value: an index answers these, and not "any of".
+            single = []
+            for number, value in enumerate(wanted):
+                values[f"{key}v{number}"] = Jsonb({name: [value]})
+                single.append(sql.SQL(" OR i.several @> {}").format(sql.Placeholder(f"{key}v{number}")))
+            return sql.SQL("({}{})").format(text, sql.SQL("").join(single))
         case Contains(name, text):
             values[key] = fold(text)
             said = column(name, f"{key}c", values)
@@ -74,6 +85,6 @@ def _condition(item: Filter, key: str, values: dict[str, Any], unknown: Literal[
             )
         case Years(first, last):
             values |= {f"{key}a": first, f"{key}b": last}
-            return sql.SQL("i.years && int4range({}, {}, '[]')").format(
-                sql.Placeholder(f"{key}a"), sql.Placeholder(f"{key}b")
+            return sql.SQL("{} && int4range({}, {}, '[]')").format(
+                YEARS_SAID, sql.Placeholder(f"{key}a"), sql.Placeholder(f"{key}b")
             )

@@ -10,7 +10,7 @@ from psycopg import sql
 
 from pinakes.query.filters import Equals, Filter, Years, columns_of
 from pinakes.store.column_check import check_columns
-from pinakes.store.conditions import PLAIN_COLUMNS, Conditions, column, conditions
+from pinakes.store.conditions import PLAIN_COLUMNS, YEARS_SAID, Conditions, column, conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.restrictions import restriction_filters
 from pinakes.store.search_settings import searching
@@ -61,12 +61,15 @@ def facets(conn: Connection, collection: str, filters: Sequence[Filter] = (), *,
         chosen = {_column_of(item) for item in filters}
         names = [*FACET_COLUMNS, *_extra_keys(conn, images, conditions((), restricted))]
         names += [n for item in filters if isinstance(item, Equals) and (n := item.column) not in names]
-        open_names = [name for name in names if name not in chosen]
+        several = _several_keys(conn, images, conditions((), restricted))
+        names += [name for name in several if name not in names]
+        open_names = [name for name in names if name not in chosen and name not in several]
         total, years, found = _counted(conn, collection, open_names, filters, restricted, top)
         for name in names:
-            if name in chosen:
+            if name in chosen or name in several:
                 others = [item for item in filters if _column_of(item) != name]
-                found |= _counted(conn, collection, [name], others, restricted, top, _wanted(filters, name))[2]
+                keep = _wanted(filters, name)
+                found |= _counted(conn, collection, [name], others, restricted, top, keep, single=name in several)[2]
     return Facets(total, [found[name] for name in names if found[name].values], years)
 
 
@@ -78,11 +81,19 @@ def _counted(
     restricted: Sequence[Filter],
     top: int,
     keep: Sequence[str] = (),
+    *,
+    single: bool = False,
 ) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
-    """The count of what passes, its years, and the facets of `names`; of each the `top` values and those to `keep`."""
+    """The count of what passes, its years, and the facets of `names`; of each the `top` values and those to `keep`.
+
+    With `single` the one column of `names` holds several values, each of which is counted; the count is one of values then.
+    """
     passing = conditions(filters, restricted)
     values: dict[str, Any] = dict(passing.values)
     columns = [column(name, f"n{number}", values) for number, name in enumerate(names)]
+    if single:
+        values["n0"] = names[0]
+        columns = [sql.SQL("jsonb_array_elements_text(i.several -> {})").format(sql.Placeholder("n0"))]
     value = [sql.Identifier(f"c{number}") for number in range(len(names))]
     rows = conn.execute(
         # Each column is a grouping set of its own, and the empty set counts everything; GROUPING() is 0 for the column
@@ -90,7 +101,7 @@ def _counted(
         sql.SQL(
             """
             WITH passing AS (
-                SELECT i.years {selected}
+                SELECT {years} AS years {selected}
                 FROM {images} AS i
                 WHERE {passing}
             ), counted AS (
@@ -110,6 +121,7 @@ def _counted(
             """
         ).format(
             images=sql.Identifier(collection, "images"),
+            years=YEARS_SAID,
             passing=passing.where,
             selected=_each(", {} AS {}", columns, value),
             number=sql.SQL("CASE {} END").format(
@@ -167,3 +179,19 @@ def _extra_keys(conn: Connection, images: sql.Identifier, shown: Conditions) -> 
         {**shown.values, "sampled": SAMPLED, "most": EXTRA_KEYS},
     )
     return [key for (key,) in rows if key not in PLAIN_COLUMNS]
+
+
+def _several_keys(conn: Connection, images: sql.Identifier, shown: Conditions) -> list[str]:
+    """The columns whose cells hold several values, among the images that are shown, by name."""
+    rows = conn.execute(
+        sql.SQL(
+            """
+            SELECT DISTINCT key COLLATE "C" AS key
+            FROM (SELECT i.several FROM {images} AS i WHERE i.several IS NOT NULL AND {shown} LIMIT %(sampled)s) AS sampled,
+                jsonb_object_keys(several) AS k (key)
+            ORDER BY key
+            """
+        ).format(images=images, shown=shown.where),
+        {**shown.values, "sampled": SAMPLED},
+    )
+    return [key for (key,) in rows]

@@ -6,7 +6,7 @@ is new and updates what differs; a row that is equal is not touched, not even lo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,14 @@ import pandas as pd
 from pgvector import HalfVector
 from psycopg import sql
 from psycopg.types.json import Jsonb
+from psycopg.types.numeric import Int4
+from psycopg.types.range import Range
 
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.store.connection import Connection
 from pinakes.store.folded_texts import TEXT_COLUMNS, foldings, full_text
 
-IMAGE_COLUMNS = (*TEXT_COLUMNS, "extra", "folded", "foldings")
+IMAGE_COLUMNS = (*TEXT_COLUMNS, "extra", "folded", "foldings", "several", "dated")
 VECTOR_COLUMNS = ("image_id", "fingerprint", "norm", "embedding")
 
 STAGED_IMAGES = sql.Identifier("pg_temp", "staged_images")
@@ -56,7 +58,7 @@ def copy_images(conn: Connection, parts: Iterable[pd.DataFrame], table: sql.Iden
     copied = 0
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, _listed(IMAGE_COLUMNS))
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(("text",) * len(TEXT_COLUMNS) + ("jsonb", "text", "jsonb"))
+        copy.set_types(("text",) * len(TEXT_COLUMNS) + ("jsonb", "text", "jsonb", "jsonb", "int4range"))
         for part in parts:
             for row in _image_rows(part):
                 copy.write_row(row)
@@ -165,8 +167,18 @@ def _image_rows(part: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
             columns.append(column.where(column.notna(), None).tolist())
         else:
             columns.append([None] * len(part))
-    extras = part["extra"].tolist() if "extra" in part else [None] * len(part)
-    for *texts, extra in zip(*columns, extras, strict=True):
+    columns += [part[name].tolist() if name in part else [None] * len(part) for name in ("extra", "several", "dated")]
+    for *texts, extra, several, dated in zip(*columns, strict=True):
         extra = extra if isinstance(extra, dict) else {}
-        forms = foldings(texts, extra)
-        yield (*texts, Jsonb(extra), full_text(texts, extra), None if forms is None else Jsonb(forms))
+        yield (
+            *texts,
+            Jsonb(extra),
+            full_text(texts, extra),
+            _json(foldings(texts, extra)),
+            _json(several),
+            None if dated is None else Range(Int4(dated[0]), Int4(dated[1]), "[]"),
+        )
+
+
+def _json(value: Mapping[str, Any] | None) -> Jsonb | None:
+    return None if value is None else Jsonb(value)

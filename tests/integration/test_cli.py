@@ -183,7 +183,7 @@ def test_failures_beyond_what_is_allowed_end_with_3_and_everything_else_is_store
         (["search", "--image", "nowhere.jpg"], 2, "nowhere.jpg cannot be read"),
         (["search", "red", "--where", "author"], 2, "not of the form COLUMN=VALUE"),
         (["search", "red"], 2, "no collection 'pictures' yet"),
-        (["export", "x.txt"], 2, "must end in .csv or .parquet"),
+        (["export", "x.txt"], 2, "must end in .csv, .parquet or .xlsx"),
         (["frobnicate"], 2, "No such command"),
         (["search", "red", "--frobnicate"], 2, "No such option"),
     ],

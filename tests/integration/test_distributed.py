@@ -141,13 +141,23 @@ def test_an_assignment_holds_no_secret_and_means_the_same_anywhere(
     monkeypatch.chdir(tmp_path)
     with AzureFake() as fake:
         known = with_fake(settings, fake)
-        options = {"embedder": "azure", "rate": "30/s", "checkpoint": "kept", "metadata": (), "concurrency": 5}
+        options = {"embedder": "azure", "rate": "30/s", "checkpoint": "kept", "concurrency": 5}
+        (tmp_path / "t.csv").write_text("file,title,from\nred.png,A,1500\n")
+        (tmp_path / "ours.toml").write_text('key = "file"\n')
+        options |= {
+            "metadata": ("t.csv",),
+            "match": "(.*)",
+            "map": {"date": ""},
+            "years": "from",
+            "profile": "ours.toml",
+        }
         with led(known, Path("in"), 2, **options) as (_, leader):
             assignment = leader.assignment
             shown = assignment.model_dump_json() + repr(pickle.dumps(assignment))
             assert fake.key not in shown
             assert "dbname" not in shown
             assert str(settings.database_url) not in shown
+            monkeypatch.chdir("/")
             assert Assignment.model_validate_json(assignment.model_dump_json()) == assignment
             assert assignment.request.source == str(tmp_path / "in")
             assert assignment.request.checkpoint == str(tmp_path / "kept")

@@ -100,6 +100,8 @@ COLLECTION_DATA = (
         "UPDATE old.images SET description = '«night»', folded = 'torn jpg  night  no date',"
         " foldings = jsonb_build_object(md5('«night»'), '«night»') WHERE image_id = 'torn.jpg'",
     ),
+    (6, "INSERT INTO old.pixels (fingerprint, width, height) VALUES ('md5:a', 640, 480)"),
+    (7, "UPDATE old.images SET several = '{\"shelf\": [\"7\"]}', dated = '[1530,1536)' WHERE image_id = 'a.jpg'"),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 

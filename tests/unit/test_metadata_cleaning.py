@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from pinakes.errors import MetadataError, UsageError
 from pinakes.metadata.cleaning import MORE_THAN_PAINTINGS, transliterate
+from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.report import Step
 from pinakes.metadata.semart import SEMART_COLUMNS
 from pinakes.metadata.table import Metadata, read_metadata
@@ -157,7 +158,7 @@ def test_duplicates_and_missing_values_go_before_authors_are_counted(tmp_path: P
 
 def test_three_files_are_counted_together_and_keep_their_splits(tmp_path: Path) -> None:
     paths = write(tmp_path, traps(), ("semart_train.csv", "semart_val.csv", "semart_test.csv"))
-    metadata = read_metadata(paths, key="image_file", cleaning="tutorial")
+    metadata = read_metadata(paths, columns=ColumnMap(key="image_file"), cleaning="tutorial")
     assert [file.rows for file in metadata.report.files] == [45, 45, 44]
     assert metadata.report.used == 50
     assert {extra["split"] for extra in metadata.frame["extra"]} == {"train", "val", "test"}
@@ -182,7 +183,7 @@ def test_the_tutorials_cleaning_is_for_semart_by_image_file_only(tmp_path: Path)
     with pytest.raises(MetadataError, match="tab-separated columns"):
         read_metadata([other], cleaning="tutorial")
     with pytest.raises(UsageError, match="leave out --key"):
-        read_metadata(write(tmp_path, traps()), key="TITLE", cleaning="tutorial")
+        read_metadata(write(tmp_path, traps()), columns=ColumnMap(key="TITLE"), cleaning="tutorial")
 
 
 @pytest.mark.parametrize("at", [0, 1])

@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinakes.errors import MetadataError, UsageError
+from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.columns import COLUMNS
-from pinakes.metadata.records import MAX_RECORD_LINES, open_table
+from pinakes.metadata.records import MAX_RECORD_LINES, open_text
+from pinakes.metadata.rows import MORE
 from pinakes.metadata.semart import SEMART_COLUMNS
 from pinakes.metadata.table import Metadata, read_metadata
 
@@ -45,7 +47,7 @@ def changed(**cells: str) -> list[str]:
 
 def read(path: Path, content: str | bytes, *, key: str | None = None) -> Metadata:
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_metadata([path], key=key)
+    return read_metadata([path], columns=ColumnMap(key=key))
 
 
 def row(metadata: Metadata, key: str) -> Mapping[str, object]:
@@ -69,7 +71,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_semarts_columns_become_the_columns_of_the_table(tmp_path: Path) -> None:
     metadata = read(tmp_path / "semart_val.csv", semart(ROW))
-    assert list(metadata.frame.columns) == ["key", *COLUMNS, "extra"]
+    assert list(metadata.frame.columns) == ["key", *COLUMNS, *MORE]
     assert row(metadata, ROW[0]) == {
         "key": ROW[0],
         "description": ROW[1],
@@ -83,12 +85,14 @@ def test_semarts_columns_become_the_columns_of_the_table(tmp_path: Path) -> None
         "school": ROW[7],
         "timeframe": ROW[8],
         "extra": {"split": "val"},
+        "several": None,
+        "dated": None,
     }
 
 
 def test_what_is_missing_is_none_everywhere(path: Path) -> None:
     metadata = read(path, "file,title,date,colour\na.jpg,,  ,\nb.jpg,B,1500,red\n")
-    assert row(metadata, "a.jpg") == {"key": "a.jpg", **dict.fromkeys(COLUMNS), "extra": None}
+    assert row(metadata, "a.jpg") == {"key": "a.jpg", **dict.fromkeys((*COLUMNS, *MORE))}
     assert row(metadata, "b.jpg")["extra"] == {"colour": "red"}
     assert all(value is None or (isinstance(value, str | dict) and value) for value in cells(metadata))
     assert set(metadata.frame.dtypes.astype(str)) == {"object"}
@@ -161,7 +165,7 @@ def test_one_table_however_it_is_written(path: Path, separator: str, packed: boo
     ]
     (file,) = metadata.report.files
     names = {"\t": "tab", ",": "comma", ";": "semicolon"}
-    assert (file.separator, file.encoding) == (names[separator], "cp1252" if encoding == "cp1252" else "utf-8")
+    assert file.form == f"{'cp1252' if encoding == 'cp1252' else 'utf-8'}, {names[separator]}"
     assert (file.rows, file.key, file.semart) == (3, "File", False)
 
 
@@ -171,7 +175,7 @@ def test_a_last_line_without_a_line_end_is_a_row(path: Path) -> None:
 
 def test_a_header_alone_is_an_empty_table(path: Path) -> None:
     metadata = read(path, "file,title\n")
-    assert list(metadata.frame.columns) == ["key", *COLUMNS, "extra"]
+    assert list(metadata.frame.columns) == ["key", *COLUMNS, *MORE]
     assert (len(metadata.frame), metadata.report.rows) == (0, 0)
 
 
@@ -193,8 +197,8 @@ def test_the_key_asked_for_is_found_in_any_case_and_stays_in_extra(path: Path, k
 
 @pytest.mark.parametrize("key", [None, "Object"])
 def test_without_a_key_the_message_lists_the_columns(path: Path, key: str | None) -> None:
-    with pytest.raises(MetadataError, match=r"columns are Object ID, title, column_3: .*--key COLUMN") as caught:
-        read(path, "Object ID,title,\n1,2,3\n", key=key)
+    with pytest.raises(MetadataError, match=r"columns are Number, title, column_3: .*--key COLUMN") as caught:
+        read(path, "Number,title,\n1,2,3\n", key=key)
     assert str(path) in str(caught.value)
     assert key is None or f"no column {key!r}" in str(caught.value)
 
@@ -436,7 +440,7 @@ def test_no_file_and_an_unknown_cleaning_are_usage_errors(path: Path) -> None:
 
 def test_a_header_is_read_without_the_rows(path: Path) -> None:
     path.write_text(" file ;Title;\na;b;c\n")
-    table = open_table(path)
+    table = open_text(path)
     assert (table.columns, table.separator) == (("file", "Title", "column_3"), ";")
 
 

@@ -29,14 +29,14 @@ from pinakes.web.models import SearchParameters
 WAYS: list[tuple[type, click.Command, Flow[Any, Any], set[str]]] = [
     (IngestRequest, ingest_command, ingest_flow, {"as_json"}),
     (EvaluationRequest, evaluate_command, evaluate_flow, {"as_json", "plot"}),
-    (QueryOptions, search_command, search_flow, {"as_json", "exact", "sheet"}),
+    (QueryOptions, search_command, search_flow, {"as_json", "exact", "sheet", "excel"}),
 ]
 EACH = [(command, flow, option) for model, command, flow, _ in WAYS for option in declared(model)]
 NAMES = [f"{command.name}-{option.name}" for command, _, option in EACH]
 
 
 def default_of(option: Declared) -> Any:
-    return None if option.default in (REQUIRED, ()) or option.setting else option.default
+    return None if option.default in (REQUIRED, (), {}) or option.setting else option.default
 
 
 @pytest.mark.parametrize(("model", "command", "flow", "own"), WAYS, ids=["ingest", "evaluate", "search"])
@@ -63,6 +63,7 @@ WRONG: list[tuple[Flow[Any, Any], str, Any]] = [
     (search_flow, "mode", "magic"),
     (evaluate_flow, "collection", "9"),
     (evaluate_flow, "what", "x"),
+    (ingest_flow, "map", ["author=Painter"]),
 ]
 
 
@@ -79,6 +80,8 @@ def test_prefects_server_refuses_what_cannot_be_right(flow: Flow[Any, Any], name
         {"collection": "semart_2", "rate": "20/min,5000/day", "runner": "dask://host:8786", "allow_failures": "0.5%"},
         {"collection": "", "rate": "none", "runner": "threads", "allow_failures": "3"},
         {"collection": None, "rate": "30/s burst 30", "runner": "ray"},
+        {"map": {"author": "Artist Display Name"}, "split": {"Tags": "|"}, "years": "From,To", "profile": "met"},
+        {"map": None, "split": {}, "years": "", "profile": None},
     ],
 )
 def test_prefects_server_takes_what_a_run_takes(given: dict[str, Any]) -> None:
@@ -121,6 +124,33 @@ def test_the_page_and_python_ask_with_the_same_names_and_defaults() -> None:
     assert python.keys() == asked.keys() | {"vector"}
     assert all((tuple(api[name]) if isinstance(api[name], list) else api[name]) == asked[name] for name in shared)
     assert all(python[name] == asked[name] for name in asked)
+
+
+def test_pairs_are_a_repeatable_option_and_a_dictionary_in_the_flow() -> None:
+    (option,) = (each for each in ingest_command.params if each.name == "map")
+    context = click.Context(ingest_command)
+    given = option.process_value(context, ("author=Artist = Maker", " title =T", "date="))
+    assert given == {"author": "Artist = Maker", "title": "T", "date": ""}
+    with pytest.raises(UsageError, match=r"--map 'author' is not of the form NAME=COLUMN"):
+        option.process_value(context, ("author",))
+    fields = ingest_flow.parameters.properties
+    assert fields["map"]["anyOf"][0] == {"type": "object", "additionalProperties": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"map": {"painter": "x"}}, "--map painter=…: the left side must be one of description, author"),
+        ({"years": "a,b,c"}, "--years a,b,c: name the column of the first"),
+        ({"split": {"Tags": ""}}, r"--split Tags=: say what stands between two values"),
+        ({"profile": "moma"}, "none of met, rijksmuseum, semart, tate or none, nor a file ending in .toml"),
+        ({"metadata": (), "map": {"author": "x"}}, "name it with --metadata FILE"),
+    ],
+)
+def test_what_is_said_of_columns_is_checked_at_once(given: dict[str, Any], says: str) -> None:
+    asked: dict[str, Any] = {"source": "in", "collection": "c", "checkpoint": "k", "metadata": ("t.csv",), **given}
+    with pytest.raises(UsageError, match=says):
+        IngestRequest.of(**asked)
 
 
 def test_what_is_not_given_comes_from_the_settings(tmp_path: Path) -> None:

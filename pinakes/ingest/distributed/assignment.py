@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from pinakes.ingest.answers import EmbedStage
-from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.request import WITHOUT_METADATA, IngestRequest
 from pinakes.quota.embedder_pool import NO_RATE
 
 
@@ -55,7 +55,7 @@ class Assignment(BaseModel):
                     "source": _anywhere(request.source),
                     "under": _anywhere(request.under) if request.under else None,
                     "checkpoint": _anywhere(request.checkpoint),
-                    "metadata": (),
+                    **WITHOUT_METADATA,
                     # The leader has set the rate already, and spends the money.
                     "rate": NO_RATE if request.rate == NO_RATE else None,
                     "max_cost": None,

@@ -1,0 +1,38 @@
+"""The hits of a search as an Excel workbook: one row a hit, one column for each thing that is known of any."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+from pinakes.errors import PinakesError, UsageError
+from pinakes.metadata.columns import COLUMNS
+from pinakes.metadata.excel import write_excel
+from pinakes.search.answer import SearchResult
+
+
+def save_hits(path: Path, result: SearchResult) -> None:
+    """Write the hits to a file that ends in .xlsx.
+
+    Columns: place, image_id, distance where vectors were compared, the metadata's own columns, the others, uri. Empty
+    columns are left out.
+
+    Raises:
+        UsageError: the file's name ends otherwise, or openpyxl is not installed.
+        PinakesError: it cannot be written there.
+    """
+    if path.suffix.lower() != ".xlsx":
+        raise UsageError(f"the table {str(path)!r} (--excel) must end in .xlsx.")
+    known = dict.fromkeys(name for hit in result.hits for name in hit.metadata if name != "fingerprint")
+    columns = [*(name for name in COLUMNS if name in known), *(name for name in known if name not in COLUMNS)]
+    distance = ["distance"] if any(hit.distance is not None for hit in result.hits) else []
+    rows: list[list[object]] = [["place", "image_id", *distance, *columns, "uri"]]
+    for place, hit in enumerate(result.hits, start=1):
+        near = [None if hit.distance is None else round(hit.distance, 6)] if distance else []
+        rows.append([place, hit.image_id, *near, *(hit.metadata.get(name) for name in columns), hit.uri])
+    book = BytesIO()
+    write_excel(book, rows)
+    try:
+        path.write_bytes(book.getvalue())
+    except OSError as exc:
+        raise PinakesError(f"the table {str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
