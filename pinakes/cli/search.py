@@ -30,7 +30,7 @@ from pinakes.store.database import open_database
     "--sheet",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a contact sheet of the hits to this PNG file. Default: none.",
+    help="Write a contact sheet of the hits to this file (.png, .jpg or .pdf). Default: none.",
 )
 @as_json
 def command(*, exact: bool, sheet: Path | None, as_json: bool, **options: Any) -> None:
@@ -42,6 +42,10 @@ def command(*, exact: bool, sheet: Path | None, as_json: bool, **options: Any) -
     """
     if exact and options["mode"] == "index":
         raise UsageError("--exact and --mode index contradict each other; leave one of them out.")
+    if sheet is not None:
+        from pinakes.images.contact_sheet import check_sheet
+
+        check_sheet(sheet)
     settings = load_settings()
     asked = completed(QueryOptions, options, settings)
     collection = asked.pop("collection")
@@ -57,20 +61,20 @@ def command(*, exact: bool, sheet: Path | None, as_json: bool, **options: Any) -
         closing(Embedders(settings, database.dsn)) as embedders,
     ):
         result = search(conn, open_collection(conn, collection), collection, query, embedders)
-    if sheet is not None:
-        _write_sheet(sheet, query, result)
     if as_json:
         click.echo(json.dumps({**result.as_dict(), "collection": collection}, ensure_ascii=False))
-        return
-    click.echo(hits_table(result))
-    if result.cursor is not None and query.after is not None:
-        click.echo(f"next page: --after {result.cursor}")
+    else:
+        click.echo(hits_table(result))
+        if result.cursor is not None and query.after is not None:
+            click.echo(f"next page: --after {result.cursor}")
     if sheet is not None:
-        click.echo(f"contact sheet: {sheet}")
+        _write_sheet(sheet, query, result)
+        if not as_json:
+            click.echo(f"contact sheet: {sheet}")
 
 
 def _write_sheet(path: Path, query: Query, result: SearchResult) -> None:
-    from pinakes.images.contact_sheet import save_png
+    from pinakes.images.contact_sheet import save_sheet
     from pinakes.search.sheet import sheet_of  # drawing is only for those who ask for a sheet
 
-    save_png(sheet_of(query, result), path)
+    save_sheet(sheet_of(query, result), path)

@@ -408,6 +408,19 @@ def _read(leader: int) -> bytes:
         return b""
 
 
+def test_a_sheet_that_cannot_be_written_costs_no_hits(cli: Cli, tmp_path: Path) -> None:
+    cli.ingest(gallery(tmp_path / "in"))
+    (tmp_path / "file").touch()
+    out, err = cli.run("search", "red", "--sheet", "file/found.png", code=1)
+    assert "p11.png" in out
+    assert err == (
+        "pinakes: the sheet 'file/found.png' cannot be written: Not a directory; name a file in a folder that this user"
+        " may write to.\n"
+    )
+    out, err = cli.run("search", "red", "--sheet", "found.gif", code=2)
+    assert (out, "must end in .png, .jpg, .jpeg, .pdf" in err) == ("", True)
+
+
 def test_settings_come_from_dotenv_in_the_working_directory(cli: Cli, tmp_path: Path, settings: Settings) -> None:
     gallery(tmp_path / "in", 2)
     (tmp_path / ".env").write_text("PINAKES_SOURCE=in\nPINAKES_COLLECTION=from_dotenv\n")
