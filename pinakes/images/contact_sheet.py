@@ -180,7 +180,6 @@ def save_sheet(image: Image.Image, path: Path) -> None:
         image.save(out, format=FORMATS[path.suffix.lower()], quality=JPEG_QUALITY, optimize=True)
 
 
-
 def to_jpeg_under(image: Image.Image, max_bytes: int) -> bytes:
     """`image` as JPEG of at most `max_bytes`: first at lower quality, then smaller."""
     while True:

@@ -49,7 +49,7 @@ def test_an_export_that_cannot_be_written_is_one_sentence(settings: Settings, tm
     paint(tmp_path / "in" / "a.png", (0, 0, 255))
     run(settings, tmp_path / "in")
     (tmp_path / "file").touch()
-    with pytest.raises(PinakesError, match="the export .* cannot be written: Not a directory"):
+    with pytest.raises(PinakesError, match=r"the export .* cannot be written: Not a directory"):
         export(
             tmp_path / "file" / "out.csv",
             collection="pictures",

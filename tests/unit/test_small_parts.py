@@ -58,7 +58,9 @@ def test_the_environment_wins_over_dotenv(tmp_path: Path) -> None:
 )
 def test_a_line_of_dotenv_that_cannot_be_read_is_named(tmp_path: Path, text: str, line: int) -> None:
     (tmp_path / ".env").write_text(text)
-    with pytest.raises(SettingsError, match=rf"^line {line} of the settings file {tmp_path}/.env cannot be read") as said:
+    with pytest.raises(
+        SettingsError, match=rf"^line {line} of the settings file {tmp_path}/.env cannot be read"
+    ) as said:
         load_settings({}, tmp_path)
     assert "s3cret" not in str(said.value)
 

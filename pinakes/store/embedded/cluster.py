@@ -46,7 +46,7 @@ ORPHANS_TIMEOUT_S = 15.0
 """How long processes of a server whose postmaster was killed may take to notice that and end."""
 
 LEAST_FREE = 32 << 20
-"""Bytes on the disk below which a start that fails is taken to fail because of that: a piece of the log alone takes 16 MB."""
+"""Bytes on the disk below which a start that fails is taken to fail because of that: a piece of the log takes 16 MB."""
 
 _SETTINGS = "pinakes.conf"
 _HBA = "# Written by Pinakes: the private socket, with the password in PINAKES_HOME.\nlocal all all scram-sha-256\n"
