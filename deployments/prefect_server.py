@@ -91,8 +91,9 @@ def prefect_server(home: Path) -> Iterator[None]:
     Raises:
         PinakesError: it does not start, or the one that is set does not answer.
     """
-    # A person at a terminal looks at bars and tables; Prefect's own log lines still go to its server.
-    quiet = {"PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING")}
+    # The log of a run is on the server that is set, and here; one that ends with the run has nobody who reads it.
+    told = "PREFECT_LOGGING_LEVEL" in os.environ or os.environ.get("PREFECT_API_URL")
+    quiet = {} if told else {"PREFECT_LOGGING_LEVEL": "WARNING"}
     with _environment(NO_TELEMETRY | RUNS | quiet), _answering(home):
         yield
 

@@ -16,6 +16,9 @@ from pinakes.errors import SettingsError
 
 DEFAULT_COLLECTION = "pictures"
 
+BLOCK = "block:"
+"""What a value begins with that a block of Prefect's server holds (`tasks.blocks`)."""
+
 
 READ_BY_GOOGLE = frozenset({"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"})
 """Google's libraries read these only from the environment, so they are put there if `.env` has them."""
