@@ -176,7 +176,8 @@ def log_folder(home: Path) -> Path:
 
 def _said_by_the_command(record: logging.LogRecord) -> bool:
     """Keeps the engine's lines about the end of a run off the terminal, where the command says it in one sentence."""
-    return not (record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.module in _ENGINES)
+    engine = record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.module in _ENGINES
+    return not engine or record.getMessage().startswith("Beginning flow run")
 
 
 def free_port() -> int:

@@ -92,7 +92,11 @@ def _space(run: Ingestion) -> Made:
 @stage("checkpoint", makes=_checkpoint)
 def close_checkpoint(run: Ingestion, embedded: Embedded) -> Embedded:
     """Note what the checkpoint has of the source now."""
-    get_run_logger().info("%s", run.checkpoint.location)
+    account = run.tally.account()
+    get_run_logger().info(
+        "embedding has ended: %d embedded, %d failed, %d deferred; %s has every answer",
+        *(account.embedded, account.failed, account.deferred, run.checkpoint.location),
+    )
     return embedded
 
 
