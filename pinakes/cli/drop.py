@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
 
 from pinakes.cli import options
 from pinakes.cli.render import facts, megabytes
-from pinakes.errors import UsageError
 from pinakes.operations.collection_list import about, kept
 from pinakes.settings import load_settings
 from pinakes.store.collections import prepare
@@ -34,7 +32,7 @@ def command(*, collection: str, yes: bool, checkpoint: str | None, as_json: bool
         prepare(conn)
         document = about(conn, collection) | kept(checkpoint or settings.checkpoint, collection)
         if not yes:
-            _ask(document)
+            options.confirm(_shown(document), f"Drop {collection} from the database?")
         drop_collection(conn, collection)
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
@@ -47,19 +45,13 @@ def command(*, collection: str, yes: bool, checkpoint: str | None, as_json: bool
         )
 
 
-def _ask(document: dict[str, Any]) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask for confirmation; add --yes.")
-    click.echo(
-        facts(
-            [
-                ("collection", document["collection"]),
-                ("source", document["source"]),
-                ("pictures", f"{document['pictures']:,}"),
-                ("spaces", ", ".join(document["spaces"]) or "none"),
-                ("size", megabytes(document["bytes"])),
-            ]
-        ),
-        err=True,
+def _shown(document: dict[str, Any]) -> str:
+    return facts(
+        [
+            ("collection", document["collection"]),
+            ("source", document["source"]),
+            ("pictures", f"{document['pictures']:,}"),
+            ("spaces", ", ".join(document["spaces"]) or "none"),
+            ("size", megabytes(document["bytes"])),
+        ]
     )
-    click.confirm(f"Drop {document['collection']} from the database?", abort=True, err=True)
