@@ -19,6 +19,13 @@ CONCURRENT_BATCHES: Final = 8
 HEARTBEAT_SECONDS: Final = 30
 """How often a run sends a heartbeat: the least that Prefect allows (its default of 180 s finds a dead run late)."""
 
+VARIABLES: Final = {
+    "pinakes_reindex_cron": "30 2 * * *",
+    "pinakes_evaluate_cron": "30 4 * * 0",
+    "pinakes_timezone": "UTC",
+}
+"""Prefect's variables that the schedules of prefect.yaml are made from, with what they are until somebody sets them."""
+
 NO_TELEMETRY: Final = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 """Prefect's client and server report their use by default; the owner of a collection has not agreed to that."""
 

@@ -91,8 +91,9 @@ def prefect_server(home: Path) -> Iterator[None]:
     Raises:
         PinakesError: it does not start, or the one that is set does not answer.
     """
-    # A person at a terminal looks at bars and tables; Prefect's own log lines still go to its server.
-    quiet = {"PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING")}
+    # The log of a run is on the server that is set, and here; one that ends with the run has nobody who reads it.
+    told = "PREFECT_LOGGING_LEVEL" in os.environ or os.environ.get("PREFECT_API_URL")
+    quiet = {} if told else {"PREFECT_LOGGING_LEVEL": "WARNING"}
     with _environment(NO_TELEMETRY | RUNS | quiet), _answering(home):
         yield
 
@@ -175,7 +176,8 @@ def log_folder(home: Path) -> Path:
 
 def _said_by_the_command(record: logging.LogRecord) -> bool:
     """Keeps the engine's lines about the end of a run off the terminal, where the command says it in one sentence."""
-    return not (record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.module in _ENGINES)
+    engine = record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.module in _ENGINES
+    return not engine or record.getMessage().startswith("Beginning flow run")
 
 
 def free_port() -> int:

@@ -1,4 +1,4 @@
-"""Sets up a running Prefect server: work pool, limit on concurrent batches, automation for dead runs, deployments.
+"""Sets up a running Prefect server: work pool, limit on batches, variables, automation for dead runs, deployments.
 
 It reads everything first and writes only what differs, so it may be run at any time and any number of times. What a
 person has switched off or set to another value stays as it is.
@@ -15,6 +15,7 @@ from prefect.client.schemas.actions import (
     DeploymentUpdate,
     GlobalConcurrencyLimitCreate,
     GlobalConcurrencyLimitUpdate,
+    VariableCreate,
     WorkPoolCreate,
 )
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags, WorkPoolFilter, WorkPoolFilterName
@@ -24,7 +25,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
-from deployments.constants import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, POOL, RUN_TAG
+from deployments.constants import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, POOL, RUN_TAG, VARIABLES
 from deployments.server_client import answering_server, keeps_leases_in_memory, server_settings
 from pinakes.errors import UsageError
 
@@ -98,6 +99,7 @@ def set_up(
         return [
             _work_pool(client, pool),
             _limit(client, concurrent_batches),
+            _variables(client),
             _automation(client, silence),
             *_parameters(client, pool),
         ]
@@ -142,6 +144,17 @@ def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
         return Step(what, "unchanged", f"{limit.limit} batches at once{off}")
     client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=wanted))
     return Step(what, "changed", f"{wanted} batches at once, {limit.limit} before")
+
+
+def _variables(client: SyncPrefectClient) -> Step:
+    """The variables that prefect.yaml takes its schedules from; one that exists keeps its value."""
+    known = {name: client.read_variable_by_name(name) for name in VARIABLES}
+    for name, variable in known.items():
+        if variable is None:
+            client.create_variable(VariableCreate(name=name, value=VARIABLES[name]))
+    values = {name: VARIABLES[name] if variable is None else variable.value for name, variable in known.items()}
+    remark = ", ".join(f"{name.removeprefix('pinakes_')} {value}" for name, value in values.items())
+    return Step("variables of schedules", "made" if None in known.values() else "unchanged", remark)
 
 
 def _automation(client: SyncPrefectClient, silence: timedelta) -> Step:

@@ -12,8 +12,8 @@ from flows.parameters import declared_parameters, filled_in
 from pinakes.evaluation.evaluation import Evaluation
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.options import completed
-from pinakes.settings import load_settings
 from tasks import evaluation as stages
+from tasks.blocks import run_settings
 from tasks.conclusion import concluded
 from tasks.watching import watched
 
@@ -31,7 +31,7 @@ def evaluate(**options: Any) -> dict[str, Any]:
 
 
 def _evaluate(options: Mapping[str, Any]) -> dict[str, Any]:
-    settings = load_settings()
+    settings = run_settings()
     request = EvaluationRequest(**completed(EvaluationRequest, filled_in(options), settings))
     found = stages.recall(settings, request) if request.what != "retrieval" else ()
     compared = stages.retrieval(settings, request) if request.what != "recall" else None

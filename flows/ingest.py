@@ -23,9 +23,9 @@ from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stages import Stages, check_pruned, run_stages, shortfall
 from pinakes.ingest.summary import summarise
-from pinakes.settings import load_settings
 from tasks import ingestion as stages
 from tasks.artifacts import report
+from tasks.blocks import run_settings
 from tasks.conclusion import concluded
 from tasks.watching import watched
 
@@ -40,9 +40,16 @@ AS_TASKS = Stages(
 """The stages of a run, each as a Prefect task. Those that embed and load depend on how a run is told to end."""
 
 
+FIRST = (
+    *("source", "metadata", "collection", "embedder", "dry_run", "max_cost"),
+    *("limit", "retry_failed", "allow_failures", "prune"),
+)
+"""What most people set; Prefect's form shows it before everything else."""
+
+
 @flow(name="ingest", flow_run_name=ingest_run, persist_result=False, validate_parameters=True)
 @concluded
-@declared_parameters(IngestRequest)
+@declared_parameters(IngestRequest, FIRST)
 def ingest(**options: Any) -> dict[str, Any] | State[Any]:
     """Make a picture collection searchable: list, embed, merge metadata, load into PostgreSQL.
 
@@ -56,7 +63,7 @@ def ingest(**options: Any) -> dict[str, Any] | State[Any]:
 
 
 def _ingest(options: Mapping[str, Any]) -> dict[str, Any] | State[Any]:
-    settings = load_settings()
+    settings = run_settings()
     request = IngestRequest.with_settings(settings, filled_in(options))
     if request.dry_run:
         return stages.plan_only(request, settings)
@@ -72,7 +79,7 @@ def _ingest(options: Mapping[str, Any]) -> dict[str, Any] | State[Any]:
             told.to_load = planned
             embedded = embed_all(run, planned)
             told.raise_if_paused()
-            return embedded
+            return stages.close_checkpoint(run, embedded)
 
         def load(run: Ingestion, planned: Planned) -> Loaded:
             return stages.load(run, planned, told.load_begins)

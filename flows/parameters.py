@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
@@ -15,17 +15,22 @@ from pinakes.options import REQUIRED, Declared, declared
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def declared_parameters(declaration: type, **others: tuple[Any, Any, str]) -> Callable[[Function], Function]:
+def declared_parameters(
+    declaration: type, first: Sequence[str] = (), **others: tuple[Any, Any, str]
+) -> Callable[[Function], Function]:
     """Give a function that takes `**options` the options of a declaration as its parameters.
 
     Args:
         declaration: see `pinakes.options`.
+        first: the names of those that the form shows first; the others follow in the declaration's order.
         others: parameters that the declaration does not have: type, default and help.
     """
 
     def decorate(function: Function) -> Function:
-        parameters = [_parameter(option) for option in declared(declaration)]
-        lines = [f"    {option.name}: {_described(option)}" for option in declared(declaration)]
+        rank = {name: number for number, name in enumerate(first)}
+        options = sorted(declared(declaration), key=lambda option: rank.get(option.name, len(rank)))
+        parameters = [_parameter(option) for option in options]
+        lines = [f"    {option.name}: {_described(option)}" for option in options]
         for name, (kind, default, told) in others.items():
             parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind))
             lines.append(f"    {name}: {told}")

@@ -12,8 +12,8 @@ from flows.parameters import declared_parameters, filled_in
 from pinakes.options import completed
 from pinakes.query.query import ask
 from pinakes.query.query_options import QueryOptions
-from pinakes.settings import load_settings
 from pinakes.sources.reading import read_below
+from tasks.blocks import run_settings
 from tasks.conclusion import concluded
 from tasks.searching import answer, show_hits
 from tasks.watching import watched
@@ -21,7 +21,7 @@ from tasks.watching import watched
 
 @flow(name="search", flow_run_name=search_run, persist_result=False)
 @concluded
-@declared_parameters(QueryOptions)
+@declared_parameters(QueryOptions, ("text", "image", "like", "collection", "where", "k"))
 def search(**options: Any) -> dict[str, Any]:
     """Search a collection by words, by a picture, by a stored image, or by several of them together.
 
@@ -32,7 +32,7 @@ def search(**options: Any) -> dict[str, Any]:
 
 
 def _search(options: Mapping[str, Any]) -> dict[str, Any]:
-    settings = load_settings()
+    settings = run_settings()
     asked = completed(QueryOptions, filled_in(options), settings)
     collection = asked.pop("collection")
     # Whoever may start a run may not read any file of the worker.

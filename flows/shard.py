@@ -13,8 +13,8 @@ from pinakes.ingest.distributed.assignment import Assignment
 from pinakes.ingest.distributed.worker import open_worker
 from pinakes.ingest.request import THREADS
 from pinakes.ingest.window import in_window
-from pinakes.settings import load_settings
 from tasks import ingestion as stages
+from tasks.blocks import run_settings
 from tasks.conclusion import concluded
 from tasks.runners import started
 from tasks.watching import watched
@@ -45,7 +45,7 @@ def embed(assignment: Assignment, shard: int) -> dict[str, Any] | State[Any]:
 
 def _embed(assignment: Assignment, shard: int) -> BatchResult:
     total = BatchResult()
-    with open_worker(assignment, load_settings()) as worker:
+    with open_worker(assignment, run_settings()) as worker:
         width = worker.embedder.facts.workers
         with started(THREADS, width) as runner:
             try:

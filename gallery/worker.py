@@ -42,7 +42,8 @@ def draft_of(path: Path) -> Iterator[Path]:
         yield draft
         draft.replace(path)
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what stopped the write matters more
+            draft.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,19 @@ What Pinakes itself keeps is private, since it says what a collection holds and 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from pinakes.errors import PinakesError
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where nothing more fits."""
 
 FOLDER = 0o700
 FILE = 0o600
@@ -54,6 +63,32 @@ def read_regular(path: Path) -> bytes:
     """
     with open(path, "rb", opener=open_regular) as file:
         return file.read()
+
+
+@contextlib.contextmanager
+def whole_file(path: Path, what: str) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of `path` when the block ends without an error.
+
+    Args:
+        path: the file that somebody has named.
+        what: it is called in the message, such as "the export".
+
+    Raises:
+        PinakesError: it cannot be written there.
+    """
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with partial.open("wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        partial.replace(path)
+    except OSError as exc:
+        fix = "free some space there" if exc.errno in FULL else "name a file in a folder that this user may write to"
+        raise PinakesError(f"{what} {str(path)!r} cannot be written: {exc.strerror or exc}; {fix}.") from exc
+    finally:
+        with contextlib.suppress(OSError):  # what stopped the write matters more
+            partial.unlink(missing_ok=True)
 
 
 def private_folder(folder: Path) -> None:

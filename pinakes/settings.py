@@ -6,13 +6,18 @@ import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from pinakes.errors import SettingsError
 
 DEFAULT_COLLECTION = "pictures"
+
+BLOCK = "block:"
+"""What a value begins with that a block of Prefect's server holds (`tasks.blocks`)."""
 
 
 READ_BY_GOOGLE = frozenset({"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"})
@@ -85,9 +90,16 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
 
 def _merged(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
     try:
-        from_file = dotenv_values(dotenv) if dotenv.is_file() else {}
+        text = dotenv.read_text("utf-8-sig") if dotenv.is_file() else ""
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"the settings file {dotenv} cannot be read: {exc}.") from exc
+    for line in parse_stream(StringIO(text)):
+        if line.error or (line.key is not None and line.value is None):  # the line itself may hold a key
+            raise SettingsError(
+                f"line {line.original.line} of the settings file {dotenv} cannot be read; write it as NAME=VALUE, with"
+                " quotes closed, or begin it with #."
+            )
+    from_file = dotenv_values(stream=StringIO(text))
     return {k: v for k, v in from_file.items() if v is not None} | dict(environ)
 
 

@@ -76,8 +76,20 @@ def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
     """Leave what the run is going to do, and what that takes."""
     named = {"calls": "calls", "cost": "USD", "price_per_image": "USD per image"}
     rows = dict(counts) | {named.get(what, what.replace("_", " ")): value for what, value in planned.items()}
-    table = [{"what": what, "value": "–" if value is None else value} for what, value in rows.items()]
-    show_table(key="plan", table=table, description="What this run is going to do, before it does it")
+    show_table(
+        key="plan",
+        table=_figures(rows, "listed", "calls"),
+        description="What this run is going to do, before it does it",
+    )
+
+
+def _figures(rows: Mapping[str, Any], *always: str) -> list[dict[str, Any]]:
+    """Names and values of what is not zero and is known, and of what is `always` told."""
+    return [
+        {"what": what, "value": "–" if value is None else value}
+        for what, value in rows.items()
+        if value or what in always
+    ]
 
 
 @stage("report")
@@ -101,6 +113,15 @@ def report(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> None:
         or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
         description=_how_many_failed(summary),
     )
+    if summary["skipped"]:
+        named = summary["skipped_entries"]
+        show_table(
+            key="skipped",
+            table=named,
+            description=f"Entries that are no pictures: {summary['skipped']:,}; "
+            + ("all of them" if len(named) == summary["skipped"] else f"the first {len(named):,}")
+            + " with their reasons",
+        )
     sheet = _sheet(run, outcome.planned.plan)
     if sheet is not None:
         show_markdown(
@@ -137,7 +158,7 @@ def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         "answers lost": figures["lost"],
         "requests in flight at the end": figures["in_flight"],
     }
-    return [{"what": what, "value": "–" if value is None else value} for what, value in rows.items()]
+    return _figures(rows, "calls planned", "calls made")
 
 
 def plain(value: object) -> str:

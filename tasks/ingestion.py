@@ -13,7 +13,7 @@ from prefect import get_run_logger, task
 
 from pinakes.ingest import answers, listing, loading
 from pinakes.ingest.account import Account
-from pinakes.ingest.answers import EmbedStage
+from pinakes.ingest.answers import Embedded, EmbedStage
 from pinakes.ingest.batch import Batch, BatchResult
 from pinakes.ingest.distributed.assignment import Assignment
 from pinakes.ingest.distributed.worker import Worker, worker_here
@@ -23,9 +23,11 @@ from pinakes.ingest.opening import dry_run
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.settings import Settings
+from tasks import lineage
 from tasks.artifacts import show_plan
+from tasks.blocks import run_settings
 from tasks.slots import embedding_slot
-from tasks.stage import NOT_KEPT, stage
+from tasks.stage import NOT_KEPT, Made, stage
 
 
 @stage("list and plan")
@@ -69,10 +71,36 @@ def embed(place: EmbedStage | Worker, batch: Batch) -> BatchResult:
 def embed_elsewhere(assignment: Assignment, batch: Batch) -> BatchResult:
     """The same in a process of a cluster, which opens what it needs at its first batch."""
     with embedding_slot():
+        run_settings()
         return worker_here(assignment).embed(batch)
 
 
-@stage("load", run_name="merge metadata and load")
+def _counts(run: Ingestion, *names: str) -> dict[str, Any]:
+    account = run.tally.account().as_dict()
+    return {"collection": run.request.collection, "space": run.space.name, **{name: account[name] for name in names}}
+
+
+def _checkpoint(run: Ingestion) -> Made:
+    names = ("listed", "embedded", "reused", "failed", "skipped", "deferred", "calls", "answers")
+    return Made(lineage.checkpoint(run), lineage.source(run), lambda: _counts(run, *names))
+
+
+def _space(run: Ingestion) -> Made:
+    return Made(lineage.space(run), lineage.checkpoint(run), lambda: _counts(run, "rows_written", "vanished"))
+
+
+@stage("checkpoint", makes=_checkpoint)
+def close_checkpoint(run: Ingestion, embedded: Embedded) -> Embedded:
+    """Note what the checkpoint has of the source now."""
+    account = run.tally.account()
+    get_run_logger().info(
+        "embedding has ended: %d embedded, %d failed, %d deferred; %s has every answer",
+        *(account.embedded, account.failed, account.deferred, run.checkpoint.location),
+    )
+    return embedded
+
+
+@stage("load", run_name="merge metadata and load", makes=_space)
 def load(run: Ingestion, planned: Planned, begins: Callable[[], object]) -> Loaded:
     """Join the metadata and bring the table up to the checkpoint; `begins` is told once Prefect lets the task run."""
     begins()

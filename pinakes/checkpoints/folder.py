@@ -13,14 +13,13 @@ from typing import IO
 import pyarrow as pa
 
 from pinakes.errors import CheckpointError
-from pinakes.files import FOLDER, is_shared, private_opener
+from pinakes.files import FOLDER, FULL, is_shared, private_opener
 
 SET_ASIDE = "set-aside"
 
 LEFTOVER_SECONDS = 24 * 3600
 """No write takes a day: a temporary file that is older belongs to a process that died."""
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _FORBIDDEN = frozenset({errno.EACCES, errno.EPERM})
 _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 """Some network file systems cannot sync a folder; the rename itself is then all that they offer."""
@@ -121,7 +120,7 @@ class FolderStorage:
 def explain(exc: OSError) -> str:
     """The reason of a refused read or write, and how to fix it."""
     reason = exc.strerror or str(exc)
-    if exc.errno in _FULL:
+    if exc.errno in FULL:
         return f"{reason}; free some space there, or keep the checkpoint on another disk, and run again."
     if exc.errno == errno.EROFS:
         return f"{reason}; mount it writable or choose another folder."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 import click
@@ -72,15 +71,11 @@ def command(
 
 
 def _ask(collection: str, found: TakedownPlan) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("there is no terminal to ask for confirmation; add --yes.")
-    for image_id in found.image_ids[:NAMED]:
-        click.echo(f"  {image_id}", err=True)
+    lines = [f"  {image_id}" for image_id in found.image_ids[:NAMED]]
     if len(found.image_ids) > NAMED:
-        click.echo(f"  … and {len(found.image_ids) - NAMED:,} more", err=True)
-    for note in found.notes + _equal(found):
-        click.echo(f"note: {note}", err=True)
-    click.confirm(f"Forget {_pictures(len(found.image_ids))} of {collection} for good?", abort=True, err=True)
+        lines.append(f"  … and {len(found.image_ids) - NAMED:,} more")
+    lines += [f"note: {note}" for note in found.notes + _equal(found)]
+    options.confirm("\n".join(lines), f"Forget {_pictures(len(found.image_ids))} of {collection} for good?")
 
 
 def _equal(found: TakedownPlan) -> list[str]:

@@ -18,7 +18,7 @@ from pinakes.ingest.early_checks import check_embedder, source_of
 from pinakes.ingest.request import THREADS, IngestRequest
 from pinakes.ingest.stopping import stop_on_interrupt
 from pinakes.metadata.files import open_bytes
-from pinakes.settings import Settings, load_settings
+from pinakes.settings import BLOCK, Settings, load_settings
 
 DIRECTLY = "run directly; with PREFECT_API_URL set it is a Prefect flow"
 
@@ -36,17 +36,18 @@ def command(*, as_json: bool, **options: Any) -> None:
     # Said at once, not after the seconds that Prefect takes to start.
     request = IngestRequest.with_settings(settings, options)
     source_of(request, settings)
-    check_embedder(request, settings)
+    server = os.environ.get("PREFECT_API_URL")
+    if not (server and any(value.startswith(BLOCK) for value in settings.values.values())):
+        check_embedder(request, settings)
     for file in request.metadata:
         with open_bytes(Path(file)):
             pass
-    if request.shards > 1 and not os.environ.get("PREFECT_API_URL"):
+    if request.shards > 1 and not server:
         raise UsageError(
             f"--shards {request.shards} needs a Prefect server with workers, and PREFECT_API_URL is not set: run pinakes up"
             " and export PREFECT_API_URL=http://127.0.0.1:4200/api, or leave --shards out."
         )
 
-    server = os.environ.get("PREFECT_API_URL")
     as_flow = bool(server) or request.runner != THREADS  # Dask and Ray run Prefect's tasks
     try:
         outcome = _as_flow(request, settings) if as_flow else _directly(request, settings)

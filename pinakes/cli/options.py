@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
@@ -9,7 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import click
 
-from pinakes.errors import UsageError
+from pinakes.errors import PinakesError, UsageError
 from pinakes.options import REQUIRED, Declared, declared
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -31,6 +32,20 @@ wait = click.option(
     metavar="SECONDS",
     help="Seconds to queue behind a run that writes the same collection and space.",
 )
+
+
+def confirm(shown: str, question: str) -> None:
+    """Show what is about to be removed, and ask for it.
+
+    Raises:
+        UsageError: there is no terminal to ask at.
+        PinakesError: the answer is no.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask for confirmation; add --yes.")
+    click.echo(shown, err=True)
+    if not click.confirm(question, err=True):
+        raise PinakesError("nothing was removed.")
 
 
 def declared_options(declaration: type, *, only: frozenset[str] = frozenset()) -> Callable[[Command], Command]:

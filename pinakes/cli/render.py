@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -67,6 +68,16 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> 
         pad(cut(cell, width), width, right=number in right)
         for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
     ).rstrip()
+
+
+def local_time(moment: str) -> str:
+    """An ISO 8601 moment in this machine's time zone, to the minute."""
+    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
+
+
+def megabytes(size: int) -> str:
+    """Bytes in units of 2^20."""
+    return f"{size / 2**20:,.1f} MB"
 
 
 def duration(seconds: float) -> str:

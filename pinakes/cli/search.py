@@ -32,7 +32,7 @@ from pinakes.store.space_registry import resolve_space
     "--sheet",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write a contact sheet of the hits to this PNG file. Default: none.",
+    help="Write a contact sheet of the hits to this file (.png, .jpg or .pdf). Default: none.",
 )
 @click.option(
     "--excel",
@@ -50,6 +50,10 @@ def command(*, exact: bool, sheet: Path | None, excel: Path | None, as_json: boo
     """
     if exact and options["mode"] == "index":
         raise UsageError("--exact and --mode index contradict each other; leave one of them out.")
+    if sheet is not None:
+        from pinakes.images.contact_sheet import check_sheet
+
+        check_sheet(sheet)
     settings = load_settings()
     asked = completed(QueryOptions, options, settings)
     collection = asked.pop("collection")
@@ -68,29 +72,29 @@ def command(*, exact: bool, sheet: Path | None, excel: Path | None, as_json: boo
         words_in_palette = (
             bool(asked.get("text")) and resolve_space(conn, collection, query.space).space.provider == "palette"
         )
+    if as_json:
+        click.echo(json.dumps({**result.as_dict(), "collection": collection}, ensure_ascii=False))
+    else:
+        click.echo(hits_table(result))
+        if result.cursor is not None and query.after is not None:
+            click.echo(f"next page: --after {result.cursor}")
     if sheet is not None:
         _write_sheet(sheet, query, result)
+        if not as_json:
+            click.echo(f"contact sheet: {sheet}")
     if excel is not None:
         from pinakes.search.excel_file import save_hits  # for those who ask for it
 
         save_hits(excel, result)
-    if as_json:
-        click.echo(json.dumps({**result.as_dict(), "collection": collection}, ensure_ascii=False))
-        return
-    click.echo(hits_table(result))
-    if result.cursor is not None and query.after is not None:
-        click.echo(f"next page: --after {result.cursor}")
-    if sheet is not None:
-        click.echo(f"contact sheet: {sheet}")
-    if words_in_palette and _first_time(settings, "told-of-models"):
+    if words_in_palette and not as_json and _first_time(settings, "told-of-models"):
         click.echo(note("to search by what pictures show, fetch a model: pinakes models (said once)"))
 
 
 def _write_sheet(path: Path, query: Query, result: SearchResult) -> None:
-    from pinakes.images.contact_sheet import save_png
+    from pinakes.images.contact_sheet import save_sheet
     from pinakes.search.sheet import sheet_of  # drawing is only for those who ask for a sheet
 
-    save_png(sheet_of(query, result), path)
+    save_sheet(sheet_of(query, result), path)
 
 
 def _first_time(settings: Settings, name: str) -> bool:

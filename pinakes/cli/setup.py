@@ -18,7 +18,7 @@ from pinakes.cli.checkout import enter_checkout
     help="Batches to embed at once, over all runs of the server. Default: unchanged, or 8 on a new server.",
 )
 def command(*, pool: str | None, concurrent_batches: int | None) -> None:
-    """Set up the Prefect server of PREFECT_API_URL: work pool, limit on concurrent batches, automation for dead runs.
+    """Set up the Prefect server of PREFECT_API_URL: work pool, limit on batches, hours of schedules, dead runs.
 
     Run it as often as you like: it changes only what differs. After `prefect deploy` it has the server refuse parameters
     whose names a flow does not have. `pinakes up` does all this for its own server.

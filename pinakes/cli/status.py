@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import textwrap
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
 from pinakes.cli import options
-from pinakes.cli.render import WIDTH, cut, facts, note, table
+from pinakes.cli.render import WIDTH, cut, facts, local_time, megabytes, note, table
 from pinakes.errors import UsageError
 from pinakes.operations.runs import runs
 from pinakes.operations.status import status, write_failures
@@ -86,7 +85,7 @@ def _runs_table(shown: list[dict[str, Any]]) -> str:
     header = ("begun", "state", "listed", "embedded", "failed", "calls", "written", "s", "USD")
     rows = [
         (
-            _local(run["started_at"]),
+            local_time(run["started_at"]),
             run["state"],
             *(_number(run[name]) for name in ("listed", "embedded", "failed", "calls", "rows_written", "seconds")),
             "–" if run["cost"] is None else f"{run['cost']:,.2f}",
@@ -105,10 +104,6 @@ def _runs_table(shown: list[dict[str, Any]]) -> str:
         elif run["message"]:
             lines += _indented(run["message"])
     return "\n".join(lines)
-
-
-def _local(moment: str) -> str:
-    return f"{datetime.fromisoformat(moment).astimezone():%Y-%m-%d %H:%M}"
 
 
 def _number(value: float | None) -> str:
@@ -137,7 +132,7 @@ def _rendered(document: dict[str, Any], shown: int | None) -> str:
                 [
                     ("space", space["space"] + (" (active)" if space["active"] else "")),
                     ("vectors", f"{space['rows']:,} of {space['images']:,} images ({space['coverage']:.1%})"),
-                    ("size", f"{space['bytes'] / 2**20:,.1f} MB with its indexes"),
+                    ("size", f"{megabytes(space['bytes'])} with its indexes"),
                     ("index", space["index"] or "none: searches compare every vector"),
                     ("checkpoint", space["checkpoint"]),
                     ("images", ", ".join(f"{n:,} {what}" for what, n in space["statuses"].items() if n) or "none"),
@@ -147,7 +142,15 @@ def _rendered(document: dict[str, Any], shown: int | None) -> str:
         if space["failures"]:
             blocks.append(_failures_table(space["failures"], shown))
         blocks += map(note, space["problems"])
+    if document["skipped_entries"]:
+        blocks.append(_skipped_table(document["skipped_entries"], document["skipped"]))
     return "\n\n".join(blocks)
+
+
+def _skipped_table(entries: list[dict[str, str]], total: int) -> str:
+    """The entries that the last listing skipped: names are never shortened, so that they can be looked for."""
+    told = table(("skipped", "reason"), [(entry["name"], entry["reason"]) for entry in entries], whole=(0,))
+    return told + (f"\nand {total - len(entries):,} more" if total > len(entries) else "")
 
 
 def _failures_table(failures: list[dict[str, Any]], at_most: int | None) -> str:

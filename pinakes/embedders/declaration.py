@@ -14,6 +14,7 @@ from pathlib import Path
 from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.remote.provider import Allowance, Pacer, Unpaced
 from pinakes.errors import EmbedderError, SettingsError, UsageError, extra_install
+from pinakes.settings import BLOCK
 from pinakes.spaces import Spaces, listed
 
 Values = Mapping[str, str]
@@ -241,8 +242,14 @@ class Declaration:
         """Check that all required settings are there.
 
         Raises:
-            SettingsError: one is not.
+            SettingsError: one is not, or is kept by Prefect.
         """
+        blocks = [setting.name for setting in self.settings if setting.value(values).startswith(BLOCK)]
+        if blocks:
+            raise SettingsError(
+                f"{' and '.join(blocks)} of the embedder {self.name} names a block of Prefect's server, which only a run of"
+                " Prefect reads: set PREFECT_API_URL for pinakes ingest, or set the value itself."
+            )
         missing = [setting for setting in self.settings if setting.is_missing(values)]
         if missing:
             names = " and ".join(" or ".join((setting.name, *setting.instead)) for setting in missing)

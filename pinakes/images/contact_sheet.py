@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +12,13 @@ from pathlib import Path
 import font_source_sans_pro
 from PIL import Image, ImageDraw, ImageFont
 
-from pinakes.errors import PinakesError
+from pinakes.errors import UsageError
+from pinakes.files import whole_file
+
+FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".pdf": "PDF"}
+"""What a sheet may be, by the end of its name."""
+
+JPEG_QUALITY = 90
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -153,21 +158,26 @@ def _size(picture: Image.Image, width: int, field: int) -> tuple[int, int]:
     return max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
 
 
-def save_png(image: Image.Image, path: Path) -> None:
-    """Write a PNG, whole or not at all.
+def check_sheet(path: Path) -> None:
+    """Check, before anything is asked, that a sheet's name says what it is.
 
     Raises:
+        UsageError: it ends in none of `FORMATS`.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"the sheet {str(path)!r} must end in {', '.join(FORMATS)}, which says what is written.")
+
+
+def save_sheet(image: Image.Image, path: Path) -> None:
+    """Write a sheet in the format that its name says, whole or not at all.
+
+    Raises:
+        UsageError: it ends in none of `FORMATS`.
         PinakesError: it cannot be written there.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with partial.open("wb") as out:
-            image.save(out, format="PNG", optimize=True)
-        partial.replace(path)
-    except OSError as exc:
-        raise PinakesError(f"the sheet {str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
-    finally:
-        partial.unlink(missing_ok=True)
+    check_sheet(path)
+    with whole_file(path, "the sheet") as out:
+        image.save(out, format=FORMATS[path.suffix.lower()], quality=JPEG_QUALITY, optimize=True)
 
 
 def to_jpeg_under(image: Image.Image, max_bytes: int) -> bytes:

@@ -13,7 +13,7 @@ from pinakes import logs
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.remote.retirement import retirement_warning
-from pinakes.errors import UsageError
+from pinakes.errors import PinakesError, UsageError
 from pinakes.ingest.early_checks import choice_of, source_of
 from pinakes.ingest.estimate import estimate
 from pinakes.ingest.lost_answers import held_in_table, why_refused
@@ -31,9 +31,10 @@ from pinakes.sources.base import Source, keep_out
 from pinakes.store.bulk_reads import stored_images
 from pinakes.store.collections import collection_names, ensure_collection, foresee_collection, prepare
 from pinakes.store.connection import Connection
-from pinakes.store.database import open_database
+from pinakes.store.database import Database, open_database
 from pinakes.store.indexes import end_builds
 from pinakes.store.lease import Lease
+from pinakes.store.removal import collection_size, drop_collection, schema_exists
 from pinakes.store.restrictions import restriction_filters
 from pinakes.store.runs import start_run
 from pinakes.store.space_registry import register_space
@@ -86,6 +87,7 @@ def open_ingestion(
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
         # After the lock is taken: whoever takes it over ends what a paused run still has open.
+        stack.enter_context(_leaving_nothing_empty(database, request.collection, lease))
         with database.connection() as (conn, _):
             ensure_collection(conn, request.collection, source.root, language=request.language, lease=lease)
             _check_restrictions(conn, request.collection, metadata)
@@ -111,6 +113,24 @@ def open_ingestion(
         )
         with logs.belonging_to(run_id, request.collection, space.name), _entering_its_end(run):
             yield run
+
+
+@contextmanager
+def _leaving_nothing_empty(database: Database, collection: str, lease: Lease) -> Iterator[None]:
+    """Around a run: if it fails before a picture is stored, a collection that it has made is removed again."""
+    with database.connection() as (conn, _):
+        known = schema_exists(conn, collection)
+    try:
+        yield
+    except Exception:
+        try:
+            with database.connection() as (conn, _):
+                made = not known and collection in collection_names(conn)
+                if made and not collection_size(conn, collection)[0]:
+                    drop_collection(conn, collection, own=lease)
+        except PinakesError as also:  # why the run failed is what counts
+            logger.debug("the empty collection stays: %s", also)
+        raise
 
 
 def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
@@ -141,7 +161,8 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
             stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
             vanished = sum(image_id not in listed for image_id, _ in stored)
         planned = estimate(plan, embedder).as_dict()
-    notes = [f"the listing is not complete: {problem}" for problem in source.problems] + list(checkpoint.problems)
+    notes = plan.why_skipped() + [f"the listing is not complete: {problem}" for problem in source.problems]
+    notes += checkpoint.problems
     if refused is not None:
         notes.append(f"the run would refuse: {refused}")
     if warning := retirement_warning(space, utc_now().date()):

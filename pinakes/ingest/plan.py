@@ -10,10 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
+from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Image, Rejected, Skipped
 
-MAX_EXAMPLES = 20
+MAX_EXAMPLES = 100
 """Skipped entries kept by name; the rest is counted by reason."""
+
+NAMED = 3
+"""Of each reason, in a sentence."""
 
 Pair = tuple[str, str]
 """image_id and fingerprint."""
@@ -93,6 +97,19 @@ class Plan:
         """Images that the calls serve."""
         return sum(work.images for work in self.work)
 
+    def skipped_entries(self) -> list[dict[str, str]]:
+        """The first `MAX_EXAMPLES` skipped entries with their reasons, as plain documents."""
+        return [{"name": entry.name, "reason": entry.reason} for entry in self.skipped_examples]
+
+    def why_skipped(self) -> list[str]:
+        """A remark on the skipped entries, by reason, with some of their names; none where there are none."""
+        reasons = []
+        for reason, count in self.skipped.most_common():
+            names = [entry.name for entry in self.skipped_examples if entry.reason == reason][:NAMED]
+            more = [f"{count - len(names):,} more"] if count > len(names) else []
+            reasons.append(f"{count:,} {reason} ({', '.join(names + more)})" if names else f"{count:,} {reason}")
+        return [f"skipped: {'; '.join(reasons)}"] if reasons else []
+
     def counts(self) -> dict[str, int]:
         """The plan in numbers, as it is printed and shown."""
         return {
@@ -130,7 +147,9 @@ def make_plan(
     for entry in entries:
         if isinstance(entry, Skipped):
             plan.skipped[entry.reason] += 1
-            if len(plan.skipped_examples) < MAX_EXAMPLES:
+            if (
+                len(plan.skipped_examples) < MAX_EXAMPLES and entry.reason != FORGOTTEN
+            ):  # whose name is kept out as well
                 plan.skipped_examples.append(entry)
         elif isinstance(entry, Rejected):
             plan.rejected.append(entry)

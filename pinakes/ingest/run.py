@@ -80,7 +80,10 @@ class Ingestion:
         Raises:
             DatabaseError: the database does not answer.
         """
-        account = self.tally.account().as_dict() | {"cost": self.tally.spent}
+        account = self.tally.account().as_dict() | {
+            "cost": self.tally.spent,
+            "skipped_entries": self.tally.skipped_entries,
+        }
         self.database.do(
             "entering the end of the run", lambda conn: end_run(conn, self.run_id, state, account, message)
         )

@@ -39,6 +39,7 @@ def summarise(run: Ingestion, outcome: Outcome) -> dict[str, Any]:
         **_planned_and_actual(run, outcome),
         "provider": _provider(run, outcome),
         "failures": _failures(run, outcome.planned),
+        "skipped_entries": outcome.planned.plan.skipped_entries(),
         "notes": _notes(run, outcome),
     }
 
@@ -114,6 +115,7 @@ def _notes(run: Ingestion, outcome: Outcome) -> list[str]:
     notes = list(run.metadata.report.lines()) if run.metadata is not None else []
     if outcome.loaded.join_report is not None:
         notes += outcome.loaded.join_report.lines()
+    notes += outcome.planned.plan.why_skipped()
     notes += [f"the listing is not complete: {problem}" for problem in run.source.problems]
     notes += run.checkpoint.problems
     left = outcome.account.vanished - outcome.account.pruned

@@ -24,6 +24,8 @@ class Tally:
         self._called_before = Calls.of(embedder)
         self._account = Account()
         self._results = BatchResult()
+        self.skipped_entries: list[dict[str, str]] = []
+        """Those of the listing that are named; see `Plan.skipped_entries`."""
         self._started = time.monotonic()
         self._seconds: float | None = None
         self._lock = threading.Lock()
@@ -50,6 +52,7 @@ class Tally:
 
     def start_from(self, plan: Plan) -> None:
         """Enter what the plan says of its images before any of them is embedded."""
+        self.skipped_entries = plan.skipped_entries()
         with self._lock:
             self._account = replace(
                 self._account,

@@ -85,16 +85,20 @@ class Results(Sequence[Hit]):
         )
 
     def sheet(self, path: str | Path) -> Path:
-        """Write the hits as a contact sheet, a PNG 1,600 pixels wide, and return its path.
+        """Write the hits as a contact sheet, 1,600 pixels wide, and return its path.
+
+        Args:
+            path: its end says what is written: .png, .jpg, .jpeg or .pdf.
 
         Raises:
+            UsageError: it ends otherwise.
             PinakesError: it cannot be written there.
         """
-        from pinakes.images.contact_sheet import save_png
+        from pinakes.images.contact_sheet import save_sheet
         from pinakes.search.sheet import sheet_of
 
         path = Path(path)
-        save_png(sheet_of(self.query, self._result), path)
+        save_sheet(sheet_of(self.query, self._result), path)
         return path
 
     @override

@@ -7,8 +7,6 @@ memory stays flat.
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,7 +20,8 @@ import pyarrow.parquet as pq
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.tombstone_file import TombstoneFile
-from pinakes.errors import CheckpointError, PinakesError, UsageError
+from pinakes.errors import CheckpointError, UsageError
+from pinakes.files import whole_file
 from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.excel import write_excel
@@ -110,25 +109,16 @@ def newest_vectors(ledger: Ledger) -> dict[str, str]:
 @contextmanager
 def _written(file: Path, *, excel_safe: bool) -> Iterator[Callable[[pd.DataFrame], None]]:
     """A function that appends frames to `file`, which appears when the block ends without an error."""
-    partial = file.with_name(f".{file.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with partial.open("wb") as sink:
-            if file.suffix == ".csv":
-                yield _csv_writer(sink, excel_safe=excel_safe)
-            elif file.suffix == ".xlsx":
-                frames: list[pd.DataFrame] = []
-                yield lambda frame: frames.append(frame.drop(columns="vector"))
-                write_excel(sink, _for_people(pd.concat(frames)))
-            else:
-                with _parquet_writer(sink) as write:
-                    yield write
-            sink.flush()
-            os.fsync(sink.fileno())
-        partial.replace(file)
-    except OSError as exc:
-        raise PinakesError(f"the export {str(file)!r} cannot be written: {exc.strerror or exc}.") from exc
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(file, "the export") as sink:
+        if file.suffix == ".csv":
+            yield _csv_writer(sink, excel_safe=excel_safe)
+        elif file.suffix == ".xlsx":
+            frames: list[pd.DataFrame] = []
+            yield lambda frame: frames.append(frame.drop(columns="vector"))
+            write_excel(sink, _for_people(pd.concat(frames)))
+        else:
+            with _parquet_writer(sink) as write:
+                yield write
 
 
 def _csv_writer(sink: Any, *, excel_safe: bool) -> Callable[[pd.DataFrame], None]:

@@ -27,7 +27,8 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
     """
     open_collection(conn, collection)
     root = require_collection(conn, collection)
-    runs = latest_runs(conn, collection, limit=1)
+    runs = latest_runs(conn, collection)
+    listing = next((run.account for run in runs if run.account.get("listed")), {})
     restricted = restrictions(conn, collection)
     return {
         "collection": collection,
@@ -39,6 +40,8 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
         "spaces": [_space(conn, settings, collection, registered) for registered in spaces(conn, collection)],
         "restrictions": [{"condition": each.condition, "pictures": each.images} for each in restricted],
         "problems": [each.problem for each in restricted if each.problem is not None],
+        "skipped": listing.get("skipped", 0),
+        "skipped_entries": listing.get("skipped_entries", []),
         "last_run": {
             "started_at": runs[0].started_at.isoformat(timespec="seconds"),
             "state": runs[0].state,

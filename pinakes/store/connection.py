@@ -37,6 +37,7 @@ SAFE_PARALLEL_BUILDS = (0, 8, 4)
 _UNSET = {DATABASE_URL: "Pinakes runs a database of its own", LIMITER_URL: "the rate limits are kept in the database"}
 """What is done where a setting names no server."""
 
+_FULL = " Free some space on the database's disk and run the same command again: a checkpoint keeps what was answered."
 _LOST = (
     " The server was stopped, restarted or killed meanwhile, or cannot be reached any more. Once it runs, run the same"
     " command again: a checkpoint keeps what was answered."
@@ -65,7 +66,8 @@ def translated(what: str) -> Iterator[None]:
         lost = isinstance(exc, psycopg.OperationalError) and (
             exc.sqlstate is None or exc.sqlstate.startswith(("08", "57P"))
         )
-        raise DatabaseError(f"PostgreSQL failed while {what}: {reason(exc)}.{_LOST if lost else ''}") from exc
+        fix = _LOST if lost else _FULL if isinstance(exc, psycopg.errors.DiskFull) else ""
+        raise DatabaseError(f"PostgreSQL failed while {what}: {reason(exc)}.{fix}") from exc
 
 
 def value_of(conn: Connection, statement: LiteralString | sql.SQL | sql.Composed, values: Params | None = None) -> Any:

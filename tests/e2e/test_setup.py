@@ -182,7 +182,7 @@ def test_setup_says_what_it_made_and_then_that_everything_stands(environment: di
     )
     for done in (first, again):
         assert (done.returncode, done.stderr) == (0, "")
-        assert len(done.stdout.splitlines()) == 3
+        assert len(done.stdout.splitlines()) == 4
     assert all(": made" in line for line in first.stdout.splitlines())
     assert all(": unchanged" in line for line in again.stdout.splitlines())
     assert [step.line() for step in set_up(prefect.url, concurrent_batches=3) if step.wrote] == [
@@ -201,7 +201,7 @@ def test_what_a_person_switched_off_or_set_stays(prefect: Server) -> None:
     requests.patch(f"{prefect.url}/automations/{automation['id']}", json={"enabled": False}, timeout=PATIENCE)
     try:
         steps = set_up(prefect.url, silence=2 * SILENCE)
-        assert [step.wrote for step in steps] == [False, False, True]
+        assert [step.wrote for step in steps] == [False, False, False, True]
         assert "paused" in steps[-1].remark
         (automation,) = prefect.ask("automations/filter")
         assert not automation["enabled"]

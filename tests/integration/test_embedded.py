@@ -661,3 +661,21 @@ def test_the_server_takes_a_quarter_of_the_memory_at_most(memory: int) -> None:
     chosen = embedded_settings.settings(Machine(memory, 2, 100 * GIB, None, None))
     assert int(chosen["shared_buffers"].removesuffix("MB")) * MIB <= min(memory // 4, GIB)
     assert int(chosen["maintenance_work_mem"].removesuffix("MB")) * MIB <= min(memory // 4, GIB)
+
+
+@as_root
+@pytest.mark.parametrize("megabytes", [30, 44, 60], ids=["initdb", "create database", "first start"])
+def test_a_disk_that_is_full_at_the_first_start_is_named_with_the_fix(megabytes: int) -> None:
+    script = f'mount -t tmpfs -o mode=755,size={megabytes}m none /mnt; exec "$@"'  # seen by this process alone
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, "sh", sys.executable, "-m", "pinakes.cli.main", "limits"],
+        env=os.environ | {"PINAKES_HOME": "/mnt/home", "PINAKES_DATABASE_URL": ""},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("pinakes: the embedded database cannot be started: the disk that holds")
+    assert "set PINAKES_HOME to a folder on another disk" in done.stderr

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pinakes.errors import UsageError
+from pinakes.errors import PinakesError, UsageError
 from pinakes.operations.export import export
 from pinakes.settings import Settings
 from tests.counting import Counting
@@ -43,3 +43,16 @@ def test_a_csv_for_spreadsheets_holds_no_formula(settings: Settings, tmp_path: P
     assert rows("safe.csv", excel_safe=True) == {("a.png", f"'{FORMULA}", "'@x"), ("'=b.png", "Plain", "'-1")}
     with pytest.raises(UsageError, match="--excel-safe is about CSV"):
         rows("all.parquet", excel_safe=True)
+
+
+def test_an_export_that_cannot_be_written_is_one_sentence(settings: Settings, tmp_path: Path) -> None:
+    paint(tmp_path / "in" / "a.png", (0, 0, 255))
+    run(settings, tmp_path / "in")
+    (tmp_path / "file").touch()
+    with pytest.raises(PinakesError, match=r"the export .* cannot be written: Not a directory"):
+        export(
+            tmp_path / "file" / "out.csv",
+            collection="pictures",
+            space=Counting().facts.space,
+            checkpoint=settings.checkpoint,
+        )

@@ -75,7 +75,8 @@ def test_a_run_returns_its_account_and_leaves_its_artifacts(working: Path) -> No
     json.dumps(summary)
 
     found = artifacts(state.state_details.flow_run_id)
-    assert set(found) == {"plan", "progress", "statuses", "provider", "failures", "pictures"}
+    assert set(found) == {"plan", "progress", "statuses", "provider", "failures", "skipped", "pictures"}
+    assert json.loads(found["skipped"].data) == [{"name": "notes.txt", "reason": "not an image by its name (.txt)"}]
     assert found["progress"].data == 100.0
     assert {"status": "embedded", "count": 12} in json.loads(found["statuses"].data)
     provider = {row["what"]: row["value"] for row in json.loads(found["provider"].data)}
@@ -85,10 +86,41 @@ def test_a_run_returns_its_account_and_leaves_its_artifacts(working: Path) -> No
     assert json.loads(found["failures"].data)[0]["image_id"] == "broken.png"
     plan = json.loads(found["plan"].data)
     assert {"what": "new", "value": 13} in plan
-    assert {"what": "USD", "value": 0.0} in plan
+    assert "USD" not in {row["what"] for row in plan}, "it costs nothing"
+    assert all(row["value"] for row in plan)
     assert len({row["what"] for row in plan}) == len(plan)
     assert "data:image/jpeg;base64," in found["pictures"].data
     assert all(len(str(artifact.data)) < 1_000_000 for artifact in found.values())
+
+
+def materialized(wait: int, **wanted: str) -> list[dict[str, Any]]:
+    """The events of assets that were made, oldest first, once there are so many about one name."""
+    from prefect.client.orchestration import get_client
+
+    event_filter = {"event": {"name": ["prefect.asset.materialization.succeeded"]}, "order": "ASC"}
+    with get_client(sync_client=True) as client:
+        for _ in range(int(PATIENCE)):
+            events = client.request("POST", "/events/filter", json={"filter": event_filter}).json()["events"]
+            events = [event for event in events if wanted.items() <= (event["payload"] or {}).items()]
+            if len(events) >= wait:
+                return events
+            time.sleep(1)
+    raise AssertionError(events)
+
+
+def test_a_run_shows_what_it_makes_of_what_as_assets(working: Path, settings: Settings) -> None:
+    source = gallery(working / "in", 3)
+    (source / "broken.png").write_bytes(b"broken")
+    assert ingest(source=str(source), allow_failures="1", collection="of_assets").is_completed()
+    checkpoint, space = materialized(2, collection="of_assets")
+    assert checkpoint["resource"]["prefect.resource.id"].startswith(f"file://{settings.checkpoint}/of_assets/")
+    assert [r["prefect.resource.id"] for r in checkpoint["related"] if r["prefect.resource.role"] == "asset"] == [
+        f"file://{source.resolve()}/"
+    ]
+    assert (checkpoint["payload"]["embedded"], checkpoint["payload"]["failed"]) == (3, 1)
+    assert space["resource"]["prefect.resource.id"].endswith("/of_assets/counting_colours_1_27")
+    assert checkpoint["resource"]["prefect.resource.id"] in [r["prefect.resource.id"] for r in space["related"]]
+    assert space["payload"]["rows_written"] == 7
 
 
 def test_the_pictures_of_a_run_leave_out_restricted_ones(working: Path, database: Database) -> None:

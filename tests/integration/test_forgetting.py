@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -17,7 +16,7 @@ from click.testing import CliRunner
 from pinakes.checkpoints import open_checkpoint
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.cli.main import cli
-from pinakes.errors import CheckpointError, LockHeldError, UsageError
+from pinakes.errors import CheckpointError, LockHeldError, PinakesError, UsageError
 from pinakes.ingest.opening import dry_run
 from pinakes.operations.export import export
 from pinakes.settings import Settings
@@ -435,13 +434,13 @@ def test_what_is_to_be_forgotten_is_named_before_it_is_done(
 ) -> None:
     asked = []
 
-    def refuse(text: str, **_: object) -> None:
+    def refuse(text: str, **_: object) -> bool:
         asked.append(text)
-        raise click.Abort
+        return False
 
-    monkeypatch.setattr("pinakes.cli.forget.sys", _Terminal)
-    monkeypatch.setattr("pinakes.cli.forget.click.confirm", refuse)
-    with pytest.raises(click.Abort):
+    monkeypatch.setattr("pinakes.cli.options.sys", _Terminal)
+    monkeypatch.setattr("pinakes.cli.options.click.confirm", refuse)
+    with pytest.raises(PinakesError, match=r"^nothing was removed\.$"):
         pinakes("forget", GONE)
     assert asked == ["Forget 1 picture of pictures for good?"]
     assert pinakes("forget", "--list") == "nothing was forgotten\n"

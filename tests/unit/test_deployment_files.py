@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from deployments.constants import HEARTBEAT_SECONDS, POOL, RUN_TAG, SERVER
+from deployments.constants import HEARTBEAT_SECONDS, POOL, RUN_TAG, SERVER, VARIABLES
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "deployments"
@@ -238,7 +238,9 @@ def test_every_deployment_has_tags_a_description_and_job_variables(deployment: d
     assert pool["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == str(HEARTBEAT_SECONDS)
     assert "scheduled" not in deployment["tags"], "Prefect tags the runs of a schedule auto-scheduled, and no others"
     for schedule in deployment.get("schedules", []):
-        assert "/" in schedule["timezone"]
+        names = re.findall(r"{{ prefect\.variables\.(\w+) }}", f"{schedule['cron']} {schedule['timezone']}")
+        assert names == [f"pinakes_{deployment['name']}_cron", "pinakes_timezone"]
+        assert set(names) <= set(VARIABLES), "pinakes setup makes them"
 
 
 def test_one_lock_a_collection_limits_the_runs_of_all_deployments_that_write() -> None:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from pinakes.errors import PinakesError
+from pinakes.errors import PinakesError, UsageError
 from pinakes.images import contact_sheet as sheet_module
-from pinakes.images.contact_sheet import Card, contact_sheet, save_png, to_jpeg_under
+from pinakes.images.contact_sheet import Card, contact_sheet, save_sheet, to_jpeg_under
 
 RED = Image.new("RGB", (60, 40), (200, 0, 0))
 
@@ -92,9 +92,22 @@ def test_a_jpeg_is_made_to_fit() -> None:
     assert Image.open(BytesIO(data)).format == "JPEG"
 
 
-def test_a_png_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    save_png(RED, tmp_path / "red.png")
-    assert Image.open(tmp_path / "red.png").size == (60, 40)
-    with pytest.raises(PinakesError, match="cannot be written"):
-        save_png(RED, tmp_path / "nowhere" / "red.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["red.png"]
+@pytest.mark.parametrize(("name", "begins"), [("a.png", b"\x89PNG"), ("a.JPG", b"\xff\xd8\xff"), ("a.pdf", b"%PDF")])
+def test_a_sheet_is_what_its_name_says(tmp_path: Path, name: str, begins: bytes) -> None:
+    save_sheet(RED, tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(begins)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_sheet_of_another_name_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"must end in \.png, \.jpg, \.jpeg, \.pdf"):
+        save_sheet(RED, tmp_path / "sheet.gif")
+
+
+def test_a_sheet_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    for folder in (tmp_path / "nowhere", in_the_way):
+        with pytest.raises(PinakesError, match=r"cannot be written: .+; name a file in a folder"):
+            save_sheet(RED, folder / "red.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -52,6 +52,19 @@ def test_the_environment_wins_over_dotenv(tmp_path: Path) -> None:
     assert (settings.collection, settings.database_url) == ("from_environment", "postgresql://x/y")
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("A=1\n\n# note\nPINAKES_SOURCE /in\n", 4), ("A=1\nKEY='s3cret\nB=2\n", 2), ("A=1\nPINAKES_SOURCE\n", 2)],
+)
+def test_a_line_of_dotenv_that_cannot_be_read_is_named(tmp_path: Path, text: str, line: int) -> None:
+    (tmp_path / ".env").write_text(text)
+    with pytest.raises(
+        SettingsError, match=rf"^line {line} of the settings file {tmp_path}/.env cannot be read"
+    ) as said:
+        load_settings({}, tmp_path)
+    assert "s3cret" not in str(said.value)
+
+
 def test_without_any_setting_everything_is_below_the_data_home(tmp_path: Path) -> None:
     settings = load_settings({"XDG_DATA_HOME": str(tmp_path)}, tmp_path)
     assert settings.home == tmp_path / "pinakes"

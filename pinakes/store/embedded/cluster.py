@@ -18,6 +18,7 @@ from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
 from pinakes.errors import DatabaseError
+from pinakes.files import FULL
 from pinakes.store.embedded.binaries import ENVIRONMENT, MAJOR, Programs, programs
 from pinakes.store.embedded.locks import is_locked
 from pinakes.store.embedded.place import (
@@ -43,6 +44,9 @@ STOP_TIMEOUT_S = 60.0
 
 ORPHANS_TIMEOUT_S = 15.0
 """How long processes of a server whose postmaster was killed may take to notice that and end."""
+
+LEAST_FREE = 32 << 20
+"""Bytes on the disk below which a start that fails is taken to fail because of that: a piece of the log takes 16 MB."""
 
 _SETTINGS = "pinakes.conf"
 _HBA = "# Written by Pinakes: the private socket, with the password in PINAKES_HOME.\nlocal all all scram-sha-256\n"
@@ -136,6 +140,20 @@ def start(place: Place, alive: int) -> None:
     Raises:
         DatabaseError: it did not start; with the last lines of its log.
     """
+    try:
+        _start(place, alive)
+    except DatabaseError as exc:
+        full = any(os.strerror(number) in str(exc) for number in FULL)
+        if not full and shutil.disk_usage(place.root).free > LEAST_FREE:
+            raise
+        log.debug("the server did not start: %s", exc)
+        raise DatabaseError(
+            f"the embedded database cannot be started: the disk that holds {place.root} is full. Free 200 MB there, set"
+            " PINAKES_HOME to a folder on another disk, or PINAKES_DATABASE_URL to a database elsewhere, and run again."
+        ) from exc
+
+
+def _start(place: Place, alive: int) -> None:
     try:
         user = server_user(place)
         foreign = postmaster(place)
