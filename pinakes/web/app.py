@@ -58,8 +58,8 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     )
     app.state.service = service
     app.state.thumbnail_turns = anyio.CapacityLimiter(THUMBNAILS_AT_ONCE)
-    app.add_middleware(Places)
     app.add_middleware(_LastResort)
+    app.add_middleware(Places)
     app.add_middleware(Guard, access=access or Access())
     app.include_router(api_router)
     app.include_router(pages.router, include_in_schema=False)

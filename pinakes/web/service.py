@@ -133,7 +133,8 @@ class Service:
         with self._facets_lock:
             if collection not in self._others:
                 other = copy.copy(self)
-                other.collection, other._facets, other._facets_lock = collection, {}, threading.Lock()
+                other.collection = collection
+                other._facets, other._facets_lock = {}, threading.Lock()  # noqa: SLF001 - another of this class
                 self._others[collection] = other
             return self._others[collection]
 
