@@ -190,7 +190,7 @@ class Visitor:
         links = self.page.locator(".grid .work").evaluate_all(
             "links => links.map(a => decodeURIComponent(new URL(a.href).pathname))"
         )
-        return [str(link).removeprefix("/images/") for link in links]
+        return [str(link).rpartition("/images/")[2] for link in links]
 
     def assert_accessible(self) -> None:
         """axe-core finds nothing serious, and nothing sticks out of the window."""

@@ -129,8 +129,9 @@ def test_a_picture_is_looked_at_closely(visit: NewVisitor) -> None:
     expect(dialog).not_to_be_visible()
     plain = visit(java_script_enabled=False)
     plain.page.goto(f"/images/{HALVES}")
-    plain.page.get_by_role("link", name="Look closely").click()
-    plain.page.wait_for_url(f"**/thumbnails/4096/{HALVES}")
+    link = plain.page.get_by_role("link", name="Look closely").get_attribute("href")
+    assert link == f"/thumbnails/4096/{HALVES}"
+    assert plain.page.request.get(link).headers["content-type"] == "image/jpeg"
 
 
 def test_the_page_brings_its_own_face(visit: NewVisitor) -> None:
