@@ -76,8 +76,7 @@ def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
     """Leave what the run is going to do, and what that takes."""
     named = {"calls": "calls", "cost": "USD", "price_per_image": "USD per image"}
     rows = dict(counts) | {named.get(what, what.replace("_", " ")): value for what, value in planned.items()}
-    table = [{"what": what, "value": "–" if value is None else value} for what, value in rows.items()]
-    show_table(key="plan", table=table, description="What this run is going to do, before it does it")
+    show_table(key="plan", table=_without_zeros(rows), description="What this run is going to do, before it does it")
 
 
 @stage("report")
@@ -136,7 +135,12 @@ def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
         "answers lost": figures["lost"],
         "requests in flight at the end": figures["in_flight"],
     }
-    return [{"what": what, "value": "–" if value is None else value} for what, value in rows.items()]
+    return _without_zeros(rows)
+
+
+def _without_zeros(rows: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A table of what there is to say: nothing lost, nothing spent, says nothing."""
+    return [{"what": what, "value": "–" if value is None else value} for what, value in rows.items() if value != 0]
 
 
 def plain(value: object) -> str:

@@ -99,7 +99,9 @@ def ingest(settings: Settings, folder: Path, *collections: str) -> None:
     """The painted collection, under each of these names, in the space of the built-in embedder."""
     table = paint_collection(folder)
     for collection in collections:
-        _ingest(request_of(settings, folder, metadata=(str(table),), embedder="palette", collection=collection), settings)
+        _ingest(
+            request_of(settings, folder, metadata=(str(table),), embedder="palette", collection=collection), settings
+        )
 
 
 def _ingest(request: IngestRequest, settings: Settings) -> None:

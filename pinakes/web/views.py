@@ -164,7 +164,9 @@ def examples(provider: str, found: Facets) -> tuple[str, ...]:
     declaration = EMBEDDERS.get(provider)
     if declaration is not None and declaration.reads_words:
         return declaration.examples
-    catalogue = [facet.values for facet in found.columns if facet.column in FACET_COLUMNS and facet.column != "timeframe"]
+    catalogue = [
+        facet.values for facet in found.columns if facet.column in FACET_COLUMNS and facet.column != "timeframe"
+    ]
     words = [values[rank][0] for rank in range(3) for values in catalogue if rank < len(values)]
     return tuple(words[:3]) if len(words) >= 3 else ()
 
