@@ -85,7 +85,7 @@ def test_a_run_returns_its_account_and_leaves_its_artifacts(working: Path) -> No
     assert json.loads(found["failures"].data)[0]["image_id"] == "broken.png"
     plan = json.loads(found["plan"].data)
     assert {"what": "new", "value": 13} in plan
-    assert {"what": "USD", "value": 0.0} in plan
+    assert all(row["value"] != 0 for row in plan)
     assert len({row["what"] for row in plan}) == len(plan)
     assert "data:image/jpeg;base64," in found["pictures"].data
     assert all(len(str(artifact.data)) < 1_000_000 for artifact in found.values())
