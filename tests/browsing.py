@@ -79,7 +79,7 @@ def paint_collection(folder: Path) -> Path:
 
 @contextmanager
 def page(server: str, folder: Path, *, second: bool = False) -> Iterator[str]:
-    """The page over the painted collection in a database of its own; `second`: of two collections alike."""
+    """The page over the painted collection in a database of its own; `second`: over two collections of it."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
