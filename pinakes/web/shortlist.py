@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 import io
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from PIL import Image
 
 from pinakes.images.contact_sheet import PAPER, Card, contact_sheet
-from pinakes.operations.export import not_a_formula
 from pinakes.sources.thumbnails import SIZES
 from pinakes.store.images import Row
 from pinakes.web import views
@@ -21,6 +20,9 @@ from pinakes.web.api import Served
 from pinakes.web.pages import error_page, page
 from pinakes.web.place import PLACE, link
 from pinakes.web.service import Service
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 A4 = (1240, 1754)
 DPI = 150
@@ -74,6 +76,10 @@ def _kept(service: Service) -> list[Row]:
 
 def _table(rows: list[Row]) -> pd.DataFrame:
     """A row for each picture: image_id, then what is known about it. No text of it is a formula."""
+    import pandas as pd  # heavy, and only for those who save a table
+
+    from pinakes.operations.export import not_a_formula
+
     known = [{"image_id": row.image_id, **row.metadata} for row in rows]
     frame = pd.DataFrame(known, columns=None if known else ["image_id"], dtype=object)
     frame = frame.drop(columns=[name for name in views.HIDDEN_COLUMNS if name in frame])
