@@ -49,9 +49,10 @@ def main() -> None:
 
     asked_picture = min(images.glob("*.jpg"))
     sheets = []
-    for name, asked in (("words", [WORDS]), ("picture", ["--image", str(asked_picture)])):
+    # The picture that was asked about fills a cell of its sheet of twelve.
+    for name, hits, asked in (("words", "12", [WORDS]), ("picture", "11", ["--image", str(asked_picture)])):
         sheet = FOLDER / f"{name}.png"
-        found = _pinakes("search", *asked, "--collection", COLLECTION, "-k", "11", "--sheet", str(sheet))
+        found = _pinakes("search", *asked, "--collection", COLLECTION, "-k", hits, "--sheet", str(sheet))
         best = found["hits"][0]
         click.echo(
             f"  {len(found['hits'])} hits in {found['plan']['milliseconds']:.0f} ms ({found['plan']['mode']}),"

@@ -7,19 +7,25 @@ import os
 import socket
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from pinakes.ingest.opening import open_ingestion
-from pinakes.settings import Settings
+from pinakes.ingest.request import IngestRequest
+from pinakes.settings import Settings, load_settings
+from pinakes.store.database import Database
 from pinakes.web.app import create_app
 from pinakes.web.service import Service
 from tests.running import request_of, run_stages
@@ -71,10 +77,34 @@ def paint_collection(folder: Path) -> Path:
     return table
 
 
-def ingest(settings: Settings, folder: Path) -> None:
-    """The painted collection in the space of the built-in embedder."""
+@contextmanager
+def page(server: str, folder: Path, *, second: bool = False) -> Iterator[str]:
+    """The page over the painted collection in a database of its own; `second`: over two collections of it."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as conn:
+        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        url = make_conninfo(server, dbname=name)
+        settings = load_settings({"PINAKES_HOME": str(folder / "home"), "PINAKES_DATABASE_URL": url}, folder)
+        ingest(settings, folder / "pictures", *(["pictures", "second"] if second else ["pictures"]))
+        service = Service(settings, Database(url), "pictures", others=second)
+        try:
+            with serving(service) as address:
+                yield address
+        finally:
+            service.close()
+            conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def ingest(settings: Settings, folder: Path, *collections: str) -> None:
+    """The painted collection, under each of these names, in the space of the built-in embedder."""
     table = paint_collection(folder)
-    request = request_of(settings, folder, metadata=(str(table),), embedder="palette")
+    for collection in collections:
+        _ingest(
+            request_of(settings, folder, metadata=(str(table),), embedder="palette", collection=collection), settings
+        )
+
+
+def _ingest(request: IngestRequest, settings: Settings) -> None:
     with open_ingestion(request, settings) as ingestion:
         run_stages(ingestion)
 
@@ -162,7 +192,7 @@ class Visitor:
         links = self.page.locator(".grid .work").evaluate_all(
             "links => links.map(a => decodeURIComponent(new URL(a.href).pathname))"
         )
-        return [str(link).removeprefix("/images/") for link in links]
+        return [str(link).rpartition("/images/")[2] for link in links]
 
     def assert_accessible(self) -> None:
         """axe-core finds nothing serious, and nothing sticks out of the window."""

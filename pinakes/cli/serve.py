@@ -68,6 +68,8 @@ logger = logging.getLogger("pinakes.serve")
 def command(*, host: str, port: int, collection: str | None, wait: bool) -> None:
     """Search in the browser: a page, and a JSON API under /api.
 
+    Without --collection and PINAKES_COLLECTION the page offers every collection of the database.
+
     It answers only on this machine. Bound to another address (--host 0.0.0.0) it requires PINAKES_WEB_TOKEN, which clients
     send as a bearer token or, in a browser, as the password of any user. It speaks plain HTTP: put a proxy in front of it
     for encryption.
@@ -91,10 +93,14 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
     access = Access(token, LOOPBACK_NAMES | {url_host(host)} if token is None else None)
     try:
         with listening(host, port) as listener, open_database(settings) as database:
-            name = collection or settings.collection
+            named = collection or settings.values.get("PINAKES_COLLECTION")
+            name = settings.collection if named is None else named
             if wait:
                 _await(name, database)
-            service = Service(settings, database, name)
+            elif named is None:
+                name = _first(name, database)
+            # Whoever names a collection shows that one alone.
+            service = Service(settings, database, name, others=named is None)
             try:
                 server = _Server(
                     uvicorn.Config(
@@ -116,6 +122,13 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
                 service.close()
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
+
+
+def _first(collection: str, database: Database) -> str:
+    """The collection to begin with: the default one, or else the first that there is."""
+    with database.connection() as (conn, _):
+        names = collection_names(conn)
+    return collection if collection in names or not names else names[0]
 
 
 def _await(collection: str, database: Database) -> None:

@@ -166,6 +166,8 @@ class Declaration:
         default_rate: allowed requests where no limit has been set, e.g. `10/s`; None: there is no quota.
         reads_words: whether it makes vectors from text.
         example: a word that it reads, for `pinakes doctor --call` and the contract test.
+        examples: three texts that it reads, shown in the fields of the page: what to look for, what to add to that, and
+            what to take away.
         extra: the optional dependencies of this project that it needs.
         packages: modules that must be installed, which is checked before it is opened. `pinakes doctor` does not open an
             embedder that lists any, because loading a model takes long.
@@ -182,6 +184,7 @@ class Declaration:
     default_rate: str | None = None
     reads_words: bool = True
     example: str = "red"
+    examples: tuple[str, str, str] = ("a ship at sea", "at night", "people")
     extra: str | None = None
     packages: tuple[str, ...] = ()
     uses_google: Callable[[Values], bool] = lambda _values: False

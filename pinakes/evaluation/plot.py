@@ -18,7 +18,7 @@ from pinakes.images.contact_sheet import FRAME, INK, PAPER, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import SubFigure
+    from matplotlib.figure import Figure, SubFigure
 
 EXTRA = "notebook"
 """The extra of `pyproject.toml` that holds matplotlib."""
@@ -27,6 +27,8 @@ FORMATS = (".png", ".svg", ".pdf")
 DPI = 110
 WIDTH = 10.0
 ROW_HEIGHT = 4.0
+EXACT_HEIGHT, BAR_HEIGHT = 1.2, 0.45
+"""Inches of the row where no space has an index: its title and axis, and a bar for each space."""
 
 COLOURS = ("#8c3b2a", "#2f6690", "#5b7f3b", "#c08a1e", "#6b4c8a", "#3b8c86", "#a65e7a", "#4d4d4d")
 """Spaces, in their order; from the ninth on they begin again with another line."""
@@ -74,16 +76,9 @@ def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:
     """The plot: recall and time of the indexes above, retrieval and precision below, where they were measured."""
     import matplotlib as mpl
     from matplotlib import font_manager
-    from matplotlib.figure import Figure
 
     font_manager.fontManager.addfont(font_source_sans_pro.SourceSansPro)
     family = font_manager.FontProperties(fname=font_source_sans_pro.SourceSansPro).get_name()
-    rows: list[Any] = []
-    if evaluation.recall:
-        rows.append(lambda part: _recall_row(part, evaluation.recall))
-    report = evaluation.retrieval
-    if report is not None and (report.precision or any(space.to_picture for space in report.spaces)):
-        rows.append(lambda part: _retrieval_row(part, report))
     style: dict[Any, Any] = {
         "font.family": [family, "DejaVu Sans"],
         "font.size": 11,
@@ -103,15 +98,33 @@ def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:
         "svg.fonttype": "path",
     }
     with mpl.rc_context(style):
-        figure = Figure(figsize=(WIDTH, ROW_HEIGHT * max(1, len(rows))), facecolor=PAPER)
-        figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
-        parts = figure.subfigures(max(1, len(rows)), 1, squeeze=False, hspace=0.06)[:, 0]
-        for part, draw in zip(parts, rows, strict=False):
-            part.set_facecolor(PAPER)
-            draw(part)
+        figure = _figure(evaluation)
         out = io.BytesIO()
         figure.savefig(out, format=file_format, dpi=DPI, facecolor=PAPER)
     return out.getvalue()
+
+
+def _figure(evaluation: Evaluation) -> Figure:
+    """A row of panels for each thing that was measured."""
+    from matplotlib.figure import Figure
+
+    rows: list[tuple[float, Any]] = []
+    if any(report.levels for report in evaluation.recall):
+        rows.append((ROW_HEIGHT, lambda part: _recall_row(part, evaluation.recall)))
+    elif evaluation.recall:
+        height = EXACT_HEIGHT + BAR_HEIGHT * len(evaluation.recall)
+        rows.append((height, lambda part: _exact_row(part, evaluation.recall)))
+    report = evaluation.retrieval
+    if report is not None and (report.precision or any(space.to_picture for space in report.spaces)):
+        rows.append((ROW_HEIGHT, lambda part: _retrieval_row(part, report)))
+    heights = [height for height, _ in rows] or [ROW_HEIGHT]
+    figure = Figure(figsize=(WIDTH, sum(heights)), facecolor=PAPER)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.1)
+    parts = figure.subfigures(len(heights), 1, squeeze=False, hspace=0.06, height_ratios=heights)[:, 0]
+    for part, (_, draw) in zip(parts, rows, strict=False):
+        part.set_facecolor(PAPER)
+        draw(part)
+    return figure
 
 
 # -- index against exact -----------------------------------------------------------------------------------------------
@@ -172,6 +185,26 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
     _legend(part, (left, right))
 
 
+def _exact_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
+    """Without any index there is nothing to find again; only the time of comparing every vector is shown."""
+    axes = part.subplots()
+    names = [_short(report.space) for report in reports]
+    bars = axes.barh(names, [report.exact_ms for report in reports], 0.6)
+    for number, (bar, report) in enumerate(zip(bars, reports, strict=True)):
+        bar.set_color(_look(number)["color"])
+        axes.annotate(
+            f"{report.exact_ms:.3g} ms, {report.rows:,} vectors",
+            (report.exact_ms, number),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.margins(x=0.3)
+    axes.set(title="No index: every vector is compared, and all are found", xlabel="median ms of a query")
+
+
 def _exact_label(report: RecallReport) -> str:
     return f"{_short(report.space)} (no index)"
 
@@ -193,7 +226,9 @@ def _numbered(axes: Axes, settings: Sequence[int]) -> None:
 def _retrieval_row(part: SubFigure, report: RetrievalReport) -> None:
     names = list(dict.fromkeys([s.space for s in report.spaces] + [p.space for p in report.precision]))
     asked = [space for space in report.spaces if space.to_picture is not None]
-    panels = part.subplots(1, 3 if asked else 1, squeeze=False, width_ratios=[1, 1, 1.25] if asked else [1])[0]
+    columns = list(dict.fromkeys(p.column for p in report.precision))
+    widths = ([1, 1] if asked else []) + ([1.25] if columns else [])
+    panels = part.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
     if asked:
         ks = [f"R@{k}" for k in CUTOFFS]
         assert report.chance is not None
@@ -205,7 +240,6 @@ def _retrieval_row(part: SubFigure, report: RetrievalReport) -> None:
             bars = {s.space: [getattr(s, which).recall[k] for k in CUTOFFS] for s in asked}
             _bars(axes, names, ks, bars, [chance] * len(names))
             axes.set_title(title)
-    columns = list(dict.fromkeys(p.column for p in report.precision))
     found = {(p.space, p.column): p for p in report.precision}
     if columns:
         _bars(
@@ -216,6 +250,10 @@ def _retrieval_row(part: SubFigure, report: RetrievalReport) -> None:
             [[found[name, column].chance for column in columns] for name in names],
         )
         panels[-1].set_title(f"Neighbours alike: precision@{report.k}")
+    # All of them are shares, and are compared by their height.
+    highest = max(axes.get_ylim()[1] for axes in panels)
+    for axes in panels:
+        axes.set_ylim(0, highest)
     _legend(part, panels)
 
 

@@ -1,4 +1,4 @@
-"""Contact sheets: the query first, then the hits in order, evenly spaced, each with its title."""
+"""Contact sheets: the picture that was asked about first, then the hits in order, evenly spaced, each with its title."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ CAPTION_GAP = 10
 TITLE_SIZE = 20
 SMALL_SIZE = 17
 HEADING_SIZE = 38
-QUERY_SIZE = 34
+QUERY_LINE = 7
+"""Pixels of the line below the picture that was asked about, with the space under it."""
+
 LINE = 1.28
 """Height of a line in sizes of its font."""
 
@@ -63,7 +65,7 @@ class Card:
     """One picture on a sheet.
 
     Attributes:
-        picture: RGB; None shows a quiet placeholder (or, for a query, its title set large).
+        picture: RGB; None shows a quiet placeholder.
         title: at most two lines of it are shown.
         subtitle: one line, e.g. the painter.
         note: one line, e.g. rank and distance.
@@ -88,9 +90,9 @@ def contact_sheet(
 
     Args:
         cards: in the order in which they are shown; may be empty.
-        heading: one line.
+        heading: one line, which says what was asked.
         subheading: small, below it, on as many lines as it needs.
-        query: shown first, set apart from the hits.
+        query: the picture that was asked about, shown first and set apart from the hits; only its note is written.
         columns: cards in a row; None chooses by their number.
         width: pixels of the sheet.
 
@@ -143,7 +145,7 @@ class _Row:
         heights = [field if card.picture is None else _size(card.picture, width, field)[1] for card in cards]
         captions = [_caption_height(card, width) for card in cards[has_query:]]
         if has_query:
-            captions.append(_height(SMALL_SIZE) + (_height(TITLE_SIZE) if cards[0].picture is not None else 0))
+            captions.append(_height(SMALL_SIZE) + QUERY_LINE)
         return cls(cards, max(heights), max(heights) + CAPTION_GAP + max(captions))
 
 
@@ -209,20 +211,14 @@ def _card(
     text_top = top + field + CAPTION_GAP
     if card.picture is None:
         draw.rounded_rectangle((left, top, left + width - 1, top + field - 1), 6, fill=FRAME)
-        if is_query:
-            _words(draw, card.title, left, top, width, field)
-        else:
-            _line(draw, (left + 16, top + field // 2 - SMALL_SIZE), "no picture", SMALL_SIZE, QUIET)
+        _line(draw, (left + 16, top + field // 2 - SMALL_SIZE), "no picture", SMALL_SIZE, QUIET)
     else:
         picture = card.picture.resize(_size(card.picture, width, field), Image.Resampling.LANCZOS)
-        # The pictures of a row share their lower edge, so that their captions begin at one height.
-        sheet.paste(picture, (left, top + field - picture.height))
+        # The pictures of a row share their upper edge, and their captions begin at one height.
+        sheet.paste(picture, (left + (width - picture.width) // 2, top))
     if is_query:
-        draw.line((left, text_top - 3, left + width - 1, text_top - 3), fill=ACCENT, width=3)
-        _line(draw, (left, text_top + 4), card.note or "query", SMALL_SIZE, ACCENT)
-        if card.picture is not None:
-            below = text_top + 4 + _height(SMALL_SIZE)
-            _line(draw, (left, below), _cut(card.title, TITLE_SIZE, width), TITLE_SIZE, INK)
+        draw.rectangle((left, text_top, left + width - 1, text_top + 2), fill=ACCENT)
+        _line(draw, (left, text_top + QUERY_LINE), card.note or "query", SMALL_SIZE, ACCENT)
         return
     title = _wrapped(card.title, TITLE_SIZE, width, TITLE_LINES)
     for number, text in enumerate(title):
@@ -232,14 +228,6 @@ def _card(
         if text:
             _line(draw, (left, below), _cut(text, SMALL_SIZE, width), SMALL_SIZE, colour)
             below += _height(SMALL_SIZE)
-
-
-def _words(draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, field: int) -> None:
-    """A query's words, set large in the middle of its card."""
-    lines = _wrapped(text, QUERY_SIZE, width - 48, max(1, field // _height(QUERY_SIZE) - 1))
-    start = top + (field - _height(QUERY_SIZE, len(lines))) // 2
-    for number, line in enumerate(lines):
-        _line(draw, (left + 24, start + number * _height(QUERY_SIZE)), line, QUERY_SIZE, INK)
 
 
 def _height(size: int, lines: int = 1) -> int:

@@ -126,14 +126,15 @@ def _csv_writer(sink: Any, *, excel_safe: bool) -> Callable[[pd.DataFrame], None
         frame = _flat(frame)
         if excel_safe:
             for name in frame.columns.drop("vector"):
-                frame[name] = [_not_a_formula(value) for value in frame[name]]
+                frame[name] = [not_a_formula(value) for value in frame[name]]
         frame["vector"] = [json.dumps([float(str(number)) for number in vector]) for vector in frame["vector"]]
         sink.write(frame.to_csv(index=False, header=sink.tell() == 0, lineterminator="\n").encode("utf-8"))
 
     return write
 
 
-def _not_a_formula(value: Any) -> Any:
+def not_a_formula(value: Any) -> Any:
+    """`value`, with an apostrophe before a text that a spreadsheet might run as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 

@@ -29,6 +29,10 @@ CROP_SIDE = 1600
 """Pixels that are kept on the short side of a crop, where there are as many: more than any embedder looks at."""
 
 
+MOST_QUOTED = 8
+"""Words that a note repeats: a person who typed a page of them does not want to read them again."""
+
+
 @dataclass(slots=True)
 class ResolvedQuery:
     """A query in the form that the store can answer.
@@ -222,7 +226,9 @@ class _Reader:
 
 
 def _quoted(words: Sequence[str]) -> str:
-    return ", ".join(f'"{word}"' for word in words)
+    distinct = list(dict.fromkeys(words))
+    said = ", ".join(f'"{word}"' for word in distinct[:MOST_QUOTED])
+    return said if len(distinct) <= MOST_QUOTED else f"{said} and {len(distinct) - MOST_QUOTED:,} more"
 
 
 def _fingerprint(data: bytes) -> str:

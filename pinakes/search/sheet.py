@@ -29,13 +29,12 @@ def sheet_of(query: Query, result: SearchResult) -> Image.Image:
     """
     asked = query.label
     data = next((part_picture(part) for part in query.parts if part.picture is not None), None)
-    card = Card(data, asked, note="query")
     plan = result.plan
     return contact_sheet(
         [_card(number, hit) for number, hit in enumerate(result.hits, start=1)],
         heading=asked,
         subheading=f"{plan.mode} · {plan.milliseconds:.0f} ms · {plan.embedder}",
-        query=card,
+        query=None if data is None else Card(data, asked, note="the picture asked about"),
     )
 
 
@@ -47,7 +46,7 @@ def part_picture(part: Part) -> Image.Image | None:
 
 
 def _card(number: int, hit: Hit) -> Card:
-    distance = "" if hit.distance is None else f" · {hit.distance:.3f}"
+    distance = "" if hit.distance is None else f" · distance {hit.distance:.2f}"
     return Card(
         picture_of(hit),
         title=str(hit.metadata.get("title") or hit.image_id),

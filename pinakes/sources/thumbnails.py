@@ -26,8 +26,9 @@ from pinakes.types import ErrorClass
 
 logger = logging.getLogger(__name__)
 
-SIZES = (320, 960)
-"""Pixels of the long side: a card of the grid, and the picture of a detail view. Few, so that they are made once."""
+SIZES = (320, 960, 4096)
+"""Pixels of the long side: a card of the grid, the picture of a detail view, and one to look at closely. Few, so that they
+are made once."""
 
 MAX_BYTES = 500 << 20
 """About 20,000 thumbnails of 320 pixels at 25 kB each."""

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, get_args
-from urllib.parse import quote, urlencode
 
 from starlette.datastructures import ImmutableMultiDict
 
 from pinakes.errors import UsageError
 from pinakes.query.filters import YEARS
 from pinakes.query.query import Crop, Metric, Mode, Query, ask
+from pinakes.web.place import link
 
 PAGE_SIZE = 24
 """Hits of a page where the address says nothing: fills rows of two, three, four and six."""
@@ -87,14 +87,14 @@ class Address:
 
     @property
     def url(self) -> str:
-        """The address, from the root of the site."""
+        """The address, from the root of the site, with the shortlist."""
         pairs = [
             (field.name, value)
             for field in fields(self)
             for value in (getattr(self, field.name) if field.name in LISTS else (getattr(self, field.name),))
             if value
         ]
-        return "/?" + urlencode(pairs, quote_via=quote, safe="=,:/~*") if pairs else "/"
+        return link("/", pairs)
 
     def but(self, **changes: Any) -> Address:
         """The same search from its first page, with changes."""

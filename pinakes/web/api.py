@@ -42,6 +42,7 @@ from pinakes.web.models import (
     StoredImage,
     ThumbnailSize,
 )
+from pinakes.web.place import COLLECTION, file_path
 from pinakes.web.service import Service
 
 router = APIRouter()
@@ -63,9 +64,13 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def service_of(request: Request) -> Service:
-    """The service of this application."""
+    """The service of the collection that the address names."""
     service = request.app.state.service
     assert isinstance(service, Service)
+    if name := request.scope[COLLECTION]:
+        service = service.of(name)
+        if service is None:
+            raise HTTPException(404, f"there is no collection {name} here.")
     return service
 
 
@@ -171,7 +176,7 @@ def upload(token: str, service: Served) -> Response:
 
 def thumbnail_path(image_id: str, size: int = thumbnails.SIZES[0]) -> str:
     """Where the thumbnail of an image is."""
-    return f"/thumbnails/{size}/{quote(image_id)}"
+    return file_path(f"/thumbnails/{size}/{quote(image_id)}")
 
 
 def _kept_thumbnail(service: Service, image_id: str, size: int, known: str) -> Response | Row:

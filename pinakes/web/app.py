@@ -19,8 +19,9 @@ import pinakes
 from pinakes.errors import DatabaseError, EmbedderError, PictureError, PinakesError, SourceError, UsageError
 from pinakes.images.turns import BusyError, LeftError
 from pinakes.types import ErrorClass
-from pinakes.web import pages
+from pinakes.web import pages, shortlist
 from pinakes.web.api import router as api_router
+from pinakes.web.place import Places
 from pinakes.web.security import Access, Guard
 from pinakes.web.service import Service
 
@@ -58,9 +59,11 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     app.state.service = service
     app.state.thumbnail_turns = anyio.CapacityLimiter(THUMBNAILS_AT_ONCE)
     app.add_middleware(_LastResort)
+    app.add_middleware(Places)
     app.add_middleware(Guard, access=access or Access())
     app.include_router(api_router)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(shortlist.router, include_in_schema=False)
     app.add_exception_handler(PinakesError, _on_pinakes_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -110,7 +113,7 @@ def _allowed(request: Request) -> list[str]:
 
     The routers are asked themselves: the application's own list holds them as wholes.
     """
-    every = (*api_router.routes, *pages.router.routes, *request.app.routes)
+    every = (*api_router.routes, *pages.router.routes, *shortlist.router.routes, *request.app.routes)
     matching = [r for r in every if isinstance(r, Route) and r.matches(request.scope)[0] != Match.NONE]
     methods = {method for route in matching for method in route.methods or ()}
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)

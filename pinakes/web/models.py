@@ -158,3 +158,4 @@ class ThumbnailSize(IntEnum):
 
     SMALL = thumbnails.SIZES[0]
     LARGE = thumbnails.SIZES[1]
+    CLOSE = thumbnails.SIZES[2]

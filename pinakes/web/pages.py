@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,9 @@ from pinakes.query.query import MAX_PARTS
 from pinakes.search.answer import SearchResult
 from pinakes.sources.thumbnails import SIZES
 from pinakes.web import views
-from pinakes.web.address import MODES, PAGE_SIZE, Address, is_tidy
-from pinakes.web.api import Served, service_of, thumbnail_path
+from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
+from pinakes.web.api import Served, thumbnail_path
+from pinakes.web.place import COLLECTION, PLACE, file_path, link, toggled
 from pinakes.web.service import Service
 
 NEIGHBOURS = 12
@@ -32,7 +32,7 @@ NEIGHBOURS = 12
 FORM_BYTES = 1 << 20
 """The largest size of a form field other than the picture, in bytes."""
 
-LARGE = SIZES[1]
+_, LARGE, CLOSE = SIZES
 
 SEE_OTHER = 303
 
@@ -41,11 +41,14 @@ STATIC = {path.name: path.read_bytes() for path in (HERE / "static").iterdir()}
 VERSIONS = {name: hashlib.sha256(data).hexdigest()[:12] for name, data in STATIC.items()}
 """Hashes that are part of a file's address: it changes with the content, so that browsers may keep a file for good."""
 
-STATIC_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+STATIC_TYPES = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+    ".txt": "text/plain",
+}
 """The machine's own table of types may differ, and a browser runs a script only if it has the right type."""
-
-MODE_NAMES = dict(zip(MODES, ("as fits best", "every picture (exact)", "by the index"), strict=True))
-METRIC_NAMES = {"cosine": "cosine", "l2": "Euclidean", "ip": "inner product"}
 
 HEADINGS = {400: "That could not be done", 404: "There is no such page", 503: "Not at the moment"}
 
@@ -60,6 +63,7 @@ templates = Environment(
 )
 templates.globals["static"] = lambda name: f"/static/{name}?v={VERSIONS[name]}"
 templates.globals["thumbnail"] = thumbnail_path
+templates.globals |= {"link": link, "toggled": toggled, "place": PLACE.get, "controls": views.CONTROLS}
 templates.filters["capital"] = lambda text: text[:1].upper() + text[1:]
 
 
@@ -68,7 +72,8 @@ def static_file(name: str, request: Request) -> Response:
     """The style sheet, the script, the icon."""
     if name not in STATIC:
         return error_page(request, 404, f"there is no file {name}.")
-    versioned = request.query_params.get("v") == VERSIONS[name]
+    # The style sheet cannot know versions, so another version of a font gets another name.
+    versioned = request.query_params.get("v") == VERSIONS[name] or name.endswith(".woff2")
     caching = "public, max-age=31536000, immutable" if versioned else "no-cache"
     return Response(STATIC[name], media_type=STATIC_TYPES[Path(name).suffix], headers={"Cache-Control": caching})
 
@@ -116,21 +121,21 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         error = _sentence(exc)
     author = str(image.metadata.get("author") or "")
     plain = Address()
-    width, height = service.size(image, LARGE)
-    return _page(
+    width, height = views.shown_size(service.size(image, LARGE))
+    return page(
         "image.html",
-        collection=service.collection,
+        service,
         image_id=image_id,
         title=views.title(image),
         text=views.described(image),
         width=width,
         height=height,
+        close=CLOSE,
         author=author,
         author_link=Address(where=(f"author={author}",)).url,
         date=str(image.metadata.get("date") or image.metadata.get("timeframe") or ""),
         description=str(image.metadata.get("description") or ""),
         facts=views.facts(image),
-        fingerprint=image.metadata.get("fingerprint"),
         original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
         like=Address(like=image_id).url,
         neighbours=[views.card(hit, plain, hit.distance) for hit in result.hits] if result else [],
@@ -144,8 +149,16 @@ def error_page(request: Request, status: int, message: str) -> HTMLResponse:
     """A page that says what went wrong; it does not use the database."""
     heading = HEADINGS.get(status, HEADINGS[503 if status >= 500 else 400])
     headers = {"Retry-After": "5"} if status == 503 else None
-    collection = service_of(request).collection
-    return _page("error.html", status, headers, collection=collection, heading=heading, message=_capital(message))
+    collection = request.scope[COLLECTION] or request.app.state.service.collection
+    shown = {
+        "cards": [],
+        "neighbours": [],
+        "collection": collection,
+        "collections": [],
+        "heading": heading,
+        "message": _capital(message),
+    }
+    return HTMLResponse(templates.get_template("error.html").render(shown), status, headers)
 
 
 def _shown(
@@ -158,10 +171,12 @@ def _shown(
         found, error = service.facets(()), error or exc
     chips = views.chips(address, _titles(service, address))
     columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in found.columns)))
-    return _page(
+    spaces = [registered.space for registered in service.spaces()]
+    asked = next((space for space in spaces if space.name == address.space), spaces[0] if spaces else None)
+    return page(
         "search.html",
+        service,
         200 if error is None else 503 if isinstance(error, EmbedderError) else 400,
-        collection=service.collection,
         address=address,
         heading=_heading(address),
         chips=chips,
@@ -169,12 +184,13 @@ def _shown(
         carried=_carried(address, views.kept_conditions(filters)),
         groups=views.groups(found, filters),
         years_known=found.years,
-        columns=[(column, views.label(column)) for column in columns],
+        columns=[(column, views.label(column)) for column in columns if column not in views.HIDDEN_COLUMNS],
+        examples=views.examples(asked.provider, found) if asked else (),
         tuned=any((address.group_by, address.k, address.max_distance, address.mode, address.metric, address.space)),
         page_size=PAGE_SIZE,
-        modes=[("" if value == MODES[0] else value, name) for value, name in MODE_NAMES.items()],
-        metrics=[("" if value == "cosine" else value, name) for value, name in METRIC_NAMES.items()],
-        spaces=[registered.space.name for registered in service.spaces()],
+        modes=[("" if value == MODES[0] else value, name) for value, name in views.MODE_NAMES.items()],
+        metrics=[("" if value == METRICS[0] else value, name) for value, name in views.METRIC_NAMES.items()],
+        spaces=[space.name for space in spaces],
         asked=_asked(service, address),
         total=found.total,
         cards=[views.card(hit, address, hit.distance) for hit in result.hits] if result else [],
@@ -187,10 +203,10 @@ def _shown(
     )
 
 
-def _page(name: str, status: int = 200, headers: dict[str, str] | None = None, **shown: Any) -> HTMLResponse:
-    return HTMLResponse(
-        templates.get_template(name).render(**shown), status, {"Cache-Control": "no-cache"} | (headers or {})
-    )
+def page(name: str, service: Service, status: int = 200, **shown: Any) -> HTMLResponse:
+    """A page of the collection."""
+    shown = {"cards": [], "neighbours": [], "collection": service.collection, "collections": service.offered()} | shown
+    return HTMLResponse(templates.get_template(name).render(shown), status, {"Cache-Control": "no-cache"})
 
 
 async def _picture(form: FormData) -> bytes:
@@ -203,7 +219,7 @@ def _asked(service: Service, address: Address) -> views.Asked | None:
     if address.upload:
         try:
             with Image.open(BytesIO(service.upload(address.upload))) as sent:
-                return views.Asked.of(f"/uploads/{address.upload}", sent.size, "Your picture")
+                return views.Asked.of(file_path(f"/uploads/{address.upload}"), sent.size, "Your picture")
         except UsageError:
             return None
     image = service.image(address.like) if address.like else None
@@ -240,7 +256,7 @@ def _carried(address: Address, conditions: list[str]) -> list[tuple[str, str]]:
 
 def _heading(address: Address) -> str:
     if address.q:
-        return f"“{address.q if len(address.q) <= 80 else address.q[:79] + '…'}”"
+        return f"“{views.cut(address.q)}”"
     if address.like or address.upload:
         return "Pictures like part of this one" if address.crop else "Pictures like this one"
     if address.looks:
@@ -249,7 +265,7 @@ def _heading(address: Address) -> str:
 
 
 def _sentence(said: object) -> str:
-    text = _capital(re.sub(r" \(--[a-z-]+\)", "", str(said)))  # options of the command line mean nothing here
+    text = _capital(views.in_words_of_the_page(str(said)))
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings
 from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import Thumbnail, Thumbnails
-from pinakes.store.collections import open_collection
+from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
@@ -70,6 +71,7 @@ class Service:
         settings: credentials, and the home where pictures are cached.
         database: where the collection is.
         collection: its name.
+        others: whether visitors may look at the other collections of the database too.
         cache: the folder of thumbnails and uploads; None: `<home>/cache`.
 
     Raises:
@@ -77,16 +79,26 @@ class Service:
         DatabaseError: the server cannot be reached.
     """
 
-    def __init__(self, settings: Settings, database: Database, collection: str, *, cache: Path | None = None) -> None:
-        self.collection = collection
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        collection: str,
+        *,
+        others: bool = False,
+        cache: Path | None = None,
+    ) -> None:
+        self.collection = self._first = collection
         with database.connection() as (conn, _):
             self._pgvector = open_collection(conn, collection)
         cache = cache or settings.home / "cache"
         self.searches_by_picture = Turns(SEARCHES_BY_PICTURE)
+        self.sheets = Turns(1)
         self._thumbnails = Thumbnails(cache / "thumbnails")
         self._uploads = Uploads(cache / "uploads")
         self._facets: dict[tuple[object, ...], _Counted] = {}
         self._facets_lock = threading.Lock()
+        self._others: dict[str, Service] | None = {collection: self} if others else None
         self._embedders = Embedders(settings, database.dsn)
         self._connections = Connections(database.dsn, most=CONNECTIONS, wait_seconds=WAIT_SECONDS)
 
@@ -94,6 +106,38 @@ class Service:
         """Close connections and embedders; requests that are being answered end as they may."""
         self._connections.close()
         self._embedders.close()
+
+    def collections(self) -> list[str]:
+        """The names of the collections that visitors may look at.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        if self._others is None:
+            return [self.collection]
+        with self._connections.connection() as conn:
+            return collection_names(conn)
+
+    def offered(self) -> list[tuple[str, str]]:
+        """Name and address of each, where there are several to choose from."""
+        names = self.collections()
+        return [(name, "/" if name == self._first else f"/in/{name}/") for name in names] if len(names) > 1 else []
+
+    def of(self, collection: str) -> Service | None:
+        """The same service for another collection; None where visitors have no such collection.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        if self._others is None or collection not in self.collections():
+            return None
+        with self._facets_lock:
+            if collection not in self._others:
+                other = copy.copy(self)
+                other.collection = collection
+                other._facets, other._facets_lock = {}, threading.Lock()  # noqa: SLF001 - another of this class
+                self._others[collection] = other
+            return self._others[collection]
 
     def check(self) -> None:
         """See whether the database answers.

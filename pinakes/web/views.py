@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
+from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
 from pinakes.query.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
 from pinakes.search.answer import Hit, SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
 from pinakes.store.images import Row
-from pinakes.web.address import Address
+from pinakes.web.address import METRICS, MODES, Address
+from pinakes.web.place import link
 
 LABELS = {"timeframe": "period", "image_id": "file"}
 """Columns that people call by another name."""
+
+HIDDEN_COLUMNS = frozenset({"fingerprint", "split"})
+"""What says something to programs and to those who train models, and nothing to visitors."""
+
+CONTROLS = {
+    "k": "Pictures on a page",
+    "max-distance": "Not farther than",
+    "hybrid": "Share of the words’ full text",
+    "mode": "Comparing",
+    "metric": "Distance",
+    "group-by": "One picture for each",
+    "space": "Embedding space",
+    "crop": "In numbers",
+    "image": "Choose a picture",
+    "like": "More like this",
+    "plus": "More of",
+    "minus": "Less of",
+    "where": "Filters",
+    "after": "More pictures",
+}
+"""The page's words for options of the command line, by which the library's messages name them."""
+
+MODE_NAMES = dict(zip(MODES, ("as fits best", "every picture (exact)", "by the index"), strict=True))
+METRIC_NAMES = dict(zip(METRICS, ("cosine", "Euclidean", "inner product"), strict=True))
+
+MOST_SAID = 80
+"""Characters of a text that a heading or a chip repeats; the field has all of it."""
 
 OPEN_GROUPS = 3
 """Groups of filters that are unfolded before anything is chosen."""
 
 SHORT_DESCRIPTION = 160
 """Characters of a description that still serve as the text of a picture; a longer one is for reading."""
+
+PAGE_WIDTH, PAGE_HEIGHT = 1200, 720
+"""CSS pixels for the picture of its own page: as large as a screen of 1080 lines shows along with the top of the page."""
+
+MOST_ENLARGED = 2.0
+"""How much a small picture is enlarged on its own page, at most: more shows nothing but its pixels."""
 
 ASKED_HEIGHT = 240
 """Height of the picture to search by, in CSS pixels: large enough to draw on, small enough to leave room for the hits."""
@@ -108,7 +145,43 @@ def label(column: str) -> str:
 
 def page_path(image_id: str) -> str:
     """The address of an image's page."""
-    return f"/images/{quote(image_id)}"
+    return link(f"/images/{quote(image_id)}")
+
+
+def shown_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height, in CSS pixels, of a picture on its own page; `size` is that of its large thumbnail."""
+    scale = min(PAGE_WIDTH / size[0], PAGE_HEIGHT / size[1], MOST_ENLARGED)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def cut(text: str) -> str:
+    """`text`, ended by an ellipsis if it is too long to be repeated."""
+    return text if len(text) <= MOST_SAID else text[: MOST_SAID - 1].rstrip() + "…"
+
+
+def examples(provider: str, found: Facets) -> tuple[str, ...]:
+    """Three texts that the active space can be searched by; of the catalogue where its embedder reads none. May be empty."""
+    declaration = EMBEDDERS.get(provider)
+    if declaration is not None and declaration.reads_words:
+        return declaration.examples
+    catalogue = [
+        facet.values for facet in found.columns if facet.column in FACET_COLUMNS and facet.column != "timeframe"
+    ]
+    words = [values[rank][0] for rank in range(3) for values in catalogue if rank < len(values)]
+    return tuple(words[:3]) if len(words) >= 3 else ()
+
+
+def in_words_of_the_page(message: str) -> str:
+    """A message of the library, which names options of the command line, for people who see only the page."""
+    message = re.sub(r" \(--[a-z-]+\)", "", message)
+    for option, names in (("mode", MODE_NAMES), ("metric", METRIC_NAMES)):
+        for value, name in names.items():
+            message = message.replace(f"--{option} {value}", f"“{CONTROLS[option]}: {name}”")
+    return re.sub(
+        r"(?<![\w-])--?([a-z][a-z-]*)",
+        lambda found: f"“{CONTROLS[found[1]]}”" if found[1] in CONTROLS else found[0],
+        message,
+    )
 
 
 def title(image: Stored) -> str:
@@ -151,14 +224,14 @@ def chips(address: Address, titles: Mapping[str, str]) -> list[Chip]:
     """
     shown: list[Chip] = []
     if address.q:
-        shown.append(Chip("words", address.q, address.but(q="").url))
+        shown.append(Chip("words", cut(address.q), address.but(q="").url))
     for kind, name in (("more of", "plus"), ("less of", "minus")):
         shown += [
-            Chip(kind, titles.get(item, item), address.without(name, item).url) for item in getattr(address, name)
+            Chip(kind, cut(titles.get(item, item)), address.without(name, item).url) for item in getattr(address, name)
         ]
     for condition in address.where:
         kind, text = _said(condition)
-        shown.append(Chip(kind, text, address.without("where", condition).url))
+        shown.append(Chip(kind, cut(text), address.without("where", condition).url))
     options = (
         ("one for each", "group_by", label(address.group_by)),
         ("not farther than", "max_distance", address.max_distance),
@@ -177,8 +250,12 @@ def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
     columns = {facet.column: facet for facet in found.columns}
     made: list[Group] = []
     for column in dict.fromkeys((*columns, *chosen)):
+        if column in HIDDEN_COLUMNS and column not in chosen:
+            continue
         values = list(columns[column].values) if column in columns else []
         values += [(value, 0) for value in chosen.get(column, ()) if value not in dict(values)]
+        if column == "timeframe" or all(value[:1].isdecimal() for value, _ in values):
+            values.sort(key=_number_in)
         options = tuple(
             Option(f"{column}={value}", value, count, value in chosen.get(column, ())) for value, count in values
         )
@@ -197,7 +274,7 @@ def facts(image: Stored) -> list[tuple[str, str, str | None]]:
     found: list[tuple[str, str, str | None]] = []
     for column, value in image.metadata.items():
         text = str(value).strip()
-        if column in ("title", "description", "fingerprint") or not text:
+        if column in ("title", "description") or column in HIDDEN_COLUMNS or not text:
             continue
         link = Address(where=(f"{column}={text}",)).url if column in LINKED_COLUMNS else None
         found.append((label(column), text, link))
@@ -230,6 +307,12 @@ def readable_filters(address: Address) -> tuple[Filter, ...]:
         return parse_filters(address.where)
     except UsageError:
         return ()
+
+
+def _number_in(counted: tuple[str, int]) -> tuple[int, str]:
+    """The order in time, or by size, of a value with its count: by the first number in it."""
+    number = re.search(r"\d+", counted[0])
+    return (int(number[0]) if number else sys.maxsize), counted[0]
 
 
 def _said(condition: str) -> tuple[str, str]:

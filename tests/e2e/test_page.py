@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from pinakes.settings import load_settings
-from pinakes.store.database import Database
 from pinakes.web.address import PAGE_SIZE
-from pinakes.web.service import Service
 from tests import browsing
 from tests.browsing import COLOURS, HALVES, HOSTILE, PICTURES, SCRIPT, Visitor
 
@@ -29,6 +22,7 @@ VIEWS = {
     "filtered": "/?q=gold&k=6&where=type=landscape&where=years=1600..1650&group_by=author",
     "picture": f"/?like={HALVES}&crop=0,0.5,1,0.5&plus=gold&minus=like:{HALVES}&k=6",
     "image": f"/images/{HALVES}",
+    "shortlist": f"/shortlist?keep={HALVES}&keep=gone.png",
     "nothing": "/?where=author=Nobody",
     "unusable": "/?where=years=1900..1800",
     "missing": "/images/nothing.png",
@@ -41,20 +35,8 @@ NewVisitor = Callable[..., Visitor]
 @pytest.fixture(scope="module")
 def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page over an ingested collection."""
-    folder = tmp_path_factory.mktemp("page")
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        url = make_conninfo(server, dbname=name)
-        settings = load_settings({"PINAKES_HOME": str(folder / "home"), "PINAKES_DATABASE_URL": url}, folder)
-        browsing.ingest(settings, folder / "pictures")
-        service = Service(settings, Database(url), "pictures")
-        try:
-            with browsing.serving(service) as address:
-                yield address
-        finally:
-            service.close()
-            conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with browsing.page(server, tmp_path_factory.mktemp("page")) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

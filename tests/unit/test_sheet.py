@@ -16,6 +16,9 @@ from PIL import Image
 from pinakes.errors import PinakesError, UsageError
 from pinakes.images import contact_sheet as sheet_module
 from pinakes.images.contact_sheet import Card, contact_sheet, save_sheet, to_jpeg_under
+from pinakes.query.query import ask
+from pinakes.search.answer import Hit, SearchPlan, SearchResult
+from pinakes.search.sheet import sheet_of
 
 RED = Image.new("RGB", (60, 40), (200, 0, 0))
 
@@ -111,3 +114,31 @@ def test_a_sheet_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_p
         with pytest.raises(PinakesError, match=r"cannot be written: .+; name a file in a folder"):
             save_sheet(RED, folder / "red.png")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_rows_are_aligned_at_the_top_and_narrow_pictures_are_in_the_middle_of_their_cells() -> None:
+    wide, tall = Image.new("RGB", (90, 30), (250, 10, 10)), Image.new("RGB", (30, 90), (10, 10, 250))
+    sheet = np.asarray(contact_sheet([Card(wide, "w"), Card(tall, "t")], heading="h", columns=2, width=700)).astype(int)
+    (top, left), (_, right) = np.argwhere((sheet == (250, 10, 10)).all(axis=2))[[0, -1]]
+    narrow = np.argwhere((sheet == (10, 10, 250)).all(axis=2))
+    assert narrow[:, 0].min() == top
+    cell = left + (right - left + 1) + sheet_module.GAP
+    before, after = narrow[:, 1].min() - cell, cell + (right - left) - narrow[:, 1].max()
+    assert abs(before - after) <= 1
+    assert before > 0
+
+
+def test_a_search_by_words_says_them_once_and_calls_a_distance_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    line = sheet_module._line
+    monkeypatch.setattr(sheet_module, "_line", lambda *given: (written.append(given[2]), line(*given)))
+    plan = SearchPlan("exact", "s", "cosine", "an embedder", 1, 0, 0, 1.0, ())
+    result = SearchResult([Hit("a.png", 0.8312, "file:///nowhere/a.png", {"title": "Night"})], plan)
+    sheet_of(ask("midnight blue"), result)
+    assert sum("midnight blue" in text for text in written) == 1
+    assert "1 · distance 0.83" in written
+    written.clear()
+    asked = BytesIO()
+    RED.save(asked, "PNG")
+    sheet_of(ask(image=asked.getvalue()), result)
+    assert sum("picture" in text for text in written if text != "no picture") == 2, written

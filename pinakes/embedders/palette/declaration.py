@@ -21,5 +21,10 @@ def _open(choice: Choice, _around: Surroundings) -> Embedder:
 
 
 PALETTE = Declaration(
-    name="palette", title="built in, not semantic", guide="README.md", open=_open, models=(DESCRIPTOR,)
+    name="palette",
+    title="built in, not semantic",
+    guide="README.md",
+    open=_open,
+    models=(DESCRIPTOR,),
+    examples=("midnight blue", "gold", "white"),
 )

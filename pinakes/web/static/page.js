@@ -2,6 +2,7 @@
 // in place. Every search stays an address, so that Back, reload and links are the browser's own.
 
 const form = document.getElementById("search");
+const base = document.documentElement.dataset.base;
 const wide = matchMedia("(min-width: 60rem)");
 
 /** Tell whoever listens instead of looking. */
@@ -14,7 +15,66 @@ function say(text) {
 /** The address of a search, as the page itself writes it. */
 function address(pairs) {
   const written = pairs.map(([name, value]) => `${name}=${encodeURIComponent(value).replace(/%(3D|2C|3A|2F)/g, decodeURIComponent)}`);
-  return written.length ? `/?${written.join("&")}` : "/";
+  return carrying(`${base}/${written.length ? `?${written.join("&")}` : ""}`, kept());
+}
+
+// --- The shortlist, which every address carries ----------------------------------------------------------------------
+
+/** The image_ids that this page's address keeps. */
+function kept() {
+  return new URLSearchParams(location.search).getAll("keep");
+}
+
+/** The same address with another shortlist. */
+function carrying(address, ids) {
+  const [path, query, hash] = /^([^?#]*)\??([^#]*)(.*)$/.exec(address).slice(1);
+  const pairs = query.split("&").filter((pair) => pair && !pair.startsWith("keep="));
+  pairs.push(...ids.map((id) => `keep=${encodeURIComponent(id).replace(/%(3D|2C|3A|2F)/g, decodeURIComponent)}`));
+  return path + (pairs.length ? `?${pairs.join("&")}` : "") + hash;
+}
+
+/** Give this page, and every page that it leads to, another shortlist. */
+function keep(ids) {
+  history.replaceState(history.state, "", carrying(location.pathname + location.search + location.hash, ids));
+  sessionStorage.setItem("kept", JSON.stringify(ids));
+  if (form) {
+    sessionStorage.setItem("search", location.pathname + location.search);
+    form.setAttribute("action", carrying(form.getAttribute("action"), ids));
+  }
+  for (const link of document.querySelectorAll('a[href^="/"]:not(#zoom):not(.chooser a)')) {
+    const { keep: id, title } = link.dataset;
+    const address = id ? location.pathname + location.search : link.getAttribute("href");
+    const has = ids.includes(id);
+    link.setAttribute("href", carrying(address, id ? (has ? ids.filter((other) => other !== id) : [...ids, id]) : ids));
+    if (!id) continue;
+    link.classList.toggle("kept", has);
+    link.ariaLabel = has ? `Take ${title} off the shortlist` : `Keep ${title} in the shortlist`;
+    link.title = has ? "Take it off the shortlist" : "Keep it in the shortlist";
+    const name = link.querySelector("span");
+    if (name) name.textContent = has ? "Kept" : "Keep";
+  }
+  const list = document.getElementById("shortlist");
+  list.hidden = !ids.length;
+  list.querySelector(".count").textContent = ids.length;
+}
+
+function prepareKeeping() {
+  document.addEventListener("click", (event) => {
+    const id = event.target.closest?.("a[data-keep]")?.dataset.keep;
+    if (!id || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    const ids = kept();
+    const had = ids.includes(id);
+    keep(had ? ids.filter((other) => other !== id) : [...ids, id]);
+    say(had ? "Taken off the shortlist" : "Kept in the shortlist");
+  });
+  // The address that Back returns to is from before: the list is as it was last.
+  addEventListener("pageshow", (event) => {
+    const last = JSON.parse(sessionStorage.getItem("kept") ?? "null");
+    const [came] = performance.getEntriesByType("navigation");
+    if (last && (event.persisted || came?.type === "back_forward")) keep(last);
+    else sessionStorage.setItem("kept", JSON.stringify(kept()));
+  });
 }
 
 // --- Searching -------------------------------------------------------------------------------------------------------
@@ -83,7 +143,7 @@ function draggedImage(transfer) {
   const dragged = transfer.getData("text/uri-list").split("\n")[0];
   if (!dragged || !URL.canParse(dragged)) return null;
   const { origin, pathname } = new URL(dragged);
-  const found = origin === location.origin && /^\/(?:images|thumbnails\/\d+)\/(.+)$/.exec(pathname);
+  const found = origin === location.origin && pathname.startsWith(base) && /^\/(?:images|thumbnails\/\d+)\/(.+)$/.exec(pathname.slice(base.length));
   return found ? decodeURIComponent(found[1]) : null;
 }
 
@@ -344,16 +404,68 @@ function prepareCopy(link) {
 /** On a picture's page: back to the search that led there. */
 function prepareBack(link) {
   const search = sessionStorage.getItem("search");
-  if (!search) return;
-  link.href = search;
-  link.querySelector("span").textContent = search === "/" ? "The collection" : "Back to the search";
+  if (!search?.startsWith(`${base}/`) || (!base && search.startsWith("/in/"))) return;
+  const bare = carrying(search, []);
+  link.setAttribute("href", carrying(search, kept()));
+  link.querySelector("span").textContent = bare === `${base}/` ? "The collection" : "Back to the search";
   link.addEventListener("click", (event) => {
     const came = document.referrer && new URL(document.referrer);
-    if (came && came.origin === location.origin && came.pathname + came.search === search && history.length > 1) {
+    if (came && came.origin === location.origin && carrying(came.pathname + came.search, []) === bare && history.length > 1) {
       event.preventDefault();
       history.back();
     }
   });
+}
+
+/** Show the picture as large as the window, and from there, pixel by pixel, the place that was clicked on. */
+function prepareZoom(link) {
+  const dialog = document.createElement("dialog");
+  dialog.className = "zoom whole";
+  dialog.ariaLabel = "The picture, closely";
+  const picture = new Image();
+  picture.alt = link.querySelector("img").alt;
+  const bar = document.createElement("div");
+  const [closer, close] = ["Closer", "Close"].map((name) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = name;
+    bar.append(button);
+    return button;
+  });
+  dialog.append(picture, bar);
+  document.body.append(dialog);
+  const whole = () => {
+    dialog.className = "zoom whole";
+    picture.style.width = "";
+    closer.textContent = "Closer";
+  };
+  /** Show it near, so that a place on it, in fractions, is in the middle. */
+  const near = (x, y) => {
+    const fitted = Math.min(dialog.clientWidth / picture.naturalWidth, dialog.clientHeight / picture.naturalHeight);
+    const width = picture.naturalWidth * Math.max(1 / devicePixelRatio, 2 * fitted);
+    dialog.className = "zoom near";
+    picture.style.width = `${width}px`;
+    closer.textContent = "Whole picture";
+    dialog.scrollTo({ left: x * width - dialog.clientWidth / 2, top: (y * width * picture.naturalHeight) / picture.naturalWidth - dialog.clientHeight / 2, behavior: "instant" });
+    dialog.focus();
+  };
+  const change = (x, y) => (dialog.classList.contains("near") ? whole() : near(x, y));
+  link.addEventListener("click", (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    picture.src ||= link.href;
+    whole();
+    dialog.showModal();
+  });
+  picture.addEventListener("click", (event) => {
+    // The picture fills its box only in one direction.
+    const box = picture.getBoundingClientRect();
+    const scale = Math.min(box.width / picture.naturalWidth, box.height / picture.naturalHeight);
+    const part = (at, side, natural) => within((at - side / 2) / (natural * scale) + 0.5, 0, 1);
+    change(part(event.clientX - box.left, box.width, picture.naturalWidth), part(event.clientY - box.top, box.height, picture.naturalHeight));
+  });
+  closer.addEventListener("click", () => change(0.5, 0.5));
+  close.addEventListener("click", () => dialog.close());
 }
 
 if (form) {
@@ -366,11 +478,13 @@ if (form) {
   const more = document.getElementById("more");
   if (area) prepareCrop(area);
   if (more) prepareMore(more);
-  prepareCopy(document.getElementById("copy"));
   const filters = document.getElementById("filters");
   const unfold = () => { if (wide.matches) filters.open = true; };
   unfold();
   wide.addEventListener("change", unfold);
 }
-const back = document.getElementById("back");
+const [back, zoom, link] = ["back", "zoom", "copy"].map((id) => document.getElementById(id));
 if (back) prepareBack(back);
+if (zoom) prepareZoom(zoom);
+if (link) prepareCopy(link);
+if (document.getElementById("content") && !document.querySelector(".saves")) prepareKeeping();

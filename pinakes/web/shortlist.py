@@ -1,0 +1,127 @@
+"""The shortlist: pictures that a visitor keeps in the address, as a page, a sheet to print and a table."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from PIL import Image
+
+from pinakes.images.contact_sheet import PAPER, Card, contact_sheet
+from pinakes.sources.thumbnails import SIZES
+from pinakes.store.images import Row
+from pinakes.web import views
+from pinakes.web.address import Address
+from pinakes.web.api import Served
+from pinakes.web.pages import error_page, page
+from pinakes.web.place import PLACE, link
+from pinakes.web.service import Service
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+A4 = (1240, 1754)
+DPI = 150
+"""A4 at this resolution has `A4` pixels, and a page of them takes 6.5 MB while the sheet is made."""
+
+ROWS, COLUMNS = 3, 3
+"""Of pictures on a page of the sheet."""
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/shortlist")
+def shortlist_page(service: Served) -> Response:
+    """The pictures that the address keeps."""
+    rows = _kept(service)
+    return page(
+        "shortlist.html",
+        service,
+        cards=[views.card(row, Address(), None) for row in rows],
+        gone=len(PLACE.get().kept) - len(rows),
+        saves=[(name, link(f"/shortlist.{kind}")) for kind, (name, _, _) in _kinds().items()],
+        emptied=link("/shortlist", (), ()),
+    )
+
+
+@router.get("/shortlist.{kind}")
+def shortlist_file(kind: str, request: Request, service: Served) -> Response:
+    """The same as a file."""
+    if kind not in _kinds():
+        return error_page(request, 404, f"the shortlist cannot be saved as {kind!r}.")
+    _, media_type, made = _kinds()[kind]
+    name = f'attachment; filename="{service.collection}-shortlist.{kind}"'
+    return Response(made(service, _kept(service)), media_type=media_type, headers={"Content-Disposition": name})
+
+
+def _kinds() -> dict[str, tuple[str, str, Callable[[Service, list[Row]], bytes]]]:
+    """The files that can be made here, by the ends of their names: name of the button, media type, and what makes it."""
+    kinds: dict[str, tuple[str, str, Callable[[Service, list[Row]], bytes]]] = {
+        "pdf": ("PDF sheet", "application/pdf", _pdf),
+        "csv": ("CSV", "text/csv; charset=utf-8", _csv),
+    }
+    if importlib.util.find_spec("openpyxl") is not None:
+        kinds["xlsx"] = ("Excel", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", _xlsx)
+    return kinds
+
+
+def _kept(service: Service) -> list[Row]:
+    """The kept images that the collection has and shows."""
+    return [row for image_id in PLACE.get().kept if (row := service.image(image_id)) is not None]
+
+
+def _table(rows: list[Row]) -> pd.DataFrame:
+    """A row for each picture: image_id, then what is known about it. No text of it is a formula."""
+    import pandas as pd  # heavy, and only for those who save a table
+
+    from pinakes.operations.export import not_a_formula
+
+    known = [{"image_id": row.image_id, **row.metadata} for row in rows]
+    frame = pd.DataFrame(known, columns=None if known else ["image_id"], dtype=object)
+    frame = frame.drop(columns=[name for name in views.HIDDEN_COLUMNS if name in frame])
+    return frame.map(not_a_formula).rename(columns=not_a_formula)
+
+
+def _csv(_service: Service, rows: list[Row]) -> bytes:
+    # Excel takes a CSV file for UTF-8 only if it begins with this mark.
+    return _table(rows).to_csv(index=False, lineterminator="\n").encode("utf-8-sig")
+
+
+def _xlsx(service: Service, rows: list[Row]) -> bytes:
+    out = io.BytesIO()
+    _table(rows).to_excel(out, index=False, sheet_name=service.collection[:31], freeze_panes=(1, 1), engine="openpyxl")
+    return out.getvalue()
+
+
+def _pdf(service: Service, rows: list[Row]) -> bytes:
+    out = io.BytesIO()
+    with service.sheets.turn(1):
+        first, *others = _pages(service, rows)
+        title = f"{service.collection}: shortlist"
+        first.save(out, "PDF", resolution=DPI, save_all=True, append_images=others, title=title, producer="Pinakes")
+    return out.getvalue()
+
+
+def _pages(service: Service, rows: list[Row]) -> Iterator[Image.Image]:
+    """The pages of the sheet, RGB, each of the size `A4`; one page where there is no picture."""
+    per_page = ROWS * COLUMNS
+    pages = max(1, -(-len(rows) // per_page))
+    for number in range(pages):
+        cards = [_card(service, row) for row in rows[number * per_page : (number + 1) * per_page]]
+        said = f"{len(rows):,} {'picture' if len(rows) == 1 else 'pictures'}, page {number + 1} of {pages}"
+        heading = f"{service.collection.replace('_', ' ')}: shortlist"
+        sheet = contact_sheet(cards, heading=heading, subheading=said, columns=COLUMNS, width=A4[0])
+        whole = Image.new("RGB", A4, PAPER)
+        whole.paste(sheet)
+        yield whole
+
+
+def _card(service: Service, row: Row) -> Card:
+    thumbnail = service.thumbnail_of(row, SIZES[1])
+    picture = None if thumbnail.placeholder else Image.open(io.BytesIO(thumbnail.data))
+    author, date = (str(row.metadata.get(name) or "") for name in ("author", "date"))
+    return Card(picture, views.title(row), ", ".join(filter(None, (author, date))), row.image_id)
