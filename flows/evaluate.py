@@ -9,7 +9,7 @@ from prefect import flow
 
 from flows.naming import evaluate_run
 from flows.parameters import declared_parameters, filled_in
-from pinakes.evaluation.evaluation import Evaluation
+from pinakes.evaluation.evaluation import Evaluation, kept_as_they_are
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.options import completed
 from tasks import evaluation as stages
@@ -25,7 +25,7 @@ def evaluate(**options: Any) -> dict[str, Any]:
     """Measure a collection on its own data: the index against exact search, and how well its spaces retrieve.
 
     Returns:
-        The figures, as `pinakes evaluate --json` prints them.
+        The figures, as `pinakes evaluate --json` prints them. The state Cancelled where a run writes one of the spaces.
     """
     return watched(lambda: _evaluate(options))
 
@@ -33,8 +33,9 @@ def evaluate(**options: Any) -> dict[str, Any]:
 def _evaluate(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = run_settings()
     request = EvaluationRequest(**completed(EvaluationRequest, filled_in(options), settings))
-    found = stages.recall(settings, request) if request.what != "retrieval" else ()
-    compared = stages.retrieval(settings, request) if request.what != "recall" else None
+    with kept_as_they_are(settings, request):
+        found = stages.recall(settings, request) if request.what != "retrieval" else ()
+        compared = stages.retrieval(settings, request) if request.what != "recall" else None
     evaluation = Evaluation(request.collection, found, compared)
     stages.show_evaluation(evaluation)
     return evaluation.as_dict()

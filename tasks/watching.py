@@ -1,12 +1,14 @@
 """What a run shows on Prefect's server. The run does not wait for it, and never ends because of it.
 
-Artifacts and names are sent by a thread, in order; what cannot be sent is kept until the server answers again. Prefect
-itself queues logs and the states of task runs, and tries for about two minutes.
+Artifacts and names are sent by a thread, in order; what cannot be sent is kept until the server answers again, and so are
+the lines of the log. Prefect itself queues the states of task runs, and tries for about two minutes.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -164,6 +166,32 @@ def _said_here(record: logging.LogRecord) -> bool:
     return True
 
 
+async def _send_logs(worker: APILogWorker, items: list[bytes]) -> None:
+    """Send a batch of log lines, again and again while the server is away.
+
+    Prefect itself drops a batch when its client has given up, after about two minutes. The lines that come meanwhile wait in
+    its queue, which has no limit.
+    """
+    body = b"[" + b",".join(items) + b"]"
+    while True:
+        try:
+            await worker._client.request(  # noqa: SLF001 - as in the method of Prefect's whose place this takes
+                "POST", "/logs/", content=body, headers={"Content-Type": "application/json"}
+            )
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is no reason to end a run
+            if is_away(exc) and not _given_up.is_set():
+                await asyncio.sleep(PAUSE_SECONDS)
+                continue
+            sys.stderr.write(f"{len(items)} lines of the log are not on Prefect's server ({_short(exc)})\n")
+        return
+
+
+_given_up = threading.Event()
+"""Set when a run has ended and waits for the server no longer."""
+
+APILogWorker._handle_batch = _send_logs  # type: ignore[method-assign,assignment]  # noqa: SLF001 - Prefect has no setting for it
+
+
 for _name in ("prefect.events.clients", "prefect._internal.concurrency"):
     logging.getLogger(_name).addFilter(_said_here)
 
@@ -176,6 +204,7 @@ def watched(work: Callable[[], T]) -> T:
     """
     seconds = TOLD_SECONDS
     kept = outcome.get()
+    _given_up.clear()
     try:
         with TagsContext(current_tags=set()):
             done = work()
@@ -198,6 +227,7 @@ def _catch_up(seconds: float) -> None:
     ask_again()
     if not OUTBOX.drain(seconds):
         OUTBOX.forget()
+        _given_up.set()
         logger.warning(
             "Prefect's server has not answered for %.0f s, so that it does not show how this run ended; what was done is"
             " stored all the same",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,8 @@ from pinakes.quota.embedder_pool import Embedders
 from pinakes.settings import Settings
 from pinakes.store.collections import open_collection
 from pinakes.store.connection import Connection
-from pinakes.store.database import Database
+from pinakes.store.database import Database, open_database
+from pinakes.store.lease import Lease
 from pinakes.store.space_registry import RegisteredSpace, spaces
 
 
@@ -64,6 +65,22 @@ def evaluate_retrieval(
     """
     with database.connection() as (conn, _), closing(Embedders(settings, database.dsn)) as embedders:
         return measure_retrieval(conn, embedders, chosen_spaces(conn, request), request, say)
+
+
+@contextmanager
+def kept_as_they_are(settings: Settings, request: EvaluationRequest) -> Iterator[None]:
+    """For the length of the block no run writes the spaces that are measured.
+
+    Raises:
+        LockHeldError: one of them is being written.
+        UsageError: there is no such collection or space, or no vectors at all.
+    """
+    with open_database(settings) as database, ExitStack() as held:
+        with database.connection() as (conn, _):
+            names = sorted(space.name for space in chosen_spaces(conn, request))
+        for name in names:
+            held.enter_context(Lease(database.dsn, f"{request.collection}/{name}", seconds=settings.lease_seconds))
+        yield
 
 
 def chosen_spaces(conn: Connection, request: EvaluationRequest) -> list[RegisteredSpace]:

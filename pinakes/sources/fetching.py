@@ -245,7 +245,7 @@ class _CheckingAdapter(HTTPAdapter):
             def _new_conn(self) -> socket.socket:
                 return _connected(self, allows)
 
-            def getresponse(self) -> HTTPResponse:
+            def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 itself
                 _watch(self.sock)
                 return super().getresponse()
 
@@ -253,7 +253,7 @@ class _CheckingAdapter(HTTPAdapter):
             def _new_conn(self) -> socket.socket:
                 return _connected(self, allows)
 
-            def getresponse(self) -> HTTPResponse:
+            def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 itself
                 _watch(self.sock)
                 return super().getresponse()
 

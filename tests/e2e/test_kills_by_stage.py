@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import random
 import shutil
 import subprocess
@@ -25,7 +25,7 @@ from tests.waiting import until
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
 IMAGES = 600
-KILLS = 10
+KILLS = int(os.environ.get("KILLS", "10"))
 """Of each kind."""
 SEARCH_SECONDS = 2
 BUILDS = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()"
@@ -76,7 +76,7 @@ def test_a_run_killed_at_load_index_or_compaction_is_taken_over(site: Site, on_t
     chance = random.Random(1)
     gallery(site.source, IMAGES)
     site.environment["COUNTING_SECONDS"] = "0"
-    site.end(site.begin("--batch-size", "2", "--index", "none"))
+    site.end(site.begin("--index", "none"))
     folder = Path(site.settings.checkpoint) / "pictures" / SPACE
     scattered = folder.parent / "scattered"  # as it was before it was compacted: 300 parts
     kept = open_checkpoint(site.settings.checkpoint, "pictures", Counting().facts.space)
@@ -163,7 +163,7 @@ def test_what_a_kill_in_mid_index_leaves_in_the_server_does_not_keep_the_next_ru
     building.kill()
     building.communicate()
     begun = time.monotonic()
-    account = json.loads(json.dumps(site.end(site.begin("--index", "none"))))
+    account = site.end(site.begin("--index", "none"))
     seconds = time.monotonic() - begun
     assert stored(site.database, BUILDS) == [(0,)]
     assert (account["calls"], account["reused"]) == (0, 10)

@@ -474,6 +474,11 @@ def test_the_flow_leaves_tables_and_a_plot_under_a_megabyte(
     state = flow(queries=300, columns=["author"], return_state=True)
     document = state.result()
     assert json.loads(json.dumps(document))["recall"][0]["stored"]
+    written = f"pictures/{Palette(256).facts.space.name}"
+    with Lease(settings.database_url or "", written, seconds=settings.lease_seconds):
+        refused = flow(queries=300, return_state=True)
+    assert refused.is_cancelled()
+    assert f"{written} is being written by process" in str(refused.message)
     run_id = state.state_details.flow_run_id
     assert isinstance(run_id, UUID)
     with get_client(sync_client=True) as client:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
+from prefect.logging.handlers import APILogWorker
 
 from tasks import watching
 from tasks.watching import Outbox
@@ -82,3 +86,41 @@ def test_a_server_that_stays_away_is_not_waited_for_for_good(outbox: Outbox) -> 
     outbox.forget()
     assert outbox.drain(60)
     assert sent == []
+
+
+class Client:
+    """Prefect's client, whose server is away for so many requests."""
+
+    def __init__(self, away: int) -> None:
+        self.away = away
+        self.taken: list[bytes] = []
+
+    async def request(self, _method: str, _path: str, *, content: bytes, **_options: Any) -> None:
+        self.away -= 1
+        if self.away >= 0:
+            raise httpx.ConnectError("refused")
+        self.taken.append(content)
+
+
+def send_logs(client: Client) -> None:
+    worker: Any = SimpleNamespace(_client=client)
+    asyncio.run(APILogWorker._handle_batch(worker, [b"{1}", b"{2}"]))
+
+
+def test_lines_of_the_log_are_kept_until_the_server_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "PAUSE_SECONDS", 0.01)
+    client = Client(away=50)
+    send_logs(client)
+    assert client.taken == [b"[{1},{2}]"]
+
+
+def test_lines_of_the_log_are_given_up_with_the_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watching._given_up.set()
+    try:
+        send_logs(client := Client(away=1))
+    finally:
+        watching._given_up.clear()
+    assert not client.taken
+    assert "2 lines of the log are not on Prefect's server (refused)" in capsys.readouterr().err
