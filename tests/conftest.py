@@ -42,7 +42,13 @@ if os.environ.get("CI"):
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
-    """The address of a PostgreSQL with pgvector that runs for the whole session."""
+    """The address of a PostgreSQL with pgvector that runs for the whole session.
+
+    TEST_POSTGRES names another, such as one whose locales are those of ICU, which the embedded programs lack.
+    """
+    if (address := os.environ.get("TEST_POSTGRES")) is not None:
+        yield address
+        return
     # Not below pytest's private folder, where root's server could not reach it and would be put elsewhere.
     home = Path(tempfile.mkdtemp(prefix="pinakes-tests-", dir="/tmp"))
     home.chmod(0o755)

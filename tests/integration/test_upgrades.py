@@ -100,7 +100,7 @@ COLLECTION_DATA = (
         "UPDATE old.images SET description = '«night»', folded = 'torn jpg  night  no date',"
         " foldings = jsonb_build_object(md5('«night»'), '«night»') WHERE image_id = 'torn.jpg'",
     ),
-    (6, "INSERT INTO old.pixels (fingerprint, width, height) VALUES ('md5:a', 640, 480)"),
+    (6, "INSERT INTO old.pixels (fingerprint, width, height) VALUES ('md5:a', 640, 480), ('md5:b', 1, 1)"),
     (7, "UPDATE old.images SET several = '{\"shelf\": [\"7\"]}', dated = '[1530,1536)' WHERE image_id = 'a.jpg'"),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
@@ -323,7 +323,8 @@ def test_an_upgraded_collection_is_searched_and_ingested_as_before(
     # As the first Pinakes left it: what later versions brought is not there.
     with database.connection() as (conn, _):
         conn.execute(
-            "DROP TABLE pictures.forgotten, pictures.hidden, pinakes.query_vectors, pinakes.batches, pinakes.limits"
+            "DROP TABLE pictures.pixels, pictures.forgotten, pictures.hidden, pinakes.query_vectors, pinakes.batches,"
+            " pinakes.limits"
         )
         conn.execute("ALTER TABLE pinakes.runs DROP COLUMN outposts, DROP COLUMN calls_left")
         conn.execute("ALTER TABLE pictures.images DROP COLUMN years, DROP COLUMN foldings")
