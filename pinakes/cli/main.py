@@ -25,6 +25,7 @@ COMMANDS = {
     "limits": "pinakes.cli.limits",
     "spaces": "pinakes.cli.spaces",
     "activate": "pinakes.cli.activate",
+    "language": "pinakes.cli.language",
     "hide": "pinakes.cli.hide",
     "forget": "pinakes.cli.forget",
     "maintain": "pinakes.cli.maintain",

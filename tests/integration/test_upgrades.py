@@ -100,6 +100,7 @@ COLLECTION_DATA = (
         "UPDATE old.images SET description = '«night»', folded = 'torn jpg  night  no date',"
         " foldings = jsonb_build_object(md5('«night»'), '«night»') WHERE image_id = 'torn.jpg'",
     ),
+    (6, "UPDATE old.collection SET earlier_languages = '{dutch}', language_open = true"),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
@@ -263,6 +264,7 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
     "activate": lambda _source: ["counting_colours_1_27"],
     "import": lambda source: [str(source.parent / "vectors.csv"), str(source), "--space", "imported/b/c"],
     "forget": lambda _source: ["p00.png", "--yes"],
+    "language": lambda _source: ["pictures"],
 }
 
 
