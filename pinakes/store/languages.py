@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from psycopg import sql
 
@@ -149,7 +150,11 @@ def set_language(conn: Connection, collection: str, language: str) -> int:
     """
     check_language(conn, language)
     images = sql.Identifier(collection, "images")
-    lock = StrongLock((images,), "SHARE ROW EXCLUSIVE", f"changing the language of {collection!r}")
+    replaces = (
+        conn.info.server_version >= 140000
+    )  # an older one drops the trigger first, which keeps readers out as well
+    mode: Literal["SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"] = "SHARE ROW EXCLUSIVE" if replaces else "ACCESS EXCLUSIVE"
+    lock = StrongLock((images,), mode, f"changing the language of {collection!r}")
 
     def enter() -> None:
         with conn.transaction():
@@ -174,15 +179,18 @@ def set_language(conn: Connection, collection: str, language: str) -> int:
                 """,
                 (language,),
             )
+            if not replaces:
+                conn.execute(sql.SQL("DROP TRIGGER words ON {}").format(images))
             conn.execute(
-                # The trigger stems what is written from now on.
+                # What is written from now on is stemmed in it.
                 sql.SQL(
                     """
-                    DROP TRIGGER words ON {images};
-                    CREATE TRIGGER words BEFORE INSERT OR UPDATE OF folded ON {images}
+                    CREATE {replace} TRIGGER words BEFORE INSERT OR UPDATE OF folded ON {images}
                         FOR EACH ROW EXECUTE FUNCTION tsvector_update_trigger(words, {qualified}, folded)
                     """
-                ).format(images=images, qualified=sql.Literal(qualified))
+                ).format(
+                    replace=sql.SQL("OR REPLACE" if replaces else ""), images=images, qualified=sql.Literal(qualified)
+                )
             )
 
     with translated(f"changing the language of {collection}"):
