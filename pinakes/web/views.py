@@ -44,6 +44,8 @@ class Card:
     text: str
     """What the picture shows or is, for people who cannot see it."""
     distance: float | None
+    mark: str
+    """That it is the picture of the query; empty for all others."""
     href: str
     like: str
     more_of: str | None
@@ -125,7 +127,7 @@ def described(image: Stored) -> str:
     return f"{title(image)}, by {author}" if author else title(image)
 
 
-def card(image: Stored, address: Address, distance: float | None) -> Card:
+def card(image: Stored, address: Address, plan: SearchPlan) -> Card:
     """A picture in the answer to `address`."""
     this = f"like:{image.image_id}"
     return Card(
@@ -134,7 +136,8 @@ def card(image: Stored, address: Address, distance: float | None) -> Card:
         author=_text(image, "author"),
         date=_text(image, "date") or _text(image, "timeframe"),
         text=described(image),
-        distance=distance,
+        distance=image.distance if isinstance(image, Hit) and not plan.fused else None,
+        mark=image.marked if isinstance(image, Hit) else "",
         href=page_path(image.image_id),
         like=Address(like=image.image_id).url,
         more_of=address.but(plus=tuple(dict.fromkeys((*address.plus, this)))).url if address.looks else None,
@@ -206,7 +209,7 @@ def facts(image: Stored) -> list[tuple[str, str, str | None]]:
 
 def plan_line(plan: SearchPlan) -> list[str]:
     """How the answer was found, in short phrases."""
-    said = [plan.mode]
+    said = [] if plan.by_words else [plan.mode]
     if plan.scanned:
         said.append(f"{plan.scanned:,} compared")
     if plan.matched_words:
@@ -221,7 +224,7 @@ def plan_line(plan: SearchPlan) -> list[str]:
 
 def order(plan: SearchPlan) -> str:
     """The order of the pictures: by full text as well, or only by distance."""
-    return "best match first" if plan.matched_words else "nearest first"
+    return "best match first" if plan.matched_words or plan.fused else "nearest first"
 
 
 def readable_filters(address: Address) -> tuple[Filter, ...]:
