@@ -137,7 +137,8 @@ def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) ->
             how.append(f"{plan.scanned:,} vectors of {plan.space}")
         if "full-text" in plan.mode:
             how.append(f"{pictures} by words of the catalogue")
-        lines.append(f"plan: {', '.join(how)}, {plan.milliseconds:.0f} ms")
+        line = f"plan: {', '.join(how)}, {plan.milliseconds:.0f} ms"
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
     lines += map(note, plan.notes)
     if lecture:
         lines += map(note, plan.hints)

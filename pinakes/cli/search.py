@@ -56,7 +56,9 @@ def command(
     if exact and options["mode"] == "index":
         raise UsageError("--exact and --mode index contradict each other; leave one of them out.")
     if page > 1 and options["after"]:
-        raise UsageError("--page counts from the first page, and --after continues after another; leave one of them out.")
+        raise UsageError(
+            "--page counts from the first page, and --after continues after another; leave one of them out."
+        )
     settings = load_settings()
     asked = completed(QueryOptions, options | {"text": " ".join(text)}, settings)
     collection = asked.pop("collection")

@@ -64,7 +64,9 @@ def grid(query: Query, plan: SearchPlan, hits: Sequence[Hit], asked_pictures: Se
         asked_pictures: those that the query contains.
         more: whether there is a further page.
     """
-    head = _parts.head(asked_line(query), [plan_line(plan, len(hits), more), *plan.notes, *first_time(plan.hints)], asked_pictures)
+    head = _parts.head(
+        asked_line(query), [plan_line(plan, len(hits), more), *plan.notes, *first_time(plan.hints)], asked_pictures
+    )
     with ThreadPoolExecutor(READERS, thread_name_prefix="pinakes-thumbnails") as pool:
         pictures = list(pool.map(lambda hit: thumbnail(hit.uri), hits[:MAX_SHOWN]))
     # As high as the tallest, so that the captions line up without an empty band above the pictures.

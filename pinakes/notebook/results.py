@@ -82,7 +82,10 @@ class Results(Sequence[Hit]):
         """
         return frame_of(
             OWN_COLUMNS,
-            ({**hit.metadata, "image_id": hit.image_id, "distance": hit.distance, "match": hit.match, "uri": hit.uri} for hit in self),
+            (
+                {**hit.metadata, "image_id": hit.image_id, "distance": hit.distance, "match": hit.match, "uri": hit.uri}
+                for hit in self
+            ),
         )
 
     def sheet(self, path: str | Path) -> Path:
@@ -118,7 +121,9 @@ class Results(Sequence[Hit]):
         lines = [f"{asked_line(self.query)}: {plan_line(self.plan, len(self), self.cursor is not None)}"]
         for number, hit in enumerate(self[:_ROWS], start=1):
             distance = "     –" if hit.distance is None or self.plan.fused else f"{hit.distance:6.3f}"
-            lines.append(f"{number:3} {distance}  {hit.image_id}  {', '.join(filter(None, (*caption(hit), hit.marked)))}")
+            lines.append(
+                f"{number:3} {distance}  {hit.image_id}  {', '.join(filter(None, (*caption(hit), hit.marked)))}"
+            )
         if len(self) > _ROWS:
             lines.append(f"    … {len(self) - _ROWS:,} more")
         return "\n".join([*lines, *self.plan.notes, *first_time(self.plan.hints)])

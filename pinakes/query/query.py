@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from pinakes.errors import UsageError
-from pinakes.query.filters import Filter, column_name, parse_filters
+from pinakes.query.filters import YEARS, Filter, column_name, parse_filters
 from pinakes.types import Vector
 
 DEFAULT_K = 10
@@ -167,6 +167,8 @@ class Query:
             raise UsageError("--hybrid weighs words against vectors, and the query has no words.")
         if self.group_by is not None and not self.group_by.strip():
             raise UsageError("--group-by names no column.")
+        if self.group_by == YEARS:
+            raise UsageError("--group-by takes a column, and years are a range that is read from date or timeframe.")
         if self.group_by is not None and self.mode == "index":
             raise UsageError(
                 "--group-by compares every picture, and --mode index asks the index; leave one of them out."

@@ -13,7 +13,7 @@ from pinakes.query.filters import columns_of
 from pinakes.query.query import MAX_K, Metric, Query
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.query_vector import ResolvedQuery, resolve_query
-from pinakes.store.column_check import check_columns
+from pinakes.store.column_check import check_columns, unknown_values
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.full_text import by_words, in_order
@@ -162,6 +162,7 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         asked, near = ResolvedQuery(), None
         page = _listed(conn, collection, query, passing)
         description = "pictures by their names; nothing was compared"
+    misspelt = [] if query.after else unknown_values(conn, collection, query.filters, found=bool(page.rows))
     plan = SearchPlan(
         mode=page.mode,
         space=registered.name if asked.vector is not None else None,
@@ -171,7 +172,7 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         matched_words=page.matched_words,
         calls=asked.calls,
         milliseconds=(time.perf_counter() - started) * 1000,
-        notes=tuple(asked.notes),
+        notes=(*asked.notes, *misspelt),
         hints=tuple(asked.hints),
     )
     hits = [
@@ -276,7 +277,9 @@ def _fused_page(
         lists.insert(0, (0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
         # Words that match nothing must not thin out what the vectors found.
         if not words.rows:
-            asked.notes.append("the words of the catalogue match nothing" + (" that is near enough" if words.scanned else ""))
+            asked.notes.append(
+                "the words of the catalogue match nothing" + (" that is near enough" if words.scanned else "")
+            )
     elif query.max_distance is not None:
         asked.notes.append("no distance was measured, so that none could be too far")
     best: dict[str, Row] = {}
