@@ -117,8 +117,6 @@ def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) ->
         columns: dict[str, Callable[[Hit], str]] = {}
         if not plan.fused and any(hit.distance is not None for hit in result.hits):
             columns["distance"] = lambda hit: "–" if hit.distance is None else f"{hit.distance:.4f}"
-        if any(hit.match for hit in result.hits):
-            columns["match"] = lambda hit: hit.marked
         columns["title"] = lambda hit: hit.metadata.get("title") or "–"
         columns["author"] = lambda hit: hit.metadata.get("author") or "–"
         columns["image_id"] = lambda hit: hit.image_id
@@ -126,6 +124,7 @@ def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) ->
             (number, *(cell(hit) for cell in columns.values())) for number, hit in enumerate(result.hits, start=first)
         ]
         lines += [table(("", *columns), rows, right=(0, 1) if "distance" in columns else (0,)), ""]
+        lines += [f"{number} is {hit.marked}" for number, hit in enumerate(result.hits, start=first) if hit.match]
     else:
         lines += ["nothing found", ""]
     pictures = "1 picture" if plan.matched_words == 1 else f"{plan.matched_words:,} pictures"
@@ -134,7 +133,7 @@ def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) ->
     else:
         how = [plan.mode]
         if plan.space:
-            how.append(f"{plan.scanned:,} vectors of {plan.space}")
+            how.append(f"{plan.scanned:,} vectors of {plan.space}" if plan.scanned else plan.space)
         if "full-text" in plan.mode:
             how.append(f"{pictures} by words of the catalogue")
         line = f"plan: {', '.join(how)}, {plan.milliseconds:.0f} ms"

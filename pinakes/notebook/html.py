@@ -20,7 +20,7 @@ from pinakes.errors import PictureError, SourceError
 from pinakes.images.decoding import decode
 from pinakes.query.filters import write_filters
 from pinakes.query.query import Crop, Query
-from pinakes.search.answer import Hit, SearchPlan
+from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.search.query_vector import cut_out
 from pinakes.sources.reading import read_uri
 from pinakes.store.facets import Facets
@@ -130,7 +130,7 @@ def asked_line(query: Query) -> str:
 def plan_line(plan: SearchPlan, hits: int, more: bool) -> str:
     """How a search was answered, in one line."""
     counted = f"{hits:,} {'hit' if hits == 1 else 'hits'}"
-    said = [f"{counted}, more with .next()" if more else counted, plan.embedder if plan.by_words else plan.mode]
+    said = [f"{counted}, more with .next()" if more else counted, FOUND_BY_WORDS if plan.by_words else plan.mode]
     if plan.scanned:
         said.append(f"{plan.scanned:,} compared")
     said.append(f"{plan.milliseconds:.0f} ms")

@@ -28,7 +28,7 @@ FUSION_CONSTANT = 60
 FUSION_DEPTH = MAX_K
 """Ranks of each list that fusion considers, and the most hits that its pages have together."""
 
-FOUND_BY_WORDS = "found by words of the catalogue; no pictures were compared"
+FOUND_BY_WORDS = "found by words of the catalogue"
 
 Match = Literal["file", "nearly identical"]
 
@@ -80,7 +80,7 @@ class SearchPlan:
             on the pages after that, or `listing` where nothing was compared.
         space: whose vectors were compared; None when none were.
         metric: how distances are shown.
-        embedder: what the embedder is, in a sentence; where it compared nothing, how the answer was found instead.
+        embedder: what the embedder is, or how the answer was found without it, in a sentence.
         scanned: vectors that were compared; of an index, those that it handed over.
         matched_words: images that full text matched.
         calls: answers of a provider that were paid for.
@@ -156,7 +156,9 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         embedder = embedders.of(registered.space)
         asked = resolve_query(conn, collection, registered, embedder, query)
         page = _searched(conn, pgvector, collection, registered, query, asked, passing)
-        description = embedder.facts.description if asked.vector is not None else FOUND_BY_WORDS
+        description = embedder.facts.description
+        if asked.vector is None:
+            description = f"{FOUND_BY_WORDS.capitalize()}; no pictures were compared."
         near = embedder.facts.nearly_identical if asked.whole_picture else None
     else:
         asked, near = ResolvedQuery(), None
@@ -230,8 +232,7 @@ def _searched(
     files = () if query.group_by is not None else asked.fingerprints
     first = same_files(conn, collection, registered, asked.vector, files, replace(wanted, k=query.k))
     wanted = replace(wanted, exclude_ids=(*wanted.exclude_ids, *(row.image_id for row in first)))
-    if after is not None:
-        first = []
+    first = [] if after else first
     room = query.k - len(first)
     if asked.words is None:
         assert asked.vector is not None

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from pinakes.errors import UsageError
 from pinakes.query.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
-from pinakes.search.answer import Hit, SearchPlan
+from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
 from pinakes.store.images import Row
 from pinakes.web.address import Address
@@ -223,7 +223,9 @@ def plan_line(plan: SearchPlan) -> list[str]:
 
 
 def order(plan: SearchPlan) -> str:
-    """The order of the pictures: by full text as well, or only by distance."""
+    """The order of the pictures, or that words alone found them."""
+    if plan.by_words:
+        return FOUND_BY_WORDS
     return "best match first" if plan.matched_words or plan.fused else "nearest first"
 
 
