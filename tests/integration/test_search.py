@@ -175,7 +175,8 @@ def test_the_very_file_comes_first_and_is_marked_in_every_kind_of_search(
     assert first(image=data, crop="0,0,0.5,1", k=3)[:2] == marked
     assert first(image=data, max_distance=-1, k=3) == marked
     assert first(like="p03.png", k=3)[0] == marked[0], "another of the same bytes"
-    assert first(text="p03", minus=[f"image:{source / 'p03.png'}"], read_picture=lambda _: data, k=3) == []
+    turned_away = first(text="p03", minus=["image:p03.png"], read_picture=lambda _: data, k=3)
+    assert not {image_id for image_id, _ in turned_away} & set(files)
     assert first(image=data, where=["image_id=p03.png"], k=3) == marked[1:]
     assert find(database, image=data, k=1).hits[0].as_dict()["match"] == "file"
 
