@@ -112,11 +112,8 @@ class SearchPlan:
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as it is printed as JSON."""
-        return asdict(self) | {
-            "milliseconds": round(self.milliseconds, 1),
-            "notes": list(self.notes),
-            "hints": list(self.hints),
-        }
+        lists = {"notes": list(self.notes), "hints": list(self.hints)}
+        return asdict(self) | lists | {"milliseconds": round(self.milliseconds, 1)}
 
 
 @dataclass(frozen=True, slots=True)
