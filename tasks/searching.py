@@ -6,7 +6,7 @@ from contextlib import closing
 
 from pinakes.query.query import Query
 from pinakes.quota.embedder_pool import Embedders
-from pinakes.search.answer import SearchResult
+from pinakes.search.answer import Hit, SearchPlan, SearchResult
 from pinakes.search.answer import search as search_collection
 from pinakes.search.sheet import sheet_of
 from pinakes.settings import Settings
@@ -35,7 +35,7 @@ def show_hits(query: Query, result: SearchResult) -> None:
         "| | distance | title | author | image |",
         "|-:|-:|---|---|---|",
         *(
-            f"| {number} | {'–' if hit.distance is None else f'{hit.distance:.4f}'} | {_cell(hit.metadata.get('title'))}"
+            f"| {number} | {_distance(hit, result.plan)} | {_cell(hit.metadata.get('title'))}"
             f" | {_cell(hit.metadata.get('author'))} | {_cell(hit.image_id)} |"
             for number, hit in enumerate(result.hits, start=1)
         ),
@@ -49,6 +49,11 @@ def show_hits(query: Query, result: SearchResult) -> None:
         + "\n".join(rows)
         + f"\n\nPlan: **{plan.mode}**, {plan.scanned:,} vectors compared, {plan.milliseconds:.0f} ms{notes}\n",
     )
+
+
+def _distance(hit: Hit, plan: SearchPlan) -> str:
+    distance = "–" if hit.distance is None or plan.fused else f"{hit.distance:.4f}"
+    return f"{distance} ({hit.marked})" if hit.match else distance
 
 
 def _cell(value: object) -> str:

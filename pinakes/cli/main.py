@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import logging
 import sys
@@ -27,6 +28,7 @@ COMMANDS = {
     "spaces": "pinakes.cli.spaces",
     "collections": "pinakes.cli.collections",
     "activate": "pinakes.cli.activate",
+    "language": "pinakes.cli.language",
     "hide": "pinakes.cli.hide",
     "forget": "pinakes.cli.forget",
     "drop": "pinakes.cli.drop",
@@ -61,6 +63,18 @@ class LazyGroup(click.Group):
         command = importlib.import_module(COMMANDS[cmd_name]).command
         assert isinstance(command, click.Command)
         return command
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if not near:
+                raise
+            raise click.UsageError(f"{exc.message} Did you mean {near[0]!r}?", ctx) from exc
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pinakes.search.answer import SearchResult
+    from pinakes.search.answer import Hit, SearchResult
 
 WIDTH = 80
 LEAST_COLUMN = 16
@@ -112,33 +112,48 @@ def note(text: str) -> str:
     return textwrap.fill(f"note: {text}", WIDTH, subsequent_indent="      ", break_long_words=False)
 
 
-def hits_table(result: SearchResult) -> str:
-    """The hits with distance, title and author, and the plan that ran."""
+def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) -> str:
+    """The hits with title and author, and the plan that ran.
+
+    Distances are shown where the hits are in their order: fused ranks and words have none.
+
+    Args:
+        result: the hits.
+        first: the number of the first of them.
+        lecture: whether to say what the embedder is, and how to ask otherwise.
+    """
     plan = result.plan
     lines = []
     if result.hits:
+        columns: dict[str, Callable[[Hit], str]] = {}
+        if not plan.fused and any(hit.distance is not None for hit in result.hits):
+            columns["distance"] = lambda hit: "–" if hit.distance is None else f"{hit.distance:.4f}"
+        columns["title"] = lambda hit: hit.metadata.get("title") or "–"
+        columns["author"] = lambda hit: hit.metadata.get("author") or "–"
+        columns["image_id"] = lambda hit: hit.image_id
         rows = [
-            (
-                number,
-                "–" if hit.distance is None else f"{hit.distance:.4f}",
-                hit.metadata.get("title") or "–",
-                hit.metadata.get("author") or "–",
-                hit.image_id,
-            )
-            for number, hit in enumerate(result.hits, start=1)
+            (number, *(cell(hit) for cell in columns.values())) for number, hit in enumerate(result.hits, start=first)
         ]
-        lines += [table(("", "distance", "title", "author", "image_id"), rows, right=(0, 1)), ""]
+        lines += [table(("", *columns), rows, right=(0, 1) if "distance" in columns else (0,)), ""]
+        lines += [f"{number} is {hit.marked}" for number, hit in enumerate(result.hits, start=first) if hit.match]
     else:
         lines += ["nothing found", ""]
-    how = [plan.mode]
-    if plan.space:
-        how.append(f"{plan.scanned:,} vectors of {plan.space}")
-    if "full-text" in plan.mode:
-        how.append(f"{plan.matched_words:,} images by their words")
-    lines.append(f"plan: {', '.join(how)}, {plan.milliseconds:.0f} ms")
+    pictures = "1 picture" if plan.matched_words == 1 else f"{plan.matched_words:,} pictures"
+    if plan.by_words:
+        lines.append(f"found by words of the catalogue: {pictures}, {plan.milliseconds:.0f} ms")
+    else:
+        how = [plan.mode]
+        if plan.space:
+            how.append(f"{plan.scanned:,} vectors of {plan.space}" if plan.scanned else plan.space)
+        if "full-text" in plan.mode:
+            how.append(f"{pictures} by words of the catalogue")
+        line = f"plan: {', '.join(how)}, {plan.milliseconds:.0f} ms"
+        lines += textwrap.wrap(line, WIDTH, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
     lines += map(note, plan.notes)
-    if plan.space:
-        lines.append(note(plan.embedder))
+    if lecture:
+        lines += map(note, plan.hints)
+        if plan.space:
+            lines.append(note(plan.embedder))
     return "\n".join(lines)
 
 

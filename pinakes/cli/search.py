@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import click
 from pinakes.cli.options import as_json, declared_options
 from pinakes.cli.render import hits_table, note
 from pinakes.errors import UsageError
-from pinakes.options import completed
+from pinakes.options import completed, declared
 from pinakes.query.query import Query, ask
 from pinakes.query.query_options import QueryOptions
 from pinakes.quota.embedder_pool import Embedders
@@ -26,8 +27,17 @@ from pinakes.store.space_registry import resolve_space
 
 
 @click.command("search")
-@declared_options(QueryOptions)
+@click.argument("text", nargs=-1, metavar="[WORDS]...")
+@declared_options(QueryOptions, only=frozenset(option.name for option in declared(QueryOptions)) - {"text"})
 @click.option("--exact", is_flag=True, help="The same as --mode exact.")
+@click.option(
+    "--page",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Which page of the hits, each of -k.",
+)
 @click.option(
     "--sheet",
     type=click.Path(path_type=Path),
@@ -41,7 +51,16 @@ from pinakes.store.space_registry import resolve_space
     help="Write the hits with their metadata to this .xlsx file. Default: none.",
 )
 @as_json
-def command(*, exact: bool, sheet: Path | None, excel: Path | None, as_json: bool, **options: Any) -> None:
+def command(
+    *,
+    text: tuple[str, ...],
+    exact: bool,
+    page: int,
+    sheet: Path | None,
+    excel: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
     """Search by words, by a picture, by a stored image, or by several of them together; --plus and --minus refine.
 
     With only conditions (--where) it lists the images that meet them. The built-in embedder `palette` compares colour
@@ -54,8 +73,12 @@ def command(*, exact: bool, sheet: Path | None, excel: Path | None, as_json: boo
         from pinakes.images.contact_sheet import check_sheet
 
         check_sheet(sheet)
+    if page > 1 and options["after"]:
+        raise UsageError(
+            "--page counts from the first page, and --after continues after another; leave one of them out."
+        )
     settings = load_settings()
-    asked = completed(QueryOptions, options, settings)
+    asked = completed(QueryOptions, options | {"text": " ".join(text)}, settings)
     collection = asked.pop("collection")
     query = ask(read_picture=read_named, **(asked | ({"mode": "exact"} if exact else {})))
     if not query.parts and not query.filters:
@@ -68,16 +91,24 @@ def command(*, exact: bool, sheet: Path | None, excel: Path | None, as_json: boo
         database.connection() as (conn, _),
         closing(Embedders(settings, database.dsn)) as embedders,
     ):
-        result = search(conn, open_collection(conn, collection), collection, query, embedders)
+        pgvector = open_collection(conn, collection)
+        result = search(conn, pgvector, collection, query, embedders)
+        for number in range(1, page):
+            if result.cursor is None:
+                raise UsageError(f"there is no page {page}: the hits end on page {number}.")
+            result = search(conn, pgvector, collection, replace(query, after=result.cursor), embedders)
         words_in_palette = (
             bool(asked.get("text")) and resolve_space(conn, collection, query.space).space.provider == "palette"
         )
     if as_json:
         click.echo(json.dumps({**result.as_dict(), "collection": collection}, ensure_ascii=False))
     else:
-        click.echo(hits_table(result))
-        if result.cursor is not None and query.after is not None:
-            click.echo(f"next page: --after {result.cursor}")
+        embedder = result.plan.embedder if result.plan.space else ""
+        lecture = bool(embedder or result.plan.hints) and _first_time(settings, f"told-of-{embedder.partition(',')[0]}")
+        click.echo(hits_table(result, first=(page - 1) * query.k + 1, lecture=lecture))
+        if result.cursor is not None:
+            more = f"--page {page + 1}" if query.after is None else f"--after {result.cursor}"
+            click.echo(f"next page: the same with {more}")
     if sheet is not None:
         _write_sheet(sheet, query, result)
         if not as_json:

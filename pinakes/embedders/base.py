@@ -94,6 +94,8 @@ class Facts:
     """How many concurrent batches make it faster on one machine."""
     retires: str | None = None
     """ISO date on which the provider retires the model."""
+    nearly_identical: float | None = None
+    """Up to this cosine distance two pictures are one, saved or scaled again; None: that has not been measured."""
 
 
 class Embedder(ABC):

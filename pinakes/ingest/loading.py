@@ -16,6 +16,16 @@ from pinakes.metadata.report import JoinReport
 from pinakes.store.bulk_reads import current_vectors, stored_images
 from pinakes.store.connection import Connection, ensure_pgvector, warn_of_old_pgvector
 from pinakes.store.indexes import ensure_index
+from pinakes.store.languages import (
+    SAMPLED,
+    TEXTS,
+    Guess,
+    finish_language,
+    guess_language,
+    language_of,
+    set_language,
+    texts_of,
+)
 from pinakes.store.load import Loader
 from pinakes.store.space_registry import resolve_space
 
@@ -30,10 +40,14 @@ class Loaded:
     Attributes:
         vanished: ids that are stored and were not listed any more; none where the listing was limited.
         join_report: how the metadata fits the pictures; None without metadata.
+        language: of the words in full text.
+        guessed: the guess that it is from, where this run has made it.
     """
 
     vanished: tuple[str, ...]
     join_report: JoinReport | None
+    language: str
+    guessed: Guess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +78,7 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
     join = Join(run.metadata, listed, match=run.request.match)
     with run.database.reconnecting() as lasting:
         loader = Loader(lasting, collection, run.space, run.lease)
+        guessed = lasting.do("guessing the language", lambda conn: _guess(conn, run))
         written = loader.load_images(
             lambda: map(join.rows, _image_frames(planned)), with_metadata=run.metadata is not None
         )
@@ -96,7 +111,21 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         entered = lasting.do("reading the space", lambda conn: resolve_space(conn, collection, run.space.name))
         if written.rows or removed or entered.loaded_at is None or entered.rows != current:
             loader.finish()
-    return Loaded(vanished, join.report if run.metadata is not None else None)
+        language = lasting.do("reading the language", lambda conn: language_of(conn, collection).name)
+    return Loaded(vanished, join.report if run.metadata is not None else None, language, guessed)
+
+
+def _guess(conn: Connection, run: Ingestion) -> Guess | None:
+    """Guess the language of the new texts if nobody has chosen one, before they are loaded."""
+    collection = run.request.collection
+    finish_language(conn, collection)  # a change that was interrupted
+    if run.metadata is None or not language_of(conn, collection).open:
+        return None
+    texts = run.metadata.frame[list(TEXTS)]
+    guess = guess_language(conn, texts_of(texts[:: max(1, len(texts) // SAMPLED)].itertuples(index=False)))
+    if guess is not None:
+        set_language(conn, collection, guess.language)
+    return guess
 
 
 def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:

@@ -221,8 +221,13 @@ class IngestRequest(BaseModel):
         Option("The vector index: auto builds one when exact search becomes slow."),
     ] = "auto"
     language: Annotated[
-        str, Option("PostgreSQL's text search configuration, chosen when the collection is made.", metavar="NAME")
-    ] = "simple"
+        str | None,
+        Option(
+            "The language of a new collection's texts, for full text: english, german, …; simple compares whole words.",
+            metavar="NAME",
+            empty="guessed from the metadata",
+        ),
+    ] = None
     wait: Annotated[
         float,
         Option("Seconds to queue behind another run that writes the same collection and space.", metavar="SECONDS"),

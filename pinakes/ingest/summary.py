@@ -34,6 +34,7 @@ def summarise(run: Ingestion, outcome: Outcome) -> dict[str, Any]:
         "space": run.space.name,
         "active": outcome.indexed.active,
         "index": outcome.indexed.kind or "none (exact search)",
+        "language": outcome.loaded.language,
         "checkpoint": run.checkpoint.location,
         "plan": outcome.planned.plan.counts(),
         **_planned_and_actual(run, outcome),
@@ -116,6 +117,11 @@ def _notes(run: Ingestion, outcome: Outcome) -> list[str]:
     if outcome.loaded.join_report is not None:
         notes += outcome.loaded.join_report.lines()
     notes += outcome.planned.plan.why_skipped()
+    if outcome.loaded.guessed is not None:
+        notes.append(
+            f"the texts look {outcome.loaded.guessed}, so full text compares stems: ship finds ships; pinakes language"
+            f" {run.request.collection} LANGUAGE changes that"
+        )
     notes += [f"the listing is not complete: {problem}" for problem in run.source.problems]
     notes += run.checkpoint.problems
     left = outcome.account.vanished - outcome.account.pruned

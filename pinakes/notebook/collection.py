@@ -101,6 +101,7 @@ class Collection:
         space: str | None = None,
         hybrid: float | None = None,
         metric: Metric = "cosine",
+        exclude_query: bool = False,
     ) -> Results:
         """Search by words, pictures, stored images and vectors, or by several of them together.
 
@@ -108,7 +109,7 @@ class Collection:
 
         Args:
             text: words.
-            image: a picture. A Pillow image is not the stored file, so a search by it finds that file as well.
+            image: a picture. The stored picture that is the very file comes first; a Pillow image is none.
             like: the image_id of a stored image, which is left out of the hits.
             vector: shape (dimension,), from the space that is searched.
             plus: what else to look for.
@@ -123,6 +124,7 @@ class Collection:
             space: instead of the active one.
             hybrid: the share of full text, from 0 (only vectors) to 1 (only words).
             metric: how distances are shown: `cosine`, `l2`, `ip`.
+            exclude_query: leave out the very file of `image`.
 
         Raises:
             UsageError: the query cannot be carried out; the message says why.
@@ -147,6 +149,7 @@ class Collection:
             space=space,
             hybrid=hybrid,
             metric=metric,
+            exclude_query=exclude_query,
         )
         return Results(Answers(self.answer, self.uri), query, self.answer(query))
 

@@ -20,7 +20,7 @@ from pinakes.errors import PictureError, SourceError
 from pinakes.images.decoding import decode
 from pinakes.query.filters import write_filters
 from pinakes.query.query import Crop, Query
-from pinakes.search.answer import Hit, SearchPlan
+from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.search.query_vector import cut_out
 from pinakes.sources.reading import read_uri
 from pinakes.store.facets import Facets
@@ -64,7 +64,9 @@ def grid(query: Query, plan: SearchPlan, hits: Sequence[Hit], asked_pictures: Se
         asked_pictures: those that the query contains.
         more: whether there is a further page.
     """
-    head = _parts.head(asked_line(query), [plan_line(plan, len(hits), more), *plan.notes], asked_pictures)
+    head = _parts.head(
+        asked_line(query), [plan_line(plan, len(hits), more), *plan.notes, *first_time(plan.hints)], asked_pictures
+    )
     with ThreadPoolExecutor(READERS, thread_name_prefix="pinakes-thumbnails") as pool:
         pictures = list(pool.map(lambda hit: thumbnail(hit.uri), hits[:MAX_SHOWN]))
     # As high as the tallest, so that the captions line up without an empty band above the pictures.
@@ -72,7 +74,7 @@ def grid(query: Query, plan: SearchPlan, hits: Sequence[Hit], asked_pictures: Se
     figures: list[str] = []
     size = len(head)
     for number, (hit, picture) in enumerate(zip(hits, pictures, strict=False), start=1):
-        figure = _parts.figure(number, hit, picture, _CARD_WIDTH, height)
+        figure = _parts.figure(number, hit, plan, picture, _CARD_WIDTH, height)
         size += len(figure)
         if size > MAX_BYTES:
             break
@@ -128,11 +130,21 @@ def asked_line(query: Query) -> str:
 def plan_line(plan: SearchPlan, hits: int, more: bool) -> str:
     """How a search was answered, in one line."""
     counted = f"{hits:,} {'hit' if hits == 1 else 'hits'}"
-    said = [f"{counted}, more with .next()" if more else counted, plan.mode]
+    said = [f"{counted}, more with .next()" if more else counted, FOUND_BY_WORDS if plan.by_words else plan.mode]
     if plan.scanned:
         said.append(f"{plan.scanned:,} compared")
     said.append(f"{plan.milliseconds:.0f} ms")
     return " · ".join([*said, *filter(None, [plan.space])])
+
+
+def first_time(hints: Sequence[str]) -> list[str]:
+    """The hints if this session has shown none yet."""
+    shown = list(hints) if not _hinted else []
+    _hinted.extend(shown)
+    return shown
+
+
+_hinted: list[str] = []
 
 
 def caption(hit: Hit) -> tuple[str, str]:

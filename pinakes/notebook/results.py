@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, overload
 from typing_extensions import override
 
 from pinakes.notebook.frames import TEXT, frame_of
-from pinakes.notebook.html import Shown, asked_line, caption, grid, plan_line, thumbnail, thumbnail_of
+from pinakes.notebook.html import Shown, asked_line, caption, first_time, grid, plan_line, thumbnail, thumbnail_of
 from pinakes.query.query import Query
 from pinakes.search.answer import Hit, SearchPlan, SearchResult
 
 if TYPE_CHECKING:
     import pandas as pd
 
-OWN_COLUMNS = {"image_id": TEXT, "distance": "float64", "uri": TEXT}
+OWN_COLUMNS = {"image_id": TEXT, "distance": "float64", "match": TEXT, "uri": TEXT}
 
 _ROWS = 20
 """Hits that the text form of a page shows."""
@@ -76,12 +76,16 @@ class Results(Sequence[Hit]):
     def to_pandas(self) -> pd.DataFrame:
         """The hits as a table with one row for each, in their order.
 
-        Columns: image_id, distance (float64; NaN if only words were compared), uri, the ten metadata columns,
+        Columns: image_id, distance (float64; NaN if only words were compared), match (`file`, `nearly identical`; both only
+        where a picture was asked about), uri, the ten metadata columns,
         fingerprint, then extra columns. All but the distance have the dtype `string`, with pandas.NA for unknown values.
         """
         return frame_of(
             OWN_COLUMNS,
-            ({**hit.metadata, "image_id": hit.image_id, "distance": hit.distance, "uri": hit.uri} for hit in self),
+            (
+                {**hit.metadata, "image_id": hit.image_id, "distance": hit.distance, "match": hit.match, "uri": hit.uri}
+                for hit in self
+            ),
         )
 
     def sheet(self, path: str | Path) -> Path:
@@ -120,11 +124,13 @@ class Results(Sequence[Hit]):
     def __repr__(self) -> str:
         lines = [f"{asked_line(self.query)}: {plan_line(self.plan, len(self), self.cursor is not None)}"]
         for number, hit in enumerate(self[:_ROWS], start=1):
-            distance = "     –" if hit.distance is None else f"{hit.distance:6.3f}"
-            lines.append(f"{number:3} {distance}  {hit.image_id}  {', '.join(filter(None, caption(hit)))}")
+            distance = "     –" if hit.distance is None or self.plan.fused else f"{hit.distance:6.3f}"
+            lines.append(
+                f"{number:3} {distance}  {hit.image_id}  {', '.join(filter(None, (*caption(hit), hit.marked)))}"
+            )
         if len(self) > _ROWS:
             lines.append(f"    … {len(self) - _ROWS:,} more")
-        return "\n".join([*lines, *self.plan.notes])
+        return "\n".join([*lines, *self.plan.notes, *first_time(self.plan.hints)])
 
     def _repr_html_(self) -> str:
         asked: list[Shown] = []

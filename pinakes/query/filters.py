@@ -97,8 +97,8 @@ def column_name(written: str) -> str:
 
 
 def columns_of(filters: Sequence[Filter]) -> list[str]:
-    """The columns that conditions name; a range of years names none."""
-    return list(dict.fromkeys(item.column for item in filters if not isinstance(item, Years)))
+    """The columns that conditions name; a range of years names `YEARS`."""
+    return list(dict.fromkeys(YEARS if isinstance(item, Years) else item.column for item in filters))
 
 
 def _parse(condition: str) -> Filter:
@@ -109,6 +109,8 @@ def _parse(condition: str) -> Filter:
         )
     sign, value = found[2], found[3]
     column = column_name(found[1])
+    if sign == "~" and column == YEARS:
+        raise UsageError(f"the condition {condition!r} (--where) asks years for a text; write years=1650..1700.")
     if sign == "~":
         if not value:
             raise UsageError(f"the condition {condition!r} (--where) says no text that the column should contain.")

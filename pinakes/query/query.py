@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from pinakes.errors import UsageError
-from pinakes.query.filters import Filter, column_name, parse_filters
+from pinakes.query.filters import YEARS, Filter, column_name, parse_filters
 from pinakes.types import Vector
 
 DEFAULT_K = 10
@@ -80,6 +80,7 @@ class Part:
         weight: how much it counts among the others, not zero.
         crop: only this part of the picture, or of the stored image's picture.
         name: what to call it where the query is shown.
+        fingerprint: of the picture's file, where `picture` is no longer its bytes.
     """
 
     text: str | None = None
@@ -89,6 +90,7 @@ class Part:
     weight: float = 1.0
     crop: Crop | None = None
     name: str = ""
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         given = [value for value in (self.text, self.picture, self.like, self.vector) if value is not None]
@@ -130,6 +132,7 @@ class Query:
         hybrid: the share of full text in the fusion of ranks, 0 (vectors alone) to 1 (words alone); None asks full text
             just for the words that the embedder cannot read.
         metric: how distances are shown.
+        exclude_query: leave out the stored pictures that are the very files of the query's own pictures.
 
     Raises:
         UsageError: a value is out of its range, or two contradict each other.
@@ -145,6 +148,7 @@ class Query:
     space: str | None = None
     hybrid: float | None = None
     metric: Metric = "cosine"
+    exclude_query: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MAX_K:
@@ -163,6 +167,8 @@ class Query:
             raise UsageError("--hybrid weighs words against vectors, and the query has no words.")
         if self.group_by is not None and not self.group_by.strip():
             raise UsageError("--group-by names no column.")
+        if self.group_by == YEARS:
+            raise UsageError("--group-by takes a column, and years are a range that is read from date or timeframe.")
         if self.group_by is not None and self.mode == "index":
             raise UsageError(
                 "--group-by compares every picture, and --mode index asks the index; leave one of them out."
@@ -192,6 +198,7 @@ def ask(
     text: str | None = None,
     *,
     image: str | bytes | None = None,
+    fingerprint: str = "",
     like: str | None = None,
     plus: Sequence[str] = (),
     minus: Sequence[str] = (),
@@ -207,6 +214,7 @@ def ask(
     Args:
         text: words.
         image: the bytes of a picture, or where it is: then `read_picture` reads it.
+        fingerprint: of the file that `image` was made from, where it is not the file itself.
         like: the image_id of a stored image.
         plus: more parts, each ``[WEIGHT*]WORDS``, ``[WEIGHT*]like:IMAGE_ID`` or ``[WEIGHT*]image:PATH``.
         minus: parts to turn away from, in the same words.
@@ -226,7 +234,7 @@ def ask(
     if (text or "").strip():
         parts.append(Part(text=(text or "").strip()))
     if image is not None:
-        parts.append(_picture(image, read_picture, crop=cut))
+        parts.append(replace(_picture(image, read_picture, crop=cut), fingerprint=fingerprint))
     if like is not None:
         parts.append(Part(like=like, crop=cut if image is None else None))
     if cut is not None and image is None and like is None:

@@ -60,6 +60,7 @@ class QueryOptions:
         Le(1),
     ] = None
     metric: Annotated[Metric, Option("How distances are shown.")] = "cosine"
+    exclude_query: Annotated[bool, Option("Leave out the stored picture that is the very file of --image.")] = False
     collection: Annotated[
         str | None,
         Option(

@@ -6,19 +6,19 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
 from pinakes.query.filters import columns_of
 from pinakes.query.query import MAX_K, Metric, Query
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.query_vector import ResolvedQuery, resolve_query
-from pinakes.store.column_check import check_columns
+from pinakes.store.column_check import check_columns, unknown_values
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.full_text import by_words, in_order
 from pinakes.store.images import Row, listed
-from pinakes.store.nearest import Found, Wanted, nearest
+from pinakes.store.nearest import Found, Wanted, nearest, same_files
 from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
@@ -27,6 +27,10 @@ FUSION_CONSTANT = 60
 
 FUSION_DEPTH = MAX_K
 """Ranks of each list that fusion considers, and the most hits that its pages have together."""
+
+FOUND_BY_WORDS = "found by words of the catalogue"
+
+Match = Literal["file", "nearly identical"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +44,31 @@ class Hit:
             compared.
         uri: where the picture is.
         metadata: what is known about it.
+        match: `file` where its bytes are those of a picture of the query, `nearly identical` where the query is one picture
+            and this one is as near as only the same one saved or scaled again is; else None.
     """
 
     image_id: str
     distance: float | None
     uri: str
     metadata: dict[str, Any]
+    match: Match | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The hit as it is printed as JSON."""
         distance = None if self.distance is None else round(self.distance, 6)
-        return {"image_id": self.image_id, "distance": distance, "uri": self.uri, "metadata": self.metadata}
+        return {
+            "image_id": self.image_id,
+            "distance": distance,
+            "match": self.match,
+            "uri": self.uri,
+            "metadata": self.metadata,
+        }
+
+    @property
+    def marked(self) -> str:
+        """The match in words; empty where there is none."""
+        return "this very file" if self.match == "file" else self.match or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +80,13 @@ class SearchPlan:
             on the pages after that, or `listing` where nothing was compared.
         space: whose vectors were compared; None when none were.
         metric: how distances are shown.
-        embedder: what the embedder is, in a sentence.
+        embedder: what the embedder is, or how the answer was found without it, in a sentence.
         scanned: vectors that were compared; of an index, those that it handed over.
         matched_words: images that full text matched.
         calls: answers of a provider that were paid for.
         milliseconds: all of it.
         notes: what a person must know in order not to be misled by the answer.
+        hints: what helps a person to ask otherwise; once is enough.
     """
 
     mode: str
@@ -79,10 +98,22 @@ class SearchPlan:
     calls: int
     milliseconds: float
     notes: tuple[str, ...]
+    hints: tuple[str, ...] = ()
+
+    @property
+    def fused(self) -> bool:
+        """Whether ranks were fused, so that the hits are not in the order of their distances."""
+        return self.mode == "fused" or "+" in self.mode
+
+    @property
+    def by_words(self) -> bool:
+        """Whether only the words of the catalogue were searched."""
+        return self.mode == "full-text"
 
     def as_dict(self) -> dict[str, Any]:
         """The plan as it is printed as JSON."""
-        return asdict(self) | {"milliseconds": round(self.milliseconds, 1), "notes": list(self.notes)}
+        lists = {"notes": list(self.notes), "hints": list(self.hints)}
+        return asdict(self) | lists | {"milliseconds": round(self.milliseconds, 1)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +154,14 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         asked = resolve_query(conn, collection, registered, embedder, query)
         page = _searched(conn, pgvector, collection, registered, query, asked, passing)
         description = embedder.facts.description
+        if asked.vector is None:
+            description = f"{FOUND_BY_WORDS.capitalize()}; no pictures were compared."
+        near = embedder.facts.nearly_identical if asked.whole_picture else None
     else:
-        asked = ResolvedQuery()
+        asked, near = ResolvedQuery(), None
         page = _listed(conn, collection, query, passing)
         description = "pictures by their names; nothing was compared"
+    misspelt = [] if query.after else unknown_values(conn, collection, query.filters, found=bool(page.rows))
     plan = SearchPlan(
         mode=page.mode,
         space=registered.name if asked.vector is not None else None,
@@ -136,9 +171,13 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         matched_words=page.matched_words,
         calls=asked.calls,
         milliseconds=(time.perf_counter() - started) * 1000,
-        notes=tuple(asked.notes),
+        notes=(*asked.notes, *misspelt),
+        hints=tuple(asked.hints),
     )
-    hits = [Hit(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata) for row in page.rows]
+    hits = [
+        Hit(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata, _match(row, asked, near))
+        for row in page.rows
+    ]
     return SearchResult(hits, plan, None if page.cursor is None else page.cursor.encode())
 
 
@@ -186,13 +225,19 @@ def _searched(
     )
     this = _identity(registered, query, asked)
     after = Cursor.decode(query.after, this) if query.after else None
+    # The very files come first, whatever an index or a distance says; of a group, only its nearest picture may.
+    files = () if query.group_by is not None else asked.fingerprints
+    first = same_files(conn, collection, registered, asked.vector, files, replace(wanted, k=query.k))
+    wanted = replace(wanted, exclude_ids=(*wanted.exclude_ids, *(row.image_id for row in first)))
+    first = [] if after else first
+    room = query.k - len(first)
     if asked.words is None:
         assert asked.vector is not None
-        wanted = replace(wanted, group_by=query.group_by, after=after)
+        wanted = replace(wanted, k=room + 1, group_by=query.group_by, after=after)
         found = nearest(conn, pgvector, collection, registered, asked.vector, wanted)
-        rows = found.rows[: query.k]
-        more = len(found.rows) > query.k
-        return _Page(rows, _next(this, wanted, rows) if more else None, found.mode, found.scanned)
+        rows = found.rows[:room]
+        more = len(found.rows) > room
+        return _Page([*first, *rows], _next(this, wanted, rows) if more else None, found.mode, found.scanned)
     if after is not None:
         found_again = in_order(conn, collection, registered, asked.vector, after.rest, wanted)
         return _fixed_page(this, query, after.rest, found_again)
@@ -201,11 +246,13 @@ def _searched(
     if asked.vector is not None:
         vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
     words = by_words(conn, collection, registered, asked.words, asked.vector, deep)
-    return _fused_page(this, query, asked, vectors, words)
+    return _fused_page(this, query, asked, first, vectors, words)
 
 
 def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
     """The cursor after a page of a search by vector alone."""
+    if not rows:  # the query's own files have filled the page
+        return Cursor(this)
     assert rows[-1].distance is not None
     last = Position(rows[-1].distance, rows[-1].image_id)
     after = wanted.after
@@ -219,18 +266,22 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
     return Cursor(this, last, boundary, after.shown)
 
 
-def _fused_page(this: bytes, query: Query, asked: ResolvedQuery, vectors: Found | None, words: Found) -> _Page:
+def _fused_page(
+    this: bytes, query: Query, asked: ResolvedQuery, first: list[Row], vectors: Found | None, words: Found
+) -> _Page:
     """The first page of fused lists, which fixes the order of all that follow."""
     lists = [(0.5 if query.hybrid is None else query.hybrid, words)]
     if vectors is not None:
         lists.insert(0, (0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
         # Words that match nothing must not thin out what the vectors found.
         if not words.rows:
-            asked.notes.append("full text matched nothing" + (" that is near enough" if words.scanned else ""))
+            asked.notes.append(
+                "the words of the catalogue match nothing" + (" that is near enough" if words.scanned else "")
+            )
     elif query.max_distance is not None:
         asked.notes.append("no distance was measured, so that none could be too far")
     best: dict[str, Row] = {}
-    for row in _fused(lists):
+    for row in (*first, *_fused(lists)):
         best.setdefault(_group(row, query.group_by), row)
     rows = list(best.values())[:FUSION_DEPTH]
     rest = tuple(shown_digest(row.image_id) for row in rows[query.k :])
@@ -261,6 +312,12 @@ def _fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
     if len(lists) == 1:
         return lists[0][1].rows
     return [rows[image_id] for image_id in sorted(scores, key=lambda i: (-scores[i], i))]
+
+
+def _match(row: Row, asked: ResolvedQuery, near: float | None) -> Match | None:
+    if row.metadata["fingerprint"] in asked.fingerprints:
+        return "file"
+    return "nearly identical" if near is not None and row.distance is not None and row.distance <= near else None
 
 
 def _group(row: Row, column: str | None) -> str:

@@ -28,6 +28,9 @@ from pinakes.types import Failure, Image, Vector
 CROP_SIDE = 1600
 """Pixels that are kept on the short side of a crop, where there are as many: more than any embedder looks at."""
 
+MD5 = "md5:"
+"""What the fingerprints begin with that prove bytes to be equal."""
+
 
 MOST_QUOTED = 8
 """Words that a note repeats: a person who typed a page of them does not want to read them again."""
@@ -40,17 +43,24 @@ class ResolvedQuery:
     Attributes:
         vector: unit length, shape (dimension,), float32; None where nothing has a vector.
         words: what full text is asked; None where it is not.
-        exclude_ids, exclude_fingerprints: the query's own pictures, which are never hits.
+        fingerprints: of the query's own pictures: a hit with one of them is the very file.
+        whole_picture: whether the query is one picture and nothing else, so that distances compare pictures.
+        exclude_ids, exclude_fingerprints: what is never a hit: the stored images that it names, the pictures that it turns
+            away from, and its own where the query leaves them out.
         calls: answers of a provider that were paid for.
         notes: what a person must know in order not to be misled by the result.
+        hints: what helps a person to ask otherwise, and need be said only once.
     """
 
     vector: Vector | None = None
     words: str | None = None
+    fingerprints: list[str] = field(default_factory=list)
+    whole_picture: bool = False
     exclude_ids: list[str] = field(default_factory=list)
     exclude_fingerprints: list[str] = field(default_factory=list)
     calls: int = 0
     notes: list[str] = field(default_factory=list)
+    hints: list[str] = field(default_factory=list)
 
 
 def resolve_query(
@@ -64,7 +74,10 @@ def resolve_query(
         EmbedderError: the provider did not answer.
     """
     asked = ResolvedQuery()
-    reader = _Reader(conn, collection, registered, embedder, asked)
+    reader = _Reader(conn, collection, registered, embedder, asked, exclude_query=query.exclude_query)
+    asked.whole_picture = len(query.parts) == 1 and all(
+        part.text is None and part.vector is None and part.crop is None and part.weight > 0 for part in query.parts
+    )
     words: list[str] = []
     directions: list[tuple[float, Vector]] = []
     for part in query.parts:
@@ -131,13 +144,21 @@ class _Reader:
     """Makes the vectors of one query's parts."""
 
     def __init__(
-        self, conn: Connection, collection: str, registered: RegisteredSpace, embedder: Embedder, asked: ResolvedQuery
+        self,
+        conn: Connection,
+        collection: str,
+        registered: RegisteredSpace,
+        embedder: Embedder,
+        asked: ResolvedQuery,
+        *,
+        exclude_query: bool,
     ) -> None:
         self._conn = conn
         self._collection = collection
         self._registered = registered
         self._embedder = embedder
         self._asked = asked
+        self._exclude_query = exclude_query
 
     def text(self, text: str, *, wanted: bool) -> TextReading | None:
         """The embedder's reading of words; None when it can read none of them. Full text answers those `wanted`."""
@@ -148,8 +169,10 @@ class _Reader:
             try:
                 reading = self._embedder.embed_text(text)
             except UnreadableQueryError as exc:
-                instead = "Answered from full text" if wanted else f"{_quoted([text])} was left out"
-                notes.append(f"{str(exc).rstrip('.')}. {instead}")
+                if wanted:
+                    self._asked.hints.append(str(exc))
+                else:
+                    notes.append(f"{str(exc).rstrip('.')}. {_quoted([text])} was left out")
                 return None
             self._paid(key, reading)
         ignored = self._embedder.unsent_words(text)
@@ -157,7 +180,7 @@ class _Reader:
             notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
         if reading.unread:
             unread = f"{name} read {_quoted(reading.read)} and cannot read {_quoted(reading.unread)}"
-            notes.append(f"{unread}; full text looks for what it cannot read" if wanted else unread)
+            notes.append(f"{unread}; that is looked for in the words of the catalogue" if wanted else unread)
         return reading
 
     def vector(self, part: Part) -> Vector:
@@ -165,9 +188,9 @@ class _Reader:
         if part.vector is not None:
             return self._given(part.vector)
         if part.like is not None:
-            return self._of_stored(part.like, part.crop)
+            return self._of_stored(part.like, part)
         assert part.picture is not None
-        self._asked.exclude_fingerprints.append(_fingerprint(part.picture))
+        self._own(part.fingerprint or _fingerprint(part.picture), part)
         return self._of_picture(part.picture if part.crop is None else cut_out(part.picture, part.crop))
 
     def _given(self, vector: Vector) -> Vector:
@@ -180,15 +203,23 @@ class _Reader:
             )
         return given
 
-    def _of_stored(self, image_id: str, crop: Crop | None) -> Vector:
+    def _own(self, fingerprint: str, part: Part) -> None:
+        """Enter a picture of the query, by which the very file is recognised."""
+        if fingerprint.startswith(MD5):
+            excluded = self._exclude_query or part.weight < 0
+            (self._asked.exclude_fingerprints if excluded else self._asked.fingerprints).append(fingerprint)
+
+    def _of_stored(self, image_id: str, part: Part) -> Vector:
         stored = stored_image(self._conn, self._collection, image_id)
         if stored is None:
             raise UsageError(
                 f"the collection {self._collection!r} has no image {image_id!r}; pinakes search --json lists ids."
             )
         self._asked.exclude_ids.append(image_id)
-        if crop is not None:
-            return self._of_picture(cut_out(read_uri(stored.uri), crop))
+        if part.weight > 0:
+            self._own(stored.metadata["fingerprint"], part)
+        if part.crop is not None:
+            return self._of_picture(cut_out(read_uri(stored.uri), part.crop))
         vector = stored_vector(self._conn, self._collection, self._registered.name, image_id)
         if vector is None:
             raise UsageError(
@@ -232,4 +263,4 @@ def _quoted(words: Sequence[str]) -> str:
 
 
 def _fingerprint(data: bytes) -> str:
-    return "md5:" + hashlib.md5(data, usedforsecurity=False).hexdigest()
+    return MD5 + hashlib.md5(data, usedforsecurity=False).hexdigest()

@@ -10,7 +10,7 @@ from pinakes.errors import PictureError, SourceError
 from pinakes.images.contact_sheet import Card, contact_sheet
 from pinakes.images.decoding import decode
 from pinakes.query.query import Part, Query
-from pinakes.search.answer import Hit, SearchResult
+from pinakes.search.answer import Hit, SearchPlan, SearchResult
 from pinakes.search.query_vector import cut_out
 from pinakes.sources.reading import read_uri
 
@@ -30,10 +30,11 @@ def sheet_of(query: Query, result: SearchResult) -> Image.Image:
     asked = query.label
     data = next((part_picture(part) for part in query.parts if part.picture is not None), None)
     plan = result.plan
+    how = plan.embedder if plan.by_words else f"{plan.mode} · {plan.milliseconds:.0f} ms · {plan.embedder}"
     return contact_sheet(
-        [_card(number, hit) for number, hit in enumerate(result.hits, start=1)],
+        [_card(number, hit, plan) for number, hit in enumerate(result.hits, start=1)],
         heading=asked,
-        subheading=f"{plan.mode} · {plan.milliseconds:.0f} ms · {plan.embedder}",
+        subheading=how,
         query=None if data is None else Card(data, asked, note="the picture asked about"),
     )
 
@@ -45,13 +46,14 @@ def part_picture(part: Part) -> Image.Image | None:
     return decode(part.picture if part.crop is None else cut_out(part.picture, part.crop), at_least=THUMBNAIL)
 
 
-def _card(number: int, hit: Hit) -> Card:
-    distance = "" if hit.distance is None else f" · distance {hit.distance:.2f}"
+def _card(number: int, hit: Hit, plan: SearchPlan) -> Card:
+    distance = "" if hit.distance is None or plan.fused else f"distance {hit.distance:.2f}"
+    notes = [str(number), hit.marked, distance]
     return Card(
         picture_of(hit),
         title=str(hit.metadata.get("title") or hit.image_id),
         subtitle=str(hit.metadata.get("author") or ""),
-        note=f"{number}{distance}",
+        note=" · ".join(filter(None, notes)),
     )
 
 

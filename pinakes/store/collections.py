@@ -7,6 +7,7 @@ from psycopg import sql
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.ids import check_collection
 from pinakes.store.connection import Connection, Pgvector, ensure_pgvector, translated, value_of
+from pinakes.store.languages import PLAIN, check_language
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 from pinakes.store.prepared_database import check_temporary
@@ -20,15 +21,15 @@ def prepare(conn: Connection) -> Pgvector:
     return pgvector
 
 
-def foresee_collection(conn: Connection, name: str, source_root: str, *, language: str = "simple") -> None:
+def foresee_collection(conn: Connection, name: str, source_root: str, *, language: str | None = None) -> None:
     """Check, before a run waits for its lock, that `ensure_collection` can succeed. Nothing is created or changed.
 
     Raises:
         UsageError: the name or the language cannot be used, or the collection holds pictures of another root.
     """
     check_collection(name)
-    if not value_of(conn, "SELECT EXISTS (SELECT FROM pg_ts_config WHERE cfgname = %s)", (language,)):
-        raise UsageError(f"the database has no text search configuration {language!r}; see \\dF in psql.")
+    if language is not None:
+        check_language(conn, language)
     images = sql.Identifier(name, "images")
     if name in collection_names(conn) and value_of(conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(images)):
         check_root(conn, name, source_root)
@@ -39,7 +40,7 @@ def ensure_collection(
     name: str,
     source_root: str,
     *,
-    language: str = "simple",
+    language: str | None = None,
     lease: Lease | None = None,
     patience: float = START_PATIENCE,
 ) -> None:
@@ -52,18 +53,18 @@ def ensure_collection(
         conn: a connection in autocommit mode.
         name: the collection.
         source_root: where its pictures are listed.
-        language: the text search configuration of a new collection.
+        language: of the words of a new collection; None: the first run that brings texts guesses it.
         lease: the run's own, which does not count as another writer.
         patience: how many seconds to wait for others who use what has to change.
 
     Raises:
         UsageError: the name cannot be used, or the collection has another source root.
-        DatabaseError: PostgreSQL failed, or `language` is no text search configuration.
+        DatabaseError: PostgreSQL failed, or it does not know the language.
     """
     pgvector = prepare(conn)
     check_temporary(conn)
     foresee_collection(conn, name, source_root, language=language)
-    migrate(conn, name, "collection", pgvector, language=language, patience=patience)
+    migrate(conn, name, "collection", pgvector, language=language or PLAIN, patience=patience)
     table = sql.Identifier(name, "collection")
     with translated(f"entering the collection {name!r}"):
         root = _root(conn, name)
@@ -72,12 +73,12 @@ def ensure_collection(
                 # Enters the root and the language of a new collection.
                 sql.SQL(
                     """
-                    INSERT INTO {collection} (source_root, language)
-                    VALUES (%s, %s)
+                    INSERT INTO {collection} (source_root, language, language_open)
+                    VALUES (%s, %s, %s)
                     ON CONFLICT DO NOTHING
                     """
                 ).format(collection=table),
-                (source_root, language),
+                (source_root, language or PLAIN, language is None),
             )
         if root != source_root:
             conn.execute(
@@ -162,12 +163,6 @@ def require_collection(conn: Connection, name: str) -> str:
     if root is None:
         raise DatabaseError(f"the collection {name!r} has lost its source root; run pinakes ingest again.")
     return root
-
-
-def collection_language(conn: Connection, name: str) -> str:
-    """The text search configuration of a collection's words."""
-    table = sql.Identifier(name, "collection")
-    return value_of(conn, sql.SQL("SELECT language FROM {}").format(table)) or "simple"
 
 
 def _root(conn: Connection, name: str) -> str | None:

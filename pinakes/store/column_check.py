@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
+from typing import Any
 
 from psycopg import sql
 
 from pinakes.errors import UsageError
 from pinakes.metadata.columns import COLUMNS
-from pinakes.store.conditions import PLAIN_COLUMNS, Conditions
-from pinakes.store.connection import Connection, translated
+from pinakes.metadata.folding import fold
+from pinakes.query.filters import YEARS, Equals, Filter
+from pinakes.store.conditions import PLAIN_COLUMNS, Conditions, column
+from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.restrictions import visible
 
 MOST_NAMED = 30
 """Extra columns that a message names: a file may have hundreds."""
 
+MOST_VALUES = 20_000
+"""Values of a column that a misspelt one is compared with, the most frequent: a tenth of a second."""
+NEAR_VALUES = 3
+FEW_VALUES = 12
+"""So many values of a column are named where none is near."""
+
 
 def unknown_columns(conn: Connection, collection: str, names: Sequence[str], among: Conditions) -> list[str]:
     """Those of `names` that no image has of those that meet the condition."""
-    extra = [name for name in names if name not in PLAIN_COLUMNS]
+    extra = [name for name in names if name not in PLAIN_COLUMNS and name != YEARS]
     if not extra:
         return []
     with translated(f"looking for the columns of {collection}"):
@@ -43,10 +53,78 @@ def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> No
         UsageError: none has one of them; the message names the columns that there are.
     """
     shown = visible(conn, collection)
+    if YEARS in names and not _any_years(conn, collection, shown):
+        others = _extra_columns(conn, collection, shown)
+        raise UsageError(
+            f"no picture of {collection!r} has years: they are read from the columns date and timeframe, which are empty or"
+            f" give none{'; its other columns are: ' + ', '.join(others) if others else ''}. See docs/metadata.md."
+        )
     unknown = unknown_columns(conn, collection, names, shown)
     if unknown:
         there_are = ", ".join((*COLUMNS, *_extra_columns(conn, collection, shown), "image_id", "years"))
         raise UsageError(f"no picture of {collection!r} has a column {unknown[0]!r}; there are: {there_are}.")
+
+
+def unknown_values(conn: Connection, collection: str, filters: Sequence[Filter], *, found: bool) -> list[str]:
+    """A sentence for each value that conditions ask for and no picture that is shown has, with those that are near it.
+
+    Where pictures were `found`, a column that is asked for one value has it.
+    """
+    shown = visible(conn, collection)
+    told = []
+    for item in filters:
+        if not isinstance(item, Equals) or (found and len(item.values) == 1):
+            continue
+        known = _values(conn, collection, item.column, shown)
+        for value in item.values:
+            if value in known:
+                continue
+            folded: dict[str, str] = {}
+            for each in known:  # the most frequent of those that only case and accents tell apart
+                folded.setdefault(fold(each), each)
+            near = [folded[each] for each in difflib.get_close_matches(fold(value), folded, n=NEAR_VALUES)]
+            others = f"did you mean {' or '.join(map(repr, near))}?" if near else _there_are(known)
+            told.append(f"no picture has {item.column} {value!r}{'; ' if others else ''}{others}")
+    return told
+
+
+def _there_are(known: Sequence[str]) -> str:
+    return f"there are: {', '.join(known)}" if 0 < len(known) <= FEW_VALUES else ""
+
+
+def _values(conn: Connection, collection: str, name: str, shown: Conditions) -> list[str]:
+    """The values of a column among the images that are shown, the most frequent first."""
+    values: dict[str, Any] = {**shown.values, "most": MOST_VALUES}
+    with translated(f"reading the values of {name}"):
+        rows = conn.execute(
+            sql.SQL(
+                """
+                SELECT value
+                FROM (SELECT {value} AS value FROM {images} AS i WHERE {shown}) AS found
+                WHERE value <> ''
+                GROUP BY value
+                ORDER BY count(*) DESC, value COLLATE "C"
+                LIMIT %(most)s
+                """
+            ).format(
+                value=column(name, "name", values), images=sql.Identifier(collection, "images"), shown=shown.where
+            ),
+            values,
+        )
+        return [value for (value,) in rows]
+
+
+def _any_years(conn: Connection, collection: str, shown: Conditions) -> bool:
+    with translated(f"looking for years in {collection}"):
+        return bool(
+            value_of(
+                conn,
+                sql.SQL("SELECT EXISTS (SELECT FROM {images} AS i WHERE i.years IS NOT NULL AND {shown})").format(
+                    images=sql.Identifier(collection, "images"), shown=shown.where
+                ),
+                shown.values,
+            )
+        )
 
 
 def _extra_columns(conn: Connection, collection: str, shown: Conditions) -> list[str]:

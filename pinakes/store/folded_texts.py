@@ -81,7 +81,9 @@ def folded_value(text: sql.Composable) -> sql.Composed:
 
 
 def fold_stored(conn: Connection, collection: str) -> int:
-    """Bring what is kept of the texts of stored images up to date, years included; returns how many images were changed.
+    """Bring what is kept of the texts of stored images up to date: folded forms, years and the stems of the language.
+
+    Returns how many images were changed.
 
     It works in small transactions, which keep nobody from reading; called again, it continues where it ended.
 
@@ -117,6 +119,9 @@ def _fold_batch(conn: Connection, collection: str, after: str) -> tuple[str | No
                 """
                 SELECT {texts}, extra, folded, foldings,
                     years IS DISTINCT FROM coalesce({years}(date), {years}(timeframe))
+                        OR words IS DISTINCT FROM to_tsvector(
+                            coalesce((SELECT language FROM {collection}), 'simple')::regconfig, folded
+                        )
                 FROM {images}
                 WHERE image_id > %s
                 ORDER BY image_id
@@ -126,18 +131,19 @@ def _fold_batch(conn: Connection, collection: str, after: str) -> tuple[str | No
             ).format(
                 texts=sql.SQL(", ").join(map(sql.Identifier, TEXT_COLUMNS)),
                 years=sql.Identifier(collection, "years_of"),
+                collection=sql.Identifier(collection, "collection"),
                 images=images,
                 batch=sql.Literal(BATCH),
             ),
             (after,),
         ).fetchall()
         outdated: list[tuple[str, str, Jsonb | None]] = []
-        for *texts, extra, folded, known, other_years in rows:
+        for *texts, extra, folded, known, outdated_derived in rows:
             words, forms = full_text(texts, extra), foldings(texts, extra)
-            if other_years or folded != words or known != forms:
+            if outdated_derived or folded != words or known != forms:
                 outdated.append((texts[0], words, None if forms is None else Jsonb(forms)))
         if outdated:
-            # The date is written so that the years, which are generated from it, are worked out again.
+            # Date and folded text are written so that the years and the stems made from them are worked out again.
             conn.execute(
                 sql.SQL(
                     """

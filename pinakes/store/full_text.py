@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 from pgvector import Vector as PgVector
@@ -9,13 +11,15 @@ from psycopg import sql
 
 from pinakes.metadata.folding import fold_words
 from pinakes.query.cursor import DIGEST_BYTES
-from pinakes.store.collections import collection_language
 from pinakes.store.connection import Connection, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.languages import language_of
 from pinakes.store.nearest import Found, Wanted
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Vector
+
+_NOT_WORDS = re.compile(r"[\W_]+")
 
 
 def by_words(
@@ -26,13 +30,22 @@ def by_words(
     Image ids break ties; a text without any word finds nothing. `scanned` is how many matched. With a vector the rows have
     their distances to it, and a cut-off holds for them.
     """
-    language = collection_language(conn, collection)
+    languages = language_of(conn, collection).all
+    typed = unicodedata.normalize("NFC", text).lower().split()
     with translated(f"searching the words of {collection}"), searching(conn):
         rows = conn.execute(
             sql.SQL(
                 """
                 WITH asked AS (
-                    SELECT plainto_tsquery(%(language)s::regconfig, %(text)s) AS every
+                    -- In each language; a stop word that folding has made another word is none in its own form.
+                    SELECT string_agg(every::text, ' | ')::tsquery AS every
+                    FROM unnest(%(languages)s::text[]) AS language
+                    CROSS JOIN LATERAL (
+                        SELECT plainto_tsquery(language::regconfig, string_agg(folded, ' ' ORDER BY place)) AS every
+                        FROM unnest(%(typed)s::text[], %(folded)s::text[]) WITH ORDINALITY AS w (typed, folded, place)
+                        WHERE language = 'simple' OR numnode(plainto_tsquery(language::regconfig, typed)) > 0
+                    ) AS each
+                    WHERE numnode(every) > 0
                 ), query AS (
                     SELECT every, replace(every::text, '&', '|')::tsquery AS some FROM asked
                 ), matching AS MATERIALIZED (
@@ -61,8 +74,9 @@ def by_words(
             ),
             {
                 **wanted.passing.values,
-                "language": language,
-                "text": fold_words(text),
+                "languages": languages,
+                "typed": [_NOT_WORDS.sub(" ", word) for word in typed],
+                "folded": [fold_words(word) for word in typed],
                 "full": None if query is None else PgVector(query),
                 "k": wanted.k,
                 "ids": list(wanted.exclude_ids),

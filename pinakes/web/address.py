@@ -13,6 +13,7 @@ from pinakes.errors import UsageError
 from pinakes.query.filters import YEARS
 from pinakes.query.query import Crop, Metric, Mode, Query, ask
 from pinakes.web.place import link
+from pinakes.web.uploads import Uploads
 
 PAGE_SIZE = 24
 """Hits of a page where the address says nothing: fills rows of two, three, four and six."""
@@ -42,6 +43,7 @@ class Address:
         plus, minus: more parts, as `pinakes.query.query.ask` reads them.
         where: conditions on the metadata, as `pinakes.query.filters` reads them.
         group_by, max_distance, k, mode, space, hybrid, metric: see `pinakes.query.query.Query`.
+        exclude_query: `1` leaves out the picture that was sent, where it is stored.
         after: the cursor of the page before.
     """
 
@@ -59,6 +61,7 @@ class Address:
     space: str = ""
     hybrid: str = ""
     metric: str = ""
+    exclude_query: str = ""
     after: str = ""
 
     @classmethod
@@ -81,6 +84,7 @@ class Address:
         return replace(
             self,
             crop=self.crop if self.upload or self.like else "",
+            exclude_query=self.exclude_query if self.upload or self.like else "",
             hybrid=self.hybrid if self.q or self.plus else "",
             max_distance=self.max_distance if self.looks else "",
         )
@@ -140,6 +144,7 @@ class Address:
         return ask(
             self.q or None,
             image=picture(self.upload) if self.upload else None,
+            fingerprint=Uploads.fingerprint(self.upload) if self.upload else "",
             like=self.like or None,
             plus=self.plus,
             minus=self.minus,
@@ -153,6 +158,7 @@ class Address:
             space=self.space or None,
             hybrid=_number(self.hybrid, "the share of the words", float),
             metric=self.metric or METRICS[0],
+            exclude_query=bool(self.exclude_query),
         )
 
 

@@ -44,6 +44,7 @@ from pinakes.web.models import (
 )
 from pinakes.web.place import COLLECTION, file_path
 from pinakes.web.service import Service
+from pinakes.web.uploads import Uploads
 
 router = APIRouter()
 
@@ -213,7 +214,8 @@ def _answer(service: Service, asked: SearchParameters, picture: bytes | None) ->
         if picture is not None:
             raise HTTPException(400, "the search has two pictures, upload and picture; send one.")
         picture = _upload(service, asked.upload)
-    query = ask(asked.q, image=picture, **asked.model_dump(exclude={"q", "upload", "picture"}))
+    fingerprint = Uploads.fingerprint(asked.upload) if asked.upload else ""
+    query = ask(asked.q, image=picture, fingerprint=fingerprint, **asked.model_dump(exclude={"q", "upload", "picture"}))
     try:
         return _shown(service, service.search(query))
     except UsageError as exc:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pinakes.query.filters import MAX_FILTERS
 from pinakes.query.query import DEFAULT_K, MAX_K, MAX_PARTS, MAX_WORDS_LENGTH, Metric, Mode
+from pinakes.search.answer import Match
 from pinakes.sources import thumbnails
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 
@@ -54,6 +55,7 @@ class SearchParameters(Strict):
     space: Text | None = Field(None, description="An embedding space; default: the active one.")
     hybrid: Fraction | None = Field(None, description="The share of full text: 0 is only vectors, 1 is only words.")
     metric: Metric = Field("cosine", description="How distances are shown.")
+    exclude_query: bool = Field(False, description="Leave out the stored picture that is the very file that was sent.")
 
 
 class SearchBody(SearchParameters):
@@ -85,6 +87,9 @@ class Hit(StoredImage):
     """One result."""
 
     distance: float | None = Field(description="To the query; null if only words were compared, or nothing was.")
+    match: Match | None = Field(
+        None, description="`file`: the very file of the query's picture; `nearly identical`: it, saved or scaled again."
+    )
 
 
 class Plan(BaseModel):
@@ -99,6 +104,7 @@ class Plan(BaseModel):
     calls: int
     milliseconds: float
     notes: list[str]
+    hints: list[str]
 
 
 class SearchAnswer(BaseModel):

@@ -1,4 +1,7 @@
-"""Pictures that visitors search by: checked, made small and plain, and kept for a while under the hash of their content."""
+"""Pictures that visitors search by: checked, made small and plain, and kept for a while under the MD5 of what was sent.
+
+So the token also tells whether a stored picture is the very file, of which only the small copy is kept.
+"""
 
 from __future__ import annotations
 
@@ -48,9 +51,14 @@ class Uploads:
         picture.thumbnail((KEPT_LONG_SIDE, KEPT_LONG_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
         out = io.BytesIO()
         picture.save(out, "JPEG", quality=92)
-        token = hashlib.sha256(out.getvalue()).hexdigest()[:32]
+        token = hashlib.md5(data, usedforsecurity=False).hexdigest()
         self._kept.put(token, out.getvalue())
         return token
+
+    @staticmethod
+    def fingerprint(token: str) -> str:
+        """The fingerprint of the file that was sent."""
+        return f"md5:{token}"
 
     def get(self, token: str) -> bytes:
         """The picture as it is kept, a JPEG.

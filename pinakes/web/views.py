@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
 from pinakes.query.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
-from pinakes.search.answer import Hit, SearchPlan
+from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
 from pinakes.store.images import Row
 from pinakes.web.address import METRICS, MODES, Address
@@ -81,6 +81,8 @@ class Card:
     text: str
     """What the picture shows or is, for people who cannot see it."""
     distance: float | None
+    mark: str
+    """That it is the picture of the query; empty for all others."""
     href: str
     like: str
     more_of: str | None
@@ -198,8 +200,8 @@ def described(image: Stored) -> str:
     return f"{title(image)}, by {author}" if author else title(image)
 
 
-def card(image: Stored, address: Address, distance: float | None) -> Card:
-    """A picture in the answer to `address`."""
+def card(image: Stored, address: Address, plan: SearchPlan | None) -> Card:
+    """A picture in the answer to `address`, which `plan` gave; None: it is no answer, and has no distance."""
     this = f"like:{image.image_id}"
     return Card(
         image_id=image.image_id,
@@ -207,7 +209,8 @@ def card(image: Stored, address: Address, distance: float | None) -> Card:
         author=_text(image, "author"),
         date=_text(image, "date") or _text(image, "timeframe"),
         text=described(image),
-        distance=distance,
+        distance=image.distance if isinstance(image, Hit) and plan is not None and not plan.fused else None,
+        mark=image.marked if isinstance(image, Hit) else "",
         href=page_path(image.image_id),
         like=Address(like=image.image_id).url,
         more_of=address.but(plus=tuple(dict.fromkeys((*address.plus, this)))).url if address.looks else None,
@@ -283,7 +286,7 @@ def facts(image: Stored) -> list[tuple[str, str, str | None]]:
 
 def plan_line(plan: SearchPlan) -> list[str]:
     """How the answer was found, in short phrases."""
-    said = [plan.mode]
+    said = [] if plan.by_words else [plan.mode]
     if plan.scanned:
         said.append(f"{plan.scanned:,} compared")
     if plan.matched_words:
@@ -297,8 +300,10 @@ def plan_line(plan: SearchPlan) -> list[str]:
 
 
 def order(plan: SearchPlan) -> str:
-    """The order of the pictures: by full text as well, or only by distance."""
-    return "best match first" if plan.matched_words else "nearest first"
+    """The order of the pictures, or that words alone found them."""
+    if plan.by_words:
+        return FOUND_BY_WORDS
+    return "best match first" if plan.matched_words or plan.fused else "nearest first"
 
 
 def readable_filters(address: Address) -> tuple[Filter, ...]:

@@ -26,6 +26,7 @@ from pinakes.store.connection import Connection, connect
 from pinakes.store.facets import facets
 from pinakes.store.full_text import by_words
 from pinakes.store.images import listed
+from pinakes.store.languages import set_language
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
@@ -238,6 +239,37 @@ FOUND_IN = [
     ("παφια", [8]),
     ("museu", [9]),
 ]
+
+STEMMED = [
+    "Ships at Sea",
+    "A ship of the line",
+    "Das Haus an der Brücke",
+    "Häuser am See",
+    "À la plage",
+    "Плывущие корабли",
+]
+ENGLISH = [("ship", [0, 1]), ("SHIPS", [0, 1]), ("lines", [1]), ("of the", []), ("the ship", [0, 1]), ("sea", [0])]
+IN_A_LANGUAGE = {
+    "english": ENGLISH,
+    "german": [("Haus", [2, 3]), ("häuser", [2, 3]), ("HAUSES", [2, 3]), ("an der", []), ("brücken", [2])],
+    "french": [("plages", [4]), ("à", []), ("À la", [])],
+    "russian": [("корабль", [5]), ("КОРАБЛЕЙ", [5]), ("и", [])],
+    "simple": [("ship", [1]), ("ships", [0]), ("of", [1]), ("à", [1, 4])],
+}
+
+
+def test_a_language_finds_the_same_stems_in_a_database_of_any_locale(paintings: Connection) -> None:
+    frame = pd.DataFrame({"image_id": [f"i{n:07}" for n in range(len(STEMMED))], "description": STEMMED})
+    frame["uri"] = frame["fingerprint"] = frame["image_id"]
+    paintings.execute(f"DELETE FROM {COLLECTION}.images")
+    load_frame(paintings, paintings.info.dsn, frame)
+    space = resolve_space(paintings, COLLECTION)
+    for language, asked in IN_A_LANGUAGE.items():
+        set_language(paintings, COLLECTION, language)
+        for words, expected in asked:
+            rows = by_words(paintings, COLLECTION, space, words, None, Wanted(100)).rows
+            assert sorted(int(row.image_id[1:]) for row in rows) == expected, (language, words)
+
 
 MIXED = ["zebra", "Zoo", "apple", "Äpfel", "émail", "ılık", "Ilk", "İz", "_x", "Ωmega"]
 """No two locales put these in one order."""

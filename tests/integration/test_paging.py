@@ -194,7 +194,7 @@ def test_what_words_alone_found_has_its_distance_too(database: Database, vectors
     assert {f"i{n:07}" for n in harbours} <= set(ids(hits))
     none = next(pages(database, Query(parts=(Part(text="red harbour"),), max_distance=-0.5)))
     assert none.hits == []
-    assert none.plan.notes[-1] == "full text matched nothing that is near enough"
+    assert none.plan.notes[-1] == "the words of the catalogue match nothing that is near enough"
     assert none.plan.matched_words == len(range(0, ROWS, 7))
 
 

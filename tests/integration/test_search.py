@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import UsageError
@@ -137,18 +140,135 @@ def test_the_index_is_used_by_postgresql_in_index_mode_and_not_in_exact_mode(
         assert scans() == before + 1
 
 
-def test_the_picture_asked_about_is_left_out(settings: Settings, database: Database, tmp_path: Path) -> None:
+def test_the_stored_picture_asked_about_can_be_left_out(settings: Settings, database: Database, tmp_path: Path) -> None:
     source = gallery(tmp_path / "in")
     run(settings, source)
     by_id = find(database, like="p03.png", k=11)
-    by_file = find(database, image=(source / "p03.png").read_bytes(), k=11)
+    by_file = find(database, image=(source / "p03.png").read_bytes(), k=11, exclude_query=True)
     assert "p03.png" not in [hit.image_id for hit in by_id.hits]
     assert [hit.image_id for hit in by_id.hits] == [hit.image_id for hit in by_file.hits]
     assert len(by_file.hits) == 11
     # Nor do its own words bring it back.
-    fused = find(database, "p03 p04", image=(source / "p03.png").read_bytes(), hybrid=0.5, k=12)
+    fused = find(database, "p03 p04", image=(source / "p03.png").read_bytes(), hybrid=0.5, k=12, exclude_query=True)
     assert fused.plan.mode == "exact + full-text"
     assert sorted(hit.image_id for hit in fused.hits) == sorted(hit.image_id for hit in by_file.hits)
+
+
+def test_the_very_file_comes_first_and_is_marked_in_every_kind_of_search(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in")
+    data = (source / "p03.png").read_bytes()
+    (source / "copies").mkdir()
+    (source / "copies/again.png").write_bytes(data)
+    run(settings, source)
+    files = ["copies/again.png", "p03.png"]
+
+    def first(**query: Any) -> list[tuple[str, str | None]]:
+        return [(hit.image_id, hit.match) for hit in find(database, **query).hits[:3]]
+
+    marked = [(image_id, "file") for image_id in files]
+    assert first(image=data, k=3)[:2] == marked
+    assert first(image=data, k=3)[2][1] is None, "the embedder of the tests measures nothing as nearly identical"
+    assert first(text="red p07", image=data, k=3)[:2] == marked
+    assert first(image=data, minus=["like:p05.png"], k=3)[:2] == marked
+    assert first(image=data, crop="0,0,0.5,1", k=3)[:2] == marked
+    assert first(image=data, max_distance=-1, k=3) == marked
+    assert first(like="p03.png", k=3)[0] == marked[0], "another of the same bytes"
+    turned_away = first(text="p03", minus=["image:p03.png"], read_picture=lambda _: data, k=3)
+    assert not {image_id for image_id, _ in turned_away} & set(files)
+    assert first(image=data, where=["image_id=p03.png"], k=3) == marked[1:]
+    assert find(database, image=data, k=1).hits[0].as_dict()["match"] == "file"
+
+
+def test_pages_show_each_picture_once_after_the_very_file(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in")
+    data = (source / "p03.png").read_bytes()
+    for number in range(3):
+        (source / f"copy{number}.png").write_bytes(data)
+    run(settings, source)
+    for k in (1, 2, 4, 5):
+        for text in (None, "red p07"):
+            seen: list[str] = []
+            after: str | None = None
+            while True:
+                page = find(database, text, image=data, k=k, after=after, hybrid=0.5 if text else None)
+                seen += [hit.image_id for hit in page.hits]
+                after = page.cursor
+                if after is None:
+                    break
+            assert len(seen) == len(set(seen)) == 15, (k, text)
+            assert set(seen[: min(k, 4)]) <= {"copy0.png", "copy1.png", "copy2.png", "p03.png"}
+
+
+def test_the_very_file_is_found_although_it_failed_to_embed(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in")
+    run(settings, source)
+    data = (source / "p03.png").read_bytes()
+    with database.connection() as (conn, _):
+        conn.execute(f"DELETE FROM pictures.{resolve_space(conn, 'pictures').name} WHERE image_id = 'p03.png'".encode())
+    hit = find(database, image=data, k=2).hits[0]
+    assert (hit.image_id, hit.match, hit.distance) == ("p03.png", "file", None)
+
+
+def test_palette_marks_a_picture_saved_or_scaled_again_and_no_other(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    for seed in range(4):
+        patches = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        large = Image.fromarray(patches).resize((800, 600), Image.Resampling.BICUBIC)
+        large.save(source / f"photo{seed}.jpg", quality=90)
+    with open_ingestion(request_of(settings, source, embedder="palette"), settings) as ingestion:
+        run_stages(ingestion)
+    with Image.open(source / "photo2.jpg") as picture:
+        for form, size, options in (
+            ("JPEG", (800, 600), {"quality": 60}),
+            ("PNG", (500, 375), {}),
+            ("WEBP", (640, 480), {}),
+        ):
+            out = io.BytesIO()
+            picture.resize(size, Image.Resampling.LANCZOS).save(out, form, **options)
+            hits = find(database, image=out.getvalue()).hits
+            assert [(hit.image_id, hit.match) for hit in hits[:1]] == [("photo2.jpg", "nearly identical")]
+            assert {hit.match for hit in hits[1:]} == {None}
+    # A part of a picture, or a picture with words, is not compared as a picture.
+    data = out.getvalue()
+    assert {hit.match for hit in find(database, image=data, crop="0,0,1,0.99").hits} == {None}
+    assert {hit.match for hit in find(database, "red", image=data).hits} == {None}
+
+
+def test_a_value_that_no_picture_has_names_near_ones(museum: Database) -> None:
+    def told(*where: str) -> list[str]:
+        return list(find(museum, where=list(where)).plan.notes)
+
+    (near,) = told("medium=Mahogny")
+    assert near == "no picture has medium 'Mahogny'; did you mean 'Mahogany'?"
+    (case,) = told("medium=MAHOGANY")
+    assert "did you mean 'Mahogany'" in case
+    (far,) = told("medium=Zinnober")
+    assert far.startswith("no picture has medium 'Zinnober'; there are: ")
+    assert told("medium=Oil") == []
+    (one,) = told("medium=Oil", "medium=Graphit")
+    assert one.startswith("no picture has medium 'Graphit'; did you mean 'Graphite'")
+
+
+def test_years_that_no_column_gives_are_refused_as_an_unknown_column_is(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "tate.csv").write_text("file,dateText\n" + "".join(f"p{n:02}.png,c. 18{n:02}\n" for n in range(12)))
+    run(settings, gallery(tmp_path / "in"), metadata=(str(tmp_path / "tate.csv"),))
+    with pytest.raises(UsageError, match=r"no picture of 'pictures' has years: .* its other columns are: dateText"):
+        find(database, where=["years=1800..1810"])
+    with pytest.raises(UsageError, match="asks years for a text"):
+        find(database, where=["years~18"])
+    with pytest.raises(UsageError, match="--group-by takes a column, and years are a range"):
+        find(database, "blue", group_by="years")
 
 
 def test_words_alone_ask_no_embedder_and_name_what_they_leave_out(
@@ -188,7 +308,9 @@ def test_words_that_cannot_be_read_are_answered_from_full_text_and_said(
     only_words = find(database, text="p03")
     assert [hit.image_id for hit in only_words.hits] == ["p03.png"]
     assert only_words.plan.mode == "full-text"
-    assert "Answered from full text" in only_words.plan.notes[0]
+    assert only_words.plan.embedder == "Found by words of the catalogue; no pictures were compared."
+    assert only_words.plan.notes == ()
+    assert len(only_words.plan.hints) == 1
     both = find(database, text="blue p03", k=3)
     assert both.plan.mode == "exact + full-text"
     assert both.hits[0].image_id == "p03.png"

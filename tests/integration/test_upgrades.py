@@ -102,6 +102,7 @@ COLLECTION_DATA = (
     ),
     (6, "INSERT INTO old.pixels (fingerprint, width, height) VALUES ('md5:a', 640, 480), ('md5:b', 1, 1)"),
     (7, "UPDATE old.images SET several = '{\"shelf\": [\"7\"]}', dated = '[1530,1536)' WHERE image_id = 'a.jpg'"),
+    (8, "UPDATE old.collection SET earlier_languages = '{dutch}', language_open = true"),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
@@ -265,6 +266,7 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
     "activate": lambda _source: ["counting_colours_1_27"],
     "import": lambda source: [str(source.parent / "vectors.csv"), str(source), "--space", "imported/b/c"],
     "forget": lambda _source: ["p00.png", "--yes"],
+    "language": lambda _source: ["pictures"],
 }
 
 

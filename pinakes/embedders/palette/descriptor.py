@@ -175,6 +175,13 @@ def wished(wishes: Sequence[Wish], dimension: int) -> Vector:
     return unit(vector).astype(np.float32)
 
 
+NEARLY_IDENTICAL: Final = MappingProxyType({256: 0.015, 512: 0.03, 1024: 0.04})
+"""Cosine distance up to which two pictures are one, by the components of a vector: less than half of what the two nearest
+of 150 different paintings are apart (0.037, 0.068, 0.099). In 1,024 components the same paintings, of 222 to 800 pixels,
+were at most 0.012 from themselves saved again as JPEG of quality 75, at most 0.036 scaled to 400 pixels, and 95 in 100
+within 0.043 as JPEG of quality 50."""
+
+
 class Palette(Embedder):
     """Pictures by their colours and textures, texts by the colours they name; no semantic model.
 
@@ -188,6 +195,7 @@ class Palette(Embedder):
             description="Colour and texture, computed on this machine; it is not a semantic model: it knows what a"
             " picture looks like, not what it shows, and from text it understands only colour words.",
             workers=_WORKERS,
+            nearly_identical=NEARLY_IDENTICAL[dimension],
         )
         self._dimension = dimension
         self._calls = 0

@@ -112,6 +112,7 @@ function prepareForm() {
       form.requestSubmit();
     }
   });
+  form.elements.exclude_query?.addEventListener("change", () => submit());
   // Beside the pictures a filter acts at once; on a phone, where it hides them, its button does.
   document.getElementById("filters").addEventListener("change", (event) => {
     if (event.target.type !== "checkbox" || !wide.matches) return;
