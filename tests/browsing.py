@@ -16,7 +16,16 @@ import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from pinakes.ingest.opening import open_ingestion
 from pinakes.settings import Settings
@@ -103,6 +112,7 @@ def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         reason = f"{CHROMIUM} is not there; apt-get install chromium brings it"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
@@ -138,7 +148,7 @@ class Visitor:
         self.context: BrowserContext = browser.new_context(
             base_url=site, **({"viewport": {"width": 1280, "height": 900}} | options)
         )
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(PATIENCE * 1000)
         self.expected: set[int] = set()
         self._faults: list[str] = []
         self.context.on("console", self._on_console)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from pinakes.settings import Settings, load_settings
+from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server, remove_server
+from tests.homes import environment_of, new_database, settings_of
 from tests.postgres import plain_postgres
 
 PROJECT = Path(__file__).parents[1]
@@ -64,22 +60,14 @@ def plain_server() -> Iterator[str]:
 @pytest.fixture
 def database_url(server: str) -> Iterator[str]:
     """An empty database."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield make_conninfo(server, dbname=name)
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(server) as url:
+        yield url
 
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings of a home and a database of this test's own."""
-    environ = {
-        "PINAKES_HOME": str(tmp_path / "home"),
-        "PINAKES_DATABASE_URL": database_url,
-        "PINAKES_LEASE_SECONDS": "3",
-    }
-    return load_settings(environ, tmp_path)
+    return settings_of(database_url, tmp_path)
 
 
 @pytest.fixture
@@ -108,13 +96,4 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
     """The environment in which a test runs the command as a person would."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PINAKES_", "PREFECT_"))}
-    return kept | {
-        "HOME": str(tmp_path),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PINAKES_HOME": str(settings.home),
-        "PINAKES_DATABASE_URL": settings.database_url or "",
-        "PINAKES_LEASE_SECONDS": str(settings.lease_seconds),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
+    return environment_of(settings, tmp_path)

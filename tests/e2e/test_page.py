@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import base64
 import io
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from pinakes.settings import load_settings
 from pinakes.store.database import Database
@@ -21,6 +17,7 @@ from pinakes.web.address import PAGE_SIZE
 from pinakes.web.service import Service
 from tests import browsing
 from tests.browsing import COLOURS, HALVES, HOSTILE, PICTURES, SCRIPT, Visitor
+from tests.homes import new_database
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 VIEWS = {
@@ -42,10 +39,7 @@ NewVisitor = Callable[..., Visitor]
 def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page over an ingested collection."""
     folder = tmp_path_factory.mktemp("page")
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        url = make_conninfo(server, dbname=name)
+    with new_database(server) as url:
         settings = load_settings({"PINAKES_HOME": str(folder / "home"), "PINAKES_DATABASE_URL": url}, folder)
         browsing.ingest(settings, folder / "pictures")
         service = Service(settings, Database(url), "pictures")
@@ -54,7 +48,6 @@ def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
                 yield address
         finally:
             service.close()
-            conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
+import psutil
 import pytest
 
 from pinakes.errors import SourceError
+from pinakes.images.apart import CPU_SECONDS
 from pinakes.settings import Settings
 from pinakes.web.app import THUMBNAILS_AT_ONCE
 from pinakes.web.bodies import BODIES, SMALL_BYTES
@@ -19,7 +21,7 @@ from pinakes.web.service import Service
 from tests import serving
 from tests.serving import picture
 from tests.unit.test_decoding_bounds import _children, many_scans
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +40,6 @@ def service(home: Settings) -> Iterator[Service]:
 def web(service: Service) -> Iterator[httpx.Client]:
     with serving.browsing(service, timeout=PATIENCE) as visitor:
         yield visitor
-
-
-def until(condition: object, *, seconds: float = PATIENCE) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_nothing_waits_for_a_slow_picture_server(
@@ -139,6 +133,16 @@ def test_the_work_for_a_visitor_who_left_is_ended(web: httpx.Client) -> None:
     visitor = socket.create_connection((web.base_url.host, web.base_url.port))
     visitor.sendall(f"POST / HTTP/1.1\r\n{head}\r\n".encode() + sent.read())
     until(_children)
+    spent = [0.0]
+
+    def ended() -> bool:
+        children = _children()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                spent.append(sum(psutil.Process(child).cpu_times()[:2]))
+        return not children
+
     visitor.close()
-    until(lambda: not _children(), seconds=20)  # by itself it would take minutes
+    until(ended)
+    assert max(spent) < CPU_SECONDS / 2, "by itself it would go on to the limit"
     assert web.post("/", files={"picture": picture()}).status_code == 303
