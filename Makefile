@@ -6,6 +6,9 @@ RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
+# Where it is set, as in many images, each of the hundreds of programs that the tests start compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo check test soak lint types format clean
 
 demo: $(RUNS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,10 @@ PROJECT = Path(__file__).parents[1]
 # What a person has set for themselves is nothing that a test asked for, and reaches every program that a test starts.
 for name in [name for name in os.environ if name.startswith(("PINAKES_", "PREFECT_", "COUNTING_", "HELD_"))]:
     del os.environ[name]
+
+# Many images set it. Each of the hundreds of programs that the tests start would compile all that it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A background job of a script is started with Ctrl-C ignored, one under nohup with hang-ups: what the tests start begins
 # as it would in a terminal, wherever they are run themselves. A test of such a start sets it (tests/signals.py).
