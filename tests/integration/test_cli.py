@@ -303,8 +303,8 @@ def test_a_mistyped_folder_does_not_keep_the_collection(either_way: Cli, tmp_pat
     source = gallery(tmp_path / "in", 3)
     (tmp_path / "list.txt").write_text("p00.png\np01.png\n")
     _, err = either_way.run("ingest", "list.txt", "--under", "im", "--embedder", "counting", code=1)
-    assert "there is no folder 'im'" in err
-    assert err.count("\n") == 1
+    (said,) = [line for line in err.splitlines() if not line.startswith("Beginning flow run")]
+    assert "there is no folder 'im'" in said
     assert either_way.ingest(Path("list.txt"), "--under", "in")["embedded"] == 2
     _, err = either_way.run("ingest", str(source.parent), "--embedder", "counting", code=2)
     (said,) = [line for line in err.splitlines() if not line.startswith("Beginning flow run")]
