@@ -162,7 +162,8 @@ class TableOfEmbeddings(Embeddings):
             lacking = f"none that is known to hold {what} ({', '.join(known)})"
         if found is None:
             raise UsageError(
-                f"{self.name} has the columns {', '.join(self._records.columns)}, and {lacking}; name it with {option} COLUMN."
+                f"{self.name} has the columns {', '.join(self._records.columns)}, and {lacking}; name it with {option}"
+                " COLUMN."
             )
         return found
 
