@@ -7,6 +7,7 @@ same space asks only for what the file did not hold.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,8 @@ from pinakes.types import HALF_PRECISION, Answer, Entry, Image, Rejected, Vector
 
 SHOWN = 20
 """Names that a note shows; all of them are counted."""
+
+_ENDING = re.compile(r"(?:\.(?:csv|tsv|txt|jsonl?|ndjson|parquet|npy))?(?:\.gz)?\Z", re.IGNORECASE)
 
 COMPARED_AT_ONCE = 256
 CLOSE = 1e-3
@@ -219,4 +222,4 @@ class ImportedSource:
 
 def stem(embeddings: Embeddings) -> str:
     """The name of a file without its ending, or of a table."""
-    return embeddings.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return _ENDING.sub("", embeddings.name)
