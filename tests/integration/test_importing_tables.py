@@ -444,9 +444,9 @@ def test_a_space_that_ingest_would_not_use_is_refused(working: Path, options: li
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 ROWS = 50_000
-WIDTH = 256
-MOST = 48 * 2**20
-"""Bytes that reading may take; the vectors alone have 51 MB as float32, and twice that as BigQuery's float64."""
+WIDTH = 128
+MOST = 40 * 2**20
+"""Bytes that reading may take; the vectors have 51 MB as BigQuery's float64, in one row group."""
 
 READS = """
 import sys
