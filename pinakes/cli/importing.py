@@ -72,7 +72,7 @@ def command(
     \b
     EMBEDDINGS is one of
       a table with a column of vectors and one of names: Parquet, CSV, TSV
-        or JSON Lines, as BigQuery and others export them
+        or JSON Lines, or a folder of such files, as BigQuery exports them
       name,number,number,…          (no header)
       name,"[number, number, …]"    (no header)
       vectors.npy with --names FILE, as clip-retrieval writes them
