@@ -81,7 +81,7 @@ class Layout:
         return {name: values for name, values in found.items() if values}
 
 
-def find_layout(path: Path, columns: Sequence[str], wanted: ColumnMap, profile: str | None = None) -> Layout:
+def find_layout(path: str | Path, columns: Sequence[str], wanted: ColumnMap, profile: str | None = None) -> Layout:
     """The layout of the file at `path`, whose header holds `columns`.
 
     What the user says counts first, then the profile. Without a profile a column of `COLUMNS` is taken from the column of
@@ -147,7 +147,7 @@ def find_layout(path: Path, columns: Sequence[str], wanted: ColumnMap, profile: 
 class _Header:
     """The columns of a file, found by their names."""
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(self, path: str | Path, columns: Sequence[str]) -> None:
         self.path = path
         self.columns = columns
         self.at = {name.casefold(): position for position, name in enumerate(columns)}
