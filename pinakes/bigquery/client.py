@@ -95,7 +95,7 @@ class BigQueryClient:
         return Reading(*_columns(schema), int(planned.total_bytes_processed or 0), rows)
 
     def read_table(self, table: TableAddress, columns: Sequence[str] = ()) -> Reading:
-        """A table's rows; all of its columns, or some. A view or an external table is read by a query.
+        """A table's rows; all of its columns, or those named. A view or an external table is read by a query.
 
         Raises:
             PinakesError: as `error`: there is no such table, or the service refuses.
@@ -104,15 +104,17 @@ class BigQueryClient:
         if found.table_type != "TABLE":
             chosen = ", ".join(f"`{name}`" for name in columns) or "*"
             return self.read_query(f"SELECT {chosen} FROM {table.sql}")  # noqa: S608 - an address holds no backtick
-        by_name = {field.name: field for field in found.schema}
-        fields = [by_name[name] for name in columns] or list(found.schema)
+        fields = [field for field in found.schema if field.name in columns or not columns]
+        columns = columns or [field.name for field in fields]
+        order = [[field.name for field in fields].index(name) for name in columns]
 
         def rows() -> Iterator[tuple[Any, ...]]:
             with self.errors(f"the table {table.uri} cannot be read"):
                 for row in self.client().list_rows(found, selected_fields=fields, retry=_retry(), timeout=TIMEOUT):
-                    yield row.values()
+                    values = row.values()
+                    yield tuple(values[place] for place in order)
 
-        return Reading(*_columns(fields), 0, rows)
+        return Reading(*_columns([fields[place] for place in order]), 0, rows)
 
     def describe(self, table: TableAddress) -> Any:
         """The `google.cloud.bigquery.Table`.

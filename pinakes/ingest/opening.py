@@ -22,6 +22,7 @@ from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import Stopping
 from pinakes.ingest.summary import why_deferred, why_stopped
 from pinakes.ingest.tally import Tally
+from pinakes.metadata.opening_tables import AnyTable
 from pinakes.metadata.table import Metadata, read_metadata
 from pinakes.query.filters import Years, write_filters
 from pinakes.quota.embedder_pool import Budget, Embedders
@@ -45,7 +46,12 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def open_ingestion(
-    request: IngestRequest, settings: Settings, *, source: Source | None = None, embedder: Embedder | None = None
+    request: IngestRequest,
+    settings: Settings,
+    *,
+    source: Source | None = None,
+    embedder: Embedder | None = None,
+    table: AnyTable | None = None,
 ) -> Iterator[Ingestion]:
     """Open everything a run works on, cheapest first, and hold the lock of its collection and space.
 
@@ -56,6 +62,7 @@ def open_ingestion(
         settings: where things are.
         source: instead of the one that the request names.
         embedder: instead of the one that the request names.
+        table: metadata in addition to those that the request names.
 
     Raises:
         PinakesError: something that the run needs is missing or in use; the message says how to fix it.
@@ -63,12 +70,12 @@ def open_ingestion(
     source = source or source_of(request, settings)
     metadata = (
         read_metadata(
-            request.metadata,
+            [*request.metadata, *([table] if table else [])],
             columns=request.column_map,
             profile=request.profile,
             cleaning=request.cleaning,
         )
-        if request.metadata
+        if request.metadata or table
         else None
     )
     with ExitStack() as stack:

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from pinakes.bigquery.address import SCHEME
 from pinakes.metadata.bigquery import BigQueryTable, open_bigquery_table, open_query
-from pinakes.metadata.excel import ExcelTable, is_excel, open_excel
+from pinakes.metadata.excel import is_excel, open_excel
 from pinakes.metadata.files import open_bytes
-from pinakes.metadata.records import Table, open_text
+from pinakes.metadata.records import open_text
 
-AnyTable = Table | ExcelTable | BigQueryTable
+
+class AnyTable(Protocol):
+    """A table whose header has been read: `records.Table`, `excel.ExcelTable`, or one that is in no metadata file."""
+
+    @property
+    def path(self) -> str | Path:
+        """The file, or a name, for messages."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The header's names."""
+        ...
+
+    @property
+    def form(self) -> str:
+        """What kind of table it is, for a report."""
+        ...
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Each row as (its line or number, one text per column).
+
+        Raises:
+            MetadataError: a row cannot be read.
+        """
+        ...
 
 
 def open_table(name: str | Path) -> AnyTable:

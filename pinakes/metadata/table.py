@@ -41,7 +41,7 @@ class Metadata:
 
 
 def read_metadata(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path | AnyTable],
     *,
     columns: ColumnMap | None = None,
     profile: str | None = None,
@@ -56,7 +56,7 @@ def read_metadata(
     technique and medium are then the cut text, and size is None.
 
     Args:
-        paths: the files and `bigquery://` addresses, concatenated in this order.
+        paths: files, `bigquery://` addresses, or tables that are open already, concatenated in this order.
         columns: what their columns mean, as far as the user says it.
         profile: the name or path of a profile that says the rest; None takes the one that a header is recognised by.
         cleaning: `lossless` or `tutorial`.
@@ -69,7 +69,7 @@ def read_metadata(
         raise UsageError("no metadata file was given; name at least one table (CSV, TSV or Excel).")
     if cleaning not in ("lossless", "tutorial"):
         raise UsageError(f"the cleaning {cleaning!r} is unknown; it is lossless or tutorial.")
-    tables = [open_table(path) for path in paths]
+    tables = [open_table(path) if isinstance(path, str | Path) else path for path in paths]
     wanted = columns or ColumnMap()
     return _read_lossless(tables, wanted, profile) if cleaning == "lossless" else _read_tutorial(tables, wanted)
 

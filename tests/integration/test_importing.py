@@ -20,8 +20,9 @@ from pinakes.embedders.base import Picture
 from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import open_embedder
 from pinakes.errors import PinakesError, UsageError
+from pinakes.importing.embeddings import read_names, vectors
+from pinakes.importing.places import open_embeddings
 from pinakes.ingest.opening import dry_run, open_ingestion
-from pinakes.operations.embedding_file import open_embeddings
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import search
@@ -80,9 +81,9 @@ def imported(*arguments: str) -> Any:
 def test_each_shape_is_told_by_its_first_row(tmp_path: Path, shape: str) -> None:
     path = tmp_path / "embeddings"
     SHAPES[shape](path)
-    file = open_embeddings(path)
-    assert (file.shape, file.dimension) == (shape, 6)
-    read = dict(file)
+    file = open_embeddings(str(path))
+    assert file.dimension == 6
+    read = dict(vectors(file))
     assert list(read) == list(VECTORS)
     assert all(np.array_equal(read[name], VECTORS[name]) for name in VECTORS)
 
@@ -143,22 +144,22 @@ def test_without_any_picture_the_names_stand_for_them(working: Path, database: D
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "none of the shapes"),
-        ("a,b,c\n", "none of the shapes"),
+        ("", "none of the forms"),
+        ("a,b,c\n", "none that is known to hold a vector"),
         ("a.jpg,1,2\nb.jpg,1\n", "line 2: the vector has 1 numbers and the first one has 2"),
         ("a.jpg,1,2\nb.jpg,1,x\n", "line 2: not every component"),
         ("a.jpg,1,2\nb.jpg,1,nan\n", "line 2: the vector is zero"),
         ("a.jpg,1,2\nb.jpg,0,0\n", "line 2: the vector is zero"),
         ('a.jpg,"[1, 2]"\nb.jpg,"[1, 2"\n', "line 2: .* is not a JSON list"),
-        ("title\tvector\nx\t[1]\n", "none that names the image"),
-        ("file\tvector\n", "a header and no row"),
+        ("title\tvector\nx\t[1]\n", "none that is known to hold the name"),
+        ("file\tvector\n", "has no row"),
     ],
 )
 def test_a_file_that_cannot_be_imported_says_where(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "embeddings.csv"
     path.write_text(content)
     with pytest.raises(PinakesError, match=message):
-        list(open_embeddings(path))
+        list(vectors(open_embeddings(str(path))))
 
 
 def parquet_of(path: Path, ids: pa.Array, vectors: pa.Array) -> None:
@@ -177,8 +178,11 @@ TWO = pa.array([[1.0, 2.0], [3.0, 4.0]])
         (lambda path: path.write_bytes(LONG.encode() + b"b\xe9.jpg,1\n"), "line 120001: the vector has 1 numbers"),
         (lambda path: path.write_bytes(LONG.encode() + b"b\x81.jpg,1,2\n"), "line 120001: byte 0x81"),
         (lambda path: parquet_of(path, pa.array(["a.jpg", None]), TWO), "row 2: the name is empty"),
-        (lambda path: parquet_of(path, pa.array([1, 2]), TWO), "image_id of .* holds int64; an import needs text"),
-        (lambda path: parquet_of(path, pa.array(["a", "b"]), pa.array(["[1]", "[2]"])), "vector of .* holds string"),
+        (lambda path: parquet_of(path, pa.array([1, 2]), TWO), "image_id of .* holds 1; an import needs text"),
+        (
+            lambda path: parquet_of(path, pa.array(["a", "b"]), pa.array([1, 2])),
+            "vector of .* holds 1; an import needs lists of numbers",
+        ),
         (lambda path: path.write_bytes(b"PAR1 and nothing else"), "is damaged Parquet"),
         (lambda path: path.write_text('a.jpg,"[[1], [2]]"\nb.jpg,"[1, 2]"\n'), "line 1: not every component"),
         (lambda path: path.write_text('a.jpg,"[1, 2]"\nb.jpg,"[true, null]"\n'), "line 2: not every component"),
@@ -200,7 +204,7 @@ def test_every_bad_row_is_named_and_nothing_is_imported(
 def test_a_file_in_cp1252_whose_first_letter_outside_ascii_is_far_down_is_read(tmp_path: Path) -> None:
     path = tmp_path / "embeddings.csv"
     path.write_bytes(LONG.encode() + "bé.jpg,1,2\n".encode("cp1252"))
-    assert list(open_embeddings(path).names().digests) == ["a.jpg", "bé.jpg"]
+    assert list(read_names(open_embeddings(str(path))).digests) == ["a.jpg", "bé.jpg"]
 
 
 def test_a_name_with_two_vectors_is_reported_and_none_of_them_is_taken(working: Path, database: Database) -> None:

@@ -1,0 +1,59 @@
+"""What can be imported, by what is given on the command line: a file of any form, or the address of a table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pinakes.bigquery.address import SCHEME as BIGQUERY
+from pinakes.errors import UsageError
+from pinakes.importing.bigquery import BigQueryRecords
+from pinakes.importing.columns import Records, TableOfEmbeddings
+from pinakes.importing.numpy_file import NumpyFile
+from pinakes.importing.parquet import Parquet
+from pinakes.importing.text import open_text_records
+from pinakes.metadata.files import open_bytes
+
+
+def open_embeddings(
+    place: str,
+    *,
+    vector: str | None = None,
+    name: str | None = None,
+    names: Path | None = None,
+    key: str | None = None,
+) -> TableOfEmbeddings:
+    """Open embeddings; the content of a file decides what it is. The caller closes them.
+
+    Args:
+        place: the path of a file, or the address of a table.
+        vector: the column with the vectors; None guesses it.
+        name: the column that names the picture; None guesses it.
+        names: the names that belong to an `.npy`.
+        key: what the metadata call their key; None is image_id.
+
+    Raises:
+        UsageError: it is nothing that can be imported.
+        MetadataError: it cannot be read.
+        DatabaseError: likewise, of a table.
+    """
+    records = _records(place, names)
+    try:
+        return TableOfEmbeddings(records, vector, name, key)
+    except BaseException:
+        records.close()
+        raise
+
+
+def _records(place: str, names: Path | None) -> Records:
+    if place.startswith(BIGQUERY):
+        return BigQueryRecords(place)
+    path = Path(place)
+    if not path.is_file():
+        raise UsageError(f"there is no file {place!r} to import.")
+    with open_bytes(path) as stream:
+        first = stream.read(6)
+    if first == b"\x93NUMPY":
+        return NumpyFile(path, names)
+    if names is not None:
+        raise UsageError(f"--names is for the vectors of an .npy, and {path.name} is none: leave it out.")
+    return Parquet(path) if first.startswith(b"PAR1") else open_text_records(path)
