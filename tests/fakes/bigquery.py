@@ -30,7 +30,7 @@ _V2 = r"/bigquery/v2/projects/(?P<project>[^/]+)"
 _TABLES = _V2 + r"/datasets/(?P<dataset>[^/]+)/tables"
 _COMMON = {"prettyPrint", "fields", "location"}
 _PAGES = {"maxResults", "pageToken", "startIndex", "formatOptions.useInt64Timestamp"}
-_TABLE_FIELDS = {"tableReference", "schema", "clustering", "labels", "description", "expirationTime"}
+_TABLE_FIELDS = {"tableReference", "schema", "clustering", "labels", "expirationTime"}
 _QUERY_FIELDS = {"query", "useLegacySql", "queryParameters", "parameterMode"}
 _LOAD_FIELDS = {"destinationTable", "sourceFormat", "writeDisposition", "schema", "parquetOptions"}
 
@@ -236,7 +236,10 @@ class BigQueryFake:
             else:
                 fields, rows = sql.run(self._duck, statement, parameters)
                 if kind == "MERGE":
-                    statistics["query"]["numDmlAffectedRows"] = str(rows[0][0])
+                    done = Counter(action for (action,) in rows)
+                    kinds = {"insertedRowCount": "INSERT", "updatedRowCount": "UPDATE", "deletedRowCount": "DELETE"}
+                    statistics["query"]["dmlStats"] = {name: str(done[action]) for name, action in kinds.items()}
+                    statistics["query"]["numDmlAffectedRows"] = str(len(rows))
                     fields, rows = [], []
         except Refusal as refusal:
             error = {"reason": refusal.reason, "location": "query", "message": str(refusal)}

@@ -139,7 +139,8 @@ def parquet_rows(data: bytes, fields: Fields, options: dict[str, Any]) -> list[t
     for each in fields:
         if each["name"] not in table.column_names:
             raise Refusal(400, "invalid", f"No such field: {each['name']}")
-        is_list = pa.types.is_list(table.schema.field(each["name"]).type)
+        kind = table.schema.field(each["name"]).type
+        is_list = pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind)
         if is_list and not options.get("enableListInference"):
             raise Refusal(400, "invalid", f"Field {each['name']} has changed type from FLOAT to RECORD")
         if is_list != (each.get("mode") == "REPEATED"):
@@ -154,11 +155,28 @@ def _for_duckdb(statement: exp.Expression) -> str:
     def renamed(node: exp.Expression) -> exp.Expression:
         if isinstance(node, exp.Table) and _full_name(node).count(".") == 2:
             return exp.Table(this=exp.to_identifier(_full_name(node), quoted=True), alias=node.args.get("alias"))
+        if isinstance(node, exp.VectorSearch):
+            return _brute_force(node, queries=node.args["query_table"].transform(renamed))
         if isinstance(node, exp.Parameter):
             return exp.Placeholder(this=node.name)
         return node
 
-    return statement.transform(renamed).sql(dialect="duckdb")
+    sql = statement.transform(renamed).sql(dialect="duckdb")
+    return f"{sql} RETURNING merge_action" if isinstance(statement, exp.Merge) else sql
+
+
+def _brute_force(search: exp.VectorSearch, queries: exp.Expression) -> exp.Expression:
+    """VECTOR_SEARCH over all rows, for one vector to search for."""
+    words = {each.this.name: each.expression for each in search.find_all(exp.Kwarg)}
+    base, column = search.this, search.args["column_to_search"].name
+    if words["distance_type"].name != "COSINE":
+        raise Refusal(400, "invalidQuery", "The fake knows the distance COSINE only.")
+    return sqlglot.parse_one(
+        f'(SELECT base, list_cosine_distance(base."{column}", query."{column}") AS distance'
+        f' FROM "{_full_name(base)}" AS base, {queries.sql(dialect="duckdb")} AS query'
+        f" ORDER BY distance LIMIT {words['top_k'].name})",
+        read="duckdb",
+    )
 
 
 def _full_name(table: exp.Table) -> str:
