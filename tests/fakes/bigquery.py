@@ -161,7 +161,10 @@ class BigQueryFake:
                 query = {key: values[-1] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
                 status, body, extra = self._answer(method, url.path, query, headers, content)
             line.send(status, json.dumps(body).encode() if body is not None else b"", extra)
-        except Refusal as refusal:
+        except Exception as exc:
+            refusal = exc if isinstance(exc, Refusal) else Refusal(400, "broken", f"The fake is broken: {exc!r}")
+            if exc is not refusal:
+                self._count("broken")
             self._count("throttled" if refusal.reason == "rateLimitExceeded" else "refused")
             error = {"reason": refusal.reason, "message": str(refusal), "domain": "global"}
             told = {"error": {"code": refusal.status, "message": str(refusal), "errors": [error]}}

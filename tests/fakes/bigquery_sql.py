@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+import re
 from typing import Any
 
 import duckdb
@@ -68,6 +69,8 @@ def kind_of(statement: exp.Expression) -> str:
 
 def tables_of(statement: exp.Expression) -> list[str]:
     """`project.dataset.table` of each table that a statement names."""
+    if isinstance(statement, exp.Command):
+        return re.findall(r"\bON `([^`]+)`\(embedding\)\s+OPTIONS ", str(statement.expression))
     within = {each.alias_or_name for each in statement.find_all(exp.CTE)}
     named = [_full_name(table) for table in statement.find_all(exp.Table) if table.name not in within]
     return [name for name in named if name.count(".") == 2]
