@@ -24,7 +24,7 @@ from pinakes.store.database import open_database
 @click.option(
     "--embedder",
     type=click.Choice(embedder_names()),
-    help="The embedder whose model made the vectors: they go into the space that ingest uses with it.",
+    help="The embedder whose model made the vectors: they go into the space that ingest uses. Default: see --space.",
 )
 @click.option(
     "--dimension", type=click.IntRange(min=1), metavar="N", help="Numbers in a vector, to be sure. Default: as it is."
@@ -71,15 +71,16 @@ def command(
 
     \b
     EMBEDDINGS is one of
-      a table: Parquet, CSV, TSV or JSON Lines, with a column of vectors and one of names
+      a table with a column of vectors and one of names: Parquet, CSV, TSV
+        or JSON Lines, as BigQuery and others export them
       name,number,number,…          (no header)
       name,"[number, number, …]"    (no header)
       bigquery://PROJECT/DATASET/TABLE, as AI.GENERATE_EMBEDDING makes it
       vectors.npy with --names FILE, as clip-retrieval writes them
-      postgresql://USER@HOST/DATABASE?table=SCHEMA.TABLE, any table with a column of vectors
+      'postgresql://USER@HOST/DATABASE?table=SCHEMA.TABLE'
 
-    Names may be paths, file names, or addresses (gs://…, https://…) of the pictures. A row without a vector whose column
-    status says why becomes a failure. The other columns of a table are metadata.
+    Names are paths, file names, or addresses (gs://…, https://…) of pictures. A row whose status says why it has no
+    vector becomes a failure. The other columns of a table are metadata.
 
     SOURCE is the folder of the pictures, from which later runs know which bytes are paid for. Default: the collection's
     own. Without any source the names stand for the pictures.

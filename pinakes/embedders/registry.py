@@ -153,8 +153,8 @@ def space_chosen(choice: Choice, around: Surroundings, dimension: int) -> Space:
     space = embedder.facts.space
     if space.dimension != dimension:
         raise UsageError(
-            f"the embedder {choice.name} has vectors of {space.dimension} dimensions ({space.model}), not {dimension}; another"
-            " model made these."
+            f"the embedder {choice.name} has vectors of {space.dimension} dimensions ({space.model}), not {dimension};"
+            " another model made these."
         )
     return space
 

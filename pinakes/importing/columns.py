@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -106,11 +106,9 @@ class TableOfEmbeddings(Embeddings):
         ]
         unsaid = self._vector != "vector" or self._name != "image_id"
         self.told = f"{self.name}: columns guessed from their names: {', '.join(guessed)}" if guessed and unsaid else ""
-        self._read = tuple(
-            column
-            for names in (STATUS_COLUMNS, ERROR_COLUMNS[:1], ERROR_COLUMNS[1:], MD5_COLUMNS)
-            if (column := next((self._at[name] for name in names if name in self._at), None)) is not None
-        )
+        self._said = {
+            name: self._at[name] for name in (*STATUS_COLUMNS, *ERROR_COLUMNS, *MD5_COLUMNS) if name in self._at
+        }
         others = self._others()
         self.metadata = (
             OtherColumns(
@@ -125,7 +123,7 @@ class TableOfEmbeddings(Embeddings):
 
     def rows(self) -> Iterator[Row]:
         """See `Embeddings.rows`."""
-        for place, values in self._records.records((self._name, self._vector, *self._read)):
+        for place, values in self._records.records((self._name, self._vector, *self._said.values())):
             if isinstance(values, BadRowError):
                 yield Row(place, "?", values)
                 continue
@@ -134,18 +132,18 @@ class TableOfEmbeddings(Embeddings):
                 raise UsageError(
                     f"the column {self._name} of {self.name} holds {name!r}; an import needs text there (--name COLUMN)."
                 )
-            said = dict(zip(self._read, more, strict=True))
+            said = {column: _text(value).strip() for column, value in zip(self._said, more, strict=True)}
             numbers = _json(vector) if isinstance(vector, str) else vector
             if numbers is not None and not isinstance(numbers, list | np.ndarray | BadRowError):
                 raise UsageError(
                     f"the column {self._vector} of {self.name} holds {vector!r}; an import needs lists of numbers"
                     " (--vector COLUMN)."
                 )
-            status = self._status(said)
+            status = _status(said)
             if status and (numbers is None or isinstance(numbers, BadRowError) or not len(numbers)):
                 yield Row(place, name or "", None, status)
             else:
-                yield Row(place, name or "", numbers, "", self._md5(said))
+                yield Row(place, name or "", numbers, "", _md5(said))
 
     def close(self) -> None:
         """See `Embeddings.close`."""
@@ -162,7 +160,8 @@ class TableOfEmbeddings(Embeddings):
             lacking = f"none that is known to hold {what} ({', '.join(known)})"
         if found is None:
             raise UsageError(
-                f"{self.name} has the columns {', '.join(self._records.columns)}, and {lacking}; name it with {option} COLUMN."
+                f"{self.name} has the columns {', '.join(self._records.columns)}, and {lacking}; name it with {option}"
+                " COLUMN."
             )
         return found
 
@@ -188,22 +187,22 @@ class TableOfEmbeddings(Embeddings):
                 return 0
         raise UsageError(f"{self.name} {'has no row' if empty else 'holds no vector'}.")
 
-    def _status(self, said: dict[str, Any]) -> str:
-        by_name = {column.casefold(): _text(value).strip() for column, value in said.items()}
-        if by_name.get(ERROR_COLUMNS[0]):
-            return ": ".join(filter(None, (by_name.get(name) for name in ERROR_COLUMNS)))
-        return next((by_name[name] for name in STATUS_COLUMNS if by_name.get(name)), "")
 
-    @staticmethod
-    def _md5(said: dict[str, Any]) -> str:
-        """The hexadecimal digest that a row says, which Google writes in base64."""
-        by_name = {column.casefold(): _text(value).strip() for column, value in said.items()}
-        text = next((by_name[name] for name in MD5_COLUMNS if by_name.get(name)), "").removeprefix("md5:")
-        try:
-            raw = bytes.fromhex(text) if len(text) == 32 else base64.b64decode(text, validate=True)
-        except (ValueError, binascii.Error):
-            return ""
-        return raw.hex() if len(raw) == 16 else ""
+def _status(said: Mapping[str, str]) -> str:
+    """Why a row has no vector, by what it says in the columns of status and errors."""
+    if said.get(ERROR_COLUMNS[0]):
+        return ": ".join(said[name] for name in ERROR_COLUMNS if said.get(name))
+    return next((said[name] for name in STATUS_COLUMNS if said.get(name)), "")
+
+
+def _md5(said: Mapping[str, str]) -> str:
+    """The hexadecimal digest that a row says, which Google writes in base64."""
+    text = next((said[name] for name in MD5_COLUMNS if said.get(name)), "").removeprefix("md5:")
+    try:
+        raw = bytes.fromhex(text) if len(text) == 32 else base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return ""
+    return raw.hex() if len(raw) == 16 else ""
 
 
 def _json(text: str) -> list[Any] | BadRowError:

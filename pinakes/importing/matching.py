@@ -7,6 +7,7 @@ same space asks only for what the file did not hold.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,8 @@ from pinakes.types import HALF_PRECISION, Answer, Entry, Image, Rejected, Vector
 
 SHOWN = 20
 """Names that a note shows; all of them are counted."""
+
+_ENDING = re.compile(r"(?:\.(?:csv|tsv|txt|jsonl?|ndjson|parquet|npy))?(?:\.gz)?\Z", re.IGNORECASE)
 
 COMPARED_AT_ONCE = 256
 CLOSE = 1e-3
@@ -72,8 +75,8 @@ class Matched:
 class Matcher:
     """Finds the image that a name means: its path, or its base name where only one image has it.
 
-    An address (`gs://…`, `https://…`) means the image at that address, or else the one whose path is the longest last part
-    of the address.
+    An address (`gs://…`, `https://…`) means the image at that address. Otherwise an address, or a path that begins with `/`,
+    means the image whose path is its longest last part.
     """
 
     def __init__(self, images: list[Image]) -> None:
@@ -93,7 +96,7 @@ class Matcher:
         """The image, or None, which the report then counts."""
         key = image_id(name)
         found = self._by_id.get(key)
-        if found is None and "://" in key:
+        if found is None and ("://" in key or key.startswith("/")):
             found = self._by_address.get(key) or self._by_address.get(_address(key))
             key = _address(key)
             while found is None and "/" in key:
@@ -199,7 +202,7 @@ class ImportedSource:
         self.problems: list[str] = []
 
     def entries(self) -> Iterator[Entry]:
-        """An image for each vector, whose fingerprint is a digest of it and shows whether it has changed; and each failure."""
+        """An image for each vector, whose fingerprint is a digest of it, so that a change shows; and each failure."""
         left = {name: None for name in self._names.digests if name not in self._names.differing}
         for name, vector in vectors(self._embeddings):
             if name not in left:
@@ -219,4 +222,4 @@ class ImportedSource:
 
 def stem(embeddings: Embeddings) -> str:
     """The name of a file without its ending, or of a table."""
-    return embeddings.name.removesuffix(".gz").rsplit(".", 1)[0]
+    return _ENDING.sub("", embeddings.name)

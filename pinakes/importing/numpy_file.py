@@ -52,8 +52,8 @@ class NumpyFile(Records):
         count = sum(1 for _ in self._names.records(self._names.columns[:1]))
         if count != len(self._array):
             raise UsageError(
-                f"{file.name} has {count:,} names and {path.name} has {len(self._array):,} vectors; they belong together only"
-                " if there is a name for each vector, in the same order."
+                f"{file.name} has {count:,} names and {path.name} has {len(self._array):,} vectors; they belong together"
+                " only if there is a name for each vector, in the same order."
             )
 
     def records(self, wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[Any] | BadRowError]]:

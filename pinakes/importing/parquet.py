@@ -38,7 +38,9 @@ class Parquet(Records):
         row = 0
         try:
             with pq.ParquetFile(self.path, buffer_size=2**20, pre_buffer=False) as file:
-                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=list(dict.fromkeys(wanted))):
+                columns = list(dict.fromkeys(wanted))
+                # With threads of its own, pyarrow reads a whole row group ahead.
+                for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False):
                     for values in zip(*(_values(batch.column(name)) for name in wanted), strict=True):
                         row += 1
                         yield f"row {row}", values

@@ -10,6 +10,7 @@ from pinakes.importing.bigquery import BigQueryRecords
 from pinakes.importing.columns import Records, TableOfEmbeddings
 from pinakes.importing.numpy_file import NumpyFile
 from pinakes.importing.parquet import Parquet
+from pinakes.importing.postgres_table import ADDRESS, PostgresTable
 from pinakes.importing.text import open_text_records
 from pinakes.metadata.files import open_bytes
 
@@ -45,8 +46,18 @@ def open_embeddings(
 
 
 def _records(place: str, names: Path | None) -> Records:
+    if names is not None and not place.endswith(".npy"):
+        raise UsageError("--names is for the vectors of an .npy; leave it out.")
+    if ADDRESS.match(place):
+        return PostgresTable(place)
     if place.startswith(BIGQUERY):
         return BigQueryRecords(place)
+    scheme, is_address, _ = place.partition("://")
+    if is_address:  # which may hold a password, so it is not shown
+        raise UsageError(
+            f"an address {scheme}://… cannot be imported; give a file,"
+            " bigquery://PROJECT/DATASET/TABLE, or postgresql://USER@HOST/DATABASE?table=NAME."
+        )
     path = Path(place)
     if not path.is_file():
         raise UsageError(f"there is no file {place!r} to import.")
@@ -54,6 +65,4 @@ def _records(place: str, names: Path | None) -> Records:
         first = stream.read(6)
     if first == b"\x93NUMPY":
         return NumpyFile(path, names)
-    if names is not None:
-        raise UsageError(f"--names is for the vectors of an .npy, and {path.name} is none: leave it out.")
     return Parquet(path) if first.startswith(b"PAR1") else open_text_records(path)

@@ -104,6 +104,7 @@ def bytes_scanned(duck: Any, statement: exp.Expression, schemas: dict[str, Field
     https://cloud.google.com/bigquery/docs/estimate-costs (a text has 2 bytes and its own, a number 8).
     """
     named = {column.name.lower() for column in statement.find_all(exp.Column)}
+    named |= {each.name.lower() for join in statement.find_all(exp.Join) for each in join.args.get("using") or ()}
     whole = statement.find(exp.Star) is not None or isinstance(statement, exp.Merge)
     total = 0
     for table, fields in schemas.items():

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from pinakes.embedders.base import Picture
 from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import open_embedder
 from pinakes.errors import PinakesError, UsageError
@@ -30,11 +29,11 @@ from pinakes.settings import Settings
 from pinakes.sources.bucket import BucketSource
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
-from pinakes.types import Failure, Image
 from tests.fakes.azure import AzureFake
 from tests.fakes.gcs import GcsFake
 from tests.fakes.gemini import GeminiFake
 from tests.fakes.vertex import VertexFake
+from tests.importing import imported, made_elsewhere
 from tests.running import find, gallery, request_of, run, run_stages, stored
 from tests.tiny_models import siglip
 
@@ -67,14 +66,6 @@ def working(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setenv("PINAKES_DATABASE_URL", settings.database_url or "")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def imported(*arguments: str) -> Any:
-    from pinakes.cli.importing import command
-
-    done = CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
-    assert done.exit_code == 0
-    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -278,16 +269,8 @@ def outside(tmp_path: Path) -> Iterator[Any]:
                 values = dict(stack.enter_context(FAKES[name]()).environment)
             elif name == "clip":
                 siglip(tmp_path / "clip")
-            embedder = open_embedder(Choice(name, dimension), Surroundings(values, tmp_path / "elsewhere"))
-            paths = sorted(source.iterdir())
-            pictures = [Picture(Image(path.name, str(path), path.name, 1), path.read_bytes) for path in paths]
-            vectors = dict(embedder.embed_images(pictures))
-            rows = []
-            for index, path in enumerate(paths):
-                vector = vectors[index]
-                assert not isinstance(vector, Failure)
-                rows.append(f"{path.name},{','.join(map(str, vector.tolist()))}\n")
-            file.write_text("".join(rows))
+            made = made_elsewhere(name, dimension, source, values, tmp_path / "elsewhere")
+            file.write_text("".join(f"{path},{','.join(map(str, vector.tolist()))}\n" for path, vector in made.items()))
             return values
 
         yield embed
