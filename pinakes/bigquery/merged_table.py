@@ -132,11 +132,10 @@ def index_statement(table: TableAddress) -> str:
 
 def search_statement(table: TableAddress, image_id: str) -> str:
     """VECTOR_SEARCH for the pictures that are most like one of the table."""
-    return (
-        "SELECT base.image_id, distance\n"
-        "FROM VECTOR_SEARCH(\n"
-        f"  TABLE {table.sql}, 'embedding',\n"
-        f"  (SELECT embedding FROM {table.sql} WHERE image_id = {json.dumps(image_id, ensure_ascii=False)}),\n"
-        "  top_k => 5, distance_type => 'COSINE')\n"
-        "ORDER BY distance;"
-    )
+    return f"""\
+SELECT base.image_id, distance
+FROM VECTOR_SEARCH(
+  TABLE {table.sql}, 'embedding',
+  (SELECT embedding FROM {table.sql} WHERE image_id = {json.dumps(image_id, ensure_ascii=False)}),
+  top_k => 5, distance_type => 'COSINE')
+ORDER BY distance;"""  # noqa: S608 - a text in JSON is one in GoogleSQL, and an address holds no backtick

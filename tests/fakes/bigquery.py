@@ -154,8 +154,6 @@ class BigQueryFake:
         try:
             self._closing.wait(self.latency.draw())
             with self._lock:
-                if self._refusals:
-                    raise self._refusals.pop(0)
                 self._throttle()
                 url = urlsplit(path)
                 query = {key: values[-1] for key, values in parse_qs(url.query, keep_blank_values=True).items()}
@@ -171,6 +169,8 @@ class BigQueryFake:
             line.send(refusal.status, json.dumps(told).encode(), {})
 
     def _throttle(self) -> None:
+        if self._refusals:
+            raise self._refusals.pop(0)
         if self.quota is not None and self.quota.take():
             raise Refusal(403, "rateLimitExceeded", "Exceeded rate limits: too many api requests per user.")
 
