@@ -22,7 +22,7 @@ import duckdb
 from tests.fakes import bigquery_sql as sql
 from tests.fakes.bigquery_sql import Refusal
 from tests.fakes.bigquery_uploads import Uploads
-from tests.fakes.faults import Faults, Latency
+from tests.fakes.faults import Latency
 from tests.fakes.gcs import GcsFake, _Line, _Server
 from tests.fakes.quota import Quota
 
@@ -44,7 +44,6 @@ class BigQueryFake:
         port: 0 takes a free one.
         latency: seconds a request takes, or a `Latency`.
         quota: requests beyond it get 403 `rateLimitExceeded`; None lifts it.
-        faults: not used; for `python -m tests.fakes`.
         page: most rows of a page.
 
     Attributes:
@@ -60,11 +59,10 @@ class BigQueryFake:
         port: int = 0,
         latency: float | Latency = 0.0,
         quota: Quota | None = None,
-        faults: Faults | None = None,
         page: int = 3,
     ) -> None:
         self.latency = latency if isinstance(latency, Latency) else Latency(latency)
-        self.quota, self.faults, self.page = quota, faults, page
+        self.quota, self.page = quota, page
         self.denied: set[str] = set()
         self.ran: list[str] = []
         self.dry: list[str] = []
@@ -89,7 +87,7 @@ class BigQueryFake:
 
     @property
     def counts(self) -> Counter[str]:
-        """`requests`, `pages` (of rows), `jobs`, `loads`, `throttled`, `refused`."""
+        """`requests`, `pages` (of rows), `jobs`, `loads`, `throttled`, `refused`, `broken` (faults of its own)."""
         with self._lock:
             return self._counts.copy()
 
