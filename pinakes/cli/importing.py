@@ -75,6 +75,7 @@ def command(
         or JSON Lines, or a folder of such files, as BigQuery exports them
       name,number,number,…          (no header)
       name,"[number, number, …]"    (no header)
+      bigquery://PROJECT/DATASET/TABLE, as AI.GENERATE_EMBEDDING makes it
       vectors.npy with --names FILE, as clip-retrieval writes them
       'postgresql://USER@HOST/DATABASE?table=SCHEMA.TABLE'
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pinakes.bigquery.address import SCHEME as BIGQUERY
 from pinakes.errors import UsageError
+from pinakes.importing.bigquery import BigQueryRecords
 from pinakes.importing.columns import Records, TableOfEmbeddings
 from pinakes.importing.numpy_file import NumpyFile
 from pinakes.importing.parquet import Parquet
@@ -50,10 +52,13 @@ def _records(place: str, names: Path | None) -> Records:
         raise UsageError("--names is for the vectors of an .npy; leave it out.")
     if ADDRESS.match(place):
         return PostgresTable(place)
+    if place.startswith(BIGQUERY):
+        return BigQueryRecords(place)
     scheme, is_address, _ = place.partition("://")
     if is_address:  # which may hold a password, so it is not shown
         raise UsageError(
-            f"an address {scheme}://… cannot be imported; give a file, or postgresql://USER@HOST/DATABASE?table=NAME."
+            f"an address {scheme}://… cannot be imported; give a file,"
+            " bigquery://PROJECT/DATASET/TABLE, or postgresql://USER@HOST/DATABASE?table=NAME."
         )
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pinakes import logs
@@ -15,7 +14,7 @@ from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.remote.retirement import retirement_warning
 from pinakes.errors import PinakesError, UsageError
 from pinakes.ingest.early_checks import choice_of, source_of
-from pinakes.ingest.estimate import estimate
+from pinakes.ingest.estimate import bytes_scanned, estimate
 from pinakes.ingest.lost_answers import held_in_table, why_refused
 from pinakes.ingest.plan import make_plan, plan_again
 from pinakes.ingest.request import IngestRequest
@@ -71,7 +70,7 @@ def open_ingestion(
     source = source or source_of(request, settings)
     metadata = (
         read_metadata(
-            [*map(Path, request.metadata), *([table] if table else [])],
+            [*request.metadata, *([table] if table else [])],
             columns=request.column_map,
             profile=request.profile,
             cleaning=request.cleaning,
@@ -144,7 +143,8 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     """Say what a run would do and take. It lists and compares, and calls and writes nothing.
 
     Returns:
-        `plan` (counts), `planned` (calls, cost, seconds), collection, space, vanished and notes; every value fits JSON.
+        `plan` (counts), `planned` (calls, cost, seconds, bytes that BigQuery scans), collection, space, vanished and notes;
+        every value fits JSON.
     """
     source = source_of(request, settings)
     with ExitStack() as stack:
@@ -167,7 +167,7 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
             known = request.collection in collection_names(conn)
             stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
             vanished = sum(image_id not in listed for image_id, _ in stored)
-        planned = estimate(plan, embedder).as_dict()
+        planned = estimate(plan, embedder).as_dict() | {"bytes_scanned": bytes_scanned(source, request.metadata)}
     notes = plan.why_skipped() + [f"the listing is not complete: {problem}" for problem in source.problems]
     notes += checkpoint.problems
     if refused is not None:

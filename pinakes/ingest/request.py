@@ -58,7 +58,8 @@ class IngestRequest(BaseModel):
     source: Annotated[
         str,
         Option(
-            "A folder of pictures, gs://bucket/folder, or a file that lists names or https:// URLs.",
+            "A folder of pictures, gs://bucket/folder, bigquery://project/dataset/object_table, or a file that lists names"
+            " or https:// URLs.",
             flag="",
             setting="source",
         ),
@@ -66,7 +67,8 @@ class IngestRequest(BaseModel):
     metadata: Annotated[
         tuple[str, ...],
         Option(
-            "A table about the pictures, CSV, TSV or Excel, with a column that names them; repeatable.",
+            "A table about the pictures with a column that names them: CSV, TSV, Excel, bigquery://project/dataset/table, or"
+            " a query for BigQuery in a .sql file; repeatable.",
             metavar="FILE",
             setting="metadata",
         ),
@@ -172,13 +174,18 @@ class IngestRequest(BaseModel):
         str | None, Option("For a bucket: a pattern of object names.", metavar="PATTERN", empty="all names")
     ] = None
     content_type: Annotated[
-        str | None, Option("For a bucket: a pattern of content types.", metavar="PATTERN", empty="pictures")
+        str | None,
+        Option("For a bucket or a table of it: a pattern of content types.", metavar="PATTERN", empty="pictures"),
     ] = None
     anonymous: Annotated[
         bool | None, Option("For a bucket: read without credentials.", empty="with them if there are any")
     ] = None
     user_project: Annotated[
         str | None, Option("For a bucket: the project that pays for reading it.", metavar="PROJECT")
+    ] = None
+    where: Annotated[
+        str | None,
+        Option("For an object table: a condition in BigQuery's SQL.", metavar="SQL", empty="all of its rows"),
     ] = None
     limit: Annotated[
         int | None, Option("The number of pictures to list at most.", metavar="N", empty="all"), Field(ge=1)

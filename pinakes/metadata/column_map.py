@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pinakes.errors import UsageError
+from pinakes.metadata.aliases import spaced
 from pinakes.metadata.columns import COLUMNS
 
 
@@ -75,10 +76,10 @@ class ColumnMap(BaseModel):
 
     def within(self, header: Iterable[str]) -> Self:
         """What remains in a file with this header."""
-        there = {column.casefold() for column in header}
+        there = set(map(spaced, header))
 
         def known(*columns: str) -> bool:
-            return all(column.casefold() in there for column in columns)
+            return all(spaced(column) in there for column in columns)
 
         return self.model_copy(
             update={

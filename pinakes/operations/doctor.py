@@ -20,7 +20,7 @@ from typing import Final
 from pinakes.checkpoints.base import PART_PREFIX
 from pinakes.checkpoints.locations import open_storage
 from pinakes.gcs.uri import SCHEME
-from pinakes.metadata.files import open_bytes
+from pinakes.metadata.opening_tables import check_table
 from pinakes.operations.capacity import build_memory_finding, disks
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.operations.credentials import call_finding, embedder_finding, embedders_meant, ready_embedders
@@ -202,9 +202,8 @@ def _source(at: Examination) -> Finding:
 
 def _metadata(at: Examination) -> Finding:
     for name in at.settings.metadata:
-        with open_bytes(Path(name)):
-            pass
-    return Finding(State.OK, f"{len(at.settings.metadata)} files can be read")
+        check_table(name)
+    return Finding(State.OK, f"{len(at.settings.metadata)} tables can be read")
 
 
 def _checkpoint(at: Examination) -> Finding:

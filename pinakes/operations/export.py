@@ -49,7 +49,7 @@ def export(
     collection: str,
     space: Space,
     checkpoint: str,
-    metadata: Sequence[Path] = (),
+    metadata: Sequence[str | Path] = (),
     columns: ColumnMap | None = None,
     profile: str | None = None,
     excel_safe: bool = False,

@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from pinakes import ids
@@ -76,6 +76,12 @@ class GcsBucket(BucketClient):
         with self.errors(f"the bucket {self.name!r} cannot be searched for {name!r}"):
             return bool(blob.exists(timeout=TIMEOUT, retry=retry()))
 
+    def checksum(self, name: str) -> str | None:
+        """The CRC32C of an object in base64; None if there is no such object."""
+        with self.errors(f"the bucket {self.name!r} cannot be searched for {name!r}"):
+            blob = self.bucket().get_blob(name, timeout=TIMEOUT, retry=retry())
+        return None if blob is None else str(blob.crc32c)
+
     def download(self, found: GsObject, *, max_bytes: int | None = None) -> bytes | None:
         """The bytes of an object, of its pinned generation; None if it has been overwritten since.
 
@@ -103,6 +109,14 @@ class GcsBucket(BucketClient):
                 raise SourceError(f"{found.plain!r} can no longer be read: there is no such object.") from exc
 
 
+class Objects(Protocol):
+    """Where the objects are listed and read: the members of `GcsBucket` that a source needs."""
+
+    def list(self, prefix: str, glob: str | None) -> Iterator[Any]: ...  # noqa: D102
+    def holds(self, name: str) -> bool: ...  # noqa: D102
+    def download(self, found: GsObject) -> bytes | None: ...  # noqa: D102
+
+
 class BucketSource(Listing):
     """Every picture below a prefix of a bucket, in the order of the objects' names.
 
@@ -126,6 +140,8 @@ class BucketSource(Listing):
         endpoint: another address of the service; default: `STORAGE_EMULATOR_HOST`, or Google's.
 
     """
+
+    _bucket: Objects
 
     def __init__(
         self,
@@ -157,12 +173,15 @@ class BucketSource(Listing):
             found = parse_gs_uri(image.uri)
         except ValueError as exc:
             raise self._foreign(image) from exc
-        if found.bucket != self._name or not found.name.startswith(self._folder):
+        if not self._is_below(found):
             raise self._foreign(image)
         data = self._bucket.download(found)
         if data is None:
             raise changed(image)
         return data
+
+    def _is_below(self, found: GsObject) -> bool:
+        return found.bucket == self._name and found.name.startswith(self._folder)
 
     def _listed(self) -> Iterator[Entry]:
         """One request for each 1,000 objects."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.kinds import open_source
 from pinakes.sources.reading import read_uri
 from pinakes.types import Image, Rejected, Skipped
+from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.gcs import GcsFake
 from tests.fakes.web import WebFake
 from tests.pictures import photo
@@ -68,14 +69,27 @@ def _list(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Place(opened, put, place.remove)
 
 
-def _bucket(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
-    gcs = stack.enter_context(GcsFake(page=4))
+def _bucket(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gcs: GcsFake | None = None) -> Place:
+    gcs = stack.enter_context(gcs or GcsFake(page=4))
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
     gcs.bucket("pics")
     return Place(
         lambda **options: open_source("gs://pics/in", home=tmp_path / "home", **options),
         lambda name, data: void(gcs.put("pics", f"in/{name}", data)),
         lambda name: gcs.delete("pics", f"in/{name}"),
+    )
+
+
+def _object_table(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    gcs = GcsFake(page=4)
+    place = _bucket(stack, tmp_path, monkeypatch, gcs)
+    bigquery = stack.enter_context(BigQueryFake())
+    for name, value in bigquery.environment.items():
+        monkeypatch.setenv(name, value)
+    bigquery.object_table("museum.met.pictures", gcs, "gs://pics/in/*")
+    return replace(
+        place,
+        open=lambda **options: open_source("bigquery://museum/met/pictures", home=tmp_path / "home", **options),
     )
 
 
@@ -99,7 +113,9 @@ def void(_: object) -> None:
     """For a lambda that must return nothing."""
 
 
-@pytest.fixture(params=[_folder, _list, _bucket, _urls], ids=["folder", "list", "bucket", "urls"])
+@pytest.fixture(
+    params=[_folder, _list, _bucket, _object_table, _urls], ids=["folder", "list", "bucket", "object-table", "urls"]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with ExitStack() as stack:
         yield request.param(stack, tmp_path, monkeypatch)
