@@ -51,7 +51,6 @@ _RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(tokens?\s*)?/\s*([a-z]+)(?:\s+burst\s
 Unit = Literal["calls", "tokens"]
 
 
-
 @dataclass(frozen=True, slots=True)
 class Rate:
     """`count` calls, or tokens, in `seconds`, out of a bucket that holds `burst` of them.

@@ -87,7 +87,10 @@ class Price:
         """What to say where nobody has compared the figures with the provider's; None where they have a date."""
         if not self.per_image or self.as_of[:1].isdigit():
             return None
-        return f"the price is {self.as_of or 'of no known date'}: compare it with {self.source or 'the provider'} and see PINAKES_PRICES"
+        return (
+            f"the price is {self.as_of or 'of no known date'}: compare it with {self.source or 'the price page'}, and put"
+            " your own into the file that PINAKES_PRICES names"
+        )
 
 
 @dataclass(frozen=True, slots=True)

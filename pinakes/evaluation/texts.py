@@ -118,8 +118,9 @@ def embed_texts(
     price = facts.price
     cost = sum(map(price.of_text, todo))
     if cost > request.max_cost:
+        read = price.doubt or f"read {price.as_of}"
         raise NoTextsError(
-            f"{len(todo):,} texts would cost USD {cost:,.2f} ({cost / len(todo):.2g} each; {price.doubt or f"read {price.as_of}"}), and"
+            f"{len(todo):,} texts would cost USD {cost:,.2f} ({cost / len(todo):.2g} each, {read}), and"
             f" --max-cost is {request.max_cost:g}; allow more, or fewer --pairs"
         )
     if embedder.paid and todo:

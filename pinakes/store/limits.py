@@ -274,7 +274,8 @@ def enter_default(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
     with conn.transaction():
         _alone(conn, quota)
         found = conn.execute(
-            "SELECT unit, seconds, count, burst, pinned FROM pinakes.limits WHERE quota = %s ORDER BY unit, seconds", (quota,)
+            "SELECT unit, seconds, count, burst, pinned FROM pinakes.limits WHERE quota = %s ORDER BY unit, seconds",
+            (quota,),
         ).fetchall()
         if not any(pinned for *_, pinned in found) and [row[:4] for row in found] != default:
             _enter(conn, quota, rates, pinned=False)
@@ -290,6 +291,9 @@ def _enter(conn: Connection, quota: str, rates: Sequence[Rate], *, pinned: bool)
         window = {name: getattr(rate, name) for name in WINDOW}
         conn.execute(ENTER, FIGURES | window | {"quota": quota, "pinned": pinned})
     conn.execute(
-        "DELETE FROM pinakes.limits WHERE quota = %s AND (unit, seconds) NOT IN (SELECT * FROM unnest(%s::text[], %s::float8[]))",
+        """
+        DELETE FROM pinakes.limits
+        WHERE quota = %s AND (unit, seconds) NOT IN (SELECT * FROM unnest(%s::text[], %s::float8[]))
+        """,
         (quota, [rate.unit for rate in rates], [rate.seconds for rate in rates]),
     )

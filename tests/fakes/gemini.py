@@ -86,7 +86,9 @@ class GeminiFake(HttpFake):
 
     def throttle(self, wait: float, metric: str = "") -> Refusal:
         retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait:.3f}s"}
-        message = f"Quota exceeded for aiplatform.googleapis.com/{metric}." if metric else "Resource has been exhausted."
+        message = (
+            f"Quota exceeded for aiplatform.googleapis.com/{metric}." if metric else "Resource has been exhausted."
+        )
         return Refusal(429, "RESOURCE_EXHAUSTED", message, detail=[retry])
 
     def refusal_body(self, refusal: Refusal) -> Any:

@@ -25,8 +25,8 @@ from pinakes.embedders.remote.provider import (
     Reply,
     redact,
 )
+from pinakes.embedders.remote.tokens import TokenEstimate
 from pinakes.errors import EmbedderError, PinakesError
-from pinakes.rates import CALL_TOKENS, text_tokens
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Vector
 
@@ -49,9 +49,6 @@ STOP_SECONDS: Final = 0.25
 _LOST: Final = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECTION})
 _ANSWERED: Final = 200
 """The status of an answer that was charged; with an error, it means that the answer cannot be used."""
-
-FORGETTING: Final = 0.1
-"""Of what a picture was taken to count, by how much of the difference one that counted less corrects it."""
 
 Call = Callable[[], tuple[Vector, str] | Reply]
 """Makes one request."""
@@ -127,8 +124,7 @@ class Attempts:
         self._throttled_in_a_row = 0
         self._unusable_in_a_row = 0
         self._quiet_until = 0.0
-        self._picture_tokens = float(CALL_TOKENS)
-        """What the next picture is taken to count: as the largest so far, or a little less with each smaller one."""
+        self._tokens = TokenEstimate()
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -214,7 +210,7 @@ class Attempts:
                     return None
             text = effort.text
             with paying(self._allowance, 1 if text is None else self._text_units(text)) as payment:
-                tokens = math.ceil(self._picture_tokens) if text is None else text_tokens(text)
+                tokens = self._tokens.of(text)
                 self._pacer.wait(interactive=effort.interactive, tokens=tokens)
                 if effort.pooled and (self._over() or effort.unwanted()):
                     return None
@@ -222,7 +218,10 @@ class Attempts:
                 payment.due = True
                 try:
                     reply = Reply(*call())
-                    self._tokens_used(tokens, reply.tokens, text)
+                    if reply.tokens is not None:
+                        self._tokens.correct(text, reply.tokens)
+                        if reply.tokens > tokens:
+                            self._pacer.exceeded(reply.tokens - tokens)
                     return self._checked(reply.vector, reply.version, time.monotonic() - started, effort)
                 except CallError as exc:
                     payment.due = not is_free(exc)
@@ -236,17 +235,6 @@ class Attempts:
         finally:
             if effort.pooled:
                 self.concurrency.leave()
-
-    def _tokens_used(self, reserved: int, counted: int | None, text: str | None) -> None:
-        """Correct what was reserved for a request, and what the next picture is taken to count, by the answer's figure."""
-        if counted is None:
-            return
-        if counted > reserved:
-            self._pacer.exceeded(counted - reserved)
-        if text is None:
-            with self._lock:
-                smaller = self._picture_tokens + FORGETTING * (counted - self._picture_tokens)
-                self._picture_tokens = max(counted, smaller)
 
     def _over(self) -> bool:
         """Whether to stop even requests whose cost is already reserved."""

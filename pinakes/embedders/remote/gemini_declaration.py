@@ -26,6 +26,7 @@ EMBEDDING = Model(
         as_of="2026-11-20",
         source="ai.google.dev/gemini-api/docs/pricing",
     ),
+    nested="ai.google.dev/gemini-api/docs/embeddings, «Controlling embedding size»",
 )
 
 
