@@ -68,13 +68,13 @@ def add(*, origin: str | None, dimension: int, collection: str | None, checkpoin
         )
         outcome = run_stages(run, stages)
         summary = {"from": larger.name, "derived": cut, **summarise(run, outcome)}
-    if outcome.account.deferred:
-        summary["notes"].append(f"{outcome.account.deferred:,} pictures have no vector in {larger.name}")
+    if left := outcome.account.deferred:
+        summary["notes"].append(
+            f"{left:,} {'picture has' if left == 1 else 'pictures have'} no vector in {larger.name}"
+        )
+    summary["notes"].append(f"to compare the two: pinakes evaluate --space {larger.name} --space {space.name}")
     if as_json:
         click.echo(json.dumps(summary, ensure_ascii=False))
         return
     click.echo(f"{cut:,} vectors of {larger.name} were cut to {dimension} components, without a call")
     click.echo(account_table(summary))
-    if not outcome.indexed.active:
-        click.echo(f"compare them: pinakes evaluate --space {larger.name} --space {space.name}")
-        click.echo(f"use it:       pinakes activate {space.name}")

@@ -84,12 +84,12 @@ class Price:
 
     @property
     def doubt(self) -> str | None:
-        """What to say where nobody has compared the figures with the provider's; None where they have a date."""
-        if not self.per_image or self.as_of[:1].isdigit():
+        """What to say where nobody has compared the figures with the provider's; None where they have a date, or are the user's own."""
+        if not self.as_of or self.as_of[0].isdigit():
             return None
         return (
-            f"the price is {self.as_of or 'of no known date'}: compare it with {self.source or 'the price page'}, and put"
-            " your own into the file that PINAKES_PRICES names"
+            f"the price is {self.as_of}: compare it with {self.source or 'the price page'} before a large run, and put your"
+            " own into the file that PINAKES_PRICES names"
         )
 
 

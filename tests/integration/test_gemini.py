@@ -22,6 +22,8 @@ from pinakes.embedders.remote.gemini_declaration import GEMINI
 from pinakes.embedders.remote.http_errors import MOST_BYTES, NoSuchServiceError
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, Unpaced
 from pinakes.errors import SettingsError, UsageError
+from pinakes.quota.limiter import Limiter
+from pinakes.rates import parse_rate, parse_rates
 from pinakes.sources.bucket import BucketSource
 from pinakes.types import ErrorClass, Image
 from tests.fakes.faults import Fault, Faults, Kind
@@ -436,6 +438,39 @@ def test_facts_name_the_space_the_limits_and_the_price(gemini: GeminiEmbedding, 
     embedder.close()
     assert embedder.facts.price.per_image == pytest.approx(0.00012)
     assert per_second(GEMINI.default_rate or "") == 10
+
+
+def test_both_quotas_are_complied_with_and_what_a_picture_counts_is_learnt(database_url: str) -> None:
+    """A picture counts more than it was taken to at first, as the answers of Vertex AI say."""
+    text = "600/s burst 60, 1200000 tokens/min burst 20000"
+    calls, tokens = parse_rates(text)
+    with GeminiFake(
+        project="my-project",
+        picture_tokens=1290,
+        quota=Quota(calls.per_second, calls.burst),
+        tokens=Quota(tokens.per_second, tokens.burst),
+    ) as fake:
+        pace = partial(Limiter, database_url, rates=[calls, tokens])
+        embedder = opened("gemini", fake.environment, pace=lambda quota, _rate: pace(quota), dimension=128)
+        embedder.check()
+        batch = [Picture(Image(f"{n}", f"file:///{n}", f"md5:{n}", 1), partial(photo, (n, 0, 0))) for n in range(60)]
+        assert sum(isinstance(outcome, np.ndarray) for _, outcome in embedder.embed_images(batch)) == 60
+        assert embedder.embed_text("a ship at sea").vector.shape == (128,)
+        assert embedder.rate == pytest.approx(20_000 / 1290, rel=0.01)
+        embedder.close()
+        assert fake.counts["throttled"] == 0
+        assert fake.counts["charged"] == 63
+
+
+def test_a_quota_of_tokens_that_nobody_named_is_answered_429_and_adapted_to(database_url: str) -> None:
+    with GeminiFake(project="my-project", tokens=Quota(258 * 20.0, 258 * 5)) as fake:
+        pace = partial(Limiter, database_url, rates=[parse_rate("100/s")])
+        embedder = opened("gemini", fake.environment, pace=lambda quota, _rate: pace(quota), dimension=128)
+        batch = [Picture(Image(f"{n}", f"file:///{n}", f"md5:{n}", 1), partial(photo, (n, 0, 0))) for n in range(12)]
+        assert sum(isinstance(outcome, np.ndarray) for _, outcome in embedder.embed_images(batch)) == 12
+        assert embedder.rate < 100
+        embedder.close()
+        assert fake.counts["throttled"] > 0
 
 
 def test_importing_the_module_does_not_import_google() -> None:

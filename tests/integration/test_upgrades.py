@@ -272,6 +272,7 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
     "import": lambda source: [str(source.parent / "vectors.csv"), str(source), "--space", "imported/b/c"],
     "forget": lambda _source: ["p00.png", "--yes"],
     "language": lambda _source: ["pictures"],
+    "space": lambda _source: ["add", "--dimension", "9"],
 }
 
 
