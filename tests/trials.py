@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.declaration import Choice, Pace, Surroundings
-from pinakes.embedders.remote.provider import Unpaced
 from pinakes.embedders.registry import EMBEDDERS, open_embedder
+from pinakes.embedders.remote.provider import Unpaced
 from tests.fakes.azure import AzureFake
 from tests.fakes.gemini import GeminiFake
 from tests.fakes.vertex import VertexFake

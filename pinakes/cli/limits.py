@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import click
@@ -72,10 +71,10 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         (
             each["quota"],
             f"{each['rate']}{' (set)' if each['set'] else ''}",
-            str(replace(limit.rate, count=float(f"{limit.effective * limit.rate.seconds:.4g}"))),
+            f"{float(f'{limit.effective * limit.rate.seconds:.4g}'):.10g}/{str(limit.rate).rpartition('/')[2]}",
             f"{each['next_free_seconds']:.2f} s",
             each["throttled"],
         )
         for each, limit in zip(documents, limits, strict=True)
     ]
-    click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,), whole=(0,)))
+    click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,), whole=(0, 1)))

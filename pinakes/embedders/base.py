@@ -84,7 +84,7 @@ class Price:
 
     @property
     def doubt(self) -> str | None:
-        """What to say where nobody has compared the figures with the provider's; None where they have a date, or are the user's own."""
+        """What to say where nobody has compared the figures with the provider's; None where they have a date."""
         if not self.as_of or self.as_of[0].isdigit():
             return None
         return (
