@@ -23,9 +23,7 @@ def command() -> None:
 
 @command.command("add")
 @click.option("--from", "origin", metavar="SPACE", help="The space to cut. Default: the active one.")
-@click.option(
-    "--dimension", type=click.IntRange(min=1), required=True, metavar="N", help="Components of a vector. Required."
-)
+@click.option("--dimension", type=click.IntRange(min=1), required=True, metavar="N", help="Components of a vector.")
 @options.collection
 @options.checkpoint
 @options.as_json

@@ -17,12 +17,16 @@ from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
 from pinakes.ingest.opening import dry_run, open_ingestion
 from pinakes.operations.derived_space import cut, derived_space
+from pinakes.query.query import ask
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings
 from pinakes.spaces import Space
+from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from pinakes.types import Vector
 from tests.fakes.gemini import GeminiFake
-from tests.running import Ended, find, gallery, request_of, run_stages, stored
+from tests.running import Ended, gallery, request_of, run_stages, stored
 
 LARGE, SMALL = "gemini_gemini_embedding_2_ga_768_a1", "gemini_gemini_embedding_2_ga_256_a1"
 
@@ -54,6 +58,16 @@ def added(*arguments: str) -> dict[str, Any]:
     assert done.exit_code == 0
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+def found(known: Settings, database: Database, text: str, space: str) -> SearchResult:
+    embedders = Embedders(known, known.database_url or "")
+    try:
+        with database.connection() as (conn, _):
+            pgvector = open_collection(conn, "pictures")
+            return search(conn, pgvector, "pictures", ask(text, space=space), embedders)
+    finally:
+        embedders.close()
 
 
 def vectors(database: Database, collection: str) -> dict[str, Vector]:
@@ -88,7 +102,7 @@ def test_words_are_embedded_at_the_derived_dimension(
 ) -> None:
     ingested(known, gallery(tmp_path / "in"), 768)
     assert added("--dimension", "256")["from"] == LARGE
-    small, large = (find(database, "red", space=space) for space in (SMALL, LARGE))
+    small, large = (found(known, database, "red", space) for space in (SMALL, LARGE))
     assert small.hits[0].image_id == large.hits[0].image_id
     assert fake.calls["text:red"] == 2
 

@@ -84,16 +84,16 @@ def either(request: pytest.FixtureRequest) -> GeminiEmbedding:
 def test_a_pictures_bytes_arrive_whole_and_give_its_vector(either: GeminiEmbedding, fake: GeminiFake) -> None:
     """google-genai has models for which it leaves the picture out without a word; this is not one of them."""
     data = saved(scene(), "PNG")
-    vector, version = either.image(Prepared(data, "image/png"), timeout=PATIENCE)
+    vector, version, _ = either.image(Prepared(data, "image/png"), timeout=PATIENCE)
     assert (vector.shape, vector.dtype) == ((256,), np.float32)
     assert version == either.facts.space.version
     assert fake.calls == {f"md5:{hashlib.md5(data).hexdigest()}": 1}
 
 
 def test_two_pictures_and_a_text_have_three_vectors(either: GeminiEmbedding) -> None:
-    red, _ = either.image(PICTURE, timeout=PATIENCE)
-    blue, _ = either.image(Prepared(photo((20, 20, 200)), "image/jpeg"), timeout=PATIENCE)
-    text, _ = either.text("something red", timeout=PATIENCE)
+    red, *_ = either.image(PICTURE, timeout=PATIENCE)
+    blue, *_ = either.image(Prepared(photo((20, 20, 200)), "image/jpeg"), timeout=PATIENCE)
+    text, *_ = either.text("something red", timeout=PATIENCE)
     assert float(text @ red) > float(text @ blue)
     assert not np.allclose(red, text)
 
@@ -101,7 +101,7 @@ def test_two_pictures_and_a_text_have_three_vectors(either: GeminiEmbedding) -> 
 @pytest.mark.parametrize("dimension", [128, 768, 3072])
 def test_the_dimension_asked_for_is_the_one_that_comes(fake: GeminiFake, dimension: int) -> None:
     provider = GeminiEmbedding(api_key=KEY, endpoint=fake.url, dimension=dimension)
-    vector, _ = provider.image(PICTURE, timeout=PATIENCE)
+    vector, *_ = provider.image(PICTURE, timeout=PATIENCE)
     provider.close()
     assert vector.shape == (dimension,)
     assert provider.facts.space.dimension == dimension
