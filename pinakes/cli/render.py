@@ -202,7 +202,7 @@ def cost_facts(planned: dict[str, Any]) -> list[tuple[str, str]]:
     """Money, the price with its date and source, and time at the quota in force."""
     facts = [("cost", f"USD {planned['cost']:,.4f}")]
     if planned["price_per_image"]:
-        as_of, source = planned["price_as_of"] or "of no known date", planned["price_source"] or "no source"
+        as_of, source = planned["price_as_of"] or "no date", planned["price_source"] or "no source"
         read = f"read {as_of}" if as_of[0].isdigit() else as_of
         facts.append(("price", f"USD {planned['price_per_image']:g} an image; {read}; {source}"))
     seconds = planned["seconds"]

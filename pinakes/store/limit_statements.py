@@ -54,7 +54,7 @@ FIGURES = {
 
 _LOCKED = """
 WITH held AS MATERIALIZED (
-    SELECT *, CASE unit WHEN 'tokens' THEN least(%(tokens)s::float8, burst) ELSE 1 END AS units
+    SELECT *, CASE unit WHEN 'tokens' THEN least(greatest(1, %(tokens)s::float8), burst) ELSE 1 END AS units
     FROM pinakes.limits WHERE quota = %(quota)s ORDER BY unit, seconds FOR UPDATE
 ), clock AS MATERIALIZED (  -- read after the wait for the rows' locks
     SELECT extract(epoch FROM clock_timestamp())::float8 AS now, max(blocked_until) AS blocked FROM held

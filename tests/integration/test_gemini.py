@@ -450,26 +450,28 @@ def test_both_quotas_are_complied_with_and_what_a_picture_counts_is_learnt(datab
         quota=Quota(calls.per_second, calls.burst),
         tokens=Quota(tokens.per_second, tokens.burst),
     ) as fake:
-        pace = partial(Limiter, database_url, rates=[calls, tokens])
-        embedder = opened("gemini", fake.environment, pace=lambda quota, _rate: pace(quota), dimension=128)
+        pacer = Limiter(database_url, "gemini", [calls, tokens])
+        embedder = opened("gemini", fake.environment, pace=lambda _quota, _rate: pacer, dimension=128)
         embedder.check()
         batch = [Picture(Image(f"{n}", f"file:///{n}", f"md5:{n}", 1), partial(photo, (n, 0, 0))) for n in range(60)]
         assert sum(isinstance(outcome, np.ndarray) for _, outcome in embedder.embed_images(batch)) == 60
         assert embedder.embed_text("a ship at sea").vector.shape == (128,)
         assert embedder.rate == pytest.approx(20_000 / 1290, rel=0.01)
         embedder.close()
+        pacer.close()
         assert fake.counts["throttled"] == 0
         assert fake.counts["charged"] == 63
 
 
 def test_a_quota_of_tokens_that_nobody_named_is_answered_429_and_adapted_to(database_url: str) -> None:
     with GeminiFake(project="my-project", tokens=Quota(258 * 20.0, 258 * 5)) as fake:
-        pace = partial(Limiter, database_url, rates=[parse_rate("100/s")])
-        embedder = opened("gemini", fake.environment, pace=lambda quota, _rate: pace(quota), dimension=128)
+        pacer = Limiter(database_url, "gemini", [parse_rate("100/s")])
+        embedder = opened("gemini", fake.environment, pace=lambda _quota, _rate: pacer, dimension=128)
         batch = [Picture(Image(f"{n}", f"file:///{n}", f"md5:{n}", 1), partial(photo, (n, 0, 0))) for n in range(12)]
         assert sum(isinstance(outcome, np.ndarray) for _, outcome in embedder.embed_images(batch)) == 12
         assert embedder.rate < 100
         embedder.close()
+        pacer.close()
         assert fake.counts["throttled"] > 0
 
 
