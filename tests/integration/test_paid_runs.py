@@ -270,7 +270,7 @@ def test_a_dry_run_warns_of_a_model_that_is_retired_within_a_year(
     monkeypatch.setitem(EMBEDDERS, "azure", replace(AZURE, models=(ending,)))
     with AzureFake() as fake:
         known = with_fake(settings, fake)
-        (warning,) = dry_run(request_of(known, source, embedder="azure"), known)["notes"]
+        *_, warning = dry_run(request_of(known, source, embedder="azure"), known)["notes"]
         run = paid(settings, source, fake, rate="none")
     assert "then pinakes activate" in warning
     assert warning in run.summary["notes"]
