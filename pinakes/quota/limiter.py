@@ -214,7 +214,8 @@ class Limiter:
 
     def _planned(self, reservation: Reservation, tokens: int, *, interactive: bool) -> list[Slot]:
         self._note(reservation.generation, reservation.sent)
-        self._rate = reservation.rate
+        if not interactive:  # a short text says nothing about the pictures of batches
+            self._rate = reservation.rate
         self._clock.update(reservation)
         return [
             Slot(at, self._clock.local(at), reservation.lateness, self._era, interactive, tokens)
