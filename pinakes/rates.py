@@ -1,4 +1,7 @@
-"""Rates: what a provider allows, and how calls are spread so that its token bucket never empties."""
+"""Rates: what a provider allows, and how calls are spread so that its token bucket never empties.
+
+A rate counts calls, or the input tokens of a model's calls. A call of n tokens is n units in the slot of the last of them.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from pinakes.errors import UsageError
 
@@ -21,21 +25,35 @@ LEAST_LATENESS = 0.005
 BURST_SECONDS = 0.25
 """A bucket that is not known is taken to hold a quarter of a second's calls: providers' hold at least a second's."""
 
+CALL_TOKENS = 258
+"""What a call is taken to count where nothing better is known: one picture, as Gemini counts it."""
+
+MOST_CALL_TOKENS = 8192
+"""The longest text that Gemini takes; a bucket of tokens that is not known is taken to hold twice as many."""
+
+BYTES_PER_TOKEN = 3
+"""Of text in UTF-8: fewer than in English (four) and about as many as in Chinese, so that a text is seldom longer."""
+
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0}
 _ALIASES = {"sec": "s", "second": "s", "m": "min", "minute": "min", "hr": "h", "hour": "h", "d": "day"}
 
 MOST_CALLS = 1_000_000
 """A second, and at once: more than any provider allows, and what the database's columns hold."""
 
-RATES = r"none|\d[\d.]*\s*/\s*[A-Za-z].*"
+MOST_TOKENS = 1_000_000_000
+"""The same of tokens."""
+
+RATES = r"none|\d[\d.]*\s*(tokens?\s*)?/\s*[A-Za-z].*"
 """What `--rate` looks like, for forms; `parse_rates` has the last word."""
 
-_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*/\s*([a-z]+)(?:\s+burst\s+(\d+))?\s*", re.IGNORECASE)
+_RATE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(tokens?\s*)?/\s*([a-z]+)(?:\s+burst\s+(\d+))?\s*", re.IGNORECASE)
+
+Unit = Literal["calls", "tokens"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`count` calls in `seconds`, out of a token bucket that holds `burst` of them.
+    """`count` calls, or tokens, in `seconds`, out of a bucket that holds `burst` of them.
 
     The calls that a bucket of capacity b, refilled at rate r, lets through in any window of w seconds are at most
     b + w·r. Slots that are 1/r apart use one token of the b; the others are shared out here: `lead` of them to
@@ -46,6 +64,7 @@ class Rate:
         count: calls in `seconds`; more than 0.
         seconds: the window in which the provider counts.
         burst: what its bucket holds, in calls; at least 1.
+        unit: what is counted. All that is said of calls here holds for tokens one by one.
 
     Raises:
         UsageError: a value is out of range.
@@ -54,6 +73,7 @@ class Rate:
     count: float
     seconds: float
     burst: int
+    unit: Unit = "calls"
 
     def __post_init__(self) -> None:
         if not (0 < self.count < math.inf and 0 < self.seconds < math.inf and self.burst >= 1):
@@ -64,13 +84,18 @@ class Rate:
 
     @property
     def per_second(self) -> float:
-        """Calls a second in the long run."""
+        """Calls (or tokens) a second in the long run."""
         return self.count / self.seconds
+
+    @property
+    def lead_units(self) -> int:
+        """Most units that an interactive call may have to run ahead of its turn."""
+        return CALL_TOKENS if self.unit == "tokens" else 1
 
     @property
     def lead(self) -> int:
         """How many interactive calls may be ahead of their turn at any moment."""
-        return min((self.burst - 1) // 2, MOST_LEAD)
+        return min((self.burst - 1) // (2 * self.lead_units), MOST_LEAD)
 
     @property
     def lateness(self) -> float:
@@ -94,7 +119,8 @@ class Rate:
 
     def __str__(self) -> str:
         unit = next((name for name, seconds in _UNITS.items() if seconds == self.seconds), None)
-        return f"{self.count:g}/{unit}" if unit else f"{self.count:g} in {self.seconds:g} s"
+        count = f"{self.count:.10g}{' tokens' if self.unit == 'tokens' else ''}"
+        return f"{count}/{unit}" if unit else f"{count} in {self.seconds:g} s"
 
     @property
     def _interval(self) -> float:
@@ -102,8 +128,8 @@ class Rate:
 
     @property
     def _spare(self) -> int:
-        """Calls of the bucket that neither the regular slots nor the interactive calls use."""
-        return self.burst - 1 - self.lead
+        """Units of the bucket that neither the regular slots nor the interactive calls use."""
+        return self.burst - 1 - self.lead * self.lead_units
 
     @property
     def _jitter(self) -> float:
@@ -111,46 +137,54 @@ class Rate:
 
 
 def parse_rate(text: str) -> Rate:
-    """The rate in a text such as `30/s`, `20/min`, `5/h`, `5000/day` or, with the bucket's capacity, `30/s burst 30`.
+    """The rate in a text such as `30/s`, `20/min`, `1000000 tokens/min` or, with the bucket's capacity, `30/s burst 30`.
 
     Raises:
         UsageError: it is not a rate.
     """
     match = _RATE.fullmatch(text)
-    unit = (match[2].lower().rstrip("s") or "s") if match else ""
+    unit = (match[3].lower().rstrip("s") or "s") if match else ""
     seconds = _UNITS.get(_ALIASES.get(unit, unit))
     if match is None or seconds is None or float(match[1]) == 0:
         raise UsageError(
-            f"{text!r} is not a rate: write a number and a unit such as 30/s, 20/min, 5/h or 5000/day, and if you know"
-            " how many calls the provider takes at once, 30/s burst 30."
+            f"{text!r} is not a rate: write a number and a unit such as 30/s, 20/min, 5/h, 5000/day or 1000000"
+            " tokens/min, and if you know how many calls the provider takes at once, 30/s burst 30."
         )
     count = float(match[1])
-    burst = int(match[3]) if match[3] else _cautious_burst(count, seconds)
-    if max(count / seconds, burst) > MOST_CALLS:
+    counted: Unit = "tokens" if match[2] else "calls"
+    burst = int(match[4]) if match[4] else _cautious_burst(count, seconds, counted)
+    most = MOST_TOKENS if counted == "tokens" else MOST_CALLS
+    if max(count / seconds, burst) > most:
         raise UsageError(
-            f"{text!r} is beyond what a limit can hold: at most {MOST_CALLS:,}/s, and at most {MOST_CALLS:,} at once;"
+            f"{text!r} is beyond what a limit can hold: at most {most:,}/s, and at most {most:,} at once;"
             " --rate none lifts the limit."
         )
-    return Rate(count, seconds, burst)
+    return Rate(count, seconds, burst, counted)
 
 
 def parse_rates(text: str) -> list[Rate]:
-    """The rates of several windows of one quota, as `20/min,5000/day`; or one.
+    """The rates of several windows of one quota, as `20/min,5000/day` or `120/min, 1000000 tokens/min`; or one.
 
     Raises:
         UsageError: a part is not a rate, or two are for one window.
     """
     rates = [parse_rate(part) for part in text.split(",")]
-    if len({rate.seconds for rate in rates}) < len(rates):
+    if len({(rate.unit, rate.seconds) for rate in rates}) < len(rates):
         raise UsageError(f"{text!r} has two rates for one window; give each window one, such as 20/min,5000/day.")
     return rates
 
 
 def allowed(rates: Iterable[Rate]) -> float:
-    """Calls a second that all windows of a quota together allow."""
-    return min(1 / rate.spacing for rate in rates)
+    """Calls a second that all windows of a quota together allow, if a call counts `CALL_TOKENS`."""
+    return min(1 / (rate.spacing * rate.lead_units) for rate in rates)
 
 
-def _cautious_burst(count: float, seconds: float) -> int:
-    calls = max(3, math.ceil(BURST_SECONDS * count / seconds))
-    return max(1, min(calls, math.floor(count)))
+def text_tokens(text: str) -> int:
+    """What a text is taken to count before it is sent."""
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+
+
+def _cautious_burst(count: float, seconds: float, unit: Unit) -> int:
+    least = 2 * MOST_CALL_TOKENS if unit == "tokens" else 3
+    units = max(least, math.ceil(BURST_SECONDS * count / seconds))
+    return max(1, min(units, math.floor(count)))

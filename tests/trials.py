@@ -11,8 +11,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from pinakes.embedders.base import Embedder
-from pinakes.embedders.declaration import Choice, Surroundings
+from pinakes.embedders.declaration import Choice, Pace, Surroundings
 from pinakes.embedders.registry import EMBEDDERS, open_embedder
+from pinakes.embedders.remote.provider import Unpaced
 from tests.fakes.azure import AzureFake
 from tests.fakes.gemini import GeminiFake
 from tests.fakes.vertex import VertexFake
@@ -55,13 +56,20 @@ def trial(name: str, folder: Path) -> Trial:
     return nullcontext({})
 
 
-def opened(name: str, values: Mapping[str, str], home: Path = Path(), **choice: object) -> Embedder:
+def opened(
+    name: str,
+    values: Mapping[str, str],
+    home: Path = Path(),
+    pace: Pace = lambda _quota, _rate: Unpaced(),
+    **choice: object,
+) -> Embedder:
     """The embedder of that name, opened as every command opens it.
 
     Args:
         name: of the embedder.
         values: settings.
         home: where local models remember their digests.
+        pace: makes the pacer of a quota.
         choice: dimension, model, version.
     """
-    return open_embedder(Choice(name, **choice), Surroundings(values, home))  # type: ignore[arg-type]
+    return open_embedder(Choice(name, **choice), Surroundings(values, home, pace))  # type: ignore[arg-type]

@@ -26,6 +26,8 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
     \b
     RATE is for example 30/s, 120/min, or 30/s burst 30 (30 at once).
     Several windows of one provider: 30/s,1500/min
+    Tokens of what is sent, where the provider counts them as well:
+    120/min,1000000 tokens/min
     Calls are spread evenly over a window: 5000/day is one in 17 s, and
     5000/day burst 2500 lets 2,500 of them come at once.
     """
@@ -51,6 +53,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
             "quota": limit.quota,
             "rate": str(limit.rate),
             "set": limit.pinned,
+            "unit": limit.rate.unit,
             "effective_per_second": float(f"{limit.effective:.4g}"),
             "next_free_seconds": round(max(0.0, (limit.next_free - now).total_seconds()), 3),
             "throttled": limit.throttled,
@@ -68,10 +71,10 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         (
             each["quota"],
             f"{each['rate']}{' (set)' if each['set'] else ''}",
-            f"{limit.effective * limit.rate.seconds:.4g}/{str(limit.rate).rpartition('/')[2]}",
+            f"{float(f'{limit.effective * limit.rate.seconds:.4g}'):.10g}/{str(limit.rate).rpartition('/')[2]}",
             f"{each['next_free_seconds']:.2f} s",
             each["throttled"],
         )
         for each, limit in zip(documents, limits, strict=True)
     ]
-    click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,), whole=(0,)))
+    click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,), whole=(0, 1)))

@@ -26,6 +26,7 @@ COMMANDS = {
     "limits": "pinakes.cli.limits",
     "models": "pinakes.cli.models",
     "spaces": "pinakes.cli.spaces",
+    "space": "pinakes.cli.space",
     "collections": "pinakes.cli.collections",
     "activate": "pinakes.cli.activate",
     "language": "pinakes.cli.language",

@@ -10,10 +10,14 @@ from typing import ClassVar, TypeVar
 
 from pinakes.embedders.counters import CallStatistics
 from pinakes.errors import PictureError, SourceError
+from pinakes.rates import text_tokens
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Image, Vector
 
 Result = TypeVar("Result")
+
+CHECK_TEXT = "a test"
+"""What a paid embedder's `check` asks for, next to a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +62,35 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD for one image and for one text, with the date and the source of these figures."""
+    """USD for one image and for one text, with the date and the source of these figures.
+
+    Attributes:
+        per_image: for one image.
+        per_text: for one text, however long.
+        per_million_text_tokens: for the tokens of texts, which are estimated (`pinakes.rates.text_tokens`).
+        as_of: the ISO date on which the figures were read at the source, or that nobody has.
+        source: where.
+    """
 
     per_image: float = 0.0
     per_text: float = 0.0
+    per_million_text_tokens: float = 0.0
     as_of: str = ""
     source: str = ""
+
+    def of_text(self, text: str) -> float:
+        """USD for a text."""
+        return self.per_text + self.per_million_text_tokens * text_tokens(text) / 1e6
+
+    @property
+    def doubt(self) -> str | None:
+        """What to say where nobody has compared the figures with the provider's; None where they have a date."""
+        if not self.as_of or self.as_of[0].isdigit():
+            return None
+        return (
+            f"the price is {self.as_of}: compare it with {self.source or 'the price page'} before a large run, and put your"
+            " own into the file that PINAKES_PRICES names"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,8 @@ class Model:
         version_setting: the variable that may name another version; None: there is none.
         price: with the day and the place it was read; None: it costs nothing.
         retires: the ISO date on which the provider retires it; None: none was announced.
+        nested: where the provider says that the first components of its vectors are its vectors of fewer dimensions
+            (Matryoshka representation learning, arXiv:2205.13147); None: it does not say so.
     """
 
     name: str
@@ -91,6 +93,7 @@ class Model:
     version_setting: str | None = None
     price: Price | None = None
     retires: str | None = None
+    nested: str | None = None
 
     def version(self, values: Values) -> str:
         """The version that is used with these settings.

@@ -115,10 +115,12 @@ def embed_texts(
     sent = [_cut(text, embedder) for text in pairs.texts]
     known: dict[str, TextReading] = _kept(conn, embedder, sent) if embedder.paid else {}
     todo = [text for text in dict.fromkeys(sent) if text not in known]
-    cost = len(todo) * facts.price.per_text
+    price = facts.price
+    cost = sum(map(price.of_text, todo))
     if cost > request.max_cost:
+        read = price.doubt or f"read {price.as_of}"
         raise NoTextsError(
-            f"{len(todo):,} texts would cost USD {cost:,.2f} ({facts.price.per_text:g} each, read {facts.price.as_of}), and"
+            f"{len(todo):,} texts would cost USD {cost:,.2f} ({cost / len(todo):.2g} each, {read}), and"
             f" --max-cost is {request.max_cost:g}; allow more, or fewer --pairs"
         )
     if embedder.paid and todo:
@@ -135,7 +137,7 @@ def embed_texts(
         unit(np.stack([known[text].vector for text in place])),
         np.array([place.get(text, -1) for text in sent]),
         paid,
-        paid * facts.price.per_text,
+        sum(map(price.of_text, fresh)),
         tuple(notes),
     )
 

@@ -19,7 +19,7 @@ from pinakes.checkpoints.base import AnswersLostError, RefusedWriteError, lost_s
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.writer import CheckpointWriter
-from pinakes.embedders.base import Embedder, Picture, Price
+from pinakes.embedders.base import CHECK_TEXT, Embedder, Picture, Price
 from pinakes.embedders.counters import Latencies
 from pinakes.errors import EmbedderError
 from pinakes.ingest.plan import Work
@@ -88,7 +88,7 @@ class Calls:
 
     def cost(self, price: Price) -> float:
         """US dollars."""
-        return (self.calls - self.texts) * price.per_image + self.texts * price.per_text
+        return (self.calls - self.texts) * price.per_image + self.texts * price.of_text(CHECK_TEXT)
 
     @classmethod
     def of(cls, embedder: Embedder) -> Calls:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pinakes.embedders.base import Embedder, Price
+from pinakes.embedders.base import CHECK_TEXT, Embedder, Price
 from pinakes.ingest.plan import Plan
 from pinakes.metadata.opening_tables import bytes_scanned as bytes_scanned_by
 from pinakes.sources.base import Source
@@ -61,7 +61,7 @@ def estimate(plan: Plan, embedder: Embedder) -> Estimate:
     """What the plan's calls would take."""
     price = embedder.facts.price
     check = CHECK_CALLS if embedder.paid and plan.calls else 0
-    cost = (plan.calls + check / 2) * price.per_image + check / 2 * price.per_text
+    cost = (plan.calls + check / 2) * price.per_image + check / 2 * price.of_text(CHECK_TEXT)
     rate = embedder.rate
     seconds = (plan.calls + check) / rate if math.isfinite(rate) else None
     return Estimate(plan.calls + check, cost, seconds, price)

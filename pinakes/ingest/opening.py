@@ -172,6 +172,8 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     notes += checkpoint.problems
     if refused is not None:
         notes.append(f"the run would refuse: {refused}")
+    if plan.calls and (doubt := embedder.facts.price.doubt):
+        notes.append(doubt)
     if warning := retirement_warning(space, utc_now().date()):
         notes.append(warning)
     return {

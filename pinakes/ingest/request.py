@@ -151,7 +151,7 @@ class IngestRequest(BaseModel):
     rate: Annotated[
         str | None,
         Option(
-            "Calls allowed for everybody who shares the quota, such as 30/s or 120/min; none lifts the limit.",
+            "Calls, and tokens, allowed for all who share the quota: 30/s, or 120/min,1000000 tokens/min; none: no limit.",
             metavar="N/UNIT",
             empty="the limit as it stands",
             pattern=RATES,

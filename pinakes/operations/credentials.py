@@ -112,14 +112,14 @@ def _ask(embedder: Embedder) -> tuple[str, float, int]:
     """What was asked, its price in US dollars, and the number of components of the answer."""
     price = embedder.facts.price
     declaration = EMBEDDERS[embedder.facts.space.provider]
-    if price.per_image < price.per_text or not declaration.reads_words:
+    if price.per_image < price.of_text(declaration.example) or not declaration.reads_words:
         data = _plain_picture()
         picture = Picture(Image("doctor.png", "doctor.png", "", len(data)), lambda: data)
         vector = embedder.embed_query_picture(picture)
         if isinstance(vector, Failure):
             raise EmbedderError(f"{embedder.facts.space.provider} does not embed a plain picture: {vector.message}.")
         return "a picture", price.per_image, vector.shape[0]
-    return "a word", price.per_text, embedder.embed_text(declaration.example).vector.shape[0]
+    return "a word", price.of_text(declaration.example), embedder.embed_text(declaration.example).vector.shape[0]
 
 
 def _guide(name: str) -> str:

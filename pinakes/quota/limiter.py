@@ -12,12 +12,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from pinakes.embedders.remote.provider import PacingStoppedError
 from pinakes.errors import DatabaseError, UsageError
-from pinakes.rates import Rate, allowed
+from pinakes.quota.slots import ClockOffset, Slot
+from pinakes.rates import CALL_TOKENS, Rate, allowed
 from pinakes.store.addresses import DATABASE_URL
 from pinakes.store.limit_statements import HORIZON, STALE_SECONDS
 from pinakes.store.limits import LimitStore, LimitsUnreachableError, Reservation
@@ -30,58 +30,10 @@ STOP_SECONDS = 0.25
 LOOK_AHEAD_SECONDS = 0.1
 """How long before its slot a caller checks that the slot is still valid."""
 
-DRIFT = 500e-6
-"""Seconds per second by which two clocks may drift apart while one is being adjusted (the fastest that NTP slews)."""
-
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 8.0
 """Seconds between attempts to reach a lost database. The first covers what a crash may have lost."""
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """When one call may start.
-
-    Attributes:
-        at: on the database's clock, in seconds since 1970.
-        local: the same on `time.monotonic()`, never earlier.
-        lateness: seconds after `local` within which the call may still start.
-        era: which of the limiter's reservations are in force; a slot of an earlier era is void.
-        interactive: whether it was reserved for one interactive call.
-    """
-
-    at: float
-    local: float
-    lateness: float
-    era: int
-    interactive: bool = False
-
-
-class ClockOffset:
-    """The difference between `time.monotonic()` and the database's clock, kept between two bounds.
-
-    If the database's clock shows `now` between `sent` and `received`, the difference is between `sent - now` and
-    `received - now`. Every reading narrows the bounds; in between they widen slowly.
-    """
-
-    def __init__(self) -> None:
-        self._low = float("-inf")
-        self._high = float("inf")
-        self._at = 0.0
-
-    def update(self, reservation: Reservation) -> None:
-        """Narrow the bounds by one reading."""
-        low, high = reservation.sent - reservation.now, reservation.received - reservation.now
-        drift = DRIFT * (reservation.received - self._at)
-        self._low, self._high = max(self._low - drift, low), min(self._high + drift, high)
-        if self._low > self._high:  # one of the clocks was set
-            self._low, self._high = low, high
-        self._at = reservation.received
-
-    def local(self, at: float) -> float:
-        """The `time.monotonic()` at which the database's clock shows `at`, or a little later."""
-        return at + self._high
 
 
 class Limiter:
@@ -124,7 +76,10 @@ class Limiter:
         self._changed = threading.Condition()
         self._clock = ClockOffset()
         self._slots: deque[Slot] = deque()
-        self._waiting = 0
+        self._sizes: list[int] = []
+        """Tokens of each call that waits."""
+        self._extra = 0
+        """Tokens that calls counted beyond those reserved; charged with the next reservation."""
         self._outstanding = 0
         """Slots of this era that have not been used yet."""
         self._most_outstanding = 0
@@ -144,23 +99,31 @@ class Limiter:
         """Calls a second that are allowed at present, all callers together."""
         return self._rate
 
-    def wait(self, *, interactive: bool = False) -> None:
-        """Block until one call may start.
+    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> None:
+        """Block until one call of up to `tokens` may start; they matter only where the quota counts them.
 
         Raises:
             PacingStoppedError: the run is stopping.
             DatabaseError: the database was lost and did not come back in time.
         """
-        self.acquire(interactive=interactive)
+        self.acquire(interactive=interactive, tokens=tokens)
 
-    def acquire(self, *, interactive: bool = False) -> Slot:
+    def acquire(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Slot:
         """Like `wait`, but returns the slot in which the call may start now."""
         while True:
-            slot = self._interactive_slot() if interactive else self._next_slot()
+            slot = self._interactive_slot(tokens) if interactive else self._next_slot(tokens)
             usable = self._sleep_until(slot)
             self._used(slot)
             if usable:
                 return slot
+
+    def exceeded(self, extra: int) -> None:
+        """Charge the quota what a call counted beyond its `tokens`, with the next reservation of this process.
+
+        What a call was reserved beyond its count is not given back: it may be gone, because a full bucket takes no more.
+        """
+        with self._changed:
+            self._extra += extra
 
     def throttled(self, retry_after: float | None) -> None:
         """Record a 429: all reserved slots become void, nobody calls for `retry_after` seconds, and the rate is lowered.
@@ -179,42 +142,54 @@ class Limiter:
             self._note(generation, sent)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Charge what is left to charge, and close the connection."""
         with self._talking:
+            try:
+                if self._extra:
+                    self._store.charge(self._extra)
+            except DatabaseError as exc:
+                logger.warning("%s; %d tokens were not charged to %s", exc, self._extra, self.quota)
             self._store.close()
 
     # -- getting slots -------------------------------------------------------------------------------------------------
 
-    def _next_slot(self) -> Slot:
+    @property
+    def _waiting(self) -> int:
+        return len(self._sizes)
+
+    def _next_slot(self, tokens: int) -> Slot:
         with self._changed:
-            self._waiting += 1
+            self._sizes.append(tokens)
         try:
             while True:
                 with self._changed:
-                    if self._slots:
-                        return self._slots.popleft()
+                    for slot in self._slots:
+                        if slot.tokens >= tokens:
+                            self._slots.remove(slot)
+                            return slot
                     self._give_up_if_stopping()
-                    if self._asking or self._outstanding > self._most_outstanding:
+                    too_small = bool(self._slots)
+                    if self._asking or (self._outstanding > self._most_outstanding and not too_small):
                         self._changed.wait(STOP_SECONDS)
                         continue
                     self._asking = True
-                    wanted = self._waiting
+                    wanted, largest = 1 if too_small else self._waiting, max(self._sizes)
                 try:
-                    self._ask(wanted)
+                    self._ask(wanted, largest)
                 finally:
                     with self._changed:
                         self._asking = False
                         self._changed.notify(max(1, len(self._slots)))
         finally:
             with self._changed:
-                self._waiting -= 1
+                self._sizes.remove(tokens)
 
-    def _ask(self, wanted: int) -> None:
-        """Reserve slots for those who wait."""
+    def _ask(self, wanted: int, tokens: int) -> None:
+        """Reserve slots for those who wait, each for the largest of their calls."""
         with self._talking:
-            reservation = self._persist(lambda: self._store.reserve(wanted))
+            reservation = self._reserved(wanted, tokens)
             with self._changed:
-                slots = self._planned(reservation, interactive=False)
+                slots = self._planned(reservation, tokens, interactive=False)
                 self._slots.extend(slots)
                 self._outstanding += len(slots)
                 # One second's worth of slots may be outstanding here; where all callers together hold that much already,
@@ -222,19 +197,29 @@ class Limiter:
                 full = slots[-1].at > reservation.now + HORIZON
                 self._most_outstanding = len(slots) // 2 if full else max(0, int(reservation.rate * HORIZON) - 1)
 
-    def _interactive_slot(self) -> Slot:
+    def _interactive_slot(self, tokens: int) -> Slot:
         with self._talking:
-            reservation = self._persist(lambda: self._store.reserve(1, interactive=True))
+            reservation = self._reserved(1, tokens, interactive=True)
             with self._changed:
-                (slot,) = self._planned(reservation, interactive=True)
+                (slot,) = self._planned(reservation, tokens, interactive=True)
         return slot
 
-    def _planned(self, reservation: Reservation, *, interactive: bool) -> list[Slot]:
+    def _reserved(self, count: int, tokens: int, *, interactive: bool = False) -> Reservation:
+        """What the store reserves, after it was charged what is left to charge. `_talking` is held."""
+        if extra := self._extra:
+            self._persist(lambda: self._store.charge(extra))
+            with self._changed:
+                self._extra -= extra
+        return self._persist(lambda: self._store.reserve(count, interactive=interactive, tokens=tokens))
+
+    def _planned(self, reservation: Reservation, tokens: int, *, interactive: bool) -> list[Slot]:
         self._note(reservation.generation, reservation.sent)
-        self._rate = reservation.rate
+        if not interactive:  # a short text says nothing about the pictures of batches
+            self._rate = reservation.rate
         self._clock.update(reservation)
         return [
-            Slot(at, self._clock.local(at), reservation.lateness, self._era, interactive) for at in reservation.slots
+            Slot(at, self._clock.local(at), reservation.lateness, self._era, interactive, tokens)
+            for at in reservation.slots
         ]
 
     # -- using them ----------------------------------------------------------------------------------------------------

@@ -154,6 +154,14 @@ def read_vectors(
 # -- what a run compares -----------------------------------------------------------------------------------------------
 
 
+def stored_listing(conn: Connection, collection: str) -> Iterator[tuple[str, str, str]]:
+    """(image_id, uri, fingerprint) of every image of a collection, hidden ones too, by image_id, streamed."""
+    images = sql.Identifier(collection, "images")
+    statement = sql.SQL("SELECT image_id, uri, fingerprint FROM {} ORDER BY image_id").format(images)
+    with translated("reading what is stored"), conn.transaction():
+        yield from streamed(conn, statement, at_once=IDS_AT_ONCE)
+
+
 def stored_images(conn: Connection, collection: str) -> Iterator[tuple[str, str]]:
     """(image_id, fingerprint) of every image of a collection, streamed."""
     return _fingerprints(conn, sql.Identifier(collection, "images"))

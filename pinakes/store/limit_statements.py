@@ -3,11 +3,15 @@
 Every statement locks the quota's rows in one order and reads the clock after that. Regular times are `spacing` apart, over
 the share of the rate that is in force; `head_start` lets a slot come before its regular time, so that a pause is made up
 for. An interactive call gets its slot at once: its regular time is at the end of the line, and until then it is owed.
+
+In a window of tokens a call takes as many units as it costs, in the slot of the last of them; in a window of calls, one.
 """
 
 from __future__ import annotations
 
 from typing import LiteralString
+
+from pinakes.rates import CALL_TOKENS
 
 HORIZON = 1.0
 """Seconds ahead up to which slots are given out; past it everyone gets one at a time."""
@@ -44,16 +48,20 @@ FIGURES = {
     "most_recovery": MOST_RECOVERY,
     "calm": CALM_SECONDS,
     "lengthening": MOST_LENGTHENING,
+    "tokens": CALL_TOKENS,
 }
 """The figures above as parameters: each statement is given all of them, and uses those that it names."""
 
 _LOCKED = """
 WITH held AS MATERIALIZED (
-    SELECT * FROM pinakes.limits WHERE quota = %(quota)s ORDER BY seconds FOR UPDATE
+    SELECT *, CASE unit WHEN 'tokens' THEN least(greatest(1, %(tokens)s::float8), burst) ELSE 1 END AS units
+    FROM pinakes.limits WHERE quota = %(quota)s ORDER BY unit, seconds FOR UPDATE
 ), clock AS MATERIALIZED (  -- read after the wait for the rows' locks
     SELECT extract(epoch FROM clock_timestamp())::float8 AS now, max(blocked_until) AS blocked FROM held
 ), paced AS MATERIALIZED (
-    SELECT h.*, f.share, h.spacing / f.share AS step, c.now, greatest(c.now, c.blocked) AS open,
+    SELECT h.unit, h.seconds, h.free_at, h.blocked_until, h.factor, h.factor_at, h.recovery, f.share, c.now,
+        h.units * h.spacing / f.share AS step, h.head_start - (h.units - 1) * h.spacing AS head_start,
+        CASE WHEN h.units <= h.lead_units THEN h.lead ELSE 0 END AS lead, greatest(c.now, c.blocked) AS open,
         ARRAY(SELECT due FROM unnest(h.owed) AS due WHERE due > c.now ORDER BY due) AS debts
     FROM held AS h CROSS JOIN clock AS c CROSS JOIN LATERAL (
         SELECT least(1, h.factor + greatest(0, c.now - h.factor_at) / h.recovery) AS share
@@ -85,10 +93,14 @@ UPDATE pinakes.limits AS l
 SET free_at = greatest(g.place + n.slots * g.step, last.slot + g.step),
     owed = CASE WHEN %(interactive)s AND g.base > g.slot THEN g.debts || g.base ELSE g.debts END
 FROM grid AS g CROSS JOIN given AS n CROSS JOIN last
-WHERE l.quota = %(quota)s AND l.seconds = g.seconds
+WHERE l.quota = %(quota)s AND l.unit = g.unit AND l.seconds = g.seconds
 RETURNING g.now, g.slot, g.gap, g.base, g.step, n.slots::integer, l.lateness, l.generation"""
 )
-"""Reserves slots. Takes quota, asked and interactive; a row for each window."""
+"""Reserves slots for calls of so many tokens each. Takes quota, asked, interactive and tokens; a row for each window."""
+
+CHARGE: LiteralString = """
+UPDATE pinakes.limits SET free_at = free_at + %(extra)s * spacing WHERE quota = %(quota)s AND unit = 'tokens'"""
+"""Charges tokens that calls counted beyond those reserved for them. Takes quota and extra."""
 
 THROTTLE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
@@ -116,7 +128,7 @@ SET throttled = l.throttled + 1,
         ELSE a.free_at END,
     generation = l.generation + (a.until > a.blocked_until)::integer
 FROM answer AS a
-WHERE l.quota = %(quota)s AND l.seconds = a.seconds
+WHERE l.quota = %(quota)s AND l.unit = a.unit AND l.seconds = a.seconds
 RETURNING l.generation"""
 )
 """Enters a 429. Takes quota and retry_after; the new generation for each window."""
@@ -124,14 +136,15 @@ RETURNING l.generation"""
 ENTER: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
     + """
-INSERT INTO pinakes.limits AS l (quota, seconds, count, burst, pinned, spacing, head_start, lead, lateness, generation)
-SELECT %(quota)s, %(seconds)s, %(count)s, %(burst)s, %(pinned)s, %(spacing)s, %(head_start)s, %(lead)s, %(lateness)s,
-    1 + coalesce((SELECT max(generation) FROM held), 0)
-ON CONFLICT (quota, seconds) DO UPDATE
+INSERT INTO pinakes.limits AS l (
+    quota, unit, seconds, count, burst, pinned, spacing, head_start, lead, lead_units, lateness, generation)
+SELECT %(quota)s, %(unit)s, %(seconds)s, %(count)s, %(burst)s, %(pinned)s, %(spacing)s, %(head_start)s, %(lead)s,
+    %(lead_units)s, %(lateness)s, 1 + coalesce((SELECT max(generation) FROM held), 0)
+ON CONFLICT (quota, unit, seconds) DO UPDATE
 SET count = excluded.count, burst = excluded.burst, pinned = excluded.pinned, spacing = excluded.spacing,
-    head_start = excluded.head_start, lead = excluded.lead, lateness = excluded.lateness,
+    head_start = excluded.head_start, lead = excluded.lead, lead_units = excluded.lead_units, lateness = excluded.lateness,
     generation = excluded.generation, factor = 1,
     free_at = (SELECT least(p.free_at, p.now + %(stale)s + (1 + cardinality(p.debts)) * p.step)
-               FROM paced AS p WHERE p.seconds = l.seconds)"""
+               FROM paced AS p WHERE p.unit = l.unit AND p.seconds = l.seconds)"""
 )
 """Enters or changes one window; a new rate is in force at once, a pause that the provider asked for stays."""

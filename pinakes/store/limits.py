@@ -18,15 +18,15 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pinakes.errors import DatabaseError
-from pinakes.rates import Rate
+from pinakes.rates import CALL_TOKENS, Rate
 from pinakes.settings import Settings
 from pinakes.store.addresses import DATABASE_URL, LIMITER_URL, address, check_address, reason
 from pinakes.store.cloudsql import SCHEME
 from pinakes.store.connection import Connection, connect, translated
-from pinakes.store.limit_statements import ENTER, FIGURES, RESERVE, THROTTLE
+from pinakes.store.limit_statements import CHARGE, ENTER, FIGURES, RESERVE, THROTTLE
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 
-WINDOW = ("seconds", "count", "burst", "spacing", "head_start", "lead", "lateness")
+WINDOW = ("unit", "seconds", "count", "burst", "spacing", "head_start", "lead", "lead_units", "lateness")
 """Of a rate: what the row of its window holds."""
 
 _CONNECTION = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
@@ -48,7 +48,7 @@ class Reservation:
         sent: `time.monotonic()` before the statement was sent.
         received: and after it was answered.
         generation: of the rows; a newer one voids these slots.
-        rate: calls a second that are allowed at present, all callers together.
+        rate: calls a second, each of that many tokens, that are allowed at present, all callers together.
     """
 
     slots: tuple[float, ...]
@@ -68,7 +68,7 @@ class Limit:
         quota: the quota's name.
         rate: as configured.
         pinned: whether a person set it; otherwise it is the embedder's default.
-        effective: calls a second at present: less than configured for a while after a 429.
+        effective: calls (or tokens) a second at present: less than configured for a while after a 429.
         next_free: when the next slot is.
         throttled: 429s seen so far.
         throttled_at: when the last one came, or None.
@@ -106,12 +106,12 @@ class LimitStore:
         self._rates = rates
         self._conn: Connection | None = None
 
-    def reserve(self, count: int, *, interactive: bool = False) -> Reservation:
-        """At most `count` slots and at least one, of those within the next second (`HORIZON`).
+    def reserve(self, count: int, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Reservation:
+        """At most `count` slots and at least one, of those within the next second (`HORIZON`), for calls of `tokens` each.
 
         An interactive call gets its slot at once and is paid back later, while fewer than `lead` are owed.
         """
-        asked = {"asked": 1 if interactive else count, "interactive": interactive}
+        asked = {"asked": 1 if interactive else count, "interactive": interactive, "tokens": tokens}
         sent = time.monotonic()
         rows = self._rows(RESERVE, asked)
         if not rows:  # the quota was removed while this process was running
@@ -144,6 +144,11 @@ class LimitStore:
             conn.execute("SET LOCAL synchronous_commit TO on")
             rows = conn.execute(THROTTLE, FIGURES | {"quota": self.quota, "retry_after": retry_after}).fetchall()
         return max((generation for (generation,) in rows), default=0)
+
+    def charge(self, extra: int) -> None:
+        """Charge tokens beyond those that were reserved."""
+        with self._connection() as conn:
+            conn.execute(CHARGE, {"quota": self.quota, "extra": extra})
 
     def generation(self) -> int:
         """The generation of the rows; 0 where the quota was removed."""
@@ -219,35 +224,35 @@ def list_limits(conn: Connection) -> list[Limit]:
     with translated("reading the rate limits"):
         rows = conn.execute(
             """
-            SELECT quota, count, seconds, burst, pinned, spacing, factor + greatest(0, t.now - factor_at) / recovery,
+            SELECT quota, count, seconds, burst, unit, pinned, spacing, factor + greatest(0, t.now - factor_at) / recovery,
                 greatest(t.now, blocked_until, free_at - head_start), throttled, throttled_at
             FROM pinakes.limits, (SELECT extract(epoch FROM clock_timestamp())::float8) AS t (now)
-            ORDER BY quota, seconds
+            ORDER BY quota, unit, seconds
             """
         ).fetchall()
     return [
         Limit(
             quota=quota,
-            rate=Rate(count, seconds, burst),
+            rate=Rate(count, seconds, burst, unit),
             pinned=pinned,
             effective=min(1.0, share) / spacing,
             next_free=datetime.fromtimestamp(next_free, UTC),
             throttled=throttled,
             throttled_at=None if throttled_at is None else datetime.fromtimestamp(throttled_at, UTC),
         )
-        for quota, count, seconds, burst, pinned, spacing, share, next_free, throttled, throttled_at in rows
+        for quota, count, seconds, burst, unit, pinned, spacing, share, next_free, throttled, throttled_at in rows
     ]
 
 
 def rate_in_force(conn: Connection, quota: str) -> float | None:
-    """Calls a second that a quota allows at present; None where it is not known. Nothing is made or written."""
+    """Calls a second, of `CALL_TOKENS` each, that a quota allows at present; None where it is not known. Writes nothing."""
     try:
         limits = list_limits(conn)
     except DatabaseError as exc:
         if isinstance(exc.__cause__, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
             return None  # nothing was ever limited here, or by an older Pinakes only
         raise
-    return min((limit.effective for limit in limits if limit.quota == quota), default=None)
+    return min((limit.effective / limit.rate.lead_units for limit in limits if limit.quota == quota), default=None)
 
 
 def change_limit(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
@@ -265,13 +270,14 @@ def remove_limit(conn: Connection, quota: str) -> bool:
 
 def enter_default(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
     """Enter a quota's windows, unless a person has set them or they are entered already."""
-    default = sorted((rate.seconds, rate.count, rate.burst) for rate in rates)
+    default = sorted((rate.unit, rate.seconds, rate.count, rate.burst) for rate in rates)
     with conn.transaction():
         _alone(conn, quota)
         found = conn.execute(
-            "SELECT seconds, count, burst, pinned FROM pinakes.limits WHERE quota = %s ORDER BY seconds", (quota,)
+            "SELECT unit, seconds, count, burst, pinned FROM pinakes.limits WHERE quota = %s ORDER BY unit, seconds",
+            (quota,),
         ).fetchall()
-        if not any(pinned for *_, pinned in found) and [row[:3] for row in found] != default:
+        if not any(pinned for *_, pinned in found) and [row[:4] for row in found] != default:
             _enter(conn, quota, rates, pinned=False)
 
 
@@ -281,10 +287,13 @@ def _alone(conn: Connection, quota: str) -> None:
 
 
 def _enter(conn: Connection, quota: str, rates: Sequence[Rate], *, pinned: bool) -> None:
-    for rate in sorted(rates, key=lambda rate: rate.seconds):
+    for rate in sorted(rates, key=lambda rate: (rate.unit, rate.seconds)):
         window = {name: getattr(rate, name) for name in WINDOW}
         conn.execute(ENTER, FIGURES | window | {"quota": quota, "pinned": pinned})
     conn.execute(
-        "DELETE FROM pinakes.limits WHERE quota = %s AND NOT seconds = ANY(%s)",
-        (quota, [rate.seconds for rate in rates]),
+        """
+        DELETE FROM pinakes.limits
+        WHERE quota = %s AND (unit, seconds) NOT IN (SELECT * FROM unnest(%s::text[], %s::float8[]))
+        """,
+        (quota, [rate.unit for rate in rates], [rate.seconds for rate in rates]),
     )

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pinakes.rates import MOST_CALL_TOKENS
 from tests.fakes import gcs
 from tests.fakes.faults import ALL_KINDS, Faults, Latency
 from tests.fakes.quota import Quota
@@ -41,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--blind is for the fakes that embed pictures")
     if options.bucket and options.fake != "gcs":
         parser.error("--bucket is for the fake gcs")
+    if options.tokens and options.fake != "gemini":
+        parser.error("--tokens is for the fake gemini")
     module, name = FAKES[options.fake]
     fake_class = getattr(importlib.import_module(module), name)
     storage = os.environ.get("STORAGE_EMULATOR_HOST")
@@ -50,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quota=Quota(options.quota, options.burst) if options.quota else None,
         faults=Faults(seed=options.seed, share=options.faults, kinds=options.kinds),
         **({"blind": True} if options.blind else {}),
+        **({"tokens": Quota(options.tokens, 2 * MOST_CALL_TOKENS)} if options.tokens else {}),
         **({"objects": gcs.reader(storage)} if storage and options.fake in READERS else {}),
     ) as fake:
         for bucket, folder in options.bucket:
@@ -76,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jitter", type=float, default=0.0, metavar="SECONDS", help="give or take so much")
     parser.add_argument("--quota", metavar="RATE", help="30/s, 120/min, 1000/h; without it there is none")
     parser.add_argument("--burst", type=float, default=1, help="requests that may come at once")
+    parser.add_argument("--tokens", metavar="RATE", help="gemini: input tokens, such as 1000000/min")
     parser.add_argument("--faults", type=float, default=0.0, metavar="SHARE", help="of requests that fail (0 to 1)")
     parser.add_argument("--kinds", nargs="+", choices=[str(k) for k in ALL_KINDS], default=list(ALL_KINDS))
     parser.add_argument(

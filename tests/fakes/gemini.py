@@ -16,6 +16,7 @@ from PIL import Image
 from pinakes.embedders.remote.gemini import LOOPBACK_TOKEN, MODEL
 from tests.fakes import json_list, picture_vector, text_vector, unseen_list
 from tests.fakes.http import HttpFake, Refusal, Request, Work
+from tests.fakes.quota import Quota
 
 DIMENSION = 3072
 KEY = "AIzaFake" + "0f" * 15
@@ -46,6 +47,8 @@ class GeminiFake(HttpFake):
         project: of Vertex AI; None: only the Gemini API is spoken of in `environment`.
         objects: what `gs://` URIs hold on Vertex AI; None as its answer means that there is no such object. Without
             it a URI's vector follows from its text.
+        tokens: the quota of input tokens, next to that of requests; None lifts it.
+        picture_tokens: what a picture counts. A text counts a token for every four characters.
         options: see `HttpFake`.
     """
 
@@ -55,12 +58,16 @@ class GeminiFake(HttpFake):
         key: str = KEY,
         project: str | None = None,
         objects: Callable[[str], bytes | None] | None = None,
+        tokens: Quota | None = None,
+        picture_tokens: int = 258,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.key = key
         self.project = project
         self.objects = objects
+        self.tokens = tokens
+        self.picture_tokens = picture_tokens
         unseen_list("", DIMENSION)  # fills the tables, which 64 threads at once would each make for themselves
 
     @property
@@ -77,9 +84,12 @@ class GeminiFake(HttpFake):
             invalid = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
             raise Refusal(400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", detail=[invalid])
 
-    def throttle(self, wait: float) -> Refusal:
+    def throttle(self, wait: float, metric: str = "") -> Refusal:
         retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": f"{wait:.3f}s"}
-        return Refusal(429, "RESOURCE_EXHAUSTED", "Resource has been exhausted (e.g. check quota).", detail=[retry])
+        message = (
+            f"Quota exceeded for aiplatform.googleapis.com/{metric}." if metric else "Resource has been exhausted."
+        )
+        return Refusal(429, "RESOURCE_EXHAUSTED", message, detail=[retry])
 
     def refusal_body(self, refusal: Refusal) -> Any:
         status = _STATUS.get(refusal.status, "UNKNOWN") if not refusal.code.isupper() else refusal.code
@@ -106,7 +116,8 @@ class GeminiFake(HttpFake):
             asked = _fields(body, "content", "embedContentConfig")
             config = _fields(asked.get("embedContentConfig", {}), "outputDimensionality", "autoTruncate")
             key, vector = self._part(asked.get("content"), by_key=False)
-            return Work(key, lambda: _vertex_answer(vector(_dimension(config))))
+            count = self._count(key)
+            return Work(key, lambda: _vertex_answer(vector(_dimension(config)), count))
         requests = _fields(body, "requests").get("requests")
         if not isinstance(requests, list) or len(requests) != 1:
             raise _bad("This fake takes one request a batch, as Pinakes sends them.")
@@ -115,7 +126,16 @@ class GeminiFake(HttpFake):
             raise _bad("The model of each request must be that of the URL.")
         dimension = _dimension(asked)
         key, vector = self._part(asked.get("content"), by_key=True)
+        self._count(key)
         return Work(key, lambda: f'{{"embeddings":[{{"values":{vector(dimension)}}}]}}'.encode())
+
+    def _count(self, key: str) -> int:
+        """The input tokens of a request, taken from the quota of tokens."""
+        kind, _, text = key.partition(":")
+        count = -(-len(text) // 4) if kind == "text" else self.picture_tokens
+        if self.tokens is not None and (wait := self.tokens.take(count)):
+            raise self.throttle(wait, "embed_content_input_tokens_per_minute_per_base_model")
+        return count
 
     def _part(self, content: Any, *, by_key: bool) -> tuple[str, Callable[[int], str]]:
         parts = _fields(content, "parts", "role").get("parts")
@@ -212,5 +232,5 @@ def _shortened(vector: Any, dimension: int) -> str:
     return json_list(np.asarray(vector[:dimension]))
 
 
-def _vertex_answer(values: str) -> bytes:
-    return f'{{"embedding":{{"values":{values}}},"usageMetadata":{{"promptTokenCount":258}}}}'.encode()
+def _vertex_answer(values: str, tokens: int) -> bytes:
+    return f'{{"embedding":{{"values":{values}}},"usageMetadata":{{"promptTokenCount":{tokens}}}}}'.encode()

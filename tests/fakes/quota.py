@@ -20,7 +20,7 @@ def per_second(text: str) -> float:
 
 
 class Quota:
-    """A token bucket: `rate` tokens a second flow in, at most `burst` are kept, each request takes one. Thread-safe.
+    """A token bucket: `rate` tokens a second flow in, at most `burst` are kept, each request takes some. Thread-safe.
 
     Attributes:
         granted: requests that got a token.
@@ -39,19 +39,19 @@ class Quota:
         self._tokens = float(burst)
         self._at = clock()
 
-    def take(self) -> float:
-        """Take one token.
+    def take(self, count: float = 1.0) -> float:
+        """Take `count` tokens.
 
         Returns:
-            0.0 if there was one; otherwise the seconds until there is, and nothing is taken.
+            0.0 if there were so many; otherwise the seconds until there is, and nothing is taken.
         """
         with self._lock:
             now = self._clock()
             self._tokens = min(self.burst, self._tokens + (now - self._at) * self.rate)
             self._at = now
-            if self._tokens >= 1:
-                self._tokens -= 1
+            if self._tokens >= count:
+                self._tokens -= count
                 self.granted += 1
                 return 0.0
             self.refused += 1
-            return (1 - self._tokens) / self.rate
+            return (count - self._tokens) / self.rate

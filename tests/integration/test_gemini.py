@@ -22,6 +22,8 @@ from pinakes.embedders.remote.gemini_declaration import GEMINI
 from pinakes.embedders.remote.http_errors import MOST_BYTES, NoSuchServiceError
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, Unpaced
 from pinakes.errors import SettingsError, UsageError
+from pinakes.quota.limiter import Limiter
+from pinakes.rates import parse_rate, parse_rates
 from pinakes.sources.bucket import BucketSource
 from pinakes.types import ErrorClass, Image
 from tests.fakes.faults import Fault, Faults, Kind
@@ -82,16 +84,16 @@ def either(request: pytest.FixtureRequest) -> GeminiEmbedding:
 def test_a_pictures_bytes_arrive_whole_and_give_its_vector(either: GeminiEmbedding, fake: GeminiFake) -> None:
     """google-genai has models for which it leaves the picture out without a word; this is not one of them."""
     data = saved(scene(), "PNG")
-    vector, version = either.image(Prepared(data, "image/png"), timeout=PATIENCE)
+    vector, version, _ = either.image(Prepared(data, "image/png"), timeout=PATIENCE)
     assert (vector.shape, vector.dtype) == ((256,), np.float32)
     assert version == either.facts.space.version
     assert fake.calls == {f"md5:{hashlib.md5(data).hexdigest()}": 1}
 
 
 def test_two_pictures_and_a_text_have_three_vectors(either: GeminiEmbedding) -> None:
-    red, _ = either.image(PICTURE, timeout=PATIENCE)
-    blue, _ = either.image(Prepared(photo((20, 20, 200)), "image/jpeg"), timeout=PATIENCE)
-    text, _ = either.text("something red", timeout=PATIENCE)
+    red, *_ = either.image(PICTURE, timeout=PATIENCE)
+    blue, *_ = either.image(Prepared(photo((20, 20, 200)), "image/jpeg"), timeout=PATIENCE)
+    text, *_ = either.text("something red", timeout=PATIENCE)
     assert float(text @ red) > float(text @ blue)
     assert not np.allclose(red, text)
 
@@ -99,7 +101,7 @@ def test_two_pictures_and_a_text_have_three_vectors(either: GeminiEmbedding) -> 
 @pytest.mark.parametrize("dimension", [128, 768, 3072])
 def test_the_dimension_asked_for_is_the_one_that_comes(fake: GeminiFake, dimension: int) -> None:
     provider = GeminiEmbedding(api_key=KEY, endpoint=fake.url, dimension=dimension)
-    vector, _ = provider.image(PICTURE, timeout=PATIENCE)
+    vector, *_ = provider.image(PICTURE, timeout=PATIENCE)
     provider.close()
     assert vector.shape == (dimension,)
     assert provider.facts.space.dimension == dimension
@@ -436,6 +438,41 @@ def test_facts_name_the_space_the_limits_and_the_price(gemini: GeminiEmbedding, 
     embedder.close()
     assert embedder.facts.price.per_image == pytest.approx(0.00012)
     assert per_second(GEMINI.default_rate or "") == 10
+
+
+def test_both_quotas_are_complied_with_and_what_a_picture_counts_is_learnt(database_url: str) -> None:
+    """A picture counts more than it was taken to at first, as the answers of Vertex AI say."""
+    text = "600/s burst 60, 1200000 tokens/min burst 20000"
+    calls, tokens = parse_rates(text)
+    with GeminiFake(
+        project="my-project",
+        picture_tokens=1290,
+        quota=Quota(calls.per_second, calls.burst),
+        tokens=Quota(tokens.per_second, tokens.burst),
+    ) as fake:
+        pacer = Limiter(database_url, "gemini", [calls, tokens])
+        embedder = opened("gemini", fake.environment, pace=lambda _quota, _rate: pacer, dimension=128)
+        embedder.check()
+        batch = [Picture(Image(f"{n}", f"file:///{n}", f"md5:{n}", 1), partial(photo, (n, 0, 0))) for n in range(60)]
+        assert sum(isinstance(outcome, np.ndarray) for _, outcome in embedder.embed_images(batch)) == 60
+        assert embedder.embed_text("a ship at sea").vector.shape == (128,)
+        assert embedder.rate == pytest.approx(20_000 / 1290, rel=0.01)
+        embedder.close()
+        pacer.close()
+        assert fake.counts["throttled"] == 0
+        assert fake.counts["charged"] == 63
+
+
+def test_a_quota_of_tokens_that_nobody_named_is_answered_429_and_adapted_to(database_url: str) -> None:
+    with GeminiFake(project="my-project", tokens=Quota(258 * 20.0, 258 * 5)) as fake:
+        pacer = Limiter(database_url, "gemini", [parse_rate("100/s")])
+        embedder = opened("gemini", fake.environment, pace=lambda _quota, _rate: pacer, dimension=128)
+        batch = [Picture(Image(f"{n}", f"file:///{n}", f"md5:{n}", 1), partial(photo, (n, 0, 0))) for n in range(12)]
+        assert sum(isinstance(outcome, np.ndarray) for _, outcome in embedder.embed_images(batch)) == 12
+        assert embedder.rate < 100
+        embedder.close()
+        pacer.close()
+        assert fake.counts["throttled"] > 0
 
 
 def test_importing_the_module_does_not_import_google() -> None:

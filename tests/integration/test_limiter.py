@@ -22,7 +22,7 @@ from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.provider import CallError, PacingStoppedError, Prepared
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.quota.limiter import Limiter, Slot
-from pinakes.rates import Rate, parse_rate
+from pinakes.rates import Rate, parse_rate, parse_rates
 from pinakes.spaces import Space
 from pinakes.store import cloudsql
 from pinakes.store.addresses import LIMITER_URL
@@ -40,11 +40,11 @@ FAST = parse_rate("200/s")
 CHILD = """
 import sys, threading, time
 from pinakes.quota.limiter import Limiter
-from pinakes.rates import parse_rate
-limiter = Limiter(sys.argv[1], sys.argv[2], [parse_rate(sys.argv[3])])
+from pinakes.rates import parse_rates
+limiter = Limiter(sys.argv[1], sys.argv[2], parse_rates(sys.argv[3]))
 def take():
     for _ in range(int(sys.argv[5])):
-        slot = limiter.acquire()
+        slot = limiter.acquire(tokens=int(sys.argv[6]))
         taken.append((slot.at, slot.local, time.monotonic(), slot.lateness))
 taken = []
 print("ready", flush=True)
@@ -175,15 +175,62 @@ def test_slots_are_those_of_the_definition_and_no_bucket_refuses_them(database_u
     assert [refusals(sorted(taken), rate) for rate in rates] == [0] * len(rates)
 
 
-def test_processes_and_threads_share_one_line_and_use_all_of_it(database_url: str) -> None:
+def test_calls_of_many_tokens_take_as_much_of_a_window_as_they_cost(database_url: str) -> None:
+    rates = parse_rates("100/s burst 50, 100000 tokens/min burst 20000")
+    chance = random.Random(14)
+    line = Reference(rates)
+    taken: list[tuple[float, int]] = []
+    elapsed = 0.0
+    operations = 0
+    shared = store(database_url, *rates)
+    with psycopg.connect(database_url, autocommit=True) as admin:
+        for _ in range(80):
+            interactive = chance.random() < 0.3
+            tokens = chance.choice([1, 40, 258, 258, 1290, 8192])
+            got = shared.reserve(chance.randint(1, 12), interactive=interactive, tokens=tokens)
+            now = got.now + elapsed
+            slots = [slot + elapsed for slot in got.slots]
+            many = len(slots)
+            expected = [line.interactive(now, tokens)] if interactive else line.reserve(now, many, tokens)
+            operations += 4 * many + 10
+            assert slots == pytest.approx(expected, abs=rounding(operations, now), rel=0)
+            taken += [(slot + chance.choice([0, 1]) * min(rate.lateness for rate in rates), tokens) for slot in slots]
+            passed = chance.choice([0, 0.05, 0.4, 3, 30])
+            elapsed += passed
+            let_pass(admin, passed)
+    shared.close()
+    taken.sort()
+    starts, costs = [at for at, _ in taken], [tokens for _, tokens in taken]
+    assert refusals(starts, rates[0]) == refusals(starts, rates[1], costs) == 0
+
+
+def test_tokens_beyond_those_reserved_are_charged(limiter: Callable[..., Limiter], database_url: str) -> None:
+    pace, other = limiter("60000 tokens/min burst 1000"), limiter("60000 tokens/min burst 1000")
+    pace.acquire(tokens=100)
+    before = other.acquire(tokens=100).at
+    pace.exceeded(2000)
+    pace.close()
+    assert other.acquire(tokens=100).at >= before + 1.9
+
+
+def test_both_rates_of_a_quota_are_shown(database_url: str) -> None:
+    with limits_connection(database_url) as conn:
+        change_limit(conn, QUOTA, parse_rates("120/min, 1000000 tokens/min"))
+        assert [str(limit.rate) for limit in list_limits(conn)] == ["120/min", "1000000 tokens/min"]
+        change_limit(conn, QUOTA, parse_rates("60/min"))
+        assert [str(limit.rate) for limit in list_limits(conn)] == ["60/min"]
+
+
+def taken_by_processes(dsn: str, rate: str, calls: int, sizes: Sequence[int]) -> list[tuple[float, ...]]:
+    """`at, local, called, lateness, tokens` of each slot that three processes of four threads take, in order."""
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", CHILD, database_url, QUOTA, "200/s", "4", "30"],
+            [sys.executable, "-c", CHILD, dsn, QUOTA, rate, "4", str(calls), str(tokens)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for _ in range(3)
+        for tokens in sizes
     ]
     for process in processes:
         assert process.stdout
@@ -194,17 +241,34 @@ def test_processes_and_threads_share_one_line_and_use_all_of_it(database_url: st
         process.stdin.write("go\n")
         process.stdin.flush()
     taken = sorted(
-        tuple(map(float, line.split()))
-        for process in processes
+        (*map(float, line.split()), tokens)
+        for process, tokens in zip(processes, sizes, strict=True)
         for line in process.communicate(timeout=PATIENCE)[0].splitlines()
     )
     assert all(process.returncode == 0 for process in processes)
+    # Nobody started early.
+    assert all(local <= called for _, local, called, *_ in taken)
+    return taken
+
+
+def test_processes_share_a_quota_of_tokens_exactly(database_url: str) -> None:
+    text = "1000/s, 600000 tokens/min burst 8000"
+    calls, tokens = parse_rates(text)
+    taken = taken_by_processes(database_url, text, 20, [100, 258, 800])
+    starts = sorted((at + min(called - local, lateness), size) for at, local, called, lateness, size in taken)
+    costs = [int(size) for _, size in starts]
+    assert sum(costs) == 80 * (100 + 258 + 800)
+    assert refusals([at for at, _ in starts], tokens, costs) == refusals([at for at, _ in starts], calls) == 0
+    assert sum(costs) > 0.8 * tokens.per_second * (starts[-1][0] - starts[0][0])
+
+
+def test_processes_and_threads_share_one_line_and_use_all_of_it(database_url: str) -> None:
+    taken = taken_by_processes(database_url, "200/s", 30, [1, 1, 1])
     slots = [at for at, *_ in taken]
     assert len(slots) == 360
     assert min(after - before for before, after in pairwise(slots)) >= FAST.spacing - rounding(4, slots[-1])
-    # Nobody started early or too late, so that the bucket was never empty.
-    assert all(local <= called for _, local, called, _ in taken)
-    starts = sorted(at + min(called - local, lateness) for at, local, called, lateness in taken)
+    # Nobody started too late, so that the bucket was never empty.
+    starts = sorted(at + min(called - local, lateness) for at, local, called, lateness, _ in taken)
     assert refusals(starts, FAST) == 0
 
 

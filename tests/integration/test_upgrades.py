@@ -59,6 +59,11 @@ SYSTEM_DATA = (
     ),
     (5, "UPDATE pinakes.runs SET state = 'died' WHERE state = 'failed'"),
     (6, "UPDATE pinakes.limits SET recovery = 60"),
+    (
+        7,
+        "INSERT INTO pinakes.limits (quota, unit, seconds, count, burst, spacing, head_start, lead, lead_units, lateness)"
+        " VALUES ('vertex', 'tokens', 60, 1000000, 20000, 0.00006, 0, 1, 258, 0)",
+    ),
 )
 COLLECTION_DATA = (
     (1, "INSERT INTO old.collection (source_root, language) VALUES ('file:///old/', 'english')"),
@@ -267,6 +272,7 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
     "import": lambda source: [str(source.parent / "vectors.csv"), str(source), "--space", "imported/b/c"],
     "forget": lambda _source: ["p00.png", "--yes"],
     "language": lambda _source: ["pictures"],
+    "space": lambda _source: ["add", "--dimension", "9"],
 }
 
 

@@ -24,11 +24,13 @@ from pinakes.embedders.remote.provider import (
     CredentialsRefusedError,
     PacingStoppedError,
     Prepared,
+    Reply,
     Unpaced,
     redact,
 )
 from pinakes.errors import DatabaseError, EmbedderError, SourceError, UnreadableQueryError
 from pinakes.quota.embedder_pool import Budget
+from pinakes.rates import CALL_TOKENS
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests.pictures import photo
@@ -90,9 +92,15 @@ class Recorder(Unpaced):
         self.rate = rate
         self.waits: list[bool] = []
         self.throttles: list[float | None] = []
+        self.tokens: list[int] = []
+        self.extra: list[int] = []
 
-    def wait(self, *, interactive: bool = False) -> None:
+    def wait(self, *, interactive: bool = False, tokens: int = 0) -> None:
         self.waits.append(interactive)
+        self.tokens.append(tokens)
+
+    def exceeded(self, extra: int) -> None:
+        self.extra.append(extra)
 
     def throttled(self, retry_after: float | None) -> None:
         self.throttles.append(retry_after)
@@ -259,6 +267,22 @@ def test_answers_that_cannot_be_used_stop_nothing_while_others_can(remote: Calla
     assert failures(results)
 
 
+def test_tokens_are_reserved_before_a_call_and_corrected_by_its_answer(remote: Callable[..., Remote]) -> None:
+    counted = iter([1000, 500, 500])
+
+    class Counting(Scripted):
+        def image(self, picture: Prepared, *, timeout: float) -> Reply:
+            return Reply(*super().image(picture, timeout=timeout), next(counted))
+
+    pacer = Recorder()
+    embedder = remote(Counting(), pacer, concurrency=1)
+    assert len(list(embedder.embed_images(pictures(3)))) == 3
+    assert pacer.tokens == [CALL_TOKENS, 1000, 950]
+    assert pacer.extra == [1000 - CALL_TOKENS]
+    embedder.embed_text("two words")
+    assert pacer.tokens[-1] == 3
+
+
 def test_texts_are_counted_among_the_calls_and_take_what_they_cost(remote: Callable[..., Remote]) -> None:
     provider = Scripted(raising(2, error=call_error(ErrorClass.TIMEOUT)))
     provider.facts = replace(provider.facts, price=Price(per_image=0.001, per_text=0.0025))
@@ -305,7 +329,7 @@ def test_what_was_taken_from_the_allowance_is_asked_though_others_find_it_used_u
     class Slow(Recorder):
         """Its slots come when the allowance is used up."""
 
-        def wait(self, *, interactive: bool = False) -> None:
+        def wait(self, *, interactive: bool = False, tokens: int = 0) -> None:
             super().wait(interactive=interactive)
             until = time.monotonic() + PATIENCE
             while not budget.used_up and time.monotonic() < until:
@@ -393,7 +417,7 @@ def test_another_model_version_stops_the_run_and_names_both(remote: Callable[...
 
 def test_a_lost_limiter_stops_the_run(remote: Callable[..., Remote]) -> None:
     class Lost(Recorder):
-        def wait(self, *, interactive: bool = False) -> None:
+        def wait(self, *, interactive: bool = False, tokens: int = 0) -> None:
             raise DatabaseError("the database is away.")
 
     provider = Scripted()
@@ -419,7 +443,7 @@ def test_a_stop_begins_nothing_and_yields_what_is_in_flight(remote: Callable[...
 
 def test_a_pacer_that_gives_up_leaves_the_rest_without_an_answer(remote: Callable[..., Remote]) -> None:
     class Stopping(Recorder):
-        def wait(self, *, interactive: bool = False) -> None:
+        def wait(self, *, interactive: bool = False, tokens: int = 0) -> None:
             super().wait()
             if len(self.waits) > 3:
                 raise PacingStoppedError("stopping")

@@ -19,10 +19,18 @@ def command_of(name: str) -> click.Command:
     return command
 
 
+def and_its_own(name: str) -> dict[str, click.Command]:
+    """A command, and those below it."""
+    command = command_of(name)
+    below = command.commands if isinstance(command, click.Group) else {}
+    return {name: command} | {f"{name} {each}": below[each] for each in below}
+
+
 OPTIONS = [
     pytest.param(option, id=f"{name} {option.opts[0]}")
-    for name in COMMANDS
-    for option in command_of(name).params
+    for top in COMMANDS
+    for name, command in and_its_own(top).items()
+    for option in command.params
     if isinstance(option, click.Option)
 ]
 
@@ -56,7 +64,7 @@ def test_every_option_says_what_it_is_in_a_sentence(option: click.Option) -> Non
 def test_every_option_with_a_value_names_its_kind_and_its_default(option: click.Option) -> None:
     if option.is_flag and not option.secondary_opts:
         return  # a switch, which is off unless it is given
-    assert option.show_default or "default: " in (option.help or "").lower(), "no default"
+    assert option.required or option.show_default or "default: " in (option.help or "").lower(), "no default"
     if option.is_flag or isinstance(option.type, click.Choice):
         return
     assert option.metavar, "nothing says what its value is"

@@ -82,6 +82,8 @@ def test_every_command_of_pinakes_and_every_option_exists(path: Path) -> None:
     for written in commands_of(path):
         words = shlex.split(re.split(r"&&|\||>", written)[0], comments=True)
         command = cli.get_command(click.Context(cli), words[1])
+        if isinstance(command, click.Group) and words[2:3] and words[2] in command.commands:
+            command = command.get_command(click.Context(command), words[2])
         assert command is not None, written
         known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
         used = {word.partition("=")[0] for word in words[2:] if re.match(r"--?[a-z]", word)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -45,7 +46,10 @@ def test_ones_own_price_comes_before_the_built_in_one(own: Path) -> None:
         ('["azure/vision-multimodal"]\nper_image = "x"', "per_image is 'x', not a number of dollars"),
         ('["azure/vision-multimodal"]\nper_image = nan', "per_image is nan, not a number of dollars"),
         ('["azure/vision-multimodal"]\nper_image = inf', "per_image is inf, not a number of dollars"),
-        ('["azure/vision-multimodal"]\nprice = 1', "'price' is none of per_image, per_text, as_of, source"),
+        (
+            '["azure/vision-multimodal"]\nprice = 1',
+            "'price' is none of per_image, per_text, per_million_text_tokens, as_of, source",
+        ),
         ('"azure/vision-multimodal" = 5', "it is 5, and a table of per_image, "),
         (
             '["azure/vision"]\nper_image = 1',
@@ -59,3 +63,20 @@ def test_a_price_that_cannot_be_used_is_named(own: Path, text: str, said: str) -
     with pytest.raises(SettingsError, match=said) as caught:
         price_of(SPACE, str(own))
     assert str(own) in str(caught.value)
+
+
+def test_a_text_of_gemini_costs_its_tokens() -> None:
+    price = price_of(Space("gemini", "gemini-embedding-2", "ga", 768, "a1"))
+    description = "A ship at sea under a clouded sky. " * 20
+    assert price.of_text(description) == pytest.approx(0.20 * math.ceil(len(description) / 3) / 1e6)
+    assert price.of_text("red") < price.of_text(description) < price.per_image
+    assert price.doubt is None
+
+
+def test_a_price_that_nobody_has_compared_is_said_to_be_so(own: Path) -> None:
+    doubt = price_of(SPACE).doubt
+    assert doubt is not None
+    assert "the price is not verified: compare it with azure.microsoft.com" in doubt
+    assert "PINAKES_PRICES" in doubt
+    own.write_text('["azure/vision-multimodal"]\nper_image = 0.5\n')
+    assert price_of(SPACE, str(own)).doubt is None

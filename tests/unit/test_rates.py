@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pinakes.errors import UsageError
-from pinakes.rates import Rate, parse_rate
+from pinakes.rates import CALL_TOKENS, Rate, allowed, parse_rate, parse_rates
 from tests.gcra import Reference, refusals
 
 rates = st.builds(
@@ -35,6 +35,17 @@ rates = st.builds(
 def test_a_rate_is_read(text: str, count: float, seconds: float) -> None:
     rate = parse_rate(text)
     assert (rate.count, rate.seconds) == (count, seconds)
+
+
+def test_tokens_are_read_next_to_calls() -> None:
+    calls, tokens = parse_rates("120/min, 1000000 tokens/min")
+    assert (calls.unit, tokens.unit, tokens.count, tokens.seconds) == ("calls", "tokens", 1e6, 60)
+    assert tokens.burst >= 2 * 8192
+    assert [str(rate) for rate in (calls, tokens)] == ["120/min", "1000000 tokens/min"]
+    assert allowed([calls, tokens]) == pytest.approx(2)
+    assert allowed([tokens]) == pytest.approx(1e6 / 60 / CALL_TOKENS)
+    with pytest.raises(UsageError, match="two rates for one window"):
+        parse_rates("5 tokens/s, 1 token/s")
 
 
 def test_a_burst_is_read_or_assumed_with_caution() -> None:

@@ -22,8 +22,10 @@ from pinakes.embedders.remote.provider import (
     CallError,
     Pacer,
     PacingStoppedError,
+    Reply,
     redact,
 )
+from pinakes.embedders.remote.tokens import TokenEstimate
 from pinakes.errors import EmbedderError, PinakesError
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Vector
@@ -48,8 +50,8 @@ _LOST: Final = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECTION})
 _ANSWERED: Final = 200
 """The status of an answer that was charged; with an error, it means that the answer cannot be used."""
 
-Call = Callable[[], tuple[Vector, str]]
-"""Makes one request: the vector, and the model version that the provider named."""
+Call = Callable[[], tuple[Vector, str] | Reply]
+"""Makes one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Effort:
         patience: most seconds, in requests and between them; waiting for the pacer is not counted, except where a
             person waits.
         interactive: whether a person waits; the slot then comes before those of batches.
-        text: whether it is for a text, which may have its own price.
+        text: the text that it is for, which may have its own price; None for a picture.
         pooled: whether it is one of many; it then waits for a place among the requests in flight, and is dropped when the
             run ends.
         unwanted: whether nobody waits for this pooled answer any more, so that no request is begun for it.
@@ -70,7 +72,7 @@ class Effort:
     attempts: int
     patience: float
     interactive: bool = False
-    text: bool = False
+    text: str | None = None
     pooled: bool = False
     unwanted: Callable[[], bool] = lambda: False
 
@@ -86,7 +88,7 @@ class Attempts:
         pacer: says when a request may be made.
         concurrency: most requests in flight; None finds the number.
         allowance: what may be spent; None: there is no cap.
-        text_units: what a text takes of the allowance, where a picture takes 1.
+        text_units: from a text to what it takes of the allowance, where a picture takes 1.
         stopping: whether the run is stopping; pooled answers are not begun then.
         secrets: values that no message may show.
         backoff: seconds before the second attempt.
@@ -99,7 +101,7 @@ class Attempts:
         *,
         concurrency: int | None,
         allowance: Allowance | None = None,
-        text_units: int = 1,
+        text_units: Callable[[str], int] = lambda _text: 1,
         stopping: Callable[[], bool],
         secrets: Sequence[str],
         backoff: float,
@@ -122,6 +124,7 @@ class Attempts:
         self._throttled_in_a_row = 0
         self._unusable_in_a_row = 0
         self._quiet_until = 0.0
+        self._tokens = TokenEstimate()
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -205,15 +208,21 @@ class Attempts:
             while not math.isfinite(self._pacer.rate) and (quiet := self._quiet_until - time.monotonic()) > 0:
                 if not self._sleep(quiet, effort):
                     return None
-            with paying(self._allowance, self._text_units if effort.text else 1) as payment:
-                self._pacer.wait(interactive=effort.interactive)
+            text = effort.text
+            with paying(self._allowance, 1 if text is None else self._text_units(text)) as payment:
+                tokens = self._tokens.of(text)
+                self._pacer.wait(interactive=effort.interactive, tokens=tokens)
                 if effort.pooled and (self._over() or effort.unwanted()):
                     return None
                 started = time.monotonic()
                 payment.due = True
                 try:
-                    vector, version = call()
-                    return self._checked(vector, version, time.monotonic() - started, effort)
+                    reply = Reply(*call())
+                    if reply.tokens is not None:
+                        self._tokens.correct(text, reply.tokens)
+                        if reply.tokens > tokens:
+                            self._pacer.exceeded(reply.tokens - tokens)
+                    return self._checked(reply.vector, reply.version, time.monotonic() - started, effort)
                 except CallError as exc:
                     payment.due = not is_free(exc)
                     self._count(exc, effort)
@@ -245,7 +254,7 @@ class Attempts:
         why = why_unusable(vector, space.dimension)
         if why and version == space.version:
             raise unusable(space.provider, why)
-        self.counters.answered(seconds, text=effort.text)
+        self.counters.answered(seconds, text=effort.text is not None)
         self.concurrency.answered(seconds)
         with self._lock:
             self._throttled_since = None
@@ -261,7 +270,7 @@ class Attempts:
     def _count(self, error: CallError, effort: Effort) -> None:
         """Count a request without a vector; end the run after too many answers in a row that cannot be used."""
         if error.error_class in _LOST or error.http_status == _ANSWERED:
-            self.counters.lost(text=effort.text)
+            self.counters.lost(text=effort.text is not None)
         if error.http_status != _ANSWERED or not effort.pooled:
             return
         with self._lock:

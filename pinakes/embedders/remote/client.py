@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Embedder, Limits, Picture, Price, TextReading
+from pinakes.embedders.base import CHECK_TEXT, Embedder, Limits, Picture, TextReading
 from pinakes.embedders.counters import CallStatistics
 from pinakes.embedders.declaration import Choice, Declaration, Surroundings
 from pinakes.embedders.remote.attempts import FIRST_BACKOFF, Attempts, Effort
@@ -95,7 +95,6 @@ class Remote(Embedder):
         self._pacer = pacer
         self._timeout = timeout
         self._effort = Effort(attempts, patience)
-        self._text_units = _text_units(provider.facts.price)
         self._attempts = Attempts(
             provider.facts.space,
             pacer,
@@ -145,7 +144,7 @@ class Remote(Embedder):
     @property
     def check_units(self) -> int:
         """What `check` takes from an allowance."""
-        return 1 + self._text_units
+        return 1 + self._text_units(CHECK_TEXT)
 
     @property
     def calls(self) -> int:
@@ -251,7 +250,7 @@ class Remote(Embedder):
         outcome = self._attempts.answer(lambda: self._provider.image(picture, timeout=self._timeout), self._effort)
         if isinstance(outcome, Failure):
             raise EmbedderError(f"{self._name} does not embed a plain test picture: {outcome.message}.")
-        self._text("a test", interactive=False)
+        self._text(CHECK_TEXT, interactive=False)
 
     def close(self) -> None:
         """Begin nothing more, wait for the requests in flight, and close connections."""
@@ -293,7 +292,7 @@ class Remote(Embedder):
         return outcome, sent.data is None
 
     def _text(self, text: str, *, interactive: bool) -> Vector:
-        effort = replace(QUERY if interactive else self._effort, text=True)
+        effort = replace(QUERY if interactive else self._effort, text=text)
         timeout = min(self._timeout, effort.patience)
         outcome = self._attempts.answer(lambda: self._provider.text(text, timeout=timeout), effort)
         if isinstance(outcome, Failure):
@@ -317,6 +316,11 @@ class Remote(Embedder):
             with self._lock:
                 self._batches -= 1
 
+    def _text_units(self, text: str) -> int:
+        """The price of a text in prices of a picture, rounded up."""
+        price = self.facts.price
+        return max(1, math.ceil(price.of_text(text) / price.per_image - 1e-9)) if price.per_image else 1
+
     def _window(self) -> int:
         """How many pictures of a batch may be in progress: its share of those in flight and of those read ahead."""
         return -(-(self._attempts.concurrency.limit + LOOK_AHEAD) // max(1, self._batches))
@@ -330,11 +334,6 @@ class Remote(Embedder):
                     self._unclaimed[picture.image.fingerprint] = vector
 
         future.add_done_callback(keep)
-
-
-def _text_units(price: Price) -> int:
-    """The price of a text in prices of a picture, rounded up."""
-    return max(1, math.ceil(price.per_text / price.per_image - 1e-9)) if price.per_image else 1
 
 
 def _test_picture(limits: Limits) -> Prepared:

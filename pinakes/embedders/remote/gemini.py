@@ -6,6 +6,7 @@ reads `gs://` objects by itself.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from pinakes.embedders.remote.http_errors import (
     unusable,
     vector_of,
 )
-from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, redact
+from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, Reply, redact
 from pinakes.embedders.remote.vertex_declaration import DEFAULT_LOCATION, LOCATION, PROJECT
 from pinakes.errors import SettingsError
 from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
@@ -114,7 +115,7 @@ class GeminiEmbedding:
         """Whether the model reads `uri` by itself: objects of Cloud Storage, on Vertex AI."""
         return self._on_vertex and is_plain(uri)
 
-    def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
+    def image(self, picture: Prepared, *, timeout: float) -> Reply:
         """The vector of a picture; see `remote.Provider.image`. The bytes are sent if there are any, else the uri."""
         from google.genai import types
 
@@ -126,7 +127,7 @@ class GeminiEmbedding:
             raise CallError(f"{NAME} cannot read {picture.uri}: it reads gs:// only.", ErrorClass.UNSUPPORTED)
         return self._call(part, timeout, by_uri=picture.data is None)
 
-    def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:
+    def text(self, text: str, *, timeout: float) -> Reply:
         """The vector of a text of up to 8,192 tokens; see `remote.Provider.text`."""
         from google.genai import types
 
@@ -136,7 +137,7 @@ class GeminiEmbedding:
         """Give back connections."""
         self._http.close()
 
-    def _call(self, part: Any, timeout: float, *, by_uri: bool) -> tuple[Vector, str]:
+    def _call(self, part: Any, timeout: float, *, by_uri: bool) -> Reply:
         import httpx
         from google.auth.exceptions import GoogleAuthError, TransportError
         from google.genai import types
@@ -168,7 +169,9 @@ class GeminiEmbedding:
             # google-genai does not validate answers, and fails in all these ways on a malformed one.
             raise unusable(NAME, f"google-genai cannot read it ({type(exc).__name__})") from exc
         self._is_there = True
-        return self._vector(answer), self.facts.space.version
+        vector = self._vector(answer)
+        counted = answer.embeddings[0].statistics and answer.embeddings[0].statistics.token_count
+        return Reply(vector, self.facts.space.version, math.ceil(counted) if counted else None)
 
     def _vector(self, answer: Any) -> Vector:
         embeddings = answer.embeddings or []

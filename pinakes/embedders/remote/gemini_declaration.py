@@ -22,10 +22,11 @@ EMBEDDING = Model(
     preprocessing="a1",
     price=Price(
         per_image=0.00012,
-        per_text=0.000002,
+        per_million_text_tokens=0.20,
         as_of="2026-11-20",
         source="ai.google.dev/gemini-api/docs/pricing",
     ),
+    nested="ai.google.dev/gemini-api/docs/embeddings, «Controlling embedding size»",
 )
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import quote, quote_plus
 
 from pinakes.embedders.base import Facts
 from pinakes.errors import EmbedderError, PinakesError
+from pinakes.rates import CALL_TOKENS
 from pinakes.types import ErrorClass, Vector
 
 REDACTED = "[redacted]"
@@ -83,6 +84,20 @@ class Prepared:
     uri: str | None = None
 
 
+class Reply(NamedTuple):
+    """What one request brought.
+
+    Attributes:
+        vector: shape (dimension,), float32.
+        version: the model version that the provider named.
+        tokens: of the input, as the provider counted them; None where it does not say.
+    """
+
+    vector: Vector
+    version: str
+    tokens: int | None = None
+
+
 class Provider(Protocol):
     """The requests of one provider. Thread-safe. `image` and `text` make exactly one request and do not retry."""
 
@@ -92,8 +107,8 @@ class Provider(Protocol):
         """Whether the provider can read the picture at `uri` (so that its bytes need not pass through here)."""
         ...
 
-    def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
-        """The vector of a picture, shape (dimension,), float32, and the model version that the provider named.
+    def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str] | Reply:
+        """The vector of a picture, and the model version that the provider named; see `Reply`.
 
         Raises:
             CallError: the request failed, for this picture.
@@ -101,7 +116,7 @@ class Provider(Protocol):
         """
         ...
 
-    def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:
+    def text(self, text: str, *, timeout: float) -> tuple[Vector, str] | Reply:
         """The vector of a text; otherwise like `image`."""
         ...
 
@@ -113,13 +128,17 @@ class Provider(Protocol):
 class Pacer(Protocol):
     """Says when a request may be made. Shared by all threads, and through the database by all processes and machines."""
 
-    def wait(self, *, interactive: bool = False) -> None:
-        """Block until this caller may make one request. Interactive callers get a slot before batches do.
+    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> None:
+        """Block until this caller may make one request of up to `tokens`. Interactive callers get a slot before batches do.
 
         Raises:
             PacingStoppedError: the run is stopping.
             PinakesError: the database that keeps the rate is lost; nobody may call without it.
         """
+        ...
+
+    def exceeded(self, extra: int) -> None:
+        """A request counted so many tokens more than it had waited for."""
         ...
 
     def throttled(self, retry_after: float | None) -> None:
@@ -153,8 +172,11 @@ class Unpaced:
 
     rate = float("inf")
 
-    def wait(self, *, interactive: bool = False) -> None:
+    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> None:
         """Returns at once."""
+
+    def exceeded(self, extra: int) -> None:
+        """Does nothing: nobody counts."""
 
     def throttled(self, retry_after: float | None) -> None:
         """Does nothing: there is no rate to lower."""
