@@ -15,7 +15,8 @@ from pinakes.cli.options import as_json, declared_options
 from pinakes.cli.render import account_table, plan_table
 from pinakes.errors import UnfinishedError, UsageError
 from pinakes.ingest.early_checks import check_embedder, source_of
-from pinakes.ingest.request import THREADS, IngestRequest
+from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.request_checks import THREADS
 from pinakes.ingest.stopping import stop_on_interrupt
 from pinakes.metadata.files import open_bytes
 from pinakes.settings import BLOCK, Settings, load_settings
