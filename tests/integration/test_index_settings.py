@@ -161,7 +161,7 @@ def test_effort_decides_how_far_the_index_looks(
 def test_effort_is_taken_by_a_search_and_refused_where_no_index_is_asked(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    run(settings, gallery(tmp_path / "in"), ivfflat="lists=3")
+    run(settings, gallery(tmp_path / "in", 60), ivfflat="lists=3")
     assert find(database, like="p03.png", effort=3, k=3).plan.mode == "ivfflat"
     with pytest.raises(UsageError, match=r"--effort 1001 is out of range; an index takes 1 to 1,000"):
         ask(like="p03.png", effort=1001)
