@@ -53,7 +53,8 @@ def _card(source: Source, image: Image) -> Card:
         width, height = with_header(data).size
         if (width > height) != (picture.width > picture.height):  # it is stored on its side
             width, height = height, width
-        size = f"{width:,} × {height:,} pixels, {len(data) / 1e6:,.1f} MB"
+        bytes_ = f"{len(data) / 1e6:,.1f} MB" if len(data) >= 1e6 else f"{len(data) / 1e3:,.0f} kB"
+        size = f"{width:,} × {height:,} pixels, {bytes_}"
         return Card(picture, image.image_id, size, Pillow.MIME[sniff(data[:HEAD_BYTES]) or ""])
 
     made = with_bytes(Picture(image, lambda: source.read(image)), shown)

@@ -193,17 +193,17 @@ def test_what_a_tutorials_file_cannot_hold_is_refused(
     working: Path, arguments: tuple[str, ...], says: str, settings: Settings
 ) -> None:
     pictures(working / "in", ["p1.png", "p2.png"])
-    pinakes("ingest", "in", "--dimension", "64")
+    pinakes("ingest", "in", "--dimension", "256")
     Path("a.csv").write_text("file\ttitle\np\tA\n")
     Path("b.csv").write_text("file\tauthor\nq\tB\n")
     with pytest.raises(Exception, match=says):
-        pinakes("export", *arguments, "--dimension", "64")
+        pinakes("export", *arguments, "--dimension", "256")
     assert not Path("x.csv").exists()
 
 
 def test_where_no_row_fits_only_the_header_is_written(working: Path) -> None:
     pictures(working / "in", ["p1.png"])
-    pinakes("ingest", "in", "--dimension", "64")
+    pinakes("ingest", "in", "--dimension", "256")
     Path("a.csv").write_text("Image_File\ttitle\nother.png\tA\n")
-    pinakes("export", "x.csv", "--like", "tutorial", "--metadata", "a.csv", "--dimension", "64")
+    pinakes("export", "x.csv", "--like", "tutorial", "--metadata", "a.csv", "--dimension", "256")
     assert Path("x.csv").read_text() == "Image_File\ttitle\tvector\n"
