@@ -103,7 +103,7 @@ def _dataset(paths: Sequence[Path], cleaning: Cleaning) -> pd.DataFrame:
     frames = []
     for table in tables:
         if not isinstance(table, Table):
-            raise UsageError(f"--like tutorial takes CSV or TSV, and {table.path} is a workbook; save it as text.")
+            raise UsageError(f"--like tutorial takes CSV or TSV, and {table.path} is neither; save it as text.")
         frames.append(read_as_pandas(table))
         if list(frames[-1].columns) != list(frames[0].columns):
             raise UsageError(

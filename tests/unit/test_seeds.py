@@ -37,9 +37,10 @@ def test_a_step_has_a_command_and_a_test_that_is_there(row: list[str]) -> None:
         assert not re.search(r"`pinakes ", command), "what can be done has a test"
         return
     for named in tests.split("<br>"):
-        found = re.fullmatch(r"`(tests/\w+/test_\w+\.py)::(test_\w+)`", named)
+        found = re.fullmatch(r"\[([\w ]+)\]\(\.\./(tests/\w+/test_\w+\.py)\)", named)
         assert found is not None, named
-        assert re.search(rf"^def {found[2]}\(", (PROJECT / found[1]).read_text("utf-8"), re.MULTILINE), named
+        name = f"test_{found[1].replace(' ', '_')}"
+        assert re.search(rf"^def {name}\(", (PROJECT / found[2]).read_text("utf-8"), re.MULTILINE), named
 
 
 @pytest.mark.parametrize("step", STEPS)
