@@ -88,11 +88,9 @@ def _directly(request: IngestRequest, settings: Settings, sheet: Path | None) ->
     from pinakes.ingest.opening import dry_run
     from pinakes.ingest.stages import ingest
 
-    if sheet is not None:
-        return dry_run(request, settings, sheet=sheet)
     with stop_on_interrupt():
         try:
-            return ingest(request, settings)
+            return ingest(request, settings) if sheet is None else dry_run(request, settings, sheet=sheet)
         except UnfinishedError as exc:
             return exc
 
