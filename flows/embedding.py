@@ -19,7 +19,7 @@ from pinakes.errors import PinakesError
 from pinakes.ingest.answers import Embedded, EmbedStage
 from pinakes.ingest.distributed.leader import Leader
 from pinakes.ingest.listing import Planned
-from pinakes.ingest.request import THREADS
+from pinakes.ingest.request_checks import THREADS
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import orderly
 from pinakes.ingest.window import in_window

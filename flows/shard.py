@@ -11,7 +11,7 @@ from pinakes.errors import EmbedderError, LeaseLostError
 from pinakes.ingest.batch import BatchResult
 from pinakes.ingest.distributed.assignment import Assignment
 from pinakes.ingest.distributed.worker import open_worker
-from pinakes.ingest.request import THREADS
+from pinakes.ingest.request_checks import THREADS
 from pinakes.ingest.window import in_window
 from tasks import ingestion as stages
 from tasks.blocks import run_settings

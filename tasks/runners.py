@@ -18,7 +18,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from pinakes.errors import PinakesError, SettingsError, extra_install
 from pinakes.ingest.distributed.worker import close_workers
-from pinakes.ingest.request import THREADS
+from pinakes.ingest.request_checks import THREADS
 
 Runner = TaskRunner[Any]
 """Any of them. Their futures differ, but all of them give a result."""

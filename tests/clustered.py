@@ -11,7 +11,8 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.spaces import Space
 from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
-from pinakes.store.indexes import IndexChoice, ensure_index
+from pinakes.store.index_settings import IndexChoice
+from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.space_registry import register_space

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,18 +15,27 @@ from pinakes.errors import UsageError
 from pinakes.ingest.request import WITHOUT_METADATA, IngestRequest
 from pinakes.settings import load_settings
 
+if TYPE_CHECKING:
+    from pinakes.operations.export_like import Form
+
 
 @click.command("export")
 @click.argument("file")
-@options.declared_options(IngestRequest, only=frozenset({*WITHOUT_METADATA, "embedder", "dimension"}))
+@options.declared_options(IngestRequest, only=frozenset({*WITHOUT_METADATA, "embedder", "dimension", "cleaning"}))
 @options.collection
 @options.checkpoint
+@click.option(
+    "--like",
+    type=click.Choice(["tutorial", "vertex"]),
+    help="The file that a tutorial's program writes: tutorial is dataset_embeddings.csv of the Azure tutorial, for its COPY;"
+    " vertex is embeddings.csv of the Vertex AI tutorial, a name and its numbers. Default: neither.",
+)
 @click.option(
     "--excel-safe",
     is_flag=True,
     help="In CSV, put an apostrophe before texts that a spreadsheet would run as a formula (=, +, -, @).",
 )
-def command(*, file: str, excel_safe: bool, **given: Any) -> None:
+def command(*, file: str, like: Form | None, excel_safe: bool, **given: Any) -> None:
     """Write embeddings merged with metadata to FILE (.csv or .parquet), without PostgreSQL.
 
     With a FILE that ends in .xlsx, the metadata alone, for people. With bigquery://PROJECT/DATASET/TABLE a table of
@@ -35,6 +44,12 @@ def command(*, file: str, excel_safe: bool, **given: Any) -> None:
     # These import pandas, which --help does not need.
     from pinakes.operations.bigquery_export import export_to_bigquery
     from pinakes.operations.export import export
+    from pinakes.operations.export_like import export_like
+
+    if excel_safe and (like or file.startswith(SCHEME)):
+        raise UsageError("--excel-safe changes texts of a CSV for people; leave it out where a program reads them.")
+    if like and file.startswith(SCHEME):
+        raise UsageError(f"--like {like} writes a file; give one, such as dataset.csv.")
 
     settings = load_settings()
     request = IngestRequest.with_settings(settings, {"source": file, **given})
@@ -46,10 +61,9 @@ def command(*, file: str, excel_safe: bool, **given: Any) -> None:
         "metadata": request.metadata,
         "columns": request.column_map,
         "profile": request.profile,
+        "cleaning": request.cleaning,
     }
     if file.startswith(SCHEME):
-        if excel_safe:
-            raise UsageError("--excel-safe is about CSV; leave it out.")
         done = export_to_bigquery(file, **what)
         exported, merged = done.exported, done.merged
         click.echo(
@@ -57,7 +71,7 @@ def command(*, file: str, excel_safe: bool, **given: Any) -> None:
             f" {merged.deleted:,} deleted\n\n{done.statements}"
         )
     else:
-        exported = export(Path(file), excel_safe=excel_safe, **what)
+        exported = export_like(like, Path(file), **what) if like else export(Path(file), **what, excel_safe=excel_safe)
         click.echo(f"{exported.rows:,} rows written to {file}")
     for note in exported.notes:
         click.echo(f"note: {note}", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,7 +15,8 @@ from pinakes.cli.options import as_json, declared_options
 from pinakes.cli.render import account_table, plan_table
 from pinakes.errors import UnfinishedError, UsageError
 from pinakes.ingest.early_checks import check_embedder, source_of
-from pinakes.ingest.request import THREADS, IngestRequest
+from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.request_checks import THREADS
 from pinakes.ingest.stopping import stop_on_interrupt
 from pinakes.metadata.opening_tables import check_table
 from pinakes.settings import BLOCK, Settings, load_settings
@@ -24,8 +26,15 @@ DIRECTLY = "run directly; with PREFECT_API_URL set it is a Prefect flow"
 
 @click.command("ingest")
 @declared_options(IngestRequest)
+@click.option(
+    "--sheet",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --dry-run: show the first ten pictures that would be embedded, with their types, on this contact sheet (.png,"
+    " .jpg or .pdf). Default: none.",
+)
 @as_json
-def command(*, as_json: bool, **options: Any) -> None:
+def command(*, as_json: bool, sheet: Path | None, **options: Any) -> None:
     """List a SOURCE, embed its pictures, merge their metadata, and load them into PostgreSQL.
 
     SOURCE is a folder, gs://bucket/folder, an object table (bigquery://project/dataset/table), or a file that lists names
@@ -35,6 +44,12 @@ def command(*, as_json: bool, **options: Any) -> None:
     # Said at once, not after the seconds that Prefect takes to start.
     request = IngestRequest.with_settings(settings, options)
     source_of(request, settings)
+    if sheet is not None:
+        if not request.dry_run:
+            raise UsageError("--sheet shows what a run would embed, before it does; add --dry-run.")
+        from pinakes.images.contact_sheet import check_sheet
+
+        check_sheet(sheet)
     server = os.environ.get("PREFECT_API_URL")
     if not (server and any(value.startswith(BLOCK) for value in settings.values.values())):
         check_embedder(request, settings)
@@ -46,9 +61,10 @@ def command(*, as_json: bool, **options: Any) -> None:
             " and export PREFECT_API_URL=http://127.0.0.1:4200/api, or leave --shards out."
         )
 
-    as_flow = bool(server) or request.runner != THREADS  # Dask and Ray run Prefect's tasks
+    # Dask and Ray run Prefect's tasks; a sheet is a file of this machine.
+    as_flow = sheet is None and (bool(server) or request.runner != THREADS)
     try:
-        outcome = _as_flow(request, settings) if as_flow else _directly(request, settings)
+        outcome = _as_flow(request, settings) if as_flow else _directly(request, settings, sheet)
     except KeyboardInterrupt as exc:
         how = str(exc) or "interrupted"
         fail(f"{how}; what was paid for is kept, run the same command again to resume.", INTERRUPTED)
@@ -58,17 +74,22 @@ def command(*, as_json: bool, **options: Any) -> None:
         click.echo(json.dumps(summary, ensure_ascii=False))
     else:
         click.echo(rendered)
-        click.echo(f"run as a Prefect flow{f' at {server}' if server else ''}" if as_flow else DIRECTLY)
+        if sheet is not None:
+            click.echo(f"contact sheet: {sheet}" if summary["first"] else "no sheet: there is nothing to embed")
+        else:
+            click.echo(f"run as a Prefect flow{f' at {server}' if server else ''}" if as_flow else DIRECTLY)
     if isinstance(outcome, UnfinishedError):
         fail(str(outcome), outcome.exit_code)
 
 
-def _directly(request: IngestRequest, settings: Settings) -> dict[str, Any] | UnfinishedError:
-    from pinakes.ingest.stages import ingest  # what is missing has been said by now
+def _directly(request: IngestRequest, settings: Settings, sheet: Path | None) -> dict[str, Any] | UnfinishedError:
+    # What is missing has been said by now.
+    from pinakes.ingest.opening import dry_run
+    from pinakes.ingest.stages import ingest
 
     with stop_on_interrupt():
         try:
-            return ingest(request, settings)
+            return ingest(request, settings) if sheet is None else dry_run(request, settings, sheet=sheet)
         except UnfinishedError as exc:
             return exc
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import textwrap
+from typing import Any
 
 import click
 
 from pinakes.cli import options
-from pinakes.cli.render import table
+from pinakes.cli.render import WIDTH, local_time, note, table
 from pinakes.embedders.remote.retirement import retirement_of
 from pinakes.settings import load_settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
+from pinakes.store.index_settings import written
+from pinakes.store.indexes import built_settings
+from pinakes.store.search_plan import searched_with
 from pinakes.store.space_registry import coverage, spaces
 
 
@@ -19,7 +24,7 @@ from pinakes.store.space_registry import coverage, spaces
 @options.collection
 @options.as_json
 def command(*, collection: str | None, as_json: bool) -> None:
-    """List the embedding spaces: rows, coverage, index and its age, and when the model is retired."""
+    """List the embedding spaces: rows, coverage, index with its settings, and when the model is retired."""
     settings = load_settings()
     collection = collection or settings.collection
     with open_database(settings) as database, database.connection() as (conn, _):
@@ -27,7 +32,10 @@ def command(*, collection: str | None, as_json: bool) -> None:
         documents = []
         for registered in spaces(conn, collection):
             counted = coverage(conn, collection, registered.name)
-            built = registered.index_built_at
+            kind, built = registered.index_kind, registered.index_built_at
+            settings_of = built_settings(conn, collection, registered.space, kind) if kind else None
+            # PostgreSQL enters every new vector into an index that it can use.
+            moments = [moment for moment in (built, registered.loaded_at) if moment] if settings_of is not None else []
             documents.append(
                 {
                     "space": registered.name,
@@ -36,6 +44,10 @@ def command(*, collection: str | None, as_json: bool) -> None:
                     "coverage": counted.share,
                     "index": registered.index_kind,
                     "index_built_at": built.isoformat(timespec="seconds") if built else None,
+                    "index_settings": settings_of,
+                    "index_searched_with": searched_with(registered),
+                    "index_coverage": None if kind is None else float(settings_of is not None),
+                    "index_refreshed_at": max(moments).isoformat(timespec="seconds") if moments else None,
                     "retires": retirement_of(registered.space),
                 }
             )
@@ -54,3 +66,25 @@ def command(*, collection: str | None, as_json: bool) -> None:
         for space in documents
     ]
     click.echo(table(("", "space", "rows", "coverage", "index", "retires"), rows, right=(2, 3), whole=(1,)))
+    for space in documents:
+        if space["index"]:
+            click.echo(f"\n{_index_of(space)}")
+
+
+def _index_of(space: dict[str, Any]) -> str:
+    """The index of a space, in a sentence."""
+    if space["index_settings"] is None:
+        return note(
+            f"the {space['index']} index of {space['space']} is not there any more: 0.0% of {space['rows']:,} rows are"
+            " indexed; the next pinakes ingest builds it"
+        )
+    settings = written(space["index_settings"]) or "pgvector's own settings"
+    return textwrap.fill(
+        f"{space['index']} index of {space['space']}: {settings}; searched with {written(space['index_searched_with'])};"
+        f" covers {space['index_coverage']:.1%} of {space['rows']:,} rows; refreshed"
+        f" {local_time(space['index_refreshed_at'])}",
+        WIDTH,
+        subsequent_indent="      ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

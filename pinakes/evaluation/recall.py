@@ -233,7 +233,7 @@ def _notes(
             " size it gains nothing; pinakes ingest --index none drops it"
         )
     if recommended is not None and registered.index_kind == "ivfflat":
-        notes.append("probes are not stored: searches begin with 10 lists and go on to others where they find too few")
+        notes.append("probes are not stored: searches begin with 10 lists, or with those of --effort")
     notes.append(
         "the queries are stored pictures; words, whose vectors lie apart from all pictures, are found somewhat less surely"
     )

@@ -155,7 +155,8 @@ def build_index(run: Ingestion) -> Indexed:
     def build(conn: Connection) -> Indexed:
         pgvector = ensure_pgvector(conn)
         warn_of_old_pgvector(pgvector)
-        kind = ensure_index(conn, collection, run.space, run.request.index, run.lease, pgvector)
+        wanted = run.request.wanted_index
+        kind = ensure_index(conn, collection, run.space, wanted.choice, run.lease, pgvector, wanted.settings)
         return Indexed(kind, resolve_space(conn, collection).name == run.space.name)
 
     indexed = run.database.do("building the index", build)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pinakes import logs
@@ -17,6 +18,7 @@ from pinakes.ingest.early_checks import choice_of, source_of
 from pinakes.ingest.estimate import bytes_scanned, estimate
 from pinakes.ingest.lost_answers import held_in_table, why_refused
 from pinakes.ingest.plan import make_plan, plan_again
+from pinakes.ingest.preview import save_preview
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import Stopping
@@ -139,12 +141,17 @@ def _leaving_nothing_empty(database: Database, collection: str, lease: Lease) ->
         raise
 
 
-def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
-    """Say what a run would do and take. It lists and compares, and calls and writes nothing.
+def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = None) -> dict[str, Any]:
+    """Say what a run would do and take. It lists and compares, and calls and writes nothing but `sheet`.
+
+    Args:
+        request: what is asked.
+        settings: where things are.
+        sheet: where to show the first pictures that would be embedded; not written where there are none.
 
     Returns:
         `plan` (counts), `planned` (calls, cost, seconds, bytes that BigQuery scans), collection, space, vanished and notes;
-        every value fits JSON.
+        with `sheet` also `first` (see `preview.save_preview`). Every value fits JSON.
     """
     source = source_of(request, settings)
     with ExitStack() as stack:
@@ -168,6 +175,10 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
             stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
             vanished = sum(image_id not in listed for image_id, _ in stored)
         planned = estimate(plan, embedder).as_dict() | {"bytes_scanned": bytes_scanned(source, request.metadata)}
+    first: dict[str, Any] = {}
+    if sheet is not None:
+        about = f"{source.root} · {space.name} · USD {planned['cost']:,.4f}"
+        first["first"] = save_preview(sheet, source, plan, about) if plan.work else []
     notes = plan.why_skipped() + [f"the listing is not complete: {problem}" for problem in source.problems]
     notes += checkpoint.problems
     if refused is not None:
@@ -183,6 +194,7 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
         "plan": plan.counts() | {"vanished": vanished},
         "planned": planned,
         "max_cost": request.max_cost,
+        **first,
         "notes": notes,
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -11,12 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
 from pinakes.ids import COLLECTION_PATTERN, check_collection
+from pinakes.ingest import request_checks as checks
 from pinakes.ingest.account import ALLOWED_FAILURES, AllowedFailures
 from pinakes.metadata.column_map import ColumnMap
-from pinakes.metadata.profiles import NONE, open_profile
 from pinakes.options import Option, completed
-from pinakes.rates import RATES, parse_rates
+from pinakes.rates import RATES
 from pinakes.settings import Settings
+from pinakes.store.index_settings import IndexChoice, WantedIndex
 
 BATCH_SIZE = 256
 """Calls in a batch: seconds of work for a task run that costs some tens of milliseconds."""
@@ -29,11 +29,6 @@ MOST_SHARDS = 64
 
 SHARD_DEPLOYMENT = "embed/shard"
 """What `--shards` runs, as Prefect names it."""
-
-THREADS = "threads"
-"""`--runner`: the threads of this process."""
-
-_RUNNER = re.compile(rf"{THREADS}|(?:dask|ray)(?:://[^/\s]+:\d+)?")
 
 
 def embedder_names() -> list[str]:
@@ -223,10 +218,23 @@ class IngestRequest(BaseModel):
             pattern=ALLOWED_FAILURES,
         ),
     ] = "0"
-    index: Annotated[
-        Literal["auto", "none", "hnsw", "ivfflat"],
-        Option("The vector index: auto builds one when exact search becomes slow."),
-    ] = "auto"
+    index: Annotated[IndexChoice, Option("The vector index: auto builds one when exact search becomes slow.")] = "auto"
+    hnsw: Annotated[
+        str | None,
+        Option(
+            "Build an HNSW index with these settings instead of the measured ones.",
+            metavar="m=N,ef_construction=N",
+            empty="those of the index there is, or m=16,ef_construction=200",
+        ),
+    ] = None
+    ivfflat: Annotated[
+        str | None,
+        Option(
+            "Build an IVFFlat index with this number of lists.",
+            metavar="lists=N",
+            empty="those of the index there is, or a list for 1,000 pictures",
+        ),
+    ] = None
     language: Annotated[
         str | None,
         Option(
@@ -253,9 +261,9 @@ class IngestRequest(BaseModel):
         Option(
             "What runs the batches: threads of this process; dask or ray, with ://HOST:PORT for a running cluster.",
             metavar="NAME",
-            pattern=_RUNNER.pattern,
+            pattern=checks.RUNNER.pattern,
         ),
-    ] = THREADS
+    ] = checks.THREADS
 
     @field_validator("collection")
     @classmethod
@@ -271,24 +279,21 @@ class IngestRequest(BaseModel):
     @field_validator("rate")
     @classmethod
     def _rate(cls, text: str | None) -> str | None:
-        if text and text != "none":
-            parse_rates(text)
-        return text or None
+        return checks.check_rate(text)
 
     @field_validator("runner")
     @classmethod
     def _runner(cls, name: str) -> str:
-        if not _RUNNER.fullmatch(name):
-            raise UsageError(f"--runner {name!r} is none of: threads, dask, dask://HOST:PORT, ray, ray://HOST:PORT.")
-        return name
+        return checks.check_runner(name)
 
     @model_validator(mode="after")
     def _one_way_of_spreading(self) -> Self:
-        if self.shards > 1 and self.runner != THREADS:
-            raise UsageError(
-                f"--shards {self.shards} and --runner {self.runner} are two ways to use more than one machine; leave one"
-                " out."
-            )
+        checks.check_spreading(self.shards, self.runner)
+        return self
+
+    @model_validator(mode="after")
+    def _one_index(self) -> Self:
+        self.wanted_index.check()
         return self
 
     @model_validator(mode="after")
@@ -300,26 +305,17 @@ class IngestRequest(BaseModel):
     @field_validator("match")
     @classmethod
     def _match(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as exc:
-            raise UsageError(f"--match {pattern!r} is not a regular expression: {exc}.") from exc
-        if groups < 1:
-            raise UsageError(f"--match {pattern!r} captures nothing: put the part that is the key in parentheses.")
-        return pattern
+        return None if pattern is None else checks.check_match(pattern)
 
     @model_validator(mode="after")
     def _columns_that_may_be_said(self) -> Self:
-        said = self.column_map
-        if (said.match or said.columns or said.years or said.split) and not self.metadata:
-            raise UsageError(
-                "--match, --map, --years and --split say how a table fits the pictures; name it with --metadata FILE."
-            )
-        if self.profile and self.profile != NONE:
-            open_profile(self.profile)
+        checks.check_tables(self.column_map, self.profile, given=bool(self.metadata))
         return self
+
+    @property
+    def wanted_index(self) -> WantedIndex:
+        """The index that the space is to have."""
+        return WantedIndex(self.index, self.hnsw, self.ivfflat)
 
     @property
     def column_map(self) -> ColumnMap:

@@ -107,10 +107,22 @@ def _read(table: AnyTable) -> pd.DataFrame:
             f"the tutorial's cleaning is for SemArt only, and the metadata file {table.path} does not have SemArt's"
             f" tab-separated columns ({', '.join(SEMART_COLUMNS)}); use the lossless cleaning."
         )
+    frame = read_as_pandas(table)
+    named: dict[Any, str] = {name: str(name).strip().upper() for name in frame.columns}
+    ordered = frame.rename(columns=named)[list(SEMART_COLUMNS)]
+    return ordered.assign(**{SPLIT: split_of(table.path), AS_WRITTEN: None})
+
+
+def read_as_pandas(table: Table) -> pd.DataFrame:
+    """A table as `pandas.read_csv` reads it, which takes words such as NA and None for nothing: texts, dtype object.
+
+    Raises:
+        MetadataError: pandas cannot read it.
+    """
     encoding = "utf-8-sig" if table.encoding == "utf-8" else table.encoding
     try:
         with open_bytes(table.path) as stream:
-            frame = pd.read_csv(stream, sep="\t", encoding=encoding, dtype=object)
+            frame = pd.read_csv(stream, sep=table.separator, encoding=encoding, dtype=object)
     except UnicodeDecodeError:
         for _ in table.rows():  # raises the error that names the line
             pass
@@ -119,11 +131,9 @@ def _read(table: AnyTable) -> pd.DataFrame:
         raise MetadataError(f"the metadata file {table.path} cannot be read: {exc}.") from exc
     if not isinstance(frame.index, pd.RangeIndex):  # pandas takes what is too many for the names of the rows
         raise MetadataError(
-            f"the metadata file {table.path}, line 2: more fields than the {len(SEMART_COLUMNS)} of the header."
+            f"the metadata file {table.path}, line 2: more fields than the {len(table.columns)} of the header."
         )
-    named: dict[Any, str] = {name: str(name).strip().upper() for name in frame.columns}
-    ordered = frame.rename(columns=named)[list(SEMART_COLUMNS)]
-    return ordered.assign(**{SPLIT: split_of(table.path), AS_WRITTEN: None})
+    return frame
 
 
 def _correct_names(frame: pd.DataFrame) -> pd.DataFrame:

@@ -103,6 +103,13 @@ class Join:
             else None,
         )
 
+    def keys(self) -> dict[str, str]:
+        """image_id → the key of its row, of every image that has one."""
+        if self._frame is None:
+            return {}
+        keys = self._frame["key"].to_numpy()
+        return {image_id: str(keys[row]) for image_id, row in self._row.items() if row != _UNMATCHED}
+
     def rows(self, images: pd.DataFrame) -> pd.DataFrame:
         """`images` with `COLUMNS` and `rows.MORE` added: same rows, same order, same index.
 

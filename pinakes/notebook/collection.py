@@ -98,6 +98,7 @@ class Collection:
         k: int = DEFAULT_K,
         after: str | None = None,
         mode: Mode = "auto",
+        effort: int | None = None,
         space: str | None = None,
         hybrid: float | None = None,
         metric: Metric = "cosine",
@@ -121,6 +122,7 @@ class Collection:
             k: hits on a page, 1 to 1,000.
             after: the cursor of the previous page; `Results.next` does the same.
             mode: `exact` compares every vector, `index` asks the index, `auto` chooses.
+            effort: how far the index looks: ef_search of HNSW, probes of IVFFlat, 1 to 1,000; None: what was measured.
             space: instead of the active one.
             hybrid: the share of full text, from 0 (only vectors) to 1 (only words).
             metric: how distances are shown: `cosine`, `l2`, `ip`.
@@ -146,6 +148,7 @@ class Collection:
             k=k,
             after=after,
             mode=mode,
+            effort=effort,
             space=space,
             hybrid=hybrid,
             metric=metric,

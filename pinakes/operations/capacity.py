@@ -12,7 +12,8 @@ from pinakes.operations.checks import Finding, State
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store.health import Size
-from pinakes.store.indexes import HNSW_M, build_memory, wanted_kind
+from pinakes.store.index_settings import HNSW_M
+from pinakes.store.indexes import build_memory, wanted_kind
 
 LEAST_FREE = 1 << 30
 """Bytes that a disk should have left for a collection of any size: PostgreSQL's log, parts being merged, pictures."""

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import CheckpointError, UsageError
@@ -26,8 +26,9 @@ from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.excel import write_excel
 from pinakes.metadata.join import Join, merge_vectors
-from pinakes.metadata.table import read_metadata
+from pinakes.metadata.table import Cleaning, read_metadata
 from pinakes.spaces import Space
+from pinakes.types import Vector
 
 SUFFIXES = (".csv", ".parquet", ".xlsx")
 
@@ -52,6 +53,7 @@ def export(
     metadata: Sequence[str | Path] = (),
     columns: ColumnMap | None = None,
     profile: str | None = None,
+    cleaning: Cleaning = "lossless",
     excel_safe: bool = False,
 ) -> Exported:
     """Write the dataset to `file`, whole or not at all.
@@ -71,20 +73,8 @@ def export(
         raise UsageError(f"the export {str(file)!r} must end in .csv, .parquet or .xlsx, which says what is written.")
     if excel_safe and file.suffix != ".csv":
         raise UsageError(f"--excel-safe is about CSV; in {file.suffix}, as in {str(file)!r}, no text is a formula.")
-    kept = open_checkpoint(checkpoint, collection, space)
-    ledger = kept.ledger()
-    tombstones = TombstoneFile(checkpoint, collection).read()
-    newest = {
-        image_id: fingerprint
-        for image_id, fingerprint in newest_vectors(ledger).items()
-        if not tombstones.cover(image_id, fingerprint)
-    }
-    if not newest:
-        raise CheckpointError(
-            f"there is nothing to export: the checkpoint {kept.location} holds no vector; name the collection, the"
-            " embedder and the dimension that it was made with, or run pinakes ingest."
-        )
-    read = read_metadata(list(metadata), columns=columns, profile=profile) if metadata else None
+    kept, newest = kept_vectors(checkpoint, collection, space)
+    read = read_metadata(list(metadata), columns=columns, profile=profile, cleaning=cleaning) if metadata else None
     join = Join(read, list(newest))
     notes = [] if read is None else [*read.report.lines(), *join.report.lines()]
     rows = 0
@@ -95,6 +85,32 @@ def export(
             write(merge_vectors(join.rows(images), vectors))
             rows += len(images)
     return Exported(rows, notes + kept.problems)
+
+
+def kept_vectors(checkpoint: str, collection: str, space: Space) -> tuple[Checkpoint, dict[str, str]]:
+    """The checkpoint, and image_id → fingerprint of what is exported of it.
+
+    Raises:
+        CheckpointError: it holds no vector of this space.
+    """
+    kept = open_checkpoint(checkpoint, collection, space)
+    tombstones = TombstoneFile(checkpoint, collection).read()
+    newest = {
+        image_id: fingerprint
+        for image_id, fingerprint in newest_vectors(kept.ledger()).items()
+        if not tombstones.cover(image_id, fingerprint)
+    }
+    if not newest:
+        raise CheckpointError(
+            f"there is nothing to export: the checkpoint {kept.location} holds no vector; name the collection, the"
+            " embedder and the dimension that it was made with, or run pinakes ingest."
+        )
+    return kept, newest
+
+
+def shortest(vector: Vector) -> list[float]:
+    """Numbers whose text has the fewest digits that give the same number in single precision: as providers write them."""
+    return [float(str(number)) for number in vector]
 
 
 def newest_vectors(ledger: Ledger) -> dict[str, str]:
@@ -127,7 +143,7 @@ def _csv_writer(sink: Any, *, excel_safe: bool) -> Callable[[pd.DataFrame], None
         if excel_safe:
             for name in frame.columns.drop("vector"):
                 frame[name] = [not_a_formula(value) for value in frame[name]]
-        frame["vector"] = [json.dumps([float(str(number)) for number in vector]) for vector in frame["vector"]]
+        frame["vector"] = [json.dumps(shortest(vector)) for vector in frame["vector"]]
         sink.write(frame.to_csv(index=False, header=sink.tell() == 0, lineterminator="\n").encode("utf-8"))
 
     return write

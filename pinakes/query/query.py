@@ -19,6 +19,9 @@ from pinakes.types import Vector
 DEFAULT_K = 10
 MAX_K = 1000
 MAX_PARTS = 20
+MAX_EFFORT = 1000
+"""pgvector's limit of ef_search, and more lists than an index of this size is asked for."""
+
 MAX_WORDS_LENGTH = 2000
 """Characters of one part's words: more is a document, not a query."""
 
@@ -128,6 +131,7 @@ class Query:
         max_distance: no hit is farther than this, in `metric`; for queries by which distances are measured.
         after: the cursor of the page before; everything else must be as it was then.
         mode: how vectors are compared.
+        effort: how far an index looks: ef_search of HNSW, probes of IVFFlat, 1 to `MAX_EFFORT`; None: as measured.
         space: the name of a space; None means the active one.
         hybrid: the share of full text in the fusion of ranks, 0 (vectors alone) to 1 (words alone); None asks full text
             just for the words that the embedder cannot read.
@@ -145,6 +149,7 @@ class Query:
     max_distance: float | None = None
     after: str | None = None
     mode: Mode = "auto"
+    effort: int | None = None
     space: str | None = None
     hybrid: float | None = None
     metric: Metric = "cosine"
@@ -157,6 +162,12 @@ class Query:
             raise UsageError(f"the query has {len(self.parts)} parts, and {MAX_PARTS} are the most.")
         if self.mode not in get_args(Mode):
             raise UsageError(f"--mode {self.mode} is unknown; it is one of {', '.join(get_args(Mode))}.")
+        if self.effort is not None and not 1 <= self.effort <= MAX_EFFORT:
+            raise UsageError(f"--effort {self.effort} is out of range; an index takes 1 to {MAX_EFFORT:,}.")
+        if self.effort is not None and self.mode == "exact":
+            raise UsageError(
+                "--effort says how far the index looks, and --mode exact asks none; leave one of them out."
+            )
         if self.metric not in get_args(Metric):
             raise UsageError(f"--metric {self.metric} is unknown; it is one of {', '.join(get_args(Metric))}.")
         if self.max_distance is not None and math.isnan(self.max_distance):

@@ -12,7 +12,7 @@ from annotated_types import Ge, Le
 
 from pinakes.ids import COLLECTION_PATTERN
 from pinakes.options import Option
-from pinakes.query.query import DEFAULT_K, MAX_K, Metric, Mode
+from pinakes.query.query import DEFAULT_K, MAX_EFFORT, MAX_K, Metric, Mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,16 @@ class QueryOptions:
         str | None, Option("The next page: the cursor of the page before, which --json shows.", metavar="CURSOR")
     ] = None
     mode: Annotated[Mode, Option("How vectors are compared.")] = "auto"
+    effort: Annotated[
+        int | None,
+        Option(
+            "How far the index looks, for this search: ef_search of HNSW, probes of IVFFlat.",
+            metavar="N",
+            empty="what pinakes evaluate has stored, or 200 and 10",
+        ),
+        Ge(1),
+        Le(MAX_EFFORT),
+    ] = None
     space: Annotated[str | None, Option("An embedding space.", metavar="NAME", empty="the active one")] = None
     hybrid: Annotated[
         float | None,

@@ -222,6 +222,7 @@ def _searched(
         exclude_fingerprints=tuple(asked.exclude_fingerprints),
         max_distance=_as_cosine(query.max_distance, query.metric),
         mode=query.mode,
+        effort=query.effort,
     )
     this = _identity(registered, query, asked)
     after = Cursor.decode(query.after, this) if query.after else None

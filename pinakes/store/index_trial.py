@@ -15,8 +15,8 @@ from psycopg import sql
 
 from pinakes.errors import DatabaseError
 from pinakes.store.bulk_reads import Matrix
-from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated, value_of
-from pinakes.store.indexes import index_name
+from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
+from pinakes.store.indexes import built_settings
 from pinakes.store.nearest import MARGIN
 from pinakes.store.search_settings import NO_JIT
 from pinakes.store.space_registry import RegisteredSpace
@@ -82,17 +82,8 @@ class IndexTrial:
 
     def lists(self) -> int:
         """How many lists the IVFFlat index has: with as many probes it is exact."""
-        name = index_name(self._collection, self._registered.space, "ivfflat").as_string(self._conn)
-        lists: int | None = value_of(
-            self._conn,
-            """
-            SELECT option_value::int
-            FROM pg_class, pg_options_to_table(reloptions)
-            WHERE oid = to_regclass(%s) AND option_name = 'lists'
-            """,
-            (name,),
-        )
-        return lists or 100
+        built = built_settings(self._conn, self._collection, self._registered.space, "ivfflat") or {}
+        return built.get("lists", 100)
 
     def _ask(self, statement: sql.Composed, ids: Sequence[str], vectors: Matrix) -> Answered:
         distances = np.full((len(ids), self._k), np.inf)

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Literal
+from collections.abc import Mapping
 
 from psycopg import sql
 
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
 from pinakes.store.connection import SAFE_PARALLEL_BUILDS, Connection, Pgvector, translated, value_of
+from pinakes.store.index_settings import HNSW_M, NOTHING, IndexChoice, IndexKind, kept_settings, measured_settings
 from pinakes.store.lease import Lease
 from pinakes.store.scoped_connection import pooler_problem
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, naming_who_is_waited_for
 
 logger = logging.getLogger(__name__)
 
-IndexChoice = Literal["auto", "none", "hnsw", "ivfflat"]
-
 EXACT_BYTES = 128 * 2**20
 """Up to this many bytes of vectors a search scans them all. See `python -m benchmarks.exact_or_index`."""
-
-HNSW_M = 16
-HNSW_EF_CONSTRUCTION = 200
-"""The links of a node, pgvector's default, and the candidates looked at while building, three times its default: with 64
-no ef_search up to 800 found 99 of 100 nearest among 200,000 x 512 clustered vectors, with 200 an ef_search of 40 did. The
-build takes about twice as long. See `python -m benchmarks.search --index`."""
 
 CHECKS_CLIENTS = 140000
 """PostgreSQL 14 looks during a statement whether the program that asked for it is still there, if it is told to."""
@@ -41,7 +34,7 @@ REBUILD_GROWTH = 2.0
 """An IVFFlat index keeps the cluster centres of its build; past this growth they no longer fit, so it is rebuilt."""
 
 
-def wanted_kind(choice: IndexChoice, space: Space, rows: int) -> str | None:
+def wanted_kind(choice: IndexChoice, space: Space, rows: int) -> IndexKind | None:
     """The kind of index that `rows` vectors of a space should have: `hnsw`, `ivfflat`, or None for exact search."""
     if choice == "none" or rows == 0:
         return None
@@ -51,28 +44,40 @@ def wanted_kind(choice: IndexChoice, space: Space, rows: int) -> str | None:
 
 
 def ensure_index(
-    conn: Connection, collection: str, space: Space, choice: IndexChoice, lease: Lease, pgvector: Pgvector
-) -> str | None:
-    """Build, keep or drop the index of a space, as `choice` and its size require; its kind afterwards.
+    conn: Connection,
+    collection: str,
+    space: Space,
+    choice: IndexChoice,
+    lease: Lease,
+    pgvector: Pgvector,
+    settings: Mapping[str, int] = NOTHING,
+) -> IndexKind | None:
+    """Build, keep or drop the index of a space, as `choice`, `settings` and its size require; its kind afterwards.
 
-    PostgreSQL itself keeps a built HNSW index up to date. With `auto` an index that was asked for stays. Where an index
+    PostgreSQL itself keeps a built HNSW index up to date. With `auto` an index that was asked for stays, and without
+    `settings` so do those that it was built with; of `settings`, what is not named is what was measured. Where an index
     takes the place of another, searches use the old one until the new one is built.
     """
     table = sql.Identifier(collection, space.name)
     with translated(f"indexing the space {space.name}"), conn.transaction():
         lease.guard(conn)
-        rows, built_kind, built_rows = _state(conn, collection, space)
+        rows, entered_kind, built_rows = _state(conn, collection, space)
+        built = None if entered_kind is None else built_settings(conn, collection, space, entered_kind)
         kind = wanted_kind(choice, space, rows)
-        if choice == "auto" and built_kind is not None:
-            kind = built_kind
+        if choice == "auto" and entered_kind is not None:
+            kind = entered_kind
         stale = kind == "ivfflat" and rows > REBUILD_GROWTH * (built_rows or 0)
-        if kind == built_kind and not stale:
-            return built_kind
+        with_settings = {} if kind is None else {**measured_settings(kind, rows), **settings}
+        as_wanted = kind == entered_kind and (kind is None or built is not None)
+        if as_wanted and not stale and (not settings or built == with_settings):
+            return kind
         if kind is not None:
+            if as_wanted and not settings:
+                with_settings = kept_settings(kind, rows, built or {}, built_rows or 0)
             lock_for_build(conn, table, space)
-            size_for_build(conn, rows, space, pgvector, only_here=True)
-            create_index(conn, table, f"{space.name}_{kind}{NEXT}", kind, rows)
-        if built_kind is not None:
+            size_for_build(conn, rows, space, pgvector, with_settings, only_here=True)
+            create_index(conn, table, f"{space.name}_{kind}{NEXT}", kind, with_settings)
+        if entered_kind is not None:
             lock_gently(conn, table)
         for old in ("hnsw", "ivfflat"):
             conn.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index_name(collection, space, old)))
@@ -86,13 +91,35 @@ def ensure_index(
     return kind
 
 
-def create_index(conn: Connection, table: sql.Identifier, name: str, kind: str, rows: int) -> None:
-    """Build an index of `kind` over `rows` vectors; readers go on meanwhile, writers wait."""
+def create_index(
+    conn: Connection, table: sql.Identifier, name: str, kind: IndexKind, settings: Mapping[str, int]
+) -> None:
+    """Build an index of `kind`; readers go on meanwhile, writers wait."""
     conn.execute(
         sql.SQL("CREATE INDEX {} ON {} USING {} (embedding halfvec_cosine_ops) WITH ({})").format(
-            sql.Identifier(name), table, sql.SQL("hnsw" if kind == "hnsw" else "ivfflat"), _options(kind, rows)
+            sql.Identifier(name),
+            table,
+            sql.SQL(kind),
+            sql.SQL(", ").join(
+                sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in settings.items()
+            ),
         )
     )
+
+
+def built_settings(conn: Connection, collection: str, space: Space, kind: str) -> dict[str, int] | None:
+    """What the index of a space was built with, as PostgreSQL keeps it; None where there is none that it can use."""
+    rows = conn.execute(
+        """
+        SELECT option_name, option_value::int
+        FROM pg_index
+        JOIN pg_class ON oid = indexrelid
+        LEFT JOIN LATERAL pg_options_to_table(reloptions) ON true
+        WHERE indexrelid = to_regclass(%s) AND indisvalid
+        """,
+        (index_name(collection, space, kind).as_string(conn),),
+    ).fetchall()
+    return {name: value for name, value in rows if name is not None} if rows else None
 
 
 def enter_index(conn: Connection, collection: str, space: Space, kind: str | None, rows: int) -> None:
@@ -153,7 +180,8 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
         drop_half_built(conn, collection, space)
         rows, kind, _ = _state(conn, collection, space)
         assert kind is not None
-        size_for_build(conn, rows, space, pgvector, only_here=False)
+        settings = built_settings(conn, collection, space, kind) or {}
+        size_for_build(conn, rows, space, pgvector, settings, only_here=False)
         try:
             lease.check()
             with naming_who_is_waited_for(conn, f"rebuilding the index of {space.name}", patience=LONG_PATIENCE):
@@ -220,7 +248,7 @@ def build_memory() -> int:
     return int(min(machine // 4, 4 * 2**30))
 
 
-def _state(conn: Connection, collection: str, space: Space) -> tuple[int, str | None, int | None]:
+def _state(conn: Connection, collection: str, space: Space) -> tuple[int, IndexKind | None, int | None]:
     """The vectors that a space holds now, the kind of its index, and the vectors when that was built."""
     row = conn.execute(
         sql.SQL(
@@ -236,12 +264,14 @@ def _state(conn: Connection, collection: str, space: Space) -> tuple[int, str | 
     return row[0], row[1], row[2]
 
 
-def size_for_build(conn: Connection, rows: int, space: Space, pgvector: Pgvector, *, only_here: bool) -> None:
+def size_for_build(
+    conn: Connection, rows: int, space: Space, pgvector: Pgvector, settings: Mapping[str, int], *, only_here: bool
+) -> None:
     """Memory for the whole graph where there is that much: a build that spills is many times slower.
 
     `only_here`: until the end of the transaction, else of the session.
     """
-    graph = rows * (space.dimension * 2 + HNSW_M * 2 * 8 + 200) * 3 // 2
+    graph = rows * (space.dimension * 2 + settings.get("m", HNSW_M) * 2 * 8 + 200) * 3 // 2
     memory = max(64 * 2**20, min(graph, build_memory()))
     conn.execute("SELECT set_config('maintenance_work_mem', %s, %s)", (f"{memory // 1024}kB", only_here))
     parallel = pgvector.version >= SAFE_PARALLEL_BUILDS
@@ -250,11 +280,3 @@ def size_for_build(conn: Connection, rows: int, space: Space, pgvector: Pgvector
     # The server ends the build of a program that was killed.
     if conn.info.server_version >= CHECKS_CLIENTS:
         conn.execute("SELECT set_config(%s, '2s', %s)", (_CHECK_CLIENT, only_here))
-
-
-def _options(kind: str, rows: int) -> sql.Composable:
-    if kind == "hnsw":
-        return sql.SQL(f"m = {HNSW_M:d}, ef_construction = {HNSW_EF_CONSTRUCTION:d}")
-    # pgvector's advice: rows / 1000 lists up to a million rows, then the square root.
-    lists = max(1, rows // 1000 if rows <= 1_000_000 else int(rows**0.5))
-    return sql.SQL(f"lists = {lists:d}")

@@ -32,9 +32,6 @@ JOIN_MEMORY = "64MB"
 """For joining what passes a filter with the vectors: a hash table that spills would write the vectors to disk. It holds
 about half a million ids."""
 
-PROBES = 10
-"""Lists that an IVFFlat scan begins with; it goes on to others while it has too few."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -49,6 +46,7 @@ class Wanted:
         group_by: a column; only the nearest image of each of its values is found.
         after: continue after this place.
         mode: how vectors are compared.
+        effort: see `pinakes.query.query.Query`.
     """
 
     k: int
@@ -59,6 +57,7 @@ class Wanted:
     group_by: str | None = None
     after: Cursor | None = None
     mode: Mode = "auto"
+    effort: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def nearest(
     take = wanted.k + MARGIN + len(wanted.exclude_ids)
     whole = wanted.after is not None or wanted.group_by is not None
     mode: Mode = "exact" if whole else wanted.mode
-    chosen = plan(conn, collection, registered, wanted.passing, take, mode, pgvector)
+    chosen = plan(conn, collection, registered, wanted.passing, take, mode, pgvector, effort=wanted.effort)
     search = _Search(collection, registered, query, wanted, take)
     with translated(f"searching {collection}"):
         if chosen.index:
@@ -227,7 +226,7 @@ class _Search:
             ORDER BY distance, i.image_id
             """
         )
-        with searching(conn, _index_settings(self._kind, chosen.ef_search, filtered=bool(self._wanted.passing))):
+        with searching(conn, _index_settings(self._kind, chosen, filtered=bool(self._wanted.passing))):
             values = {**self._values, "table": self._space.as_string(conn)}
             rows = conn.execute(statement, values, binary=True).fetchall()
         candidates, fetched = rows[0][-2:]
@@ -302,10 +301,10 @@ class _Search:
         )
 
 
-def _index_settings(kind: str, ef_search: int, *, filtered: bool) -> dict[str, str]:
+def _index_settings(kind: str, chosen: Plan, *, filtered: bool) -> dict[str, str]:
     """The settings of an index scan, for the transaction."""
     settings = {f"{kind}.iterative_scan": "relaxed_order"}
-    settings |= {"hnsw.ef_search": str(ef_search)} if kind == "hnsw" else {"ivfflat.probes": str(PROBES)}
+    settings |= {"hnsw.ef_search": str(chosen.ef_search)} if kind == "hnsw" else {"ivfflat.probes": str(chosen.probes)}
     if filtered:
         # Every other plan compares all vectors that pass, which is what an exact search is for.
         settings |= dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_sort"), "off")

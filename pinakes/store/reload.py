@@ -11,7 +11,16 @@ from psycopg import sql
 
 from pinakes.spaces import Space
 from pinakes.store.connection import Connection, Pgvector, value_of
-from pinakes.store.indexes import NEXT, create_index, enter_index, lock_for_build, lock_gently, size_for_build
+from pinakes.store.index_settings import IndexKind, kept_settings
+from pinakes.store.indexes import (
+    NEXT,
+    built_settings,
+    create_index,
+    enter_index,
+    lock_for_build,
+    lock_gently,
+    size_for_build,
+)
 from pinakes.store.space_registry import resolve_space
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
@@ -40,7 +49,7 @@ class Reload:
     Images that are removed meanwhile, by a run into another space, take their vectors in both tables along.
     """
 
-    def __init__(self, collection: str, space: Space, kind: str, pgvector: Pgvector) -> None:
+    def __init__(self, collection: str, space: Space, kind: IndexKind, pgvector: Pgvector) -> None:
         self._collection = collection
         self._space = space
         self._kind = kind
@@ -98,8 +107,11 @@ class Reload:
         )
         lock_for_build(conn, self.table, self._space)
         rows = self.count(conn, self.table)
-        size_for_build(conn, rows, self._space, self._pgvector, only_here=True)
-        create_index(conn, self.table, f"{self._index}{NEXT}", self._kind, rows)
+        built = built_settings(conn, self._collection, self._space, self._kind) or {}
+        before = resolve_space(conn, self._collection, self._space.name).index_rows or 0
+        settings = kept_settings(self._kind, rows, built, before)
+        size_for_build(conn, rows, self._space, self._pgvector, settings, only_here=True)
+        create_index(conn, self.table, f"{self._index}{NEXT}", self._kind, settings)
 
     def end(self, conn: Connection) -> tuple[int, int]:
         """Put the second table in the place of the first.

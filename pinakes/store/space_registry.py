@@ -13,6 +13,7 @@ from pinakes.ids import check_collection
 from pinakes.spaces import Space
 from pinakes.store.collections import require_collection
 from pinakes.store.connection import Connection, translated, value_of
+from pinakes.store.index_settings import IndexKind
 from pinakes.store.lease import Lease
 from pinakes.store.strong_locks import START_PATIENCE, StrongLock
 
@@ -41,7 +42,7 @@ class RegisteredSpace:
     created_at: datetime
     loaded_at: datetime | None
     rows: int
-    index_kind: str | None
+    index_kind: IndexKind | None
     index_rows: int | None
     index_built_at: datetime | None
     ef_search: int | None = None

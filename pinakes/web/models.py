@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from pinakes.query.filters import MAX_FILTERS
-from pinakes.query.query import DEFAULT_K, MAX_K, MAX_PARTS, MAX_WORDS_LENGTH, Metric, Mode
+from pinakes.query.query import DEFAULT_K, MAX_EFFORT, MAX_K, MAX_PARTS, MAX_WORDS_LENGTH, Metric, Mode
 from pinakes.search.answer import Match
 from pinakes.sources import thumbnails
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
@@ -52,6 +52,9 @@ class SearchParameters(Strict):
         None, description="The cursor of the previous page."
     )
     mode: Mode = Field("auto", description="How vectors are compared.")
+    effort: int | None = Field(
+        None, ge=1, le=MAX_EFFORT, description="How far the index looks: ef_search of HNSW, probes of IVFFlat."
+    )
     space: Text | None = Field(None, description="An embedding space; default: the active one.")
     hybrid: Fraction | None = Field(None, description="The share of full text: 0 is only vectors, 1 is only words.")
     metric: Metric = Field("cosine", description="How distances are shown.")

@@ -27,7 +27,7 @@ from pinakes.settings import load_settings
 from pinakes.web.models import SearchParameters
 
 WAYS: list[tuple[type, click.Command, Flow[Any, Any], set[str]]] = [
-    (IngestRequest, ingest_command, ingest_flow, {"as_json"}),
+    (IngestRequest, ingest_command, ingest_flow, {"as_json", "sheet"}),
     (EvaluationRequest, evaluate_command, evaluate_flow, {"as_json", "plot"}),
     (QueryOptions, search_command, search_flow, {"as_json", "exact", "excel", "page", "sheet"}),
 ]
