@@ -295,6 +295,7 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
     "import": lambda source: [str(source.parent / "vectors.csv"), str(source), "--space", "imported/b/c"],
     "forget": lambda _source: ["p00.png", "--yes"],
     "language": lambda _source: ["pictures"],
+    "drop": lambda _source: ["pictures", "--yes"],
 }
 
 
