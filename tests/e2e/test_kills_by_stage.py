@@ -1,23 +1,33 @@
-"""Thirty kills with -9 at load, index and compaction: nothing is lost or paid for twice, and no search is kept waiting."""
+"""Thirty kills with -9 at load, index and compaction: nothing is lost or paid for twice, and no search is kept waiting.
+
+The runs are processes forked from one that has imported everything, and without Prefect, which only watches: that makes
+thirty of them a matter of minutes. tests/e2e/test_kill.py kills the command that a person types.
+"""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import random
 import shutil
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.running import gallery, stored
+from pinakes.ingest.stages import ingest
+from pinakes.settings import Settings
+from tests.running import gallery, request_of, stored
 from tests.sites import SPACE, Site
 from tests.waiting import until
 
@@ -57,6 +67,46 @@ VALID = f"SELECT indisvalid FROM pg_index WHERE indexrelid = 'pictures.{SPACE}_h
 BUILDS = "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()"
 
 
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.e2e.test_kills_by_stage"])
+
+
+class Run:
+    """A whole ingest in a process of its own."""
+
+    def __init__(self, site: Site, index: str) -> None:
+        self._answers, answers = FORKS.Pipe(duplex=False)
+        self.process = FORKS.Process(target=_ingest, args=(site.settings, site.source, str(site.log), index, answers))
+        self.process.start()
+        answers.close()
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def communicate(self) -> str:
+        """How it ended, where it should not have."""
+        return f"it ended with {self.process.exitcode}; its output is above"
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+        assert self.process.exitcode == -signal.SIGKILL, "it had ended before"
+
+    def end(self) -> dict[str, Any]:
+        """Its account."""
+        try:
+            account: dict[str, Any] = self._answers.recv()
+        except EOFError:
+            raise AssertionError(self.communicate()) from None
+        self.process.join()
+        return account
+
+
+def _ingest(settings: Settings, source: Path, log: str, index: str, answers: Connection) -> None:
+    os.environ["COUNTING_LOG"] = log
+    answers.send(ingest(request_of(settings, source, index=index), settings))
+
+
 @contextmanager
 def searching(site: Site) -> Iterator[list[float]]:
     """A searcher in a loop, none of whose searches may wait for longer than two seconds for a lock."""
@@ -87,11 +137,10 @@ def searching(site: Site) -> Iterator[list[float]]:
     assert not wrong, f"a search waited for {SEARCH_SECONDS} s"
 
 
-def test_a_run_killed_at_load_index_or_compaction_is_taken_over(site: Site, on_the_session_server: str) -> None:
+def test_a_run_killed_at_load_index_or_compaction_is_taken_over(site: Site) -> None:
     chance = random.Random(int(os.environ.get("SOAK_SEED", "1")))
     gallery(site.source, IMAGES)
-    site.environment["COUNTING_SECONDS"] = "0"
-    site.end(site.begin("--index", "none"))
+    Run(site, "none").end()
     folder = Path(site.settings.checkpoint) / "pictures" / SPACE
     scattered = site.source.parent / "scattered"
     scatter(folder, scattered)
@@ -129,14 +178,13 @@ def test_a_run_killed_at_load_index_or_compaction_is_taken_over(site: Site, on_t
             for number in range(3 * KILLS):
                 name = [*stages][number % 3]
                 begun = stages[name]()
-                options = ("--index", "hnsw" if name == "index" else "none")
+                kind = "hnsw" if name == "index" else "none"
                 gate.execute("SELECT pg_advisory_lock(%s)", (GATE,))
-                run = site.begin(*options)
+                run = Run(site, kind)
                 until(begun, run, every=0.001)
                 run.kill()
-                run.communicate()
                 gate.execute("SELECT pg_advisory_unlock(%s)", (GATE,))
-                account = site.end(site.begin(*options))
+                account = Run(site, kind).end()
                 assert (account["calls"], account["reused"], account["failed"]) == (0, IMAGES, 0)
                 assert Counter(site.calls()) == answers
                 site.whole()
