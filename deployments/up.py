@@ -19,6 +19,7 @@ from deployments.prefect_server import check_port, log_folder, prefect_home, run
 from deployments.sample import COLLECTION, sample_gallery
 from pinakes.errors import PinakesError, UsageError
 from pinakes.settings import Settings
+from pinakes.store.addresses import LIMITER_URL, check_address
 from pinakes.store.database import open_database
 
 
@@ -32,9 +33,12 @@ def up(settings: Settings, project: Path, port: int) -> None:
 
     Raises:
         UsageError: the port is in use, or `pinakes up` is running already with this PINAKES_HOME.
+        DatabaseError: PINAKES_DATABASE_URL or PINAKES_LIMITER_URL is malformed, or the database cannot be used.
         PinakesError: something does not start, or ends by itself.
     """
     check_port(port)  # said at once, not after the sample gallery is painted
+    if settings.limiter_url:
+        check_address(settings.limiter_url, LIMITER_URL)  # which only paid runs read, hours later
     logs = log_folder(settings.home)
     try:
         with _only_one(settings.home, port):

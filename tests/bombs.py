@@ -65,12 +65,12 @@ KINDS: dict[str, tuple[Callable[[int], bytes], int, int]] = {
 
 
 def paint(folder: Path) -> None:
-    """All of them: KIND-below, KIND-above, and a JPEG of endless scans."""
+    """All of them: KIND-below, KIND-above, and a JPEG whose scans take a minute of a processor."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, (painted, below, above) in KINDS.items():
         for what, side in (("below", below), ("above", above)):
             (folder / f"{name}-{what}").write_bytes(painted(side))
-    (folder / "endless").write_bytes(many_scans((6000, 4000), 30_000))
+    (folder / "endless").write_bytes(many_scans((6000, 4000), 150_000))
 
 
 if __name__ == "__main__":

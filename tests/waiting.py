@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Protocol, TypeVar
 
 PATIENCE = 180.0
 """Seconds. A limit says that something is never going to happen; on a machine with ten times as much to do as it can, what
@@ -14,7 +13,19 @@ takes a second takes a minute."""
 Found = TypeVar("Found")
 
 
-def until(look: Callable[[], Found], process: subprocess.Popen[Any] | None = None, *, every: float = 0.02) -> Found:
+class Process(Protocol):
+    """What is waited for must be seen while this lives."""
+
+    def poll(self) -> int | None:
+        """Its status when it has ended."""
+        ...
+
+    def communicate(self) -> object:
+        """What it said when it had ended."""
+        ...
+
+
+def until(look: Callable[[], Found], process: Process | None = None, *, every: float = 0.02) -> Found:
     """What there is at last; `process` lives on meanwhile. Looking takes a quarter of the time at most."""
     given_up = time.monotonic() + PATIENCE
     while True:

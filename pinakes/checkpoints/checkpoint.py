@@ -62,7 +62,7 @@ class Checkpoint:
 
     @property
     def unreadable_parts(self) -> int:
-        """How many parts were found to be so damaged that nobody can say which answers they held."""
+        """How many parts were found, now or before, to be so damaged that nobody can say which answers they held."""
         return self._parts.unreadable
 
     def lacking(self, stored: int) -> str:
@@ -218,6 +218,14 @@ class Checkpoint:
             CheckpointError: it cannot be read or written; what was not erased is still there.
         """
         return erase(self._parts, image_ids, fingerprints, self.space)
+
+    def accept_losses(self) -> None:
+        """Say no more that parts were unreadable: what they held was paid for again.
+
+        Raises:
+            CheckpointError: the files that say so cannot be removed.
+        """
+        self._parts.accept_losses()
 
     def remove_leftovers(self) -> int:
         """Remove the temporary files, older than a day, of writers that died; how many."""

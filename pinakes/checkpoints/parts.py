@@ -36,6 +36,9 @@ Result = TypeVar("Result")
 
 Open = Callable[[str], pa.NativeFile]
 
+MARK = "unreadable-"
+"""Before the name of a part, with `.txt` behind it: a file that says that answers are lost, and that nobody knows which."""
+
 MAX_LISTINGS = 100
 """A listing is repeated while parts vanish from it. Compaction ends, so after this many something else is wrong."""
 
@@ -46,7 +49,8 @@ class Parts:
     Attributes:
         problems: what was found that is no part, one sentence each.
         damages: those of them that say that answers are lost.
-        unreadable: parts of which nobody can say which answers they held.
+        unreadable: parts of which nobody can say which answers they held. A mark stays when one is set aside, so that every
+            later reader knows of it, until the part is back or the loss is accepted.
     """
 
     def __init__(self, storage: Storage, formats: Mapping[str, Format], writes: Format) -> None:
@@ -57,6 +61,7 @@ class Parts:
         self._formats = formats
         self._writes = writes
         self._ignored: frozenset[str] = frozenset()
+        self._marks: frozenset[str] = frozenset()
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
@@ -67,7 +72,11 @@ class Parts:
         """
         found = self._listed() - self._ignored
         parts = {name for name in found if self._format(name) is not None}
-        for name in sorted(found - parts):
+        marks = {name for name in found if name.startswith(MARK)}
+        for name in sorted(marks - self._marks - {_mark_of(part) for part in parts}):
+            self._read_mark(name)
+        self._marks |= marks
+        for name in sorted(found - parts - marks):
             self._set_aside(name, f"its name is not {PART_PREFIX}….parquet or {PART_PREFIX}….csv")
         return sorted(parts)
 
@@ -95,8 +104,18 @@ class Parts:
         Raises:
             CheckpointError: one cannot be removed.
         """
-        for _ in self._each(self.storage.delete, names):
+        marks = self._marks.intersection(map(_mark_of, names))
+        for _ in self._each(self.storage.delete, [*names, *marks]):
             pass
+
+    def accept_losses(self) -> None:
+        """Remove the marks of unreadable parts.
+
+        Raises:
+            CheckpointError: one cannot be removed.
+        """
+        for name in self._marks:
+            self.storage.delete(name)
 
     @contextlib.contextmanager
     def opened_ahead(self, names: Sequence[str]) -> Iterator[Open]:
@@ -213,16 +232,18 @@ class Parts:
             whole = sum(table.num_rows for table in saved.whole)
             tables = [*saved.whole, *(_as_lost(rows, name) for rows in saved.without_vectors)]
             known = sum(table.num_rows for table in tables)
+            unreadable = known < saved.rows or not (saved.rows or isinstance(damage, ForeignPartError))
             # Pieces may be readable that are damaged as a whole. Where nothing is damaged the part means nothing, and a
             # copy would mean as little.
             if known and (whole < saved.rows or not isinstance(damage, ForeignPartError)):
                 new = self.write(tables, like=name)
                 what = f"is damaged ({_line(damage)}): {whole:,} of its {saved.rows:,} answers were saved into {new}"
+            elif unreadable:
+                what = f"is damaged ({_line(damage)}), and nobody can say which answers it held"
             else:
                 what = f"is not a part of this checkpoint ({_line(damage)})"
-            unreadable = known < saved.rows or not (saved.rows or isinstance(damage, ForeignPartError))
             self.unreadable += unreadable
-            self._move_aside(name, what)
+            self._move_aside(name, what, mark=unreadable)
             if unreadable or whole < known:
                 self.damages.append(self.problems[-1])
 
@@ -232,11 +253,38 @@ class Parts:
                 return
             self._move_aside(name, f"is not a part of this checkpoint ({_line(reason)})")
 
-    def _move_aside(self, name: str, what: str) -> None:
-        where = self.storage.set_aside(name)
+    def _move_aside(self, name: str, what: str, *, mark: bool = False) -> None:
+        where = self.storage.set_aside(name) if not mark or self._mark(name, what) else None
         self._ignored |= {name}
         fate = f"it is kept in {where}" if where else f"it is ignored where it is, in {self.storage.location}"
         self.problems.append(f"{printable_name(name)} {what}; {fate}.")
+
+    def _mark(self, name: str, what: str) -> bool:
+        """Leave a mark for later readers; whether that could be written."""
+        mark = _mark_of(name)
+        self._marks |= {mark}
+        text = f"{printable_name(name)} {what}; it was set aside."
+        try:
+            self.storage.write(mark, lambda sink: sink.write(text.encode()))
+        except CheckpointError:  # whoever may not write leaves the part for others to find
+            return False
+        return True
+
+    def _read_mark(self, mark: str) -> None:
+        try:
+            with self.storage.open(mark) as source:
+                text = source.read().decode(errors="replace")
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise CheckpointError(f"{mark} in {self.storage.location} cannot be read: {explain(exc)}") from exc
+        self.unreadable += 1
+        self.problems.append(f"{text} If its answers are not lost after all, delete {mark} in {self.storage.location}.")
+        self.damages.append(self.problems[-1])
+
+
+def _mark_of(part: str) -> str:
+    return f"{MARK}{part}.txt"
 
 
 def _line(reason: object) -> str:

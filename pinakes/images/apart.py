@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 from typing import IO, Final
 
@@ -31,7 +32,7 @@ CPU_SECONDS: Final = 30
 """Of a processor, for one picture. The slowest that fit into memory take about 10 s."""
 
 WALL_SECONDS: Final = 240.0
-"""A process that has not had its processor time by then is on a machine that is stuck."""
+"""A process that has not had its processor time by then is on a machine that is stuck. Somebody may wait for less."""
 
 SPARE_BYTES: Final = 256 << 20
 """Room beyond `cost.MAX_BYTES` for the file, the libraries' threads and their stacks; most of it is never touched."""
@@ -51,6 +52,9 @@ def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
     """
     waiting = WAITING.get()
     waiting.check()
+    seconds = min(WALL_SECONDS, waiting.work_seconds)
+    # Half of the time that a person waits: then the picture is to blame, and not a machine that others use too.
+    cpu_seconds = ceil(min(CPU_SECONDS, seconds / 2))
     command = [
         sys.executable,
         "-P",
@@ -58,7 +62,7 @@ def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
         "pinakes.images.apart",
         str(at_least or 0),
         str(max_pixels),
-        str(CPU_SECONDS),
+        str(cpu_seconds),
     ]
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     with subprocess.Popen(  # noqa: S603 - this interpreter, with numbers of ours
@@ -71,7 +75,7 @@ def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        with _watched(process, waiting) as overdue:
+        with _watched(process, waiting, seconds) as overdue:
             with contextlib.suppress(BrokenPipeError):  # how it ended tells why
                 process.stdin.write(data)
                 process.stdin.close()
@@ -79,16 +83,16 @@ def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
     waiting.check()
     if isinstance(made, Image.Image):
         return made
-    raise made or _ended(process.returncode, overdue.is_set())
+    raise made or _ended(process.returncode, cpu_seconds, seconds if overdue.is_set() else None)
 
 
 @contextmanager
-def _watched(process: subprocess.Popen[bytes], waiting: Waiting) -> Iterator[threading.Event]:
+def _watched(process: subprocess.Popen[bytes], waiting: Waiting, seconds: float) -> Iterator[threading.Event]:
     """Kill the process when its time is over, which the event tells, or when nobody waits any more."""
     done, overdue = threading.Event(), threading.Event()
 
     def watch() -> None:
-        deadline = time.monotonic() + WALL_SECONDS
+        deadline = time.monotonic() + seconds
         while not done.wait(LOOK_SECONDS):
             if time.monotonic() > deadline:
                 overdue.set()
@@ -125,16 +129,19 @@ def _received(answer: IO[bytes]) -> Image.Image | PictureError | None:
     return made
 
 
-def _ended(status: int, overdue: bool) -> PictureError:
-    """Why a process ended without an answer."""
+def _ended(status: int, cpu_seconds: int, overdue: float | None) -> PictureError:
+    """Why a process ended without an answer; `overdue`: after so many seconds it was killed."""
     if status == -signal.SIGXCPU:
         return PictureError(
-            f"decoding this picture takes more than {CPU_SECONDS} s of a processor, which is the limit; save it again in a"
+            f"decoding this picture takes more than {cpu_seconds} s of a processor, which is the limit; save it again in a"
             " plainer way",
             ErrorClass.UNDECODABLE,
         )
-    if overdue:
-        return PictureError(f"the picture was not decoded within {WALL_SECONDS:.0f} s", ErrorClass.TIMEOUT)
+    if overdue is not None:
+        return PictureError(
+            f"the picture was not decoded within {overdue:.0f} s; the machine is busy, try again later",
+            ErrorClass.TIMEOUT,
+        )
     if status in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL):
         return PictureError("the file is damaged: it crashes its decoder", ErrorClass.UNDECODABLE)
     return PictureError(

@@ -35,11 +35,13 @@ class Waiting:
         seconds: how long a turn is waited for.
         has_left: whether nobody waits any more.
         line: how many others may be waiting for a turn before; a longer line is not joined.
+        work_seconds: how long the work on a picture of endless time may take once it has its turn.
     """
 
     seconds: float = math.inf
     has_left: Callable[[], bool] = lambda: False
     line: float = math.inf
+    work_seconds: float = math.inf
 
     def check(self) -> None:
         """Raise `LeftError` if nobody waits any more."""

@@ -187,6 +187,8 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
         return sum(with_vector.get(image_id) == fingerprint for image_id, fingerprint in vectors)
 
     account.check_against("the table", ok=run.database.do("comparing the table", stored))
+    if run.request.pay_again and not run.request.limit and not account.deferred:
+        run.checkpoint.accept_losses()
     return account
 
 

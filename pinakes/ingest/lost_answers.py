@@ -53,7 +53,7 @@ def why_refused(
     problems = [checkpoint.lacking(len(held))] if held else []
     if lost:
         problems.append(f"Damaged parts of the checkpoint held {lost:,} of the answers; pinakes status names them.")
-    elif not held and checkpoint.unreadable_parts:
+    if checkpoint.unreadable_parts:  # any of the pictures may have been in them
         problems += checkpoint.damages
         again = plan.work
     if not problems:

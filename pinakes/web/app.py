@@ -37,6 +37,7 @@ _PICTURE_STATUS = {
     ErrorClass.TOO_LARGE: 413,
     ErrorClass.TOO_MANY_PIXELS: 413,
     ErrorClass.INTERNAL: 503,
+    ErrorClass.TIMEOUT: 503,
 }
 """Any other error of a picture is 415: its kind cannot be used."""
 

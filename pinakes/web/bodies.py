@@ -26,6 +26,10 @@ BYTES_IN_FLIGHT: Final = 96 << 20
 WAIT_SECONDS: Final = 20.0
 """Then it is better to refuse a visitor than to keep them waiting."""
 
+WORK_SECONDS: Final = 30.0
+"""For one picture that has its turn. With the wait for it, every visitor is answered before programs give up, which is after
+60 s. The slowest pictures that fit into memory take about 10 s of a processor."""
+
 WAITING_LINE: Final = 8
 """Visitors who wait for one kind of work. Each holds one of the 40 threads that answer all the others."""
 
@@ -104,7 +108,7 @@ async def departures(scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
             came.set()
         return message
 
-    token = WAITING.set(Waiting(WAIT_SECONDS, left.is_set, WAITING_LINE))
+    token = WAITING.set(Waiting(WAIT_SECONDS, left.is_set, WAITING_LINE, WORK_SECONDS))
     watcher = asyncio.create_task(watch())
     try:
         yield received

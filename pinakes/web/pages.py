@@ -20,6 +20,7 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.query.query import MAX_PARTS
 from pinakes.search.answer import SearchResult
 from pinakes.sources.thumbnails import SIZES
+from pinakes.types import ErrorClass
 from pinakes.web import views
 from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
 from pinakes.web.api import Served, thumbnail_path
@@ -161,6 +162,13 @@ def error_page(request: Request, status: int, message: str) -> HTMLResponse:
     return HTMLResponse(templates.get_template("error.html").render(shown), status, headers)
 
 
+def _status(error: PinakesError | None) -> int:
+    if error is None:
+        return 200
+    busy = isinstance(error, PictureError) and not ErrorClass(error.error_class).final
+    return 503 if busy or isinstance(error, EmbedderError) else 400
+
+
 def _shown(
     service: Service, address: Address, result: SearchResult | None = None, *, error: PinakesError | None = None
 ) -> HTMLResponse:
@@ -176,7 +184,7 @@ def _shown(
     return page(
         "search.html",
         service,
-        200 if error is None else 503 if isinstance(error, EmbedderError) else 400,
+        _status(error),
         address=address,
         heading=_heading(address),
         chips=chips,

@@ -118,6 +118,10 @@ def test_every_call_is_counted_once_and_every_picture_paid_for_once(
         assert figures["per_second"] > 0
         assert stage.progress.batches_done == stage.progress.batches == 4
     assert left_behind(database) == 0
+    sizes = stored(
+        database, "SELECT i.image_id, width, height FROM pictures.images i JOIN pictures.pixels USING (fingerprint)"
+    )
+    assert sorted(sizes) == [(f"p{number:05}.jpg", 48, 48) for number in range(60)]
     assert stored(database, "SELECT state, outposts FROM pinakes.runs") == [("completed", "closed")]
 
 

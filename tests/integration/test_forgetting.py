@@ -169,6 +169,21 @@ def test_by_id_a_picture_of_equal_bytes_stays_and_is_told_of(
     assert run(settings, pictures).account.reused == 4
 
 
+def test_the_size_of_a_picture_is_forgotten_with_the_last_one_that_has_its_bytes(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    pictures = gallery(tmp_path / "in", 4)
+    paint(pictures / GONE, (1, 2, 3), (30, 20))
+    (pictures / "copy.png").write_bytes((pictures / GONE).read_bytes())
+    run(settings, pictures)
+    large = "SELECT width, height FROM pictures.pixels WHERE width > 12"
+    forget(settings, database, GONE)
+    assert stored(database, large) == [(30, 20)]
+    forget(settings, database, "copy.png")
+    assert stored(database, large) == []
+    assert stored(database, "SELECT count(*) FROM pictures.pixels") == [(3,)]
+
+
 def test_by_bytes_every_copy_goes_and_a_renamed_one_is_kept_out(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:

@@ -22,6 +22,8 @@ ARGUMENTS = {
     "search": ["red"],
     "activate": ["SPACE"],
     "hide": ["author=x"],
+    "language": ["pictures"],
+    "drop": ["pictures", "--yes"],
     "forget": ["p00.png", "--yes"],
     "evaluate": ["recall"],
     "import": ["vectors.csv"],
@@ -78,7 +80,7 @@ def test_no_command_prints_it(environment: dict[str, str], folder: Path, command
     assert printed.count("PINAKES_DATABASE_URL is not") == refused, printed
 
 
-@pytest.mark.parametrize("command", ["limits", "doctor"])
+@pytest.mark.parametrize("command", ["limits", "doctor", "up"])
 def test_nor_that_of_the_limits(environment: dict[str, str], folder: Path, command: str) -> None:
     printed = said(environment, folder, "PINAKES_LIMITER_URL", MALFORMED, command)
     assert SECRET not in printed

@@ -148,17 +148,58 @@ def test_what_a_damaged_part_held_comes_back_from_the_table(
     assert not asked.asked
 
 
+def unreadable(settings: Settings, source: Path, pictures: int) -> Path:
+    """Ingest some pictures, and damage the part that holds their answers so that nothing of it can be read."""
+    first = run(settings, source, limit=pictures)
+    (part,) = Path(first.run.checkpoint.location).glob("part-*.parquet")
+    part.write_bytes(part.read_bytes()[:-20])
+    return part
+
+
 def test_a_part_of_which_nothing_can_be_read_is_named_before_anything_is_paid(
     settings: Settings, tmp_path: Path
 ) -> None:
     source = gallery(tmp_path / "in", 6)
-    first = run(settings, source, limit=3)
-    (part,) = Path(first.run.checkpoint.location).glob("part-*.parquet")
-    part.write_bytes(part.read_bytes()[:-20])
+    unreadable(settings, source, 3)
     asked = Counting()
     with pytest.raises(CheckpointError, match="3 vectors are stored"):
         run(settings, source, embedder=asked)
     assert not asked.asked
+
+
+def test_every_run_refuses_to_pay_for_an_unreadable_part_that_the_table_does_not_have_until_it_is_told(
+    settings: Settings, tmp_path: Path, database: Database
+) -> None:
+    source = gallery(tmp_path / "in", 6)
+    part = unreadable(settings, source, 3)
+    stored(database, "DELETE FROM pictures.counting_colours_1_27 RETURNING 1")
+    asked = Counting()
+    for options in ({}, {}, {"from_table": True}):
+        with pytest.raises(CheckpointError, match=rf"{part.name} is damaged .*--pay-again embeds 6 pictures"):
+            run(settings, source, embedder=asked, **options)
+        assert part.name in status_of(settings, database)["problems"][0]
+    with using(asked):
+        assert any("would refuse" in note for note in dry_run(request_of(settings, source), settings)["notes"])
+    assert not asked.asked
+    assert run(settings, source, embedder=asked, pay_again=True).account.embedded == 6
+    paint(source / "new.png", (1, 2, 3))
+    assert run(settings, source, embedder=asked).account.embedded == 1
+    assert status_of(settings, database)["problems"] == []
+
+
+def test_an_unreadable_part_that_is_put_back_whole_is_no_loss_any_more(
+    settings: Settings, tmp_path: Path, database: Database
+) -> None:
+    source = gallery(tmp_path / "in", 6)
+    whole = next(iter(Path(run(settings, source).run.checkpoint.location).glob("part-*"))).read_bytes()
+    part = unreadable(settings, source, 6)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        run(settings, source)
+    part.write_bytes(whole)
+    asked = Counting()
+    paint(source / "new.png", (1, 2, 3))
+    assert run(settings, source, embedder=asked).account.embedded == 1
+    assert status_of(settings, database)["problems"] == []
 
 
 class Filling(Counting):

@@ -68,7 +68,10 @@ def test_a_query_is_paid_for_once_whatever_its_page(
     for crop, calls in ((None, 1), (None, 0), ("0,0,1,1", 1), ("0,0,1,1", 0)):
         found = find(settings, database, fake, image=data, crop=crop)
         assert found.plan.calls == calls
-        assert "p00003.jpg" not in [hit.image_id for hit in found.hits]
+        assert (found.hits[0].image_id, found.hits[0].match) == ("p00003.jpg", "file")
+    without = find(settings, database, fake, image=data, exclude_query=True)
+    assert without.plan.calls == 0
+    assert "p00003.jpg" not in [hit.image_id for hit in without.hits]
     assert fake.counts["charged"] == before + 3
 
 

@@ -22,7 +22,7 @@ from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import migrate as migrating
 from pinakes.store.collections import open_collection, prepare
-from pinakes.store.connection import Connection, ensure_pgvector
+from pinakes.store.connection import Connection, Pgvector, ensure_pgvector
 from pinakes.store.database import Database
 from pinakes.store.images import listed
 from pinakes.store.lease import Lease
@@ -139,6 +139,34 @@ def content(conn: Connection, schema: str) -> dict[str, list[dict[str, Any]]]:
         name: [row for (row,) in conn.execute(f"SELECT to_jsonb(t) FROM {name} t ORDER BY to_jsonb(t)::text".encode())]
         for (name,) in tables
     }
+
+
+def take_back(conn: Connection, schema: str, kind: Kind, pgvector: Pgvector) -> None:
+    """Leave a schema as the first Pinakes would have, with what its tables had room for then."""
+    conn.execute(f"ALTER SCHEMA {schema} RENAME TO later".encode())
+    with at_version(kind, 1):
+        migrate(conn, schema, kind, pgvector, language="english")
+    tables = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s", (schema,)).fetchall()
+    for (table,) in tables:
+        if table == "migrations":
+            continue
+        (columns,) = conn.execute(
+            "SELECT string_agg(quote_ident(c.column_name), ', ') FROM information_schema.columns AS c"
+            " JOIN information_schema.columns AS l USING (table_name, column_name)"
+            " WHERE c.table_schema = %s AND l.table_schema = 'later' AND table_name = %s AND c.is_generated = 'NEVER'",
+            (schema, table),
+        ).fetchone() or ("",)
+        conn.execute(f"INSERT INTO {schema}.{table} ({columns}) SELECT {columns} FROM later.{table}".encode())
+    if kind == "system":
+        conn.execute(f"SELECT setval('{schema}.fencing_tokens', nextval('later.fencing_tokens'))".encode())
+    else:
+        for (space,) in conn.execute(f"SELECT space FROM {schema}.spaces".encode()).fetchall():
+            conn.execute(f"ALTER TABLE later.{space} SET SCHEMA {schema}".encode())
+            conn.execute(
+                f"ALTER TABLE {schema}.{space} DROP CONSTRAINT {space}_image_id_fkey,"
+                f" ADD FOREIGN KEY (image_id) REFERENCES {schema}.images ON DELETE CASCADE".encode()
+            )
+    conn.execute("DROP SCHEMA later CASCADE")
 
 
 def kept(before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]) -> None:
@@ -273,6 +301,7 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
     "forget": lambda _source: ["p00.png", "--yes"],
     "language": lambda _source: ["pictures"],
     "space": lambda _source: ["add", "--dimension", "9"],
+    "drop": lambda _source: ["pictures", "--yes"],
 }
 
 
@@ -328,18 +357,9 @@ def test_an_upgraded_collection_is_searched_and_ingested_as_before(
     source = gallery(tmp_path / "in")
     run(settings, source)
     before = find(database, "red").hits
-    # As the first Pinakes left it: what later versions brought is not there.
-    with database.connection() as (conn, _):
-        conn.execute(
-            "DROP TABLE pictures.pixels, pictures.forgotten, pictures.hidden, pinakes.query_vectors, pinakes.batches,"
-            " pinakes.limits"
-        )
-        conn.execute("ALTER TABLE pinakes.runs DROP COLUMN outposts, DROP COLUMN calls_left")
-        conn.execute("ALTER TABLE pictures.images DROP COLUMN years, DROP COLUMN foldings")
-        conn.execute("ALTER TABLE pictures.spaces DROP ef_search, DROP ef_search_recall, DROP index_bytes")
-        conn.execute("DROP FUNCTION pictures.years_of, pictures.folded")
-        conn.execute("DELETE FROM pictures.migrations WHERE number > 1")
-        conn.execute("DELETE FROM pinakes.migrations WHERE number > 1")
+    with database.connection() as (conn, pgvector):
+        for schema, kind in ((SYSTEM_SCHEMA, "system"), ("pictures", "collection")):
+            take_back(conn, schema, kind, pgvector)
     assert find(database, "red").hits == before
     account = run(settings, source).account
     assert (account.calls, account.rows_written) == (0, 0)

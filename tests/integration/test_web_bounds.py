@@ -113,6 +113,16 @@ def test_a_picture_server_that_never_answers_slows_nothing_else(settings: Settin
     assert 503 in answers
 
 
+def test_an_upload_that_a_busy_machine_does_not_decode_in_time_may_be_tried_again(
+    web: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinakes.web.bodies.WORK_SECONDS", 0.5)
+    answer = web.post("/", files={"picture": many_scans((6000, 4000), 30_000)})
+    assert answer.status_code == 503
+    assert "the machine is busy" in answer.text
+    assert not _children()
+
+
 def test_a_page_knows_the_size_of_a_picture_that_it_has_not_read(home: Settings, service: Service) -> None:
     image = service.image(ODD)
     assert image is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -152,6 +153,25 @@ def test_a_jpeg_of_endless_scans_is_ended(monkeypatch: pytest.MonkeyPatch) -> No
     error = failure(data, at_least=320)
     assert error.error_class == ErrorClass.UNDECODABLE
     assert "takes more than 1 s of a processor" in str(error)
+
+
+def test_a_visitor_of_a_busy_machine_waits_no_longer_than_the_page_says() -> None:
+    def stop() -> None:
+        while not (children := _children()):
+            time.sleep(0.01)
+        os.kill(children[0], signal.SIGSTOP)  # it gets no time of a processor
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    token = WAITING.set(Waiting(PATIENCE, work_seconds=5))
+    try:
+        error = failure(many_scans((6000, 4000), 30_000), at_least=320)
+    finally:
+        WAITING.reset(token)
+        stopping.join()
+    assert error.error_class == ErrorClass.TIMEOUT
+    assert "not decoded within 5 s; the machine is busy" in str(error)
+    assert not _children()
 
 
 def test_the_work_of_somebody_who_left_is_ended() -> None:
