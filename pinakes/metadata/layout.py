@@ -74,11 +74,17 @@ class Layout:
 
     def values_of(self, cells: Sequence[str]) -> dict[str, list[str]]:
         """The values of each column that holds several, without repetitions."""
+        if not self.split:
+            return _NOTHING
         found = {
             name: list(dict.fromkeys(part for each in cells[place].split(separator) if (part := each.strip())))
             for name, place, separator in self.split
         }
         return {name: values for name, values in found.items() if values}
+
+
+_NOTHING: dict[str, list[str]] = {}
+"""One for all the rows of a table without such columns: a large table has hundreds of thousands."""
 
 
 def find_layout(path: str | Path, columns: Sequence[str], wanted: ColumnMap, profile: str | None = None) -> Layout:

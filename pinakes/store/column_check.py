@@ -12,7 +12,7 @@ from pinakes.errors import UsageError
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.folding import fold
 from pinakes.query.filters import YEARS, Equals, Filter
-from pinakes.store.conditions import PLAIN_COLUMNS, Conditions, column
+from pinakes.store.conditions import PLAIN_COLUMNS, YEARS_SAID, Conditions, column
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.restrictions import visible
 
@@ -54,10 +54,11 @@ def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> No
     """
     shown = visible(conn, collection)
     if YEARS in names and not _any_years(conn, collection, shown):
-        others = _extra_columns(conn, collection, shown)
+        others = ", ".join(_extra_columns(conn, collection, shown))
         raise UsageError(
-            f"no picture of {collection!r} has years: they are read from the columns date and timeframe, which are empty or"
-            f" give none{'; its other columns are: ' + ', '.join(others) if others else ''}. See docs/metadata.md."
+            f"no picture of {collection!r} has years: they are read from the columns date and timeframe, or those that"
+            f" --years names, and these are empty or give none{f'; its other columns are: {others}' if others else ''}."
+            " See docs/metadata.md."
         )
     unknown = unknown_columns(conn, collection, names, shown)
     if unknown:
@@ -93,14 +94,18 @@ def _there_are(known: Sequence[str]) -> str:
 
 
 def _values(conn: Connection, collection: str, name: str, shown: Conditions) -> list[str]:
-    """The values of a column among the images that are shown, the most frequent first."""
-    values: dict[str, Any] = {**shown.values, "most": MOST_VALUES}
+    """The values of a column among the images that are shown, the most frequent first, and the single ones of its cells."""
+    values: dict[str, Any] = {**shown.values, "most": MOST_VALUES, "several": name}
     with translated(f"reading the values of {name}"):
         rows = conn.execute(
             sql.SQL(
                 """
                 SELECT value
-                FROM (SELECT {value} AS value FROM {images} AS i WHERE {shown}) AS found
+                FROM (
+                    SELECT {value} AS value FROM {images} AS i WHERE {shown}
+                    UNION ALL
+                    SELECT jsonb_array_elements_text(i.several -> %(several)s) FROM {images} AS i WHERE {shown}
+                ) AS found
                 WHERE value <> ''
                 GROUP BY value
                 ORDER BY count(*) DESC, value COLLATE "C"
@@ -119,8 +124,8 @@ def _any_years(conn: Connection, collection: str, shown: Conditions) -> bool:
         return bool(
             value_of(
                 conn,
-                sql.SQL("SELECT EXISTS (SELECT FROM {images} AS i WHERE i.years IS NOT NULL AND {shown})").format(
-                    images=sql.Identifier(collection, "images"), shown=shown.where
+                sql.SQL("SELECT EXISTS (SELECT FROM {images} AS i WHERE {years} IS NOT NULL AND {shown})").format(
+                    images=sql.Identifier(collection, "images"), years=YEARS_SAID, shown=shown.where
                 ),
                 shown.values,
             )

@@ -20,6 +20,7 @@ WITHOUT_DATABASE = frozenset({"export", "models", "sample", "setup"})
 ARGUMENTS = {
     "ingest": ["in", "--embedder", "palette"],
     "search": ["red"],
+    "space": ["add", "--dimension", "9"],
     "activate": ["SPACE"],
     "hide": ["author=x"],
     "language": ["pictures"],

@@ -262,7 +262,7 @@ def test_a_language_finds_the_same_stems_in_a_database_of_any_locale(paintings: 
     frame = pd.DataFrame({"image_id": [f"i{n:07}" for n in range(len(STEMMED))], "description": STEMMED})
     frame["uri"] = frame["fingerprint"] = frame["image_id"]
     paintings.execute(f"DELETE FROM {COLLECTION}.images")
-    load_frame(paintings, paintings.info.dsn, frame)
+    load_frame(paintings.info.dsn, frame)
     space = resolve_space(paintings, COLLECTION)
     for language, asked in IN_A_LANGUAGE.items():
         set_language(paintings, COLLECTION, language)
