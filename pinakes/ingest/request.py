@@ -286,29 +286,17 @@ class IngestRequest(BaseModel):
     def _runner(cls, name: str) -> str:
         return checks.check_runner(name)
 
-    @model_validator(mode="after")
-    def _one_way_of_spreading(self) -> Self:
-        checks.check_spreading(self.shards, self.runner)
-        return self
-
-    @model_validator(mode="after")
-    def _one_index(self) -> Self:
-        self.wanted_index.check()
-        return self
-
-    @model_validator(mode="after")
-    def _pruning_after_a_whole_listing(self) -> Self:
-        if self.prune and self.limit is not None:
-            raise UsageError("--prune needs the whole listing; leave out --limit.")
-        return self
-
     @field_validator("match")
     @classmethod
     def _match(cls, pattern: str | None) -> str | None:
         return None if pattern is None else checks.check_match(pattern)
 
     @model_validator(mode="after")
-    def _columns_that_may_be_said(self) -> Self:
+    def _options_that_go_together(self) -> Self:
+        checks.check_spreading(self.shards, self.runner)
+        self.wanted_index.check()
+        if self.prune and self.limit is not None:
+            raise UsageError("--prune needs the whole listing; leave out --limit.")
         checks.check_tables(self.column_map, self.profile, given=bool(self.metadata))
         return self
 
