@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
+from pinakes.buckets.addresses import FORMS, in_bucket
 from pinakes.errors import SourceError, UsageError
-from pinakes.gcs.uri import SCHEME
 from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.base import Source
 from pinakes.sources.fingerprints import open_cache
@@ -36,13 +36,13 @@ def open_source(
     """The source that `source` names: a folder, a bucket, or a list of pictures (files below a folder, or URLs).
 
     Args:
-        source: a path, a `file://` URI, or `gs://bucket/folder`. A file is a list; if its names are URLs, the pictures
-            are fetched from there.
+        source: a path, a `file://` URI, or a folder in a bucket (`gs://`, `s3://`, `az://`). A file is a list; if its names
+            are URLs, the pictures are fetched from there.
         home: Pinakes' own folder; the caches of fingerprints are kept there.
         under: for a list of files: the folder that its names are relative to.
         key: for a list: the column of file names or URLs.
         limit: stop after this many images.
-        glob: for a bucket: a pattern of object names, applied by the bucket itself.
+        glob: for a bucket: a pattern of object names.
         content_type: for a bucket: a pattern of content types.
         anonymous: for a bucket: without credentials (True), with them (False), or with them if there are any (None).
         user_project: for a bucket: the project that pays for reading it.
@@ -58,7 +58,7 @@ def open_source(
         "--anonymous": anonymous,
         "--user-project": user_project,
     }
-    if source.startswith(SCHEME):
+    if in_bucket(source):
         _refuse(of_lists, "a list of pictures", source, "a bucket")
         from pinakes.sources.bucket import BucketSource  # costs its imports only where it is used
 
@@ -73,9 +73,9 @@ def open_source(
     path, is_folder = found_here(source)
     if is_folder:
         _refuse(of_lists, "a list of pictures", source, "a folder")
-        _refuse(of_buckets, "a bucket (gs://…)", source, "a folder")
+        _refuse(of_buckets, "a bucket (gs://…, s3://…, az://…)", source, "a folder")
         return FolderSource(path, cache=open_cache(home), limit=limit)
-    _refuse(of_buckets, "a bucket (gs://…)", source, "a list")
+    _refuse(of_buckets, "a bucket (gs://…, s3://…, az://…)", source, "a list")
     try:
         of_urls = names_urls(path, key)
     except OSError as exc:
@@ -100,7 +100,7 @@ def found_here(source: str) -> tuple[Path, bool]:
     if scheme and scheme[1].lower() != "file":
         raise UsageError(
             f"the source {source!r} is not supported: this version reads a folder, or a list of files below a folder, a"
-            f" bucket (gs://bucket/folder) or a list of URLs, but not {scheme[1].lower()}://; a single URL goes into a"
+            f" bucket ({FORMS}) or a list of URLs, but not {scheme[1].lower()}://; a single URL goes into a"
             " file of its own, one URL a line."
         )
     path = Path(unquote(source.removeprefix(scheme[0]))) if scheme else Path(source).expanduser()

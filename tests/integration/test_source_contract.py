@@ -20,6 +20,7 @@ from pinakes.sources.reading import read_uri
 from pinakes.types import Image, Rejected, Skipped
 from tests.fakes.gcs import GcsFake
 from tests.fakes.web import WebFake
+from tests.object_stores import Store
 from tests.pictures import photo
 
 RED, GREEN = photo((200, 30, 30)), photo((30, 200, 30))
@@ -36,7 +37,7 @@ class Place:
     prefix: str = ""
 
 
-def _folder(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def _folder(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
     root = tmp_path / "in"
 
     def put(name: str, data: bytes) -> None:
@@ -51,7 +52,7 @@ def _folder(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
 
 
-def _list(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def _list(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
     place = _folder(stack, tmp_path, monkeypatch)
     names: list[str] = []
 
@@ -68,7 +69,7 @@ def _list(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Place(opened, put, place.remove)
 
 
-def _bucket(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def _bucket(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
     gcs = stack.enter_context(GcsFake(page=4))
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
     gcs.bucket("pics")
@@ -79,7 +80,25 @@ def _bucket(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
 
 
-def _urls(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def _stored(store: str) -> Callable[[ExitStack, Path, pytest.MonkeyPatch, pytest.FixtureRequest], Place]:
+    def opened(
+        stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    ) -> Place:
+        server: Store = request.getfixturevalue(store)
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("pinakes.buckets.base.PAGE", 4)
+        server.bucket("pics")
+        return Place(
+            lambda **options: open_source(f"{server.root('pics')}/in", home=tmp_path / "home", **options),
+            lambda name, data: server.put("pics", f"in/{name}", data),
+            lambda name: server.delete("pics", f"in/{name}"),
+        )
+
+    return opened
+
+
+def _urls(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
     web = stack.enter_context(WebFake())
     (tmp_path / "urls.txt").touch()
 
@@ -99,10 +118,13 @@ def void(_: object) -> None:
     """For a lambda that must return nothing."""
 
 
-@pytest.fixture(params=[_folder, _list, _bucket, _urls], ids=["folder", "list", "bucket", "urls"])
+@pytest.fixture(
+    params=[_folder, _list, _bucket, _stored("s3"), _stored("azurite"), _urls],
+    ids=["folder", "list", "bucket", "s3", "azure", "urls"],
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with ExitStack() as stack:
-        yield request.param(stack, tmp_path, monkeypatch)
+        yield request.param(stack, tmp_path, monkeypatch, request)
 
 
 @pytest.fixture
