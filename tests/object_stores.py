@@ -25,6 +25,7 @@ KEY = base64.b64encode(b"a key for tests, of any 32 bytes").decode()
 class Store(Protocol):
     """A running server, as a test looks at it behind the back of what it tests."""
 
+    url: str
     environment: dict[str, str]
 
     def root(self, bucket: str) -> str:

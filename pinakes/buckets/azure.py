@@ -114,8 +114,13 @@ class AzureContainer:
             options["length"] = end - (start or 0)
         if start is not None or end is not None:
             options["offset"] = start or 0
-        with self._conditions(name):
-            return bytes(self._client.download_blob(name, **options).readall())
+        try:
+            with self._conditions(name):
+                return bytes(self._client.download_blob(name, **options).readall())
+        except OverwrittenError:
+            if self.find(name) is None:  # a condition on a blob that is gone fails too
+                raise FileNotFoundError(name) from None
+            raise
 
     def create(self, name: str, file: IO[bytes], size: int, content_type: str) -> None:
         """See `Bucket.create`. The MD5 is sent along: Azure computes none where a blob is uploaded in blocks."""
