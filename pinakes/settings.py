@@ -22,7 +22,7 @@ BLOCK = "block:"
 
 
 READ_BY_CLIENTS = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "AWS_", "AZURE_", "BLOB_")
-"""What the names begin with that clients of buckets read only from the environment: they are put there if `.env` has them."""
+"""How the names begin that clients of buckets read from the environment only; those in `.env` are put there."""
 
 
 @dataclass(frozen=True, slots=True)

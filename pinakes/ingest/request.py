@@ -58,7 +58,7 @@ class IngestRequest(BaseModel):
     source: Annotated[
         str,
         Option(
-            "A folder of pictures, gs://bucket/folder, or a file that lists names or https:// URLs.",
+            "A folder of pictures, also in a bucket (gs://, s3://, az://), or a file that lists names or https:// URLs.",
             flag="",
             setting="source",
         ),
@@ -187,7 +187,7 @@ class IngestRequest(BaseModel):
     checkpoint: Annotated[
         str,
         Option(
-            "Where embeddings are kept: a folder or gs://bucket/folder.",
+            "Where embeddings are kept: a folder, also in a bucket (gs://, s3://, az://).",
             metavar="URL",
             setting="checkpoint",
             empty="or under PINAKES_HOME",

@@ -272,7 +272,7 @@ CHECKS: Final[tuple[Check[Examination], ...]] = (
     Check(
         "checkpoint",
         _checkpoint,
-        "let this account read, write and delete in the bucket; see docs/buckets.md",
+        "let this account read, write and delete in the bucket; see docs/gcs.md and docs/object-stores.md",
         _has_bucket,
     ),
     Check("disk", lambda at: disks(at.settings, at.sizes, at.images)),

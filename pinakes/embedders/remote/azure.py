@@ -220,8 +220,8 @@ def from_settings(environ: Mapping[str, str], *, version: str | None = None) -> 
     api_version = environ.get("PINAKES_AZURE_API_VERSION") or API_VERSION
     if api_version == GONE:
         raise SettingsError(
-            f"Azure no longer answers the version {api_version} of its API; remove PINAKES_AZURE_API_VERSION (or VISION_VERSION),"
-            f" or write {API_VERSION}."
+            f"Azure no longer answers the version {api_version} of its API; remove PINAKES_AZURE_API_VERSION (or"
+            f" VISION_VERSION), or write {API_VERSION}."
         )
     return AzureVision(
         ENDPOINT.value(environ),
