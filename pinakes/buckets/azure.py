@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ RETRIES = {"initial_backoff": 1, "increment_base": 2, "retry_total": 6, "random_
 """Of a request with a transient failure: after about 3, 5, 9, … seconds, two minutes in all."""
 
 PIECE_BYTES = 2**20
+
+_SCOPE = "https://storage.azure.com/.default"
 
 _LOGIN = "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or run az login"
 _WORDING = {
@@ -77,6 +80,8 @@ class AzureContainer:
             raise error(
                 f"{what}: Azure Blob Storage did not answer ({said}); check the network and try again."
             ) from exc
+        except ValueError as exc:  # a key that is not base64
+            raise error(f"{what}: {short(exc).rstrip('.')}; {self._wording.no_login}") from exc
 
     def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
         """See `Bucket.list`."""
@@ -206,7 +211,10 @@ class AzureContainer:
             return {"account_name": self._account, "account_key": key}
         from azure.identity import DefaultAzureCredential
 
-        return DefaultAzureCredential()
+        logging.getLogger("azure.identity").setLevel(logging.ERROR)  # it warns of every kind of login that there is not
+        identity = DefaultAzureCredential()
+        identity.get_token(_SCOPE)  # asked for once here, since each request would repeat it for two minutes
+        return identity
 
     def _of_account(self, account: str, *names: str) -> str | None:
         """The first of these settings that is there, unless it belongs to another account."""

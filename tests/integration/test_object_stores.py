@@ -201,6 +201,22 @@ def test_a_connection_string_of_another_account_is_refused(
     assert KEY not in str(refused.value)
 
 
+def test_without_a_key_it_is_said_which_credentials_there_could_be(
+    azurite: AzureStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_BLOB_ENDPOINT", f"{azurite.url}/{ACCOUNT}")
+    monkeypatch.setenv("HOME", str(tmp_path))  # where nobody has logged in
+    for name in ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN", "BLOB_ACCOUNT_KEY", "AZURE_CLIENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    fix = "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or run az login"
+    with pytest.raises(SourceError, match=rf"the Azure credentials fail \(.*\); {fix}, or read"):
+        ids(BucketSource(azurite.root("kept")))
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "not base64")
+    with pytest.raises(SourceError, match=fix) as refused:
+        ids(BucketSource(azurite.root("kept")))
+    assert "not base64" not in str(refused.value)
+
+
 @pytest.mark.parametrize(("root", "package"), [("s3://bucket", "s3"), ("az://account/container", "azure")])
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, root: str, package: str) -> None:
     for module in ("boto3", "azure.storage.blob"):
