@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from pinakes.buckets import base
 from pinakes.buckets.base import TIMEOUT, OverwrittenError, Purpose, Stored, Wording, glob_matcher, short
-from pinakes.errors import CheckpointError, SourceError, UsageError
+from pinakes.errors import CheckpointError, SourceError, UsageError, extra_install
 
 RETRIES = {"initial_backoff": 1, "increment_base": 2, "retry_total": 6, "random_jitter_range": 1}
 """Of a request with a transient failure: after about 3, 5, 9, … seconds, two minutes in all."""
@@ -172,9 +172,7 @@ class AzureContainer:
         try:
             from azure.storage.blob import ContainerClient, ExponentialRetry
         except ImportError as exc:
-            raise UsageError(
-                f"{self.root} needs the package azure-storage-blob: pip install 'pinakes[azure]'."
-            ) from exc
+            raise UsageError(f"{self.root} needs the package azure-storage-blob: run {extra_install('azure')}") from exc
         options = {
             "retry_policy": ExponentialRetry(**RETRIES),
             "connection_timeout": TIMEOUT[0],

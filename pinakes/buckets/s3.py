@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from pinakes.buckets import base
 from pinakes.buckets.base import CONNECTIONS, TIMEOUT, OverwrittenError, Purpose, Stored, Wording, glob_matcher, short
-from pinakes.errors import CheckpointError, SourceError, UsageError
+from pinakes.errors import CheckpointError, SourceError, UsageError, extra_install
 
 ATTEMPTS = 9
 """Of a request with a transient failure; botocore's standard back-off makes that a minute or two."""
@@ -155,7 +155,7 @@ class S3Bucket:
             from botocore import UNSIGNED
             from botocore.config import Config
         except ImportError as exc:
-            raise UsageError(f"{self.root} needs the package boto3: pip install 'pinakes[s3]'.") from exc
+            raise UsageError(f"{self.root} needs the package boto3: run {extra_install('s3')}") from exc
         session = boto3.Session()
         anonymous = self._anonymous
         if anonymous is None:

@@ -221,7 +221,7 @@ def test_without_a_key_it_is_said_which_credentials_there_could_be(
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, root: str, package: str) -> None:
     for module in ("boto3", "azure.storage.blob"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UsageError, match=rf"pip install 'pinakes\[{package}\]'"):
+    with pytest.raises(UsageError, match=rf"pip install -e '\.\[{package}\]'"):
         ids(BucketSource(root))
 
 
