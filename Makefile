@@ -6,14 +6,20 @@ RUNS   := $(VENV)/.runs
 READY  := $(VENV)/.ready
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test soak lint types format clean
+# Where it is set, as in many images, each of the hundreds of programs that the tests start compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo check test soak lint types format clean
 
 demo: $(RUNS)
 	$(BIN)/python -m deployments.demo
 
+check: lint types $(READY)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -q -m 'not soak' tests/unit
+
 test: lint types $(READY)
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not soak and not alone'
-	$(BIN)/python -m pytest -m 'alone and not soak'
+	$(BIN)/python -m pytest -m 'alone and not soak' $$(grep -rl 'mark\.alone' tests --include=*.py)
 
 soak: $(READY)
 	$(BIN)/python -m pytest -m soak

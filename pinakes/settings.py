@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
@@ -136,7 +137,8 @@ def _postgres(values: Mapping[str, str]) -> str | None:
 
 
 def _paths(values: Mapping[str, str], name: str) -> tuple[str, ...]:
-    return tuple(filter(None, (values.get(name) or "").split(os.pathsep)))
+    # The colon of an address (bigquery://…) separates nothing.
+    return tuple(filter(None, re.split(rf"{os.pathsep}(?!//)", values.get(name) or "")))
 
 
 def _seconds(values: Mapping[str, str], name: str, *, default: float) -> float:

@@ -71,14 +71,6 @@ class Spaces:
         """The space of that dimension; of the default version unless another is named."""
         return Space(self.provider, self.model, version or self.versions[0], dimension, self.preprocessing)
 
-    def holds(self, space: Space) -> bool:
-        """Whether `space` is one of these."""
-        return (
-            space.version in self.versions
-            and space.dimension in self.dimensions
-            and space == self.space(space.dimension, space.version)
-        )
-
     def __str__(self) -> str:
         models = " or ".join(f"{self.provider}/{self.model}/{version}" for version in self.versions)
         return f"{models} with {listed(self.dimensions)} dimensions"

@@ -7,20 +7,25 @@ import os
 import socket
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image, ImageDraw
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, Response, sync_playwright
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Request,
+    Response,
+    expect,
+    sync_playwright,
+)
 
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
@@ -28,6 +33,7 @@ from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
 from pinakes.web.app import create_app
 from pinakes.web.service import Service
+from tests.homes import new_database
 from tests.running import request_of, run_stages
 from tests.waiting import PATIENCE
 
@@ -80,10 +86,7 @@ def paint_collection(folder: Path) -> Path:
 @contextmanager
 def page(server: str, folder: Path, *, second: bool = False) -> Iterator[str]:
     """The page over the painted collection in a database of its own; `second`: over two collections of it."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        url = make_conninfo(server, dbname=name)
+    with new_database(server) as url:
         settings = load_settings({"PINAKES_HOME": str(folder / "home"), "PINAKES_DATABASE_URL": url}, folder)
         ingest(settings, folder / "pictures", *(["pictures", "second"] if second else ["pictures"]))
         service = Service(settings, Database(url), "pictures", others=second)
@@ -92,7 +95,6 @@ def page(server: str, folder: Path, *, second: bool = False) -> Iterator[str]:
                 yield address
         finally:
             service.close()
-            conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def ingest(settings: Settings, folder: Path, *collections: str) -> None:
@@ -133,6 +135,7 @@ def chromium() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         reason = f"{CHROMIUM} is not there; apt-get install chromium brings it"
         pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    expect.set_options(timeout=PATIENCE * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
@@ -168,7 +171,7 @@ class Visitor:
         self.context: BrowserContext = browser.new_context(
             base_url=site, **({"viewport": {"width": 1280, "height": 900}} | options)
         )
-        self.context.set_default_timeout(20_000)
+        self.context.set_default_timeout(PATIENCE * 1000)
         self.expected: set[int] = set()
         self._faults: list[str] = []
         self.context.on("console", self._on_console)

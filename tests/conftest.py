@@ -7,19 +7,16 @@ import shutil
 import signal
 import sys
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
-import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
-from pinakes.settings import Settings, load_settings
+from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server, remove_server
+from tests.homes import environment_of, new_database, settings_of
 from tests.object_stores import AzureStore, S3Store, azure_store, s3_store
 from tests.postgres import plain_postgres
 
@@ -28,6 +25,10 @@ PROJECT = Path(__file__).parents[1]
 # What a person has set for themselves is nothing that a test asked for, and reaches every program that a test starts.
 for name in [name for name in os.environ if name.startswith(("PINAKES_", "PREFECT_", "COUNTING_", "HELD_"))]:
     del os.environ[name]
+
+# Many images set it. Each of the hundreds of programs that the tests start would compile all that it imports.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A background job of a script is started with Ctrl-C ignored, one under nohup with hang-ups: what the tests start begins
 # as it would in a terminal, wherever they are run themselves. A test of such a start sets it (tests/signals.py).
@@ -71,22 +72,14 @@ def plain_server() -> Iterator[str]:
 @pytest.fixture
 def database_url(server: str) -> Iterator[str]:
     """An empty database."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield make_conninfo(server, dbname=name)
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(server) as url:
+        yield url
 
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings of a home and a database of this test's own."""
-    environ = {
-        "PINAKES_HOME": str(tmp_path / "home"),
-        "PINAKES_DATABASE_URL": database_url,
-        "PINAKES_LEASE_SECONDS": "3",
-    }
-    return load_settings(environ, tmp_path)
+    return settings_of(database_url, tmp_path)
 
 
 @pytest.fixture
@@ -129,13 +122,4 @@ def azurite() -> Iterator[AzureStore]:
 @pytest.fixture
 def environment(settings: Settings, tmp_path: Path) -> dict[str, str]:
     """The environment in which a test runs the command as a person would."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PINAKES_", "PREFECT_"))}
-    return kept | {
-        "HOME": str(tmp_path),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PINAKES_HOME": str(settings.home),
-        "PINAKES_DATABASE_URL": settings.database_url or "",
-        "PINAKES_LEASE_SECONDS": str(settings.lease_seconds),
-        "PREFECT_HOME": str(tmp_path / "prefect"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
+    return environment_of(settings, tmp_path)

@@ -16,7 +16,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from deployments.prefect_server import free_port
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 PROGRAM = Path("/usr/sbin/pgbouncer")
 
@@ -74,5 +74,5 @@ def pgbouncer(server: str, *, pool_size: int = 5) -> Iterator[str]:
         yield address
     finally:
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(PATIENCE)
         shutil.rmtree(folder)

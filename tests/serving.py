@@ -6,18 +6,14 @@ import asyncio
 import io
 import socket
 import threading
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import uvicorn
 from PIL import Image
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
@@ -25,6 +21,7 @@ from pinakes.web.app import create_app
 from pinakes.web.protocol import PatientProtocol
 from pinakes.web.security import Access
 from pinakes.web.service import Service
+from tests.homes import new_database
 from tests.running import gallery, paint, run
 
 ODD = "rooms/café & co #1?.png"
@@ -35,14 +32,10 @@ BROKEN = "torn.jpg"
 @contextmanager
 def home(server: str, folder: Path) -> Iterator[Settings]:
     """Settings of a database of its own with the collection in it, for the tests of a whole file."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        url = make_conninfo(server, dbname=name)
+    with new_database(server) as url:
         settings = load_settings({"PINAKES_HOME": str(folder / "home"), "PINAKES_DATABASE_URL": url}, folder)
         ingest(settings, folder / "pictures")
         yield settings
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 def ingest(settings: Settings, folder: Path) -> None:

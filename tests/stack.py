@@ -42,10 +42,14 @@ class Stack:
         self._session = asking_again()
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
-        """The answer to a request; None where it has no body."""
-        response = self._session.request(method, f"{self._api}/{path}", json=body, timeout=60)
+        """The answer to a request that is granted; None where it has no body."""
+        response = self.asked(method, path, body)
         assert response.ok, response.text
         return response.json() if response.content else None
+
+    def asked(self, method: str, path: str, body: object = None) -> requests.Response:
+        """The answer to a request, whatever it says."""
+        return self._session.request(method, f"{self._api}/{path}", json=body, timeout=60)
 
     def run(self, deployment: str, **parameters: Any) -> dict[str, Any]:
         """A deployment run that has ended: Prefect's flow run, and its `artifacts` by key."""
@@ -96,7 +100,7 @@ def until(look: Callable[[], Found]) -> Found:
     given_up = time.monotonic() + PATIENCE
     while not (found := look()):
         assert time.monotonic() < given_up, "it did not happen"
-        time.sleep(0.2)
+        time.sleep(0.5)
     return found
 
 

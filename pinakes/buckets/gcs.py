@@ -143,15 +143,21 @@ class GcsBucket(BucketClient):
 
 
 def _stored(blob: Any) -> Stored:
-    return Stored(blob.name, int(blob.size or 0), blob.content_type, _fingerprint(blob), str(blob.generation or ""))
+    fingerprint = None
+    if blob.md5_hash:
+        fingerprint = f"md5:{digits(blob.name, blob.md5_hash)}"
+    elif blob.crc32c and blob.size is not None:
+        fingerprint = f"crc32c:{digits(blob.name, blob.crc32c)}:{blob.size}"
+    return Stored(blob.name, int(blob.size or 0), blob.content_type, fingerprint, str(blob.generation or ""))
 
 
-def _fingerprint(blob: Any) -> str | None:
+def digits(name: str, checksum: str) -> str:
+    """The checksum of an object, which Google writes in base64, in hexadecimal digits.
+
+    Raises:
+        SourceError: it is not base64.
+    """
     try:
-        if blob.md5_hash:
-            return f"md5:{base64.b64decode(blob.md5_hash, validate=True).hex()}"
-        if blob.crc32c and blob.size is not None:
-            return f"crc32c:{base64.b64decode(blob.crc32c, validate=True).hex()}:{blob.size}"
+        return base64.b64decode(checksum, validate=True).hex()
     except binascii.Error as exc:
-        raise SourceError(f"the listing gives {blob.name!r} a checksum that is not base64 ({exc}).") from exc
-    return None
+        raise SourceError(f"the listing gives {name!r} a checksum that is not base64 ({exc}).") from exc

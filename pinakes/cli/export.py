@@ -7,15 +7,17 @@ from typing import Any
 
 import click
 
+from pinakes.bigquery.address import SCHEME
 from pinakes.cli import options
 from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import open_embedder
+from pinakes.errors import UsageError
 from pinakes.ingest.request import WITHOUT_METADATA, IngestRequest
 from pinakes.settings import load_settings
 
 
 @click.command("export")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file")
 @options.declared_options(IngestRequest, only=frozenset({*WITHOUT_METADATA, "embedder", "dimension"}))
 @options.collection
 @options.checkpoint
@@ -24,26 +26,38 @@ from pinakes.settings import load_settings
     is_flag=True,
     help="In CSV, put an apostrophe before texts that a spreadsheet would run as a formula (=, +, -, @).",
 )
-def command(*, file: Path, excel_safe: bool, **given: Any) -> None:
+def command(*, file: str, excel_safe: bool, **given: Any) -> None:
     """Write embeddings merged with metadata to FILE (.csv or .parquet), without PostgreSQL.
 
-    With a FILE that ends in .xlsx, the metadata alone, for people.
+    With a FILE that ends in .xlsx, the metadata alone, for people. With bigquery://PROJECT/DATASET/TABLE a table of
+    BigQuery is made to hold them, and the SQL that searches it there is printed.
     """
-    from pinakes.operations.export import export  # imports pandas, which --help does not need
+    # These import pandas, which --help does not need.
+    from pinakes.operations.bigquery_export import export_to_bigquery
+    from pinakes.operations.export import export
 
     settings = load_settings()
-    request = IngestRequest.with_settings(settings, {"source": str(file), **given})
+    request = IngestRequest.with_settings(settings, {"source": file, **given})
     choice = Choice(request.embedder, request.dimension)
-    exported = export(
-        file,
-        collection=request.collection,
-        space=open_embedder(choice, Surroundings(settings.values, settings.home)).facts.space,
-        checkpoint=request.checkpoint,
-        metadata=[Path(name) for name in request.metadata],
-        columns=request.column_map,
-        profile=request.profile,
-        excel_safe=excel_safe,
-    )
-    click.echo(f"{exported.rows:,} rows written to {file}")
+    what: dict[str, Any] = {
+        "collection": request.collection,
+        "space": open_embedder(choice, Surroundings(settings.values, settings.home)).facts.space,
+        "checkpoint": request.checkpoint,
+        "metadata": request.metadata,
+        "columns": request.column_map,
+        "profile": request.profile,
+    }
+    if file.startswith(SCHEME):
+        if excel_safe:
+            raise UsageError("--excel-safe is about CSV; leave it out.")
+        done = export_to_bigquery(file, **what)
+        exported, merged = done.exported, done.merged
+        click.echo(
+            f"{exported.rows:,} rows in {file}: {merged.inserted:,} new, {merged.updated:,} changed,"
+            f" {merged.deleted:,} deleted\n\n{done.statements}"
+        )
+    else:
+        exported = export(Path(file), excel_safe=excel_safe, **what)
+        click.echo(f"{exported.rows:,} rows written to {file}")
     for note in exported.notes:
         click.echo(f"note: {note}", err=True)

@@ -3,110 +3,121 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pinakes.cli import options
 from pinakes.cli.render import account_table
-from pinakes.embedders.imported import Imported
+from pinakes.embedders.declaration import Choice
 from pinakes.errors import UsageError
-from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.request import IngestRequest, embedder_names
 from pinakes.settings import Settings, load_settings
-from pinakes.sources.base import Source
-from pinakes.sources.kinds import open_source
 from pinakes.store.collections import prepare, require_collection
 from pinakes.store.database import open_database
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("embeddings")
 @click.argument("source", required=False)
+@click.option(
+    "--embedder",
+    type=click.Choice(embedder_names()),
+    help="The embedder whose model made the vectors: they go into the space that ingest uses. Default: see --space.",
+)
+@click.option(
+    "--dimension", type=click.IntRange(min=1), metavar="N", help="Numbers in a vector, to be sure. Default: as it is."
+)
 @click.option(
     "--space",
     metavar="PROVIDER/MODEL/VERSION",
-    help="What made the vectors, e.g. vertex/multimodalembedding/001. Default: imported/FILE/1.",
+    help="Instead of --embedder: what made the vectors. Default: imported/FILE/1.",
 )
 @click.option("--foreign", is_flag=True, help="PROVIDER is not one of the embedders; keep its name as it is written.")
-@options.declared_options(IngestRequest, only=frozenset({"metadata", "key"}))
+@click.option(
+    "--vector", metavar="COLUMN", help="The column with the vectors. Default: a usual one, such as embedding."
+)
+@click.option("--name", metavar="COLUMN", help="The column that names the picture. Default: a usual one, such as uri.")
+@click.option(
+    "--names",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For .npy: the names in the order of the vectors, one a line, or Parquet. Default: clip-retrieval's metadata.",
+)
+@options.declared_options(IngestRequest, only=frozenset({"metadata", "key", "model"}))
 @options.collection
 @options.checkpoint
 @options.as_json
 def command(
     *,
-    file: Path,
+    embeddings: str,
     source: str | None,
+    embedder: str | None,
+    dimension: int | None,
+    model: str | None,
     space: str | None,
     foreign: bool,
+    vector: str | None,
+    name: str | None,
+    names: Path | None,
     metadata: tuple[str, ...],
     key: str | None,
     collection: str | None,
     checkpoint: str | None,
     as_json: bool,
 ) -> None:
-    """Load the embeddings in FILE into the space of the model that made them. No model is called.
+    """Load EMBEDDINGS that are already paid for into the space of the model that made them. No model is called.
 
     \b
-    FILE is one of
+    EMBEDDINGS is one of
+      a table with a column of vectors and one of names: Parquet, CSV, TSV
+        or JSON Lines, or a folder of such files, as BigQuery exports them
       name,number,number,…          (no header)
       name,"[number, number, …]"    (no header)
-      a table with a header, with a column vector or embedding, and metadata
-      Parquet with image_id and vector: a part of a checkpoint, or an export
+      bigquery://PROJECT/DATASET/TABLE, as AI.GENERATE_EMBEDDING makes it
+      vectors.npy with --names FILE, as clip-retrieval writes them
+      'postgresql://USER@HOST/DATABASE?table=SCHEMA.TABLE'
+
+    Names are paths, file names, or addresses (gs://…, https://…) of pictures. A row whose status says why it has no
+    vector becomes a failure. The other columns of a table are metadata.
 
     SOURCE is the folder of the pictures, from which later runs know which bytes are paid for. Default: the collection's
-    own. Without any source the names in the file stand for the pictures.
+    own. Without any source the names stand for the pictures.
 
-    If --space names the model of an embedder, the vectors go into the space that `pinakes ingest` uses with it; later
-    runs then embed only what FILE did not contain. Vectors of any other model go into imported/MODEL/VERSION.
+    With --embedder, later runs of ingest embed only what EMBEDDINGS did not contain, and words are searched by the same
+    model. Vectors of a model that no embedder calls go into imported/MODEL/VERSION.
     """
     # These import pandas and pyarrow, which --help does not need.
-    from pinakes.ingest.answers import defer_the_rest, import_answers
-    from pinakes.ingest.listing import list_and_plan, planned_with_imported
-    from pinakes.ingest.opening import open_ingestion
-    from pinakes.ingest.stages import Stages, run_stages
-    from pinakes.ingest.summary import summarise
-    from pinakes.operations.embedding_file import open_embeddings
-    from pinakes.operations.import_vectors import ImportedSource, Matcher, space_of, vectors_to_keep
+    from pinakes.importing.import_run import import_embeddings
+    from pinakes.importing.places import open_embeddings
+    from pinakes.importing.space_choice import space_of, space_of_embedder
 
+    if space and embedder:
+        raise UsageError("--embedder and --space both say what made the vectors; leave one out.")
+    if embedder is None and (dimension or model):
+        raise UsageError("--dimension and --model belong to --embedder; name the embedder, or leave them out.")
     settings = load_settings()
-    embeddings = open_embeddings(file)
-    names = embeddings.names()
-    collection = collection or settings.collection
-    source = source or settings.source or _root_of(collection, settings)
-    opened: Source = open_source(source, home=settings.home) if source else ImportedSource(embeddings, names)
-    embedder = Imported(space_of(space, embeddings, settings, foreign=foreign))
-    with ExitStack() as stack:
+    opened = open_embeddings(embeddings, vector=vector, name=name, names=names, key=key)
+    with closing(opened):
+        made_by = (
+            space_of_embedder(Choice(embedder, dimension, model), opened, settings)
+            if embedder
+            else space_of(space, opened, settings, foreign=foreign)
+        )
+        collection = collection or settings.collection
         request = IngestRequest.of(
-            source=opened.root,
-            metadata=(*metadata, *([str(file)] if embeddings.shape == "joined" else [])) or settings.metadata,
+            source=source or settings.source or _root_of(collection, settings) or "",
+            metadata=metadata or (() if opened.metadata else settings.metadata),
             key=key,
             collection=collection,
             checkpoint=checkpoint or settings.checkpoint,
         )
-        run = stack.enter_context(open_ingestion(request, settings, source=opened, embedder=embedder))
-        planned = list_and_plan(run)
-        matcher = Matcher(planned.plan.images)
-        report = matcher.report
-        chosen = matcher.chosen(names)
-        if not chosen:
-            raise UsageError(f"nothing in {file.name} can be imported into {opened.root}: {'; '.join(report.lines())}.")
-        import_answers(run, vectors_to_keep(embeddings, chosen, run.checkpoint, report))
-        imported = run.tally.account().answers
-        # What was imported is among the answers that the run reuses.
-        stages = Stages(
-            list_and_plan=lambda run: planned_with_imported(run, planned),
-            verify_embedder=lambda _run, _planned: None,
-            embed=defer_the_rest,
-        )
-        outcome = run_stages(run, stages)
-        summary: dict[str, Any] = {"imported": imported, **summarise(run, outcome)}
-    summary["notes"] += report.lines()
-    if outcome.account.deferred:
-        summary["notes"].append(f"{outcome.account.deferred:,} pictures have no vector in {file.name}")
+        summary = import_embeddings(opened, made_by, request, settings)
     click.echo(
-        json.dumps(summary, ensure_ascii=False) if as_json else f"{imported:,} imported\n{account_table(summary)}"
+        json.dumps(summary, ensure_ascii=False)
+        if as_json
+        else f"{summary['imported']:,} imported\n{account_table(summary)}"
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,7 +16,7 @@ from pinakes.errors import UnfinishedError, UsageError
 from pinakes.ingest.early_checks import check_embedder, source_of
 from pinakes.ingest.request import THREADS, IngestRequest
 from pinakes.ingest.stopping import stop_on_interrupt
-from pinakes.metadata.files import open_bytes
+from pinakes.metadata.opening_tables import check_table
 from pinakes.settings import BLOCK, Settings, load_settings
 
 DIRECTLY = "run directly; with PREFECT_API_URL set it is a Prefect flow"
@@ -29,8 +28,8 @@ DIRECTLY = "run directly; with PREFECT_API_URL set it is a Prefect flow"
 def command(*, as_json: bool, **options: Any) -> None:
     """List a SOURCE, embed its pictures, merge their metadata, and load them into PostgreSQL.
 
-    SOURCE is a folder, also in a bucket (gs://, s3://, az://), or a file that lists names or URLs. Run again it
-    embeds and writes only what is new or changed.
+    SOURCE is a folder, also in a bucket (gs://, s3://, az://), an object table (bigquery://project/dataset/table), or a
+    file that lists names or URLs. Run again it embeds and writes only what is new or changed.
     """
     settings = load_settings()
     # Said at once, not after the seconds that Prefect takes to start.
@@ -39,9 +38,8 @@ def command(*, as_json: bool, **options: Any) -> None:
     server = os.environ.get("PREFECT_API_URL")
     if not (server and any(value.startswith(BLOCK) for value in settings.values.values())):
         check_embedder(request, settings)
-    for file in request.metadata:
-        with open_bytes(Path(file)):
-            pass
+    for name in request.metadata:
+        check_table(name)
     if request.shards > 1 and not server:
         raise UsageError(
             f"--shards {request.shards} needs a Prefect server with workers, and PREFECT_API_URL is not set: run pinakes up"

@@ -207,4 +207,6 @@ def cost_facts(planned: dict[str, Any]) -> list[tuple[str, str]]:
         facts.append(("price", f"USD {planned['price_per_image']:g} an image; {read}; {source}"))
     seconds = planned["seconds"]
     time = "as fast as it goes" if seconds is None else f"{duration(seconds)} at the quota in force"
+    if planned.get("bytes_scanned") is not None:
+        facts.append(("BigQuery", f"scans {megabytes(planned['bytes_scanned'])}"))
     return [*facts, ("time", time)]

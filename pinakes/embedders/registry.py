@@ -110,14 +110,53 @@ def space_made(asked: Space, around: Surroundings) -> Space:
         raise UsageError(f"whether {asked.provider} makes the space {shown} cannot be told: {exc}") from exc
     made = next((spaces for spaces in offered if spaces.model == asked.model), offered[0])
     found = asked if asked.preprocessing else replace(asked, preprocessing=made.preprocessing)
-    if not made.holds(found):
+    differing = [
+        part
+        for part, differs in (
+            ("model", found.model != made.model),
+            ("version", found.version not in made.versions),
+            ("dimension", found.dimension not in made.dimensions),
+            ("preprocessing", found.preprocessing != made.preprocessing),
+        )
+        if differs
+    ]
+    if differing:
         shown += f"/{asked.preprocessing}" if asked.preprocessing else ""
         its = f" and the preprocessing {made.preprocessing}" if asked.preprocessing else ""
         raise UsageError(
             f"no embedder makes the space {shown} with {asked.dimension} dimensions; {asked.provider} makes"
-            f" {' or '.join(map(str, offered))}{its}."
+            f" {' or '.join(map(str, offered))}{its}; what differs: {', '.join(differing)}."
         )
     return found
+
+
+def space_chosen(choice: Choice, around: Surroundings, dimension: int) -> Space:
+    """The space of vectors of that dimension that `ingest` would use with this choice of an embedder and a model.
+
+    No provider is called, and its credentials need not be set.
+
+    Raises:
+        UsageError: there is no such embedder or model, or none with that dimension.
+        PinakesError: files on this machine decide, and cannot be read.
+    """
+    declaration = EMBEDDERS.get(choice.name)
+    if declaration is None:
+        raise UsageError(f"there is no embedder {choice.name!r}; there are: {', '.join(EMBEDDERS)}.")
+    if declaration.models:
+        declaration.check_choice(replace(choice, dimension=dimension))
+        name = choice.model.partition("@")[0] if choice.model else declaration.models[0].name
+        model = declaration.model(name)
+        assert model is not None
+        return declaration.spaces(model, model.version(around.values)).space(dimension)
+    embedder = open_embedder(choice, around)
+    embedder.close()
+    space = embedder.facts.space
+    if space.dimension != dimension:
+        raise UsageError(
+            f"the embedder {choice.name} has vectors of {space.dimension} dimensions ({space.model}), not {dimension};"
+            " another model made these."
+        )
+    return space
 
 
 def _spaces_of(asked: Space, around: Surroundings) -> list[Spaces]:

@@ -30,6 +30,7 @@ def source_of(request: IngestRequest, settings: Settings) -> Source:
         content_type=request.content_type,
         anonymous=request.anonymous,
         user_project=request.user_project,
+        where=request.where,
     )
 
 

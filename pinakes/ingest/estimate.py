@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pinakes.embedders.base import Embedder, Price
 from pinakes.ingest.plan import Plan
+from pinakes.metadata.opening_tables import bytes_scanned as bytes_scanned_by
+from pinakes.sources.base import Source
+from pinakes.sources.object_table import ObjectTableSource
 
 CHECK_CALLS = 2
 """One image and one text, before the first batch of a paid embedder."""
@@ -39,6 +43,18 @@ class Estimate:
             "price_as_of": self.price.as_of or None,
             "price_source": self.price.source or None,
         }
+
+
+def bytes_scanned(source: Source, metadata: Sequence[str]) -> int | None:
+    """The bytes that BigQuery scans, and bills for, to list a source and to read tables; None where neither is asked of it.
+
+    Raises:
+        PinakesError: BigQuery refuses a query.
+    """
+    told = [bytes_scanned_by(name) for name in metadata]
+    told.append(source.reading().bytes_scanned if isinstance(source, ObjectTableSource) else None)
+    asked = [count for count in told if count is not None]
+    return sum(asked) if asked else None
 
 
 def estimate(plan: Plan, embedder: Embedder) -> Estimate:

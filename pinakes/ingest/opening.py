@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from pinakes import logs
@@ -15,7 +14,7 @@ from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.remote.retirement import retirement_warning
 from pinakes.errors import PinakesError, UsageError
 from pinakes.ingest.early_checks import choice_of, source_of
-from pinakes.ingest.estimate import estimate
+from pinakes.ingest.estimate import bytes_scanned, estimate
 from pinakes.ingest.lost_answers import held_in_table, why_refused
 from pinakes.ingest.plan import make_plan, plan_again
 from pinakes.ingest.request import IngestRequest
@@ -23,6 +22,7 @@ from pinakes.ingest.run import Ingestion
 from pinakes.ingest.stopping import Stopping
 from pinakes.ingest.summary import why_deferred, why_stopped
 from pinakes.ingest.tally import Tally
+from pinakes.metadata.opening_tables import AnyTable
 from pinakes.metadata.table import Metadata, read_metadata
 from pinakes.query.filters import Years, write_filters
 from pinakes.quota.embedder_pool import Budget, Embedders
@@ -46,7 +46,12 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def open_ingestion(
-    request: IngestRequest, settings: Settings, *, source: Source | None = None, embedder: Embedder | None = None
+    request: IngestRequest,
+    settings: Settings,
+    *,
+    source: Source | None = None,
+    embedder: Embedder | None = None,
+    table: AnyTable | None = None,
 ) -> Iterator[Ingestion]:
     """Open everything a run works on, cheapest first, and hold the lock of its collection and space.
 
@@ -57,6 +62,7 @@ def open_ingestion(
         settings: where things are.
         source: instead of the one that the request names.
         embedder: instead of the one that the request names.
+        table: metadata in addition to those that the request names.
 
     Raises:
         PinakesError: something that the run needs is missing or in use; the message says how to fix it.
@@ -64,12 +70,12 @@ def open_ingestion(
     source = source or source_of(request, settings)
     metadata = (
         read_metadata(
-            [Path(file) for file in request.metadata],
+            [*request.metadata, *([table] if table else [])],
             columns=request.column_map,
             profile=request.profile,
             cleaning=request.cleaning,
         )
-        if request.metadata
+        if request.metadata or table
         else None
     )
     with ExitStack() as stack:
@@ -137,7 +143,8 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     """Say what a run would do and take. It lists and compares, and calls and writes nothing.
 
     Returns:
-        `plan` (counts), `planned` (calls, cost, seconds), collection, space, vanished and notes; every value fits JSON.
+        `plan` (counts), `planned` (calls, cost, seconds, bytes that BigQuery scans), collection, space, vanished and notes;
+        every value fits JSON.
     """
     source = source_of(request, settings)
     with ExitStack() as stack:
@@ -160,7 +167,7 @@ def dry_run(request: IngestRequest, settings: Settings) -> dict[str, Any]:
             known = request.collection in collection_names(conn)
             stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
             vanished = sum(image_id not in listed for image_id, _ in stored)
-        planned = estimate(plan, embedder).as_dict()
+        planned = estimate(plan, embedder).as_dict() | {"bytes_scanned": bytes_scanned(source, request.metadata)}
     notes = plan.why_skipped() + [f"the listing is not complete: {problem}" for problem in source.problems]
     notes += checkpoint.problems
     if refused is not None:

@@ -12,7 +12,7 @@ from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
 from pinakes.ids import COLLECTION_PATTERN, check_collection
 from pinakes.ingest.account import ALLOWED_FAILURES, AllowedFailures
-from pinakes.metadata.column_map import ColumnMap
+from pinakes.metadata.column_map import ColumnMap, check_match
 from pinakes.metadata.profiles import NONE, open_profile
 from pinakes.options import Option, completed
 from pinakes.rates import RATES, parse_rates
@@ -58,7 +58,8 @@ class IngestRequest(BaseModel):
     source: Annotated[
         str,
         Option(
-            "A folder of pictures, also in a bucket (gs://, s3://, az://), or a file that lists names or https:// URLs.",
+            "A folder of pictures, also in a bucket (gs://, s3://, az://), an object table"
+            " (bigquery://project/dataset/table), or a file that lists names or https:// URLs.",
             flag="",
             setting="source",
         ),
@@ -66,7 +67,8 @@ class IngestRequest(BaseModel):
     metadata: Annotated[
         tuple[str, ...],
         Option(
-            "A table about the pictures, CSV, TSV or Excel, with a column that names them; repeatable.",
+            "A table about the pictures with a column that names them: CSV, TSV, Excel, bigquery://project/dataset/table, or"
+            " a query for BigQuery in a .sql file; repeatable.",
             metavar="FILE",
             setting="metadata",
         ),
@@ -172,13 +174,18 @@ class IngestRequest(BaseModel):
         str | None, Option("For a bucket: a pattern of object names.", metavar="PATTERN", empty="all names")
     ] = None
     content_type: Annotated[
-        str | None, Option("For a bucket: a pattern of content types.", metavar="PATTERN", empty="pictures")
+        str | None,
+        Option("For a bucket or a table of it: a pattern of content types.", metavar="PATTERN", empty="pictures"),
     ] = None
     anonymous: Annotated[
         bool | None, Option("For a bucket: read without credentials.", empty="with them if there are any")
     ] = None
     user_project: Annotated[
         str | None, Option("For a bucket: the project that pays for reading it.", metavar="PROJECT")
+    ] = None
+    where: Annotated[
+        str | None,
+        Option("For an object table: a condition in BigQuery's SQL.", metavar="SQL", empty="all of its rows"),
     ] = None
     limit: Annotated[
         int | None, Option("The number of pictures to list at most.", metavar="N", empty="all"), Field(ge=1)
@@ -276,16 +283,12 @@ class IngestRequest(BaseModel):
         return name
 
     @model_validator(mode="after")
-    def _one_way_of_spreading(self) -> Self:
+    def _options_that_fit(self) -> Self:
         if self.shards > 1 and self.runner != THREADS:
             raise UsageError(
                 f"--shards {self.shards} and --runner {self.runner} are two ways to use more than one machine; leave one"
                 " out."
             )
-        return self
-
-    @model_validator(mode="after")
-    def _pruning_after_a_whole_listing(self) -> Self:
         if self.prune and self.limit is not None:
             raise UsageError("--prune needs the whole listing; leave out --limit.")
         return self
@@ -293,14 +296,8 @@ class IngestRequest(BaseModel):
     @field_validator("match")
     @classmethod
     def _match(cls, pattern: str | None) -> str | None:
-        if pattern is None:
-            return None
-        try:
-            groups = re.compile(pattern).groups
-        except re.error as exc:
-            raise UsageError(f"--match {pattern!r} is not a regular expression: {exc}.") from exc
-        if groups < 1:
-            raise UsageError(f"--match {pattern!r} captures nothing: put the part that is the key in parentheses.")
+        if pattern is not None:
+            check_match(pattern)
         return pattern
 
     @model_validator(mode="after")

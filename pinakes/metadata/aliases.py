@@ -66,6 +66,11 @@ KEY_ALIASES = (
 _NOT_A_LETTER = re.compile(r"[\W_]+")
 
 
+def spaced(name: str) -> str:
+    """A column's name without case, and with spaces for the underscores that a table of BigQuery has in their place."""
+    return name.strip().casefold().replace("_", " ")
+
+
 def plain(name: str) -> str:
     """A column's name without case, accents and punctuation, as two names are compared."""
     return _NOT_A_LETTER.sub(" ", fold(name)).strip()

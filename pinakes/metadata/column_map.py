@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from pinakes.errors import UsageError
+from pinakes.metadata.aliases import spaced
 from pinakes.metadata.columns import COLUMNS
 
 
@@ -75,10 +77,10 @@ class ColumnMap(BaseModel):
 
     def within(self, header: Iterable[str]) -> Self:
         """What remains in a file with this header."""
-        there = {column.casefold() for column in header}
+        there = set(map(spaced, header))
 
         def known(*columns: str) -> bool:
-            return all(column.casefold() in there for column in columns)
+            return all(spaced(column) in there for column in columns)
 
         return self.model_copy(
             update={
@@ -87,3 +89,17 @@ class ColumnMap(BaseModel):
                 "split": {column: separator for column, separator in self.split.items() if known(column)},
             }
         )
+
+
+def check_match(pattern: str) -> None:
+    """See that `ColumnMap.match` may be this pattern.
+
+    Raises:
+        UsageError: it is no regular expression, or captures nothing.
+    """
+    try:
+        groups = re.compile(pattern).groups
+    except re.error as exc:
+        raise UsageError(f"--match {pattern!r} is not a regular expression: {exc}.") from exc
+    if groups < 1:
+        raise UsageError(f"--match {pattern!r} captures nothing: put the part that is the key in parentheses.")

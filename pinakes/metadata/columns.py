@@ -8,5 +8,5 @@ COLUMNS = ("description", "author", "title", "technique", "medium", "size", "dat
 DEFAULT_KEYS = ("image_file", "file", "filename", "image", "image_id", "path")
 """The key when none is given: the first of these columns that the file has; upper and lower case are the same."""
 
-VECTOR_COLUMNS = ("vector", "embedding", "embeddings")
+VECTOR_COLUMNS = ("vector", "embedding", "embeddings", "ml_generate_embedding_result")
 """Columns of a dataset that hold its vectors: no metadata."""

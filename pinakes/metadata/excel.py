@@ -43,7 +43,7 @@ class ExcelTable:
         width = len(self.columns)
         with _first_sheet(self.path) as sheet:
             for number, values in enumerate(sheet.iter_rows(min_row=2, values_only=True), start=2):
-                cells = [_text(value) for value in values]
+                cells = [text_of(value) for value in values]
                 if any(cells[width:]):
                     raise MetadataError(
                         f"the metadata file {self.path}, row {number}: there is a cell to the right of the {width} columns"
@@ -74,7 +74,7 @@ def open_excel(path: Path) -> ExcelTable:
         UsageError: openpyxl is not installed.
     """
     with _first_sheet(path) as sheet:
-        header = [_text(value) for value in next(sheet.iter_rows(max_row=1, values_only=True), ())]
+        header = [text_of(value) for value in next(sheet.iter_rows(max_row=1, values_only=True), ())]
         title = sheet.title
     while header and not header[-1].strip():
         header.pop()
@@ -145,7 +145,7 @@ def _first_sheet(path: Path) -> Iterator[Any]:
         book.close()
 
 
-def _text(value: object) -> str:
+def text_of(value: object) -> str:
     """A cell as its reader sees it, near enough: whole numbers without a point, dates as 1642-12-31."""
     if value is None:
         return ""

@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from pinakes.errors import MetadataError
-from pinakes.metadata.aliases import ALIASES, KEY_ALIASES, plain
+from pinakes.metadata.aliases import ALIASES, KEY_ALIASES, plain, spaced
 from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.columns import COLUMNS, DEFAULT_KEYS, VECTOR_COLUMNS
 from pinakes.metadata.profiles import NONE, open_profile, recognised
@@ -81,7 +81,7 @@ class Layout:
         return {name: values for name, values in found.items() if values}
 
 
-def find_layout(path: Path, columns: Sequence[str], wanted: ColumnMap, profile: str | None = None) -> Layout:
+def find_layout(path: str | Path, columns: Sequence[str], wanted: ColumnMap, profile: str | None = None) -> Layout:
     """The layout of the file at `path`, whose header holds `columns`.
 
     What the user says counts first, then the profile. Without a profile a column of `COLUMNS` is taken from the column of
@@ -147,17 +147,23 @@ def find_layout(path: Path, columns: Sequence[str], wanted: ColumnMap, profile: 
 class _Header:
     """The columns of a file, found by their names."""
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(self, path: str | Path, columns: Sequence[str]) -> None:
         self.path = path
         self.columns = columns
         self.at = {name.casefold(): position for position, name in enumerate(columns)}
         self._plain: dict[str, int] = {}
+        self._spaced: dict[str, int] = {}
         for position, name in enumerate(columns):
+            self._spaced.setdefault(spaced(name), position)
             self._plain.setdefault(plain(name), position)
 
+    def find(self, column: str) -> int | None:
+        """Where a column is that the user or a profile names, with spaces or underscores; None: nowhere."""
+        return self.at.get(column.strip().casefold(), self._spaced.get(spaced(column)))
+
     def position(self, column: str, named_by: str) -> int:
-        """Where a column is that the user or a profile names."""
-        at = self.at.get(column.strip().casefold())
+        """Where a column is that must be there."""
+        at = self.find(column)
         if at is None:
             raise MetadataError(
                 f"the metadata file {self.path} has no column {column!r} ({named_by}); its columns are"
@@ -172,7 +178,7 @@ class _Header:
 
 def _key(header: _Header, meant: ColumnMap) -> int:
     if meant.key is not None:
-        at = header.at.get(meant.key.strip().casefold())
+        at = header.find(meant.key)
         looked_for = f"no column {meant.key!r}"
     else:
         usual = (header.at[name] for name in DEFAULT_KEYS if name in header.at)

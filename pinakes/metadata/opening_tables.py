@@ -1,23 +1,83 @@
-"""A metadata file of any form as a table: its content decides, not its name."""
+"""Metadata of any form as a table: the content of a file decides, not its name; a query for BigQuery ends in .sql."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
-from pinakes.metadata.excel import ExcelTable, is_excel, open_excel
+from pinakes.bigquery.address import SCHEME
+from pinakes.metadata.bigquery import BigQueryTable, open_bigquery_table, open_query
+from pinakes.metadata.excel import is_excel, open_excel
 from pinakes.metadata.files import open_bytes
-from pinakes.metadata.records import Table, open_text
-
-AnyTable = Table | ExcelTable
+from pinakes.metadata.records import open_text
 
 
-def open_table(path: Path) -> AnyTable:
-    """The table that a file holds; its rows are not read yet.
+class AnyTable(Protocol):
+    """A table whose header has been read: `records.Table`, `excel.ExcelTable`, or one that is in no metadata file."""
+
+    @property
+    def path(self) -> str | Path:
+        """The file, or a name, for messages."""
+        ...
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The header's names."""
+        ...
+
+    @property
+    def form(self) -> str:
+        """What kind of table it is, for a report."""
+        ...
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Each row as (its line or number, one text per column).
+
+        Raises:
+            MetadataError: a row cannot be read.
+        """
+        ...
+
+
+def open_table(name: str | Path) -> AnyTable:
+    """The table that a file or an address holds; its rows are not read yet.
 
     Raises:
-        MetadataError: the file cannot be read, or its header cannot be right.
-        UsageError: it is a workbook of Excel, and openpyxl is not installed.
+        MetadataError: it cannot be read, or its header cannot be right.
+        UsageError: it is a workbook of Excel, and openpyxl is not installed; or a query for BigQuery that is no SELECT.
     """
+    if is_of_bigquery(name):
+        return open_bigquery_table(str(name)) if str(name).startswith(SCHEME) else open_query(Path(name))
+    path = Path(name)
     with open_bytes(path):  # says what keeps a file from being opened
         pass
     return open_excel(path) if is_excel(path) else open_text(path)
+
+
+def check_table(name: str | Path) -> None:
+    """See that a table is there and may be read; no more of a file is read than that takes.
+
+    Raises:
+        UsageError, MetadataError: as `open_table`.
+    """
+    if is_of_bigquery(name):
+        open_table(name)
+    else:
+        with open_bytes(Path(name)):
+            pass
+
+
+def is_of_bigquery(name: str | Path) -> bool:
+    """Whether BigQuery is asked for a table."""
+    return str(name).startswith(SCHEME) or Path(name).suffix == ".sql"
+
+
+def bytes_scanned(name: str) -> int | None:
+    """What BigQuery bills for when the table is read; None: nothing is asked of it.
+
+    Raises:
+        UsageError, MetadataError: as `open_table`.
+    """
+    table = open_table(name) if is_of_bigquery(name) else None
+    return table.reading.bytes_scanned if isinstance(table, BigQueryTable) else None

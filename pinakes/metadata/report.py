@@ -26,7 +26,7 @@ class FileReport:
         columns: what its columns were taken for without being told, as a line; or empty.
     """
 
-    path: Path
+    path: str | Path
     rows: int
     form: str
     key: str

@@ -41,13 +41,13 @@ class Metadata:
 
 
 def read_metadata(
-    paths: Sequence[Path],
+    paths: Sequence[str | Path | AnyTable],
     *,
     columns: ColumnMap | None = None,
     profile: str | None = None,
     cleaning: Cleaning = "lossless",
 ) -> Metadata:
-    """Read tables (CSV or TSV, gzip or not, or Excel) with a column that names the images into one table.
+    """Read tables (CSV or TSV, gzip or not, Excel, or BigQuery) with a column that names the images into one table.
 
     Text is only trimmed at its ends; damaged names of SemArt are corrected (the original goes to
     `extra["author_as_written"]`), TECHNIQUE is split into medium and size where the file has no such columns, and
@@ -56,7 +56,7 @@ def read_metadata(
     technique and medium are then the cut text, and size is None.
 
     Args:
-        paths: the files, concatenated in this order.
+        paths: files, `bigquery://` addresses, or tables that are open already, concatenated in this order.
         columns: what their columns mean, as far as the user says it.
         profile: the name or path of a profile that says the rest; None takes the one that a header is recognised by.
         cleaning: `lossless` or `tutorial`.
@@ -69,7 +69,7 @@ def read_metadata(
         raise UsageError("no metadata file was given; name at least one table (CSV, TSV or Excel).")
     if cleaning not in ("lossless", "tutorial"):
         raise UsageError(f"the cleaning {cleaning!r} is unknown; it is lossless or tutorial.")
-    tables = [open_table(Path(path)) for path in paths]
+    tables = [open_table(path) if isinstance(path, str | Path) else path for path in paths]
     wanted = columns or ColumnMap()
     return _read_lossless(tables, wanted, profile) if cleaning == "lossless" else _read_tutorial(tables, wanted)
 
@@ -81,7 +81,7 @@ def _read_lossless(tables: Sequence[AnyTable], wanted: ColumnMap, profile: str |
     for table in tables:
         layout = find_layout(table.path, table.columns, wanted, profile)
         layouts.append(layout)
-        split = split_of(table.path) if is_semart(table.columns) else None
+        split = split_of(Path(table.path)) if is_semart(table.columns) else None
         before = rows.count
         for line, cells in table.rows():
             rows.add(layout, cells, f"{table.path}, line {line}", split)

@@ -17,15 +17,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from pinakes.bigquery.address import SCHEME as BIGQUERY
 from pinakes.buckets.addresses import in_bucket
 from pinakes.checkpoints.base import PART_PREFIX
 from pinakes.checkpoints.locations import open_storage
-from pinakes.metadata.files import open_bytes
+from pinakes.metadata.opening_tables import check_table
 from pinakes.operations.capacity import build_memory_finding, disks
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.operations.credentials import call_finding, embedder_finding, embedders_meant, ready_embedders
 from pinakes.settings import Settings
 from pinakes.sources.kinds import found_here
+from pinakes.sources.object_table import ObjectTableSource
 from pinakes.store import health
 from pinakes.store.addresses import LIMITER_URL, address
 from pinakes.store.connection import ITERATIVE_SCANS, MIN_PGVECTOR, SAFE_PARALLEL_BUILDS, Connection, connect
@@ -185,6 +187,9 @@ def _limiter(at: Examination) -> Finding:
 def _source(at: Examination) -> Finding:
     source = at.settings.source
     assert source
+    if source.startswith(BIGQUERY):
+        ObjectTableSource(source).reading()  # asks what the query would scan
+        return Finding(State.OK, f"{source} can be read")
     try:
         path, is_folder = found_here(source)
         if is_folder:
@@ -202,9 +207,8 @@ def _source(at: Examination) -> Finding:
 
 def _metadata(at: Examination) -> Finding:
     for name in at.settings.metadata:
-        with open_bytes(Path(name)):
-            pass
-    return Finding(State.OK, f"{len(at.settings.metadata)} files can be read")
+        check_table(name)
+    return Finding(State.OK, f"{len(at.settings.metadata)} tables can be read")
 
 
 def _checkpoint(at: Examination) -> Finding:

@@ -49,7 +49,7 @@ def export(
     collection: str,
     space: Space,
     checkpoint: str,
-    metadata: Sequence[Path] = (),
+    metadata: Sequence[str | Path] = (),
     columns: ColumnMap | None = None,
     profile: str | None = None,
     excel_safe: bool = False,
@@ -154,7 +154,8 @@ def _parquet_writer(sink: Any) -> Iterator[Callable[[pd.DataFrame], None]]:
 
     def write(frame: pd.DataFrame) -> None:
         nonlocal writer
-        table = pa.Table.from_pandas(_flat(frame), schema=_schema(frame), preserve_index=False)
+        frame = _flat(frame)
+        table = pa.Table.from_pandas(frame, schema=_schema(frame), preserve_index=False)
         writer = writer or pq.ParquetWriter(sink, table.schema)
         writer.write_table(table)
 

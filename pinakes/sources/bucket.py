@@ -85,12 +85,18 @@ class BucketSource(Listing):
             found = parse_uri(image.uri)
         except ValueError as exc:
             raise self._foreign(image) from exc
-        if found.root != self._bucket.root or not found.name.startswith(self._folder):
+        bucket = self._bucket_of(found)
+        if bucket is None:
             raise self._foreign(image)
         try:
-            return download(self._bucket, found.name, found.version)
+            return download(bucket, found.name, found.version)
         except OverwrittenError as exc:
             raise changed(image) from exc
+
+    def _bucket_of(self, found: ObjectAddress) -> Bucket | None:
+        """The bucket to read an object from; None if the object is none of this source."""
+        is_below = found.root == self._bucket.root and found.name.startswith(self._folder)
+        return self._bucket if is_below else None
 
     def _listed(self) -> Iterator[Entry]:
         """One request for each 1,000 objects."""
@@ -117,6 +123,9 @@ class BucketSource(Listing):
         with self._bucket.errors(f"the bucket {self._bucket.root} cannot be listed"):
             yield from self._bucket.list(self._prefix, self._glob)
 
+    def _holds(self, name: str) -> bool:
+        return found_in(self._bucket, name) is not None
+
     def _uncomposed(self, composed: str, blobs: list[Stored], *, is_taken: bool) -> Iterator[Entry]:
         """Entries of objects whose names are not in NFC, and which would all have the id `composed`.
 
@@ -126,8 +135,7 @@ class BucketSource(Listing):
         whole = self._folder + composed
         earlier = any(whole.encode() < blob.name.encode() for blob in blobs)
         if earlier and not is_taken:
-            with self._bucket.errors(f"the bucket {self._bucket.root} cannot be searched for {whole!r}"):
-                is_taken = self._bucket.find(whole) is not None
+            is_taken = self._holds(whole)
         if len(blobs) == 1 and not is_taken:
             yield self._entry(composed, blobs[0])
             return
@@ -180,6 +188,16 @@ class BucketSource(Listing):
         if self._folder and self._prefix == self._folder:
             hint = f", or write {self.root.rstrip('/')}* for names that begin with it"
         return f"there are no objects{fitting} below {self._bucket.root}/{self._prefix}; check the address{hint}."
+
+
+def found_in(bucket: Bucket, name: str) -> Stored | None:
+    """The object of exactly that name, if there is one.
+
+    Raises:
+        SourceError: the bucket cannot be asked.
+    """
+    with bucket.errors(f"the bucket {bucket.root} cannot be searched for {name!r}"):
+        return bucket.find(name)
 
 
 def download(bucket: Bucket, name: str, version: str = "", end: int | None = None) -> bytes:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
+from pinakes.bigquery.address import SCHEME as BIGQUERY
 from pinakes.buckets.addresses import FORMS, in_bucket
 from pinakes.errors import SourceError, UsageError
 from pinakes.images.formats import suffix, suffix_reason
@@ -32,12 +33,14 @@ def open_source(
     content_type: str | None = None,
     anonymous: bool | None = None,
     user_project: str | None = None,
+    where: str | None = None,
 ) -> Source:
-    """The source that `source` names: a folder, a bucket, or a list of pictures (files below a folder, or URLs).
+    """The source that `source` names: a folder, a bucket, an object table, or a list of pictures (files or URLs).
 
     Args:
-        source: a path, a `file://` URI, or a folder in a bucket (`gs://`, `s3://`, `az://`). A file is a list; if its names
-            are URLs, the pictures are fetched from there.
+        source: a path, a `file://` URI, a folder in a bucket (`gs://`, `s3://`, `az://`), or an object table
+            (`bigquery://project/dataset/table`). A file is a list; if its names are URLs, the pictures are fetched from
+            there.
         home: Pinakes' own folder; the caches of fingerprints are kept there.
         under: for a list of files: the folder that its names are relative to.
         key: for a list: the column of file names or URLs.
@@ -46,6 +49,7 @@ def open_source(
         content_type: for a bucket: a pattern of content types.
         anonymous: for a bucket: without credentials (True), with them (False), or with them if there are any (None).
         user_project: for a bucket: the project that pays for reading it.
+        where: for an object table: a condition in SQL.
 
     Raises:
         UsageError: this kind of source is not supported, or an option has no meaning for it.
@@ -58,6 +62,21 @@ def open_source(
         "--anonymous": anonymous,
         "--user-project": user_project,
     }
+    of_tables = {"--where": where}
+    if source.startswith(BIGQUERY):
+        _refuse(of_lists, "a list of pictures", source, "a table")
+        _refuse({"--glob": glob}, "a bucket (gs://…, s3://…, az://…)", source, "a table, which --where chooses from")
+        from pinakes.sources.object_table import ObjectTableSource
+
+        return ObjectTableSource(
+            source,
+            where=where,
+            content_type=content_type,
+            limit=limit,
+            anonymous=anonymous,
+            user_project=user_project,
+        )
+    _refuse(of_tables, "an object table (bigquery://…)", source, "none")
     if in_bucket(source):
         _refuse(of_lists, "a list of pictures", source, "a bucket")
         from pinakes.sources.bucket import BucketSource  # costs its imports only where it is used
@@ -100,8 +119,8 @@ def found_here(source: str) -> tuple[Path, bool]:
     if scheme and scheme[1].lower() != "file":
         raise UsageError(
             f"the source {source!r} is not supported: this version reads a folder, or a list of files below a folder, a"
-            f" bucket ({FORMS}) or a list of URLs, but not {scheme[1].lower()}://; a single URL goes into a"
-            " file of its own, one URL a line."
+            f" bucket ({FORMS}), an object table (bigquery://project/dataset/table) or a list of URLs, but not"
+            f" {scheme[1].lower()}://; a single URL goes into a file of its own, one URL a line."
         )
     path = Path(unquote(source.removeprefix(scheme[0]))) if scheme else Path(source).expanduser()
     try:

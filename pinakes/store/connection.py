@@ -81,7 +81,7 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
 
     Args:
         dsn: where to.
-        setting: which setting says so, for messages: `DATABASE_URL` or `LIMITER_URL`.
+        setting: which setting says so, for messages: `DATABASE_URL`, `LIMITER_URL`, or words for something else.
 
     Raises:
         DatabaseError: the server cannot be reached or is too old, or `dsn` is not an address.
@@ -96,8 +96,8 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
             conn = _connected(dsn)
     except (psycopg.Error, UnicodeError) as exc:  # the latter for a host that is no name at all
         raise DatabaseError(
-            f"PostgreSQL at {address(dsn, setting)} cannot be reached: {reason(exc, parts)}. Start it, or set {setting}"
-            f" (unset, {_UNSET[setting]})."
+            f"PostgreSQL at {address(dsn, setting)} cannot be reached: {reason(exc, parts)}. Start it, or"
+            f" {f'set {setting} (unset, {_UNSET[setting]})' if setting in _UNSET else f'correct {setting}'}."
         ) from exc
     if conn.info.server_version < MIN_SERVER:
         version = conn.info.server_version // 10000

@@ -116,7 +116,7 @@ class Composed:
         while not (self._healthy(name) if said is None else said in log.read_text()):
             assert self._processes[name].poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
+            time.sleep(1)  # a health check is a process of its own
 
     def _healthy(self, name: str) -> bool:
         _, _, *test = self._services[name]["healthcheck"]["test"]

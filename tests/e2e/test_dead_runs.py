@@ -1,6 +1,7 @@
 """Runs that are killed, paused or cut off in the middle: the next one takes over, and nobody writes who may not.
 
-A kill at any moment is `test_kill.py`'s subject, and sessions that PostgreSQL ends are `test_connection_loss.py`'s.
+The runs need no Prefect server, except the one that is paused in mid batch, since Prefect's tasks embed in threads of their
+own. A kill at any moment is `test_kill.py`'s subject, and sessions that PostgreSQL ends are `test_connection_loss.py`'s.
 """
 
 from __future__ import annotations
@@ -74,9 +75,7 @@ def upserts_held_up(site: Site) -> Iterator[Callable[[], bool]]:
         yield waiting
 
 
-def test_a_killed_run_is_shown_as_died_and_entered_so_by_the_run_that_takes_over(
-    site: Site, on_the_session_server: str
-) -> None:
+def test_a_killed_run_is_shown_as_died_and_entered_so_by_the_run_that_takes_over(site: Site) -> None:
     gallery(site.source, 40)
     killed = site.begin()
     until(site.calls, killed)
@@ -113,9 +112,7 @@ def test_a_run_paused_in_mid_batch_that_wakes_up_after_its_lease_writes_no_part_
     site.whole()
 
 
-def test_a_run_paused_in_mid_upsert_holds_nobody_up_and_writes_nothing_when_it_wakes_up(
-    site: Site, on_the_session_server: str
-) -> None:
+def test_a_run_paused_in_mid_upsert_holds_nobody_up_and_writes_nothing_when_it_wakes_up(site: Site) -> None:
     gallery(site.source, 5)
     site.end(site.begin())
     paint(site.source / "new.png", (1, 2, 3))
@@ -136,13 +133,13 @@ def test_a_run_paused_in_mid_upsert_holds_nobody_up_and_writes_nothing_when_it_w
 
 
 def test_postgresql_restarted_in_mid_upsert_costs_the_run_nothing(
-    settings: Settings, environment: dict[str, str], prefect_api: str, tmp_path: Path
+    settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:
     # The run uses the embedded server, as it does where no address of a database is set.
     kept = {name: value for name, value in environment.items() if name != "PINAKES_DATABASE_URL"}
     try:
         with embedded_server(settings.home) as dsn:
-            site = Site(settings, Database(dsn), kept | {"PREFECT_API_URL": prefect_api}, tmp_path)
+            site = Site(settings, Database(dsn), kept, tmp_path)
             gallery(site.source, 5)
             site.end(site.begin())
             paint(site.source / "new.png", (1, 2, 3))
@@ -179,7 +176,7 @@ def without_roots_rights(site: Site) -> Callable[[], None]:
 
 
 def test_a_run_whose_checkpoint_is_read_only_for_a_while_stops_in_order_and_is_resumed(
-    site: Site, on_the_session_server: str, without_roots_rights: Callable[[], None]
+    site: Site, without_roots_rights: Callable[[], None]
 ) -> None:
     gallery(site.source, 60)
     running = site.begin("--batch-size", "8", before=without_roots_rights)

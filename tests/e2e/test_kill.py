@@ -20,6 +20,7 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.counting import Counting
 from tests.running import gallery, stored
+from tests.waiting import PATIENCE
 
 IMAGES = 150
 SECONDS_A_CALL = 0.03
@@ -38,7 +39,7 @@ def ingest(source: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     document: dict[str, Any] = json.loads(out)
     return document
@@ -93,7 +94,7 @@ def killed_runs(
 def test_a_killed_ingest_resumes(
     settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    killed_runs(5, 20, settings, database, environment, tmp_path)
+    killed_runs(3, 20, settings, database, environment, tmp_path)
 
 
 def test_a_killed_flow_resumes(

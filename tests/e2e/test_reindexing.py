@@ -205,7 +205,7 @@ def reindex(
 def test_table_checkpoint_and_source_agree_after_each_cycle(
     settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    assert reindex(5, 6, settings, database, environment, tmp_path).kills
+    assert reindex(3, 6, settings, database, environment, tmp_path).kills
 
 
 @pytest.mark.soak

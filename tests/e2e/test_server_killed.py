@@ -18,7 +18,7 @@ from pinakes.store.embedded.place import find_place
 from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.running import gallery, paint
 from tests.sites import Site
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_a_run_whose_server_is_killed_while_it_embeds_starts_it_again(own: Site)
     until(lambda: len(own.calls()) > 15, running)
     kill_server(own)
     until(lambda: len(own.calls()) > 30, running)
-    _, err = running.communicate(timeout=60)
+    _, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, err
     assert "was killed, or died, while it was in use, and has been started again" in err
     completed(own, len(own.calls()))

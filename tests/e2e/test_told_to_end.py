@@ -33,8 +33,8 @@ IMAGES = 90
 
 
 @pytest.fixture
-def slow(site: Site, on_the_session_server: str) -> Site:
-    """Pictures that are embedded slowly, with a Prefect server that is there."""
+def slow(site: Site) -> Site:
+    """Pictures that are embedded slowly."""
     gallery(site.source, IMAGES)
     # Nobody dies here, so a machine that stalls for some seconds must not cost a lease.
     site.environment |= {"COUNTING_SECONDS": "0.5", "PINAKES_LEASE_SECONDS": "30"}
@@ -148,6 +148,7 @@ def test_a_run_that_is_set_to_paused_ends_as_stopped(
     assert state_of(client, run).name == "Paused"
 
 
+@pytest.mark.usefixtures("on_the_session_server")
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda end: end.name)
 def test_a_signal_ends_ingest_in_order(slow: Site, end: signal.Signals) -> None:
     process = slow.begin("--batch-size", "4", before=AS_A_BACKGROUND_JOB)
@@ -172,6 +173,7 @@ def test_ingest_under_nohup_outlives_its_terminal(slow: Site) -> None:
     assert slow.end(process)["embedded"] == IMAGES
 
 
+@pytest.mark.usefixtures("on_the_session_server")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP], ids=lambda end: end.name)
 def test_a_signal_while_listing_ends_ingest_at_once_as_stopped(slow: Site, end: signal.Signals) -> None:
     with (slow.source / "endless.png").open("wb") as endless:

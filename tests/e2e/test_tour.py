@@ -29,10 +29,10 @@ def outputs(notebook: Any, kind: str) -> list[str]:
 
 
 @pytest.mark.timeout(600)
-def test_the_tour_runs_on_the_sample_gallery(environment: dict[str, str], prefect_api: str, tmp_path: Path) -> None:
+def test_the_tour_runs_on_the_sample_gallery(environment: dict[str, str], tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")
     client = pytest.importorskip("nbclient").NotebookClient
-    environment |= {"PREFECT_API_URL": prefect_api, "IPYTHONDIR": str(tmp_path / "ipython")}
+    environment |= {"IPYTHONDIR": str(tmp_path / "ipython")}
     environment.pop("MPLBACKEND", None)  # the kernel shows its plots in the notebook
     pinakes = str(Path(sys.executable).with_name("pinakes"))
     for command in (

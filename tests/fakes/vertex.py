@@ -18,7 +18,6 @@ from typing import Any, NoReturn, Self
 import grpc
 import numpy as np
 import numpy.typing as npt
-from google.cloud.aiplatform_v1.types import PredictRequest, PredictResponse
 from google.protobuf import any_pb2, duration_pb2, json_format
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
@@ -129,6 +128,9 @@ class VertexFake:
             ThreadPoolExecutor(64, "vertex-fake"),
             options=[("grpc.max_receive_message_length", 64 << 20), ("grpc.so_reuseport", 0)],
         )
+        # Seconds of processor to import, so that only those pay who use this fake.
+        from google.cloud.aiplatform_v1.types import PredictRequest
+
         predict = grpc.unary_unary_rpc_method_handler(
             self._predict, request_deserializer=PredictRequest.pb(PredictRequest()).FromString
         )
@@ -320,6 +322,8 @@ def _looked_at(data: bytes, dimension: int) -> npt.NDArray[np.float64]:
 @functools.lru_cache(maxsize=512)
 def _response(vector: bytes, field: str, model_version: str) -> bytes:
     """A serialised PredictResponse."""
+    from google.cloud.aiplatform_v1.types import PredictResponse
+
     answer = PredictResponse.pb(PredictResponse())
     numbers = (np.frombuffer(vector) * _LENGTH).tolist()
     answer.predictions.add().struct_value.fields[field].list_value.extend(numbers)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pinakes.errors import CheckpointError
@@ -21,6 +20,7 @@ from pinakes.store.database import Database
 from pinakes.store.embedded.binaries import MAJOR
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 from pinakes.takedowns.forget import Takedowns
+from tests.homes import new_database
 from tests.postgres import PLAIN_POSTGRES, plain_postgres, postgres_programs
 from tests.running import find, gallery, run, stored
 
@@ -30,11 +30,8 @@ PROJECT = Path(__file__).parents[2]
 @pytest.fixture
 def restored_url(server: str) -> Iterator[str]:
     """A second, empty database on the same server."""
-    name = f"restored_{uuid.uuid4().hex[:8]}"
-    with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield make_conninfo(server, dbname=name)
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(server) as url:
+        yield url
 
 
 def commands(section: str) -> list[str]:

@@ -333,12 +333,9 @@ def test_a_run_keeps_its_answers_in_the_bucket_and_the_next_one_asks_for_none(
     assert exported.rows == len(pd.read_parquet(tmp_path / "out.parquet")) == 20
 
 
-def test_the_command_line_takes_a_bucket(
-    gcs: GcsFake, environment: dict[str, str], prefect_api: str, tmp_path: Path
-) -> None:
+def test_the_command_line_takes_a_bucket(gcs: GcsFake, environment: dict[str, str], tmp_path: Path) -> None:
     source = gallery(tmp_path / "in", 6)
     known = environment | {
-        "PREFECT_API_URL": prefect_api,
         "PINAKES_CHECKPOINT": ROOT,
         "STORAGE_EMULATOR_HOST": os.environ["STORAGE_EMULATOR_HOST"],
     }

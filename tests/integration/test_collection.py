@@ -115,9 +115,11 @@ def test_a_picture_may_be_a_path_bytes_or_pillows(collection: Collection, source
     by_path = collection.search(image=path, k=3)
     assert ids(collection.search(image=str(path), k=3)) == ids(by_path)
     assert ids(collection.search(image=path.read_bytes(), k=3)) == ids(by_path)
-    assert "p04.png" not in ids(by_path)
+    assert [hit.match for hit in by_path] == ["file", None, None]
+    assert ids(by_path)[0] == "p04.png"
+    assert ids(collection.search(image=path, k=2, exclude_query=True)) == ids(by_path)[1:]
     with Image.open(path) as opened:
-        assert ids(collection.search(image=opened, k=4)) == ["p04.png", *ids(by_path)]
+        assert ids(collection.search(image=opened, k=3)) == ids(by_path)
 
 
 def test_pictures_of_modes_that_png_lacks_are_turned(collection: Collection) -> None:
@@ -214,7 +216,7 @@ def test_what_cannot_be_asked_is_named(
 
 def test_hits_as_a_table_have_the_documented_columns_and_dtypes(collection: Collection) -> None:
     table = collection.search("red", k=12).to_pandas()
-    assert table.columns.to_list() == ["image_id", "distance", "uri", *COLUMNS, "fingerprint", "shelf"]
+    assert table.columns.to_list() == ["image_id", "distance", "match", "uri", *COLUMNS, "fingerprint", "shelf"]
     assert table["distance"].dtype == np.float64
     assert all(isinstance(table[name].dtype, pd.StringDtype) for name in table if name != "distance")
     assert table["distance"].is_monotonic_increasing
@@ -227,7 +229,7 @@ def test_hits_as_a_table_have_the_documented_columns_and_dtypes(collection: Coll
 def test_no_hits_are_a_table_with_the_same_columns(collection: Collection) -> None:
     table = collection.search("red", where="author=nobody").to_pandas()
     assert len(table) == 0
-    assert table.columns.to_list() == ["image_id", "distance", "uri", *COLUMNS, "fingerprint"]
+    assert table.columns.to_list() == ["image_id", "distance", "match", "uri", *COLUMNS, "fingerprint"]
     assert table["distance"].dtype == np.float64
 
 

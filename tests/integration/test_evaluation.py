@@ -498,7 +498,6 @@ def test_the_flow_leaves_tables_and_a_plot_under_a_megabyte(
     assert "stored with the space" in found["evaluation"]
 
 
-@pytest.mark.usefixtures("prefect_api")
 def test_without_matplotlib_the_flow_says_how_to_get_the_plot(
     two_spaces: None, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from pinakes.embedders.base import Picture
 from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import open_embedder
 from pinakes.errors import PinakesError, UsageError
+from pinakes.importing.embeddings import read_names, vectors
+from pinakes.importing.places import open_embeddings
 from pinakes.ingest.opening import dry_run, open_ingestion
-from pinakes.operations.embedding_file import open_embeddings
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import search
@@ -29,11 +29,11 @@ from pinakes.settings import Settings
 from pinakes.sources.bucket import BucketSource
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
-from pinakes.types import Failure, Image
 from tests.fakes.azure import AzureFake
 from tests.fakes.gcs import GcsFake
 from tests.fakes.gemini import GeminiFake
 from tests.fakes.vertex import VertexFake
+from tests.importing import imported, made_elsewhere
 from tests.running import find, gallery, request_of, run, run_stages, stored
 from tests.tiny_models import siglip
 
@@ -68,21 +68,13 @@ def working(settings: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     return tmp_path
 
 
-def imported(*arguments: str) -> Any:
-    from pinakes.cli.importing import command
-
-    done = CliRunner().invoke(command, [*arguments, "--json"], catch_exceptions=False)
-    assert done.exit_code == 0
-    return json.loads(done.stdout)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 def test_each_shape_is_told_by_its_first_row(tmp_path: Path, shape: str) -> None:
     path = tmp_path / "embeddings"
     SHAPES[shape](path)
-    file = open_embeddings(path)
-    assert (file.shape, file.dimension) == (shape, 6)
-    read = dict(file)
+    file = open_embeddings(str(path))
+    assert file.dimension == 6
+    read = dict(vectors(file))
     assert list(read) == list(VECTORS)
     assert all(np.array_equal(read[name], VECTORS[name]) for name in VECTORS)
 
@@ -143,22 +135,22 @@ def test_without_any_picture_the_names_stand_for_them(working: Path, database: D
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "none of the shapes"),
-        ("a,b,c\n", "none of the shapes"),
+        ("", "none of the forms"),
+        ("a,b,c\n", "none that is known to hold a vector"),
         ("a.jpg,1,2\nb.jpg,1\n", "line 2: the vector has 1 numbers and the first one has 2"),
         ("a.jpg,1,2\nb.jpg,1,x\n", "line 2: not every component"),
         ("a.jpg,1,2\nb.jpg,1,nan\n", "line 2: the vector is zero"),
         ("a.jpg,1,2\nb.jpg,0,0\n", "line 2: the vector is zero"),
         ('a.jpg,"[1, 2]"\nb.jpg,"[1, 2"\n', "line 2: .* is not a JSON list"),
-        ("title\tvector\nx\t[1]\n", "none that names the image"),
-        ("file\tvector\n", "a header and no row"),
+        ("title\tvector\nx\t[1]\n", "none that is known to hold the name"),
+        ("file\tvector\n", "has no row"),
     ],
 )
 def test_a_file_that_cannot_be_imported_says_where(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "embeddings.csv"
     path.write_text(content)
     with pytest.raises(PinakesError, match=message):
-        list(open_embeddings(path))
+        list(vectors(open_embeddings(str(path))))
 
 
 def parquet_of(path: Path, ids: pa.Array, vectors: pa.Array) -> None:
@@ -177,8 +169,11 @@ TWO = pa.array([[1.0, 2.0], [3.0, 4.0]])
         (lambda path: path.write_bytes(LONG.encode() + b"b\xe9.jpg,1\n"), "line 120001: the vector has 1 numbers"),
         (lambda path: path.write_bytes(LONG.encode() + b"b\x81.jpg,1,2\n"), "line 120001: byte 0x81"),
         (lambda path: parquet_of(path, pa.array(["a.jpg", None]), TWO), "row 2: the name is empty"),
-        (lambda path: parquet_of(path, pa.array([1, 2]), TWO), "image_id of .* holds int64; an import needs text"),
-        (lambda path: parquet_of(path, pa.array(["a", "b"]), pa.array(["[1]", "[2]"])), "vector of .* holds string"),
+        (lambda path: parquet_of(path, pa.array([1, 2]), TWO), "image_id of .* holds 1; an import needs text"),
+        (
+            lambda path: parquet_of(path, pa.array(["a", "b"]), pa.array([1, 2])),
+            "vector of .* holds 1; an import needs lists of numbers",
+        ),
         (lambda path: path.write_bytes(b"PAR1 and nothing else"), "is damaged Parquet"),
         (lambda path: path.write_text('a.jpg,"[[1], [2]]"\nb.jpg,"[1, 2]"\n'), "line 1: not every component"),
         (lambda path: path.write_text('a.jpg,"[1, 2]"\nb.jpg,"[true, null]"\n'), "line 2: not every component"),
@@ -200,7 +195,7 @@ def test_every_bad_row_is_named_and_nothing_is_imported(
 def test_a_file_in_cp1252_whose_first_letter_outside_ascii_is_far_down_is_read(tmp_path: Path) -> None:
     path = tmp_path / "embeddings.csv"
     path.write_bytes(LONG.encode() + "bé.jpg,1,2\n".encode("cp1252"))
-    assert list(open_embeddings(path).names().digests) == ["a.jpg", "bé.jpg"]
+    assert list(read_names(open_embeddings(str(path))).digests) == ["a.jpg", "bé.jpg"]
 
 
 def test_a_name_with_two_vectors_is_reported_and_none_of_them_is_taken(working: Path, database: Database) -> None:
@@ -274,16 +269,8 @@ def outside(tmp_path: Path) -> Iterator[Any]:
                 values = dict(stack.enter_context(FAKES[name]()).environment)
             elif name == "clip":
                 siglip(tmp_path / "clip")
-            embedder = open_embedder(Choice(name, dimension), Surroundings(values, tmp_path / "elsewhere"))
-            paths = sorted(source.iterdir())
-            pictures = [Picture(Image(path.name, str(path), path.name, 1), path.read_bytes) for path in paths]
-            vectors = dict(embedder.embed_images(pictures))
-            rows = []
-            for index, path in enumerate(paths):
-                vector = vectors[index]
-                assert not isinstance(vector, Failure)
-                rows.append(f"{path.name},{','.join(map(str, vector.tolist()))}\n")
-            file.write_text("".join(rows))
+            made = made_elsewhere(name, dimension, source, values, tmp_path / "elsewhere")
+            file.write_text("".join(f"{path},{','.join(map(str, vector.tolist()))}\n" for path, vector in made.items()))
             return values
 
         yield embed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pinakes.errors import DatabaseError
 from pinakes.operations.maintenance import Maintenance
 from pinakes.rates import Rate
-from pinakes.settings import Settings, load_settings
+from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.indexes import rebuild_index
 from pinakes.store.lease import Lease
@@ -26,6 +25,7 @@ from pinakes.store.space_registry import spaces
 from pinakes.takedowns.forget import Takedowns
 from tests import pgbouncer as bouncers
 from tests.counting import Counting
+from tests.homes import new_database, settings_of
 from tests.pgbouncer import pgbouncer
 from tests.postgres import vector_postgres
 from tests.running import find, gallery, run, stored
@@ -55,20 +55,13 @@ def bouncer(tcp_server: str) -> Iterator[str]:
 @pytest.fixture(params=["public", "extensions"])
 def place(request: pytest.FixtureRequest, tcp_server: str, bouncer: str, tmp_path: Path) -> Iterator[Pooled]:
     """A database whose pgvector is in the schema that everybody has in the search path, or in one that nobody has."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(tcp_server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        direct, pooled = make_conninfo(tcp_server, dbname=name), make_conninfo(bouncer, dbname=name)
+    with new_database(tcp_server) as direct:
+        pooled = make_conninfo(bouncer, dbname=conninfo_to_dict(direct)["dbname"])
         if request.param != "public":
             with psycopg.connect(direct, autocommit=True) as made:
                 made.execute("CREATE SCHEMA extensions")
                 made.execute("CREATE EXTENSION vector SCHEMA extensions")
-        settings = load_settings(
-            {"PINAKES_HOME": str(tmp_path / "home"), "PINAKES_DATABASE_URL": pooled, "PINAKES_LEASE_SECONDS": "3"},
-            tmp_path,
-        )
-        yield Pooled(Database(direct), Database(pooled), settings)
-        conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        yield Pooled(Database(direct), Database(pooled), settings_of(pooled, tmp_path))
 
 
 def sessions_of(place: Pooled) -> set[tuple[str, str, str, str]]:

@@ -1,4 +1,4 @@
-"""What every kind of source promises: one set of tests over folder, list, bucket and URLs."""
+"""What every kind of source promises: one set of tests over folder, list, buckets, object table and URLs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +18,7 @@ from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.kinds import open_source
 from pinakes.sources.reading import read_uri
 from pinakes.types import Image, Rejected, Skipped
+from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.gcs import GcsFake
 from tests.fakes.web import WebFake
 from tests.object_stores import Store
@@ -69,8 +70,10 @@ def _list(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: 
     return Place(opened, put, place.remove)
 
 
-def _bucket(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
-    gcs = stack.enter_context(GcsFake(page=4))
+def _bucket(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None, gcs: GcsFake | None = None
+) -> Place:
+    gcs = stack.enter_context(gcs or GcsFake(page=4))
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
     gcs.bucket("pics")
     return Place(
@@ -98,6 +101,19 @@ def _stored(store: str) -> Callable[[ExitStack, Path, pytest.MonkeyPatch, pytest
     return opened
 
 
+def _object_table(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
+    gcs = GcsFake(page=4)
+    place = _bucket(stack, tmp_path, monkeypatch, gcs=gcs)
+    bigquery = stack.enter_context(BigQueryFake())
+    for name, value in bigquery.environment.items():
+        monkeypatch.setenv(name, value)
+    bigquery.object_table("museum.met.pictures", gcs, "gs://pics/in/*")
+    return replace(
+        place,
+        open=lambda **options: open_source("bigquery://museum/met/pictures", home=tmp_path / "home", **options),
+    )
+
+
 def _urls(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
     web = stack.enter_context(WebFake())
     (tmp_path / "urls.txt").touch()
@@ -119,8 +135,8 @@ def void(_: object) -> None:
 
 
 @pytest.fixture(
-    params=[_folder, _list, _bucket, _stored("s3"), _stored("azurite"), _urls],
-    ids=["folder", "list", "bucket", "s3", "azure", "urls"],
+    params=[_folder, _list, _bucket, _stored("s3"), _stored("azurite"), _object_table, _urls],
+    ids=["folder", "list", "bucket", "s3", "azure", "object-table", "urls"],
 )
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with ExitStack() as stack:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import psutil
 import pytest
 
 from pinakes.errors import SourceError
+from pinakes.images.apart import CPU_SECONDS
 from pinakes.ingest.stages import ingest
 from pinakes.settings import Settings
 from pinakes.store.connection import connect
@@ -28,7 +28,7 @@ from tests import serving
 from tests.running import request_of
 from tests.serving import ODD, picture
 from tests.unit.test_decoding_bounds import _children, many_scans
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -47,14 +47,6 @@ def service(home: Settings) -> Iterator[Service]:
 def web(service: Service) -> Iterator[httpx.Client]:
     with serving.browsing(service, timeout=PATIENCE) as visitor:
         yield visitor
-
-
-def until(condition: object, *, seconds: float = PATIENCE) -> None:
-    assert callable(condition)
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_nothing_waits_for_a_slow_picture_server(
@@ -173,7 +165,7 @@ def test_connections_are_bounded_and_those_give_way_that_ask_nothing(
     for number in range(8):
         opened.append(socket.create_connection(address, timeout=PATIENCE))
         if number >= 4:
-            with contextlib.suppress(ConnectionResetError):
+            with suppress(ConnectionResetError):
                 assert opened[number - 4].recv(1) == b""
     assert httpx.get(str(web.base_url), timeout=PATIENCE).status_code == 200
     for connection in opened:
@@ -187,6 +179,16 @@ def test_the_work_for_a_visitor_who_left_is_ended(web: httpx.Client) -> None:
     visitor = socket.create_connection((web.base_url.host, web.base_url.port))
     visitor.sendall(f"POST / HTTP/1.1\r\n{head}\r\n".encode() + sent.read())
     until(_children)
+    spent = [0.0]
+
+    def ended() -> bool:
+        children = _children()
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                spent.append(sum(psutil.Process(child).cpu_times()[:2]))
+        return not children
+
     visitor.close()
-    until(lambda: not _children(), seconds=20)  # by itself it would take minutes
+    until(ended)
+    assert max(spent) < CPU_SECONDS / 2, "by itself it would go on to the limit"
     assert web.post("/", files={"picture": picture()}).status_code == 303

@@ -9,7 +9,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -21,7 +20,7 @@ from pinakes.images.decoding import decode, thumbnail_jpeg
 from pinakes.images.turns import WAITING, BusyError, LeftError, Turns, Waiting
 from pinakes.types import ErrorClass
 from tests import pictures as make
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 
 def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -164,7 +163,7 @@ def test_the_work_of_somebody_who_left_is_ended() -> None:
             decode(many_scans((6000, 4000), 30_000), at_least=320)
     finally:
         WAITING.reset(token)
-    assert not _children()
+    until(lambda: not _children())
 
 
 def test_ordinary_pictures_are_decoded_while_an_endless_one_is() -> None:
@@ -176,8 +175,7 @@ def test_ordinary_pictures_are_decoded_while_an_endless_one_is() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         works = [pool.submit(endless) for _ in range(4)]
-        while not _children():
-            time.sleep(0.01)
+        until(_children)
         try:
             assert decode(make.photo()).mode == "RGB"
             assert not any(work.done() for work in works)
@@ -187,9 +185,7 @@ def test_ordinary_pictures_are_decoded_while_an_endless_one_is() -> None:
 
 def test_a_decoder_that_is_killed_costs_only_its_picture() -> None:
     def kill() -> None:
-        while not (children := _children()):
-            time.sleep(0.01)
-        os.kill(children[0], 9)
+        os.kill(until(_children)[0], 9)
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pinakes.errors import UsageError
+from pinakes.metadata.aliases import spaced
 from pinakes.metadata.column_map import ColumnMap
 
 NONE = "none"
@@ -45,9 +46,9 @@ def open_profile(name: str) -> ColumnMap:
 
 def recognised(columns: Iterable[str]) -> str | None:
     """The name of the profile whose `recognised_by` this header has, all of it; None where there is none."""
-    there = {column.casefold() for column in columns}
+    there = set(map(spaced, columns))
     for name, profile in built_in().items():
-        if {column.casefold() for column in profile.recognised_by} <= there:
+        if set(map(spaced, profile.recognised_by)) <= there:
             return name
     return None
 

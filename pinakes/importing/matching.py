@@ -1,33 +1,32 @@
-"""Loads embeddings that are already paid for into a space; no embedder is called.
+"""Matches the names of imported embeddings with the images of a source, or lets the names stand for the images.
 
-They go into the checkpoint, as answers do, and from there into the table as always; a later `ingest` into the same space
-asks only for what the file did not hold.
+What is matched goes into the checkpoint, as answers do, and from there into the table as always; a later `ingest` into the
+same space asks only for what the file did not hold.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
+from urllib.parse import unquote
 
 import numpy as np
 
+from pinakes.buckets.addresses import in_bucket, parse_uri
 from pinakes.checkpoints.checkpoint import Checkpoint
-from pinakes.embedders.declaration import Surroundings
-from pinakes.embedders.registry import EMBEDDERS, space_made
 from pinakes.errors import UsageError
 from pinakes.ids import base_name, image_id
-from pinakes.operations.embedding_file import EmbeddingFile, Names
-from pinakes.settings import Settings
-from pinakes.spaces import Space
-from pinakes.types import HALF_PRECISION, Entry, Image, Vector
-
-IMPORTED = "imported"
-"""The provider of vectors whose model no embedder calls."""
+from pinakes.importing.embeddings import Embeddings, Names, vectors
+from pinakes.types import HALF_PRECISION, Answer, Entry, Image, Rejected, Vector
 
 SHOWN = 20
 """Names that a note shows; all of them are counted."""
+
+_ENDING = re.compile(r"(?:\.(?:csv|tsv|txt|jsonl?|ndjson|parquet|npy))?(?:\.gz)?\Z", re.IGNORECASE)
 
 COMPARED_AT_ONCE = 256
 CLOSE = 1e-3
@@ -42,12 +41,18 @@ class Matched:
         without_image: names that fit no image of the source.
         ambiguous: names that fit several.
         differing: names of one image whose vectors differ; none of them is used.
+        other_bytes: names whose vector was made from bytes that the image does not have any more.
+        failed: names that have a reason instead of a vector.
+        without_vector: names that have neither.
         kept: names of images that have another vector in the space already, and keep it.
     """
 
     without_image: list[str] = field(default_factory=list)
     ambiguous: list[str] = field(default_factory=list)
     differing: list[str] = field(default_factory=list)
+    other_bytes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    without_vector: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -56,26 +61,47 @@ class Matched:
             ("fit no picture and were left out", self.without_image),
             ("fit several pictures and were left out", self.ambiguous),
             ("have several vectors that differ, and were left out", self.differing),
+            (
+                "have vectors of other bytes than the picture has now (its MD5 differs), and were left out",
+                self.other_bytes,
+            ),
+            ("have a reason instead of a vector, which the ledger keeps as a failure", self.failed),
+            ("have no vector", self.without_vector),
             ("are of pictures that have another vector in this space and keep it", self.kept),
         )
         return [f"{len(names):,} names {what}: {_some(names)}" for what, names in said if names]
 
 
 class Matcher:
-    """Finds the image that a name means: its path, or its base name where only one image has it."""
+    """Finds the image that a name means: its path, or its base name where only one image has it.
+
+    An address (`gs://…`, `https://…`) means the image at that address. Otherwise an address, or a path that begins with `/`,
+    means the image whose path is its longest last part.
+    """
 
     def __init__(self, images: list[Image]) -> None:
         self._by_id = {image.image_id: image for image in images}
+        self._images = images
         self._by_base: dict[str, Image | None] = {}
         for image in images:
             name = base_name(image.image_id)
             self._by_base[name] = None if name in self._by_base else image
         self.report = Matched()
 
+    @cached_property
+    def _by_address(self) -> dict[str, Image]:
+        return {_address(image.uri): image for image in self._images}
+
     def find(self, name: str) -> Image | None:
         """The image, or None, which the report then counts."""
         key = image_id(name)
         found = self._by_id.get(key)
+        if found is None and ("://" in key or key.startswith("/")):
+            found = self._by_address.get(key) or self._by_address.get(_address(key))
+            key = _address(key)
+            while found is None and "/" in key:
+                key = key.partition("/")[2]
+                found = self._by_id.get(key)
         if found is None and "/" not in key:
             found = self._by_base.get(key)
             if found is None and key in self._by_base:
@@ -86,13 +112,16 @@ class Matcher:
         return found
 
     def chosen(self, names: Names) -> dict[str, Image]:
-        """The image of each name that is used; names of one image whose vectors differ are not."""
+        """The image of each name that is used; names of one image whose vectors differ, or of other bytes, are not."""
+        self.report.without_vector = names.without_vector
         chosen: dict[str, Image] = {}
         by_image: dict[str, str] = {}
         differing = dict(names.differing)
         for name, digest in names.digests.items():
             image = self.find(name)
-            if image is not None:
+            if image is not None and _other_bytes(image, names.md5.get(name)):
+                self.report.other_bytes.append(name)
+            elif image is not None:
                 first = by_image.setdefault(image.image_id, name)
                 if digest != names.digests[first] or first in differing or name in differing:
                     differing |= dict.fromkeys((first, name))
@@ -101,9 +130,35 @@ class Matcher:
         self.report.differing.extend(differing)
         return {name: image for name, image in chosen.items() if name not in differing}
 
+    def failures(self, names: Names, checkpoint: Checkpoint) -> Iterator[Answer]:
+        """The failures of images about which nothing better is known, as answers of the checkpoint."""
+        ledger = checkpoint.ledger()
+        for name, failure in names.failures.items():
+            image = self.find(name)
+            if image is not None:
+                self.report.failed.append(name)
+                row = ledger.get(image.image_id, image.fingerprint)
+                if row is None:
+                    version = checkpoint.space.version
+                    yield Answer(image.image_id, image.fingerprint, None, failure, 1, version)
+
+
+def _address(uri: str) -> str:
+    """An address with nothing encoded: without a version for an object of a bucket, as BigQuery writes it."""
+    if not in_bucket(uri):
+        return unquote(uri)
+    try:
+        return parse_uri(uri).plain
+    except ValueError:  # a # in the name as it is
+        return uri
+
+
+def _other_bytes(image: Image, md5: str | None) -> bool:
+    return md5 is not None and image.fingerprint.startswith("md5:") and image.fingerprint != f"md5:{md5}"
+
 
 def vectors_to_keep(
-    file: EmbeddingFile, chosen: Mapping[str, Image], checkpoint: Checkpoint, report: Matched
+    embeddings: Embeddings, chosen: Mapping[str, Image], checkpoint: Checkpoint, report: Matched
 ) -> Iterator[tuple[Image, Vector]]:
     """The vectors of the chosen names that their images do not have yet, each once.
 
@@ -111,7 +166,9 @@ def vectors_to_keep(
     """
     ledger = checkpoint.ledger()
     left = dict(chosen)
-    named = ((name, image, vector) for name, vector in file if (image := left.pop(name, None)) is not None)
+    named = (
+        (name, image, vector) for name, vector in vectors(embeddings) if (image := left.pop(name, None)) is not None
+    )
     while part := list(islice(named, COMPARED_AT_ONCE)):
         rows = (ledger.get(image.image_id, image.fingerprint) for _, image, _ in part)
         known = checkpoint.vectors_of(
@@ -133,26 +190,28 @@ def _some(names: Sequence[str]) -> str:
 
 
 class ImportedSource:
-    """A source without pictures: the names in a file of embeddings. For those who have only the vectors.
+    """A source without pictures: the names of imported embeddings. For those who have only the vectors.
 
     Names with several vectors are left out.
     """
 
-    def __init__(self, file: EmbeddingFile, names: Names) -> None:
-        self._file = file
+    def __init__(self, embeddings: Embeddings, names: Names) -> None:
+        self._embeddings = embeddings
         self._names = names
-        self.root = f"import:{file.path.stem}"
+        self.root = f"import:{stem(embeddings)}"
         self.problems: list[str] = []
 
     def entries(self) -> Iterator[Entry]:
-        """An image for each row. Its fingerprint is a digest of the vector, which shows whether the vector has changed."""
+        """An image for each vector, whose fingerprint is a digest of it, so that a change shows; and each failure."""
         left = {name: None for name in self._names.digests if name not in self._names.differing}
-        for name, vector in self._file:
+        for name, vector in vectors(self._embeddings):
             if name not in left:
                 continue
             del left[name]
             digest = hashlib.md5(vector.tobytes(), usedforsecurity=False).hexdigest()
-            yield Image(image_id(name), f"import:{name}", f"vector:{digest}", 0)
+            yield Image(name, f"import:{name}", f"vector:{digest}", 0)
+        for name, failure in self._names.failures.items():
+            yield Rejected(name, f"import:{name}", failure)
 
     def read(self, image: Image) -> bytes:
         """Raises UsageError: there are no bytes."""
@@ -161,40 +220,6 @@ class ImportedSource:
         )
 
 
-def space_of(text: str | None, file: EmbeddingFile, settings: Settings, *, foreign: bool = False) -> Space:
-    """`PROVIDER/MODEL/VERSION[/PREPROCESSING]` as a space of the file's dimension.
-
-    A space of an embedder is the very one that `ingest` would use, so that the imported vectors are continued and
-    searched; its preprocessing may be left out. A model that no embedder calls has the provider `imported`.
-
-    Args:
-        text: the space; None: `imported/<name of the file>/1`.
-        file: the embeddings.
-        settings: of embedders.
-        foreign: the provider is none of the embedders, and its name is meant as it is written.
-
-    Raises:
-        UsageError: it has another form, or no embedder makes such a space.
-    """
-    parts = (text or f"{IMPORTED}/{file.path.stem}/1").split("/")
-    if not 3 <= len(parts) <= 4 or not all(parts):
-        raise UsageError(
-            f"--space {text!r} is not of the form PROVIDER/MODEL/VERSION, e.g. azure/vision-multimodal/2023-04-15."
-        )
-    space = Space(parts[0], parts[1], parts[2], file.dimension, parts[3] if len(parts) == 4 else "")
-    if foreign:
-        # Spaces whose names begin alike would be taken for an embedder's, and might have the same table.
-        alike = next((name for name in EMBEDDERS if space.name.startswith(f"{name}_")), None)
-        if alike is not None:
-            raise UsageError(
-                f"--foreign is for vectors that no embedder makes, and {text!r} reads like a space of the embedder {alike}:"
-                f" leave --foreign out, or give the provider another name, e.g. {IMPORTED}/{parts[1]}/{parts[2]}."
-            )
-    elif space.provider in EMBEDDERS:
-        return space_made(space, Surroundings(settings.values, settings.home))
-    elif space.provider != IMPORTED:
-        raise UsageError(
-            f"there is no embedder {space.provider!r}; there are: {', '.join(EMBEDDERS)}. If no embedder makes such vectors,"
-            f" import them as --space {IMPORTED}/{parts[1]}/{parts[2]}, or add --foreign to keep the name as it is."
-        )
-    return space
+def stem(embeddings: Embeddings) -> str:
+    """The name of a file without its ending, or of a table."""
+    return _ENDING.sub("", embeddings.name)

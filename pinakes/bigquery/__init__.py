@@ -1,0 +1,1 @@
+"""Google BigQuery: its addresses and its client."""

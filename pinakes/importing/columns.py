@@ -1,0 +1,225 @@
+"""Which columns of a table hold the vector, the name and the status, and what its other columns say of the pictures."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pinakes.errors import UsageError
+from pinakes.importing.embeddings import BadRowError, Embeddings, Row
+from pinakes.metadata.columns import DEFAULT_KEYS, VECTOR_COLUMNS
+
+NAME_COLUMNS = (*DEFAULT_KEYS, "uri", "image_path", "url")
+STATUS_COLUMNS = ("ml_generate_embedding_status", "status")
+ERROR_COLUMNS = ("error_class", "error_message")
+"""Of a checkpoint's part: why a picture has no vector."""
+MD5_COLUMNS = ("md5_hash", "fingerprint")
+
+OBJECT_TABLE = ("generation", "content_type", "size", "md5_hash", "updated", "metadata", "ref")
+"""What an object table of BigQuery says of a file, and nothing of the picture; its size is in bytes."""
+CHECKPOINT = ("fingerprint", "status", "http_status", "attempts", "model_version", "embedded_at", *ERROR_COLUMNS)
+"""Columns of a checkpoint's part."""
+
+
+class Records(Protocol):
+    """A table as it is in a file or on a server.
+
+    Attributes:
+        name: of the file or table, for messages.
+        path: the file, for messages about its metadata; of a table on a server, its name.
+        columns: in their order.
+        vectors: the columns whose type may be that of a vector; empty where the columns have no types.
+    """
+
+    name: str
+    path: Path
+    columns: tuple[str, ...]
+    vectors: tuple[str, ...] = ()
+
+    def records(self, wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[Any] | BadRowError]]:
+        """Where each row is, and its values of the wanted columns in that order, or what is wrong with it.
+
+        Raises:
+            MetadataError: the rest cannot be read.
+        """
+        ...
+
+    def cells(self, wanted: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+        """The number of each row, and the wanted columns as text."""
+        for number, (_, values) in enumerate(self.records(wanted), start=1):
+            if not isinstance(values, BadRowError):
+                yield number, [_text(value) for value in values]
+
+    def close(self) -> None:
+        """Give back what reading holds open."""
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class OtherColumns:
+    """The columns of a table that are neither vector nor bookkeeping; its members are those of `records.Table`."""
+
+    path: Path
+    columns: tuple[str, ...]
+    read: Callable[[], Iterator[tuple[int, list[str]]]]
+    form: str = "the columns next to the vectors"
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Each row as its number, and one text a column."""
+        return self.read()
+
+
+class TableOfEmbeddings(Embeddings):
+    """The embeddings in a table.
+
+    Args:
+        records: the table.
+        vector: the column with the vectors; None guesses it.
+        name: the column that names the picture; None guesses it.
+        key: what the metadata call their key; None is image_id.
+
+    Raises:
+        UsageError: there is no such column, or nothing in it can be a vector or a name.
+        MetadataError: the table cannot be read.
+    """
+
+    def __init__(
+        self, records: Records, vector: str | None = None, name: str | None = None, key: str | None = None
+    ) -> None:
+        self.name = records.name
+        self._records = records
+        self._at = {column.casefold(): column for column in reversed(records.columns)}
+        self._vector = self._column(vector, "--vector", VECTOR_COLUMNS, records.vectors, "a vector")
+        self._name = self._column(name, "--name", NAME_COLUMNS, (), "the name of the picture")
+        guessed = [
+            f"{what} = {column}"
+            for what, column, said in (("vector", self._vector, vector), ("name", self._name, name))
+            if said is None
+        ]
+        unsaid = self._vector != "vector" or self._name != "image_id"
+        self.told = f"{self.name}: columns guessed from their names: {', '.join(guessed)}" if guessed and unsaid else ""
+        self._said = {
+            name: self._at[name] for name in (*STATUS_COLUMNS, *ERROR_COLUMNS, *MD5_COLUMNS) if name in self._at
+        }
+        others = self._others()
+        self.metadata = (
+            OtherColumns(
+                records.path,
+                (key or "image_id", *(column for column in others if column.casefold() != (key or "").casefold())),
+                lambda: records.cells((self._name, *others)),
+            )
+            if others
+            else None
+        )
+        self.dimension = self._measured()
+
+    def rows(self) -> Iterator[Row]:
+        """See `Embeddings.rows`."""
+        for place, values in self._records.records((self._name, self._vector, *self._said.values())):
+            if isinstance(values, BadRowError):
+                yield Row(place, "?", values)
+                continue
+            name, vector, *more = values
+            if name is not None and not isinstance(name, str):
+                raise UsageError(
+                    f"the column {self._name} of {self.name} holds {name!r}; an import needs text there (--name COLUMN)."
+                )
+            said = {column: _text(value).strip() for column, value in zip(self._said, more, strict=True)}
+            numbers = _json(vector) if isinstance(vector, str) else vector
+            if numbers is not None and not isinstance(numbers, list | np.ndarray | BadRowError):
+                raise UsageError(
+                    f"the column {self._vector} of {self.name} holds {vector!r}; an import needs lists of numbers"
+                    " (--vector COLUMN)."
+                )
+            status = _status(said)
+            if status and (numbers is None or isinstance(numbers, BadRowError) or not len(numbers)):
+                yield Row(place, name or "", None, status)
+            else:
+                yield Row(place, name or "", numbers, "", _md5(said))
+
+    def close(self) -> None:
+        """See `Embeddings.close`."""
+        self._records.close()
+
+    def _column(self, said: str | None, option: str, known: Sequence[str], fitting: Sequence[str], what: str) -> str:
+        if said is not None:
+            found = self._at.get(said.strip().casefold())
+            lacking = f"no column {said!r}"
+        else:
+            found = next((self._at[name] for name in known if name in self._at), None)
+            if found is None and len(fitting) == 1:
+                found = fitting[0]
+            lacking = f"none that is known to hold {what} ({', '.join(known)})"
+        if found is None:
+            raise UsageError(
+                f"{self.name} has the columns {', '.join(self._records.columns)}, and {lacking}; name it with {option}"
+                " COLUMN."
+            )
+        return found
+
+    def _others(self) -> tuple[str, ...]:
+        """The columns that say something of the picture."""
+        apart = {self._name, self._vector, *self._records.vectors}
+        left_out = {*VECTOR_COLUMNS, STATUS_COLUMNS[0]}
+        for bookkeeping in (OBJECT_TABLE[:4], CHECKPOINT):
+            if all(name in self._at for name in bookkeeping):
+                left_out |= {*OBJECT_TABLE, *CHECKPOINT, *NAME_COLUMNS}
+        return tuple(
+            column for column in self._records.columns if column not in apart and column.casefold() not in left_out
+        )
+
+    def _measured(self) -> int:
+        """Numbers in the first vector that can be read; 0 where none can, which reading the rows then says."""
+        empty = True
+        for row in self.rows():
+            empty = False
+            if row.vector is not None and not isinstance(row.vector, BadRowError):
+                return len(row.vector)
+            if isinstance(row.vector, BadRowError):
+                return 0
+        raise UsageError(f"{self.name} {'has no row' if empty else 'holds no vector'}.")
+
+
+def _status(said: Mapping[str, str]) -> str:
+    """Why a row has no vector, by what it says in the columns of status and errors."""
+    if said.get(ERROR_COLUMNS[0]):
+        return ": ".join(said[name] for name in ERROR_COLUMNS if said.get(name))
+    return next((said[name] for name in STATUS_COLUMNS if said.get(name)), "")
+
+
+def _md5(said: Mapping[str, str]) -> str:
+    """The hexadecimal digest that a row says, which Google writes in base64."""
+    text = next((said[name] for name in MD5_COLUMNS if said.get(name)), "").removeprefix("md5:")
+    try:
+        raw = bytes.fromhex(text) if len(text) == 32 else base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return ""
+    return raw.hex() if len(raw) == 16 else ""
+
+
+def _json(text: str) -> list[Any] | BadRowError:
+    """The list that a cell holds; only JSON's own numbers count as numbers."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError):
+        values = None
+    return values if isinstance(values, list) else BadRowError(f"{text[:40]!r}… is not a JSON list of numbers")
+
+
+def _text(value: Any) -> str:
+    """A value as a cell of a table has it."""
+    if value is None or isinstance(value, bytes) or value != value:
+        return ""
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, list):
+        return "; ".join(map(_text, value))
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)

@@ -1,0 +1,188 @@
+"""What every kind of file or table of embeddings gives: one row a picture, each of them read or named."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pinakes.errors import MetadataError
+from pinakes.ids import BadNameError, image_id
+from pinakes.metadata.opening_tables import AnyTable
+from pinakes.types import ErrorClass, Failure, Vector
+
+SHOWN_ROWS = 50
+"""Bad rows that one message names; all of them are counted."""
+
+STATUS_CLASSES = (
+    (("RESOURCE_EXHAUSTED", "RETRYABLE", "QUOTA", "429"), ErrorClass.QUOTA),
+    (("DEADLINE", "TIMEOUT", "TIMED OUT"), ErrorClass.TIMEOUT),
+    (("NOT_FOUND", "PERMISSION_DENIED", "ACCESS"), ErrorClass.UNREADABLE),
+    (("INVALID_ARGUMENT", "UNSUPPORTED", "SAFETY"), ErrorClass.REJECTED),
+)
+"""Words in a status, and what they say of the picture; a status with none of them is an error of the server."""
+
+
+class BadRowError(ValueError):
+    """A row cannot be imported; the text says why."""
+
+
+class Row(NamedTuple):
+    """A row as it is written.
+
+    Attributes:
+        place: where it is, such as "row 17".
+        name: of the picture, as it is written.
+        vector: its numbers, or why they cannot be read; None where the row has none.
+        status: why the picture has no vector, as the file says it; "" where it has one.
+        md5: of the bytes that were embedded, in hexadecimal; "" where the file does not say it.
+    """
+
+    place: str
+    name: str
+    vector: Sequence[Any] | npt.NDArray[Any] | BadRowError | None
+    status: str = ""
+    md5: str = ""
+
+
+class Embeddings(Protocol):
+    """A file or table of embeddings.
+
+    Attributes:
+        name: of the file or table, for messages.
+        dimension: numbers in a vector: those of the first one.
+        told: which columns were guessed, in one line; "" where nothing was.
+        metadata: its other columns as a table about the pictures; None where there are none.
+    """
+
+    name: str
+    dimension: int
+    told: str = ""
+    metadata: AnyTable | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """Every row, read in pieces, the same each time.
+
+        Raises:
+            MetadataError: it cannot be read any further.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back what reading holds open."""
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a file holds, by name.
+
+    Attributes:
+        digests: of the vector of each name.
+        differing: names of several rows whose vectors differ.
+        failures: why names have no vector.
+        md5: of the bytes that were embedded, where the file says it.
+        without_vector: rows that have neither a vector nor a reason.
+    """
+
+    digests: dict[str, bytes] = field(default_factory=dict)
+    differing: dict[str, None] = field(default_factory=dict)
+    failures: dict[str, Failure] = field(default_factory=dict)
+    md5: dict[str, str] = field(default_factory=dict)
+    without_vector: list[str] = field(default_factory=list)
+
+
+def vectors(embeddings: Embeddings) -> Iterator[tuple[str, Vector]]:
+    """(name as an image_id, vector of shape (dimension,), float32) of each row that has a vector.
+
+    Raises:
+        MetadataError: a row cannot be read; the message names it.
+    """
+    for row in embeddings.rows():
+        try:
+            if row.vector is not None and not row.status:
+                yield _name(row.name), _vector(row.vector, embeddings.dimension)
+        except BadRowError as exc:
+            raise MetadataError(f"{embeddings.name}, {row.place}: {exc}.") from exc
+
+
+def read_names(embeddings: Embeddings) -> Names:
+    """Read everything once: the names, and which of them have several vectors or none.
+
+    Raises:
+        MetadataError: rows cannot be read; the message names each.
+    """
+    names = Names()
+    bad: list[str] = []
+    count = 0
+    for row in embeddings.rows():
+        try:
+            _enter(names, row, embeddings.dimension)
+        except BadRowError as exc:
+            count += 1
+            if len(bad) < SHOWN_ROWS:
+                bad.append(f"{row.place}: {exc}")
+    if bad:
+        more = f"; and {count - len(bad):,} more" if count > len(bad) else ""
+        raise MetadataError(
+            f"{count:,} of the rows of {embeddings.name} cannot be imported, and nothing was: {'; '.join(bad)}{more}."
+        )
+    for name in names.digests.keys() & names.failures.keys():
+        del names.failures[name]  # a later attempt has given it a vector
+    return names
+
+
+def _enter(names: Names, row: Row, dimension: int) -> None:
+    name = _name(row.name)
+    if row.status:
+        names.failures.setdefault(name, failure_of(row.status))
+    elif row.vector is None:
+        names.without_vector.append(name)
+    else:
+        digest = hashlib.blake2b(_vector(row.vector, dimension).tobytes(), digest_size=16).digest()
+        if names.digests.setdefault(name, digest) != digest:
+            names.differing[name] = None
+        if row.md5:
+            names.md5[name] = row.md5
+
+
+def failure_of(status: str) -> Failure:
+    """A status as the ledger keeps it: BigQuery's text, or `CLASS: MESSAGE` as a checkpoint has it."""
+    own, _, message = status.partition(": ")
+    if own in list(ErrorClass) and message:
+        return Failure(ErrorClass(own), message)
+    said = (
+        status.upper()
+        .replace("RESOURCE EXHAUSTED", "RESOURCE_EXHAUSTED")
+        .replace("INVALID ARGUMENT", "INVALID_ARGUMENT")
+    )
+    found = (error for words, error in STATUS_CLASSES if any(word in said for word in words))
+    return Failure(next(found, ErrorClass.SERVER), status)
+
+
+def _name(name: str) -> str:
+    try:
+        return image_id(name)
+    except BadNameError as exc:
+        raise BadRowError(str(exc)) from exc
+
+
+def _vector(values: Sequence[Any] | npt.NDArray[Any] | BadRowError, dimension: int) -> Vector:
+    if isinstance(values, BadRowError):
+        raise values
+    if len(values) != dimension:
+        raise BadRowError(f"the vector has {len(values)} numbers and the first one has {dimension}")
+    if isinstance(values, list) and not all(type(value) in (int, float) for value in values):
+        raise BadRowError("not every component of the vector is a number")  # neither true, nor "1"
+    try:
+        with np.errstate(over="ignore"):  # what is too large becomes infinity
+            vector = np.array(values, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise BadRowError("not every component of the vector is a number") from exc
+    if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
+        raise BadRowError("the vector is zero, nested, or holds NaN or infinity")
+    return vector

@@ -1,0 +1,127 @@
+"""Embeddings as text: with a header or without one, and as JSON Lines; gzip or not."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pinakes.errors import UsageError
+from pinakes.importing.columns import Records
+from pinakes.importing.embeddings import BadRowError
+from pinakes.metadata.columns import VECTOR_COLUMNS
+from pinakes.metadata.files import detect_encoding, read_lines
+from pinakes.metadata.records import open_text
+
+csv.field_size_limit(2**24)  # a vector of 3,072 components written in full has some 60 kB; the default is 131 kB
+
+
+class Separated(Records):
+    """Separated values: a header with any columns; or no header, and a name with a JSON list or a number a column."""
+
+    def __init__(self, path: Path, separator: str, header: Sequence[str] | None, *, wide: bool = False) -> None:
+        self.name, self.path = path.name, path
+        self.columns = ("image_id", "vector") if header is None else tuple(header)
+        self._separator = separator
+        self._header = header is not None
+        self._wide = wide
+
+    def records(self, wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[Any] | BadRowError]]:
+        """See `Records.records`."""
+        reader = csv.reader((f"{text}\n" for text in _lines(self.path)), delimiter=self._separator)
+        places = [self.columns.index(column) for column in wanted]
+        if self._header:
+            next(reader)
+        while True:
+            try:
+                row = next(reader, None)
+            except csv.Error as exc:
+                yield f"line {reader.line_num}", BadRowError(f"the row cannot be read ({exc})")
+                continue
+            if row is None:
+                return
+            cells: Sequence[Any] = [row[0], _numbers(row[1:])] if self._wide and row else row
+            if row and len(cells) != len(self.columns):
+                yield f"line {reader.line_num}", BadRowError(f"{len(row)} fields instead of {len(self.columns)}")
+            elif row:
+                yield f"line {reader.line_num}", [cells[place] for place in places]
+
+    def cells(self, wanted: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+        """See `Records.cells`; a stray quotation mark is read as in any other table about pictures."""
+        places = [self.columns.index(column) for column in wanted]
+        for line, row in open_text(self.path).rows():
+            yield line, [row[place] for place in places]
+
+
+class JsonLines(Records):
+    """JSON Lines, as BigQuery exports them: an object a line, without what is null."""
+
+    def __init__(self, path: Path) -> None:
+        self.name, self.path = path.name, path
+
+    @cached_property
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]  # found by reading
+        """The keys of all objects, in the order in which they come."""
+        found: dict[str, None] = {}
+        for _, row in self._objects():
+            if not isinstance(row, BadRowError):
+                found |= dict.fromkeys(row)
+        return tuple(found)
+
+    def records(self, wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[Any] | BadRowError]]:
+        """See `Records.records`."""
+        for place, row in self._objects():
+            yield place, row if isinstance(row, BadRowError) else [row.get(column) for column in wanted]
+
+    def _objects(self) -> Iterator[tuple[str, dict[str, Any] | BadRowError]]:
+        for number, line in enumerate(_lines(self.path), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as exc:
+                row = BadRowError(f"the line is not JSON ({exc})")
+            if not isinstance(row, dict | BadRowError):
+                row = BadRowError("the line is not a JSON object")
+            yield f"line {number}", row
+
+
+def open_text_records(path: Path) -> Records:
+    """Find out how a text is laid out, from its first line.
+
+    Raises:
+        UsageError: it is none of the forms.
+        MetadataError: it cannot be read.
+    """
+    line = next(_lines(path), "")
+    if line.lstrip().startswith("{"):
+        return JsonLines(path)
+    separator = max("\t,;", key=line.count)
+    cells = next(csv.reader([line], delimiter=separator), [])
+    if len(cells) == 2 and cells[1].lstrip().startswith("["):
+        return Separated(path, separator, None)
+    if len(cells) > 2 and not isinstance(_numbers(cells[1:]), BadRowError):
+        return Separated(path, separator, None, wide=True)
+    if len(cells) > 1:
+        return Separated(path, separator, [cell.strip() for cell in cells])
+    raise UsageError(
+        f'{path.name} is none of the forms that can be imported: name,number,number,…; name,"[number, …]"; a table with a'
+        f" header and a column such as {', '.join(VECTOR_COLUMNS)}; JSON Lines; Parquet; or NumPy's .npy."
+    )
+
+
+def _lines(path: Path) -> Iterator[str]:
+    return (text for _, text in read_lines(path, detect_encoding(path)))
+
+
+def _numbers(cells: Sequence[str]) -> npt.NDArray[np.float64] | BadRowError:
+    try:
+        return np.array(cells, dtype=np.float64)
+    except ValueError:
+        return BadRowError("not every component of the vector is a number")
