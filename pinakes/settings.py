@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
+from urllib.parse import parse_qs, quote
 
 from dotenv import dotenv_values
 from dotenv.parser import parse_stream
@@ -21,8 +22,8 @@ BLOCK = "block:"
 """What a value begins with that a block of Prefect's server holds (`tasks.blocks`)."""
 
 
-READ_BY_GOOGLE = frozenset({"GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST"})
-"""Google's libraries read these only from the environment, so they are put there if `.env` has them."""
+READ_BY_CLIENTS = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "AWS_", "AZURE_", "BLOB_")
+"""How the names begin that clients of buckets read from the environment only; those in `.env` are put there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,12 @@ class Settings:
 
     Attributes:
         home: `PINAKES_HOME`: the embedded database, checkpoints and caches; default `$XDG_DATA_HOME/pinakes`.
-        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one. Never shown.
+        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one. Never shown. Where
+            it is not set, `POSTGRES_HOST` and what belongs to it are read.
         collection: `PINAKES_COLLECTION`.
         source: `PINAKES_SOURCE`: what the deployments ingest when no source is named.
         metadata: `PINAKES_METADATA`: metadata files, separated like `PATH`.
-        checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints, a folder or `gs://bucket/folder`; default
+        checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints, a folder, also in a bucket; default
             `<home>/checkpoints`.
         lease_seconds: `PINAKES_LEASE_SECONDS`: how long a dead run keeps its collection locked.
         limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ. Never shown.
@@ -70,13 +72,14 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
     """
     values = _merged(os.environ if environ is None else environ, (directory or Path.cwd()) / ".env")
     if environ is None:
-        for name in READ_BY_GOOGLE & values.keys():
-            os.environ.setdefault(name, values[name])
+        for name in values:
+            if name.startswith(READ_BY_CLIENTS):
+                os.environ.setdefault(name, values[name])
     data_home = values.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     home = Path(values.get("PINAKES_HOME") or Path(data_home) / "pinakes").expanduser().absolute()
     return Settings(
         home=home,
-        database_url=values.get("PINAKES_DATABASE_URL") or None,
+        database_url=values.get("PINAKES_DATABASE_URL") or _postgres(values),
         collection=values.get("PINAKES_COLLECTION") or DEFAULT_COLLECTION,
         source=values.get("PINAKES_SOURCE") or None,
         metadata=_paths(values, "PINAKES_METADATA"),
@@ -101,7 +104,36 @@ def _merged(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
                 " quotes closed, or begin it with #."
             )
     from_file = dotenv_values(stream=StringIO(text))
-    return {k: v for k, v in from_file.items() if v is not None} | dict(environ)
+    return _with_vision_version({k: v for k, v in from_file.items() if v is not None} | dict(environ))
+
+
+def _with_vision_version(values: dict[str, str]) -> dict[str, str]:
+    """The Azure tutorial's `VISION_VERSION`, the query of its requests, under our names."""
+    said = parse_qs(values.get("VISION_VERSION", "").strip().lstrip("?"))
+    for name, keys in _VISION_VERSION.items():
+        found = next((said[key][0] for key in keys if key in said), None)
+        if found and not values.get(name):
+            values[name] = found
+    return values
+
+
+_VISION_VERSION = {
+    "PINAKES_AZURE_API_VERSION": ("api-version",),
+    "PINAKES_AZURE_MODEL_VERSION": ("model-version", "modelVersion"),
+}
+
+
+def _postgres(values: Mapping[str, str]) -> str | None:
+    """The database that `POSTGRES_HOST` and its like name, as the Azure tutorial's `.env` does; None where they do not."""
+    host = values.get("POSTGRES_HOST")
+    if not host:
+        return None
+    user, password = (quote(values.get(f"POSTGRES_{name}", ""), safe="") for name in ("USER", "PASSWORD"))
+    port = values.get("POSTGRES_PORT") or "5432"
+    database = quote(values.get("POSTGRES_DB_NAME") or values.get("POSTGRES_DB") or "postgres", safe="")
+    mode = values.get("POSTGRES_SSLMODE") or ("prefer" if host.startswith("/") or is_loopback(host) else "require")
+    login = f"{user}:{password}@" if password else f"{user}@" if user else ""
+    return f"postgresql://{login}{quote(host, safe='[]:')}:{port}/{database}?sslmode={quote(mode, safe='')}"
 
 
 def _paths(values: Mapping[str, str], name: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.homes import environment_of, new_database, settings_of
+from tests.object_stores import AzureStore, S3Store, azure_store, s3_store
 from tests.postgres import plain_postgres
 
 PROJECT = Path(__file__).parents[1]
@@ -102,6 +103,20 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home}),
     ):
         yield server.api_url
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Store]:
+    """Amazon S3's protocol on loopback."""
+    with s3_store() as store:
+        yield store
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[AzureStore]:
+    """Azure Blob Storage's protocol on loopback."""
+    with azure_store() as store:
+        yield store
 
 
 @pytest.fixture

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from pinakes.buckets.addresses import FORMS, in_bucket
 from pinakes.checkpoints import csvformat, parquet
 from pinakes.checkpoints.base import PART_PREFIX, ForeignPartError
+from pinakes.checkpoints.bucket import BucketStorage
 from pinakes.checkpoints.csvformat import CsvFormat
 from pinakes.checkpoints.folder import FolderStorage, explain
-from pinakes.checkpoints.gcs import GcsStorage
 from pinakes.checkpoints.parquet import ParquetFormat
 from pinakes.errors import CheckpointError, UsageError
-from pinakes.gcs.uri import SCHEME
 from pinakes.ids import check_collection
 from pinakes.spaces import Space
 
 
-def open_storage(root: str, collection: str, folder: str = "") -> FolderStorage | GcsStorage:
+def open_storage(root: str, collection: str, folder: str = "") -> FolderStorage | BucketStorage:
     """The storage at `<root>/<collection>`, or at a folder below it; nothing is made until a write.
 
     Args:
-        root: the path of a folder, or gs://bucket/folder.
+        root: the path of a folder, or the address of a folder in a bucket.
         collection: the collection.
         folder: the name of a space.
 
@@ -32,14 +32,12 @@ def open_storage(root: str, collection: str, folder: str = "") -> FolderStorage 
         UsageError: the root is neither, or the collection cannot have that name.
     """
     check_collection(collection)
-    if root.startswith(SCHEME):
-        return GcsStorage(root, f"{collection}/{folder}".rstrip("/"))
-    if "://" in root or root.lower().startswith("gs:"):
-        raise UsageError(
-            f"checkpoints cannot be kept in {root!r}; give the path of a folder, or {SCHEME}bucket/folder."
-        )
+    if in_bucket(root):
+        return BucketStorage(root, f"{collection}/{folder}".rstrip("/"))
+    if "://" in root or root.lower().startswith(("gs:", "s3:", "az:")):
+        raise UsageError(f"checkpoints cannot be kept in {root!r}; give the path of a folder, or {FORMS}.")
     if not root:
-        raise UsageError(f"the checkpoint's root is empty; give the path of a folder, or {SCHEME}bucket/folder.")
+        raise UsageError(f"the checkpoint's root is empty; give the path of a folder, or {FORMS}.")
     return FolderStorage(Path(root).expanduser().absolute() / collection / folder)
 
 
@@ -73,7 +71,7 @@ def kept_spaces(root: str, collection: str) -> Iterator[Space]:
             yield KeptSpace("", "", "", dimension, "", kept_as=name)
 
 
-def _dimension(storage: FolderStorage | GcsStorage) -> int | None:
+def _dimension(storage: FolderStorage | BucketStorage) -> int | None:
     """Components of the vectors in a checkpoint; 1 where it holds only failures; None where it holds no part."""
     found = None
     for name in sorted(storage.names()):

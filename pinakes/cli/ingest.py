@@ -37,8 +37,8 @@ DIRECTLY = "run directly; with PREFECT_API_URL set it is a Prefect flow"
 def command(*, as_json: bool, sheet: Path | None, **options: Any) -> None:
     """List a SOURCE, embed its pictures, merge their metadata, and load them into PostgreSQL.
 
-    SOURCE is a folder, gs://bucket/folder, an object table (bigquery://project/dataset/table), or a file that lists names
-    or https:// URLs. Run again it embeds and writes only what is new or changed.
+    SOURCE is a folder, also in a bucket (gs://, s3://, az://), an object table (bigquery://project/dataset/table), or a
+    file that lists names or URLs. Run again it embeds and writes only what is new or changed.
     """
     settings = load_settings()
     # Said at once, not after the seconds that Prefect takes to start.

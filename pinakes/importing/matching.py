@@ -16,9 +16,9 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from pinakes.buckets.addresses import in_bucket, parse_uri
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.errors import UsageError
-from pinakes.gcs.uri import SCHEME, parse_gs_uri
 from pinakes.ids import base_name, image_id
 from pinakes.importing.embeddings import Embeddings, Names, vectors
 from pinakes.types import HALF_PRECISION, Answer, Entry, Image, Rejected, Vector
@@ -144,11 +144,11 @@ class Matcher:
 
 
 def _address(uri: str) -> str:
-    """An address with nothing encoded: without a generation for an object of a bucket, as BigQuery writes it."""
-    if not uri.startswith(SCHEME):
+    """An address with nothing encoded: without a version for an object of a bucket, as BigQuery writes it."""
+    if not in_bucket(uri):
         return unquote(uri)
     try:
-        return parse_gs_uri(uri).plain
+        return parse_uri(uri).plain
     except ValueError:  # a # in the name as it is
         return uri
 

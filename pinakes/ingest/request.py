@@ -53,8 +53,8 @@ class IngestRequest(BaseModel):
     source: Annotated[
         str,
         Option(
-            "A folder of pictures, gs://bucket/folder, bigquery://project/dataset/object_table, or a file that lists names"
-            " or https:// URLs.",
+            "A folder of pictures, also in a bucket (gs://, s3://, az://), an object table"
+            " (bigquery://project/dataset/table), or a file that lists names or https:// URLs.",
             flag="",
             setting="source",
         ),
@@ -189,7 +189,7 @@ class IngestRequest(BaseModel):
     checkpoint: Annotated[
         str,
         Option(
-            "Where embeddings are kept: a folder or gs://bucket/folder.",
+            "Where embeddings are kept: a folder, also in a bucket (gs://, s3://, az://).",
             metavar="URL",
             setting="checkpoint",
             empty="or under PINAKES_HOME",

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pinakes.gcs.uri import SCHEME
+from pinakes.buckets.addresses import in_bucket
 from pinakes.operations.checks import Finding, State
 from pinakes.settings import Settings
 from pinakes.spaces import Space
@@ -37,7 +37,7 @@ def disks(settings: Settings, sizes: Sequence[Size], images: int) -> Iterator[Fi
         ("of PINAKES_HOME", settings.home, tables if settings.database_url is None else 0),
         ("of temporary files", Path(tempfile.gettempdir()), 0),
     ]
-    if not settings.checkpoint.startswith(SCHEME):
+    if not in_bucket(settings.checkpoint):
         places.insert(1, ("of the checkpoint", Path(settings.checkpoint).expanduser().absolute(), kept))
     for what, path, _ in places:
         there = _existing(path)

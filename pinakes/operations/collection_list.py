@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+from pinakes.buckets.addresses import in_bucket, removing
 from pinakes.checkpoints.locations import kept_spaces, open_storage
-from pinakes.gcs.uri import SCHEME
 from pinakes.store.collections import collection_names, open_collection, require_collection
 from pinakes.store.connection import Connection
 from pinakes.store.removal import collection_size
@@ -49,9 +49,7 @@ def kept(checkpoint: str, name: str) -> dict[str, Any]:
         UsageError, CheckpointError: see `kept_spaces`.
     """
     location = open_storage(checkpoint, name).location
-    delete = (
-        f"gcloud storage rm --recursive {location}" if location.startswith(SCHEME) else f"rm -r {shlex.quote(location)}"
-    )
+    delete = removing(location) if in_bucket(location) else f"rm -r {shlex.quote(location)}"
     return {
         "checkpoint": location,
         "checkpoint_spaces": [space.name for space in kept_spaces(checkpoint, name)],

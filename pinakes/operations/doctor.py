@@ -17,15 +17,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from pinakes.bigquery.address import SCHEME as BIGQUERY
+from pinakes.buckets.addresses import in_bucket
 from pinakes.checkpoints.base import PART_PREFIX
 from pinakes.checkpoints.locations import open_storage
-from pinakes.gcs.uri import SCHEME
 from pinakes.metadata.opening_tables import check_table
 from pinakes.operations.capacity import build_memory_finding, disks
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.operations.credentials import call_finding, embedder_finding, embedders_meant, ready_embedders
 from pinakes.settings import Settings
 from pinakes.sources.kinds import found_here
+from pinakes.sources.object_table import ObjectTableSource
 from pinakes.store import health
 from pinakes.store.addresses import LIMITER_URL, address
 from pinakes.store.connection import ITERATIVE_SCANS, MIN_PGVECTOR, SAFE_PARALLEL_BUILDS, Connection, connect
@@ -185,6 +187,9 @@ def _limiter(at: Examination) -> Finding:
 def _source(at: Examination) -> Finding:
     source = at.settings.source
     assert source
+    if source.startswith(BIGQUERY):
+        ObjectTableSource(source).reading()  # asks what the query would scan
+        return Finding(State.OK, f"{source} can be read")
     try:
         path, is_folder = found_here(source)
         if is_folder:
@@ -210,7 +215,7 @@ def _checkpoint(at: Examination) -> Finding:
     """Whether the checkpoint can be written: an empty file is put next to the folders of the spaces and removed."""
     settings = at.settings
     folder = Path(settings.checkpoint).expanduser().absolute() / settings.collection
-    remote = settings.checkpoint.startswith(SCHEME)
+    remote = in_bucket(settings.checkpoint)
     made = [] if remote else [path for path in (folder, *folder.parents) if not path.exists()]
     name = f".{PART_PREFIX}{uuid.uuid4()}.tmp"  # hidden, and treated as a leftover if this process dies in between
     try:
@@ -229,7 +234,7 @@ def _is_connected(at: Examination) -> bool:
 
 
 def _has_bucket(at: Examination) -> bool:
-    return at.settings.checkpoint.startswith(SCHEME)
+    return in_bucket(at.settings.checkpoint)
 
 
 _READ_FIX: Final = "let this user read the schemas of Pinakes in this database"
@@ -260,7 +265,7 @@ CHECKS: Final[tuple[Check[Examination], ...]] = (
         "paid embedders wait for it; start it, or correct PINAKES_LIMITER_URL",
         lambda at: at.settings.limiter_url,
     ),
-    Check("source", _source, _SOURCE_FIX, lambda at: at.settings.source and not at.settings.source.startswith(SCHEME)),
+    Check("source", _source, _SOURCE_FIX, lambda at: at.settings.source and not in_bucket(at.settings.source)),
     Check("metadata", _metadata, "let this user read it, or correct PINAKES_METADATA", lambda at: at.settings.metadata),
     Check(
         "checkpoint",
@@ -271,7 +276,7 @@ CHECKS: Final[tuple[Check[Examination], ...]] = (
     Check(
         "checkpoint",
         _checkpoint,
-        "give this account Storage Object User (roles/storage.objectUser) on the bucket; see docs/gcs.md",
+        "let this account read, write and delete in the bucket; see docs/gcs.md and docs/object-stores.md",
         _has_bucket,
     ),
     Check("disk", lambda at: disks(at.settings, at.sizes, at.images)),

@@ -1,20 +1,18 @@
-"""Pictures in a bucket of Google Cloud Storage; listing them downloads nothing."""
+"""Pictures in a bucket; listing them downloads nothing."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import sys
 import unicodedata
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
 from urllib.parse import unquote
 
 from pinakes import ids
+from pinakes.buckets.addresses import ObjectAddress, parse_uri, split_address
+from pinakes.buckets.base import Bucket, OverwrittenError, Stored
+from pinakes.buckets.opening import open_bucket
 from pinakes.errors import SourceError, UsageError
-from pinakes.gcs.client import TIMEOUT, BucketClient, Wording, retry
-from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri, split_gs_address
 from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.base import Listing, changed
 from pinakes.sources.local import collision, spelled
@@ -22,19 +20,7 @@ from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
 DEFAULT_CONTENT_TYPE = "image/*"
 
-FIELDS = "items(name,md5Hash,crc32c,size,contentType,generation),nextPageToken"
-"""What a listing asks for: about 300 bytes an object instead of 1 kB."""
-
-_LOGIN = "gcloud auth application-default login"
-_WORDING = Wording(
-    SourceError,
-    no_login=f"run {_LOGIN}, or read a public bucket with --anonymous.",
-    denied=f"log in with {_LOGIN} as somebody who may (the role roles/storage.objectViewer), or use --anonymous if the"
-    " bucket is public.",
-    no_payer="name the project that pays with --user-project.",
-)
-
-_UNTYPED = frozenset({None, "", "application/octet-stream", "binary/octet-stream"})
+_UNTYPED = frozenset({"application/octet-stream", "binary/octet-stream"})
 """The types of an upload whose program did not know better; the name then decides."""
 
 _DRAWINGS = frozenset({"image/svg+xml", "image/x-icon", "image/vnd.microsoft.icon"})
@@ -43,86 +29,12 @@ _DRAWINGS = frozenset({"image/svg+xml", "image/x-icon", "image/vnd.microsoft.ico
 _MADE_BY_SYSTEMS = frozenset({"__MACOSX", "@eaDir"})
 
 
-class GcsBucket(BucketClient):
-    """One bucket, for listing and for downloads; the arguments are those of `BucketClient`."""
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        anonymous: bool | None = None,
-        user_project: str | None = None,
-        endpoint: str | None = None,
-    ) -> None:
-        if anonymous and user_project:
-            raise UsageError("a requester-pays bucket is read with credentials; leave out --anonymous.")
-        super().__init__(name, _WORDING, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
-
-    def list(self, prefix: str, glob: str | None) -> Iterator[Any]:
-        """Objects (`google.cloud.storage.Blob`, with `FIELDS` only) below `prefix`, by name; 1,000 a request.
-
-        Raises:
-            SourceError: the bucket cannot be listed.
-        """
-        bucket = self.bucket()
-        with self.errors(f"the bucket {self.name!r} cannot be listed"):
-            yield from bucket.client.list_blobs(
-                bucket, prefix=prefix or None, match_glob=glob, fields=FIELDS, timeout=TIMEOUT, retry=retry()
-            )
-
-    def holds(self, name: str) -> bool:
-        """Whether there is an object of exactly that name."""
-        blob = self.bucket().blob(name)
-        with self.errors(f"the bucket {self.name!r} cannot be searched for {name!r}"):
-            return bool(blob.exists(timeout=TIMEOUT, retry=retry()))
-
-    def checksum(self, name: str) -> str | None:
-        """The CRC32C of an object in base64; None if there is no such object."""
-        with self.errors(f"the bucket {self.name!r} cannot be searched for {name!r}"):
-            blob = self.bucket().get_blob(name, timeout=TIMEOUT, retry=retry())
-        return None if blob is None else str(blob.crc32c)
-
-    def download(self, found: GsObject, *, max_bytes: int | None = None) -> bytes | None:
-        """The bytes of an object, of its pinned generation; None if it has been overwritten since.
-
-        With `max_bytes`, at most one byte more than that is downloaded, which is enough to see that the object is larger.
-
-        Raises:
-            SourceError: it is gone or cannot be read.
-        """
-        from google.api_core.exceptions import NotFound, PreconditionFailed
-
-        blob = self.bucket().blob(found.name)
-        with self.errors(f"{found.plain!r} cannot be read"):
-            try:
-                return bytes(
-                    blob.download_as_bytes(
-                        if_generation_match=found.generation,
-                        end=max_bytes,
-                        timeout=TIMEOUT,
-                        retry=retry(),
-                    )
-                )
-            except PreconditionFailed:
-                return None
-            except NotFound as exc:
-                raise SourceError(f"{found.plain!r} can no longer be read: there is no such object.") from exc
-
-
-class Objects(Protocol):
-    """Where the objects are listed and read: the members of `GcsBucket` that a source needs."""
-
-    def list(self, prefix: str, glob: str | None) -> Iterator[Any]: ...  # noqa: D102
-    def holds(self, name: str) -> bool: ...  # noqa: D102
-    def download(self, found: GsObject) -> bytes | None: ...  # noqa: D102
-
-
 class BucketSource(Listing):
     """Every picture below a prefix of a bucket, in the order of the objects' names.
 
-    An image_id is the object's name below the root. Fingerprints come with the listing: `md5:<hex>`, or
-    `crc32c:<hex>:<size>` for a composite object, which has no MD5. An image's uri pins the generation that was listed
-    (see `pinakes.gcs.uri.GsObject`).
+    An image_id is the object's name below the root. Fingerprints come with the listing: `md5:<hex>`, or what else changes
+    with the bytes where the service has no MD5 of them. An image's uri pins the version that was listed (see
+    `pinakes.buckets.addresses.ObjectAddress`).
 
     Names that are the same text in two Unicode spellings would share an id: the one in NFC keeps it, and every other
     becomes a failure; without one in NFC they all do. Only names that are not in NFC are held in memory; they come last.
@@ -130,18 +42,16 @@ class BucketSource(Listing):
     Args:
         address: `gs://bucket`, `gs://bucket/folder` (a slash at the end changes nothing), or `gs://bucket/start*` for
             every object whose name begins with that; the root is then the folder above. `%XX` stands for a byte.
-        glob: Cloud Storage's `matchGlob` over whole names (`**/0.jpg`); the bucket itself applies it.
+            `s3://bucket` and `az://account/container` likewise.
+        glob: a pattern of whole names (`**/0.jpg`): Cloud Storage's `matchGlob`, which that service applies itself.
         content_type: a pattern (`image/jpeg`, `image/*`) that an object's type must match; its name is ignored. None means
-            `image/*`, or, for objects without a type, a picture by its name.
+            `image/*`, or, for objects without a type, a picture by its name. S3 lists no types.
         limit: see `pinakes.sources.base.Listing`.
-        anonymous: True for public buckets without credentials, False for credentials only; None tries the application
-            default credentials and goes without where there are none.
-        user_project: the project that pays for reading a bucket whose owner does not ("requester pays").
-        endpoint: another address of the service; default: `STORAGE_EMULATOR_HOST`, or Google's.
+        anonymous, user_project, endpoint: see `pinakes.buckets.opening.open_bucket`.
 
+    Raises:
+        UsageError: the address names no bucket, or an option has no meaning for it.
     """
-
-    _bucket: Objects
 
     def __init__(
         self,
@@ -155,7 +65,7 @@ class BucketSource(Listing):
         endpoint: str | None = None,
     ) -> None:
         try:
-            self._name, prefix = split_gs_address(address)
+            root, prefix = split_address(address)
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
         if prefix.endswith("*"):
@@ -164,30 +74,35 @@ class BucketSource(Listing):
         else:
             self._prefix = self._folder = unquote(prefix).rstrip("/") + "/" if prefix.rstrip("/") else ""
         self._glob, self._content_type = glob, content_type
-        self._bucket = GcsBucket(self._name, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
-        super().__init__(GsObject(self._name, self._folder).uri, limit)
+        self._bucket = open_bucket(root, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
+        if content_type is not None and not self._bucket.lists_types:
+            raise UsageError(f"--content-type has no meaning for {root}: S3 lists no content types; use --glob.")
+        super().__init__(ObjectAddress(root, self._folder).uri, limit)
 
     def read(self, image: Image) -> bytes:
         """See `pinakes.sources.base.Source.read`."""
         try:
-            found = parse_gs_uri(image.uri)
+            found = parse_uri(image.uri)
         except ValueError as exc:
             raise self._foreign(image) from exc
-        if not self._is_below(found):
+        bucket = self._bucket_of(found)
+        if bucket is None:
             raise self._foreign(image)
-        data = self._bucket.download(found)
-        if data is None:
-            raise changed(image)
-        return data
+        try:
+            return download(bucket, found.name, found.version)
+        except OverwrittenError as exc:
+            raise changed(image) from exc
 
-    def _is_below(self, found: GsObject) -> bool:
-        return found.bucket == self._name and found.name.startswith(self._folder)
+    def _bucket_of(self, found: ObjectAddress) -> Bucket | None:
+        """The bucket to read an object from; None if the object is none of this source."""
+        is_below = found.root == self._bucket.root and found.name.startswith(self._folder)
+        return self._bucket if is_below else None
 
     def _listed(self) -> Iterator[Entry]:
         """One request for each 1,000 objects."""
-        held: dict[str, list[Any]] = {}
+        held: dict[str, list[Stored]] = {}
         taken: set[str] = set()
-        for blob in self._bucket.list(self._prefix, self._glob):
+        for blob in self._objects():
             relative = blob.name[len(self._folder) :]
             reason = self._skip_reason(relative, blob)
             if reason:
@@ -204,7 +119,14 @@ class BucketSource(Listing):
         for composed, blobs in held.items():
             yield from self._uncomposed(composed, blobs, is_taken=composed in taken)
 
-    def _uncomposed(self, composed: str, blobs: list[Any], *, is_taken: bool) -> Iterator[Entry]:
+    def _objects(self) -> Iterator[Stored]:
+        with self._bucket.errors(f"the bucket {self._bucket.root} cannot be listed"):
+            yield from self._bucket.list(self._prefix, self._glob)
+
+    def _holds(self, name: str) -> bool:
+        return found_in(self._bucket, name) is not None
+
+    def _uncomposed(self, composed: str, blobs: list[Stored], *, is_taken: bool) -> Iterator[Entry]:
         """Entries of objects whose names are not in NFC, and which would all have the id `composed`.
 
         An object of exactly that name has been listed if it sorts before them. A few compatibility characters (`Å` as
@@ -212,7 +134,8 @@ class BucketSource(Listing):
         """
         whole = self._folder + composed
         earlier = any(whole.encode() < blob.name.encode() for blob in blobs)
-        is_taken = is_taken or (earlier and self._bucket.holds(whole))
+        if earlier and not is_taken:
+            is_taken = self._holds(whole)
         if len(blobs) == 1 and not is_taken:
             yield self._entry(composed, blobs[0])
             return
@@ -222,25 +145,25 @@ class BucketSource(Listing):
             failure = collision(name, [other for other in [*names, *others] if other != name])
             yield Rejected(ids.ledger_id(spelled(name), name), self._uri(blob), failure)
 
-    def _entry(self, relative: str, blob: Any) -> Image | Rejected:
+    def _entry(self, relative: str, blob: Stored) -> Image | Rejected:
         uri = self._uri(blob)
         try:
             image_id = ids.image_id(relative)
         except ids.BadNameError as exc:
             failure = Failure(ErrorClass.BAD_NAME, f"{exc}; rename the object")
             return Rejected(ids.ledger_id(ids.printable_name(relative), relative.encode()), uri, failure)
-        fingerprint = _fingerprint(blob)
-        if fingerprint is None:
+        if blob.fingerprint is None:
             return Rejected(
                 image_id, uri, Failure(ErrorClass.UNREADABLE, "the bucket gives no MD5 and no CRC32C of it")
             )
-        kind = "" if blob.content_type in _UNTYPED else sys.intern(blob.content_type.lower())
-        return Image(image_id, uri, fingerprint, int(blob.size or 0), kind)
+        kind = blob.content_type
+        kind = "" if not kind or kind in _UNTYPED else sys.intern(kind.lower())
+        return Image(image_id, uri, blob.fingerprint, blob.size, kind)
 
-    def _uri(self, blob: Any) -> str:
-        return GsObject(self._name, blob.name, int(blob.generation) if blob.generation else None).uri
+    def _uri(self, blob: Stored) -> str:
+        return ObjectAddress(self._bucket.root, blob.name, blob.version).uri
 
-    def _skip_reason(self, relative: str, blob: Any) -> str | None:
+    def _skip_reason(self, relative: str, blob: Stored) -> str | None:
         """Why an object is no picture, or None if it may be one."""
         if relative.endswith("/") or not relative or (relative.endswith("_$folder$") and not blob.size):
             return "the placeholder of a folder"
@@ -253,7 +176,7 @@ class BucketSource(Listing):
         if self._content_type is not None:
             fits = fnmatchcase((kind or "").lower(), self._content_type.lower())
             return None if fits else f"its content type is {kind or 'not set'}, not {self._content_type}"
-        if kind in _UNTYPED:
+        if not kind or kind in _UNTYPED:
             return suffix_reason(relative) or (None if suffix(relative) else "neither a type nor a name of an image")
         if kind in _DRAWINGS or not fnmatchcase(kind.lower(), DEFAULT_CONTENT_TYPE):
             return f"not an image by its content type ({kind})"
@@ -264,15 +187,28 @@ class BucketSource(Listing):
         hint = ""
         if self._folder and self._prefix == self._folder:
             hint = f", or write {self.root.rstrip('/')}* for names that begin with it"
-        return f"there are no objects{fitting} below {SCHEME}{self._name}/{self._prefix}; check the address{hint}."
+        return f"there are no objects{fitting} below {self._bucket.root}/{self._prefix}; check the address{hint}."
 
 
-def _fingerprint(blob: Any) -> str | None:
-    try:
-        if blob.md5_hash:
-            return f"md5:{base64.b64decode(blob.md5_hash, validate=True).hex()}"
-        if blob.crc32c and blob.size is not None:
-            return f"crc32c:{base64.b64decode(blob.crc32c, validate=True).hex()}:{blob.size}"
-    except binascii.Error as exc:
-        raise SourceError(f"the listing gives {blob.name!r} a checksum that is not base64 ({exc}).") from exc
-    return None
+def found_in(bucket: Bucket, name: str) -> Stored | None:
+    """The object of exactly that name, if there is one.
+
+    Raises:
+        SourceError: the bucket cannot be asked.
+    """
+    with bucket.errors(f"the bucket {bucket.root} cannot be searched for {name!r}"):
+        return bucket.find(name)
+
+
+def download(bucket: Bucket, name: str, version: str = "", end: int | None = None) -> bytes:
+    """The bytes of an object, of that version and no other, up to before `end`.
+
+    Raises:
+        SourceError: it is gone or cannot be read.
+        OverwrittenError: it is another version.
+    """
+    with bucket.errors(f"{f'{bucket.root}/{name}'!r} cannot be read"):
+        try:
+            return bucket.read(name, version=version, end=end)
+        except FileNotFoundError as exc:
+            raise SourceError(f"{f'{bucket.root}/{name}'!r} can no longer be read: there is no such object.") from exc

@@ -10,8 +10,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from pinakes.bigquery.address import SCHEME as BIGQUERY
+from pinakes.buckets.addresses import FORMS, in_bucket
 from pinakes.errors import SourceError, UsageError
-from pinakes.gcs.uri import SCHEME
 from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.base import Source
 from pinakes.sources.fingerprints import open_cache
@@ -38,13 +38,14 @@ def open_source(
     """The source that `source` names: a folder, a bucket, an object table, or a list of pictures (files or URLs).
 
     Args:
-        source: a path, a `file://` URI, `gs://bucket/folder`, or `bigquery://project/dataset/table`. A file is a list; if
-            its names are URLs, the pictures are fetched from there.
+        source: a path, a `file://` URI, a folder in a bucket (`gs://`, `s3://`, `az://`), or an object table
+            (`bigquery://project/dataset/table`). A file is a list; if its names are URLs, the pictures are fetched from
+            there.
         home: Pinakes' own folder; the caches of fingerprints are kept there.
         under: for a list of files: the folder that its names are relative to.
         key: for a list: the column of file names or URLs.
         limit: stop after this many images.
-        glob: for a bucket: a pattern of object names, applied by the bucket itself.
+        glob: for a bucket: a pattern of object names.
         content_type: for a bucket: a pattern of content types.
         anonymous: for a bucket: without credentials (True), with them (False), or with them if there are any (None).
         user_project: for a bucket: the project that pays for reading it.
@@ -64,7 +65,7 @@ def open_source(
     of_tables = {"--where": where}
     if source.startswith(BIGQUERY):
         _refuse(of_lists, "a list of pictures", source, "a table")
-        _refuse({"--glob": glob}, "a bucket (gs://…)", source, "a table, which --where chooses from")
+        _refuse({"--glob": glob}, "a bucket (gs://…, s3://…, az://…)", source, "a table, which --where chooses from")
         from pinakes.sources.object_table import ObjectTableSource
 
         return ObjectTableSource(
@@ -76,7 +77,7 @@ def open_source(
             user_project=user_project,
         )
     _refuse(of_tables, "an object table (bigquery://…)", source, "none")
-    if source.startswith(SCHEME):
+    if in_bucket(source):
         _refuse(of_lists, "a list of pictures", source, "a bucket")
         from pinakes.sources.bucket import BucketSource  # costs its imports only where it is used
 
@@ -91,9 +92,9 @@ def open_source(
     path, is_folder = found_here(source)
     if is_folder:
         _refuse(of_lists, "a list of pictures", source, "a folder")
-        _refuse(of_buckets, "a bucket (gs://…)", source, "a folder")
+        _refuse(of_buckets, "a bucket (gs://…, s3://…, az://…)", source, "a folder")
         return FolderSource(path, cache=open_cache(home), limit=limit)
-    _refuse(of_buckets, "a bucket (gs://…)", source, "a list")
+    _refuse(of_buckets, "a bucket (gs://…, s3://…, az://…)", source, "a list")
     try:
         of_urls = names_urls(path, key)
     except OSError as exc:
@@ -118,9 +119,8 @@ def found_here(source: str) -> tuple[Path, bool]:
     if scheme and scheme[1].lower() != "file":
         raise UsageError(
             f"the source {source!r} is not supported: this version reads a folder, or a list of files below a folder, a"
-            " bucket (gs://bucket/folder), an object table (bigquery://project/dataset/table) or a list of URLs, but not"
-            f" {scheme[1].lower()}://; a single URL goes into a"
-            " file of its own, one URL a line."
+            f" bucket ({FORMS}), an object table (bigquery://project/dataset/table) or a list of URLs, but not"
+            f" {scheme[1].lower()}://; a single URL goes into a file of its own, one URL a line."
         )
     path = Path(unquote(source.removeprefix(scheme[0]))) if scheme else Path(source).expanduser()
     try:

@@ -7,15 +7,16 @@ import threading
 from collections.abc import Iterator
 from functools import partial
 from itertools import takewhile
-from types import SimpleNamespace
-from typing import Any
 
-from pinakes.bigquery.address import TableAddress, parse_bigquery_address
+from pinakes.bigquery.address import parse_bigquery_address
 from pinakes.bigquery.client import BigQueryClient, Reading
+from pinakes.buckets.addresses import GOOGLE, ObjectAddress
+from pinakes.buckets.base import Bucket, Stored
+from pinakes.buckets.gcs import digits
+from pinakes.buckets.opening import open_bucket
 from pinakes.errors import SourceError
-from pinakes.gcs.uri import SCHEME, GsObject
 from pinakes.sources.base import Listing
-from pinakes.sources.bucket import BucketSource, GcsBucket
+from pinakes.sources.bucket import BucketSource, found_in
 from pinakes.types import Entry
 
 COLUMNS = ("uri", "generation", "content_type", "size", "md5_hash")
@@ -30,12 +31,14 @@ class ObjectTableSource(BucketSource):
     for any other table with `COLUMNS`. Fingerprints and generations are those of the table: where its cache of the bucket
     is older than a picture, that picture fails as changed until the table is refreshed.
 
+    While it lists, objects are called `bucket/name`, since they may be in several buckets.
+
     Args:
         address: `bigquery://project/dataset/table`.
         where: a condition in BigQuery's SQL, over the table's columns; BigQuery applies it.
         content_type: as for a bucket; where it holds no `[`, BigQuery applies it.
         limit: see `pinakes.sources.base.Listing`. A query scans the same bytes with a limit, so it has none.
-        anonymous, user_project: for the buckets of the pictures; see `BucketSource`.
+        anonymous, user_project: for the buckets of the pictures; see `pinakes.buckets.opening.open_bucket`.
     """
 
     def __init__(
@@ -48,11 +51,13 @@ class ObjectTableSource(BucketSource):
         anonymous: bool | None = None,
         user_project: str | None = None,
     ) -> None:
-        table = parse_bigquery_address(address)
-        Listing.__init__(self, table.uri, limit)
-        self._prefix = self._folder = ""
-        self._glob, self._content_type = None, content_type
-        self._bucket = self._table = _ObjectTable(table, where, content_type, anonymous, user_project)
+        self._table = parse_bigquery_address(address)
+        Listing.__init__(self, self._table.uri, limit)
+        self._folder, self._where, self._content_type = "", where, content_type
+        self._client = BigQueryClient(SourceError, self._table.project)
+        self._open = partial(open_bucket, anonymous=anonymous, user_project=user_project)
+        self._buckets: dict[str, Bucket] = {}
+        self._lock = threading.Lock()
 
     def reading(self) -> Reading:
         """The query that lists; asking costs nothing.
@@ -60,58 +65,6 @@ class ObjectTableSource(BucketSource):
         Raises:
             SourceError: BigQuery refuses it, or there is no such table.
         """
-        return self._table.reading()
-
-    def _listed(self) -> Iterator[Entry]:
-        self._folder = self._table.folder()
-        yield from super()._listed()
-
-    def _is_below(self, _found: GsObject) -> bool:
-        return True  # wherever the table's uris lead
-
-    def _uri(self, blob: Any) -> str:
-        bucket, _, name = blob.name.partition("/")
-        return GsObject(bucket, name, blob.generation).uri
-
-    def _empty(self) -> str:
-        return f"no row of {self.root} fits; check the table, --where and --content-type."
-
-
-class _ObjectTable:
-    """The table as `BucketSource` sees a bucket; its objects are called `bucket/name`."""
-
-    def __init__(
-        self,
-        table: TableAddress,
-        where: str | None,
-        content_type: str | None,
-        anonymous: bool | None,
-        user_project: str | None,
-    ) -> None:
-        self.name = table.uri
-        self._table = table
-        self._where = where
-        self._content_type = content_type
-        self._client = BigQueryClient(SourceError, table.project)
-        self._open = partial(GcsBucket, anonymous=anonymous, user_project=user_project)
-        self._buckets: dict[str, GcsBucket] = {}
-        self._lock = threading.Lock()
-
-    def folder(self) -> str:
-        """`bucket/folder/`, which the table's uris have in common; "" for several buckets, and where it has no uris."""
-        external = self._client.describe(self._table).external_data_configuration
-        uris = [uri.removeprefix(SCHEME) for uri in (external.source_uris if external else None) or []]
-        folders = [uri.partition("*")[0].rpartition("/")[0].split("/") for uri in uris]
-        common = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
-        return "".join(f"{parts[0]}/" for parts in common)
-
-    def within(self, bucket: str) -> GcsBucket:
-        """One of the buckets that the pictures are in."""
-        with self._lock:
-            return self._buckets.setdefault(bucket, self._open(bucket))
-
-    def reading(self) -> Reading:
-        """The query that lists the objects."""
         conditions = [f"(\n{self._where}\n)"] if self._where else []
         parameters = {}
         if self._content_type and "[" not in self._content_type:
@@ -122,27 +75,56 @@ class _ObjectTable:
             f"SELECT {', '.join(COLUMNS)}\nFROM {self._table.sql}{where}\nORDER BY uri", parameters
         )
 
-    def list(self, _prefix: str, _glob: str | None) -> Iterator[Any]:
-        """The rows as objects; one without an MD5 (a composite one) gets the checksum that the bucket gives."""
+    def _listed(self) -> Iterator[Entry]:
+        self._folder = self._common_folder()
+        yield from super()._listed()
+
+    def _common_folder(self) -> str:
+        """`bucket/folder/`, which the table's uris have in common; "" for several buckets, and where it has no uris."""
+        external = self._client.describe(self._table).external_data_configuration
+        uris = [uri.removeprefix(GOOGLE) for uri in (external.source_uris if external else None) or []]
+        folders = [uri.partition("*")[0].rpartition("/")[0].split("/") for uri in uris]
+        common = takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))
+        return "".join(f"{parts[0]}/" for parts in common)
+
+    def _objects(self) -> Iterator[Stored]:
+        """The rows; one without an MD5 (of a composite object) gets the fingerprint that the bucket gives."""
         for uri, generation, content_type, size, md5 in self.reading().rows():
-            if not uri.startswith(SCHEME):
-                raise SourceError(f"the column uri of {self.name} holds {uri!r}; an object table has gs://bucket/name.")
-            name = uri.removeprefix(SCHEME)
-            found = {"name": name, "generation": generation, "content_type": content_type, "size": size}
-            if md5 is None:
-                bucket, _, path = name.partition("/")
-                yield SimpleNamespace(**found, md5_hash=None, crc32c=self.within(bucket).checksum(path))
-            else:
-                yield SimpleNamespace(**found, md5_hash=md5, crc32c=None)
+            if not uri.startswith(GOOGLE):
+                raise SourceError(f"the column uri of {self.root} holds {uri!r}; an object table has gs://bucket/name.")
+            name = uri.removeprefix(GOOGLE)
+            fingerprint = f"md5:{digits(name, md5)}" if md5 else None
+            if md5 is None and (stored := self._found(name)) is not None:
+                fingerprint = stored.fingerprint
+            yield Stored(name, int(size or 0), content_type, fingerprint, str(generation or ""))
 
-    def holds(self, name: str) -> bool:
-        """See `GcsBucket.holds`."""
-        bucket, _, path = name.partition("/")
-        return self.within(bucket).holds(path)
+    def _holds(self, name: str) -> bool:
+        return self._found(name) is not None
 
-    def download(self, found: GsObject) -> bytes | None:
-        """See `GcsBucket.download`."""
-        return self.within(found.bucket).download(found)
+    def _found(self, name: str) -> Stored | None:
+        found = _address(name)
+        return found_in(self._within(found.root), found.name)
+
+    def _bucket_of(self, found: ObjectAddress) -> Bucket | None:
+        return self._within(found.root) if found.root.startswith(GOOGLE) else None  # wherever the table's uris lead
+
+    def _within(self, root: str) -> Bucket:
+        with self._lock:
+            if root not in self._buckets:
+                self._buckets[root] = self._open(root)
+            return self._buckets[root]
+
+    def _uri(self, blob: Stored) -> str:
+        return _address(blob.name, blob.version).uri
+
+    def _empty(self) -> str:
+        return f"no row of {self.root} fits; check the table, --where and --content-type."
+
+
+def _address(name: str, version: str = "") -> ObjectAddress:
+    """The address of the object `bucket/name`."""
+    bucket, _, path = name.partition("/")
+    return ObjectAddress(f"{GOOGLE}{bucket}", path, version)
 
 
 def _like(pattern: str) -> str:

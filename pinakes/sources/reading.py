@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
+from pinakes.buckets.addresses import SCHEMES, in_bucket, parse_uri
 from pinakes.errors import SourceError, UsageError
 from pinakes.files import read_regular
-from pinakes.gcs.uri import SCHEME, GsObject, parse_gs_uri
 from pinakes.sources.urltable import check_url
 
 if TYPE_CHECKING:
-    from pinakes.sources.bucket import GcsBucket
+    from pinakes.buckets.base import Bucket
     from pinakes.sources.fetching import Fetcher
 
 MAX_BYTES = 64 << 20
@@ -26,10 +26,11 @@ FETCH_SECONDS = 30.0
 
 _FILE = "file://"
 _WEB = ("https://", "http://")
+_SERVERS = ("STORAGE_EMULATOR_HOST", "AWS_ENDPOINT_URL", "AZURE_STORAGE_CONNECTION_STRING")
 
 
 def read_uri(uri: str) -> bytes:
-    """The bytes at a uri that a source has listed: `file://`, `gs://` (what is there now) or `https://`.
+    """The bytes at a uri that a source has listed: `file://`, `https://`, or in a bucket (what is there now).
 
     Raises:
         SourceError: they are gone, unreadable or too many, or the uri is of a kind that this version does not read.
@@ -37,7 +38,7 @@ def read_uri(uri: str) -> bytes:
     try:
         if uri.startswith(_FILE):
             return read_regular(_path(uri))
-        if uri.startswith(SCHEME):
+        if in_bucket(uri):
             return _from_bucket(uri)
         if uri.startswith(_WEB):
             return _from_web(uri)
@@ -45,17 +46,19 @@ def read_uri(uri: str) -> bytes:
         raise SourceError(f"the picture at {uri} cannot be read: {exc.strerror or exc}.") from exc
     except ValueError as exc:
         raise SourceError(f"the picture at {uri} cannot be read: {exc}.") from exc
-    raise SourceError(f"the picture at {uri} cannot be shown: this version reads file://, gs:// and https:// only.")
+    raise SourceError(
+        f"the picture at {uri} cannot be shown: this version reads file://, gs://, s3://, az:// and https:// only."
+    )
 
 
 def read_named(name: str) -> bytes:
-    """The bytes of a picture that a person names: the path of a file, or an address (`https://`, `gs://`, `file://`).
+    """The bytes of a picture that a person names: the path of a file, or an address (`https://`, `gs://`, `s3://`, `az://`, `file://`).
 
     Raises:
         UsageError: they cannot be read.
     """
     try:
-        if name.startswith((_FILE, SCHEME, *_WEB)):
+        if name.startswith((_FILE, *SCHEMES, *_WEB)):
             return read_uri(name)
         return read_regular(Path(name))
     except OSError as exc:
@@ -67,7 +70,7 @@ def read_named(name: str) -> bytes:
 def read_below(roots: Sequence[str]) -> Callable[[str], bytes]:
     """A `read_named` for people who may start searches here, but not read this machine's files.
 
-    Files and objects are read only below `roots` (folders, or `gs://bucket/folder`; what is neither allows nothing), and
+    Files and objects are read only below `roots` (folders, also in buckets; what is neither allows nothing), and
     addresses only of public servers. Links that lead out of a folder are not followed.
     """
 
@@ -75,12 +78,12 @@ def read_below(roots: Sequence[str]) -> Callable[[str], bytes]:
         try:
             if name.startswith(_WEB):
                 return _from_web(name, trusting=False)
-            if name.startswith(SCHEME):
-                if any(name.startswith(f"{root.rstrip('/')}/") for root in roots if root.startswith(SCHEME)):
+            if in_bucket(name):
+                if any(name.startswith(f"{root.rstrip('/')}/") for root in roots if in_bucket(root)):
                     return read_uri(name)
             else:
                 path = (_path(name) if name.startswith(_FILE) else Path(name)).resolve()
-                folders = [Path(root.removeprefix(_FILE)).resolve() for root in roots if not root.startswith(SCHEME)]
+                folders = [Path(root.removeprefix(_FILE)).resolve() for root in roots if not in_bucket(root)]
                 if path.is_file() and any(path.is_relative_to(folder) for folder in folders):
                     return path.read_bytes()
         except (OSError, ValueError, SourceError) as exc:
@@ -99,10 +102,11 @@ def _path(uri: str) -> Path:
 
 
 def _from_bucket(uri: str) -> bytes:
-    found = parse_gs_uri(uri)
-    current = GsObject(found.bucket, found.name)
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-    data = _bucket(found.bucket, emulator).download(current, max_bytes=MAX_BYTES) or b""
+    from pinakes.sources.bucket import download
+
+    found = parse_uri(uri)
+    servers = tuple(map(os.environ.get, _SERVERS))
+    data = download(_bucket(found.root, servers), found.name, end=MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise SourceError(f"the picture at {uri} is too large to be shown: over {MAX_BYTES:,} bytes.")
     return data
@@ -119,10 +123,10 @@ def _from_web(uri: str, *, trusting: bool = True) -> bytes:
 
 
 @functools.lru_cache(maxsize=8)
-def _bucket(name: str, emulator: str | None) -> GcsBucket:  # noqa: ARG001 - tells apart what is remembered
-    from pinakes.sources.bucket import GcsBucket  # Google's client is imported only where there is a bucket
+def _bucket(root: str, servers: tuple[str | None, ...]) -> Bucket:  # noqa: ARG001 - tells apart what is remembered
+    from pinakes.buckets.opening import open_bucket
 
-    return GcsBucket(name)
+    return open_bucket(root)
 
 
 @functools.lru_cache(maxsize=2)

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from pinakes.buckets.addresses import parse_uri
+from pinakes.buckets.gcs import FIELDS
 from pinakes.errors import SourceError, UsageError
-from pinakes.gcs.uri import parse_gs_uri
-from pinakes.sources.bucket import FIELDS, BucketSource
+from pinakes.sources.bucket import BucketSource
 from pinakes.sources.fingerprints import ChangedError
 from pinakes.sources.kinds import open_source
 from pinakes.sources.reading import read_uri
@@ -171,7 +172,7 @@ def test_a_name_in_another_spelling_becomes_its_nfc_id_and_can_be_read(gcs: GcsF
     (image,) = source.entries()
     assert isinstance(image, Image)
     assert image.image_id == NFC
-    assert parse_gs_uri(image.uri).name == NFD
+    assert parse_uri(image.uri).name == NFD
     assert source.read(image) == RED
 
 
@@ -194,7 +195,7 @@ def test_of_names_that_are_one_text_only_the_nfc_one_is_listed_and_the_others_fa
     assert {entry.failure.error_class for entry in rejected} == {ErrorClass.NAME_COLLISION}
     named = [getattr(entry, "image_id", "") for entry in entries]
     assert len(set(named)) == len(names) + 1
-    assert {parse_gs_uri(entry.uri).name for entry in rejected} == set(names) - set(good)
+    assert {parse_uri(entry.uri).name for entry in rejected} == set(names) - set(good)
 
 
 def test_an_id_that_is_too_long_fails_by_name(gcs: GcsFake) -> None:

@@ -19,6 +19,7 @@ from pinakes.errors import CheckpointError
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure
 from tests.fakes.gcs import GcsFake
+from tests.object_stores import Store
 from tests.unit.test_checkpoints import FORMATS, SPACE, bits, content, failed, md5, ok, stored, vector_of
 
 
@@ -100,6 +101,29 @@ class BucketPlace(Kept):
         return {name: data for name, data in found.items() if "/" not in name}
 
 
+class StorePlace(Kept):
+    def __init__(self, store: Store, form: FormatName) -> None:
+        self.root, self.format, self._store = f"{store.root('kept')}/some/folder", form, store
+        store.bucket("kept")
+
+    def files(self, space: Space = SPACE) -> dict[str, bytes]:
+        return self._below(f"some/folder/art/{space.name}/")
+
+    def set_aside(self) -> dict[str, bytes]:
+        return self._below(f"some/folder/art/{SPACE.name}/set-aside/")
+
+    def put(self, name: str, data: bytes) -> None:
+        self._store.put("kept", f"some/folder/art/{SPACE.name}/{name}", data)
+
+    def remove(self, name: str) -> None:
+        self._store.delete("kept", f"some/folder/art/{SPACE.name}/{name}")
+
+    def _below(self, prefix: str) -> dict[str, bytes]:
+        objects = self._store.objects("kept").items()
+        found = {name.removeprefix(prefix): data for name, data in objects if name.startswith(prefix)}
+        return {name: data for name, data in found.items() if "/" not in name}
+
+
 def _files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} if folder.exists() else {}
 
@@ -110,11 +134,17 @@ def gcs() -> Iterator[GcsFake]:
         yield started
 
 
-@pytest.fixture(params=[(kind, form) for kind in ("folder", "gs") for form in FORMATS], ids="-".join)
+@pytest.fixture(params=[(kind, form) for kind in ("folder", "gs", "s3", "azurite") for form in FORMATS], ids="-".join)
 def place(request: pytest.FixtureRequest, gcs: GcsFake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     kind, form = request.param
     if kind == "folder":
         return FolderPlace(tmp_path, form)
+    if kind != "gs":
+        store: Store = request.getfixturevalue(kind)
+        for name, value in store.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("pinakes.buckets.base.PAGE", 7)
+        return StorePlace(store, form)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
     gcs.buckets.clear()
     return BucketPlace(gcs, form)

@@ -33,6 +33,8 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.restrictions import hide
 from tests.fakes.azure import KEY, AzureFake
+from tests.fakes.bigquery import BigQueryFake
+from tests.fakes.gcs import GcsFake
 from tests.running import gallery, run
 from tests.trials import trial
 from tests.waiting import PATIENCE
@@ -127,6 +129,21 @@ def test_the_source_and_the_metadata_of_the_deployments_are_looked_at(settings: 
     assert found(unmounted) == [("source", State.WARN), ("metadata", State.ERROR)]
     assert found(tmp_path / "gone")[0] == ("source", State.ERROR)
     assert not looked_at(replace(settings, source="gs://bucket/in"))
+
+
+def test_an_object_table_as_the_source_is_asked_for_nothing_but_a_dry_run(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with GcsFake() as gcs, BigQueryFake() as bigquery:
+        for name, value in bigquery.environment.items():
+            monkeypatch.setenv(name, value)
+        gcs.bucket("pics")
+        bigquery.object_table("museum.met.pictures", gcs, "gs://pics/*")
+        (check,) = [check for check in CHECKS if check.name == "source"]
+        for table, state in (("pictures", State.OK), ("none", State.ERROR)):
+            at = Examination(replace(settings, source=f"bigquery://museum/met/{table}"))
+            assert [found.state for found in findings([check], at)] == [state]
+        assert bigquery.ran == []
 
 
 def test_a_call_is_made_only_on_request_and_is_one(settings: Settings) -> None:

@@ -255,6 +255,8 @@ LISTING = [
     Image("7/0.jpg", "gs://met/7/0.jpg#1", "md5:1", 1),
     Image("8/0.jpg", "gs://met/8/0.jpg#1", "md5:2", 1),
     Image("9/a #1.jpg", "gs://met/9/a%20%231.jpg#4", "md5:3", 1),
+    Image("mine/b.jpg", "s3://met/5/b%201/0.jpg#0a-2", "md5:4", 1),
+    Image("mine/c.jpg", "az://museum/met/5/0.jpg#0x8D", "md5:5", 1),
     Image("host/x.jpg", "https://host/x.jpg", "md5:4", 1),
 ]
 
@@ -265,6 +267,8 @@ LISTING = [
         ("gs://met/7/0.jpg", "7/0.jpg"),
         ("gs://met/0.jpg", "0.jpg"),
         ("gs://met/9/a #1.jpg", "9/a #1.jpg"),
+        ("s3://met/5/b 1/0.jpg", "mine/b.jpg"),
+        ("az://museum/met/5/0.jpg", "mine/c.jpg"),
         ("gs://copy/of/8/0.jpg", "8/0.jpg"),
         ("https://host/x.jpg", "host/x.jpg"),
         ("https://elsewhere/x.jpg", "host/x.jpg"),

@@ -1,4 +1,4 @@
-"""What every kind of source promises: one set of tests over folder, list, bucket and URLs."""
+"""What every kind of source promises: one set of tests over folder, list, buckets, object table and URLs."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from pinakes.types import Image, Rejected, Skipped
 from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.gcs import GcsFake
 from tests.fakes.web import WebFake
+from tests.object_stores import Store
 from tests.pictures import photo
 
 RED, GREEN = photo((200, 30, 30)), photo((30, 200, 30))
@@ -37,7 +38,7 @@ class Place:
     prefix: str = ""
 
 
-def _folder(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def _folder(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
     root = tmp_path / "in"
 
     def put(name: str, data: bytes) -> None:
@@ -52,7 +53,7 @@ def _folder(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     )
 
 
-def _list(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def _list(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
     place = _folder(stack, tmp_path, monkeypatch)
     names: list[str] = []
 
@@ -69,7 +70,9 @@ def _list(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Place(opened, put, place.remove)
 
 
-def _bucket(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gcs: GcsFake | None = None) -> Place:
+def _bucket(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None, gcs: GcsFake | None = None
+) -> Place:
     gcs = stack.enter_context(gcs or GcsFake(page=4))
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", gcs.url)
     gcs.bucket("pics")
@@ -80,9 +83,27 @@ def _bucket(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, g
     )
 
 
-def _object_table(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def _stored(store: str) -> Callable[[ExitStack, Path, pytest.MonkeyPatch, pytest.FixtureRequest], Place]:
+    def opened(
+        stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    ) -> Place:
+        server: Store = request.getfixturevalue(store)
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr("pinakes.buckets.base.PAGE", 4)
+        server.bucket("pics")
+        return Place(
+            lambda **options: open_source(f"{server.root('pics')}/in", home=tmp_path / "home", **options),
+            lambda name, data: server.put("pics", f"in/{name}", data),
+            lambda name: server.delete("pics", f"in/{name}"),
+        )
+
+    return opened
+
+
+def _object_table(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
     gcs = GcsFake(page=4)
-    place = _bucket(stack, tmp_path, monkeypatch, gcs)
+    place = _bucket(stack, tmp_path, monkeypatch, gcs=gcs)
     bigquery = stack.enter_context(BigQueryFake())
     for name, value in bigquery.environment.items():
         monkeypatch.setenv(name, value)
@@ -93,7 +114,7 @@ def _object_table(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     )
 
 
-def _urls(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def _urls(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
     web = stack.enter_context(WebFake())
     (tmp_path / "urls.txt").touch()
 
@@ -114,11 +135,12 @@ def void(_: object) -> None:
 
 
 @pytest.fixture(
-    params=[_folder, _list, _bucket, _object_table, _urls], ids=["folder", "list", "bucket", "object-table", "urls"]
+    params=[_folder, _list, _bucket, _stored("s3"), _stored("azurite"), _object_table, _urls],
+    ids=["folder", "list", "bucket", "s3", "azure", "object-table", "urls"],
 )
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with ExitStack() as stack:
-        yield request.param(stack, tmp_path, monkeypatch)
+        yield request.param(stack, tmp_path, monkeypatch, request)
 
 
 @pytest.fixture

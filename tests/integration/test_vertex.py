@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from google.api_core import exceptions as api
 
+from pinakes.buckets.addresses import ObjectAddress, parse_uri
 from pinakes.embedders.base import Picture
 from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, Unpaced
@@ -24,7 +25,6 @@ from pinakes.embedders.remote.vertex import VertexMultimodal, from_settings
 from pinakes.embedders.remote.vertex_declaration import MULTIMODAL
 from pinakes.embedders.remote.vertex_errors import embedder_error
 from pinakes.errors import EmbedderError, SettingsError, UsageError
-from pinakes.gcs.uri import GsObject, parse_gs_uri
 from pinakes.sources.bucket import BucketSource
 from pinakes.types import ErrorClass, Failure, Image
 from tests.fakes import picture_vector, text_vector
@@ -118,7 +118,7 @@ def test_a_picture_in_a_bucket_is_named_and_not_sent() -> None:
     with GcsFake() as gcs, VertexFake(objects=gcs.fetch) as fake:
         embedder = from_settings(fake.environment)
         gcs.put("b", "a ü/50%.jpg", RED)
-        uri = GsObject("b", "a ü/50%.jpg", 123).uri
+        uri = ObjectAddress("gs://b", "a ü/50%.jpg", "123").uri
         assert embedder.reads_itself(uri)
         vector, _ = embedder.image(Prepared(None, "image/jpeg", uri), timeout=SECONDS)
         np.testing.assert_allclose(vector, 0.9 * picture_vector(RED, 1408), rtol=1e-6)
@@ -207,9 +207,9 @@ def test_an_object_that_is_gone_or_may_not_be_read_fails_alone() -> None:
     "name", ["a.jpg", "a b/ü.jpg", "50%25.jpg", "a#1.jpg", "a?b=c&d.jpg", "//x", "日.jpg", "a+b.jpg"]
 )
 def test_an_object_survives_its_uri(name: str) -> None:
-    for generation in (None, 1700000000000001):
-        found = GsObject("b", name, generation)
-        assert parse_gs_uri(found.uri) == found
+    for generation in ("", "1700000000000001"):
+        found = ObjectAddress("gs://b", name, generation)
+        assert parse_uri(found.uri) == found
         assert found.uri.isascii()
         assert found.plain == f"gs://b/{name}"
 
@@ -217,7 +217,7 @@ def test_an_object_survives_its_uri(name: str) -> None:
 @pytest.mark.parametrize("uri", ["gs://", "gs://b", "gs://b/", "https://b/a", "gs://b/a#x"])
 def test_what_is_no_object_is_refused(uri: str) -> None:
     with pytest.raises(ValueError, match="not the address of an object"):
-        parse_gs_uri(uri)
+        parse_uri(uri)
 
 
 # --- What goes wrong

@@ -113,7 +113,7 @@ def flip(part: Path, column: pq.ColumnChunkMetaData) -> None:
 # Names and places
 
 
-@pytest.mark.parametrize("root", ["s3://bucket", "GS://bucket", "gs:/bucket", "gs://", "gs://No Bucket/a", ""])
+@pytest.mark.parametrize("root", ["ftp://bucket", "GS://bucket", "gs:/bucket", "gs://", "gs://No Bucket/a", ""])
 def test_a_root_that_is_no_folder_and_no_bucket_is_refused(root: str) -> None:
     with pytest.raises(UsageError, match="folder"):
         open_checkpoint(root, "art", SPACE)

@@ -833,7 +833,7 @@ def test_a_folder_opens_as_a_folder_and_a_file_as_a_list(tmp_path: Path) -> None
     assert again.root == folder.root
 
 
-@pytest.mark.parametrize("source", ["https://example.org/list.txt", "s3://bucket"])
+@pytest.mark.parametrize("source", ["https://example.org/list.txt", "ftp://bucket"])
 def test_a_kind_of_source_that_is_not_supported_is_said_so(tmp_path: Path, source: str) -> None:
     with pytest.raises(UsageError, match="this version reads a folder, or a list of files"):
         open_source(source, home=tmp_path)

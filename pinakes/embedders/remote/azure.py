@@ -32,6 +32,8 @@ from pinakes.sources.networks import is_public
 from pinakes.types import ErrorClass, Vector
 
 API_VERSION = "2024-02-01"
+GONE = "2023-02-01-preview"
+"""Named by the Azure tutorial."""
 DIMENSION = VISION.default_dimension
 
 NAME = "Azure AI Vision"
@@ -215,10 +217,16 @@ def from_settings(environ: Mapping[str, str], *, version: str | None = None) -> 
         SettingsError: a setting cannot be used.
         UsageError: see `AzureVision`.
     """
+    api_version = environ.get("PINAKES_AZURE_API_VERSION") or API_VERSION
+    if api_version == GONE:
+        raise SettingsError(
+            f"Azure no longer answers the version {api_version} of its API; remove PINAKES_AZURE_API_VERSION (or"
+            f" VISION_VERSION), or write {API_VERSION}."
+        )
     return AzureVision(
         ENDPOINT.value(environ),
         KEY.value(environ),
-        api_version=environ.get("PINAKES_AZURE_API_VERSION") or API_VERSION,
+        api_version=api_version,
         model_version=version or VISION.version(environ),
     )
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from pinakes.buckets.addresses import GOOGLE, is_plain, parse_uri
 from pinakes.embedders.base import Facts, Limits
 from pinakes.embedders.remote.gemini_declaration import EMBEDDING, ENDPOINT, GEMINI, KEY
 from pinakes.embedders.remote.http_errors import (
@@ -27,7 +28,6 @@ from pinakes.embedders.remote.http_errors import (
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared, Reply, redact
 from pinakes.embedders.remote.vertex_declaration import DEFAULT_LOCATION, LOCATION, PROJECT
 from pinakes.errors import SettingsError
-from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
 from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Vector
 
@@ -121,8 +121,8 @@ class GeminiEmbedding:
 
         if picture.data is not None:
             part = types.Part.from_bytes(data=picture.data, mime_type=picture.mime_type)
-        elif picture.uri is not None and picture.uri.startswith(SCHEME):
-            part = types.Part.from_uri(file_uri=parse_gs_uri(picture.uri).plain, mime_type=picture.mime_type)
+        elif picture.uri is not None and picture.uri.startswith(GOOGLE):
+            part = types.Part.from_uri(file_uri=parse_uri(picture.uri).plain, mime_type=picture.mime_type)
         else:
             raise CallError(f"{NAME} cannot read {picture.uri}: it reads gs:// only.", ErrorClass.UNSUPPORTED)
         return self._call(part, timeout, by_uri=picture.data is None)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from pinakes.buckets.addresses import GOOGLE, is_plain, parse_uri
 from pinakes.embedders.base import Facts, Limits
 from pinakes.embedders.remote.provider import CallError, Prepared
 from pinakes.embedders.remote.vertex_declaration import (
@@ -26,7 +27,6 @@ from pinakes.embedders.remote.vertex_declaration import (
     VERTEX,
 )
 from pinakes.errors import EmbedderError, SettingsError
-from pinakes.gcs.uri import SCHEME, is_plain, parse_gs_uri
 from pinakes.settings import is_loopback
 from pinakes.types import ErrorClass, Vector
 
@@ -115,8 +115,8 @@ class VertexMultimodal:
         """See `pinakes.embedders.remote.provider.Provider.image`."""
         fields: dict[str, str] = {}
         gcs_uri = None
-        if picture.uri is not None and picture.uri.startswith(SCHEME):
-            gcs_uri = fields["gcsUri"] = parse_gs_uri(picture.uri).plain
+        if picture.uri is not None and picture.uri.startswith(GOOGLE):
+            gcs_uri = fields["gcsUri"] = parse_uri(picture.uri).plain
         elif picture.data is not None:
             fields["bytesBase64Encoded"] = base64.b64encode(picture.data).decode("ascii")
         else:

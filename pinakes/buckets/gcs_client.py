@@ -1,25 +1,19 @@
-"""Google Cloud Storage's client for sources and checkpoints: imported when first used, every wait bounded."""
+"""Google Cloud Storage's client: imported when first used, every wait bounded."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from pinakes.errors import PinakesError, UsageError
+from pinakes.buckets.base import CONNECTIONS, Wording
+from pinakes.errors import UsageError
 from pinakes.settings import is_loopback
-
-TIMEOUT = (10.0, 60.0)
-"""Seconds to connect, and between two pieces of an answer."""
 
 DEADLINE = 120.0
 """Seconds for which a request with a transient failure (429, 500, 502, 503, 504, a lost connection) is repeated."""
-
-CONNECTIONS = 64
-"""Kept open: as many threads may download at once without opening others."""
 
 _NO_TRACING = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 """Google's switch. Without it a thread requests the bucket's own metadata along with each request, for traces that nobody
@@ -27,23 +21,6 @@ collects, and repeats that each time it is refused, as it is for public buckets 
 
 READ_ONLY = "https://www.googleapis.com/auth/devstorage.read_only"
 READ_WRITE = "https://www.googleapis.com/auth/devstorage.read_write"
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """How Google's exceptions are worded for one use of a bucket.
-
-    Attributes:
-        error: what is raised.
-        no_login: how to fix missing or failing credentials.
-        denied: how to fix a refusal (401, 403).
-        no_payer: how to read a requester-pays bucket.
-    """
-
-    error: type[PinakesError]
-    no_login: str
-    denied: str
-    no_payer: str
 
 
 class BucketClient:
@@ -156,13 +133,9 @@ class BucketClient:
 
     def _with_fix(self, status: int | None, message: str) -> str:
         """The service's message and its fix."""
-        if status in {401, 403}:
-            return f"{message or 'access is denied'}; {self._wording.denied}"
-        if status == 404:
-            return f"{message.rstrip('.')}; check its name."
         if status == 400 and "user project" in message:
             return f"{message}; {self._wording.no_payer}"
-        return f"the service answered {status} ({message})."
+        return self._wording.refusal(status, message)
 
 
 def retry() -> Any:

@@ -1,0 +1,175 @@
+"""What a bucket does for sources and checkpoints, whichever service keeps it.
+
+The services' own clients are used. `pyarrow.fs` lists neither checksums nor types and writes without conditions; fsspec
+(s3fs, adlfs) collects a whole listing before it gives the first object, and reads without one on Azure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import IO, Protocol
+
+from pinakes.errors import PinakesError
+
+TIMEOUT = (10.0, 60.0)
+"""Seconds to connect, and between two pieces of an answer."""
+
+CONNECTIONS = 64
+"""Kept open: as many threads may download at once without opening others."""
+
+PAGE = 1000
+"""Objects listed in one request of S3 and Azure: the most that S3 gives."""
+
+
+class Purpose(Enum):
+    """What a bucket is opened for; it decides the rights that are asked for and how errors are worded."""
+
+    READ = "pictures"
+    KEEP = "checkpoints"
+
+
+class OverwrittenError(Exception):
+    """An object is no longer the version that was meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a service's exceptions are worded for one use of a bucket.
+
+    Attributes:
+        error: what is raised.
+        no_login: how to fix missing or failing credentials.
+        denied: how to fix a refusal (401, 403).
+        no_payer: how to read a bucket whose reader pays.
+    """
+
+    error: type[PinakesError]
+    no_login: str
+    denied: str
+    no_payer: str = ""
+
+    def refusal(self, status: int | None, message: str) -> str:
+        """The service's message and its fix."""
+        if status in {401, 403}:
+            return f"{message or 'access is denied'}; {self.denied}"
+        if status == 404:
+            return f"{message.rstrip('.') or 'it is not there'}; check its name."
+        return f"the service answered {status} ({message})."
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object as a listing shows it.
+
+    Attributes:
+        name: as it is.
+        size: bytes.
+        content_type: None or "" where none is known.
+        fingerprint: `md5:<hex>`, or what else changes with its bytes; None where the service gives nothing.
+        version: pins this write of the name; "" where the service gives none.
+    """
+
+    name: str
+    size: int
+    content_type: str | None
+    fingerprint: str | None
+    version: str
+
+
+class Bucket(Protocol):
+    """One bucket; thread-safe; its client is opened by the first request.
+
+    The methods raise the exceptions of the service's client, to be caught by `errors`, and where they say so
+    `FileNotFoundError`, `FileExistsError` and `OverwrittenError`, which `errors` lets pass.
+
+    Attributes:
+        root: its address without a final slash.
+        lists_types: whether a listing knows content types.
+    """
+
+    root: str
+    lists_types: bool
+
+    def errors(self, what: str) -> AbstractContextManager[None]:
+        """The service's exceptions as the wording's error, each with its fix.
+
+        Args:
+            what: the first half of the sentence: what cannot be done.
+        """
+        ...
+
+    def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
+        """Objects whose names begin with `prefix` and match `glob`, by name; lazily, 1,000 a request."""
+        ...
+
+    def folder(self, prefix: str) -> tuple[dict[str, int], set[str]]:
+        """Names below `prefix` up to the next slash: the objects with their sizes, and the folders (with the slash)."""
+        ...
+
+    def find(self, name: str) -> Stored | None:
+        """The object of exactly that name, if there is one."""
+        ...
+
+    def read(self, name: str, *, version: str = "", start: int | None = None, end: int | None = None) -> bytes:
+        """Its bytes from `start` to before `end`, which may be behind its last one.
+
+        Raises:
+            FileNotFoundError: there is no such object.
+            OverwrittenError: it is another version.
+        """
+        ...
+
+    def create(self, name: str, file: IO[bytes], size: int, content_type: str) -> None:
+        """Store the bytes of `file` from its beginning, whole or not at all; a transient failure is repeated.
+
+        Raises:
+            FileExistsError: there is an object of that name, which may come from an attempt whose answer was lost.
+        """
+        ...
+
+    def delete(self, name: str, version: str = "") -> None:
+        """Delete an object.
+
+        Raises:
+            FileNotFoundError: it is gone; S3 does not tell.
+            OverwrittenError: it is another version.
+        """
+        ...
+
+
+def short(exc: BaseException) -> str:
+    """An exception's text on one line, without the signature of a shared access token in a URL."""
+    text = re.sub(r"([?&](?:sig|X-Amz-Signature|X-Amz-Security-Token)=)[^&\s'\"]+", r"\1[redacted]", str(exc))
+    return " ".join(text.split())[:200]
+
+
+def glob_matcher(glob: str | None) -> Callable[[str], object]:
+    """Cloud Storage's globs, for services without: `*` within a folder, `**` across them, `?`, `[0-9]`, `{this,that}`."""
+    if glob is None:
+        return lambda _name: True
+    pattern, depth = "", 0
+    for token in re.findall(r"\*\*/?|\*|\?|\[[^]]+\]|[{},]|[^*?\[{},]+|\[", glob):
+        match token:
+            case "{":
+                pattern, depth = f"{pattern}(?:", depth + 1
+            case "}" if depth:
+                pattern, depth = f"{pattern})", depth - 1
+            case "," if depth:
+                pattern += "|"
+            case "**/":
+                pattern += "(?:.*/)?"
+            case "**":
+                pattern += ".*"
+            case "*":
+                pattern += "[^/]*"
+            case "?":
+                pattern += "[^/]"
+            case _ if token.startswith("[") and len(token) > 1:
+                pattern += "[" + token[1:].replace("!", "^", int(token[1] == "!")).replace("\\", "\\\\")
+            case _:
+                pattern += re.escape(token)
+    return re.compile(pattern + ")" * depth, re.DOTALL).fullmatch

@@ -1,0 +1,176 @@
+"""A bucket of Amazon S3, or of a service that speaks its protocol (`AWS_ENDPOINT_URL`)."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+from pinakes.buckets import base
+from pinakes.buckets.base import CONNECTIONS, TIMEOUT, OverwrittenError, Purpose, Stored, Wording, glob_matcher, short
+from pinakes.errors import CheckpointError, SourceError, UsageError, extra_install
+
+ATTEMPTS = 9
+"""Of a request with a transient failure; botocore's standard back-off makes that a minute or two."""
+
+_LOGIN = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run aws sso login"
+_WORDING = {
+    Purpose.READ: Wording(
+        SourceError,
+        no_login=f"{_LOGIN}, or read a public bucket with --anonymous.",
+        denied=f"{_LOGIN} as somebody who may list and read it (s3:ListBucket, s3:GetObject), or use --anonymous if the"
+        " bucket is public.",
+    ),
+    Purpose.KEEP: Wording(
+        CheckpointError,
+        no_login=f"{_LOGIN}.",
+        denied=f"{_LOGIN} as somebody who may read, write and delete there (s3:ListBucket, s3:GetObject, s3:PutObject,"
+        " s3:DeleteObject), or set PINAKES_CHECKPOINT to another place.",
+    ),
+}
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
+"""The ETag of an object that was uploaded in one piece; that of a multipart upload ends in a dash and the count of parts."""
+
+
+class S3Bucket:
+    """See `pinakes.buckets.base.Bucket`.
+
+    Credentials and region are found as botocore finds them: `AWS_*`, profiles, the role of the machine. An upload is one
+    request on the condition that there is no object of its name (`If-None-Match: *`).
+
+    Fingerprints are `md5:<hex>` from the ETag, or `etag:<etag>:<size>` for an object that was uploaded in parts.
+
+    Args:
+        root: `s3://bucket`.
+        purpose: see `Purpose`.
+        anonymous: True: without credentials; False: with credentials only; None: with them if there are any.
+    """
+
+    lists_types = False
+
+    def __init__(self, root: str, purpose: Purpose = Purpose.READ, *, anonymous: bool | None = None) -> None:
+        self.root = root
+        self._name = root.removeprefix("s3://")
+        self._wording = _WORDING[purpose]
+        self._anonymous = anonymous
+
+    @contextmanager
+    def errors(self, what: str) -> Iterator[None]:
+        """See `Bucket.errors`."""
+        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+
+        error = self._wording.error
+        try:
+            yield
+        except ClientError as exc:
+            status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+            said = str(exc.response.get("Error", {}).get("Message") or "")
+            raise error(f"{what}: {self._wording.refusal(status, said)}") from exc
+        except NoCredentialsError as exc:
+            raise error(f"{what}: there are no AWS credentials on this machine; {self._wording.no_login}") from exc
+        except HTTPClientError as exc:
+            raise error(f"{what}: Amazon S3 did not answer ({short(exc)}); check the network and try again.") from exc
+        except (BotoCoreError, ValueError) as exc:
+            raise error(f"{what}: {short(exc).rstrip('.')}; {self._wording.no_login}") from exc
+
+    def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
+        """See `Bucket.list`."""
+        matches = glob_matcher(glob)
+        for page in self._pages(prefix):
+            for found in page.get("Contents", ()):
+                if matches(found["Key"]):
+                    yield _stored(found["Key"], found["Size"], found["ETag"])
+
+    def folder(self, prefix: str) -> tuple[dict[str, int], set[str]]:
+        """See `Bucket.folder`."""
+        sizes: dict[str, int] = {}
+        folders: set[str] = set()
+        for page in self._pages(prefix, Delimiter="/"):
+            sizes.update((found["Key"], found["Size"]) for found in page.get("Contents", ()))
+            folders.update(found["Prefix"] for found in page.get("CommonPrefixes", ()))
+        return sizes, folders
+
+    def find(self, name: str) -> Stored | None:
+        """See `Bucket.find`."""
+        from botocore.exceptions import ClientError
+
+        try:
+            found = self._client.head_object(Bucket=self._name, Key=name)
+        except ClientError as exc:
+            if exc.response["Error"]["Code"] in {"404", "NoSuchKey"}:
+                return None
+            raise
+        return _stored(name, found["ContentLength"], found["ETag"])
+
+    def read(self, name: str, *, version: str = "", start: int | None = None, end: int | None = None) -> bytes:
+        """See `Bucket.read`; where the service keeps a checksum, the whole of an object is compared with it."""
+        options = {"IfMatch": f'"{version}"'} if version else {}
+        if start is not None or end is not None:
+            options["Range"] = f"bytes={start or 0}-{'' if end is None else end - 1}"
+        with self._conditions(name):
+            answer = self._client.get_object(Bucket=self._name, Key=name, **options)
+            with answer["Body"] as body:
+                return bytes(body.read())
+
+    def create(self, name: str, file: IO[bytes], size: int, content_type: str) -> None:
+        """See `Bucket.create`."""
+        file.seek(0)
+        with self._conditions(name):
+            self._client.put_object(
+                Bucket=self._name, Key=name, Body=file, ContentLength=size, ContentType=content_type, IfNoneMatch="*"
+            )
+
+    def delete(self, name: str, version: str = "") -> None:
+        """See `Bucket.delete`."""
+        options = {"IfMatch": f'"{version}"'} if version else {}
+        with self._conditions(name):
+            self._client.delete_object(Bucket=self._name, Key=name, **options)
+
+    def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator("list_objects_v2")
+        yield from pages.paginate(Bucket=self._name, Prefix=prefix, PaginationConfig={"PageSize": base.PAGE}, **options)
+
+    @contextmanager
+    def _conditions(self, name: str) -> Iterator[None]:
+        """The answers that the protocol has exceptions for."""
+        from botocore.exceptions import ClientError
+
+        try:
+            yield
+        except ClientError as exc:
+            operation, code = exc.operation_name, exc.response["Error"]["Code"]
+            if code == "NoSuchKey":
+                raise FileNotFoundError(name) from exc
+            if code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
+                raise (FileExistsError if operation == "PutObject" else OverwrittenError)(name) from exc
+            raise
+
+    @functools.cached_property
+    def _client(self) -> Any:
+        try:
+            import boto3
+            from botocore import UNSIGNED
+            from botocore.config import Config
+        except ImportError as exc:
+            raise UsageError(f"{self.root} needs the package boto3: run {extra_install('s3')}") from exc
+        session = boto3.Session()
+        anonymous = self._anonymous
+        if anonymous is None:
+            anonymous = session.get_credentials() is None
+        config = Config(
+            connect_timeout=TIMEOUT[0],
+            read_timeout=TIMEOUT[1],
+            max_pool_connections=CONNECTIONS,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            signature_version=UNSIGNED if anonymous else None,
+        )
+        return session.client("s3", config=config, region_name=session.region_name or "us-east-1")
+
+
+def _stored(name: str, size: int, etag: str) -> Stored:
+    version = etag.strip('"')
+    fingerprint = f"md5:{version}" if _MD5.fullmatch(version) else f"etag:{version}:{size}"
+    return Stored(name, size, None, fingerprint, version)

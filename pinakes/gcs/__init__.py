@@ -1,1 +1,0 @@
-"""Google Cloud Storage: its addresses and its client."""

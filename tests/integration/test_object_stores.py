@@ -1,0 +1,290 @@
+"""Pictures and checkpoints in S3 and Azure Blob Storage: what their contracts do not show."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pinakes.buckets.addresses import removing
+from pinakes.buckets.base import glob_matcher
+from pinakes.checkpoints import open_checkpoint
+from pinakes.checkpoints.bucket import BucketStorage
+from pinakes.errors import CheckpointError, SourceError, UsageError
+from pinakes.settings import load_settings
+from pinakes.sources.bucket import BucketSource
+from pinakes.types import Entry, Image, Skipped
+from tests.fakes.line import Line
+from tests.object_stores import ACCOUNT, KEY, AzureStore, S3Store, Store
+from tests.pictures import photo
+from tests.unit.test_checkpoints import SPACE, bits, ok, stored
+
+RED = photo()
+BELOW = "art/space"
+
+
+@pytest.fixture(params=["s3", "azurite"])
+def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Store:
+    found: Store = request.getfixturevalue(request.param)
+    for name, value in found.environment.items():
+        monkeypatch.setenv(name, value)
+    found.bucket("kept")
+    return found
+
+
+def ids(source: BucketSource) -> list[str]:
+    return [entry.image_id for entry in source.entries() if isinstance(entry, Image)]
+
+
+def through(store: Store, line: Line) -> dict[str, str]:
+    """The environment in which a store is reached over a line."""
+    return {name: value.replace(store.url, line.url) for name, value in store.environment.items()}
+
+
+# --- Pictures
+
+
+def test_a_glob_picks_names_and_limits_pages(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pinakes.buckets.base.PAGE", 2)
+    for name in ("1/0.jpg", "1/1.jpg", "22/0.jpg", "22/a/0.png"):
+        store.put("kept", name, RED)
+    assert ids(BucketSource(store.root("kept"), glob="*/0.jpg")) == ["1/0.jpg", "22/0.jpg"]
+    assert ids(BucketSource(f"{store.root('kept')}/22*", glob="**/0.{jpg,png}")) == ["22/0.jpg", "22/a/0.png"]
+    assert ids(BucketSource(store.root("kept"), limit=3)) == ["1/0.jpg", "1/1.jpg", "22/0.jpg"]
+
+
+def test_azure_lists_content_types_and_s3_says_that_it_does_not(
+    azurite: AzureStore, s3: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (azurite.environment | s3.environment).items():
+        monkeypatch.setenv(name, value)
+    for store in (azurite, s3):
+        store.bucket("typed")
+        store.put("typed", "a.jpg", RED)
+        store.put("typed", "notes.jpg", b"to do", "text/plain")
+    entries: list[Entry] = list(BucketSource(azurite.root("typed")).entries())
+    assert [entry.content_type for entry in entries if isinstance(entry, Image)] == ["image/jpeg"]
+    assert [entry.reason for entry in entries if isinstance(entry, Skipped)] == [
+        "not an image by its content type (text/plain)"
+    ]
+    assert ids(BucketSource(azurite.root("typed"), content_type="text/*")) == ["notes.jpg"]
+    assert ids(BucketSource("s3://typed")) == ["a.jpg", "notes.jpg"]
+    with pytest.raises(UsageError, match="S3 lists no content types; use --glob"):
+        BucketSource("s3://typed", content_type="image/*")
+
+
+def test_what_was_uploaded_in_pieces_has_a_fingerprint_of_its_etag_and_is_read(
+    azurite: AzureStore, s3: S3Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (azurite.environment | s3.environment).items():
+        monkeypatch.setenv(name, value)
+    azurite.bucket("pieces")
+    blob = azurite.client.get_blob_client("pieces", "a.jpg")
+    blob.stage_block("1", RED)
+    blob.commit_block_list(["1"])
+    s3.bucket("pieces")
+    upload: dict[str, Any] = {"Bucket": "pieces", "Key": "a.jpg"}
+    upload["UploadId"] = s3.client.create_multipart_upload(**upload)["UploadId"]
+    etag = s3.client.upload_part(**upload, PartNumber=1, Body=RED)["ETag"]
+    s3.client.complete_multipart_upload(**upload, MultipartUpload={"Parts": [{"ETag": etag, "PartNumber": 1}]})
+    for root in (azurite.root("pieces"), s3.root("pieces")):
+        source = BucketSource(root)
+        (image,) = source.entries()
+        assert isinstance(image, Image)
+        assert image.fingerprint.startswith("etag:")
+        assert image.fingerprint.endswith(f":{len(RED)}")
+        assert source.read(image) == RED
+
+
+def test_a_bucket_that_does_not_exist_is_said_so(store: Store) -> None:
+    with pytest.raises(SourceError, match=r"nowhere cannot be listed: .*check its name"):
+        ids(BucketSource(store.root("nowhere")))
+
+
+@pytest.mark.parametrize(
+    "address", ["s3://", "s3://UPPER/a", "az://account", "az://a/b", "az://account/-x", "az://ACC/con"]
+)
+def test_what_names_no_bucket_is_refused_with_what_to_write(address: str) -> None:
+    with pytest.raises(UsageError, match=r"(s3://bucket|az://account/container)/folder"):
+        BucketSource(address)
+    with pytest.raises(UsageError, match=r"(s3://bucket|az://account/container)/folder"):
+        open_checkpoint(address, "art", SPACE)
+
+
+def test_a_project_that_pays_belongs_to_google() -> None:
+    with pytest.raises(UsageError, match="--user-project belongs to Google Cloud Storage"):
+        BucketSource("s3://bucket", user_project="payer")
+
+
+@pytest.mark.parametrize("glob", ["a[!0-9].jpg", "a[b-d].jpg", "{a,a,ab}.jpg", "a?.jpg", "**b.jpg"])
+def test_globs_mean_what_they_mean_to_google(glob: str) -> None:
+    assert glob_matcher(glob)("ab.jpg")
+    assert not glob_matcher(glob)("a1.png")
+
+
+# --- Credentials
+
+
+def test_a_public_container_is_read_without_credentials_and_a_private_one_is_not(
+    azurite: AzureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_BLOB_ENDPOINT", f"{azurite.url}/{ACCOUNT}")
+    for name, public in (("open", True), ("private", False)):
+        azurite.bucket(name, public=public)
+        azurite.put(name, "a.jpg", RED)
+    assert ids(BucketSource(azurite.root("open"), anonymous=True)) == ["a.jpg"]
+    with pytest.raises(SourceError, match="private cannot be listed"):
+        ids(BucketSource(azurite.root("private"), anonymous=True))
+
+
+def test_a_signature_gives_the_rights_that_it_names_and_is_never_shown(
+    azurite: AzureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azure.storage.blob import ContainerSasPermissions, generate_container_sas
+
+    azurite.bucket("shared")
+    azurite.put("shared", "a.jpg", RED)
+    token = generate_container_sas(
+        ACCOUNT,
+        "shared",
+        account_key=KEY,
+        permission=ContainerSasPermissions(read=True, list=True),
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+    )
+    monkeypatch.setenv("AZURE_STORAGE_BLOB_ENDPOINT", f"{azurite.url}/{ACCOUNT}")
+    monkeypatch.setenv("AZURE_STORAGE_SAS_TOKEN", token)
+    source = BucketSource(azurite.root("shared"))
+    (image,) = source.entries()
+    assert isinstance(image, Image)
+    assert source.read(image) == RED
+    with pytest.raises(CheckpointError, match="Storage Blob Data Contributor") as refused:
+        open_checkpoint(azurite.root("shared"), "art", SPACE).write([ok(1)])
+    assert token.partition("sig=")[2][:12] not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"AZURE_STORAGE_ACCOUNT={ACCOUNT}\nAZURE_STORAGE_KEY={KEY}",
+        f"BLOB_ACCOUNT_NAME={ACCOUNT}\nBLOB_ACCOUNT_KEY={KEY}",  # the names in the Azure tutorial's .env
+    ],
+)
+def test_the_key_of_an_account_is_read_from_the_settings_file(
+    azurite: AzureStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lines: str
+) -> None:
+    azurite.bucket("keyed")
+    azurite.put("keyed", "a.jpg", RED)
+    for name in ("AZURE_STORAGE_ACCOUNT", "AZURE_STORAGE_KEY", "BLOB_ACCOUNT_NAME", "BLOB_ACCOUNT_KEY"):
+        monkeypatch.setenv(name, "")  # so that they are taken away again at the end
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AZURE_STORAGE_BLOB_ENDPOINT", f"{azurite.url}/{ACCOUNT}")
+    (tmp_path / ".env").write_text(lines)
+    load_settings(directory=tmp_path)
+    assert ids(BucketSource(azurite.root("keyed"))) == ["a.jpg"]
+
+
+def test_a_connection_string_of_another_account_is_refused(
+    azurite: AzureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in azurite.environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=f"is of the account '{ACCOUNT}', and az://another/pics is in 'another'"):
+        ids(BucketSource("az://another/pics"))
+    monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", f"AccountKey={KEY}")
+    with pytest.raises(UsageError, match="cannot be read") as refused:
+        ids(BucketSource("az://another/pics"))
+    assert KEY not in str(refused.value)
+
+
+def test_without_a_key_it_is_said_which_credentials_there_could_be(
+    azurite: AzureStore, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("AZURE_STORAGE_BLOB_ENDPOINT", f"{azurite.url}/{ACCOUNT}")
+    monkeypatch.setenv("HOME", str(tmp_path))  # where nobody has logged in
+    for name in ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN", "BLOB_ACCOUNT_KEY", "AZURE_CLIENT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    fix = "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or run az login"
+    with pytest.raises(SourceError, match=rf"the Azure credentials fail \(.*\); {fix}, or read"):
+        ids(BucketSource(azurite.root("kept")))
+    monkeypatch.setenv("AZURE_STORAGE_KEY", "not base64")
+    with pytest.raises(SourceError, match=fix) as refused:
+        ids(BucketSource(azurite.root("kept")))
+    assert "not base64" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("root", "package"), [("s3://bucket", "s3"), ("az://account/container", "azure")])
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, root: str, package: str) -> None:
+    for module in ("boto3", "azure.storage.blob"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UsageError, match=rf"pip install -e '\.\[{package}\]'"):
+        ids(BucketSource(root))
+
+
+# --- Checkpoints
+
+
+def test_another_object_of_the_name_is_never_overwritten(store: Store) -> None:
+    storage = BucketStorage(store.root("kept"), BELOW)
+    store.put("kept", f"{BELOW}/part-1.parquet", b"theirs")
+    for content in (b"ours!!", b"longer than theirs"):
+        with pytest.raises(CheckpointError, match=r"part-1\.parquet cannot be written .* another object of that name"):
+            storage.write("part-1.parquet", lambda sink, content=content: sink.write(content))  # type: ignore[misc]
+    assert store.objects("kept") == {f"{BELOW}/part-1.parquet": b"theirs"}
+
+
+def test_an_upload_whose_answer_was_lost_is_recognised(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Line(store.url, lose=1) as line:
+        for name, value in through(store, line).items():
+            monkeypatch.setenv(name, value)
+        checkpoint = open_checkpoint(store.root("kept"), "art", SPACE)
+        checkpoint.write([ok(1)])
+        assert stored(checkpoint) == bits([ok(1)])
+    assert len(store.objects("kept")) == 1
+
+
+UPLOAD = """
+import sys
+from pinakes.checkpoints.bucket import BucketStorage
+BucketStorage(sys.argv[1], "art/space").write("part-1.parquet", lambda sink: sink.write(bytes(int(sys.argv[2]))))
+"""
+
+
+@pytest.mark.parametrize("megabytes", [8, 68])
+def test_a_process_that_is_killed_while_it_uploads_leaves_no_half_part(store: Store, megabytes: int) -> None:
+    """8 MB are one request everywhere; of 68 MB Azure's client uploads blocks."""
+    if megabytes == 68 and isinstance(store, S3Store):
+        megabytes = 5  # one request too; nothing is uploaded in parts
+    size = megabytes << 20
+    with Line(store.url, stall_after=size // 2) as line:
+        process = subprocess.Popen(
+            [sys.executable, "-c", UPLOAD, store.root("kept"), str(size)], env=os.environ | through(store, line)
+        )
+        assert line.stalled.wait(120)
+        process.kill()
+        process.wait()
+    storage = BucketStorage(store.root("kept"), BELOW)
+    assert storage.names() == set()
+    assert store.objects("kept") == {}
+    storage.write("part-1.parquet", lambda sink: sink.write(bytes(size)))
+    assert storage.names() == {"part-1.parquet"}
+    assert storage.open("part-1.parquet").size() == size
+
+
+@pytest.mark.parametrize(
+    ("location", "command"),
+    [
+        ("gs://bucket/a folder/art", "gcloud storage rm --recursive 'gs://bucket/a folder/art'"),
+        ("s3://bucket/kept/art", "aws s3 rm --recursive s3://bucket/kept/art"),
+        (
+            "az://account/container/kept/art",
+            "az storage blob delete-batch --account-name account --source container --pattern 'kept/art/*'",
+        ),
+    ],
+)
+def test_the_command_that_deletes_a_checkpoint_is_the_services_own(location: str, command: str) -> None:
+    assert removing(location) == command
