@@ -184,7 +184,7 @@ def test_the_vertex_tutorials_file_is_wide_without_a_header_and_its_table_takes_
     [
         (("x.parquet", "--like", "vertex"), "writes CSV"),
         (("x.csv", "--like", "tutorial"), "name the dataset with --metadata"),
-        (("x.csv", "--like", "vertex", "--excel-safe"), "leave one out"),
+        (("x.csv", "--like", "vertex", "--excel-safe"), "leave it out where a program"),
         (("x.csv", "--like", "tutorial", "--metadata", "a.csv", "--metadata", "b.csv"), "files with the same columns"),
         (("x.csv", "--like", "tutorial", "--metadata", "a.csv", "--match", "(.)"), "share the row of 'p'"),
     ],
