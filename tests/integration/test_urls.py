@@ -295,4 +295,4 @@ def test_a_stored_picture_is_shown(web: WebFake) -> None:
     with pytest.raises(SourceError, match="only https://"):
         read_uri("http://example.org/a.jpg")
     with pytest.raises(SourceError, match="this version reads"):
-        read_uri("s3://bucket/a.jpg")
+        read_uri("ftp://bucket/a.jpg")
