@@ -38,6 +38,8 @@ class Fault:
 
 
 ALL_KINDS = tuple(Kind)
+TRANSIENT = tuple(kind for kind in Kind if kind is not Kind.MALFORMED)
+"""What is tried until it works; an answer that cannot be used is asked for a second time, and no more."""
 _AFTER_ONLY = frozenset({Kind.TRUNCATED, Kind.SLOW, Kind.MALFORMED})
 """These spoil an answer, so there was one, and it was charged."""
 

@@ -32,7 +32,7 @@ from pinakes.store.database import Database
 from pinakes.types import Failure, Vector
 from tests.counting import COUNTING, Counting
 from tests.fakes.azure import AzureFake
-from tests.fakes.faults import Faults
+from tests.fakes.faults import TRANSIENT, Faults
 from tests.fakes.quota import Quota
 from tests.integration.test_paid_runs import CHECKS, calls_of, pictures, with_fake
 from tests.running import Ended, gallery, request_of, stored, using
@@ -85,7 +85,7 @@ def test_shards_share_quota_and_allowance_and_the_account_is_that_of_one_machine
     for number in range(6):
         (source / f"copy{number}.jpg").write_bytes((source / f"p{number:05}.jpg").read_bytes())
     (source / "torn.jpg").write_bytes((source / "p00000.jpg").read_bytes()[:200])
-    with AzureFake(quota=Quota(60, burst=5), faults=Faults(seed=3, share=0.04)) as fake:
+    with AzureFake(quota=Quota(60, burst=5), faults=Faults(seed=3, share=0.04, kinds=TRANSIENT)) as fake:
         known = with_fake(settings, fake)
         options = {"embedder": "azure", "rate": "60/s burst 5", "batch_size": 8}
         with led(known, source, 3, **options) as (stage, leader):

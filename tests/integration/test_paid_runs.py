@@ -39,7 +39,7 @@ from pinakes.store.runs import latest_runs
 from pinakes.types import utc_now
 from tasks.artifacts import _sheet
 from tests.fakes.azure import AzureFake
-from tests.fakes.faults import Faults
+from tests.fakes.faults import TRANSIENT, Faults
 from tests.fakes.gcs import GcsFake
 from tests.fakes.gemini import GeminiFake
 from tests.fakes.quota import Quota
@@ -377,7 +377,7 @@ def test_three_processes_share_a_quota_exactly_and_pay_once_under_faults(
 ) -> None:
     """1,500 pictures, 30 requests a second with a burst of 5, and 5 % transient faults."""
     sources = [pictures(tmp_path / f"in{n}", count, first=n * 1000) for n, count in enumerate((500, 500, 500))]
-    with AzureFake(quota=Quota(30, burst=5), faults=Faults(seed=7, share=0.05), latency=0.1) as fake:
+    with AzureFake(quota=Quota(30, burst=5), faults=Faults(seed=7, share=0.05, kinds=TRANSIENT), latency=0.1) as fake:
         # Nobody dies here, so a machine that stalls for some seconds must not cost a lease.
         known = environment | fake.environment | {"PINAKES_LEASE_SECONDS": "30"}
         runs = [ingest(s, f"c{n}", known, "--rate", "30/s burst 5") for n, s in enumerate(sources)]
