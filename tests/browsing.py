@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -223,3 +223,7 @@ class Visitor:
         # Leaving a page ends the loading of its pictures, which is nobody's fault.
         if request.failure != "net::ERR_ABORTED":
             self._faults.append(f"failed: {request.url}: {request.failure}")
+
+
+NewVisitor = Callable[..., Visitor]
+"""Opens a window of the browser; its options are those of `Visitor`."""

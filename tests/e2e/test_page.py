@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from pinakes.web.address import PAGE_SIZE
 from tests import browsing
-from tests.browsing import COLOURS, HALVES, HOSTILE, PICTURES, SCRIPT, Visitor
+from tests.browsing import COLOURS, HALVES, HOSTILE, PICTURES, SCRIPT, NewVisitor, Visitor
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 VIEWS = {
@@ -29,34 +29,12 @@ VIEWS = {
 }
 UNHAPPY = {"unusable": 400, "missing": 404}
 
-NewVisitor = Callable[..., Visitor]
-
 
 @pytest.fixture(scope="module")
 def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page over an ingested collection."""
     with browsing.page(server, tmp_path_factory.mktemp("page")) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing.chromium() as opened:
-        yield opened
-
-
-@pytest.fixture
-def visit(browser: Browser, site: str) -> Iterator[NewVisitor]:
-    """Opens a window; at the end of the test nothing may have gone wrong in it."""
-    opened: list[Visitor] = []
-
-    def new(**options: Any) -> Visitor:
-        opened.append(Visitor(browser, site, **options))
-        return opened[-1]
-
-    yield new
-    for visitor in opened:
-        visitor.close()
 
 
 def picture(colour: str) -> bytes:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from tests import browsing
-from tests.browsing import HALVES, Visitor
+from tests.browsing import HALVES, NewVisitor
 
-NewVisitor = Callable[..., Visitor]
 WORDS = "blue ship sea " * 130
 
 
@@ -22,26 +20,6 @@ def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     """The page over two collections."""
     with browsing.page(server, tmp_path_factory.mktemp("page"), second=True) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with browsing.chromium() as opened:
-        yield opened
-
-
-@pytest.fixture
-def visit(browser: Browser, site: str) -> Iterator[NewVisitor]:
-    """Opens a window; at the end of the test nothing may have gone wrong in it."""
-    opened: list[Visitor] = []
-
-    def new(**options: Any) -> Visitor:
-        opened.append(Visitor(browser, site, **options))
-        return opened[-1]
-
-    yield new
-    for visitor in opened:
-        visitor.close()
 
 
 @pytest.mark.parametrize("scripts", [True, False])
