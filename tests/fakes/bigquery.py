@@ -13,8 +13,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import duckdb
@@ -22,6 +21,7 @@ import duckdb
 from tests.fakes import bigquery_sql as sql
 from tests.fakes.bigquery_sql import Refusal
 from tests.fakes.bigquery_uploads import Uploads
+from tests.fakes.fake import Fake
 from tests.fakes.faults import Latency
 from tests.fakes.gcs import GcsFake, _Line, _Server
 from tests.fakes.quota import Quota
@@ -37,7 +37,7 @@ _LOAD_FIELDS = {"destinationTable", "sourceFormat", "writeDisposition", "schema"
 LEAST_FOR_AN_INDEX = 5000
 
 
-class BigQueryFake:
+class BigQueryFake(Fake[_Server]):
     """One fake on one port; use it as a context manager.
 
     Args:
@@ -74,11 +74,8 @@ class BigQueryFake:
         self._refresh: dict[str, Callable[[], list[tuple[Any, ...]]]] = {}
         self._uploads = Uploads()
         self._lock = threading.RLock()
-        self._closing = threading.Event()
         self._duck = duckdb.connect()
-        self._server = _Server(self, port)  # type: ignore[arg-type]
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        super().__init__(_Server(self, port))  # type: ignore[arg-type]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -128,23 +125,6 @@ class BigQueryFake:
     def refuse(self, status: int, reason: str, message: str, times: int = 1) -> None:
         """Answer the next requests with this error."""
         self._refusals += [Refusal(status, reason, message)] * times
-
-    def close(self) -> None:
-        """Stop serving."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def serve(self, method: str, path: str, headers: Any, content: bytes, line: _Line) -> None:
         """Answer one request."""

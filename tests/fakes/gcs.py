@@ -22,12 +22,12 @@ from http.client import responses
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import requests
 
+from tests.fakes.fake import Fake
 from tests.fakes.faults import Fault, Faults, Kind, Latency
 from tests.fakes.gcs_uploads import Refusal, Sessions, Upload, crc32c_of, md5_of, multipart
 from tests.fakes.quota import Quota
@@ -96,7 +96,7 @@ def reader(url: str) -> Callable[[str], bytes | None]:
     return fetch
 
 
-class GcsFake:
+class GcsFake(Fake["_Server"]):
     """One fake on one port; use it as a context manager.
 
     Args:
@@ -135,12 +135,7 @@ class GcsFake:
         self._lock = threading.Lock()
         self._holding = threading.RLock()
         self._sessions = Sessions()
-        self._closing = threading.Event()
-        self._server = _Server(self, port)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name="GcsFake"
-        )
+        super().__init__(_Server(self, port))
 
     @property
     def environment(self) -> dict[str, str]:
@@ -223,23 +218,6 @@ class GcsFake:
             raise PermissionError(uri)
         stored = bucket.objects.get(path)
         return stored.data if stored else None
-
-    def close(self) -> None:
-        """Stop serving."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def count(self, *names: str) -> None:
         """Add one to each of these counts."""

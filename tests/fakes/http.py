@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import email.utils
 import json
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from tests.fakes.fake import Fake
 from tests.fakes.faults import Fault, Faults, Kind, Latency
 from tests.fakes.quota import Quota
 from tests.fakes.tally import Tally
@@ -46,7 +45,7 @@ class Refusal(Exception):  # noqa: N818 - the service refuses; nothing of ours i
         self.detail = detail
 
 
-class HttpFake:
+class HttpFake(Fake[Server]):
     """One fake service on one port; use it as a context manager. Subclasses give it its protocol.
 
     Args:
@@ -86,12 +85,7 @@ class HttpFake:
         self.blind = blind
         self.tally = Tally()
         self._refusals: deque[Refusal] = deque()
-        self._closing = threading.Event()
-        self._server = Server(self.serve, self.tally, port)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, name=f"{type(self).__name__}"
-        )
+        super().__init__(Server(self.serve, self.tally, port))
 
     # What a protocol fills in.
 
@@ -152,21 +146,8 @@ class HttpFake:
 
     def close(self) -> None:
         """Stop, and close every connection."""
-        self._closing.set()
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-        self._server.server_close()
+        super().close()
         self._server.drop_all()
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # How a request is carried out.
 

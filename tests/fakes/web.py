@@ -7,11 +7,11 @@ import hashlib
 import threading
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
+
+from tests.fakes.fake import Fake
 
 
-class WebFake:
+class WebFake(Fake[ThreadingHTTPServer]):
     """Serves what `pages` holds; use it as a context manager.
 
     Attributes:
@@ -45,11 +45,10 @@ class WebFake:
                 with contextlib.suppress(ConnectionError):  # a client that needs no more hangs up
                     super().handle()
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Line)
-        self._server.daemon_threads = True
-        self._server.block_on_close = False
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Line)
+        server.daemon_threads = True
+        server.block_on_close = False
+        super().__init__(server)
 
     def _answer(self, line: BaseHTTPRequestHandler) -> None:
         with self._lock:
@@ -80,14 +79,3 @@ class WebFake:
             body, line.close_connection = body[: len(body) // 2], True
         with contextlib.suppress(ConnectionError):
             line.wfile.write(body)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
