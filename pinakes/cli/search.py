@@ -25,6 +25,9 @@ from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
 from pinakes.store.space_registry import resolve_space
 
+TOLD_OF_MODELS = "told-of-models"
+"""The file of a home that remembers that the list of models has been pointed to."""
+
 
 @click.command("search")
 @click.argument("text", nargs=-1, metavar="[WORDS]...")
@@ -97,8 +100,12 @@ def command(
             if result.cursor is None:
                 raise UsageError(f"there is no page {page}: the hits end on page {number}.")
             result = search(conn, pgvector, collection, replace(query, after=result.cursor), embedders)
+        # Asked only where the answer may be said, and only as long as it has not been.
         words_in_palette = (
-            bool(asked.get("text")) and resolve_space(conn, collection, query.space).space.provider == "palette"
+            bool(asked.get("text"))
+            and not as_json
+            and not (settings.home / TOLD_OF_MODELS).exists()
+            and resolve_space(conn, collection, query.space).space.provider == "palette"
         )
     if as_json:
         click.echo(json.dumps({**result.as_dict(), "collection": collection}, ensure_ascii=False))
@@ -117,7 +124,7 @@ def command(
         from pinakes.search.excel_file import save_hits  # for those who ask for it
 
         save_hits(excel, result)
-    if words_in_palette and not as_json and _first_time(settings, "told-of-models"):
+    if words_in_palette and _first_time(settings, TOLD_OF_MODELS):
         click.echo(note("to search by what pictures show, fetch a model: pinakes models (said once)"))
 
 

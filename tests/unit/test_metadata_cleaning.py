@@ -46,7 +46,7 @@ def traps() -> list[Painting]:
         *paintings("DÜRER, Albrecht", 8, "accent"),  # 8 + 8 are 16 only in ASCII
         *paintings("DURER, Albrecht", 8, "plain"),
         *paintings("TURA, Cosm?", 17, "tura"),
-        # Mended before the count these two would be one painter with 16; after it each falls by itself.
+        # Corrected before the count these two would be one painter with 16; after it each falls by itself.
         *paintings("DELACROIX, Eug?ne", 8, "damaged"),
         *paintings("DELACROIX, Eugène", 8, "whole"),
         *paintings("UNKNOWN MASTER, Flemish", 20, "unknown"),

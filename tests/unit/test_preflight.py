@@ -1,4 +1,4 @@
-"""What is checked and mended before a request is paid for."""
+"""What is checked and corrected before a request is paid for."""
 
 from __future__ import annotations
 
