@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
@@ -23,7 +23,7 @@ from pinakes.settings import Settings
 from pinakes.store.addresses import DATABASE_URL, LIMITER_URL, address, check_address, reason
 from pinakes.store.cloudsql import SCHEME
 from pinakes.store.connection import Connection, connect, translated
-from pinakes.store.limit_statements import CHARGE, ENTER, FIGURES, RESERVE, THROTTLE
+from pinakes.store.limit_statements import CORRECT, ENTER, FIGURES, RESERVE, THROTTLE
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 
 WINDOW = ("unit", "seconds", "count", "burst", "spacing", "head_start", "lead", "lead_units", "lateness")
@@ -49,6 +49,8 @@ class Reservation:
         received: and after it was answered.
         generation: of the rows; a newer one voids these slots.
         rate: calls a second, each of that many tokens, that are allowed at present, all callers together.
+        number: of the first of these calls, in the order in which the quota's calls were reserved; None where no window
+            counts tokens.
     """
 
     slots: tuple[float, ...]
@@ -58,6 +60,24 @@ class Reservation:
     received: float
     generation: int
     rate: float
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a call counted.
+
+    Attributes:
+        number: of the call; see `Reservation`.
+        slot: of the call.
+        reserved: the tokens that it was reserved for.
+        counted: the tokens that it counted; 0 where it was not made.
+    """
+
+    number: int
+    slot: float
+    reserved: int
+    counted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +140,16 @@ class LimitStore:
             sent = time.monotonic()
             rows = self._rows(RESERVE, asked)
         received = time.monotonic()
-        now, first, gap, _, _, given, _, _ = rows[0]
-        slots = (
-            (first,)
-            if interactive
-            else tuple(
-                max(first + k * gap, *(base + k * step for _, _, _, base, step, *_ in rows)) for k in range(given)
-            )
-        )
+        now, slots, *_, number = rows[0]
         return Reservation(
-            slots=slots,
-            lateness=min(row[6] for row in rows),
+            slots=tuple(slots),
+            lateness=min(row[3] for row in rows),
             now=now,
             sent=sent,
             received=received,
-            generation=max(row[7] for row in rows),
-            rate=1 / max(row[4] for row in rows),
+            generation=max(row[4] for row in rows),
+            rate=1 / max(row[2] for row in rows),
+            number=number if any(row[5] for row in rows) else None,
         )
 
     def throttled(self, retry_after: float | None) -> int:
@@ -145,10 +159,12 @@ class LimitStore:
             rows = conn.execute(THROTTLE, FIGURES | {"quota": self.quota, "retry_after": retry_after}).fetchall()
         return max((generation for (generation,) in rows), default=0)
 
-    def charge(self, extra: int) -> None:
-        """Charge tokens beyond those that were reserved."""
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """Enter what calls counted: what was reserved too much is free again, and what was reserved too little is charged."""
+        numbers, slots, reserved, counted = zip(*map(astuple, corrections), strict=True)
+        values = {"numbers": numbers, "slots": slots, "reserved": reserved, "counted": counted}
         with self._connection() as conn:
-            conn.execute(CHARGE, {"quota": self.quota, "extra": extra})
+            conn.execute(CORRECT, {name: list(each) for name, each in values.items()} | {"quota": self.quota})
 
     def generation(self) -> int:
         """The generation of the rows; 0 where the quota was removed."""
