@@ -18,9 +18,9 @@ from typing import TypeVar
 from pinakes.embedders.remote.provider import PacingStoppedError
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.quota.slots import ClockOffset, Slot
-from pinakes.rates import CALL_TOKENS, Rate, allowed
+from pinakes.rates import CALL_TOKENS, LEAST_LATENESS, Rate, allowed
 from pinakes.store.addresses import DATABASE_URL
-from pinakes.store.limit_statements import HORIZON, STALE_SECONDS
+from pinakes.store.limit_statements import HORIZON, STALE_SECONDS, TOKENS_HORIZON
 from pinakes.store.limits import Correction, LimitStore, LimitsUnreachableError, Reservation
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,8 @@ class Limiter:
         """Tokens of each call that waits."""
         self._corrections: list[Correction] = []
         """What calls counted, as far as the shared row does not know it yet."""
+        self._given_back = threading.Event()
+        """Set when a correction may have made the next slot earlier."""
         self._outstanding = 0
         """Slots of this era that have not been used yet."""
         self._most_outstanding = 0
@@ -185,7 +187,9 @@ class Limiter:
                     self._asking = True
                     wanted, largest = 1 if too_small else self._waiting, max(self._sizes)
                 try:
-                    self._ask(wanted, largest)
+                    self._given_back.clear()
+                    if pause := self._ask(wanted, largest):
+                        self._given_back.wait(min(pause, STOP_SECONDS))
                 finally:
                     with self._changed:
                         self._asking = False
@@ -194,18 +198,21 @@ class Limiter:
             with self._changed:
                 self._sizes.remove(tokens)
 
-    def _ask(self, wanted: int, tokens: int) -> None:
-        """Reserve slots for those who wait, each for the largest of their calls."""
+    def _ask(self, wanted: int, tokens: int) -> float:
+        """Reserve slots for those who wait, each for the largest of their calls; seconds after which to ask again if none."""
         with self._talking:
             reservation = self._reserved(wanted, tokens)
             with self._changed:
                 slots = self._planned(reservation, tokens, interactive=False)
+                if not slots:
+                    return max(reservation.due - reservation.now - TOKENS_HORIZON / 2, LEAST_LATENESS)
                 self._slots.extend(slots)
                 self._outstanding += len(slots)
                 # One second's worth of slots may be outstanding here; where all callers together hold that much already,
                 # half of those just reserved.
                 full = slots[-1].at > reservation.now + HORIZON
                 self._most_outstanding = len(slots) // 2 if full else max(0, int(reservation.rate * HORIZON) - 1)
+                return 0.0
 
     def _interactive_slot(self, tokens: int) -> Slot:
         with self._talking:
@@ -226,6 +233,7 @@ class Limiter:
             self._store.correct(corrections)
             with self._changed:
                 del self._corrections[: len(corrections)]
+            self._given_back.set()
 
     def _planned(self, reservation: Reservation, tokens: int, *, interactive: bool) -> list[Slot]:
         self._note(reservation.generation, reservation.sent)

@@ -19,6 +19,10 @@ from pinakes.rates import CALL_TOKENS
 HORIZON = 1.0
 """Seconds ahead up to which slots are given out; past it everyone gets one at a time."""
 
+TOKENS_HORIZON = 0.25
+"""The same where tokens are counted, and past it nobody gets one: what answers give back would come too late for a call
+that holds a slot far ahead."""
+
 STALE_SECONDS = 0.5
 """A slot is used only by a process that has read the row so recently; by then a 429 or a new rate has reached everyone."""
 
@@ -48,6 +52,7 @@ MOST_OPEN_SECONDS = 120.0
 
 FIGURES = {
     "horizon": HORIZON,
+    "tokens_horizon": TOKENS_HORIZON,
     "stale": STALE_SECONDS,
     "least_pause": LEAST_PAUSE,
     "most_pause": MOST_PAUSE,
@@ -82,36 +87,38 @@ WITH held AS MATERIALIZED (
 RESERVE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
     + """, turn AS MATERIALIZED (
-    SELECT min(now) AS now, greatest(max(open), max(
+    SELECT min(now) AS now, bool_or(unit = 'tokens') AS tokens,
+        CASE WHEN bool_or(unit = 'tokens') THEN %(tokens_horizon)s ELSE %(horizon)s END AS horizon, greatest(max(open), max(
             CASE WHEN NOT %(interactive)s OR lead = 0 THEN free_at - head_start
                  WHEN cardinality(debts) < lead THEN open
                  ELSE least(free_at - head_start, debts[cardinality(debts) - lead + 1]) END)) AS slot,
         greatest(0, max(step - head_start)) AS gap
     FROM paced
 ), grid AS MATERIALIZED (
-    SELECT p.*, t.slot, t.gap, greatest(p.free_at, t.slot) AS place, greatest(p.free_at, t.slot) - p.head_start AS base
+    SELECT p.*, t.slot, t.gap, t.tokens, t.horizon, greatest(p.free_at, t.slot) AS place, greatest(p.free_at, t.slot) - p.head_start AS base
     FROM paced AS p CROSS JOIN turn AS t
 ), given AS MATERIALIZED (
-    SELECT greatest(1, least(%(asked)s, min(floor((now + %(horizon)s - base) / step) + 1),
-        min(floor((now + %(horizon)s - slot) / nullif(gap, 0)) + 1))) AS slots
+    SELECT CASE WHEN bool_or(tokens AND NOT %(interactive)s AND slot > now + horizon) THEN 0
+        ELSE greatest(1, least(%(asked)s, min(floor((now + horizon - base) / step) + 1),
+            min(floor((now + horizon - slot) / nullif(gap, 0)) + 1))) END AS slots
     FROM grid
 ), times AS MATERIALIZED (
-    SELECT array_agg(at ORDER BY k) AS slots
+    SELECT coalesce(array_agg(at ORDER BY k), '{}') AS slots
     FROM (
         SELECT k, CASE WHEN %(interactive)s THEN min(slot)
             ELSE greatest(min(slot) + k * min(gap), max(base + k * step)) END AS at
         FROM grid CROSS JOIN given CROSS JOIN generate_series(0, given.slots::integer - 1) AS k
         GROUP BY k
     ) AS each
-), line AS MATERIALIZED (  -- of the latest calls of a window of tokens, with these
+), line AS MATERIALIZED (  -- of the latest calls, with these
     SELECT g.unit, g.seconds, g.settled, g.starts || t.slots AS starts,
         g.steps || array_fill(g.step, ARRAY[cardinality(t.slots)]) AS steps,
         greatest(cardinality(g.starts) + cardinality(t.slots) - %(most_open)s, (
             SELECT min(number) - 1 FROM unnest(g.starts || t.slots) WITH ORDINALITY AS call (start, number)
             WHERE start > g.now - %(most_open_seconds)s))::integer AS past
     FROM grid AS g CROSS JOIN times AS t
-    WHERE g.unit = 'tokens'
-)
+    WHERE g.tokens
+), moved AS (
 UPDATE pinakes.limits AS l
 SET free_at = greatest(g.place + n.slots * g.step, t.slots[n.slots::integer] + g.step),
     owed = CASE WHEN %(interactive)s AND g.base > g.slot THEN g.debts || g.base ELSE g.debts END,
@@ -121,10 +128,15 @@ SET free_at = greatest(g.place + n.slots * g.step, t.slots[n.slots::integer] + g
     steps = coalesce(e.steps[e.past + 1:], l.steps)
 FROM grid AS g LEFT JOIN line AS e USING (unit, seconds) CROSS JOIN given AS n CROSS JOIN times AS t
     CROSS JOIN (SELECT max(given) AS number FROM held) AS o
-WHERE l.quota = %(quota)s AND l.unit = g.unit AND l.seconds = g.seconds
-RETURNING g.now, t.slots, g.step, l.lateness, l.generation, l.unit = 'tokens', o.number + 1"""
+WHERE l.quota = %(quota)s AND l.unit = g.unit AND l.seconds = g.seconds AND n.slots > 0
 )
-"""Reserves slots for calls of so many tokens each. Takes quota, asked, interactive and tokens; a row for each window."""
+SELECT now, times.slots, slot, step, lateness, generation, tokens, max(given) OVER () + 1
+FROM grid JOIN held USING (unit, seconds) CROSS JOIN times"""
+)
+"""Reserves slots for calls of so many tokens each. Takes quota, asked, interactive and tokens; a row for each window.
+
+Where tokens are counted, no slot is given that is further ahead than `TOKENS_HORIZON`; the caller asks again.
+"""
 
 CORRECT: LiteralString = """
 WITH answer AS MATERIALIZED (
@@ -134,30 +146,30 @@ WITH answer AS MATERIALIZED (
 ), held AS MATERIALIZED (
     SELECT * FROM pinakes.limits WHERE quota = %(quota)s ORDER BY unit, seconds FOR UPDATE
 ), found AS MATERIALIZED (  -- each answer's place in the line of a window, or null where its call is no longer there
-    SELECT h.seconds, least(a.reserved, h.burst) AS reserved, least(a.counted, h.burst) AS counted, h.spacing,
+    SELECT h.unit, h.seconds, h.spacing, a.counted > 0 AS made,
+        CASE WHEN h.unit = 'tokens' THEN least(a.reserved, h.burst) ELSE 1 END AS reserved,
+        CASE WHEN h.unit = 'tokens' THEN least(a.counted, h.burst) ELSE least(a.counted, 1) END AS counted,
         CASE WHEN abs(h.starts[p.place] - a.slot) < 0.001 THEN p.place END AS place
     FROM held AS h CROSS JOIN answer AS a
         CROSS JOIN LATERAL (SELECT (a.number - h.given + cardinality(h.starts))::integer) AS p (place)
-    WHERE h.unit = 'tokens'
 ), late AS MATERIALIZED (
-    SELECT h.seconds, coalesce(sum(greatest(0, f.counted - f.reserved) * f.spacing) FILTER (WHERE f.place IS NULL), 0) AS step
-    FROM held AS h JOIN found AS f USING (seconds)
-    WHERE h.unit = 'tokens'
-    GROUP BY h.seconds
+    SELECT unit, seconds, coalesce(sum(greatest(0, counted - reserved) * spacing) FILTER (WHERE place IS NULL), 0) AS step
+    FROM found
+    GROUP BY unit, seconds
 ), line AS MATERIALIZED (
-    SELECT h.seconds, h.settled + CASE WHEN h.starts = '{}' THEN late.step ELSE 0 END AS settled, h.starts, ARRAY(
-            SELECT call.step * coalesce(f.counted / f.reserved, 1)
-                + CASE WHEN call.place = cardinality(h.starts) THEN late.step ELSE 0 END
-            FROM unnest(h.steps) WITH ORDINALITY AS call (step, place)
-                LEFT JOIN found AS f ON f.seconds = h.seconds AND f.place = call.place
-            ORDER BY call.place) AS steps
-    FROM held AS h JOIN late USING (seconds)
-    WHERE h.unit = 'tokens'
+    SELECT h.unit, h.seconds, h.settled + CASE WHEN h.starts = '{}' THEN late.step ELSE 0 END AS settled, c.starts, c.steps
+    FROM held AS h JOIN late USING (unit, seconds) CROSS JOIN LATERAL (
+        SELECT coalesce(array_agg(CASE WHEN f.made IS NOT FALSE THEN start ELSE 0 END ORDER BY call.place), '{}'),
+            coalesce(array_agg(call.step * coalesce(f.counted / f.reserved, 1)
+                + CASE WHEN call.place = cardinality(h.starts) THEN late.step ELSE 0 END ORDER BY call.place), '{}')
+        FROM unnest(h.starts, h.steps) WITH ORDINALITY AS call (start, step, place)
+            LEFT JOIN found AS f ON (f.unit, f.seconds, f.place) = (h.unit, h.seconds, call.place)
+    ) AS c (starts, steps)
 )
 UPDATE pinakes.limits AS l
-SET settled = e.settled, steps = e.steps, free_at = pinakes.free_after(e.settled, e.starts, e.steps)
+SET settled = e.settled, starts = e.starts, steps = e.steps, free_at = pinakes.free_after(e.settled, e.starts, e.steps)
 FROM line AS e
-WHERE l.quota = %(quota)s AND l.unit = 'tokens' AND l.seconds = e.seconds"""
+WHERE l.quota = %(quota)s AND l.unit = e.unit AND l.seconds = e.seconds"""
 """Corrects calls by the tokens that they counted. Takes quota, and of each answer number, slot, reserved and counted.
 
 A call that is no longer in the line is charged what it counted beyond its reservation, and gets nothing back.

@@ -42,7 +42,9 @@ class Reservation:
     """Slots that are this caller's alone.
 
     Attributes:
-        slots: when a call may start, in seconds since 1970 on the database's clock, ascending.
+        slots: when a call may start, in seconds since 1970 on the database's clock, ascending. None where tokens are
+            counted and the next is too far ahead.
+        due: when the next slot was.
         lateness: seconds after its slot in which a call may still start.
         now: what the database's clock said.
         sent: `time.monotonic()` before the statement was sent.
@@ -54,6 +56,7 @@ class Reservation:
     """
 
     slots: tuple[float, ...]
+    due: float
     lateness: float
     now: float
     sent: float
@@ -127,7 +130,9 @@ class LimitStore:
         self._conn: Connection | None = None
 
     def reserve(self, count: int, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Reservation:
-        """At most `count` slots and at least one, of those within the next second (`HORIZON`), for calls of `tokens` each.
+        """At most `count` slots, of those within the next second (`HORIZON`), for calls of `tokens` each.
+
+        There is at least one, except where tokens are counted: there the next may be too far ahead (`TOKENS_HORIZON`).
 
         An interactive call gets its slot at once and is paid back later, while fewer than `lead` are owed.
         """
@@ -140,16 +145,17 @@ class LimitStore:
             sent = time.monotonic()
             rows = self._rows(RESERVE, asked)
         received = time.monotonic()
-        now, slots, *_, number = rows[0]
+        now, slots, due, *_, counted, number = rows[0]
         return Reservation(
             slots=tuple(slots),
-            lateness=min(row[3] for row in rows),
+            due=due,
+            lateness=min(row[4] for row in rows),
             now=now,
             sent=sent,
             received=received,
-            generation=max(row[4] for row in rows),
-            rate=1 / max(row[2] for row in rows),
-            number=number if any(row[5] for row in rows) else None,
+            generation=max(row[5] for row in rows),
+            rate=1 / max(row[3] for row in rows),
+            number=number if counted else None,
         )
 
     def throttled(self, retry_after: float | None) -> int:
