@@ -20,6 +20,7 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.query.query import MAX_PARTS
 from pinakes.search.answer import SearchResult
 from pinakes.sources.thumbnails import SIZES
+from pinakes.store.images import shown
 from pinakes.types import ErrorClass
 from pinakes.web import views
 from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
@@ -132,10 +133,10 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         width=width,
         height=height,
         close=CLOSE,
-        author=author,
+        author=shown(image, "author"),
         author_link=Address(where=(f"author={author}",)).url,
-        date=str(image.metadata.get("date") or image.metadata.get("timeframe") or ""),
-        description=str(image.metadata.get("description") or ""),
+        date=shown(image, "date") or shown(image, "timeframe"),
+        description=shown(image, "description"),
         facts=views.facts(image),
         original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
         like=Address(like=image_id).url,

@@ -13,7 +13,7 @@ from pinakes.errors import UsageError
 from pinakes.query.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
 from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
-from pinakes.store.images import Row
+from pinakes.store.images import Row, shown
 from pinakes.web.address import METRICS, MODES, Address
 from pinakes.web.place import link
 
@@ -188,15 +188,15 @@ def in_words_of_the_page(message: str) -> str:
 
 def title(image: Stored) -> str:
     """The title of a picture; the name of its file if it has none."""
-    return _text(image, "title") or image.image_id.rpartition("/")[2]
+    return shown(image, "title") or image.image_id.rpartition("/")[2]
 
 
 def described(image: Stored) -> str:
     """A text in place of the picture: its description if that is short, else its title and author."""
-    said = _text(image, "description")
+    said = shown(image, "description")
     if said and len(said) <= SHORT_DESCRIPTION:
         return said
-    author = _text(image, "author")
+    author = shown(image, "author")
     return f"{title(image)}, by {author}" if author else title(image)
 
 
@@ -206,8 +206,8 @@ def card(image: Stored, address: Address, plan: SearchPlan | None) -> Card:
     return Card(
         image_id=image.image_id,
         title=title(image),
-        author=_text(image, "author"),
-        date=_text(image, "date") or _text(image, "timeframe"),
+        author=shown(image, "author"),
+        date=shown(image, "date") or shown(image, "timeframe"),
         text=described(image),
         distance=image.distance if isinstance(image, Hit) and plan is not None and not plan.fused else None,
         mark=image.marked if isinstance(image, Hit) else "",
@@ -280,7 +280,7 @@ def facts(image: Stored) -> list[tuple[str, str, str | None]]:
         if column in ("title", "description") or column in HIDDEN_COLUMNS or not text:
             continue
         link = Address(where=(f"{column}={text}",)).url if column in LINKED_COLUMNS else None
-        found.append((label(column), text, link))
+        found.append((label(column), shown(image, column), link))
     return found
 
 
@@ -332,7 +332,3 @@ def _said(condition: str) -> tuple[str, str]:
             return f"{label(column)} contains", text
         case Years():
             return "years", condition.partition("=")[2].replace("..", "–")
-
-
-def _text(image: Stored, column: str) -> str:
-    return str(image.metadata.get(column) or "").strip()
