@@ -332,18 +332,16 @@ def test_vectors_imported_for_an_embedder_are_those_that_it_would_have_made(
     planned = dry_run(request_of(known, source, embedder=embedder, dimension=dimension), known)
     assert (planned["space"], planned["plan"]["reused"], planned["planned"]["calls"]) == (summary["space"], 6, 0)
     embedders = Embedders(known, database.dsn)
-    picture = Part(picture=(source / "p03.png").read_bytes())
+    picture = ask(image=(source / "p03.png").read_bytes())
     try:
         with database.connection() as (conn, _):
             opened = open_collection(conn, "pictures")
-            for query in (ask(), ask("blue")):
-                if embedder == "onnx" and query.parts:
-                    continue  # it reads no words
-                wanted = query if query.parts else replace(query, parts=(picture,))
-                found = search(conn, opened, "pictures", wanted, embedders)
+            for query in (picture,) if embedder == "onnx" else (picture, ask("blue")):  # `onnx` reads no words
+                found = search(conn, opened, "pictures", query, embedders)
                 assert (found.plan.space, len(found.hits)) == (summary["space"], 6)
-                if not query.parts:
-                    assert (found.hits[0].image_id, found.hits[0].distance) == ("p03.png", pytest.approx(0, abs=1e-3))
+                if query is picture:
+                    assert found.hits[0].image_id == "p03.png"
+                    assert found.hits[0].distance == pytest.approx(0, abs=1e-3)
     finally:
         embedders.close()
 
