@@ -205,8 +205,11 @@ def cost_facts(planned: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [("cost", f"USD {planned['cost']:,.4f}")]
     if planned["price_per_image"]:
         as_of, source = planned["price_as_of"] or "no date", planned["price_source"] or "no source"
-        read = f"read {as_of}" if as_of[0].isdigit() else as_of
-        facts.append(("price", f"USD {planned['price_per_image']:g} an image; {read}; {source}"))
+        price = f"USD {planned['price_per_image']:g} an image"
+        dated = as_of[0].isdigit()
+        facts.append(
+            ("price", f"{price}; read {as_of}; {source}" if dated else f"{as_of}; reckoned with {price}; {source}")
+        )
     seconds = planned["seconds"]
     time = "as fast as it goes" if seconds is None else f"{duration(seconds)} at the quota in force"
     if planned.get("bytes_scanned") is not None:

@@ -180,8 +180,8 @@ def _shown(
         found, error = service.facets(()), error or exc
     chips = views.chips(address, _titles(service, address))
     columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in found.columns)))
-    spaces = [registered.space for registered in service.spaces()]
-    asked = next((space for space in spaces if space.name == address.space), spaces[0] if spaces else None)
+    spaces = service.spaces()
+    asked = next((each for each in spaces if each.name == address.space), spaces[0] if spaces else None)
     return page(
         "search.html",
         service,
@@ -194,12 +194,13 @@ def _shown(
         groups=views.groups(found, filters),
         years_known=found.years,
         columns=[(column, views.label(column)) for column in columns if column not in views.HIDDEN_COLUMNS],
-        examples=views.examples(asked.provider, found) if asked else (),
+        examples=views.examples(asked.space.provider, found) if asked else (),
         tuned=any((address.group_by, address.k, address.max_distance, address.mode, address.metric, address.space)),
         page_size=PAGE_SIZE,
         modes=[("" if value == MODES[0] else value, name) for value, name in views.MODE_NAMES.items()],
         metrics=[("" if value == METRICS[0] else value, name) for value, name in views.METRIC_NAMES.items()],
-        spaces=[space.name for space in spaces],
+        spaces=[each.name for each in spaces],
+        index=views.index_line(asked, service.index_of(asked)) if asked else "",
         asked=_asked(service, address),
         total=found.total,
         cards=[views.card(hit, address, result.plan) for hit in result.hits] if result else [],

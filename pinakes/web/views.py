@@ -14,6 +14,8 @@ from pinakes.query.filters import Contains, Equals, Filter, Years, parse_filters
 from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
 from pinakes.store.images import Row, shown
+from pinakes.store.index_state import IndexState
+from pinakes.store.space_registry import RegisteredSpace
 from pinakes.web.address import METRICS, MODES, Address
 from pinakes.web.place import link
 
@@ -297,6 +299,16 @@ def plan_line(plan: SearchPlan) -> list[str]:
     if plan.space:
         said.append(f"space {plan.space}")
     return said
+
+
+def index_line(space: RegisteredSpace, index: IndexState) -> str:
+    """How a space is searched, in a phrase or two."""
+    if index.kind is None:
+        return f"{space.rows:,} vectors, all of them compared at each search."
+    if index.settings is None or index.built_at is None:
+        return f"{space.rows:,} vectors; the {index.kind} index is not there any more, so all of them are compared."
+    built = f"{index.built_at.day} {index.built_at:%B %Y}"
+    return f"{index.written()}. Built {built}; covers {index.coverage or 0:.0%} of {space.rows:,} vectors."
 
 
 def order(plan: SearchPlan) -> str:

@@ -128,7 +128,9 @@ def _bucket(text: str) -> tuple[str, Path]:
 def _table(text: str) -> tuple[str, Path]:
     name, _, file = text.partition("=")
     if name.count(".") != 2 or Path(file).suffix not in (".csv", ".parquet") or not Path(file).is_file():
-        raise argparse.ArgumentTypeError(f"{text!r} is not PROJECT.DATASET.TABLE=FILE with a .csv or .parquet that is there")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not PROJECT.DATASET.TABLE=FILE with a .csv or .parquet that is there"
+        )
     return name, Path(file)
 
 

@@ -294,7 +294,10 @@ def test_a_fake_started_by_command_is_found_through_the_settings_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "objects.csv").write_text("object_id,title\n1,Irises\n2,Wheat\n")
-    for name in ("BIGQUERY_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT"):  # so that what .env sets is taken away again at the end
+    for name in (
+        "BIGQUERY_EMULATOR_HOST",
+        "GOOGLE_CLOUD_PROJECT",
+    ):  # so that what .env sets is taken away again at the end
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     with ExitStack() as stack:

@@ -252,6 +252,7 @@ def test_names_that_fit_nothing_or_too_much_are_reported(working: Path) -> None:
 
 # -- vectors of a model that an embedder calls -------------------------------------------------------------------------
 
+
 @pytest.fixture
 def outside(tmp_path: Path) -> Iterator[Any]:
     """Runs an embedder outside Pinakes: its vectors of a folder as a file, and the settings that reach its model."""
