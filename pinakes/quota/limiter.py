@@ -125,7 +125,7 @@ class Limiter:
             self.counted(slot, 0)
 
     def counted(self, slot: Slot, tokens: int) -> None:
-        """Correct the quota by what the call in `slot` counted, at once; with the next reservation if the database is away."""
+        """Correct the quota by what the call in `slot` counted: at once, or if the database is away with the next slot."""
         if slot.number is None or tokens == slot.tokens or (tokens < slot.tokens and slot.era != self._era):
             return
         with self._changed:
@@ -199,7 +199,7 @@ class Limiter:
                 self._sizes.remove(tokens)
 
     def _ask(self, wanted: int, tokens: int) -> float:
-        """Reserve slots for those who wait, each for the largest of their calls; seconds after which to ask again if none."""
+        """Reserve slots for those who wait, each for the largest of their calls; if none is given, seconds to wait."""
         with self._talking:
             reservation = self._reserved(wanted, tokens)
             with self._changed:

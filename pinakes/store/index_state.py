@@ -1,4 +1,4 @@
-"""How a space is indexed at present: what the index was built with, what it covers, and when it was last brought up to date."""
+"""How a space is indexed at present: what its index was built with, what it covers, and when it was refreshed."""
 
 from __future__ import annotations
 

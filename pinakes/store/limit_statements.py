@@ -75,7 +75,8 @@ WITH held AS MATERIALIZED (
 ), clock AS MATERIALIZED (  -- read after the wait for the rows' locks
     SELECT extract(epoch FROM clock_timestamp())::float8 AS now, max(blocked_until) AS blocked FROM held
 ), paced AS MATERIALIZED (
-    SELECT h.unit, h.seconds, h.settled, h.starts, h.steps, h.free_at, h.blocked_until, h.factor, h.factor_at, h.recovery, f.share, c.now,
+    SELECT h.unit, h.seconds, h.settled, h.starts, h.steps, h.free_at, h.blocked_until,
+        h.factor, h.factor_at, h.recovery, f.share, c.now,
         h.units * h.spacing / f.share AS step, h.head_start - (h.units - 1) * h.spacing AS head_start,
         CASE WHEN h.units <= h.lead_units THEN h.lead ELSE 0 END AS lead, greatest(c.now, c.blocked) AS open,
         ARRAY(SELECT due FROM unnest(h.owed) AS due WHERE due > c.now ORDER BY due) AS debts
@@ -88,7 +89,8 @@ RESERVE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
     + """, turn AS MATERIALIZED (
     SELECT min(now) AS now, bool_or(unit = 'tokens') AS tokens,
-        CASE WHEN bool_or(unit = 'tokens') THEN %(tokens_horizon)s ELSE %(horizon)s END AS horizon, greatest(max(open), max(
+        CASE WHEN bool_or(unit = 'tokens') THEN %(tokens_horizon)s ELSE %(horizon)s END AS horizon,
+        greatest(max(open), max(
             CASE WHEN NOT %(interactive)s OR lead = 0 THEN free_at - head_start
                  WHEN cardinality(debts) < lead THEN open
                  ELSE least(free_at - head_start, debts[cardinality(debts) - lead + 1]) END)) AS slot,

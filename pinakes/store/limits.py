@@ -166,7 +166,7 @@ class LimitStore:
         return max((generation for (generation,) in rows), default=0)
 
     def correct(self, corrections: Sequence[Correction]) -> None:
-        """Enter what calls counted: what was reserved too much is free again, and what was reserved too little is charged."""
+        """Enter what calls counted: what was reserved too much is free again, what was reserved too little is charged."""
         numbers, slots, reserved, counted = zip(*map(astuple, corrections), strict=True)
         values = {"numbers": numbers, "slots": slots, "reserved": reserved, "counted": counted}
         with self._connection() as conn:

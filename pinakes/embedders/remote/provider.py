@@ -171,7 +171,7 @@ class Unpaced:
 
     rate = float("inf")
 
-    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Callable[[int], None]:
+    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Callable[[int], None]:  # noqa: ARG002
         """Returns at once: nobody counts."""
         return lambda _counted: None
 
