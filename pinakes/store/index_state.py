@@ -35,7 +35,7 @@ class IndexState:
     def written(self) -> str:
         """Its kind and settings in a phrase."""
         settings = written(self.settings or {}) or "pgvector's own settings"
-        return f"{self.kind}: {settings}; searched with {written(self.searched_with)}"
+        return f"{self.kind} index: {settings}; searched with {written(self.searched_with)}"
 
 
 def index_state(conn: Connection, collection: str, registered: RegisteredSpace) -> IndexState:

@@ -97,7 +97,8 @@ RESERVE: LiteralString = (
         greatest(0, max(step - head_start)) AS gap
     FROM paced
 ), grid AS MATERIALIZED (
-    SELECT p.*, t.slot, t.gap, t.tokens, t.horizon, greatest(p.free_at, t.slot) AS place, greatest(p.free_at, t.slot) - p.head_start AS base
+    SELECT p.*, t.slot, t.gap, t.tokens, t.horizon, greatest(p.free_at, t.slot) AS place,
+        greatest(p.free_at, t.slot) - p.head_start AS base
     FROM paced AS p CROSS JOIN turn AS t
 ), given AS MATERIALIZED (
     SELECT CASE WHEN bool_or(tokens AND NOT %(interactive)s AND slot > now + horizon) THEN 0
