@@ -22,8 +22,14 @@ BLOCK = "block:"
 """What a value begins with that a block of Prefect's server holds (`tasks.blocks`)."""
 
 
-READ_BY_CLIENTS = ("GOOGLE_APPLICATION_CREDENTIALS", "STORAGE_EMULATOR_HOST", "AWS_", "AZURE_", "BLOB_")
-"""How the names begin that clients of buckets read from the environment only; those in `.env` are put there."""
+READ_BY_CLIENTS = (
+    *("GOOGLE_", "CLOUDSDK_", "STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"),
+    *("AWS_", "AZURE_", "BLOB_"),
+    *("PGPASSFILE", "PGSERVICE", "PGSSL"),  # libpq
+    *("HF_", "FASTEMBED_CACHE_PATH"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_", "REQUESTS_CA_BUNDLE"),
+)
+"""How the names begin that clients of services read from the environment only; those in `.env` are put there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,14 +122,16 @@ def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) ->
         first: the number of the first of them.
         lecture: whether to say what the embedder is, and how to ask otherwise.
     """
+    from pinakes.store.images import shown  # only a search needs the database's modules
+
     plan = result.plan
     lines = []
     if result.hits:
         columns: dict[str, Callable[[Hit], str]] = {}
         if not plan.fused and any(hit.distance is not None for hit in result.hits):
             columns["distance"] = lambda hit: "–" if hit.distance is None else f"{hit.distance:.4f}"
-        columns["title"] = lambda hit: hit.metadata.get("title") or "–"
-        columns["author"] = lambda hit: hit.metadata.get("author") or "–"
+        columns["title"] = lambda hit: shown(hit, "title") or "–"
+        columns["author"] = lambda hit: shown(hit, "author") or "–"
         columns["image_id"] = lambda hit: hit.image_id
         rows = [
             (number, *(cell(hit) for cell in columns.values())) for number, hit in enumerate(result.hits, start=first)
@@ -203,8 +205,11 @@ def cost_facts(planned: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [("cost", f"USD {planned['cost']:,.4f}")]
     if planned["price_per_image"]:
         as_of, source = planned["price_as_of"] or "no date", planned["price_source"] or "no source"
-        read = f"read {as_of}" if as_of[0].isdigit() else as_of
-        facts.append(("price", f"USD {planned['price_per_image']:g} an image; {read}; {source}"))
+        price = f"USD {planned['price_per_image']:g} an image"
+        dated = as_of[0].isdigit()
+        facts.append(
+            ("price", f"{price}; read {as_of}; {source}" if dated else f"{as_of}; reckoned with {price}; {source}")
+        )
     seconds = planned["seconds"]
     time = "as fast as it goes" if seconds is None else f"{duration(seconds)} at the quota in force"
     if planned.get("bytes_scanned") is not None:

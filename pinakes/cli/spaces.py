@@ -15,8 +15,7 @@ from pinakes.settings import load_settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
 from pinakes.store.index_settings import written
-from pinakes.store.indexes import built_settings
-from pinakes.store.search_plan import searched_with
+from pinakes.store.index_state import index_state
 from pinakes.store.space_registry import coverage, spaces
 
 
@@ -32,22 +31,20 @@ def command(*, collection: str | None, as_json: bool) -> None:
         documents = []
         for registered in spaces(conn, collection):
             counted = coverage(conn, collection, registered.name)
-            kind, built = registered.index_kind, registered.index_built_at
-            settings_of = built_settings(conn, collection, registered.space, kind) if kind else None
-            # PostgreSQL enters every new vector into an index that it can use.
-            moments = [moment for moment in (built, registered.loaded_at) if moment] if settings_of is not None else []
+            index = index_state(conn, collection, registered)
+            built, refreshed = index.built_at, index.refreshed_at
             documents.append(
                 {
                     "space": registered.name,
                     "active": registered.active,
                     "rows": counted.vectors,
                     "coverage": counted.share,
-                    "index": registered.index_kind,
+                    "index": index.kind,
                     "index_built_at": built.isoformat(timespec="seconds") if built else None,
-                    "index_settings": settings_of,
-                    "index_searched_with": searched_with(registered),
-                    "index_coverage": None if kind is None else float(settings_of is not None),
-                    "index_refreshed_at": max(moments).isoformat(timespec="seconds") if moments else None,
+                    "index_settings": index.settings,
+                    "index_searched_with": index.searched_with,
+                    "index_coverage": index.coverage,
+                    "index_refreshed_at": refreshed.isoformat(timespec="seconds") if refreshed else None,
                     "retires": retirement_of(registered.space),
                 }
             )

@@ -88,8 +88,9 @@ class Price:
         if not self.as_of or self.as_of[0].isdigit():
             return None
         return (
-            f"the price is {self.as_of}: compare it with {self.source or 'the price page'} before a large run, and put your"
-            " own into the file that PINAKES_PRICES names"
+            f"the price is {self.as_of}: USD {self.per_image:g} an image is what Pinakes reckons with, and nobody has"
+            f" compared it with {self.source or 'the price page'}. Look there before a large run, and put what you pay"
+            " into the file that PINAKES_PRICES names (docs/settings.md)"
         )
 
 

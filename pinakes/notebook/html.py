@@ -24,6 +24,7 @@ from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.search.query_vector import cut_out
 from pinakes.sources.reading import read_uri
 from pinakes.store.facets import Facets
+from pinakes.store.images import shown
 from pinakes.store.space_registry import RegisteredSpace
 
 LONG_SIDE = 220
@@ -149,8 +150,8 @@ _hinted: list[str] = []
 
 def caption(hit: Hit) -> tuple[str, str]:
     """A hit's title, and its author and date; the title of an untitled image is its id."""
-    known = [hit.metadata.get("author"), hit.metadata.get("date")]
-    return str(hit.metadata.get("title") or hit.image_id), ", ".join(str(value) for value in known if value)
+    known = [shown(hit, "author"), shown(hit, "date")]
+    return shown(hit, "title") or hit.image_id, ", ".join(filter(None, known))
 
 
 def _plain(value: str, length: int | None = None) -> str:

@@ -142,7 +142,7 @@ def pgvector_finding(server: health.Server) -> Finding:
         return Finding(State.ERROR, f"{shown}; Pinakes needs 0.7 (halfvec)", upgrade)
     if version < SAFE_PARALLEL_BUILDS:
         slow = "indexes are built serially"
-        slow += "" if version >= ITERATIVE_SCANS else ", filtered searches are exact"
+        slow += "" if version >= ITERATIVE_SCANS else ", every search is exact"
         return Finding(State.WARN, f"{shown} has bugs that 0.8.4 fixes, so {slow}", upgrade)
     return Finding(State.OK, shown)
 

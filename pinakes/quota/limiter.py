@@ -12,15 +12,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from pinakes.embedders.remote.provider import PacingStoppedError
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.quota.slots import ClockOffset, Slot
-from pinakes.rates import CALL_TOKENS, Rate, allowed
+from pinakes.rates import CALL_TOKENS, LEAST_LATENESS, Rate, allowed
 from pinakes.store.addresses import DATABASE_URL
-from pinakes.store.limit_statements import HORIZON, STALE_SECONDS
-from pinakes.store.limits import LimitStore, LimitsUnreachableError, Reservation
+from pinakes.store.limit_statements import HORIZON, STALE_SECONDS, TOKENS_HORIZON
+from pinakes.store.limits import Correction, LimitStore, LimitsUnreachableError, Reservation
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +79,10 @@ class Limiter:
         self._slots: deque[Slot] = deque()
         self._sizes: list[int] = []
         """Tokens of each call that waits."""
-        self._extra = 0
-        """Tokens that calls counted beyond those reserved; charged with the next reservation."""
+        self._corrections: list[Correction] = []
+        """What calls counted, as far as the shared row does not know it yet."""
+        self._given_back = threading.Event()
+        """Set when a correction may have made the next slot earlier."""
         self._outstanding = 0
         """Slots of this era that have not been used yet."""
         self._most_outstanding = 0
@@ -99,14 +102,17 @@ class Limiter:
         """Calls a second that are allowed at present, all callers together."""
         return self._rate
 
-    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> None:
+    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Callable[[int], None]:
         """Block until one call of up to `tokens` may start; they matter only where the quota counts them.
+
+        Returns:
+            What to tell how many tokens the call counted, once that is known; 0 if it was not made.
 
         Raises:
             PacingStoppedError: the run is stopping.
             DatabaseError: the database was lost and did not come back in time.
         """
-        self.acquire(interactive=interactive, tokens=tokens)
+        return partial(self.counted, self.acquire(interactive=interactive, tokens=tokens))
 
     def acquire(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Slot:
         """Like `wait`, but returns the slot in which the call may start now."""
@@ -116,14 +122,21 @@ class Limiter:
             self._used(slot)
             if usable:
                 return slot
+            self.counted(slot, 0)
 
-    def exceeded(self, extra: int) -> None:
-        """Charge the quota what a call counted beyond its `tokens`, with the next reservation of this process.
-
-        What a call was reserved beyond its count is not given back: it may be gone, because a full bucket takes no more.
-        """
+    def counted(self, slot: Slot, tokens: int) -> None:
+        """Correct the quota by what the call in `slot` counted: at once, or if the database is away with the next slot."""
+        if slot.number is None or tokens == slot.tokens or (tokens < slot.tokens and slot.era != self._era):
+            return
         with self._changed:
-            self._extra += extra
+            self._corrections.append(Correction(slot.number, slot.at, slot.tokens, tokens))
+        if self._talking.acquire(timeout=STOP_SECONDS):
+            try:
+                self._correct()
+            except DatabaseError as exc:
+                logger.debug("%s; %s is corrected with the next reservation", exc, self.quota)
+            finally:
+                self._talking.release()
 
     def throttled(self, retry_after: float | None) -> None:
         """Record a 429: all reserved slots become void, nobody calls for `retry_after` seconds, and the rate is lowered.
@@ -142,13 +155,12 @@ class Limiter:
             self._note(generation, sent)
 
     def close(self) -> None:
-        """Charge what is left to charge, and close the connection."""
+        """Enter the last corrections, and close the connection."""
         with self._talking:
             try:
-                if self._extra:
-                    self._store.charge(self._extra)
+                self._correct()
             except DatabaseError as exc:
-                logger.warning("%s; %d tokens were not charged to %s", exc, self._extra, self.quota)
+                logger.warning("%s; what the last calls of %s counted was not entered", exc, self.quota)
             self._store.close()
 
     # -- getting slots -------------------------------------------------------------------------------------------------
@@ -175,7 +187,9 @@ class Limiter:
                     self._asking = True
                     wanted, largest = 1 if too_small else self._waiting, max(self._sizes)
                 try:
-                    self._ask(wanted, largest)
+                    self._given_back.clear()
+                    if pause := self._ask(wanted, largest):
+                        self._given_back.wait(min(pause, STOP_SECONDS))
                 finally:
                     with self._changed:
                         self._asking = False
@@ -184,18 +198,21 @@ class Limiter:
             with self._changed:
                 self._sizes.remove(tokens)
 
-    def _ask(self, wanted: int, tokens: int) -> None:
-        """Reserve slots for those who wait, each for the largest of their calls."""
+    def _ask(self, wanted: int, tokens: int) -> float:
+        """Reserve slots for those who wait, each for the largest of their calls; if none is given, seconds to wait."""
         with self._talking:
             reservation = self._reserved(wanted, tokens)
             with self._changed:
                 slots = self._planned(reservation, tokens, interactive=False)
+                if not slots:
+                    return max(reservation.due - reservation.now - TOKENS_HORIZON / 2, LEAST_LATENESS)
                 self._slots.extend(slots)
                 self._outstanding += len(slots)
                 # One second's worth of slots may be outstanding here; where all callers together hold that much already,
                 # half of those just reserved.
                 full = slots[-1].at > reservation.now + HORIZON
                 self._most_outstanding = len(slots) // 2 if full else max(0, int(reservation.rate * HORIZON) - 1)
+                return 0.0
 
     def _interactive_slot(self, tokens: int) -> Slot:
         with self._talking:
@@ -205,12 +222,18 @@ class Limiter:
         return slot
 
     def _reserved(self, count: int, tokens: int, *, interactive: bool = False) -> Reservation:
-        """What the store reserves, after it was charged what is left to charge. `_talking` is held."""
-        if extra := self._extra:
-            self._persist(lambda: self._store.charge(extra))
-            with self._changed:
-                self._extra -= extra
+        """What the store reserves, after the corrections that are left. `_talking` is held."""
+        if self._corrections:
+            self._persist(self._correct)
         return self._persist(lambda: self._store.reserve(count, interactive=interactive, tokens=tokens))
+
+    def _correct(self) -> None:
+        """Enter all corrections in one statement. `_talking` is held."""
+        if corrections := self._corrections[:]:
+            self._store.correct(corrections)
+            with self._changed:
+                del self._corrections[: len(corrections)]
+            self._given_back.set()
 
     def _planned(self, reservation: Reservation, tokens: int, *, interactive: bool) -> list[Slot]:
         self._note(reservation.generation, reservation.sent)
@@ -218,8 +241,16 @@ class Limiter:
             self._rate = reservation.rate
         self._clock.update(reservation)
         return [
-            Slot(at, self._clock.local(at), reservation.lateness, self._era, interactive, tokens)
-            for at in reservation.slots
+            Slot(
+                at,
+                self._clock.local(at),
+                reservation.lateness,
+                self._era,
+                interactive,
+                tokens,
+                None if reservation.number is None else reservation.number + place,
+            )
+            for place, at in enumerate(reservation.slots)
         ]
 
     # -- using them ----------------------------------------------------------------------------------------------------

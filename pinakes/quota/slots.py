@@ -22,6 +22,7 @@ class Slot:
         era: which of the limiter's reservations are in force; a slot of an earlier era is void.
         interactive: whether it was reserved for one interactive call.
         tokens: most that the call may count.
+        number: by which the shared row knows the call; None where it does not count tokens.
     """
 
     at: float
@@ -30,6 +31,7 @@ class Slot:
     era: int
     interactive: bool = False
     tokens: int = CALL_TOKENS
+    number: int | None = None
 
 
 class ClockOffset:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
@@ -38,14 +38,14 @@ class Hit:
     """One result.
 
     Attributes:
-        image_id: the image.
+        image_id, uri: the image, and where the picture is.
         distance: distance to the query in the metric asked for: cosine distance, 0 (same direction) to 2; Euclidean
             distance of the unit vectors, 0 to 2; or the negative inner product, -1 to 1. None where only words were
             compared.
-        uri: where the picture is.
         metadata: what is known about it.
         match: `file` where its bytes are those of a picture of the query, `nearly identical` where the query is one picture
             and this one is as near as only the same one saved or scaled again is; else None.
+        several: the values of each column whose cell holds several.
     """
 
     image_id: str
@@ -53,13 +53,13 @@ class Hit:
     uri: str
     metadata: dict[str, Any]
     match: Match | None = None
+    several: dict[str, list[str]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The hit as it is printed as JSON."""
-        distance = None if self.distance is None else round(self.distance, 6)
         return {
             "image_id": self.image_id,
-            "distance": distance,
+            "distance": None if self.distance is None else round(self.distance, 6),
             "match": self.match,
             "uri": self.uri,
             "metadata": self.metadata,
@@ -175,8 +175,8 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         hints=tuple(asked.hints),
     )
     hits = [
-        Hit(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata, _match(row, asked, near))
-        for row in page.rows
+        Hit(r.image_id, _shown(r.distance, query.metric), r.uri, r.metadata, _match(r, asked, near), r.several)
+        for r in page.rows
     ]
     return SearchResult(hits, plan, None if page.cursor is None else page.cursor.encode())
 

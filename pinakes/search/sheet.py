@@ -13,6 +13,7 @@ from pinakes.query.query import Part, Query
 from pinakes.search.answer import Hit, SearchPlan, SearchResult
 from pinakes.search.query_vector import cut_out
 from pinakes.sources.reading import read_uri
+from pinakes.store.images import shown
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,8 @@ def _card(number: int, hit: Hit, plan: SearchPlan) -> Card:
     notes = [str(number), hit.marked, distance]
     return Card(
         picture_of(hit),
-        title=str(hit.metadata.get("title") or hit.image_id),
-        subtitle=str(hit.metadata.get("author") or ""),
+        title=shown(hit, "title") or hit.image_id,
+        subtitle=shown(hit, "author"),
         note=" · ".join(filter(None, notes)),
     )
 

@@ -101,7 +101,7 @@ def read_images(conn: Connection, collection: str, filters: Sequence[Filter] = (
         ORDER BY i.image_id
         """
     ).format(columns=IMAGE_COLUMNS, years=YEARS_SAID, images=sql.Identifier(collection, "images"), shown=shown.where)
-    years_at = 5 + len(COLUMNS)
+    years_at = 6 + len(COLUMNS)
     with translated(f"reading {collection}"), conn.transaction():
         for values in streamed(conn, statement, shown.values, at_once=VECTORS_AT_ONCE):
             yield Dated(row_of(values), *values[years_at:])

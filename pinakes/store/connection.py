@@ -151,7 +151,7 @@ def warn_of_old_pgvector(found: Pgvector) -> None:
         logger.warning(
             "pgvector %s has known bugs in parallel HNSW builds (fixed in 0.8.4): indexes are built serially%s.",
             found.text,
-            "" if found.version >= ITERATIVE_SCANS else ", and filtered searches are exact",
+            "" if found.version >= ITERATIVE_SCANS else ", and every search is exact",
         )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from psycopg import sql
@@ -25,16 +25,18 @@ class Row:
         image_id, uri: which it is, and where.
         metadata: the columns that are known, its fingerprint, and the extra columns.
         distance: cosine distance to what was asked, where vectors were compared.
+        several: the values of each column whose cell holds several.
     """
 
     image_id: str
     uri: str
     metadata: dict[str, Any]
     distance: float | None
+    several: dict[str, list[str]] = field(default_factory=dict)
 
 
 IMAGE_COLUMNS = sql.SQL(", ").join(
-    sql.Identifier("i", c) for c in ("image_id", "uri", "fingerprint", *COLUMNS, "extra")
+    sql.Identifier("i", c) for c in ("image_id", "uri", "fingerprint", *COLUMNS, "extra", "several")
 )
 """What `row_of` reads, over the images under the alias `i`; the distance follows it."""
 
@@ -45,13 +47,33 @@ def row_of(values: Sequence[Any]) -> Row:
     metadata = {name: value for name, value in zip(COLUMNS, columns, strict=True) if value is not None}
     metadata["fingerprint"] = fingerprint
     metadata.update({f: v for f, v in (values[3 + len(COLUMNS)] or {}).items() if f not in metadata})
-    distance = values[4 + len(COLUMNS)]
-    return Row(image_id, uri, metadata, None if distance is None else float(distance))
+    several, distance = values[4 + len(COLUMNS) : 6 + len(COLUMNS)]
+    return Row(image_id, uri, metadata, None if distance is None else float(distance), several or {})
+
+
+class Described(Protocol):
+    """An image with what is known about it."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Each column's text."""
+        ...
+
+    @property
+    def several(self) -> dict[str, list[str]]:
+        """The values of each column whose cell holds several."""
+        ...
+
+
+def shown(image: Described, column: str) -> str:
+    """A column as people write it: the cell `Rubens|Brueghel` as `Rubens; Brueghel`; empty where nothing is known."""
+    values = image.several.get(column)
+    return "; ".join(values) if values else str(image.metadata.get(column) or "").strip()
 
 
 def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None:
     """An image by its id; None when there is none, or when it is restricted."""
-    shown = visible(conn, collection)
+    visibly = visible(conn, collection)
     with translated("reading an image"):
         row = conn.execute(
             sql.SQL(
@@ -60,8 +82,8 @@ def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None
                 FROM {images} AS i
                 WHERE i.image_id = %(image_id)s AND {shown}
                 """
-            ).format(columns=IMAGE_COLUMNS, images=sql.Identifier(collection, "images"), shown=shown.where),
-            {"image_id": image_id, **shown.values},
+            ).format(columns=IMAGE_COLUMNS, images=sql.Identifier(collection, "images"), shown=visibly.where),
+            {"image_id": image_id, **visibly.values},
         ).fetchone()
     return None if row is None else row_of(row)
 

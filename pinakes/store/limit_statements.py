@@ -5,6 +5,9 @@ the share of the rate that is in force; `head_start` lets a slot come before its
 for. An interactive call gets its slot at once: its regular time is at the end of the line, and until then it is owed.
 
 In a window of tokens a call takes as many units as it costs, in the slot of the last of them; in a window of calls, one.
+What it costs is known only when it is answered. Until then it holds the most that it may cost; then `CORRECT` tells the
+line of the latest calls again, each with what it is known to have cost, so that the line stands as if that had been
+known from the start: nothing is given back that a full bucket would not have taken.
 """
 
 from __future__ import annotations
@@ -15,6 +18,10 @@ from pinakes.rates import CALL_TOKENS
 
 HORIZON = 1.0
 """Seconds ahead up to which slots are given out; past it everyone gets one at a time."""
+
+TOKENS_HORIZON = 0.25
+"""The same where tokens are counted, and past it nobody gets one: what answers give back would come too late for a call
+that holds a slot far ahead."""
 
 STALE_SECONDS = 0.5
 """A slot is used only by a process that has read the row so recently; by then a 429 or a new rate has reached everyone."""
@@ -37,8 +44,15 @@ MOST_LENGTHENING = 3.0
 """429s that are closer together than 90 s lengthen the recovery, in proportion and up to three times each; those further
 apart shorten it. So a quota that is really smaller than ours is tested once in 90 s, or at the pace of `MOST_RECOVERY`."""
 
+MOST_OPEN = 512
+"""Latest calls of a window that may still be corrected: more than are in flight on several machines."""
+
+MOST_OPEN_SECONDS = 120.0
+"""An answer that takes longer corrects nothing: its call was lost, or the process ended."""
+
 FIGURES = {
     "horizon": HORIZON,
+    "tokens_horizon": TOKENS_HORIZON,
     "stale": STALE_SECONDS,
     "least_pause": LEAST_PAUSE,
     "most_pause": MOST_PAUSE,
@@ -49,6 +63,8 @@ FIGURES = {
     "calm": CALM_SECONDS,
     "lengthening": MOST_LENGTHENING,
     "tokens": CALL_TOKENS,
+    "most_open": MOST_OPEN,
+    "most_open_seconds": MOST_OPEN_SECONDS,
 }
 """The figures above as parameters: each statement is given all of them, and uses those that it names."""
 
@@ -59,7 +75,8 @@ WITH held AS MATERIALIZED (
 ), clock AS MATERIALIZED (  -- read after the wait for the rows' locks
     SELECT extract(epoch FROM clock_timestamp())::float8 AS now, max(blocked_until) AS blocked FROM held
 ), paced AS MATERIALIZED (
-    SELECT h.unit, h.seconds, h.free_at, h.blocked_until, h.factor, h.factor_at, h.recovery, f.share, c.now,
+    SELECT h.unit, h.seconds, h.settled, h.starts, h.steps, h.free_at, h.blocked_until,
+        h.factor, h.factor_at, h.recovery, f.share, c.now,
         h.units * h.spacing / f.share AS step, h.head_start - (h.units - 1) * h.spacing AS head_start,
         CASE WHEN h.units <= h.lead_units THEN h.lead ELSE 0 END AS lead, greatest(c.now, c.blocked) AS open,
         ARRAY(SELECT due FROM unnest(h.owed) AS due WHERE due > c.now ORDER BY due) AS debts
@@ -71,42 +88,101 @@ WITH held AS MATERIALIZED (
 RESERVE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
     + """, turn AS MATERIALIZED (
-    SELECT min(now) AS now, greatest(max(open), max(
+    SELECT min(now) AS now, bool_or(unit = 'tokens') AS tokens,
+        CASE WHEN bool_or(unit = 'tokens') THEN %(tokens_horizon)s ELSE %(horizon)s END AS horizon,
+        greatest(max(open), max(
             CASE WHEN NOT %(interactive)s OR lead = 0 THEN free_at - head_start
                  WHEN cardinality(debts) < lead THEN open
                  ELSE least(free_at - head_start, debts[cardinality(debts) - lead + 1]) END)) AS slot,
         greatest(0, max(step - head_start)) AS gap
     FROM paced
 ), grid AS MATERIALIZED (
-    SELECT p.*, t.slot, t.gap, greatest(p.free_at, t.slot) AS place, greatest(p.free_at, t.slot) - p.head_start AS base
+    SELECT p.*, t.slot, t.gap, t.tokens, t.horizon, greatest(p.free_at, t.slot) AS place,
+        greatest(p.free_at, t.slot) - p.head_start AS base
     FROM paced AS p CROSS JOIN turn AS t
 ), given AS MATERIALIZED (
-    SELECT greatest(1, least(%(asked)s, min(floor((now + %(horizon)s - base) / step) + 1),
-        min(floor((now + %(horizon)s - slot) / nullif(gap, 0)) + 1))) AS slots
+    SELECT CASE WHEN bool_or(tokens AND NOT %(interactive)s AND slot > now + horizon) THEN 0
+        ELSE greatest(1, least(%(asked)s, min(floor((now + horizon - base) / step) + 1),
+            min(floor((now + horizon - slot) / nullif(gap, 0)) + 1))) END AS slots
     FROM grid
-), last AS MATERIALIZED (
-    SELECT CASE WHEN %(interactive)s THEN min(slot)
-        ELSE greatest(min(slot) + (min(slots) - 1) * min(gap), max(base + (slots - 1) * step)) END AS slot
-    FROM grid CROSS JOIN given
+), times AS MATERIALIZED (
+    SELECT coalesce(array_agg(at ORDER BY k), '{}') AS slots
+    FROM (
+        SELECT k, CASE WHEN %(interactive)s THEN min(slot)
+            ELSE greatest(min(slot) + k * min(gap), max(base + k * step)) END AS at
+        FROM grid CROSS JOIN given CROSS JOIN generate_series(0, given.slots::integer - 1) AS k
+        GROUP BY k
+    ) AS each
+), line AS MATERIALIZED (  -- of the latest calls, with these
+    SELECT g.unit, g.seconds, g.settled, g.starts || t.slots AS starts,
+        g.steps || array_fill(g.step, ARRAY[cardinality(t.slots)]) AS steps,
+        greatest(cardinality(g.starts) + cardinality(t.slots) - %(most_open)s, (
+            SELECT min(number) - 1 FROM unnest(g.starts || t.slots) WITH ORDINALITY AS call (start, number)
+            WHERE start > g.now - %(most_open_seconds)s))::integer AS past
+    FROM grid AS g CROSS JOIN times AS t
+    WHERE g.tokens
+), moved AS (
+UPDATE pinakes.limits AS l
+SET free_at = greatest(g.place + n.slots * g.step, t.slots[n.slots::integer] + g.step),
+    owed = CASE WHEN %(interactive)s AND g.base > g.slot THEN g.debts || g.base ELSE g.debts END,
+    given = o.number + n.slots::integer,
+    settled = coalesce(pinakes.free_after(e.settled, e.starts[:e.past], e.steps[:e.past]), l.settled),
+    starts = coalesce(e.starts[e.past + 1:], l.starts),
+    steps = coalesce(e.steps[e.past + 1:], l.steps)
+FROM grid AS g LEFT JOIN line AS e USING (unit, seconds) CROSS JOIN given AS n CROSS JOIN times AS t
+    CROSS JOIN (SELECT max(given) AS number FROM held) AS o
+WHERE l.quota = %(quota)s AND l.unit = g.unit AND l.seconds = g.seconds AND n.slots > 0
+)
+SELECT now, times.slots, slot, step, lateness, generation, tokens, max(given) OVER () + 1
+FROM grid JOIN held USING (unit, seconds) CROSS JOIN times"""
+)
+"""Reserves slots for calls of so many tokens each. Takes quota, asked, interactive and tokens; a row for each window.
+
+Where tokens are counted, no slot is given that is further ahead than `TOKENS_HORIZON`; the caller asks again.
+"""
+
+CORRECT: LiteralString = """
+WITH answer AS MATERIALIZED (
+    SELECT number, slot, greatest(1, reserved) AS reserved, greatest(0, counted) AS counted
+    FROM unnest(%(numbers)s::bigint[], %(slots)s::float8[], %(reserved)s::float8[], %(counted)s::float8[])
+        AS answer (number, slot, reserved, counted)
+), held AS MATERIALIZED (
+    SELECT * FROM pinakes.limits WHERE quota = %(quota)s ORDER BY unit, seconds FOR UPDATE
+), found AS MATERIALIZED (  -- each answer's place in the line of a window, or null where its call is no longer there
+    SELECT h.unit, h.seconds, h.spacing, a.counted > 0 AS made,
+        CASE WHEN h.unit = 'tokens' THEN least(a.reserved, h.burst) ELSE 1 END AS reserved,
+        CASE WHEN h.unit = 'tokens' THEN least(a.counted, h.burst) ELSE least(a.counted, 1) END AS counted,
+        CASE WHEN abs(h.starts[p.place] - a.slot) < 0.001 THEN p.place END AS place
+    FROM held AS h CROSS JOIN answer AS a
+        CROSS JOIN LATERAL (SELECT (a.number - h.given + cardinality(h.starts))::integer) AS p (place)
+), late AS MATERIALIZED (
+    SELECT unit, seconds, coalesce(sum(greatest(0, counted - reserved) * spacing) FILTER (WHERE place IS NULL), 0) AS step
+    FROM found
+    GROUP BY unit, seconds
+), line AS MATERIALIZED (
+    SELECT h.unit, h.seconds, h.settled + CASE WHEN h.starts = '{}' THEN late.step ELSE 0 END AS settled, c.starts, c.steps
+    FROM held AS h JOIN late USING (unit, seconds) CROSS JOIN LATERAL (
+        SELECT coalesce(array_agg(CASE WHEN f.made IS NOT FALSE THEN start ELSE 0 END ORDER BY call.place), '{}'),
+            coalesce(array_agg(call.step * coalesce(f.counted / f.reserved, 1)
+                + CASE WHEN call.place = cardinality(h.starts) THEN late.step ELSE 0 END ORDER BY call.place), '{}')
+        FROM unnest(h.starts, h.steps) WITH ORDINALITY AS call (start, step, place)
+            LEFT JOIN found AS f ON (f.unit, f.seconds, f.place) = (h.unit, h.seconds, call.place)
+    ) AS c (starts, steps)
 )
 UPDATE pinakes.limits AS l
-SET free_at = greatest(g.place + n.slots * g.step, last.slot + g.step),
-    owed = CASE WHEN %(interactive)s AND g.base > g.slot THEN g.debts || g.base ELSE g.debts END
-FROM grid AS g CROSS JOIN given AS n CROSS JOIN last
-WHERE l.quota = %(quota)s AND l.unit = g.unit AND l.seconds = g.seconds
-RETURNING g.now, g.slot, g.gap, g.base, g.step, n.slots::integer, l.lateness, l.generation"""
-)
-"""Reserves slots for calls of so many tokens each. Takes quota, asked, interactive and tokens; a row for each window."""
+SET settled = e.settled, starts = e.starts, steps = e.steps, free_at = pinakes.free_after(e.settled, e.starts, e.steps)
+FROM line AS e
+WHERE l.quota = %(quota)s AND l.unit = e.unit AND l.seconds = e.seconds"""
+"""Corrects calls by the tokens that they counted. Takes quota, and of each answer number, slot, reserved and counted.
 
-CHARGE: LiteralString = """
-UPDATE pinakes.limits SET free_at = free_at + %(extra)s * spacing WHERE quota = %(quota)s AND unit = 'tokens'"""
-"""Charges tokens that calls counted beyond those reserved for them. Takes quota and extra."""
+A call that is no longer in the line is charged what it counted beyond its reservation, and gets nothing back.
+"""
 
 THROTTLE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
     + """, answer AS MATERIALIZED (
-    SELECT p.*, n.factor AS lowered, n.recovery AS slowed,
-        p.now + least(greatest(coalesce(%(retry_after)s::float8, 1 / n.factor), %(least_pause)s), %(most_pause)s) AS until
+    SELECT p.*, n.factor AS lowered, n.recovery AS slowed, u.until,
+        greatest(u.until, least(p.free_at, p.now + %(stale)s + (1 + cardinality(p.debts)) * p.step)) AS line
     FROM paced AS p CROSS JOIN LATERAL (
         SELECT greatest(%(least)s, p.share * %(decrease)s),
             least(%(most_recovery)s, greatest(%(least_recovery)s,
@@ -114,7 +190,9 @@ THROTTLE: LiteralString = (
         WHERE p.now >= p.blocked_until
         UNION ALL  -- 429s to calls that were under way when the first one came say nothing new
         SELECT p.factor, p.recovery WHERE p.now < p.blocked_until
-    ) AS n (factor, recovery)
+    ) AS n (factor, recovery) CROSS JOIN LATERAL (
+        SELECT p.now + least(greatest(coalesce(%(retry_after)s::float8, 1 / n.factor), %(least_pause)s), %(most_pause)s)
+    ) AS u (until)
 )
 UPDATE pinakes.limits AS l
 SET throttled = l.throttled + 1,
@@ -123,9 +201,10 @@ SET throttled = l.throttled + 1,
     recovery = a.slowed,
     factor_at = greatest(a.blocked_until, a.until),
     blocked_until = greatest(a.blocked_until, a.until),
-    free_at = CASE WHEN a.until > a.blocked_until
-        THEN greatest(a.until, least(a.free_at, a.now + %(stale)s + (1 + cardinality(a.debts)) * a.step))
-        ELSE a.free_at END,
+    free_at = CASE WHEN a.until > a.blocked_until THEN a.line ELSE a.free_at END,
+    settled = CASE WHEN a.until > a.blocked_until THEN a.line ELSE a.settled END,
+    starts = CASE WHEN a.until > a.blocked_until THEN '{}' ELSE a.starts END,
+    steps = CASE WHEN a.until > a.blocked_until THEN '{}' ELSE a.steps END,
     generation = l.generation + (a.until > a.blocked_until)::integer
 FROM answer AS a
 WHERE l.quota = %(quota)s AND l.unit = a.unit AND l.seconds = a.seconds
@@ -144,7 +223,9 @@ ON CONFLICT (quota, unit, seconds) DO UPDATE
 SET count = excluded.count, burst = excluded.burst, pinned = excluded.pinned, spacing = excluded.spacing,
     head_start = excluded.head_start, lead = excluded.lead, lead_units = excluded.lead_units, lateness = excluded.lateness,
     generation = excluded.generation, factor = 1,
-    free_at = (SELECT least(p.free_at, p.now + %(stale)s + (1 + cardinality(p.debts)) * p.step)
-               FROM paced AS p WHERE p.unit = l.unit AND p.seconds = l.seconds)"""
+    (free_at, settled, starts, steps) = (
+        SELECT line, line, '{}'::float8[], '{}'::float8[]
+        FROM paced AS p CROSS JOIN LATERAL least(p.free_at, p.now + %(stale)s + (1 + cardinality(p.debts)) * p.step) AS line
+        WHERE p.unit = l.unit AND p.seconds = l.seconds)"""
 )
 """Enters or changes one window; a new rate is in force at once, a pause that the provider asked for stays."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
@@ -23,7 +23,7 @@ from pinakes.settings import Settings
 from pinakes.store.addresses import DATABASE_URL, LIMITER_URL, address, check_address, reason
 from pinakes.store.cloudsql import SCHEME
 from pinakes.store.connection import Connection, connect, translated
-from pinakes.store.limit_statements import CHARGE, ENTER, FIGURES, RESERVE, THROTTLE
+from pinakes.store.limit_statements import CORRECT, ENTER, FIGURES, RESERVE, THROTTLE
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 
 WINDOW = ("unit", "seconds", "count", "burst", "spacing", "head_start", "lead", "lead_units", "lateness")
@@ -42,22 +42,45 @@ class Reservation:
     """Slots that are this caller's alone.
 
     Attributes:
-        slots: when a call may start, in seconds since 1970 on the database's clock, ascending.
+        slots: when a call may start, in seconds since 1970 on the database's clock, ascending. None where tokens are
+            counted and the next is too far ahead.
+        due: when the next slot was.
         lateness: seconds after its slot in which a call may still start.
         now: what the database's clock said.
         sent: `time.monotonic()` before the statement was sent.
         received: and after it was answered.
         generation: of the rows; a newer one voids these slots.
         rate: calls a second, each of that many tokens, that are allowed at present, all callers together.
+        number: of the first of these calls, in the order in which the quota's calls were reserved; None where no window
+            counts tokens.
     """
 
     slots: tuple[float, ...]
+    due: float
     lateness: float
     now: float
     sent: float
     received: float
     generation: int
     rate: float
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a call counted.
+
+    Attributes:
+        number: of the call; see `Reservation`.
+        slot: of the call.
+        reserved: the tokens that it was reserved for.
+        counted: the tokens that it counted; 0 where it was not made.
+    """
+
+    number: int
+    slot: float
+    reserved: int
+    counted: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +130,9 @@ class LimitStore:
         self._conn: Connection | None = None
 
     def reserve(self, count: int, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Reservation:
-        """At most `count` slots and at least one, of those within the next second (`HORIZON`), for calls of `tokens` each.
+        """At most `count` slots, of those within the next second (`HORIZON`), for calls of `tokens` each.
+
+        There is at least one, except where tokens are counted: there the next may be too far ahead (`TOKENS_HORIZON`).
 
         An interactive call gets its slot at once and is paid back later, while fewer than `lead` are owed.
         """
@@ -120,22 +145,17 @@ class LimitStore:
             sent = time.monotonic()
             rows = self._rows(RESERVE, asked)
         received = time.monotonic()
-        now, first, gap, _, _, given, _, _ = rows[0]
-        slots = (
-            (first,)
-            if interactive
-            else tuple(
-                max(first + k * gap, *(base + k * step for _, _, _, base, step, *_ in rows)) for k in range(given)
-            )
-        )
+        now, slots, due, *_, counted, number = rows[0]
         return Reservation(
-            slots=slots,
-            lateness=min(row[6] for row in rows),
+            slots=tuple(slots),
+            due=due,
+            lateness=min(row[4] for row in rows),
             now=now,
             sent=sent,
             received=received,
-            generation=max(row[7] for row in rows),
-            rate=1 / max(row[4] for row in rows),
+            generation=max(row[5] for row in rows),
+            rate=1 / max(row[3] for row in rows),
+            number=number if counted else None,
         )
 
     def throttled(self, retry_after: float | None) -> int:
@@ -145,10 +165,12 @@ class LimitStore:
             rows = conn.execute(THROTTLE, FIGURES | {"quota": self.quota, "retry_after": retry_after}).fetchall()
         return max((generation for (generation,) in rows), default=0)
 
-    def charge(self, extra: int) -> None:
-        """Charge tokens beyond those that were reserved."""
+    def correct(self, corrections: Sequence[Correction]) -> None:
+        """Enter what calls counted: what was reserved too much is free again, what was reserved too little is charged."""
+        numbers, slots, reserved, counted = zip(*map(astuple, corrections), strict=True)
+        values = {"numbers": numbers, "slots": slots, "reserved": reserved, "counted": counted}
         with self._connection() as conn:
-            conn.execute(CHARGE, {"quota": self.quota, "extra": extra})
+            conn.execute(CORRECT, {name: list(each) for name, each in values.items()} | {"quota": self.quota})
 
     def generation(self) -> int:
         """The generation of the rows; 0 where the quota was removed."""

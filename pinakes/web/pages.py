@@ -20,6 +20,7 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.query.query import MAX_PARTS
 from pinakes.search.answer import SearchResult
 from pinakes.sources.thumbnails import SIZES
+from pinakes.store.images import shown
 from pinakes.types import ErrorClass
 from pinakes.web import views
 from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
@@ -132,10 +133,10 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         width=width,
         height=height,
         close=CLOSE,
-        author=author,
+        author=shown(image, "author"),
         author_link=Address(where=(f"author={author}",)).url,
-        date=str(image.metadata.get("date") or image.metadata.get("timeframe") or ""),
-        description=str(image.metadata.get("description") or ""),
+        date=shown(image, "date") or shown(image, "timeframe"),
+        description=shown(image, "description"),
         facts=views.facts(image),
         original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
         like=Address(like=image_id).url,
@@ -179,8 +180,8 @@ def _shown(
         found, error = service.facets(()), error or exc
     chips = views.chips(address, _titles(service, address))
     columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in found.columns)))
-    spaces = [registered.space for registered in service.spaces()]
-    asked = next((space for space in spaces if space.name == address.space), spaces[0] if spaces else None)
+    spaces = service.spaces()
+    asked = next((each for each in spaces if each.name == address.space), spaces[0] if spaces else None)
     return page(
         "search.html",
         service,
@@ -193,12 +194,13 @@ def _shown(
         groups=views.groups(found, filters),
         years_known=found.years,
         columns=[(column, views.label(column)) for column in columns if column not in views.HIDDEN_COLUMNS],
-        examples=views.examples(asked.provider, found) if asked else (),
+        examples=views.examples(asked.space.provider, found) if asked else (),
         tuned=any((address.group_by, address.k, address.max_distance, address.mode, address.metric, address.space)),
         page_size=PAGE_SIZE,
         modes=[("" if value == MODES[0] else value, name) for value, name in views.MODE_NAMES.items()],
         metrics=[("" if value == METRICS[0] else value, name) for value, name in views.METRIC_NAMES.items()],
-        spaces=[space.name for space in spaces],
+        spaces=[each.name for each in spaces],
+        index=views.index_line(asked, service.index_of(asked)) if asked else "",
         asked=_asked(service, address),
         total=found.total,
         cards=[views.card(hit, address, result.plan) for hit in result.hits] if result else [],

@@ -22,6 +22,7 @@ from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
+from pinakes.store.index_state import IndexState, index_state
 from pinakes.store.pixels import size_of
 from pinakes.store.pool import Connections
 from pinakes.store.restrictions import restriction_texts
@@ -249,6 +250,15 @@ class Service:
         """
         with self._connections.connection() as conn:
             return spaces(conn, self.collection)
+
+    def index_of(self, registered: RegisteredSpace) -> IndexState:
+        """How a space is indexed at present; see `pinakes.store.index_state`.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            return index_state(conn, self.collection, registered)
 
     def keep_upload(self, data: bytes) -> str:
         """Check and keep a picture to search by; the token for `upload`.

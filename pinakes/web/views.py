@@ -13,7 +13,9 @@ from pinakes.errors import UsageError
 from pinakes.query.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
 from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
-from pinakes.store.images import Row
+from pinakes.store.images import Row, shown
+from pinakes.store.index_state import IndexState
+from pinakes.store.space_registry import RegisteredSpace
 from pinakes.web.address import METRICS, MODES, Address
 from pinakes.web.place import link
 
@@ -188,15 +190,15 @@ def in_words_of_the_page(message: str) -> str:
 
 def title(image: Stored) -> str:
     """The title of a picture; the name of its file if it has none."""
-    return _text(image, "title") or image.image_id.rpartition("/")[2]
+    return shown(image, "title") or image.image_id.rpartition("/")[2]
 
 
 def described(image: Stored) -> str:
     """A text in place of the picture: its description if that is short, else its title and author."""
-    said = _text(image, "description")
+    said = shown(image, "description")
     if said and len(said) <= SHORT_DESCRIPTION:
         return said
-    author = _text(image, "author")
+    author = shown(image, "author")
     return f"{title(image)}, by {author}" if author else title(image)
 
 
@@ -206,8 +208,8 @@ def card(image: Stored, address: Address, plan: SearchPlan | None) -> Card:
     return Card(
         image_id=image.image_id,
         title=title(image),
-        author=_text(image, "author"),
-        date=_text(image, "date") or _text(image, "timeframe"),
+        author=shown(image, "author"),
+        date=shown(image, "date") or shown(image, "timeframe"),
         text=described(image),
         distance=image.distance if isinstance(image, Hit) and plan is not None and not plan.fused else None,
         mark=image.marked if isinstance(image, Hit) else "",
@@ -280,7 +282,7 @@ def facts(image: Stored) -> list[tuple[str, str, str | None]]:
         if column in ("title", "description") or column in HIDDEN_COLUMNS or not text:
             continue
         link = Address(where=(f"{column}={text}",)).url if column in LINKED_COLUMNS else None
-        found.append((label(column), text, link))
+        found.append((label(column), shown(image, column), link))
     return found
 
 
@@ -297,6 +299,16 @@ def plan_line(plan: SearchPlan) -> list[str]:
     if plan.space:
         said.append(f"space {plan.space}")
     return said
+
+
+def index_line(space: RegisteredSpace, index: IndexState) -> str:
+    """How a space is searched, in a phrase or two."""
+    if index.kind is None:
+        return f"{space.rows:,} vectors, all of them compared at each search."
+    if index.settings is None or index.built_at is None:
+        return f"{space.rows:,} vectors; the {index.kind} index is not there any more, so all of them are compared."
+    built = f"{index.built_at.day} {index.built_at:%B %Y}"
+    return f"{index.written()}. Built {built}; covers {index.coverage or 0:.0%} of {space.rows:,} vectors."
 
 
 def order(plan: SearchPlan) -> str:
@@ -332,7 +344,3 @@ def _said(condition: str) -> tuple[str, str]:
             return f"{label(column)} contains", text
         case Years():
             return "years", condition.partition("=")[2].replace("..", "–")
-
-
-def _text(image: Stored, column: str) -> str:
-    return str(image.metadata.get(column) or "").strip()

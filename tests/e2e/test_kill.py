@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SECONDS_A_CALL = 0.03
 PROMISED_SECONDS = 5.0
 
 
-def ingest(source: Path, environment: dict[str, str]) -> subprocess.Popen[str]:
+def ingest(source: Path | str, environment: dict[str, str]) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "tests.counting", "ingest", str(source), "--embedder", "counting"]
     return subprocess.Popen(
         [*command, "--batch-size", "16", "--json"],
@@ -46,13 +47,26 @@ def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 
 def killed_runs(
-    rounds: int, seed: int, settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path
+    rounds: int,
+    seed: int,
+    settings: Settings,
+    database: Database,
+    environment: dict[str, str],
+    tmp_path: Path,
+    *,
+    images: int = IMAGES,
+    place: Callable[[Path], Path | str] = lambda folder: folder,
 ) -> None:
-    """Kill, resume, and compare source, checkpoint and table, `rounds` times on a fresh collection."""
+    """Kill, resume, and compare source, checkpoint and table, `rounds` times on a fresh collection.
+
+    Of each there are so many `images`; `place` puts their folder where they are ingested from.
+    """
     chance = random.Random(seed)
+    tmp_path.mkdir(exist_ok=True)
     log = tmp_path / "calls"
     for number in range(rounds):
-        source = gallery(tmp_path / f"in{number}", IMAGES)
+        folder = gallery(tmp_path / f"in{number}", images)
+        source = place(folder)
         log.write_text("")
         collection = f"killed{number}"
         kept = environment | {
@@ -64,18 +78,18 @@ def killed_runs(
         # The moment is drawn from the first call to a little after the last.
         while not log.read_text() and process.poll() is None:
             time.sleep(0.02)
-        time.sleep(chance.uniform(0, IMAGES * SECONDS_A_CALL / 2 + 1.0))
+        time.sleep(chance.uniform(0, images * SECONDS_A_CALL / 2 + 1.0))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         killed_at = time.time()
 
         account = finish(ingest(source, kept))
-        assert account["listed"] == IMAGES == account["embedded"] + account["reused"]
+        assert account["listed"] == images == account["embedded"] + account["reused"]
 
         calls = [line.split() for line in log.read_text().splitlines()]
         counted = Counter(fingerprint for _, fingerprint in calls)
         twice = {fingerprint for fingerprint, times in counted.items() if times > 1}
-        assert len(counted) == IMAGES
+        assert len(counted) == images
         assert max(counted.values()) <= 2
         first_call = {fingerprint: float(when) for when, fingerprint in reversed(calls)}
         assert all(first_call[fingerprint] >= killed_at - PROMISED_SECONDS for fingerprint in twice)
@@ -86,9 +100,9 @@ def killed_runs(
             f"SELECT image_id, fingerprint FROM {collection}.counting_colours_1_27 JOIN {collection}.images"
             " USING (image_id, fingerprint)",
         )
-        assert len(rows) == IMAGES
+        assert len(rows) == images
         assert all((row := ledger.get(*pair)) is not None and row.ok for pair in rows)
-        assert {image_id for image_id, _ in rows} == {path.name for path in source.iterdir()}
+        assert {image_id for image_id, _ in rows} == {path.name for path in folder.iterdir()}
 
 
 def test_a_killed_ingest_resumes(

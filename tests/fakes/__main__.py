@@ -1,7 +1,8 @@
 """Start one fake service from the command line: `python -m tests.fakes azure --latency 0.15 --quota 30/s`.
 
 A bucket is filled from a folder: `python -m tests.fakes gcs --bucket gallery=FOLDER`. Vertex AI and Gemini then read its
-pictures by themselves, if STORAGE_EMULATOR_HOST is set where they are started, too.
+pictures by themselves, if STORAGE_EMULATOR_HOST is set where they are started, too. BigQuery's tables are filled from files:
+`python -m tests.fakes bigquery --table project.dataset.objects=objects.csv`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tests.fakes.quota import Quota
 
 FAKES = {
     "azure": ("tests.fakes.azure", "AzureFake"),
+    "bigquery": ("tests.fakes.bigquery", "BigQueryFake"),
     "gemini": ("tests.fakes.gemini", "GeminiFake"),
     "gcs": ("tests.fakes.gcs", "GcsFake"),
     "vertex": ("tests.fakes.vertex", "VertexFake"),
@@ -38,10 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one fake until Ctrl-C or SIGTERM; the environment it needs is printed first, its counts last."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    if options.blind and options.fake == "gcs":
+    if options.blind and options.fake in ("gcs", "bigquery"):
         parser.error("--blind is for the fakes that embed pictures")
     if options.bucket and options.fake != "gcs":
         parser.error("--bucket is for the fake gcs")
+    if options.table and options.fake != "bigquery":
+        parser.error("--table is for the fake bigquery")
+    if options.faults and options.fake == "bigquery":
+        parser.error("the fake bigquery has no schedule of faults")
     if options.tokens and options.fake != "gemini":
         parser.error("--tokens is for the fake gemini")
     module, name = FAKES[options.fake]
@@ -51,13 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         port=options.port,
         latency=Latency(options.latency, options.jitter, seed=options.seed),
         quota=Quota(options.quota, options.burst) if options.quota else None,
-        faults=Faults(seed=options.seed, share=options.faults, kinds=options.kinds),
+        **(
+            {"page": 1000}
+            if options.fake == "bigquery"
+            else {"faults": Faults(seed=options.seed, share=options.faults, kinds=options.kinds)}
+        ),
         **({"blind": True} if options.blind else {}),
         **({"tokens": Quota(options.tokens, 2 * MOST_CALL_TOKENS)} if options.tokens else {}),
         **({"objects": gcs.reader(storage)} if storage and options.fake in READERS else {}),
     ) as fake:
         for bucket, folder in options.bucket:
             fake.fill(bucket, folder)
+        for table, file in options.table:
+            fake.load(table, file)
         print(f"# {options.fake} at {fake.url}; Ctrl-C ends it")
         for variable, value in fake.environment.items():
             print(f"export {variable}={shlex.quote(value)}")
@@ -91,6 +103,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME=FOLDER",
         help="gcs: a bucket, and its files",
     )
+    parser.add_argument(
+        "--table",
+        type=_table,
+        action="append",
+        default=[],
+        metavar="PROJECT.DATASET.TABLE=FILE",
+        help="bigquery: a table, and its rows as .csv or .parquet",
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed, another schedule of faults")
     parser.add_argument(
         "--blind", action="store_true", help="do not look at pictures: their vectors follow from a hash"
@@ -103,6 +123,15 @@ def _bucket(text: str) -> tuple[str, Path]:
     if not name or not Path(folder).is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=FOLDER with a folder that is there")
     return name, Path(folder)
+
+
+def _table(text: str) -> tuple[str, Path]:
+    name, _, file = text.partition("=")
+    if name.count(".") != 2 or Path(file).suffix not in (".csv", ".parquet") or not Path(file).is_file():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not PROJECT.DATASET.TABLE=FILE with a .csv or .parquet that is there"
+        )
+    return name, Path(file)
 
 
 if __name__ == "__main__":

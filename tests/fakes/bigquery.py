@@ -13,10 +13,14 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
 
 from tests.fakes import bigquery_sql as sql
 from tests.fakes.bigquery_sql import Refusal
@@ -35,6 +39,19 @@ _QUERY_FIELDS = {"query", "useLegacySql", "queryParameters", "parameterMode"}
 _LOAD_FIELDS = {"destinationTable", "sourceFormat", "writeDisposition", "schema", "parquetOptions"}
 
 LEAST_FOR_AN_INDEX = 5000
+
+
+def _kind(found: pa.DataType) -> str:
+    """BigQuery's type for Arrow's."""
+    if pa.types.is_list(found) or pa.types.is_fixed_size_list(found):
+        return f"{_kind(found.value_type)}[]"
+    kinds = {
+        "INTEGER": pa.types.is_integer,
+        "FLOAT": pa.types.is_floating,
+        "BOOLEAN": pa.types.is_boolean,
+        "TIMESTAMP": pa.types.is_timestamp,
+    }
+    return next((kind for kind, fits in kinds.items() if fits(found)), "STRING")
 
 
 class BigQueryFake(Fake[_Server]):
@@ -97,6 +114,12 @@ class BigQueryFake(Fake[_Server]):
         with self._lock:
             self._make(name, {"schema": {"fields": fields}, **more})
             self._fill(name, [tuple(row) for row in rows])
+
+    def load(self, name: str, file: Path) -> None:
+        """Make the table `project.dataset.table` of a .csv or .parquet file, with the types that are in it."""
+        read = pq.read_table(file) if file.suffix == ".parquet" else csv.read_csv(file)
+        rows = zip(*(column.to_pylist() for column in read.columns), strict=True)
+        self.table(name, {field.name: _kind(field.type) for field in read.schema}, rows)
 
     def object_table(self, name: str, gcs: GcsFake, *uris: str) -> None:
         """Make an object table over `gs://bucket/folder/*` of a fake storage; it always shows what is there now."""

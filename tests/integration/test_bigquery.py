@@ -35,6 +35,7 @@ from tests.fakes.gcs import GcsFake
 from tests.fakes.quota import Quota
 from tests.fakes.vertex import VertexFake
 from tests.integration.test_forgetting import forget
+from tests.integration.test_vertex import started
 from tests.pictures import photo
 from tests.running import gallery, request_of, run, stored, using
 
@@ -287,6 +288,25 @@ def filled(bigquery: BigQueryFake, gcs: GcsFake, folder: Path, count: int = 4) -
     bigquery.object_table("museum.met.pictures", gcs, "gs://met/*")
     rows = [(f"p{n:02}.png", f"Title {n}", "Zoé") for n in range(count)]
     bigquery.table("museum.met.about", {"image_file": "STRING", "title": "STRING", "author": "STRING"}, rows)
+
+
+def test_a_fake_started_by_command_is_found_through_the_settings_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "objects.csv").write_text("object_id,title\n1,Irises\n2,Wheat\n")
+    for name in (
+        "BIGQUERY_EMULATOR_HOST",
+        "GOOGLE_CLOUD_PROJECT",
+    ):  # so that what .env sets is taken away again at the end
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    with ExitStack() as stack:
+        told = started(stack, "bigquery", "--table", f"p.met.objects={tmp_path / 'objects.csv'}")
+        (tmp_path / ".env").write_text("".join(f"{name}={value}\n" for name, value in told.items()))
+        load_settings(directory=tmp_path)
+        client = BigQueryClient("p").client()
+        assert client.project == told["GOOGLE_CLOUD_PROJECT"] == "payer"
+        assert [row["title"] for row in client.list_rows("p.met.objects")] == ["Irises", "Wheat"]
 
 
 def test_a_run_takes_pictures_and_metadata_from_bigquery(

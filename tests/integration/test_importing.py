@@ -29,13 +29,10 @@ from pinakes.settings import Settings
 from pinakes.sources.bucket import BucketSource
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
-from tests.fakes.azure import AzureFake
 from tests.fakes.gcs import GcsFake
-from tests.fakes.gemini import GeminiFake
-from tests.fakes.vertex import VertexFake
 from tests.importing import imported, made_elsewhere
 from tests.running import find, gallery, request_of, run, run_stages, stored
-from tests.tiny_models import siglip
+from tests.trials import TRIALS, trial
 
 VECTORS = {f"p{n:02}.png": np.random.default_rng(n).standard_normal(6).astype(np.float32) for n in range(5)}
 
@@ -255,8 +252,6 @@ def test_names_that_fit_nothing_or_too_much_are_reported(working: Path) -> None:
 
 # -- vectors of a model that an embedder calls -------------------------------------------------------------------------
 
-FAKES = {"vertex": VertexFake, "azure": AzureFake, "gemini": GeminiFake}
-
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Iterator[Any]:
@@ -264,11 +259,7 @@ def outside(tmp_path: Path) -> Iterator[Any]:
     with ExitStack() as stack:
 
         def embed(name: str, dimension: int | None, source: Path, file: Path) -> dict[str, str]:
-            values = {"PINAKES_CLIP_PATH": str(tmp_path / "clip")}
-            if name in FAKES:
-                values = dict(stack.enter_context(FAKES[name]()).environment)
-            elif name == "clip":
-                siglip(tmp_path / "clip")
+            values = dict(stack.enter_context(trial(name, tmp_path / "model")) if name in TRIALS else {})
             made = made_elsewhere(name, dimension, source, values, tmp_path / "elsewhere")
             file.write_text("".join(f"{path},{','.join(map(str, vector.tolist()))}\n" for path, vector in made.items()))
             return values
@@ -318,6 +309,42 @@ def test_vectors_of_an_embedders_model_go_into_the_space_that_ingest_continues(
     finally:
         embedders.close()
     assert (found.plan.space, found.plan.mode, len(found.hits)) == (name, "exact", 6)
+
+
+@pytest.mark.parametrize(("embedder", "dimension"), [("clip", None), ("onnx", None), ("gemini", 256)])
+def test_vectors_imported_for_an_embedder_are_those_that_it_would_have_made(
+    working: Path,
+    settings: Settings,
+    database: Database,
+    outside: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    embedder: str,
+    dimension: int | None,
+) -> None:
+    source = gallery(working / "in", 6)
+    values = outside(embedder, dimension, source, working / "paid.csv")
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    options = [] if dimension is None else ["--dimension", str(dimension)]
+    summary = imported("paid.csv", str(source), "--embedder", embedder, *options)
+    assert (summary["imported"], summary["calls"]) == (6, 0)
+
+    known = replace(settings, values={**settings.values, **values})
+    planned = dry_run(request_of(known, source, embedder=embedder, dimension=dimension), known)
+    assert (planned["space"], planned["plan"]["reused"], planned["planned"]["calls"]) == (summary["space"], 6, 0)
+    embedders = Embedders(known, database.dsn)
+    picture = ask(image=(source / "p03.png").read_bytes())
+    try:
+        with database.connection() as (conn, _):
+            opened = open_collection(conn, "pictures")
+            for query in (picture,) if embedder == "onnx" else (picture, ask("blue")):  # `onnx` reads no words
+                found = search(conn, opened, "pictures", query, embedders)
+                assert (found.plan.space, len(found.hits)) == (summary["space"], 6)
+                if query is picture:
+                    assert found.hits[0].image_id == "p03.png"
+                    assert found.hits[0].distance == pytest.approx(0, abs=1e-3)
+    finally:
+        embedders.close()
 
 
 def test_a_local_models_space_is_the_one_of_its_files(

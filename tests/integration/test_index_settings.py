@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from pinakes.store.lease import Lease
 from pinakes.store.nearest import Wanted, nearest
 from pinakes.store.reload import Reload
 from pinakes.store.space_registry import resolve_space
+from tests import serving
 from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
 from tests.running import find, gallery, request_of, run
 
@@ -97,6 +99,10 @@ def test_an_index_that_somebody_has_dropped_is_built_again_and_shown_as_missing(
     monkeypatch.setenv("PINAKES_DATABASE_URL", settings.database_url or "")
     run(settings, gallery(tmp_path / "in"), hnsw="m=24,ef_construction=128")
 
+    def page() -> str:
+        with serving.service(settings) as service, serving.browsing(service) as visitor:
+            return visitor.get("/").text
+
     def shown() -> dict[str, Any]:
         done = CliRunner().invoke(cli, ["spaces", "--json"], catch_exceptions=False)
         (space,) = json.loads(done.stdout)["spaces"]
@@ -111,8 +117,13 @@ def test_an_index_that_somebody_has_dropped_is_built_again_and_shown_as_missing(
         f"hnsw index of {space['space']}: m=24, ef_construction=128; searched with ef_search=200; covers 100.0%" in text
     )
 
+    built = datetime.fromisoformat(space["index_built_at"])
+    said = "hnsw index: m=24, ef_construction=128; searched with ef_search=200."
+    assert f"{said} Built {built.day} {built:%B %Y}; covers 100%" in page()
+
     with database.connection() as (conn, _):
         conn.execute(f'DROP INDEX pictures."{space["space"]}_hnsw"')
+    assert "the hnsw index is not there any more" in page()
     assert (shown()["index_settings"], shown()["index_coverage"], shown()["index_refreshed_at"]) == (None, 0.0, None)
     assert "is not there any more" in CliRunner().invoke(cli, ["spaces"], catch_exceptions=False).stdout
     run(settings, tmp_path / "in")

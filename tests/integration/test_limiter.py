@@ -204,15 +204,6 @@ def test_calls_of_many_tokens_take_as_much_of_a_window_as_they_cost(database_url
     assert refusals(starts, rates[0]) == refusals(starts, rates[1], costs) == 0
 
 
-def test_tokens_beyond_those_reserved_are_charged(limiter: Callable[..., Limiter], database_url: str) -> None:
-    pace, other = limiter("60000 tokens/min burst 1000"), limiter("60000 tokens/min burst 1000")
-    pace.acquire(tokens=100)
-    before = other.acquire(tokens=100).at
-    pace.exceeded(2000)
-    pace.close()
-    assert other.acquire(tokens=100).at >= before + 1.9
-
-
 def test_both_rates_of_a_quota_are_shown(database_url: str) -> None:
     with limits_connection(database_url) as conn:
         change_limit(conn, QUOTA, parse_rates("120/min, 1000000 tokens/min"))

@@ -11,15 +11,24 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from pinakes.cli.render import hits_table
 from pinakes.errors import MetadataError, UsageError
 from pinakes.metadata.excel import write_excel
 from pinakes.notebook.html import caption
 from pinakes.operations.export import export
+from pinakes.query.query import ask
+from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.answer import search
 from pinakes.search.excel_file import save_hits
 from pinakes.settings import Settings
+from pinakes.store.bulk_reads import read_images
+from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
+from pinakes.store.images import shown, stored_image
 from pinakes.store.restrictions import hide
+from pinakes.web.address import Address
+from pinakes.web.views import card, facts
 from tests.counting import Counting
 from tests.running import find, paint, run
 
@@ -242,6 +251,36 @@ def test_what_the_user_says_counts_before_guesses_and_profiles(
         MetadataError, match=r"no column 'Painter' \(--map author=Painter\); its columns are file, Künstler"
     ):
         run(settings, source, metadata=(str(table),), map={"author": "Painter"})
+
+
+def test_several_values_of_a_cell_are_shown_as_people_write_them(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    row = {"file": "a.png", "Maler": "Rubens|Brueghel", "title": "Paradise"}
+    table = write(tmp_path / "t.csv", "file,Maler,title", row)
+    run(
+        settings,
+        pictures(tmp_path / "in", "a.png"),
+        metadata=(str(table),),
+        map={"author": "Maler"},
+        split={"author": "|"},
+    )
+    with database.connection() as (conn, _):
+        opened = open_collection(conn, "pictures")
+        result = search(conn, opened, "pictures", ask(where=["author=Rubens"]), Embedders(settings, database.dsn))
+        stored_row = stored_image(conn, "pictures", "a.png")
+        (dated,) = read_images(conn, "pictures")
+    (hit,) = result.hits
+    assert (hit.metadata["author"], hit.several) == ("Rubens|Brueghel", {"author": ["Rubens", "Brueghel"]})
+    assert stored_row
+    assert {shown(image, "author") for image in (hit, stored_row, dated.row)} == {"Rubens; Brueghel"}
+    assert caption(hit) == ("Paradise", "Rubens; Brueghel")
+    assert "Rubens; Brueghel" in hits_table(result)
+    assert card(hit, Address(), result.plan).author == "Rubens; Brueghel"
+    ((name, text, link),) = [fact for fact in facts(stored_row) if "Rubens" in fact[1]]
+    assert (name, text) == ("author", "Rubens; Brueghel")
+    assert link == Address(where=("author=Rubens|Brueghel",)).url
+    assert found(database, "author=Rubens|Brueghel") == ["a.png"]
 
 
 def test_a_restriction_goes_on_hiding_what_it_hides(settings: Settings, database: Database, tmp_path: Path) -> None:

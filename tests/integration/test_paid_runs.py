@@ -227,10 +227,10 @@ def test_a_dry_run_calls_and_writes_nothing_and_says_the_price(
     assert planned["seconds"] == pytest.approx(2.2)
     assert planned["price_source"]
     json.dumps(document)
-    assert [note.partition(":")[0] for note in document["notes"]] == ["the price is not verified"]  # its end is far
+    assert [note.partition(":")[0] for note in document["notes"]] == ["the price is not known"]  # its end is far
     shown = plan_table(document)
     assert planned["price_source"] in shown
-    assert str(planned["price_as_of"]) in shown
+    assert "not known; reckoned with USD 0.0001 an image" in " ".join(shown.split())
     assert stored(database, "SELECT count(*) FROM pg_class WHERE relname = 'images'") == [(0,)]
     paid(settings, source, fake, rate="none", limit=15)
     again = dry_run(request_of(known, source, embedder="azure"), known)

@@ -64,6 +64,7 @@ SYSTEM_DATA = (
         "INSERT INTO pinakes.limits (quota, unit, seconds, count, burst, spacing, head_start, lead, lead_units, lateness)"
         " VALUES ('vertex', 'tokens', 60, 1000000, 20000, 0.00006, 0, 1, 258, 0)",
     ),
+    (8, "UPDATE pinakes.limits SET given = 2, starts = '{1, 2}', steps = '{0.1, 0.2}' WHERE unit = 'tokens'"),
 )
 COLLECTION_DATA = (
     (1, "INSERT INTO old.collection (source_root, language) VALUES ('file:///old/', 'english')"),

@@ -28,9 +28,9 @@ from pinakes.embedders.remote.provider import (
     Unpaced,
     redact,
 )
+from pinakes.embedders.remote.tokens import MOST_PICTURE_TOKENS
 from pinakes.errors import DatabaseError, EmbedderError, SourceError, UnreadableQueryError
 from pinakes.quota.embedder_pool import Budget
-from pinakes.rates import CALL_TOKENS
 from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests.pictures import photo
@@ -93,14 +93,12 @@ class Recorder(Unpaced):
         self.waits: list[bool] = []
         self.throttles: list[float | None] = []
         self.tokens: list[int] = []
-        self.extra: list[int] = []
+        self.counted: list[int] = []
 
-    def wait(self, *, interactive: bool = False, tokens: int = 0) -> None:
+    def wait(self, *, interactive: bool = False, tokens: int = 0) -> Callable[[int], None]:
         self.waits.append(interactive)
         self.tokens.append(tokens)
-
-    def exceeded(self, extra: int) -> None:
-        self.extra.append(extra)
+        return self.counted.append
 
     def throttled(self, retry_after: float | None) -> None:
         self.throttles.append(retry_after)
@@ -268,7 +266,7 @@ def test_answers_that_cannot_be_used_stop_nothing_while_others_can(remote: Calla
 
 
 def test_tokens_are_reserved_before_a_call_and_corrected_by_its_answer(remote: Callable[..., Remote]) -> None:
-    counted = iter([1000, 500, 500])
+    counted = iter([3000, 500, 500, 500, 600])
 
     class Counting(Scripted):
         def image(self, picture: Prepared, *, timeout: float) -> Reply:
@@ -276,11 +274,11 @@ def test_tokens_are_reserved_before_a_call_and_corrected_by_its_answer(remote: C
 
     pacer = Recorder()
     embedder = remote(Counting(), pacer, concurrency=1)
-    assert len(list(embedder.embed_images(pictures(3)))) == 3
-    assert pacer.tokens == [CALL_TOKENS, 1000, 950]
-    assert pacer.extra == [1000 - CALL_TOKENS]
+    assert len(list(embedder.embed_images(pictures(5)))) == 5
+    assert pacer.tokens == [MOST_PICTURE_TOKENS, 3000, 3000, 3000, 3000]
+    assert pacer.counted == [3000, 500, 500, 500, 600]
     embedder.embed_text("two words")
-    assert pacer.tokens[-1] == 3
+    assert pacer.tokens[-1] > len("two words")  # no tokenizer makes more than one token of a byte
 
 
 def test_texts_are_counted_among_the_calls_and_take_what_they_cost(remote: Callable[..., Remote]) -> None:

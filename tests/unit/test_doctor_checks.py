@@ -14,7 +14,7 @@ from pinakes.operations.checks import Check, Finding, State, clock_finding, find
 from pinakes.operations.doctor import CHECKS, Examination, pgvector_finding, schema_finding
 from pinakes.settings import Settings, load_settings
 from pinakes.spaces import Space
-from pinakes.store.connection import Pgvector
+from pinakes.store.connection import Pgvector, warn_of_old_pgvector
 from pinakes.store.health import Schema, Server, Size
 from pinakes.store.indexes import build_memory
 
@@ -63,6 +63,16 @@ def test_an_error_that_no_check_expects_is_a_bug_and_is_raised() -> None:
 
     with pytest.raises(ValueError, match="a bug"):
         list(findings([Check("faulty", faulty)], "here"))
+
+
+@pytest.mark.parametrize(("version", "exact"), [((0, 8, 3), False), ((0, 7, 4), True)])
+def test_a_pgvector_that_cannot_go_on_scanning_makes_every_search_exact(
+    version: tuple[int, ...], exact: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_old_pgvector(Pgvector(version, "public"))
+    assert caplog.messages
+    assert ("every search is exact" in caplog.text) is exact
+    assert "filtered" not in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,8 @@ def price_of_a_picture(declaration: Declaration) -> str:
 
 def what_to_set(declaration: Declaration) -> str:
     install = [f"the extra `{declaration.extra}`"] if declaration.extra else []
-    settings = [" or ".join(f"`{n}`" for n in (setting.name, *setting.instead)) for setting in declaration.settings]
+    needed = [setting for setting in declaration.settings if setting.required]
+    settings = [" or ".join(f"`{n}`" for n in (setting.name, *setting.instead)) for setting in needed]
     return ", ".join(install + settings) or "nothing"
 
 

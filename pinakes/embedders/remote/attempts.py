@@ -211,8 +211,9 @@ class Attempts:
             text = effort.text
             with paying(self._allowance, 1 if text is None else self._text_units(text)) as payment:
                 tokens = self._tokens.of(text)
-                self._pacer.wait(interactive=effort.interactive, tokens=tokens)
+                counted = self._pacer.wait(interactive=effort.interactive, tokens=tokens)
                 if effort.pooled and (self._over() or effort.unwanted()):
+                    counted(0)
                     return None
                 started = time.monotonic()
                 payment.due = True
@@ -220,8 +221,7 @@ class Attempts:
                     reply = Reply(*call())
                     if reply.tokens is not None:
                         self._tokens.correct(text, reply.tokens)
-                        if reply.tokens > tokens:
-                            self._pacer.exceeded(reply.tokens - tokens)
+                        counted(reply.tokens)
                     return self._checked(reply.vector, reply.version, time.monotonic() - started, effort)
                 except CallError as exc:
                     payment.due = not is_free(exc)

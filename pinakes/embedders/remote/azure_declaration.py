@@ -22,7 +22,7 @@ VISION = Model(
     price=Price(
         per_image=0.0001,
         per_text=0.000014,
-        as_of="not verified",
+        as_of="not known",
         source="azure.microsoft.com/pricing/details/cognitive-services/computer-vision",
     ),
     retires="2028-09-25",  # learn.microsoft.com, «Image Analysis retirement», read 2026-11-20

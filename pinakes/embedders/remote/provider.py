@@ -6,7 +6,7 @@ threads: `pinakes.embedders.remote.client` handles those for all providers, in o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from urllib.parse import quote, quote_plus
@@ -128,17 +128,16 @@ class Provider(Protocol):
 class Pacer(Protocol):
     """Says when a request may be made. Shared by all threads, and through the database by all processes and machines."""
 
-    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> None:
+    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Callable[[int], None]:
         """Block until this caller may make one request of up to `tokens`. Interactive callers get a slot before batches do.
+
+        Returns:
+            What to tell how many tokens the request counted, where the provider says so; 0 if it was not made.
 
         Raises:
             PacingStoppedError: the run is stopping.
             PinakesError: the database that keeps the rate is lost; nobody may call without it.
         """
-        ...
-
-    def exceeded(self, extra: int) -> None:
-        """A request counted so many tokens more than it had waited for."""
         ...
 
     def throttled(self, retry_after: float | None) -> None:
@@ -172,11 +171,9 @@ class Unpaced:
 
     rate = float("inf")
 
-    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> None:
-        """Returns at once."""
-
-    def exceeded(self, extra: int) -> None:
-        """Does nothing: nobody counts."""
+    def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Callable[[int], None]:  # noqa: ARG002
+        """Returns at once: nobody counts."""
+        return lambda _counted: None
 
     def throttled(self, retry_after: float | None) -> None:
         """Does nothing: there is no rate to lower."""
