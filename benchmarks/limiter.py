@@ -1,6 +1,6 @@
 """What the shared rate limit hands out, whether a token bucket of its size would have refused any of it, and what 429s cost.
 
-`python -m benchmarks.limiter [--limits 30 200 2000] [--threads 24] [--processes 3] [--seconds 60] [--busy 2] [--recovery 130]`
+`python -m benchmarks.limiter [--limits 30 200 2000] [--threads 24] [--processes 3] [--seconds 60] [--busy 2]`
 
 Each limit is measured twice, the second time beside `--busy` processes that do nothing but take processor time.
 """

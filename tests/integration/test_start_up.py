@@ -51,4 +51,6 @@ def test_a_search_by_words_loads_the_driver_and_numpy_but_no_decoder(
     assert "p00.png" in shown
     assert packages(modules) & NEVER == set()
     assert {"numpy", "psycopg"} <= packages(modules)
-    assert modules & {"pinakes.images.decoding", "pinakes.quota.limiter", "PIL.ImageCms", "PIL.TiffImagePlugin"} == set()
+    assert (
+        modules & {"pinakes.images.decoding", "pinakes.quota.limiter", "PIL.ImageCms", "PIL.TiffImagePlugin"} == set()
+    )
