@@ -1,6 +1,6 @@
 """What the shared rate limit hands out, whether a token bucket of its size would have refused any of it, and what 429s cost.
 
-`python -m benchmarks.limiter [--limits 30 200 2000] [--threads 24] [--processes 3] [--seconds 60] [--busy 2]`
+`python -m benchmarks.limiter [--limits 30/s '30/s burst 30'] [--threads 24] [--processes 3] [--seconds 60] [--busy 2]`
 
 Each limit is measured twice, the second time beside `--busy` processes that do nothing but take processor time.
 """
@@ -208,20 +208,26 @@ def _shares(shares: Sequence[float]) -> str:
 
 def main() -> None:
     options = arguments(
-        __doc__, limits=[30.0, 200.0, 2000.0], threads=24, processes=3, seconds=60.0, busy=2, recovery=130.0
+        __doc__,
+        limits=["30/s", "30/s burst 30", "200/s"],
+        threads=24,
+        processes=3,
+        seconds=60.0,
+        busy=2,
+        recovery=130.0,
     )
     figures = []
-    print(f"{'limit':>10}{'busy':>6}{'of it':>10}{'refused':>10}{'expired':>10}")
+    print(f"{'limit':>14}{'busy':>6}{'of it':>10}{'refused':>10}{'expired':>10}")
     for limit in options.limits:
-        rate = parse_rate(f"{limit:g}/s")
-        for others in (0, options.busy):
+        rate = parse_rate(limit)
+        for others in sorted({0, options.busy}):
             use = measure(rate, options.threads, options.processes, options.seconds, others)
-            print(f"{rate!s:>10}{others:>6}{use.share:>10.1%}{use.refused:>10}{use.expired:>10}", flush=True)
-            what = f"{limit:g} calls a second shared by {options.processes} processes"
+            print(f"{limit:>14}{others:>6}{use.share:>10.1%}{use.refused:>10}{use.expired:>10}", flush=True)
+            what = f"`--rate '{limit}'` in {options.processes} processes"
             beside = f", beside {others} busy ones" if others else ""
-            aim = "≥ 99 %, 0 refused" if limit == 30 else ""
-            value = f"{use.share:.1%} used, {use.refused} refused by a strict bucket".replace("%", " %")
-            figures.append(Figure(what + beside, value, aim))
+            aim = "≥ 99 %, 0 refused" if limit.startswith("30/s") else ""
+            value = f"{use.share:.1%} used, {use.refused} refused by a strict bucket, {use.expired} slots too late"
+            figures.append(Figure(what + beside, value.replace("%", " %"), aim))
     for one in recovery(options.recovery) if options.recovery else []:
         value = f"{_shares(one.used)}; 429s: {' '.join(map(str, one.refused))}".replace("%", " %")
         figures.append(Figure(f"{one.name}: use in each {STEP:g} s of the first {options.recovery:g}", value.strip()))
