@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.synchronize import Barrier
 from queue import SimpleQueue
 
 from benchmarks.common import arguments, record, scratch_database
@@ -40,20 +41,25 @@ def call_until(limiter: Limiter, end: float, calls: SimpleQueue[Call]) -> None:
         calls.put((slot.at, time.monotonic()))
 
 
+Result = tuple[float, list[Call], int]
+"""When a process began, its calls, and its slots that came too late."""
+
+
 def process(
-    dsn: str, rate: Rate, threads: int, start: float, end: float, out: multiprocessing.Queue[tuple[list[Call], int]]
+    dsn: str, rate: Rate, threads: int, seconds: float, together: Barrier, out: multiprocessing.Queue[Result]
 ) -> None:
-    """One process with several threads; all start together."""
+    """One process with several threads; all processes start together."""
     limiter = Limiter(dsn, "benchmark", [rate])
     calls: SimpleQueue[Call] = SimpleQueue()
-    time.sleep(max(0.0, start - time.monotonic()))
-    workers = [threading.Thread(target=call_until, args=(limiter, end, calls)) for _ in range(threads)]
+    together.wait()
+    start = time.monotonic()
+    workers = [threading.Thread(target=call_until, args=(limiter, start + seconds, calls)) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
         worker.join()
     limiter.close()
-    out.put(([calls.get() for _ in range(calls.qsize())], limiter.expired))
+    out.put((start, [calls.get() for _ in range(calls.qsize())], limiter.expired))
 
 
 def refused(starts: Sequence[float], rate: Rate) -> int:
@@ -102,24 +108,22 @@ def busy(processes: int) -> Iterator[None]:
 def measure(rate: Rate, threads: int, processes: int, seconds: float, others: int) -> Use:
     """One line of the table."""
     context = multiprocessing.get_context("spawn")
-    out: multiprocessing.Queue[tuple[list[Call], int]] = context.Queue()
+    out: multiprocessing.Queue[Result] = context.Queue()
+    together = context.Barrier(processes)
     with scratch_database() as database, busy(others):
         Limiter(database.dsn, "benchmark", [rate]).close()
-        start = time.monotonic() + 3.0
-        end = start + SETTLING + seconds
-        started = [
-            context.Process(target=process, args=(database.dsn, rate, threads // processes, start, end, out))
-            for _ in range(processes)
-        ]
+        given = (database.dsn, rate, threads // processes, SETTLING + seconds, together, out)
+        started = [context.Process(target=process, args=given) for _ in range(processes)]
         for one in started:
             one.start()
         results = [out.get() for _ in started]
         for one in started:
             one.join()
-    calls = sorted(call for calls, _ in results for call in calls)
+    begin = min(start for start, _, _ in results) + SETTLING
+    calls = sorted(call for _, calls, _ in results for call in calls)
     starts = sorted(moment for _, moment in calls)
-    counted = sum(start + SETTLING <= moment < end for moment in starts)
-    return Use(counted / seconds / rate.per_second, refused(starts, rate), sum(number for _, number in results))
+    counted = sum(begin <= moment < begin + seconds for moment in starts)
+    return Use(counted / seconds / rate.per_second, refused(starts, rate), sum(number for _, _, number in results))
 
 
 class Provider:
