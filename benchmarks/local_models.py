@@ -277,7 +277,7 @@ def main() -> None:
             rates = [images / statistics.median(one["seconds"] for one in found) for found in (own, bare_)]
             peaks = [statistics.median(one["peak"] for one in found) for found in (own, bare_)]
             value = (
-                f"{ratio('seconds'):.2f} × ({rates[0]:.0f} against {rates[1]:.0f} images/s; processor time"
+                f"{ratio('seconds'):.2f} × ({rates[0]:.1f} against {rates[1]:.1f} images/s; processor time"
                 f" {1 / ratio('processor'):.2f} ×; peak {peaks[0]:.0f} against {peaks[1]:.0f} MB)"
             )
             figures.append(
