@@ -27,7 +27,8 @@ from pathlib import Path
 import requests
 
 from benchmarks.bare_sockets import rate
-from benchmarks.common import arguments, noise_jpeg, scratch_home, seconds
+from benchmarks.common import arguments, noise_jpeg, record, scratch_home, seconds
+from benchmarks.results import Figure
 from pinakes.ingest.answers import EmbedStage
 from pinakes.ingest.listing import list_and_plan
 from pinakes.ingest.opening import open_ingestion
@@ -59,17 +60,35 @@ def main() -> None:
             print(f"the tutorial's way   {slow:7.1f} images/s, {THREADS} in flight")
             fast = ours("azure", source, environment)
             print(f"Pinakes              {fast.rate:7.1f} images/s, {fast.in_flight} in flight at the end")
-            print(f"Pinakes / tutorial   {fast.rate / slow:7.1f} (target: at least 8)")
-            for connections in CONNECTIONS:
-                bound = bare_rate(source, environment, connections)
-                print(f"the fake, asked through {connections} bare sockets: {bound:.0f} requests/s")
+            print(f"Pinakes / tutorial   {fast.rate / slow:7.1f} (target: at least 12)")
+            bound = {connections: bare_rate(source, environment, connections) for connections in CONNECTIONS}
+            for connections, answers in bound.items():
+                print(f"the fake, asked through {connections} bare sockets: {answers:.0f} requests/s")
+        same = CONNECTIONS[0]
+        figures = [
+            Figure(
+                f"azure, {options.images:,} pictures, against the tutorial's {THREADS} threads",
+                f"{fast.rate / slow:.1f} × ({fast.rate:.0f} images/s)",
+                "≥ 12 ×",
+            ),
+            Figure(
+                f"the same against what the fake answers through {same} bare sockets",
+                f"{fast.rate / bound[same]:.2f} ×",
+                "≥ 0.8 ×",
+            ),
+            Figure("azure: processor time of the client for an image of 100 kB", f"{fast.cpu * 1000:.1f} ms"),
+        ]
         print("CPU time of the client, an image:")
         print(f"  azure   {fast.cpu * 1000:5.1f} ms")
         for provider in OTHERS:
             few = Path(folder) / provider
             paint(few, min(OTHERS_IMAGES, options.images))
             with fake(provider) as environment:
-                print(f"  {provider:<7} {ours(provider, few, environment).cpu * 1000:5.1f} ms")
+                cpu = ours(provider, few, environment).cpu * 1000
+            print(f"  {provider:<7} {cpu:5.1f} ms")
+            figures.append(Figure(f"{provider}: the same", f"{cpu:.1f} ms"))
+    remark = f"A fake service on the same machine answers after {LATENCY * 1000:.0f} ms; its quota does not bind."
+    record("remote", "A paid embedder", figures, remark)
 
 
 def paint(folder: Path, count: int) -> float:

@@ -51,6 +51,9 @@ def _parameter(option: Declared) -> Parameter:
         kind, default = kind | None, None
     elif kind == Path | None:
         kind = str | None
+    limits = {name: getattr(option.option, name) for name in ("ge", "gt", "le", "lt")}
+    if any(limit is not None for limit in limits.values()):
+        bounds = (*bounds, Field(**limits))
     if option.option.choices is not None:
         bounds = (*bounds, Field(json_schema_extra={"enum": list(option.option.choices())}))
     if option.option.pattern is not None:  # a form may send a field that was left empty

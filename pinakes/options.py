@@ -2,7 +2,7 @@
 
 A declaration is a class (a dataclass or a pydantic model) whose fields are annotated with an `Option`::
 
-    dimension: Annotated[int | None, Option("Components of a vector."), Ge(1)] = None
+    dimension: Annotated[int | None, Option("Components of a vector.", ge=1)] = None
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Option:
         pattern: what a value in text looks like, as a regular expression for forms: what the request's own check refuses
             for certain.
         choices: the values that it may have, where the type does not list them: called when a command or a form is made.
+        ge, gt, le, lt: what a number must be for forms: at least, more than, at most or less than this.
     """
 
     help: str
@@ -41,6 +42,10 @@ class Option:
     empty: str | None = None
     pattern: str | None = None
     choices: Callable[[], Sequence[str]] | None = None
+    ge: float | None = None
+    gt: float | None = None
+    le: float | None = None
+    lt: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Declared:
     Attributes:
         name: the field's.
         kind: its type, without bounds.
-        bounds: what else its annotation holds: limits in the form of `annotated_types` or pydantic.
+        bounds: what else its annotation holds: limits in pydantic's form.
         default: or `REQUIRED`.
         option: the rest.
     """

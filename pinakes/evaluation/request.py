@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
-
 from pinakes.errors import UsageError
 from pinakes.ids import COLLECTION_PATTERN, check_collection
 from pinakes.options import Option
@@ -53,13 +51,11 @@ class EvaluationRequest:
         tuple[str, ...],
         Option("A space; repeatable.", metavar="SPACE", flag="--space", empty="all that hold vectors"),
     ] = ()
-    k: Annotated[int, Option("Neighbours that are looked at.", metavar="N", flag="-k"), Ge(1), Le(MAX_K)] = DEFAULT_K
-    queries: Annotated[int, Option("Stored pictures asked about.", metavar="N"), Ge(1), Le(MAX_QUERIES)] = QUERIES
+    k: Annotated[int, Option("Neighbours that are looked at.", metavar="N", flag="-k", ge=1, le=MAX_K)] = DEFAULT_K
+    queries: Annotated[int, Option("Stored pictures asked about.", metavar="N", ge=1, le=MAX_QUERIES)] = QUERIES
     recall: Annotated[
         float,
-        Option("The recall@k, between 0 and 1, that the index setting is to reach.", metavar="SHARE"),
-        Gt(0),
-        Lt(1),
+        Option("The recall@k, between 0 and 1, that the index setting is to reach.", metavar="SHARE", gt=0, lt=1),
     ] = WANTED_RECALL
     store: Annotated[bool, Option("Keep that setting with the space, for its searches.")] = True
     columns: Annotated[
@@ -80,11 +76,10 @@ class EvaluationRequest:
         ),
     ] = None
     with_title: Annotated[bool, Option("Ask by title and description instead of the description alone.")] = False
-    pairs: Annotated[int, Option("Most texts with their pictures.", metavar="N"), Ge(2), Le(MAX_PAIRS)] = MAX_PAIRS
+    pairs: Annotated[int, Option("Most texts with their pictures.", metavar="N", ge=2, le=MAX_PAIRS)] = MAX_PAIRS
     max_cost: Annotated[
         float,
-        Option("US dollars that the texts of one space may cost; what was paid for is kept.", metavar="USD"),
-        Ge(0),
+        Option("US dollars that the texts of one space may cost; what was paid for is kept.", metavar="USD", ge=0),
     ] = MAX_COST
     seed: Annotated[int, Option("Chooses the queries.", metavar="N")] = 1
 

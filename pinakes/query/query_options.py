@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Le
-
 from pinakes.ids import COLLECTION_PATTERN
 from pinakes.options import Option
 from pinakes.query.query import DEFAULT_K, MAX_EFFORT, MAX_K, Metric, Mode
@@ -43,7 +41,7 @@ class QueryOptions:
     max_distance: Annotated[
         float | None, Option("The largest distance of a hit, in the metric.", metavar="D", empty="no limit")
     ] = None
-    k: Annotated[int, Option("How many hits.", metavar="N", flag="-k"), Ge(1), Le(MAX_K)] = DEFAULT_K
+    k: Annotated[int, Option("How many hits.", metavar="N", flag="-k", ge=1, le=MAX_K)] = DEFAULT_K
     after: Annotated[
         str | None, Option("The next page: the cursor of the page before, which --json shows.", metavar="CURSOR")
     ] = None
@@ -54,9 +52,9 @@ class QueryOptions:
             "How far the index looks, for this search: ef_search of HNSW, probes of IVFFlat.",
             metavar="N",
             empty="what pinakes evaluate has stored, or 200 and 10",
+            ge=1,
+            le=MAX_EFFORT,
         ),
-        Ge(1),
-        Le(MAX_EFFORT),
     ] = None
     space: Annotated[str | None, Option("An embedding space.", metavar="NAME", empty="the active one")] = None
     hybrid: Annotated[
@@ -65,9 +63,9 @@ class QueryOptions:
             "The share of full text, 0 (vectors alone) to 1 (words alone).",
             metavar="W",
             empty="full text for the words that cannot be embedded",
+            ge=0,
+            le=1,
         ),
-        Ge(0),
-        Le(1),
     ] = None
     metric: Annotated[Metric, Option("How distances are shown.")] = "cosine"
     exclude_query: Annotated[bool, Option("Leave out the stored picture that is the very file of --image.")] = False

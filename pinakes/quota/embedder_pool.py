@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.declaration import Allow, Choice, Surroundings
@@ -11,12 +12,14 @@ from pinakes.embedders.imported import Absent, Imported
 from pinakes.embedders.registry import EMBEDDERS, choice_for, open_embedder
 from pinakes.embedders.remote.provider import AllowanceUsedUpError, Pacer, Unpaced
 from pinakes.errors import EmbedderError, SettingsError, UsageError
-from pinakes.quota.limiter import Limiter
 from pinakes.rates import allowed, parse_rates
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store.connection import connect
 from pinakes.store.limits import change_limit, limits_address, limits_connection, rate_in_force
+
+if TYPE_CHECKING:
+    from pinakes.quota.limiter import Limiter
 
 NO_RATE = "none"
 """`--rate none` lifts the limit, for a fake or for a provider without a quota."""
@@ -126,6 +129,8 @@ class Embedders:
         if pinned:
             with limits_connection(self._dsn, self._kept_by) as conn:
                 change_limit(conn, quota, rates)
+        from pinakes.quota.limiter import Limiter  # for embedders with a quota
+
         limiter = Limiter(self._dsn, quota, rates, stopping, setting=self._kept_by)
         self._opened.append(limiter)
         return limiter

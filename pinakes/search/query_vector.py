@@ -16,7 +16,6 @@ import numpy as np
 
 from pinakes.embedders.base import Embedder, Picture, TextReading
 from pinakes.errors import PictureError, UnreadableQueryError, UsageError
-from pinakes.images.decoding import decode
 from pinakes.query.query import Crop, Part, Query
 from pinakes.sources.reading import read_uri
 from pinakes.store.connection import Connection
@@ -129,6 +128,8 @@ def cut_out(data: bytes, crop: Crop) -> bytes:
     Raises:
         PictureError: the picture cannot be decoded.
     """
+    from pinakes.images.decoding import decode  # most queries have no picture
+
     picture = decode(data, at_least=math.ceil(CROP_SIDE / max(0.001, min(crop.width, crop.height))))
     left, upper = round(crop.x * picture.width), round(crop.y * picture.height)
     right = max(left + 1, min(picture.width, round((crop.x + crop.width) * picture.width)))

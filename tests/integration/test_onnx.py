@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ from onnx.external_data_helper import convert_model_to_external_data
 from onnxruntime.quantization import quantize_dynamic
 
 from pinakes.embedders.base import Embedder, Picture
+from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.local.lookahead import ahead
 from pinakes.embedders.local.onnx import OnnxImage
 from pinakes.embedders.local.onnx_files import external_data
 from pinakes.embedders.local.preprocessing import Preprocessing, read_wishes
-from pinakes.errors import EmbedderError, UnreadableQueryError, UsageError
+from pinakes.embedders.registry import open_embedder
+from pinakes.errors import EmbedderError, SettingsError, UnreadableQueryError, UsageError
 from pinakes.types import ErrorClass, Failure, Image, Vector
 from tests import tiny_models
 from tests.pictures import photo, saved, scene
@@ -76,6 +79,53 @@ def test_the_vector_is_what_the_network_computes(tmp_path) -> None:
     # onnxruntime adds up 3,136 pixels in float32
     assert np.allclose(found, features @ tiny_models.projection(32), rtol=1e-4)
     assert found.dtype == np.float32
+
+
+def test_the_pictures_of_two_batches_are_decoded_at_once_and_the_model_runs_for_one_at_a_time(tmp_path) -> None:
+    own = model(tmp_path)
+    assert own.facts.workers == 2
+    both_read = threading.Barrier(2, timeout=60)
+    session, at_work, sizes = own._session, threading.Lock(), []
+
+    class Watched:
+        def run(self, names: list[str], given: dict[str, np.ndarray]) -> list[np.ndarray]:
+            assert at_work.acquire(blocking=False), "two runs at once"
+            try:
+                sizes.extend(len(inputs) for inputs in given.values())
+                return session.run(names, given)
+            finally:
+                at_work.release()
+
+    own._session = Watched()
+
+    def waiting(data: bytes) -> bytes:
+        both_read.wait()  # for a picture of the other batch
+        return data
+
+    batches = [[Picture(picture(data).image, lambda data=data: waiting(data)) for data in FILES] for _ in range(2)]
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda batch: dict(own.embed_images(batch)), batches)
+    assert sizes == [5, 5]
+    assert all((one[index] == other[index]).all() for index in range(len(FILES)))
+
+
+def test_the_batch_of_the_settings_counts_where_the_model_leaves_it_open(tmp_path) -> None:
+    tiny_models.vision(tmp_path / "free" / "model.onnx", dimension=32)
+    tiny_models.vision(tmp_path / "three" / "model.onnx", dimension=32, batch=3)
+
+    def sizes(folder: str, wanted: str) -> list[int]:
+        values = {"PINAKES_ONNX_PATH": str(tmp_path / folder), "PINAKES_MODEL_BATCH": wanted}
+        own = open_embedder(Choice("onnx"), Surroundings(values, tmp_path))
+        assert isinstance(own, OnnxImage)
+        found, run = [], own._run
+        own._run = lambda inputs: found.append(len(inputs)) or run(inputs)  # type: ignore[func-returns-value, method-assign]
+        vectors(own, FILES)
+        return found
+
+    assert sizes("free", "2") == [2, 2, 1]
+    assert sizes("three", "2") == [3, 3]
+    with pytest.raises(SettingsError, match="PINAKES_MODEL_BATCH='many' must be a number of pictures, 1 to 1,024"):
+        sizes("free", "many")
 
 
 def test_half_precision_and_bytes_are_taken_too(tmp_path) -> None:

@@ -514,6 +514,21 @@ def test_without_a_rate_in_flight_grows_while_the_throughput_does(
     assert max(settled) <= served_at_once * 1.6 + 1
 
 
+def test_without_a_rate_a_service_without_a_limit_is_used_fully_after_sixty_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    found = Concurrency(lambda: float("inf"))
+    answers = 0
+    while found.limit < BOUND and answers < 1000:
+        found.in_flight = found.limit
+        now[0] += 0.15 / found.limit
+        found.answered(0.15)
+        answers += 1
+    assert answers <= 60
+
+
 def test_a_query_goes_before_batches_and_names_what_it_does_not_read(
     remote: Callable[..., Remote], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -35,11 +35,6 @@ def test_collections_need_neither_pandas_nor_prefect_until_a_table_is_asked_for(
     assert loaded_after("from pinakes import Collection", heavy) == set()
 
 
-def test_searching_from_the_shell_needs_neither_pandas_nor_the_collection() -> None:
-    heavy = {"pandas", "prefect", "pyarrow", "pinakes.notebook.collection", "pinakes.notebook.results"}
-    assert loaded_after("import pinakes.cli.search", heavy) == set()
-
-
 def test_commands_reach_flows_deployments_and_the_gallery_only_when_they_run() -> None:
     everything = (
         "import importlib; from pinakes.cli.main import COMMANDS; [*map(importlib.import_module, COMMANDS.values())]"

@@ -15,7 +15,7 @@ from PIL import Image as Pillow
 from pinakes.embedders.base import Embedder, Facts, Limits, Picture, TextReading
 from pinakes.embedders.local.clip_files import Folders, download, download_caches, locate
 from pinakes.embedders.local.clip_models import DEFAULT_PAIR, Pair, Side, pair_named
-from pinakes.embedders.local.lookahead import BATCH, Array, embed_ahead
+from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_json
 from pinakes.embedders.local.preprocessing import without_ends
 from pinakes.embedders.local.session import Device, check_device, cpu_threads, first_line, require, runtime_errors
@@ -64,6 +64,7 @@ class Clip(Embedder):
         download: fetch missing files (`PINAKES_CLIP_DOWNLOAD=1`); otherwise nothing here uses the network.
         device: where the models run.
         threads: within one operator; default: the CPUs that this process may use.
+        batch: pictures for one run of the model, where it does not fix them; default `BATCH`.
         memo: where the digests of large files are stored (see `onnx_files.content_version`).
 
     Raises:
@@ -79,6 +80,7 @@ class Clip(Embedder):
         download: bool = False,
         device: Device = "cpu",
         threads: int | None = None,
+        batch: int | None = None,
         memo: Path | None = None,
     ) -> None:
         self._pair = pair_named(model)
@@ -86,17 +88,20 @@ class Clip(Embedder):
         self._folders = _folders(self._pair, Path(path).expanduser() if path else None, fetch=download)
         self._device = device
         self._threads = threads or cpu_threads()
+        self._batch = batch or BATCH
         tokens = _context(self._folders.text)
         self.facts = Facts(
             space=Space(PROVIDER, self._pair.short_name, self._version(memo), self._pair.dimension, PREPROCESSING),
             description=f"{self._pair.short_name} on this machine: a semantic model that reads words and pictures"
             f"{f', and the first {tokens} tokens of a text' if tokens else ''}.",
             limits=Limits(max_words=max(1, (tokens - _END_TOKENS) // _TOKENS_PER_WORD) if tokens else None),
+            workers=BATCHES_AT_ONCE,
         )
         self._vision: _Vision | None = None
         self._text: Any = None
         self._calls = 0
         self._lock = threading.Lock()
+        self._running = threading.Lock()
 
     @property
     def calls(self) -> int:
@@ -184,7 +189,8 @@ class Clip(Embedder):
     def _run(self, vision: _Vision, inputs: Array) -> Array:
         model = vision.model
         try:
-            output = np.asarray(model.model.run(model.ONNX_OUTPUT_NAMES, {vision.input_name: inputs})[0])
+            with self._running:  # see OnnxImage
+                output = np.asarray(model.model.run(model.ONNX_OUTPUT_NAMES, {vision.input_name: inputs})[0])
         except runtime_errors() as exc:
             raise EmbedderError(
                 f"{self._pair.vision.model} failed on a batch of shape {inputs.shape}: {first_line(exc)}"
@@ -228,7 +234,7 @@ class Clip(Embedder):
                 self._vision = _Vision(
                     model=model,
                     input_name=given.name,
-                    batch=given.shape[0] if fixed else 1 if alone else BATCH,
+                    batch=given.shape[0] if fixed else 1 if alone else self._batch,
                     fixed=fixed,
                     short_side=max(max(size) if isinstance(size, tuple) else size for size in sizes) if sizes else None,
                     by_short_side=any(isinstance(size, int) for size in sizes),

@@ -26,6 +26,7 @@ def _clip(choice: Choice, around: Surroundings) -> Embedder:
         path=CLIP_PATH.value(around.values) or None,
         download=around.values.get("PINAKES_CLIP_DOWNLOAD") == "1",
         device=_device(around),
+        batch=_batch(around),
         memo=_memo(around),
     )
 
@@ -33,7 +34,9 @@ def _clip(choice: Choice, around: Surroundings) -> Embedder:
 def _onnx(_choice: Choice, around: Surroundings) -> Embedder:
     from pinakes.embedders.local.onnx import OnnxImage
 
-    return OnnxImage(Path(ONNX_PATH.value(around.values)), device=_device(around), memo=_memo(around))
+    return OnnxImage(
+        Path(ONNX_PATH.value(around.values)), device=_device(around), batch=_batch(around), memo=_memo(around)
+    )
 
 
 def _device(around: Surroundings) -> Literal["cpu", "cuda"]:
@@ -41,6 +44,12 @@ def _device(around: Surroundings) -> Literal["cpu", "cuda"]:
     if device not in ("cpu", "cuda"):
         raise SettingsError(f"PINAKES_DEVICE={device!r} must be cpu or cuda.")
     return "cuda" if device == "cuda" else "cpu"
+
+
+def _batch(around: Surroundings) -> int | None:
+    from pinakes.embedders.local.session import usable_batch
+
+    return usable_batch(around.values.get("PINAKES_MODEL_BATCH"))
 
 
 def _memo(around: Surroundings) -> Path:

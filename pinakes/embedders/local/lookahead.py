@@ -33,8 +33,12 @@ THREADS: Final = 4
 """Two keep a model on a CPU fed (a few ms to decode against tens of ms to embed); the others wait for the network when
 pictures are read from a bucket."""
 
-AHEAD: Final = 2 * BATCH
-"""Most pictures in memory, decoded or being decoded: one batch is filled while the model works on another."""
+AHEAD: Final = 2
+"""Batches of pictures in memory, decoded or being decoded: one is filled while the model works on another."""
+
+BATCHES_AT_ONCE: Final = 2
+"""Calls of `embed_images` that a run makes at once: the pictures of the next one are decoded while the model works on the
+last ones of this one."""
 
 OVERSAMPLING: Final = 2
 """A JPEG is decoded with at least this many times the pixels that the model needs: decoding straight to the model's size
@@ -45,7 +49,7 @@ Result = TypeVar("Result")
 
 
 def ahead(
-    items: Iterable[Item], work: Callable[[Item], Result], *, threads: int = THREADS, depth: int = AHEAD
+    items: Iterable[Item], work: Callable[[Item], Result], *, threads: int = THREADS, depth: int = AHEAD * BATCH
 ) -> Iterator[Result]:
     """`work(item)` for each item, in order, computed by `threads` threads while the caller does something else.
 
@@ -89,7 +93,9 @@ def embed_ahead(
     """
     at_least = None if short_side is None else OVERSAMPLING * short_side
     ready: list[tuple[int, Array]] = []
-    results = ahead(batch, lambda picture: _made_ready(picture, prepare, at_least))
+    results = ahead(
+        batch, lambda picture: _made_ready(picture, prepare, at_least), depth=AHEAD * max(BATCH, batch_size)
+    )
     for index, result in enumerate(results):
         if isinstance(result, Failure):
             yield index, result

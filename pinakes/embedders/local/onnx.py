@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
-from pinakes.embedders.local.lookahead import BATCH, Array, embed_ahead
+from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs
 from pinakes.embedders.local.preprocessing import Preprocessing, Wishes, read_wishes
 from pinakes.embedders.local.session import Device, first_line, open_session, require, runtime_errors
@@ -44,6 +44,7 @@ class OnnxImage(Embedder):
         path: the ONNX file, or the folder that holds it (`PINAKES_ONNX_PATH`).
         device: where it runs.
         threads: within one operator; default: the CPUs that this process may use.
+        batch: pictures for one run of the model, where neither the model nor its settings fix them; default `BATCH`.
         memo: where the digests of large files are stored (see `content_version`).
 
     Raises:
@@ -56,6 +57,7 @@ class OnnxImage(Embedder):
         *,
         device: Device = "cpu",
         threads: int | None = None,
+        batch: int | None = None,
         memo: Path | None = None,
     ) -> None:
         file, wishes = _found(path)
@@ -72,7 +74,7 @@ class OnnxImage(Embedder):
             raise EmbedderError(f"{file} takes {own} pictures at once, and its settings say a batch of {wishes.batch}.")
         self._fixed = own is not None
         # In a model that scales by the numbers of its whole input, a picture's vector would depend on its neighbours.
-        usual = 1 if quantised_as_it_runs(file) else BATCH
+        usual = 1 if quantised_as_it_runs(file) else batch or BATCH
         self._batch = own or wishes.batch or usual
         self._pooling = wishes.pooling
         self._output = self._chosen_output(wishes.output)
@@ -83,9 +85,11 @@ class OnnxImage(Embedder):
         self.facts = Facts(
             space=Space(PROVIDER, name, version, components, PREPROCESSING),
             description=f"{name}, an image model on this machine: it compares pictures with pictures and reads no words.",
+            workers=BATCHES_AT_ONCE,
         )
         self._calls = 0
         self._counting = threading.Lock()
+        self._running = threading.Lock()
 
     @property
     def calls(self) -> int:
@@ -101,7 +105,7 @@ class OnnxImage(Embedder):
         results = embed_ahead(
             batch,
             self._prepare,
-            self._run,
+            self._run_in_turn,
             short_side=self._prepare.short_side,
             batch_size=self._batch,
             fixed=self._fixed,
@@ -164,6 +168,10 @@ class OnnxImage(Embedder):
         one = (planes, *sides) if self._layout == "NCHW" else (*sides, planes)
         rows = self._batch if self._fixed else 1
         return int(self._run(np.zeros((rows, *one), picture.dtype)).shape[1])
+
+    def _run_in_turn(self, inputs: Array) -> Array:
+        with self._running:  # two runs at once would share the processors, and take twice the memory
+            return self._run(inputs)
 
     def _run(self, inputs: Array) -> Array:
         try:

@@ -7,10 +7,13 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pinakes.errors import EmbedderError, extra_install
+from pinakes.errors import EmbedderError, SettingsError, extra_install
 
 Device = Literal["cpu", "cuda"]
 """Where a model runs; `cuda` needs the package onnxruntime-gpu in place of onnxruntime."""
+
+MOST_AT_ONCE: Final = 1024
+"""Pictures for one run of a model; each takes megabytes while the model works on it."""
 
 _CUDA: Final = "CUDAExecutionProvider"
 
@@ -43,6 +46,19 @@ def runtime_errors() -> tuple[type[Exception], ...]:
     state = require("onnxruntime.capi.onnxruntime_pybind11_state")
     own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
     return (*own, RuntimeError, ValueError, KeyError, TypeError, OSError)
+
+
+def usable_batch(wanted: str | None) -> int | None:
+    """The pictures for one run of a model that `PINAKES_MODEL_BATCH` names; None where it is not set.
+
+    Raises:
+        SettingsError: it is not a number from 1 to `MOST_AT_ONCE`.
+    """
+    if not wanted:
+        return None
+    if not (wanted.isdecimal() and 1 <= int(wanted) <= MOST_AT_ONCE):
+        raise SettingsError(f"PINAKES_MODEL_BATCH={wanted!r} must be a number of pictures, 1 to {MOST_AT_ONCE:,}.")
+    return int(wanted)
 
 
 def check_device(device: Device) -> None:

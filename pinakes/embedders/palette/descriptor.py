@@ -28,7 +28,6 @@ from pinakes.embedders.palette.reference import SAMPLES, noise
 from pinakes.embedders.palette.texture import binary_patterns, covariance, phase_codes
 from pinakes.embedders.palette.words import Wish
 from pinakes.errors import UnreadableQueryError
-from pinakes.images.decoding import decode
 from pinakes.types import ErrorClass, Failure, Vector
 
 _WORKERS: Final = 2
@@ -232,6 +231,8 @@ class Palette(Embedder):
         return TextReading(vector, reading.read, reading.unread)
 
     def _embed(self, picture: Picture) -> Vector | Failure:
+        from pinakes.images.decoding import decode  # searches by words need none of its formats
+
         result = with_bytes(picture, lambda data: describe(decode(data, at_least=SHORT_SIDE), self._dimension))
         if isinstance(result, Failure) or result.any():
             return result

@@ -111,7 +111,8 @@ class _Climb:
         """The limit after one more answer."""
         self._answers += 1
         self._fullest = max(self._fullest, in_flight)
-        if self._answers < max(8, 2 * limit):
+        # A doubling that helps shows at once; what an eighth more brings takes longer to tell.
+        if self._answers < max(FIRST, limit if self._doubling else 2 * limit):
             return limit
         now = time.monotonic()
         throughput = self._answers / max(now - self._began, 1e-6)
