@@ -224,7 +224,7 @@ def ask(
     asked: dict[Mode, Asked] = {mode: Asked() for mode in modes}
     for number, query in enumerate([queries[0], *queries]):
         for mode, one in asked.items():
-            wanted = Wanted(K, conditions(filters), mode=mode)
+            wanted = Wanted(K, conditions(collection, filters), mode=mode)
             started = time.perf_counter()
             answer = nearest(conn, pgvector, collection, space, query, wanted)
             taken = time.perf_counter() - started

@@ -80,14 +80,14 @@ def kinds(query: Rows) -> Mapping[str, Ask]:
         return by_words(conn, COLLECTION, resolve_space(conn, COLLECTION), "red golden", query, Wanted(10))
 
     return {
-        "filtered index": near(Wanted(10, conditions(many), mode="index")),
+        "filtered index": near(Wanted(10, conditions(COLLECTION, many), mode="index")),
         "index": near(Wanted(10, mode="index")),
-        "filtered exact": near(Wanted(10, conditions(few), mode="exact")),
+        "filtered exact": near(Wanted(10, conditions(COLLECTION, few), mode="exact")),
         "exact": near(Wanted(10, mode="exact")),
         "groups": near(Wanted(10, group_by="author")),
         "words": words,
         "facets": lambda conn, _: facets(conn, COLLECTION, many),
-        "listed groups": lambda conn, _: listed(conn, COLLECTION, 11, conditions(few), group_by="author"),
+        "listed groups": lambda conn, _: listed(conn, COLLECTION, 11, conditions(COLLECTION, few), group_by="author"),
     }
 
 

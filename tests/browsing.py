@@ -84,11 +84,17 @@ def paint_collection(folder: Path) -> Path:
 
 
 @contextmanager
-def page(server: str, folder: Path, *, second: bool = False) -> Iterator[str]:
-    """The page over the painted collection in a database of its own; `second`: over two collections of it."""
+def page(
+    server: str, folder: Path, *, second: bool = False, prepare: Callable[[Settings], object] = lambda _settings: None
+) -> Iterator[str]:
+    """The page over the painted collection in a database of its own; `second`: over two collections of it.
+
+    `prepare` is called once they are there.
+    """
     with new_database(server) as url:
         settings = load_settings({"PINAKES_HOME": str(folder / "home"), "PINAKES_DATABASE_URL": url}, folder)
         ingest(settings, folder / "pictures", *(["pictures", "second"] if second else ["pictures"]))
+        prepare(settings)
         service = Service(settings, Database(url), "pictures", others=second)
         try:
             with serving(service) as address:

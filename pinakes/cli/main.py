@@ -38,6 +38,7 @@ COMMANDS = {
     "forget": "pinakes.cli.forget",
     "drop": "pinakes.cli.drop",
     "maintain": "pinakes.cli.maintain",
+    "map": "pinakes.cli.map",
     "evaluate": "pinakes.cli.evaluate",
     "export": "pinakes.cli.export",
     "import": "pinakes.cli.importing",

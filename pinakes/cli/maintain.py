@@ -32,6 +32,7 @@ def command(*, collections: tuple[str, ...], checkpoint: str | None, wait: float
     \b
     checkpoint   small parts are merged
     index        rebuilt where it has bloated; the old one serves until then
+    map          made again where a tenth of its pictures has changed
     vacuum       dead rows are removed, statistics are updated
     runs …       what nobody needs any more is removed: runs of more than a year
                  ago, old vectors of queries, thumbnails beyond their limit

@@ -26,7 +26,7 @@ from pinakes.ingest.summary import why_deferred, why_stopped
 from pinakes.ingest.tally import Tally
 from pinakes.metadata.opening_tables import AnyTable
 from pinakes.metadata.table import Metadata, read_metadata
-from pinakes.query.filters import Years, write_filters
+from pinakes.query.filters import Contains, Equals, write_filters
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings
 from pinakes.sources.base import Source, keep_out
@@ -208,8 +208,10 @@ def _check_restrictions(conn: Connection, collection: str, metadata: Metadata | 
     moved = {} if metadata is None else metadata.moved
     restrictions = restriction_filters(conn, collection)
     for item in restrictions:
-        own = None if isinstance(item, Years) else moved.get(item.column)
-        if own is not None and not isinstance(item, Years) and replace(item, column=own) not in restrictions:
+        if not isinstance(item, Equals | Contains):
+            continue
+        own = moved.get(item.column)
+        if own is not None and replace(item, column=own) not in restrictions:
             condition, as_well = write_filters([item])[0], write_filters([replace(item, column=own)])[0]
             raise UsageError(
                 f"pictures of {collection!r} are hidden by {condition!r}, and this run would keep that column as {own!r}, so"

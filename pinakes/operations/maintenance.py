@@ -13,6 +13,7 @@ from typing import Any
 from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from pinakes.checkpoints.locations import kept_spaces
 from pinakes.errors import LockHeldError
+from pinakes.maps.making import renew_map
 from pinakes.settings import Settings
 from pinakes.sources.thumbnails import MAX_BYTES, DiskCache
 from pinakes.spaces import Space
@@ -24,7 +25,7 @@ from pinakes.store.indexes import REBUILD_GROWTH, drop_half_built, ensure_index,
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA
 from pinakes.store.scoped_connection import pooler_problem
-from pinakes.store.space_registry import spaces
+from pinakes.store.space_registry import RegisteredSpace, spaces
 from pinakes.store.tombstones import images_of, remove_images
 from pinakes.takedowns.forget import THUMBNAILS
 from pinakes.takedowns.sync import sync_tombstones
@@ -53,7 +54,7 @@ class Act:
 
     Attributes:
         where: the collection, with a space or a table; or what all collections share.
-        what: the kind of thing: tombstones, checkpoint, index, vacuum, runs, locks, queries, thumbnails.
+        what: the kind of thing: tombstones, checkpoint, index, map, vacuum, runs, locks, queries, thumbnails.
         done: whether anything was changed.
         detail: what was done, or why nothing was.
     """
@@ -125,7 +126,17 @@ class Maintenance:
                         yield from self._index(conn, where, collection, space, lease, pgvector)
             except LockHeldError as exc:
                 yield Act(where, "space", False, f"left for the next time: {exc}")
+        for each in spaces(conn, collection):
+            yield from self._map(conn, collection, each)
         yield from self._vacuum(conn, collection)
+
+    @staticmethod
+    def _map(conn: Connection, collection: str, registered: RegisteredSpace) -> Iterator[Act]:
+        found = renew_map(conn, collection, registered)
+        if found is not None:
+            changed, made = found
+            detail = f"{changed:.0%} of its pictures had changed" if made else f"{changed:.0%} of its pictures changed"
+            yield Act(f"{collection}/{registered.name}", "map", made is not None, detail)
 
     def _checkpoint(
         self, where: str, collection: str, space: Space, tombstones: Tombstones, lease: Lease

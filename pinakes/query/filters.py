@@ -5,11 +5,14 @@ Written as text, a condition is one of
 - ``COLUMN=VALUE``: the column has this value; given twice for one column, either value will do;
 - ``COLUMN~TEXT``: the column contains this text, in any case and with any accents; given twice, it must contain both;
 - ``years=1650..1700`` (or ``1650-1700``): the image's DATE or TIMEFRAME overlaps these years; an end of the first form
-  may be left open.
+  may be left open;
+- ``map=3``: the image lies in this region of the map of the active space; ``map=0.1,0.2;0.5,0.2;0.3,0.6``: in the area
+  with these corners.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +22,12 @@ from pinakes.metadata.columns import COLUMNS
 
 YEARS = "years"
 """The name by which a condition asks for a range of years."""
+
+MAP = "map"
+"""The name by which a condition asks for a part of the map."""
+
+MAX_CORNERS = 100
+"""Of an area: a line drawn by hand needs fewer."""
 
 MAX_FILTERS = 50
 """Conditions of one query: more come from a program with a bug."""
@@ -54,7 +63,15 @@ class Years:
     last: int
 
 
-Filter = Equals | Contains | Years
+@dataclass(frozen=True, slots=True)
+class OnMap:
+    """The image lies in a region of the map, or in the area with these corners, from 0 to 1; one of the two is given."""
+
+    region: int | None = None
+    corners: tuple[tuple[float, float], ...] = ()
+
+
+Filter = Equals | Contains | Years | OnMap
 
 
 def parse_filters(where: Sequence[str]) -> tuple[Filter, ...]:
@@ -87,18 +104,32 @@ def write_filters(filters: Sequence[Filter]) -> list[str]:
                 written.append(f"{column}~{text}")
             case Years(first, last):
                 written.append(f"{YEARS}={first}..{last}")
+            case OnMap(region, corners):
+                area = ";".join(f"{x:g},{y:g}" for x, y in corners)
+                written.append(f"{MAP}={area if region is None else region}")
     return written
 
 
 def column_name(written: str) -> str:
     """A column as Pinakes spells it: for the metadata's own columns case does not matter, as in a file's header."""
     folded = written.strip().casefold()
-    return folded if folded in COLUMNS or folded == YEARS else written.strip()
+    return folded if folded in (*COLUMNS, YEARS, MAP) else written.strip()
 
 
 def columns_of(filters: Sequence[Filter]) -> list[str]:
-    """The columns that conditions name; a range of years names `YEARS`."""
-    return list(dict.fromkeys(YEARS if isinstance(item, Years) else item.column for item in filters))
+    """The columns that conditions name; a range of years names `YEARS`, a part of the map `MAP`."""
+    return list(dict.fromkeys(map(column_of, filters)))
+
+
+def column_of(item: Filter) -> str:
+    """What a condition names: a column, `YEARS` or `MAP`."""
+    match item:
+        case Years():
+            return YEARS
+        case OnMap():
+            return MAP
+        case _:
+            return item.column
 
 
 def _parse(condition: str) -> Filter:
@@ -109,14 +140,17 @@ def _parse(condition: str) -> Filter:
         )
     sign, value = found[2], found[3]
     column = column_name(found[1])
-    if sign == "~" and column == YEARS:
-        raise UsageError(f"the condition {condition!r} (--where) asks years for a text; write years=1650..1700.")
+    if sign == "~" and column in (YEARS, MAP):
+        form = "years=1650..1700" if column == YEARS else "map=3"
+        raise UsageError(f"the condition {condition!r} (--where) asks {column} for a text; write {form}.")
     if sign == "~":
         if not value:
             raise UsageError(f"the condition {condition!r} (--where) says no text that the column should contain.")
         return Contains(column, value)
     if column == YEARS:
         return _years(condition, value)
+    if column == MAP:
+        return _on_map(condition, value)
     return Equals(column, (value,))
 
 
@@ -130,3 +164,18 @@ def _years(condition: str, value: str) -> Years:
     if first > last:
         raise UsageError(f"the condition {condition!r} (--where) ends before it begins; write the earlier year first.")
     return Years(first, last)
+
+
+def _on_map(condition: str, value: str) -> OnMap:
+    if re.fullmatch(r"\d{1,4}", value):
+        return OnMap(region=int(value))
+    try:
+        corners = tuple((float(x), float(y)) for x, y in (pair.split(",") for pair in value.split(";")))
+    except ValueError:
+        corners = ()
+    if not 3 <= len(corners) <= MAX_CORNERS or not all(math.isfinite(number) for pair in corners for number in pair):
+        raise UsageError(
+            f"the condition {condition!r} (--where) is no part of the map: write the number of a region, map=3, or the"
+            f" corners of an area, 3 to {MAX_CORNERS}: map=0.1,0.2;0.5,0.2;0.3,0.6."
+        )
+    return OnMap(corners=corners)

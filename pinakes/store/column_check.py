@@ -11,9 +11,10 @@ from psycopg import sql
 from pinakes.errors import UsageError
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.folding import fold
-from pinakes.query.filters import YEARS, Equals, Filter
+from pinakes.query.filters import MAP, YEARS, Equals, Filter
 from pinakes.store.conditions import PLAIN_COLUMNS, YEARS_SAID, Conditions, column
 from pinakes.store.connection import Connection, translated, value_of
+from pinakes.store.map_table import has_map
 from pinakes.store.restrictions import visible
 
 MOST_NAMED = 30
@@ -28,7 +29,7 @@ FEW_VALUES = 12
 
 def unknown_columns(conn: Connection, collection: str, names: Sequence[str], among: Conditions) -> list[str]:
     """Those of `names` that no image has of those that meet the condition."""
-    extra = [name for name in names if name not in PLAIN_COLUMNS and name != YEARS]
+    extra = [name for name in names if name not in (*PLAIN_COLUMNS, YEARS, MAP)]
     if not extra:
         return []
     with translated(f"looking for the columns of {collection}"):
@@ -60,6 +61,8 @@ def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> No
             f" --years names, and these are empty or give none{f'; its other columns are: {others}' if others else ''}."
             " See docs/metadata.md."
         )
+    if MAP in names and not has_map(conn, collection):
+        raise UsageError(f"{collection!r} has no map yet; pinakes map makes one of its active space.")
     unknown = unknown_columns(conn, collection, names, shown)
     if unknown:
         there_are = ", ".join((*COLUMNS, *_extra_columns(conn, collection, shown), "image_id", "years"))

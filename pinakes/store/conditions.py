@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.folding import fold
-from pinakes.query.filters import Contains, Equals, Filter, Years
+from pinakes.query.filters import Contains, Equals, Filter, OnMap, Years
 from pinakes.store.folded_texts import folded_value
 
 PLAIN_COLUMNS = (*COLUMNS, "image_id", "uri", "fingerprint")
@@ -43,16 +43,16 @@ class Conditions:
         return sql.SQL(" AND ").join(self.parts) if self.parts else sql.SQL("true")
 
 
-def conditions(filters: Sequence[Filter], restricted: Sequence[Filter] = ()) -> Conditions:
-    """Images that pass all of `filters` and none of `restricted`.
+def conditions(collection: str, filters: Sequence[Filter], restricted: Sequence[Filter] = ()) -> Conditions:
+    """Images of a collection that pass all of `filters` and none of `restricted`.
 
     A value whose folded form is not known (see `pinakes.store.folded_texts`) does not contain a text that is searched for,
     and does contain any text that is restricted: a restriction never hides less than it promises.
     """
     values: dict[str, Any] = {}
-    parts = [_condition(item, f"f{number}", values, "false") for number, item in enumerate(filters)]
+    parts = [_condition(collection, item, f"f{number}", values, "false") for number, item in enumerate(filters)]
     parts += [
-        sql.SQL("({}) IS NOT TRUE").format(_condition(item, f"h{number}", values, "true"))
+        sql.SQL("({}) IS NOT TRUE").format(_condition(collection, item, f"h{number}", values, "true"))
         for number, item in enumerate(restricted)
     ]
     return Conditions(tuple(parts), values)
@@ -66,7 +66,9 @@ def column(name: str, key: str, values: dict[str, Any]) -> sql.Composable:
     return sql.SQL("i.extra ->> {}").format(sql.Placeholder(key))
 
 
-def _condition(item: Filter, key: str, values: dict[str, Any], unknown: Literal["true", "false"]) -> sql.Composable:
+def _condition(
+    collection: str, item: Filter, key: str, values: dict[str, Any], unknown: Literal["true", "false"]
+) -> sql.Composable:
     match item:
         case Equals(name, wanted):
             values[key] = list(wanted)
@@ -87,4 +89,24 @@ def _condition(item: Filter, key: str, values: dict[str, Any], unknown: Literal[
             values |= {f"{key}a": first, f"{key}b": last}
             return sql.SQL("{} && int4range({}, {}, '[]')").format(
                 YEARS_SAID, sql.Placeholder(f"{key}a"), sql.Placeholder(f"{key}b")
+            )
+        case OnMap(region, corners):
+            values[key] = (
+                region if region is not None else "".join(("(", ",".join(f"({x},{y})" for x, y in corners), ")"))
+            )
+            inside = "p.region = {}" if region is not None else "{}::polygon @> point(p.x, p.y)"
+            # Only the map of the active space is on the page.
+            return sql.SQL(
+                """
+                EXISTS (
+                    SELECT
+                    FROM {points} AS p
+                    JOIN {spaces} AS s USING (space)
+                    WHERE p.image_id = i.image_id AND s.active AND {inside}
+                )
+                """
+            ).format(
+                points=sql.Identifier(collection, "map_points"),
+                spaces=sql.Identifier(collection, "spaces"),
+                inside=sql.SQL(inside).format(sql.Placeholder(key)),
             )

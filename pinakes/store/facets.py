@@ -8,7 +8,7 @@ from typing import Any, LiteralString
 
 from psycopg import sql
 
-from pinakes.query.filters import Equals, Filter, Years, columns_of
+from pinakes.query.filters import Equals, Filter, column_of, columns_of
 from pinakes.store.column_check import check_columns
 from pinakes.store.conditions import PLAIN_COLUMNS, YEARS_SAID, Conditions, column, conditions
 from pinakes.store.connection import Connection, translated
@@ -58,16 +58,16 @@ def facets(conn: Connection, collection: str, filters: Sequence[Filter] = (), *,
     restricted = restriction_filters(conn, collection)
     images = sql.Identifier(collection, "images")
     with translated(f"counting the values of {collection}"), searching(conn):
-        chosen = {_column_of(item) for item in filters}
-        names = [*FACET_COLUMNS, *_extra_keys(conn, images, conditions((), restricted))]
+        chosen = {column_of(item) for item in filters}
+        names = [*FACET_COLUMNS, *_extra_keys(conn, images, conditions(collection, (), restricted))]
         names += [n for item in filters if isinstance(item, Equals) and (n := item.column) not in names]
-        several = _several_keys(conn, images, conditions((), restricted))
+        several = _several_keys(conn, images, conditions(collection, (), restricted))
         names += [name for name in several if name not in names]
         open_names = [name for name in names if name not in chosen and name not in several]
         total, years, found = _counted(conn, collection, open_names, filters, restricted, top)
         for name in names:
             if name in chosen or name in several:
-                others = [item for item in filters if _column_of(item) != name]
+                others = [item for item in filters if column_of(item) != name]
                 keep = _wanted(filters, name)
                 found |= _counted(conn, collection, [name], others, restricted, top, keep, single=name in several)[2]
     return Facets(total, [found[name] for name in names if found[name].values], years)
@@ -88,7 +88,7 @@ def _counted(
 
     With `single` the one column of `names` holds several values, each of which is counted; the count is one of values then.
     """
-    passing = conditions(filters, restricted)
+    passing = conditions(collection, filters, restricted)
     values: dict[str, Any] = dict(passing.values)
     columns = [column(name, f"n{number}", values) for number, name in enumerate(names)]
     if single:
@@ -145,10 +145,6 @@ def _counted(
         else:
             more[names[facet]] = True
     return total, years, {name: Facet(name, found[name], more[name]) for name in names}
-
-
-def _column_of(item: Filter) -> str:
-    return "" if isinstance(item, Years) else item.column
 
 
 def _wanted(filters: Sequence[Filter], name: str) -> list[str]:

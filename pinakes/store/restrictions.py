@@ -87,11 +87,11 @@ def restriction_filters(conn: Connection, collection: str) -> tuple[Filter, ...]
 
 def visible(conn: Connection, collection: str, filters: Sequence[Filter] = ()) -> Conditions:
     """The images that pass the filters and that no restriction takes out."""
-    return conditions(filters, restriction_filters(conn, collection))
+    return conditions(collection, filters, restriction_filters(conn, collection))
 
 
 def _counted(conn: Connection, collection: str, condition: str) -> Restriction:
-    shown = conditions((), parse_filters([condition]))
+    shown = conditions(collection, (), parse_filters([condition]))
     count: int = value_of(
         conn,
         sql.SQL("SELECT count(*) FROM {images} AS i WHERE NOT ({shown})").format(

@@ -202,6 +202,7 @@ def _shown(
         spaces=[each.name for each in spaces],
         index=views.index_line(asked, service.index_of(asked)) if asked else "",
         asked=_asked(service, address),
+        mapped=service.has_map(),
         total=found.total,
         cards=[views.card(hit, address, result.plan) for hit in result.hits] if result else [],
         more=address.but(after=result.cursor).url if result and result.cursor else "",

@@ -6,19 +6,23 @@ import contextlib
 import copy
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from pinakes.errors import UsageError
 from pinakes.images.turns import Turns
+from pinakes.maps.drawing import MAX_BYTES, PER_SHEET, Sheets
 from pinakes.query.filters import Filter, columns_of
 from pinakes.query.query import Query
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings
 from pinakes.sources import thumbnails
-from pinakes.sources.thumbnails import Thumbnail, Thumbnails
+from pinakes.sources.thumbnails import DiskCache, Thumbnail, Thumbnails
+from pinakes.store import map_table
 from pinakes.store.collections import collection_names, open_collection
+from pinakes.store.connection import Connection
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
@@ -26,7 +30,7 @@ from pinakes.store.index_state import IndexState, index_state
 from pinakes.store.pixels import size_of
 from pinakes.store.pool import Connections
 from pinakes.store.restrictions import restriction_texts
-from pinakes.store.space_registry import RegisteredSpace, spaces
+from pinakes.store.space_registry import RegisteredSpace, resolve_space, spaces
 from pinakes.web.uploads import Uploads, check_length
 
 CONNECTIONS = 8
@@ -44,6 +48,8 @@ PRIVATE_COLUMNS = frozenset({"uri"})
 
 SEARCHES_BY_PICTURE = CONNECTIONS // 2
 """At once. Each may fetch or decode a picture while it holds a connection; searches by words always find one."""
+
+T = TypeVar("T")
 
 
 def _check_columns(names: Iterable[str | None]) -> None:
@@ -96,6 +102,7 @@ class Service:
         self.searches_by_picture = Turns(SEARCHES_BY_PICTURE)
         self.sheets = Turns(1)
         self._thumbnails = Thumbnails(cache / "thumbnails")
+        self._map_sheets = Sheets(self._thumbnails, DiskCache(cache / "map", MAX_BYTES))
         self._uploads = Uploads(cache / "uploads")
         self._facets: dict[tuple[object, ...], _Counted] = {}
         self._facets_lock = threading.Lock()
@@ -259,6 +266,40 @@ class Service:
         """
         with self._connections.connection() as conn:
             return index_state(conn, self.collection, registered)
+
+    def has_map(self) -> bool:
+        """Whether there is a map to be looked at.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            return map_table.has_map(conn, self.collection)
+
+    def map_regions(self) -> list[map_table.Region]:
+        """The regions of the map of the active space; none where there is no map."""
+        return self._of_map(map_table.regions)
+
+    def map_points(self) -> bytes:
+        """The places of the pictures on the map; see `pinakes.store.map_table.points`."""
+        return self._of_map(map_table.points)
+
+    def map_sheet(self, number: int) -> tuple[bytes, bool] | None:
+        """A sheet of small pictures of the map, and whether it is whole; None where there is none of that number."""
+        shown = self._of_map(map_table.drawn)
+        if not 0 <= number * PER_SHEET < len(shown):
+            return None
+        with self.sheets.turn(1):
+            return self._map_sheets.sheet(shown, number)
+
+    def map_at(self, x: float, y: float) -> str | None:
+        """The image_id of the picture nearest to a place on the map; None where there is none."""
+        with self._connections.connection() as conn:
+            return map_table.at(conn, self.collection, resolve_space(conn, self.collection).name, x, y)
+
+    def _of_map(self, read: Callable[[Connection, str, str], T]) -> T:
+        with self._connections.connection() as conn:
+            return read(conn, self.collection, resolve_space(conn, self.collection).name)
 
     def keep_upload(self, data: bytes) -> str:
         """Check and keep a picture to search by; the token for `upload`.

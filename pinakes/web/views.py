@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
-from pinakes.query.filters import Contains, Equals, Filter, Years, parse_filters, write_filters
+from pinakes.query.filters import Contains, Equals, Filter, OnMap, Years, parse_filters, write_filters
 from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
 from pinakes.store.images import Row, shown
@@ -271,7 +271,7 @@ def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
 
 def kept_conditions(filters: Sequence[Filter]) -> list[str]:
     """The conditions that have no control of their own in the form, so that it carries them along."""
-    return write_filters([item for item in filters if isinstance(item, Contains)])
+    return write_filters([item for item in filters if isinstance(item, Contains | OnMap)])
 
 
 def facts(image: Stored) -> list[tuple[str, str, str | None]]:
@@ -342,5 +342,7 @@ def _said(condition: str) -> tuple[str, str]:
             return label(column), values[0]
         case Contains(column, text):
             return f"{label(column)} contains", text
+        case OnMap(region):
+            return "on the map", "an area" if region is None else f"region {region + 1}"
         case Years():
             return "years", condition.partition("=")[2].replace("..", "–")

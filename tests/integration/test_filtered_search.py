@@ -39,7 +39,7 @@ class Collection:
     def find(self, query: npt.NDArray[np.float32], k: int, filters: list[Filter], mode: Mode) -> Found:
         with self.database.connection() as (conn, pgvector):
             space = resolve_space(conn, COLLECTION)
-            wanted = Wanted(k, conditions(filters), mode=mode)
+            wanted = Wanted(k, conditions(COLLECTION, filters), mode=mode)
             return nearest(conn, pgvector, COLLECTION, space, query, wanted)
 
 

@@ -89,7 +89,9 @@ def test_a_filter_never_loses_rows(database: Database, vectors: np.ndarray) -> N
         with Lease(database.dsn, "x", seconds=60) as lease:
             assert ensure_index(conn, "pictures", SPACE, "hnsw", lease, pgvector) == "hnsw"
         space = resolve_space(conn, "pictures")
-        found = nearest(conn, pgvector, "pictures", space, query, Wanted(15, conditions([Equals("author", ("a3",))])))
+        found = nearest(
+            conn, pgvector, "pictures", space, query, Wanted(15, conditions("pictures", [Equals("author", ("a3",))]))
+        )
         distances = brute_force(vectors[3::100], query.astype(np.float64))
         assert len(found.rows) == 15
         assert found.scanned == 15

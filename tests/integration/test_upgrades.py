@@ -109,6 +109,8 @@ COLLECTION_DATA = (
     (6, "INSERT INTO old.pixels (fingerprint, width, height) VALUES ('md5:a', 640, 480), ('md5:b', 1, 1)"),
     (7, "UPDATE old.images SET several = '{\"shelf\": [\"7\"]}', dated = '[1530,1536)' WHERE image_id = 'a.jpg'"),
     (8, "UPDATE old.collection SET earlier_languages = '{dutch}', language_open = true"),
+    (13, "INSERT INTO old.maps (space, method, seed, images) SELECT space, 'PCA', 0, 1 FROM old.spaces"),
+    (13, "INSERT INTO old.map_points SELECT space, 'a.jpg', 'md5:a', 0.5, 0.5, 0 FROM old.spaces"),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 

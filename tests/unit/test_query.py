@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pinakes.errors import UsageError
 from pinakes.query.cursor import DIGEST_BYTES, Cursor, Position
-from pinakes.query.filters import Contains, Equals, Years, parse_filters, write_filters
+from pinakes.query.filters import Contains, Equals, OnMap, Years, parse_filters, write_filters
 from pinakes.query.query import Crop, Part, Query, ask
 
 
@@ -75,14 +75,17 @@ def test_a_thousand_conditions_are_refused() -> None:
 
 
 NAMES = st.text(st.characters(exclude_characters="=~\0", exclude_categories=["Cs", "Z", "Cc"]), min_size=1, max_size=10)
+PLACES = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs", "Z", "Cc"]), min_size=1, max_size=20)
 
 
 @given(
     st.lists(
         st.one_of(
-            st.builds(Equals, NAMES.filter(lambda n: n != "years"), st.tuples(TEXTS)),
-            st.builds(Contains, NAMES, TEXTS),
+            st.builds(Equals, NAMES.filter(lambda n: n not in ("years", "map")), st.tuples(TEXTS)),
+            st.builds(Contains, NAMES.filter(lambda n: n not in ("years", "map")), TEXTS),
+            st.builds(OnMap, st.integers(0, 9999)),
+            st.builds(OnMap, st.none(), st.lists(st.tuples(PLACES, PLACES), min_size=3, max_size=5).map(tuple)),
             st.builds(Years, st.integers(0, 1000), st.integers(1000, 9999)),
         ),
         max_size=6,

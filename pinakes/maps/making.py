@@ -1,0 +1,87 @@
+"""Making the map of a space: every vector is read twice, laid out, and its place stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pinakes.errors import UsageError
+from pinakes.maps.layout import Matrix, lay_out
+from pinakes.store.bulk_reads import one_state
+from pinakes.store.connection import Connection
+from pinakes.store.map_table import changed_share, map_of, vectors_in_order, write_map
+from pinakes.store.space_registry import RegisteredSpace
+
+OUTDATED = 0.1
+"""A map is made again when more than this share of the vectors has changed since."""
+
+LEAST_IMAGES = 3
+"""Fewer are no map."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A map that was made.
+
+    Attributes:
+        space: whose vectors it shows.
+        method: `t-SNE` or `PCA`.
+        images: on it.
+        regions: that have a name of their own.
+        seed: it was made with.
+    """
+
+    space: str
+    method: str
+    images: int
+    regions: int
+    seed: int
+
+
+def make_map(conn: Connection, collection: str, registered: RegisteredSpace, seed: int = 0) -> Made:
+    """Lay the vectors of a space out and store the map; the one before serves until then.
+
+    Raises:
+        UsageError: there are fewer than `LEAST_IMAGES` vectors.
+        DatabaseError: PostgreSQL failed.
+    """
+    ids: list[str] = []
+    fingerprints: list[str] = []
+
+    def blocks() -> Iterator[Matrix]:
+        ids.clear()
+        fingerprints.clear()
+        for some_ids, some_fingerprints, vectors in vectors_in_order(conn, collection, registered.name):
+            ids.extend(some_ids)
+            fingerprints.extend(some_fingerprints)
+            yield vectors
+
+    if registered.rows < LEAST_IMAGES:
+        raise UsageError(
+            f"{registered.name} has {registered.rows} vectors, too few for a map; {LEAST_IMAGES} are the least."
+        )
+    with one_state(conn):
+        layout = lay_out(blocks, seed)
+    places = layout.places.tolist()
+    rows = [
+        (image_id, fingerprint, x, y, region)
+        for image_id, fingerprint, (x, y), region in zip(
+            ids, fingerprints, places, layout.regions.tolist(), strict=True
+        )
+    ]
+    write_map(conn, collection, registered, rows, method=layout.method, seed=seed)
+    return Made(registered.name, layout.method, len(rows), len(set(layout.regions.tolist())), seed)
+
+
+def renew_map(conn: Connection, collection: str, registered: RegisteredSpace) -> tuple[float, Made | None] | None:
+    """Make a map again that is out of date, with its own seed.
+
+    Returns:
+        the share of the vectors that had changed, and the new map or None where it was not due; None without a map.
+    """
+    known = map_of(conn, collection, registered.name)
+    if known is None:
+        return None
+    changed = changed_share(conn, collection, registered.name)
+    due = changed > OUTDATED and registered.rows >= LEAST_IMAGES
+    return changed, make_map(conn, collection, registered, known.seed) if due else None
