@@ -292,7 +292,11 @@ def _names(conn: Connection, collection: str, space: str) -> dict[int, str]:
         ),
         {"least": LEAST_SHARE},
     )
-    scored = sorted(((here * math.log(here / everywhere), value, region) for region, value, here, everywhere in rows))
+    scored = sorted(
+        (here * math.log(here / everywhere), value, region)
+        for region, value, here, everywhere in rows
+        if here > everywhere
+    )
     names: dict[int, str] = {}
     # Two regions share a name only where one of them has no other.
     for again in (False, True):

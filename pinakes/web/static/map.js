@@ -8,7 +8,7 @@ const tile = Number(frame.dataset.tile);
 const across = Number(frame.dataset.across);
 const perSheet = Number(frame.dataset.perSheet);
 const STEPS = 65535;
-const LEAST_SHOWN = 40, MOST_SHOWN = 88;   // CSS pixels of a small picture
+const LEAST_SHOWN = 40, MOST_SHOWN = 72;   // CSS pixels of a small picture
 const MOST_CORNERS = 40;
 const HUES = 12;
 
@@ -39,7 +39,12 @@ function onMap(sx, sy) {
 function redraw() {
   if (due) return;
   due = true;
-  requestAnimationFrame(() => { due = false; draw(); });
+  requestAnimationFrame(() => {
+    due = false;
+    const began = performance.now();
+    draw();
+    frame.dataset.milliseconds = (performance.now() - began).toFixed(1);
+  });
 }
 
 function draw() {
@@ -134,7 +139,7 @@ function move(dx, dy) {
 
 function whole() {
   fit = Math.min(canvas.clientWidth, canvas.clientHeight) * 0.94;
-  shown = Math.min(MOST_SHOWN, Math.max(LEAST_SHOWN, (1.5 * fit) / Math.sqrt(x.length)));
+  shown = Math.min(MOST_SHOWN, Math.max(LEAST_SHOWN, (1.1 * fit) / Math.sqrt(x.length)));
   view = { x: 0.5, y: 0.5, scale: fit };
   redraw();
 }
