@@ -18,7 +18,8 @@ from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.homes import environment_of, new_database, settings_of
 from tests.object_stores import AzureStore, S3Store, azure_store, s3_store
-from tests.postgres import plain_postgres
+from tests.postgres import forget_durability, plain_postgres
+from tests.prefect_homes import prefect_home
 
 PROJECT = Path(__file__).parents[1]
 
@@ -56,6 +57,7 @@ def server() -> Iterator[str]:
     home.chmod(0o755)
     try:
         with embedded_server(home) as dsn:
+            forget_durability(dsn)
             yield dsn
     finally:
         remove_server(home)
@@ -96,7 +98,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     from deployments.prefect_server import running_server
 
-    home = tmp_path_factory.mktemp("prefect")
+    home = prefect_home(tmp_path_factory.mktemp("prefect"))
     environment = os.environ | {"PREFECT_HOME": str(home)}
     with (
         running_server(log=home / "server.log", environment=environment) as server,

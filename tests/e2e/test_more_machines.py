@@ -34,6 +34,7 @@ from tests.fakes.gcs import GcsFake
 from tests.fakes.quota import Quota
 from tests.homes import new_database
 from tests.integration.test_paid_runs import CHECKS, calls_of, pictures
+from tests.prefect_homes import prefect_home
 from tests.waiting import PATIENCE, until
 
 PROJECT = Path(__file__).parents[2]
@@ -123,7 +124,7 @@ def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
                 "PINAKES_DATABASE_URL": url,
                 # Nobody who leads dies here, so a machine that stalls for some seconds must not cost a lease.
                 "PINAKES_LEASE_SECONDS": "30",
-                "PREFECT_HOME": str(folder / "prefect"),
+                "PREFECT_HOME": str(prefect_home(folder / "prefect")),
             }
         )
         prefect = stack.enter_context(running_server(log=folder / "server.log", environment=environment))

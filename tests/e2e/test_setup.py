@@ -24,6 +24,7 @@ from deployments.prefect_server import PrefectServer, free_port, running_server
 from deployments.server_setup import SILENCE, set_up
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.store.database import Database
+from tests.prefect_homes import prefect_home
 from tests.running import gallery, stored
 from tests.waiting import PATIENCE, until
 
@@ -107,7 +108,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    prefect = Server(tmp_path_factory.mktemp("setup"))
+    prefect = Server(prefect_home(tmp_path_factory.mktemp("setup")))
     prefect.start()
     yield prefect
     prefect.stop()

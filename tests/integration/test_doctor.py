@@ -35,6 +35,7 @@ from pinakes.store.restrictions import hide
 from tests.fakes.azure import KEY, AzureFake
 from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.gcs import GcsFake
+from tests.prefect_homes import prefect_home
 from tests.running import gallery, run
 from tests.trials import trial
 from tests.waiting import PATIENCE
@@ -175,7 +176,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server of this module's own that nothing was set up on, and that schedules nothing."""
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-    home = tmp_path_factory.mktemp("prefect-doctor")
+    home = prefect_home(tmp_path_factory.mktemp("prefect-doctor"))
     environment = os.environ | {
         "PREFECT_HOME": str(home),
         "PREFECT_UI_ENABLED": "0",
