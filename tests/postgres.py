@@ -31,7 +31,7 @@ def postgres_programs() -> Path:
 
 
 def forget_durability(dsn: str) -> None:
-    """Let a server that nobody crashes write to disk when it likes: a database is made and dropped in a third of the time."""
+    """Let a server that nobody crashes write when it likes: a database is made and dropped in a third of the time."""
     with psycopg.connect(dsn, autocommit=True) as conn:
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
             conn.execute(f"ALTER SYSTEM SET {setting} TO off")

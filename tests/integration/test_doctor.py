@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -36,23 +34,15 @@ from tests.fakes.azure import KEY, AzureFake
 from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.gcs import GcsFake
 from tests.prefect_homes import prefect_home
+from tests.programs import ended
 from tests.running import gallery, run
 from tests.trials import trial
-from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[2]
 
 
 def doctor(environment: Mapping[str, str], *arguments: str, code: int) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pinakes.cli.main", "doctor", "--json", *arguments],
-        env=environment,
-        cwd=environment["HOME"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = ended("pinakes.cli.main", "doctor", "--json", *arguments, env=environment, cwd=environment["HOME"])
     assert done.returncode == code, done.stdout + done.stderr
     document = json.loads(done.stdout)
     assert isinstance(document, dict)

@@ -1,0 +1,254 @@
+"""Programs of ours that begin as a copy of a process which has imported the library, without a second of imports each.
+
+Most of what a command costs the processor is the import of what it uses, and the tests start hundreds. `Program` is a
+`subprocess.Popen` of `python -m MODULE ARGUMENT…` for them: a process of its own, with its own environment, folder, streams,
+signals and exit code; `preexec_fn` may be one of tests/signals.py. Nothing of Prefect is imported before, since Prefect
+reads the environment at its import. What depends on the interpreter's own start (limits, encodings, memory) is tested with a
+real one, as are the README and installed programs; TEST_COLD=1 starts all so.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import gc
+import importlib
+import io
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from tests import signals
+from tests.waiting import PATIENCE
+
+PROJECT = Path(__file__).parents[1]
+COLD = "TEST_COLD"
+
+
+class Program(subprocess.Popen[str]):
+    """`python -m MODULE ARGUMENT…`, whose text streams are pipes unless named."""
+
+    def __init__(self, *command: str | Path, **options: Any) -> None:
+        before = options.get("preexec_fn")
+        self._signals = next((name for name, way in vars(signals).items() if way is before), None) if before else None
+        self._nursery = None if COLD in os.environ or (before and not self._signals) else _nursery()
+        streams = {"stdin": None, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        super().__init__([sys.executable, "-m", *map(str, command)], **(streams | options))
+
+    def _execute_child(self, args: list[str], *how: Any) -> None:
+        """Let the copy be made, with the child's ends of the streams that `Popen` has prepared."""
+        if self._nursery is None:
+            super()._execute_child(args, *how)
+            return
+        _, _, _, _, cwd, env, _, _, _, p2cread, _, _, c2pwrite, _, errwrite, *_ = how
+        given = [p2cread, c2pwrite, errwrite]
+        streams = [own if end == -1 else end for own, end in enumerate(given)]
+        self.pid = self._nursery.born(
+            {
+                "command": args[2:],
+                "env": dict(os.environ if env is None else env),
+                "cwd": str(cwd or Path.cwd()),
+                "session": how[-2],
+                "signals": self._signals,
+            },
+            streams,
+        )
+        self._child_created = True
+        for end in {end for end in given if end != -1 and end != getattr(self, "_devnull", None)}:
+            os.close(end)
+        if getattr(self, "_devnull", None) is not None:
+            os.close(self._devnull)
+
+    def _internal_poll(self, *args: Any, **kwargs: Any) -> int | None:
+        if self._nursery is None:
+            return super()._internal_poll(*args, **kwargs)
+        if self.returncode is None:
+            self.returncode = self._nursery.code(self.pid, 0)
+        return self.returncode
+
+    def _wait(self, timeout: float | None) -> int:
+        if self._nursery is None:
+            return super()._wait(timeout)
+        if self.returncode is None:
+            self.returncode = self._nursery.code(self.pid, timeout)
+            if self.returncode is None:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+        return self.returncode
+
+
+def ended(*command: str | Path, timeout: float = PATIENCE, **options: Any) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run` of a `Program`."""
+    with Program(*command, **options) as process:
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+class _Nursery:
+    """The process that is copied: asked over a socket, and told by it how the copies ended."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.programs", str(theirs.fileno())],
+                cwd=PROJECT,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        self._unread = b""
+        self._codes: dict[int, int] = {}
+        self._lock = threading.Lock()
+        atexit.register(self._end)
+
+    def born(self, how: dict[str, Any], streams: list[int]) -> int:
+        """The process id of a new copy."""
+        request = json.dumps(how).encode()
+        with self._lock:
+            socket.send_fds(self._socket, [len(request).to_bytes(4, "big")], streams)
+            self._socket.sendall(request)
+            while (pid := self._codes.pop(0, None)) is None:
+                self._read(None)
+            return pid
+
+    def code(self, pid: int, timeout: float | None) -> int | None:
+        """How a copy ended, or None if it has not within that time."""
+        given_up = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = 1.0 if given_up is None else given_up - time.monotonic()
+            with self._lock:  # for a moment: other threads wait for other copies
+                said = self._read(min(max(left, 0.0), 0.1))
+                if pid in self._codes:
+                    return self._codes.pop(pid)
+            if left <= 0 and not said:
+                return None
+
+    def _read(self, timeout: float | None) -> bool:
+        """Take one message, [process id, exit code] or [0, process id of a new copy]; whether there was one in time."""
+        while b"\n" not in self._unread:
+            if not select.select([self._socket], [], [], timeout)[0]:
+                return False
+            got = self._socket.recv(65536)
+            assert got, "the process that programs are copied from has ended"
+            self._unread += got
+        line, _, self._unread = self._unread.partition(b"\n")
+        key, value = json.loads(line)
+        self._codes[key] = value
+        return True
+
+    def _end(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+_kept: list[_Nursery] = []
+
+
+def _nursery() -> _Nursery:
+    """The one of this process."""
+    if not _kept:
+        _kept.append(_Nursery())
+    return _kept[0]
+
+
+def _copies(ours: socket.socket) -> dict[str, Any] | None:
+    """Make a copy for each request; returns in each copy what it is to do, and here None at the end."""
+    import_library()
+    gc.collect()
+    gc.freeze()
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    while True:
+        ready, _, _ = select.select([ours, woken], [], [])
+        if woken in ready:
+            os.read(woken, 4096)
+            while True:
+                try:
+                    pid, status = os.waitpid(-1, os.WNOHANG)
+                except ChildProcessError:
+                    break
+                if pid == 0:
+                    break
+                _say(ours, pid, os.waitstatus_to_exitcode(status))
+        if ours in ready:
+            size, streams, _, _ = socket.recv_fds(ours, 4, 3)
+            if not size:
+                return None
+            request = b""
+            while len(request) < int.from_bytes(size, "big"):
+                request += ours.recv(1 << 20)
+            sys.stdout.flush()
+            if (pid := os.fork()) == 0:
+                signal.set_wakeup_fd(-1)
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                ours.close()
+                for end in (woken, wake):
+                    os.close(end)
+                return dict(json.loads(request)) | {"streams": streams}
+            for end in streams:
+                os.close(end)
+            _say(ours, 0, pid)
+
+
+def _say(ours: socket.socket, *numbers: int) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        ours.sendall(json.dumps(numbers).encode() + b"\n")
+
+
+def import_library() -> None:
+    """Import what commands import, and no command itself: it is executed in the copy."""
+    from pinakes.cli.main import COMMANDS
+
+    for module in COMMANDS.values():
+        importlib.import_module(module)
+    for module in ("pinakes.ingest.stages", "pinakes.web.app", "pandas", "pyarrow.parquet", "uvicorn", "psycopg_pool"):
+        importlib.import_module(module)
+    del sys.modules["pinakes.cli.main"]
+
+
+def _become(how: dict[str, Any]) -> None:
+    """Be `python -m` that module, in its environment and folder and with its streams."""
+    if how["session"]:
+        os.setsid()
+    if how["signals"]:
+        getattr(signals, how["signals"])()
+    os.environ.clear()
+    os.environ.update(how["env"])
+    time.tzset()
+    os.chdir(how["cwd"])
+    for number, end in enumerate(how["streams"]):
+        os.dup2(end, number)
+    for end in how["streams"]:
+        if end > 2:
+            os.close(end)
+    for name, number in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        raw = open(number, "rb" if number == 0 else "wb", closefd=False)  # noqa: SIM115
+        errors = "backslashreplace" if number == 2 else "strict"
+        stream = io.TextIOWrapper(raw, "utf-8", errors, line_buffering=number == 2 or os.isatty(number))
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+    module, *arguments = how["command"]
+    sys.path[0:1] = [how["cwd"], str(PROJECT)]
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    with socket.socket(fileno=int(sys.argv[1])) as ours_:
+        told = _copies(ours_)
+    if told is not None:
+        _become(told)
