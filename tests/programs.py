@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import gc
 import importlib
 import io
@@ -40,7 +41,8 @@ class Program(subprocess.Popen[str]):
     def __init__(self, *command: str | Path, **options: Any) -> None:
         before = options.get("preexec_fn")
         self._signals = next((name for name, way in vars(signals).items() if way is before), None) if before else None
-        self._nursery = None if COLD in os.environ or (before and not self._signals) else _nursery()
+        cold = COLD in os.environ or (before and not self._signals)
+        self._nursery = None if cold else _nursery(str(command[0]))
         streams = {"stdin": None, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         super().__init__([sys.executable, "-m", *map(str, command)], **(streams | options))
 
@@ -99,11 +101,11 @@ def ended(*command: str | Path, timeout: float = PATIENCE, **options: Any) -> su
 class _Nursery:
     """The process that is copied: asked over a socket, and told by it how the copies ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.programs", str(theirs.fileno())],
+                [sys.executable, "-m", "tests.programs", module, str(theirs.fileno())],
                 cwd=PROJECT,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -153,19 +155,15 @@ class _Nursery:
         self._process.wait()
 
 
-_kept: list[_Nursery] = []
+@functools.cache
+def _nursery(module: str) -> _Nursery:
+    """The one of a module in this process: what options a command has may depend on what the module declares."""
+    return _Nursery(module)
 
 
-def _nursery() -> _Nursery:
-    """The one of this process."""
-    if not _kept:
-        _kept.append(_Nursery())
-    return _kept[0]
-
-
-def _copies(ours: socket.socket) -> dict[str, Any] | None:
+def _copies(module: str, ours: socket.socket) -> dict[str, Any] | None:
     """Make a copy for each request; returns in each copy what it is to do, and here None at the end."""
-    import_library()
+    import_library(module)
     gc.collect()
     gc.freeze()
     woken, wake = os.pipe()
@@ -209,15 +207,16 @@ def _say(ours: socket.socket, *numbers: int) -> None:
         ours.sendall(json.dumps(numbers).encode() + b"\n")
 
 
-def import_library() -> None:
-    """Import what commands import, and no command itself: it is executed in the copy."""
+def import_library(module: str) -> None:
+    """Import the module and what commands import; the module itself is executed once more in each copy."""
+    importlib.import_module(module)
     from pinakes.cli.main import COMMANDS
 
-    for module in COMMANDS.values():
-        importlib.import_module(module)
-    for module in ("pinakes.ingest.stages", "pinakes.web.app", "pandas", "pyarrow.parquet", "uvicorn", "psycopg_pool"):
-        importlib.import_module(module)
-    del sys.modules["pinakes.cli.main"]
+    for command in COMMANDS.values():
+        importlib.import_module(command)
+    for more in ("pinakes.ingest.stages", "pinakes.web.app", "pandas", "pyarrow.parquet", "uvicorn", "psycopg_pool"):
+        importlib.import_module(more)
+    del sys.modules[module]
 
 
 def _become(how: dict[str, Any]) -> None:
@@ -248,7 +247,7 @@ def _become(how: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[1])) as ours_:
-        told = _copies(ours_)
+    with socket.socket(fileno=int(sys.argv[2])) as ours_:
+        told = _copies(sys.argv[1], ours_)
     if told is not None:
         _become(told)

@@ -25,6 +25,7 @@ from deployments.server_setup import SILENCE, set_up
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.store.database import Database
 from tests.prefect_homes import prefect_home
+from tests.programs import Program
 from tests.running import gallery, stored
 from tests.waiting import PATIENCE, until
 
@@ -119,7 +120,7 @@ class Runs:
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.source = gallery(folder / "in", 6)
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[str]] = {}
         self._environment = environment
         self._folder = folder
         self._log = folder / "log"
@@ -128,13 +129,8 @@ class Runs:
 
     def start(self, collection: str, **environment: str) -> None:
         with self._said(collection).open("wb") as said:
-            self.processes[collection] = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tests.held"),
-                    "ingest",
-                    self.source,
-                    *("--embedder", "held", "--batch-size", "3"),
-                ],
+            self.processes[collection] = Program(
+                *("tests.held", "ingest", self.source, "--embedder", "held", "--batch-size", "3"),
                 env=self._environment
                 | {"PINAKES_COLLECTION": collection, "HELD_LOG": str(self._log), "HELD_UNTIL": str(self._until)}
                 | environment,
