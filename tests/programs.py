@@ -2,9 +2,9 @@
 
 Most of what a command costs the processor is the import of what it uses, and the tests start hundreds. `Program` is a
 `subprocess.Popen` of `python -m MODULE ARGUMENT…` for them: a process of its own, with its own environment, folder, streams,
-signals and exit code; `preexec_fn` may be one of tests/signals.py. Nothing of Prefect is imported before, since Prefect
-reads the environment at its import. What depends on the interpreter's own start (limits, encodings, memory) is tested with a
-real one, as are the README and installed programs; TEST_COLD=1 starts all so.
+signals and exit code; `preexec_fn` may be one of tests/signals.py. Prefect is imported before as well where PREFECT_API_URL
+is set, and reads its settings again in the copy. What depends on the interpreter's own start (limits, encodings, memory) is
+tested with a real one, as are the README and installed programs; TEST_COLD=1 starts all so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import functools
 import gc
 import importlib
+import importlib.abc
 import io
 import json
 import os
@@ -42,7 +43,8 @@ class Program(subprocess.Popen[str]):
         before = options.get("preexec_fn")
         self._signals = next((name for name, way in vars(signals).items() if way is before), None) if before else None
         cold = COLD in os.environ or (before and not self._signals)
-        self._nursery = None if cold else _nursery(str(command[0]))
+        flows = "PREFECT_API_URL" in (options.get("env") or os.environ)
+        self._nursery = None if cold else _nursery(str(command[0]), flows)
         streams = {"stdin": None, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         super().__init__([sys.executable, "-m", *map(str, command)], **(streams | options))
 
@@ -101,11 +103,12 @@ def ended(*command: str | Path, timeout: float = PATIENCE, **options: Any) -> su
 class _Nursery:
     """The process that is copied: asked over a socket, and told by it how the copies ended."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, flows: bool) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.programs", module, str(theirs.fileno())],
+                [sys.executable, "-m", "tests.programs", str(theirs.fileno()), module, *["flows"] * flows],
+                env=os.environ | {"DO_NOT_TRACK": "1"},
                 cwd=PROJECT,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -156,14 +159,16 @@ class _Nursery:
 
 
 @functools.cache
-def _nursery(module: str) -> _Nursery:
+def _nursery(module: str, flows: bool) -> _Nursery:
     """The one of a module in this process: what options a command has may depend on what the module declares."""
-    return _Nursery(module)
+    return _Nursery(module, flows)
 
 
-def _copies(module: str, ours: socket.socket) -> dict[str, Any] | None:
+def _copies(ours: socket.socket, module: str, *more: str) -> dict[str, Any] | None:
     """Make a copy for each request; returns in each copy what it is to do, and here None at the end."""
-    import_library(module)
+    _import_library(module)
+    if more:
+        _import_prefect()
     gc.collect()
     gc.freeze()
     woken, wake = os.pipe()
@@ -207,7 +212,7 @@ def _say(ours: socket.socket, *numbers: int) -> None:
         ours.sendall(json.dumps(numbers).encode() + b"\n")
 
 
-def import_library(module: str) -> None:
+def _import_library(module: str) -> None:
     """Import the module and what commands import; the module itself is executed once more in each copy."""
     importlib.import_module(module)
     from pinakes.cli.main import COMMANDS
@@ -217,6 +222,27 @@ def import_library(module: str) -> None:
     for more in ("pinakes.ingest.stages", "pinakes.web.app", "pandas", "pyarrow.parquet", "uvicorn", "psycopg_pool"):
         importlib.import_module(more)
     del sys.modules[module]
+
+
+def _import_prefect() -> None:
+    """Import what flows import of Prefect; its main module is executed once more in each copy, when that imports it."""
+    from prefect.logging import configuration
+
+    set_up, configuration.setup_logging = configuration.setup_logging, dict
+    importlib.import_module("prefect.flow_engine")
+    importlib.import_module("prefect.artifacts")
+    configuration.setup_logging = set_up
+    del sys.modules["prefect.main"]
+
+
+class _PrefectAnew(importlib.abc.MetaPathFinder):
+    """Lets Prefect read its settings from the environment that a copy has when it imports Prefect."""
+
+    def find_spec(self, name: str, *_: object) -> None:
+        if name == "prefect.main":
+            from prefect.context import refresh_global_settings_context
+
+            refresh_global_settings_context()
 
 
 def _become(how: dict[str, Any]) -> None:
@@ -240,6 +266,10 @@ def _become(how: dict[str, Any]) -> None:
         stream = io.TextIOWrapper(raw, "utf-8", errors, line_buffering=number == 2 or os.isatty(number))
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
+    if "prefect.context" in sys.modules:
+        anew = _PrefectAnew()
+        anew.find_spec("prefect.main")
+        sys.meta_path.insert(0, anew)
     module, *arguments = how["command"]
     sys.path[0:1] = [how["cwd"], str(PROJECT)]
     sys.argv = [module, *arguments]
@@ -247,7 +277,7 @@ def _become(how: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[2])) as ours_:
-        told = _copies(sys.argv[1], ours_)
+    with socket.socket(fileno=int(sys.argv[1])) as ours_:
+        told = _copies(ours_, *sys.argv[2:])
     if told is not None:
         _become(told)
