@@ -53,9 +53,8 @@ class Program(subprocess.Popen[str]):
         if self._nursery is None:
             super()._execute_child(args, *how)
             return
-        _, _, _, _, cwd, env, _, _, _, p2cread, _, _, c2pwrite, _, errwrite, *_ = how
-        given = [p2cread, c2pwrite, errwrite]
-        streams = [own if end == -1 else end for own, end in enumerate(given)]
+        _, _, _, _, cwd, env, _, _, _, *pipes = how[:15]
+        streams = [own if end == -1 else end for own, end in enumerate((pipes[0], pipes[3], pipes[5]))]
         self.pid = self._nursery.born(
             {
                 "command": args[2:],
@@ -67,10 +66,7 @@ class Program(subprocess.Popen[str]):
             streams,
         )
         self._child_created = True
-        for end in {end for end in given if end != -1 and end != getattr(self, "_devnull", None)}:
-            os.close(end)
-        if getattr(self, "_devnull", None) is not None:
-            os.close(self._devnull)
+        self._close_pipe_fds(*pipes)
 
     def _internal_poll(self, *args: Any, **kwargs: Any) -> int | None:
         if self._nursery is None:
