@@ -20,7 +20,7 @@ from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.homes import environment_of, new_database, settings_of
 from tests.object_stores import AzureStore, S3Store, azure_store, s3_store
 from tests.postgres import forget_durability, plain_postgres
-from tests.prefect_homes import prefect_home
+from tests.prefect_homes import LEAN, prefect_home
 
 PROJECT = Path(__file__).parents[1]
 
@@ -109,7 +109,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from deployments.prefect_server import running_server
 
     home = prefect_home(tmp_path_factory.mktemp("prefect"))
-    environment = os.environ | {"PREFECT_HOME": str(home)}
+    environment = os.environ | LEAN | {"PREFECT_HOME": str(home)}
     with (
         running_server(log=home / "server.log", environment=environment) as server,
         temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home}),

@@ -107,6 +107,7 @@ def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site
                 "PINAKES_DATABASE_URL": url,
                 # Nobody who leads dies here, so a machine that stalls for some seconds must not cost a lease.
                 "PINAKES_LEASE_SECONDS": "30",
+                "PREFECT_UI_ENABLED": "0",
                 "PREFECT_HOME": str(prefect_home(folder / "prefect")),
             }
         )

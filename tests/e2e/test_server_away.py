@@ -17,7 +17,7 @@ import requests
 from deployments.constants import EMBED_TAG
 from deployments.guard import Guarded
 from deployments.prefect_server import free_port, running_server
-from tests.prefect_homes import prefect_home
+from tests.prefect_homes import LEAN, prefect_home
 from tests.running import gallery, stored
 from tests.sites import Site
 from tests.waiting import PATIENCE, until
@@ -35,7 +35,7 @@ class Server:
         self.ask("v2/concurrency_limits/", limit)
 
     def _started(self) -> Guarded:
-        environment = os.environ | {"PREFECT_HOME": str(self._folder)}
+        environment = os.environ | LEAN | {"PREFECT_HOME": str(self._folder)}
         log = self._folder / "server.log"
         server = self._stack.enter_context(running_server(port=self._port, log=log, environment=environment))
         self.url = server.api_url

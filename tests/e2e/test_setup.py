@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -25,7 +24,7 @@ from deployments.server_setup import SILENCE, set_up
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.store.database import Database
 from tests.prefect_homes import prefect_home
-from tests.programs import Program
+from tests.programs import Program, ended
 from tests.running import gallery, stored
 from tests.waiting import PATIENCE, until
 
@@ -166,15 +165,7 @@ def runs(environment: dict[str, str], prefect: Server, tmp_path: Path) -> Iterat
 
 def test_setup_says_what_it_made_and_then_that_everything_stands(environment: dict[str, str], prefect: Server) -> None:
     first, again = (
-        subprocess.run(
-            [sys.executable, "-m", "pinakes.cli.main", "setup"],
-            env=environment | {"PREFECT_API_URL": prefect.url},
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        ended("pinakes.cli.main", "setup", env=environment | {"PREFECT_API_URL": prefect.url}, cwd=PROJECT)
         for _ in range(2)
     )
     for done in (first, again):

@@ -28,6 +28,7 @@ from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from tests.homes import environment_of, new_database, settings_of
 from tests.prefect_homes import prefect_home
+from tests.programs import ended
 from tests.running import gallery, paint, stored
 from tests.signals import AS_A_BACKGROUND_JOB
 from tests.stack import PATIENCE, Stack, program, table, until
@@ -82,15 +83,7 @@ class Up(Stack):
 
     def schedules(self) -> dict[str, Any]:
         """What `pinakes doctor` finds about schedules."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pinakes.cli.main", "doctor", "--json"],
-            env=self.environment,
-            cwd=self.home.folder,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = ended("pinakes.cli.main", "doctor", "--json", env=self.environment, cwd=self.home.folder)
         (check,) = [check for check in json.loads(done.stdout)["checks"] if check["what"] == "schedules"]
         assert isinstance(check, dict)
         return check
@@ -203,10 +196,8 @@ def test_deployments_ingest_reindex_and_search_and_the_page_finds_the_same(up: U
     statuses = table(unchanged, "statuses")
     assert (statuses["calls"], statuses["rows_written"], statuses["embedded"], statuses["failed"]) == (0, 0, 0, 1)
 
-    # From the second terminal.
-    search = ("--param", "text=red", "--param", "k=5", "--param", "collection=pictures")
-    up.prefect("deployment", "run", "search/search", *search, "--watch")
-    (hits,) = (artifact["data"] for artifact in up.posted("artifacts/filter") if artifact["key"] == "hits")
+    # As from the second terminal, where the README does it.
+    hits = up.run("search/search", text="red", k=5, collection="pictures")["artifacts"]["hits"]
     assert "data:image/jpeg;base64," in hits
     shown = [line.split("|")[5].strip() for line in hits.splitlines() if line.startswith("| ")][1:]
     assert len(shown) == 5
