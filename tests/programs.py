@@ -37,12 +37,12 @@ COLD = "TEST_COLD"
 
 
 class Program(subprocess.Popen[str]):
-    """`python -m MODULE ARGUMENT…`, whose text streams are pipes unless named."""
+    """`python -m MODULE ARGUMENT…`, whose text streams are pipes unless named; `cold`: started from nothing."""
 
-    def __init__(self, *command: str | Path, **options: Any) -> None:
+    def __init__(self, *command: str | Path, cold: bool = False, **options: Any) -> None:
         before = options.get("preexec_fn")
         self._signals = next((name for name, way in vars(signals).items() if way is before), None) if before else None
-        cold = COLD in os.environ or (before and not self._signals)
+        cold = cold or COLD in os.environ or (before is not None and not self._signals)
         flows = "PREFECT_API_URL" in (options.get("env") or os.environ)
         self._nursery = None if cold else _nursery(str(command[0]), flows)
         streams = {"stdin": None, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

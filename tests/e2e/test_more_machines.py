@@ -64,7 +64,14 @@ class Site:
     def ingest(self, source: Path, collection: str, *options: str) -> subprocess.Popen[str]:
         what = ("ingest", source, "--collection", collection, "--json")
         how = ("--embedder", "azure", "--rate", f"{RATE}/s burst 5", "--batch-size", "30", *options)
-        return Program("pinakes.cli.main", *what, *how, cwd=PROJECT, env=self.environment, start_new_session=True)
+        cluster = "--runner" in options  # whose processes are started as this one was
+        return Program(
+            *("pinakes.cli.main", *what, *how),
+            cold=cluster,
+            cwd=PROJECT,
+            env=self.environment,
+            start_new_session=True,
+        )
 
     def finished(self, process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
         out, err = process.communicate(timeout=400)
