@@ -139,8 +139,8 @@ class _Nursery:
     def _read(self, timeout: float | None) -> bool:
         """Take one message, [process id, exit code] or [0, process id of a new copy]; whether there was one in time."""
         while b"\n" not in self._unread:
-            if not select.select([self._socket], [], [], timeout)[0]:
-                return False
+            if self._socket.fileno() == -1 or not select.select([self._socket], [], [], timeout)[0]:
+                return False  # at the end of this process, or not in time
             got = self._socket.recv(65536)
             assert got, "the process that programs are copied from has ended"
             self._unread += got
