@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -18,7 +19,8 @@ from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.homes import environment_of, new_database, settings_of
 from tests.object_stores import AzureStore, S3Store, azure_store, s3_store
-from tests.postgres import plain_postgres
+from tests.postgres import forget_durability, plain_postgres
+from tests.prefect_homes import LEAN, prefect_home
 
 PROJECT = Path(__file__).parents[1]
 
@@ -35,6 +37,15 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
+
+# Nothing that collecting the tests makes is garbage, and there is much of it to look through again and again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 # Continuous integration judges a change, so it tries the same examples every time; elsewhere each run looks for new ones.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -56,6 +67,7 @@ def server() -> Iterator[str]:
     home.chmod(0o755)
     try:
         with embedded_server(home) as dsn:
+            forget_durability(dsn)
             yield dsn
     finally:
         remove_server(home)
@@ -96,8 +108,8 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     from deployments.prefect_server import running_server
 
-    home = tmp_path_factory.mktemp("prefect")
-    environment = os.environ | {"PREFECT_HOME": str(home)}
+    home = prefect_home(tmp_path_factory.mktemp("prefect"))
+    environment = os.environ | LEAN | {"PREFECT_HOME": str(home)}
     with (
         running_server(log=home / "server.log", environment=environment) as server,
         temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home}),

@@ -17,6 +17,7 @@ from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.counting import Counting
+from tests.programs import Program
 from tests.running import stored
 from tests.waiting import PATIENCE
 
@@ -43,25 +44,8 @@ class Site:
 
     def begin(self, *options: str, before: Callable[[], None] | None = None) -> subprocess.Popen[str]:
         """An ingest; `before` is called in its process before the command is."""
-        command = (
-            sys.executable,
-            "-m",
-            "tests.counting",
-            "ingest",
-            str(self.source),
-            "--embedder",
-            "counting",
-            "--json",
-        )
-        process = subprocess.Popen(
-            [*command, *options],
-            cwd=PROJECT,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=before,
-        )
+        command = ("tests.counting", "ingest", self.source, "--embedder", "counting", "--json")
+        process = Program(*command, *options, cwd=PROJECT, env=self.environment, preexec_fn=before)
         self.processes.append(process)
         return process
 
@@ -112,13 +96,13 @@ class Site:
 class Machine:
     """A worker that takes one flow run at a time."""
 
-    def __init__(self, site: Site, folder: Path) -> None:
+    def __init__(self, environment: dict[str, str], folder: Path) -> None:
         folder.mkdir()
         with (folder / "worker.log").open("wb") as log:
             self.worker = subprocess.Popen(
                 [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--limit", "1"],
                 cwd=folder,
-                env=site.environment | RUNS | {"PREFECT_WORKER_QUERY_SECONDS": "1"},
+                env=environment | RUNS | {"PREFECT_WORKER_QUERY_SECONDS": "1"},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

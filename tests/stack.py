@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +15,8 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
+
+from tests.programs import Program
 
 PROJECT = Path(__file__).parents[1]
 PATIENCE = 300
@@ -113,14 +113,7 @@ def table(run: dict[str, Any], key: str) -> dict[str, Any]:
 @contextmanager
 def program(line: str, environment: dict[str, str], *arguments: str) -> Iterator[str]:
     """A command of ours that runs until the end of the block, when Ctrl-C ends it; yields its line that holds `line`."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pinakes.cli.main", *arguments],
-        cwd=PROJECT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    process = Program("pinakes.cli.main", *arguments, cwd=PROJECT, env=environment, stderr=None, start_new_session=True)
     try:
         assert process.stdout
         said = []

@@ -25,8 +25,8 @@ class Process(Protocol):
         ...
 
 
-def until(look: Callable[[], Found], process: Process | None = None, *, every: float = 0.02) -> Found:
-    """What there is at last; `process` lives on meanwhile. Looking takes a quarter of the time at most."""
+def until(look: Callable[[], Found], process: Process | None = None, *, every: float = 0.05) -> Found:
+    """What there is at last; `process` lives on meanwhile. Looking takes a tenth of the time at most."""
     given_up = time.monotonic() + PATIENCE
     while True:
         began = time.monotonic()
@@ -35,4 +35,4 @@ def until(look: Callable[[], Found], process: Process | None = None, *, every: f
         looked = time.monotonic()
         assert looked < given_up, "it did not happen"
         assert process is None or process.poll() is None, process.communicate()
-        time.sleep(max(every, 3 * (looked - began)))
+        time.sleep(max(every, 9 * (looked - began)))

@@ -20,7 +20,9 @@ from pinakes.store.space_registry import resolve_space
 @click.option(
     "--space", metavar="SPACE", help="Whose vectors are laid out. Default: the active space; the page shows its map."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="The same seed, the same map.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="The same seed, the same map."
+)
 @options.as_json
 def command(*, collection: str | None, space: str | None, seed: int, as_json: bool) -> None:
     """Lay the collection out as a map: pictures that look alike lie near each other.

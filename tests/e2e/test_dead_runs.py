@@ -224,7 +224,7 @@ def test_what_a_killed_worker_and_a_machine_that_is_gone_have_begun_is_finished_
     with get_client(sync_client=True) as client:
 
         def begin() -> UUID:
-            machines.append(Machine(site, tmp_path / f"machine{len(machines)}"))
+            machines.append(Machine(site.environment, tmp_path / f"machine{len(machines)}"))
             run = run_deployment("ingest/counted", parameters=asked, timeout=0)
             assert isinstance(run, FlowRun)
             return run.id

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -14,6 +12,7 @@ from itertools import cycle
 import psycopg
 import pytest
 
+from tests.programs import ended
 from tests.running import gallery, paint
 from tests.sites import PROJECT, Site
 
@@ -56,14 +55,7 @@ class Hammering:
         return threading.Thread(target=work)
 
     def _once(self, command: tuple[str, ...]) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.counting", *command],
-            cwd=PROJECT,
-            env=self._site.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = ended("tests.counting", *command, cwd=PROJECT, env=self._site.environment)
         self.ended[f"{command[0]}: {done.returncode}"] += 1
         refused = any(text in done.stderr for text in REFUSALS)
         if "deadlock" in done.stderr or "Traceback" in done.stderr or (done.returncode and not refused):

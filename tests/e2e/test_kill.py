@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.counting import Counting
+from tests.programs import Program
 from tests.running import gallery, stored
 from tests.waiting import PATIENCE
 
@@ -29,14 +29,8 @@ PROMISED_SECONDS = 5.0
 
 
 def ingest(source: Path | str, environment: dict[str, str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.counting", "ingest", str(source), "--embedder", "counting"]
-    return subprocess.Popen(
-        [*command, "--batch-size", "16", "--json"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = ("tests.counting", "ingest", source, "--embedder", "counting")
+    return Program(*command, "--batch-size", "16", "--json", env=environment)
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:

@@ -7,20 +7,24 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from deployments.prefect_server import free_port
 from gallery import write_gallery
 from pinakes.embedders.local.clip_models import DEFAULT_PAIR
 from pinakes.settings import Settings
+from pinakes.store.database import Database
 from tests import tiny_models
 from tests.fakes.hub import hub
-from tests.signals import AS_IN_A_TERMINAL
+from tests.running import stored
+from tests.signals import AS_A_BACKGROUND_JOB, AS_IN_A_TERMINAL
+from tests.stack import Stack, table
 from tests.waiting import PATIENCE, until
 
 PROJECT = Path(__file__).parents[2]
@@ -30,8 +34,14 @@ INSTEAD = {
     ". .venv/bin/activate": "true",
     ".venv/bin/python -m pip install -e '.[clip]'": "true",
 }
-LASTING = {"pinakes serve": "Serving ", "pinakes up": "Ctrl-C ends everything"}
-"""Commands that run until Ctrl-C, and what they say when they are ready."""
+LASTING = {
+    "pinakes serve": ("Serving ", AS_IN_A_TERMINAL),
+    "pinakes up": ("Ctrl-C ends everything", AS_A_BACKGROUND_JOB),
+}
+"""Commands that run until Ctrl-C, what they say when they are ready, and how they are started: also where a script has
+started it with Ctrl-C ignored, `pinakes up` ends in order."""
+PICTURES = 12
+"""Of the sample gallery: one of them is there twice, and one file is no picture."""
 
 
 def commands() -> list[str]:
@@ -40,8 +50,10 @@ def commands() -> list[str]:
 
 
 @contextmanager
-def lasting(command: str, ready: str, environment: dict[str, str], folder: Path) -> Iterator[int]:
-    """A command that runs until the end of the block, when Ctrl-C must end it in order; its port."""
+def lasting(
+    command: str, ready: str, before: Callable[[], None], environment: dict[str, str], folder: Path
+) -> Iterator[int]:
+    """A command that runs until the end of the block, when Ctrl-C must end it and all that it started; its port."""
     port = free_port()
     said = folder / f"{port}.log"
     with said.open("w") as log:
@@ -52,14 +64,18 @@ def lasting(command: str, ready: str, environment: dict[str, str], folder: Path)
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=AS_IN_A_TERMINAL,
+            preexec_fn=before,
         )
     try:
         until(lambda: ready in said.read_text() or process.poll() is not None, every=0.2)
         assert process.poll() is None, f"{command}\n{said.read_text()}"
         yield port
+        below = psutil.Process(process.pid).children(recursive=True)
+        assert below or command != "pinakes up"
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(PATIENCE) == 0, said.read_text()
+        _, alive = psutil.wait_procs(below, timeout=PATIENCE)
+        assert alive == []
     finally:
         if process.poll() is None:
             process.kill()
@@ -67,10 +83,12 @@ def lasting(command: str, ready: str, environment: dict[str, str], folder: Path)
 
 
 @pytest.mark.timeout(1200)
-def test_the_readme_in_its_order_never_fails(settings: Settings, environment: dict[str, str], tmp_path: Path) -> None:
+def test_the_readme_in_its_order_never_fails(
+    settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path
+) -> None:
     typed = commands()
     assert len(typed) >= 17
-    write_gallery(settings.home / "sample", count=12)  # `make demo` keeps a gallery that is there, which saves a minute
+    write_gallery(settings.home / "sample", count=PICTURES)  # `make demo` keeps a gallery that is there
     siglip = tiny_models.siglip(tmp_path / "hub")
     with hub({DEFAULT_PAIR.vision.repository: siglip}) as served, ExitStack() as running:
         environment |= {
@@ -82,8 +100,8 @@ def test_the_readme_in_its_order_never_fails(settings: Settings, environment: di
             "NO_PROXY": "127.0.0.1",
         }
         for command in typed:
-            if ready := next((LASTING[begin] for begin in LASTING if command.startswith(begin)), None):
-                port = running.enter_context(lasting(command, ready, environment, tmp_path))
+            if found := next((LASTING[begin] for begin in LASTING if command.startswith(begin)), None):
+                port = running.enter_context(lasting(command, *found, environment, tmp_path))
                 if command.startswith("pinakes serve"):
                     page = httpx.get(f"http://127.0.0.1:{port}/", params={"q": "midnight blue"}, trust_env=False)
                     assert page.status_code == 200
@@ -103,8 +121,20 @@ def test_the_readme_in_its_order_never_fails(settings: Settings, environment: di
                 check=False,
             )
             assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        goes_on_with_what_the_demo_has_made(Stack(environment["PREFECT_API_URL"]))
     for made in ("demo/words.png", "demo/picture.png", "like-this.png", "dataset.parquet"):
         assert (tmp_path / made).is_file()
+    assert len(list((tmp_path / "demo").iterdir())) == 2
+    assert stored(database, "SELECT count(*) FROM sample.images") == [(PICTURES + 1,)]
+
+
+def goes_on_with_what_the_demo_has_made(up: Stack) -> None:
+    """The run of `ingest` on the server of `pinakes up` had everything reused."""
+    runs = up.ask("POST", "flow_runs/filter", {"deployments": {"name": {"any_": ["ingest"]}}})
+    (by_hand,) = (up.end_of(run["id"]) for run in runs)
+    assert by_hand["state_type"] == "COMPLETED", by_hand["state"]["message"]
+    statuses = table(by_hand, "statuses")
+    assert (statuses["listed"], statuses["calls"], statuses["rows_written"]) == (PICTURES + 2, 0, 0)
 
 
 def test_the_readme_names_targets_of_the_makefile() -> None:

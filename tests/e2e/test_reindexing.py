@@ -7,7 +7,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.counting import Counting
+from tests.programs import Program
 from tests.running import gallery, paint, stored
 
 PROJECT = Path(__file__).parents[2]
@@ -128,16 +128,9 @@ class Reindexing:
         self._compare(json.loads(out))
 
     def _begin(self) -> subprocess.Popen[str]:
-        command = (sys.executable, "-m", "tests.counting", "ingest", str(self._source.folder), "--embedder", "counting")
+        command = ("tests.counting", "ingest", self._source.folder, "--embedder", "counting")
         options = ("--batch-size", "16", "--prune", "--prune-share", "1", "--allow-failures", "100%", "--json")
-        return subprocess.Popen(
-            [*command, *options],
-            cwd=PROJECT,
-            env=self._environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        return Program(*command, *options, cwd=PROJECT, env=self._environment)
 
     def _killed(self, after: float) -> bool:
         """Whether a run was killed; False: it was faster."""

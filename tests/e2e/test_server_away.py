@@ -17,6 +17,7 @@ import requests
 from deployments.constants import EMBED_TAG
 from deployments.guard import Guarded
 from deployments.prefect_server import free_port, running_server
+from tests.prefect_homes import LEAN, prefect_home
 from tests.running import gallery, stored
 from tests.sites import Site
 from tests.waiting import PATIENCE, until
@@ -28,14 +29,13 @@ class Server:
     """A server that a test may kill and start again, with a limit on how many batches are embedded at once."""
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
-        folder.mkdir()
-        self._folder, self._stack, self._port = folder, stack, free_port()
+        self._folder, self._stack, self._port = prefect_home(folder), stack, free_port()
         self._program = self._started()
         limit = {"name": f"tag:{EMBED_TAG}", "limit": 8, "active": True}
         self.ask("v2/concurrency_limits/", limit)
 
     def _started(self) -> Guarded:
-        environment = os.environ | {"PREFECT_HOME": str(self._folder)}
+        environment = os.environ | LEAN | {"PREFECT_HOME": str(self._folder)}
         log = self._folder / "server.log"
         server = self._stack.enter_context(running_server(port=self._port, log=log, environment=environment))
         self.url = server.api_url

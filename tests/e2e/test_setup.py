@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -24,6 +23,8 @@ from deployments.prefect_server import PrefectServer, free_port, running_server
 from deployments.server_setup import SILENCE, set_up
 from pinakes.errors import PinakesError, SettingsError
 from pinakes.store.database import Database
+from tests.prefect_homes import prefect_home
+from tests.programs import Program, ended
 from tests.running import gallery, stored
 from tests.waiting import PATIENCE, until
 
@@ -107,7 +108,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    prefect = Server(tmp_path_factory.mktemp("setup"))
+    prefect = Server(prefect_home(tmp_path_factory.mktemp("setup")))
     prefect.start()
     yield prefect
     prefect.stop()
@@ -118,7 +119,7 @@ class Runs:
 
     def __init__(self, environment: dict[str, str], folder: Path) -> None:
         self.source = gallery(folder / "in", 6)
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, subprocess.Popen[str]] = {}
         self._environment = environment
         self._folder = folder
         self._log = folder / "log"
@@ -127,13 +128,8 @@ class Runs:
 
     def start(self, collection: str, **environment: str) -> None:
         with self._said(collection).open("wb") as said:
-            self.processes[collection] = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tests.held"),
-                    "ingest",
-                    self.source,
-                    *("--embedder", "held", "--batch-size", "3"),
-                ],
+            self.processes[collection] = Program(
+                *("tests.held", "ingest", self.source, "--embedder", "held", "--batch-size", "3"),
                 env=self._environment
                 | {"PINAKES_COLLECTION": collection, "HELD_LOG": str(self._log), "HELD_UNTIL": str(self._until)}
                 | environment,
@@ -169,15 +165,7 @@ def runs(environment: dict[str, str], prefect: Server, tmp_path: Path) -> Iterat
 
 def test_setup_says_what_it_made_and_then_that_everything_stands(environment: dict[str, str], prefect: Server) -> None:
     first, again = (
-        subprocess.run(
-            [sys.executable, "-m", "pinakes.cli.main", "setup"],
-            env=environment | {"PREFECT_API_URL": prefect.url},
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        ended("pinakes.cli.main", "setup", env=environment | {"PREFECT_API_URL": prefect.url}, cwd=PROJECT)
         for _ in range(2)
     )
     for done in (first, again):

@@ -21,6 +21,8 @@ from prefect.states import Cancelled, Cancelling, Paused, Suspended
 from deployments.constants import POOL
 from deployments.server_setup import set_up
 from pinakes.operations.runs import runs
+from pinakes.settings import load_settings
+from tests.homes import environment_of
 from tests.running import gallery, stored
 from tests.signals import AS_A_BACKGROUND_JOB, AS_IN_A_TERMINAL, UNDER_NOHUP
 from tests.sites import PROJECT, SPACE, Machine, Site
@@ -47,27 +49,33 @@ def client(on_the_session_server: str) -> Iterator[SyncPrefectClient]:
         yield client
 
 
-@pytest.fixture
-def begin(
-    slow: Site, client: SyncPrefectClient, on_the_session_server: str, tmp_path: Path
-) -> Iterator[Callable[[], UUID]]:
-    """Begins a run of a deployment on a worker; the run has embedded some batches then."""
-    set_up(on_the_session_server)
+@pytest.fixture(scope="module")
+def worker(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The log of a worker with a deployment that it takes the runs of."""
+    set_up(prefect_api)
     flow = Flow.from_source(source=str(PROJECT), entrypoint="tests/counting_flow.py:ingest")
     assert isinstance(flow, Flow)
     flow.deploy("told", work_pool_name=POOL, build=False, push=False, print_next_steps=False)
+    folder = tmp_path_factory.mktemp("worker")
+    known = environment_of(load_settings({"PINAKES_HOME": str(folder)}), folder)
+    machine = Machine(known | {"PREFECT_API_URL": prefect_api}, folder / "machine")
+    yield folder / "machine" / "worker.log"
+    machine.kill()
+
+
+@pytest.fixture
+def begin(slow: Site, client: SyncPrefectClient, worker: Path) -> Callable[[], UUID]:
+    """Begins a run of the deployment, in this test's environment; the run has embedded some batches then."""
     asked = {"source": str(slow.source), "embedder": "counting", "batch_size": 4}
-    machine = Machine(slow, tmp_path / "machine")
 
     def begin() -> UUID:
-        run = run_deployment("ingest/told", parameters=asked, timeout=0)
+        run = run_deployment("ingest/told", parameters=asked, timeout=0, job_variables={"env": slow.environment})
         assert isinstance(run, FlowRun)
         until(lambda: len(slow.calls()) > 12 or state_of(client, run.id).is_final())
-        assert not state_of(client, run.id).is_final(), (tmp_path / "machine" / "worker.log").read_text()
+        assert not state_of(client, run.id).is_final(), worker.read_text()
         return run.id
 
-    yield begin
-    machine.kill()
+    return begin
 
 
 def state_of(client: SyncPrefectClient, run: UUID) -> State[Any]:

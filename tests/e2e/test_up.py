@@ -1,17 +1,16 @@
-"""One home as a person uses it: `make demo`, `pinakes up`, a second terminal, the page, the schedule, and the ends of `up`.
+"""One home as a person uses it: `pinakes up`, a second terminal, the page, the schedule, and a kill.
 
-All but the last test share one stack, since a server, a worker and a page take half a minute of processor to start.
+The tests share one stack, since a server, a worker and a page take half a minute of processor to start; the last one kills
+it. That `up` goes on where `make demo` ended, and ends by Ctrl-C, is seen where the README is typed.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -28,11 +27,13 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from tests.homes import environment_of, new_database, settings_of
+from tests.prefect_homes import prefect_home
+from tests.programs import ended
 from tests.running import gallery, paint, stored
 from tests.signals import AS_A_BACKGROUND_JOB
 from tests.stack import PATIENCE, Stack, program, table, until
 
-pytestmark = pytest.mark.timeout(900)  # a demo, a server, a worker and a page, from nothing
+pytestmark = pytest.mark.timeout(900)  # a server, a worker and a page, from nothing
 
 PROJECT = Path(__file__).parents[2]
 PICTURES = 12
@@ -46,7 +47,7 @@ SECONDS = 30
 
 @dataclass(frozen=True)
 class Home:
-    """A home after `make demo`."""
+    """A home with a sample gallery."""
 
     folder: Path
     settings: Settings
@@ -82,15 +83,7 @@ class Up(Stack):
 
     def schedules(self) -> dict[str, Any]:
         """What `pinakes doctor` finds about schedules."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pinakes.cli.main", "doctor", "--json"],
-            env=self.environment,
-            cwd=self.home.folder,
-            stdout=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = ended("pinakes.cli.main", "doctor", "--json", env=self.environment, cwd=self.home.folder)
         (check,) = [check for check in json.loads(done.stdout)["checks"] if check["what"] == "schedules"]
         assert isinstance(check, dict)
         return check
@@ -111,26 +104,13 @@ def home(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home
     folder = tmp_path_factory.mktemp("up")
     with new_database(server) as url:
         settings = settings_of(url, folder)
-        write_gallery(
-            settings.home / "sample", count=PICTURES
-        )  # the demo takes what is painted, here for the sake of time
-        environment = environment_of(settings, folder)
-        demo = subprocess.run(
-            [sys.executable, "-m", "deployments.demo"],
-            env=environment,
-            cwd=folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert demo.returncode == 0, demo.stdout
-        yield Home(folder, settings, Database(url), environment)
+        write_gallery(settings.home / "sample", count=PICTURES)  # `up` takes what is painted, here for the sake of time
+        prefect_home(folder / "prefect")
+        yield Home(folder, settings, Database(url), environment_of(settings, folder))
 
 
-@contextmanager
-def begun(home: Home) -> Iterator[Up]:
+@pytest.fixture(scope="module")
+def up(home: Home) -> Iterator[Up]:
     """`pinakes up` as a script starts it in the background, with Ctrl-C ignored."""
     port = free_port()
     process = subprocess.Popen(
@@ -158,22 +138,12 @@ def begun(home: Home) -> Iterator[Up]:
         process.wait()
 
 
-@pytest.fixture(scope="module")
-def up(home: Home) -> Iterator[Up]:
-    with begun(home) as stack:
-        yield stack
-
-
-def test_the_demo_leaves_two_sheets_and_a_collection(home: Home) -> None:
-    assert {path.name for path in (home.folder / "demo").iterdir()} == {"words.png", "picture.png"}
-    assert stored(home.database, "SELECT count(*) FROM sample.images") == [(PICTURES + 1,)]
-
-
-def test_a_deployment_goes_on_with_what_the_demo_has_made(up: Up) -> None:
+def test_a_deployment_ingests_the_sample_gallery_unless_told_otherwise(up: Up, home: Home) -> None:
     by_hand = up.run("ingest/ingest")
     assert by_hand["state_type"] == "COMPLETED", by_hand["state"]["message"]
     statuses = table(by_hand, "statuses")
-    assert (statuses["listed"], statuses["calls"], statuses["rows_written"]) == (LISTED, 0, 0)
+    assert (statuses["listed"], statuses["calls"]) == (LISTED, PICTURES)
+    assert stored(home.database, "SELECT count(*) FROM sample.images") == [(PICTURES + 1,)]
 
 
 def change(source: Path) -> None:
@@ -226,10 +196,8 @@ def test_deployments_ingest_reindex_and_search_and_the_page_finds_the_same(up: U
     statuses = table(unchanged, "statuses")
     assert (statuses["calls"], statuses["rows_written"], statuses["embedded"], statuses["failed"]) == (0, 0, 0, 1)
 
-    # From the second terminal.
-    search = ("--param", "text=red", "--param", "k=5", "--param", "collection=pictures")
-    up.prefect("deployment", "run", "search/search", *search, "--watch")
-    (hits,) = (artifact["data"] for artifact in up.posted("artifacts/filter") if artifact["key"] == "hits")
+    # As from the second terminal, where the README does it.
+    hits = up.run("search/search", text="red", k=5, collection="pictures")["artifacts"]["hits"]
     assert "data:image/jpeg;base64," in hits
     shown = [line.split("|")[5].strip() for line in hits.splitlines() if line.startswith("| ")][1:]
     assert len(shown) == 5
@@ -316,21 +284,12 @@ def test_the_schedule_fires_and_does_not_overlap_a_run(up: Up, home: Home) -> No
     assert up.schedules()["state"] == "ok"
 
 
-def test_ctrl_c_ends_everything(up: Up, home: Home) -> None:
+def test_killing_it_leaves_no_process(up: Up, home: Home) -> None:
     below = psutil.Process(up.process.pid).children(recursive=True)
     assert below
-    os.killpg(up.process.pid, signal.SIGINT)
-    assert up.process.wait(PATIENCE) == 0
+    up.process.send_signal(signal.SIGKILL)
+    up.process.wait()
     _, alive = psutil.wait_procs(below, timeout=PATIENCE)
     assert alive == []
     log = (home.settings.home / "logs" / "prefect-server.log").read_text("utf-8")
     assert "schedule_" not in log, log  # the server's services that make runs tell there of their errors
-
-
-def test_killing_it_leaves_no_process(home: Home) -> None:
-    with begun(home) as up:
-        below = psutil.Process(up.process.pid).children(recursive=True)
-        up.process.send_signal(signal.SIGKILL)
-        up.process.wait()
-        _, alive = psutil.wait_procs(below, timeout=PATIENCE)
-        assert alive == []

@@ -35,6 +35,7 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.faults import Fault, Faults, Kind
 from tests.fakes.gcs import GcsFake
 from tests.integration.test_paid_runs import paid, pictures
+from tests.programs import ended
 from tests.running import gallery, run
 from tests.unit.test_checkpoints import SPACE, bits, ok, stored, vector_of
 
@@ -341,13 +342,7 @@ def test_the_command_line_takes_a_bucket(gcs: GcsFake, environment: dict[str, st
     }
 
     def pinakes(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "pinakes.cli.main", *arguments],
-            env=known,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = ended("pinakes.cli.main", *arguments, env=known)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

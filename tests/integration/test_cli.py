@@ -24,6 +24,7 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.fakes.gcs import GcsFake
 from tests.pictures import photo
+from tests.programs import Program
 from tests.running import gallery, paint, stored
 from tests.signals import AS_A_BACKGROUND_JOB, AS_IN_A_TERMINAL
 from tests.waiting import PATIENCE
@@ -39,14 +40,8 @@ class Cli:
         self.folder = folder
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.counting", *arguments],
-            env=self.environment | environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        known = self.environment | environment | {"PYTHONPATH": str(Path(__file__).parents[2])}
+        return Program("tests.counting", *arguments, env=known, cwd=self.folder)
 
     def run(self, *arguments: str, code: int = 0, **environment: str) -> tuple[str, str]:
         process = self.start(*arguments, **environment)

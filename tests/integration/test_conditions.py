@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
@@ -22,6 +24,7 @@ from pinakes.store.images import listed, stored_image
 from pinakes.store.restrictions import hide, restriction_texts, unhide
 from tests.clustered import COLLECTION, clustered, store
 from tests.counting import Counting
+from tests.homes import new_database
 from tests.running import find
 
 SPACE = Counting().facts.space
@@ -39,10 +42,24 @@ PAINTINGS = [
 COLUMNS = ("title", "author", "type", "date", "timeframe", "object")
 
 
-@pytest.fixture
-def paintings(database: Database) -> list[str]:
+def store_paintings(database: Database) -> None:
     metadata = {name: [row[n] for row in PAINTINGS] for n, name in enumerate(COLUMNS)}
-    return store(database, SPACE, clustered(len(PAINTINGS), SPACE.dimension, seed=1), metadata)
+    store(database, SPACE, clustered(len(PAINTINGS), SPACE.dimension, seed=1), metadata)
+
+
+@pytest.fixture(scope="module")
+def hung(server: str) -> Iterator[Database]:
+    """The paintings, for tests that only look."""
+    with new_database(server) as url:
+        database = Database(url)
+        store_paintings(database)
+        yield database
+
+
+@pytest.fixture
+def paintings(database: Database) -> None:
+    """The paintings in the test's own database."""
+    store_paintings(database)
 
 
 def titles(database: Database, *where: str) -> list[str]:
@@ -78,26 +95,22 @@ def titles(database: Database, *where: str) -> list[str]:
         (["years=..9999"], [0, 1, 2, 3, 4, 5]),
     ],
 )
-def test_a_condition_keeps_what_meets_it(
-    database: Database, paintings: list[str], where: list[str], expected: list[int]
-) -> None:
-    assert titles(database, *where) == [PAINTINGS[n][0] for n in expected]
+def test_a_condition_keeps_what_meets_it(hung: Database, where: list[str], expected: list[int]) -> None:
+    assert titles(hung, *where) == [PAINTINGS[n][0] for n in expected]
 
 
-def test_a_column_that_no_picture_has_is_named_and_never_passes_for_one_that_nothing_matches(
-    database: Database, paintings: list[str]
-) -> None:
+def test_a_column_that_no_picture_has_is_named_and_never_passes_for_one_that_nothing_matches(hung: Database) -> None:
     there_are = "has a column 'nothing'; there are: description, author, .*, object, image_id, years"
     for query in ({"where": ["nothing=4"]}, {"where": ["nothing~4"]}, {"group_by": "nothing"}):
         for text in (None, "red"):
             with pytest.raises(UsageError, match=there_are):
-                find(database, text, **query)
-    with database.connection() as (conn, _), pytest.raises(UsageError, match=there_are):
+                find(hung, text, **query)
+    with hung.connection() as (conn, _), pytest.raises(UsageError, match=there_are):
         facets(conn, COLLECTION, parse_filters(["nothing=4"]))
-    assert len(find(database, "red", group_by="TYPE").hits) == len({row[2] for row in PAINTINGS})
+    assert len(find(hung, "red", group_by="TYPE").hits) == len({row[2] for row in PAINTINGS})
 
 
-def test_a_restriction_heeds_a_column_in_any_case(database: Database, paintings: list[str]) -> None:
+def test_a_restriction_heeds_a_column_in_any_case(database: Database, paintings: None) -> None:
     with database.connection() as (conn, _):
         assert hide(conn, COLLECTION, "TYPE=religious").images == 2
     assert titles(database) == [row[0] for row in PAINTINGS[:5]]
@@ -131,21 +144,12 @@ def test_a_restriction_heeds_a_column_in_any_case(database: Database, paintings:
         ("undated", None),
     ],
 )
-def test_the_years_of_a_date(database: Database, said: str, years: tuple[int, int] | None) -> None:
-    with database.connection() as (conn, _):
-        ensure_collection(conn, COLLECTION, "file:///x/")
+def test_the_years_of_a_date(hung: Database, said: str, years: tuple[int, int] | None) -> None:
+    with hung.connection() as (conn, _):
         row = conn.execute(
             f"SELECT lower(y), upper(y) - 1 FROM (SELECT {COLLECTION}.years_of(%s) AS y) AS read", (said,)
         ).fetchone()
     assert row == (years or (None, None))
-
-
-@pytest.fixture(scope="module")
-def folding(server: str) -> Database:
-    database = Database(server)
-    with database.connection() as (conn, _):
-        ensure_collection(conn, "folding", "file:///x/")
-    return database
 
 
 ANYTHING = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
@@ -153,11 +157,11 @@ ANYTHING = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_si
 
 @given(ANYTHING)
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
-def test_the_folded_form_of_a_value_is_that_of_python(folding: Database, anything: str) -> None:
-    with folding.connection() as (conn, _):
+def test_the_folded_form_of_a_value_is_that_of_python(hung: Database, anything: str) -> None:
+    with hung.connection() as (conn, _):
         row = conn.execute(
             sql.SQL(
-                "SELECT {}, folding.years_of(i.title) FROM (SELECT %s::text AS title, %s::jsonb AS foldings) i"
+                "SELECT {}, pictures.years_of(i.title) FROM (SELECT %s::text AS title, %s::jsonb AS foldings) i"
             ).format(folded_value(sql.Identifier("i", "title"))),
             (anything, Jsonb(foldings([anything], {}))),
         ).fetchone()
@@ -165,8 +169,8 @@ def test_the_folded_form_of_a_value_is_that_of_python(folding: Database, anythin
     assert row[0] == fold(anything)
 
 
-def test_facets_count_what_the_other_conditions_leave(database: Database, paintings: list[str]) -> None:
-    with database.connection() as (conn, _):
+def test_facets_count_what_the_other_conditions_leave(hung: Database) -> None:
+    with hung.connection() as (conn, _):
         every = facets(conn, COLLECTION)
         chosen = facets(conn, COLLECTION, parse_filters(["type=genre", "years=1600..1700"]))
     assert every.total == 7
@@ -182,11 +186,11 @@ def test_facets_count_what_the_other_conditions_leave(database: Database, painti
     assert counts["author"] == [("MURILLO, Bartolomé Esteban", 1), ("VERMEER, Johannes", 1)]
 
 
-def test_every_facet_finds_as_many_as_it_says(database: Database, paintings: list[str]) -> None:
-    with database.connection() as (conn, _):
+def test_every_facet_finds_as_many_as_it_says(hung: Database) -> None:
+    with hung.connection() as (conn, _):
         for facet in facets(conn, COLLECTION).columns:
             for value, count in facet.values:
-                assert len(titles(database, f"{facet.column}={value}")) == count
+                assert len(titles(hung, f"{facet.column}={value}")) == count
 
 
 def test_a_facet_with_many_values_shows_the_most_frequent_and_what_is_chosen(database: Database) -> None:
@@ -202,7 +206,7 @@ def test_a_facet_with_many_values_shows_the_most_frequent_and_what_is_chosen(dat
     ]
 
 
-def test_a_restricted_picture_is_nowhere_at_once(database: Database, paintings: list[str]) -> None:
+def test_a_restricted_picture_is_nowhere_at_once(database: Database, paintings: None) -> None:
     with database.connection() as (conn, _):
         assert hide(conn, COLLECTION, "author=VERMEER, Johannes").images == 2
         assert hide(conn, COLLECTION, "title~undated").images == 1

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,23 +33,16 @@ from pinakes.store.restrictions import hide
 from tests.fakes.azure import KEY, AzureFake
 from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.gcs import GcsFake
+from tests.prefect_homes import prefect_home
+from tests.programs import ended
 from tests.running import gallery, run
 from tests.trials import trial
-from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[2]
 
 
 def doctor(environment: Mapping[str, str], *arguments: str, code: int) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pinakes.cli.main", "doctor", "--json", *arguments],
-        env=environment,
-        cwd=environment["HOME"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = ended("pinakes.cli.main", "doctor", "--json", *arguments, env=environment, cwd=environment["HOME"])
     assert done.returncode == code, done.stdout + done.stderr
     document = json.loads(done.stdout)
     assert isinstance(document, dict)
@@ -175,7 +166,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Prefect server of this module's own that nothing was set up on, and that schedules nothing."""
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-    home = tmp_path_factory.mktemp("prefect-doctor")
+    home = prefect_home(tmp_path_factory.mktemp("prefect-doctor"))
     environment = os.environ | {
         "PREFECT_HOME": str(home),
         "PREFECT_UI_ENABLED": "0",

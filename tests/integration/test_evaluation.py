@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ from pinakes.store.load import Loader
 from pinakes.store.restrictions import hide
 from pinakes.store.space_registry import register_space, spaces
 from pinakes.types import Failure, Vector
-from tests.waiting import PATIENCE
+from tests.programs import ended
 
 DIMENSION = 24
 KNOWN = Space("known", "words", "1", 2, "")
@@ -411,15 +410,7 @@ def two_spaces(database: Database) -> None:
 
 
 def evaluate(environment: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pinakes.cli.main", "evaluate", *arguments],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return ended("pinakes.cli.main", "evaluate", *arguments, env=environment, cwd=folder)
 
 
 def test_the_tables_fit_80_columns_and_the_plot_is_a_picture(

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from pinakes.cli.main import COMMANDS
+from tests.programs import PROJECT, ended
 from tests.running import gallery
 from tests.unit.test_addresses import MALFORMED, SECRET
-from tests.waiting import PATIENCE
 
 WITHOUT_DATABASE = frozenset({"export", "models", "sample", "setup"})
 """They have no use for the address, and so do not refuse it."""
@@ -33,32 +32,13 @@ ARGUMENTS = {
     "export": ["out.csv", "--embedder", "palette"],
     "sample": ["gallery", "--count", "1"],
 }
-EACH = """
-import json, os, sys
-from pinakes.cli.main import cli, run
-setting, addresses, *arguments = json.loads(sys.argv[1])
-for address in addresses:
-    os.environ[setting] = address
-    try:
-        run(lambda: cli(["-v", *arguments], standalone_mode=False))
-        print("ended with 0")
-    except SystemExit as ended:
-        print("ended with", ended.code)
-"""
 
 
 def said(environment: dict[str, str], folder: Path, setting: str, addresses: list[str], *arguments: str) -> str:
     """All that a command prints, run once with each of the addresses."""
     asked = json.dumps([setting, addresses, *arguments])
-    ran = subprocess.run(
-        [sys.executable, "-c", EACH, asked],
-        env=environment,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE,
-    )
+    known = environment | {"PYTHONPATH": str(PROJECT)}
+    ran = ended("tests.each_address", asked, env=known, cwd=folder, stderr=subprocess.STDOUT)
     assert ran.stdout.count("ended with") == len(addresses), ran.stdout
     return ran.stdout
 

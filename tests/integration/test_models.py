@@ -20,6 +20,7 @@ from pinakes.embedders.local.clip import Clip
 from pinakes.embedders.local.clip_models import DEFAULT_PAIR, PAIRS, RECALL_SOURCE
 from tests import tiny_models
 from tests.fakes.hub import Hub, hub
+from tests.programs import Program, ended
 from tests.running import gallery
 from tests.signals import AS_A_BACKGROUND_JOB
 from tests.waiting import PATIENCE
@@ -55,8 +56,7 @@ def machine(tmp_path: Path, served: Hub) -> dict[str, str]:
 
 def typed(machine: dict[str, str], *arguments: str, code: int = 0) -> str:
     """What a command prints: on standard output where it succeeds, otherwise on standard error."""
-    command = [sys.executable, "-m", "pinakes.cli.main", *arguments]
-    done = subprocess.run(command, env=machine, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    done = ended("pinakes.cli.main", *arguments, env=machine)
     assert done.returncode == code, done.stderr
     return done.stderr if code else done.stdout
 
@@ -127,9 +127,7 @@ def test_one_line_fetches_the_recommended_model_once_and_it_is_used(
 def test_a_terminal_shows_one_bar_for_all_files(machine: dict[str, str]) -> None:
     ours, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (40, 80))
-    subprocess.run(
-        [sys.executable, "-m", "pinakes.cli.main", "models", "get"], env=machine, stderr=terminal, check=True
-    )
+    assert ended("pinakes.cli.main", "models", "get", env=machine, stderr=terminal).returncode == 0
     shown = os.read(ours, 1 << 16).decode()
     os.close(ours)
     os.close(terminal)
@@ -155,13 +153,8 @@ def test_after_ctrl_c_the_same_command_fetches_what_is_not_complete(machine: dic
         return data[: len(data) // 2]
 
     served.send = half
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pinakes.cli.main", "models", "get"],
-        env=machine,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=AS_A_BACKGROUND_JOB,
+    process = Program(
+        *("pinakes.cli.main", "models", "get"), env=machine, start_new_session=True, preexec_fn=AS_A_BACKGROUND_JOB
     )
     assert begun.wait(PATIENCE)
     os.killpg(process.pid, signal.SIGINT)

@@ -46,6 +46,7 @@ from tests.fakes.quota import Quota
 from tests.fakes.vertex import VertexFake
 from tests.pictures import photo
 from tests.postgres import postgres_programs
+from tests.programs import Program, ended
 from tests.running import Ended, request_of, run_stages, stored
 from tests.waiting import PATIENCE, until
 
@@ -281,8 +282,7 @@ def test_spaces_show_the_end_of_a_model_without_its_settings(
     settings: Settings, environment: dict[str, str], fake: AzureFake, tmp_path: Path
 ) -> None:
     paid(settings, pictures(tmp_path / "in", 2), fake, rate="none")
-    command = [sys.executable, "-m", "pinakes.cli.main", "spaces", "--json"]
-    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    shown = ended("pinakes.cli.main", "spaces", "--json", env=environment, cwd=tmp_path).stdout
     assert [space["retires"] for space in json.loads(shown)["spaces"]] == ["2028-09-25"]
 
 
@@ -348,20 +348,8 @@ def test_a_quota_at_half_of_ours_is_met_and_everything_completes(settings: Setti
 
 
 def ingest(source: Path, collection: str, environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "pinakes.cli.main",
-        "ingest",
-        str(source),
-        "--embedder",
-        "azure",
-        "--collection",
-        collection,
-    ]
-    return subprocess.Popen(
-        [*command, *options, "--json"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    what = ("ingest", source, "--embedder", "azure", "--collection", collection, "--json")
+    return Program("pinakes.cli.main", *what, *options, env=environment)
 
 
 def finished(process: subprocess.Popen[str], code: int = 0) -> dict[str, Any]:
@@ -450,8 +438,9 @@ def test_a_paid_run_that_is_told_to_end_shows_the_money_that_the_provider_has_ch
 
 def test_limits_are_shown_and_changed_while_a_run_is_going(environment: dict[str, str], tmp_path: Path) -> None:
     def pinakes(*arguments: str) -> str:
-        command = [sys.executable, "-m", "pinakes.cli.main", *arguments]
-        return subprocess.run(command, env=known, capture_output=True, text=True, check=True).stdout
+        done = ended("pinakes.cli.main", *arguments, env=known)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     source = pictures(tmp_path / "in", 120)
     with AzureFake() as fake:

@@ -20,6 +20,7 @@ from pinakes.operations.runs import runs
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.fakes.azure import AzureFake
+from tests.programs import Program, ended
 from tests.running import gallery, request_of, run, run_stages
 from tests.waiting import PATIENCE
 
@@ -34,15 +35,7 @@ def listed(
 
 
 def pinakes(environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.counting", *arguments],
-        env=environment | {"PYTHONPATH": str(PROJECT)},
-        cwd=environment["HOME"],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return ended("tests.counting", *arguments, env=environment | {"PYTHONPATH": str(PROJECT)}, cwd=environment["HOME"])
 
 
 def test_an_empty_database_has_no_runs(environment: dict[str, str]) -> None:
@@ -161,14 +154,8 @@ def test_the_log_of_a_command_is_json_on_request(
 ) -> None:
     run(settings, gallery(tmp_path / "in", 2))
     (tmp_path / ".env").write_text("PINAKES_LOG=json\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.counting", "serve", "--port", "0"],
-        env=environment | {"PYTHONPATH": str(PROJECT), "PINAKES_WEB_TOKEN": "short"},
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    known = environment | {"PYTHONPATH": str(PROJECT), "PINAKES_WEB_TOKEN": "short"}
+    process = Program("tests.counting", "serve", "--port", "0", env=known, cwd=tmp_path)
     try:
         assert process.stdout
         assert "Serving" in process.stdout.readline()

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from click.testing import CliRunner
 from pgvector import HalfVector
@@ -31,6 +32,7 @@ from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, migrate, scripts
 from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import activate, register_space, spaces
 from tests.counting import Counting
+from tests.homes import new_database, settings_of
 from tests.running import find, gallery, request_of, run, run_stages, stored, using
 
 SPACE = Space("made", "up", "1", 4, "")
@@ -308,49 +310,62 @@ ARGUMENTS: dict[str, Callable[[Path], list[str]]] = {
 }
 
 
+@pytest.fixture(scope="module")
+def collected(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A collection that no test writes to."""
+    folder = tmp_path_factory.mktemp("collected")
+    with new_database(server) as url:
+        settings = settings_of(url, folder)
+        run(settings, gallery(folder / "in", 4))
+        yield settings
+
+
 @pytest.fixture
-def newer(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def newer(collected: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The pictures of a collection; the vectors of one of them lie beside them in a file."""
-    source = gallery(tmp_path / "in", 4)
-    run(settings, source)
-    (tmp_path / "vectors.csv").write_text("p00.png,1,2,3\n")
-    monkeypatch.chdir(tmp_path)
-    for name, value in (("HOME", settings.home), ("DATABASE_URL", settings.database_url), ("SOURCE", source)):
+    source = collected.home.parent / "in"
+    (source.parent / "vectors.csv").write_text("p00.png,1,2,3\n")
+    monkeypatch.chdir(source.parent)
+    for name, value in (("HOME", collected.home), ("DATABASE_URL", collected.database_url), ("SOURCE", source)):
         monkeypatch.setenv(f"PINAKES_{name}", str(value))
     return source
 
 
+@contextmanager
+def at_version_999(conn: Connection, schema: str) -> Iterator[None]:
+    conn.execute(f"INSERT INTO {schema}.migrations (number, name) VALUES (999, 'later')".encode())
+    try:
+        yield
+    finally:
+        conn.execute(f"DELETE FROM {schema}.migrations WHERE number = 999".encode())
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS.keys() - WITHOUT_THE_DATABASE))
 def test_every_command_refuses_a_schema_of_a_newer_version(
-    database: Database, newer: Path, command: str, prefect_api: str
+    collected: Settings, newer: Path, command: str, prefect_api: str
 ) -> None:
     arguments = [command, *ARGUMENTS.get(command, lambda _source: [])(newer)]
-    for schema in ("pinakes",) if command == "limits" else ("pinakes", "pictures"):
-        with database.connection() as (conn, _):
-            conn.execute(f"INSERT INTO {schema}.migrations (number, name) VALUES (999, 'later')".encode())
-            before = [content(conn, each) for each in ("pinakes", "pictures")]
-        outcome = CliRunner().invoke(cli, arguments, standalone_mode=False)
-        told = f"{outcome.exception}\n{outcome.output}"
-        assert "made by a newer Pinakes" in told, told
-        assert schema in told
-        assert "999" in told
-        assert ".venv/bin/python -m pip install -e ." in told
-        with database.connection() as (conn, _):
-            assert [content(conn, each) for each in ("pinakes", "pictures")] == before, "nothing was written"
-            conn.execute(f"DELETE FROM {schema}.migrations WHERE number = 999".encode())
+    with psycopg.connect(collected.database_url or "", autocommit=True) as conn:
+        for schema in ("pinakes",) if command == "limits" else ("pinakes", "pictures"):
+            with at_version_999(conn, schema):
+                before = [content(conn, each) for each in ("pinakes", "pictures")]
+                outcome = CliRunner().invoke(cli, arguments, standalone_mode=False)
+                told = f"{outcome.exception}\n{outcome.output}"
+                assert "made by a newer Pinakes" in told, told
+                assert schema in told
+                assert "999" in told
+                assert ".venv/bin/python -m pip install -e ." in told
+                assert [content(conn, each) for each in ("pinakes", "pictures")] == before, "nothing was written"
 
 
 @pytest.mark.parametrize("schema", ["pinakes", "pictures"])
-def test_a_run_and_a_dry_run_refuse_a_schema_of_a_newer_version(
-    settings: Settings, database: Database, newer: Path, schema: str
-) -> None:
-    with database.connection() as (conn, _):
-        conn.execute(f"INSERT INTO {schema}.migrations (number, name) VALUES (999, 'later')".encode())
+def test_a_run_and_a_dry_run_refuse_a_schema_of_a_newer_version(collected: Settings, newer: Path, schema: str) -> None:
     embedder = Counting()
-    with pytest.raises(DatabaseError, match=f"the schema '{schema}' is at version 999"):
-        run(settings, newer, embedder=embedder)
-    with using(embedder), pytest.raises(DatabaseError, match=f"the schema '{schema}' is at version 999"):
-        dry_run(request_of(settings, newer), settings)
+    with psycopg.connect(collected.database_url or "", autocommit=True) as conn, at_version_999(conn, schema):
+        with pytest.raises(DatabaseError, match=f"the schema '{schema}' is at version 999"):
+            run(collected, newer, embedder=embedder)
+        with using(embedder), pytest.raises(DatabaseError, match=f"the schema '{schema}' is at version 999"):
+            dry_run(request_of(collected, newer), collected)
     assert embedder.calls == 0
 
 

@@ -25,6 +25,7 @@ from pinakes.store.restrictions import hide, unhide
 from pinakes.web.service import Service
 from tests import serving
 from tests.fakes.gcs import GcsFake
+from tests.programs import Program
 from tests.running import run
 from tests.serving import BROKEN, ODD, picture
 from tests.signals import AS_A_BACKGROUND_JOB, AS_IN_A_TERMINAL
@@ -342,15 +343,8 @@ def test_no_page_loads_anything_from_elsewhere(web: httpx.Client) -> None:
 def _start(
     environment: dict[str, str], folder: Path, *arguments: str, started_as: Callable[[], None] = AS_IN_A_TERMINAL
 ) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.counting", "serve", *arguments],
-        env=environment | {"PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONUNBUFFERED": "1"},
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=started_as,
-    )
+    known = environment | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return Program("tests.counting", "serve", *arguments, env=known, cwd=folder, preexec_fn=started_as)
 
 
 @pytest.fixture
