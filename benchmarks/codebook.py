@@ -48,7 +48,7 @@ def main() -> None:
 
 def learnt(folder: Path) -> dict[str, Doubles]:
     """The arrays of the codebook's file, from the pictures of a folder."""
-    random = np.random.RandomState(0)  # noqa: NPY002 - its numbers stay the same in every version of numpy
+    random = np.random.RandomState(0)
     parts = []
     for path in sorted(folder.glob("*.jpg")):
         views = Views.of(decode(path.read_bytes(), at_least=SHORT_SIDE))

@@ -6,7 +6,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from pinakes.embedders.counters import CallStatistics
 from pinakes.errors import PictureError, SourceError
@@ -125,6 +128,10 @@ class Facts:
     """Up to this cosine distance two pictures are one, saved or scaled again; None: that has not been measured."""
 
 
+LEAST_AMOUNT: Final = 0.05
+"""Of what a text asks for: where even the first hit has less, the answer says so."""
+
+
 class Embedder(ABC):
     """Turns pictures and texts into vectors of one space.
 
@@ -156,6 +163,16 @@ class Embedder(ABC):
         Raises:
             UnreadableQueryError: nothing in the text means anything to this embedder.
         """
+
+    def amounts(self, text: str, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64] | None:  # noqa: ARG002
+        """How much of what a text asks for is in each picture, by its vector; None where only the distance tells.
+
+        Args:
+            text: what `embed_text` has read.
+            vectors: shape (n, dimension). The answer has shape (n,): hits are in its order, largest first, and below
+                `LEAST_AMOUNT` there is nothing of it.
+        """
+        return None
 
     @property
     @abstractmethod

@@ -118,6 +118,20 @@ def wished_colours(wishes: Sequence[Wish], grid: ColourGrid) -> Doubles:
     return total
 
 
+def amounts(wishes: Sequence[Wish], shares: Doubles, grid: ColourGrid) -> Doubles:
+    """How much of what a text asks for is in pictures, by their histograms (n, grid.size): shape (n,), from 0 to about 1.
+
+    Of several colours the one that there is least of counts, and what is denied is taken off. A colour that covers a
+    tenth of a picture counts more than a tenth of one that covers all of it, as it does to the eye.
+    """
+    found = [shares**_PROMINENCE @ grid.membership(wish.region) ** 2 for wish in wishes if wish.present]
+    denied = [shares**_PROMINENCE @ grid.membership(wish.region) ** 2 for wish in wishes if not wish.present]
+    ones = [np.ones(len(shares))]
+    least: Doubles = np.min(found or ones, axis=0)
+    return least - np.sum(denied, axis=0) if denied else least
+
+
+_PROMINENCE: Final = 0.75
 _SHARPNESS: Final = 1.5
 """Bins overlap with their neighbours' colours; the exponent compensates for that blur."""
 
