@@ -1,7 +1,7 @@
 """Learns the codebook of the built-in descriptor from the painted sample gallery.
 
-`python -m benchmarks.codebook [--check]` writes `pinakes/embedders/palette/codebook.npz`, or compares it with what is learnt.
-A new codebook is a new version of the model (`pinakes/embedders/palette/declaration.py`).
+`python -m benchmarks.codebook` writes `pinakes/embedders/palette/codebook.npz`; with --check it compares it with
+what is learnt. A new codebook is a new version of the model (`pinakes/embedders/palette/declaration.py`).
 """
 
 from __future__ import annotations

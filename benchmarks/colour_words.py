@@ -112,10 +112,10 @@ def measure(name: str, folder: Path, sheets: Path | None) -> list[Figure]:
         truth = np.array([min(each.share(hsv) for each in ranges) for hsv in pixels])
         if truth.max() < FEWEST:
             continue
-        near = np.argsort(-(vectors @ embedder.embed_text(term).vector), kind="stable")
-        order = near
-        if hasattr(embedder, "amounts"):  # as a search looks again at what is nearest to the words
-            order = near[np.argsort(-embedder.amounts(term, vectors[near]), kind="stable")]
+        reading = embedder.embed_text(term)
+        near = np.argsort(-(vectors @ reading.vector), kind="stable")
+        assert reading.amounts is not None
+        order = near[np.argsort(-reading.amounts(vectors[near]), kind="stable")]
         scores[term] = (ndcg(truth, near), ndcg(truth, order))
         print(f"{name}: {term:24} nDCG@10 {scores[term][0]:.3f} -> {scores[term][1]:.3f}  best {truth.max():.2f}")
         if sheets is not None:

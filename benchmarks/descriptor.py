@@ -4,7 +4,8 @@
 `python -m benchmarks.descriptor FOLDER --label-from-folder`
 
 A hit at k: one of the k nearest other pictures has the same label. Pictures without a label are left out; those with a
-label of their own can be found but are not queries. Chance is the share that a random order would hit. Milliseconds are processor time.
+label of their own can be found but are not queries. Chance is the share that a random order would hit.
+Milliseconds are processor time.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Image, Vector
 
 Result = TypeVar("Result")
+Amounts = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]]
 
 CHECK_TEXT = "a test"
 """What a paid embedder's `check` asks for, next to a picture."""
@@ -104,11 +105,14 @@ class TextReading:
         vector: shape (dimension,), float32.
         read: the words that shaped the vector, in their order.
         unread: the words that it does not know; full-text search may find them.
+        amounts: of vectors of shape (n, dimension), how much of what was asked for each picture has, shape (n,): about the
+            share of the picture, from 0 to 1. None where only the distance tells.
     """
 
     vector: Vector
     read: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    amounts: Amounts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +130,6 @@ class Facts:
     """ISO date on which the provider retires the model."""
     nearly_identical: float | None = None
     """Up to this cosine distance two pictures are one, saved or scaled again; None: that has not been measured."""
-
-
-LEAST_AMOUNT: Final = 0.05
-"""Of what a text asks for: where even the first hit has less, the answer says so."""
 
 
 class Embedder(ABC):
@@ -163,16 +163,6 @@ class Embedder(ABC):
         Raises:
             UnreadableQueryError: nothing in the text means anything to this embedder.
         """
-
-    def amounts(self, text: str, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64] | None:  # noqa: ARG002
-        """How much of what a text asks for is in each picture, by its vector; None where only the distance tells.
-
-        Args:
-            text: what `embed_text` has read.
-            vectors: shape (n, dimension). The answer has shape (n,): hits are in its order, largest first, and below
-                `LEAST_AMOUNT` there is nothing of it.
-        """
-        return None
 
     @property
     @abstractmethod

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final
 
@@ -65,8 +66,8 @@ RECIPES: Final = MappingProxyType(
 INFLUENCE: Final = MappingProxyType(
     {"colour": 1, "covariance": 1, "gradients": 1, "edges": 1 / 3, "opponents": 1 / 3, "layout": 1 / 4}
 )
-"""How much each block counts in the order of the results. The last three measure composition and together count about as much
-as each of the others; if each of them counted as much, a detail would not find the picture that it was cut from."""
+"""How much each block counts in the order of the results. The last three measure composition and together count about
+as much as each of the others; if each of them counted as much, a detail would not find the picture that it was cut from."""
 
 SPREADS: Final = MappingProxyType(
     {"colour": 0.2, "covariance": 0.25, "gradients": 0.2, "edges": 0.25, "opponents": 0.45, "layout": 0.4}
@@ -110,7 +111,7 @@ def layout_size(dimension: int) -> int:
 
 def _weight(name: str) -> float:
     """The factor of a block: its influence on the order of the results is the square times its spread."""
-    return (INFLUENCE[name] / SPREADS[name]) ** 0.5
+    return math.sqrt(INFLUENCE[name] / SPREADS[name])
 
 
 def describe(picture: Pillow.Image, dimension: int) -> Vector:
@@ -207,15 +208,13 @@ class Palette(Embedder):
                 f"{text!r} asks for a colour and for its absence at once; leave one of them out."
             )
         self._count()
-        return TextReading(vector, reading.read, reading.unread)
+        return TextReading(vector, reading.read, reading.unread, partial(self._amounts, reading.wishes))
 
-    def amounts(self, text: str, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """How much of the colours that `text` names is in each picture, and in the named places: shape (n,)."""
-        wishes = palette_words.read(text).wishes
+    def _amounts(self, wishes: Sequence[Wish], vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """How much of the wished colours is in each picture, more in the wished places: shape (n,)."""
         grid = RECIPES[self._dimension].grid
         squares = vectors[:, : grid.size].astype(np.float64) ** 2
-        shares = squares / np.maximum(squares.sum(1, keepdims=True), 1e-12)
-        there = amounts(wishes, shares, grid)
+        there = amounts(wishes, squares / np.maximum(squares.sum(1, keepdims=True), 1e-12), grid)
         places = wished_layout(wishes)[: layout_size(self._dimension)]
         if places.any():
             layouts = vectors[:, -len(places) :].astype(np.float64)

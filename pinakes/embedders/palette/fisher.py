@@ -120,9 +120,9 @@ def _cells(lightness: Floats) -> Doubles:
     half = DIRECTIONS // 2
     cells = np.empty((DIRECTIONS, *(side // CELL for side in lightness.shape)))
     for direction, turn in enumerate(np.pi * np.arange(half) / half):
-        towards = along_x * np.float32(np.cos(turn)) + along_y * np.float32(np.sin(turn))
+        towards: Floats = along_x * np.float32(np.cos(turn)) + along_y * np.float32(np.sin(turn))
         # Squared, so that a gradient counts in the three directions nearest to it.
-        energy = towards * towards / strength
+        energy: Floats = towards * towards / strength
         both = _summed(energy)
         energy[towards < 0] = 0
         cells[direction] = _summed(energy)
