@@ -55,7 +55,8 @@ def by_amount(
     if found.rows and max(there.values()) < LEAST_AMOUNT:
         asked.notes.append(f'nothing here is "{" ".join(asked.amounts_of)}"; these pictures come nearest to it')
     rows = sorted(found.rows, key=lambda row: (-there[row.image_id], row.image_id))
-    return replace(found, rows=rows, mode=f"{found.mode} + {BY_AMOUNT}")
+    mode = found.mode if asked.words is not None else f"{found.mode} + {BY_AMOUNT}"
+    return replace(found, rows=rows, mode=mode)
 
 
 def among_words(

@@ -293,6 +293,37 @@ def test_two_colours_find_the_picture_that_has_both() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("grey", ["grey", "crowd", "brown"]),
+        ("pastel pink", ["pink", "flesh", "brown"]),
+        ("red and gold", ["both", "much red", "red"]),
+        ("black and white drawing", ["drawing", "crowd", "dark"]),
+    ],
+)
+def test_amounts_demand_all_colours_and_look_past_crowds(text: str, expected: list[str]) -> None:
+    gold, red, grey = (212, 175, 55), COLOURS["red"], COLOURS["grey"]
+    crowd = [(COLOURS[name], 0.1) for name in ("red", "yellow", "green", "blue", "purple", "brown", "black")]
+    pictures = {
+        "grey": painted((grey, 0.7), (COLOURS["black"], 0.3)),
+        "crowd": painted(*crowd, (grey, 0.3), seed=1),
+        "brown": painted((COLOURS["brown"], 1.0), seed=2),
+        "pink": painted(((246, 214, 216), 0.4), (COLOURS["green"], 0.6), seed=3),
+        "flesh": painted(((246, 214, 216), 0.1), (COLOURS["brown"], 0.9), seed=4),
+        "both": painted((red, 0.3), (gold, 0.3), (COLOURS["black"], 0.4), seed=5),
+        "much red": painted((red, 0.92), (gold, 0.08), seed=6),
+        "red": painted((red, 1.0), seed=7),
+        "drawing": painted(((235, 235, 232), 0.8), ((60, 60, 60), 0.2), seed=8),
+        "dark": painted(((14, 13, 12), 0.9), ((150, 110, 60), 0.1), seed=9),
+    }
+    reading = Palette().embed_text(text)
+    assert reading.amounts is not None
+    found = reading.amounts(np.array([vector_of(pictures[name]) for name in expected]))
+    assert found.tolist() == sorted(found, reverse=True)
+    assert found[0] > 2 * found[2]
+
+
+@pytest.mark.parametrize(
     ("text", "first"),
     [
         ("blue sky", "blue over green"),
