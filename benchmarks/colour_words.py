@@ -126,10 +126,10 @@ def measure(name: str, folder: Path, sheets: Path | None) -> list[Figure]:
     means = [statistics.fmean(pair) for pair in zip(*scores.values(), strict=True)]
     print(f"{name}: mean of {len(scores)} terms over {len(files)} pictures: nDCG@10 {means[0]:.3f} -> {means[1]:.3f}")
     figures = [
-        Figure(f"{name}, {term}: nDCG@10 by vectors alone, then by shares", f"{alone:.2f}, {shares:.2f}")
+        Figure(f"{name}, {term}: nDCG@10 by vectors alone, then by amounts", f"{alone:.2f}, {shares:.2f}")
         for term, (alone, shares) in scores.items()
     ]
-    whole = f"{name}, mean of {len(scores)} terms over {len(files)} pictures"
+    whole = f"{name}, mean of {len(scores)} terms over {len(files)} pictures: nDCG@10"
     return [*figures, Figure(whole, f"{means[0]:.2f}, {means[1]:.2f}")]
 
 
