@@ -26,8 +26,9 @@ FUSION_DEPTH = MAX_K
 
 BY_AMOUNT = "amounts of colour"
 
-LEAST_AMOUNT = 0.05
-"""Of what a text asks for: where even the first hit has less, the answer says so."""
+LEAST_AMOUNT = 0.025
+"""Of what a text asks for: where even the first hit has less, the answer says so. Of 290 pictures, the tenth for "pastel
+pink", of which hardly any has some, have 0.02 to 0.03; the one with the most purple, 17 % of its pixels, has 0.03."""
 
 
 def fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
