@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
+import numpy as np
+import numpy.typing as npt
+
 from pinakes.embedders.counters import CallStatistics
 from pinakes.errors import PictureError, SourceError
 from pinakes.rates import text_tokens
@@ -15,6 +18,7 @@ from pinakes.spaces import Space
 from pinakes.types import ErrorClass, Failure, Image, Vector
 
 Result = TypeVar("Result")
+Amounts = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]]
 
 CHECK_TEXT = "a test"
 """What a paid embedder's `check` asks for, next to a picture."""
@@ -102,11 +106,14 @@ class TextReading:
         vector: shape (dimension,), float32.
         read: the words that shaped the vector, in their order.
         unread: the words that it does not know; full-text search may find them.
+        amounts: of vectors of shape (n, dimension), how much of what was asked for each picture has, shape (n,): about the
+            share of the picture, from 0 to 1. None where only the distance tells.
     """
 
     vector: Vector
     read: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    amounts: Amounts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
 from pinakes.query.filters import columns_of
-from pinakes.query.query import MAX_K, Metric, Query
+from pinakes.query.query import Metric, Query
 from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.ordering import FUSION_DEPTH, among_words, by_amount, fused
 from pinakes.search.query_vector import ResolvedQuery, resolve_query
 from pinakes.store.column_check import check_columns, unknown_values
 from pinakes.store.conditions import Conditions
@@ -21,12 +22,6 @@ from pinakes.store.images import Row, listed
 from pinakes.store.nearest import Found, Wanted, nearest, same_files
 from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
-
-FUSION_CONSTANT = 60
-"""k of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet" (2009)."""
-
-FUSION_DEPTH = MAX_K
-"""Ranks of each list that fusion considers, and the most hits that its pages have together."""
 
 FOUND_BY_WORDS = "found by words of the catalogue"
 
@@ -76,8 +71,9 @@ class SearchPlan:
     """How a query was answered.
 
     Attributes:
-        mode: `exact`, `hnsw`, `ivfflat`, `full-text`, two of them joined by " + " where their ranks were fused, `fused`
-            on the pages after that, or `listing` where nothing was compared.
+        mode: `exact`, `hnsw`, `ivfflat`, `full-text`, two of them joined by " + " where their ranks were fused, with
+            " + amounts of colour" where these order what was found, `fused` on the pages after that, or
+            `listing` where nothing was compared.
         space: whose vectors were compared; None when none were.
         metric: how distances are shown.
         embedder: what the embedder is, or how the answer was found without it, in a sentence.
@@ -232,7 +228,7 @@ def _searched(
     wanted = replace(wanted, exclude_ids=(*wanted.exclude_ids, *(row.image_id for row in first)))
     first = [] if after else first
     room = query.k - len(first)
-    if asked.words is None:
+    if asked.words is None and asked.amounts is None:
         assert asked.vector is not None
         wanted = replace(wanted, k=room + 1, group_by=query.group_by, after=after)
         found = nearest(conn, pgvector, collection, registered, asked.vector, wanted)
@@ -243,11 +239,27 @@ def _searched(
         found_again = in_order(conn, collection, registered, asked.vector, after.rest, wanted)
         return _fixed_page(this, query, after.rest, found_again)
     deep = replace(wanted, k=FUSION_DEPTH)
-    vectors = None
+    lists: list[tuple[float, Found]] = []
     if asked.vector is not None:
         vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
-    words = by_words(conn, collection, registered, asked.words, asked.vector, deep)
-    return _fused_page(this, query, asked, first, vectors, words)
+        if asked.amounts is not None:
+            vectors = by_amount(conn, collection, registered, asked, vectors)
+        lists.append((0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
+    elif query.max_distance is not None:
+        asked.notes.append("no distance was measured, so that none could be too far")
+    if asked.words is not None:
+        words = by_words(conn, collection, registered, asked.words, asked.vector, deep)
+        lists.append((0.5 if query.hybrid is None else query.hybrid, words))
+        # Words that match nothing must not thin out what the vectors found.
+        if asked.vector is not None and not words.rows:
+            asked.notes.append(
+                "the words of the catalogue match nothing" + (" that is near enough" if words.scanned else "")
+            )
+    if asked.amounts is not None and asked.words is not None and query.hybrid is None:
+        order = among_words(conn, collection, registered, asked, vectors, words, deep)
+    else:
+        order = fused(lists)
+    return _fused_page(this, query, [*first, *order], [found for _, found in lists])
 
 
 def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
@@ -267,31 +279,20 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
     return Cursor(this, last, boundary, after.shown)
 
 
-def _fused_page(
-    this: bytes, query: Query, asked: ResolvedQuery, first: list[Row], vectors: Found | None, words: Found
-) -> _Page:
-    """The first page of fused lists, which fixes the order of all that follow."""
-    lists = [(0.5 if query.hybrid is None else query.hybrid, words)]
-    if vectors is not None:
-        lists.insert(0, (0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
-        # Words that match nothing must not thin out what the vectors found.
-        if not words.rows:
-            asked.notes.append(
-                "the words of the catalogue match nothing" + (" that is near enough" if words.scanned else "")
-            )
-    elif query.max_distance is not None:
-        asked.notes.append("no distance was measured, so that none could be too far")
+def _fused_page(this: bytes, query: Query, order: Sequence[Row], lists: Sequence[Found]) -> _Page:
+    """The first page of an order that was made of lists, which fixes the order of all that follow."""
     best: dict[str, Row] = {}
-    for row in (*first, *_fused(lists)):
+    for row in order:
         best.setdefault(_group(row, query.group_by), row)
     rows = list(best.values())[:FUSION_DEPTH]
     rest = tuple(shown_digest(row.image_id) for row in rows[query.k :])
+    texts = [found for found in lists if found.mode == "full-text"]
     return _Page(
         rows[: query.k],
         Cursor(this, rest=rest) if rest else None,
-        " + ".join(found.mode for _, found in lists),
-        vectors.scanned if vectors is not None else 0,
-        words.scanned,
+        " + ".join(found.mode for found in lists),
+        sum(found.scanned for found in lists if found not in texts),
+        sum(found.scanned for found in texts),
     )
 
 
@@ -300,19 +301,6 @@ def _fixed_page(this: bytes, query: Query, rest: Sequence[bytes], found: Sequenc
     rows = [row for _, row in found[: query.k]]
     later = rest[found[query.k - 1][0] :] if len(found) > query.k else ()
     return _Page(rows, Cursor(this, rest=tuple(later)) if later else None, "fused")
-
-
-def _fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
-    """Reciprocal rank fusion with weights: a row scores the sum of weight / (60 + rank), ties by image_id."""
-    scores: dict[str, float] = {}
-    rows: dict[str, Row] = {}
-    for weight, found in lists:
-        for rank, row in enumerate(found.rows, start=1):
-            scores[row.image_id] = scores.get(row.image_id, 0.0) + weight / (FUSION_CONSTANT + rank)
-            rows.setdefault(row.image_id, row)
-    if len(lists) == 1:
-        return lists[0][1].rows
-    return [rows[image_id] for image_id in sorted(scores, key=lambda i: (-scores[i], i))]
 
 
 def _match(row: Row, asked: ResolvedQuery, near: float | None) -> Match | None:

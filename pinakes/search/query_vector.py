@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pinakes.embedders.base import Embedder, Picture, TextReading
+from pinakes.embedders.base import Amounts, Embedder, Picture, TextReading
 from pinakes.errors import PictureError, UnreadableQueryError, UsageError
 from pinakes.query.query import Crop, Part, Query
 from pinakes.sources.reading import read_uri
@@ -42,6 +42,8 @@ class ResolvedQuery:
     Attributes:
         vector: unit length, shape (dimension,), float32; None where nothing has a vector.
         words: what full text is asked; None where it is not.
+        amounts, amounts_of: where the query is a single text, how much of it a picture has, and which words of it were read;
+            None where only the distance tells.
         fingerprints: of the query's own pictures: a hit with one of them is the very file.
         whole_picture: whether the query is one picture and nothing else, so that distances compare pictures.
         exclude_ids, exclude_fingerprints: what is never a hit: the stored images that it names, the pictures that it turns
@@ -53,6 +55,8 @@ class ResolvedQuery:
 
     vector: Vector | None = None
     words: str | None = None
+    amounts: Amounts | None = None
+    amounts_of: tuple[str, ...] = ()
     fingerprints: list[str] = field(default_factory=list)
     whole_picture: bool = False
     exclude_ids: list[str] = field(default_factory=list)
@@ -91,6 +95,8 @@ def resolve_query(
             reading = reader.text(part.text, wanted=for_words)
             if reading is not None:
                 directions.append((part.weight, reading.vector))
+                if len(query.parts) == 1 and part.weight > 0:
+                    asked.amounts, asked.amounts_of = reading.amounts, reading.read
             if for_words and (query.hybrid or reading is None):
                 words.append(part.text)
             elif for_words and reading is not None:

@@ -30,7 +30,7 @@ def by_words(
     Image ids break ties; a text without any word finds nothing. `scanned` is how many matched. With a vector the rows have
     their distances to it, and a cut-off holds for them.
     """
-    languages = language_of(conn, collection).all
+    language = language_of(conn, collection)
     typed = unicodedata.normalize("NFC", text).lower().split()
     with translated(f"searching the words of {collection}"), searching(conn):
         rows = conn.execute(
@@ -43,7 +43,9 @@ def by_words(
                     CROSS JOIN LATERAL (
                         SELECT plainto_tsquery(language::regconfig, string_agg(folded, ' ' ORDER BY place)) AS every
                         FROM unnest(%(typed)s::text[], %(folded)s::text[]) WITH ORDINALITY AS w (typed, folded, place)
-                        WHERE language = 'simple' OR numnode(plainto_tsquery(language::regconfig, typed)) > 0
+                        WHERE (language = 'simple' OR numnode(plainto_tsquery(language::regconfig, typed)) > 0)
+                            -- Rows that are still stemmed in another language have its stop words as words.
+                            AND numnode(plainto_tsquery(%(language)s::regconfig, typed)) > 0
                     ) AS each
                     WHERE numnode(every) > 0
                 ), query AS (
@@ -59,7 +61,7 @@ def by_words(
                     ORDER BY whole DESC, rank DESC, i.image_id
                     LIMIT %(k)s
                 )
-                SELECT {columns}, {distance} AS distance, matched
+                SELECT {columns}, {distance} AS distance, whole, matched
                 FROM matching
                 JOIN {images} AS i USING (image_id)
                 LEFT JOIN {space} AS v USING (image_id)
@@ -74,7 +76,8 @@ def by_words(
             ),
             {
                 **wanted.passing.values,
-                "languages": languages,
+                "languages": language.all,
+                "language": language.name,
                 "typed": [_NOT_WORDS.sub(" ", word) for word in typed],
                 "folded": [fold_words(word) for word in typed],
                 "full": None if query is None else PgVector(query),
@@ -83,8 +86,10 @@ def by_words(
                 "fingerprints": list(wanted.exclude_fingerprints),
             },
         ).fetchall()
-    found = [row for row in map(row_of, rows) if query is None or _near_enough(row, wanted.max_distance)]
-    return Found(found, "full-text", rows[0][-1] if rows else 0)
+    found = [(row_of(row), row[-2]) for row in rows]
+    near = [pair for pair in found if query is None or _near_enough(pair[0], wanted.max_distance)]
+    whole = sum(whole for _, whole in near)
+    return Found([row for row, _ in near], "full-text", rows[0][-1] if rows else 0, whole)
 
 
 def in_order(

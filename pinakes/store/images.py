@@ -11,7 +11,7 @@ from psycopg import sql
 
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.conditions import Conditions, column
-from pinakes.store.connection import Connection, translated, value_of
+from pinakes.store.connection import Connection, translated
 from pinakes.store.restrictions import visible
 from pinakes.store.search_settings import searching
 from pinakes.types import Vector
@@ -127,10 +127,17 @@ def listed(
 
 def stored_vector(conn: Connection, collection: str, space: str, image_id: str) -> Vector | None:
     """The stored unit vector of an image, shape (dimension,), float32, or None where the space has none."""
-    with translated("reading a stored vector"), conn.transaction():
-        vector = value_of(
-            conn,
-            sql.SQL("SELECT embedding::vector FROM {} WHERE image_id = %s").format(sql.Identifier(collection, space)),
-            (image_id,),
-        )
-    return None if vector is None else np.asarray(vector.to_numpy(), dtype=np.float32)
+    return stored_vectors(conn, collection, space, [image_id]).get(image_id)
+
+
+def stored_vectors(conn: Connection, collection: str, space: str, image_ids: Sequence[str]) -> dict[str, Vector]:
+    """The stored unit vectors of those images that the space has."""
+    with translated("reading stored vectors"), conn.transaction():
+        rows = conn.execute(
+            sql.SQL("SELECT image_id, embedding::vector FROM {} WHERE image_id = ANY(%s)").format(
+                sql.Identifier(collection, space)
+            ),
+            (list(image_ids),),
+            binary=True,
+        ).fetchall()
+    return {image_id: np.asarray(vector.to_numpy(), dtype=np.float32) for image_id, vector in rows}

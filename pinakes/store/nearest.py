@@ -62,11 +62,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Rows in order, how they were found, and how many vectors or texts were candidates."""
+    """Rows in order, how they were found, and how many vectors or texts were candidates.
+
+    Of texts, the first `whole` rows have all of the words.
+    """
 
     rows: list[Row]
     mode: str
     scanned: int
+    whole: int = 0
 
 
 def nearest(

@@ -81,7 +81,7 @@ def test_typed_words_are_searched_and_the_link_alone_reproduces_the_answer(visit
     page.keyboard.press("Enter")
     page.wait_for_url("**/?q=blue")
     assert colours(visitor) == {"blue"}
-    expect(page.locator(".plan")).to_contain_text(f"exact · {PICTURES} compared")
+    expect(page.locator(".plan")).to_contain_text(f"exact + amounts of colour · {PICTURES} compared")
     expect(page.locator(".plan")).to_contain_text("not a semantic model")
     another = visit()
     another.page.goto(page.url)
@@ -216,7 +216,7 @@ def test_filters_act_at_once_keep_the_keyboard_in_place_and_can_be_taken_away(vi
     page.wait_for_url("**/?q=gold&where=type=portrait")
     expect(box).to_be_checked()
     expect(box).to_be_focused()
-    expect(page.get_by_role("status")).to_have_text(f"{PAGE_SIZE} of 27 pictures, nearest first")
+    expect(page.get_by_role("status")).to_have_text(f"{PAGE_SIZE} of 27 pictures, best match first")
     page.get_by_role("checkbox", name="French").check()
     page.wait_for_url("**&where=school=French")
     page.get_by_label("from", exact=True).fill("1610")
@@ -265,7 +265,7 @@ def test_more_pictures_join_those_that_are_there_and_back_returns_to_them(visit:
     assert visitor.hits()[:PAGE_SIZE] == first
     assert len(set(visitor.hits())) == 2 * PAGE_SIZE
     assert page.evaluate("scrollY") == height, "the page jumped"
-    expect(page.locator(".tally")).to_have_text(f"{2 * PAGE_SIZE} of {PICTURES} pictures, nearest first")
+    expect(page.locator(".tally")).to_have_text(f"{2 * PAGE_SIZE} of {PICTURES} pictures, best match first")
     expect(page.get_by_role("status")).to_have_text(f"{PAGE_SIZE} more pictures, {2 * PAGE_SIZE} shown")
     more.click()
     expect(page.locator("#grid > li")).to_have_count(PICTURES)

@@ -62,7 +62,7 @@ def test_the_tour_runs_on_the_sample_gallery(environment: dict[str, str], tmp_pa
     assert "all different: True" in said
     assert "recall@10 of the index" in said
     assert "collection.parquet" in said
-    assert "palette_descriptor_2_256_p1" in said
+    assert "palette_descriptor_3_256_p1" in said
 
 
 def test_the_tour_is_kept_executed_small_and_without_anybodys_paths() -> None:

@@ -325,8 +325,8 @@ def museum(settings: Settings, database: Database, tmp_path: Path) -> Database:
     rows = {
         "paolo.png": ("Paolo and Francesca", "Gouache and chalk", "", "1904 x 230", ""),
         "road.png": ("Black Road, White House and Garden", "Oil", "", "", ""),
-        "study.png": ("Study of Hands", "Graphite", "Drawing", "", "Mrs Bell"),
-        "table.png": ("Card table", "Mahogany", "", "", "bequest of Sir Hugh Lane"),
+        "study.png": ("Study of Hands and a Dress", "Graphite", "Drawing", "", "Mrs Bell"),
+        "table.png": ("Card table with a dress", "Mahogany", "", "", "bequest of Sir Hugh Lane"),
     }
     colours = {"paolo.png": (200, 30, 30), "road.png": (20, 160, 30), "study.png": (128, 128, 128)}
     with (tmp_path / "objects.csv").open("w", newline="") as file:
@@ -361,6 +361,29 @@ def test_full_text_is_asked_for_those_words_alone_that_the_embedder_cannot_read(
     assert 'read "black", "white" and cannot read "drawing"' in found.plan.notes[0]
     # Who asks for words by name has them all looked up.
     assert find(museum, "black and white drawing", hybrid=0.5).plan.matched_words == 3
+
+
+def test_words_and_colours_rank_by_colour_what_the_catalogue_names(museum: Database) -> None:
+    found = find(museum, "grey dress", k=2)
+    assert [hit.image_id for hit in found.hits] == ["study.png", "table.png"]
+    rest = find(museum, "grey dress", k=2, after=found.cursor)
+    assert {hit.image_id for hit in rest.hits} == {"paolo.png", "road.png"}
+    assert find(museum, "brown dress").hits[0].image_id == "table.png"
+    # A picture of the very colour that the catalogue does not name comes after those that it names.
+    assert [hit.image_id for hit in find(museum, "red dress").hits][2] == "paolo.png"
+
+
+def test_stop_words_of_the_language_match_nothing_while_rows_are_stemmed_in_another(museum: Database) -> None:
+    with museum.connection() as (conn, _):
+        conn.execute("UPDATE pictures.collection SET language = 'english', earlier_languages = '{simple}'")
+    assert [hit.image_id for hit in find(museum, "house and", hybrid=1.0).hits] == ["road.png"]
+
+
+@pytest.mark.parametrize(("words", "said"), [("pastel pink", True), ("deep blue and gold", True), ("grey", False)])
+def test_an_answer_says_that_nothing_here_has_the_colour(museum: Database, words: str, said: bool) -> None:
+    found = find(museum, words)
+    assert (f'nothing here is "{words.replace(" and", "")}"' in " ".join(found.plan.notes)) == said
+    assert len(found.hits) == 4
 
 
 def test_words_and_picture_together_are_one_direction(settings: Settings, database: Database, tmp_path: Path) -> None:

@@ -2,8 +2,7 @@
 
 Every histogram is taken to the square root, which turns the inner product of two of them into the Bhattacharyya
 coefficient (the "Hellinger" map of Arandjelović and Zisserman, "Three things everyone should know to improve object
-retrieval", CVPR 2012). Codes that are counted (LBP, LPQ) are decided in whole numbers, so that no rounding of floating
-point can move a pixel from one bin to another between machines.
+retrieval", CVPR 2012).
 """
 
 from __future__ import annotations
@@ -39,11 +38,9 @@ class Views:
     """One picture in the forms that the descriptors need.
 
     Attributes:
-        grey: luma at full, half and quarter size, uint8.
         lab: OKLab planes (a and b times `CHROMA_GAIN`) at full, half and quarter size, shape (3, height, width).
     """
 
-    grey: tuple[npt.NDArray[np.uint8], ...]
     lab: tuple[Floats, ...]
 
     @classmethod
@@ -54,14 +51,10 @@ class Views:
         # Whole octaves need sides that halve twice.
         size = tuple(min(AREA // MIN_SIDE, max(MIN_SIDE, 8 * round(side * scale / 8))) for side in (width, height))
         small = picture.resize((size[0] // 8 * 8, size[1] // 8 * 8), Pillow.Resampling.BILINEAR)
-        luma = small.convert("L")
         lab = oklab_planes(np.asarray(small))
         lab[1:] *= CHROMA_GAIN
         half = halved(lab)
-        return cls(
-            tuple(np.asarray(luma if step == 1 else luma.reduce(step)) for step in (1, 2, 4)),
-            (lab, half, halved(half)),
-        )
+        return cls((lab, half, halved(half)))
 
 
 def halved(planes: Floats) -> Floats:

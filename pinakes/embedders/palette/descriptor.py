@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Embedder, Facts, Picture, TextReading, with_bytes
@@ -22,10 +24,11 @@ from pinakes.embedders.palette.blocks import (
     orientations,
     unit,
 )
+from pinakes.embedders.palette.covariance import covariance
 from pinakes.embedders.palette.declaration import DESCRIPTOR, PALETTE
-from pinakes.embedders.palette.histogram import ColourGrid, wished_colours, wished_layout
+from pinakes.embedders.palette.fisher import codebook
+from pinakes.embedders.palette.histogram import ColourGrid, amounts, wished_colours, wished_layout
 from pinakes.embedders.palette.reference import SAMPLES, noise
-from pinakes.embedders.palette.texture import binary_patterns, covariance, phase_codes
 from pinakes.embedders.palette.words import Wish
 from pinakes.errors import UnreadableQueryError
 from pinakes.types import ErrorClass, Failure, Vector
@@ -41,48 +44,32 @@ class Recipe:
     Attributes:
         grid: the bins of the colour histogram.
         octaves: scales of edges in the covariance.
-        patterns: at how many sizes of the picture local binary patterns are counted.
-        phases: whether local phase is counted too.
         cells: cells per side of the oriented gradients of lightness; 0 leaves them out.
         opponents: whether the directions of the colour edges are counted too.
     """
 
     grid: ColourGrid
     octaves: int
-    patterns: int
-    phases: bool
     cells: int
     opponents: bool
 
 
 RECIPES: Final = MappingProxyType(
     {
-        256: Recipe(ColourGrid(5, 8, (0, 0.05, 0.13)), 1, 1, phases=False, cells=0, opponents=False),
-        512: Recipe(ColourGrid(6, 10, (0, 0.04, 0.10, 0.18)), 2, 2, phases=False, cells=2, opponents=False),
-        1024: Recipe(ColourGrid(6, 10, (0, 0.04, 0.10, 0.18)), 3, 3, phases=True, cells=3, opponents=True),
+        256: Recipe(ColourGrid(5, 8, (0, 0.05, 0.13)), 1, cells=0, opponents=False),
+        512: Recipe(ColourGrid(6, 10, (0, 0.04, 0.10, 0.18)), 2, cells=2, opponents=False),
+        1024: Recipe(ColourGrid(6, 10, (0, 0.04, 0.10, 0.18)), 3, cells=4, opponents=True),
     }
 )
 
-CUES: Final = MappingProxyType(
-    {
-        "colour": ("colour",),
-        "covariance": ("covariance",),
-        "texture": ("patterns", "phases"),
-        "composition": ("layout", "edges", "opponents"),
-    }
+INFLUENCE: Final = MappingProxyType(
+    {"colour": 1, "covariance": 1, "gradients": 1, "edges": 1 / 3, "opponents": 1 / 3, "layout": 1 / 4}
 )
-"""The blocks by what they measure. Those of one cue are much alike, so together they weigh as much as another cue."""
+"""How much each block counts in the order of the results. The last three measure composition and together count about
+as much as each of the others; if each of them counted as much, a detail would not find the picture that it was cut from."""
 
 SPREADS: Final = MappingProxyType(
-    {
-        "colour": 0.2,
-        "covariance": 0.25,
-        "patterns": 0.24,
-        "phases": 0.24,
-        "layout": 0.35,
-        "edges": 0.26,
-        "opponents": 0.45,
-    }
+    {"colour": 0.2, "covariance": 0.25, "gradients": 0.2, "edges": 0.25, "opponents": 0.45, "layout": 0.4}
 )
 """Standard deviations of the similarity of unrelated paintings in each block."""
 
@@ -92,10 +79,8 @@ def measured(views: Views, recipe: Recipe, dimension: int) -> dict[str, Doubles]
     blocks = {
         "colour": recipe.grid.histogram(views.lab[1]),
         "covariance": covariance(views, recipe.octaves),
-        "patterns": unit(np.concatenate([binary_patterns(grey) for grey in views.grey[: recipe.patterns]])),
+        "gradients": codebook(dimension).fisher_vector(views),
     }
-    if recipe.phases:
-        blocks["phases"] = phase_codes(views.grey[0])
     if recipe.cells:
         blocks["edges"] = orientations(views, recipe.cells, plane=0, bins=8, signed=False)
     if recipe.opponents:
@@ -108,28 +93,24 @@ def measured(views: Views, recipe: Recipe, dimension: int) -> dict[str, Doubles]
 
 @lru_cache(maxsize=len(RECIPES))
 def _reference(dimension: int) -> dict[str, Doubles]:
-    """The mean blocks of the noise pictures, without colour and layout, for which noise has no meaning."""
+    """The mean blocks of the noise pictures, without those for which noise means nothing or that are relative already."""
     samples = [measured(Views.of(noise(sample)), RECIPES[dimension], dimension) for sample in range(SAMPLES)]
     return {
         name: np.mean([sample[name] for sample in samples], axis=0)
         for name in samples[0]
-        if name not in ("colour", "layout")
+        if name not in ("colour", "gradients", "layout")
     }
 
 
 @lru_cache(maxsize=len(RECIPES))
-def _weights(dimension: int) -> dict[str, float]:
-    """The squared weight of each block of a recipe: every cue has the same influence on the order of the results.
+def layout_size(dimension: int) -> int:
+    """How many components of a vector, its last, are the layout."""
+    return measured(Views.of(noise(0)), RECIPES[dimension], dimension)["layout"].size
 
-    A block's influence is its weight times its spread. With equal blocks, composition would count three times, and a
-    detail would not find the picture that it was cut from.
-    """
-    measured_blocks = {"colour", "layout", *_reference(dimension)}
-    shares: dict[str, float] = {}
-    for cue in CUES.values():
-        blocks = measured_blocks.intersection(cue)
-        shares |= {name: 1 / (SPREADS[name] * len(blocks)) for name in blocks}
-    return shares
+
+def _weight(name: str) -> float:
+    """The factor of a block: its influence on the order of the results is the square times its spread."""
+    return math.sqrt(INFLUENCE[name] / SPREADS[name])
 
 
 def describe(picture: Pillow.Image, dimension: int) -> Vector:
@@ -139,10 +120,10 @@ def describe(picture: Pillow.Image, dimension: int) -> Vector:
         picture: of mode RGB, any size.
         dimension: a key of `RECIPES`.
     """
-    reference, weights = _reference(dimension), _weights(dimension)
+    reference = _reference(dimension)
     blocks = measured(Views.of(picture), RECIPES[dimension], dimension)
     weighted = [
-        np.sqrt(weights[name]) * (unit(block - reference[name]) if name in reference else block)
+        _weight(name) * (unit(block - reference[name]) if name in reference else block)
         for name, block in blocks.items()
     ]
     return unit(np.concatenate(weighted)).astype(np.float32)
@@ -160,25 +141,23 @@ _UNREADABLE: Final = (
 def wished(wishes: Sequence[Wish], dimension: int) -> Vector:
     """The vector of the colours that a text asks for: shape (dimension,), float32, at length 1."""
     recipe = RECIPES[dimension]
-    weights = _weights(dimension)
     vector = np.zeros(dimension)
     colour = unit(wished_colours(wishes, recipe.grid))
     places = unit(wished_layout(wishes))
     vector[: colour.size] = colour
     if places.any():
-        start = colour.size + sum(block.size for block in _reference(dimension).values())
+        start = dimension - layout_size(dimension)
         # The weights of the pictures' blocks are divided out, so that places count equally in every dimension.
-        vector[start:] = (
-            _PLACE_INFLUENCE * np.sqrt(weights["colour"] / weights["layout"]) * unit(places[: dimension - start])
-        )
+        share = _PLACE_INFLUENCE * _weight("colour") / _weight("layout")
+        vector[start:] = share * unit(places[: dimension - start])
     return unit(vector).astype(np.float32)
 
 
-NEARLY_IDENTICAL: Final = MappingProxyType({256: 0.015, 512: 0.03, 1024: 0.04})
-"""Cosine distance up to which two pictures are one, by the components of a vector: less than half of what the two nearest
-of 150 different paintings are apart (0.037, 0.068, 0.099). In 1,024 components the same paintings, of 222 to 800 pixels,
-were at most 0.012 from themselves saved again as JPEG of quality 75, at most 0.036 scaled to 400 pixels, and 95 in 100
-within 0.043 as JPEG of quality 50."""
+NEARLY_IDENTICAL: Final = 0.06
+"""Cosine distance up to which two pictures are one: less than half of what the two nearest of 150 different paintings are
+apart (0.148, 0.128, 0.152 in 256, 512 and 1,024 components). The same paintings, of 222 to 800 pixels, were at most 0.015
+from themselves saved again as JPEG of quality 75, at most 0.044 scaled to 400 pixels, and 95 in 100 within 0.038 after
+both."""
 
 
 class Palette(Embedder):
@@ -194,7 +173,7 @@ class Palette(Embedder):
             description="Colour and texture, computed on this machine; it is not a semantic model: it knows what a"
             " picture looks like, not what it shows, and from text it understands only colour words.",
             workers=_WORKERS,
-            nearly_identical=NEARLY_IDENTICAL[dimension],
+            nearly_identical=NEARLY_IDENTICAL,
         )
         self._dimension = dimension
         self._calls = 0
@@ -228,7 +207,19 @@ class Palette(Embedder):
                 f"{text!r} asks for a colour and for its absence at once; leave one of them out."
             )
         self._count()
-        return TextReading(vector, reading.read, reading.unread)
+        return TextReading(vector, reading.read, reading.unread, partial(self._amounts, reading.wishes))
+
+    def _amounts(self, wishes: Sequence[Wish], vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """How much of the wished colours is in each picture, more in the wished places: shape (n,)."""
+        grid = RECIPES[self._dimension].grid
+        squares = vectors[:, : grid.size].astype(np.float64) ** 2
+        there = amounts(wishes, squares / np.maximum(squares.sum(1, keepdims=True), 1e-12), grid)
+        places = wished_layout(wishes)[: layout_size(self._dimension)]
+        if places.any():
+            layouts = vectors[:, -len(places) :].astype(np.float64)
+            lengths = np.linalg.norm(layouts, axis=1) * np.linalg.norm(places)
+            there *= 1 + _PLACE_INFLUENCE * (layouts @ places) / np.maximum(lengths, 1e-12)
+        return there
 
     def _embed(self, picture: Picture) -> Vector | Failure:
         from pinakes.images.decoding import decode  # searches by words need none of its formats

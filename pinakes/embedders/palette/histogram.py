@@ -40,21 +40,13 @@ class ColourGrid:
     @cached_property
     def used(self) -> npt.NDArray[np.intp]:
         """Those of the full grid's bins that sRGB reaches, shape (size,)."""
-        return np.flatnonzero(self._counts(_gamut()) > 1e-6)
+        return np.flatnonzero(self.counts(_gamut()) > 1e-6)
 
     def histogram(self, lab: Floats) -> Doubles:
         """The square roots of the shares of the colours in `lab` (as in `Views`), shape (size,), at length 1."""
-        return hellinger(self._counts(lab.reshape(3, -1))[self.used])
+        return hellinger(self.counts(lab.reshape(3, -1))[self.used])
 
-    def membership(self, region: Region) -> Doubles:
-        """How far the colours of each bin belong to `region` on average, shape (size,), 0 to 1."""
-        gamut = _gamut()
-        lab = gamut.T / np.array([1, CHROMA_GAIN, CHROMA_GAIN])
-        members = self._counts(gamut, region.membership(lab))[self.used]
-        share: Doubles = members / self._counts(gamut)[self.used]
-        return share
-
-    def _counts(self, lab: Floats, weights: Doubles | None = None) -> Doubles:
+    def counts(self, lab: Floats, weights: Doubles | None = None) -> Doubles:
         """The trilinear counts of colours of shape (3, n) over the full grid."""
         rings = np.asarray(self.rings, np.float32)
         a, b = lab[1] / np.float32(CHROMA_GAIN), lab[2] / np.float32(CHROMA_GAIN)
@@ -106,6 +98,15 @@ def _gamut() -> Floats:
     return lab
 
 
+@lru_cache(maxsize=256)
+def membership(grid: ColourGrid, region: Region) -> Doubles:
+    """How far the colours of each bin belong to `region` on average, shape (grid.size,), 0 to 1."""
+    gamut = _gamut()
+    lab = gamut.T / np.array([1, CHROMA_GAIN, CHROMA_GAIN])
+    members: Doubles = grid.counts(gamut, region.membership(lab))[grid.used]
+    return members / grid.counts(gamut)[grid.used]
+
+
 def wished_colours(wishes: Sequence[Wish], grid: ColourGrid) -> Doubles:
     """The histogram block of a text, shape (grid.size,): the bins of the wished colours minus those of the unwished.
 
@@ -114,10 +115,27 @@ def wished_colours(wishes: Sequence[Wish], grid: ColourGrid) -> Doubles:
     """
     total = np.zeros(grid.size)
     for wish in wishes:
-        total += (1.0 if wish.present else -1.0) * unit(grid.membership(wish.region) ** _SHARPNESS)
+        total += (1.0 if wish.present else -1.0) * unit(membership(grid, wish.region) ** _SHARPNESS)
     return total
 
 
+def amounts(wishes: Sequence[Wish], shares: Doubles, grid: ColourGrid) -> Doubles:
+    """How much of what a text asks for is in pictures, by their histograms (n, grid.size): shape (n,).
+
+    1 is a picture of nothing but the colour. Of several colours the one that there is least of counts, and what is denied
+    is taken off. A tenth of a picture is more than a tenth of all of it, as it is to the eye.
+    """
+    there = {True: [np.ones(len(shares))], False: [np.zeros(len(shares))]}
+    for wish in wishes:
+        weights = membership(grid, wish.region) ** 2
+        lab = np.array(wish.region.focus.lab, np.float32)[:, None] * np.array([[1], [CHROMA_GAIN], [CHROMA_GAIN]])
+        alone = grid.counts(lab.astype(np.float32))[grid.used] ** _PROMINENCE @ weights
+        there[wish.present].append(shares**_PROMINENCE @ weights / max(float(alone), 1e-6))
+    found: Doubles = np.min(there[True][1:] or there[True], axis=0) - np.sum(there[False], axis=0)
+    return found
+
+
+_PROMINENCE: Final = 0.75
 _SHARPNESS: Final = 1.5
 """Bins overlap with their neighbours' colours; the exponent compensates for that blur."""
 

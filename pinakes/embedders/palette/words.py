@@ -26,6 +26,8 @@ _MOODS: Final = {
     "colourful": Region(Colour(0.65, 0.2, 0.0), 0.3, 0.04, ANY_HUE, open_chroma=True),
     "muted": Region(Colour(0.6, 0.04, 0.0), 0.22, 0.025, ANY_HUE),
     "monochrome": Region(Colour(0.5, 0.0, 0.0), 0.6, 0.012, ANY_HUE),
+    # On paper, which is light; in the dark every colour is nearly grey.
+    "black and white": Region(Colour(0.8, 0.0, 0.0), 0.25, 0.02, ANY_HUE),
     "warm": Region(Colour(0.6, 0.12, 0.95), 0.3, 0.04, 0.45, open_chroma=True),
     "cool": Region(Colour(0.6, 0.10, 4.1), 0.3, 0.04, 0.65, open_chroma=True),
 }
@@ -191,7 +193,7 @@ class _Reader:
             return None
         word = self.words[position]
         if self.words[position : position + 3] == ["black", "and", "white"]:
-            return _MOODS["monochrome"], position + 3
+            return _MOODS["black and white"], position + 3
         if word in names.MOODS:
             return _MOODS[names.MOODS[word]], position + 1
         if word in names.TINTS:
@@ -208,7 +210,7 @@ class _Reader:
     def _name(self, position: int) -> tuple[Region, int] | None:
         """The longest name of a colour that starts at `position`, and where it ends."""
         if self.words[position : position + 3] == ["black", "and", "white"]:
-            return _MOODS["monochrome"], position + 3
+            return _MOODS["black and white"], position + 3
         for length in range(min(_LONGEST_NAME, len(self.words) - position), 0, -1):
             words = self.words[position : position + length]
             region = _named(" ".join(words)) or _named(" ".join([*words[:-1], _singular(words[-1])]))
