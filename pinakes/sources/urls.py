@@ -28,6 +28,28 @@ _TRIES = 3
 _PAUSE = 0.5
 """Seconds before a second try; twice as many before the third."""
 
+_MOST_PAUSE = 30.0
+"""Seconds that a server may ask for before a second try."""
+
+_PASSING = frozenset({ErrorClass.CONNECTION, ErrorClass.SERVER})
+
+
+def patiently(get: Callable[[], Fetched]) -> Fetched:
+    """What `get` fetches, which is tried again after a failure that may pass, or where the server says when to ask again.
+
+    Raises:
+        FetchError: the last try failed, or the first one for good.
+    """
+    for attempt in range(1, _TRIES):
+        try:
+            return get()
+        except FetchError as exc:
+            if exc.failure.error_class not in _PASSING and exc.retry_after is None:
+                raise
+            time.sleep(max(_PAUSE * attempt, min(exc.retry_after or 0.0, _MOST_PAUSE)))
+    return get()
+
+
 _UnderWay = tuple[UrlLine, Future[tuple[Known, bool]]]
 """A line, and the future state of the file at its URL: see `UrlSource._known`."""
 
@@ -47,9 +69,6 @@ class UrlSource(Listing):
         limit: see `pinakes.sources.base.Listing`.
         max_bytes: a larger file is a failure.
     """
-
-    passing = frozenset({ErrorClass.CONNECTION, ErrorClass.SERVER})
-    """Failures after which a URL is asked again."""
 
     def __init__(self, root: str, cache: EtagCache | None, limit: int | None, max_bytes: int = MAX_BYTES) -> None:
         self._cache = cache
@@ -75,7 +94,7 @@ class UrlSource(Listing):
         """The bytes of `image`, fetched again: see `pinakes.sources.base.Source.read`."""
         try:
             check_url(image.uri)
-            data = self._with_patience(image.uri, None).data
+            data = patiently(lambda: self._get(image.uri, None)).data
         except (FetchError, ValueError) as exc:
             raise SourceError(f"{image.image_id!r} can no longer be read: {exc}.") from exc
         if data is None or fingerprint_bytes(data) != image.fingerprint:
@@ -120,21 +139,11 @@ class UrlSource(Listing):
 
     def _known(self, url: str, known: Known | None) -> tuple[Known, bool]:
         """The state of the file at `url`, and whether it was fetched."""
-        got = self._with_patience(url, known.validator if known else None)
+        got = patiently(lambda: self._get(url, known.validator if known else None))
         if got.data is None and known is not None:
             return known, False
         data = got.data or b""
         return Known(got.validator or "", fingerprint_bytes(data), len(data)), True
-
-    def _with_patience(self, url: str, validator: str | None) -> Fetched:
-        for attempt in range(1, _TRIES):
-            try:
-                return self._get(url, validator)
-            except FetchError as exc:
-                if exc.failure.error_class not in self.passing:
-                    raise
-                time.sleep(_PAUSE * attempt)
-        return self._get(url, validator)
 
 
 class UrlListSource(UrlSource):

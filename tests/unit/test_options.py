@@ -152,7 +152,7 @@ def test_pairs_are_a_repeatable_option_and_a_dictionary_in_the_flow() -> None:
         ({"map": {"painter": "x"}}, "--map painter=…: the left side must be one of description, author"),
         ({"years": "a,b,c"}, "--years a,b,c: name the column of the first"),
         ({"split": {"Tags": ""}}, r"--split Tags=: say what stands between two values"),
-        ({"profile": "moma"}, "none of met, rijksmuseum, semart, tate or none, nor a file ending in .toml"),
+        ({"profile": "moma"}, "none of iiif, met, rijksmuseum, semart, tate or none, nor a file ending in .toml"),
         ({"metadata": (), "map": {"author": "x"}}, "name it with --metadata FILE"),
     ],
 )
