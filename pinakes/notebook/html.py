@@ -147,12 +147,6 @@ def first_time(hints: Sequence[str]) -> list[str]:
 _hinted: list[str] = []
 
 
-def caption(hit: Hit) -> tuple[str, str]:
-    """A hit's title, and its author and date; the title of an untitled image is its id."""
-    known = [hit.metadata.get("author"), hit.metadata.get("date")]
-    return str(hit.metadata.get("title") or hit.image_id), ", ".join(str(value) for value in known if value)
-
-
 def _plain(value: str, length: int | None = None) -> str:
     """`value` on one line, without what HTML does not allow, and cut to `length` characters."""
     text = " ".join("".join(c if c.isprintable() else " " for c in value).split())
@@ -162,6 +156,6 @@ def _plain(value: str, length: int | None = None) -> str:
 _environment = Environment(
     loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
-_environment.filters |= {"plain": _plain, "caption": caption}
+_environment.filters["plain"] = _plain
 _parts: Any = _environment.get_template("parts.html").module
 """The macros of the template as functions; they give markup that is not escaped a second time."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from pinakes.metadata.captions import Caption, caption_of
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
 from pinakes.query.filters import columns_of
 from pinakes.query.query import MAX_K, Metric, Query
@@ -46,6 +47,7 @@ class Hit:
         metadata: what is known about it.
         match: `file` where its bytes are those of a picture of the query, `nearly identical` where the query is one picture
             and this one is as near as only the same one saved or scaled again is; else None.
+        region: the part that matches best, as left, top, width and height in fractions of the picture; None: all of it.
     """
 
     image_id: str
@@ -53,6 +55,7 @@ class Hit:
     uri: str
     metadata: dict[str, Any]
     match: Match | None = None
+    region: tuple[float, float, float, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The hit as it is printed as JSON."""
@@ -64,6 +67,11 @@ class Hit:
             "uri": self.uri,
             "metadata": self.metadata,
         }
+
+    @property
+    def caption(self) -> Caption:
+        """What stands with the picture."""
+        return caption_of(self.image_id, self.metadata)
 
     @property
     def marked(self) -> str:
@@ -175,7 +183,14 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         hints=tuple(asked.hints),
     )
     hits = [
-        Hit(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata, _match(row, asked, near))
+        Hit(
+            row.image_id,
+            _shown(row.distance, query.metric),
+            row.uri,
+            row.metadata,
+            _match(row, asked, near),
+            row.region,
+        )
         for row in page.rows
     ]
     return SearchResult(hits, plan, None if page.cursor is None else page.cursor.encode())

@@ -51,9 +51,10 @@ def _card(number: int, hit: Hit, plan: SearchPlan) -> Card:
     notes = [str(number), hit.marked, distance]
     return Card(
         picture_of(hit),
-        title=str(hit.metadata.get("title") or hit.image_id),
-        subtitle=str(hit.metadata.get("author") or ""),
+        title=hit.caption.title,
+        subtitle=hit.caption.author,
         note=" · ".join(filter(None, notes)),
+        credit=hit.caption.credit,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from psycopg import sql
 
+from pinakes.metadata.captions import Caption, caption_of
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, translated, value_of
@@ -25,12 +26,19 @@ class Row:
         image_id, uri: which it is, and where.
         metadata: the columns that are known, its fingerprint, and the extra columns.
         distance: cosine distance to what was asked, where vectors were compared.
+        region: the part that matches best, as left, top, width and height in fractions of the picture; None: all of it.
     """
 
     image_id: str
     uri: str
     metadata: dict[str, Any]
     distance: float | None
+    region: tuple[float, float, float, float] | None = None
+
+    @property
+    def caption(self) -> Caption:
+        """What stands with the picture."""
+        return caption_of(self.image_id, self.metadata)
 
 
 IMAGE_COLUMNS = sql.SQL(", ").join(

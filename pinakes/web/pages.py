@@ -120,21 +120,21 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         result = service.search(nearby.query(service.upload))
     except (UsageError, EmbedderError) as exc:
         error = _sentence(exc)
-    author = str(image.metadata.get("author") or "")
-    plain = Address()
+    caption, plain = image.caption, Address()
     width, height = views.shown_size(service.size(image, LARGE))
     return page(
         "image.html",
         service,
         image_id=image_id,
-        title=views.title(image),
+        title=caption.title,
         text=views.described(image),
         width=width,
         height=height,
         close=CLOSE,
-        author=author,
-        author_link=Address(where=(f"author={author}",)).url,
-        date=str(image.metadata.get("date") or image.metadata.get("timeframe") or ""),
+        author=caption.author,
+        author_link=Address(where=(f"author={caption.author}",)).url,
+        date=caption.date,
+        credit=caption.credit,
         description=str(image.metadata.get("description") or ""),
         facts=views.facts(image),
         original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
@@ -234,7 +234,7 @@ def _asked(service: Service, address: Address) -> views.Asked | None:
     if image is None:
         return None
     picture = thumbnail_path(image.image_id, LARGE)
-    return views.Asked.of(picture, service.size(image, LARGE), views.title(image), views.page_path(image.image_id))
+    return views.Asked.of(picture, service.size(image, LARGE), image.caption.title, views.page_path(image.image_id))
 
 
 def _missing(service: Service, address: Address) -> UsageError | None:
@@ -251,7 +251,7 @@ def _titles(service: Service, address: Address) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in (*address.plus, *address.minus)[:MAX_PARTS]:
         if item.startswith("like:") and (image := service.image(item.removeprefix("like:"))) is not None:
-            found[item] = views.title(image)
+            found[item] = image.caption.title
     return found
 
 

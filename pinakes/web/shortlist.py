@@ -123,5 +123,5 @@ def _pages(service: Service, rows: list[Row]) -> Iterator[Image.Image]:
 def _card(service: Service, row: Row) -> Card:
     thumbnail = service.thumbnail_of(row, SIZES[1])
     picture = None if thumbnail.placeholder else Image.open(io.BytesIO(thumbnail.data))
-    author, date = (str(row.metadata.get(name) or "") for name in ("author", "date"))
-    return Card(picture, views.title(row), ", ".join(filter(None, (author, date))), row.image_id)
+    caption = row.caption
+    return Card(picture, caption.title, caption.made, row.image_id, caption.credit)

@@ -13,7 +13,6 @@ import pytest
 
 from pinakes.errors import MetadataError, UsageError
 from pinakes.metadata.excel import write_excel
-from pinakes.notebook.html import caption
 from pinakes.operations.export import export
 from pinakes.search.excel_file import save_hits
 from pinakes.settings import Settings
@@ -62,7 +61,8 @@ def found(database: Database, *where: str) -> list[str]:
 
 def captions(database: Database) -> dict[str, list[str]]:
     return {
-        hit.image_id: [line for line in caption(hit) if line] for hit in find(database, where=["image_id~."], k=20).hits
+        hit.image_id: [line for line in (hit.caption.title, hit.caption.made) if line]
+        for hit in find(database, where=["image_id~."], k=20).hits
     }
 
 
