@@ -302,8 +302,7 @@ class IngestRequest(BaseModel):
         by_iiif = address_of_iiif(self.source) is not None
         if by_iiif and self.metadata:
             raise UsageError(
-                f"the documents of {self.source} say what is known of their pictures; leave out --metadata, or unset"
-                " PINAKES_METADATA."
+                f"{self.source} says what is known of its pictures; leave out --metadata, or unset PINAKES_METADATA."
             )
         checks.check_tables(self.column_map, self.profile, given=by_iiif or bool(self.metadata))
         return self

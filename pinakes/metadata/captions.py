@@ -73,6 +73,19 @@ def caption_of(image_id: str, metadata: Mapping[str, Any]) -> Caption:
     )
 
 
+class Captioned:
+    """What is known about an image, and so has a caption."""
+
+    __slots__ = ()
+    image_id: str
+    metadata: dict[str, Any]
+
+    @property
+    def caption(self) -> Caption:
+        """What stands with the picture."""
+        return caption_of(self.image_id, self.metadata)
+
+
 def rights_name(rights: str) -> str:
     """What people call the rights at an address, such as `CC BY-SA 4.0`; what is not known stays as it is."""
     if found := _CREATIVE_COMMONS.match(rights):

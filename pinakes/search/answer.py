@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from pinakes.metadata.captions import Caption, caption_of
+from pinakes.metadata.captions import Captioned
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
 from pinakes.query.filters import columns_of
 from pinakes.query.query import MAX_K, Metric, Query
@@ -35,7 +35,7 @@ Match = Literal["file", "nearly identical"]
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Captioned):
     """One result.
 
     Attributes:
@@ -67,11 +67,6 @@ class Hit:
             "uri": self.uri,
             "metadata": self.metadata,
         }
-
-    @property
-    def caption(self) -> Caption:
-        """What stands with the picture."""
-        return caption_of(self.image_id, self.metadata)
 
     @property
     def marked(self) -> str:
@@ -135,13 +130,8 @@ class SearchResult:
     def as_dict(self) -> dict[str, Any]:
         """The result as it is printed as JSON."""
         plan = self.plan.as_dict()
-        return {
-            "hits": [hit.as_dict() for hit in self.hits],
-            "plan": plan,
-            "cursor": self.cursor,
-            "scanned": plan["scanned"],
-            "milliseconds": plan["milliseconds"],
-        }
+        measured = {name: plan[name] for name in ("scanned", "milliseconds")}
+        return {"hits": [hit.as_dict() for hit in self.hits], "plan": plan, "cursor": self.cursor} | measured
 
 
 def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, embedders: Embedders) -> SearchResult:
@@ -183,14 +173,7 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         hints=tuple(asked.hints),
     )
     hits = [
-        Hit(
-            row.image_id,
-            _shown(row.distance, query.metric),
-            row.uri,
-            row.metadata,
-            _match(row, asked, near),
-            row.region,
-        )
+        Hit(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata, _match(row, asked, near))
         for row in page.rows
     ]
     return SearchResult(hits, plan, None if page.cursor is None else page.cursor.encode())

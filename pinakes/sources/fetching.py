@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -18,7 +19,6 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.response import HTTPResponse
 from urllib3.util.connection import create_connection
 
-from pinakes import __version__
 from pinakes.settings import is_loopback
 from pinakes.sources.http_headers import condition, retry_after_header, validator_of
 from pinakes.sources.networks import is_public, may_be_named
@@ -38,7 +38,7 @@ MAX_REDIRECTS = 5
 _PIECE = 1 << 16
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _PAGES = ("text/", "application/json", "application/xhtml")
-_HEADERS = {"User-Agent": f"pinakes/{__version__}", "Accept-Encoding": "identity"}
+_HEADERS = {"User-Agent": f"pinakes/{version('pinakes')}", "Accept-Encoding": "identity"}
 
 PICTURES = "image/*,*/*;q=0.1"
 """The Accept header of a fetcher of pictures, which refuses what a server calls a page."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from psycopg import sql
 
-from pinakes.metadata.captions import Caption, caption_of
+from pinakes.metadata.captions import Captioned
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, translated, value_of
@@ -19,7 +19,7 @@ from pinakes.types import Vector
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(Captioned):
     """One stored image.
 
     Attributes:
@@ -34,11 +34,6 @@ class Row:
     metadata: dict[str, Any]
     distance: float | None
     region: tuple[float, float, float, float] | None = None
-
-    @property
-    def caption(self) -> Caption:
-        """What stands with the picture."""
-        return caption_of(self.image_id, self.metadata)
 
 
 IMAGE_COLUMNS = sql.SQL(", ").join(

@@ -19,7 +19,7 @@ import pinakes
 from pinakes.errors import DatabaseError, EmbedderError, PictureError, PinakesError, SourceError, UsageError
 from pinakes.images.turns import BusyError, LeftError
 from pinakes.types import ErrorClass
-from pinakes.web import pages, shortlist
+from pinakes.web import iiif, pages, shortlist
 from pinakes.web.api import router as api_router
 from pinakes.web.place import Places
 from pinakes.web.security import Access, Guard
@@ -63,6 +63,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     app.add_middleware(Places)
     app.add_middleware(Guard, access=access or Access())
     app.include_router(api_router)
+    app.include_router(iiif.router)
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(shortlist.router, include_in_schema=False)
     app.add_exception_handler(PinakesError, _on_pinakes_error)
@@ -114,7 +115,13 @@ def _allowed(request: Request) -> list[str]:
 
     The routers are asked themselves: the application's own list holds them as wholes.
     """
-    every = (*api_router.routes, *pages.router.routes, *shortlist.router.routes, *request.app.routes)
+    every = (
+        *api_router.routes,
+        *iiif.router.routes,
+        *pages.router.routes,
+        *shortlist.router.routes,
+        *request.app.routes,
+    )
     matching = [r for r in every if isinstance(r, Route) and r.matches(request.scope)[0] != Match.NONE]
     methods = {method for route in matching for method in route.methods or ()}
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)
@@ -154,7 +161,9 @@ def _unforeseen(request: Request, exc: Exception) -> Response:
 def _told(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """An error, as a page for people or as JSON for programs."""
     path = request.url.path
-    if "text/html" in request.headers.get("accept", "") and not path.startswith(("/api/", "/thumbnails/", "/uploads/")):
+    if "text/html" in request.headers.get("accept", "") and not path.startswith(
+        ("/api/", "/iiif/", "/thumbnails/", "/uploads/")
+    ):
         response: Response = pages.error_page(request, status, message)
     else:
         response = JSONResponse({"error": message}, status)

@@ -6,7 +6,7 @@ import hashlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -137,6 +137,7 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         credit=caption.credit,
         description=str(image.metadata.get("description") or ""),
         facts=views.facts(image),
+        manifest=file_path(f"/iiif/manifest/{quote(image_id)}"),
         original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
         like=Address(like=image_id).url,
         neighbours=[views.card(hit, plain, result.plan) for hit in result.hits] if result else [],

@@ -29,7 +29,7 @@ from pinakes.web.models import SearchParameters
 WAYS: list[tuple[type, click.Command, Flow[Any, Any], set[str]]] = [
     (IngestRequest, ingest_command, ingest_flow, {"as_json", "sheet"}),
     (EvaluationRequest, evaluate_command, evaluate_flow, {"as_json", "plot"}),
-    (QueryOptions, search_command, search_flow, {"as_json", "exact", "excel", "page", "sheet"}),
+    (QueryOptions, search_command, search_flow, {"as_json", "exact", "excel", "iiif", "page", "sheet"}),
 ]
 EACH = [(command, flow, option) for model, command, flow, _ in WAYS for option in declared(model)]
 NAMES = [f"{command.name}-{option.name}" for command, _, option in EACH]

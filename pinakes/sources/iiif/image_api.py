@@ -43,6 +43,12 @@ class Picture:
         """What tells the picture from others: the same whatever size is asked for."""
         return self.service or self.static
 
+    @property
+    def described(self) -> str:
+        """The image service in a line, such as `ImageService3 level2 https://…`; empty where there is none."""
+        level = "" if self.level is None else f" level{self.level}"
+        return f"ImageService{self.version}{level} {self.service}" if self.service else ""
+
     def url(self, described: Callable[[str], Mapping[str, Any] | None]) -> str:
         """Where to fetch the picture at most `MOST_PIXELS` long, as far as its server makes it.
 

@@ -254,7 +254,7 @@ def _cells(image_id: str, picture: Picture | None, common: Cells, canvas: dict[s
     own = cells_of(canvas)
     whole, part = common.get(LABEL, ""), own.get(LABEL, "")
     label = whole if alone and whole else ", ".join(filter(None, (whole, part if part != whole else "")))
-    service = f"ImageService{picture.version} {picture.service}" if picture and picture.service else ""
+    service = picture.described if picture else ""
     cells = common | own | {IMAGE_ID: image_id, LABEL: label, SERVICE: service}
     return {name: text for name, text in cells.items() if text}
 
