@@ -20,6 +20,9 @@ from pinakes.sources.urltable import check_url
 MAX_BYTES = 128 << 20
 """Of one document: 60,000 canvases have about 100 MB."""
 
+_HEADS = 64
+"""Heads of documents that are remembered: each takes reading the whole document."""
+
 ACCEPT = (
     'application/ld+json;profile="http://iiif.io/api/presentation/3/context.json",'
     "application/ld+json;q=0.9,application/json;q=0.8,*/*;q=0.1"
@@ -88,6 +91,7 @@ class Documents:
         self._fetcher = Fetcher(max_bytes=MAX_BYTES, accept=ACCEPT)
         self._fresh: set[bytes] = set()
         self._failed: dict[str, str] = {}
+        self._heads: dict[str, dict[str, Any]] = {}
 
     def open(self, url: str, *, stamp: str = "") -> IO[bytes]:
         """The bytes of a document, as a stream.
@@ -123,8 +127,13 @@ class Documents:
         Raises:
             SourceError: it cannot be fetched, or is no JSON object.
         """
-        with self.open(url, stamp=stamp) as body:
-            return head_of(body, url)
+        if url not in self._heads:
+            with self.open(url, stamp=stamp) as body:
+                head = head_of(body, url)
+            if len(self._heads) >= _HEADS:
+                del self._heads[next(iter(self._heads))]
+            self._heads[url] = head
+        return self._heads[url]
 
     def info(self, url: str) -> Mapping[str, Any] | None:
         """The description of an image service; None where there is none to be had."""

@@ -22,6 +22,8 @@ _LONG = frozenset({*MEMBERS, "structures", "annotations", "otherContent"})
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _CONTROL = re.compile(r"[\0\ud800-\udfff]")
 
+_DEEPER = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
+
 Texts = dict[str, list[str]]
 """What is said, by language; `none` where no language is named."""
 
@@ -48,9 +50,12 @@ def head_of(body: IO[bytes], url: str) -> dict[str, Any]:
     reader = ijson()
     builder = reader.ObjectBuilder()
     try:
-        for prefix, event, value in reader.parse(body, use_float=True):
-            top = prefix.partition(".")[0] or (value if event == "map_key" else "")
-            if top not in _LONG:
+        depth, left_out = 0, False
+        for event, value in reader.basic_parse(body, use_float=True):
+            if depth == 1 and event == "map_key":
+                left_out = value in _LONG
+            depth += _DEEPER.get(event, 0)
+            if not left_out or not depth:
                 builder.event(event, value)
         found = builder.value
     except (reader.JSONError, AttributeError, UnicodeDecodeError) as exc:

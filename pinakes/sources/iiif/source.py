@@ -26,7 +26,7 @@ from pinakes.sources.iiif.walking import Found, Walk, absolute
 from pinakes.sources.urls import Named, UrlSource
 from pinakes.sources.urltable import UrlLine, check_url
 from pinakes.tombstones import FORGOTTEN
-from pinakes.types import ErrorClass, Failure, Rejected, Skipped
+from pinakes.types import Entry, ErrorClass, Failure, Rejected, Skipped
 
 SCHEME = "iiif+"
 """Before the address of a manifest, a collection or a stream of changes."""
@@ -114,25 +114,28 @@ class IiifSource(UrlSource):
     def _get(self, url: str, validator: str | None) -> Fetched:
         return self._manners.get(self._fetcher, url, validator)
 
-    def _named(self) -> Iterator[Named]:
-        given = _Ids()
+    def _listed(self) -> Iterator[Entry]:
         try:
-            for found in Walk(self._documents, self.problems).manifests(self._addresses):
-                try:
-                    unchanged = self._documents.is_listed(found.url, found.changed)
-                    empty = True
-                    for canvas in self._canvases_of(found, given):
-                        empty = False
-                        yield self._line(canvas, found, unchanged=unchanged)
-                    if empty:
-                        yield Skipped(found.url, "a manifest without a canvas")
-                    yield partial(self._documents.listed, found.url, found.changed)
-                except SourceError as exc:
-                    if [found.url] == self._addresses:
-                        raise
-                    self.problems.append(str(exc).rstrip("."))
+            yield from super()._listed()
         finally:
             self._documents.cache.close()
+
+    def _named(self) -> Iterator[Named]:
+        given = _Ids()
+        for found in Walk(self._documents, self.problems).manifests(self._addresses):
+            try:
+                unchanged = self._documents.is_listed(found.url, found.changed)
+                empty = True
+                for canvas in self._canvases_of(found, given):
+                    empty = False
+                    yield self._line(canvas, found, unchanged=unchanged)
+                if empty:
+                    yield Skipped(found.url, "a manifest without a canvas")
+                yield partial(self._documents.listed, found.url, found.changed)
+            except SourceError as exc:
+                if [found.url] == self._addresses:
+                    raise
+                self.problems.append(str(exc).rstrip("."))
 
     def _line(self, canvas: Canvas, found: Found, *, unchanged: bool) -> Named:
         if self.leave_out(canvas.image_id):
