@@ -32,6 +32,8 @@ UNKNOWN_SIZE = (1000, 1000)
 """Of a canvas whose picture has never been measured."""
 
 _BY_SERVICE = re.compile(r"ImageService([23])(?: level([012]))? (https?://\S+)")
+_RIGHTS = re.compile(r"https?://((?:creativecommons\.org/(?:licenses|publicdomain)|rightsstatements\.org/vocab)/\S+)")
+"""The only addresses that `rights` may be, and with http:// alone."""
 _DATE_IN_TIME = re.compile(r"-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
 _OWN = frozenset(
     {
@@ -167,8 +169,8 @@ class Publisher:
         about: Json = {"metadata": pairs} if pairs else {}
         if summary := str(metadata.get("description") or "").strip():
             about["summary"] = _plain(summary)
-        if caption.rights:
-            about["rights"] = caption.rights
+        if found := _RIGHTS.fullmatch(caption.rights):
+            about["rights"] = f"http://{found[1]}"
         if caption.credit:
             about["requiredStatement"] = {"label": {"en": ["Credit"]}, "value": _plain(caption.credit)}
         if _DATE_IN_TIME.fullmatch(date := str(metadata.get("navDate") or "")):
