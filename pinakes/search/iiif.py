@@ -100,12 +100,15 @@ class Publisher:
         Raises:
             UsageError: there is no image, and a manifest has at least one canvas.
         """
-        items = [self._canvas(image) for image in images]
-        if not items:
+        shown = list(images)
+        if not shown:
             raise UsageError(
                 "nothing was found, and a manifest of IIIF shows at least one picture; ask for something else."
             )
-        return {"@context": CONTEXT, "id": address, "type": "Manifest", "label": _plain(label), "items": items}
+        credits_ = list(dict.fromkeys(filter(None, (image.caption.credit for image in shown))))
+        head: Json = {"@context": CONTEXT, "id": address, "type": "Manifest", "label": _plain(label)}
+        # Said of the whole as well: Mirador shows no statement of a single canvas.
+        return head | _credit(credits_) | {"items": [self._canvas(image) for image in shown]}
 
     def manifest_of(self, image: Shown) -> Json:
         """The manifest of one image."""
@@ -171,8 +174,7 @@ class Publisher:
             about["summary"] = _plain(summary)
         if found := _RIGHTS.fullmatch(caption.rights):
             about["rights"] = f"http://{found[1]}"
-        if caption.credit:
-            about["requiredStatement"] = {"label": {"en": ["Credit"]}, "value": _plain(caption.credit)}
+        about |= _credit([caption.credit] if caption.credit else [])
         if _DATE_IN_TIME.fullmatch(date := str(metadata.get("navDate") or "")):
             about["navDate"] = date
         if (manifest := str(metadata.get("manifest") or "")).startswith(("https://", "http://")):
@@ -213,6 +215,11 @@ def save_document(path: Path, document: Json) -> None:
 
 def _annotation(address: str, motivation: str, body: Json, target: str) -> Json:
     return {"id": address, "type": "Annotation", "motivation": motivation, "body": body, "target": target}
+
+
+def _credit(said: list[str]) -> Json:
+    """What the owners of pictures require to be shown with them; nothing where they require nothing."""
+    return {"requiredStatement": {"label": {"en": ["Credit"]}, "value": {"none": said}}} if said else {}
 
 
 def _plain(text: str) -> dict[str, list[str]]:

@@ -207,6 +207,7 @@ def test_a_search_is_a_manifest_and_a_collection(home: Settings, museum: IiifFak
         manifest = checked(answer.json())
         assert manifest["id"].startswith(f"{base}/iiif/search?like=")
         whole = checked(visitor.get("/iiif/search", params={"where": "author=Vincent"}).json())
+        assert whole["requiredStatement"]["value"] == {"none": [SHOWN]}
         (canvas,) = whole["items"]
         assert (canvas["width"], canvas["height"]) == (90, 60)
         body = canvas["items"][0]["items"][0]["body"]
