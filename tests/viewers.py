@@ -25,7 +25,8 @@ MIRADOR = "mirador@4.0.0"
 VIEWER = """<!doctype html><meta charset="utf-8"><title>Mirador</title><body style="margin:0">
 <div id="viewer" style="position:fixed;inset:0"></div><script src="mirador.min.js"></script>
 <script>Mirador.viewer({{id: "viewer", windows: [{{manifestId: {manifest}, thumbnailNavigationPosition: "far-bottom"}}],
-window: {{defaultSideBarPanel: "attribution", sideBarOpenByDefault: true}}, workspaceControlPanel: {{enabled: false}}}});</script>
+window: {{defaultSideBarPanel: "attribution", sideBarOpenByDefault: true}},
+workspaceControlPanel: {{enabled: false}}}});</script>
 """
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import openpyxl
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
@@ -24,6 +25,7 @@ from pinakes.search.iiif import Publisher
 from pinakes.search.sheet import sheet_of
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.iiif import manners
+from pinakes.sources.iiif.documents import open_document_cache
 from pinakes.store.database import Database
 from pinakes.web.security import Access
 from tests.fakes.iiif import CONFINED, IiifFake, Json, image_3
@@ -186,6 +188,9 @@ def checked(document: Json) -> Json:
                 assert all(isinstance(text, str) for texts in thing[name].values() for text in texts), thing
         if "rights" in thing:
             assert thing["rights"].startswith(("http://creativecommons.org/", "http://rightsstatements.org/vocab/"))
+        for named in thing.get("service", ()):
+            assert {"id", "type"} <= named.keys() or {"@id", "@type"} <= named.keys(), thing
+            assert isinstance(named["profile"], str), thing
         if thing.get("type") == "Canvas":
             assert min(thing["width"], thing["height"]) > 0
         if thing.get("type") in ("Manifest", "Canvas") and thing is not document:
@@ -277,3 +282,28 @@ def test_only_named_viewers_may_read_and_only_what_is_for_them(home: Settings) -
         assert not any("access-control-allow-origin" in answer.headers for answer in refused)
     with service(home) as served, browsing(served) as visitor:
         assert get(visitor, "/iiif/search", origin=VIEWER).status_code == 403
+
+
+# --- Elsewhere, and gone
+
+
+def test_an_export_has_the_credit_and_a_takedown_forgets_what_documents_said(
+    home: Settings, museum: IiifFake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    monkeypatch.setenv("PINAKES_HOME", str(home.home))
+    monkeypatch.setenv("PINAKES_DATABASE_URL", home.database_url or "")
+    table = ["--metadata", f"iiif+{museum.url}/all.json", "--embedder", "counting"]
+    outcome = CliRunner().invoke(cli, ["export", str(tmp_path / "all.csv"), *table])
+    assert outcome.exit_code == 0, outcome.output
+    rows = pd.read_csv(tmp_path / "all.csv")
+    (stars,) = rows[rows["author"] == "Vincent"].to_dict("records")
+    assert json.loads(stars["extra"])["requiredStatement"] == CREDIT
+    with open_document_cache(home.home) as documents:
+        assert documents.get(f"{museum.url}/all.json") is not None
+    (page,) = find(database, where=["title=A book, p. 4"]).hits
+    outcome = CliRunner().invoke(cli, ["forget", page.image_id, "--yes"])
+    assert outcome.exit_code == 0, outcome.output
+    with open_document_cache(home.home) as documents:
+        assert documents.get(f"{museum.url}/all.json") is None
+    ended = run(home, f"iiif+{museum.url}/all.json")
+    assert (ended.account.reused, ended.account.skipped) == (4, 1)
