@@ -37,11 +37,11 @@ def test_mirador_opens_a_search_with_the_credit_of_each_picture(
     monkeypatch.setattr(manners, "RATE", "5000/s")
     (tmp_path / "viewer").mkdir()
     with IiifFake() as museum, viewer(tmp_path / "viewer") as opened:
+        museum.everywhere = {"Access-Control-Allow-Origin": "*"}  # as a museum's image server sends
         canvases = []
         for number, colour in enumerate(COLOURS):
             path = f"/{number}.jpg"
             museum.pages[path] = saved(Image.blend(scene(SIZE), plain(colour=colour, size=SIZE), 0.4), "JPEG")
-            museum.headers[path] = {"Access-Control-Allow-Origin": "*"}  # as a museum's image server sends
             label = {"en": [f"Field {number}"]}
             canvases.append(museum.canvas(f"c{number}", image_3(museum.url + path), label=label))
         statement = {"label": {"en": ["Attribution"]}, "value": {"en": ["Courtesy of the Museum of Loopback"]}}

@@ -1,13 +1,23 @@
 """A museum that publishes by IIIF: manifests in the shapes of the cookbook and of the field, and an image server.
 
 https://iiif.io/api/cookbook/
+
+`python -m tests.fakes.iiif FOLDER` serves what `pinakes sample` has painted: a manifest and an image service a picture.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
+import signal
+import sys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from tests.fakes.web import WebFake
 from tests.pictures import photo
@@ -17,11 +27,48 @@ PRESENTATION_2 = "http://iiif.io/api/presentation/2/context.json"
 IMAGE_2 = "http://iiif.io/api/image/2/context.json"
 CONFINED = "full/!1024,1024/0/default.jpg"
 
+_REQUEST = re.compile(r"/iiif/([^/]+)/([^/]+)/([^/]+)/0/default\.jpg")
+
 Json = dict[str, Any]
 
 
 class IiifFake(WebFake):
     """A `WebFake` with documents; use it as a context manager."""
+
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(port)
+        self.files: dict[str, Path] = {}
+        """Pictures of the image server, by name."""
+
+    def made(self, path: str) -> bytes | int:
+        """A part of a picture in a size, as level 2 of the Image API has it."""
+        found = _REQUEST.fullmatch(path)
+        if found is None or found[1] not in self.files:
+            return 404
+        with Image.open(self.files[found[1]]) as whole:
+            part = whole.convert("RGB")
+        if found[2] != "full":
+            left, top, width, height = map(int, found[2].split(","))
+            part = part.crop((left, top, min(left + width, part.width), min(top + height, part.height)))
+        wide, _, high = found[3].lstrip("!^").partition(",")
+        if found[3] != "max" and found[3].startswith("!"):
+            part.thumbnail((int(wide), int(high)))
+        elif found[3] != "max":
+            part = part.resize((int(wide), int(high or part.height * int(wide) // part.width)))
+        out = io.BytesIO()
+        part.save(out, "JPEG", quality=88)
+        return out.getvalue()
+
+    def image_service(self, name: str, file: Path) -> tuple[Json, tuple[int, int]]:
+        """Serve a picture in all sizes; its service, and its width and height."""
+        self.files[name] = file
+        with Image.open(file) as opened:
+            width, height = opened.size
+        tiles = [{"width": 512, "scaleFactors": [1, 2, 4]}]
+        about = {"id": f"{self.url}/iiif/{name}", "type": "ImageService3", "profile": "level2"}
+        more = {"protocol": "http://iiif.io/api/image", "width": width, "height": height, "tiles": tiles}
+        self.document(f"/iiif/{name}/info.json", {"@context": "http://iiif.io/api/image/3/context.json"} | about | more)
+        return about, (width, height)
 
     def document(self, path: str, document: Any) -> str:
         """Serve a document at a path; its address."""
@@ -89,3 +136,44 @@ def image_2(address: str, service: Any = None) -> Json:
     """A picture of version 2."""
     body = {"@id": address, "@type": "dctypes:Image", "format": "image/jpeg", "height": 800, "width": 1200}
     return body | ({"service": service} if service else {})
+
+
+def publish(museum: IiifFake, folder: Path) -> str:
+    """Publish a gallery that `pinakes sample` has painted; the address of its collection."""
+    manifests = []
+    for table in sorted(folder.glob("*.csv")):
+        with table.open(encoding="cp1252", newline="") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                picture = folder / "Images" / row["IMAGE_FILE"]
+                if not picture.is_file():
+                    continue
+                service, (width, height) = museum.image_service(picture.stem, picture)
+                body = image_3(f"{museum.url}/iiif/{picture.stem}/full/max/0/default.jpg", service)
+                canvas = museum.canvas(f"canvas/{picture.stem}", body, width=width, height=height)
+                labels = {
+                    "Artist": "AUTHOR",
+                    "Date": "DATE",
+                    "Technique": "TECHNIQUE",
+                    "School": "SCHOOL",
+                    "Type": "TYPE",
+                }
+                manifests.append(
+                    museum.manifest(
+                        f"/manifest/{picture.stem}.json",
+                        [canvas],
+                        label={"en": [row["TITLE"]]},
+                        summary={"en": [row["DESCRIPTION"]]},
+                        rights="http://creativecommons.org/publicdomain/zero/1.0/",
+                        requiredStatement={"label": {"en": ["Attribution"]}, "value": {"en": ["The Sample Gallery"]}},
+                        metadata=[{"label": {"en": [name]}, "value": {"none": [row[c]]}} for name, c in labels.items()],
+                    )
+                )
+    return museum.collection("/collection.json", manifests)
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    with IiifFake(int(sys.argv[2]) if len(sys.argv) > 2 else 0) as started:
+        print(f"iiif+{publish(started, Path(sys.argv[1]))}", flush=True)
+        started.everywhere = {"Access-Control-Allow-Origin": "*"}
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
