@@ -31,7 +31,7 @@ from pinakes.web.security import Access
 from tests.fakes.iiif import CONFINED, IiifFake, Json, image_3
 from tests.homes import new_database
 from tests.pictures import photo
-from tests.running import find, run
+from tests.running import find, request_of, run
 from tests.serving import browsing, service
 from tests.viewers import prezi3
 
@@ -121,6 +121,8 @@ def test_an_unchanged_run_fetches_no_picture_and_writes_nothing(
 def test_metadata_of_its_own_excludes_tables(home: Settings, museum: IiifFake) -> None:
     with pytest.raises(UsageError, match="leave out --metadata"):
         run(home, f"iiif+{museum.url}/all.json", metadata=("about.csv",))
+    mapped = request_of(home, f"iiif+{museum.url}/all.json", map={"author": "Artist (de)"}, split={"Artist": ";"})
+    assert mapped.column_map.columns == {"author": "Artist (de)"}
 
 
 # --- The credit, wherever the picture is shown

@@ -198,6 +198,7 @@ def test_metadata_of_all_languages_become_columns_and_usual_labels_those_of_the_
         "homepage": "https://m.example/1",
         "navDate": "1889-06-01T00:00:00Z",
         "provider": "A museum",
+        "label (de)": "Sternennacht",
         "Creator (de)": "Vinzenz",
         "Creator (none)": "VvG",
         "Technique (de)": "Öl auf Leinwand",
@@ -454,6 +455,12 @@ def test_only_https_is_a_source(tmp_path: Path, address: str, why: str) -> None:
         open_source(address, home=tmp_path)
     with pytest.raises(UsageError, match="belong"):
         open_source("iiif+https://x.org/m.json", home=tmp_path, key="file")
+
+
+def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ijson", None)
+    with pytest.raises(UsageError, match=r"run pip install ijson \(the extra iiif\)"):
+        open_source("iiif+https://x.org/m.json", home=tmp_path)
 
 
 def test_a_root_that_is_no_document_of_iiif_says_so(museum: IiifFake, opened: Opened) -> None:

@@ -23,8 +23,10 @@ Cells = dict[str, str]
 def cells_of(thing: Mapping[str, Any]) -> Cells:
     """What a manifest or a canvas says, by the name of the column."""
     found = {
-        LABEL: text_of(thing.get("label")),
-        SUMMARY: text_of(thing.get("summary") or thing.get("description")),
+        LABEL: "",
+        SUMMARY: "",
+        **dict(_spoken(LABEL, thing.get("label"))),
+        **dict(_spoken(SUMMARY, thing.get("summary") or thing.get("description"))),
         RIGHTS: _first(thing.get("rights") or thing.get("license")),
         REQUIRED: _statement(thing.get("requiredStatement")) or text_of(thing.get("attribution")),
         "homepage": _first(thing.get("homepage") or thing.get("related")),
@@ -45,10 +47,15 @@ def _pairs(metadata: Any) -> Iterator[tuple[str, str]]:
         name = (text_of(pair.get("label")).rstrip(": ") or "untitled")[:MOST_LABEL]
         if name.casefold() in _RESERVED:
             name = f"{name} (metadata)"
-        said = texts(pair.get("value"))
-        first = chosen(said)
-        for language in sorted(said, key=lambda each: each != first):
-            yield (name if language == first else f"{name} ({language})"), "; ".join(said[language])
+        yield from _spoken(name, pair.get("value"))
+
+
+def _spoken(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The columns of a text in its languages, the one to show first under the name alone."""
+    said = texts(value)
+    first = chosen(said)
+    for language in sorted(said, key=lambda each: each != first):
+        yield (name if language == first else f"{name} ({language})"), "; ".join(said[language])
 
 
 _RESERVED = frozenset(name.casefold() for name in PROPERTIES)
