@@ -226,16 +226,21 @@ def test_broken_addresses_of_canvases_lose_no_picture_and_give_the_same_ids_each
             canvas_3(f"{museum.url}/same", shots[4]),  # the same address for another picture
             canvas_3(f"{museum.url}/same", shots[3]),  # and again for the first
             canvas_3("https://x.org/" + "ü" * 900, shots[5]),  # longer than an id
+            canvas_3("//[no address", image_3(f"{museum.url}/a ü.jpg")),
+            canvas_3(f"{museum.url}/no-picture", image_3("http://[no address")),
             {"id": f"{museum.url}/bad", "type": "Canvas", "items": "nonsense"},
             "no object",
         ],
     )
+    museum.picture("/a%20%C3%BC.jpg", 6)
     entries = list(opened(address).entries())
     found = [image.image_id for image in images(entries)]
+    assert images(entries)[-1].uri == f"{museum.url}/a%20%C3%BC.jpg"
+    assert [entry.image_id for entry in entries if isinstance(entry, Rejected)] == [f"{host(museum)}/no-picture"]
     assert found[:3] == [f"{host(museum)}/deep/{name}" for name in ("canvas/1", "m.json#canvas-2", "m.json#canvas-3")]
     assert found[3] == f"{host(museum)}/same"
     assert found[4].startswith(f"{host(museum)}/same~")
-    assert len(found) == len(set(found)) == 6
+    assert len(found) == len(set(found)) == 7
     assert max(len(each.encode()) for each in found) <= ids.MAX_ID_BYTES
     assert found[5] == canvas_id("https://x.org/" + "ü" * 900, address, 7)
     assert skipped(entries)[f"{host(museum)}/same"] == "listed before"

@@ -143,10 +143,10 @@ class IiifSource(UrlSource):
         if canvas.picture is None:
             return Skipped(canvas.image_id, canvas.skipped)
         url = absolute(canvas.picture.url(self._documents.info), found.url)
-        host = urlsplit(url).hostname or ""
-        problem = f"it leads to {host}, which is this machine"
         try:
             check_url(url)
+            host = urlsplit(url).hostname or ""
+            problem = f"it leads to {host}, which is this machine"
             if not is_loopback(host) or self._manners.trusts(host):
                 return UrlLine(0, url, canvas.image_id, None, unchanged)
         except ValueError as exc:
@@ -247,9 +247,16 @@ def canvas_id(address: str, manifest: str, number: int) -> str:
     if not address:
         whole = f"{manifest}#canvas-{number}"
     else:
-        whole = address if _HAS_SCHEME.match(address) else urljoin(manifest, address)
+        whole = address if _HAS_SCHEME.match(address) else _joined(manifest, address)
     name = unicodedata.normalize("NFC", re.sub(r"^https?://", "", whole, flags=re.IGNORECASE))
     return ids.printable_name(name)
+
+
+def _joined(base: str, address: str) -> str:
+    try:
+        return urljoin(base, address)
+    except ValueError:  # it is no address at all
+        return f"{base}#{address}"
 
 
 def _cells(image_id: str, picture: Picture | None, common: Cells, canvas: dict[str, object], *, alone: bool) -> Cells:

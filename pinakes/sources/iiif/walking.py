@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from pinakes.errors import SourceError
 from pinakes.settings import is_loopback
@@ -144,7 +144,15 @@ class Walk:
 
 
 def absolute(address: str, base: str) -> str:
-    """An address of a document, without the part after `#`, and over https:// where it is not on this machine."""
-    parts = urlsplit(urljoin(base, address))
-    secure = "https" if parts.scheme == "http" and not is_loopback(parts.hostname or "") else parts.scheme
-    return urlunsplit((secure, parts.netloc, parts.path, parts.query, ""))
+    """An address of a document as it is fetched: percent-encoded, and by https:// where it is not on this machine.
+
+    One that cannot be read stays as it is; `pinakes.sources.urltable.check_url` says why.
+    """
+    try:
+        parts = urlsplit(urljoin(base, address))
+        host = parts.hostname or ""
+    except ValueError:
+        return address
+    scheme = "https" if parts.scheme == "http" and not is_loopback(host) else parts.scheme
+    path, query = (quote(text, safe="/%:=&?~+!$,;'@()*[]") for text in (parts.path, parts.query))
+    return urlunsplit((scheme, parts.netloc, path, query, ""))
