@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from pinakes.search.iiif import MEDIA_TYPE, Publisher
 from pinakes.web.api import Served, errors, found_by, no_image
@@ -17,7 +17,7 @@ from pinakes.web.service import Service
 router = APIRouter()
 
 _ANSWER: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"application/ld+json": {"schema": {"type": "object"}}}, "description": "Presentation API 3."}
+    200: {"content": {MEDIA_TYPE: {"schema": {"type": "object"}}}, "description": "Presentation API 3."}
 }
 
 
@@ -27,21 +27,21 @@ class Document(JSONResponse):
     media_type = MEDIA_TYPE
 
 
-@router.get("/iiif/search", response_class=Document, responses=errors(400, 404) | _ANSWER)
+@router.get("/iiif/search", response_class=Response, responses=errors(400, 404) | _ANSWER)
 def search_as_manifest(asked: Annotated[SearchParameters, Query()], request: Request, service: Served) -> Document:
     """The hits of a search as the canvases of one manifest; the parameters are those of `/api/search`."""
     query, result = found_by(service, asked, None)
     return Document(_publisher(request, service).manifest(_address(request, service), query.label, result.hits))
 
 
-@router.get("/iiif/collection", response_class=Document, responses=errors(400, 404) | _ANSWER)
+@router.get("/iiif/collection", response_class=Response, responses=errors(400, 404) | _ANSWER)
 def search_as_collection(asked: Annotated[SearchParameters, Query()], request: Request, service: Served) -> Document:
     """The hits of a search as a collection of their manifests; the parameters are those of `/api/search`."""
     query, result = found_by(service, asked, None)
     return Document(_publisher(request, service).collection(_address(request, service), query.label, result.hits))
 
 
-@router.get("/iiif/manifest/{image_id:path}", response_class=Document, responses=errors(404) | _ANSWER)
+@router.get("/iiif/manifest/{image_id:path}", response_class=Response, responses=errors(404) | _ANSWER)
 def image_as_manifest(image_id: str, request: Request, service: Served) -> Document:
     """The manifest of one image."""
     row = service.image(image_id)
