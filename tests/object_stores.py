@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import fcntl
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -15,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytest
+from tests.installing import installed, needs_npm
 
 AZURITE = "azurite@3.35.0"
 PUBLISHED = "2025-10-01"
@@ -177,23 +175,10 @@ def azure_store() -> Iterator[AzureStore]:
 
 
 def _azurite() -> Path:
-    """Azurite's program, installed once by npm into this user's cache folder."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pinakes-tests"
-    folder = cache / AZURITE.replace("@", "-")
-    program = folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "azurite.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if program.is_file():
-            return program
-        if shutil.which("npm") is None:
-            reason = "Azurite needs node and npm; .ci/run installs them"
-            pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
-        making = folder.with_suffix(".new")
-        shutil.rmtree(making, ignore_errors=True)
-        making.mkdir()
-        quietly = ["--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts"]
-        install = ["npm", "install", "--prefix", str(making), *quietly, f"--before={PUBLISHED}", AZURITE]
-        subprocess.run(install, check=True, stdout=subprocess.DEVNULL)
-        making.rename(folder)
-    return program
+    """Azurite's program."""
+    needs_npm("Azurite")
+    quietly = ["--no-audit", "--no-fund", "--loglevel=error", "--ignore-scripts", f"--before={PUBLISHED}"]
+    folder = installed(
+        AZURITE.replace("@", "-"), lambda into: ["npm", "install", "--prefix", str(into), *quietly, AZURITE]
+    )
+    return folder / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"

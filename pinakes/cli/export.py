@@ -43,7 +43,7 @@ def command(*, file: str, like: Form | None, excel_safe: bool, **given: Any) -> 
     """
     # These import pandas, which --help does not need.
     from pinakes.operations.bigquery_export import export_to_bigquery
-    from pinakes.operations.export import export
+    from pinakes.operations.export import export, with_iiif
     from pinakes.operations.export_like import export_like
 
     if excel_safe and (like or file.startswith(SCHEME)):
@@ -58,7 +58,7 @@ def command(*, file: str, like: Form | None, excel_safe: bool, **given: Any) -> 
         "collection": request.collection,
         "space": open_embedder(choice, Surroundings(settings.values, settings.home)).facts.space,
         "checkpoint": request.checkpoint,
-        "metadata": request.metadata,
+        "metadata": with_iiif(request.metadata, settings.home),
         "columns": request.column_map,
         "profile": request.profile,
         "cleaning": request.cleaning,

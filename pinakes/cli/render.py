@@ -122,16 +122,14 @@ def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) ->
         first: the number of the first of them.
         lecture: whether to say what the embedder is, and how to ask otherwise.
     """
-    from pinakes.store.images import shown  # only a search needs the database's modules
-
     plan = result.plan
     lines = []
     if result.hits:
         columns: dict[str, Callable[[Hit], str]] = {}
         if not plan.fused and any(hit.distance is not None for hit in result.hits):
             columns["distance"] = lambda hit: "–" if hit.distance is None else f"{hit.distance:.4f}"
-        columns["title"] = lambda hit: shown(hit, "title") or "–"
-        columns["author"] = lambda hit: shown(hit, "author") or "–"
+        columns["title"] = lambda hit: hit.shown("title") or "–"
+        columns["author"] = lambda hit: hit.shown("author") or "–"
         columns["image_id"] = lambda hit: hit.image_id
         rows = [
             (number, *(cell(hit) for cell in columns.values())) for number, hit in enumerate(result.hits, start=first)

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -22,6 +23,7 @@ from pinakes.search.answer import SearchResult, search
 from pinakes.settings import Settings, load_settings
 from pinakes.sources.reading import read_named
 from pinakes.store.collections import open_collection
+from pinakes.store.connection import Connection
 from pinakes.store.database import open_database
 from pinakes.store.space_registry import resolve_space
 
@@ -53,6 +55,12 @@ TOLD_OF_MODELS = "told-of-models"
     metavar="FILE",
     help="Write the hits with their metadata to this .xlsx file. Default: none.",
 )
+@click.option(
+    "--iiif",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the hits as a manifest of IIIF to this .json file, for Mirador and other viewers. Default: none.",
+)
 @as_json
 def command(
     *,
@@ -61,6 +69,7 @@ def command(
     page: int,
     sheet: Path | None,
     excel: Path | None,
+    iiif: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -100,6 +109,8 @@ def command(
             if result.cursor is None:
                 raise UsageError(f"there is no page {page}: the hits end on page {number}.")
             result = search(conn, pgvector, collection, replace(query, after=result.cursor), embedders)
+        if iiif is not None:
+            _write_manifest(iiif, settings, conn, collection, query, result)
         # Asked only where the answer may be said, and only as long as it has not been.
         words_in_palette = (
             bool(asked.get("text"))
@@ -120,6 +131,8 @@ def command(
         _write_sheet(sheet, query, result)
         if not as_json:
             click.echo(f"contact sheet: {sheet}")
+    if iiif is not None and not as_json:
+        click.echo(f"manifest of IIIF: {iiif}")
     if excel is not None:
         from pinakes.search.excel_file import save_hits  # for those who ask for it
 
@@ -133,6 +146,19 @@ def _write_sheet(path: Path, query: Query, result: SearchResult) -> None:
     from pinakes.search.sheet import sheet_of  # drawing is only for those who ask for a sheet
 
     save_sheet(sheet_of(query, result), path)
+
+
+def _write_manifest(
+    path: Path, settings: Settings, conn: Connection, collection: str, query: Query, result: SearchResult
+) -> None:
+    from pinakes.search.iiif import DEFAULT_PAGE_URL, PAGE_URL, Publisher, save_document
+    from pinakes.store.pixels import size_of
+
+    page = (settings.values.get(PAGE_URL) or DEFAULT_PAGE_URL).rstrip("/")
+    base = page if collection == settings.collection else f"{page}/in/{quote(collection)}"
+    publisher = Publisher(base, lambda image: size_of(conn, collection, image.metadata["fingerprint"]))
+    address = f"{base}/iiif/{quote(path.name)}"
+    save_document(path, publisher.manifest(address, query.label, result.hits))
 
 
 def _first_time(settings: Settings, name: str) -> bool:

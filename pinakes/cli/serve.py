@@ -12,13 +12,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from urllib.parse import urlsplit
 
 import click
 import uvicorn
 from typing_extensions import override
 
 from pinakes.cli import options
-from pinakes.errors import PinakesError, SettingsError
+from pinakes.errors import PinakesError, SettingsError, UsageError
 from pinakes.ingest.stopping import handling
 from pinakes.settings import is_loopback, load_settings
 from pinakes.store.collections import collection_names
@@ -64,9 +65,17 @@ logger = logging.getLogger("pinakes.serve")
     help="The TCP port to listen on; 0 takes any that is free.",
 )
 @options.collection
+@click.option(
+    "--iiif-viewer",
+    "viewers",
+    multiple=True,
+    metavar="ORIGIN",
+    help="Where a viewer of IIIF is that may show what /iiif gives, such as https://viewer.example.org; repeatable."
+    " Default: none.",
+)
 @click.option("--wait", is_flag=True, help="Wait for a collection that does not exist yet instead of ending.")
-def command(*, host: str, port: int, collection: str | None, wait: bool) -> None:
-    """Search in the browser: a page, and a JSON API under /api.
+def command(*, host: str, port: int, collection: str | None, viewers: tuple[str, ...], wait: bool) -> None:
+    """Search in the browser: a page, a JSON API under /api, and documents for viewers of IIIF under /iiif.
 
     Without --collection and PINAKES_COLLECTION the page offers every collection of the database.
 
@@ -90,7 +99,8 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
             )
         logger.warning("%s.", said)
     # With a token any host name will do: a browser sends it to no other name, and a proxy may use a name of its own.
-    access = Access(token, LOOPBACK_NAMES | {url_host(host)} if token is None else None)
+    hosts = LOOPBACK_NAMES | {url_host(host)} if token is None else None
+    access = Access(token, hosts, viewers=frozenset(map(_origin, viewers)))
     try:
         with listening(host, port) as listener, open_database(settings) as database:
             named = collection or settings.values.get("PINAKES_COLLECTION")
@@ -122,6 +132,20 @@ def command(*, host: str, port: int, collection: str | None, wait: bool) -> None
                 service.close()
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it.
+
+    Raises:
+        UsageError: it is none.
+    """
+    parts = urlsplit(text.strip().lower())
+    if parts.scheme not in ("https", "http") or not parts.netloc or parts.path.strip("/") or parts.query:
+        raise UsageError(
+            f"--iiif-viewer {text!r} is no origin; write its scheme and host, such as https://viewer.example.org."
+        )
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _first(collection: str, database: Database) -> str:

@@ -36,6 +36,7 @@ ROW_GAP = 44
 CAPTION_GAP = 10
 TITLE_SIZE = 20
 SMALL_SIZE = 17
+CREDIT_SIZE = 14
 HEADING_SIZE = 38
 QUERY_LINE = 7
 """Pixels of the line below the picture that was asked about, with the space under it."""
@@ -44,6 +45,8 @@ LINE = 1.28
 """Height of a line in sizes of its font."""
 
 TITLE_LINES = 2
+CREDIT_LINES = 3
+"""A credit must not be cut where that can be avoided."""
 CARD_SHAPE = 0.86
 """Height of a picture's field in its width: between the portraits and the landscapes of a collection."""
 
@@ -69,12 +72,14 @@ class Card:
         title: at most two lines of it are shown.
         subtitle: one line, e.g. the painter.
         note: one line, e.g. rank and distance.
+        credit: what its owner requires to be shown with it, on at most `CREDIT_LINES` lines.
     """
 
     picture: Image.Image | None
     title: str
     subtitle: str = ""
     note: str = ""
+    credit: str = ""
 
 
 def contact_sheet(
@@ -151,7 +156,9 @@ class _Row:
 
 def _caption_height(card: Card, width: int) -> int:
     title = len(_wrapped(card.title, TITLE_SIZE, width, TITLE_LINES))
-    return _height(TITLE_SIZE, title) + _height(SMALL_SIZE, bool(card.subtitle) + bool(card.note))
+    credit = len(_wrapped(card.credit, CREDIT_SIZE, width, CREDIT_LINES))
+    small = _height(SMALL_SIZE, bool(card.subtitle) + bool(card.note))
+    return _height(TITLE_SIZE, title) + small + _height(CREDIT_SIZE, credit)
 
 
 def _size(picture: Image.Image, width: int, field: int) -> tuple[int, int]:
@@ -228,6 +235,9 @@ def _card(
         if text:
             _line(draw, (left, below), _cut(text, SMALL_SIZE, width), SMALL_SIZE, colour)
             below += _height(SMALL_SIZE)
+    for text in _wrapped(card.credit, CREDIT_SIZE, width, CREDIT_LINES):
+        _line(draw, (left, below), text, CREDIT_SIZE, QUIET)
+        below += _height(CREDIT_SIZE)
 
 
 def _height(size: int, lines: int = 1) -> int:

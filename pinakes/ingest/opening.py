@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ from pinakes.metadata.table import Metadata, read_metadata
 from pinakes.query.filters import Contains, Equals, write_filters
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings
-from pinakes.sources.base import Source, keep_out
+from pinakes.sources.base import Listing, Source, keep_out
 from pinakes.store.bulk_reads import stored_images
 from pinakes.store.collections import collection_names, ensure_collection, foresee_collection, prepare
 from pinakes.store.connection import Connection
@@ -70,16 +70,7 @@ def open_ingestion(
         PinakesError: something that the run needs is missing or in use; the message says how to fix it.
     """
     source = source or source_of(request, settings)
-    metadata = (
-        read_metadata(
-            [*request.metadata, *([table] if table else [])],
-            columns=request.column_map,
-            profile=request.profile,
-            cleaning=request.cleaning,
-        )
-        if request.metadata or table
-        else None
-    )
+    metadata = _read_metadata(request, [*request.metadata, *([table] if table else [])])
     with ExitStack() as stack:
         database = stack.enter_context(open_database(settings))
         stopping = Stopping()
@@ -96,6 +87,9 @@ def open_ingestion(
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
         # After the lock is taken: whoever takes it over ends what a paused run still has open.
         stack.enter_context(_leaving_nothing_empty(database, request.collection, lease))
+        if isinstance(source, Listing) and (own := source.table) is not None:
+            source.paced_by(embedders.pacing(stopping.at_once))
+            metadata = _read_metadata(request, [own])
         with database.connection() as (conn, _):
             ensure_collection(conn, request.collection, source.root, language=request.language, lease=lease)
             _check_restrictions(conn, request.collection, metadata)
@@ -121,6 +115,13 @@ def open_ingestion(
         )
         with logs.belonging_to(run_id, request.collection, space.name), _entering_its_end(run):
             yield run
+
+
+def _read_metadata(request: IngestRequest, tables: Sequence[str | AnyTable]) -> Metadata | None:
+    """The tables as one, as the request reads them; None where there are none."""
+    if not tables:
+        return None
+    return read_metadata(tables, columns=request.column_map, profile=request.profile, cleaning=request.cleaning)
 
 
 @contextmanager
@@ -158,6 +159,8 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
         database = stack.enter_context(open_database(settings))
         embedders = Embedders(settings, database.dsn)
         stack.callback(embedders.close)
+        if isinstance(source, Listing):
+            source.paced_by(embedders.pacing())
         embedder, _ = _open_embedder(request, embedders, Stopping(), dry=True)
         space = embedder.facts.space
         checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)

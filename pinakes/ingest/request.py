@@ -16,6 +16,7 @@ from pinakes.metadata.column_map import ColumnMap
 from pinakes.options import Option, completed
 from pinakes.rates import RATES
 from pinakes.settings import Settings
+from pinakes.sources.kinds import address_of_iiif
 from pinakes.store.index_settings import IndexChoice, WantedIndex
 
 BATCH_SIZE = 256
@@ -54,7 +55,8 @@ class IngestRequest(BaseModel):
         str,
         Option(
             "A folder of pictures, also in a bucket (gs://, s3://, az://), an object table"
-            " (bigquery://project/dataset/table), or a file that lists names or https:// URLs.",
+            " (bigquery://project/dataset/table), a manifest or collection of IIIF (iiif+https://…), or a file that lists"
+            " names, https:// URLs or addresses of IIIF.",
             flag="",
             setting="source",
         ),
@@ -117,7 +119,7 @@ class IngestRequest(BaseModel):
     profile: Annotated[
         str | None,
         Option(
-            "What the columns mean: met, rijksmuseum, semart, tate, or the path of a .toml file; none takes no profile.",
+            "What the columns mean: iiif, met, rijksmuseum, semart, tate, or the path of a .toml file; none takes none.",
             metavar="NAME",
             empty="the one that the header is recognised by",
         ),
@@ -297,7 +299,12 @@ class IngestRequest(BaseModel):
         self.wanted_index.check()
         if self.prune and self.limit is not None:
             raise UsageError("--prune needs the whole listing; leave out --limit.")
-        checks.check_tables(self.column_map, self.profile, given=bool(self.metadata))
+        by_iiif = address_of_iiif(self.source) is not None
+        if by_iiif and self.metadata:
+            raise UsageError(
+                f"{self.source} says what is known of its pictures; leave out --metadata, or unset PINAKES_METADATA."
+            )
+        checks.check_tables(self.column_map, self.profile, given=by_iiif or bool(self.metadata))
         return self
 
     @property

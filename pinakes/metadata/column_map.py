@@ -23,6 +23,7 @@ class ColumnMap(BaseModel):
         columns: for columns of `COLUMNS` the file's; "" says that the file has none. In a profile: `map`.
         years: a column with the year, or two with the first and the last year.
         split: for columns whose cells hold several values what stands between two values.
+        usual_names: whether columns of usual names (`aliases.ALIASES`) count where `columns` and its own names say nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +35,7 @@ class ColumnMap(BaseModel):
     columns: dict[str, str] = Field(default={}, alias="map")
     years: tuple[str, ...] = ()
     split: dict[str, str] = {}
+    usual_names: bool = False
 
     @field_validator("columns")
     @classmethod

@@ -17,7 +17,7 @@ from pinakes.metadata.profiles import NONE, open_profile, recognised
 FIRST_YEAR, LAST_YEAR = 1, 2199
 """Years that are read, as in the function `years_of` of the database: none before Christ."""
 
-_YEAR = re.compile(r"\s*(-?\d{1,4})(?:\.0+)?\s*")
+_YEAR = re.compile(r"\s*(-?\d{1,4})(?:\.0+)?(?:-\d\d-\d\dT.*)?\s*")
 _SAYS_A_YEAR = re.compile(r"\d{3,4}|\d(?:st|nd|rd|th)\b")
 
 Years = tuple[int, int]
@@ -117,7 +117,7 @@ def find_layout(path: str | Path, columns: Sequence[str], wanted: ColumnMap, pro
     places |= {own: at for own in free if (at := header.at.get(own)) is not None and at not in places.values()}
     years = tuple(header.position(column, f"--years {column}") for column in meant.years)
     guessed: dict[str, str] = {}
-    if known is None:
+    if known is None or known.usual_names:
         for own in free:
             taken = {key, *places.values(), *years}
             at = next((at for at in header.called(ALIASES[own]) if own not in places and at not in taken), None)
@@ -207,6 +207,7 @@ def _told(name: str, known: ColumnMap | None, guessed: Mapping[str, str], *, rec
             else ""
         )
     parts = [f"{own} = {column}" for own, column in known.columns.items() if own != column.casefold()]
+    parts += [f"{own} = {column}" for own, column in guessed.items()]
     if known.years:
         parts.append(f"years = {' to '.join(known.years)}")
     parts += [f"{column} split at {separator!r}" for column, separator in known.split.items()]

@@ -24,7 +24,6 @@ from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.search.query_vector import cut_out
 from pinakes.sources.reading import read_uri
 from pinakes.store.facets import Facets
-from pinakes.store.images import shown
 from pinakes.store.space_registry import RegisteredSpace
 
 LONG_SIDE = 220
@@ -148,12 +147,6 @@ def first_time(hints: Sequence[str]) -> list[str]:
 _hinted: list[str] = []
 
 
-def caption(hit: Hit) -> tuple[str, str]:
-    """A hit's title, and its author and date; the title of an untitled image is its id."""
-    known = [shown(hit, "author"), shown(hit, "date")]
-    return shown(hit, "title") or hit.image_id, ", ".join(filter(None, known))
-
-
 def _plain(value: str, length: int | None = None) -> str:
     """`value` on one line, without what HTML does not allow, and cut to `length` characters."""
     text = " ".join("".join(c if c.isprintable() else " " for c in value).split())
@@ -163,6 +156,6 @@ def _plain(value: str, length: int | None = None) -> str:
 _environment = Environment(
     loader=PackageLoader(__package__), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
 )
-_environment.filters |= {"plain": _plain, "caption": caption}
+_environment.filters["plain"] = _plain
 _parts: Any = _environment.get_template("parts.html").module
 """The macros of the template as functions; they give markup that is not escaped a second time."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from typing_extensions import override
 
 from pinakes.notebook.frames import TEXT, frame_of
-from pinakes.notebook.html import Shown, asked_line, caption, first_time, grid, plan_line, thumbnail, thumbnail_of
+from pinakes.notebook.html import Shown, asked_line, first_time, grid, plan_line, thumbnail, thumbnail_of
 from pinakes.query.query import Query
 from pinakes.search.answer import Hit, SearchPlan, SearchResult
 
@@ -125,9 +125,8 @@ class Results(Sequence[Hit]):
         lines = [f"{asked_line(self.query)}: {plan_line(self.plan, len(self), self.cursor is not None)}"]
         for number, hit in enumerate(self[:_ROWS], start=1):
             distance = "     –" if hit.distance is None or self.plan.fused else f"{hit.distance:6.3f}"
-            lines.append(
-                f"{number:3} {distance}  {hit.image_id}  {', '.join(filter(None, (*caption(hit), hit.marked)))}"
-            )
+            said = filter(None, (hit.caption.title, hit.caption.made, hit.marked))
+            lines.append(f"{number:3} {distance}  {hit.image_id}  {', '.join(said)}")
         if len(self) > _ROWS:
             lines.append(f"    … {len(self) - _ROWS:,} more")
         return "\n".join([*lines, *self.plan.notes, *first_time(self.plan.hints)])

@@ -26,7 +26,10 @@ from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.excel import write_excel
 from pinakes.metadata.join import Join, merge_vectors
+from pinakes.metadata.opening_tables import AnyTable
 from pinakes.metadata.table import Cleaning, read_metadata
+from pinakes.sources.iiif.source import open_iiif
+from pinakes.sources.kinds import IIIF
 from pinakes.spaces import Space
 from pinakes.types import Vector
 
@@ -50,7 +53,7 @@ def export(
     collection: str,
     space: Space,
     checkpoint: str,
-    metadata: Sequence[str | Path] = (),
+    metadata: Sequence[str | Path | AnyTable] = (),
     columns: ColumnMap | None = None,
     profile: str | None = None,
     cleaning: Cleaning = "lossless",
@@ -85,6 +88,11 @@ def export(
             write(merge_vectors(join.rows(images), vectors))
             rows += len(images)
     return Exported(rows, notes + kept.problems)
+
+
+def with_iiif(names: Sequence[str], home: Path) -> list[str | AnyTable]:
+    """Names of tables, with those of the documents behind addresses of IIIF in their place; see `kinds.open_source`."""
+    return [open_iiif(name, home=home).table if IIIF.match(name) else name for name in names]
 
 
 def kept_vectors(checkpoint: str, collection: str, space: Space) -> tuple[Checkpoint, dict[str, str]]:

@@ -112,6 +112,10 @@ class Embedders:
             return Absent(space, other)
         return embedder
 
+    def pacing(self, stopping: Callable[[], bool] = lambda: False) -> Callable[[str, str], Pacer]:
+        """Opens the pacer of a quota that is no embedder's, by its name and the rate where nobody has set another."""
+        return lambda quota, rate: self._pacer(quota, rate, pinned=False, stopping=stopping)
+
     def _foreseen(self, quota: str, rate: str | None, default: str) -> Pacer:
         """A pacer with the rate that a run would have."""
         if rate == NO_RATE:

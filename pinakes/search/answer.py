@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from pinakes.metadata.captions import Captioned
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
 from pinakes.query.filters import columns_of
 from pinakes.query.query import Metric, Query
@@ -29,7 +30,7 @@ Match = Literal["file", "nearly identical"]
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Captioned):
     """One result.
 
     Attributes:
@@ -41,6 +42,7 @@ class Hit:
         match: `file` where its bytes are those of a picture of the query, `nearly identical` where the query is one picture
             and this one is as near as only the same one saved or scaled again is; else None.
         several: the values of each column whose cell holds several.
+        region: the part that matches best, as left, top, width and height in fractions of the picture; None: all of it.
     """
 
     image_id: str
@@ -49,6 +51,7 @@ class Hit:
     metadata: dict[str, Any]
     match: Match | None = None
     several: dict[str, list[str]] = field(default_factory=dict)
+    region: tuple[float, float, float, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The hit as it is printed as JSON."""
@@ -123,13 +126,8 @@ class SearchResult:
     def as_dict(self) -> dict[str, Any]:
         """The result as it is printed as JSON."""
         plan = self.plan.as_dict()
-        return {
-            "hits": [hit.as_dict() for hit in self.hits],
-            "plan": plan,
-            "cursor": self.cursor,
-            "scanned": plan["scanned"],
-            "milliseconds": plan["milliseconds"],
-        }
+        measured = {name: plan[name] for name in ("scanned", "milliseconds")}
+        return {"hits": [hit.as_dict() for hit in self.hits], "plan": plan, "cursor": self.cursor} | measured
 
 
 def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, embedders: Embedders) -> SearchResult:

@@ -13,7 +13,6 @@ from pinakes.query.query import Part, Query
 from pinakes.search.answer import Hit, SearchPlan, SearchResult
 from pinakes.search.query_vector import cut_out
 from pinakes.sources.reading import read_uri
-from pinakes.store.images import shown
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +51,10 @@ def _card(number: int, hit: Hit, plan: SearchPlan) -> Card:
     notes = [str(number), hit.marked, distance]
     return Card(
         picture_of(hit),
-        title=shown(hit, "title") or hit.image_id,
-        subtitle=shown(hit, "author"),
+        title=hit.caption.title,
+        subtitle=hit.caption.author,
         note=" · ".join(filter(None, notes)),
+        credit=hit.caption.credit,
     )
 
 

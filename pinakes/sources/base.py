@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from pinakes.errors import SourceError, UsageError
 from pinakes.sources.fingerprints import ChangedError
@@ -64,6 +64,14 @@ class Listing:
         self.problems: list[str] = []
         self.leave_out: Callable[[str], bool] = lambda _image_id: False
         self._limit = limit
+
+    @property
+    def table(self) -> Any | None:
+        """A table of what the source itself says of its pictures (`pinakes.metadata.opening_tables.AnyTable`), or None."""
+        return None
+
+    def paced_by(self, pace: Callable[[str, str], Any]) -> None:
+        """Let a source that asks in turn do so at a pace kept elsewhere: `pace` opens that of a quota, with a default."""
 
     def entries(self) -> Iterator[Entry]:
         """See `Source.entries`."""

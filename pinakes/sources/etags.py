@@ -1,4 +1,4 @@
-"""Fingerprints of files on the web by their ETags, so that what has not changed is not fetched again."""
+"""Fingerprints of files on the web by their validators, so that what has not changed is not fetched again."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pinakes.sources.sqlite_cache import SqliteCache, digest
 
 
 class Known(NamedTuple):
-    """What a URL held when it was last fetched."""
+    """What a URL held when it was last fetched; the validator is that of `pinakes.sources.fetching.Fetched`."""
 
-    etag: str
+    validator: str
     fingerprint: str
     size: int
 
 
 class EtagCache(SqliteCache):
-    """Fingerprints by URL and ETag."""
+    """Fingerprints by URL and validator."""
 
     table = "etags"
     schema = """
@@ -35,7 +35,7 @@ class EtagCache(SqliteCache):
 
     def put(self, url: str, known: Known) -> None:
         """Keep what was fetched from `url`."""
-        self._put((url, known.etag, digest(known.fingerprint), known.size))
+        self._put((url, known.validator, digest(known.fingerprint), known.size))
 
     def forget(self, urls: Collection[str], fingerprints: Collection[str]) -> int | None:
         """Delete what is known of some URLs, and of every URL that held some bytes; how many, None: it failed."""

@@ -1,4 +1,4 @@
-"""Fetches a picture from the web, with limits on time, size and redirects, and never redirected into a private network."""
+"""Fetches files from the web, with limits on time, size and redirects, and never redirected into a private network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -19,6 +20,7 @@ from urllib3.response import HTTPResponse
 from urllib3.util.connection import create_connection
 
 from pinakes.settings import is_loopback
+from pinakes.sources.http_headers import condition, retry_after_header, validator_of
 from pinakes.sources.networks import is_public, may_be_named
 from pinakes.types import ErrorClass, Failure
 
@@ -36,15 +38,26 @@ MAX_REDIRECTS = 5
 _PIECE = 1 << 16
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _PAGES = ("text/", "application/json", "application/xhtml")
-_HEADERS = {"User-Agent": "pinakes", "Accept": "image/*,*/*;q=0.1", "Accept-Encoding": "identity"}
+_HEADERS = {"User-Agent": f"pinakes/{version('pinakes')}", "Accept-Encoding": "identity"}
+
+PICTURES = "image/*,*/*;q=0.1"
+"""The Accept header of a fetcher of pictures, which refuses what a server calls a page."""
 
 
 class FetchError(Exception):
-    """A picture could not be fetched; `failure` says how the ledger keeps it."""
+    """A file could not be fetched.
 
-    def __init__(self, error_class: ErrorClass, message: str, status: int | None = None) -> None:
+    Attributes:
+        failure: how the ledger keeps it.
+        retry_after: seconds that the server asks to wait, or None.
+    """
+
+    def __init__(
+        self, error_class: ErrorClass, message: str, status: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message)
         self.failure = Failure(error_class, message, status)
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +66,12 @@ class Fetched:
 
     Attributes:
         data: the body; None where the server said that it has not changed.
-        etag: what the server calls this state of the file, or None.
+        validator: by what the server tells this state of the file from others: its ETag, or `Last-Modified: ` and the date;
+            None where it does not.
     """
 
     data: bytes | None
-    etag: str | None
+    validator: str | None
 
 
 class Fetcher:
@@ -72,22 +86,36 @@ class Fetcher:
         trusting: whether the server that is asked may be on a local network. Link-local addresses, groups and gateways
             never are asked.
         seconds: how long a whole answer may take.
+        accept: the Accept header.
     """
 
-    def __init__(self, *, max_bytes: int = MAX_BYTES, trusting: bool = True, seconds: float = DEADLINE) -> None:
+    def __init__(
+        self,
+        *,
+        max_bytes: int = MAX_BYTES,
+        trusting: bool = True,
+        seconds: float = DEADLINE,
+        accept: str = PICTURES,
+    ) -> None:
+        self._accept = accept
         self._max_bytes = max_bytes
         self._trusting = trusting
         self._seconds = seconds
         self._local = threading.local()
 
-    def get(self, url: str, *, etag: str | None = None) -> Fetched:
-        """The file at `url`; with `etag`, only if it has changed since.
+    def get(self, url: str, *, validator: str | None = None, named: str | None = None) -> Fetched:
+        """The file at `url`; with `validator`, only if it has changed since.
+
+        Args:
+            url: where it is.
+            validator: of the state that is known.
+            named: the host that a person named, which leads to this one; None: this one.
 
         Raises:
             FetchError: it cannot be fetched.
         """
-        first = urlsplit(url).hostname or ""
-        headers = {"If-None-Match": etag} if etag else {}
+        first = (urlsplit(url).hostname or "") if named is None else named
+        headers = {"Accept": self._accept} | condition(validator)
         at = url
         with _Ending(self._seconds) as ending:
             try:
@@ -98,7 +126,7 @@ class Fetcher:
                         at, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=False
                     ) as answer:
                         if answer.status_code not in _MOVED:
-                            taken = self._taken(answer, etag)
+                            taken = self._taken(answer, validator)
                             ending.check()  # what has no stated length would seem complete
                             return taken
                         at = _redirected(answer, at, first)
@@ -112,14 +140,15 @@ class Fetcher:
                 raise FetchError(ErrorClass.CONNECTION, f"the connection failed ({_short(exc)})") from exc
         raise FetchError(ErrorClass.UNREADABLE, f"the server redirects more than {MAX_REDIRECTS} times")
 
-    def _taken(self, answer: requests.Response, etag: str | None) -> Fetched:
-        status, named = answer.status_code, answer.headers.get("ETag")
-        if etag and (status == 304 or (status == 200 and named == etag)):
-            return Fetched(None, etag)
+    def _taken(self, answer: requests.Response, known: str | None) -> Fetched:
+        status, validator = answer.status_code, validator_of(answer.headers)
+        if known and (status == 304 or (status == 200 and validator == known)):
+            return Fetched(None, known)
         if status != 200:
-            raise FetchError(_class_of(status), f"the server answers {status} {answer.reason}".rstrip(), status)
+            said = f"the server answers {status} {answer.reason}".rstrip()
+            raise FetchError(_class_of(status), said, status, retry_after_header(answer.headers))
         kind = answer.headers.get("Content-Type", "").lower()
-        if kind.startswith(_PAGES):
+        if self._accept == PICTURES and kind.startswith(_PAGES):
             raise FetchError(ErrorClass.UNREADABLE, f"the server answers with {kind}, not with a picture", status)
         if int(answer.headers.get("Content-Length") or 0) > self._max_bytes:
             raise self._too_large(int(answer.headers["Content-Length"]))
@@ -128,7 +157,7 @@ class Fetcher:
             body += piece
             if len(body) > self._max_bytes:
                 raise self._too_large(None)
-        return Fetched(bytes(body), named)
+        return Fetched(bytes(body), validator)
 
     def _too_large(self, size: int | None) -> FetchError:
         shown = f"{size:,} bytes" if size else "more"

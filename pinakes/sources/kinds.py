@@ -19,6 +19,9 @@ from pinakes.sources.folder import FolderSource
 from pinakes.sources.listfile import ListFileSource
 from pinakes.sources.urltable import names_urls
 
+IIIF = re.compile(r"iiif\+https?://", re.IGNORECASE)
+"""How the address of a document of IIIF begins."""
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
 
@@ -35,13 +38,13 @@ def open_source(
     user_project: str | None = None,
     where: str | None = None,
 ) -> Source:
-    """The source that `source` names: a folder, a bucket, an object table, or a list of pictures (files or URLs).
+    """The source that `source` names: a folder, a bucket, an object table, a list of pictures, or documents of IIIF.
 
     Args:
         source: a path, a `file://` URI, a folder in a bucket (`gs://`, `s3://`, `az://`), or an object table
-            (`bigquery://project/dataset/table`). A file is a list; if its names are URLs, the pictures are fetched from
-            there.
-        home: Pinakes' own folder; the caches of fingerprints are kept there.
+            (`bigquery://project/dataset/table`), or a document of IIIF (`iiif+https://…`). A file is a list; if its names
+            are URLs, the pictures are fetched from there, and if they are addresses of IIIF, so are their documents.
+        home: Pinakes' own folder; the caches of fingerprints and documents are kept there.
         under: for a list of files: the folder that its names are relative to.
         key: for a list: the column of file names or URLs.
         limit: stop after this many images.
@@ -63,6 +66,13 @@ def open_source(
         "--user-project": user_project,
     }
     of_tables = {"--where": where}
+    if (iiif := address_of_iiif(source)) is not None:
+        _refuse(of_lists, "a list of pictures", source, "read by IIIF")
+        _refuse(of_buckets, "a bucket (gs://…, s3://…, az://…)", source, "read by IIIF")
+        _refuse(of_tables, "an object table (bigquery://…)", source, "read by IIIF")
+        from pinakes.sources.iiif.source import open_iiif
+
+        return open_iiif(iiif, home=home, limit=limit)
     if source.startswith(BIGQUERY):
         _refuse(of_lists, "a list of pictures", source, "a table")
         _refuse({"--glob": glob}, "a bucket (gs://…, s3://…, az://…)", source, "a table, which --where chooses from")
@@ -108,6 +118,22 @@ def open_source(
     return ListFileSource(path, under=under, key=key, cache=open_cache(home), limit=limit)
 
 
+def address_of_iiif(source: str) -> str | Path | None:
+    """The address of IIIF that `source` is, or the file that lists such addresses; None where it is something else."""
+    if IIIF.match(source.strip()):
+        return source
+    path = Path(source)
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            lines = file.read(1 << 12).decode("utf-8-sig", "replace").splitlines()
+    except (OSError, ValueError):  # said by whoever opens it as a list
+        return None
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    return path if IIIF.match(first.strip()) else None
+
+
 def found_here(source: str) -> tuple[Path, bool]:
     """The path on this machine that `source` names, and whether it is a folder; otherwise it is a file.
 
@@ -119,7 +145,8 @@ def found_here(source: str) -> tuple[Path, bool]:
     if scheme and scheme[1].lower() != "file":
         raise UsageError(
             f"the source {source!r} is not supported: this version reads a folder, or a list of files below a folder, a"
-            f" bucket ({FORMS}), an object table (bigquery://project/dataset/table) or a list of URLs, but not"
+            f" bucket ({FORMS}), an object table (bigquery://project/dataset/table), a list of URLs or a document of IIIF"
+            " (iiif+https://…), but not"
             f" {scheme[1].lower()}://; a single URL goes into a file of its own, one URL a line."
         )
     path = Path(unquote(source.removeprefix(scheme[0]))) if scheme else Path(source).expanduser()

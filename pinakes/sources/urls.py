@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,24 +28,132 @@ _TRIES = 3
 _PAUSE = 0.5
 """Seconds before a second try; twice as many before the third."""
 
+_MOST_PAUSE = 30.0
+"""Seconds that a server may ask for before a second try."""
+
 _PASSING = frozenset({ErrorClass.CONNECTION, ErrorClass.SERVER})
 
 
+def patiently(get: Callable[[], Fetched]) -> Fetched:
+    """What `get` fetches, which is tried again after a failure that may pass, or where the server says when to ask again.
+
+    Raises:
+        FetchError: the last try failed, or the first one for good.
+    """
+    for attempt in range(1, _TRIES):
+        try:
+            return get()
+        except FetchError as exc:
+            if exc.failure.error_class not in _PASSING and exc.retry_after is None:
+                raise
+            time.sleep(max(_PAUSE * attempt, min(exc.retry_after or 0.0, _MOST_PAUSE)))
+    return get()
+
+
 _UnderWay = tuple[UrlLine, Future[tuple[Known, bool]]]
-"""A line, and the future state of the file at its URL: see `UrlListSource._known`."""
+"""A line, and the future state of the file at its URL: see `UrlSource._known`."""
+
+Named = Entry | UrlLine | Callable[[], None]
+"""What a list names: an entry that is settled, a URL to ask, or something to do once all before it is listed."""
 
 
-class UrlListSource(Listing):
-    """The images that a list of https:// URLs names, in the order of the list.
+class UrlSource(Listing):
+    """Images at URLs, in the order in which `_named` gives them.
 
-    The fingerprint is the MD5 of the body, so a first listing fetches everything; later ones ask with the ETag and
-    fetch only what has changed, if the server gives ETags. Memory grows with the list, by about 0.5 kB a URL.
+    The fingerprint is the MD5 of the body, so a first listing fetches everything; later ones ask with the validator and
+    fetch only what has changed, if the server gives validators.
 
     Args:
-        list_file: see `pinakes.sources.urltable.read_urls`, as for `key` and `names`.
+        root: see `pinakes.sources.base.Source`.
         cache: spares fetching what has not changed; None fetches everything.
         limit: see `pinakes.sources.base.Listing`.
         max_bytes: a larger file is a failure.
+    """
+
+    def __init__(self, root: str, cache: EtagCache | None, limit: int | None, max_bytes: int = MAX_BYTES) -> None:
+        self._cache = cache
+        self._fetcher = Fetcher(max_bytes=max_bytes)
+        super().__init__(root, limit)
+
+    def _named(self) -> Iterator[Named]:
+        """What there is, lazily; no two lines have the same image_id."""
+        raise NotImplementedError
+
+    def _get(self, url: str, validator: str | None) -> Fetched:
+        """The file at `url`, asked for once."""
+        return self._fetcher.get(url, validator=validator)
+
+    def _listed(self) -> Iterator[Entry]:
+        try:
+            yield from self._fetched()
+        finally:
+            if self._cache:
+                self._cache.close()
+
+    def read(self, image: Image) -> bytes:
+        """The bytes of `image`, fetched again: see `pinakes.sources.base.Source.read`."""
+        try:
+            check_url(image.uri)
+            data = patiently(lambda: self._get(image.uri, None)).data
+        except (FetchError, ValueError) as exc:
+            raise SourceError(f"{image.image_id!r} can no longer be read: {exc}.") from exc
+        if data is None or fingerprint_bytes(data) != image.fingerprint:
+            raise changed(image)
+        return data
+
+    def _fetched(self) -> Iterator[Entry]:
+        """Entries in the order of `_named`, at most `_WINDOW` of them under way."""
+        waiting: deque[Entry | _UnderWay | Callable[[], None]] = deque()
+        pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch")
+        try:
+            for item in self._named():
+                waiting.append(self._begun(item, pool) if isinstance(item, UrlLine) else item)
+                while len(waiting) >= _WINDOW:
+                    yield from self._entry(waiting.popleft())
+            while waiting:
+                yield from self._entry(waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _begun(self, line: UrlLine, pool: ThreadPoolExecutor) -> Image | _UnderWay:
+        known = self._cache.get(line.url) if self._cache else None
+        if known is not None and line.unchanged:
+            return Image(line.image_id, line.url, known.fingerprint, known.size)
+        return line, pool.submit(self._known, line.url, known)
+
+    def _entry(self, item: Entry | _UnderWay | Callable[[], None]) -> Iterator[Entry]:
+        if callable(item):
+            item()
+        elif isinstance(item, tuple):
+            line, future = item
+            try:
+                found, fresh = future.result()
+            except FetchError as exc:
+                yield Rejected(line.image_id, line.url, exc.failure)
+                return
+            if self._cache and fresh and found.validator:
+                self._cache.put(line.url, found)
+            yield Image(line.image_id, line.url, found.fingerprint, found.size)
+        else:
+            yield item
+
+    def _known(self, url: str, known: Known | None) -> tuple[Known, bool]:
+        """The state of the file at `url`, and whether it was fetched."""
+        got = patiently(lambda: self._get(url, known.validator if known else None))
+        if got.data is None and known is not None:
+            return known, False
+        data = got.data or b""
+        return Known(got.validator or "", fingerprint_bytes(data), len(data)), True
+
+
+class UrlListSource(UrlSource):
+    """The images that a list of https:// URLs names, in the order of the list.
+
+    Memory grows with the list, by about 0.5 kB a URL.
+
+    Args:
+        list_file: see `pinakes.sources.urltable.read_urls`, as for `key` and `names`.
+        cache, limit, max_bytes: see `UrlSource`.
     """
 
     def __init__(
@@ -58,84 +166,20 @@ class UrlListSource(Listing):
         limit: int | None = None,
         max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._list, self._key, self._names, self._cache = list_file, key, names, cache
-        self._fetcher = Fetcher(max_bytes=max_bytes)
-        super().__init__(list_file.resolve().as_uri(), limit)
+        self._list, self._key, self._names = list_file, key, names
+        super().__init__(list_file.resolve().as_uri(), cache, limit, max_bytes)
 
-    def _listed(self) -> Iterator[Entry]:
+    def _named(self) -> Iterator[Named]:
         named: dict[str, list[UrlLine]] = {}
         for line in read_urls(self._list, self._key, self._names):
             named.setdefault(line.image_id, []).append(line)
         if not named:
             raise SourceError(f"{str(self._list)!r} names no URL; give a list with one a line or a row.")
-        try:
-            yield from self._fetched(named)
-        finally:
-            if self._cache:
-                self._cache.close()
-
-    def read(self, image: Image) -> bytes:
-        """The bytes of `image`, fetched again: see `pinakes.sources.base.Source.read`."""
-        try:
-            check_url(image.uri)
-            data = self._with_patience(image.uri, None).data
-        except (FetchError, ValueError) as exc:
-            raise SourceError(f"{image.image_id!r} can no longer be read: {exc}.") from exc
-        if data is None or fingerprint_bytes(data) != image.fingerprint:
-            raise changed(image)
-        return data
-
-    def _fetched(self, named: dict[str, list[UrlLine]]) -> Iterator[Entry]:
-        """Entries in the order of the list, at most `_WINDOW` of them under way."""
-        waiting: deque[Entry | _UnderWay] = deque()
-        pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch")
-        try:
-            for image_id, lines in named.items():
-                if self.leave_out(image_id):
-                    waiting.extend(Skipped(image_id, FORGOTTEN) for _ in lines)
-                    continue
-                for item in _settled(image_id, lines):
-                    if isinstance(item, UrlLine):
-                        known = self._cache.get(item.url) if self._cache else None
-                        waiting.append((item, pool.submit(self._known, item.url, known)))
-                    else:
-                        waiting.append(item)
-                while len(waiting) >= _WINDOW:
-                    yield self._entry(waiting.popleft())
-            while waiting:
-                yield self._entry(waiting.popleft())
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-    def _entry(self, item: Entry | _UnderWay) -> Entry:
-        if not isinstance(item, tuple):
-            return item
-        line, future = item
-        try:
-            found, fresh = future.result()
-        except FetchError as exc:
-            return Rejected(line.image_id, line.url, exc.failure)
-        if self._cache and fresh and found.etag:
-            self._cache.put(line.url, found)
-        return Image(line.image_id, line.url, found.fingerprint, found.size)
-
-    def _known(self, url: str, known: Known | None) -> tuple[Known, bool]:
-        """The state of the file at `url`, and whether it was fetched."""
-        got = self._with_patience(url, known.etag if known else None)
-        if got.data is None and known is not None:
-            return known, False
-        data = got.data or b""
-        return Known(got.etag or "", fingerprint_bytes(data), len(data)), True
-
-    def _with_patience(self, url: str, etag: str | None) -> Fetched:
-        for attempt in range(1, _TRIES):
-            try:
-                return self._fetcher.get(url, etag=etag)
-            except FetchError as exc:
-                if exc.failure.error_class not in _PASSING:
-                    raise
-                time.sleep(_PAUSE * attempt)
-        return self._fetcher.get(url, etag=etag)
+        for image_id, lines in named.items():
+            if self.leave_out(image_id):
+                yield from (Skipped(image_id, FORGOTTEN) for _ in lines)
+            else:
+                yield from _settled(image_id, lines)
 
 
 def _settled(image_id: str, lines: list[UrlLine]) -> list[Entry | UrlLine]:

@@ -31,12 +31,14 @@ class UrlLine:
         url: as in the list, trimmed.
         image_id: its id; for a URL that cannot have one, a text to show.
         problem: why nothing can be fetched from it, or None.
+        unchanged: whether the file is as it was when it was last asked for, so that one that is known is not asked for.
     """
 
     number: int
     url: str
     image_id: str
     problem: str | None
+    unchanged: bool = False
 
 
 def names_urls(path: Path, key: str | None = None) -> bool:

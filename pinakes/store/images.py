@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from psycopg import sql
 
+from pinakes.metadata.captions import Captioned
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, translated
@@ -18,7 +19,7 @@ from pinakes.types import Vector
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(Captioned):
     """One stored image.
 
     Attributes:
@@ -26,6 +27,7 @@ class Row:
         metadata: the columns that are known, its fingerprint, and the extra columns.
         distance: cosine distance to what was asked, where vectors were compared.
         several: the values of each column whose cell holds several.
+        region: the part that matches best, as left, top, width and height in fractions of the picture; None: all of it.
     """
 
     image_id: str
@@ -33,6 +35,7 @@ class Row:
     metadata: dict[str, Any]
     distance: float | None
     several: dict[str, list[str]] = field(default_factory=dict)
+    region: tuple[float, float, float, float] | None = None
 
 
 IMAGE_COLUMNS = sql.SQL(", ").join(
@@ -49,26 +52,6 @@ def row_of(values: Sequence[Any]) -> Row:
     metadata.update({f: v for f, v in (values[3 + len(COLUMNS)] or {}).items() if f not in metadata})
     several, distance = values[4 + len(COLUMNS) : 6 + len(COLUMNS)]
     return Row(image_id, uri, metadata, None if distance is None else float(distance), several or {})
-
-
-class Described(Protocol):
-    """An image with what is known about it."""
-
-    @property
-    def metadata(self) -> dict[str, Any]:
-        """Each column's text."""
-        ...
-
-    @property
-    def several(self) -> dict[str, list[str]]:
-        """The values of each column whose cell holds several."""
-        ...
-
-
-def shown(image: Described, column: str) -> str:
-    """A column as people write it: the cell `Rubens|Brueghel` as `Rubens; Brueghel`; empty where nothing is known."""
-    values = image.several.get(column)
-    return "; ".join(values) if values else str(image.metadata.get(column) or "").strip()
 
 
 def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None:

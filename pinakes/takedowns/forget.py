@@ -22,6 +22,7 @@ from pinakes.errors import UsageError
 from pinakes.settings import Settings
 from pinakes.sources.etags import open_etag_cache
 from pinakes.sources.fingerprints import open_cache
+from pinakes.sources.iiif.documents import open_document_cache
 from pinakes.sources.thumbnails import forget_thumbnails
 from pinakes.spaces import Space
 from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
@@ -311,7 +312,9 @@ class Takedowns:
             hashed = cache.forget(files, found.known_bytes)
         with open_etag_cache(self._settings.home) as etags:
             fetched = etags.forget(urls, found.known_bytes)
-        if hashed is None or fetched is None:
+        with open_document_cache(self._settings.home) as documents:
+            told = documents.forget_all() if urls else 0
+        if None in (hashed, fetched, told):
             done.notes.append(f"a cache of fingerprints in {self._settings.home} cannot be used; remove *.sqlite there")
         done.cached = (hashed or 0) + (fetched or 0)
 

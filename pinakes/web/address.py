@@ -90,15 +90,24 @@ class Address:
         )
 
     @property
-    def url(self) -> str:
-        """The address, from the root of the site, with the shortlist."""
-        pairs = [
+    def pairs(self) -> list[tuple[str, str]]:
+        """The parameters of the address."""
+        return [
             (field.name, value)
             for field in fields(self)
             for value in (getattr(self, field.name) if field.name in LISTS else (getattr(self, field.name),))
             if value
         ]
-        return link("/", pairs)
+
+    @property
+    def url(self) -> str:
+        """The address, from the root of the site, with the shortlist."""
+        return link("/", self.pairs)
+
+    @property
+    def iiif(self) -> str:
+        """Where the same answer is for viewers of IIIF."""
+        return link("/iiif/search", self.pairs if self.k else [*self.pairs, ("k", str(PAGE_SIZE))], ())
 
     def but(self, **changes: Any) -> Address:
         """The same search from its first page, with changes."""

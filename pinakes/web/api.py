@@ -115,7 +115,7 @@ def image(image_id: str, service: Served) -> StoredImage:
     """One image with its metadata."""
     row = service.image(image_id)
     if row is None:
-        raise _no_image()
+        raise no_image()
     return StoredImage(
         image_id=row.image_id, uri=_public(row.uri), thumbnail=thumbnail_path(row.image_id), metadata=row.metadata
     )
@@ -184,7 +184,7 @@ def _kept_thumbnail(service: Service, image_id: str, size: int, known: str) -> R
     """The answer if the thumbnail is known to the browser or kept here, else the image, whose thumbnail must be made."""
     row = service.image(image_id)
     if row is None:
-        raise _no_image()
+        raise no_image()
     # Browsers ask again each time: a picture may have been restricted meanwhile.
     headers = {"Cache-Control": "private, no-cache", "ETag": service.thumbnail_etag(row, size)}
     if headers["ETag"] in known:
@@ -205,11 +205,17 @@ def _sent(found: Thumbnail) -> Response:
     return Response(found.data, media_type=thumbnails.MEDIA_TYPE, headers=headers)
 
 
-def _no_image() -> HTTPException:
+def no_image() -> HTTPException:
+    """The answer where an image is not there, or is restricted."""
     return HTTPException(404, "there is no such image.")
 
 
 def _answer(service: Service, asked: SearchParameters, picture: bytes | None) -> SearchAnswer:
+    return _shown(service, found_by(service, asked, picture)[1])
+
+
+def found_by(service: Service, asked: SearchParameters, picture: bytes | None) -> tuple[queries.Query, SearchResult]:
+    """The query that parameters, and a picture that was sent along, make, and its answer."""
     if asked.upload is not None:
         if picture is not None:
             raise HTTPException(400, "the search has two pictures, upload and picture; send one.")
@@ -217,7 +223,7 @@ def _answer(service: Service, asked: SearchParameters, picture: bytes | None) ->
     fingerprint = Uploads.fingerprint(asked.upload) if asked.upload else ""
     query = ask(asked.q, image=picture, fingerprint=fingerprint, **asked.model_dump(exclude={"q", "upload", "picture"}))
     try:
-        return _shown(service, service.search(query))
+        return query, service.search(query)
     except UsageError as exc:
         if _refers_to_nothing(service, query):
             raise HTTPException(404, str(exc)) from exc

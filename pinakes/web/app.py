@@ -19,8 +19,8 @@ import pinakes
 from pinakes.errors import DatabaseError, EmbedderError, PictureError, PinakesError, SourceError, UsageError
 from pinakes.images.turns import BusyError, LeftError
 from pinakes.types import ErrorClass
+from pinakes.web import iiif, pages, shortlist
 from pinakes.web import map as map_page
-from pinakes.web import pages, shortlist
 from pinakes.web.api import router as api_router
 from pinakes.web.place import Places
 from pinakes.web.security import Access, Guard
@@ -64,6 +64,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     app.add_middleware(Places)
     app.add_middleware(Guard, access=access or Access())
     app.include_router(api_router)
+    app.include_router(iiif.router)
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(shortlist.router, include_in_schema=False)
     app.include_router(map_page.router, include_in_schema=False)
@@ -118,6 +119,7 @@ def _allowed(request: Request) -> list[str]:
     """
     every = (
         *api_router.routes,
+        *iiif.router.routes,
         *pages.router.routes,
         *shortlist.router.routes,
         *map_page.router.routes,
@@ -162,7 +164,9 @@ def _unforeseen(request: Request, exc: Exception) -> Response:
 def _told(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """An error, as a page for people or as JSON for programs."""
     path = request.url.path
-    if "text/html" in request.headers.get("accept", "") and not path.startswith(("/api/", "/thumbnails/", "/uploads/")):
+    if "text/html" in request.headers.get("accept", "") and not path.startswith(
+        ("/api/", "/iiif/", "/thumbnails/", "/uploads/")
+    ):
         response: Response = pages.error_page(request, status, message)
     else:
         response = JSONResponse({"error": message}, status)

@@ -6,7 +6,7 @@ import hashlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -20,7 +20,6 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.query.query import MAX_PARTS
 from pinakes.search.answer import SearchResult
 from pinakes.sources.thumbnails import SIZES
-from pinakes.store.images import shown
 from pinakes.types import ErrorClass
 from pinakes.web import views
 from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
@@ -121,23 +120,24 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         result = service.search(nearby.query(service.upload))
     except (UsageError, EmbedderError) as exc:
         error = _sentence(exc)
-    author = str(image.metadata.get("author") or "")
-    plain = Address()
+    caption, plain = image.caption, Address()
     width, height = views.shown_size(service.size(image, LARGE))
     return page(
         "image.html",
         service,
         image_id=image_id,
-        title=views.title(image),
+        title=caption.title,
         text=views.described(image),
         width=width,
         height=height,
         close=CLOSE,
-        author=shown(image, "author"),
-        author_link=Address(where=(f"author={author}",)).url,
-        date=shown(image, "date") or shown(image, "timeframe"),
-        description=shown(image, "description"),
+        author=caption.author,
+        author_link=Address(where=(f"author={image.metadata.get('author')}",)).url,
+        date=caption.date,
+        credit=caption.credit,
+        description=image.shown("description"),
         facts=views.facts(image),
+        manifest=file_path(f"/iiif/manifest/{quote(image_id)}"),
         original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
         like=Address(like=image_id).url,
         neighbours=[views.card(hit, plain, result.plan) for hit in result.hits] if result else [],
@@ -237,7 +237,7 @@ def _asked(service: Service, address: Address) -> views.Asked | None:
     if image is None:
         return None
     picture = thumbnail_path(image.image_id, LARGE)
-    return views.Asked.of(picture, service.size(image, LARGE), views.title(image), views.page_path(image.image_id))
+    return views.Asked.of(picture, service.size(image, LARGE), image.caption.title, views.page_path(image.image_id))
 
 
 def _missing(service: Service, address: Address) -> UsageError | None:
@@ -254,7 +254,7 @@ def _titles(service: Service, address: Address) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in (*address.plus, *address.minus)[:MAX_PARTS]:
         if item.startswith("like:") and (image := service.image(item.removeprefix("like:"))) is not None:
-            found[item] = views.title(image)
+            found[item] = image.caption.title
     return found
 
 

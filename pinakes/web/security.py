@@ -10,6 +10,7 @@ import binascii
 import hmac
 import logging
 import math
+import re
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -42,6 +43,9 @@ WRONG_TOKEN_SECONDS: Final = 1.0
 
 WRONG_TOKENS_LOGGED_SECONDS: Final = 10.0
 """Wrong tokens are logged in one line at most this often, so that nobody can fill the disk with them."""
+
+_FOR_VIEWERS: Final = re.compile(r"(?:/in/[^/]+)?/(?:iiif|thumbnails)/")
+"""What the pages of the viewers of `Access` may use."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -76,6 +80,7 @@ class Access:
         hosts: the names under which the page may be requested; None: any. On loopback this keeps out the pages of other
             sites whose own name points to this machine (DNS rebinding).
         body_seconds: the time in which the body of a request must arrive.
+        viewers: origins, such as `https://viewer.example.org`, whose pages may show what is for viewers of IIIF.
         wrong_token_seconds: how long a client that sent a wrong token waits for its answer.
     """
 
@@ -83,6 +88,7 @@ class Access:
     hosts: frozenset[str] | None = LOOPBACK_NAMES
     body_seconds: float = BODY_SECONDS
     wrong_token_seconds: float = WRONG_TOKEN_SECONDS
+    viewers: frozenset[str] = frozenset()
 
 
 class Guard:
@@ -101,10 +107,11 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        viewer = self._viewer(scope, headers)
 
         async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                _secure(MutableHeaders(scope=message))
+                _secure(MutableHeaders(scope=message), viewer)
             await send(message)
 
         refusal = self._refusal(scope, headers)
@@ -130,7 +137,7 @@ class Guard:
             response = _refused(scope, 401, "this page requires a token: ask whoever runs it.")
             response.headers["WWW-Authenticate"] = 'Basic realm="Pinakes", charset="UTF-8"'
             return response
-        if _is_foreign(scope["method"], headers, host):
+        if self._viewer(scope, headers) is None and _is_foreign(scope["method"], headers, host):
             return _refused(scope, 403, "another site sent this request, and this page accepts only its own.")
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > MAX_BODY_BYTES:
@@ -138,6 +145,14 @@ class Guard:
             response.headers["Connection"] = "close"
             return response
         return None
+
+    def _viewer(self, scope: Scope, headers: Headers) -> str | None:
+        """The origin of a viewer that requests what is for viewers; None for anybody else."""
+        if scope["method"] not in ("GET", "HEAD") or not _FOR_VIEWERS.match(scope["path"]):
+            return None
+        # For a picture that it only shows, a browser says no origin, but where the page is that shows it.
+        said = headers.get("origin") or "://".join(urlsplit(headers.get("referer", ""))[:2])
+        return said if said in self._access.viewers else None
 
     def _count_wrong_token(self, scope: Scope) -> None:
         self._wrong += 1
@@ -162,10 +177,14 @@ _TOO_LARGE: Final = f"the request is too large: a picture may have {MAX_UPLOAD_B
 _TOO_SLOW: Final = "the request came too slowly; send it again over a better line, or a smaller picture."
 
 
-def _secure(headers: MutableHeaders) -> None:
-    """Add what every answer carries."""
+def _secure(headers: MutableHeaders, viewer: str | None) -> None:
+    """Add what every answer carries, and what lets the pages of a viewer use it."""
     for name, value in HEADERS.items():
         headers[name] = value
+    if viewer is not None:
+        headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        headers["Access-Control-Allow-Origin"] = viewer
+        headers.add_vary_header("Origin")
     headers.setdefault("Cache-Control", DEFAULT_CACHING)
 
 

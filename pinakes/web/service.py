@@ -17,6 +17,7 @@ from pinakes.query.filters import Filter, columns_of
 from pinakes.query.query import Query
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
+from pinakes.search.iiif import PAGE_URL, Shown
 from pinakes.settings import Settings
 from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import DiskCache, Thumbnail, Thumbnails
@@ -101,6 +102,7 @@ class Service:
         cache = cache or settings.home / "cache"
         self.searches_by_picture = Turns(SEARCHES_BY_PICTURE)
         self.sheets = Turns(1)
+        self.web_url = settings.values.get(PAGE_URL, "")
         self._thumbnails = Thumbnails(cache / "thumbnails")
         self._map_sheets = Sheets(self._thumbnails, DiskCache(cache / "map", MAX_BYTES))
         self._uploads = Uploads(cache / "uploads")
@@ -236,13 +238,21 @@ class Service:
         Raises:
             DatabaseError: the database does not answer.
         """
-        with self._connections.connection() as conn:
-            size = size_of(conn, self.collection, row.metadata["fingerprint"])
+        size = self.pixels(row)
         if size is not None:
             share = min(1.0, most / max(size))
             return max(1, round(size[0] * share)), max(1, round(size[1] * share))
         kept = self.kept_thumbnail(row, most)
         return (most, most) if kept is None else (kept.width, kept.height)
+
+    def pixels(self, image: Shown) -> tuple[int, int] | None:
+        """Width and height of a stored picture; None where it was never measured.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            return size_of(conn, self.collection, image.metadata["fingerprint"])
 
     @staticmethod
     def thumbnail_etag(row: Row, size: int) -> str:

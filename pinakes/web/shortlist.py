@@ -13,7 +13,7 @@ from PIL import Image
 
 from pinakes.images.contact_sheet import PAPER, Card, contact_sheet
 from pinakes.sources.thumbnails import SIZES
-from pinakes.store.images import Row, shown
+from pinakes.store.images import Row
 from pinakes.web import views
 from pinakes.web.address import Address
 from pinakes.web.api import Served
@@ -123,5 +123,5 @@ def _pages(service: Service, rows: list[Row]) -> Iterator[Image.Image]:
 def _card(service: Service, row: Row) -> Card:
     thumbnail = service.thumbnail_of(row, SIZES[1])
     picture = None if thumbnail.placeholder else Image.open(io.BytesIO(thumbnail.data))
-    author, date = (shown(row, name) for name in ("author", "date"))
-    return Card(picture, views.title(row), ", ".join(filter(None, (author, date))), row.image_id)
+    caption = row.caption
+    return Card(picture, caption.title, caption.made, row.image_id, caption.credit)

@@ -10,19 +10,20 @@ from urllib.parse import quote
 
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
+from pinakes.metadata.captions import rights_name
 from pinakes.query.filters import Contains, Equals, Filter, OnMap, Years, parse_filters, write_filters
 from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
 from pinakes.store.facets import FACET_COLUMNS, Facets
-from pinakes.store.images import Row, shown
+from pinakes.store.images import Row
 from pinakes.store.index_state import IndexState
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.web.address import METRICS, MODES, Address
 from pinakes.web.place import link
 
-LABELS = {"timeframe": "period", "image_id": "file"}
+LABELS = {"timeframe": "period", "image_id": "file", "requiredStatement": "credit", "navDate": "date in time"}
 """Columns that people call by another name."""
 
-HIDDEN_COLUMNS = frozenset({"fingerprint", "split"})
+HIDDEN_COLUMNS = frozenset({"fingerprint", "split", "imageService"})
 """What says something to programs and to those who train models, and nothing to visitors."""
 
 CONTROLS = {
@@ -80,6 +81,8 @@ class Card:
     title: str
     author: str
     date: str
+    credit: str
+    """What its owner requires to be shown with it, and its rights."""
     text: str
     """What the picture shows or is, for people who cannot see it."""
     distance: float | None
@@ -188,28 +191,24 @@ def in_words_of_the_page(message: str) -> str:
     )
 
 
-def title(image: Stored) -> str:
-    """The title of a picture; the name of its file if it has none."""
-    return shown(image, "title") or image.image_id.rpartition("/")[2]
-
-
 def described(image: Stored) -> str:
     """A text in place of the picture: its description if that is short, else its title and author."""
-    said = shown(image, "description")
+    said = image.shown("description")
     if said and len(said) <= SHORT_DESCRIPTION:
         return said
-    author = shown(image, "author")
-    return f"{title(image)}, by {author}" if author else title(image)
+    caption = image.caption
+    return f"{caption.title}, by {caption.author}" if caption.author else caption.title
 
 
 def card(image: Stored, address: Address, plan: SearchPlan | None) -> Card:
     """A picture in the answer to `address`, which `plan` gave; None: it is no answer, and has no distance."""
-    this = f"like:{image.image_id}"
+    this, caption = f"like:{image.image_id}", image.caption
     return Card(
         image_id=image.image_id,
-        title=title(image),
-        author=shown(image, "author"),
-        date=shown(image, "date") or shown(image, "timeframe"),
+        title=caption.title,
+        author=caption.author,
+        date=caption.date,
+        credit=caption.credit,
         text=described(image),
         distance=image.distance if isinstance(image, Hit) and plan is not None and not plan.fused else None,
         mark=image.marked if isinstance(image, Hit) else "",
@@ -282,7 +281,10 @@ def facts(image: Stored) -> list[tuple[str, str, str | None]]:
         if column in ("title", "description") or column in HIDDEN_COLUMNS or not text:
             continue
         link = Address(where=(f"{column}={text}",)).url if column in LINKED_COLUMNS else None
-        found.append((label(column), shown(image, column), link))
+        said = image.shown(column)
+        if text.startswith(("https://", "http://")) and " " not in text:
+            said, link = rights_name(text), text
+        found.append((label(column), said, link))
     return found
 
 

@@ -25,12 +25,12 @@ from pinakes.embedders.remote.http_errors import (
     MOST_BYTES,
     NoSuchServiceError,
     class_of,
-    retry_after_header,
     seconds_in_words,
     vector_of,
 )
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, Prepared
 from pinakes.errors import SettingsError, UsageError
+from pinakes.sources.http_headers import retry_after_header
 from pinakes.types import ErrorClass
 from tests.fakes.azure import KEY, AzureFake
 from tests.fakes.faults import Fault, Faults, Kind

@@ -14,7 +14,6 @@ import pytest
 from pinakes.cli.render import hits_table
 from pinakes.errors import MetadataError, UsageError
 from pinakes.metadata.excel import write_excel
-from pinakes.notebook.html import caption
 from pinakes.operations.export import export
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
@@ -25,7 +24,7 @@ from pinakes.store.bulk_reads import read_images
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
-from pinakes.store.images import shown, stored_image
+from pinakes.store.images import stored_image
 from pinakes.store.restrictions import hide
 from pinakes.web.address import Address
 from pinakes.web.views import card, facts
@@ -71,7 +70,8 @@ def found(database: Database, *where: str) -> list[str]:
 
 def captions(database: Database) -> dict[str, list[str]]:
     return {
-        hit.image_id: [line for line in caption(hit) if line] for hit in find(database, where=["image_id~."], k=20).hits
+        hit.image_id: [line for line in (hit.caption.title, hit.caption.made) if line]
+        for hit in find(database, where=["image_id~."], k=20).hits
     }
 
 
@@ -273,8 +273,8 @@ def test_several_values_of_a_cell_are_shown_as_people_write_them(
     (hit,) = result.hits
     assert (hit.metadata["author"], hit.several) == ("Rubens|Brueghel", {"author": ["Rubens", "Brueghel"]})
     assert stored_row
-    assert {shown(image, "author") for image in (hit, stored_row, dated.row)} == {"Rubens; Brueghel"}
-    assert caption(hit) == ("Paradise", "Rubens; Brueghel")
+    assert {image.shown("author") for image in (hit, stored_row, dated.row)} == {"Rubens; Brueghel"}
+    assert (hit.caption.title, hit.caption.author) == ("Paradise", "Rubens; Brueghel")
     assert "Rubens; Brueghel" in hits_table(result)
     assert card(hit, Address(), result.plan).author == "Rubens; Brueghel"
     ((name, text, link),) = [fact for fact in facts(stored_row) if "Rubens" in fact[1]]

@@ -1,4 +1,4 @@
-"""What every kind of source promises: one set of tests over folder, list, buckets, object table and URLs."""
+"""What every kind of source promises: one set of tests over folder, list, buckets, object table, URLs and IIIF."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pinakes.sources.reading import read_uri
 from pinakes.types import Image, Rejected, Skipped
 from tests.fakes.bigquery import BigQueryFake
 from tests.fakes.gcs import GcsFake
+from tests.fakes.iiif import IiifFake, image_3
 from tests.fakes.web import WebFake
 from tests.object_stores import Store
 from tests.pictures import photo
@@ -130,13 +131,33 @@ def _urls(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: 
     )
 
 
+def _iiif(stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _: object = None) -> Place:
+    monkeypatch.setattr("pinakes.sources.iiif.manners.RATE", "5000/s")
+    museum = stack.enter_context(IiifFake())
+    names: list[str] = []
+
+    def put(name: str, data: bytes) -> None:
+        museum.pages[f"/{quote(name)}"] = data
+        names.extend([] if name in names else [name])
+        canvases = [museum.canvas(each, image_3(f"{museum.url}/{quote(each)}")) for each in names]
+        museum.manifest("/manifest.json", canvases)
+
+    museum.manifest("/manifest.json", [])
+    return Place(
+        lambda **options: open_source(f"iiif+{museum.url}/manifest.json", home=tmp_path / "home", **options),
+        put,
+        lambda name: museum.pages.update({f"/{quote(name)}": 404}),
+        prefix=museum.url.removeprefix("http://") + "/",
+    )
+
+
 def void(_: object) -> None:
     """For a lambda that must return nothing."""
 
 
 @pytest.fixture(
-    params=[_folder, _list, _bucket, _stored("s3"), _stored("azurite"), _object_table, _urls],
-    ids=["folder", "list", "bucket", "s3", "azure", "object-table", "urls"],
+    params=[_folder, _list, _bucket, _stored("s3"), _stored("azurite"), _object_table, _urls, _iiif],
+    ids=["folder", "list", "bucket", "s3", "azure", "object-table", "urls", "iiif"],
 )
 def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     with ExitStack() as stack:

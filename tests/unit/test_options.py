@@ -29,7 +29,7 @@ from pinakes.web.models import SearchParameters
 WAYS: list[tuple[type, click.Command, Flow[Any, Any], set[str]]] = [
     (IngestRequest, ingest_command, ingest_flow, {"as_json", "sheet"}),
     (EvaluationRequest, evaluate_command, evaluate_flow, {"as_json", "plot"}),
-    (QueryOptions, search_command, search_flow, {"as_json", "exact", "excel", "page", "sheet"}),
+    (QueryOptions, search_command, search_flow, {"as_json", "exact", "excel", "iiif", "page", "sheet"}),
 ]
 EACH = [(command, flow, option) for model, command, flow, _ in WAYS for option in declared(model)]
 NAMES = [f"{command.name}-{option.name}" for command, _, option in EACH]
@@ -152,7 +152,7 @@ def test_pairs_are_a_repeatable_option_and_a_dictionary_in_the_flow() -> None:
         ({"map": {"painter": "x"}}, "--map painter=…: the left side must be one of description, author"),
         ({"years": "a,b,c"}, "--years a,b,c: name the column of the first"),
         ({"split": {"Tags": ""}}, r"--split Tags=: say what stands between two values"),
-        ({"profile": "moma"}, "none of met, rijksmuseum, semart, tate or none, nor a file ending in .toml"),
+        ({"profile": "moma"}, "none of iiif, met, rijksmuseum, semart, tate or none, nor a file ending in .toml"),
         ({"metadata": (), "map": {"author": "x"}}, "name it with --metadata FILE"),
     ],
 )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -14,6 +12,7 @@ import numpy as np
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError, redact
 from pinakes.errors import SettingsError
 from pinakes.settings import is_loopback
+from pinakes.sources.http_headers import retry_after_header
 from pinakes.types import ErrorClass, Vector
 
 MAX_MESSAGE = 300
@@ -118,35 +117,6 @@ def class_of(status: int) -> ErrorClass:
     if status in _CLASSES:
         return _CLASSES[status]
     return ErrorClass.SERVER if status >= 500 else ErrorClass.REJECTED
-
-
-def retry_after_header(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
-    """Seconds that the Retry-After header asks for (RFC 9110, 10.2.3: a number or an HTTP date), never negative.
-
-    Args:
-        headers: of the answer; names in any case.
-        now: the time from which a date is counted; default: the answer's own Date header, so that a wrong clock here
-            does not matter, else this machine's clock.
-
-    Returns:
-        None where there is no such header, or it is neither.
-    """
-    named = {name.lower(): value for name, value in headers.items() if name.lower() in ("retry-after", "date")}
-    value = named.get("retry-after", "").strip()
-    if re.fullmatch(r"-?\d+(\.\d+)?", value):
-        return max(0.0, float(value))
-    until = _http_date(value)
-    if until is None:
-        return None
-    return max(0.0, (until - (now or _http_date(named.get("date", "")) or datetime.now(UTC))).total_seconds())
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
 def seconds_in_words(message: str) -> float | None:

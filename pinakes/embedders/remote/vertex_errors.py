@@ -10,9 +10,10 @@ from typing import Any
 
 from google.api_core import exceptions as api
 
-from pinakes.embedders.remote.http_errors import MAX_MESSAGE, retry_after_header
+from pinakes.embedders.remote.http_errors import MAX_MESSAGE
 from pinakes.embedders.remote.provider import CallError, CredentialsRefusedError
 from pinakes.errors import EmbedderError
+from pinakes.sources.http_headers import retry_after_header
 from pinakes.types import ErrorClass
 
 _CLASSES: tuple[tuple[type[api.GoogleAPICallError], ErrorClass], ...] = (

@@ -24,6 +24,7 @@ from pinakes.ingest.measuring import measuring
 from pinakes.ingest.stopping import Stopping
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings, load_settings
+from pinakes.sources.base import Listing
 from pinakes.store.addresses import address
 from pinakes.store.assignments import RunOfWorker, Standing
 from pinakes.store.database import open_database
@@ -82,6 +83,8 @@ class Worker:
                 self.stopping.budget_used_up = lambda: self._budget is not None and self._budget.used_up
             embedders = Embedders(settings, database.dsn)
             stack.callback(embedders.close)
+            if isinstance(self.source, Listing):
+                self.source.paced_by(embedders.pacing(self.stopping.at_once))
             self.embedder = embedders.open(
                 choice_of(request),
                 rate=request.rate,

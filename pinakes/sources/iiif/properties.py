@@ -1,0 +1,79 @@
+"""What manifests and canvases say of themselves, as cells of a table: a column for each property and each label."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pinakes.sources.iiif.reading import as_list, chosen, clean, id_of, text_of, texts
+
+IMAGE_ID, MANIFEST, LABEL, SUMMARY = "image_id", "manifest", "label", "summary"
+RIGHTS, REQUIRED = "rights", "requiredStatement"
+SERVICE = "imageService"
+
+PROPERTIES = (*(IMAGE_ID, MANIFEST, LABEL, SUMMARY, RIGHTS, REQUIRED, "homepage", "navDate", "provider", SERVICE),)
+"""The columns that every table of IIIF has; the labels of its metadata follow."""
+
+MOST_LABEL = 100
+"""Characters of a label that are kept as the name of a column."""
+
+Cells = dict[str, str]
+
+
+def cells_of(thing: Mapping[str, Any]) -> Cells:
+    """What a manifest or a canvas says, by the name of the column."""
+    found = {
+        LABEL: "",
+        SUMMARY: "",
+        **dict(_spoken(LABEL, thing.get("label"))),
+        **dict(_spoken(SUMMARY, thing.get("summary") or thing.get("description"))),
+        RIGHTS: _first(thing.get("rights") or thing.get("license")),
+        REQUIRED: _statement(thing.get("requiredStatement")) or text_of(thing.get("attribution")),
+        "homepage": _first(thing.get("homepage") or thing.get("related")),
+        "navDate": _first(thing.get("navDate")),
+        "provider": "; ".join(filter(None, (text_of(_label(each)) for each in as_list(thing.get("provider"))))),
+    }
+    for name, text in _pairs(thing.get("metadata")):
+        if text != found[LABEL] or name.casefold() not in ("title", "titel", "titre"):
+            found[name] = f"{found[name]}; {text}" if found.get(name) else text
+    return {name: text for name, text in found.items() if text}
+
+
+def _pairs(metadata: Any) -> Iterator[tuple[str, str]]:
+    """The pairs of a list of metadata: label and text, in the language to show first, then in each of the others."""
+    for pair in as_list(metadata):
+        if not isinstance(pair, Mapping):
+            continue
+        name = (text_of(pair.get("label")).rstrip(": ") or "untitled")[:MOST_LABEL]
+        if name.casefold() in _RESERVED:
+            name = f"{name} (metadata)"
+        yield from _spoken(name, pair.get("value"))
+
+
+def _spoken(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The columns of a text in its languages, the one to show first under the name alone."""
+    said = texts(value)
+    first = chosen(said)
+    for language in sorted(said, key=lambda each: each != first):
+        yield (name if language == first else f"{name} ({language})"), "; ".join(said[language])
+
+
+_RESERVED = frozenset(name.casefold() for name in PROPERTIES)
+
+
+def _statement(value: Any) -> str:
+    """A statement with its label, as it has to be shown."""
+    if not isinstance(value, Mapping):
+        return text_of(value)
+    said = text_of(value.get("value"))
+    label = text_of(value.get("label")).rstrip(": ")
+    return f"{label}: {said}" if label and said else said
+
+
+def _first(value: Any) -> str:
+    """The first text or address of a list."""
+    return next((clean(found) for each in as_list(value) if (found := id_of(each))), "")
+
+
+def _label(thing: Any) -> Any:
+    return thing.get("label") if isinstance(thing, Mapping) else None
