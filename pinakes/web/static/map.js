@@ -11,6 +11,10 @@ const STEPS = 65535;
 const LEAST_SHOWN = 40, MOST_SHOWN = 72;   // CSS pixels of a small picture
 const MOST_CORNERS = 40;
 const HUES = 12;
+const colours = Uint32Array.from({ length: HUES }, (_, hue) => {
+  const channel = (shift) => Math.round(127 + 60 * Math.cos((2 * Math.PI * hue) / HUES - shift));
+  return ((220 << 24) | (channel(4.19) << 16) | (channel(2.09) << 8) | channel(0)) >>> 0;   // alpha, blue, green, red
+});
 
 let x, y, region;          // of each point
 const sheets = [];         // images, by number; absent until they have come
@@ -55,27 +59,32 @@ function draw() {
   }
   const style = getComputedStyle(document.documentElement);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, height);
   // Each cell of a grid that lies on the map shows one picture; the grid follows the zoom in whole steps, so that the
-  // same pictures stay while the map is moved. The other points are dots.
+  // same pictures stay while the map is moved. The other points are dots, which are set pixel by pixel: there are many.
   const cell = shown / (fit * 2 ** Math.floor(Math.log2(view.scale / fit)));
-  const taken = new Set(), pictures = [], dots = Array.from({ length: HUES }, () => []);
   const [left, top] = onMap(-shown, -shown), [right, bottom] = onMap(width + shown, height + shown);
+  const firstColumn = Math.floor(left / cell), firstRow = Math.floor(top / cell);
+  const columns = Math.floor(right / cell) - firstColumn + 1;
+  const taken = new Uint8Array(columns * (Math.floor(bottom / cell) - firstRow + 1));
+  const dots = context.createImageData(canvas.width, canvas.height), pixels = new Uint32Array(dots.data.buffer);
+  const size = Math.max(1, Math.round(2 * ratio)), pictures = [];
   for (let i = 0; i < x.length; i++) {
     const px = x[i], py = y[i];
     if (px < left || px > right || py < top || py > bottom) continue;
-    const key = Math.floor(px / cell) * 4194304 + Math.floor(py / cell);
-    if (taken.has(key)) dots[region[i] % HUES].push(px, py);
-    else { taken.add(key); pictures.push(i); }
-  }
-  for (let hue = 0; hue < HUES; hue++) {
-    context.fillStyle = `hsl(${hue * 360 / HUES} 35% 50% / 70%)`;
-    const places = dots[hue];
-    for (let i = 0; i < places.length; i += 2) {
-      const [sx, sy] = onScreen(places[i], places[i + 1]);
-      context.fillRect(sx - 1, sy - 1, 2, 2);
+    const place = (Math.floor(py / cell) - firstRow) * columns + Math.floor(px / cell) - firstColumn;
+    if (!taken[place]) {
+      taken[place] = 1;
+      pictures.push(i);
+      continue;
+    }
+    const sx = Math.round(((px - view.x) * view.scale + width / 2) * ratio), sy = Math.round(((py - view.y) * view.scale + height / 2) * ratio);
+    if (sx < 0 || sy < 0 || sx + size > canvas.width || sy + size > canvas.height) continue;
+    const colour = colours[region[i] % HUES];
+    for (let row = 0; row < size; row++) {
+      for (let column = 0; column < size; column++) pixels[(sy + row) * canvas.width + sx + column] = colour;
     }
   }
+  context.putImageData(dots, 0, 0);
   const side = cell * view.scale * 0.72;
   for (const i of pictures) {
     const [sx, sy] = onScreen(x[i], y[i]);
