@@ -1,52 +1,177 @@
-"""A large collection that is kept between runs: `python -m benchmarks.large --home DIR [--rows 600000] [--uniform]`.
+"""Search in a large collection that is kept between runs, by every kind of index, with and without filters.
 
-The first run loads it and builds its index, which takes half an hour at 600,000; later ones go on with what is there.
+`python -m benchmarks.large --home DIR [--rows 600000] [--dimension 1024] [--uniform] [--index hnsw] [--queries 200]`
+
+The first run loads the collection, which takes minutes, and builds its index, which takes half an hour at 600,000; later
+ones go on with what is there, and build an index only where `--index` names another kind. Compared are `Collection.search`
+as it is, the bare statement over the same index with several values of `ef_search`, and comparing every vector; and filters
+of several shares, on a column with an index. The server's processor time is given too, which other work on the machine
+changes less. Remove DIR afterwards.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from pgvector import HalfVector
+from pgvector import Vector as PgVector
+from pgvector.psycopg import register_vector
 
 import benchmarks.nothing  # noqa: F401 - registers the embedder that the space belongs to
-from benchmarks.common import arguments, clustered, seconds, writing
+from benchmarks.common import K, administrator, arguments, clustered, seconds, writing
+from pinakes import Collection
 from pinakes.checkpoints.base import VectorChunk
+from pinakes.evaluation.measures import KthNearest, recall_at_k, unit
+from pinakes.evaluation.recall import settle
 from pinakes.metadata.columns import COLUMNS
+from pinakes.settings import load_settings
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server
+from pinakes.store.indexes import ensure_index
+from tests.clustered import Rows
 
 PART = 5000
 SHARES = (0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5)
-"""Of `type` and `technique`, which are called by them; the former has an index. `medium` is the cluster."""
+"""Of `type`, which is called by them."""
+
+Measured = dict[str, float | str]
 
 
 def main() -> None:
-    options = arguments(__doc__, home="/tmp/large", rows=600_000, dimension=1024, uniform=False)
+    options = arguments(
+        __doc__, home="/tmp/large", rows=600_000, dimension=1024, uniform=False, index="hnsw", queries=200, effort=0
+    )
     home = Path(options.home)
     home.mkdir(exist_ok=True)
     home.chmod(0o755)
     with embedded_server(home) as dsn:
         database = Database(dsn)
-        print(dsn, flush=True)
-        build(database, options.rows, options.dimension, uniform=options.uniform)
+        build(database, options.rows, options.dimension, options.index, uniform=options.uniform)
+        queries = made(options.queries, options.dimension, 1, uniform=options.uniform)
+        for row in measure(database, queries, options.effort or None):
+            print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
 
 
-def build(database: Database, rows: int, dimension: int, *, uniform: bool) -> None:
-    """Load the collection `ours` and build its index, as a run does."""
+def build(database: Database, rows: int, dimension: int, index: Any, *, uniform: bool) -> None:
+    """The collection `ours` with its index, as a run leaves it; what is there already is kept."""
     with writing(database, dimension, provider="nothing") as writer:
-        load_images = lambda: writer.loader.load_images(lambda: frames(rows), with_metadata=True)  # noqa: E731
-        print(f"images loaded in {seconds(load_images):.0f} s", flush=True)
-        load_vectors = lambda: writer.loader.load_vectors(vectors(rows, dimension, uniform=uniform))  # noqa: E731
-        print(f"vectors loaded in {seconds(load_vectors):.0f} s", flush=True)
-        print(f"finished in {seconds(writer.loader.finish):.0f} s", flush=True)
-        print(f"VACUUM in {seconds(lambda: writer.conn.execute('VACUUM ANALYZE')):.0f} s", flush=True)
-        started = time.perf_counter()
-        writer.index()
-        print(f"index built in {time.perf_counter() - started:.0f} s", flush=True)
+        conn, space = writer.conn, writer.space
+        if not conn.execute("SELECT EXISTS (SELECT FROM ours.images)").fetchone()[0]:  # type: ignore[index]
+            images = seconds(lambda: writer.loader.load_images(lambda: frames(rows), with_metadata=True))
+            loaded = seconds(lambda: writer.loader.load_vectors(vectors(rows, dimension, uniform=uniform)))
+            finished = seconds(writer.loader.finish)
+            conn.execute("VACUUM ANALYZE")
+            print(
+                f"images loaded in {images:.0f} s, vectors in {loaded:.0f} s, finished in {finished:.0f} s", flush=True
+            )
+        built = seconds(lambda: ensure_index(conn, "ours", space, index, writer.lease, writer.pgvector))
+        settled = seconds(lambda: settle(conn, writer.pgvector, "ours", space))
+        row = conn.execute("SELECT index_kind, index_bytes, ef_search, ef_search_recall FROM ours.spaces").fetchone()
+        print(f"built in {built:.1f} s, measured in {settled:.1f} s: kind, bytes, ef_search, recall {row}", flush=True)
+
+
+def measure(database: Database, queries: Rows, effort: int | None) -> Iterator[Measured]:
+    """Every way of searching, one after the other, each with a round before that reads what it needs into memory."""
+    settings = replace(load_settings(), database_url=database.dsn)
+    kth = truth(database, queries)
+    with administrator(database) as plain, Collection("ours", settings=settings) as ours:
+        register_vector(plain)
+        table, kind = plain.execute("SELECT space, index_kind FROM ours.spaces").fetchone() or ("", "")
+        dimension = queries.shape[1]
+        half = f"%(half)s::halfvec({dimension})"
+        signs = "binary_quantize({})::bit(" + str(dimension) + ")"
+        order = {"binary": f"{signs.format('embedding')} <~> {signs.format(half)}"}.get(kind, f"embedding <=> {half}")
+        plans: set[str] = set()
+
+        def search(query: Rows, *where: str) -> list[float]:
+            hits = ours.search(vector=query, k=K, where=list(where), effort=effort)
+            plans.add(hits.plan.mode)
+            return [hit.distance for hit in hits if hit.distance is not None]
+
+        def bare(query: Rows, order: str, take: int) -> list[float]:
+            statement = f"""
+                WITH nearest AS MATERIALIZED (
+                    SELECT image_id, embedding::vector <=> %(full)s AS distance
+                    FROM ours.{table}
+                    ORDER BY {order}
+                    LIMIT {take}
+                )
+                SELECT distance FROM nearest ORDER BY distance LIMIT {K}
+            """
+            values = {"half": HalfVector(query), "full": PgVector(query)}
+            return [d for (d,) in plain.execute(statement.encode(), values, binary=True).fetchall()]
+
+        search(queries[0])
+        (searching,) = plain.execute(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'pinakes' AND pid <> pg_backend_pid()"
+        ).fetchone() or (0,)
+
+        def measured(way: str, share: float, ask: Callable[[Rows], Sequence[float]], pid: int) -> Measured:
+            plans.clear()
+            for query in queries[:: 1 if share == 1 else 4]:
+                ask(query)
+            before, times, got = processor(pid), [], np.full((len(queries), K), np.inf)
+            for number, query in enumerate(queries):
+                started = time.perf_counter()
+                distances = ask(query)
+                times.append(1000 * (time.perf_counter() - started))
+                got[number, : len(distances)] = distances
+            p50, p95 = np.percentile(times, (50, 95))
+            return {
+                "way": way,
+                "share": share,
+                f"recall@{K}": round(float(recall_at_k(got, kth[share]).mean()), 4),
+                "p50 ms": round(p50, 2),
+                "p95 ms": round(p95, 2),
+                "server's processor ms": round(1000 * (processor(pid) - before) / len(queries), 2),
+                "plans": "/".join(sorted(plans)),
+            }
+
+        yield measured("Collection.search", 1, search, searching)
+        for ef_search in (40, 60, 100, 200, 400, 800) if kind in ("hnsw", "binary") else ():
+            plain.execute(f"SET hnsw.ef_search = {ef_search}".encode())
+            take = ef_search if kind == "binary" else K
+            yield measured(
+                f"bare {kind}, ef_search {ef_search}", 1, lambda q, t=take: bare(q, order, t), plain.info.backend_pid
+            )
+        for share in SHARES:
+            yield measured("Collection.search", share, lambda q, s=share: search(q, f"type=share {s:g}"), searching)
+        queries, kth = queries[:20], {share: k[:20] for share, k in kth.items()}
+        yield measured("bare scan", 1, lambda q: bare(q, f"(embedding <=> {half}) + 0", K), plain.info.backend_pid)
+
+
+def processor(pid: int) -> float:
+    """Seconds that a process of the server has computed; workers of a parallel scan are not in it."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def truth(database: Database, queries: Rows) -> dict[float, Rows]:
+    """The distance of the `K`-th nearest of what is stored, for each query and each share."""
+    nearest = {share: KthNearest(len(queries), K) for share in (1, *SHARES)}
+    asked = unit(queries)
+    with database.connection() as (conn, _), conn.transaction(), conn.cursor("all", binary=True) as cursor:
+        (table,) = conn.execute("SELECT space FROM ours.spaces").fetchone() or ("",)
+        cursor.execute(f"SELECT embedding, type FROM ours.{table} JOIN ours.images USING (image_id)".encode())
+        while rows := cursor.fetchmany(4096):
+            distances = 1 - asked @ unit(np.stack([vector.to_numpy() for vector, _ in rows])).T
+            kinds = np.array([kind for _, kind in rows])
+            for share, one in nearest.items():
+                passing = distances if share == 1 else distances[:, kinds == f"share {share:g}"]
+                one.add(passing)
+    return {share: one.distances for share, one in nearest.items()}
+
+
+def made(rows: int, dimension: int, seed: int, *, uniform: bool) -> Rows:
+    """Clusters as models make them, or directions that are all alike."""
+    if uniform:
+        return np.random.default_rng([7, seed]).standard_normal((rows, dimension), dtype=np.float32)
+    return clustered(rows, dimension, seed=seed)
 
 
 def vectors(rows: int, dimension: int, *, uniform: bool) -> Iterator[VectorChunk]:
@@ -54,11 +179,7 @@ def vectors(rows: int, dimension: int, *, uniform: bool) -> Iterator[VectorChunk
     for start in range(0, rows, PART):
         count = min(PART, rows - start)
         ids = [f"{n:07}.jpg" for n in range(start, start + count)]
-        if uniform:
-            made = np.random.default_rng([7, start]).standard_normal((count, dimension), dtype=np.float32)
-        else:
-            made = clustered(count, dimension, seed=1000 + start)
-        yield VectorChunk(ids, ids, made)
+        yield VectorChunk(ids, ids, made(count, dimension, 1000 + start, uniform=uniform))
 
 
 def frames(rows: int) -> Iterator[pd.DataFrame]:
@@ -73,9 +194,8 @@ def frames(rows: int) -> Iterator[pd.DataFrame]:
         ids = [f"{n:07}.jpg" for n in range(start, start + count)]
         frame = pd.DataFrame({"image_id": ids, "uri": [f"file:///pictures/{i}" for i in ids], "fingerprint": ids})
         for column in COLUMNS:
-            frame[column] = [
-                said[n][: 200 if column == "description" else 16] for n in rng.integers(len(said), size=count)
-            ]
+            length = 200 if column == "description" else 16
+            frame[column] = [said[n][:length] for n in rng.integers(len(said), size=count)]
         frame["type"], frame["technique"] = rng.choice(names, count, p=odds), rng.choice(names, count, p=odds)
         frame["school"] = [f"school {n}" for n in rng.integers(24, size=count)]
         frame["author"] = [f"painter {n}" for n in (900 * rng.random(count) ** 3).astype(int)]

@@ -16,7 +16,7 @@ from pinakes.query.query import DEFAULT_K
 from pinakes.spaces import Space
 from pinakes.store.bulk_reads import Matrix, one_state, sampled_vectors, vector_blocks
 from pinakes.store.connection import Connection, Pgvector
-from pinakes.store.index_trial import Answered, IndexTrial, store_setting
+from pinakes.store.index_trial import Answered, IndexTrial, passes, store_setting
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
 EF_SEARCH_LEVELS = (40, 50, 60, 80, 100, 120, 150, 200, 300, 400, 600, 800, 1000)
@@ -28,7 +28,7 @@ SETTLED = 3
 EXACT_QUERIES = 25
 """Enough for the median time of a scan, which may take a second at a million vectors."""
 
-SETTLING_QUERIES = 400
+SETTLING_QUERIES = 300
 """After a build: some more than the 268 without a miss that show a recall of 0.99."""
 
 FEW_QUERIES = 50
@@ -122,7 +122,8 @@ def measure_recall(
     collection, k = request.collection, request.k
     with one_state(conn):
         ids, vectors = sampled_vectors(conn, collection, registered.name, request.queries, request.seed)
-        sample = _Sample(ids, vectors, *_kth_distances(conn, collection, registered.name, ids, vectors, k))
+        (kth, _), rows = _kth_distances(conn, collection, registered.name, ids, vectors, k)
+        sample = _Sample(ids, vectors, kth, rows)
         trial = IndexTrial(conn, pgvector, collection, registered, k)
         few = min(EXACT_QUERIES, len(ids))
         exact = trial.scan(ids[:few], vectors[:few])
@@ -165,17 +166,25 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
         trial = IndexTrial(conn, pgvector, collection, registered, DEFAULT_K)
         settings = _settings(trial, registered)
 
-        def shares(setting: int, queries: int) -> npt.NDArray[np.float64]:
-            answered = trial.index(setting, ids[:queries], vectors[:queries])
-            return recall_at_k(answered.distances, kth[:queries])
+        def shares(setting: int, queries: int, *, filtered: bool) -> npt.NDArray[np.float64]:
+            answered = trial.index(setting, ids[:queries], vectors[:queries], filtered=filtered)
+            return recall_at_k(answered.distances, kth[filtered][:queries])
+
+        def enough(tried: list[int], *, filtered: bool) -> tuple[int, float]:
+            for setting in tried:
+                found = shares(setting, len(ids), filtered=filtered)
+                if lower_bound(found, DEFAULT_K, population=rows) >= wanted:
+                    break
+            return setting, float(found.mean())
 
         few = min(FEW_QUERIES, len(ids))
-        likely = bisect_left(settings, wanted, key=lambda setting: float(shares(setting, few).mean()))
-        for setting in settings[max(0, min(likely, len(settings)) - 1) :]:
-            found = shares(setting, len(ids))
-            if lower_bound(found, DEFAULT_K, population=rows) >= wanted:
-                break
-    store_setting(conn, collection, registered, setting, float(found.mean()), wanted)
+        likely = 0
+        if shares(settings[0], few, filtered=False).mean() < wanted:
+            likely = bisect_left(settings, wanted, 1, key=lambda s: float(shares(s, few, filtered=False).mean()))
+        setting, recall = enough(settings[max(0, min(likely, len(settings)) - 1) :], filtered=False)
+        # Most often it is enough for a search with a filter, which looks at more of the index; and never less is.
+        with_filter, _ = enough(settings[settings.index(setting) :], filtered=True)
+    store_setting(conn, collection, registered, setting, recall, wanted, with_filter)
     return resolve_space(conn, collection, space.name)
 
 
@@ -188,12 +197,12 @@ def _due(registered: RegisteredSpace) -> bool:
 
 def _kth_distances(
     conn: Connection, collection: str, space: str, ids: list[str], vectors: Matrix, k: int
-) -> tuple[npt.NDArray[np.float32], int]:
-    """The exact distance of each query's k-th other neighbour, and the number of vectors."""
+) -> tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], int]:
+    """The exact distance of each query's k-th other neighbour, of all and of those that `passes`; and how many are all."""
     place = {image_id: number for number, image_id in enumerate(ids)}
     # The stored values are of unit length but for the rounding of `halfvec`, which cosine distance divides out.
     queries = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if ids else vectors
-    nearest = KthNearest(len(ids), k)
+    nearest, passing = KthNearest(len(ids), k), KthNearest(len(ids), k)
     rows = 0
     for block_ids, block in vector_blocks(conn, collection, space):
         rows += len(block_ids)
@@ -202,9 +211,10 @@ def _kth_distances(
             if image_id in place:
                 distances[place[image_id], at] = np.inf
         nearest.add(distances)
+        passing.add(distances[:, [passes(image_id) for image_id in block_ids]])
     if rows <= k:
         raise UsageError(f"the space {space} holds {rows:,} vectors, too few for the {k} neighbours of -k {k}.")
-    return nearest.distances, rows
+    return (nearest.distances, passing.distances), rows
 
 
 def _levels(

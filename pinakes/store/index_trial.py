@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import numpy as np
 import numpy.typing as npt
@@ -59,19 +60,26 @@ class IndexTrial:
         """How many a search takes at least before it orders them; it never asks with a smaller ef_search."""
         return self._k + 1 + MARGIN
 
-    def index(self, setting: int, ids: Sequence[str], vectors: Matrix) -> Answered:
+    def index(self, setting: int, ids: Sequence[str], vectors: Matrix, *, filtered: bool = False) -> Answered:
         """By the index: HNSW and binary with `setting` as ef_search, IVFFlat with `setting` as probes.
+
+        Args:
+            setting: how far it looks.
+            ids: the images that are asked about.
+            vectors: theirs, shape (ids, dimension).
+            filtered: only among the half of the images that `passes`.
 
         Raises:
             DatabaseError: PostgreSQL does not use the index.
         """
         kind = str(self._registered.index_kind)
         method, name = ("ivfflat", "probes") if kind == "ivfflat" else ("hnsw", "ef_search")
-        settings = {"enable_seqscan": "off", f"{method}.{name}": str(setting)}
+        settings = {"enable_seqscan": "off", "enable_sort": "off", f"{method}.{name}": str(setting)}
         if self._pgvector.version >= ITERATIVE_SCANS:
             settings[f"{method}.iterative_scan"] = "relaxed_order"
         self._set(settings)
-        statement = self._statement(nearness(kind, sql.SQL("embedding"), self._half, self._registered.space.dimension))
+        order = nearness(kind, sql.SQL("embedding"), self._half, self._registered.space.dimension)
+        statement = self._statement(order, "WHERE md5(image_id) < '8'" if filtered else "")
         take = max(self.candidates, setting) if kind == "binary" else self.candidates
         if len(ids):
             self._check(kind, statement, vectors[0])
@@ -79,7 +87,7 @@ class IndexTrial:
 
     def scan(self, ids: Sequence[str], vectors: Matrix) -> Answered:
         """By comparing every vector."""
-        self._set({"enable_seqscan": "on"})
+        self._set({"enable_seqscan": "on", "enable_sort": "on"})
         # The sum keeps the planner from the index.
         order = sql.SQL("(embedding <=> {half}) + 0, image_id").format(half=self._half)
         return self._ask(self._statement(order), ids, vectors, self.candidates)
@@ -107,12 +115,13 @@ class IndexTrial:
         half, full = HalfVector(vector), PgVector(vector)
         return {"id": image_id, "half": half, "full": full, "take": take, "k": self._k}
 
-    def _statement(self, order: sql.Composed) -> sql.Composed:
+    def _statement(self, order: sql.Composed, where: LiteralString = "") -> sql.Composed:
         return sql.SQL(
             """
             WITH candidates AS MATERIALIZED (
                 SELECT image_id, embedding::vector <=> %(full)s AS distance
                 FROM {space}
+                {where}
                 ORDER BY {order}
                 LIMIT %(take)s
             )
@@ -122,7 +131,7 @@ class IndexTrial:
             ORDER BY distance, image_id
             LIMIT %(k)s
             """
-        ).format(order=order, space=sql.Identifier(self._collection, self._registered.name))
+        ).format(order=order, where=sql.SQL(where), space=sql.Identifier(self._collection, self._registered.name))
 
     def _set(self, settings: dict[str, str]) -> None:
         for name, value in (settings | NO_JIT).items():
@@ -138,18 +147,34 @@ class IndexTrial:
             )
 
 
+def passes(image_id: str) -> bool:
+    """Whether an image is in the half that a filtered trial asks about."""
+    return hashlib.md5(image_id.encode(), usedforsecurity=False).hexdigest() < "8"
+
+
 def store_setting(
-    conn: Connection, collection: str, registered: RegisteredSpace, ef_search: int, recall: float, wanted: float
+    conn: Connection,
+    collection: str,
+    registered: RegisteredSpace,
+    ef_search: int,
+    recall: float,
+    wanted: float,
+    filtered: int | None = None,
 ) -> None:
-    """Let searches of a space use `ef_search`, of which `recall` was measured where `wanted` was to be reached."""
+    """Let searches of a space use `ef_search`, of which `recall` was measured where `wanted` was to be reached.
+
+    `filtered` is for those with a filter; None leaves it as it is.
+    """
     with translated(f"storing the setting of {registered.name}"):
         conn.execute(
             sql.SQL(
                 """
                 UPDATE {registry}
-                SET ef_search = %s, ef_search_recall = %s, ef_search_wanted = %s, ef_search_rows = %s, ef_search_built = %s
+                SET
+                    ef_search = %s, ef_search_recall = %s, ef_search_wanted = %s, ef_search_rows = %s, ef_search_built = %s,
+                    ef_search_filtered = coalesce(%s, ef_search_filtered)
                 WHERE space = %s
                 """
             ).format(registry=sql.Identifier(collection, "spaces")),
-            (ef_search, recall, wanted, registered.rows, registered.index_built_at, registered.name),
+            (ef_search, recall, wanted, registered.rows, registered.index_built_at, filtered, registered.name),
         )

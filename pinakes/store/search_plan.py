@@ -67,7 +67,7 @@ def plan(
     Raises:
         UsageError: the index was asked for and there is none that can answer.
     """
-    wide = effort or _wide(registered, take)
+    wide = effort or _wide(registered, take, filtered=bool(passing))
     # A binary index knows signs only: each of its candidates is compared exactly.
     candidates = max(take, wide) if registered.index_kind == "binary" else take
     able = registered.index_kind is not None and pgvector.version >= ITERATIVE_SCANS
@@ -103,11 +103,12 @@ def searched_with(registered: RegisteredSpace) -> dict[str, int]:
     return {"ef_search": registered.ef_search or EF_SEARCH[registered.index_kind]}
 
 
-def _wide(registered: RegisteredSpace, take: int) -> int:
+def _wide(registered: RegisteredSpace, take: int, *, filtered: bool) -> int:
     """How many candidates a scan looks at. What was measured is for `DEFAULT_K` hits, and grows with their number."""
     if registered.ef_search is None:
         return max(EF_SEARCH.get(str(registered.index_kind), 0), take)
-    return max(take, math.ceil(registered.ef_search * take / (DEFAULT_K + MARGIN)))
+    measured = max(registered.ef_search, registered.ef_search_filtered or 0) if filtered else registered.ef_search
+    return max(take, math.ceil(measured * take / (DEFAULT_K + MARGIN)))
 
 
 def _worth(registered: RegisteredSpace, candidates: int, wide: int) -> int:

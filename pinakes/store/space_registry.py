@@ -35,7 +35,8 @@ class RegisteredSpace:
         index_built_at: when.
         ef_search, ef_search_recall: the candidates of a scan of an HNSW or binary index, and the recall that was measured
             with them: after the build, or by `pinakes evaluate`.
-        ef_search_wanted: the recall that they were to reach.
+        ef_search_filtered: as many for searches with a filter.
+        ef_search_wanted: the recall that both were to reach.
         ef_search_rows, ef_search_built: the rows there were then, and `index_built_at` of the index that was measured.
     """
 
@@ -49,6 +50,7 @@ class RegisteredSpace:
     index_built_at: datetime | None
     ef_search: int | None = None
     ef_search_recall: float | None = None
+    ef_search_filtered: int | None = None
     ef_search_wanted: float | None = None
     ef_search_rows: int | None = None
     ef_search_built: datetime | None = None
@@ -159,8 +161,8 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
             sql.SQL(
                 """
                 SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,
-                    index_kind, index_rows, index_built_at, ef_search, ef_search_recall, ef_search_wanted,
-                    ef_search_rows, ef_search_built
+                    index_kind, index_rows, index_built_at, ef_search, ef_search_recall, ef_search_filtered,
+                    ef_search_wanted, ef_search_rows, ef_search_built
                 FROM {registry}
                 ORDER BY active DESC, created_at, space
                 """
