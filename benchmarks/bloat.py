@@ -24,6 +24,7 @@ from pgvector import HalfVector
 from psycopg import sql
 
 from benchmarks.common import (
+    Figure,
     Writer,
     arguments,
     ask,
@@ -31,6 +32,7 @@ from benchmarks.common import (
     clustered,
     listing,
     recall,
+    record,
     scratch_database,
     seconds,
     writing,
@@ -173,6 +175,7 @@ def line(what: str, one: Indexed, fresh: float, *, rebuilt: bool, vacuum: float)
 def reloading(rows: int, dimension: int) -> None:
     """Seconds to load a share of the vectors, in both ways: wall time, and the server's CPU time."""
     print(f"{'share':>6} {'row by row':>20} {'new table':>20} {'ratio':>15}")
+    figures = []
     for share in SHARES:
         times: list[tuple[float, float]] = []
         for least in (2.0, 0.0):
@@ -183,6 +186,9 @@ def reloading(rows: int, dimension: int) -> None:
                 took = seconds(lambda: one.loader.load_vectors(chunks(part, vectors), expected=len(part)))  # noqa: B023
                 times.append((took, processor_seconds(one.conn) - before))
         print(compared(share, times), flush=True)
+        ratios = " and ".join(f"{slow / fast:.1f} ×" for slow, fast in zip(*times, strict=True))
+        figures.append(Figure(f"{share:.0%} of {rows:,} × {dimension}: time and CPU time of row by row", ratios))
+    record("reload", "Replacing the vectors of an indexed space by a new table, against row by row", figures)
 
 
 def vacuuming(rows: int, dimension: int) -> None:

@@ -21,6 +21,8 @@ import pandas as pd
 import psycopg
 from PIL import Image
 
+from benchmarks.results import Figure as Figure
+from benchmarks.results import write
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.metadata.columns import COLUMNS
 from pinakes.query.filters import Filter
@@ -72,6 +74,11 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     system = f"{platform.system()} {platform.machine()}"
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {system}, Python {platform.python_version()}"
+
+
+def record(name: str, title: str, figures: Sequence[Figure], remark: str = "") -> None:
+    """Keep figures in `benchmarks/results/NAME.json`, from which `docs/performance.md` is made."""
+    write(name, title, machine(), figures, remark)
 
 
 @contextmanager

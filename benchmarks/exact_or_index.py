@@ -8,7 +8,7 @@ about a tenth of a second, which nobody notices, so that building and keeping an
 
 from __future__ import annotations
 
-from benchmarks.common import arguments, ask, clustered, listing, recall, scratch_database, writing
+from benchmarks.common import Figure, arguments, ask, clustered, listing, recall, record, scratch_database, writing
 from pinakes.store.indexes import EXACT_BYTES
 
 QUERIES = 25
@@ -18,13 +18,11 @@ SIZES = ((5_000, 512), (20_000, 512), (20_000, 1024), (50_000, 1024), (100_000, 
 def main() -> None:
     options = arguments(__doc__, most=100_000)
     print(f"{'rows':>9} {'dim':>5} {'MB':>6} {'exact p50':>10} {'hnsw p50':>10} {'build':>8}  recall@10")
-    for rows, dimension in SIZES:
-        if rows <= options.most:
-            print(line(rows, dimension), flush=True)
-    print(f"EXACT_BYTES is {EXACT_BYTES / 2**20:.0f} MB")
+    figures = [measure(rows, dimension) for rows, dimension in SIZES if rows <= options.most]
+    record("exact_or_index", f"An exact scan against HNSW: exact up to {EXACT_BYTES / 2**20:.0f} MB", figures)
 
 
-def line(rows: int, dimension: int) -> str:
+def measure(rows: int, dimension: int) -> Figure:
     """One size: both ways, and how much of the exact answer the index finds."""
     made = clustered(rows + QUERIES, dimension)
     with scratch_database() as database, writing(database, dimension) as writer:
@@ -33,9 +31,15 @@ def line(rows: int, dimension: int) -> str:
         build = writer.index()
         asked = ask(writer.conn, writer.pgvector, writer.collection, made[rows:])
     exact, index = asked["exact"], asked["index"]
-    return (
+    print(
         f"{rows:>9,} {dimension:>5} {rows * dimension * 2 / 2**20:>6.0f} {exact.median:>7.1f} ms {index.median:>7.1f} ms"
-        f" {build:>6.1f} s  {recall(index.found, exact.found):.3f}"
+        f" {build:>6.1f} s  {recall(index.found, exact.found):.3f}",
+        flush=True,
+    )
+    megabytes = rows * dimension * 2 / 2**20
+    return Figure(
+        f"{rows:,} × {dimension} ({megabytes:.0f} MB): exact, HNSW, and its recall@10",
+        f"{exact.median:.1f} ms, {index.median:.1f} ms, {recall(index.found, exact.found):.3f}",
     )
 
 

@@ -11,7 +11,17 @@ from pgvector.psycopg import register_vector
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from benchmarks.common import administrator, arguments, clustered, images, scratch_database, seconds, writing
+from benchmarks.common import (
+    Figure,
+    administrator,
+    arguments,
+    clustered,
+    images,
+    record,
+    scratch_database,
+    seconds,
+    writing,
+)
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.collections import ensure_collection
 from pinakes.store.space_registry import register_space
@@ -79,8 +89,15 @@ def main() -> None:
         }
     for name, rate in rates.items():
         print(f"{name:<20}{rate:>10,.0f} images/s")
-    print(f"Pinakes / bare COPY: {rates['Pinakes'] / rates['bare COPY']:.2f} (target: at least 0.5)")
-    print(f"Pinakes / row by row: {rates['Pinakes'] / rates['INSERT row by row']:.1f} (target: at least 10)")
+    figures = [
+        Figure(
+            "first load, against a bare binary COPY into an identical table",
+            f"{rates['Pinakes'] / rates['bare COPY']:.2f} ×",
+            "≥ 0.5",
+        ),
+        Figure("against INSERT row by row", f"{rates['Pinakes'] / rates['INSERT row by row']:.1f} ×", "≥ 10"),
+    ]
+    record("load", "Loading into PostgreSQL", figures)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from benchmarks import report, results
 from pinakes.cli.main import cli
 
 PROJECT = Path(__file__).parents[2]
@@ -110,3 +111,7 @@ def test_the_index_of_the_docs_names_every_page() -> None:
     index = (PROJECT / "docs" / "README.md").read_text("utf-8")
     pages = {page.name for page in (PROJECT / "docs").glob("*.md")} - {"README.md"}
     assert {page for page in pages if f"({page})" in index} == pages
+
+
+def test_the_page_of_performance_is_what_the_benchmarks_wrote() -> None:
+    assert report.PAGE.read_text("utf-8") == report.page(results.read())
