@@ -6,11 +6,14 @@ The first run loads the collection, which takes minutes, and builds its index, w
 ones go on with what is there, and build an index only where `--index` names another kind. Compared are `Collection.search`
 as it is, the bare statement over the same index with several values of `ef_search`, and comparing every vector; and filters
 of several shares, on a column with an index. The server's processor time is given too, which other work on the machine
-changes less. Remove DIR afterwards.
+changes less. `benchmarks/results/large-ROWS-INDEX.json` keeps it all, and `python -m benchmarks.growth` fits it. Remove DIR
+afterwards.
 """
 
 from __future__ import annotations
 
+import json
+import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,12 +22,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 from pgvector import HalfVector
 from pgvector import Vector as PgVector
 from pgvector.psycopg import register_vector
 
 import benchmarks.nothing  # noqa: F401 - registers the embedder that the space belongs to
-from benchmarks.common import K, administrator, arguments, clustered, seconds, writing
+from benchmarks.common import Figure, K, administrator, arguments, clustered, record, seconds, writing
+from benchmarks.page import Times, Visitor, served
 from pinakes import Collection
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.evaluation.measures import KthNearest, recall_at_k, unit
@@ -37,10 +42,13 @@ from pinakes.store.indexes import ensure_index
 from tests.clustered import Rows
 
 PART = 5000
+ROUNDS = 10
 SHARES = (0.0001, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5)
 """Of `type`, which is called by them."""
 
-Measured = dict[str, float | str]
+BUILD = "processor time of building the index"
+SIZE = "size of the index"
+SEARCH = "Collection.search"
 
 
 def main() -> None:
@@ -52,13 +60,24 @@ def main() -> None:
     home.chmod(0o755)
     with embedded_server(home) as dsn:
         database = Database(dsn)
-        build(database, options.rows, options.dimension, options.index, uniform=options.uniform)
+        build(database, home, options.rows, options.dimension, options.index, uniform=options.uniform)
+        # What the build was measured to take stays with what it built.
+        figures = [Figure(*figure) for figure in json.loads((home / f"{options.index}.json").read_text())]
         queries = made(options.queries, options.dimension, 1, uniform=options.uniform)
-        for row in measure(database, queries, options.effort or None):
-            print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+        for figure in (*measure(database, queries, options.effort or None), *pages(home, dsn)):
+            print(f"{figure.what}: {figure.value}", flush=True)
+            figures.append(figure)
+    kind = "uniform" if options.uniform else "clustered"
+    record(
+        f"large-{options.rows}-{options.index}{'-uniform' if options.uniform else ''}",
+        f"Search in {options.rows:,} × {options.dimension} {kind} vectors, index {options.index}",
+        figures,
+        "Times are those of a machine that did other work too; the processor time is that of the server's process. A bare"
+        " statement fetches distances only, of an index's `ef_search` candidates in full precision.",
+    )
 
 
-def build(database: Database, rows: int, dimension: int, index: Any, *, uniform: bool) -> None:
+def build(database: Database, home: Path, rows: int, dimension: int, index: Any, *, uniform: bool) -> None:
     """The collection `ours` with its index, as a run leaves it; what is there already is kept."""
     with writing(database, dimension, provider="nothing") as writer:
         conn, space = writer.conn, writer.space
@@ -70,13 +89,39 @@ def build(database: Database, rows: int, dimension: int, index: Any, *, uniform:
             print(
                 f"images loaded in {images:.0f} s, vectors in {loaded:.0f} s, finished in {finished:.0f} s", flush=True
             )
+        kept = home / f"{index}.json"
+        figures = json.loads(kept.read_text()) if kept.exists() else []
+        computed = server_processor(home)
         built = seconds(lambda: ensure_index(conn, "ours", space, index, writer.lease, writer.pgvector))
+        computed = server_processor(home) - computed
+        if not figures:
+            figures.append((BUILD, f"{computed:,.1f} s", ""))
+            figures.append(("index built in", f"{built:,.0f} s", ""))
+        of_server, of_client = server_processor(home), time.process_time()
         settled = seconds(lambda: settle(conn, writer.pgvector, "ours", space))
-        row = conn.execute("SELECT index_kind, index_bytes, ef_search, ef_search_recall FROM ours.spaces").fetchone()
-        print(f"built in {built:.1f} s, measured in {settled:.1f} s: kind, bytes, ef_search, recall {row}", flush=True)
+        of_server, of_client = server_processor(home) - of_server, time.process_time() - of_client
+        size, ef_search, filtered, found = conn.execute(
+            "SELECT index_bytes, ef_search, ef_search_filtered, ef_search_recall FROM ours.spaces"
+        ).fetchone() or (0, 0, 0, 0)
+        if len(figures) == 2 and index != "none":
+            figures.append(("then measured in", f"{settled:.1f} s", "5 % of the build"))
+            figures.append(("processor time of measuring, server and client", f"{of_server + of_client:.1f} s", ""))
+            figures.append((SIZE, f"{size / 1e6:,.1f} MB", ""))
+            figures.append(("ef_search found, with a filter", f"{ef_search}, {filtered} (recall {found:.4f})", ""))
+        kept.write_text(json.dumps(figures))
+        for what, value, _ in figures:
+            print(f"{what}: {value}", flush=True)
 
 
-def measure(database: Database, queries: Rows, effort: int | None) -> Iterator[Measured]:
+def server_processor(home: Path) -> float:
+    """Seconds that the processes of the server have computed, those that have ended too."""
+    postmaster = psutil.Process(int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]))
+    times = postmaster.cpu_times()
+    living = sum(sum(child.cpu_times()[:2]) for child in postmaster.children())
+    return living + times.children_user + times.children_system
+
+
+def measure(database: Database, queries: Rows, effort: int | None) -> Iterator[Figure]:
     """Every way of searching, one after the other, each with a round before that reads what it needs into memory."""
     settings = replace(load_settings(), database_url=database.dsn)
     kth = truth(database, queries)
@@ -112,7 +157,7 @@ def measure(database: Database, queries: Rows, effort: int | None) -> Iterator[M
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'pinakes' AND pid <> pg_backend_pid()"
         ).fetchone() or (0,)
 
-        def measured(way: str, share: float, ask: Callable[[Rows], Sequence[float]], pid: int) -> Measured:
+        def measured(way: str, share: float, ask: Callable[[Rows], Sequence[float]], pid: int, aim: str = "") -> Figure:
             plans.clear()
             for query in queries[:: 1 if share == 1 else 4]:
                 ask(query)
@@ -123,17 +168,13 @@ def measure(database: Database, queries: Rows, effort: int | None) -> Iterator[M
                 times.append(1000 * (time.perf_counter() - started))
                 got[number, : len(distances)] = distances
             p50, p95 = np.percentile(times, (50, 95))
-            return {
-                "way": way,
-                "share": share,
-                f"recall@{K}": round(float(recall_at_k(got, kth[share]).mean()), 4),
-                "p50 ms": round(p50, 2),
-                "p95 ms": round(p95, 2),
-                "server's processor ms": round(1000 * (processor(pid) - before) / len(queries), 2),
-                "plans": "/".join(sorted(plans)),
-            }
+            recall = float(recall_at_k(got, kth[share]).mean())
+            computed = 1000 * (processor(pid) - before) / len(queries)
+            how = f" ({'/'.join(sorted(plans))})" if plans else ""
+            value = f"{computed:.2f} ms of processor, p50 {p50:.1f} ms, p95 {p95:.1f} ms, recall@{K} {recall:.4f}{how}"
+            return Figure(way, value, aim)
 
-        yield measured("Collection.search", 1, search, searching)
+        yield measured(SEARCH, 1, search, searching, "recall ≥ 0.99, p50 ≤ 10 ms, p95 ≤ 25 ms")
         for ef_search in (40, 60, 100, 200, 400, 800) if kind in ("hnsw", "binary") else ():
             plain.execute(f"SET hnsw.ef_search = {ef_search}".encode())
             take = ef_search if kind == "binary" else K
@@ -141,9 +182,31 @@ def measure(database: Database, queries: Rows, effort: int | None) -> Iterator[M
                 f"bare {kind}, ef_search {ef_search}", 1, lambda q, t=take: bare(q, order, t), plain.info.backend_pid
             )
         for share in SHARES:
-            yield measured("Collection.search", share, lambda q, s=share: search(q, f"type=share {s:g}"), searching)
+            way = f"{SEARCH}, {share:g} of them pass a filter"
+            aim = "recall ≥ 0.99, p95 ≤ 50 ms"
+            yield measured(way, share, lambda q, s=share: search(q, f"type=share {s:g}"), searching, aim)
         queries, kth = queries[:20], {share: k[:20] for share, k in kth.items()}
         yield measured("bare scan", 1, lambda q: bare(q, f"(embedding <=> {half}) + 0", K), plain.info.backend_pid)
+
+
+def pages(home: Path, dsn: str) -> Iterator[Figure]:
+    """The page that a visitor sees first, and its facets below a filter: from request to answer, alone on the server."""
+    with served(home, dsn, "ours") as (port, _):
+        for what, path in (
+            ("first page with its facets", "/"),
+            ("page of a filter with its facets", "/?where=type%3Dshare%200.1"),
+        ):
+            times = Times()
+            visitor = Visitor(port, times, 0, [])
+            computed = server_processor(home)
+            for _ in range(ROUNDS):
+                visitor.ask("page", path)
+            computed = (server_processor(home) - computed) / ROUNDS
+            visitor.close()
+            first, later = times.seconds["page"][0], statistics.median(times.seconds["page"][1:])
+            value = f"{1000 * first:,.0f} ms, later {1000 * later:,.0f} ms, {1000 * computed:,.0f} ms of the server's processor"
+            yield Figure(what, value, "≤ 300 ms")
+            assert not times.wrong, times.wrong
 
 
 def processor(pid: int) -> float:
