@@ -108,7 +108,8 @@ def _wide(registered: RegisteredSpace, take: int, *, filtered: bool) -> int:
     if registered.ef_search is None:
         return max(EF_SEARCH.get(str(registered.index_kind), 0), take)
     measured = max(registered.ef_search, registered.ef_search_filtered or 0) if filtered else registered.ef_search
-    return max(take, math.ceil(measured * take / (DEFAULT_K + MARGIN)))
+    # A search takes one more than its hits, to know whether there is another page.
+    return max(take, math.ceil(measured * take / (DEFAULT_K + 1 + MARGIN)))
 
 
 def _worth(registered: RegisteredSpace, candidates: int, wide: int) -> int:
