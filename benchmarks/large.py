@@ -64,7 +64,10 @@ def main() -> None:
         # What the build was measured to take stays with what it built.
         figures = [Figure(*figure) for figure in json.loads((home / f"{options.index}.json").read_text())]
         queries = made(options.queries, options.dimension, 1, uniform=options.uniform)
-        for figure in (*measure(database, queries, options.effort or None), *pages(home, dsn)):
+        for figure in (
+            *measure(database, queries, options.effort or None, home / f"truth-{len(queries)}.npz"),
+            *pages(home, dsn),
+        ):
             print(f"{figure.what}: {figure.value}", flush=True)
             figures.append(figure)
     kind = "uniform" if options.uniform else "clustered"
@@ -121,10 +124,10 @@ def server_processor(home: Path) -> float:
     return living + times.children_user + times.children_system
 
 
-def measure(database: Database, queries: Rows, effort: int | None) -> Iterator[Figure]:
+def measure(database: Database, queries: Rows, effort: int | None, kept: Path) -> Iterator[Figure]:
     """Every way of searching, one after the other, each with a round before that reads what it needs into memory."""
     settings = replace(load_settings(), database_url=database.dsn)
-    kth = truth(database, queries)
+    kth = truth(database, queries, kept)
     with administrator(database) as plain, Collection("ours", settings=settings) as ours:
         register_vector(plain)
         table, kind = plain.execute("SELECT space, index_kind FROM ours.spaces").fetchone() or ("", "")
@@ -214,8 +217,11 @@ def processor(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-def truth(database: Database, queries: Rows) -> dict[float, Rows]:
-    """The distance of the `K`-th nearest of what is stored, for each query and each share."""
+def truth(database: Database, queries: Rows, kept: Path) -> dict[float, Rows]:
+    """The distance of the `K`-th nearest of what is stored, for each query and each share; kept in a file."""
+    if kept.exists():
+        with np.load(kept) as file:
+            return {float(share): file[share] for share in file}
     nearest = {share: KthNearest(len(queries), K) for share in (1, *SHARES)}
     asked = unit(queries)
     with database.connection() as (conn, _), conn.transaction(), conn.cursor("all", binary=True) as cursor:
@@ -227,6 +233,7 @@ def truth(database: Database, queries: Rows) -> dict[float, Rows]:
             for share, one in nearest.items():
                 passing = distances if share == 1 else distances[:, kinds == f"share {share:g}"]
                 one.add(passing)
+    np.savez(kept, **{str(share): one.distances for share, one in nearest.items()})
     return {share: one.distances for share, one in nearest.items()}
 
 

@@ -170,21 +170,19 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
             answered = trial.index(setting, ids[:queries], vectors[:queries], filtered=filtered)
             return recall_at_k(answered.distances, kth[filtered][:queries])
 
-        def enough(tried: list[int], *, filtered: bool) -> tuple[int, float]:
-            for setting in tried:
-                found = shares(setting, len(ids), filtered=filtered)
-                if lower_bound(found, DEFAULT_K, population=rows) >= wanted:
-                    break
-            return setting, float(found.mean())
-
         few = min(FEW_QUERIES, len(ids))
         likely = 0
         if shares(settings[0], few, filtered=False).mean() < wanted:
             likely = bisect_left(settings, wanted, 1, key=lambda s: float(shares(s, few, filtered=False).mean()))
-        setting, recall = enough(settings[max(0, min(likely, len(settings)) - 1) :], filtered=False)
+        for setting in settings[max(0, min(likely, len(settings)) - 1) :]:
+            found = shares(setting, len(ids), filtered=False)
+            if lower_bound(found, DEFAULT_K, population=rows) >= wanted:
+                break
         # Most often it is enough for a search with a filter, which looks at more of the index; and never less is.
-        with_filter, _ = enough(settings[settings.index(setting) :], filtered=True)
-    store_setting(conn, collection, registered, setting, recall, wanted, with_filter)
+        for with_filter in settings[settings.index(setting) :]:
+            if shares(with_filter, 2 * few, filtered=True).mean() >= wanted:
+                break
+    store_setting(conn, collection, registered, setting, float(found.mean()), wanted, with_filter)
     return resolve_space(conn, collection, space.name)
 
 

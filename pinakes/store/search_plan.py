@@ -23,7 +23,15 @@ EF_SEARCH = {"hnsw": 200, "binary": 400}
 PROBES = 10
 """Lists that an IVFFlat scan begins with; it goes on to others while it has too few."""
 
-VISIT_COST = {"hnsw": 12, "binary": 4, "ivfflat": 12}
+SAMPLE = 2000
+"""Images of a sample that tells broad filters from narrow ones."""
+
+FEW = 30
+"""Fewer that pass, of a sample, say nothing sure about their share."""
+
+ALL = sql.SQL("")
+
+VISIT_COST = {"hnsw": 4, "binary": 2, "ivfflat": 4}
 """What an index spends on one candidate, in vectors of a scan: it compares the 2 m links of each node, in no order that
 memory likes. See `python -m benchmarks.filters`."""
 
@@ -88,6 +96,8 @@ def plan(
     if mode == "index":
         return planned(True, None)
     worth = _worth(registered, candidates, wide) if able and mode == "auto" else None
+    if worth is not None and _surely(conn, collection, registered, passing, worth):
+        return planned(True, None)
     matching = _count(conn, collection, passing, worth)
     if worth is not None and matching >= worth:
         return planned(True, None)
@@ -118,14 +128,29 @@ def _worth(registered: RegisteredSpace, candidates: int, wide: int) -> int:
     return math.ceil(max(cost * wide, math.sqrt(cost * candidates * registered.rows)))
 
 
-def _count(conn: Connection, collection: str, passing: Conditions, most: int | None) -> int:
-    """How many images pass, counted up to `most`."""
+def _surely(conn: Connection, collection: str, registered: RegisteredSpace, passing: Conditions, worth: int) -> bool:
+    """Whether a sample of the images shows that more than `worth` pass: counting so many takes longer than a search."""
+    share = SAMPLE / max(registered.rows, 1)
+    least = max(1.5 * worth * share, FEW)
+    # The sample is made of whole pages; at most as many rows are read as are looked for.
+    sampled = sql.SQL("TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(sql.Literal(100 * share))
+    return least < SAMPLE and _count(conn, collection, passing, math.ceil(least), sampled) >= least
+
+
+def _count(
+    conn: Connection,
+    collection: str,
+    passing: Conditions,
+    most: int | None,
+    sampled: sql.Composable = ALL,
+) -> int:
+    """How many images pass, of all or of a sample, counted up to `most`."""
     with translated(f"counting the matches in {collection}"), searching(conn):
         counted: int = value_of(
             conn,
             sql.SQL(
-                "SELECT count(*) FROM (SELECT FROM {images} AS i WHERE {passing} LIMIT %(most)s) AS passing"
-            ).format(images=sql.Identifier(collection, "images"), passing=passing.where),
+                "SELECT count(*) FROM (SELECT FROM {images} AS i {sampled} WHERE {passing} LIMIT %(most)s) AS passing"
+            ).format(images=sql.Identifier(collection, "images"), sampled=sampled, passing=passing.where),
             {**passing.values, "most": most},
         )
     return counted
