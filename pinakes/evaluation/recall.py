@@ -61,7 +61,7 @@ class RecallReport:
         space, active: which space, and whether searches use it when they name none.
         index: `hnsw`, `binary`, `ivfflat`, or None while searches compare every vector.
         rows: vectors of the space.
-        queries: images that were asked about, each left out of its own answer.
+        queries: how many were asked; without an index they are images, each left out of its own answer.
         k: neighbours.
         wanted: the recall that the recommended setting is to reach.
         levels: by setting; empty without an index.
@@ -109,7 +109,7 @@ class _Sample:
 def measure_recall(
     conn: Connection, pgvector: Pgvector, registered: RegisteredSpace, request: EvaluationRequest
 ) -> RecallReport:
-    """Ask the index about some of the space's own images at each setting, and compare with brute force.
+    """Ask the index about vectors near some of the space's own images at each setting, and compare with brute force.
 
     The exact neighbours are found in numpy over the stored values, streamed in blocks: memory is that of the queries
     and of one block, for a space of any size. The settings end where every query is answered exactly, or where
@@ -121,10 +121,10 @@ def measure_recall(
     """
     collection, k = request.collection, request.k
     with one_state(conn):
-        ids, vectors = sampled_vectors(conn, collection, registered.name, request.queries, request.seed)
+        trial = IndexTrial(conn, pgvector, collection, registered, k)
+        ids, vectors = _asked(conn, trial, collection, registered, request.queries, request.seed)
         (kth, _), rows = _kth_distances(conn, collection, registered.name, ids, vectors, k)
         sample = _Sample(ids, vectors, kth, rows)
-        trial = IndexTrial(conn, pgvector, collection, registered, k)
         few = min(EXACT_QUERIES, len(ids))
         exact = trial.scan(ids[:few], vectors[:few])
         levels = _levels(trial, registered, sample, request)
@@ -161,9 +161,9 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
         return registered
     wanted = registered.ef_search_wanted or WANTED_RECALL
     with one_state(conn):
-        ids, vectors = sampled_vectors(conn, collection, registered.name, SETTLING_QUERIES, 1)
-        kth, rows = _kth_distances(conn, collection, registered.name, ids, vectors, DEFAULT_K)
         trial = IndexTrial(conn, pgvector, collection, registered, DEFAULT_K)
+        ids, vectors = _asked(conn, trial, collection, registered, SETTLING_QUERIES, 1)
+        kth, rows = _kth_distances(conn, collection, registered.name, ids, vectors, DEFAULT_K)
         settings = _settings(trial, registered)
 
         def shares(setting: int, queries: int, *, filtered: bool) -> npt.NDArray[np.float64]:
@@ -186,6 +186,19 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
     return resolve_space(conn, collection, space.name)
 
 
+def _asked(
+    conn: Connection, trial: IndexTrial, collection: str, registered: RegisteredSpace, count: int, seed: int
+) -> tuple[list[str], Matrix]:
+    """Queries for an index: near stored images, but none of them; the stored ones themselves where there is no index.
+
+    Returns the ids of the images that are left out of an answer, "" for none, and shape (queries, dimension).
+    """
+    ids, vectors = sampled_vectors(conn, collection, registered.name, count, seed)
+    if registered.index_kind is None or len(ids) == 0:
+        return ids, vectors
+    return [""] * len(ids), trial.strangers(vectors)
+
+
 def _due(registered: RegisteredSpace) -> bool:
     if registered.index_kind not in ("hnsw", "binary") or registered.rows <= DEFAULT_K:
         return False
@@ -197,7 +210,7 @@ def _kth_distances(
     conn: Connection, collection: str, space: str, ids: list[str], vectors: Matrix, k: int
 ) -> tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], int]:
     """The exact distance of each query's k-th other neighbour, of all and of those that `passes`; and how many are all."""
-    place = {image_id: number for number, image_id in enumerate(ids)}
+    place = {image_id: number for number, image_id in enumerate(ids) if image_id}
     # The stored values are of unit length but for the rounding of `halfvec`, which cosine distance divides out.
     queries = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if ids else vectors
     nearest, passing = KthNearest(len(ids), k), KthNearest(len(ids), k)
@@ -290,7 +303,8 @@ def _notes(
     if recommended is not None and registered.index_kind == "ivfflat":
         notes.append("probes are not stored: searches begin with 10 lists, or with those of --effort")
     notes.append(
-        "the queries are stored pictures; words, whose vectors lie apart from all pictures, are found somewhat less surely"
+        "the queries lie among the stored pictures; words, whose vectors lie apart from all of them, are found somewhat less"
+        " surely"
     )
     return notes
 

@@ -23,6 +23,9 @@ from pinakes.store.search_plan import MARGIN
 from pinakes.store.search_settings import NO_JIT
 from pinakes.store.space_registry import RegisteredSpace
 
+NEIGHBOURS = 8
+"""Of a stored vector, those that show in which directions pictures lie around it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -73,17 +76,32 @@ class IndexTrial:
             DatabaseError: PostgreSQL does not use the index.
         """
         kind = str(self._registered.index_kind)
-        method, name = ("ivfflat", "probes") if kind == "ivfflat" else ("hnsw", "ef_search")
-        settings = {"enable_seqscan": "off", "enable_sort": "off", f"{method}.{name}": str(setting)}
-        if self._pgvector.version >= ITERATIVE_SCANS:
-            settings[f"{method}.iterative_scan"] = "relaxed_order"
-        self._set(settings)
-        order = nearness(kind, sql.SQL("embedding"), self._half, self._registered.space.dimension)
-        statement = self._statement(order, "WHERE md5(image_id) < '8'" if filtered else "")
+        self._settings_of_index(setting)
+        statement = self._statement(self._nearness, "WHERE md5(image_id) < '8'" if filtered else "")
         take = max(self.candidates, setting) if kind == "binary" else self.candidates
         if len(ids):
             self._check(kind, statement, vectors[0])
         return self._ask(statement, ids, vectors, take)
+
+    def strangers(self, vectors: Matrix) -> Matrix:
+        """For each of some stored vectors, shape (n, dimension), one that is not stored and lies as pictures do there.
+
+        A graph finds the neighbours of its own nodes too easily: it leads to the node, and has linked those to it. So the
+        vector is moved by as much as its nearest neighbour is away from it, parallel to the line between two others.
+        """
+        self._settings_of_index(self.candidates)
+        order, moved = self._nearness, vectors.copy()
+        statement = sql.SQL("SELECT embedding FROM {} ORDER BY {} LIMIT %(take)s").format(self._table, order)
+        for number, vector in enumerate(vectors):
+            rows = self._conn.execute(statement, self._values("", vector, NEIGHBOURS + 1), binary=True).fetchall()
+            near = np.stack([found.to_numpy() for (found,) in rows]).astype(np.float32)
+            if len(near) <= NEIGHBOURS:
+                continue
+            along = near[NEIGHBOURS // 2] - near[NEIGHBOURS]
+            length = float(np.linalg.norm(along))
+            if length:
+                moved[number] += along * float(np.linalg.norm(near[1] - near[0])) / length
+        return moved
 
     def scan(self, ids: Sequence[str], vectors: Matrix) -> Answered:
         """By comparing every vector."""
@@ -96,6 +114,22 @@ class IndexTrial:
         """How many lists the IVFFlat index has: with as many probes it is exact."""
         built = built_settings(self._conn, self._collection, self._registered.space, "ivfflat") or {}
         return built.get("lists", 100)
+
+    def _settings_of_index(self, setting: int) -> None:
+        method, name = ("ivfflat", "probes") if self._registered.index_kind == "ivfflat" else ("hnsw", "ef_search")
+        settings = {"enable_seqscan": "off", "enable_sort": "off", f"{method}.{name}": str(setting)}
+        if self._pgvector.version >= ITERATIVE_SCANS:
+            settings[f"{method}.iterative_scan"] = "relaxed_order"
+        self._set(settings)
+
+    @property
+    def _table(self) -> sql.Identifier:
+        return sql.Identifier(self._collection, self._registered.name)
+
+    @property
+    def _nearness(self) -> sql.Composed:
+        kind, dimension = str(self._registered.index_kind), self._registered.space.dimension
+        return nearness(kind, sql.SQL("embedding"), self._half, dimension)
 
     @property
     def _half(self) -> sql.Composed:
@@ -131,7 +165,7 @@ class IndexTrial:
             ORDER BY distance, image_id
             LIMIT %(k)s
             """
-        ).format(order=order, where=sql.SQL(where), space=sql.Identifier(self._collection, self._registered.name))
+        ).format(order=order, where=sql.SQL(where), space=self._table)
 
     def _set(self, settings: dict[str, str]) -> None:
         for name, value in (settings | NO_JIT).items():
