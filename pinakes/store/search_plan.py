@@ -32,8 +32,8 @@ FEW = 30
 ALL = sql.SQL("")
 
 VISIT_COST = {"hnsw": 4, "binary": 2, "ivfflat": 4}
-"""What an index spends on one candidate, in vectors of a scan: it compares the 2 m links of each node, in no order that
-memory likes. See `python -m benchmarks.filters`."""
+"""What an index spends on one candidate, in images that pass and are compared one by one: it compares the 2 m links of each
+node, in no order that memory likes, and looks up whether its image passes. See `python -m benchmarks.large`."""
 
 
 @dataclass(frozen=True, slots=True)

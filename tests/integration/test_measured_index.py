@@ -26,7 +26,7 @@ from pinakes.store.space_registry import RegisteredSpace, resolve_space
 from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
 
 SPACE = Space("made", "up", "1", 256, "")
-ROWS = 2000
+ROWS = 1500
 KEPT = np.random.default_rng(4).random(ROWS) < 0.5
 
 Build = Callable[..., RegisteredSpace]
