@@ -28,10 +28,10 @@ SETTLED = 3
 EXACT_QUERIES = 25
 """Enough for the median time of a scan, which may take a second at a million vectors."""
 
-SETTLING_QUERIES = 300
+SETTLING_QUERIES = 200
 SETTLING_Z = 1.0
-"""After a build: surer than not, by one standard error. A graph loses a query as a whole where it leads into the wrong cluster;
-to show with 95 % confidence that hardly any is lost takes more queries than a few hundredths of the build."""
+"""After a build: surer than not, by one standard error. A graph loses a query as a whole where it leads into the wrong
+cluster; to show with 95 % confidence that hardly any is lost takes more queries than a few hundredths of the build."""
 
 FEW_QUERIES = 50
 """Those of them that find the neighbourhood of the right setting."""
@@ -154,9 +154,9 @@ def measure_recall(
 def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) -> RegisteredSpace:
     """After a build, or once a space has doubled: find and store what its index is searched with.
 
-    It is the smallest setting that very likely reaches the recall that `pinakes evaluate` was asked for, or `WANTED_RECALL`; the
-    largest of all where none does, which lets searches compare every vector if its mean falls short too. Reading the
-    vectors once and asking some hundred queries takes a few hundredths of what the build took.
+    It is the smallest setting that very likely reaches the recall that `pinakes evaluate` was asked for, or
+    `WANTED_RECALL`; the largest of all where none does, which lets searches compare every vector if its mean falls short
+    too. Reading the vectors once and asking some hundred queries takes a few hundredths of what the build took.
     """
     registered = resolve_space(conn, collection, space.name)
     if not _due(registered):
