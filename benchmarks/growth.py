@@ -3,7 +3,7 @@
 `python -m benchmarks.growth [--kind hnsw]`
 
 Fits a power of the number of rows to each figure, by least squares of the logarithms, and gives the interval in which one
-more measurement at 10 and 100 million would fall with 95 % confidence, if the power went on to hold. Nothing says that it
+more measurement at 10 and 100 million would fall in two of three cases, if the power went on to hold. Nothing says that it
 does: see docs/scale.md. What the embeddings would cost is by the prices that the embedders declare.
 """
 
@@ -21,8 +21,8 @@ from benchmarks.results import read
 from pinakes.embedders.registry import EMBEDDERS
 
 SIZES = (10_000_000, 100_000_000)
-STUDENT = {1: 12.71, 2: 4.30, 3: 3.18, 4: 2.78, 5: 2.57, 6: 2.45}
-"""97.5 % quantiles of Student's distribution by its degrees of freedom."""
+STUDENT = {1: 1.84, 2: 1.32, 3: 1.20, 4: 1.14, 5: 1.11, 6: 1.09}
+"""84.1 % quantiles of Student's distribution by its degrees of freedom."""
 
 
 def main() -> None:
@@ -49,7 +49,7 @@ def main() -> None:
         f"growth-{options.kind}",
         f"10 and 100 million pictures, index {options.kind}",
         figures,
-        f"Extrapolated from {sizes} vectors of 1,024 components; the interval is one of 95 %.",
+        f"Extrapolated from {sizes} vectors of 1,024 components; one more measurement would fall into the interval in two of three cases.",
     )
 
 
@@ -67,7 +67,7 @@ def fitted(name: str, unit: str, by_rows: dict[int, float]) -> Figure:
 
 
 def fit(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]):  # type: ignore[no-untyped-def]
-    """A line by least squares: its slope, its value at a place, and half the 95 % interval of a measurement there.
+    """A line by least squares: its slope, its value at a place, and half the interval of a measurement there.
 
     Draper and Smith, Applied Regression Analysis, 3rd edition, section 3.1.
     """
