@@ -49,7 +49,7 @@ def main() -> None:
         f"growth-{options.kind}",
         f"10 and 100 million pictures, index {options.kind}",
         figures,
-        f"Extrapolated from {sizes} vectors of 1,024 components; one more measurement would fall into the interval in two of three cases.",
+        f"Extrapolated from {sizes} vectors of 1,024 components; two of three further ones would fall into the interval.",
     )
 
 

@@ -29,9 +29,8 @@ EXACT_QUERIES = 25
 """Enough for the median time of a scan, which may take a second at a million vectors."""
 
 SETTLING_QUERIES = 200
-SETTLING_Z = 1.0
-"""After a build: surer than not, by one standard error. A graph loses a query as a whole where it leads into the wrong
-cluster; to show with 95 % confidence that hardly any is lost takes more queries than a few hundredths of the build."""
+"""After a build, when the mean decides. A graph loses a query as a whole where it leads into the wrong cluster; to show with
+95 % confidence that hardly any is lost takes more queries than a few hundredths of the build."""
 
 FEW_QUERIES = 50
 """Those of them that find the neighbourhood of the right setting."""
@@ -154,7 +153,7 @@ def measure_recall(
 def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) -> RegisteredSpace:
     """After a build, or once a space has doubled: find and store what its index is searched with.
 
-    It is the smallest setting that very likely reaches the recall that `pinakes evaluate` was asked for, or
+    It is the smallest setting whose mean reaches the recall that `pinakes evaluate` was asked for, or
     `WANTED_RECALL`; the largest of all where none does, which lets searches compare every vector if its mean falls short
     too. Reading the vectors once and asking some hundred queries takes a few hundredths of what the build took.
     """
@@ -165,7 +164,7 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
     with one_state(conn):
         trial = IndexTrial(conn, pgvector, collection, registered, DEFAULT_K)
         ids, vectors = _asked(conn, trial, collection, registered, SETTLING_QUERIES, 1)
-        kth, rows = _kth_distances(conn, collection, registered.name, ids, vectors, DEFAULT_K)
+        kth, _ = _kth_distances(conn, collection, registered.name, ids, vectors, DEFAULT_K)
         settings = _settings(trial, registered)
 
         def shares(setting: int, queries: int, *, filtered: bool) -> npt.NDArray[np.float64]:
@@ -178,7 +177,7 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
             likely = bisect_left(settings, wanted, 1, key=lambda s: float(shares(s, few, filtered=False).mean()))
         for setting in settings[max(0, min(likely, len(settings)) - 1) :]:
             found = shares(setting, len(ids), filtered=False)
-            if lower_bound(found, DEFAULT_K, population=rows, z=SETTLING_Z) >= wanted:
+            if found.mean() >= wanted:
                 break
         # Most often it is enough for a search with a filter, which looks at more of the index; and never less is.
         for with_filter in settings[settings.index(setting) :]:
