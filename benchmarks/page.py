@@ -107,7 +107,7 @@ def main() -> None:
     options = arguments(__doc__, rows=20_000, dimension=1024, users=50, seconds=20.0, think=1.0, requests=10_000)
     with scratch_home() as home, embedded_server(home) as dsn:
         ids = _collection(Database(dsn), home / "pictures", options.rows, options.dimension)
-        with _served(home, dsn) as (port, server):
+        with served(home, dsn) as (port, server):
             alone = Times()
             visitor = Visitor(port, alone, 0, ids)
             visitor.first_page()
@@ -207,11 +207,17 @@ def _paint(folder: Path) -> list[tuple[Path, str]]:
 
 
 @contextmanager
-def _served(home: Path, dsn: str) -> Iterator[tuple[int, psutil.Process]]:
+def served(home: Path, dsn: str, collection: str = "pictures") -> Iterator[tuple[int, psutil.Process]]:
     """`pinakes serve` as a person starts it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "pinakes.cli.main", "serve", "--port", "0"],
-        env=os.environ | {"PINAKES_HOME": str(home), "PINAKES_DATABASE_URL": dsn, "PYTHONUNBUFFERED": "1"},
+        env=os.environ
+        | {
+            "PINAKES_HOME": str(home),
+            "PINAKES_DATABASE_URL": dsn,
+            "PINAKES_COLLECTION": collection,
+            "PYTHONUNBUFFERED": "1",
+        },
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -81,7 +81,7 @@ def _recall_blocks(report: RecallReport) -> Iterator[str]:
         [
             ("space", report.space + (" (active)" if report.active else "")),
             ("index", f"{report.index or 'none'}, {report.rows:,} vectors"),
-            ("asked", f"{report.queries:,} stored pictures, {report.k} neighbours of each"),
+            ("asked", f"{report.queries:,} vectors, {report.k} neighbours of each"),
         ]
     )
     rows = [

@@ -48,7 +48,7 @@ COMMANDS = {
     "up": "pinakes.cli.up",
 }
 
-TOLD = ("pinakes.ingest.progress", "pinakes.store.lease")
+TOLD = ("pinakes.ingest.progress", "pinakes.store.index_progress", "pinakes.store.lease")
 """Loggers that report what a person waits for: how far a run has come, and which run it waits for."""
 
 INTERRUPTED = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,11 +11,13 @@ import numpy.typing as npt
 
 from pinakes.errors import UsageError
 from pinakes.evaluation.measures import KthNearest, lower_bound, queries_needed, recall_at_k
-from pinakes.evaluation.request import EvaluationRequest
+from pinakes.evaluation.request import WANTED_RECALL, EvaluationRequest
+from pinakes.query.query import DEFAULT_K
+from pinakes.spaces import Space
 from pinakes.store.bulk_reads import Matrix, one_state, sampled_vectors, vector_blocks
 from pinakes.store.connection import Connection, Pgvector
-from pinakes.store.index_trial import Answered, IndexTrial, store_setting
-from pinakes.store.space_registry import RegisteredSpace
+from pinakes.store.index_trial import Answered, IndexTrial, passes, store_setting
+from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
 EF_SEARCH_LEVELS = (40, 50, 60, 80, 100, 120, 150, 200, 300, 400, 600, 800, 1000)
 """40 is pgvector's default and 1,000 its limit; those that no search uses are raised to the least that one does."""
@@ -25,13 +28,20 @@ SETTLED = 3
 EXACT_QUERIES = 25
 """Enough for the median time of a scan, which may take a second at a million vectors."""
 
+SETTLING_QUERIES = 200
+"""After a build, when the mean decides. A graph loses a query as a whole where it leads into the wrong cluster; to show with
+95 % confidence that hardly any is lost takes more queries than a few hundredths of the build."""
+
+FEW_QUERIES = 50
+"""Those of them that find the neighbourhood of the right setting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
     """One setting of an index.
 
     Attributes:
-        setting: ef_search of HNSW, probes of IVFFlat.
+        setting: ef_search of HNSW and binary, probes of IVFFlat.
         recall: mean recall@k over the queries.
         at_least: what the mean recall over all images exceeds with 95 % confidence.
         p50_ms, p95_ms: milliseconds of a query's statement, as its client sees them.
@@ -50,9 +60,9 @@ class RecallReport:
 
     Attributes:
         space, active: which space, and whether searches use it when they name none.
-        index: `hnsw`, `ivfflat`, or None while searches compare every vector.
+        index: `hnsw`, `binary`, `ivfflat`, or None while searches compare every vector.
         rows: vectors of the space.
-        queries: images that were asked about, each left out of its own answer.
+        queries: how many were asked; without an index they are images, each left out of its own answer.
         k: neighbours.
         wanted: the recall that the recommended setting is to reach.
         levels: by setting; empty without an index.
@@ -100,7 +110,7 @@ class _Sample:
 def measure_recall(
     conn: Connection, pgvector: Pgvector, registered: RegisteredSpace, request: EvaluationRequest
 ) -> RecallReport:
-    """Ask the index about some of the space's own images at each setting, and compare with brute force.
+    """Ask the index about vectors near some of the space's own images at each setting, and compare with brute force.
 
     The exact neighbours are found in numpy over the stored values, streamed in blocks: memory is that of the queries
     and of one block, for a space of any size. The settings end where every query is answered exactly, or where
@@ -112,16 +122,17 @@ def measure_recall(
     """
     collection, k = request.collection, request.k
     with one_state(conn):
-        ids, vectors = sampled_vectors(conn, collection, registered.name, request.queries, request.seed)
-        sample = _Sample(ids, vectors, *_kth_distances(conn, collection, registered.name, ids, vectors, k))
         trial = IndexTrial(conn, pgvector, collection, registered, k)
+        ids, vectors = _asked(conn, trial, collection, registered, request.queries, request.seed)
+        (kth, _), rows = _kth_distances(conn, collection, registered.name, ids, vectors, k)
+        sample = _Sample(ids, vectors, kth, rows)
         few = min(EXACT_QUERIES, len(ids))
         exact = trial.scan(ids[:few], vectors[:few])
         levels = _levels(trial, registered, sample, request)
     recommended = next((level for level in levels if level.at_least >= request.recall), None)
-    stored = recommended is not None and registered.index_kind == "hnsw" and request.store
+    stored = recommended is not None and registered.index_kind != "ivfflat" and request.store
     if recommended is not None and stored:
-        store_setting(conn, collection, registered.name, recommended.setting, recommended.recall)
+        store_setting(conn, collection, registered, recommended.setting, recommended.recall, request.recall)
     return RecallReport(
         space=registered.name,
         active=registered.active,
@@ -139,14 +150,71 @@ def measure_recall(
     )
 
 
+def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) -> RegisteredSpace:
+    """After a build, or once a space has doubled: find and store what its index is searched with.
+
+    It is the smallest setting whose mean reaches the recall that `pinakes evaluate` was asked for, or
+    `WANTED_RECALL`; the largest of all where none does, which lets searches compare every vector if its mean falls short
+    too. Reading the vectors once and asking some hundred queries takes a few hundredths of what the build took.
+    """
+    registered = resolve_space(conn, collection, space.name)
+    if not _due(registered):
+        return registered
+    wanted = registered.ef_search_wanted or WANTED_RECALL
+    with one_state(conn):
+        trial = IndexTrial(conn, pgvector, collection, registered, DEFAULT_K)
+        ids, vectors = _asked(conn, trial, collection, registered, SETTLING_QUERIES, 1)
+        kth, _ = _kth_distances(conn, collection, registered.name, ids, vectors, DEFAULT_K)
+        settings = _settings(trial, registered)
+
+        def shares(setting: int, queries: int, *, filtered: bool) -> npt.NDArray[np.float64]:
+            answered = trial.index(setting, ids[:queries], vectors[:queries], filtered=filtered)
+            return recall_at_k(answered.distances, kth[filtered][:queries])
+
+        few = min(FEW_QUERIES, len(ids))
+        likely = 0
+        if shares(settings[0], few, filtered=False).mean() < wanted:
+            likely = bisect_left(settings, wanted, 1, key=lambda s: float(shares(s, few, filtered=False).mean()))
+        for setting in settings[max(0, min(likely, len(settings)) - 1) :]:
+            found = shares(setting, len(ids), filtered=False)
+            if found.mean() >= wanted:
+                break
+        # Most often it is enough for a search with a filter, which looks at more of the index; and never less is.
+        for with_filter in settings[settings.index(setting) :]:
+            if shares(with_filter, 2 * few, filtered=True).mean() >= wanted:
+                break
+    store_setting(conn, collection, registered, setting, float(found.mean()), wanted, with_filter)
+    return resolve_space(conn, collection, space.name)
+
+
+def _asked(
+    conn: Connection, trial: IndexTrial, collection: str, registered: RegisteredSpace, count: int, seed: int
+) -> tuple[list[str], Matrix]:
+    """Queries for an index: near stored images, but none of them; the stored ones themselves where there is no index.
+
+    Returns the ids of the images that are left out of an answer, "" for none, and shape (queries, dimension).
+    """
+    ids, vectors = sampled_vectors(conn, collection, registered.name, count, seed)
+    if registered.index_kind is None or len(ids) == 0:
+        return ids, vectors
+    return [""] * len(ids), trial.strangers(vectors)
+
+
+def _due(registered: RegisteredSpace) -> bool:
+    if registered.index_kind not in ("hnsw", "binary") or registered.rows <= DEFAULT_K:
+        return False
+    outgrown = registered.rows > 2 * (registered.ef_search_rows or 0)
+    return outgrown or registered.ef_search_built != registered.index_built_at
+
+
 def _kth_distances(
     conn: Connection, collection: str, space: str, ids: list[str], vectors: Matrix, k: int
-) -> tuple[npt.NDArray[np.float32], int]:
-    """The exact distance of each query's k-th other neighbour, and the number of vectors."""
-    place = {image_id: number for number, image_id in enumerate(ids)}
+) -> tuple[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]], int]:
+    """The exact distance of each query's k-th other neighbour, of all and of those that `passes`; and how many are all."""
+    place = {image_id: number for number, image_id in enumerate(ids) if image_id}
     # The stored values are of unit length but for the rounding of `halfvec`, which cosine distance divides out.
     queries = vectors / np.linalg.norm(vectors, axis=1, keepdims=True) if ids else vectors
-    nearest = KthNearest(len(ids), k)
+    nearest, passing = KthNearest(len(ids), k), KthNearest(len(ids), k)
     rows = 0
     for block_ids, block in vector_blocks(conn, collection, space):
         rows += len(block_ids)
@@ -155,9 +223,10 @@ def _kth_distances(
             if image_id in place:
                 distances[place[image_id], at] = np.inf
         nearest.add(distances)
+        passing.add(distances[:, [passes(image_id) for image_id in block_ids]])
     if rows <= k:
         raise UsageError(f"the space {space} holds {rows:,} vectors, too few for the {k} neighbours of -k {k}.")
-    return nearest.distances, rows
+    return (nearest.distances, passing.distances), rows
 
 
 def _levels(
@@ -194,7 +263,7 @@ def _settled(measured: list[Level], wanted: float) -> bool:
 
 
 def _settings(trial: IndexTrial, registered: RegisteredSpace) -> list[int]:
-    if registered.index_kind == "hnsw":
+    if registered.index_kind in ("hnsw", "binary"):
         return sorted({max(level, trial.candidates) for level in EF_SEARCH_LEVELS})
     if registered.index_kind == "ivfflat":
         lists = trial.lists()
@@ -235,7 +304,8 @@ def _notes(
     if recommended is not None and registered.index_kind == "ivfflat":
         notes.append("probes are not stored: searches begin with 10 lists, or with those of --effort")
     notes.append(
-        "the queries are stored pictures; words, whose vectors lie apart from all pictures, are found somewhat less surely"
+        "the queries lie among the stored pictures; words, whose vectors lie apart from all of them, are found somewhat less"
+        " surely"
     )
     return notes
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from pinakes.checkpoints.ledger import Ledger
+from pinakes.evaluation.recall import settle
 from pinakes.ingest.account import Account
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.run import Ingestion, in_parts
@@ -64,10 +65,12 @@ class Indexed:
     Attributes:
         kind: of the index that there is now; None for exact search.
         active: whether searches use the space.
+        falls_short: whether no setting of it finds enough, so that searches compare every vector.
     """
 
     kind: str | None
     active: bool
+    falls_short: bool = False
 
 
 def load(run: Ingestion, planned: Planned) -> Loaded:
@@ -157,7 +160,8 @@ def build_index(run: Ingestion) -> Indexed:
         warn_of_old_pgvector(pgvector)
         wanted = run.request.wanted_index
         kind = ensure_index(conn, collection, run.space, wanted.choice, run.lease, pgvector, wanted.settings)
-        return Indexed(kind, resolve_space(conn, collection).name == run.space.name)
+        settled = settle(conn, pgvector, collection, run.space)
+        return Indexed(kind, resolve_space(conn, collection).name == run.space.name, settled.falls_short)
 
     indexed = run.database.do("building the index", build)
     if run.checkpoint.needs_compaction():

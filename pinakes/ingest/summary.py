@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pinakes.embedders.remote.retirement import retirement_warning
+from pinakes.evaluation.request import WANTED_RECALL
 from pinakes.ingest.account import Account
 from pinakes.ingest.answers import Embedded
 from pinakes.ingest.listing import Planned
@@ -129,6 +130,11 @@ def _notes(run: Ingestion, outcome: Outcome) -> list[str]:
         notes.append(f"{left:,} stored pictures are not listed any more; they were kept. --prune removes them")
     if warning := retirement_warning(run.space, utc_now().date()):
         notes.append(warning)
+    if outcome.indexed.falls_short:
+        notes.append(
+            f"no setting of the {outcome.indexed.kind} index finds {WANTED_RECALL:.0%} of the nearest pictures, so searches"
+            " compare every vector; pinakes evaluate recall shows what it finds, and --index none drops it"
+        )
     if not outcome.indexed.active:
         notes.append(
             f"searches use another space than {run.space.name}. To switch them to this one: pinakes activate"

@@ -13,6 +13,7 @@ from typing import Any
 from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from pinakes.checkpoints.locations import kept_spaces
 from pinakes.errors import LockHeldError
+from pinakes.evaluation.recall import settle
 from pinakes.maps.making import renew_map
 from pinakes.settings import Settings
 from pinakes.sources.thumbnails import MAX_BYTES, DiskCache
@@ -193,6 +194,7 @@ class Maintenance:
                 yield Act(where, "index", False, f"{sizes}; {problem}")
                 return
             rebuild_index(conn, collection, space, lease, pgvector)
+            settle(conn, pgvector, collection, space)
             yield Act(where, "index", True, f"rebuilt: it was {sizes}")
             if state.dead:
                 store.tidy(conn, store.TableState(collection, space.name, state.dead, state.dead, True, True))

@@ -74,9 +74,9 @@ class SearchPlan:
     """How a query was answered.
 
     Attributes:
-        mode: `exact`, `hnsw`, `ivfflat`, `full-text`, two of them joined by " + " where their ranks were fused, with
-            " + amounts of colour" where these order what was found, `fused` on the pages after that, or
-            `listing` where nothing was compared.
+        mode: `exact`, `hnsw`, `binary`, `ivfflat`, `full-text`, two of them joined by " + " where their ranks were fused,
+            with " + amounts of colour" where these order what was found, `fused` on the pages after that, or `listing`
+            where nothing was compared.
         space: whose vectors were compared; None when none were.
         metric: how distances are shown.
         embedder: what the embedder is, or how the answer was found without it, in a sentence.

@@ -53,6 +53,8 @@ def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> No
     Raises:
         UsageError: none has one of them; the message names the columns that there are.
     """
+    if not names:
+        return
     shown = visible(conn, collection)
     if YEARS in names and not _any_years(conn, collection, shown):
         others = ", ".join(_extra_columns(conn, collection, shown))
@@ -74,11 +76,12 @@ def unknown_values(conn: Connection, collection: str, filters: Sequence[Filter],
 
     Where pictures were `found`, a column that is asked for one value has it.
     """
+    doubtful = [item for item in filters if isinstance(item, Equals) and not (found and len(item.values) == 1)]
+    if not doubtful:
+        return []
     shown = visible(conn, collection)
     told = []
-    for item in filters:
-        if not isinstance(item, Equals) or (found and len(item.values) == 1):
-            continue
+    for item in doubtful:
         known = _values(conn, collection, item.column, shown)
         for value in item.values:
             if value in known:

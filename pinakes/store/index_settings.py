@@ -7,10 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from psycopg import sql
+
 from pinakes.errors import UsageError
 
-IndexKind = Literal["hnsw", "ivfflat"]
-IndexChoice = Literal["auto", "none", "hnsw", "ivfflat"]
+IndexKind = Literal["hnsw", "binary", "ivfflat"]
+IndexChoice = Literal["auto", "none", "hnsw", "binary", "ivfflat"]
+KINDS: tuple[IndexKind, ...] = ("hnsw", "binary", "ivfflat")
+"""`binary` is an HNSW graph over one bit a component, the sign, whose candidates are compared exactly."""
 
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 200
@@ -22,14 +26,19 @@ BOUNDS: dict[IndexKind, dict[str, tuple[int, int]]] = {
     "hnsw": {"m": (2, 100), "ef_construction": (4, 1000)},
     "ivfflat": {"lists": (1, 32768)},
 }
-"""pgvector's. It also refuses an ef_construction below 2 m."""
+"""pgvector's, for the kinds whose settings a person may choose. It also refuses an ef_construction below 2 m."""
 
 NOTHING: Mapping[str, int] = {}
 
 
+def signs(vector: sql.Composable, dimension: int) -> sql.Composed:
+    """The signs of a `halfvec`'s components as bits: what a binary index holds, and is asked for."""
+    return sql.SQL("(binary_quantize({})::bit({}))").format(vector, sql.Literal(dimension))
+
+
 def measured_settings(kind: IndexKind, rows: int) -> dict[str, int]:
     """What an index over `rows` vectors is built with where nobody chooses."""
-    if kind == "hnsw":
+    if kind != "ivfflat":
         return {"m": HNSW_M, "ef_construction": HNSW_EF_CONSTRUCTION}
     # pgvector's advice: rows / 1000 lists up to a million rows, then the square root.
     return {"lists": max(1, rows // 1000 if rows <= 1_000_000 else int(rows**0.5))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +18,13 @@ from pinakes.errors import DatabaseError
 from pinakes.store.bulk_reads import Matrix
 from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
 from pinakes.store.indexes import built_settings
-from pinakes.store.nearest import MARGIN
+from pinakes.store.nearest import nearness
+from pinakes.store.search_plan import MARGIN
 from pinakes.store.search_settings import NO_JIT
 from pinakes.store.space_registry import RegisteredSpace
+
+NEIGHBOURS = 8
+"""Of a stored vector, those that show in which directions pictures lie around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,57 +60,102 @@ class IndexTrial:
 
     @property
     def candidates(self) -> int:
-        """How many a search takes before it orders them; it never asks an HNSW index with a smaller ef_search."""
+        """How many a search takes at least before it orders them; it never asks with a smaller ef_search."""
         return self._k + 1 + MARGIN
 
-    def index(self, setting: int, ids: Sequence[str], vectors: Matrix) -> Answered:
-        """By the index: HNSW with `setting` as ef_search, IVFFlat with `setting` as probes.
+    def index(self, setting: int, ids: Sequence[str], vectors: Matrix, *, filtered: bool = False) -> Answered:
+        """By the index: HNSW and binary with `setting` as ef_search, IVFFlat with `setting` as probes.
+
+        Args:
+            setting: how far it looks.
+            ids: the images that are asked about.
+            vectors: theirs, shape (ids, dimension).
+            filtered: only among the half of the images that `passes`.
 
         Raises:
             DatabaseError: PostgreSQL does not use the index.
         """
         kind = str(self._registered.index_kind)
-        settings = {"enable_seqscan": "off", "hnsw.ef_search" if kind == "hnsw" else "ivfflat.probes": str(setting)}
-        if self._pgvector.version >= ITERATIVE_SCANS:
-            settings[f"{kind}.iterative_scan"] = "relaxed_order"
-        self._set(settings)
-        statement = self._statement("embedding <=> {half}")
+        self._settings_of_index(setting)
+        statement = self._statement(self._nearness, "WHERE md5(image_id) < '8'" if filtered else "")
+        take = max(self.candidates, setting) if kind == "binary" else self.candidates
         if len(ids):
             self._check(kind, statement, vectors[0])
-        return self._ask(statement, ids, vectors)
+        return self._ask(statement, ids, vectors, take)
+
+    def strangers(self, vectors: Matrix) -> Matrix:
+        """For each of some stored vectors, shape (n, dimension), one that is not stored and lies as pictures do there.
+
+        A graph finds the neighbours of its own nodes too easily: it leads to the node, and has linked those to it. So the
+        vector is moved by half as much as its nearest neighbour is away from it, parallel to the line between two others.
+        """
+        self._settings_of_index(self.candidates)
+        order, moved = self._nearness, vectors.copy()
+        statement = sql.SQL("SELECT embedding FROM {} ORDER BY {} LIMIT %(take)s").format(self._table, order)
+        for number, vector in enumerate(vectors):
+            rows = self._conn.execute(statement, self._values("", vector, NEIGHBOURS + 1), binary=True).fetchall()
+            near = np.stack([found.to_numpy() for (found,) in rows]).astype(np.float32)
+            if len(near) <= NEIGHBOURS:
+                continue
+            along = near[NEIGHBOURS // 2] - near[NEIGHBOURS]
+            length = float(np.linalg.norm(along))
+            if length:
+                moved[number] += along * float(np.linalg.norm(near[1] - near[0])) / 2 / length
+        return moved
 
     def scan(self, ids: Sequence[str], vectors: Matrix) -> Answered:
         """By comparing every vector."""
-        self._set({"enable_seqscan": "on"})
+        self._set({"enable_seqscan": "on", "enable_sort": "on"})
         # The sum keeps the planner from the index.
-        return self._ask(self._statement("(embedding <=> {half}) + 0, image_id"), ids, vectors)
+        order = sql.SQL("(embedding <=> {half}) + 0, image_id").format(half=self._half)
+        return self._ask(self._statement(order), ids, vectors, self.candidates)
 
     def lists(self) -> int:
         """How many lists the IVFFlat index has: with as many probes it is exact."""
         built = built_settings(self._conn, self._collection, self._registered.space, "ivfflat") or {}
         return built.get("lists", 100)
 
-    def _ask(self, statement: sql.Composed, ids: Sequence[str], vectors: Matrix) -> Answered:
+    def _settings_of_index(self, setting: int) -> None:
+        method, name = ("ivfflat", "probes") if self._registered.index_kind == "ivfflat" else ("hnsw", "ef_search")
+        settings = {"enable_seqscan": "off", "enable_sort": "off", f"{method}.{name}": str(setting)}
+        if self._pgvector.version >= ITERATIVE_SCANS:
+            settings[f"{method}.iterative_scan"] = "relaxed_order"
+        self._set(settings)
+
+    @property
+    def _table(self) -> sql.Identifier:
+        return sql.Identifier(self._collection, self._registered.name)
+
+    @property
+    def _nearness(self) -> sql.Composed:
+        kind, dimension = str(self._registered.index_kind), self._registered.space.dimension
+        return nearness(kind, sql.SQL("embedding"), self._half, dimension)
+
+    @property
+    def _half(self) -> sql.Composed:
+        return sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self._registered.space.dimension))
+
+    def _ask(self, statement: sql.Composed, ids: Sequence[str], vectors: Matrix, take: int) -> Answered:
         distances = np.full((len(ids), self._k), np.inf)
         seconds = np.zeros(len(ids))
         for number, (image_id, vector) in enumerate(zip(ids, vectors, strict=True)):
             started = time.perf_counter()
-            rows = self._conn.execute(statement, self._values(image_id, vector), binary=True).fetchall()
+            rows = self._conn.execute(statement, self._values(image_id, vector, take), binary=True).fetchall()
             seconds[number] = time.perf_counter() - started
             distances[number, : len(rows)] = [distance for (distance,) in rows]
         return Answered(distances, seconds)
 
-    def _values(self, image_id: str, vector: npt.NDArray[np.float32]) -> dict[str, Any]:
+    def _values(self, image_id: str, vector: npt.NDArray[np.float32], take: int) -> dict[str, Any]:
         half, full = HalfVector(vector), PgVector(vector)
-        return {"id": image_id, "half": half, "full": full, "take": self.candidates, "k": self._k}
+        return {"id": image_id, "half": half, "full": full, "take": take, "k": self._k}
 
-    def _statement(self, order: LiteralString) -> sql.Composed:
-        half = sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self._registered.space.dimension))
+    def _statement(self, order: sql.Composed, where: LiteralString = "") -> sql.Composed:
         return sql.SQL(
             """
             WITH candidates AS MATERIALIZED (
                 SELECT image_id, embedding::vector <=> %(full)s AS distance
                 FROM {space}
+                {where}
                 ORDER BY {order}
                 LIMIT %(take)s
             )
@@ -115,14 +165,15 @@ class IndexTrial:
             ORDER BY distance, image_id
             LIMIT %(k)s
             """
-        ).format(order=sql.SQL(order).format(half=half), space=sql.Identifier(self._collection, self._registered.name))
+        ).format(order=order, where=sql.SQL(where), space=self._table)
 
     def _set(self, settings: dict[str, str]) -> None:
         for name, value in (settings | NO_JIT).items():
             self._conn.execute("SELECT set_config(%s, %s, true)", (name, value))
 
     def _check(self, kind: str, statement: sql.Composed, vector: npt.NDArray[np.float32]) -> None:
-        plan = self._conn.execute(sql.SQL("EXPLAIN ") + statement, self._values("", vector)).fetchall()
+        values = self._values("", vector, self.candidates)
+        plan = self._conn.execute(sql.SQL("EXPLAIN ") + statement, values).fetchall()
         if not any("Index Scan using" in line and f"_{kind}" in line for (line,) in plan):
             raise DatabaseError(
                 f"PostgreSQL does not use the {kind} index of {self._registered.name}; rebuild it with"
@@ -130,12 +181,34 @@ class IndexTrial:
             )
 
 
-def store_setting(conn: Connection, collection: str, space: str, ef_search: int, recall: float) -> None:
-    """Let searches of a space use `ef_search`, of which `recall` was measured."""
-    with translated(f"storing the setting of {space}"):
+def passes(image_id: str) -> bool:
+    """Whether an image is in the half that a filtered trial asks about."""
+    return hashlib.md5(image_id.encode(), usedforsecurity=False).hexdigest() < "8"
+
+
+def store_setting(
+    conn: Connection,
+    collection: str,
+    registered: RegisteredSpace,
+    ef_search: int,
+    recall: float,
+    wanted: float,
+    filtered: int | None = None,
+) -> None:
+    """Let searches of a space use `ef_search`, of which `recall` was measured where `wanted` was to be reached.
+
+    `filtered` is for those with a filter; None leaves it as it is.
+    """
+    with translated(f"storing the setting of {registered.name}"):
         conn.execute(
-            sql.SQL("UPDATE {} SET ef_search = %s, ef_search_recall = %s WHERE space = %s").format(
-                sql.Identifier(collection, "spaces")
-            ),
-            (ef_search, recall, space),
+            sql.SQL(
+                """
+                UPDATE {registry}
+                SET
+                    ef_search = %s, ef_search_recall = %s, ef_search_wanted = %s, ef_search_rows = %s, ef_search_built = %s,
+                    ef_search_filtered = coalesce(%s, ef_search_filtered)
+                WHERE space = %s
+                """
+            ).format(registry=sql.Identifier(collection, "spaces")),
+            (ef_search, recall, wanted, registered.rows, registered.index_built_at, filtered, registered.name),
         )

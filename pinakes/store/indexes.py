@@ -11,7 +11,17 @@ from psycopg import sql
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
 from pinakes.store.connection import SAFE_PARALLEL_BUILDS, Connection, Pgvector, translated, value_of
-from pinakes.store.index_settings import HNSW_M, NOTHING, IndexChoice, IndexKind, kept_settings, measured_settings
+from pinakes.store.index_progress import shown_progress
+from pinakes.store.index_settings import (
+    HNSW_M,
+    KINDS,
+    NOTHING,
+    IndexChoice,
+    IndexKind,
+    kept_settings,
+    measured_settings,
+    signs,
+)
 from pinakes.store.lease import Lease
 from pinakes.store.scoped_connection import pooler_problem
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, naming_who_is_waited_for
@@ -35,7 +45,7 @@ REBUILD_GROWTH = 2.0
 
 
 def wanted_kind(choice: IndexChoice, space: Space, rows: int) -> IndexKind | None:
-    """The kind of index that `rows` vectors of a space should have: `hnsw`, `ivfflat`, or None for exact search."""
+    """The kind of index that `rows` vectors of a space should have; None for exact search."""
     if choice == "none" or rows == 0:
         return None
     if choice == "auto":
@@ -75,11 +85,11 @@ def ensure_index(
             if as_wanted and not settings:
                 with_settings = kept_settings(kind, rows, built or {}, built_rows or 0)
             lock_for_build(conn, table, space)
-            size_for_build(conn, rows, space, pgvector, with_settings, only_here=True)
-            create_index(conn, table, f"{space.name}_{kind}{NEXT}", kind, with_settings)
+            size_for_build(conn, rows, space, kind, pgvector, with_settings, only_here=True)
+            create_index(conn, table, f"{space.name}_{kind}{NEXT}", kind, space, with_settings)
         if entered_kind is not None:
             lock_gently(conn, table)
-        for old in ("hnsw", "ivfflat"):
+        for old in KINDS:
             conn.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index_name(collection, space, old)))
         if kind is not None:
             conn.execute(
@@ -92,19 +102,26 @@ def ensure_index(
 
 
 def create_index(
-    conn: Connection, table: sql.Identifier, name: str, kind: IndexKind, settings: Mapping[str, int]
+    conn: Connection,
+    table: sql.Identifier,
+    name: str,
+    kind: IndexKind,
+    space: Space,
+    settings: Mapping[str, int],
 ) -> None:
-    """Build an index of `kind`; readers go on meanwhile, writers wait."""
-    conn.execute(
-        sql.SQL("CREATE INDEX {} ON {} USING {} (embedding halfvec_cosine_ops) WITH ({})").format(
-            sql.Identifier(name),
-            table,
-            sql.SQL(kind),
-            sql.SQL(", ").join(
-                sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in settings.items()
-            ),
-        )
+    """Build an index of `kind`; readers go on meanwhile, writers wait. How far it has come is logged."""
+    indexed = sql.SQL("({} bit_hamming_ops)").format(signs(sql.SQL("embedding"), space.dimension))
+    statement = sql.SQL("CREATE INDEX {} ON {} USING {} {} WITH ({})").format(
+        sql.Identifier(name),
+        table,
+        sql.SQL("ivfflat" if kind == "ivfflat" else "hnsw"),
+        indexed if kind == "binary" else sql.SQL("(embedding halfvec_cosine_ops)"),
+        sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Literal(value)) for name, value in settings.items()
+        ),
     )
+    with shown_progress(conn, table, f"building the {kind} index of {space.name}"):
+        conn.execute(statement)
 
 
 def built_settings(conn: Connection, collection: str, space: Space, kind: str) -> dict[str, int] | None:
@@ -181,10 +198,11 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
         rows, kind, _ = _state(conn, collection, space)
         assert kind is not None
         settings = built_settings(conn, collection, space, kind) or {}
-        size_for_build(conn, rows, space, pgvector, settings, only_here=False)
+        size_for_build(conn, rows, space, kind, pgvector, settings, only_here=False)
         try:
             lease.check()
-            with naming_who_is_waited_for(conn, f"rebuilding the index of {space.name}", patience=LONG_PATIENCE):
+            what, table = f"rebuilding the index of {space.name}", sql.Identifier(collection, space.name)
+            with naming_who_is_waited_for(conn, what, patience=LONG_PATIENCE), shown_progress(conn, table, what):
                 conn.execute(sql.SQL("REINDEX INDEX CONCURRENTLY {}").format(index_name(collection, space, kind)))
         finally:
             if not conn.closed:
@@ -265,13 +283,21 @@ def _state(conn: Connection, collection: str, space: Space) -> tuple[int, IndexK
 
 
 def size_for_build(
-    conn: Connection, rows: int, space: Space, pgvector: Pgvector, settings: Mapping[str, int], *, only_here: bool
+    conn: Connection,
+    rows: int,
+    space: Space,
+    kind: IndexKind,
+    pgvector: Pgvector,
+    settings: Mapping[str, int],
+    *,
+    only_here: bool,
 ) -> None:
     """Memory for the whole graph where there is that much: a build that spills is many times slower.
 
     `only_here`: until the end of the transaction, else of the session.
     """
-    graph = rows * (space.dimension * 2 + settings.get("m", HNSW_M) * 2 * 8 + 200) * 3 // 2
+    held = space.dimension // 8 if kind == "binary" else space.dimension * 2
+    graph = rows * (held + settings.get("m", HNSW_M) * 2 * 8 + 200) * 3 // 2
     memory = max(64 * 2**20, min(graph, build_memory()))
     conn.execute("SELECT set_config('maintenance_work_mem', %s, %s)", (f"{memory // 1024}kB", only_here))
     parallel = pgvector.version >= SAFE_PARALLEL_BUILDS

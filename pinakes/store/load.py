@@ -36,6 +36,8 @@ _METADATA_INDEXES: Mapping[str, Any] = {
     "images_school": "(school)",
     "images_timeframe": "(timeframe)",
     "images_fingerprint": "(fingerprint)",
+    # As `pinakes.store.conditions.YEARS_SAID` is compared.
+    "images_said_years": "USING gist (coalesce(dated, years))",
 }
 
 T = TypeVar("T")

@@ -20,13 +20,11 @@ from pinakes.query.query import Mode
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
-from pinakes.store.search_plan import Plan, plan
+from pinakes.store.index_settings import signs
+from pinakes.store.search_plan import MARGIN, Plan, plan
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Vector
-
-MARGIN = 32
-"""Rows taken beyond k before distances are computed in single precision: the half-precision order may be off by a few."""
 
 JOIN_MEMORY = "64MB"
 """For joining what passes a filter with the vectors: a hash table that spills would write the vectors to disk. It holds
@@ -160,7 +158,8 @@ class _Search:
         self._kind = str(registered.index_kind)
         self._wanted = wanted
         self._take = take
-        self._half = sql.SQL("%(half)s::halfvec({})").format(sql.Literal(registered.space.dimension))
+        self._dimension = registered.space.dimension
+        self._half = sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self._dimension))
         self._values: dict[str, Any] = {
             **wanted.passing.values,
             "half": HalfVector(query),
@@ -212,7 +211,7 @@ class _Search:
                 SELECT v.image_id, v.embedding::vector <=> %(full)s AS distance
                 FROM {space} AS v {joined}
                 WHERE {passing} AND v.fingerprint <> ALL(%(fingerprints)s)
-                ORDER BY v.embedding <=> {half}
+                ORDER BY {nearness}
                 LIMIT %(take)s
             ), nearest AS MATERIALIZED (
                 SELECT *
@@ -228,13 +227,14 @@ class _Search:
             LEFT JOIN nearest ON true
             LEFT JOIN {images} AS i USING (image_id)
             ORDER BY distance, i.image_id
-            """
+            """,
+            nearness=nearness(self._kind, sql.SQL("v.embedding"), self._half, self._dimension),
         )
         with searching(conn, _index_settings(self._kind, chosen, filtered=bool(self._wanted.passing))):
-            values = {**self._values, "table": self._space.as_string(conn)}
+            values = {**self._values, "table": self._space.as_string(conn), "take": chosen.candidates}
             rows = conn.execute(statement, values, binary=True).fetchall()
         candidates, fetched = rows[0][-2:]
-        if candidates < self._take:
+        if candidates < chosen.candidates:
             return None
         return Found([row_of(r) for r in rows if r[0] is not None], self._kind, max(fetched, candidates))
 
@@ -305,10 +305,19 @@ class _Search:
         )
 
 
+def nearness(kind: str, vector: sql.Composable, query: sql.Composable, dimension: int) -> sql.Composed:
+    """What an index of `kind` orders a space's vectors by."""
+    if kind == "binary":
+        return sql.SQL("{} <~> {}").format(signs(vector, dimension), signs(query, dimension))
+    return sql.SQL("{} <=> {}").format(vector, query)
+
+
 def _index_settings(kind: str, chosen: Plan, *, filtered: bool) -> dict[str, str]:
     """The settings of an index scan, for the transaction."""
-    settings = {f"{kind}.iterative_scan": "relaxed_order"}
-    settings |= {"hnsw.ef_search": str(chosen.ef_search)} if kind == "hnsw" else {"ivfflat.probes": str(chosen.probes)}
+    if kind == "ivfflat":
+        settings = {"ivfflat.iterative_scan": "relaxed_order", "ivfflat.probes": str(chosen.probes)}
+    else:
+        settings = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": str(chosen.ef_search)}
     if filtered:
         # Every other plan compares all vectors that pass, which is what an exact search is for.
         settings |= dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_sort"), "off")

@@ -110,8 +110,8 @@ class Reload:
         built = built_settings(conn, self._collection, self._space, self._kind) or {}
         before = resolve_space(conn, self._collection, self._space.name).index_rows or 0
         settings = kept_settings(self._kind, rows, built, before)
-        size_for_build(conn, rows, self._space, self._pgvector, settings, only_here=True)
-        create_index(conn, self.table, f"{self._index}{NEXT}", self._kind, settings)
+        size_for_build(conn, rows, self._space, self._kind, self._pgvector, settings, only_here=True)
+        create_index(conn, self.table, f"{self._index}{NEXT}", self._kind, self._space, settings)
 
     def end(self, conn: Connection) -> tuple[int, int]:
         """Put the second table in the place of the first.

@@ -30,11 +30,14 @@ class RegisteredSpace:
         active: whether searches use it when they name none.
         created_at, loaded_at: when it was registered, and when a load last ended.
         rows: vectors that it held then.
-        index_kind: `hnsw`, `ivfflat`, or None while searches are exact.
+        index_kind: `hnsw`, `binary`, `ivfflat`, or None while searches are exact.
         index_rows: rows when the index was built.
         index_built_at: when.
-        ef_search, ef_search_recall: the candidates of an HNSW scan that `pinakes evaluate` chose, and the recall that it
-            measured with them.
+        ef_search, ef_search_recall: the candidates of a scan of an HNSW or binary index, and the recall that was measured
+            with them: after the build, or by `pinakes evaluate`.
+        ef_search_filtered: as many for searches with a filter.
+        ef_search_wanted: the recall that both were to reach.
+        ef_search_rows, ef_search_built: the rows there were then, and `index_built_at` of the index that was measured.
     """
 
     space: Space
@@ -47,11 +50,20 @@ class RegisteredSpace:
     index_built_at: datetime | None
     ef_search: int | None = None
     ef_search_recall: float | None = None
+    ef_search_filtered: int | None = None
+    ef_search_wanted: float | None = None
+    ef_search_rows: int | None = None
+    ef_search_built: datetime | None = None
 
     @property
     def name(self) -> str:
         """The space's name, which is its table's name."""
         return self.space.name
+
+    @property
+    def falls_short(self) -> bool:
+        """Whether no setting of the index reaches the recall that is wanted, so that searches compare every vector."""
+        return (self.ef_search_recall or 1) < (self.ef_search_wanted or 0)
 
 
 def register_space(
@@ -149,7 +161,8 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
             sql.SQL(
                 """
                 SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,
-                    index_kind, index_rows, index_built_at, ef_search, ef_search_recall
+                    index_kind, index_rows, index_built_at, ef_search, ef_search_recall, ef_search_filtered,
+                    ef_search_wanted, ef_search_rows, ef_search_built
                 FROM {registry}
                 ORDER BY active DESC, created_at, space
                 """

@@ -16,7 +16,7 @@ from pinakes.errors import UsageError
 from pinakes.metadata.folding import fold
 from pinakes.query.filters import parse_filters
 from pinakes.store.collections import ensure_collection, open_collection
-from pinakes.store.conditions import Conditions
+from pinakes.store.conditions import Conditions, conditions
 from pinakes.store.database import Database
 from pinakes.store.facets import facets
 from pinakes.store.folded_texts import folded_value, foldings
@@ -276,3 +276,18 @@ def test_a_weighted_sum_moves_towards_plus_and_away_from_minus(database: Databas
     assert find(database, like=ids[0], minus=[f"like:{ids[2]}"], k=1).hits[0].image_id == ids[4]
     weighted = find(database, like=ids[0], plus=[f"0.2*like:{ids[1]}"], k=2).hits
     assert weighted[0].distance == pytest.approx(1 - 1.2 / np.sqrt(2) / np.sqrt(1.04), abs=1e-3)
+
+
+def test_years_are_found_by_an_index(database: Database) -> None:
+    rows = 5000
+    store(
+        database, SPACE, clustered(rows, SPACE.dimension, seed=1), {"date": [str(1000 + n % 900) for n in range(rows)]}
+    )
+    years = conditions(parse_filters(["years=1661"]))
+    statement = sql.SQL("EXPLAIN SELECT image_id FROM {} AS i WHERE {}").format(
+        sql.Identifier(COLLECTION, "images"), years.where
+    )
+    with database.connection() as (conn, _):
+        plan = "\n".join(line for (line,) in conn.execute(statement, years.values).fetchall())
+    assert "images_said_years" in plan, plan
+    assert "Seq Scan" not in plan, plan

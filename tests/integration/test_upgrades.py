@@ -111,8 +111,13 @@ COLLECTION_DATA = (
     (6, "INSERT INTO old.pixels (fingerprint, width, height) VALUES ('md5:a', 640, 480), ('md5:b', 1, 1)"),
     (7, "UPDATE old.images SET several = '{\"shelf\": [\"7\"]}', dated = '[1530,1536)' WHERE image_id = 'a.jpg'"),
     (8, "UPDATE old.collection SET earlier_languages = '{dutch}', language_open = true"),
-    (13, "INSERT INTO old.maps (space, method, seed, images) SELECT space, 'PCA', 0, 1 FROM old.spaces"),
-    (13, "INSERT INTO old.map_points SELECT space, 'a.jpg', 'md5:a', 0.5, 0.5, 0 FROM old.spaces"),
+    (
+        9,
+        "UPDATE old.spaces SET ef_search_filtered = 90, ef_search_wanted = 0.98, ef_search_rows = 2,"
+        " ef_search_built = index_built_at",
+    ),
+    (10, "INSERT INTO old.maps (space, method, seed, images) SELECT space, 'PCA', 0, 1 FROM old.spaces"),
+    (10, "INSERT INTO old.map_points SELECT space, 'a.jpg', 'md5:a', 0.5, 0.5, 0 FROM old.spaces"),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
