@@ -24,7 +24,7 @@ from pinakes.store.indexes import REBUILD_GROWTH, drop_half_built, ensure_index,
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA
 from pinakes.store.scoped_connection import pooler_problem
-from pinakes.store.space_registry import spaces
+from pinakes.store.space_registry import RegisteredSpace, spaces
 from pinakes.store.tombstones import images_of, remove_images
 from pinakes.takedowns.forget import THUMBNAILS
 from pinakes.takedowns.sync import sync_tombstones
@@ -105,16 +105,17 @@ class Maintenance:
             yield from self._vacuum(conn, SYSTEM_SCHEMA)
         yield from self._caches()
 
-    def _registered(self, conn: Connection, collection: str) -> list[Space]:
+    def _registered(self, conn: Connection, collection: str) -> list[RegisteredSpace]:
         open_collection(conn, collection)
-        return [registered.space for registered in spaces(conn, collection)]
+        return spaces(conn, collection)
 
     def _collection(self, conn: Connection, collection: str) -> Iterator[Act]:
         pgvector = open_collection(conn, collection)
         tombstones = sync_tombstones(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
-        registered = {space.name: space for space in self._registered(conn, collection)}
-        kept = {space.name: space for space in kept_spaces(self._root, collection)}
-        for name, space in sorted({**kept, **registered}.items()):
+        registered = {each.name: each for each in self._registered(conn, collection)}
+        known = {space.name: space for space in kept_spaces(self._root, collection)}
+        known |= {name: each.space for name, each in registered.items()}
+        for name, space in sorted(known.items()):
             where = f"{collection}/{name}"
             lease = Lease(self._database.dsn, where, seconds=self._settings.lease_seconds, wait=self._wait)
             try:
@@ -122,7 +123,9 @@ class Maintenance:
                     yield from self._checkpoint(where, collection, space, tombstones, lease)
                     if name in registered:
                         yield from self._forgotten(conn, where, collection, tombstones, lease)
-                        yield from self._index(conn, where, collection, space, lease, pgvector)
+                        for each in filter(None, (registered[name], registered[name].regions)):
+                            at = f"{collection}/{each.name}"
+                            yield from self._index(conn, at, collection, each.space, lease, pgvector)
             except LockHeldError as exc:
                 yield Act(where, "space", False, f"left for the next time: {exc}")
         yield from self._vacuum(conn, collection)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from psycopg import sql
 
 from pinakes.errors import DatabaseError
-from pinakes.spaces import Space
+from pinakes.images.regions import MOST
+from pinakes.spaces import RegionSpace, Space
 from pinakes.store.connection import SAFE_PARALLEL_BUILDS, Connection, Pgvector, translated, value_of
 from pinakes.store.index_settings import HNSW_M, NOTHING, IndexChoice, IndexKind, kept_settings, measured_settings
 from pinakes.store.lease import Lease
@@ -19,7 +20,8 @@ from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, naming_who_is_
 logger = logging.getLogger(__name__)
 
 EXACT_BYTES = 128 * 2**20
-"""Up to this many bytes of vectors a search scans them all. See `python -m benchmarks.exact_or_index`."""
+"""Up to this many bytes of vectors a search scans them all. See `python -m benchmarks.exact_or_index`. Of regions, which are
+scanned next to the wholes, as many fewer as there are more of them."""
 
 CHECKS_CLIENTS = 140000
 """PostgreSQL 14 looks during a statement whether the program that asked for it is still there, if it is told to."""
@@ -39,7 +41,8 @@ def wanted_kind(choice: IndexChoice, space: Space, rows: int) -> IndexKind | Non
     if choice == "none" or rows == 0:
         return None
     if choice == "auto":
-        return "hnsw" if rows * space.dimension * 2 > EXACT_BYTES else None
+        most = EXACT_BYTES // MOST if isinstance(space, RegionSpace) else EXACT_BYTES
+        return "hnsw" if rows * space.dimension * 2 > most else None
     return choice
 
 

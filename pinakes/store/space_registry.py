@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
 import psycopg
@@ -10,7 +10,7 @@ from psycopg import sql
 
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.ids import check_collection
-from pinakes.spaces import Space
+from pinakes.spaces import REGIONS, RegionSpace, Space
 from pinakes.store.collections import require_collection
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.index_settings import IndexKind
@@ -33,6 +33,7 @@ class RegisteredSpace:
         index_kind: `hnsw`, `ivfflat`, or None while searches are exact.
         index_rows: rows when the index was built.
         index_built_at: when.
+        regions: the table of the regions of its images; None where there never were any.
         ef_search, ef_search_recall: the candidates of an HNSW scan that `pinakes evaluate` chose, and the recall that it
             measured with them.
     """
@@ -47,6 +48,7 @@ class RegisteredSpace:
     index_built_at: datetime | None
     ef_search: int | None = None
     ef_search_recall: float | None = None
+    regions: RegisteredSpace | None = None
 
     @property
     def name(self) -> str:
@@ -107,24 +109,33 @@ def _create(conn: Connection, collection: str, space: Space, patience: float) ->
         sql.SQL(
             """
             INSERT INTO {registry} (space, provider, model, version, dimension, preprocessing, active)
-            VALUES (%s, %s, %s, %s, %s, %s, NOT EXISTS (SELECT FROM {registry} WHERE active))
+            VALUES (%s, %s, %s, %s, %s, %s, %s AND NOT EXISTS (SELECT FROM {registry} WHERE active))
             ON CONFLICT (space) DO NOTHING
             """
         ).format(registry=registry),
-        (space.name, space.provider, space.model, space.version, space.dimension, space.preprocessing),
+        (
+            *(space.name, space.provider, space.model, space.version, space.dimension, space.preprocessing),
+            not isinstance(space, RegionSpace),
+        ),
     )
     conn.execute(
         # The table of the space's vectors: an image that goes takes its vector along.
         sql.SQL(
             """
             CREATE TABLE IF NOT EXISTS {table} (
-                image_id text COLLATE "C" PRIMARY KEY REFERENCES {images} ON DELETE CASCADE,
+                image_id text COLLATE "C" NOT NULL REFERENCES {images} ON DELETE CASCADE,
                 fingerprint text NOT NULL,
                 norm real NOT NULL,
-                embedding halfvec({dimension}) NOT NULL
+                embedding halfvec({dimension}) NOT NULL,
+                PRIMARY KEY ({key})
             )
             """
-        ).format(table=sql.Identifier(collection, space.name), images=images, dimension=sql.Literal(space.dimension))
+        ).format(
+            table=sql.Identifier(collection, space.name),
+            images=images,
+            dimension=sql.Literal(space.dimension),
+            key=sql.SQL(", ").join(map(sql.Identifier, space.key)),
+        )
     )
 
 
@@ -149,13 +160,24 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
             sql.SQL(
                 """
                 SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,
-                    index_kind, index_rows, index_built_at, ef_search, ef_search_recall
+                    index_kind, index_rows, index_built_at, ef_search, ef_search_recall, right(space, {length}) = {ending}
                 FROM {registry}
                 ORDER BY active DESC, created_at, space
                 """
-            ).format(registry=sql.Identifier(collection, "spaces"))
+            ).format(
+                registry=sql.Identifier(collection, "spaces"),
+                length=sql.Literal(len(REGIONS)),
+                ending=sql.Literal(REGIONS),
+            )
         ).fetchall()
-    return [RegisteredSpace(Space(*row[:5]), *row[5:]) for row in rows]
+    regions = {row[:5]: RegisteredSpace(RegionSpace(*row[:5]), *row[5:-1]) for row in rows if row[-1]}
+    wholes = (RegisteredSpace(Space(*row[:5]), *row[5:-1]) for row in rows if not row[-1])
+    return [replace(found, regions=regions.get(astuple(found.space))) for found in wholes]
+
+
+def vector_tables(conn: Connection, collection: str) -> list[str]:
+    """The names of all tables of vectors: of each space, and of the regions of those that have some."""
+    return [each.name for found in spaces(conn, collection) for each in (found, found.regions) if each is not None]
 
 
 def resolve_space(conn: Connection, collection: str, name: str | None = None) -> RegisteredSpace:
@@ -210,6 +232,24 @@ def activate(
     return before
 
 
+def registered_as(conn: Connection, collection: str, space: Space) -> RegisteredSpace:
+    """The entry of a space, or of its regions.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not isinstance(space, RegionSpace):
+        return resolve_space(conn, collection, space.name)
+    found = next(
+        (each.regions for each in spaces(conn, collection) if each.regions and each.regions.space == space), None
+    )
+    if found is None:
+        raise UsageError(
+            f"the collection {collection!r} has no regions {space.name!r}; run pinakes ingest --regions grid."
+        )
+    return found
+
+
 def count_rows(conn: Connection, collection: str) -> None:
     """Inside a transaction that took its turn: enter into the registry how many vectors each space holds now.
 
@@ -217,8 +257,8 @@ def count_rows(conn: Connection, collection: str) -> None:
     """
     registry = sql.Identifier(collection, "spaces")
     counted = [
-        (value_of(conn, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(collection, found.name))), found.name)
-        for found in spaces(conn, collection)
+        (value_of(conn, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(collection, name))), name)
+        for name in vector_tables(conn, collection)
     ]
     for row in counted:
         conn.execute(sql.SQL("UPDATE {} SET rows = %s WHERE space = %s").format(registry), row)
