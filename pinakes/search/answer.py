@@ -18,7 +18,8 @@ from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.full_text import by_words, in_order
 from pinakes.store.images import Row, listed
-from pinakes.store.nearest import Found, Wanted, nearest, same_files
+from pinakes.store.nearest import Found, Wanted, same_files
+from pinakes.store.nearest_regions import nearest_with_regions
 from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
@@ -46,6 +47,8 @@ class Hit:
         metadata: what is known about it.
         match: `file` where its bytes are those of a picture of the query, `nearly identical` where the query is one picture
             and this one is as near as only the same one saved or scaled again is; else None.
+        region: the part of the picture that is so near, as x, y, width and height in fractions of it, from the upper left
+            corner; None where that is the whole.
     """
 
     image_id: str
@@ -53,6 +56,7 @@ class Hit:
     uri: str
     metadata: dict[str, Any]
     match: Match | None = None
+    region: tuple[float, float, float, float] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The hit as it is printed as JSON."""
@@ -61,6 +65,7 @@ class Hit:
             "image_id": self.image_id,
             "distance": distance,
             "match": self.match,
+            "region": None if self.region is None else list(self.region),
             "uri": self.uri,
             "metadata": self.metadata,
         }
@@ -175,7 +180,10 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         hints=tuple(asked.hints),
     )
     hits = [
-        Hit(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata, _match(row, asked, near))
+        Hit(
+            *(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata, _match(row, asked, near)),
+            region=row.region,
+        )
         for row in page.rows
     ]
     return SearchResult(hits, plan, None if page.cursor is None else page.cursor.encode())
@@ -235,7 +243,7 @@ def _searched(
     if asked.words is None:
         assert asked.vector is not None
         wanted = replace(wanted, k=room + 1, group_by=query.group_by, after=after)
-        found = nearest(conn, pgvector, collection, registered, asked.vector, wanted)
+        found = nearest_with_regions(conn, pgvector, collection, registered, asked.vector, wanted)
         rows = found.rows[:room]
         more = len(found.rows) > room
         return _Page([*first, *rows], _next(this, wanted, rows) if more else None, found.mode, found.scanned)
@@ -245,7 +253,7 @@ def _searched(
     deep = replace(wanted, k=FUSION_DEPTH)
     vectors = None
     if asked.vector is not None:
-        vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
+        vectors = nearest_with_regions(conn, pgvector, collection, registered, asked.vector, deep)
     words = by_words(conn, collection, registered, asked.words, asked.vector, deep)
     return _fused_page(this, query, asked, first, vectors, words)
 
@@ -318,7 +326,9 @@ def _fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
 def _match(row: Row, asked: ResolvedQuery, near: float | None) -> Match | None:
     if row.metadata["fingerprint"] in asked.fingerprints:
         return "file"
-    return "nearly identical" if near is not None and row.distance is not None and row.distance <= near else None
+    if near is None or row.distance is None or row.region is not None:
+        return None
+    return "nearly identical" if row.distance <= near else None
 
 
 def _group(row: Row, column: str | None) -> str:

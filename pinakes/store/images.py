@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from psycopg import sql
 
+from pinakes.images.regions import Frame, frame_of
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, translated, value_of
@@ -25,12 +26,14 @@ class Row:
         image_id, uri: which it is, and where.
         metadata: the columns that are known, its fingerprint, and the extra columns.
         distance: cosine distance to what was asked, where vectors were compared.
+        region: the part of the picture that is so near; None where that is the whole.
     """
 
     image_id: str
     uri: str
     metadata: dict[str, Any]
     distance: float | None
+    region: Frame | None = None
 
 
 IMAGE_COLUMNS = sql.SQL(", ").join(
@@ -47,6 +50,11 @@ def row_of(values: Sequence[Any]) -> Row:
     metadata.update({f: v for f, v in (values[3 + len(COLUMNS)] or {}).items() if f not in metadata})
     distance = values[4 + len(COLUMNS)]
     return Row(image_id, uri, metadata, None if distance is None else float(distance))
+
+
+def region_row_of(values: Sequence[Any]) -> Row:
+    """A row of `IMAGE_COLUMNS`, a distance, and the fingerprint of the vector that is so near."""
+    return replace(row_of(values), region=frame_of(values[5 + len(COLUMNS)]))
 
 
 def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None:

@@ -19,7 +19,7 @@ from pinakes.query.cursor import DIGEST_BYTES, Cursor
 from pinakes.query.query import Mode
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, Pgvector, translated
-from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.images import IMAGE_COLUMNS, Row, region_row_of, row_of
 from pinakes.store.search_plan import Plan, plan
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
@@ -152,6 +152,8 @@ class _Search:
 
     def __init__(self, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted, take: int) -> None:
         self._space = sql.Identifier(collection, registered.name)
+        regions = registered.regions
+        self._regions = sql.Identifier(collection, regions.name) if regions and regions.rows else None
         self._images = sql.Identifier(collection, "images")
         self._kind = str(registered.index_kind)
         self._wanted = wanted
@@ -226,7 +228,7 @@ class _Search:
             ORDER BY distance, i.image_id
             """
         )
-        with searching(conn, _index_settings(self._kind, chosen, filtered=bool(self._wanted.passing))):
+        with searching(conn, index_settings(self._kind, chosen, filtered=bool(self._wanted.passing))):
             values = {**self._values, "table": self._space.as_string(conn)}
             rows = conn.execute(statement, values, binary=True).fetchall()
         candidates, fetched = rows[0][-2:]
@@ -252,20 +254,25 @@ class _Search:
                 SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) *
                 FROM kept
                 ORDER BY key IS NULL, coalesce(key, image_id), distance, image_id"""
+        nearest_part = """
+                SELECT DISTINCT ON (image_id) *
+                FROM measured
+                ORDER BY image_id, distance, fingerprint"""
         statement = self._filled(
             """
-            WITH scored AS (
-                SELECT v.image_id, v.embedding::vector <=> %(full)s AS distance, {key} AS key
-                FROM {space} AS v
+            WITH measured AS (
+                SELECT v.image_id, v.fingerprint, v.embedding::vector <=> %(full)s AS distance, {key} AS key
+                FROM {vectors} AS v
                 JOIN {images} AS i USING (image_id)
-                WHERE {passing} AND v.fingerprint <> ALL(%(fingerprints)s)
+                WHERE {passing} AND split_part(v.fingerprint, '#', 1) <> ALL(%(fingerprints)s)
+            ), scored AS ({scored}
             ), kept AS (
                 SELECT *
                 FROM scored
                 WHERE image_id <> ALL(%(ids)s) AND (%(max)s::float8 IS NULL OR distance <= %(max)s)
             ), best AS ({best}
             ), nearest AS MATERIALIZED (
-                SELECT image_id, distance
+                SELECT image_id, distance, fingerprint AS vector
                 FROM best
                 WHERE (%(from_id)s::text IS NULL OR (distance, image_id) > (%(from_distance)s::float8, %(from_id)s::text))
                     AND (
@@ -276,16 +283,27 @@ class _Search:
                 ORDER BY distance, image_id
                 LIMIT %(k)s
             )
-            SELECT {columns}, distance
+            SELECT {columns}, distance, vector
             FROM nearest
             JOIN {images} AS i USING (image_id)
             ORDER BY distance, image_id
             """,
+            vectors=self._with_regions,
+            scored=sql.SQL(nearest_part if self._regions else "SELECT * FROM measured"),
             key=column(group, "group", values) if group else sql.SQL("v.image_id"),
             best=sql.SQL(best if group else "SELECT * FROM kept"),
             digits=sql.Literal(2 * DIGEST_BYTES),
         )
-        return [row_of(row) for row in conn.execute(statement, values, binary=True)]
+        return [region_row_of(row) for row in conn.execute(statement, values, binary=True)]
+
+    @property
+    def _with_regions(self) -> sql.Composable:
+        """The vectors of the wholes and, where there are any, of the regions."""
+        if self._regions is None:
+            return self._space
+        return sql.SQL(
+            "(SELECT image_id, fingerprint, embedding FROM {} UNION ALL SELECT image_id, fingerprint, embedding FROM {})"
+        ).format(self._space, self._regions)
 
     def _filled(self, statement: LiteralString, **others: sql.Composable) -> sql.Composed:
         joined = sql.SQL("JOIN {} AS i USING (image_id)").format(self._images)
@@ -301,7 +319,7 @@ class _Search:
         )
 
 
-def _index_settings(kind: str, chosen: Plan, *, filtered: bool) -> dict[str, str]:
+def index_settings(kind: str, chosen: Plan, *, filtered: bool) -> dict[str, str]:
     """The settings of an index scan, for the transaction."""
     settings = {f"{kind}.iterative_scan": "relaxed_order"}
     settings |= {"hnsw.ef_search": str(chosen.ef_search)} if kind == "hnsw" else {"ivfflat.probes": str(chosen.probes)}
