@@ -232,20 +232,6 @@ def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Ba
     return BatchResult(embedded, failed, 0, answers, elsewhere=Calls(calls), regions=regions), left
 
 
-def work_as_rows(work: Sequence[Work]) -> list[list[Any]]:
-    """Calls as plain lists that fit JSON; `work_of_rows` reads them."""
-    return [[item.attempts, *(_image_as_row(image) for image in (item.image, *item.also))] for item in work]
-
-
-def work_of_rows(rows: Sequence[Sequence[Any]]) -> list[Work]:
-    """The calls that `work_as_rows` has written."""
-    return [Work(Image(*first), attempts, [Image(*image) for image in also]) for attempts, first, *also in rows]
-
-
-def _image_as_row(image: Image) -> list[Any]:
-    return [image.image_id, image.uri, image.fingerprint, image.size, image.content_type]
-
-
 def embed_batch(
     batch: Batch,
     read: Callable[[Image], bytes],

@@ -161,7 +161,7 @@ class Plan:
             "failed for good": len(self.known_failures),
             "unreadable": len(self.rejected),
             "skipped": self.skipped.total(),
-            "regions": self.regions.to_embed if self.regions else 0,
+            "regions": sum(work.regions for work in self.regions.work) if self.regions else 0,
             "calls": self.calls,
         }
 

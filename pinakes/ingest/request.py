@@ -147,9 +147,7 @@ class IngestRequest(BaseModel):
     regions: Annotated[
         RegionKind | None,
         Option(
-            "Parts of each picture that are embedded, too: grid, nine overlapping tiles; salient, four that draw the eye;"
-            " none removes them.",
-            empty="those that the space has",
+            "Parts of each picture to embed, too: nine tiles, or the four most salient.", empty="as the space has them"
         ),
     ] = None
     rate: Annotated[

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
+from pinakes.query.distances import as_cosine, shown
 from pinakes.query.filters import columns_of
 from pinakes.query.query import MAX_K, Metric, Query
 from pinakes.quota.embedder_pool import Embedders
@@ -181,7 +181,7 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
     )
     hits = [
         Hit(
-            *(row.image_id, _shown(row.distance, query.metric), row.uri, row.metadata, _match(row, asked, near)),
+            *(row.image_id, shown(row.distance, query.metric), row.uri, row.metadata, _match(row, asked, near)),
             region=row.region,
         )
         for row in page.rows
@@ -228,7 +228,7 @@ def _searched(
         passing=passing,
         exclude_ids=tuple(asked.exclude_ids),
         exclude_fingerprints=tuple(asked.exclude_fingerprints),
-        max_distance=_as_cosine(query.max_distance, query.metric),
+        max_distance=as_cosine(query.max_distance, query.metric),
         mode=query.mode,
         effort=query.effort,
     )
@@ -342,19 +342,3 @@ def _identity(registered: RegisteredSpace, query: Query, asked: ResolvedQuery) -
     vector = b"" if asked.vector is None else asked.vector.tobytes()
     options = [query.filters, query.group_by, query.max_distance, query.hybrid, query.metric]
     return digest([registered.name, vector, asked.words, *options, asked.exclude_ids, asked.exclude_fingerprints])
-
-
-def _as_cosine(distance: float | None, metric: Metric) -> float | None:
-    """A distance of unit vectors in another metric as cosine distance."""
-    if distance is None or metric == "cosine":
-        return distance
-    if metric == "ip":
-        return distance + 1
-    return distance * distance / 2 if distance >= 0 else -1.0
-
-
-def _shown(distance: float | None, metric: Metric) -> float | None:
-    """A cosine distance of unit vectors in the metric asked for."""
-    if distance is None or metric == "cosine":
-        return distance
-    return distance - 1 if metric == "ip" else math.sqrt(max(2 * distance, 0.0))

@@ -54,6 +54,7 @@ def _card(number: int, hit: Hit, plan: SearchPlan) -> Card:
         title=str(hit.metadata.get("title") or hit.image_id),
         subtitle=str(hit.metadata.get("author") or ""),
         note=" · ".join(filter(None, notes)),
+        frame=hit.region,
     )
 
 

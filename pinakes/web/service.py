@@ -22,7 +22,7 @@ from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
-from pinakes.store.pixels import size_of
+from pinakes.store.pixels import Size, sizes_of
 from pinakes.store.pool import Connections
 from pinakes.store.restrictions import restriction_texts
 from pinakes.store.space_registry import RegisteredSpace, spaces
@@ -229,12 +229,25 @@ class Service:
             DatabaseError: the database does not answer.
         """
         with self._connections.connection() as conn:
-            size = size_of(conn, self.collection, row.metadata["fingerprint"])
+            size = sizes_of(conn, self.collection, [row.metadata["fingerprint"]]).get(row.metadata["fingerprint"])
         if size is not None:
             share = min(1.0, most / max(size))
             return max(1, round(size[0] * share)), max(1, round(size[1] * share))
         kept = self.kept_thumbnail(row, most)
         return (most, most) if kept is None else (kept.width, kept.height)
+
+    def framed(self, result: SearchResult | None) -> dict[str, Size]:
+        """By image_id the sizes of the hits that are near with a part, as far as they are known: a frame needs their shape.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        hits = [hit for hit in result.hits if hit.region is not None] if result else []
+        if not hits:
+            return {}
+        with self._connections.connection() as conn:
+            sizes = sizes_of(conn, self.collection, [hit.metadata["fingerprint"] for hit in hits])
+        return {hit.image_id: size for hit in hits if (size := sizes.get(hit.metadata["fingerprint"])) is not None}
 
     @staticmethod
     def thumbnail_etag(row: Row, size: int) -> str:

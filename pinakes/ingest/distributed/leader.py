@@ -11,8 +11,8 @@ from typing import Self
 
 from pinakes.errors import CheckpointError, DatabaseError
 from pinakes.ingest.answers import EmbedStage
-from pinakes.ingest.batch import Batch, BatchResult, reconcile, work_as_rows
-from pinakes.ingest.distributed.assignment import Assignment
+from pinakes.ingest.batch import Batch, BatchResult, reconcile
+from pinakes.ingest.distributed.assignment import Assignment, work_as_rows
 from pinakes.store.assignments import RunOfLeader
 
 logger = logging.getLogger(__name__)
