@@ -113,7 +113,12 @@ class EmbedStage:
         plan = planned.plan
         self._work = plan.all_work()
         self._size = even_size(plan.calls, run.request.batch_size, ways)
-        self.progress = Progress("embedding", sum(item.answers for item in self._work), -(-plan.calls // self._size))
+        self.progress = Progress(
+            "embedding",
+            sum(item.answers for item in self._work),
+            -(-plan.calls // self._size),
+            "pictures and regions" if plan.regions and plan.regions.work else "images",
+        )
         self._began = math.inf
         self._seconds = 0.0
         self._at_work = 0

@@ -110,8 +110,8 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         if lacking:
             vectors = run.checkpoint.vectors(lambda i, f: lacking.get(i) == f)
             written += loader.load_vectors(vectors, expected=len(lacking))
-        run.tally.add(vanished=len(vanished), rows_written=written.rows + removed)
         written += _load_regions(run, planned, ledger, lasting)
+        run.tally.add(vanished=len(vanished), rows_written=written.rows + removed)
         # A load that was killed may have left rows behind without having finished.
         entered = lasting.do("reading the space", lambda conn: resolve_space(conn, collection, run.space.name))
         if written.rows or removed or entered.loaded_at is None or entered.rows != current:

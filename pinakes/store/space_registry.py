@@ -286,6 +286,14 @@ class Coverage:
         return self.current / self.images if self.images else 0.0
 
 
+def table_bytes(conn: Connection, collection: str, name: str) -> int:
+    """The size of a table of vectors with its indexes."""
+    table = sql.Identifier(collection, name).as_string(conn)
+    with translated(f"measuring {name}"):
+        size: int = value_of(conn, "SELECT pg_total_relation_size(to_regclass(%s))", (table,))
+    return size
+
+
 def coverage(conn: Connection, collection: str, space: str) -> Coverage:
     """Count a space against its collection."""
     table = sql.Identifier(collection, space)
