@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from PIL import Image
 
 from pinakes.checkpoints import open_checkpoint
+from pinakes.embedders.remote.azure_declaration import VISION
 from pinakes.images.regions import GRID, SALIENT, cut, frame_of
-from pinakes.ingest.opening import dry_run
+from pinakes.ingest.opening import dry_run, open_ingestion
 from pinakes.query.query import Query, ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import Hit, SearchResult, search
@@ -22,7 +24,9 @@ from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from pinakes.takedowns.forget import Takedowns
 from tests.counting import Counting
-from tests.running import request_of, run, stored
+from tests.fakes.azure import AzureFake
+from tests.running import request_of, run, run_stages, stored
+from tests.serving import browsing, service
 
 PICTURES = 8
 TABLE = '"pictures"."counting_colours_1_27~regions"'
@@ -88,7 +92,6 @@ def test_regions_are_paid_once_and_leave_the_wholes_alone(settings: Settings, da
     assert embedder.calls == 10, "a changed picture with its regions"
     assert (changed.account.pruned, rows(database)) == (1, 72)
 
-    stored(database, "SELECT 1")
     with database.connection() as (conn, _):
         conn.execute("DROP SCHEMA pictures CASCADE")
     run(settings, source, embedder=(embedder := Counting()))
@@ -109,7 +112,9 @@ def test_a_detail_finds_its_picture_and_says_where(settings: Settings, database:
     hit = nearest(database, 3, 7)
     assert (hit.image_id, hit.region) == ("p3.png", GRID[7])
     assert hit.as_dict()["region"] == list(GRID[7])
-    assert hit.distance is not None and wholes_alone.distance is not None and hit.distance < wholes_alone.distance
+    assert hit.distance is not None
+    assert wholes_alone.distance is not None
+    assert hit.distance < wholes_alone.distance
     assert hit.match is None, "a region that is equal does not make the pictures equal"
     exact = nearest(database, 3, 7, mode="exact")
     assert (exact.image_id, exact.region) == (hit.image_id, hit.region)
@@ -129,6 +134,12 @@ def test_a_detail_finds_its_picture_and_says_where(settings: Settings, database:
     assert [(found.image_id, found.region) for found in paged] == [
         (found.image_id, found.region) for found in everything.hits
     ]
+    with service(settings) as page, browsing(page) as browser:
+        shown = browser.get("/", params={"like": "p3.png", "crop": "0.28,0.55,0.4,0.4"}).text
+        assert shown.count('<svg class="part" viewBox="0 0 240 240"') > 0
+        assert "in the framed part" in shown
+        answer = browser.get("/api/search", params={"like": "p3.png", "crop": "0.28,0.55,0.4,0.4"}).json()
+        assert any(found["region"] for found in answer["hits"])
     grouped = searched(database, ask(image=detail(3, 7), k=3, group_by="author")).hits
     assert (grouped[0].image_id, grouped[0].region) == ("p3.png", GRID[7])
 
@@ -193,3 +204,20 @@ def test_lost_regions_come_back_from_the_table_or_are_refused(
     assert any("36 regions" in note and "--from-table" in note for note in refused)
     run(settings, source, embedder=(embedder := Counting()), from_table=True)
     assert (embedder.calls, rows(database)) == (0, SALIENT * (PICTURES + 1))
+
+
+def test_max_cost_and_the_account_count_regions_as_calls(settings: Settings, database: Database, source: Path) -> None:
+    with AzureFake() as fake:
+        known = replace(settings, values={**settings.values, **fake.environment})
+        price = VISION.price.per_image
+        options = {"embedder": "azure", "rate": "none", "regions": "grid"}
+        with open_ingestion(request_of(known, source, **options, max_cost=32 * price), known) as ingestion:
+            stopped = run_stages(ingestion).account
+        assert stopped.calls <= 32
+        assert stopped.regions.deferred == 81 - stopped.regions.embedded > 0
+        with open_ingestion(request_of(known, source, **options), known) as ingestion:
+            rest = run_stages(ingestion).account
+        assert rest.regions.embedded + stopped.regions.embedded == 81
+        assert sum(fake.calls.values()) == 10 * PICTURES + 2 * 2, (
+            "each once, and twice the check of a picture and a text"
+        )
