@@ -55,7 +55,7 @@ def why_refused(
     """
     if request.pay_again or not plan.calls:
         return None
-    damaged = checkpoint.ledger().lost
+    damaged = {(image_id, planned(fingerprint)) for image_id, fingerprint in checkpoint.ledger().lost}
     again = [work for work in plan.all_work() if any(pair in held or pair in damaged for pair in work.pairs)]
     lost = sum(pair in damaged for work in again for pair in work.pairs)
     problems = [checkpoint.lacking(len(held))] if held else []
