@@ -104,6 +104,11 @@ def measure_finding(settings: Settings, folders: Sequence[Path], embedder: str, 
         assert registered.regions is not None
         vectors = [vector for found in asked.values() for _, vector in found]
         before, after = _times(conn, pgvector, registered, vectors, "auto")
+        path = next(pictures.glob("*/**/*.jp*g"))
+        picture = Picture(
+            Listed("detail", "", "", 0), lambda: _detail(decode(path.read_bytes()), BANDS[0], random.Random(1))
+        )
+        embedding = statistics.median(seconds(lambda: model.embed_query_picture(picture)) for _ in range(ROUNDS))
         sizes = [table_bytes(conn, COLLECTION, name) / 2**20 for name in (registered.name, registered.regions.name)]
     figures = []
     for band in BANDS:
@@ -115,7 +120,15 @@ def measure_finding(settings: Settings, folders: Sequence[Path], embedder: str, 
                 Figure(f"{name}: R@{depth} with regions", f"{together[band][depth]:.1%}", aim),
             ]
     figures += [
-        Figure("searching the table with regions, against wholes alone", f"{after / before:.2f} ×", "< 2.5"),
+        Figure(
+            "a search by a picture with regions, against wholes alone",
+            f"{(embedding + after) / (embedding + before):.2f} ×",
+            "< 2.5",
+        ),
+        Figure(
+            "of that: embedding the picture; PostgreSQL with wholes alone; with regions",
+            f"{1000 * embedding:.0f} ms; {1000 * before:.1f} ms; {1000 * after:.1f} ms",
+        ),
         Figure("table and indexes: wholes, regions", f"{sizes[0]:.1f} MB, {sizes[1]:.1f} MB"),
         Figure("seconds to embed and load: wholes, regions", f"{whole['seconds']:.0f} s, {parts['seconds']:.0f} s"),
     ]

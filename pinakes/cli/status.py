@@ -152,7 +152,9 @@ def _regions(regions: dict[str, Any] | None) -> list[tuple[str, str]]:
     if regions is None:
         return []
     how = regions["index"] or "no index"
-    return [("regions", f"{regions['rows']:,} parts of images, {megabytes(regions['bytes'])} with their indexes, {how}")]
+    return [
+        ("regions", f"{regions['rows']:,} parts of images, {megabytes(regions['bytes'])} with their indexes, {how}")
+    ]
 
 
 def _skipped_table(entries: list[dict[str, str]], total: int) -> str:

@@ -241,7 +241,7 @@ def _height(size: int, lines: int = 1) -> int:
 
 
 def _frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, int], frame: Frame) -> None:
-    """A frame around a part of a picture that stands at `corner`: white, with dark edges, so that it shows on any picture."""
+    """A frame around a part of a picture that stands at `corner`: white with dark edges, so that it shows on any."""
     x, y, width, height = frame
     left, top = corner[0] + round(x * size[0]), corner[1] + round(y * size[1])
     right, bottom = left + round(width * size[0]) - 1, top + round(height * size[1]) - 1

@@ -78,6 +78,7 @@ class Progress:
         share = 100 * self.done / self.images if self.images else 100.0
         eta = f"{left:,.0f} s left" if left != float("inf") else "time left unknown"
         return (
-            f"{self.what} {self.done:,}/{self.images:,} {self.unit} ({share:.0f} %), batch {self.batches_done}/{self.batches},"
+            f"{self.what} {self.done:,}/{self.images:,} {self.unit} ({share:.0f} %),"
+            f" batch {self.batches_done}/{self.batches},"
             f" {rate:,.1f} {self.unit}/s, {eta}"
         )

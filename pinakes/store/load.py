@@ -181,7 +181,8 @@ class Loader:
                 """
                 SELECT count(*)
                 FROM unnest(%s::text[], %s::text[]) AS c (image_id, fingerprint)
-                JOIN {images} AS i ON i.image_id = c.image_id AND i.fingerprint = split_part(c.fingerprint, '#', 1)
+                JOIN {images} AS i
+                    ON i.image_id = c.image_id AND i.fingerprint = split_part(c.fingerprint COLLATE "C", '#', 1)
                 """
             ).format(images=self._images),
             (list(chunk.image_ids), list(chunk.fingerprints)),

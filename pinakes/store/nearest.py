@@ -264,7 +264,7 @@ class _Search:
                 SELECT v.image_id, v.fingerprint, v.embedding::vector <=> %(full)s AS distance, {key} AS key
                 FROM {vectors} AS v
                 JOIN {images} AS i USING (image_id)
-                WHERE {passing} AND split_part(v.fingerprint, '#', 1) <> ALL(%(fingerprints)s)
+                WHERE {passing} AND {allowed}
             ), scored AS ({scored}
             ), kept AS (
                 SELECT *
@@ -289,6 +289,7 @@ class _Search:
             ORDER BY distance, image_id
             """,
             vectors=self._with_regions,
+            allowed=allowed(self._wanted),
             scored=sql.SQL(nearest_part if self._regions else "SELECT * FROM measured"),
             key=column(group, "group", values) if group else sql.SQL("v.image_id"),
             best=sql.SQL(best if group else "SELECT * FROM kept"),
@@ -317,6 +318,14 @@ class _Search:
             columns=IMAGE_COLUMNS,
             **others,
         )
+
+
+def allowed(wanted: Wanted) -> sql.SQL:
+    """The condition that a vector `v`, of a whole or a region, is of no picture whose bytes are left out."""
+    if not wanted.exclude_fingerprints:
+        return sql.SQL("true")
+    # In any other collation this would take ten times as long as comparing the vectors.
+    return sql.SQL("split_part(v.fingerprint COLLATE \"C\", '#', 1) <> ALL(%(fingerprints)s)")
 
 
 def index_settings(kind: str, chosen: Plan, *, filtered: bool) -> dict[str, str]:

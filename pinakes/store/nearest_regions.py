@@ -17,7 +17,7 @@ from pinakes.images.regions import MOST
 from pinakes.query.query import MAX_EFFORT
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, region_row_of
-from pinakes.store.nearest import JOIN_MEMORY, MARGIN, Found, Wanted, index_settings, nearest
+from pinakes.store.nearest import JOIN_MEMORY, MARGIN, Found, Wanted, allowed, index_settings, nearest
 from pinakes.store.search_plan import Plan, plan
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
@@ -81,7 +81,7 @@ def _found(
         WITH candidates AS MATERIALIZED (
             SELECT v.image_id, v.fingerprint
             FROM {regions} AS v {joined}
-            WHERE {passing} AND split_part(v.fingerprint, '#', 1) <> ALL(%(fingerprints)s)
+            WHERE {passing} AND {allowed}
             ORDER BY {order}
             LIMIT %(take)s
         ), scored AS (
@@ -105,6 +105,7 @@ def _found(
         regions=sql.Identifier(collection, regions.name),
         joined=sql.SQL("JOIN {} AS i USING (image_id)").format(images) if wanted.passing else sql.SQL(""),
         passing=wanted.passing.where,
+        allowed=allowed(wanted),
         order=sql.SQL(order).format(half),
         columns=IMAGE_COLUMNS,
         images=images,

@@ -30,10 +30,10 @@ def drop_other_regions(conn: Connection, collection: str, space: Space, kind: Re
         sql.SQL(
             """
             DELETE FROM {regions} AS r
-            WHERE split_part(split_part(r.fingerprint, '#', 2), '&', 1) <> ALL(%s)
+            WHERE split_part(split_part(r.fingerprint COLLATE "C", '#', 2), '&', 1) <> ALL(%s)
                 OR NOT EXISTS (
                     SELECT FROM {images} AS i
-                    WHERE i.image_id = r.image_id AND i.fingerprint = split_part(r.fingerprint, '#', 1)
+                    WHERE i.image_id = r.image_id AND i.fingerprint = split_part(r.fingerprint COLLATE "C", '#', 1)
                 )
             """
         ).format(

@@ -90,7 +90,8 @@ class Reload:
                 INSERT INTO {second} (image_id, fingerprint, norm, embedding)
                 SELECT s.image_id, s.fingerprint, s.norm, s.embedding
                 FROM {staged} AS s
-                JOIN {images} AS i ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint, '#', 1)
+                JOIN {images} AS i
+                    ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE "C", '#', 1)
                 ON CONFLICT DO NOTHING
                 """
             ).format(second=self.table, staged=staged, images=self._images)
@@ -157,7 +158,7 @@ class Reload:
                 DELETE FROM {second} AS n
                 WHERE NOT EXISTS (
                     SELECT FROM {images} AS i
-                    WHERE i.image_id = n.image_id AND i.fingerprint = split_part(n.fingerprint, '#', 1)
+                    WHERE i.image_id = n.image_id AND i.fingerprint = split_part(n.fingerprint COLLATE "C", '#', 1)
                 )
                 """
             ).format(second=self.table, images=self._images)

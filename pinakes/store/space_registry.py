@@ -124,7 +124,7 @@ def _create(conn: Connection, collection: str, space: Space, patience: float) ->
             """
             CREATE TABLE IF NOT EXISTS {table} (
                 image_id text COLLATE "C" NOT NULL REFERENCES {images} ON DELETE CASCADE,
-                fingerprint text NOT NULL,
+                fingerprint text {collation} NOT NULL,
                 norm real NOT NULL,
                 embedding halfvec({dimension}) NOT NULL,
                 PRIMARY KEY ({key})
@@ -135,6 +135,8 @@ def _create(conn: Connection, collection: str, space: Space, patience: float) ->
             images=images,
             dimension=sql.Literal(space.dimension),
             key=sql.SQL(", ").join(map(sql.Identifier, space.key)),
+            # Part of the key, compared and split often: in the database's own collation that takes ten times as long.
+            collation=sql.SQL('COLLATE "C"' if "fingerprint" in space.key else ""),
         )
     )
 

@@ -101,7 +101,7 @@ def merge_vectors(
 ) -> Written:
     """Merge the staged vectors into the table, but for those of other bytes than their image has now."""
     current = sql.SQL(
-        "{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint, '#', 1)"
+        "{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE \"C\", '#', 1)"
     ).format(STAGED_VECTORS, images)
     updated = [name for name in VECTOR_COLUMNS if name not in key]
     return _merge(conn, current, vectors, VECTOR_COLUMNS, updated, key)
