@@ -20,6 +20,7 @@ from pinakes.query.query import Query, ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import Hit, SearchResult, search
 from pinakes.settings import Settings, load_settings
+from pinakes.store import reload
 from pinakes.store.collections import open_collection
 from pinakes.store.database import Database
 from pinakes.takedowns.forget import Takedowns
@@ -144,7 +145,9 @@ def test_a_detail_finds_its_picture_and_says_where(settings: Settings, database:
     assert (grouped[0].image_id, grouped[0].region) == ("p3.png", GRID[7])
 
 
-def test_the_index_of_regions_finds_what_a_scan_finds(settings: Settings, database: Database, source: Path) -> None:
+def test_the_index_of_regions_finds_what_a_scan_finds(
+    settings: Settings, database: Database, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run(settings, source, regions="grid", index="hnsw")
     kinds = stored(database, "SELECT space, index_kind, rows, active FROM pictures.spaces ORDER BY space")
     assert kinds == [
@@ -154,6 +157,14 @@ def test_the_index_of_regions_finds_what_a_scan_finds(settings: Settings, databa
     for place in (0, 4, 8):
         hit = nearest(database, 5, place, mode="index")
         assert (hit.image_id, hit.region) == ("p5.png", GRID[place])
+    monkeypatch.setattr(reload, "LEAST_ROWS", 1)
+    run(
+        settings, source, regions="salient"
+    )  # so many that they go into a second table, which takes the first one's place
+    assert rows(database) == SALIENT * (PICTURES + 1)
+    kinds = stored(database, "SELECT index_kind, index_rows, rows FROM pictures.spaces WHERE NOT active")
+    assert kinds == [("hnsw", *(SALIENT * (PICTURES + 1),) * 2)]
+    assert nearest(database, 5, 4, mode="index").image_id == "p5.png"
 
 
 def test_salient_regions_keep_the_frame_that_the_picture_told(

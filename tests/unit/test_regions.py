@@ -13,8 +13,12 @@ from pinakes.images.contact_sheet import Card, contact_sheet
 from pinakes.images.decoding import decode
 from pinakes.images.regions import GRID, SALIENT, frame_of, is_region, kind_of, planned, regions_in, whole, with_frame
 from pinakes.images.saliency import salient_frames
+from pinakes.ingest.batch import reconcile
+from pinakes.ingest.plan import Work, make_plan
 from pinakes.ingest.region_reader import RegionReader
 from pinakes.types import Image as Listed
+from pinakes.types import utc_now
+from tests.unit.test_plan import answered, ledger_of
 
 MD5 = "md5:00"
 
@@ -70,3 +74,17 @@ def test_a_sheet_frames_the_part() -> None:
     )
     assert plain.shape == framed.shape
     assert ((plain != framed).any(axis=2) & (framed == 255).all(axis=2)).sum() > 400
+
+
+def test_what_a_dead_process_kept_of_its_regions_is_not_done_again() -> None:
+    first, second = list(regions_in(MD5, "salient"))[:2]
+    framed = with_frame(first, (0.0, 0.0, 0.5, 0.5))
+    ledger = ledger_of([answered("a", MD5), answered("a", framed)])
+    works = [Work(Listed("a", "", name, 1), 0) for name in (MD5, first, second)]
+    done, left = reconcile(works, ledger, utc_now())
+    assert (done.embedded, done.regions.embedded, done.answers, done.elsewhere.calls) == (1, 1, 2, 2)
+    assert left == [works[2]]
+    plan = make_plan([Listed("b", "", MD5, 1)], ledger, regions="salient")
+    assert plan.regions is not None
+    assert plan.regions.copies == [(Listed("b", "", framed, 1), "a")], "equal bytes: the frame is known with them"
+    assert plan.calls == SALIENT - 1
