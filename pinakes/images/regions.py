@@ -1,7 +1,7 @@
 """Regions: the parts of a picture that are embedded next to the whole, and the names of their answers.
 
 A region's answer is kept under the fingerprint of its picture with a media fragment (https://www.w3.org/TR/media-frags/):
-`md5:<hex>#xywh=percent:0,0,40,40`. So ledger, copies of equal bytes and "paid once" hold for each region as they do for
+`md5:<hex>#xywh=percent:0,0,50,50`. So ledger, copies of equal bytes and "paid once" hold for each region as they do for
 each picture. Where the frame is known only once the picture has been seen, the plan names the region by its number,
 `#salient=1`, and the answer adds the frame to that: `#salient=1&xywh=percent:10,20,50,50`.
 """
@@ -19,9 +19,9 @@ Frame = tuple[float, float, float, float]
 
 RegionKind = Literal["none", "grid", "salient"]
 
-GRID_SIDE: Final = 0.4
-"""Of each tile, in fractions of the picture: with three in a row, neighbours overlap by a quarter of their width, so that a
-small detail is whole in one of them. See `python -m benchmarks.regions`."""
+GRID_SIDE: Final = 0.5
+"""Of each tile, in fractions of the picture: with three in a row, neighbours overlap by half of their width, so that a detail
+is whole in one of them. Smaller tiles find fewer details of half a side. See `python -m benchmarks.regions`."""
 
 GRID: Final[tuple[Frame, ...]] = tuple(
     (round(column * (1 - GRID_SIDE) / 2, 4), round(row * (1 - GRID_SIDE) / 2, 4), GRID_SIDE, GRID_SIDE)

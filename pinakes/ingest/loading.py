@@ -229,17 +229,17 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
 
 
 def _check_regions(run: Ingestion, planned: Planned, ledger: Ledger, account: Account) -> None:
-    """Balance the regions; some that were counted as reused are those of images that have failed in this run."""
+    """Balance the regions. What damaged parts have lost of them is found by the next run, which says so before it pays."""
+    if run.checkpoint.damages:
+        return
     expected = planned.regions_with_vector(ledger, run.regions)
-    if not run.checkpoint.damages:
-        account.check_regions_against("the checkpoint", len(expected))
+    account.check_regions_against("the checkpoint", len(expected))
 
     def stored(conn: Connection) -> int:
         table = RegionSpace.of(run.space).name
         return sum(pair in expected for pair in current_vectors(conn, run.request.collection, table))
 
-    if not run.checkpoint.damages:
-        account.check_regions_against("the table", run.database.do("comparing the regions", stored))
+    account.check_regions_against("the table", run.database.do("comparing the regions", stored))
 
 
 def _enter_losses(run: Ingestion, planned: Planned, ledger: Ledger, with_vector: int) -> None:

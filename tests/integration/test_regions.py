@@ -136,10 +136,10 @@ def test_a_detail_finds_its_picture_and_says_where(settings: Settings, database:
         (found.image_id, found.region) for found in everything.hits
     ]
     with service(settings) as page, browsing(page) as browser:
-        shown = browser.get("/", params={"like": "p3.png", "crop": "0.28,0.55,0.4,0.4"}).text
+        shown = browser.get("/", params={"like": "p3.png", "crop": "0.26,0.52,0.45,0.45"}).text
         assert shown.count('<svg class="part" viewBox="0 0 240 240"') > 0
         assert "in the framed part" in shown
-        answer = browser.get("/api/search", params={"like": "p3.png", "crop": "0.28,0.55,0.4,0.4"}).json()
+        answer = browser.get("/api/search", params={"like": "p3.png", "crop": "0.26,0.52,0.45,0.45"}).json()
         assert any(found["region"] for found in answer["hits"])
     grouped = searched(database, ask(image=detail(3, 7), k=3, group_by="author")).hits
     assert (grouped[0].image_id, grouped[0].region) == ("p3.png", GRID[7])

@@ -61,7 +61,7 @@ def test_a_picture_is_read_and_decoded_once_for_all_of_its_regions() -> None:
     files = [reader.read(image) for image in images]
     assert reads == [MD5]
     assert files[0] == out.getvalue()
-    assert {decode(file).size for file in files[1:]} == {(80, 80)}
+    assert {decode(file).size for file in files[1:]} == {(100, 100)}
     with pytest.raises(PictureError):
         RegionReader(lambda _: b"no picture", images).read(images[1])
 
