@@ -20,7 +20,7 @@ Frame = tuple[float, float, float, float]
 RegionKind = Literal["none", "grid", "salient"]
 
 GRID_SIDE: Final = 0.5
-"""Of each tile, in fractions of the picture: with three in a row, neighbours overlap by half of their width, so that a detail
+"""Of each tile, in fractions of the picture: with three in a row, neighbours overlap by half of their width: a small detail
 is whole in one of them. Smaller tiles find fewer details of half a side. See `python -m benchmarks.regions`."""
 
 GRID: Final[tuple[Frame, ...]] = tuple(
