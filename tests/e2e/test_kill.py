@@ -105,7 +105,7 @@ def test_regions_that_a_killed_ingest_has_kept_are_not_paid_for_again(
     log = tmp_path / "calls"
     kept = environment | {"COUNTING_LOG": str(log), "COUNTING_SECONDS": "0.1"}
     process = ingest(source, kept, "--regions", "salient")
-    until(lambda: any(Path(settings.checkpoint).rglob("part-*.parquet")), "a batch is kept")
+    until(lambda: any(Path(settings.checkpoint).rglob("part-*.parquet")), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     checkpoint = open_checkpoint(settings.checkpoint, "pictures", Counting().facts.space)
