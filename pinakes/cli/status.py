@@ -151,10 +151,8 @@ def _rendered(document: dict[str, Any], shown: int | None) -> str:
 def _regions(regions: dict[str, Any] | None) -> list[tuple[str, str]]:
     if regions is None:
         return []
-    how = regions["index"] or "no index"
-    return [
-        ("regions", f"{regions['rows']:,} parts of images, {megabytes(regions['bytes'])} with their indexes, {how}")
-    ]
+    how = f"searched by {regions['index']}" if regions["index"] else "all compared"
+    return [("regions", f"{regions['rows']:,} parts of images, {megabytes(regions['bytes'])}, {how}")]
 
 
 def _skipped_table(entries: list[dict[str, str]], total: int) -> str:
