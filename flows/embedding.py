@@ -41,9 +41,9 @@ UNBEGUN_SECONDS = 30.0
 def embed_all(run: Ingestion, planned: Planned) -> Embedded:
     """Embed batch by batch, as many at once as the embedder gains from."""
     with orderly():
-        if planned.plan.work and run.request.shards > 1:
+        if planned.plan.calls and run.request.shards > 1:
             return _on_shards(run, planned)
-        if planned.plan.work and run.request.runner != THREADS:
+        if planned.plan.calls and run.request.runner != THREADS:
             return _on_a_cluster(run, planned)
         return _here(run, planned)
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from pinakes.errors import UsageError
 from pinakes.ids import MAX_SPACE_BYTES
@@ -32,6 +33,9 @@ class Space:
     dimension: int
     preprocessing: str
 
+    key: ClassVar[tuple[str, ...]] = ("image_id",)
+    """What identifies a row of its table."""
+
     def __post_init__(self) -> None:
         if not 1 <= self.dimension <= MAX_DIMENSION:
             raise UsageError(
@@ -47,6 +51,34 @@ class Space:
             return slug
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
         return f"{slug[: MAX_SPACE_BYTES - 9].rstrip('_')}_{digest}"
+
+
+REGIONS = "~regions"
+"""Ends the name of the table of a space's regions; no name of a space holds a tilde."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSpace(Space):
+    """The vectors of one space that are about regions of its images: a table of its own, and no checkpoint.
+
+    They are comparable with those of the space; whoever counts or evaluates images never meets them.
+    """
+
+    key: ClassVar[tuple[str, ...]] = ("image_id", "fingerprint")
+
+    @property
+    def name(self) -> str:
+        """The name of its table, not longer than that of any space."""
+        own = Space(self.provider, self.model, self.version, self.dimension, self.preprocessing).name
+        room = MAX_SPACE_BYTES - len(REGIONS)
+        if len(own) > room:
+            own = f"{own[: room - 9].rstrip('_')}_{hashlib.sha256(own.encode()).hexdigest()[:8]}"
+        return own + REGIONS
+
+    @classmethod
+    def of(cls, space: Space) -> RegionSpace:
+        """That of the regions of a space."""
+        return cls(space.provider, space.model, space.version, space.dimension, space.preprocessing)
 
 
 @dataclass(frozen=True, slots=True)

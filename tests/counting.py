@@ -19,7 +19,7 @@ from PIL import Image as Pillow
 from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
 from pinakes.embedders.declaration import Declaration, Model
 from pinakes.embedders.registry import register
-from pinakes.errors import UnreadableQueryError
+from pinakes.errors import PictureError, UnreadableQueryError
 from pinakes.spaces import MAX_DIMENSION
 from pinakes.types import ErrorClass, Failure, Vector
 
@@ -81,7 +81,7 @@ class Counting(Embedder):
         try:
             with Pillow.open(BytesIO(picture.read())) as opened:
                 fields = np.asarray(opened.convert("RGB").resize((3, 3), Pillow.Resampling.BOX), dtype=np.float32)
-        except OSError as exc:
+        except (OSError, PictureError) as exc:
             return Failure(ErrorClass.UNDECODABLE, f"not a picture: {type(exc).__name__}")
         return self._fitted(fields.ravel())
 

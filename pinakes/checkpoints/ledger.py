@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from pinakes.checkpoints.base import FAILED, OK, Rows, moment
 from pinakes.checkpoints.latest_answers import is_ok, latest_answers, located, numbers, one_batch
 from pinakes.checkpoints.textindex import TextIndex, texts
+from pinakes.images.regions import RegionKind, answers, is_region, kind_of, number_of, whole
 from pinakes.types import HALF_PRECISION, ErrorClass, Failure
 
 PROVES_EQUAL = "md5:"
@@ -147,7 +148,7 @@ class Ledger:
     def get(self, image_id: str, fingerprint: str) -> LedgerRow | None:
         """The answer that counts for these bytes under this id, or None."""
         position = self.position(image_id, fingerprint)
-        return None if position is None else self._row(position, image_id, fingerprint)
+        return None if position is None else self.row(position)
 
     def known(self, image_id: str) -> bool:
         """Whether there is any answer for this id, for any bytes."""
@@ -160,7 +161,16 @@ class Ledger:
     def ids_of(self, fingerprints: Container[str]) -> Iterator[str]:
         """The ids that have, or had, some of these bytes."""
         pairs = self.pairs(np.arange(len(self)))
-        return (image_id for image_id, fingerprint in pairs if fingerprint in fingerprints)
+        return (image_id for image_id, fingerprint in pairs if whole(fingerprint) in fingerprints)
+
+    @functools.cached_property
+    def newest_regions(self) -> RegionKind:
+        """The kind of the regions that were answered last; `none` where there are no regions."""
+        regions = np.flatnonzero(pc.match_substring(self._fingerprints, "#").to_numpy(zero_copy_only=False))
+        if not len(regions):
+            return "none"
+        newest = regions[np.argmax(self._embedded_at[regions])]
+        return kind_of(self._fingerprints[int(newest)].as_py())
 
     @functools.cached_property
     def lost(self) -> frozenset[tuple[str, str]]:
@@ -178,7 +188,13 @@ class Ledger:
         """An image whose answer for these bytes is ok, so that its vector can be copied; only for an MD5."""
         if not fingerprint.startswith(PROVES_EQUAL):
             return None
-        position = next(self._donors.positions(fingerprint), None)
+        if number_of(fingerprint) is None:
+            found = self._donors.positions(fingerprint)
+        else:
+            equal = (self._ids[position].as_py() for position in self._donors.positions(whole(fingerprint)))
+            regions = (self.position(image_id, fingerprint) for image_id in equal)
+            found = (position for position in regions if position is not None and self._is_ok[position])
+        position = next(found, None)
         return None if position is None else str(self._ids[position].as_py())
 
     def counts(self) -> Counter[str]:
@@ -187,20 +203,24 @@ class Ledger:
         return Counter({OK: ok, FAILED: len(self) - ok})
 
     def position(self, image_id: str, fingerprint: str) -> int | None:
-        """Where (image_id, fingerprint) stands in `rows`, or None."""
+        """Where (image_id, fingerprint) stands in `rows`, or None.
+
+        A region that was planned by its number is found by that; its vector rather than its failure, which has no frame.
+        """
+        found = None
         for position in self._by_id.positions(image_id):
-            if self._fingerprints[position].as_py() == fingerprint:
-                return position
-        return None
+            known = self._fingerprints[position].as_py()
+            if known == fingerprint or (is_region(fingerprint) and answers(known, fingerprint)):
+                if not is_region(fingerprint) or self._is_ok[position]:
+                    return position
+                found = position
+        return found
 
     def row(self, position: int) -> LedgerRow:
         """The row at a position."""
-        return self._row(position, self._ids[position].as_py(), self._fingerprints[position].as_py())
-
-    def _row(self, position: int, image_id: str, fingerprint: str) -> LedgerRow:
         return LedgerRow(
-            image_id=image_id,
-            fingerprint=fingerprint,
+            image_id=self._ids[position].as_py(),
+            fingerprint=self._fingerprints[position].as_py(),
             failure=None if self._is_ok[position] else self._failure(position),
             attempts=int(self._attempts[position]),
             model_version=self._models[self._model[position]],

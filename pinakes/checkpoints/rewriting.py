@@ -69,6 +69,7 @@ def _rewrite(parts: Parts, name: str, table: pa.Table, unwanted: npt.NDArray[np.
 def _unwanted(table: pa.Table, image_ids: Set[str], fingerprints: Set[str]) -> npt.NDArray[np.bool_]:
     """Which rows go: shape (n,)."""
     by_id = pc.is_in(table.column("image_id"), pa.array(sorted(image_ids), pa.string()))
-    by_bytes = pc.is_in(table.column("fingerprint"), pa.array(sorted(fingerprints), pa.string()))
+    bytes_of = pc.replace_substring_regex(table.column("fingerprint"), "#.*", "")  # a region goes with its picture
+    by_bytes = pc.is_in(bytes_of, pa.array(sorted(fingerprints), pa.string()))
     unwanted: npt.NDArray[np.bool_] = pc.or_(by_id, by_bytes).to_numpy()
     return unwanted

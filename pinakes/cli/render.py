@@ -131,6 +131,10 @@ def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) ->
         columns["title"] = lambda hit: hit.shown("title") or "–"
         columns["author"] = lambda hit: hit.shown("author") or "–"
         columns["image_id"] = lambda hit: hit.image_id
+        if any(hit.region for hit in result.hits):
+            columns["part (X,Y,W,H)"] = lambda hit: (
+                ",".join(f"{side:g}" for side in hit.region) if hit.region else "whole"
+            )
         rows = [
             (number, *(cell(hit) for cell in columns.values())) for number, hit in enumerate(result.hits, start=first)
         ]

@@ -152,11 +152,12 @@ def _write_manifest(
     path: Path, settings: Settings, conn: Connection, collection: str, query: Query, result: SearchResult
 ) -> None:
     from pinakes.search.iiif import DEFAULT_PAGE_URL, PAGE_URL, Publisher, save_document
-    from pinakes.store.pixels import size_of
+    from pinakes.store.pixels import sizes_of
 
     page = (settings.values.get(PAGE_URL) or DEFAULT_PAGE_URL).rstrip("/")
     base = page if collection == settings.collection else f"{page}/in/{quote(collection)}"
-    publisher = Publisher(base, lambda image: size_of(conn, collection, image.metadata["fingerprint"]))
+    sizes = sizes_of(conn, collection, [hit.metadata["fingerprint"] for hit in result.hits])
+    publisher = Publisher(base, lambda image: sizes.get(image.metadata["fingerprint"]))
     address = f"{base}/iiif/{quote(path.name)}"
     save_document(path, publisher.manifest(address, query.label, result.hits))
 

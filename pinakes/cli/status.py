@@ -133,6 +133,7 @@ def _rendered(document: dict[str, Any], shown: int | None) -> str:
                     ("space", space["space"] + (" (active)" if space["active"] else "")),
                     ("vectors", f"{space['rows']:,} of {space['images']:,} images ({space['coverage']:.1%})"),
                     ("size", f"{megabytes(space['bytes'])} with its indexes"),
+                    *_regions(space["regions"]),
                     ("index", space["index"] or "none: searches compare every vector"),
                     ("checkpoint", space["checkpoint"]),
                     ("images", ", ".join(f"{n:,} {what}" for what, n in space["statuses"].items() if n) or "none"),
@@ -145,6 +146,13 @@ def _rendered(document: dict[str, Any], shown: int | None) -> str:
     if document["skipped_entries"]:
         blocks.append(_skipped_table(document["skipped_entries"], document["skipped"]))
     return "\n\n".join(blocks)
+
+
+def _regions(regions: dict[str, Any] | None) -> list[tuple[str, str]]:
+    if regions is None:
+        return []
+    how = f"searched by {regions['index']}" if regions["index"] else "all compared"
+    return [("regions", f"{regions['rows']:,} parts of images, {megabytes(regions['bytes'])}, {how}")]
 
 
 def _skipped_table(entries: list[dict[str, str]], total: int) -> str:

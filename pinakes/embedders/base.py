@@ -30,7 +30,8 @@ class Picture:
 
     Attributes:
         image: what the source listed.
-        read: returns the file's bytes; raises `SourceError` or `OSError` where they can no longer be read.
+        read: returns the file's bytes; raises `SourceError` or `OSError` where they can no longer be read, and a
+            `PictureError` where a region is to be cut out of what cannot be decoded.
     """
 
     image: Image
@@ -40,10 +41,10 @@ class Picture:
 def with_bytes(picture: Picture, work: Callable[[bytes], Result]) -> Result | Failure:
     """What `work` makes of a picture's bytes; a failure where they cannot be read or `work` raises a PictureError."""
     try:
-        data = picture.read()
-    except (OSError, SourceError) as exc:
-        return Failure(ErrorClass.UNREADABLE, str(exc))
-    try:
+        try:
+            data = picture.read()
+        except (OSError, SourceError) as exc:
+            return Failure(ErrorClass.UNREADABLE, str(exc))
         return work(data)
     except PictureError as exc:
         return Failure(ErrorClass(exc.error_class), str(exc))

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pinakes.errors import UsageError
 from pinakes.files import whole_file
+from pinakes.images.regions import Frame
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".pdf": "PDF"}
 """What a sheet may be, by the end of its name."""
@@ -73,6 +74,7 @@ class Card:
         subtitle: one line, e.g. the painter.
         note: one line, e.g. rank and distance.
         credit: what its owner requires to be shown with it, on at most `CREDIT_LINES` lines.
+        frame: a part of the picture to draw a frame around; None for none.
     """
 
     picture: Image.Image | None
@@ -80,6 +82,7 @@ class Card:
     subtitle: str = ""
     note: str = ""
     credit: str = ""
+    frame: Frame | None = None
 
 
 def contact_sheet(
@@ -222,7 +225,10 @@ def _card(
     else:
         picture = card.picture.resize(_size(card.picture, width, field), Image.Resampling.LANCZOS)
         # The pictures of a row share their upper edge, and their captions begin at one height.
-        sheet.paste(picture, (left + (width - picture.width) // 2, top))
+        corner = (left + (width - picture.width) // 2, top)
+        sheet.paste(picture, corner)
+        if card.frame is not None:
+            _frame(draw, corner, picture.size, card.frame)
     if is_query:
         draw.rectangle((left, text_top, left + width - 1, text_top + 2), fill=ACCENT)
         _line(draw, (left, text_top + QUERY_LINE), card.note or "query", SMALL_SIZE, ACCENT)
@@ -242,6 +248,15 @@ def _card(
 
 def _height(size: int, lines: int = 1) -> int:
     return int(size * LINE) * lines
+
+
+def _frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, int], frame: Frame) -> None:
+    """A frame around a part of a picture that stands at `corner`: white with dark edges, so that it shows on any."""
+    x, y, width, height = frame
+    left, top = corner[0] + round(x * size[0]), corner[1] + round(y * size[1])
+    right, bottom = left + round(width * size[0]) - 1, top + round(height * size[1]) - 1
+    for inset, line, colour in ((0, 5, "#1a1a1a"), (1, 3, "#ffffff")):
+        draw.rectangle((left + inset, top + inset, right - inset, bottom - inset), outline=colour, width=line)
 
 
 def _line(draw: ImageDraw.ImageDraw, place: tuple[int, int], text: str, size: int, colour: str) -> None:

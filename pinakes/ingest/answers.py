@@ -14,6 +14,7 @@ from pinakes.ingest.batch import Batch, BatchResult, batched, embed_batch, even_
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.lost_answers import refuse_to_pay_again, take_from_table
 from pinakes.ingest.measuring import measuring
+from pinakes.ingest.plan import Plan
 from pinakes.ingest.progress import Progress
 from pinakes.ingest.run import ANSWERS_PER_PART, Ingestion, in_parts
 from pinakes.ingest.stopping import orderly
@@ -42,8 +43,9 @@ def import_answers(run: Ingestion, vectors: Iterable[tuple[Image, Vector]]) -> N
 def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
     """Enter what needs no call: entries that cannot be read, and bytes that were answered under another name."""
     _keep_rejected(run, planned)
-    _copy_known_answers(run, planned)
-    take_from_table(run, planned.plan)
+    for plan in planned.plan.both:
+        _copy_known_answers(run, plan)
+        take_from_table(run, plan)
 
 
 def _keep_rejected(run: Ingestion, planned: Planned) -> None:
@@ -59,9 +61,9 @@ def _keep_rejected(run: Ingestion, planned: Planned) -> None:
     run.tally.add(failed=len(planned.plan.rejected), new_failures=len(answers))
 
 
-def _copy_known_answers(run: Ingestion, planned: Planned) -> None:
+def _copy_known_answers(run: Ingestion, plan: Plan) -> None:
     """Give images whose bytes were answered under another id a row of their own; no call."""
-    copies = planned.plan.copies
+    copies = plan.copies
     copied = 0
     for part in in_parts(copies, ANSWERS_PER_PART):
         if run.stopping():
@@ -70,9 +72,9 @@ def _copy_known_answers(run: Ingestion, planned: Planned) -> None:
         # One that a damaged part has just lost is left for the next run.
         found = [(image, vectors[pair]) for image, donor in part if (pair := (donor, image.fingerprint)) in vectors]
         import_answers(run, found)
-        run.tally.add(reused=len(found))
+        run.tally.add_known(plan, reused=len(found))
         copied += len(found)
-    run.tally.add(deferred=len(copies) - copied)
+    run.tally.add_known(plan, deferred=len(copies) - copied)
 
 
 def verify_embedder(run: Ingestion, planned: Planned) -> None:
@@ -85,7 +87,7 @@ def verify_embedder(run: Ingestion, planned: Planned) -> None:
         EmbedderError: it cannot be used.
         CheckpointError: the checkpoint cannot be written, or has lost answers that would be paid for again.
     """
-    if not planned.plan.work:
+    if not planned.plan.calls:
         return
     refuse_to_pay_again(run, planned.plan, planned.held)
     run.checkpoint.check_writable()
@@ -109,8 +111,14 @@ class EmbedStage:
         self.run = run
         self.planned = planned
         plan = planned.plan
+        self._work = plan.all_work()
         self._size = even_size(plan.calls, run.request.batch_size, ways)
-        self.progress = Progress("embedding", plan.to_embed, -(-plan.calls // self._size))
+        self.progress = Progress(
+            "embedding",
+            sum(item.answers for item in self._work),
+            -(-plan.calls // self._size),
+            "pictures and regions" if plan.regions and plan.regions.work else "images",
+        )
         self._began = math.inf
         self._seconds = 0.0
         self._at_work = 0
@@ -118,9 +126,9 @@ class EmbedStage:
 
     def batches(self) -> Iterator[Batch]:
         """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
-        for batch in batched(self.planned.plan.work, self._size):
+        for batch in batched(self._work, self._size):
             if self.run.stopping():
-                self.run.tally.add(deferred=batch.images)
+                self.run.tally.add_result(batch.deferred)
             else:
                 self._began = min(self._began, time.monotonic())
                 yield batch
@@ -191,5 +199,5 @@ def embed_here(run: Ingestion, planned: Planned) -> Embedded:
 
 def defer_the_rest(run: Ingestion, planned: Planned) -> Embedded:
     """Embed nothing: everything that would need a call is deferred."""
-    run.tally.add(deferred=planned.plan.to_embed)
+    run.tally.add_result(Batch(0, 0, planned.plan.all_work()).deferred)
     return Embedded()

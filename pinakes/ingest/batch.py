@@ -22,7 +22,10 @@ from pinakes.checkpoints.writer import CheckpointWriter
 from pinakes.embedders.base import CHECK_TEXT, Embedder, Picture, Price
 from pinakes.embedders.counters import Latencies
 from pinakes.errors import EmbedderError
+from pinakes.images.regions import is_region
+from pinakes.ingest.account import NO_REGIONS, Regions
 from pinakes.ingest.plan import Work
+from pinakes.ingest.region_reader import RegionReader
 from pinakes.types import Answer, ErrorClass, Failure, Image, Vector
 
 
@@ -40,6 +43,16 @@ class Batch:
     def images(self) -> int:
         """How many images its answers serve."""
         return sum(item.images for item in self.work)
+
+    @property
+    def answers(self) -> int:
+        """How many images and regions its answers serve."""
+        return sum(item.answers for item in self.work)
+
+    @property
+    def deferred(self) -> BatchResult:
+        """What it comes to when it is not reached."""
+        return BatchResult(deferred=self.images, regions=Regions(deferred=self.answers - self.images))
 
 
 def batched(work: Sequence[Work], size: int) -> Iterator[Batch]:
@@ -116,6 +129,8 @@ class BatchResult:
         elsewhere: requests that the embedder of another process made for it; this process's embedder counts its own.
         timed: how long a model on this machine took for a picture, as the average of its batch, since it sees several at
             once. A provider's answers are timed one by one, with its requests.
+        regions: what became of the regions among its calls.
+        regions: what became of the regions among its calls.
     """
 
     embedded: int = 0
@@ -126,6 +141,7 @@ class BatchResult:
     lost: int = 0
     elsewhere: Calls = field(default_factory=Calls)
     timed: Latencies = field(default_factory=Latencies)
+    regions: Regions = NO_REGIONS
 
     def __add__(self, other: BatchResult) -> BatchResult:
         return BatchResult(
@@ -137,6 +153,7 @@ class BatchResult:
             self.lost + other.lost,
             self.elsewhere + other.elsewhere,
             self.timed + other.timed,
+            self.regions + other.regions,
         )
 
     @property
@@ -151,22 +168,32 @@ class BatchResult:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Self:
         """What `as_dict` gave."""
-        made = {"elsewhere": Calls.read(document["elsewhere"]), "timed": Latencies.read(document["timed"])}
-        return cls(**{**document, **made})
+        elsewhere, timed = Calls.read(document["elsewhere"]), Latencies.read(document["timed"])
+        return cls(**{**document, "elsewhere": elsewhere, "timed": timed, "regions": Regions(**document["regions"])})
 
     def without(self, lost: AnswersLostError) -> Self:
         """The same, but for answers that could not be kept in the end."""
-        ok = sum(answer.failure is None for answer in lost.answers)
-        count = len(lost.answers)
+        images = [answer for answer in lost.answers if not is_region(answer.fingerprint)]
+        ok = sum(answer.failure is None for answer in images)
+        count = len(images)
         return replace(
             self,
             embedded=self.embedded - ok,
             failed=self.failed - (count - ok),
             deferred=self.deferred + count,
-            answers=self.answers - count,
+            answers=self.answers - len(lost.answers),
             error=lost.cause,
             lost=count,
+            regions=sum((-_became(a.failure, 1) for a in lost.answers if is_region(a.fingerprint)), self.regions)
+            + Regions(deferred=len(lost.answers) - count),
         )
+
+
+def _became(failure: Failure | None, count: int) -> Regions:
+    """Regions that got an answer."""
+    if failure is None:
+        return Regions(embedded=count)
+    return Regions(failed=count, transient=0 if failure.final else count)
 
 
 def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[BatchResult, list[Work]]:
@@ -181,38 +208,28 @@ def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Ba
         The counts, with one request for each call that brought a vector (at least that many were made), and the calls
         that are left.
     """
-    embedded = failed = calls = 0
+    embedded = failed = calls = answers = 0
+    regions = Regions()
     left = []
     for item in work:
         open_images: list[Image] = []
         ok = 0
         for image in (item.image, *item.also):
             row = ledger.get(image.image_id, image.fingerprint)
-            if row is not None and row.ok:
-                ok += 1
-            elif row is not None and row.embedded_at >= since:
-                failed += 1
-            else:
+            if row is None or not (row.ok or row.embedded_at >= since):
                 open_images.append(image)
-        embedded += ok
+                continue
+            ok += row.ok
+            answers += 1
+            if item.regions:
+                regions += _became(row.failure, 1)
+            else:
+                embedded += row.ok
+                failed += not row.ok
         calls += ok > 0
         if open_images:
             left.append(Work(open_images[0], item.attempts, open_images[1:]))
-    return BatchResult(embedded, failed, 0, embedded + failed, elsewhere=Calls(calls)), left
-
-
-def work_as_rows(work: Sequence[Work]) -> list[list[Any]]:
-    """Calls as plain lists that fit JSON; `work_of_rows` reads them."""
-    return [[item.attempts, *(_image_as_row(image) for image in (item.image, *item.also))] for item in work]
-
-
-def work_of_rows(rows: Sequence[Sequence[Any]]) -> list[Work]:
-    """The calls that `work_as_rows` has written."""
-    return [Work(Image(*first), attempts, [Image(*image) for image in also]) for attempts, first, *also in rows]
-
-
-def _image_as_row(image: Image) -> list[Any]:
-    return [image.image_id, image.uri, image.fingerprint, image.size, image.content_type]
+    return BatchResult(embedded, failed, 0, answers, elsewhere=Calls(calls), regions=regions), left
 
 
 def embed_batch(
@@ -235,16 +252,18 @@ def embed_batch(
         stopping: asked between pictures; what is not reached is deferred.
         abandon: told when the checkpoint refuses to be written, so that nothing new is begun: `stopping` is true from
             then on. What is in flight is still waited for, and kept if the checkpoint can be written again by then.
-        advance: told after each answer how many images it served.
+        advance: told after each answer how many images and regions it served.
 
     Returns:
         The counts, with an `error` when the embedder cannot work at all, its vectors do not fit its space, or the
         checkpoint could not be written; answers that are lost in the end are counted.
     """
     work = batch.work
-    pictures = [Picture(item.image, partial(read, item.image)) for item in work]
+    reader = RegionReader(read, [item.image for item in work])
+    pictures = [Picture(item.image, partial(reader.read, item.image)) for item in work]
     version = embedder.facts.space.version
-    embedded = failed = 0
+    embedded = failed = answers = 0
+    regions = Regions()
     open_items = dict(enumerate(work))
     error: str | None = None
     began = time.monotonic()
@@ -255,18 +274,22 @@ def embed_batch(
                 for index, outcome in embedder.embed_images(pictures):
                     item = open_items[index]
                     checked = outcome if isinstance(outcome, Failure) else _checked(outcome, item, embedder)
-                    for answer in _answers(item, checked, version):
+                    for answer in _answers(item, checked, version, reader.answered):
                         try:
                             writer.add(answer)
                         except RefusedWriteError as exc:
                             error = error or f"{exc} Run the same command again to resume."
                             abandon()
                     del open_items[index]
-                    if isinstance(checked, Failure):
-                        failed += item.images
-                    else:
+                    failure = checked if isinstance(checked, Failure) else None
+                    if item.regions:
+                        regions += _became(failure, item.regions)
+                    elif failure is None:
                         embedded += item.images
-                    advance(item.images)
+                    else:
+                        failed += item.images
+                    answers += item.answers
+                    advance(item.answers)
                     # A paid embedder ends by itself: leaving it earlier would lose the answers in flight.
                     if stopping() and not embedder.paid:
                         break
@@ -280,10 +303,10 @@ def embed_batch(
             raise
         lost = exc
         abandon()
-    deferred = sum(item.images for item in open_items.values())
+    left = Batch(batch.number, batch.total, list(open_items.values()))
     asked = len(work) - len(open_items)
     timed = Latencies() if embedder.paid or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
-    result = BatchResult(embedded, failed, deferred, embedded + failed, error, timed=timed)
+    result = BatchResult(embedded, failed, answers=answers, error=error, timed=timed, regions=regions) + left.deferred
     return result if lost is None else result.without(lost)
 
 
@@ -295,10 +318,11 @@ def _unanswered(embedder: Embedder, batch: Batch, open_items: Mapping[int, Work]
     )
 
 
-def _answers(item: Work, outcome: Vector | Failure, version: str) -> list[Answer]:
+def _answers(item: Work, outcome: Vector | Failure, version: str, answered: Callable[[str], str]) -> list[Answer]:
     vector, failure = (None, outcome) if isinstance(outcome, Failure) else (outcome, None)
+    fingerprint = answered(item.image.fingerprint)
     return [
-        Answer(image.image_id, image.fingerprint, vector, failure, item.attempts + 1, version)
+        Answer(image.image_id, fingerprint, vector, failure, item.attempts + 1, version)
         for image in (item.image, *item.also)
     ]
 

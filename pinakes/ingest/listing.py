@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pinakes.checkpoints.ledger import Ledger, LedgerRow
+from pinakes.images.regions import RegionKind, regions_in
 from pinakes.ingest.estimate import Estimate, estimate
 from pinakes.ingest.lost_answers import held_in_table
 from pinakes.ingest.plan import Pair, Plan, make_plan, plan_again
@@ -33,7 +34,7 @@ class Planned:
     estimate: Estimate
     tombstones: Tombstones
     at: datetime
-    held: Mapping[Pair, str] = field(default_factory=dict)
+    held: Mapping[Pair, Pair] = field(default_factory=dict)
 
     def listed(self) -> Iterator[tuple[str, str, str]]:
         """The id, URI and fingerprint of every listed entry that is a picture; the fingerprint is empty if unreadable."""
@@ -46,6 +47,15 @@ class Planned:
         """What a ledger holds of the listed pictures, in their order."""
         found = (ledger.get(image_id, fingerprint) for image_id, _, fingerprint in self.listed())
         return (row for row in found if row is not None)
+
+    def regions_with_vector(self, ledger: Ledger, kind: RegionKind) -> set[Pair]:
+        """The (image_id, fingerprint) of the listed pictures' regions of a kind that the ledger has a vector for."""
+        asked = (
+            ledger.get(image.image_id, region)
+            for image in self.plan.images
+            for region in regions_in(image.fingerprint, kind)
+        )
+        return {(row.image_id, row.fingerprint) for row in asked if row is not None and row.ok}
 
     def with_vector(self, ledger: Ledger) -> dict[str, str]:
         """image_id → fingerprint of the listed pictures that the ledger has a vector for."""
@@ -64,17 +74,19 @@ def list_and_plan(run: Ingestion) -> Planned:
     tombstones = sync_tombstones(run.database, request.collection, request.checkpoint, lease_seconds=run.lease.seconds)
     entries = keep_out(run.source, tombstones)
     ledger = run.checkpoint.ledger()
-    plan = make_plan(entries, ledger, retry_failed=request.retry_failed)
+    plan = make_plan(entries, ledger, retry_failed=request.retry_failed, regions=run.regions)
     with run.database.connection() as (conn, _):
-        held = held_in_table(conn, request.collection, run.space.name, plan)
+        held = held_in_table(conn, request.collection, run.space, plan)
     if held and request.from_table:
-        plan, held = plan_again(plan, ledger, held, retry_failed=request.retry_failed), {}
+        plan = plan_again(plan, ledger, held, retry_failed=request.retry_failed, regions=run.regions)
+        held = {}
     run.tally.start_from(plan)
     return Planned(plan, estimate(plan, run.embedder), tombstones, at, held)
 
 
 def planned_with_imported(run: Ingestion, planned: Planned) -> Planned:
     """The same listing, compared again with a ledger that has got answers from elsewhere since."""
-    plan = plan_again(planned.plan, run.checkpoint.ledger(), {}, retry_failed=run.request.retry_failed)
+    ledger, retry = run.checkpoint.ledger(), run.request.retry_failed
+    plan = plan_again(planned.plan, ledger, {}, retry_failed=retry, regions=run.regions)
     run.tally.start_from(plan)
     return replace(planned, plan=plan, estimate=estimate(plan, run.embedder), held={})

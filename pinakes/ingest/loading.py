@@ -14,6 +14,7 @@ from pinakes.ingest.listing import Planned
 from pinakes.ingest.run import Ingestion, in_parts
 from pinakes.metadata.join import Join
 from pinakes.metadata.report import JoinReport
+from pinakes.spaces import RegionSpace
 from pinakes.store.bulk_reads import current_vectors, stored_images
 from pinakes.store.connection import Connection, ensure_pgvector, warn_of_old_pgvector
 from pinakes.store.indexes import ensure_index
@@ -28,7 +29,10 @@ from pinakes.store.languages import (
     texts_of,
 )
 from pinakes.store.load import Loader
+from pinakes.store.reconnecting import Reconnecting
+from pinakes.store.region_table import stored_kind
 from pinakes.store.space_registry import resolve_space
+from pinakes.store.staging import Written
 
 ROWS_PER_PART = 5_000
 """Images that are joined with their metadata and loaded at once."""
@@ -109,6 +113,7 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         if lacking:
             vectors = run.checkpoint.vectors(lambda i, f: lacking.get(i) == f)
             written += loader.load_vectors(vectors, expected=len(lacking))
+        written += _load_regions(run, planned, ledger, lasting)
         run.tally.add(vanished=len(vanished), rows_written=written.rows + removed)
         # A load that was killed may have left rows behind without having finished.
         entered = lasting.do("reading the space", lambda conn: resolve_space(conn, collection, run.space.name))
@@ -116,6 +121,28 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
             loader.finish()
         language = lasting.do("reading the language", lambda conn: language_of(conn, collection).name)
     return Loaded(vanished, join.report if run.metadata is not None else None, language, guessed)
+
+
+def _load_regions(run: Ingestion, planned: Planned, ledger: Ledger, lasting: Reconnecting) -> Written:
+    """Bring the table of regions up to the checkpoint: others than the run's go, those that it lacks are loaded."""
+    collection, space = run.request.collection, RegionSpace.of(run.space)
+    if not lasting.do("reading the regions", lambda conn: stored_kind(conn, collection, run.space)):
+        return Written()
+    loader = Loader(lasting, collection, space, run.lease)
+    dropped = loader.drop_regions(run.regions)
+    lacking = planned.regions_with_vector(ledger, run.regions)
+
+    def subtract(conn: Connection) -> None:
+        for pair in current_vectors(conn, collection, space.name):
+            lacking.discard(pair)
+
+    lasting.do("counting the regions", subtract)
+    written = Written(updated=dropped)
+    if lacking:
+        written += loader.load_vectors(run.checkpoint.vectors(lacking), expected=len(lacking))
+    if written.rows:
+        loader.finish()
+    return written
 
 
 def _guess(conn: Connection, run: Ingestion) -> Guess | None:
@@ -163,7 +190,14 @@ def build_index(run: Ingestion) -> Indexed:
         settled = settle(conn, pgvector, collection, run.space)
         return Indexed(kind, resolve_space(conn, collection).name == run.space.name, settled.falls_short)
 
+    def build_regions(conn: Connection) -> None:
+        if stored_kind(conn, collection, run.space):
+            wanted = run.request.wanted_index
+            space = RegionSpace.of(run.space)
+            ensure_index(conn, collection, space, wanted.choice, run.lease, ensure_pgvector(conn), wanted.settings)
+
     indexed = run.database.do("building the index", build)
+    run.database.do("building the index of the regions", build_regions)
     if run.checkpoint.needs_compaction():
         run.lease.check()
         run.checkpoint.compact()
@@ -191,9 +225,25 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
         return sum(with_vector.get(image_id) == fingerprint for image_id, fingerprint in vectors)
 
     account.check_against("the table", ok=run.database.do("comparing the table", stored))
+    if run.regions != "none":
+        _check_regions(run, planned, ledger, account)
     if run.request.pay_again and not run.request.limit and not account.deferred:
         run.checkpoint.accept_losses()
     return account
+
+
+def _check_regions(run: Ingestion, planned: Planned, ledger: Ledger, account: Account) -> None:
+    """Balance the regions. What damaged parts have lost of them is found by the next run, which says so before it pays."""
+    if run.checkpoint.damages:
+        return
+    expected = planned.regions_with_vector(ledger, run.regions)
+    account.check_regions_against("the checkpoint", len(expected))
+
+    def stored(conn: Connection) -> int:
+        table = RegionSpace.of(run.space).name
+        return sum(pair in expected for pair in current_vectors(conn, run.request.collection, table))
+
+    account.check_regions_against("the table", run.database.do("comparing the regions", stored))
 
 
 def _enter_losses(run: Ingestion, planned: Planned, ledger: Ledger, with_vector: int) -> None:

@@ -7,34 +7,42 @@ vectors, rounded to half precision.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.embedders.base import Embedder
 from pinakes.errors import CheckpointError
+from pinakes.images.regions import planned
 from pinakes.ingest.account import Account
 from pinakes.ingest.estimate import estimate
 from pinakes.ingest.plan import Pair, Plan
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import ANSWERS_PER_PART, Ingestion, in_parts
-from pinakes.store.bulk_reads import held_pairs, held_vectors
+from pinakes.spaces import RegionSpace, Space
+from pinakes.store.bulk_reads import held_pairs, held_vectors, regions_of
 from pinakes.store.connection import Connection
 from pinakes.types import HALF_PRECISION, Answer, utc_now
 
 
-def held_in_table(conn: Connection, collection: str, space: str, plan: Plan) -> dict[Pair, str]:
-    """(image_id, fingerprint) of planned pictures → the image of equal bytes under which the table has their vector."""
-    found = set(held_pairs(conn, collection, space, [pair for work in plan.work for pair in work.pairs]))
-    held: dict[Pair, str] = {}
-    for work in plan.work if found else ():
-        holder = next((pair for pair in work.pairs if pair in found), None)
+def held_in_table(conn: Connection, collection: str, space: Space, plan: Plan) -> dict[Pair, Pair]:
+    """(image_id, fingerprint) of planned pictures and regions → the pair of equal bytes whose vector the table has."""
+    pairs = [pair for work in plan.work for pair in work.pairs]
+    found = {pair: pair for pair in held_pairs(conn, collection, space.name, pairs)}
+    works = plan.work
+    if plan.regions is not None and plan.regions.work:
+        works = [*works, *plan.regions.work]
+        asked = sorted({image_id for work in plan.regions.work for image_id, _ in work.pairs})
+        held_regions = regions_of(conn, collection, RegionSpace.of(space).name, asked)
+        found |= {(image_id, planned(fingerprint)): (image_id, fingerprint) for image_id, fingerprint in held_regions}
+    held: dict[Pair, Pair] = {}
+    for work in works if found else ():
+        holder = next((found[pair] for pair in work.pairs if pair in found), None)
         if holder is not None:
-            held |= dict.fromkeys(work.pairs, holder[0])
+            held |= dict.fromkeys(work.pairs, holder)
     return held
 
 
 def why_refused(
-    request: IngestRequest, checkpoint: Checkpoint, embedder: Embedder, plan: Plan, held: Mapping[Pair, str]
+    request: IngestRequest, checkpoint: Checkpoint, embedder: Embedder, plan: Plan, held: Mapping[Pair, Pair]
 ) -> str | None:
     """That the plan pays again for answers that are lost, for what and how much; None if it does not, or may.
 
@@ -45,29 +53,30 @@ def why_refused(
         plan: the calls.
         held: what the table has of them, see `held_in_table`.
     """
-    if request.pay_again or not plan.work:
+    if request.pay_again or not plan.calls:
         return None
-    damaged = checkpoint.ledger().lost
-    again = [work for work in plan.work if any(pair in held or pair in damaged for pair in work.pairs)]
+    damaged = {(image_id, planned(fingerprint)) for image_id, fingerprint in checkpoint.ledger().lost}
+    again = [work for work in plan.all_work() if any(pair in held or pair in damaged for pair in work.pairs)]
     lost = sum(pair in damaged for work in again for pair in work.pairs)
     problems = [checkpoint.lacking(len(held))] if held else []
     if lost:
         problems.append(f"Damaged parts of the checkpoint held {lost:,} of the answers; pinakes status names them.")
     if checkpoint.unreadable_parts:  # any of the pictures may have been in them
         problems += checkpoint.damages
-        again = plan.work
+        again = plan.all_work()
     if not problems:
         return None
-    cost = estimate(replace(plan, work=again), embedder).cost
+    cost = estimate(Plan(work=again), embedder).cost
     ways = ["--from-table takes the stored vectors over in half precision, without a call"] if held else []
     ways.append(
         f"--pay-again embeds {sum(work.images for work in again):,} pictures"
+        + (f" and {regions:,} regions" if (regions := sum(work.regions for work in again)) else "")
         + (f" for USD {cost:,.4f}" if cost else "")
     )
     return f"{' '.join(problems)} Nothing was embedded. If they are gone, choose: {'; '.join(ways)}."
 
 
-def refuse_to_pay_again(run: Ingestion, plan: Plan, held: Mapping[Pair, str]) -> None:
+def refuse_to_pay_again(run: Ingestion, plan: Plan, held: Mapping[Pair, Pair]) -> None:
     """Stop before anything is paid for twice without a word.
 
     Raises:
@@ -92,10 +101,11 @@ def why_lost(run: Ingestion, account: Account) -> str:
 def take_from_table(run: Ingestion, plan: Plan) -> None:
     """Keep lost answers as the table has them, marked as rounded."""
     space = run.space
+    table = RegionSpace.of(space).name if plan.counted else space.name
     for part in in_parts(plan.from_table, ANSWERS_PER_PART):
         with run.database.connection() as (conn, _):
             vectors = held_vectors(
-                conn, run.request.collection, space.name, [(holder, image.fingerprint) for image, holder in part]
+                conn, run.request.collection, table, [(holder, image.fingerprint) for image, holder in part]
             )
         found = [(image, vectors[pair]) for image, holder in part if (pair := (holder, image.fingerprint)) in vectors]
         now = utc_now()
@@ -103,4 +113,4 @@ def take_from_table(run: Ingestion, plan: Plan) -> None:
             Answer(image.image_id, image.fingerprint, vector, None, 1, space.version + HALF_PRECISION, now)
             for image, vector in found
         )
-        run.tally.add(reused=len(found), deferred=len(part) - len(found))
+        run.tally.add_known(plan, reused=len(found), deferred=len(part) - len(found))

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pinakes import logs
-from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.remote.retirement import retirement_warning
 from pinakes.errors import PinakesError, UsageError
+from pinakes.images.regions import RegionKind
 from pinakes.ingest.early_checks import choice_of, source_of
 from pinakes.ingest.estimate import bytes_scanned, estimate
 from pinakes.ingest.lost_answers import held_in_table, why_refused
@@ -30,12 +31,14 @@ from pinakes.query.filters import Contains, Equals, write_filters
 from pinakes.quota.embedder_pool import Budget, Embedders
 from pinakes.settings import Settings
 from pinakes.sources.base import Listing, Source, keep_out
+from pinakes.spaces import RegionSpace
 from pinakes.store.bulk_reads import stored_images
 from pinakes.store.collections import collection_names, ensure_collection, foresee_collection, prepare
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database, open_database
 from pinakes.store.indexes import end_builds
 from pinakes.store.lease import Lease
+from pinakes.store.region_table import stored_kind
 from pinakes.store.removal import collection_size, drop_collection, schema_exists
 from pinakes.store.restrictions import restriction_filters
 from pinakes.store.runs import start_run
@@ -99,6 +102,9 @@ def open_ingestion(
             request.checkpoint, request.collection, space, format=request.format, guard=lease.check
         )
         with database.connection() as (conn, _):
+            regions = region_kind(conn, request, checkpoint)
+            if regions != "none":
+                register_space(conn, request.collection, RegionSpace.of(space), lease=lease)
             run_id = start_run(conn, request.collection, space.name)
         run = Ingestion(
             run_id,
@@ -112,6 +118,7 @@ def open_ingestion(
             stopping,
             budget,
             Tally(embedder),
+            regions,
         )
         with logs.belonging_to(run_id, request.collection, space.name), _entering_its_end(run):
             yield run
@@ -122,6 +129,15 @@ def _read_metadata(request: IngestRequest, tables: Sequence[str | AnyTable]) -> 
     if not tables:
         return None
     return read_metadata(tables, columns=request.column_map, profile=request.profile, cleaning=request.cleaning)
+
+
+def region_kind(conn: Connection, request: IngestRequest, checkpoint: Checkpoint) -> RegionKind:
+    """The regions that a run embeds, too: those asked for, else those that the table has, or the checkpoint had last."""
+    if request.regions is not None:
+        return request.regions
+    known = request.collection in collection_names(conn)
+    stored = stored_kind(conn, request.collection, checkpoint.space) if known else None
+    return checkpoint.ledger().newest_regions if stored is None else stored
 
 
 @contextmanager
@@ -166,11 +182,13 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
         checkpoint = open_checkpoint(request.checkpoint, request.collection, space, format=request.format)
         with database.connection() as (conn, _):
             tombstones = known_tombstones(conn, request.collection, request.checkpoint)
-        plan = make_plan(keep_out(source, tombstones), checkpoint.ledger(), retry_failed=request.retry_failed)
+            regions = region_kind(conn, request, checkpoint)
+        ledger, retry = checkpoint.ledger(), request.retry_failed
+        plan = make_plan(keep_out(source, tombstones), ledger, retry_failed=retry, regions=regions)
         with database.connection() as (conn, _):
-            held = held_in_table(conn, request.collection, space.name, plan)
+            held = held_in_table(conn, request.collection, space, plan)
         if held and request.from_table:
-            plan, held = plan_again(plan, checkpoint.ledger(), held, retry_failed=request.retry_failed), {}
+            plan, held = plan_again(plan, ledger, held, retry_failed=retry, regions=regions), {}
         refused = why_refused(request, checkpoint, embedder, plan, held)
         listed = {image.image_id for image in plan.images} | {entry.image_id for entry in plan.rejected}
         with database.connection() as (conn, _):
@@ -256,7 +274,7 @@ def _entering_its_end(run: Ingestion) -> Iterator[None]:
         except Exception as also:  # noqa: BLE001 - reported along with the first
             logger.warning("the end of the run could not be entered: %s", also)
         raise
-    if run.tally.account().deferred:
+    if run.tally.account().unreached:
         run.enter_end("stopped", run.tally.results.why_unfinished or why_deferred(run))
     else:
         run.enter_end("completed")
@@ -269,4 +287,4 @@ def enter_stop(run: Ingestion) -> None:
         DatabaseError: the database does not answer.
     """
     run.tally.defer_unreached()
-    run.enter_end("stopped", why_deferred(run) if run.tally.account().deferred else f"{why_stopped(run)}.")
+    run.enter_end("stopped", why_deferred(run) if run.tally.account().unreached else f"{why_stopped(run)}.")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
+from pinakes.images.regions import RegionKind, is_region, regions_in
+from pinakes.ingest.account import NO_REGIONS, Regions
 from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Image, Rejected, Skipped
 
@@ -22,7 +24,10 @@ NAMED = 3
 Pair = tuple[str, str]
 """image_id and fingerprint."""
 
-NOTHING: Mapping[Pair, str] = {}
+Held = Mapping[Pair, Pair]
+"""What is planned → under which id and fingerprint the table has its vector."""
+
+NOTHING: Held = {}
 
 
 @dataclass(slots=True)
@@ -40,9 +45,19 @@ class Work:
     also: list[Image] = field(default_factory=list)
 
     @property
-    def images(self) -> int:
-        """How many images one answer serves."""
+    def answers(self) -> int:
+        """How many images, or regions of images, one answer serves."""
         return 1 + len(self.also)
+
+    @property
+    def images(self) -> int:
+        """How many images one answer serves; none where it is about a region."""
+        return 0 if is_region(self.image.fingerprint) else self.answers
+
+    @property
+    def regions(self) -> int:
+        """How many regions one answer serves."""
+        return self.answers - self.images
 
     @property
     def pairs(self) -> list[Pair]:
@@ -66,6 +81,8 @@ class Plan:
         skipped_examples: some of them by name.
         new, changed, retried: images to embed that were never seen, have other bytes than before, or failed before.
         duplicates: images among the work that share the call of another.
+        regions: the same for the regions of these images, counted and not listed; None where none are embedded.
+        counted: images that are counted instead of being in `images`.
     """
 
     images: list[Image] = field(default_factory=list)
@@ -81,16 +98,37 @@ class Plan:
     changed: int = 0
     retried: int = 0
     duplicates: int = 0
+    regions: Plan | None = None
+    counted: int = 0
 
     @property
     def listed(self) -> int:
         """Every entry that the source listed."""
-        return len(self.images) + len(self.rejected) + self.skipped.total()
+        return len(self.images) + self.counted + len(self.rejected) + self.skipped.total()
 
     @property
     def calls(self) -> int:
-        """Calls that the plan makes if each succeeds at once."""
-        return len(self.work)
+        """Calls that the plan makes if each succeeds at once, those for regions included."""
+        return len(self.work) + (self.regions.calls if self.regions else 0)
+
+    @property
+    def both(self) -> tuple[Plan, ...]:
+        """This plan and, where there is one, that of the regions."""
+        return (self, self.regions) if self.regions else (self,)
+
+    def all_work(self) -> list[Work]:
+        """The calls in the order in which they are made: each picture is followed by its regions."""
+        if self.regions is None or not self.regions.work:
+            return self.work
+        place = {image.image_id: number for number, image in enumerate(self.images)}
+        return sorted(
+            [*self.work, *self.regions.work], key=lambda work: (work.attempts, place[work.image.image_id], work.regions)
+        )
+
+    def region_counts(self) -> Regions:
+        """The regions as they stand before any of them is embedded."""
+        plan = self.regions
+        return NO_REGIONS if plan is None else Regions(plan.listed, 0, plan.reused, len(plan.known_failures))
 
     @property
     def to_embed(self) -> int:
@@ -123,6 +161,7 @@ class Plan:
             "failed for good": len(self.known_failures),
             "unreadable": len(self.rejected),
             "skipped": self.skipped.total(),
+            "regions": sum(work.regions for work in self.regions.work) if self.regions else 0,
             "calls": self.calls,
         }
 
@@ -132,7 +171,8 @@ def make_plan(
     ledger: Ledger,
     *,
     retry_failed: bool = False,
-    held: Mapping[Pair, str] = NOTHING,
+    held: Held = NOTHING,
+    regions: RegionKind = "none",
 ) -> Plan:
     """Compare a listing with the ledger.
 
@@ -140,7 +180,8 @@ def make_plan(
         entries: what a source lists; image ids are unique.
         ledger: what was answered before, in the space of this run.
         retry_failed: try pictures again that failed for good.
-        held: (image_id, fingerprint) of lost answers, and the id under which the table has the vector: no call.
+        held: (image_id, fingerprint) of lost answers, and under which of them the table has the vector: no call.
+        regions: which parts of each picture are embedded, too.
     """
     plan = Plan()
     by_bytes: dict[str, Work] = {}
@@ -158,12 +199,31 @@ def make_plan(
             _place(plan, entry, ledger, by_bytes, held, retry_failed=retry_failed)
     _let_failures_share(plan, by_bytes)
     plan.work.sort(key=lambda work: work.attempts)
+    if regions != "none":
+        plan.regions = _plan_regions(plan, ledger, held, regions, retry_failed=retry_failed)
     return plan
 
 
-def plan_again(plan: Plan, ledger: Ledger, held: Mapping[Pair, str], *, retry_failed: bool) -> Plan:
+def _plan_regions(plan: Plan, ledger: Ledger, held: Held, kind: RegionKind, *, retry_failed: bool) -> Plan:
+    """The plan for the regions of the images; where one has failed for good, only for those that have a vector."""
+    made = Plan()
+    by_bytes: dict[str, Work] = {}
+    failed = {image.image_id for image in plan.known_failures}
+    for image in plan.images:
+        for fingerprint in regions_in(image.fingerprint, kind):
+            if image.image_id in failed:
+                row = ledger.get(image.image_id, fingerprint)
+                if row is None or not row.ok:
+                    continue
+            made.counted += 1
+            region = replace(image, fingerprint=fingerprint)
+            _place(made, region, ledger, by_bytes, held, retry_failed=retry_failed)
+    return made
+
+
+def plan_again(plan: Plan, ledger: Ledger, held: Held, *, retry_failed: bool, regions: RegionKind = "none") -> Plan:
     """The plan for the same listing, with lost answers that the table has taken from there."""
-    again = make_plan([*plan.images, *plan.rejected], ledger, retry_failed=retry_failed, held=held)
+    again = make_plan([*plan.images, *plan.rejected], ledger, retry_failed=retry_failed, held=held, regions=regions)
     again.skipped, again.skipped_examples = plan.skipped, plan.skipped_examples
     return again
 
@@ -187,7 +247,7 @@ def _place(
     image: Image,
     ledger: Ledger,
     by_bytes: dict[str, Work],
-    held: Mapping[Pair, str],
+    held: Held,
     *,
     retry_failed: bool,
 ) -> None:
@@ -197,10 +257,11 @@ def _place(
         return
     donor = ledger.donor(image.fingerprint)
     if donor is not None:
-        plan.copies.append((image, donor))
+        given = ledger.get(donor, image.fingerprint)
+        plan.copies.append((image if given is None else replace(image, fingerprint=given.fingerprint), donor))
         return
-    if (holder := held.get((image.image_id, image.fingerprint))) is not None:
-        plan.from_table.append((image, holder))
+    if (stored := held.get((image.image_id, image.fingerprint))) is not None:
+        plan.from_table.append((replace(image, fingerprint=stored[1]), stored[0]))
         return
     if row is not None and row.final and not retry_failed:
         plan.known_failures.append(image)

@@ -38,8 +38,8 @@ def save_preview(path: Path, source: Source, plan: Plan, about: str) -> list[dic
     """
     images = [work.image for work in plan.work[:SHOWN]]
     cards = [_card(source, image) for image in images]
-    whole = len(images) == plan.calls
-    heading = f"What would be embedded: {'all' if whole else f'the first {len(images)} of'} {plan.calls:,} pictures"
+    whole = len(images) == len(plan.work)
+    heading = f"What would be embedded: {'all' if whole else f'the first {len(images)} of'} {len(plan.work):,} pictures"
     save_sheet(contact_sheet(cards, heading=heading, subheading=about, columns=5), path)
     return [
         {"image_id": image.image_id, "type": card.note or card.subtitle}

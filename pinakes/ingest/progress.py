@@ -24,9 +24,11 @@ class Progress:
         what: a word for what is being done, e.g. "embedding".
         images: how many there are.
         batches: how many batches they come in.
+        unit: what is counted, where that is not images alone.
     """
 
-    def __init__(self, what: str, images: int, batches: int) -> None:
+    def __init__(self, what: str, images: int, batches: int, unit: str = "images") -> None:
+        self.unit = unit
         self.what = what
         self.images = images
         self.batches = batches
@@ -40,7 +42,7 @@ class Progress:
         if self.images and sys.stderr.isatty():
             style = "{desc:<10}{percentage:3.0f}% {bar} {n_fmt}/{total_fmt} {unit} {rate_fmt} {remaining} left"
             self._bars = (
-                tqdm(total=self.images, desc=self.what, unit="images", dynamic_ncols=True, bar_format=style),
+                tqdm(total=self.images, desc=self.what, unit=self.unit, dynamic_ncols=True, bar_format=style),
                 tqdm(total=self.batches, desc="batches", unit="batches", dynamic_ncols=True, bar_format=style),
             )
         return self
@@ -76,6 +78,7 @@ class Progress:
         share = 100 * self.done / self.images if self.images else 100.0
         eta = f"{left:,.0f} s left" if left != float("inf") else "time left unknown"
         return (
-            f"{self.what} {self.done:,}/{self.images:,} images ({share:.0f} %), batch {self.batches_done}/{self.batches},"
-            f" {rate:,.1f} images/s, {eta}"
+            f"{self.what} {self.done:,}/{self.images:,} {self.unit} ({share:.0f} %),"
+            f" batch {self.batches_done}/{self.batches},"
+            f" {rate:,.1f} {self.unit}/s, {eta}"
         )

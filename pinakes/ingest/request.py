@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
 from pinakes.ids import COLLECTION_PATTERN, check_collection
+from pinakes.images.regions import RegionKind
 from pinakes.ingest import request_checks as checks
 from pinakes.ingest.account import ALLOWED_FAILURES, AllowedFailures
 from pinakes.metadata.column_map import ColumnMap
@@ -144,6 +145,12 @@ class IngestRequest(BaseModel):
     ] = None
     model: Annotated[
         str | None, Option("One of the embedder's models.", metavar="NAME", empty="the embedder's own")
+    ] = None
+    regions: Annotated[
+        RegionKind | None,
+        Option(
+            "Parts of each picture to embed, too: nine tiles, or the four most salient.", empty="as the space has them"
+        ),
     ] = None
     rate: Annotated[
         str | None,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.embedders.base import Embedder
+from pinakes.images.regions import RegionKind
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.stopping import Stopping
 from pinakes.ingest.tally import Tally
@@ -44,6 +45,7 @@ class Ingestion:
         stopping: whether anything new may be begun.
         budget: what `max_cost` pays for; None where nothing limits the cost.
         tally: what has been counted so far.
+        regions: which parts of each picture are embedded, too: those asked for, else those that the space has.
     """
 
     run_id: UUID
@@ -57,6 +59,7 @@ class Ingestion:
     stopping: Stopping
     budget: Budget | None
     tally: Tally
+    regions: RegionKind = "none"
 
     @property
     def space(self) -> Space:

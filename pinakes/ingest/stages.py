@@ -88,12 +88,18 @@ def shortfall(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> Unfi
         return UnfinishedError(f"{error} What was answered before is stored; the rest is deferred.", summary)
     if account.lost:
         return UnfinishedError(why_lost(run, account), summary)
-    if account.deferred:
+    if account.unreached:
         return StoppedError(why_deferred(run), summary)
     if run.request.allowed_failures.exceeded_by(account):
         return TooManyFailuresError(
             f"{account.new_failures:,} of the pictures failed and --allow-failures is {run.request.allow_failures};"
             " everything else was stored. See pinakes status for the reasons.",
+            summary,
+        )
+    if account.regions.transient and not run.request.allowed_failures.allow(account, account.regions.transient):
+        return TooManyFailuresError(
+            f"{account.regions.transient:,} regions of pictures failed in a way that may pass, and --allow-failures is"
+            f" {run.request.allow_failures}; everything else was stored. Run the same command again to try them again.",
             summary,
         )
     return None

@@ -50,7 +50,8 @@ def why_deferred(run: Ingestion) -> str:
     """Why pictures were not reached, and how to go on."""
     kept = "All answers so far are kept; run the same command again"
     account = run.tally.account()
-    left = f"{account.deferred:,} pictures were not reached"
+    regions = f" and {account.regions.deferred:,} regions" if account.regions.deferred else ""
+    left = f"{account.deferred:,} pictures{regions} were not reached"
     if run.request.max_cost is not None and not run.stopping.asked:
         if not account.calls and run.embedder.paid:
             least = (run.embedder.check_units + 1) * run.embedder.facts.price.per_image
@@ -118,6 +119,12 @@ def _notes(run: Ingestion, outcome: Outcome) -> list[str]:
     if outcome.loaded.join_report is not None:
         notes += outcome.loaded.join_report.lines()
     notes += outcome.planned.plan.why_skipped()
+    regions = outcome.account.regions
+    if regions.listed:
+        notes.append(
+            f"regions ({run.regions}): {regions.embedded:,} embedded, {regions.reused:,} reused"
+            + (f", {regions.failed:,} without a vector: their pictures are found as wholes" if regions.failed else "")
+        )
     if outcome.loaded.guessed is not None:
         notes.append(
             f"the texts look {outcome.loaded.guessed}, so full text compares stems: ship finds ships; pinakes language"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
+from typing import Any
 
 from pinakes.embedders.base import Embedder
-from pinakes.ingest.account import Account
+from pinakes.ingest.account import Account, Regions
 from pinakes.ingest.batch import BatchResult, Calls
 from pinakes.ingest.plan import Plan
 
@@ -61,12 +62,17 @@ class Tally:
                 reused=plan.reused,
                 duplicates=plan.duplicates,
                 failed=len(plan.known_failures),
+                regions=plan.region_counts(),
             )
 
-    def add(self, **counts: int) -> None:
+    def add(self, **counts: Any) -> None:
         """Add to counts of the account, by their names."""
         with self._lock:
             self._add(counts)
+
+    def add_known(self, plan: Plan, **counts: int) -> None:
+        """Add to the counts of the images of a plan; or of regions, where it is the plan of those."""
+        self.add(**({"regions": Regions(**counts)} if plan.counted else counts))
 
     def add_result(self, result: BatchResult) -> None:
         """Add what a batch came to."""
@@ -80,21 +86,26 @@ class Tally:
                     "deferred": result.deferred,
                     "answers": result.answers,
                     "lost": result.lost,
+                    "regions": result.regions,
                 }
             )
 
     def defer_unreached(self) -> None:
         """Balance the account of a run that is cut short: what has become nothing else was not reached."""
         with self._lock:
-            account = replace(self._account, deferred=0)
-            self._account = replace(account, deferred=max(0, account.listed - account.accounted_for))
+            account = replace(self._account, deferred=0, regions=replace(self._account.regions, deferred=0))
+            self._account = replace(
+                account,
+                deferred=max(0, account.listed - account.accounted_for),
+                regions=replace(account.regions, deferred=max(0, account.regions.left)),
+            )
 
     def close(self) -> Account:
         """The account at the end: its time stands still from here on."""
         self._seconds = time.monotonic() - self._started
         return self.account()
 
-    def _add(self, counts: dict[str, int]) -> None:
+    def _add(self, counts: dict[str, Any]) -> None:
         self._account = replace(
             self._account, **{name: getattr(self._account, name) + count for name, count in counts.items()}
         )

@@ -22,6 +22,7 @@ from pinakes.checkpoints.ledger import Ledger
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import CheckpointError, UsageError
 from pinakes.files import whole_file
+from pinakes.images.regions import is_region
 from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.excel import write_excel
@@ -125,6 +126,8 @@ def newest_vectors(ledger: Ledger) -> dict[str, str]:
     """image_id → the fingerprint of its newest answer that has a vector."""
     newest: dict[str, tuple[Any, str]] = {}
     for row in ledger:
+        if is_region(row.fingerprint):
+            continue
         if row.ok and (row.image_id not in newest or newest[row.image_id][0] < row.embedded_at):
             newest[row.image_id] = (row.embedded_at, row.fingerprint)
     return {image_id: fingerprint for image_id, (_, fingerprint) in newest.items()}

@@ -17,7 +17,7 @@ from pinakes.evaluation.recall import settle
 from pinakes.maps.making import renew_map
 from pinakes.settings import Settings
 from pinakes.sources.thumbnails import MAX_BYTES, DiskCache
-from pinakes.spaces import Space
+from pinakes.spaces import RegionSpace, Space
 from pinakes.store import maintenance as store
 from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
 from pinakes.store.connection import Connection, Pgvector
@@ -107,16 +107,17 @@ class Maintenance:
             yield from self._vacuum(conn, SYSTEM_SCHEMA)
         yield from self._caches()
 
-    def _registered(self, conn: Connection, collection: str) -> list[Space]:
+    def _registered(self, conn: Connection, collection: str) -> list[RegisteredSpace]:
         open_collection(conn, collection)
-        return [registered.space for registered in spaces(conn, collection)]
+        return spaces(conn, collection)
 
     def _collection(self, conn: Connection, collection: str) -> Iterator[Act]:
         pgvector = open_collection(conn, collection)
         tombstones = sync_tombstones(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
-        registered = {space.name: space for space in self._registered(conn, collection)}
-        kept = {space.name: space for space in kept_spaces(self._root, collection)}
-        for name, space in sorted({**kept, **registered}.items()):
+        registered = {each.name: each for each in self._registered(conn, collection)}
+        known = {space.name: space for space in kept_spaces(self._root, collection)}
+        known |= {name: each.space for name, each in registered.items()}
+        for name, space in sorted(known.items()):
             where = f"{collection}/{name}"
             lease = Lease(self._database.dsn, where, seconds=self._settings.lease_seconds, wait=self._wait)
             try:
@@ -124,7 +125,9 @@ class Maintenance:
                     yield from self._checkpoint(where, collection, space, tombstones, lease)
                     if name in registered:
                         yield from self._forgotten(conn, where, collection, tombstones, lease)
-                        yield from self._index(conn, where, collection, space, lease, pgvector)
+                        for each in filter(None, (registered[name], registered[name].regions)):
+                            at = f"{collection}/{each.name}"
+                            yield from self._index(conn, at, collection, each.space, lease, pgvector)
             except LockHeldError as exc:
                 yield Act(where, "space", False, f"left for the next time: {exc}")
         for each in spaces(conn, collection):
@@ -194,7 +197,8 @@ class Maintenance:
                 yield Act(where, "index", False, f"{sizes}; {problem}")
                 return
             rebuild_index(conn, collection, space, lease, pgvector)
-            settle(conn, pgvector, collection, space)
+            if not isinstance(space, RegionSpace):
+                settle(conn, pgvector, collection, space)
             yield Act(where, "index", True, f"rebuilt: it was {sizes}")
             if state.dead:
                 store.tidy(conn, store.TableState(collection, space.name, state.dead, state.dead, True, True))

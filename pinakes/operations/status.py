@@ -16,7 +16,7 @@ from pinakes.store.collections import collection_names, open_collection, require
 from pinakes.store.connection import Connection
 from pinakes.store.restrictions import restrictions
 from pinakes.store.runs import latest_runs
-from pinakes.store.space_registry import RegisteredSpace, coverage, spaces
+from pinakes.store.space_registry import RegisteredSpace, coverage, spaces, table_bytes
 
 
 def status(conn: Connection, settings: Settings, collection: str) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def write_failures(document: dict[str, Any], file: Path) -> int:
 
 
 def _space(conn: Connection, settings: Settings, collection: str, registered: RegisteredSpace) -> dict[str, Any]:
-    counted = coverage(conn, collection, registered.name)
+    counted, regions = coverage(conn, collection, registered.name), registered.regions
     checkpoint = open_checkpoint(settings.checkpoint, collection, registered.space)
     ledger = checkpoint.ledger()
     ok = failed = unknown = 0
@@ -112,6 +112,9 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
         "images": counted.images,
         "coverage": counted.share,
         "bytes": counted.table_bytes,
+        "regions": None
+        if regions is None or not regions.rows
+        else {"rows": regions.rows, "bytes": table_bytes(conn, collection, regions.name), "index": regions.index_kind},
         "index": registered.index_kind,
         "index_built_at": registered.index_built_at.isoformat(timespec="seconds")
         if registered.index_built_at

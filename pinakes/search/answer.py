@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 from pinakes.metadata.captions import Captioned
 from pinakes.query.cursor import Cursor, Position, digest, shown_digest
+from pinakes.query.distances import as_cosine, shown
 from pinakes.query.filters import columns_of
 from pinakes.query.query import Metric, Query
 from pinakes.quota.embedder_pool import Embedders
@@ -20,7 +20,8 @@ from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.full_text import by_words, in_order
 from pinakes.store.images import Row, listed
-from pinakes.store.nearest import Found, Wanted, nearest, same_files
+from pinakes.store.nearest import Found, Wanted, same_files
+from pinakes.store.nearest_regions import nearest_with_regions
 from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
@@ -42,7 +43,8 @@ class Hit(Captioned):
         match: `file` where its bytes are those of a picture of the query, `nearly identical` where the query is one picture
             and this one is as near as only the same one saved or scaled again is; else None.
         several: the values of each column whose cell holds several.
-        region: the part that matches best, as left, top, width and height in fractions of the picture; None: all of it.
+        region: the part of the picture that is so near, as x, y, width and height in fractions of it, from the upper left
+            corner; None where that is the whole.
     """
 
     image_id: str
@@ -59,6 +61,7 @@ class Hit(Captioned):
             "image_id": self.image_id,
             "distance": None if self.distance is None else round(self.distance, 6),
             "match": self.match,
+            "region": None if self.region is None else list(self.region),
             "uri": self.uri,
             "metadata": self.metadata,
         }
@@ -169,7 +172,7 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         hints=tuple(asked.hints),
     )
     hits = [
-        Hit(r.image_id, _shown(r.distance, query.metric), r.uri, r.metadata, _match(r, asked, near), r.several)
+        Hit(r.image_id, shown(r.distance, query.metric), r.uri, r.metadata, _match(r, asked, near), r.several, r.region)
         for r in page.rows
     ]
     return SearchResult(hits, plan, None if page.cursor is None else page.cursor.encode())
@@ -214,7 +217,7 @@ def _searched(
         passing=passing,
         exclude_ids=tuple(asked.exclude_ids),
         exclude_fingerprints=tuple(asked.exclude_fingerprints),
-        max_distance=_as_cosine(query.max_distance, query.metric),
+        max_distance=as_cosine(query.max_distance, query.metric),
         mode=query.mode,
         effort=query.effort,
     )
@@ -229,7 +232,7 @@ def _searched(
     if asked.words is None and asked.amounts is None:
         assert asked.vector is not None
         wanted = replace(wanted, k=room + 1, group_by=query.group_by, after=after)
-        found = nearest(conn, pgvector, collection, registered, asked.vector, wanted)
+        found = nearest_with_regions(conn, pgvector, collection, registered, asked.vector, wanted)
         rows = found.rows[:room]
         more = len(found.rows) > room
         return _Page([*first, *rows], _next(this, wanted, rows) if more else None, found.mode, found.scanned)
@@ -239,7 +242,7 @@ def _searched(
     deep = replace(wanted, k=FUSION_DEPTH)
     lists: list[tuple[float, Found]] = []
     if asked.vector is not None:
-        vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
+        vectors = nearest_with_regions(conn, pgvector, collection, registered, asked.vector, deep)
         if asked.amounts is not None:
             vectors = by_amount(conn, collection, registered, asked, vectors)
         lists.append((0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
@@ -304,7 +307,9 @@ def _fixed_page(this: bytes, query: Query, rest: Sequence[bytes], found: Sequenc
 def _match(row: Row, asked: ResolvedQuery, near: float | None) -> Match | None:
     if row.metadata["fingerprint"] in asked.fingerprints:
         return "file"
-    return "nearly identical" if near is not None and row.distance is not None and row.distance <= near else None
+    if near is None or row.distance is None or row.region is not None:
+        return None
+    return "nearly identical" if row.distance <= near else None
 
 
 def _group(row: Row, column: str | None) -> str:
@@ -318,19 +323,3 @@ def _identity(registered: RegisteredSpace, query: Query, asked: ResolvedQuery) -
     vector = b"" if asked.vector is None else asked.vector.tobytes()
     options = [query.filters, query.group_by, query.max_distance, query.hybrid, query.metric]
     return digest([registered.name, vector, asked.words, *options, asked.exclude_ids, asked.exclude_fingerprints])
-
-
-def _as_cosine(distance: float | None, metric: Metric) -> float | None:
-    """A distance of unit vectors in another metric as cosine distance."""
-    if distance is None or metric == "cosine":
-        return distance
-    if metric == "ip":
-        return distance + 1
-    return distance * distance / 2 if distance >= 0 else -1.0
-
-
-def _shown(distance: float | None, metric: Metric) -> float | None:
-    """A cosine distance of unit vectors in the metric asked for."""
-    if distance is None or metric == "cosine":
-        return distance
-    return distance - 1 if metric == "ip" else math.sqrt(max(2 * distance, 0.0))

@@ -55,6 +55,7 @@ def _card(number: int, hit: Hit, plan: SearchPlan) -> Card:
         subtitle=hit.caption.author,
         note=" · ".join(filter(None, notes)),
         credit=hit.caption.credit,
+        frame=hit.region,
     )
 
 

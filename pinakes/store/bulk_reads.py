@@ -198,6 +198,18 @@ def held_vectors(
     }
 
 
+def regions_of(conn: Connection, collection: str, table: str, image_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(image_id, fingerprint) of the regions of some images that have a vector; none where there is no such table yet."""
+    named = sql.Identifier(collection, table)
+    with translated(f"looking for regions in {table}"):
+        if value_of(conn, "SELECT to_regclass(%s) IS NULL", (named.as_string(conn),)):
+            return
+        rows = conn.execute(
+            sql.SQL("SELECT image_id, fingerprint FROM {} WHERE image_id = ANY(%s)").format(named), (list(image_ids),)
+        ).fetchall()
+    yield from rows
+
+
 _HELD = sql.SQL(
     """
     SELECT image_id, fingerprint{columns}

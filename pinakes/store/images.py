@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from psycopg import sql
 
+from pinakes.images.regions import Frame, frame_of
 from pinakes.metadata.captions import Captioned
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.conditions import Conditions, column
@@ -27,7 +28,7 @@ class Row(Captioned):
         metadata: the columns that are known, its fingerprint, and the extra columns.
         distance: cosine distance to what was asked, where vectors were compared.
         several: the values of each column whose cell holds several.
-        region: the part that matches best, as left, top, width and height in fractions of the picture; None: all of it.
+        region: the part of the picture that is so near; None where that is the whole.
     """
 
     image_id: str
@@ -35,7 +36,7 @@ class Row(Captioned):
     metadata: dict[str, Any]
     distance: float | None
     several: dict[str, list[str]] = field(default_factory=dict)
-    region: tuple[float, float, float, float] | None = None
+    region: Frame | None = None
 
 
 IMAGE_COLUMNS = sql.SQL(", ").join(
@@ -52,6 +53,11 @@ def row_of(values: Sequence[Any]) -> Row:
     metadata.update({f: v for f, v in (values[3 + len(COLUMNS)] or {}).items() if f not in metadata})
     several, distance = values[4 + len(COLUMNS) : 6 + len(COLUMNS)]
     return Row(image_id, uri, metadata, None if distance is None else float(distance), several or {})
+
+
+def region_row_of(values: Sequence[Any]) -> Row:
+    """A row of `IMAGE_COLUMNS`, a distance, and the fingerprint of the vector that is so near."""
+    return replace(row_of(values), region=frame_of(values[5 + len(COLUMNS)]))
 
 
 def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from psycopg import sql
 
 from pinakes.errors import DatabaseError
-from pinakes.spaces import Space
+from pinakes.spaces import RegionSpace, Space
 from pinakes.store.connection import SAFE_PARALLEL_BUILDS, Connection, Pgvector, translated, value_of
 from pinakes.store.index_progress import shown_progress
 from pinakes.store.index_settings import (
@@ -24,12 +24,14 @@ from pinakes.store.index_settings import (
 )
 from pinakes.store.lease import Lease
 from pinakes.store.scoped_connection import pooler_problem
+from pinakes.store.search_plan import EF_SEARCH, VISIT_COST
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, naming_who_is_waited_for
 
 logger = logging.getLogger(__name__)
 
 EXACT_BYTES = 128 * 2**20
-"""Up to this many bytes of vectors a search scans them all. See `python -m benchmarks.exact_or_index`."""
+"""Up to this many bytes of vectors a search scans them all. See `python -m benchmarks.exact_or_index`. Regions, of
+which there are many more, get an index as soon as asking it costs less than a scan."""
 
 CHECKS_CLIENTS = 140000
 """PostgreSQL 14 looks during a statement whether the program that asked for it is still there, if it is told to."""
@@ -49,6 +51,8 @@ def wanted_kind(choice: IndexChoice, space: Space, rows: int) -> IndexKind | Non
     if choice == "none" or rows == 0:
         return None
     if choice == "auto":
+        if isinstance(space, RegionSpace):
+            return "hnsw" if rows > VISIT_COST["hnsw"] * EF_SEARCH["hnsw"] else None
         return "hnsw" if rows * space.dimension * 2 > EXACT_BYTES else None
     return choice
 

@@ -10,13 +10,15 @@ import pandas as pd
 from psycopg import sql
 
 from pinakes.checkpoints.base import VectorChunk
+from pinakes.images.regions import RegionKind
 from pinakes.spaces import Space
 from pinakes.store.connection import Connection, find_pgvector, value_of
 from pinakes.store.lease import Lease
 from pinakes.store.pixels import drop_unused_sizes
 from pinakes.store.reconnecting import Reconnecting
+from pinakes.store.region_table import drop_other_regions
 from pinakes.store.reload import Reload, reload_for
-from pinakes.store.space_registry import count_rows, spaces
+from pinakes.store.space_registry import count_rows, vector_tables
 from pinakes.store.staging import (
     STAGED_IMAGES,
     STAGED_VECTORS,
@@ -110,8 +112,8 @@ class Loader:
         ).fetchall()
         if rows:
             changed = [image_id for (image_id,) in rows]
-            for registered in spaces(conn, self._collection):
-                table = sql.Identifier(self._collection, registered.name)
+            for name in vector_tables(conn, self._collection):
+                table = sql.Identifier(self._collection, name)
                 conn.execute(sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(table), (changed,))
 
     def remove(self, image_ids: Sequence[str]) -> int:
@@ -156,7 +158,7 @@ class Loader:
         create_staging(conn, STAGED_VECTORS, self._vectors)
         copy_vectors(conn, chunk, STAGED_VECTORS)
         take_turn(conn, self._collection)
-        return merge_vectors(conn, self._vectors, self._images)
+        return merge_vectors(conn, self._vectors, self._images, self._space.key)
 
     def _reload_vectors(self, what: str, chunks: Iterable[VectorChunk], reload: Reload) -> Written:
         """Load into a second table, build its index, and swap."""
@@ -181,12 +183,22 @@ class Loader:
                 """
                 SELECT count(*)
                 FROM unnest(%s::text[], %s::text[]) AS c (image_id, fingerprint)
-                JOIN {images} AS i USING (image_id, fingerprint)
+                JOIN {images} AS i
+                    ON i.image_id = c.image_id AND i.fingerprint = split_part(c.fingerprint COLLATE "C", '#', 1)
                 """
             ).format(images=self._images),
             (list(chunk.image_ids), list(chunk.fingerprints)),
         )
         return current == len(chunk.image_ids)
+
+    def drop_regions(self, kind: RegionKind) -> int:
+        """Delete the regions that are not of this kind, or of bytes that their image no longer has; how many there were."""
+
+        def drop(conn: Connection) -> int:
+            take_turn(conn, self._collection)
+            return drop_other_regions(conn, self._collection, self._space, kind)
+
+        return self._write("removing regions", drop)
 
     # -- the end of a load ---------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from psycopg import sql
 
@@ -27,13 +27,14 @@ def keep_sizes(conn: Connection, collection: str, sizes: Mapping[str, Size]) -> 
         )
 
 
-def size_of(conn: Connection, collection: str, fingerprint: str) -> Size | None:
-    """The size of the picture with these bytes; None where it is not known."""
-    with translated("reading the size of a picture"):
-        row = conn.execute(
-            sql.SQL("SELECT width, height FROM {} WHERE fingerprint = %s").format(_table(collection)), (fingerprint,)
-        ).fetchone()
-    return None if row is None else (row[0], row[1])
+def sizes_of(conn: Connection, collection: str, fingerprints: Sequence[str]) -> dict[str, Size]:
+    """The sizes of the pictures with these bytes, by fingerprint, as far as they are known."""
+    with translated("reading the sizes of pictures"):
+        rows = conn.execute(
+            sql.SQL("SELECT fingerprint, width, height FROM {} WHERE fingerprint = ANY(%s)").format(_table(collection)),
+            (list(fingerprints),),
+        ).fetchall()
+    return {fingerprint: (width, height) for fingerprint, width, height in rows}
 
 
 def drop_unused_sizes(conn: Connection, collection: str) -> None:

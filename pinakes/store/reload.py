@@ -21,7 +21,7 @@ from pinakes.store.indexes import (
     lock_gently,
     size_for_build,
 )
-from pinakes.store.space_registry import resolve_space
+from pinakes.store.space_registry import registered_as
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
 LARGE_SHARE = 0.25
@@ -35,7 +35,7 @@ def reload_for(conn: Connection, collection: str, space: Space, expected: int, p
     """The way to load `expected` vectors into a second table, or None where row by row is the better way."""
     if expected < LEAST_ROWS:
         return None
-    kind = resolve_space(conn, collection, space.name).index_kind
+    kind = registered_as(conn, collection, space).index_kind
     if kind is None:
         return None
     reload = Reload(collection, space, kind, pgvector)
@@ -56,6 +56,7 @@ class Reload:
         self._pgvector = pgvector
         self._index = f"{space.name}_{kind}"
         self._images = sql.Identifier(collection, "images")
+        self._key = sql.SQL(", ").join(map(sql.Identifier, space.key))
         self.old = sql.Identifier(collection, space.name)
         self.table = sql.Identifier(collection, f"{space.name}{NEXT}")
 
@@ -73,11 +74,11 @@ class Reload:
                 """
                 CREATE TABLE {second} (
                     LIKE {first} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMMENTS,
-                    PRIMARY KEY (image_id),
+                    PRIMARY KEY ({key}),
                     FOREIGN KEY (image_id) REFERENCES {images} ON DELETE CASCADE
                 )
                 """
-            ).format(second=self.table, first=self.old, images=self._images)
+            ).format(second=self.table, first=self.old, images=self._images, key=self._key)
         )
         self._grant_as_before(conn)
 
@@ -89,7 +90,8 @@ class Reload:
                 INSERT INTO {second} (image_id, fingerprint, norm, embedding)
                 SELECT s.image_id, s.fingerprint, s.norm, s.embedding
                 FROM {staged} AS s
-                JOIN {images} AS i ON i.image_id = s.image_id AND i.fingerprint = s.fingerprint
+                JOIN {images} AS i
+                    ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE "C", '#', 1)
                 ON CONFLICT DO NOTHING
                 """
             ).format(second=self.table, staged=staged, images=self._images)
@@ -108,7 +110,7 @@ class Reload:
         lock_for_build(conn, self.table, self._space)
         rows = self.count(conn, self.table)
         built = built_settings(conn, self._collection, self._space, self._kind) or {}
-        before = resolve_space(conn, self._collection, self._space.name).index_rows or 0
+        before = registered_as(conn, self._collection, self._space).index_rows or 0
         settings = kept_settings(self._kind, rows, built, before)
         size_for_build(conn, rows, self._space, self._kind, self._pgvector, settings, only_here=True)
         create_index(conn, self.table, f"{self._index}{NEXT}", self._kind, self._space, settings)
@@ -155,7 +157,8 @@ class Reload:
                 """
                 DELETE FROM {second} AS n
                 WHERE NOT EXISTS (
-                    SELECT FROM {images} AS i WHERE i.image_id = n.image_id AND i.fingerprint = n.fingerprint
+                    SELECT FROM {images} AS i
+                    WHERE i.image_id = n.image_id AND i.fingerprint = split_part(n.fingerprint COLLATE "C", '#', 1)
                 )
                 """
             ).format(second=self.table, images=self._images)
@@ -174,9 +177,9 @@ class Reload:
                                 IS DISTINCT FROM (n.fingerprint, n.norm, n.embedding)
                     )
                 FROM {second} AS n
-                LEFT JOIN {first} AS o USING (image_id)
+                LEFT JOIN {first} AS o USING ({key})
                 """
-            ).format(second=self.table, first=self.old)
+            ).format(second=self.table, first=self.old, key=self._key)
         ).fetchone()
         assert row is not None
         return int(row[0]), int(row[1])

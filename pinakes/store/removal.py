@@ -8,7 +8,7 @@ from pinakes.errors import LockHeldError
 from pinakes.store.collections import require_collection
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.lease import Lease
-from pinakes.store.space_registry import spaces
+from pinakes.store.space_registry import vector_tables
 from pinakes.store.strong_locks import START_PATIENCE, StrongLock
 
 
@@ -53,7 +53,7 @@ def drop_collection(conn: Connection, name: str, *, own: Lease | None = None, pa
         DatabaseError: its tables stayed in use, or this user may not drop its schema.
     """
     require_collection(conn, name)
-    tables = ["images", "spaces", "collection", *(each.name for each in spaces(conn, name))]
+    tables = ["images", "spaces", "collection", *vector_tables(conn, name)]
     lock = StrongLock(
         tuple(sql.Identifier(name, table) for table in tables), "ACCESS EXCLUSIVE", f"dropping the collection {name!r}"
     )

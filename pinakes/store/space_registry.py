@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 
 import psycopg
@@ -10,7 +10,7 @@ from psycopg import sql
 
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.ids import check_collection
-from pinakes.spaces import Space
+from pinakes.spaces import REGIONS, RegionSpace, Space
 from pinakes.store.collections import require_collection
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.index_settings import IndexKind
@@ -33,6 +33,7 @@ class RegisteredSpace:
         index_kind: `hnsw`, `binary`, `ivfflat`, or None while searches are exact.
         index_rows: rows when the index was built.
         index_built_at: when.
+        regions: the table of the regions of its images; None where there never were any.
         ef_search, ef_search_recall: the candidates of a scan of an HNSW or binary index, and the recall that was measured
             with them: after the build, or by `pinakes evaluate`.
         ef_search_filtered: as many for searches with a filter.
@@ -54,6 +55,7 @@ class RegisteredSpace:
     ef_search_wanted: float | None = None
     ef_search_rows: int | None = None
     ef_search_built: datetime | None = None
+    regions: RegisteredSpace | None = None
 
     @property
     def name(self) -> str:
@@ -119,24 +121,35 @@ def _create(conn: Connection, collection: str, space: Space, patience: float) ->
         sql.SQL(
             """
             INSERT INTO {registry} (space, provider, model, version, dimension, preprocessing, active)
-            VALUES (%s, %s, %s, %s, %s, %s, NOT EXISTS (SELECT FROM {registry} WHERE active))
+            VALUES (%s, %s, %s, %s, %s, %s, %s AND NOT EXISTS (SELECT FROM {registry} WHERE active))
             ON CONFLICT (space) DO NOTHING
             """
         ).format(registry=registry),
-        (space.name, space.provider, space.model, space.version, space.dimension, space.preprocessing),
+        (
+            *(space.name, space.provider, space.model, space.version, space.dimension, space.preprocessing),
+            not isinstance(space, RegionSpace),
+        ),
     )
     conn.execute(
         # The table of the space's vectors: an image that goes takes its vector along.
         sql.SQL(
             """
             CREATE TABLE IF NOT EXISTS {table} (
-                image_id text COLLATE "C" PRIMARY KEY REFERENCES {images} ON DELETE CASCADE,
-                fingerprint text NOT NULL,
+                image_id text COLLATE "C" NOT NULL REFERENCES {images} ON DELETE CASCADE,
+                fingerprint text {collation} NOT NULL,
                 norm real NOT NULL,
-                embedding halfvec({dimension}) NOT NULL
+                embedding halfvec({dimension}) NOT NULL,
+                PRIMARY KEY ({key})
             )
             """
-        ).format(table=sql.Identifier(collection, space.name), images=images, dimension=sql.Literal(space.dimension))
+        ).format(
+            table=sql.Identifier(collection, space.name),
+            images=images,
+            dimension=sql.Literal(space.dimension),
+            key=sql.SQL(", ").join(map(sql.Identifier, space.key)),
+            # Part of the key, compared and split often: in the database's own collation that takes ten times as long.
+            collation=sql.SQL('COLLATE "C"' if "fingerprint" in space.key else ""),
+        )
     )
 
 
@@ -162,13 +175,24 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
                 """
                 SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,
                     index_kind, index_rows, index_built_at, ef_search, ef_search_recall, ef_search_filtered,
-                    ef_search_wanted, ef_search_rows, ef_search_built
+                    ef_search_wanted, ef_search_rows, ef_search_built, right(space, {length}) = {ending}
                 FROM {registry}
                 ORDER BY active DESC, created_at, space
                 """
-            ).format(registry=sql.Identifier(collection, "spaces"))
+            ).format(
+                registry=sql.Identifier(collection, "spaces"),
+                length=sql.Literal(len(REGIONS)),
+                ending=sql.Literal(REGIONS),
+            )
         ).fetchall()
-    return [RegisteredSpace(Space(*row[:5]), *row[5:]) for row in rows]
+    regions = {row[:5]: RegisteredSpace(RegionSpace(*row[:5]), *row[5:-1]) for row in rows if row[-1]}
+    wholes = (RegisteredSpace(Space(*row[:5]), *row[5:-1]) for row in rows if not row[-1])
+    return [replace(found, regions=regions.get(astuple(found.space))) for found in wholes]
+
+
+def vector_tables(conn: Connection, collection: str) -> list[str]:
+    """The names of all tables of vectors: of each space, and of the regions of those that have some."""
+    return [each.name for found in spaces(conn, collection) for each in (found, found.regions) if each is not None]
 
 
 def resolve_space(conn: Connection, collection: str, name: str | None = None) -> RegisteredSpace:
@@ -223,6 +247,24 @@ def activate(
     return before
 
 
+def registered_as(conn: Connection, collection: str, space: Space) -> RegisteredSpace:
+    """The entry of a space, or of its regions.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not isinstance(space, RegionSpace):
+        return resolve_space(conn, collection, space.name)
+    found = next(
+        (each.regions for each in spaces(conn, collection) if each.regions and each.regions.space == space), None
+    )
+    if found is None:
+        raise UsageError(
+            f"the collection {collection!r} has no regions {space.name!r}; run pinakes ingest --regions grid."
+        )
+    return found
+
+
 def count_rows(conn: Connection, collection: str) -> None:
     """Inside a transaction that took its turn: enter into the registry how many vectors each space holds now.
 
@@ -230,8 +272,8 @@ def count_rows(conn: Connection, collection: str) -> None:
     """
     registry = sql.Identifier(collection, "spaces")
     counted = [
-        (value_of(conn, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(collection, found.name))), found.name)
-        for found in spaces(conn, collection)
+        (value_of(conn, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(collection, name))), name)
+        for name in vector_tables(conn, collection)
     ]
     for row in counted:
         conn.execute(sql.SQL("UPDATE {} SET rows = %s WHERE space = %s").format(registry), row)
@@ -257,6 +299,14 @@ class Coverage:
     def share(self) -> float:
         """The share of the images that the space holds current vectors of, 0 to 1."""
         return self.current / self.images if self.images else 0.0
+
+
+def table_bytes(conn: Connection, collection: str, name: str) -> int:
+    """The size of a table of vectors with its indexes."""
+    table = sql.Identifier(collection, name).as_string(conn)
+    with translated(f"measuring {name}"):
+        size: int = value_of(conn, "SELECT pg_total_relation_size(to_regclass(%s))", (table,))
+    return size
 
 
 def coverage(conn: Connection, collection: str, space: str) -> Coverage:

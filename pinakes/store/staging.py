@@ -96,16 +96,24 @@ def merge_images(conn: Connection, images: sql.Identifier, *, with_metadata: boo
     return _merge(conn, sql.SQL("{} AS s").format(STAGED_IMAGES), images, IMAGE_COLUMNS, updated)
 
 
-def merge_vectors(conn: Connection, vectors: sql.Identifier, images: sql.Identifier) -> Written:
+def merge_vectors(
+    conn: Connection, vectors: sql.Identifier, images: sql.Identifier, key: Sequence[str] = ("image_id",)
+) -> Written:
     """Merge the staged vectors into the table, but for those of other bytes than their image has now."""
-    current = sql.SQL("{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = s.fingerprint").format(
-        STAGED_VECTORS, images
-    )
-    return _merge(conn, current, vectors, VECTOR_COLUMNS, VECTOR_COLUMNS[1:])
+    current = sql.SQL(
+        "{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE \"C\", '#', 1)"
+    ).format(STAGED_VECTORS, images)
+    updated = [name for name in VECTOR_COLUMNS if name not in key]
+    return _merge(conn, current, vectors, VECTOR_COLUMNS, updated, key)
 
 
 def _merge(
-    conn: Connection, staged: sql.Composed, table: sql.Identifier, columns: Sequence[str], updated: Sequence[str]
+    conn: Connection,
+    staged: sql.Composed,
+    table: sql.Identifier,
+    columns: Sequence[str],
+    updated: Sequence[str],
+    key: Sequence[str] = ("image_id",),
 ) -> Written:
     """Insert the rows `s` of `staged` that are new, update those that differ in `updated`, and leave the others alone."""
     rows = conn.execute(
@@ -116,9 +124,9 @@ def _merge(
             INSERT INTO {table} AS t ({columns})
             SELECT {staged_columns}
             FROM {staged}
-            LEFT JOIN {table} AS o ON o.image_id = s.image_id
+            LEFT JOIN {table} AS o ON ({old_key}) = ({new_key})
             WHERE o.image_id IS NULL OR ({old}) IS DISTINCT FROM ({new})
-            ON CONFLICT (image_id) DO UPDATE
+            ON CONFLICT ({key}) DO UPDATE
             SET {assignments}
             WHERE ({current}) IS DISTINCT FROM ({excluded})
             RETURNING t.xmax = 0
@@ -128,6 +136,9 @@ def _merge(
             columns=_listed(columns),
             staged=staged,
             staged_columns=_listed(columns, "s"),
+            key=_listed(key),
+            old_key=_listed(key, "o"),
+            new_key=_listed(key, "s"),
             old=_listed(updated, "o"),
             new=_listed(updated, "s"),
             current=_listed(updated, "t"),

@@ -10,7 +10,7 @@ from psycopg import sql
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.lease import Lease
 from pinakes.store.pixels import drop_unused_sizes
-from pinakes.store.space_registry import count_rows, spaces
+from pinakes.store.space_registry import count_rows, vector_tables
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, short_waits, take_turn
 from pinakes.tombstones import Tombstone, Tombstones
 
@@ -111,7 +111,7 @@ def remove_images(
 
     images = sql.Identifier(collection, "images")
     with translated("removing images"):
-        tables = {space.name: sql.Identifier(collection, space.name) for space in spaces(conn, collection)}
+        tables = {name: sql.Identifier(collection, name) for name in vector_tables(conn, collection)}
         others = StrongLock((*tables.values(), images), "SHARE ROW EXCLUSIVE", f"removing pictures of {collection}")
         return others.persist(conn, once, patience=LONG_PATIENCE)
 

@@ -19,6 +19,7 @@ from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
 from pinakes.checkpoints.locations import kept_spaces, open_storage
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import UsageError
+from pinakes.images.regions import whole
 from pinakes.settings import Settings
 from pinakes.sources.etags import open_etag_cache
 from pinakes.sources.fingerprints import open_cache
@@ -334,9 +335,9 @@ def _newest(ledgers: Iterable[Ledger], image_ids: Iterable[str]) -> dict[str, st
             for row in ledger.rows_of(image_id):
                 if row.fingerprint and (image_id not in newest or newest[image_id].embedded_at < row.embedded_at):
                     newest[image_id] = row
-    return {image_id: row.fingerprint for image_id, row in newest.items()}
+    return {image_id: whole(row.fingerprint) for image_id, row in newest.items()}
 
 
 def _fingerprints(ledger: Ledger, image_ids: Iterable[str]) -> set[str]:
     """Every fingerprint that some images have had."""
-    return {row.fingerprint for image_id in image_ids for row in ledger.rows_of(image_id)}
+    return {whole(row.fingerprint) for image_id in image_ids for row in ledger.rows_of(image_id)}

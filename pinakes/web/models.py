@@ -93,6 +93,11 @@ class Hit(StoredImage):
     match: Match | None = Field(
         None, description="`file`: the very file of the query's picture; `nearly identical`: it, saved or scaled again."
     )
+    region: tuple[float, float, float, float] | None = Field(
+        None,
+        description="The part of the picture that is so near, as x, y, width and height in fractions of the picture, from"
+        " the upper left corner; null where that is the whole.",
+    )
 
 
 class Plan(BaseModel):

@@ -28,7 +28,7 @@ from pinakes.store.database import Database
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
 from pinakes.store.index_state import IndexState, index_state
-from pinakes.store.pixels import size_of
+from pinakes.store.pixels import Size, sizes_of
 from pinakes.store.pool import Connections
 from pinakes.store.restrictions import restriction_texts
 from pinakes.store.space_registry import RegisteredSpace, resolve_space, spaces
@@ -252,7 +252,20 @@ class Service:
             DatabaseError: the database does not answer.
         """
         with self._connections.connection() as conn:
-            return size_of(conn, self.collection, image.metadata["fingerprint"])
+            return sizes_of(conn, self.collection, [image.metadata["fingerprint"]]).get(image.metadata["fingerprint"])
+
+    def framed(self, result: SearchResult | None) -> dict[str, Size]:
+        """By image_id the sizes of the hits that are near with a part, as far as they are known: a frame needs their shape.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        hits = [hit for hit in result.hits if hit.region is not None] if result else []
+        if not hits:
+            return {}
+        with self._connections.connection() as conn:
+            sizes = sizes_of(conn, self.collection, [hit.metadata["fingerprint"] for hit in hits])
+        return {hit.image_id: size for hit in hits if (size := sizes.get(hit.metadata["fingerprint"])) is not None}
 
     @staticmethod
     def thumbnail_etag(row: Row, size: int) -> str:

@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import UsageError
+from pinakes.images.regions import Frame
 from pinakes.metadata.captions import rights_name
 from pinakes.query.filters import Contains, Equals, Filter, OnMap, Years, parse_filters, write_filters
-from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan
+from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan, SearchResult
 from pinakes.store.facets import FACET_COLUMNS, Facets
 from pinakes.store.images import Row
 from pinakes.store.index_state import IndexState
@@ -93,6 +94,10 @@ class Card:
     more_of: str | None
     """The searches with this picture added and taken away; None if there is no search to change."""
     less_of: str | None
+    region: Frame | None = None
+    """The part of it that is so near."""
+    size: tuple[int, int] | None = None
+    """Of the picture; without it no frame can be drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +205,12 @@ def described(image: Stored) -> str:
     return f"{caption.title}, by {caption.author}" if caption.author else caption.title
 
 
-def card(image: Stored, address: Address, plan: SearchPlan | None) -> Card:
+def cards(result: SearchResult | None, address: Address, sizes: Mapping[str, tuple[int, int]]) -> list[Card]:
+    """The hits of an answer to `address`; those whose size is known by image_id are framed where a part of them is near."""
+    return [card(hit, address, result.plan, sizes.get(hit.image_id)) for hit in result.hits] if result else []
+
+
+def card(image: Stored, address: Address, plan: SearchPlan | None, size: tuple[int, int] | None = None) -> Card:
     """A picture in the answer to `address`, which `plan` gave; None: it is no answer, and has no distance."""
     this, caption = f"like:{image.image_id}", image.caption
     return Card(
@@ -216,6 +226,8 @@ def card(image: Stored, address: Address, plan: SearchPlan | None) -> Card:
         like=Address(like=image.image_id).url,
         more_of=address.but(plus=tuple(dict.fromkeys((*address.plus, this)))).url if address.looks else None,
         less_of=address.but(minus=tuple(dict.fromkeys((*address.minus, this)))).url if address.looks else None,
+        region=image.region if isinstance(image, Hit) else None,
+        size=size,
     )
 
 

@@ -16,21 +16,22 @@ from typing import Any
 import pytest
 
 from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.images.regions import SALIENT, is_region, planned
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from tests.counting import Counting
 from tests.programs import Program
 from tests.running import gallery, stored
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 IMAGES = 150
 SECONDS_A_CALL = 0.03
 PROMISED_SECONDS = 5.0
 
 
-def ingest(source: Path | str, environment: dict[str, str]) -> subprocess.Popen[str]:
+def ingest(source: Path | str, environment: dict[str, str], *options: str) -> subprocess.Popen[str]:
     command = ("tests.counting", "ingest", source, "--embedder", "counting")
-    return Program(*command, "--batch-size", "16", "--json", env=environment)
+    return Program(*command, "--batch-size", "16", "--json", *options, env=environment)
 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -103,6 +104,28 @@ def test_a_killed_ingest_resumes(
     settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path
 ) -> None:
     killed_runs(3, 20, settings, database, environment, tmp_path)
+
+
+def test_regions_that_a_killed_ingest_has_kept_are_not_paid_for_again(
+    settings: Settings, environment: dict[str, str], tmp_path: Path
+) -> None:
+    source = gallery(tmp_path / "in")
+    log = tmp_path / "calls"
+    kept = environment | {"COUNTING_LOG": str(log), "COUNTING_SECONDS": "0.1"}
+    process = ingest(source, kept, "--regions", "salient")
+    until(lambda: any(Path(settings.checkpoint).rglob("part-*.parquet")), process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    checkpoint = open_checkpoint(settings.checkpoint, "pictures", Counting().facts.space)
+    before = {planned(row.fingerprint) for row in checkpoint.ledger()}
+    assert any(map(is_region, before))
+
+    account = finish(ingest(source, kept, "--regions", "salient"))
+    regions = account["regions"]
+    assert regions["listed"] == SALIENT * 12 == regions["embedded"] + regions["reused"]
+    counted = Counter(line.split()[1] for line in log.read_text().splitlines())
+    assert {counted[fingerprint] for fingerprint in before} == {1}
+    assert len(counted) == (1 + SALIENT) * 12
 
 
 def test_a_killed_flow_resumes(

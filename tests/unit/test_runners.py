@@ -16,7 +16,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import LeaseLostError, SettingsError, UsageError
-from pinakes.ingest.batch import Batch, batched, even_size, reconcile, work_as_rows, work_of_rows
+from pinakes.ingest.batch import Batch, batched, even_size, reconcile
+from pinakes.ingest.distributed.assignment import work_as_rows, work_of_rows
 from pinakes.ingest.plan import Work
 from pinakes.ingest.request import IngestRequest
 from pinakes.spaces import Space

@@ -21,6 +21,7 @@ from pinakes.embedders.remote.provider import Prepared
 from pinakes.errors import PictureError
 from pinakes.images.decoding import decode, with_header
 from pinakes.images.formats import suffix
+from pinakes.images.regions import is_region
 from pinakes.types import ErrorClass, Failure, Image
 
 JPEG_QUALITY = 95
@@ -108,7 +109,8 @@ def prepare(picture: Picture, limits: Limits, reads_itself: Callable[[str], bool
         reads_itself: whether the provider can read a uri.
     """
     image = picture.image
-    listed = _listed_format(image)
+    # A region has no address of its own.
+    listed = None if is_region(image.fingerprint) else _listed_format(image)
     if listed and _accepted(listed, limits) and _fits(image, limits) and reads_itself(image.uri):
         return Prepared(None, MIME_TYPES[listed], image.uri)
     return with_bytes(picture, lambda data: _sendable(data, limits))

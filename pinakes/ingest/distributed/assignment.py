@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
 from pinakes.ingest.answers import EmbedStage
+from pinakes.ingest.plan import Work
 from pinakes.ingest.request import WITHOUT_METADATA, IngestRequest
 from pinakes.quota.embedder_pool import NO_RATE
+from pinakes.types import Image
 
 
 class Assignment(BaseModel):
@@ -76,3 +79,17 @@ class Assignment(BaseModel):
 def _anywhere(place: str) -> str:
     """A path that means the same in every working directory; a URL as it is."""
     return place if "://" in place else str(Path(place).expanduser().absolute())
+
+
+def work_as_rows(work: Sequence[Work]) -> list[list[Any]]:
+    """Calls as plain lists that fit JSON; `work_of_rows` reads them."""
+    return [[item.attempts, *(_image_as_row(image) for image in (item.image, *item.also))] for item in work]
+
+
+def work_of_rows(rows: Sequence[Sequence[Any]]) -> list[Work]:
+    """The calls that `work_as_rows` has written."""
+    return [Work(Image(*first), attempts, [Image(*image) for image in also]) for attempts, first, *also in rows]
+
+
+def _image_as_row(image: Image) -> list[Any]:
+    return [image.image_id, image.uri, image.fingerprint, image.size, image.content_type]

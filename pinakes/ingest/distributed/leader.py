@@ -11,8 +11,8 @@ from typing import Self
 
 from pinakes.errors import CheckpointError, DatabaseError
 from pinakes.ingest.answers import EmbedStage
-from pinakes.ingest.batch import Batch, BatchResult, reconcile, work_as_rows
-from pinakes.ingest.distributed.assignment import Assignment
+from pinakes.ingest.batch import Batch, BatchResult, reconcile
+from pinakes.ingest.distributed.assignment import Assignment, work_as_rows
 from pinakes.store.assignments import RunOfLeader
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Leader:
         """The batches to hand out; ends early when a stop is asked for."""
         for batch in self._stage.batches():
             if self._spent:
-                self._run.tally.add(deferred=batch.images)
+                self._run.tally.add_result(batch.deferred)
                 continue
             self._open[batch.number] = batch
             yield batch
@@ -110,10 +110,11 @@ class Leader:
         """Count what a batch came to."""
         batch = self._open.pop(number)
         self._stage.count(result)
-        self._stage.progress.advance(batch.images - result.deferred)
+        left = result.deferred + result.regions.deferred
+        self._stage.progress.advance(batch.answers - left)
         self._stage.progress.batch_done()
         # The allowance is spent, or all were stopped. Other workers find out when they have used their own share of it.
-        self._spent = self._spent or result.deferred > 0
+        self._spent = self._spent or left > 0
 
     def collect(self) -> int:
         """Count the batches that the database says were finished since the last time; how many there were."""
@@ -145,9 +146,8 @@ class Leader:
         ledger = self._run.checkpoint.ledger()
         for number, batch in self._open.items():
             known, left = reconcile(batch.work, ledger, self._stage.planned.at)
-            deferred = sum(item.images for item in left)
-            error = self._reasons.get(number) if deferred else None
-            self._stage.count(known + BatchResult(deferred=deferred, error=error))
+            error = self._reasons.get(number) if left else None
+            self._stage.count(known + Batch(number, batch.total, left).deferred + BatchResult(error=error))
         self._open.clear()
 
     # -- the end -------------------------------------------------------------------------------------------------------

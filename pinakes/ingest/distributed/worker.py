@@ -17,8 +17,8 @@ from uuid import UUID
 from pinakes import logs
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import DatabaseError, LeaseLostError, SettingsError, SourceError
-from pinakes.ingest.batch import Batch, BatchResult, Calls, embed_batch, reconcile, work_of_rows
-from pinakes.ingest.distributed.assignment import Assignment
+from pinakes.ingest.batch import Batch, BatchResult, Calls, embed_batch, reconcile
+from pinakes.ingest.distributed.assignment import Assignment, work_of_rows
 from pinakes.ingest.early_checks import choice_of, source_of
 from pinakes.ingest.measuring import measuring
 from pinakes.ingest.stopping import Stopping

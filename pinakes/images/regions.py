@@ -1,0 +1,119 @@
+"""Regions: the parts of a picture that are embedded next to the whole, and the names of their answers.
+
+A region's answer is kept under the fingerprint of its picture with a media fragment (https://www.w3.org/TR/media-frags/):
+`md5:<hex>#xywh=percent:0,0,50,50`. So ledger, copies of equal bytes and "paid once" hold for each region as they do for
+each picture. Where the frame is known only once the picture has been seen, the plan names the region by its number,
+`#salient=1`, and the answer adds the frame to that: `#salient=1&xywh=percent:10,20,50,50`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final, Literal
+
+from PIL import Image as Pillow
+
+Frame = tuple[float, float, float, float]
+"""x, y, width and height, in fractions of the upright picture's width and height, from the upper left corner."""
+
+RegionKind = Literal["none", "grid", "salient"]
+
+GRID_SIDE: Final = 0.5
+"""Of each tile, in fractions of the picture: with three in a row, neighbours overlap by half of their width: a small detail
+is whole in one of them. Smaller tiles find fewer details of half a side. See `python -m benchmarks.regions`."""
+
+GRID: Final[tuple[Frame, ...]] = tuple(
+    (round(column * (1 - GRID_SIDE) / 2, 4), round(row * (1 - GRID_SIDE) / 2, 4), GRID_SIDE, GRID_SIDE)
+    for row in range(3)
+    for column in range(3)
+)
+
+SALIENT: Final = 4
+"""Regions of a picture that draw the eye: see `pinakes.images.saliency`."""
+
+MOST: Final = max(len(GRID), SALIENT)
+"""Regions that a picture has at most."""
+
+PART_SIDE: Final = 640
+"""Pixels that are kept on the short side of a region, where there are as many: more than what any embedder looks at."""
+
+_MARK = "#"
+_XYWH = "xywh=percent:"
+_NUMBER = "salient="
+
+
+def names(kind: RegionKind) -> tuple[str, ...]:
+    """The fragments under which the regions of any picture are planned."""
+    if kind == "grid":
+        return tuple(_MARK + _percent(frame) for frame in GRID)
+    return tuple(f"{_MARK}{_NUMBER}{number}" for number in range(1, SALIENT + 1)) if kind == "salient" else ()
+
+
+def kind_of(fingerprint: str) -> RegionKind:
+    """What kind of region a fingerprint names; `none` for that of a whole picture."""
+    fragment = fingerprint.partition(_MARK)[2]
+    return "none" if not fragment else "salient" if fragment.startswith(_NUMBER) else "grid"
+
+
+def is_region(fingerprint: str) -> bool:
+    """Whether a fingerprint names a region, not a whole picture."""
+    return _MARK in fingerprint
+
+
+def whole(fingerprint: str) -> str:
+    """The fingerprint of the picture that a region belongs to; of a whole picture, its own."""
+    return fingerprint.partition(_MARK)[0]
+
+
+def planned(fingerprint: str) -> str:
+    """The fingerprint under which the region was planned, which lacks a frame that only the picture told."""
+    return fingerprint.partition("&")[0]
+
+
+def answers(found: str, asked: str) -> bool:
+    """Whether an answer under `found` is one for what was planned as `asked`."""
+    return found == asked or (is_region(asked) and found.startswith(f"{asked}&"))
+
+
+def with_frame(fingerprint: str, frame: Frame) -> str:
+    """The fingerprint of a region that was planned without its frame, with it."""
+    return fingerprint if _XYWH in fingerprint else f"{fingerprint}&{_percent(frame)}"
+
+
+def frame_of(fingerprint: str) -> Frame | None:
+    """The frame that a fingerprint names; None for a whole picture."""
+    said = fingerprint.partition(_XYWH)[2]
+    if not said:
+        return None
+    x, y, width, height = (round(float(number) / 100, 6) for number in said.split(","))
+    return x, y, width, height
+
+
+def number_of(fingerprint: str) -> int | None:
+    """Which of the regions that draw the eye it is, from 0; None where the frame is known beforehand."""
+    fragment = planned(fingerprint).partition(_MARK + _NUMBER)[2]
+    return int(fragment) - 1 if fragment else None
+
+
+def pixels(kind: RegionKind) -> int:
+    """How many pixels on its short side a picture is to be decoded at, so that its regions have `PART_SIDE`."""
+    return math.ceil(PART_SIDE / GRID_SIDE) if kind == "grid" else 2 * PART_SIDE
+
+
+def cut(picture: Pillow.Image, frame: Frame) -> Pillow.Image:
+    """A part of a picture, of at least one pixel."""
+    x, y, width, height = frame
+    left, upper = round(x * picture.width), round(y * picture.height)
+    right = max(left + 1, min(picture.width, round((x + width) * picture.width)))
+    lower = max(upper + 1, min(picture.height, round((y + height) * picture.height)))
+    return picture.crop((min(left, right - 1), min(upper, lower - 1), right, lower))
+
+
+def _percent(frame: Frame) -> str:
+    return _XYWH + ",".join(f"{100 * side:.6g}" for side in frame)
+
+
+def regions_in(fingerprint: str, kind: RegionKind) -> Iterator[str]:
+    """The fingerprints under which the regions of a picture are planned."""
+    return (fingerprint + fragment for fragment in names(kind))
