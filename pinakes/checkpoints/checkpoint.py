@@ -145,7 +145,7 @@ class Checkpoint:
             CheckpointError: the checkpoint cannot be read.
         """
         ledger = self.ledger()
-        return self._stream(ledger, ledger.ok_positions(wanted))
+        return self.vectors_at(ledger, ledger.ok_positions(wanted))
 
     def vectors_of(self, pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Vector]:
         """The vectors of some (image_id, fingerprint), each part read once; pairs without one are left out.
@@ -162,7 +162,7 @@ class Checkpoint:
             ledger = self.ledger()
             positions = ledger.ok_positions_of(wanted)
         found: dict[tuple[str, str], Vector] = {}
-        for chunk in self._stream(ledger, positions):
+        for chunk in self.vectors_at(ledger, positions):
             copies = (vector.copy() for vector in chunk.vectors)  # a view would keep its whole chunk in memory
             found.update(zip(zip(chunk.image_ids, chunk.fingerprints, strict=True), copies, strict=True))
         return found
@@ -231,7 +231,8 @@ class Checkpoint:
         """Remove the temporary files, older than a day, of writers that died; how many."""
         return self._storage.remove_leftovers()
 
-    def _stream(self, ledger: Ledger, positions: Rows) -> Iterator[VectorChunk]:
+    def vectors_at(self, ledger: Ledger, positions: Rows) -> Iterator[VectorChunk]:
+        """The same, of ascending positions in a ledger of this checkpoint where there is a vector."""
         for _ in range(MAX_LISTINGS):
             missed: set[tuple[str, str]] = set()
             by_part = list(ledger.by_part(positions))

@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinakes.checkpoints.base import FAILED, OK, Rows, moment
 from pinakes.checkpoints.latest_answers import is_ok, latest_answers, located, numbers, one_batch
-from pinakes.checkpoints.textindex import TextIndex, texts
+from pinakes.checkpoints.textindex import TextIndex, pair_keys, places, texts
 from pinakes.types import HALF_PRECISION, ErrorClass, Failure
 
 PROVES_EQUAL = "md5:"
@@ -105,7 +106,6 @@ class Ledger:
         models = self._columns["model_version"].dictionary_encode()
         self._model = numbers(models.indices)
         self._models: list[str] = models.dictionary.to_pylist()
-        self._by_id = TextIndex(self._ids, np.arange(len(self)))
 
     @classmethod
     def of(cls, tables: dict[str, pa.Table], base: Ledger | None = None) -> Ledger:
@@ -148,6 +148,18 @@ class Ledger:
         """The answer that counts for these bytes under this id, or None."""
         position = self.position(image_id, fingerprint)
         return None if position is None else self._row(position, image_id, fingerprint)
+
+    def find(self, image_ids: pa.Array, fingerprints: pa.Array) -> Rows:
+        """Where each (image_id, fingerprint) of two columns stands in `rows`, -1 where it does not: shape (n,)."""
+        if not len(self):
+            return np.full(len(image_ids), -1)
+        return places(pair_keys(image_ids, fingerprints), pair_keys(self._ids, self._fingerprints))
+
+    def ok_at(self, positions: Rows) -> npt.NDArray[np.bool_]:
+        """Whether there is a vector at each position that `find` gave: shape (n,)."""
+        found = positions >= 0
+        found[found] = self._is_ok[positions[found]]
+        return found
 
     def known(self, image_id: str) -> bool:
         """Whether there is any answer for this id, for any bytes."""
@@ -224,6 +236,14 @@ class Ledger:
         positions = np.array(sorted(found), np.int64)
         return positions[self._is_ok[positions]]
 
+    def newest_vectors(self) -> Rows:
+        """Where the newest answer with a vector of each image stands, ascending."""
+        positions = np.flatnonzero(self._is_ok)
+        image = numbers(self._ids.take(pa.array(positions)).dictionary_encode().indices)
+        order = np.lexsort((-positions, self._embedded_at[positions], image))
+        last = np.append(np.diff(image[order]) != 0, True)[: len(order)]
+        return np.sort(positions[order[last]])
+
     def pairs(self, positions: Rows) -> Iterator[tuple[str, str]]:
         """The (image_id, fingerprint) at some positions."""
         taken = pa.array(positions)
@@ -238,6 +258,10 @@ class Ledger:
         starts = np.flatnonzero(np.diff(parts, prepend=-1))
         for start, end in zip(starts, [*starts[1:], len(positions)], strict=True):
             yield self.parts[parts[start]], positions[start:end], rows[start:end]
+
+    @functools.cached_property
+    def _by_id(self) -> TextIndex:
+        return TextIndex(self._ids, np.arange(len(self)))
 
     @functools.cached_property
     def _donors(self) -> TextIndex:

@@ -6,10 +6,16 @@ A listing is compared with the ledger of the checkpoint. Equal bytes are embedde
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
-from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
+import numpy as np
+import pyarrow as pa
+
+from pinakes.checkpoints.base import Rows
+from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger, LedgerRow
+from pinakes.ingest.images import ENTRY, Images
 from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Image, Rejected, Skipped
 
@@ -68,7 +74,7 @@ class Plan:
         duplicates: images among the work that share the call of another.
     """
 
-    images: list[Image] = field(default_factory=list)
+    images: Images = field(default_factory=Images)
     work: list[Work] = field(default_factory=list)
     copies: list[tuple[Image, str]] = field(default_factory=list)
     from_table: list[tuple[Image, str]] = field(default_factory=list)
@@ -96,6 +102,21 @@ class Plan:
     def to_embed(self) -> int:
         """Images that the calls serve."""
         return sum(work.images for work in self.work)
+
+    def pictures(self) -> pa.Table:
+        """Every listed entry that is a picture, as `images.ENTRY`; the fingerprint is empty if it cannot be read."""
+        return pa.concat_tables([self.images.table.select(ENTRY.names), self._unreadable()])
+
+    def found(self, ledger: Ledger) -> Rows:
+        """Where each row of `pictures` stands in a ledger, -1 where it does not: shape (n,)."""
+        unreadable = self._unreadable()
+        return np.concatenate(
+            [self.images.found(ledger), ledger.find(unreadable["image_id"], unreadable["fingerprint"])]
+        )
+
+    def _unreadable(self) -> pa.Table:
+        ids, uris = [entry.image_id for entry in self.rejected], [entry.uri for entry in self.rejected]
+        return pa.table([ids, uris, [""] * len(ids)], schema=ENTRY)
 
     def skipped_entries(self) -> list[dict[str, str]]:
         """The first `MAX_EXAMPLES` skipped entries with their reasons, as plain documents."""
@@ -144,18 +165,14 @@ def make_plan(
     """
     plan = Plan()
     by_bytes: dict[str, Work] = {}
-    for entry in entries:
-        if isinstance(entry, Skipped):
-            plan.skipped[entry.reason] += 1
-            if (
-                len(plan.skipped_examples) < MAX_EXAMPLES and entry.reason != FORGOTTEN
-            ):  # whose name is kept out as well
-                plan.skipped_examples.append(entry)
-        elif isinstance(entry, Rejected):
-            plan.rejected.append(entry)
-        else:
-            plan.images.append(entry)
-            _place(plan, entry, ledger, by_bytes, held, retry_failed=retry_failed)
+    plan.images = Images.of(_images(plan, entries))
+    found = plan.images.found(ledger)
+    ok = ledger.ok_at(found)
+    plan.reused = int(ok.sum())
+    others = np.flatnonzero(~ok)
+    for image, position in zip(plan.images.taken(others), found[others].tolist(), strict=True):
+        row = None if position < 0 else ledger.row(position)
+        _place(plan, image, row, ledger, by_bytes, held, retry_failed=retry_failed)
     _let_failures_share(plan, by_bytes)
     plan.work.sort(key=lambda work: work.attempts)
     return plan
@@ -163,9 +180,23 @@ def make_plan(
 
 def plan_again(plan: Plan, ledger: Ledger, held: Mapping[Pair, str], *, retry_failed: bool) -> Plan:
     """The plan for the same listing, with lost answers that the table has taken from there."""
-    again = make_plan([*plan.images, *plan.rejected], ledger, retry_failed=retry_failed, held=held)
+    again = make_plan(chain(plan.images, plan.rejected), ledger, retry_failed=retry_failed, held=held)
     again.skipped, again.skipped_examples = plan.skipped, plan.skipped_examples
     return again
+
+
+def _images(plan: Plan, entries: Iterable[Image | Skipped | Rejected]) -> Iterator[Image]:
+    """The images among some entries; the others are entered into the plan on the way."""
+    for entry in entries:
+        if isinstance(entry, Image):
+            yield entry
+        elif isinstance(entry, Rejected):
+            plan.rejected.append(entry)
+        else:
+            plan.skipped[entry.reason] += 1
+            # Of a picture that was forgotten the name is kept out as well.
+            if len(plan.skipped_examples) < MAX_EXAMPLES and entry.reason != FORGOTTEN:
+                plan.skipped_examples.append(entry)
 
 
 def _let_failures_share(plan: Plan, by_bytes: dict[str, Work]) -> None:
@@ -185,16 +216,14 @@ def _let_failures_share(plan: Plan, by_bytes: dict[str, Work]) -> None:
 def _place(
     plan: Plan,
     image: Image,
+    row: LedgerRow | None,
     ledger: Ledger,
     by_bytes: dict[str, Work],
     held: Mapping[Pair, str],
     *,
     retry_failed: bool,
 ) -> None:
-    row = ledger.get(image.image_id, image.fingerprint)
-    if row is not None and row.status == "ok":
-        plan.reused += 1
-        return
+    """Enter an image that has no vector; `row` is its failure, if it was tried before."""
     donor = ledger.donor(image.fingerprint)
     if donor is not None:
         plan.copies.append((image, donor))
