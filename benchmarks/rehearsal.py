@@ -108,8 +108,6 @@ def rehearse(count: int, dimension: int, *, with_index: bool) -> tuple[dict[str,
             dimension=dimension,
             index="hnsw" if with_index else "none",
         )
-        with bucket_of(source) as environment:
-            do("", list_alone, "gs://gallery", "bucket", environment)
         do("first run: ", ingest, request)
         do("", list_alone, str(source), "folder")
         do("unchanged: ", ingest, request)
@@ -121,6 +119,8 @@ def rehearse(count: int, dimension: int, *, with_index: bool) -> tuple[dict[str,
             figures = [kept(conn, home, count, dimension)]
             conn.execute(f"DROP SCHEMA {COLLECTION} CASCADE")
         do("rebuild: ", ingest, request)
+        with bucket_of(source) as environment:
+            do("", list_alone, "gs://gallery", "bucket", environment)
     return found, figures + rules(count, found)
 
 

@@ -43,7 +43,7 @@ class Images(Sequence[Image]):
         while part := list(islice(left, AT_ONCE)):
             columns = zip(*map(fields, part), strict=True)
             batches.append(pa.RecordBatch.from_arrays(list(map(pa.array, columns, SCHEMA.types)), schema=SCHEMA))
-        return cls(pa.Table.from_batches(batches, SCHEMA))
+        return cls(pa.Table.from_batches(batches, SCHEMA).combine_chunks())
 
     def __len__(self) -> int:
         return int(self.table.num_rows)

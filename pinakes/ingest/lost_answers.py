@@ -6,7 +6,7 @@ vectors, rounded to half precision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from pinakes.checkpoints.checkpoint import Checkpoint
@@ -14,7 +14,7 @@ from pinakes.embedders.base import Embedder
 from pinakes.errors import CheckpointError
 from pinakes.ingest.account import Account
 from pinakes.ingest.estimate import estimate
-from pinakes.ingest.plan import Pair, Plan
+from pinakes.ingest.plan import Pair, Plan, Work
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import ANSWERS_PER_PART, Ingestion, in_parts
 from pinakes.store.bulk_reads import held_pairs, held_vectors
@@ -48,7 +48,7 @@ def why_refused(
     if request.pay_again or not plan.work:
         return None
     damaged = checkpoint.ledger().lost
-    again = [work for work in plan.work if any(pair in held or pair in damaged for pair in work.pairs)]
+    again: Sequence[Work] = [work for work in plan.work if any(pair in held or pair in damaged for pair in work.pairs)]
     lost = sum(pair in damaged for work in again for pair in work.pairs)
     problems = [checkpoint.lacking(len(held))] if held else []
     if lost:

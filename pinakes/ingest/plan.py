@@ -5,17 +5,19 @@ A listing is compared with the ledger of the checkpoint. Equal bytes are embedde
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import overload
 
 import numpy as np
 import pyarrow as pa
 
 from pinakes.checkpoints.base import Rows
-from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger, LedgerRow
-from pinakes.ingest.images import ENTRY, Images
+from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
+from pinakes.ingest.images import AT_ONCE, ENTRY, Images
 from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Image, Rejected, Skipped
 
@@ -56,6 +58,44 @@ class Work:
         return [(image.image_id, image.fingerprint) for image in (self.image, *self.also)]
 
 
+class Works(Sequence[Work]):
+    """The calls of a plan, kept as positions in its listing; immutable. A `Work` is made when it is asked for.
+
+    Args:
+        images: the listing.
+        positions: of the picture of each call there: shape (n,).
+        attempts: see `Work.attempts`: shape (n,).
+        also: by position, those of the images that get the same answer.
+    """
+
+    def __init__(self, images: Images, positions: Rows, attempts: Rows, also: Mapping[int, Sequence[int]]) -> None:
+        self._images, self._positions, self._attempts, self._also = images, positions, attempts, also
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    @overload
+    def __getitem__(self, at: int) -> Work: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[Work]: ...
+
+    def __getitem__(self, at: int | slice) -> Work | list[Work]:
+        if not isinstance(at, slice):
+            at = range(len(self))[at]
+            return self[at : at + 1][0]
+        positions = self._positions[at]
+        images = self._images.taken(positions)
+        return [
+            Work(image, attempts, [self._images[other] for other in self._also.get(position, ())])
+            for image, position, attempts in zip(images, positions.tolist(), self._attempts[at].tolist(), strict=True)
+        ]
+
+    def __iter__(self) -> Iterator[Work]:
+        for start in range(0, len(self), AT_ONCE):
+            yield from self[start : start + AT_ONCE]
+
+
 @dataclass(slots=True)
 class Plan:
     """What a run would do. The counts of images add up to `listed`.
@@ -75,7 +115,7 @@ class Plan:
     """
 
     images: Images = field(default_factory=Images)
-    work: list[Work] = field(default_factory=list)
+    work: Sequence[Work] = ()
     copies: list[tuple[Image, str]] = field(default_factory=list)
     from_table: list[tuple[Image, str]] = field(default_factory=list)
     reused: int = 0
@@ -101,7 +141,7 @@ class Plan:
     @property
     def to_embed(self) -> int:
         """Images that the calls serve."""
-        return sum(work.images for work in self.work)
+        return self.new + self.changed + self.retried
 
     def pictures(self) -> pa.Table:
         """Every listed entry that is a picture, as `images.ENTRY`; the fingerprint is empty if it cannot be read."""
@@ -164,18 +204,69 @@ def make_plan(
         held: (image_id, fingerprint) of lost answers, and the id under which the table has the vector: no call.
     """
     plan = Plan()
-    by_bytes: dict[str, Work] = {}
     plan.images = Images.of(_images(plan, entries))
     found = plan.images.found(ledger)
     ok = ledger.ok_at(found)
     plan.reused = int(ok.sum())
     others = np.flatnonzero(~ok)
-    for image, position in zip(plan.images.taken(others), found[others].tolist(), strict=True):
-        row = None if position < 0 else ledger.row(position)
-        _place(plan, image, row, ledger, by_bytes, held, retry_failed=retry_failed)
-    _let_failures_share(plan, by_bytes)
-    plan.work.sort(key=lambda work: work.attempts)
+    calls = _Calls()
+    for start in range(0, len(others), AT_ONCE):
+        part = others[start : start + AT_ONCE]
+        for at, image, position in zip(part.tolist(), plan.images.taken(part), found[part].tolist(), strict=True):
+            row = None if position < 0 else ledger.row(position)
+            if (donor := ledger.donor(image.fingerprint)) is not None:
+                plan.copies.append((image, donor))
+            elif (holder := held.get((image.image_id, image.fingerprint))) is not None:
+                plan.from_table.append((image, holder))
+            elif row is not None and row.final and not retry_failed:
+                calls.refused.append((at, image))
+            else:
+                plan.retried += row is not None
+                plan.changed += row is None and ledger.known(image.image_id)
+                plan.new += row is None and not ledger.known(image.image_id)
+                plan.duplicates += calls.add(at, image, row.attempts if row else 0)
+    # What failed for good gets the answer of equal bytes that are embedded under another name.
+    for at, image in calls.refused:
+        if calls.joins(at, image):
+            plan.retried += 1
+            plan.duplicates += 1
+        else:
+            plan.known_failures.append(image)
+    plan.work = calls.of(plan.images)
     return plan
+
+
+class _Calls:
+    """The calls of a plan in the making."""
+
+    def __init__(self) -> None:
+        self.refused: list[tuple[int, Image]] = []
+        self._positions, self._attempts = array("q"), array("q")
+        self._by_bytes: dict[str, int] = {}
+        self._also: defaultdict[int, list[int]] = defaultdict(list)
+
+    def add(self, at: int, image: Image, attempts: int) -> bool:
+        """Have the image at a position embedded; whether it shares the call of an earlier one."""
+        if self.joins(at, image):
+            return True
+        if image.fingerprint.startswith(PROVES_EQUAL):
+            self._by_bytes[image.fingerprint] = at
+        self._positions.append(at)
+        self._attempts.append(attempts)
+        return False
+
+    def joins(self, at: int, image: Image) -> bool:
+        """Let the image share the call for equal bytes; whether there is one."""
+        first = self._by_bytes.get(image.fingerprint)
+        if first is not None:
+            self._also[first].append(at)
+        return first is not None
+
+    def of(self, images: Images) -> Works:
+        """The calls, what failed before last."""
+        attempts = np.array(self._attempts, np.int64)
+        order = np.argsort(attempts, kind="stable")
+        return Works(images, np.array(self._positions, np.int64)[order], attempts[order], dict(self._also))
 
 
 def plan_again(plan: Plan, ledger: Ledger, held: Mapping[Pair, str], *, retry_failed: bool) -> Plan:
@@ -197,54 +288,3 @@ def _images(plan: Plan, entries: Iterable[Image | Skipped | Rejected]) -> Iterat
             # Of a picture that was forgotten the name is kept out as well.
             if len(plan.skipped_examples) < MAX_EXAMPLES and entry.reason != FORGOTTEN:
                 plan.skipped_examples.append(entry)
-
-
-def _let_failures_share(plan: Plan, by_bytes: dict[str, Work]) -> None:
-    """Give images that failed for good the answer of equal bytes that are embedded under another name."""
-    left = []
-    for image in plan.known_failures:
-        work = by_bytes.get(image.fingerprint) if image.fingerprint.startswith(PROVES_EQUAL) else None
-        if work is None:
-            left.append(image)
-        else:
-            work.also.append(image)
-            plan.retried += 1
-            plan.duplicates += 1
-    plan.known_failures = left
-
-
-def _place(
-    plan: Plan,
-    image: Image,
-    row: LedgerRow | None,
-    ledger: Ledger,
-    by_bytes: dict[str, Work],
-    held: Mapping[Pair, str],
-    *,
-    retry_failed: bool,
-) -> None:
-    """Enter an image that has no vector; `row` is its failure, if it was tried before."""
-    donor = ledger.donor(image.fingerprint)
-    if donor is not None:
-        plan.copies.append((image, donor))
-        return
-    if (holder := held.get((image.image_id, image.fingerprint))) is not None:
-        plan.from_table.append((image, holder))
-        return
-    if row is not None and row.final and not retry_failed:
-        plan.known_failures.append(image)
-        return
-    if row is not None:
-        plan.retried += 1
-    elif ledger.known(image.image_id):
-        plan.changed += 1
-    else:
-        plan.new += 1
-    known = by_bytes.get(image.fingerprint) if image.fingerprint.startswith(PROVES_EQUAL) else None
-    if known is None:
-        work = Work(image, attempts=row.attempts if row else 0)
-        plan.work.append(work)
-        by_bytes[image.fingerprint] = work
-    else:
-        known.also.append(image)
-        plan.duplicates += 1

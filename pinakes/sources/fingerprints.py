@@ -66,7 +66,7 @@ class _Window:
     """Some rows of the cache that follow each other.
 
     Attributes:
-        root, first, last: it holds all rows of that root from the path `first` to `last`, or (None) to the last one there is.
+        root, first, last: it holds all rows of that root from the path `first` to `last`, or to the end if that is None.
         rows: path → the state of the file and the MD5.
         used: how many of them were asked for.
     """
