@@ -38,8 +38,8 @@ SHOWN = 12
 
 SHOWN_SIDE = 480
 
-PROGRESS_SECONDS = 1.0
-"""An update costs about 6 ms of the flow and some of the server's time; more than one a second shows nobody more."""
+PROGRESS_SECONDS = 2.0
+"""An update costs about 6 ms of the flow and some of the server's time; Prefect's pages ask no more often."""
 
 
 @contextmanager

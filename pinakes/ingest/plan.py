@@ -143,6 +143,11 @@ class Plan:
         """Images that the calls serve."""
         return self.new + self.changed + self.retried
 
+    @property
+    def answered_without_call(self) -> bool:
+        """Whether there are answers to enter for which no call is made."""
+        return bool(self.rejected or self.copies or self.from_table)
+
     def pictures(self) -> pa.Table:
         """Every listed entry that is a picture, as `images.ENTRY`; the fingerprint is empty if it cannot be read."""
         return pa.concat_tables([self.images.table.select(ENTRY.names), self._unreadable()])
