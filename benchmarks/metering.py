@@ -24,6 +24,7 @@ class Cost:
         own: processor seconds of this process.
         postgres: processor seconds of the database server, all its processes together.
         peak: the most memory that this process had in the stage, in MB.
+        stored: bytes that are on the disk afterwards, where that is what was measured.
     """
 
     stage: str
@@ -31,6 +32,7 @@ class Cost:
     own: float
     postgres: float
     peak: float
+    stored: int = 0
 
     @property
     def cpu(self) -> float:

@@ -1,11 +1,14 @@
 """A collection from its first listing to its rebuilding, at several sizes: what each stage costs, and whether that grows.
 
-`python -m benchmarks.rehearsal [--images 20000 60000 200000 600000] [--dimension 1024] [--indexed 60000] [--paid 4000]`
+`python -m benchmarks.rehearsal [--images 20000 60000 200000 600000] [--dimension 1024] [--indexed 60000] [--paid 4000]
+[--kept FILE]`
 
 The embedder does nothing, so that what is left is the project's own cost; a fake of Azure AI Vision answers the `--paid`
 pictures. An HNSW index is built up to `--indexed` pictures; `benchmarks.search` measures it beyond. The library runs
 without Prefect, whose cost `benchmarks.prefect_side` measures. Each run has a process of its own, as a command has. The
 files are small, and nobody decodes them.
+
+What was measured is kept in `--kept`, so that a rehearsal that was interrupted goes on with the sizes that it lacks.
 
 Processor time is what is judged: it means something on a busy machine too. "Listing alone" is done once more before an
 unchanged run, so that what the run costs besides it can be told.
@@ -13,6 +16,7 @@ unchanged run, so that what the run costs besides it can be told.
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import subprocess
@@ -22,9 +26,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields, replace
 from multiprocessing import get_context
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,18 +67,26 @@ Result = TypeVar("Result")
 
 
 def main() -> None:
-    options = arguments(__doc__, images=[20_000, 60_000, 200_000, 600_000], dimension=1024, indexed=60_000, paid=4000)
-    figures: list[Figure] = []
-    measured: dict[int, dict[str, Cost]] = {}
+    options = arguments(
+        __doc__, images=[20_000, 60_000, 200_000, 600_000], dimension=1024, indexed=60_000, paid=4000, kept=""
+    )
+    file = Path(options.kept) if options.kept else None
+    measured: dict[int, list[Cost]] = {}
+    if file is not None and file.exists():
+        known = json.loads(file.read_text("utf-8")).items()
+        measured = {int(count): [Cost(**cost) for cost in costs] for count, costs in known}
     for count in options.images:
-        measured[count], found = rehearse(count, options.dimension, with_index=count <= options.indexed)
-        figures += found
-        if count == options.images[0] and options.paid:
-            figures += paid(options.paid)
-        every = figures + growth(measured)
-        record("rehearsal", f"A collection of up to {count:,} pictures, stage by stage", every, REMARK)
-    for figure in every:
+        if count not in measured:
+            measured[count] = rehearse(count, options.dimension, with_index=count <= options.indexed)
+            if file is not None:
+                file.write_text(json.dumps({each: list(map(asdict, costs)) for each, costs in measured.items()}))
+    figures = [figure for count in sorted(measured) for figure in rules(count, options.dimension, measured[count])]
+    figures += growth(measured)
+    if options.paid:
+        figures += paid(options.paid)
+    for figure in figures:
         print(f"{figure.what:<78}{figure.value:>34}  {figure.aim}")
+    record("rehearsal", f"A collection of up to {max(measured):,} pictures, stage by stage", figures, REMARK)
 
 
 REMARK = (
@@ -84,18 +95,18 @@ REMARK = (
 )
 
 
-def rehearse(count: int, dimension: int, *, with_index: bool) -> tuple[dict[str, Cost], list[Figure]]:
-    """Every stage of a collection of so many pictures, and what its size is judged by."""
-    found: dict[str, Cost] = {}
+def rehearse(count: int, dimension: int, *, with_index: bool) -> list[Cost]:
+    """Every stage of a collection of so many pictures."""
+    found: list[Cost] = []
     with scratch_home() as home, embedded_server(home) as dsn, tempfile.TemporaryDirectory(dir="/tmp") as folder:
         source = Path(folder) / "in"
         make_files(source, count)
 
         def do(prefix: str, action: Callable[..., list[Cost]], *given: Any) -> None:
             for cost in apart(action, home, *given):
-                found[f"{prefix}{cost.stage}"] = cost
+                found.append(replace(cost, stage=f"{prefix}{cost.stage}"))
                 print(
-                    f"{count:>8,}  {prefix + cost.stage:<40}{cost.wall:8.1f} s  {cost.own / count * 1e6:8.1f} µs ours"
+                    f"{count:>8,}  {found[-1].stage:<40}{cost.wall:8.1f} s  {cost.own / count * 1e6:8.1f} µs ours"
                     f" {cost.postgres / count * 1e6:8.1f} µs PostgreSQL  {cost.peak:6.0f} MB",
                     flush=True,
                 )
@@ -116,61 +127,63 @@ def rehearse(count: int, dimension: int, *, with_index: bool) -> tuple[dict[str,
         do("", show_status)
         do("", export_all, dimension, Path(folder) / "out.parquet")
         with psycopg.connect(dsn, autocommit=True) as conn:
-            figures = [kept(conn, home, count, dimension)]
+            found += kept(conn, home)
             conn.execute(f"DROP SCHEMA {COLLECTION} CASCADE")
         do("rebuild: ", ingest, request)
         with bucket_of(source) as environment:
             do("", list_alone, "gs://gallery", "bucket", environment)
-    return found, figures + rules(count, found)
+    return found
 
 
-def kept(conn: psycopg.Connection[Any], home: Path, count: int, dimension: int) -> Figure:
-    """What the database and the checkpoint take, against the vectors alone: half precision there, single here."""
-    database = collection_size(conn, COLLECTION)[1]
+def kept(conn: psycopg.Connection[Any], home: Path) -> list[Cost]:
+    """The bytes that the database and the checkpoint take, as costs of nothing else."""
     checkpoint = sum(file.stat().st_size for file in (home / "checkpoints").rglob("*") if file.is_file())
-    bare = count * dimension
-    return Figure(
-        f"{count:,} pictures: database and checkpoint, against the bare vectors",
-        f"{database / 2**20:,.0f} MB ({database / bare / 2:.2f} ×),"
-        f" {checkpoint / 2**20:,.0f} MB ({checkpoint / bare / 4:.2f} ×)",
-    )
+    stored = {"database": collection_size(conn, COLLECTION)[1], "checkpoint": checkpoint}
+    return [Cost(what, 0, 0, 0, 0, taken) for what, taken in stored.items()]
 
 
-def rules(count: int, found: dict[str, Cost]) -> list[Figure]:
-    """What holds at one size: memory, and what an unchanged run costs besides its listing."""
-    name, peak = max(((name, cost.peak) for name, cost in found.items()), key=itemgetter(1))
-    allowed = next((f"< {most:,} MB" for images, most in PEAKS.items() if count <= images), "")
+def rules(count: int, dimension: int, measured: list[Cost]) -> list[Figure]:
+    """What holds at one size: memory, what an unchanged run costs besides its listing, and what is stored.
+
+    The database keeps vectors in half precision, the checkpoint in single precision.
+    """
+    found = {cost.stage: cost for cost in measured}
+    most = max(measured, key=lambda cost: cost.peak)
+    allowed = next((f"< {limit:,} MB" for images, limit in PEAKS.items() if count <= images), "")
     listing = found["listing alone (folder)"]
-    again = [cost for name, cost in found.items() if name.startswith("unchanged: ")]
+    again = [cost for cost in measured if cost.stage.startswith("unchanged: ")]
 
     def besides(of: str) -> float:
         return (sum(getattr(cost, of) for cost in again) - getattr(listing, of)) / count * 1e6
 
+    def against(what: str, bytes_each: int) -> str:
+        taken = found[what].stored
+        return f"{what} {taken / 2**20:,.0f} MB ({taken / count / dimension / bytes_each:.2f} ×)"
+
     return [
-        Figure(f"{count:,} pictures: most memory of a process ({name})", f"{peak:,.0f} MB", allowed),
+        Figure(f"{count:,} pictures: most memory of a process ({most.stage})", f"{most.peak:,.0f} MB", allowed),
         Figure(
             f"{count:,} pictures: an unchanged run besides its listing, for a picture",
             f"{besides('wall'):.0f} µs, {besides('cpu'):.0f} µs of processor",
             f"≤ {AGAIN_US} µs",
         ),
+        Figure(
+            f"{count:,} pictures: stored, against the bare vectors",
+            f"{against('database', 2)}, {against('checkpoint', 4)}",
+        ),
     ]
 
 
-def growth(measured: dict[int, dict[str, Cost]]) -> list[Figure]:
+def growth(measured: dict[int, list[Cost]]) -> list[Figure]:
     """How the processor time for a picture changes from the smallest size to the largest, by stage."""
     small, large = min(measured), max(measured)
+    before = {cost.stage: cost.cpu / small * 1e6 for cost in measured[small]}
     figures = []
-    for name, cost in measured[large].items():
-        each = cost.cpu / large * 1e6
-        if name in measured[small] and not name.endswith("build index") and each >= LEAST_US:
-            before = measured[small][name].cpu / small * 1e6
-            figures.append(
-                Figure(
-                    f"{name}, for a picture of {small:,} and of {large:,}",
-                    f"{before:.1f} µs, {each:.1f} µs ({each / before:.2f} ×)",
-                    f"≤ {GROWTH} ×",
-                )
-            )
+    for cost in measured[large]:
+        each, former = cost.cpu / large * 1e6, before.get(cost.stage, 0)
+        if former and not cost.stage.endswith("build index") and each >= LEAST_US:
+            what = f"{cost.stage}, for a picture of {small:,} and of {large:,}"
+            figures.append(Figure(what, f"{former:.1f} µs, {each:.1f} µs ({each / former:.2f} ×)", f"≤ {GROWTH} ×"))
     return figures
 
 
