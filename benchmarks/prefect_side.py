@@ -3,7 +3,8 @@
 `python -m benchmarks.prefect_side [--images 2000 200000] [--dimension 64]`
 
 `ingest` runs through the flow with an embedder that does nothing. What it sends passes a counting line; the server's
-processor time lasts until it has worked off its queue of events, less what it takes when nobody uses it.
+processor time lasts until it has worked off its queue of events, less what it takes when nobody uses it. A bare flow with
+as many empty tasks shows how much of it Prefect takes for any flow.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ from __future__ import annotations
 import re
 import socket
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.common import Figure, arguments, record
+from benchmarks.common import Figure, arguments, record, seconds
 from benchmarks.metering import processor_seconds
 from benchmarks.rehearsal import make_files
 from benchmarks.runs import measured, prefect
@@ -34,6 +38,17 @@ IDLE_SECONDS = 10.0
 
 QUIET = 0.15
 """Of a core: below that the server has nothing left to do; it takes some hundredths by itself."""
+
+BARE = """
+import sys
+from prefect import flow, task
+empty = task(name="empty", persist_result=False)(lambda: None)
+@flow(persist_result=False)
+def bare(tasks: int) -> None:
+    for _ in range(tasks):
+        empty.submit().result()
+bare(int(sys.argv[1]))
+"""
 
 _REQUEST = re.compile(rb"(?:^|\n)(GET|POST|PATCH|PUT|DELETE) (\S+) HTTP/1\.1\r\n")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
@@ -94,26 +109,35 @@ def main() -> None:
                 make_files(source, count)
                 command = ["ingest", str(source), "--embedder", "nothing", "--index", "none"]
                 command += ["--dimension", str(options.dimension), "--collection", f"run{number}"]
-                seen = watch(command, environment, home, server, idle)
-            figures += figures_of(count, seen)
+                seen = watch(lambda around: measured(command, around)["seconds"], environment, home, server, idle)
+            tasks = str(seen.rows["task_run"])
+            bare = watch(lambda around: run_bare(tasks, around), environment, home, server, idle)
+            figures += figures_of(count, seen, bare.cpu)
             print(f"{count:,} pictures: {dict(seen.requests.most_common(12))}\n  rows {dict(seen.rows)}", flush=True)
     for figure in figures:
         print(f"{figure.what:<78}{figure.value:>34}  {figure.aim}")
     record("prefect_side", "What a run costs Prefect's server", figures, f"Idle, it takes {idle:.3f} of a core.")
 
 
-def watch(command: list[str], environment: dict[str, str], home: Path, server: int, idle: float) -> Seen:
-    """Carry out a run, and see what it did to the server."""
+def run_bare(tasks: str, environment: dict[str, str]) -> float:
+    """Run a flow of empty tasks; its seconds."""
+    command = [sys.executable, "-c", BARE, tasks]
+    return seconds(lambda: subprocess.run(command, env=environment, check=True, stderr=subprocess.DEVNULL))
+
+
+def watch(
+    run: Callable[[dict[str, str]], float], environment: dict[str, str], home: Path, server: int, idle: float
+) -> Seen:
+    """Carry out a run, which says its seconds, and see what it did to the server."""
     line = Counted(environment["PREFECT_API_URL"])
     rows, cpu, started = rows_of(home), processor_seconds(server), time.monotonic()
-    document = measured(command, environment | {"PREFECT_API_URL": line.url})
-    assert document["embedded"], document
+    lasted = run(environment | {"PREFECT_API_URL": line.url})
     settle(server)
     taken = processor_seconds(server) - cpu - idle * (time.monotonic() - started)
-    return Seen(line.requests, rows_of(home) - rows, taken, document["seconds"])
+    return Seen(line.requests, rows_of(home) - rows, taken, lasted)
 
 
-def figures_of(count: int, seen: Seen) -> list[Figure]:
+def figures_of(count: int, seen: Seen, bare: float) -> list[Figure]:
     """What is judged, and what explains it."""
     tasks, progress = seen.rows["task_run"], seen.requests["PATCH /api/artifacts/ID"]
     return [
@@ -124,6 +148,10 @@ def figures_of(count: int, seen: Seen) -> list[Figure]:
             f"{count:,} pictures: processor time of the server, for a picture",
             f"{seen.cpu / count * 1000:.3f} ms ({seen.cpu:.1f} s)",
             f"≤ {CPU_MS} ms",
+        ),
+        Figure(
+            f"{count:,} pictures: against a bare flow of as many empty tasks",
+            f"{seen.cpu / bare:.2f} × ({bare:.1f} s)",
         ),
         Figure(
             f"{count:,} pictures: seconds of the run for each update of its progress",
