@@ -37,8 +37,8 @@ PROGRESS_SECONDS = 2.0
 IDLE_SECONDS = 10.0
 """How long the server is watched without a run, for what it takes by itself."""
 
-QUIET = 0.15
-"""Of a core: below that the server has nothing left to do; it takes some hundredths by itself."""
+QUIET = 0.03
+"""Of a core, more than without a run: below that, and where no rows come, the server has nothing left to do."""
 
 BARE = """
 import sys
@@ -138,7 +138,7 @@ def watch(
     line = Counted(environment["PREFECT_API_URL"])
     rows, cpu, started = rows_of(home), processor_seconds(server), time.monotonic()
     lasted = run(environment | {"PREFECT_API_URL": line.url})
-    settle(server)
+    settle(server, home, idle)
     taken = processor_seconds(server) - cpu - idle * (time.monotonic() - started)
     return Seen(line.requests, rows_of(home) - rows, taken, lasted)
 
@@ -183,12 +183,12 @@ def server_of(api_url: str) -> int:
     raise SystemExit(f"no server listens at {api_url}")
 
 
-def settle(server: int) -> None:
-    """Wait until the server has worked off what it was sent."""
+def settle(server: int, home: Path, idle: float) -> None:
+    """Wait until the server has worked off what it was sent, however little of a busy machine it gets."""
     while True:
-        before = processor_seconds(server)
+        before, rows = processor_seconds(server), rows_of(home)
         time.sleep(IDLE_SECONDS)
-        if (processor_seconds(server) - before) / IDLE_SECONDS < QUIET:
+        if (processor_seconds(server) - before) / IDLE_SECONDS < idle + QUIET and rows_of(home) == rows:
             return
 
 
