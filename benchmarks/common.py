@@ -139,6 +139,12 @@ def noise_jpeg(size: tuple[int, int], cells: tuple[int, int], *, quality: int, s
     return out.getvalue()
 
 
+def commented(picture: bytes, text: str) -> bytes:
+    """The same JPEG in other bytes: with a comment after its start marker."""
+    comment = text.encode()
+    return picture[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + picture[2:]
+
+
 @dataclass(frozen=True)
 class Writer:
     """A collection and one space of it, open for writing under a lease."""

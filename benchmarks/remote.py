@@ -27,7 +27,7 @@ from pathlib import Path
 import requests
 
 from benchmarks.bare_sockets import rate
-from benchmarks.common import arguments, noise_jpeg, record, scratch_home, seconds
+from benchmarks.common import arguments, commented, noise_jpeg, record, scratch_home, seconds
 from benchmarks.results import Figure
 from pinakes.ingest.answers import EmbedStage
 from pinakes.ingest.listing import list_and_plan
@@ -96,18 +96,16 @@ def paint(folder: Path, count: int) -> float:
     folder.mkdir(parents=True)
     picture = noise_jpeg((720, 540), (240, 180), quality=48, seed=1)
     for number in range(count):
-        # A comment after the start marker makes other bytes of the same picture.
-        comment = f"{number:08}".encode()
-        data = picture[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + picture[2:]
+        data = commented(picture, f"{number:08}")
         (folder / f"p{number:05}.jpg").write_bytes(data)
     return float(len(data))
 
 
 @contextmanager
-def fake(provider: str) -> Iterator[dict[str, str]]:
+def fake(provider: str, latency: float = LATENCY) -> Iterator[dict[str, str]]:
     """The fake of a provider in a process of its own: the settings that point at it."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.fakes", provider, "--blind", "--latency", str(LATENCY)],
+        [sys.executable, "-m", "tests.fakes", provider, "--blind", "--latency", str(latency)],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -48,13 +48,13 @@ def plan_only(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     return document
 
 
-@stage("verify the embedder")
+@stage("verify the embedder", when=lambda _run, planned: planned.plan.calls > 0)
 def verify_embedder(run: Ingestion, planned: Planned) -> None:
     """Before a paid embedder's first batch: credentials, dimension and model version, by one image and one text."""
     answers.verify_embedder(run, planned)
 
 
-@stage("reuse known answers")
+@stage("reuse known answers", when=lambda _run, planned: planned.plan.answered_without_call)
 def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
     """Enter what needs no call: entries that cannot be read, and bytes that were answered under another name."""
     answers.reuse_known_answers(run, planned)
@@ -107,7 +107,7 @@ def load(run: Ingestion, planned: Planned, begins: Callable[[], object]) -> Load
     return loading.load(run, planned)
 
 
-@stage("prune")
+@stage("prune", when=lambda run, *_: run.request.prune)
 def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
     """Remove what was not listed any more, if asked to; a refusal ends the run at its end."""
     pruned = loading.prune(run, planned, loaded)

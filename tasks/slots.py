@@ -30,6 +30,12 @@ LIMIT: Final = "tag:pinakes-embed"
 LEASE_SECONDS = 60.0
 """How long the slot of a process that was killed stays taken: the least that Prefect allows, and what its own tasks have."""
 
+UNLIMITED_SECONDS = 60.0
+"""A run that has found no limit looks for one again after so long: asking costs the server as much as a third of a task."""
+
+_unlimited: dict[UUID | None, float] = {}
+"""Until when a flow run need not ask, on the clock of `time.monotonic`; of the last one only."""
+
 AWAY_SECONDS = 15.0
 """After so long without an answer a batch is embedded without a slot; while the server stays away, at once."""
 
@@ -58,6 +64,9 @@ def embedding_slot() -> Iterator[None]:
 
 def _acquired() -> UUID | None:
     context = TaskRunContext.get()
+    run = None if context is None else context.task_run.flow_run_id
+    if time.monotonic() < _unlimited.get(run, 0):
+        return None
     holder = None if context is None else ConcurrencyLeaseHolder(type="task_run", id=context.task_run.id)
     given_up = time.monotonic() + (0 if OUTBOX.away else AWAY_SECONDS)
     while True:
@@ -78,7 +87,11 @@ def _acquired() -> UUID | None:
             time.sleep(pause)
         else:
             found = ConcurrencyLimitWithLeaseResponse.model_validate(answer.json())
-            return found.lease_id if found.limits else None
+            if found.limits:
+                return found.lease_id
+            _unlimited.clear()
+            _unlimited[run] = time.monotonic() + UNLIMITED_SECONDS
+            return None
 
 
 def _release(lease: UUID) -> None:

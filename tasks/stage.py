@@ -34,12 +34,19 @@ NOT_KEPT: Final[dict[str, Any]] = {"cache_policy": NO_CACHE, "persist_result": F
 
 
 def stage(
-    name: str, *, run_name: str | None = None, makes: Callable[[Any], Made] | None = None
+    name: str,
+    *,
+    run_name: str | None = None,
+    makes: Callable[[Any], Made] | None = None,
+    when: Callable[..., bool] | None = None,
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Make a function a task of this name, whose runs are called `run_name`, by default the same.
 
     Prefect takes its arguments as they are: otherwise it would walk through every field of every dataclass in them, and so
     through whole listings, to look for futures.
+
+    Where `when` says of its arguments that there is nothing to do, it is called without a task: a task run costs the server
+    some 30 ms, and would only show that nothing happened.
 
     With `makes` the task materializes an asset: it says of the first argument which, of which other one, and how much is in
     it, once the function has ended.
@@ -51,6 +58,8 @@ def stage(
 
         @wraps(function)
         def call(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            if when is not None and not when(*args, **kwargs):
+                return function(*args, **kwargs)
             run_task = run_plainly
             if makes is not None:
                 made = makes(args[0])

@@ -192,6 +192,15 @@ _given_up = threading.Event()
 APILogWorker._handle_batch = _send_logs  # type: ignore[method-assign,assignment]  # noqa: SLF001 - Prefect has no setting for it
 
 
+def _says_more_than_states(record: logging.LogRecord) -> bool:
+    """Drops the line for each batch that its task has ended well, which its state says; they were most of a log."""
+    ended_well = record.getMessage().startswith("Finished in state Completed")
+    return not (ended_well and str(getattr(record, "task_run_name", "")).startswith("embed "))
+
+
+logging.getLogger("prefect.task_runs").addFilter(_says_more_than_states)
+
+
 for _name in ("prefect.events.clients", "prefect._internal.concurrency"):
     logging.getLogger(_name).addFilter(_said_here)
 

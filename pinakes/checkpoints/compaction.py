@@ -89,9 +89,7 @@ def _worth_keeping(local: Ledger, ledger: Ledger) -> tuple[Rows, Counts]:
     each could otherwise be dropped for the other, by two compactions of which one was paused and resumed too late. A row
     that is the only one with the largest number of attempts is kept too.
     """
-    everywhere = np.fromiter(
-        (ledger.position(*pair) for pair in local.pairs(np.arange(len(local)))), np.int64, len(local)
-    )
+    everywhere = ledger.find(local.rows.column("image_id"), local.rows.column("fingerprint"))
     best = ledger.rows.take(pa.array(everywhere))
     ok, best_ok = is_ok(local.rows), is_ok(best)
     at, best_at = (numbers(rows.column("embedded_at")) for rows in (local.rows, best))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinakes.checkpoints.base import OK, ROW_SCHEMA
-from pinakes.checkpoints.textindex import texts
+from pinakes.checkpoints.textindex import pair_keys
 
 LEDGER_SCHEMA = pa.schema(
     [field.with_type(pa.large_string()) if field.type == pa.string() else field for field in ROW_SCHEMA]
@@ -44,7 +43,11 @@ def latest_answers(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch
     """
     if not rows.num_rows:
         return rows
-    keys = _keys(rows)
+    keys = pair_keys(rows.column("image_id"), rows.column("fingerprint")).dictionary_encode()
+    if len(keys.dictionary) == rows.num_rows:
+        return rows
+    pair = numbers(keys.indices)
+    del keys
     rank = np.empty(len(parts), np.int64)
     rank[sorted(range(len(parts)), key=parts.__getitem__)] = np.arange(len(parts))
     order = np.lexsort(
@@ -53,14 +56,10 @@ def latest_answers(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch
             rank[numbers(rows.column("part"))],
             numbers(rows.column("embedded_at")),
             is_ok(rows),
-            keys[:, 0],
-            keys[:, 1],
+            pair,
         )
     )
-    sorted_keys = keys[order]
-    starts = np.append(0, 1 + np.flatnonzero((sorted_keys[1:] != sorted_keys[:-1]).any(axis=1)))
-    if len(starts) == rows.num_rows:
-        return rows
+    starts = np.append(0, 1 + np.flatnonzero(np.diff(pair[order])))
     lasts = np.append(starts[1:], rows.num_rows) - 1
     positions = order[lasts]
     attempts = np.maximum.reduceat(numbers(rows.column("attempts"))[order], starts)
@@ -83,12 +82,3 @@ def numbers(column: pa.Array) -> npt.NDArray[np.int64]:
     """A column of integers or moments (microseconds) without nulls: shape (n,)."""
     values: npt.NDArray[np.int64] = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
     return values
-
-
-def _keys(rows: pa.RecordBatch) -> npt.NDArray[np.uint64]:
-    """A hash of 128 bits for each row's (image_id, fingerprint): shape (n, 2)."""
-    pairs = zip(texts(rows.column("image_id")), texts(rows.column("fingerprint")), strict=True)
-    digests = (
-        blake2b(f"{image_id}\0{fingerprint}".encode(), digest_size=16).digest() for image_id, fingerprint in pairs
-    )
-    return np.fromiter(digests, "V16", rows.num_rows).view(np.uint64).reshape(-1, 2)

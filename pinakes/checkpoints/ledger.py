@@ -10,12 +10,13 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pinakes.checkpoints.base import FAILED, OK, Rows, moment
 from pinakes.checkpoints.latest_answers import is_ok, latest_answers, located, numbers, one_batch
-from pinakes.checkpoints.textindex import TextIndex, texts
+from pinakes.checkpoints.textindex import TextIndex, pair_keys, places, texts
 from pinakes.images.regions import RegionKind, answers, is_region, kind_of, number_of, whole
 from pinakes.types import HALF_PRECISION, ErrorClass, Failure
 
@@ -106,7 +107,6 @@ class Ledger:
         models = self._columns["model_version"].dictionary_encode()
         self._model = numbers(models.indices)
         self._models: list[str] = models.dictionary.to_pylist()
-        self._by_id = TextIndex(self._ids, np.arange(len(self)))
 
     @classmethod
     def of(cls, tables: dict[str, pa.Table], base: Ledger | None = None) -> Ledger:
@@ -150,6 +150,18 @@ class Ledger:
         position = self.position(image_id, fingerprint)
         return None if position is None else self.row(position)
 
+    def find(self, image_ids: pa.Array, fingerprints: pa.Array) -> Rows:
+        """Where each (image_id, fingerprint) of two columns stands in `rows`, -1 where it does not: shape (n,)."""
+        if not len(self):
+            return np.full(len(image_ids), -1)
+        return places(pair_keys(image_ids, fingerprints), pair_keys(self._ids, self._fingerprints))
+
+    def ok_at(self, positions: Rows) -> npt.NDArray[np.bool_]:
+        """Whether there is a vector at each position that `find` gave: shape (n,)."""
+        found = positions >= 0
+        found[found] = self._is_ok[positions[found]]
+        return found
+
     def known(self, image_id: str) -> bool:
         """Whether there is any answer for this id, for any bytes."""
         return next(self._by_id.positions(image_id), None) is not None
@@ -164,9 +176,14 @@ class Ledger:
         return (image_id for image_id, fingerprint in pairs if whole(fingerprint) in fingerprints)
 
     @functools.cached_property
+    def _of_regions(self) -> npt.NDArray[np.bool_]:
+        mask: npt.NDArray[np.bool_] = pc.match_substring(self._fingerprints, "#").to_numpy(zero_copy_only=False)
+        return mask
+
+    @functools.cached_property
     def newest_regions(self) -> RegionKind:
         """The kind of the regions that were answered last; `none` where there are no regions."""
-        regions = np.flatnonzero(pc.match_substring(self._fingerprints, "#").to_numpy(zero_copy_only=False))
+        regions = np.flatnonzero(self._of_regions)
         if not len(regions):
             return "none"
         newest = regions[np.argmax(self._embedded_at[regions])]
@@ -244,6 +261,14 @@ class Ledger:
         positions = np.array(sorted(found), np.int64)
         return positions[self._is_ok[positions]]
 
+    def newest_vectors(self) -> Rows:
+        """Where the newest answer with a vector of each image, not of a region, stands, ascending."""
+        positions = np.flatnonzero(self._is_ok & ~self._of_regions)
+        image = numbers(self._ids.take(pa.array(positions)).dictionary_encode().indices)
+        order = np.lexsort((-positions, self._embedded_at[positions], image))
+        last = np.append(np.diff(image[order]) != 0, True)[: len(order)]
+        return np.sort(positions[order[last]])
+
     def pairs(self, positions: Rows) -> Iterator[tuple[str, str]]:
         """The (image_id, fingerprint) at some positions."""
         taken = pa.array(positions)
@@ -258,6 +283,10 @@ class Ledger:
         starts = np.flatnonzero(np.diff(parts, prepend=-1))
         for start, end in zip(starts, [*starts[1:], len(positions)], strict=True):
             yield self.parts[parts[start]], positions[start:end], rows[start:end]
+
+    @functools.cached_property
+    def _by_id(self) -> TextIndex:
+        return TextIndex(self._ids, np.arange(len(self)))
 
     @functools.cached_property
     def _donors(self) -> TextIndex:

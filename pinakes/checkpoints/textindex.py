@@ -1,4 +1,4 @@
-"""Finds texts in an Arrow column by their hash: 16 bytes a row instead of a dictionary of Python strings."""
+"""Finds texts in Arrow columns: a single one by its hash, in 16 bytes a row, or a whole column of them at once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 SLICE = 8192
 """Rows whose text is turned into Python objects at a time."""
@@ -17,6 +18,22 @@ def texts(column: pa.Array) -> Iterator[str]:
     """The strings of a column, a slice of them in memory at a time."""
     for start in range(0, len(column), SLICE):
         yield from column.slice(start, SLICE).to_pylist()
+
+
+_NUL = pa.scalar("\0", pa.large_string())
+
+
+def pair_keys(image_ids: pa.Array, fingerprints: pa.Array) -> pa.Array:
+    """Each image_id and fingerprint of two columns, `pa.large_string()`, as one text; no id holds a NUL."""
+    keys: pa.Array = pc.binary_join_element_wise(image_ids, fingerprints, _NUL)
+    return keys
+
+
+def places(wanted: pa.Array, among: pa.Array) -> npt.NDArray[np.int64]:
+    """Where each of `wanted` stands (first) in `among`, -1 where it does not: shape (n,)."""
+    found = pc.fill_null(pc.index_in(wanted, value_set=among), -1)
+    positions: npt.NDArray[np.int64] = found.to_numpy().astype(np.int64)
+    return positions
 
 
 class TextIndex:

@@ -79,7 +79,7 @@ class Matcher:
     means the image whose path is its longest last part.
     """
 
-    def __init__(self, images: list[Image]) -> None:
+    def __init__(self, images: Sequence[Image]) -> None:
         self._by_id = {image.image_id: image for image in images}
         self._images = images
         self._by_base: dict[str, Image | None] = {}

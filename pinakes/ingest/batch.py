@@ -24,8 +24,8 @@ from pinakes.embedders.counters import Latencies
 from pinakes.errors import EmbedderError
 from pinakes.images.regions import is_region
 from pinakes.ingest.account import NO_REGIONS, Regions
-from pinakes.ingest.plan import Work
 from pinakes.ingest.region_reader import RegionReader
+from pinakes.ingest.work import Work
 from pinakes.types import Answer, ErrorClass, Failure, Image, Vector
 
 

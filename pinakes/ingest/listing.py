@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pinakes.checkpoints.ledger import Ledger, LedgerRow
+from pinakes.checkpoints.ledger import Ledger
 from pinakes.images.regions import RegionKind, regions_in
 from pinakes.ingest.estimate import Estimate, estimate
 from pinakes.ingest.lost_answers import held_in_table
-from pinakes.ingest.plan import Pair, Plan, make_plan, plan_again
+from pinakes.ingest.plan import Plan, make_plan, plan_again
 from pinakes.ingest.run import Ingestion
+from pinakes.ingest.work import Pair
 from pinakes.sources.base import keep_out
 from pinakes.takedowns.sync import sync_tombstones
 from pinakes.tombstones import Tombstones
@@ -36,18 +37,6 @@ class Planned:
     at: datetime
     held: Mapping[Pair, Pair] = field(default_factory=dict)
 
-    def listed(self) -> Iterator[tuple[str, str, str]]:
-        """The id, URI and fingerprint of every listed entry that is a picture; the fingerprint is empty if unreadable."""
-        for image in self.plan.images:
-            yield image.image_id, image.uri, image.fingerprint
-        for entry in self.plan.rejected:
-            yield entry.image_id, entry.uri, ""
-
-    def rows(self, ledger: Ledger) -> Iterator[LedgerRow]:
-        """What a ledger holds of the listed pictures, in their order."""
-        found = (ledger.get(image_id, fingerprint) for image_id, _, fingerprint in self.listed())
-        return (row for row in found if row is not None)
-
     def regions_with_vector(self, ledger: Ledger, kind: RegionKind) -> set[Pair]:
         """The (image_id, fingerprint) of the listed pictures' regions of a kind that the ledger has a vector for."""
         asked = (
@@ -56,10 +45,6 @@ class Planned:
             for region in regions_in(image.fingerprint, kind)
         )
         return {(row.image_id, row.fingerprint) for row in asked if row is not None and row.ok}
-
-    def with_vector(self, ledger: Ledger) -> dict[str, str]:
-        """image_id → fingerprint of the listed pictures that the ledger has a vector for."""
-        return {row.image_id: row.fingerprint for row in self.rows(ledger) if row.ok}
 
 
 def list_and_plan(run: Ingestion) -> Planned:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from pinakes.checkpoints.base import Rows
 from pinakes.checkpoints.ledger import Ledger
+from pinakes.checkpoints.textindex import pair_keys, places
+from pinakes.errors import AccountError
 from pinakes.evaluation.recall import settle
 from pinakes.ingest.account import Account
 from pinakes.ingest.listing import Planned
-from pinakes.ingest.run import Ingestion, in_parts
+from pinakes.ingest.run import Ingestion
 from pinakes.metadata.join import Join
 from pinakes.metadata.report import JoinReport
 from pinakes.spaces import RegionSpace
@@ -81,38 +88,30 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
     """Bring the table up to the checkpoint: images with their metadata, then the vectors that it lacks."""
     ledger = run.checkpoint.ledger()
     collection = run.request.collection
-    listed = [image_id for image_id, _, _ in planned.listed()]
-    join = Join(run.metadata, listed, match=run.request.match)
+    listed, found = planned.plan.pictures(), planned.plan.found(ledger)
+    join = None
+    if run.metadata is not None:
+        join = Join(run.metadata, listed["image_id"].to_pylist(), match=run.request.match)
     with run.database.reconnecting() as lasting:
         loader = Loader(lasting, collection, run.space, run.lease)
         guessed = lasting.do("guessing the language", lambda conn: _guess(conn, run))
-        written = loader.load_images(
-            lambda: map(join.rows, _image_frames(planned)), with_metadata=run.metadata is not None
-        )
-        known = set(listed)
-        unlisted = lasting.do(
-            "reading the stored images",
-            lambda conn: [row for row in stored_images(conn, collection) if row[0] not in known],
-        )
+        stored = lasting.do("reading the stored images", lambda conn: stored_images(conn, collection))
+        unlisted = stored.filter(pa.array(places(stored["image_id"], listed["image_id"]) < 0))
+        if join is None:
+            differing = listed.filter(pa.array(_differ(listed, stored)))
+            written = loader.load_images(lambda: _frames(differing), with_metadata=False)
+        else:
+            written = loader.load_images(lambda: map(join.rows, _frames(listed)), with_metadata=True)
+        del stored
         # A takedown that died after it had left its tombstones is finished here.
-        taken_down = [image_id for image_id, fingerprint in unlisted if planned.tombstones.cover(image_id, fingerprint)]
+        left = list(zip(*(unlisted[name].to_pylist() for name in ("image_id", "fingerprint")), strict=True))
+        taken_down = [image_id for image_id, fingerprint in left if planned.tombstones.cover(image_id, fingerprint)]
         removed = loader.remove(taken_down) if taken_down else 0
-        kept = {image_id for image_id, _ in unlisted}.difference(taken_down)
+        kept = {image_id for image_id, _ in left}.difference(taken_down)
         vanished = () if run.request.limit else tuple(sorted(kept))
-        lacking = planned.with_vector(ledger)
-
-        def count(conn: Connection) -> int:
-            current = 0
-            for image_id, fingerprint in current_vectors(conn, collection, run.space.name):
-                current += 1
-                if lacking.get(image_id) == fingerprint:
-                    del lacking[image_id]
-            return current
-
-        current = lasting.do("counting the vectors", count)
-        if lacking:
-            vectors = run.checkpoint.vectors(lambda i, f: lacking.get(i) == f)
-            written += loader.load_vectors(vectors, expected=len(lacking))
+        current, lacking = lasting.do("comparing the vectors", lambda conn: _lacking(conn, run, listed, found, ledger))
+        if len(lacking):
+            written += loader.load_vectors(run.checkpoint.vectors_at(ledger, lacking), expected=len(lacking))
         written += _load_regions(run, planned, ledger, lasting)
         run.tally.add(vanished=len(vanished), rows_written=written.rows + removed)
         # A load that was killed may have left rows behind without having finished.
@@ -120,7 +119,41 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         if written.rows or removed or entered.loaded_at is None or entered.rows != current:
             loader.finish()
         language = lasting.do("reading the language", lambda conn: language_of(conn, collection).name)
-    return Loaded(vanished, join.report if run.metadata is not None else None, language, guessed)
+    return Loaded(vanished, None if join is None else join.report, language, guessed)
+
+
+def _differ(listed: pa.Table, stored: pa.Table) -> npt.NDArray[np.bool_]:
+    """Which listed entries are not stored, or have another URI or fingerprint there: a mask, shape (n,).
+
+    Raises:
+        AccountError: an image is listed twice.
+    """
+    different = pc.count_distinct(listed["image_id"]).as_py()
+    if different != listed.num_rows:
+        raise AccountError(
+            f"the listing has {listed.num_rows:,} images but {different:,} different image_ids; each must be listed once."
+        )
+    at = places(listed["image_id"], stored["image_id"])
+    known = at >= 0
+    there = stored.take(pa.array(at[known]))
+    differs = ~known
+    for name in ("uri", "fingerprint"):
+        here = listed[name].filter(pa.array(known))
+        differs[known] |= pc.not_equal(here, there[name]).to_numpy()
+    return differs
+
+
+def _lacking(conn: Connection, run: Ingestion, listed: pa.Table, found: Rows, ledger: Ledger) -> tuple[int, Rows]:
+    """How many vectors the table has, and where those that it lacks stand in the ledger, ascending."""
+    current = current_vectors(conn, run.request.collection, run.space.name)
+    ok = ledger.ok_at(found)
+    there = places(pair_keys(listed["image_id"], listed["fingerprint"]), pair_keys(*current.columns)) >= 0
+    return current.num_rows, np.sort(found[ok & ~there])
+
+
+def _pairs(table: pa.Table) -> Iterator[tuple[str, str]]:
+    """The rows of `current_vectors`."""
+    return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _load_regions(run: Ingestion, planned: Planned, ledger: Ledger, lasting: Reconnecting) -> Written:
@@ -133,8 +166,7 @@ def _load_regions(run: Ingestion, planned: Planned, ledger: Ledger, lasting: Rec
     lacking = planned.regions_with_vector(ledger, run.regions)
 
     def subtract(conn: Connection) -> None:
-        for pair in current_vectors(conn, collection, space.name):
-            lacking.discard(pair)
+        lacking.difference_update(_pairs(current_vectors(conn, collection, space.name)))
 
     lasting.do("counting the regions", subtract)
     written = Written(updated=dropped)
@@ -211,18 +243,22 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
         AccountError: it does not balance.
     """
     ledger = run.checkpoint.ledger()
-    with_vector = planned.with_vector(ledger)
+    found = planned.plan.found(ledger)
+    has_vector = ledger.ok_at(found)
+    with_vector = int(has_vector.sum())
     if run.checkpoint.damages:
-        _enter_losses(run, planned, ledger, len(with_vector))
+        _enter_losses(run, planned, ledger, with_vector)
     account = run.tally.close()
     account.check_sum()
-    failed = sum(not row.ok for row in planned.rows(ledger))
+    failed = int((found >= 0).sum()) - with_vector
     # A deferred retry is still a failure in the ledger, and not yet one of this run.
-    account.check_against("the checkpoint", ok=len(with_vector), failed=None if account.deferred else failed)
+    account.check_against("the checkpoint", ok=with_vector, failed=None if account.deferred else failed)
 
     def stored(conn: Connection) -> int:
         vectors = current_vectors(conn, run.request.collection, run.space.name)
-        return sum(with_vector.get(image_id) == fingerprint for image_id, fingerprint in vectors)
+        expected = planned.plan.pictures().filter(pa.array(has_vector))
+        keys = pair_keys(expected["image_id"], expected["fingerprint"])
+        return int((places(pair_keys(*vectors.columns), keys) >= 0).sum())
 
     account.check_against("the table", ok=run.database.do("comparing the table", stored))
     if run.regions != "none":
@@ -241,7 +277,7 @@ def _check_regions(run: Ingestion, planned: Planned, ledger: Ledger, account: Ac
 
     def stored(conn: Connection) -> int:
         table = RegionSpace.of(run.space).name
-        return sum(pair in expected for pair in current_vectors(conn, run.request.collection, table))
+        return sum(pair in expected for pair in _pairs(current_vectors(conn, run.request.collection, table)))
 
     account.check_regions_against("the table", run.database.do("comparing the regions", stored))
 
@@ -252,7 +288,9 @@ def _enter_losses(run: Ingestion, planned: Planned, ledger: Ledger, with_vector:
     lost = account.embedded + account.reused - with_vector
     if lost > 0:
         reused = min(lost, account.reused)
-        known = min(lost, sum((image_id, fingerprint) in ledger.lost for image_id, _, fingerprint in planned.listed()))
+        listed = planned.plan.pictures()
+        pairs = zip(listed["image_id"].to_pylist(), listed["fingerprint"].to_pylist(), strict=True)
+        known = min(lost, sum(pair in ledger.lost for pair in pairs))
         run.tally.add(
             reused=-reused,
             embedded=reused - lost,
@@ -263,9 +301,9 @@ def _enter_losses(run: Ingestion, planned: Planned, ledger: Ledger, with_vector:
         )
 
 
-def _image_frames(planned: Planned) -> Iterator[pd.DataFrame]:
-    for part in in_parts(planned.listed(), ROWS_PER_PART):
-        yield pd.DataFrame(part, columns=["image_id", "uri", "fingerprint"])
+def _frames(listed: pa.Table) -> Iterator[pd.DataFrame]:
+    for start in range(0, listed.num_rows, ROWS_PER_PART):
+        yield pd.DataFrame(listed.slice(start, ROWS_PER_PART).to_pydict())
 
 
 def _why_not_to_prune(run: Ingestion, planned: Planned, loaded: Loaded) -> str | None:

@@ -6,7 +6,7 @@ vectors, rounded to half precision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.embedders.base import Embedder
@@ -14,9 +14,10 @@ from pinakes.errors import CheckpointError
 from pinakes.images.regions import planned
 from pinakes.ingest.account import Account
 from pinakes.ingest.estimate import estimate
-from pinakes.ingest.plan import Pair, Plan
+from pinakes.ingest.plan import Plan
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import ANSWERS_PER_PART, Ingestion, in_parts
+from pinakes.ingest.work import Pair, Work
 from pinakes.spaces import RegionSpace, Space
 from pinakes.store.bulk_reads import held_pairs, held_vectors, regions_of
 from pinakes.store.connection import Connection
@@ -56,7 +57,9 @@ def why_refused(
     if request.pay_again or not plan.calls:
         return None
     damaged = {(image_id, planned(fingerprint)) for image_id, fingerprint in checkpoint.ledger().lost}
-    again = [work for work in plan.all_work() if any(pair in held or pair in damaged for pair in work.pairs)]
+    again: Sequence[Work] = [
+        work for work in plan.all_work() if any(pair in held or pair in damaged for pair in work.pairs)
+    ]
     lost = sum(pair in damaged for work in again for pair in work.pairs)
     problems = [checkpoint.lacking(len(held))] if held else []
     if lost:

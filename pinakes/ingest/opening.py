@@ -11,6 +11,7 @@ from typing import Any
 
 from pinakes import logs
 from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
+from pinakes.checkpoints.textindex import places
 from pinakes.embedders.base import Embedder, Price
 from pinakes.embedders.remote.retirement import retirement_warning
 from pinakes.errors import PinakesError, UsageError
@@ -190,11 +191,11 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
         if held and request.from_table:
             plan, held = plan_again(plan, ledger, held, retry_failed=retry, regions=regions), {}
         refused = why_refused(request, checkpoint, embedder, plan, held)
-        listed = {image.image_id for image in plan.images} | {entry.image_id for entry in plan.rejected}
+        vanished = 0
         with database.connection() as (conn, _):
-            known = request.collection in collection_names(conn)
-            stored = stored_images(conn, request.collection) if known and not request.limit else iter(())
-            vanished = sum(image_id not in listed for image_id, _ in stored)
+            if request.collection in collection_names(conn) and not request.limit:
+                stored = stored_images(conn, request.collection)["image_id"]
+                vanished = int((places(stored, plan.pictures()["image_id"]) < 0).sum())
         planned = estimate(plan, embedder).as_dict() | {"bytes_scanned": bytes_scanned(source, request.metadata)}
     first: dict[str, Any] = {}
     if sheet is not None:

@@ -6,12 +6,19 @@ A listing is compared with the ledger of the checkpoint. Equal bytes are embedde
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
+import numpy as np
+import pyarrow as pa
+
+from pinakes.checkpoints.base import Rows
 from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
-from pinakes.images.regions import RegionKind, is_region, regions_in
+from pinakes.images.regions import RegionKind, regions_in
 from pinakes.ingest.account import NO_REGIONS, Regions
+from pinakes.ingest.images import AT_ONCE, ENTRY, Images
+from pinakes.ingest.work import Calls, Pair, Work
 from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Image, Rejected, Skipped
 
@@ -21,48 +28,10 @@ MAX_EXAMPLES = 100
 NAMED = 3
 """Of each reason, in a sentence."""
 
-Pair = tuple[str, str]
-"""image_id and fingerprint."""
-
 Held = Mapping[Pair, Pair]
 """What is planned → under which id and fingerprint the table has its vector."""
 
 NOTHING: Held = {}
-
-
-@dataclass(slots=True)
-class Work:
-    """One call that has to be made.
-
-    Attributes:
-        image: the picture whose bytes are read.
-        attempts: how often these bytes were tried before.
-        also: images of equal bytes, which get the same answer.
-    """
-
-    image: Image
-    attempts: int
-    also: list[Image] = field(default_factory=list)
-
-    @property
-    def answers(self) -> int:
-        """How many images, or regions of images, one answer serves."""
-        return 1 + len(self.also)
-
-    @property
-    def images(self) -> int:
-        """How many images one answer serves; none where it is about a region."""
-        return 0 if is_region(self.image.fingerprint) else self.answers
-
-    @property
-    def regions(self) -> int:
-        """How many regions one answer serves."""
-        return self.answers - self.images
-
-    @property
-    def pairs(self) -> list[Pair]:
-        """(image_id, fingerprint) of each of them."""
-        return [(image.image_id, image.fingerprint) for image in (self.image, *self.also)]
 
 
 @dataclass(slots=True)
@@ -85,8 +54,8 @@ class Plan:
         counted: images that are counted instead of being in `images`.
     """
 
-    images: list[Image] = field(default_factory=list)
-    work: list[Work] = field(default_factory=list)
+    images: Images = field(default_factory=Images)
+    work: Sequence[Work] = ()
     copies: list[tuple[Image, str]] = field(default_factory=list)
     from_table: list[tuple[Image, str]] = field(default_factory=list)
     reused: int = 0
@@ -116,7 +85,7 @@ class Plan:
         """This plan and, where there is one, that of the regions."""
         return (self, self.regions) if self.regions else (self,)
 
-    def all_work(self) -> list[Work]:
+    def all_work(self) -> Sequence[Work]:
         """The calls in the order in which they are made: each picture is followed by its regions."""
         if self.regions is None or not self.regions.work:
             return self.work
@@ -133,7 +102,27 @@ class Plan:
     @property
     def to_embed(self) -> int:
         """Images that the calls serve."""
-        return sum(work.images for work in self.work)
+        return self.new + self.changed + self.retried
+
+    @property
+    def answered_without_call(self) -> bool:
+        """Whether there are answers to enter for which no call is made."""
+        return any(plan.rejected or plan.copies or plan.from_table for plan in self.both)
+
+    def pictures(self) -> pa.Table:
+        """Every listed entry that is a picture, as `images.ENTRY`; the fingerprint is empty if it cannot be read."""
+        return pa.concat_tables([self.images.table.select(ENTRY.names), self._unreadable()])
+
+    def found(self, ledger: Ledger) -> Rows:
+        """Where each row of `pictures` stands in a ledger, -1 where it does not: shape (n,)."""
+        unreadable = self._unreadable()
+        return np.concatenate(
+            [self.images.found(ledger), ledger.find(unreadable["image_id"], unreadable["fingerprint"])]
+        )
+
+    def _unreadable(self) -> pa.Table:
+        ids, uris = [entry.image_id for entry in self.rejected], [entry.uri for entry in self.rejected]
+        return pa.table([ids, uris, [""] * len(ids)], schema=ENTRY)
 
     def skipped_entries(self) -> list[dict[str, str]]:
         """The first `MAX_EXAMPLES` skipped entries with their reasons, as plain documents."""
@@ -184,21 +173,35 @@ def make_plan(
         regions: which parts of each picture are embedded, too.
     """
     plan = Plan()
-    by_bytes: dict[str, Work] = {}
-    for entry in entries:
-        if isinstance(entry, Skipped):
-            plan.skipped[entry.reason] += 1
-            if (
-                len(plan.skipped_examples) < MAX_EXAMPLES and entry.reason != FORGOTTEN
-            ):  # whose name is kept out as well
-                plan.skipped_examples.append(entry)
-        elif isinstance(entry, Rejected):
-            plan.rejected.append(entry)
+    plan.images = Images.of(_images(plan, entries))
+    found = plan.images.found(ledger)
+    ok = ledger.ok_at(found)
+    plan.reused = int(ok.sum())
+    others = np.flatnonzero(~ok)
+    calls = Calls()
+    for start in range(0, len(others), AT_ONCE):
+        part = others[start : start + AT_ONCE]
+        for at, image, position in zip(part.tolist(), plan.images.taken(part), found[part].tolist(), strict=True):
+            row = None if position < 0 else ledger.row(position)
+            if (donor := ledger.donor(image.fingerprint)) is not None:
+                plan.copies.append((image, donor))
+            elif (stored := held.get((image.image_id, image.fingerprint))) is not None:
+                plan.from_table.append((image, stored[0]))
+            elif row is not None and row.final and not retry_failed:
+                calls.refused.append((at, image))
+            else:
+                plan.retried += row is not None
+                plan.changed += row is None and ledger.known(image.image_id)
+                plan.new += row is None and not ledger.known(image.image_id)
+                plan.duplicates += calls.add(at, image, row.attempts if row else 0)
+    # What failed for good gets the answer of equal bytes that are embedded under another name.
+    for at, image in calls.refused:
+        if calls.joins(at, image):
+            plan.retried += 1
+            plan.duplicates += 1
         else:
-            plan.images.append(entry)
-            _place(plan, entry, ledger, by_bytes, held, retry_failed=retry_failed)
-    _let_failures_share(plan, by_bytes)
-    plan.work.sort(key=lambda work: work.attempts)
+            plan.known_failures.append(image)
+    plan.work = calls.of(plan.images)
     if regions != "none":
         plan.regions = _plan_regions(plan, ledger, held, regions, retry_failed=retry_failed)
     return plan
@@ -207,76 +210,58 @@ def make_plan(
 def _plan_regions(plan: Plan, ledger: Ledger, held: Held, kind: RegionKind, *, retry_failed: bool) -> Plan:
     """The plan for the regions of the images; where one has failed for good, only for those that have a vector."""
     made = Plan()
+    calls: list[Work] = []
     by_bytes: dict[str, Work] = {}
     failed = {image.image_id for image in plan.known_failures}
     for image in plan.images:
         for fingerprint in regions_in(image.fingerprint, kind):
-            if image.image_id in failed:
-                row = ledger.get(image.image_id, fingerprint)
-                if row is None or not row.ok:
-                    continue
+            row = ledger.get(image.image_id, fingerprint)
+            if image.image_id in failed and (row is None or not row.ok):
+                continue
             made.counted += 1
             region = replace(image, fingerprint=fingerprint)
-            _place(made, region, ledger, by_bytes, held, retry_failed=retry_failed)
+            if row is not None and row.ok:
+                made.reused += 1
+            elif (donor := ledger.donor(fingerprint)) is not None:
+                given = ledger.get(donor, fingerprint)
+                made.copies.append((region if given is None else replace(region, fingerprint=given.fingerprint), donor))
+            elif (stored := held.get((image.image_id, fingerprint))) is not None:
+                made.from_table.append((replace(region, fingerprint=stored[1]), stored[0]))
+            elif row is not None and row.final and not retry_failed:
+                made.known_failures.append(region)
+            else:
+                made.retried += row is not None
+                made.changed += row is None and ledger.known(image.image_id)
+                made.new += row is None and not ledger.known(image.image_id)
+                if (known := by_bytes.get(fingerprint)) is not None:
+                    known.also.append(region)
+                    made.duplicates += 1
+                    continue
+                work = Work(region, attempts=row.attempts if row else 0)
+                if fingerprint.startswith(PROVES_EQUAL):
+                    by_bytes[fingerprint] = work
+                calls.append(work)
+    made.work = calls
     return made
 
 
 def plan_again(plan: Plan, ledger: Ledger, held: Held, *, retry_failed: bool, regions: RegionKind = "none") -> Plan:
     """The plan for the same listing, with lost answers that the table has taken from there."""
-    again = make_plan([*plan.images, *plan.rejected], ledger, retry_failed=retry_failed, held=held, regions=regions)
+    entries: Iterable[Image | Skipped | Rejected] = chain(plan.images, plan.rejected)
+    again = make_plan(entries, ledger, retry_failed=retry_failed, held=held, regions=regions)
     again.skipped, again.skipped_examples = plan.skipped, plan.skipped_examples
     return again
 
 
-def _let_failures_share(plan: Plan, by_bytes: dict[str, Work]) -> None:
-    """Give images that failed for good the answer of equal bytes that are embedded under another name."""
-    left = []
-    for image in plan.known_failures:
-        work = by_bytes.get(image.fingerprint) if image.fingerprint.startswith(PROVES_EQUAL) else None
-        if work is None:
-            left.append(image)
+def _images(plan: Plan, entries: Iterable[Image | Skipped | Rejected]) -> Iterator[Image]:
+    """The images among some entries; the others are entered into the plan on the way."""
+    for entry in entries:
+        if isinstance(entry, Image):
+            yield entry
+        elif isinstance(entry, Rejected):
+            plan.rejected.append(entry)
         else:
-            work.also.append(image)
-            plan.retried += 1
-            plan.duplicates += 1
-    plan.known_failures = left
-
-
-def _place(
-    plan: Plan,
-    image: Image,
-    ledger: Ledger,
-    by_bytes: dict[str, Work],
-    held: Held,
-    *,
-    retry_failed: bool,
-) -> None:
-    row = ledger.get(image.image_id, image.fingerprint)
-    if row is not None and row.status == "ok":
-        plan.reused += 1
-        return
-    donor = ledger.donor(image.fingerprint)
-    if donor is not None:
-        given = ledger.get(donor, image.fingerprint)
-        plan.copies.append((image if given is None else replace(image, fingerprint=given.fingerprint), donor))
-        return
-    if (stored := held.get((image.image_id, image.fingerprint))) is not None:
-        plan.from_table.append((replace(image, fingerprint=stored[1]), stored[0]))
-        return
-    if row is not None and row.final and not retry_failed:
-        plan.known_failures.append(image)
-        return
-    if row is not None:
-        plan.retried += 1
-    elif ledger.known(image.image_id):
-        plan.changed += 1
-    else:
-        plan.new += 1
-    known = by_bytes.get(image.fingerprint) if image.fingerprint.startswith(PROVES_EQUAL) else None
-    if known is None:
-        work = Work(image, attempts=row.attempts if row else 0)
-        plan.work.append(work)
-        by_bytes[image.fingerprint] = work
-    else:
-        known.also.append(image)
-        plan.duplicates += 1
+            plan.skipped[entry.reason] += 1
+            # Of a picture that was forgotten the name is kept out as well.
+            if len(plan.skipped_examples) < MAX_EXAMPLES and entry.reason != FORGOTTEN:
+                plan.skipped_examples.append(entry)

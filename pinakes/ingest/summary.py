@@ -111,7 +111,9 @@ def _provider(run: Ingestion, outcome: Outcome) -> dict[str, Any]:
 
 def _failures(run: Ingestion, planned: Planned) -> list[dict[str, Any]]:
     """The failed pictures of the listing, with their reasons, as plain documents."""
-    return [row.as_failure() for row in planned.rows(run.checkpoint.ledger()) if not row.ok]
+    ledger = run.checkpoint.ledger()
+    found = planned.plan.found(ledger)
+    return [ledger.row(position).as_failure() for position in found[(found >= 0) & ~ledger.ok_at(found)].tolist()]
 
 
 def _notes(run: Ingestion, outcome: Outcome) -> list[str]:

@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from pinakes.checkpoints.base import OK
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.checkpoints.ledger import FAILURE_COLUMNS
@@ -75,20 +77,12 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
     counted, regions = coverage(conn, collection, registered.name), registered.regions
     checkpoint = open_checkpoint(settings.checkpoint, collection, registered.space)
     ledger = checkpoint.ledger()
-    ok = failed = unknown = 0
-    without: list[tuple[str, str]] = []
-    failures: list[dict[str, Any]] = []
-    for image_id, fingerprint in stored_images(conn, collection):
-        row = ledger.get(image_id, fingerprint)
-        if row is None or not row.ok:
-            without.append((image_id, fingerprint))
-        if row is None:
-            unknown += 1
-        elif row.status == "ok":
-            ok += 1
-        else:
-            failed += 1
-            failures.append(row.as_failure())
+    stored = stored_images(conn, collection)
+    found = ledger.find(stored["image_id"], stored["fingerprint"])
+    ok = ledger.ok_at(found)
+    lacking = stored.filter(pa.array(~ok))
+    without = list(zip(lacking["image_id"].to_pylist(), lacking["fingerprint"].to_pylist(), strict=True))
+    failures = [ledger.row(position).as_failure() for position in found[(found >= 0) & ~ok].tolist()]
     problems = list(checkpoint.problems)
     if not counted.images and (kept := ledger.counts()[OK]):
         problems.append(
@@ -120,7 +114,11 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
         if registered.index_built_at
         else None,
         "checkpoint": checkpoint.location,
-        "statuses": {"ok": ok, "failed": failed, "not embedded yet": unknown},
+        "statuses": {
+            "ok": int(ok.sum()),
+            "failed": len(failures),
+            "not embedded yet": int((found < 0).sum()),
+        },
         "failures": failures,
         "problems": problems,
     }

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pinakes import ids
 from pinakes.images.formats import suffix
@@ -44,8 +45,7 @@ class _Folder:
     parent: _Folder | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
+class _Named(NamedTuple):
     """One entry of a folder: the folder, its name there, whether that is not UTF-8, and whether it is a link."""
 
     place: _Place

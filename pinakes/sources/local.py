@@ -6,8 +6,8 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from pinakes import ids
@@ -44,8 +44,7 @@ def collision(relative: bytes, others: Sequence[bytes]) -> Failure:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
+class FoundFile(NamedTuple):
     """A file that will be an image as soon as it is hashed.
 
     Attributes:

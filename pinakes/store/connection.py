@@ -76,6 +76,11 @@ def value_of(conn: Connection, statement: LiteralString | sql.SQL | sql.Composed
     return None if row is None else row[0]
 
 
+def is_empty(conn: Connection, table: sql.Identifier) -> bool:
+    """Whether a table has no row."""
+    return not value_of(conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table))
+
+
 def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
     """Connect in autocommit mode: transactions are opened where they are meant.
 

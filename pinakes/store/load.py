@@ -12,7 +12,7 @@ from psycopg import sql
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.images.regions import RegionKind
 from pinakes.spaces import Space
-from pinakes.store.connection import Connection, find_pgvector, value_of
+from pinakes.store.connection import Connection, find_pgvector, is_empty, value_of
 from pinakes.store.lease import Lease
 from pinakes.store.pixels import drop_unused_sizes
 from pinakes.store.reconnecting import Reconnecting
@@ -84,12 +84,12 @@ class Loader:
 
     def _first_images(self, conn: Connection, parts: Iterable[pd.DataFrame]) -> Written | None:
         """Copy straight into an empty table, in one transaction; None where there are images already."""
-        if not _is_empty(conn, self._images):
+        if not is_empty(conn, self._images):
             return None
         # Against a run that embeds the same collection into another space at the same time.
         lock = StrongLock((self._images,), "SHARE ROW EXCLUSIVE", f"loading the images of {self._collection}")
         lock.take(conn, patience=LONG_PATIENCE)
-        return copy_images(conn, parts, self._images) if _is_empty(conn, self._images) else None
+        return copy_images(conn, parts, self._images) if is_empty(conn, self._images) else None
 
     def _merge_images(self, part: pd.DataFrame, with_metadata: bool, conn: Connection) -> Written:
         create_staging(conn, STAGED_IMAGES, self._images)
@@ -142,7 +142,7 @@ class Loader:
             pgvector = find_pgvector(conn)
             assert pgvector is not None
             reload = reload_for(conn, self._collection, self._space, expected, pgvector)
-            return reload, _is_empty(conn, self._vectors)
+            return reload, is_empty(conn, self._vectors)
 
         reload, first = self._conn.do(what, begin)
         if reload is not None:
@@ -240,7 +240,3 @@ class Loader:
                 return action(conn)
 
         return self._conn.do(what, guarded)
-
-
-def _is_empty(conn: Connection, table: sql.Identifier) -> bool:
-    return not value_of(conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(table))

@@ -174,14 +174,17 @@ def test_a_refusal_to_prune_fails_the_run_after_all_else_was_done_and_shown(work
     assert name_of(state.state_details.flow_run_id).endswith(": 1 embedded")
 
 
-def test_batches_say_what_they_work_on(working: Path) -> None:
-    state = ingest(source=str(gallery(working / "in")), batch_size=5)
-    assert task_names(state.state_details.flow_run_id) >= {
-        "embed 1/3",
-        "embed 2/3",
-        "embed 3/3",
-        "merge metadata and load",
-    }
+def test_batches_say_what_they_work_on_and_what_does_nothing_says_nothing(
+    working: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = ingest(source=str(gallery(working / "in")), batch_size=2)
+    assert task_names(state.state_details.flow_run_id) == {
+        *(f"embed {number}/6" for number in range(1, 7)),
+        *("list and plan", "verify the embedder", "checkpoint", "merge metadata and load", "index"),
+        *("balance the account", "report"),
+    }, "a stage without work has no task run"
+    ended = [record.getMessage() for record in caplog.records if getattr(record, "task_name", "") == "embed"]
+    assert not [line for line in ended if line.startswith("Finished in state Completed")]
 
 
 def test_too_many_failures_fail_the_run_after_the_good_rows_are_stored(working: Path) -> None:

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -119,6 +120,10 @@ def model(written: Sequence[Answer]) -> dict[tuple[str, str], LedgerRow]:
     }
 
 
+def _age(row: LedgerRow) -> datetime:
+    return row.embedded_at
+
+
 def check(ledger: Ledger, expected: dict[tuple[str, str], LedgerRow]) -> None:
     assert {(row.image_id, row.fingerprint): row for row in ledger} == expected
     assert len(ledger) == len(expected)
@@ -126,6 +131,17 @@ def check(ledger: Ledger, expected: dict[tuple[str, str], LedgerRow]) -> None:
     assert {(row.image_id, row.fingerprint) for row in ledger if not row.ok} == {
         k for k, r in expected.items() if not r.ok
     }
+    asked = [*expected, ("nobody.jpg", "md5:0")]
+    positions = ledger.find(*(pa.array(column, pa.large_string()) for column in zip(*asked, strict=True)))
+    assert [ledger.row(position) for position in positions[:-1].tolist()] == list(expected.values())
+    assert positions[-1] == -1
+    assert ledger.ok_at(positions).tolist() == [*(row.ok for row in expected.values()), False]
+    newest = {
+        image_id: max((r for (i, _), r in expected.items() if i == image_id and r.ok), key=_age, default=None)
+        for image_id, _ in expected
+    }
+    found = {ledger.row(position).image_id: ledger.row(position) for position in ledger.newest_vectors().tolist()}
+    assert found == {image_id: row for image_id, row in newest.items() if row is not None}
     for (image_id, fingerprint), row in expected.items():
         assert ledger.get(image_id, fingerprint) == row
         assert ledger.known(image_id)

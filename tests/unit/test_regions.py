@@ -14,8 +14,9 @@ from pinakes.images.decoding import decode
 from pinakes.images.regions import GRID, SALIENT, frame_of, is_region, kind_of, planned, regions_in, whole, with_frame
 from pinakes.images.saliency import salient_frames
 from pinakes.ingest.batch import reconcile
-from pinakes.ingest.plan import Work, make_plan
+from pinakes.ingest.plan import make_plan
 from pinakes.ingest.region_reader import RegionReader
+from pinakes.ingest.work import Work
 from pinakes.types import Image as Listed
 from pinakes.types import utc_now
 from tests.unit.test_plan import answered, ledger_of

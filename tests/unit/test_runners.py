@@ -18,8 +18,8 @@ from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.errors import LeaseLostError, SettingsError, UsageError
 from pinakes.ingest.batch import Batch, batched, even_size, reconcile
 from pinakes.ingest.distributed.assignment import work_as_rows, work_of_rows
-from pinakes.ingest.plan import Work
 from pinakes.ingest.request import IngestRequest
+from pinakes.ingest.work import Work
 from pinakes.spaces import Space
 from pinakes.types import Answer, ErrorClass, Failure, Image
 from tasks.runners import is_lost, slots, task_runner

@@ -642,6 +642,42 @@ def test_threads_share_one_cache_and_processes_one_file(tmp_path: Path) -> None:
     assert all(answer == answers[0] for answer in answers)
 
 
+@pytest.mark.usefixtures("later")
+def test_a_listing_in_order_reads_the_cache_ahead_and_asks_it_seldom(tmp_path: Path) -> None:
+    put(tmp_path / "in", *(f"{number // 500:02}/{number:05}.jpg" for number in range(2000)))
+    before = listed(tmp_path / "in", tmp_path)
+    asked: list[str] = []
+    with open_cache(tmp_path) as cache:
+        assert cache.get(b"/", b"x", (tmp_path / "in").stat()) is None  # connects
+        assert cache._connection is not None
+        cache._connection.set_trace_callback(asked.append)
+        assert list(FolderSource(tmp_path / "in", cache=cache).entries()) == before
+    assert len(asked) < 40, "one query for many files"
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_the_cache_is_a_simple_model_in_whatever_order_it_is_asked(tmp_path: Path, data: st.DataObject) -> None:
+    known: dict[tuple[bytes, bytes], str] = {}
+    state = tmp_path.stat()
+    with tempfile.TemporaryDirectory() as home, open_cache(Path(home)) as cache:
+        for number in range(data.draw(st.integers(1, 40))):
+            root, path = data.draw(st.sampled_from([b"/a/", b"/b/"])), data.draw(st.binary(min_size=1, max_size=1))
+            match data.draw(st.sampled_from(["put", "get", "get", "get", "forget", "close"])):
+                case "put":
+                    known[root, path] = f"md5:{number:032x}"
+                    cache.put(root, path, state, known[root, path], started_ns=state.st_ctime_ns + 10**10)
+                    cache.close()  # rows that wait are not read yet, and what is read ahead may be older
+                case "forget":
+                    cache.flush()
+                    cache.forget([root + path], [])
+                    known.pop((root, path), None)
+                case "close":
+                    cache.close()
+                case _:
+                    assert cache.get(root, path, state) == known.get((root, path))
+
+
 def test_a_cache_that_another_process_keeps_locked_is_done_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

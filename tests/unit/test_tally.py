@@ -11,12 +11,14 @@ import pytest
 from pinakes.ingest.account import Account
 from pinakes.ingest.answers import Embedded
 from pinakes.ingest.batch import BatchResult, Calls
+from pinakes.ingest.images import Images
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.loading import Indexed, Loaded, Pruned
-from pinakes.ingest.plan import Plan, Work
+from pinakes.ingest.plan import Plan
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.summary import Outcome
 from pinakes.ingest.tally import Tally
+from pinakes.ingest.work import Work
 from pinakes.types import Image
 from tests.counting import Counting
 
@@ -30,7 +32,9 @@ def tally_of(plan: Plan) -> Tally:
 
 
 def plan_of_ten() -> Plan:
-    return Plan(images=IMAGES, work=[Work(image, 0) for image in IMAGES[3:]], reused=2, known_failures=IMAGES[2:3])
+    return Plan(
+        images=Images.of(IMAGES), work=[Work(image, 0) for image in IMAGES[3:]], reused=2, known_failures=IMAGES[2:3]
+    )
 
 
 def test_it_starts_from_what_the_plan_knows_and_balances_with_what_batches_come_to() -> None:

@@ -11,8 +11,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from pinakes.ingest.answers import EmbedStage
-from pinakes.ingest.plan import Work
 from pinakes.ingest.request import WITHOUT_METADATA, IngestRequest
+from pinakes.ingest.work import Work
 from pinakes.quota.embedder_pool import NO_RATE
 from pinakes.types import Image
 

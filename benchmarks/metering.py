@@ -1,0 +1,84 @@
+"""What a stage of work costs: wall time, processor time of this process and of PostgreSQL, and peak memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one stage took.
+
+    Attributes:
+        stage: its name.
+        wall: seconds.
+        own: processor seconds of this process.
+        postgres: processor seconds of the database server, all its processes together.
+        peak: the most memory that this process had in the stage, in MB.
+        stored: bytes that are on the disk afterwards, where that is what was measured.
+    """
+
+    stage: str
+    wall: float
+    own: float
+    postgres: float
+    peak: float
+    stored: int = 0
+
+    @property
+    def cpu(self) -> float:
+        """Processor seconds of both."""
+        return self.own + self.postgres
+
+
+class Meter:
+    """Measures stages; `costs` holds what they took, in order.
+
+    Args:
+        dsn: of a database server on this machine.
+    """
+
+    def __init__(self, dsn: str) -> None:
+        with psycopg.connect(dsn) as conn:
+            self._server = int(_fields(conn.info.backend_pid)[1])
+        self.costs: list[Cost] = []
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Measure the block."""
+        Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here on
+        postgres = processor_seconds(self._server)
+        wall, own = time.perf_counter(), time.process_time()
+        try:
+            yield
+        finally:
+            wall, own = time.perf_counter() - wall, time.process_time() - own
+            self.costs.append(Cost(name, wall, own, processor_seconds(self._server) - postgres, _peak()))
+
+
+def processor_seconds(parent: int) -> float:
+    """Of a process, its children, and those that it had; not of grandchildren that are alive."""
+    ticks = sum(map(int, _fields(parent)[11:15]))
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            ticks += sum(map(int, _fields(int(child))[11:13]))
+    return ticks / TICKS
+
+
+def _fields(pid: int) -> list[str]:
+    """Of `/proc/PID/stat`, from the state on: 1 is the parent, 11 to 14 the times, the last two those of dead children."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _peak() -> float:
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
