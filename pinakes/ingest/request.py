@@ -17,7 +17,6 @@ from pinakes.metadata.column_map import ColumnMap
 from pinakes.options import Option, completed
 from pinakes.rates import RATES
 from pinakes.settings import Settings
-from pinakes.sources.kinds import address_of_iiif
 from pinakes.store.index_settings import IndexChoice, WantedIndex
 
 BATCH_SIZE = 256
@@ -262,9 +261,7 @@ class IngestRequest(BaseModel):
         Option("Parts that the plan is embedded in, each by a run on the work pool's workers.", metavar="N"),
         Field(ge=1, le=MOST_SHARDS),
     ] = 1
-    shard_deployment: Annotated[str, Option("What runs a shard, as Prefect names it.", metavar="NAME")] = (
-        SHARD_DEPLOYMENT
-    )
+    shard_deployment: Annotated[str, Option("A shard's deployment.", metavar="NAME")] = SHARD_DEPLOYMENT
     runner: Annotated[
         str,
         Option(
@@ -306,11 +303,7 @@ class IngestRequest(BaseModel):
         self.wanted_index.check()
         if self.prune and self.limit is not None:
             raise UsageError("--prune needs the whole listing; leave out --limit.")
-        by_iiif = address_of_iiif(self.source) is not None
-        if by_iiif and self.metadata:
-            raise UsageError(
-                f"{self.source} says what is known of its pictures; leave out --metadata, or unset PINAKES_METADATA."
-            )
+        by_iiif = checks.check_iiif(self.source, self.metadata)
         checks.check_tables(self.column_map, self.profile, given=by_iiif or bool(self.metadata))
         return self
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pinakes.errors import UsageError
 from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.profiles import NONE, open_profile
 from pinakes.rates import parse_rates
+from pinakes.sources.kinds import address_of_iiif
 
 THREADS = "threads"
 """`--runner`: the threads of this process."""
@@ -24,6 +26,20 @@ def check_runner(name: str) -> str:
     if not RUNNER.fullmatch(name):
         raise UsageError(f"--runner {name!r} is none of: threads, dask, dask://HOST:PORT, ray, ray://HOST:PORT.")
     return name
+
+
+def check_iiif(source: str, metadata: Sequence[str]) -> bool:
+    """Whether the source is documents of IIIF, which bring their own metadata.
+
+    Raises:
+        UsageError: it is, and tables are named as well.
+    """
+    by_iiif = address_of_iiif(source) is not None
+    if by_iiif and metadata:
+        raise UsageError(
+            f"{source} says what is known of its pictures; leave out --metadata, or unset PINAKES_METADATA."
+        )
+    return by_iiif
 
 
 def check_rate(text: str | None) -> str | None:

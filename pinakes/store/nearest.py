@@ -27,8 +27,7 @@ from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Vector
 
 JOIN_MEMORY = "64MB"
-"""For joining what passes a filter with the vectors: a hash table that spills would write the vectors to disk. It holds
-about half a million ids."""
+"""For joining what passes a filter with the vectors: a hash table of half a million ids, which spills otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from pinakes.query.query import MAX_PARTS
 from pinakes.search.answer import SearchResult
 from pinakes.sources.thumbnails import SIZES
 from pinakes.types import ErrorClass
-from pinakes.web import views
+from pinakes.web import filter_views, views
 from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
 from pinakes.web.api import Served, thumbnail_path
 from pinakes.web.place import COLLECTION, PLACE, file_path, link, toggled
@@ -173,12 +173,12 @@ def _status(error: PinakesError | None) -> int:
 def _shown(
     service: Service, address: Address, result: SearchResult | None = None, *, error: PinakesError | None = None
 ) -> HTMLResponse:
-    filters = views.readable_filters(address)
+    filters = filter_views.readable_filters(address)
     try:
         found = service.facets(filters)
     except UsageError as exc:  # there is no such column
         found, error = service.facets(()), error or exc
-    chips = views.chips(address, _titles(service, address))
+    chips = filter_views.chips(address, _titles(service, address))
     columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in found.columns)))
     spaces = service.spaces()
     asked = next((each for each in spaces if each.name == address.space), spaces[0] if spaces else None)
@@ -190,8 +190,8 @@ def _shown(
         heading=_heading(address),
         chips=chips,
         chosen=len(address.where),
-        carried=_carried(address, views.kept_conditions(filters)),
-        groups=views.groups(found, filters),
+        carried=_carried(address, filter_views.kept_conditions(filters)),
+        groups=filter_views.groups(found, filters),
         years_known=found.years,
         columns=[(column, views.label(column)) for column in columns if column not in views.HIDDEN_COLUMNS],
         examples=views.examples(asked.space.provider, found) if asked else (),

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
 from pinakes.embedders.registry import EMBEDDERS
-from pinakes.errors import UsageError
 from pinakes.images.regions import Frame
 from pinakes.metadata.captions import rights_name
-from pinakes.query.filters import Contains, Equals, Filter, OnMap, Years, parse_filters, write_filters
 from pinakes.search.answer import FOUND_BY_WORDS, Hit, SearchPlan, SearchResult
 from pinakes.store.facets import FACET_COLUMNS, Facets
 from pinakes.store.images import Row
@@ -50,9 +47,6 @@ METRIC_NAMES = dict(zip(METRICS, ("cosine", "Euclidean", "inner product"), stric
 
 MOST_SAID = 80
 """Characters of a text that a heading or a chip repeats; the field has all of it."""
-
-OPEN_GROUPS = 3
-"""Groups of filters that are unfolded before anything is chosen."""
 
 SHORT_DESCRIPTION = 160
 """Characters of a description that still serve as the text of a picture; a longer one is for reading."""
@@ -98,40 +92,6 @@ class Card:
     """The part of it that is so near."""
     size: tuple[int, int] | None = None
     """Of the picture; without it no frame can be drawn."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """One part of the search, and the address of the search without it."""
-
-    kind: str
-    text: str
-    removed: str
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One value of a column: the condition, how many images have it, and whether it is chosen."""
-
-    condition: str
-    value: str
-    count: int
-    chosen: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The values of one column."""
-
-    column: str
-    options: tuple[Option, ...]
-    more: bool
-    unfolded: bool
-
-    @property
-    def label(self) -> str:
-        """The name that people use for the column."""
-        return label(self.column)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,60 +191,6 @@ def card(image: Stored, address: Address, plan: SearchPlan | None, size: tuple[i
     )
 
 
-def chips(address: Address, titles: Mapping[str, str]) -> list[Chip]:
-    """What is asked for, piece by piece. Conditions that cannot be read are shown as they stand.
-
-    Args:
-        address: the search.
-        titles: what stored images are called, by ``like:<image_id>``.
-    """
-    shown: list[Chip] = []
-    if address.q:
-        shown.append(Chip("words", cut(address.q), address.but(q="").url))
-    for kind, name in (("more of", "plus"), ("less of", "minus")):
-        shown += [
-            Chip(kind, cut(titles.get(item, item)), address.without(name, item).url) for item in getattr(address, name)
-        ]
-    for condition in address.where:
-        kind, text = _said(condition)
-        shown.append(Chip(kind, cut(text), address.without("where", condition).url))
-    options = (
-        ("one for each", "group_by", label(address.group_by)),
-        ("not farther than", "max_distance", address.max_distance),
-        ("on a page", "k", address.k),
-        ("compared by", "mode", address.mode),
-        ("space", "space", address.space),
-        ("share of words", "hybrid", address.hybrid),
-        ("distance", "metric", address.metric),
-    )
-    return shown + [Chip(kind, text, address.but(**{name: ""}).url) for kind, name, text in options if text]
-
-
-def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
-    """The filters that can be chosen by a click, including chosen ones that no image has."""
-    chosen: dict[str, tuple[str, ...]] = {item.column: item.values for item in filters if isinstance(item, Equals)}
-    columns = {facet.column: facet for facet in found.columns}
-    made: list[Group] = []
-    for column in dict.fromkeys((*columns, *chosen)):
-        if column in HIDDEN_COLUMNS and column not in chosen:
-            continue
-        values = list(columns[column].values) if column in columns else []
-        values += [(value, 0) for value in chosen.get(column, ()) if value not in dict(values)]
-        if column == "timeframe" or all(value[:1].isdecimal() for value, _ in values):
-            values.sort(key=_number_in)
-        options = tuple(
-            Option(f"{column}={value}", value, count, value in chosen.get(column, ())) for value, count in values
-        )
-        unfolded = len(made) < OPEN_GROUPS or column in chosen
-        made.append(Group(column, options, column in columns and columns[column].more, unfolded))
-    return made
-
-
-def kept_conditions(filters: Sequence[Filter]) -> list[str]:
-    """The conditions that have no control of their own in the form, so that it carries them along."""
-    return write_filters([item for item in filters if isinstance(item, Contains | OnMap)])
-
-
 def facts(image: Stored) -> list[tuple[str, str, str | None]]:
     """The metadata of a picture except title and description: label, value, and the address of others with that value."""
     found: list[tuple[str, str, str | None]] = []
@@ -330,33 +236,3 @@ def order(plan: SearchPlan) -> str:
     if plan.by_words:
         return FOUND_BY_WORDS
     return "best match first" if plan.matched_words or plan.fused else "nearest first"
-
-
-def readable_filters(address: Address) -> tuple[Filter, ...]:
-    """The conditions of an address, none of them where one cannot be read."""
-    try:
-        return parse_filters(address.where)
-    except UsageError:
-        return ()
-
-
-def _number_in(counted: tuple[str, int]) -> tuple[int, str]:
-    """The order in time, or by size, of a value with its count: by the first number in it."""
-    number = re.search(r"\d+", counted[0])
-    return (int(number[0]) if number else sys.maxsize), counted[0]
-
-
-def _said(condition: str) -> tuple[str, str]:
-    try:
-        (read,) = parse_filters([condition])
-    except UsageError:
-        return "filter", condition
-    match read:
-        case Equals(column, values):
-            return label(column), values[0]
-        case Contains(column, text):
-            return f"{label(column)} contains", text
-        case OnMap(region):
-            return "on the map", "an area" if region is None else f"region {region + 1}"
-        case Years():
-            return "years", condition.partition("=")[2].replace("..", "–")

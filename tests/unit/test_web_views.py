@@ -13,7 +13,7 @@ from pinakes.errors import UsageError
 from pinakes.query.query import ask
 from pinakes.store.facets import Facet, Facets
 from pinakes.store.images import Row
-from pinakes.web import views
+from pinakes.web import filter_views, views
 
 FOUND = Facets(
     4,
@@ -67,7 +67,7 @@ def test_examples_are_words_that_the_active_embedder_reads() -> None:
 
 
 def test_periods_are_in_the_order_of_time_and_what_means_nothing_to_visitors_is_left_out() -> None:
-    groups = {group.column: [option.value for option in group.options] for group in views.groups(FOUND, ())}
+    groups = {group.column: [option.value for option in group.options] for group in filter_views.groups(FOUND, ())}
     assert groups["timeframe"] == ["1501-1550", "1601-1650", "1851-1900"]
     assert groups["type"] == ["landscape", "portrait"]
     assert "split" not in groups

@@ -27,7 +27,7 @@ _MOODS: Final = {
     "muted": Region(Colour(0.6, 0.04, 0.0), 0.22, 0.025, ANY_HUE),
     "monochrome": Region(Colour(0.5, 0.0, 0.0), 0.6, 0.012, ANY_HUE),
     # On paper, which is light; in the dark every colour is nearly grey.
-    "black and white": Region(Colour(0.8, 0.0, 0.0), 0.25, 0.02, ANY_HUE),
+    "black and white": Region(Colour(0.75, 0.0, 0.0), 0.25, 0.02, ANY_HUE),
     "warm": Region(Colour(0.6, 0.12, 0.95), 0.3, 0.04, 0.45, open_chroma=True),
     "cool": Region(Colour(0.6, 0.10, 4.1), 0.3, 0.04, 0.65, open_chroma=True),
 }

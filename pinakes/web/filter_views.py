@@ -1,0 +1,135 @@
+"""What a search asks for, as the page shows it: a chip for each part, and the filters that can be chosen."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pinakes.errors import UsageError
+from pinakes.query.filters import Contains, Equals, Filter, OnMap, Years, parse_filters, write_filters
+from pinakes.store.facets import Facets
+from pinakes.web.address import Address
+from pinakes.web.views import HIDDEN_COLUMNS, cut, label
+
+OPEN_GROUPS = 3
+"""Groups of filters that are unfolded before anything is chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One part of the search, and the address of the search without it."""
+
+    kind: str
+    text: str
+    removed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One value of a column: the condition, how many images have it, and whether it is chosen."""
+
+    condition: str
+    value: str
+    count: int
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The values of one column."""
+
+    column: str
+    options: tuple[Option, ...]
+    more: bool
+    unfolded: bool
+
+    @property
+    def label(self) -> str:
+        """The name that people use for the column."""
+        return label(self.column)
+
+
+def chips(address: Address, titles: Mapping[str, str]) -> list[Chip]:
+    """What is asked for, piece by piece. Conditions that cannot be read are shown as they stand.
+
+    Args:
+        address: the search.
+        titles: what stored images are called, by ``like:<image_id>``.
+    """
+    shown: list[Chip] = []
+    if address.q:
+        shown.append(Chip("words", cut(address.q), address.but(q="").url))
+    for kind, name in (("more of", "plus"), ("less of", "minus")):
+        shown += [
+            Chip(kind, cut(titles.get(item, item)), address.without(name, item).url) for item in getattr(address, name)
+        ]
+    for condition in address.where:
+        kind, text = _said(condition)
+        shown.append(Chip(kind, cut(text), address.without("where", condition).url))
+    options = (
+        ("one for each", "group_by", label(address.group_by)),
+        ("not farther than", "max_distance", address.max_distance),
+        ("on a page", "k", address.k),
+        ("compared by", "mode", address.mode),
+        ("space", "space", address.space),
+        ("share of words", "hybrid", address.hybrid),
+        ("distance", "metric", address.metric),
+    )
+    return shown + [Chip(kind, text, address.but(**{name: ""}).url) for kind, name, text in options if text]
+
+
+def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
+    """The filters that can be chosen by a click, including chosen ones that no image has."""
+    chosen: dict[str, tuple[str, ...]] = {item.column: item.values for item in filters if isinstance(item, Equals)}
+    columns = {facet.column: facet for facet in found.columns}
+    made: list[Group] = []
+    for column in dict.fromkeys((*columns, *chosen)):
+        if column in HIDDEN_COLUMNS and column not in chosen:
+            continue
+        values = list(columns[column].values) if column in columns else []
+        values += [(value, 0) for value in chosen.get(column, ()) if value not in dict(values)]
+        if column == "timeframe" or all(value[:1].isdecimal() for value, _ in values):
+            values.sort(key=_number_in)
+        options = tuple(
+            Option(f"{column}={value}", value, count, value in chosen.get(column, ())) for value, count in values
+        )
+        unfolded = len(made) < OPEN_GROUPS or column in chosen
+        made.append(Group(column, options, column in columns and columns[column].more, unfolded))
+    return made
+
+
+def kept_conditions(filters: Sequence[Filter]) -> list[str]:
+    """The conditions that have no control of their own in the form, so that it carries them along."""
+    return write_filters([item for item in filters if isinstance(item, Contains | OnMap)])
+
+
+def readable_filters(address: Address) -> tuple[Filter, ...]:
+    """The conditions of an address, none of them where one cannot be read."""
+    try:
+        return parse_filters(address.where)
+    except UsageError:
+        return ()
+
+
+def _number_in(counted: tuple[str, int]) -> tuple[int, str]:
+    """The order in time, or by size, of a value with its count: by the first number in it."""
+    number = re.search(r"\d+", counted[0])
+    return (int(number[0]) if number else sys.maxsize), counted[0]
+
+
+def _said(condition: str) -> tuple[str, str]:
+    try:
+        (read,) = parse_filters([condition])
+    except UsageError:
+        return "filter", condition
+    match read:
+        case Equals(column, values):
+            return label(column), values[0]
+        case Contains(column, text):
+            return f"{label(column)} contains", text
+        case OnMap(region):
+            return "on the map", "an area" if region is None else f"region {region + 1}"
+        case Years():
+            return "years", condition.partition("=")[2].replace("..", "–")
