@@ -261,7 +261,7 @@ class IngestRequest(BaseModel):
         Option("Parts that the plan is embedded in, each by a run on the work pool's workers.", metavar="N"),
         Field(ge=1, le=MOST_SHARDS),
     ] = 1
-    shard_deployment: Annotated[str, Option("A shard's deployment.", metavar="NAME")] = SHARD_DEPLOYMENT
+    shard_deployment: Annotated[str, Option("The deployment that runs a shard.", metavar="NAME")] = SHARD_DEPLOYMENT
     runner: Annotated[
         str,
         Option(
