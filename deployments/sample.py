@@ -52,7 +52,7 @@ def sample_gallery(settings: Settings, collection: str = COLLECTION) -> Gallery:
 def _root(settings: Settings, collection: str) -> str | None:
     """The source root of a collection; None if it does not exist or holds nothing, when any root will do."""
     with open_database(settings) as database, database.connection() as (conn, _):
-        if collection not in collection_names(conn) or next(stored_images(conn, collection), None) is None:
+        if collection not in collection_names(conn) or not stored_images(conn, collection).num_rows:
             return None
         return require_collection(conn, collection)
 
