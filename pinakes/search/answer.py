@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from pinakes.store.column_check import check_columns, unknown_values
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.full_text import by_words, in_order
-from pinakes.store.images import Row, listed
+from pinakes.store.images import Row, copies_known, listed, works_of
 from pinakes.store.nearest import Found, Wanted, nearest, same_files
 from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
@@ -29,6 +29,8 @@ FUSION_DEPTH = MAX_K
 """Ranks of each list that fusion considers, and the most hits that its pages have together."""
 
 FOUND_BY_WORDS = "found by words of the catalogue"
+
+NO_COPIES = "no copies are known in this collection, so none are left out; pinakes duplicates finds them"
 
 Match = Literal["file", "nearly identical"]
 
@@ -161,6 +163,9 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         asked, near = ResolvedQuery(), None
         page = _listed(conn, collection, query, passing)
         description = "pictures by their names; nothing was compared"
+    notes = list(asked.notes)
+    if query.collapse_duplicates and not copies_known(conn, collection):
+        notes.append(NO_COPIES)
     misspelt = [] if query.after else unknown_values(conn, collection, query.filters, found=bool(page.rows))
     plan = SearchPlan(
         mode=page.mode,
@@ -171,7 +176,7 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         matched_words=page.matched_words,
         calls=asked.calls,
         milliseconds=(time.perf_counter() - started) * 1000,
-        notes=(*asked.notes, *misspelt),
+        notes=(*notes, *misspelt),
         hints=tuple(asked.hints),
     )
     hits = [
@@ -191,7 +196,7 @@ class _Page:
 
 
 def _listed(conn: Connection, collection: str, query: Query, passing: Conditions) -> _Page:
-    this = digest(["listing", query.filters, query.group_by])
+    this = digest(["listing", query.filters, query.group_by, query.collapse_duplicates])
     after = Cursor.decode(query.after, this).position if query.after else None
     rows = listed(
         conn,
@@ -199,6 +204,7 @@ def _listed(conn: Connection, collection: str, query: Query, passing: Conditions
         query.k + 1,
         passing,
         group_by=query.group_by,
+        collapse=query.collapse_duplicates,
         after=after.image_id if after else None,
     )
     more = len(rows) > query.k
@@ -227,14 +233,15 @@ def _searched(
     this = _identity(registered, query, asked)
     after = Cursor.decode(query.after, this) if query.after else None
     # The very files come first, whatever an index or a distance says; of a group, only its nearest picture may.
-    files = () if query.group_by is not None else asked.fingerprints
+    files = () if query.group_by is not None or query.collapse_duplicates else asked.fingerprints
     first = same_files(conn, collection, registered, asked.vector, files, replace(wanted, k=query.k))
     wanted = replace(wanted, exclude_ids=(*wanted.exclude_ids, *(row.image_id for row in first)))
     first = [] if after else first
     room = query.k - len(first)
     if asked.words is None:
         assert asked.vector is not None
-        wanted = replace(wanted, k=room + 1, group_by=query.group_by, after=after)
+        collapse = query.collapse_duplicates
+        wanted = replace(wanted, k=room + 1, group_by=query.group_by, collapse=collapse, after=after)
         found = nearest(conn, pgvector, collection, registered, asked.vector, wanted)
         rows = found.rows[:room]
         more = len(found.rows) > room
@@ -247,7 +254,11 @@ def _searched(
     if asked.vector is not None:
         vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
     words = by_words(conn, collection, registered, asked.words, asked.vector, deep)
-    return _fused_page(this, query, asked, first, vectors, words)
+    works = {}
+    if query.collapse_duplicates:
+        ids = {row.image_id for found in (vectors, words) if found is not None for row in found.rows}
+        works = works_of(conn, collection, list(ids))
+    return _fused_page(this, query, asked, first, vectors, words, works)
 
 
 def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
@@ -257,7 +268,7 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
     assert rows[-1].distance is not None
     last = Position(rows[-1].distance, rows[-1].image_id)
     after = wanted.after
-    if after is None and wanted.group_by is None:
+    if after is None and wanted.group_by is None and not wanted.collapse:
         # The first page's order may be the index's: what it missed has to come on the next one.
         return Cursor(this, None, last, tuple(shown_digest(row.image_id) for row in rows))
     boundary = after.boundary if after else None
@@ -268,9 +279,15 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
 
 
 def _fused_page(
-    this: bytes, query: Query, asked: ResolvedQuery, first: list[Row], vectors: Found | None, words: Found
+    this: bytes,
+    query: Query,
+    asked: ResolvedQuery,
+    first: list[Row],
+    vectors: Found | None,
+    words: Found,
+    works: Mapping[str, tuple[str, bool]],
 ) -> _Page:
-    """The first page of fused lists, which fixes the order of all that follow."""
+    """The first page of fused lists, which fixes the order of all that follow; `works` are groups of copies."""
     lists = [(0.5 if query.hybrid is None else query.hybrid, words)]
     if vectors is not None:
         lists.insert(0, (0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
@@ -283,7 +300,10 @@ def _fused_page(
         asked.notes.append("no distance was measured, so that none could be too far")
     best: dict[str, Row] = {}
     for row in (*first, *_fused(lists)):
-        best.setdefault(_group(row, query.group_by), row)
+        work, preferred = works.get(row.image_id, ("", False))
+        key = f"w{work}" if work else _group(row, query.group_by)
+        if key not in best or preferred:
+            best[key] = row
     rows = list(best.values())[:FUSION_DEPTH]
     rest = tuple(shown_digest(row.image_id) for row in rows[query.k :])
     return _Page(
@@ -330,7 +350,7 @@ def _group(row: Row, column: str | None) -> str:
 def _identity(registered: RegisteredSpace, query: Query, asked: ResolvedQuery) -> bytes:
     """A hash of everything that must be the same on every page."""
     vector = b"" if asked.vector is None else asked.vector.tobytes()
-    options = [query.filters, query.group_by, query.max_distance, query.hybrid, query.metric]
+    options = [query.filters, query.group_by, query.max_distance, query.hybrid, query.metric, query.collapse_duplicates]
     return digest([registered.name, vector, asked.words, *options, asked.exclude_ids, asked.exclude_fingerprints])
 
 

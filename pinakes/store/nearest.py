@@ -19,7 +19,7 @@ from pinakes.query.cursor import DIGEST_BYTES, Cursor
 from pinakes.query.query import Mode
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, Pgvector, translated
-from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.images import IMAGE_COLUMNS, Row, joined_copies, row_of
 from pinakes.store.search_plan import Plan, plan
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
@@ -44,6 +44,7 @@ class Wanted:
         exclude_fingerprints: pictures of these bytes left out.
         max_distance: the largest cosine distance of a hit.
         group_by: a column; only the nearest image of each of its values is found.
+        collapse: only the preferred, else the nearest, image of each group of copies is found.
         after: continue after this place.
         mode: how vectors are compared.
         effort: see `pinakes.query.query.Query`.
@@ -55,6 +56,7 @@ class Wanted:
     exclude_fingerprints: tuple[str, ...] = ()
     max_distance: float | None = None
     group_by: str | None = None
+    collapse: bool = False
     after: Cursor | None = None
     mode: Mode = "auto"
     effort: int | None = None
@@ -86,7 +88,7 @@ def nearest(
         UsageError: an index was asked for and there is none.
     """
     take = wanted.k + MARGIN + len(wanted.exclude_ids)
-    whole = wanted.after is not None or wanted.group_by is not None
+    whole = wanted.after is not None or wanted.group_by is not None or wanted.collapse
     mode: Mode = "exact" if whole else wanted.mode
     chosen = plan(conn, collection, registered, wanted.passing, take, mode, pgvector, effort=wanted.effort)
     search = _Search(collection, registered, query, wanted, take)
@@ -151,6 +153,7 @@ class _Search:
     """One search as SQL, in each of the ways in which it can be carried out."""
 
     def __init__(self, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted, take: int) -> None:
+        self._collection = collection
         self._space = sql.Identifier(collection, registered.name)
         self._images = sql.Identifier(collection, "images")
         self._kind = str(registered.index_kind)
@@ -247,17 +250,19 @@ class _Search:
             "shown": [shown.hex() for shown in after.shown] if after else [],
         }
         group = self._wanted.group_by
+        collapse = self._wanted.collapse
         # A group's key and an image's own name must never be taken for each other: whether there is a key comes first.
         best = """
                 SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) *
                 FROM kept
-                ORDER BY key IS NULL, coalesce(key, image_id), distance, image_id"""
+                ORDER BY key IS NULL, coalesce(key, image_id), passed_over, distance, image_id"""
         statement = self._filled(
             """
             WITH scored AS (
-                SELECT v.image_id, v.embedding::vector <=> %(full)s AS distance, {key} AS key
+                SELECT v.image_id, v.embedding::vector <=> %(full)s AS distance, {key} AS key,
+                    {passed_over} AS passed_over
                 FROM {space} AS v
-                JOIN {images} AS i USING (image_id)
+                JOIN {images} AS i USING (image_id) {copies}
                 WHERE {passing} AND v.fingerprint <> ALL(%(fingerprints)s)
             ), kept AS (
                 SELECT *
@@ -281,8 +286,10 @@ class _Search:
             JOIN {images} AS i USING (image_id)
             ORDER BY distance, image_id
             """,
-            key=column(group, "group", values) if group else sql.SQL("v.image_id"),
-            best=sql.SQL(best if group else "SELECT * FROM kept"),
+            key=sql.SQL("d.work") if collapse else column(group, "group", values) if group else sql.SQL("v.image_id"),
+            passed_over=sql.SQL("d.preferred IS NOT TRUE" if collapse else "false"),
+            copies=joined_copies(self._collection) if collapse else sql.SQL(""),
+            best=sql.SQL(best if group or collapse else "SELECT * FROM kept"),
             digits=sql.Literal(2 * DIGEST_BYTES),
         )
         return [row_of(row) for row in conn.execute(statement, values, binary=True)]

@@ -1,0 +1,300 @@
+"""Whether one picture is a copy of another, and of which kind: two small pictures are laid over each other.
+
+Brightness and contrast are taken out before anything is compared, so that a greyscale copy or a colour cast hides nothing.
+Two correlations decide: of the grey values, and of their edges. Pictures of one painter can share the first, for the sky is
+above and the ground below; their edges are elsewhere.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pinakes.errors import PictureError
+from pinakes.images.decoding import decode, with_header
+
+Grey = npt.NDArray[np.float32]
+"""Shape (height, width)."""
+
+LONG_SIDE = 96
+"""Pixels of a sketch: lines of a drawing are still there, and a hundred thousand sketches take 400 MB."""
+
+QUALITY = 90
+SIDE = 64
+"""Pixels of each side of the square in which whole pictures are compared."""
+
+COEFFICIENTS = 8
+"""Of a shape, along each side."""
+SHAPE_SIZE = COEFFICIENTS**2 - 1
+
+LEAST_GREY, LEAST_EDGES = 0.88, 0.58
+"""The least correlations of two copies; `docs/duplicates.md` says how they were found. Edges of copies reach 0.64 and more,
+those of other pictures 0.39, and that only where both are round fans on white."""
+
+SURE_EDGES = 0.85
+"""Of an upright copy; below it a picture that is nearly symmetrical may fit its own mirror image better."""
+
+COARSE = 0.70
+"""The same of the grey at a scale that is up to two hundredths off."""
+
+FAINT = 2.0
+"""Levels of grey; differences below it are noise of the compression rather than edges."""
+
+LEAST_PART = 0.4
+"""Of the side of the whole; a smaller part is a detail, and a search for regions finds it."""
+
+SAME_PROPORTIONS = 0.04
+"""By how much the logarithms of width / height may differ in copies of the whole: thumbnails are rounded to pixels."""
+
+COLOURLESS, COLOURED = 2.5, 4.0
+"""Mean distance of the colours from grey, of 128, below which a picture is grey and above which it is not."""
+
+CAST = 4.5
+"""Mean difference of the colours, of 255, above which a copy has other colours."""
+
+_BOTH_FLIPS = (-1.0) ** np.arange(COEFFICIENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Why two pictures are the same.
+
+    Attributes:
+        kind: one of `pinakes.duplicates.groups.KINDS`.
+        difference: 1 less the correlation of the edges: 0 for the same pixels.
+    """
+
+    kind: str
+    difference: float
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A picture as small as it takes to compare it.
+
+    Attributes:
+        picture: RGB, `LONG_SIDE` pixels on its long side.
+        pixels: width x height of the file.
+    """
+
+    picture: Image.Image
+    pixels: int
+
+    @classmethod
+    def of(cls, data: bytes) -> Sketch:
+        """The sketch of the picture in a file.
+
+        Raises:
+            PictureError: it cannot be decoded.
+        """
+        width, height = with_header(data).size
+        picture = decode(data, at_least=LONG_SIDE)
+        share = LONG_SIDE / max(picture.size)
+        size = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
+        return cls(picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), width * height)
+
+    @classmethod
+    def read(cls, data: bytes, pixels: int) -> Sketch:
+        """A sketch that `written` has made."""
+        return cls(Image.open(io.BytesIO(data)).convert("RGB"), pixels)
+
+    def written(self) -> bytes:
+        """As a JPEG."""
+        out = io.BytesIO()
+        self.picture.save(out, "JPEG", quality=QUALITY, subsampling=0)
+        return out.getvalue()
+
+    @cached_property
+    def grey(self) -> Grey:
+        """Its brightness."""
+        return np.asarray(self.picture.convert("L"), dtype=np.float32)
+
+    @cached_property
+    def square(self) -> Grey:
+        """Its brightness in `SIDE` x `SIDE` pixels, whatever its proportions."""
+        return _resized(self.grey, SIDE, SIDE)
+
+    @cached_property
+    def colours(self) -> npt.NDArray[np.float32]:
+        """Shape (8, 8, 3): its colours, roughly."""
+        return np.asarray(self.picture.resize((8, 8), Image.Resampling.BOX), dtype=np.float32)
+
+    @cached_property
+    def colourfulness(self) -> float:
+        """How far its colours are from grey, of 128."""
+        chroma = np.asarray(self.picture.convert("YCbCr"), dtype=np.float32)[..., 1:] - 128
+        return float(np.abs(chroma).mean())
+
+    @property
+    def flat(self) -> bool:
+        """Whether there is next to nothing on it: any two empty pages are alike, and no copies."""
+        return float(self.square.std()) < 2.0
+
+    def shape(self) -> npt.NDArray[np.float32]:
+        """Where light and dark are: unit length, shape (SHAPE_SIZE,); alike for copies in other colours.
+
+        The low frequencies of the brightness (a discrete cosine transform), as a perceptual hash has them before it rounds
+        them to bits; the high ones of them weigh more, as they are weaker in every picture.
+        """
+        found = _weighted(_COSINES @ _resized(self.grey, 32, 32) @ _COSINES.T).ravel()[1:]
+        length = float(np.linalg.norm(found))
+        return (found / length if length > 0 else found).astype(np.float32)
+
+
+def turned_shapes(shape: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    """The shapes of a picture mirrored, and turned by 180, 90 and 270 degrees."""
+    whole = np.concatenate([[0.0], shape]).reshape(COEFFICIENTS, COEFFICIENTS)
+    across, down = whole * _BOTH_FLIPS[None, :], whole * _BOTH_FLIPS[:, None]
+    turned = (across, across * _BOTH_FLIPS[:, None], down.T, across.T)
+    return [each.ravel()[1:].astype(np.float32) for each in turned]
+
+
+def compare(first: Sketch, second: Sketch, *, parts: bool = True) -> Match | None:
+    """Why two pictures are the same; None where they are not.
+
+    Args:
+        first: one.
+        second: the other.
+        parts: whether one may be a part of the other, which takes a hundred times as long to find out.
+    """
+    if first.flat or second.flat:
+        return None
+    ratio = [math.log(each.picture.width / each.picture.height) for each in (first, second)]
+    best = None
+    if abs(ratio[0] - ratio[1]) <= SAME_PROPORTIONS:
+        best = _alike(first.square, second.square)
+        if best is not None and best >= SURE_EDGES:
+            return Match(_kind_of_whole(first, second), 1 - best)
+    for turn, turned in _TURNS.items():
+        other = -ratio[1] if turn in _SIDEWAYS else ratio[1]
+        if abs(ratio[0] - other) <= SAME_PROPORTIONS:
+            edges = _alike(first.square, turned(second.square))
+            if edges is not None and edges > (best or 0.0):
+                return Match("turned", 1 - edges)
+    if best is not None:
+        return Match(_kind_of_whole(first, second), 1 - best)
+    if not parts:
+        return None
+    for whole, part in ((first, second), (second, first)):
+        edges = _part_of(whole.grey, part.grey)
+        if edges is not None:
+            return Match("crop", 1 - edges)
+    return None
+
+
+def _kind_of_whole(first: Sketch, second: Sketch) -> str:
+    greyest, other = sorted((first, second), key=lambda sketch: sketch.colourfulness)
+    if greyest.colourfulness < COLOURLESS and other.colourfulness > COLOURED:
+        return "greyscale"
+    if float(np.abs(first.colours - second.colours).mean()) > CAST:
+        return "colour-cast"
+    return "re-encoded" if first.pixels == second.pixels else "resized"
+
+
+def _alike(first: Grey, second: Grey) -> float | None:
+    """The correlation of the edges of two pictures of one size, where both correlations are high enough."""
+    if correlation(first, second) < LEAST_GREY:
+        return None
+    edges = correlation(_edges(first), _edges(second))
+    return edges if edges >= LEAST_EDGES else None
+
+
+def correlation(first: Grey, second: Grey) -> float:
+    """Of two arrays of one shape, -1 to 1; 0 where one of them is even."""
+    a, b = first - first.mean(), second - second.mean()
+    length = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / length if length > 0 else 0.0
+
+
+def _edges(grey: Grey) -> Grey:
+    """The differences of neighbours, across and down, shape (2, height - 1, width - 1).
+
+    Of strong ones the root: else the outline that all photographs of framed pictures share would outweigh what they show.
+    """
+    found = np.stack([np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]])
+    return np.asarray(found / np.sqrt(np.abs(found) + FAINT))
+
+
+def _part_of(whole: Grey, part: Grey) -> float | None:
+    """The correlation of the edges of a picture with those of the part of another that it shows, or None."""
+    coarse = max(_places(whole, part, _SCALES), default=(0.0, 0.0, 0, 0))
+    if coarse[0] < COARSE:
+        return None
+    best = 0.0
+    for grey, scale, top, left in _places(whole, part, tuple(coarse[1] * step for step in _FINE)):
+        if grey >= LEAST_GREY:
+            small = _scaled(part, scale)
+            window = whole[top : top + small.shape[0], left : left + small.shape[1]]
+            best = max(best, correlation(_edges(window), _edges(small)))
+    return best if best >= LEAST_EDGES else None
+
+
+def _places(whole: Grey, part: Grey, scales: tuple[float, ...]) -> list[tuple[float, float, int, int]]:
+    """For each scale of a part the place in the whole where it fits best: correlation, scale, top and left."""
+    size = (128, 128)
+    field = np.fft.rfft2(whole - whole.mean(), size)
+    sums, squares = (_integral(each) for each in (whole - whole.mean(), (whole - whole.mean()) ** 2))
+    found = []
+    for scale in scales:
+        small = _scaled(part, scale)
+        height, width = small.shape
+        rows, columns = whole.shape[0] - height + 1, whole.shape[1] - width + 1
+        if rows < 1 or columns < 1 or min(height, width) < 12 or max(height, width) < LEAST_PART * LONG_SIDE:
+            continue
+        small = small - small.mean()
+        length = float((small * small).sum())
+        product = np.fft.irfft2(field * np.conj(np.fft.rfft2(small, size)), size)[:rows, :columns]
+        mean = _windows(sums, height, width) / (height * width)
+        spread = _windows(squares, height, width) - mean * mean * (height * width)
+        fits = product / np.sqrt(np.maximum(spread * length, 1e-3 * height * width * length + 1e-6))
+        top, left = np.unravel_index(int(fits.argmax()), fits.shape)
+        found.append((float(fits[top, left]), scale, int(top), int(left)))
+    return found
+
+
+def _integral(values: Grey) -> npt.NDArray[np.float64]:
+    return np.pad(values.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def _windows(sums: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.float64]:
+    """The sum over each window of that size."""
+    return sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+
+
+def _scaled(grey: Grey, scale: float) -> Grey:
+    return _resized(grey, max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+
+
+def _resized(grey: Grey, width: int, height: int) -> Grey:
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _weighted(found: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    return found * (1 + np.arange(COEFFICIENTS)[:, None] + np.arange(COEFFICIENTS)[None, :])
+
+
+_COSINES = np.cos(np.pi * np.arange(COEFFICIENTS)[:, None] * (2 * np.arange(32)[None, :] + 1) / 64)
+_SCALES = tuple(0.98 * 0.96**step for step in range(23))
+_FINE = tuple(1 + step / 100 for step in (-3, -2, -1, 0, 1, 2, 3))
+_SIDEWAYS = (
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+)
+_TURNS = {
+    Image.Transpose.FLIP_LEFT_RIGHT: lambda a: a[:, ::-1],
+    Image.Transpose.FLIP_TOP_BOTTOM: lambda a: a[::-1],
+    Image.Transpose.ROTATE_180: lambda a: a[::-1, ::-1],
+    Image.Transpose.ROTATE_90: lambda a: np.rot90(a),
+    Image.Transpose.ROTATE_270: lambda a: np.rot90(a, 3),
+    Image.Transpose.TRANSPOSE: lambda a: a.T,
+    Image.Transpose.TRANSVERSE: lambda a: a[::-1, ::-1].T,
+}
+"""Every way in which a picture can lie, other than upright."""
