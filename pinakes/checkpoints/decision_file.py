@@ -22,6 +22,9 @@ def _row(each: Decision) -> dict[str, Any]:
 
 def _decision(row: dict[str, Any]) -> Decision:
     made = Decision(row["image_id"], row["other"], row["verdict"], datetime.fromisoformat(row["decided_at"]))
-    if not all(isinstance(each, str) for each in (made.image_id, made.other, made.verdict)) or made.decided_at.tzinfo is None:
+    if (
+        not all(isinstance(each, str) for each in (made.image_id, made.other, made.verdict))
+        or made.decided_at.tzinfo is None
+    ):
         raise ValueError("a field has another type")
     return made

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pinakes.errors import PictureError
 from pinakes.images.decoding import decode, with_header
 
 Grey = npt.NDArray[np.float32]
@@ -288,7 +288,7 @@ _SIDEWAYS = (
     Image.Transpose.TRANSPOSE,
     Image.Transpose.TRANSVERSE,
 )
-_TURNS = {
+_TURNS: dict[Image.Transpose, Callable[[Grey], Grey]] = {
     Image.Transpose.FLIP_LEFT_RIGHT: lambda a: a[:, ::-1],
     Image.Transpose.FLIP_TOP_BOTTOM: lambda a: a[::-1],
     Image.Transpose.ROTATE_180: lambda a: a[::-1, ::-1],

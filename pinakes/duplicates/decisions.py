@@ -31,15 +31,15 @@ def sync_decisions(
         CheckpointError: they cannot be read, or the missing ones cannot be written.
     """
     file = decision_file(root, collection)
-    with Lease(database.dsn, f"{collection}/decisions", seconds=lease_seconds, wait=LIST_SECONDS):
-        with database.connection() as (conn, _):
-            kept = newest(file.read())
-            stored = newest(Decision(*row) for row in stored_decisions(conn, collection))
-            held = newest(kept.values(), stored.values(), new)
-            # The file first: what is only in the table goes with its schema.
-            if held != kept:
-                file.replace(held.values())
-            enter_decisions(conn, collection, [astuple(each) for key, each in held.items() if stored.get(key) != each])
+    lock = Lease(database.dsn, f"{collection}/decisions", seconds=lease_seconds, wait=LIST_SECONDS)
+    with lock, database.connection() as (conn, _):
+        kept = newest(file.read())
+        stored = newest(Decision(*row) for row in stored_decisions(conn, collection))
+        held = newest(kept.values(), stored.values(), new)
+        # The file first: what is only in the table goes with its schema.
+        if held != kept:
+            file.replace(held.values())
+        enter_decisions(conn, collection, [astuple(each) for key, each in held.items() if stored.get(key) != each])
     return held
 
 
@@ -52,8 +52,8 @@ def decide(
         database: where the collection is.
         collection: its name.
         root: of its checkpoints.
-        verdict: `same` and `different` hold for each two of the images, `preferred` for one alone; `undecided` takes back
-            what was decided about any of them.
+        verdict: `same` and `different` hold for the first image and each of the others, `preferred` for one alone;
+            `undecided` takes back what was decided about any of them.
         images: image_ids.
         lease_seconds: of the lock on the list.
 
@@ -61,7 +61,7 @@ def decide(
         UsageError: there is no such image, or their number does not fit the verdict.
         CheckpointError: the decision cannot be kept.
     """
-    names = sorted(set(images))
+    names = list(dict.fromkeys(images))
     if verdict in ("same", "different") and len(names) < 2:
         raise UsageError(f"the decision {verdict!r} is about two pictures or more; name the others as well.")
     if verdict == "preferred" and len(names) != 1:
@@ -77,7 +77,7 @@ def decide(
         held = sync_decisions(database, collection, root, lease_seconds=lease_seconds)
         new = [Decision(*key, verdict, now) for key in held if set(names) & set(key)]
     else:
-        new = [Decision(a, b, verdict, now) for place, a in enumerate(names) for b in names[place + 1 :]]
+        new = [Decision(min(names[0], each), max(names[0], each), verdict, now) for each in names[1:]]
     held = sync_decisions(database, collection, root, lease_seconds=lease_seconds, new=new)
     regroup(database, collection, held)
     return len(new)

@@ -117,11 +117,12 @@ def _sketch_of(picture: tuple[str, str]) -> StoredSketch | None:
     fingerprint, uri = picture
     try:
         data = read_uri(uri)
-        if fingerprint.startswith("md5:") and fingerprint[4:] != hashlib.md5(data, usedforsecurity=False).hexdigest():
-            raise SourceError(f"{uri} was changed since it was ingested; ingest it again.")
         sketch = Sketch.of(data)
     except (SourceError, PictureError) as exc:
         logger.warning("%s is compared by its name and its bytes alone: %s", uri, exc)
+        return None
+    if fingerprint.startswith("md5:") and fingerprint[4:] != hashlib.md5(data, usedforsecurity=False).hexdigest():
+        logger.warning("%s was changed since it was ingested, so it is not compared; ingest it again.", uri)
         return None
     return StoredSketch(fingerprint, sketch.written(), sketch.pixels, None if sketch.flat else sketch.shape())
 

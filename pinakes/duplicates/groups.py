@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 
 from pinakes.store.duplicates import Alike, Member
+from pinakes.store.images import Row
 from pinakes.types import Decision
 
 DECIDED = "same-work"
@@ -96,6 +98,12 @@ class Works:
         if image_id not in self._work_of:
             self._work_of[image_id] = _Work([image_id], "", set(self._foes.get(image_id, ())))
         return self._work_of[image_id]
+
+
+def groups_of(members: Iterable[tuple[Member, Row]]) -> Iterator[list[tuple[Member, Row]]]:
+    """The members that `read_groups` streams, group by group."""
+    for _, group in groupby(members, key=lambda each: (each[0].work, each[0].kind == TWO_SIDES)):
+        yield list(group)
 
 
 def sides(image_ids: Iterable[str]) -> Iterator[tuple[str, str]]:

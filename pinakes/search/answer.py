@@ -12,6 +12,7 @@ from pinakes.query.cursor import Cursor, Position, digest, shown_digest
 from pinakes.query.filters import columns_of
 from pinakes.query.query import MAX_K, Metric, Query
 from pinakes.quota.embedder_pool import Embedders
+from pinakes.search.fusion import best_of_each, fused
 from pinakes.search.query_vector import ResolvedQuery, resolve_query
 from pinakes.store.column_check import check_columns, unknown_values
 from pinakes.store.conditions import Conditions
@@ -21,9 +22,6 @@ from pinakes.store.images import Row, copies_known, listed, works_of
 from pinakes.store.nearest import Found, Wanted, nearest, same_files
 from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
-
-FUSION_CONSTANT = 60
-"""k of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet" (2009)."""
 
 FUSION_DEPTH = MAX_K
 """Ranks of each list that fusion considers, and the most hits that its pages have together."""
@@ -298,13 +296,7 @@ def _fused_page(
             )
     elif query.max_distance is not None:
         asked.notes.append("no distance was measured, so that none could be too far")
-    best: dict[str, Row] = {}
-    for row in (*first, *_fused(lists)):
-        work, preferred = works.get(row.image_id, ("", False))
-        key = f"w{work}" if work else _group(row, query.group_by)
-        if key not in best or preferred:
-            best[key] = row
-    rows = list(best.values())[:FUSION_DEPTH]
+    rows = best_of_each((*first, *fused(lists)), query.group_by, works)[:FUSION_DEPTH]
     rest = tuple(shown_digest(row.image_id) for row in rows[query.k :])
     return _Page(
         rows[: query.k],
@@ -322,29 +314,10 @@ def _fixed_page(this: bytes, query: Query, rest: Sequence[bytes], found: Sequenc
     return _Page(rows, Cursor(this, rest=tuple(later)) if later else None, "fused")
 
 
-def _fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
-    """Reciprocal rank fusion with weights: a row scores the sum of weight / (60 + rank), ties by image_id."""
-    scores: dict[str, float] = {}
-    rows: dict[str, Row] = {}
-    for weight, found in lists:
-        for rank, row in enumerate(found.rows, start=1):
-            scores[row.image_id] = scores.get(row.image_id, 0.0) + weight / (FUSION_CONSTANT + rank)
-            rows.setdefault(row.image_id, row)
-    if len(lists) == 1:
-        return lists[0][1].rows
-    return [rows[image_id] for image_id in sorted(scores, key=lambda i: (-scores[i], i))]
-
-
 def _match(row: Row, asked: ResolvedQuery, near: float | None) -> Match | None:
     if row.metadata["fingerprint"] in asked.fingerprints:
         return "file"
     return "nearly identical" if near is not None and row.distance is not None and row.distance <= near else None
-
-
-def _group(row: Row, column: str | None) -> str:
-    """The key under which only the best row is shown: its group, or itself."""
-    value = None if column is None else row.metadata.get(column)
-    return f"i{row.image_id}" if value is None else f"g{value}"
 
 
 def _identity(registered: RegisteredSpace, query: Query, asked: ResolvedQuery) -> bytes:

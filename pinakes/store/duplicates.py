@@ -102,7 +102,10 @@ def not_compared(conn: Connection, collection: str, how: str, count: int) -> lis
             ).format(_table(collection, "sketches")),
             (how, count),
         ).fetchall()
-    return [StoredSketch(*row[:3], None if row[3] is None else row[3].to_numpy()) for row in rows]
+    return [
+        StoredSketch(name, picture, pixels, None if shape is None else shape.to_numpy())
+        for name, picture, pixels, shape in rows
+    ]
 
 
 def sketches_of(conn: Connection, collection: str, fingerprints: Iterable[str]) -> list[StoredSketch]:
@@ -177,9 +180,7 @@ def near_in_shape(
         ).fetchall()
 
 
-def keep_alike(
-    conn: Connection, collection: str, compared: Sequence[str], how: str, found: Iterable[Alike]
-) -> None:
+def keep_alike(conn: Connection, collection: str, compared: Sequence[str], how: str, found: Iterable[Alike]) -> None:
     """Enter which pictures are alike, and that these were compared: both, or neither after a crash."""
     with translated("entering which pictures are alike"), conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
@@ -286,11 +287,11 @@ def read_groups(
             FROM {duplicates} AS d
             JOIN {images} AS i USING (image_id)
             WHERE {shown} AND (d.work, d.pair) > (%(after)s, %(pair)s)
-        ), some AS (
+        ), numbered AS (
             SELECT *, dense_rank() OVER (ORDER BY work, pair) AS place FROM there WHERE left_over > 1
         )
         SELECT d.image_id, d.work, d.kind, d.preferred, {columns}, NULL::float8
-        FROM some AS d
+        FROM numbered AS d
         JOIN {images} AS i USING (image_id)
         WHERE %(count)s = 0 OR d.place <= %(count)s
         ORDER BY d.work, d.pair, d.preferred DESC, d.image_id
@@ -315,9 +316,7 @@ def stored_decisions(conn: Connection, collection: str) -> list[tuple[str, str, 
         ).fetchall()
 
 
-def enter_decisions(
-    conn: Connection, collection: str, decisions: Iterable[tuple[str, str, str, datetime]]
-) -> None:
+def enter_decisions(conn: Connection, collection: str, decisions: Iterable[tuple[str, str, str, datetime]]) -> None:
     """Enter decisions; of two about the same images the later one stays."""
     with translated(f"entering what was decided about {collection}"), conn.cursor() as cursor:
         cursor.executemany(

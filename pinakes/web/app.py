@@ -19,7 +19,7 @@ import pinakes
 from pinakes.errors import DatabaseError, EmbedderError, PictureError, PinakesError, SourceError, UsageError
 from pinakes.images.turns import BusyError, LeftError
 from pinakes.types import ErrorClass
-from pinakes.web import pages, shortlist
+from pinakes.web import duplicates, pages, shortlist
 from pinakes.web.api import router as api_router
 from pinakes.web.place import Places
 from pinakes.web.security import Access, Guard
@@ -65,6 +65,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     app.include_router(api_router)
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(shortlist.router, include_in_schema=False)
+    app.include_router(duplicates.router, include_in_schema=False)
     app.add_exception_handler(PinakesError, _on_pinakes_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -114,7 +115,13 @@ def _allowed(request: Request) -> list[str]:
 
     The routers are asked themselves: the application's own list holds them as wholes.
     """
-    every = (*api_router.routes, *pages.router.routes, *shortlist.router.routes, *request.app.routes)
+    every = (
+        *api_router.routes,
+        *pages.router.routes,
+        *shortlist.router.routes,
+        *duplicates.router.routes,
+        *request.app.routes,
+    )
     matching = [r for r in every if isinstance(r, Route) and r.matches(request.scope)[0] != Match.NONE]
     methods = {method for route in matching for method in route.methods or ()}
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)

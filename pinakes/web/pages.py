@@ -194,7 +194,17 @@ def _shown(
         years_known=found.years,
         columns=[(column, views.label(column)) for column in columns if column not in views.HIDDEN_COLUMNS],
         examples=views.examples(asked.provider, found) if asked else (),
-        tuned=any((address.group_by, address.k, address.max_distance, address.mode, address.metric, address.space)),
+        tuned=any(
+            (
+                address.group_by,
+                address.collapse_duplicates,
+                address.k,
+                address.max_distance,
+                address.mode,
+                address.metric,
+                address.space,
+            )
+        ),
         page_size=PAGE_SIZE,
         modes=[("" if value == MODES[0] else value, name) for value, name in views.MODE_NAMES.items()],
         metrics=[("" if value == METRICS[0] else value, name) for value, name in views.METRIC_NAMES.items()],

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from pinakes.duplicates.decisions import Verdict, decide
+from pinakes.duplicates.groups import groups_of
 from pinakes.errors import UsageError
 from pinakes.images.turns import Turns
 from pinakes.query.filters import Filter, columns_of
@@ -20,12 +22,14 @@ from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import Thumbnail, Thumbnails
 from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.database import Database
+from pinakes.store.duplicates import Member, read_groups, stored_decisions
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
 from pinakes.store.pixels import size_of
 from pinakes.store.pool import Connections
-from pinakes.store.restrictions import restriction_texts
+from pinakes.store.restrictions import restriction_texts, visible
 from pinakes.store.space_registry import RegisteredSpace, spaces
+from pinakes.types import Decision
 from pinakes.web.uploads import Uploads, check_length
 
 CONNECTIONS = 8
@@ -100,6 +104,7 @@ class Service:
         self._facets_lock = threading.Lock()
         self._others: dict[str, Service] | None = {collection: self} if others else None
         self._embedders = Embedders(settings, database.dsn)
+        self._database, self._settings = database, settings
         self._connections = Connections(database.dsn, most=CONNECTIONS, wait_seconds=WAIT_SECONDS)
 
     def close(self) -> None:
@@ -166,6 +171,40 @@ class Service:
         turn = self.searches_by_picture.turn(1) if by_picture else contextlib.nullcontext()
         with turn, self._connections.connection() as conn:
             return search(conn, self._pgvector, self.collection, query, self._embedders)
+
+    def duplicates(self, after: tuple[str, bool], count: int) -> list[list[tuple[Member, Row]]]:
+        """The next groups of copies that visitors may see.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            shown = visible(conn, self.collection)
+            return list(groups_of(read_groups(conn, self.collection, shown, after=after, count=count)))
+
+    def decide(self, verdict: Verdict, images: Sequence[str]) -> None:
+        """Keep what somebody decided about copies.
+
+        Raises:
+            UsageError: there is no such image, or it is restricted; or their number does not fit.
+            CheckpointError: it cannot be kept.
+            DatabaseError: the database does not answer.
+        """
+        for image_id in images:
+            if self.image(image_id) is None:
+                raise UsageError(f"there is no image {image_id!r} in {self.collection}.")
+        root, seconds = self._settings.checkpoint, self._settings.lease_seconds
+        decide(self._database, self.collection, root, verdict, images, lease_seconds=seconds)
+
+    def decisions(self) -> list[Decision]:
+        """What was decided about pictures that visitors may see, the latest first.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            held = [Decision(*row) for row in stored_decisions(conn, self.collection) if row[2] != "undecided"]
+        return sorted(held, key=lambda each: each.decided_at, reverse=True)
 
     def facets(self, filters: Sequence[Filter]) -> Facets:
         """The values that may be chosen, with counts some seconds old; a restriction is heeded at once.
