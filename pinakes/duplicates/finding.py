@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -37,18 +37,18 @@ from pinakes.store.duplicates import (
 )
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.store.tombstones import images_of
-from pinakes.types import Decision
+from pinakes.types import Decision, Vector
 
 logger = logging.getLogger(__name__)
 
 RECIPE = 1
 """Raised by hand when pictures are compared otherwise, so that every picture is compared again."""
 
-WITHIN = 0.15
+WITHIN = 0.25
 """Cosine distance in the space up to which neighbours are looked at closely; see `docs/duplicates.md`."""
 
-WITHIN_SHAPE = 0.03
-"""The same for shapes: copies of the whole picture are nearer than 0.01."""
+WITHIN_SHAPE = 0.06
+"""The same for shapes: copies of the whole are nearer than 0.01, and what is left of one without its border, than 0.06."""
 
 AT_ONCE = 64
 """Pictures of one step: a kill costs no more than their work."""
@@ -136,28 +136,33 @@ def _compare(
     while batch := not_compared(conn, collection, how, AT_ONCE):
         sketches.put(batch)
         names = [each.fingerprint for each in batch]
-        shapes = [(each.fingerprint, each.shape) for each in batch if each.shape is not None]
-        asked = [(name, turned) for name, shape in shapes for turned in (shape, *turned_shapes(shape))]
-        near = {(min(pair), max(pair)): True for pair in near_in_space(conn, collection, registered, names, within)}
-        near |= {
-            (min(pair), max(pair)): False
-            for pair in near_in_shape(conn, collection, asked, WITHIN_SHAPE)
-            if (min(pair), max(pair)) not in near
-        }
-        keep_alike(conn, collection, names, how, list(_alike(sketches, near)))
+        read = sketches.of(set(names))
+        asked = [(name, shape) for name in names for shape in _shapes(read[name])]
+        near = near_in_space(conn, collection, registered, names, within)
+        near += near_in_shape(conn, collection, asked, WITHIN_SHAPE)
+        pairs = sorted({(min(pair), max(pair)) for pair in near})
+        keep_alike(conn, collection, names, how, list(_alike(sketches, pairs)))
         compared += len(batch)
-        looked_at += len(near)
+        looked_at += len(pairs)
         if told is not None:
             told("compared", compared)
     return compared, looked_at
 
 
-def _alike(sketches: _Sketches, near: Mapping[tuple[str, str], bool]) -> Iterator[Alike]:
-    """The pairs that are copies; with each pair whether one may be a part of the other."""
-    read = sketches.of({name for pair in near for name in pair})
-    for (first, second), parts in near.items():
+def _shapes(sketch: Sketch) -> list[Vector]:
+    """The shapes that copies of a picture have: upright, turned, and without the border that it may have."""
+    if sketch.flat:
+        return []
+    shape, inner = sketch.shape(), sketch.trimmed()
+    return [shape, *turned_shapes(shape), *([] if inner is None or inner.flat else [inner.shape()])]
+
+
+def _alike(sketches: _Sketches, pairs: Sequence[tuple[str, str]]) -> Iterator[Alike]:
+    """The pairs that are copies."""
+    read = sketches.of({name for pair in pairs for name in pair})
+    for first, second in pairs:
         if first in read and second in read:
-            match = compare(read[first], read[second], parts=parts)
+            match = compare(read[first], read[second])
             if match is not None:
                 yield Alike(first, second, match.kind, match.difference)
 

@@ -89,11 +89,11 @@ def keep_sketches(conn: Connection, collection: str, sketches: Iterable[StoredSk
 
 def not_compared(conn: Connection, collection: str, how: str, count: int) -> list[StoredSketch]:
     """The next sketches that were not compared in this way."""
-    with translated("looking for pictures to compare"), conn.transaction():
+    with translated("looking for pictures to compare"):
         rows = conn.execute(
             sql.SQL(
                 """
-                SELECT fingerprint, picture, pixels, shape
+                SELECT fingerprint, picture, pixels
                 FROM {}
                 WHERE compared IS DISTINCT FROM %s
                 ORDER BY fingerprint
@@ -102,10 +102,7 @@ def not_compared(conn: Connection, collection: str, how: str, count: int) -> lis
             ).format(_table(collection, "sketches")),
             (how, count),
         ).fetchall()
-    return [
-        StoredSketch(name, picture, pixels, None if shape is None else shape.to_numpy())
-        for name, picture, pixels, shape in rows
-    ]
+    return [StoredSketch(*row) for row in rows]
 
 
 def sketches_of(conn: Connection, collection: str, fingerprints: Iterable[str]) -> list[StoredSketch]:
