@@ -44,7 +44,9 @@ from tests.running import run_stages
 def main() -> None:
     asked = arguments(__doc__, folder=str, rounds=3, scaling=[1000, 2000, 4000], within=WITHIN)
     figures = truth(Path(asked.folder), asked.rounds, asked.within) + growth(asked.scaling)
-    remark = "Paintings (two by each painter), landscapes of one school and painted pictures; the embedder is `palette`."
+    remark = (
+        "Paintings (two by each painter), landscapes of one school and painted pictures; the embedder is `palette`."
+    )
     record("duplicates", "Copies", figures, f"{remark} The time is that of processors, the database included.")
 
 
