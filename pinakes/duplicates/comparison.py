@@ -33,9 +33,11 @@ COEFFICIENTS = 8
 """Of a shape, along each side."""
 SHAPE_SIZE = COEFFICIENTS**2 - 1
 
-LEAST_GREY, LEAST_EDGES = 0.88, 0.58
-"""The least correlations of two copies; `docs/duplicates.md` says how they were found. Edges of copies reach 0.64 and more,
-those of other pictures 0.39, and that only where both are round fans on white."""
+LEAST_GREY, LEAST_EDGES = 0.88, 0.74
+"""The least correlations of two copies; `docs/duplicates.md` says how they were found."""
+
+PROMISING = 0.40
+"""Of the edges, for a place that is known to a pixel or two."""
 
 SURE_EDGES = 0.85
 """Of an upright copy; below it a picture that is nearly symmetrical may fit its own mirror image better."""
@@ -199,6 +201,12 @@ def compare(first: Sketch, second: Sketch) -> Match | None:
                 return Match("turned", 1 - edges)
     if best is not None:
         return Match(_kind_of_whole(first, second), 1 - best)
+    inner = [each.trimmed() or each for each in (first, second)]
+    ratio = [math.log(each.picture.width / each.picture.height) for each in inner]
+    if abs(ratio[0] - ratio[1]) <= 2 * SAME_PROPORTIONS and not any(each.flat for each in inner):
+        best = _alike(inner[0].square, inner[1].square)
+        if best is not None:
+            return Match("crop", 1 - best)
     for whole, part in ((first, second), (second, first)):
         edges = _part_of(whole, part)
         if edges is not None:
@@ -245,14 +253,43 @@ def _part_of(whole: Sketch, part: Sketch) -> float | None:
     coarse = max(_places(whole.half, part.half, _SCALES, LONG_SIDE // 2), default=(0.0, 0.0, 0, 0))
     if coarse[0] < COARSE:
         return None
-    best = 0.0
+    best, box = 0.0, (0.0, 0.0, 0.0, 0.0)
     scales = tuple(coarse[1] * step for step in _FINE)
     for grey, scale, top, left in _places(whole.grey, part.grey, scales, LONG_SIDE):
-        if grey >= LEAST_GREY:
+        if grey >= COARSE:
             small = _scaled(part.grey, scale)
-            window = whole.grey[top : top + small.shape[0], left : left + small.shape[1]]
-            best = max(best, correlation(_edges(window), _edges(small)))
-    return best if best >= LEAST_EDGES else None
+            height, width = small.shape
+            edges = correlation(_edges(whole.grey[top : top + height, left : left + width]), _edges(small))
+            best, box = max((best, box), (edges, (left, top, left + width, top + height)))
+    return _fitted(whole, part, box) if best >= PROMISING else None
+
+
+def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None:
+    """The same for a place that is known to a pixel or two: its sides are moved by fractions of one while that helps."""
+    picture = Image.fromarray(whole.grey)
+    edges = _edges(part.square)
+
+    def fit(sides: tuple[float, ...]) -> float:
+        cut = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=_box(sides))
+        return correlation(_edges(np.asarray(cut)), edges)
+
+    best = fit(box)
+    for step in (1.0, 0.5, 0.25):
+        for side in range(4):
+            for way in (step, -step):
+                moved = tuple(value + way * (place == side) for place, value in enumerate(box))
+                if 0 <= moved[0] < moved[2] <= picture.width and 0 <= moved[1] < moved[3] <= picture.height:
+                    found = fit(moved)
+                    if found > best:
+                        best, box = found, moved
+                        break
+    cut = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=_box(box))
+    return best if best >= LEAST_EDGES and correlation(np.asarray(cut), part.square) >= LEAST_GREY else None
+
+
+def _box(sides: tuple[float, ...]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = sides
+    return left, top, right, bottom
 
 
 def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> list[tuple[float, float, int, int]]:

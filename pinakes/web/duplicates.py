@@ -11,11 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from pinakes.duplicates.decisions import Verdict
 from pinakes.duplicates.groups import TWO_SIDES
 from pinakes.errors import UsageError
+from pinakes.store.images import Row
 from pinakes.web import views
 from pinakes.web.address import Address
 from pinakes.web.api import Served
 from pinakes.web.pages import FORM_BYTES, SEE_OTHER, page
 from pinakes.web.place import link
+from pinakes.web.service import Service
 
 GROUPS = 12
 """On a page."""
@@ -26,14 +28,17 @@ DECISIONS = 20
 SAID = {
     "equal-bytes": "the same file",
     "re-encoded": "saved again",
-    "resized": "in another size",
-    "greyscale": "without its colours",
+    "resized": "in other sizes",
+    "greyscale": "one without its colours",
     "colour-cast": "in other colours",
-    "turned": "turned or mirrored",
+    "turned": "one turned or mirrored",
     "crop": "one a part of another",
     "same-work": "the same work, as somebody decided",
     TWO_SIDES: "two sides of a leaf, by their names",
 }
+
+UNREDUCED = 1 << 30
+"""More pixels than any picture has on a side."""
 
 VERDICTS = {"same": "are the same work", "different": "are not the same", "preferred": "is preferred"}
 
@@ -47,7 +52,7 @@ def duplicates_page(request: Request, service: Served) -> Response:
     found = service.duplicates((asked.get("after", ""), asked.get("pair") == "1"), GROUPS + 1)
     groups = []
     for members in found[:GROUPS]:
-        shown = [(views.card(row, Address(), None), member, views.facts(row)) for member, row in members]
+        shown = [(views.card(row, Address(), None), member, _size(service, row)) for member, row in members]
         kind = members[0][0].kind
         groups.append({"kind": SAID.get(kind, kind), "copies": kind != TWO_SIDES, "members": shown})
     more = ""
@@ -69,6 +74,12 @@ def duplicates_page(request: Request, service: Served) -> Response:
         here=[(name, asked[name]) for name in ("after", "pair") if asked.get(name)],
         decided=decided,
     )
+
+
+def _size(service: Service, row: Row) -> str:
+    """Width and height in pixels, by which one prefers a picture; empty where they are not known."""
+    width, height = service.size(row, UNREDUCED)
+    return "" if width == UNREDUCED else f"{width:,} × {height:,} pixels"
 
 
 @router.post("/duplicates")

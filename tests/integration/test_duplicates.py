@@ -224,7 +224,7 @@ def test_the_page_shows_groups_and_keeps_decisions_without_scripts(collection: S
     with service(collection) as served, browsing(served, follow_redirects=True) as visitor:
         shown = visitor.get("/duplicates").text
         assert shown.count('class="group-of-copies"') == len(COPIES)
-        assert "2 pictures, turned or mirrored" in shown
+        assert "2 pictures, one turned or mirrored" in shown
         sent = {"verdict": "different", "image": ["cast.jpg", "cast-copy.jpg"]}
         shown = visitor.post("/duplicates", data=sent).text
         assert shown.count('class="group-of-copies"') == len(COPIES) - 1
