@@ -1,11 +1,13 @@
 """Copies with a known truth: precision, and recall of each kind, and how the time grows with the collection.
 
-`python -m benchmarks.duplicates --folder FOLDER [--rounds 3] [--scaling 1000 2000 4000] [--within 0.25]`
+`python -m benchmarks.duplicates --folder FOLDER [--rounds 3] [--scaling 300 600 1200] [--within 0.25]`
+`python -m benchmarks.duplicates --shapes 10000 30000 100000`
 
 Each picture of FOLDER has one copy in each round, made in one of the ways below, but for every tenth, which has none; what
 is found and was not made is printed, and counts as wrong. A picture that is in FOLDER twice is taken once. For the growth
 of time, random pictures of a hundred pixels are ingested, a tenth of them copies; a straight line through the logarithms
-of processor time, that of the database included, gives the exponent.
+of processor time, that of the database included, gives the exponent. With --shapes, only looking candidates up among
+so many sketches is measured: what is done with them afterwards does not depend on the size of the collection.
 """
 
 from __future__ import annotations
@@ -27,22 +29,27 @@ import numpy as np
 import psutil
 from PIL import Image, ImageOps
 
-from benchmarks.common import Figure, arguments, noise_jpeg, record, scratch_home
-from pinakes.duplicates.finding import WITHIN, Looked, find_copies, regroup
+from benchmarks.common import Figure, arguments, noise_jpeg, record, scratch_home, writing
+from pinakes.duplicates.finding import WITHIN, WITHIN_SHAPE, Looked, find_copies, regroup
 from pinakes.duplicates.groups import TWO_SIDES, groups_of
+from pinakes.duplicates.sketch import SHAPE_SIZE
 from pinakes.images.decoding import decode
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.settings import Settings, load_settings
 from pinakes.store.conditions import Conditions
-from pinakes.store.database import open_database
-from pinakes.store.duplicates import read_groups
+from pinakes.store.database import Database, open_database
+from pinakes.store.duplicates import StoredSketch, keep_sketches, near_in_shape, read_groups
+from pinakes.store.embedded.server import embedded_server
 from pinakes.store.space_registry import resolve_space
 from tests.running import run_stages
 
 
 def main() -> None:
-    asked = arguments(__doc__, folder=str, rounds=3, scaling=[1000, 2000, 4000], within=WITHIN)
+    asked = arguments(__doc__, folder="", rounds=3, scaling=[300, 600, 1200], within=WITHIN, shapes=[0])
+    if not asked.folder:
+        record("duplicates-shapes", "Copies: candidates by their shape", lookups(asked.shapes))
+        return
     figures = truth(Path(asked.folder), asked.rounds, asked.within) + growth(asked.scaling)
     remark = (
         "Paintings (two by each painter), landscapes of one school and painted pictures; the embedder is `palette`."
@@ -202,6 +209,35 @@ def growth(sizes: list[int]) -> list[Figure]:
         *(Figure(f"{size:,} made pictures", f"{taken:.0f} s") for size, taken in points),
         Figure("exponent of the growth", f"{exponent:.2f}", "n log n: 1.1"),
     ]
+
+
+def lookups(sizes: list[int]) -> list[Figure]:
+    """Milliseconds in which one picture finds its candidates by its shapes; they are random, and a twentieth are pairs."""
+    rng = np.random.default_rng(3)
+    points, figures, there = [], [], 0
+    with scratch_home() as home, embedded_server(home) as dsn, writing(Database(dsn), 8) as writer:
+        conn, name = writer.conn, writer.collection
+        for size in sizes:
+            shapes = rng.normal(size=(size - there, SHAPE_SIZE)).astype(np.float32)
+            shapes[10::20] = shapes[9 : len(shapes) - 1 : 20][: len(shapes[10::20])] + 0.01
+            for start in range(0, len(shapes), 1000):
+                part = shapes[start : start + 1000]
+                named = [StoredSketch(f"md5:{there + start + n:032x}", b"", 1, shape) for n, shape in enumerate(part)]
+                with conn.transaction():
+                    keep_sketches(conn, name, named)
+            first, there = there, size
+            asked = [(f"md5:{first + n:032x}", shapes[n]) for n in range(9, 6400, 20)]
+            times, found = [], 0
+            for start in range(0, len(asked), 64):
+                five = [pair for pair in asked[start : start + 64] for _ in range(5)]
+                started = time.perf_counter()
+                found += len(near_in_shape(conn, name, five, WITHIN_SHAPE))
+                times.append(time.perf_counter() - started)
+            points.append((size, float(np.median(times)) / 64 * 1000))
+            figures.append(Figure(f"a picture among {size:,}", f"{points[-1][1]:.2f} ms"))
+            print(f"{figures[-1].what}: {figures[-1].value}, {found} of {len(asked)} pairs found", flush=True)
+    exponent = np.polyfit(*np.log(points).T, 1)[0] if points[1:] else 0.0
+    return [*figures, Figure("exponent of the growth, for one picture", f"{exponent:.2f}", "log n: 0.1")]
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from pinakes.duplicates.comparison import Sketch, compare, turned_shapes
+from pinakes.duplicates.comparison import compare
 from pinakes.duplicates.groups import TWO_SIDES, grouped
+from pinakes.duplicates.sketch import Sketch, turned_shapes
 from pinakes.errors import PictureError, SourceError
 from pinakes.sources.reading import read_uri
 from pinakes.store.connection import Connection

@@ -108,7 +108,10 @@ COLLECTION_DATA = (
     (6, "INSERT INTO old.pixels (fingerprint, width, height) VALUES ('md5:a', 640, 480), ('md5:b', 1, 1)"),
     (7, "UPDATE old.images SET several = '{\"shelf\": [\"7\"]}', dated = '[1530,1536)' WHERE image_id = 'a.jpg'"),
     (8, "UPDATE old.collection SET earlier_languages = '{dutch}', language_open = true"),
-    (12, "INSERT INTO old.sketches VALUES ('md5:a', '\\xff', 307200, NULL, 'by hand'), ('md5:b', '\\xff', 1, NULL, NULL)"),
+    (
+        12,
+        "INSERT INTO old.sketches VALUES ('md5:a', '\\xff', 307200, NULL, 'by hand'), ('md5:b', '\\xff', 1, NULL, NULL)",
+    ),
     (12, "INSERT INTO old.alike VALUES ('md5:a', 'md5:b', 'crop', 0.25)"),
     (12, "INSERT INTO old.decisions VALUES ('a.jpg', 'b/c.jpg', 'same', now()), ('a.jpg', '', 'preferred', now())"),
     (
