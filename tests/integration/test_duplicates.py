@@ -16,7 +16,9 @@ from PIL import Image, ImageDraw, ImageOps
 
 from pinakes.checkpoints.decision_file import decision_file
 from pinakes.cli.main import cli
+from pinakes.duplicates.comparison import compare
 from pinakes.duplicates.finding import find_copies
+from pinakes.duplicates.sketch import Sketch
 from pinakes.errors import CheckpointError, UsageError
 from pinakes.query.query import Query
 from pinakes.settings import Settings
@@ -35,21 +37,23 @@ WORKS = IMAGES - COPIED
 """Pictures of a search that shows one of each."""
 
 
-def scene(seed: int, size: tuple[int, int] = (240, 180)) -> Image.Image:
-    """Discs and boxes of colours of its own."""
-    dice = random.Random(seed)
+def scene(seed: int, size: tuple[int, int] = (240, 180), *, astray: int = 0) -> Image.Image:
+    """Discs and boxes of colours of its own; painted after another, each is up to `astray` pixels away from its place."""
+    dice, hand = random.Random(seed), random.Random(1)
     colours = [tuple(dice.randrange(256) for _ in range(3)) for _ in range(4)]
     picture = Image.new("RGB", size, colours[0])
     draw = ImageDraw.Draw(picture)
     for number in range(24):
         left, top = dice.randrange(-20, size[0]), dice.randrange(-20, size[1])
-        box = (left, top, left + dice.randrange(15, 90), top + dice.randrange(15, 90))
+        width, height = dice.randrange(15, 90), dice.randrange(15, 90)
+        left, top = left + hand.randint(-astray, astray), top + hand.randint(-astray, astray)
+        box = (left, top, left + width, top + height)
         (draw.ellipse if number % 2 else draw.rectangle)(box, fill=dice.choice(colours))
     return picture
 
 
 def paint_all(folder: Path) -> None:
-    """A copy of each kind, each of a picture of its own; two sides of a leaf; and pictures that are like no other."""
+    """A copy of each kind, each of a picture of its own; two sides of a leaf; and others, of which one takes up another."""
     folder.mkdir()
 
     def save(name: str, picture: Image.Image, quality: int = 90) -> None:
@@ -70,6 +74,7 @@ def paint_all(folder: Path) -> None:
     save("leaf 7v.jpg", scene(51))
     for number in range(OTHERS):
         save(f"other{number:02}.jpg", scene(100 + number))
+    save("other11.jpg", scene(110, astray=10))
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +147,12 @@ finding.find_copies(database, "pictures", registered, told=told)
     assert (looked.sketched, looked.compared) == (0, sketched[0] - 8)
 
 
-def test_every_kind_of_copy_is_found_and_called_by_its_kind_and_nothing_else_is(database: Database) -> None:
+def test_every_kind_of_copy_is_found_and_called_by_its_kind_and_nothing_else_is(
+    collection: Settings, database: Database
+) -> None:
     assert groups() == COPIES
+    study, after_it = ((collection.home.parent / "in" / f"other{n}.jpg").read_bytes() for n in (10, 11))
+    assert compare(Sketch.of(study), Sketch.of(after_it)) is None, "one that was painted after another is no copy"
     with database.connection() as (conn, _):
         looked = find_copies(database, "pictures", resolve_space(conn, "pictures"))
     assert (looked.sketched, looked.compared) == (0, 0), "a second run looks at nothing that is known"
