@@ -174,7 +174,7 @@ def found_in(home: Path, source: Path, within: float) -> tuple[list[tuple[str, l
             registered = resolve_space(conn, "pictures")
         started = processor_seconds(home)
         looked = find_copies(database, "pictures", registered, within)
-        regroup(database, "pictures", {})
+        regroup(database, "pictures")
         spent = processor_seconds(home) - started
         with database.connection() as (conn, _):
             groups = list(groups_of(read_groups(conn, "pictures", Conditions())))

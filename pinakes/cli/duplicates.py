@@ -101,9 +101,9 @@ def _find(
         with database.connection() as (conn, _):
             open_collection(conn, name)
             registered = resolve_space(conn, name, space)
-        decisions = sync_decisions(database, name, root, lease_seconds=settings.lease_seconds)
+        sync_decisions(database, name, root, lease_seconds=settings.lease_seconds)
         looked = find_copies(database, name, registered, within, _told if sys.stderr.isatty() else None)
-        regroup(database, name, decisions)
+        regroup(database, name)
         if as_json:
             _print_json(_groups(database, name), name)
         elif csv_file == "-":

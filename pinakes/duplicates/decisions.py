@@ -78,6 +78,6 @@ def decide(
         new = [Decision(*key, verdict, now) for key in held if set(names) & set(key)]
     else:
         new = [Decision(min(names[0], each), max(names[0], each), verdict, now) for each in names[1:]]
-    held = sync_decisions(database, collection, root, lease_seconds=lease_seconds, new=new)
-    regroup(database, collection, held)
+    sync_decisions(database, collection, root, lease_seconds=lease_seconds, new=new)
+    regroup(database, collection)
     return len(new)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from pinakes.duplicates.comparison import compare
-from pinakes.duplicates.groups import TWO_SIDES, grouped
+from pinakes.duplicates.groups import TWO_SIDES, grouped, newest
 from pinakes.duplicates.sketch import Sketch, turned_shapes
 from pinakes.errors import PictureError, SourceError
 from pinakes.sources.reading import read_uri
@@ -32,8 +32,10 @@ from pinakes.store.duplicates import (
     near_in_shape,
     near_in_space,
     not_compared,
+    regrouping,
     replace_groups,
     sketches_of,
+    stored_decisions,
     without_sketch,
 )
 from pinakes.store.space_registry import RegisteredSpace
@@ -89,15 +91,16 @@ def find_copies(
     return Looked(sketched, compared, looked_at, unreadable)
 
 
-def regroup(database: Database, collection: str, decisions: Mapping[tuple[str, str], Decision]) -> None:
+def regroup(database: Database, collection: str) -> None:
     """Make the groups of what is alike and of what was decided."""
-    named = {image_id for key in decisions for image_id in key if image_id}
-    with database.connection() as (conn, _), database.connection() as (second, _):
+    with database.connection() as (conn, _), database.connection() as (other, _), regrouping(other, collection):
+        decisions = newest(Decision(*row) for row in stored_decisions(conn, collection))
+        named = {image_id for key in decisions for image_id in key if image_id}
         there = [image.image_id for image in images_of(conn, collection, named)]
         members = grouped(
             equal_files(conn, collection), alike_images(conn, collection), image_ids(conn, collection), decisions, there
         )
-        replace_groups(second, collection, list(members), pairs=TWO_SIDES)
+        replace_groups(other, collection, members, pairs=TWO_SIDES)
 
 
 def _sketch(conn: Connection, collection: str, told: Told | None) -> tuple[int, int]:

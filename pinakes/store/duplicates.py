@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -250,6 +251,14 @@ def image_ids(conn: Connection, collection: str) -> Iterator[str]:
     with translated("reading the names of images"), conn.transaction():
         for (image_id,) in streamed(conn, statement, {}, at_once=ROWS_AT_ONCE):
             yield image_id
+
+
+@contextmanager
+def regrouping(conn: Connection, collection: str) -> Iterator[None]:
+    """A transaction in which nobody else makes groups: the last one sees every decision."""
+    with translated("making groups of pictures"), conn.transaction():
+        conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_table(collection, "duplicates")))
+        yield
 
 
 def replace_groups(conn: Connection, collection: str, members: Iterable[Member], *, pairs: str) -> None:
