@@ -130,6 +130,23 @@ Entry = Image | Skipped | Rejected
 """What a source's listing yields: every entry that it met is exactly one of these."""
 
 
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What somebody decided about two images, or about one.
+
+    Attributes:
+        image_id: the image.
+        other: the other one, later in the order of ids; "" where the decision is about one.
+        verdict: of two `same` or `different`; of one `preferred`; `undecided` takes back what was decided before.
+        decided_at: UTC; of two decisions about the same images the later one holds.
+    """
+
+    image_id: str
+    other: str
+    verdict: str
+    decided_at: datetime
+
+
 def utc_now() -> datetime:
     """The time now in UTC, at the microsecond resolution that the checkpoint keeps."""
     return datetime.now(UTC)

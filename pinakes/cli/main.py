@@ -34,6 +34,7 @@ COMMANDS = {
     "collections": "pinakes.cli.collections",
     "activate": "pinakes.cli.activate",
     "language": "pinakes.cli.language",
+    "duplicates": "pinakes.cli.duplicates",
     "hide": "pinakes.cli.hide",
     "forget": "pinakes.cli.forget",
     "drop": "pinakes.cli.drop",

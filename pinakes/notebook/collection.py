@@ -103,6 +103,7 @@ class Collection:
         hybrid: float | None = None,
         metric: Metric = "cosine",
         exclude_query: bool = False,
+        collapse_duplicates: bool = False,
     ) -> Results:
         """Search by words, pictures, stored images and vectors, or by several of them together.
 
@@ -127,6 +128,7 @@ class Collection:
             hybrid: the share of full text, from 0 (only vectors) to 1 (only words).
             metric: how distances are shown: `cosine`, `l2`, `ip`.
             exclude_query: leave out the very file of `image`.
+            collapse_duplicates: of copies that `pinakes duplicates` has found, show the preferred one, else the nearest.
 
         Raises:
             UsageError: the query cannot be carried out; the message says why.
@@ -153,6 +155,7 @@ class Collection:
             hybrid=hybrid,
             metric=metric,
             exclude_query=exclude_query,
+            collapse_duplicates=collapse_duplicates,
         )
         return Results(Answers(self.answer, self.uri), query, self.answer(query))
 

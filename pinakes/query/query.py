@@ -137,6 +137,7 @@ class Query:
             just for the words that the embedder cannot read.
         metric: how distances are shown.
         exclude_query: leave out the stored pictures that are the very files of the query's own pictures.
+        collapse_duplicates: of each group of copies that is known, only the preferred one, else the best.
 
     Raises:
         UsageError: a value is out of its range, or two contradict each other.
@@ -154,6 +155,7 @@ class Query:
     hybrid: float | None = None
     metric: Metric = "cosine"
     exclude_query: bool = False
+    collapse_duplicates: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.k <= MAX_K:
@@ -183,6 +185,12 @@ class Query:
         if self.group_by is not None and self.mode == "index":
             raise UsageError(
                 "--group-by compares every picture, and --mode index asks the index; leave one of them out."
+            )
+        if self.collapse_duplicates and (self.group_by is not None or self.mode == "index"):
+            other = "--mode index asks the index" if self.group_by is None else "--group-by makes other groups"
+            raise UsageError(
+                f"--collapse-duplicates compares every picture and shows one of each group of copies, and {other}; leave one"
+                " of them out."
             )
         if self.max_distance is not None and (not self.parts or self.hybrid == 1):
             raise UsageError(

@@ -69,6 +69,9 @@ class QueryOptions:
     ] = None
     metric: Annotated[Metric, Option("How distances are shown.")] = "cosine"
     exclude_query: Annotated[bool, Option("Leave out the stored picture that is the very file of --image.")] = False
+    collapse_duplicates: Annotated[
+        bool, Option("Of copies that pinakes duplicates has found, show the preferred one, else the nearest.")
+    ] = False
     collection: Annotated[
         str | None,
         Option(

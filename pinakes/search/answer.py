@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -13,19 +13,23 @@ from pinakes.query.distances import as_cosine, shown
 from pinakes.query.filters import columns_of
 from pinakes.query.query import Metric, Query
 from pinakes.quota.embedder_pool import Embedders
-from pinakes.search.ordering import FUSION_DEPTH, among_words, by_amount, fused
+from pinakes.search.fusion import best_of_each, fused
+from pinakes.search.ordering import FUSION_DEPTH, among_words, by_amount
 from pinakes.search.query_vector import ResolvedQuery, resolve_query
 from pinakes.store.column_check import check_columns, unknown_values
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.full_text import by_words, in_order
-from pinakes.store.images import Row, listed
-from pinakes.store.nearest import Found, Wanted, same_files
+from pinakes.store.images import Row, copies_known, listed, works_of
+from pinakes.store.nearest import Found, Wanted
 from pinakes.store.nearest_regions import nearest_with_regions
 from pinakes.store.restrictions import visible
+from pinakes.store.same_files import same_files
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
 FOUND_BY_WORDS = "found by words of the catalogue"
+
+NO_COPIES = "no copies are known in this collection, so none are left out; pinakes duplicates finds them"
 
 Match = Literal["file", "nearly identical"]
 
@@ -158,6 +162,9 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         asked, near = ResolvedQuery(), None
         page = _listed(conn, collection, query, passing)
         description = "pictures by their names; nothing was compared"
+    notes = list(asked.notes)
+    if query.collapse_duplicates and not copies_known(conn, collection):
+        notes.append(NO_COPIES)
     misspelt = [] if query.after else unknown_values(conn, collection, query.filters, found=bool(page.rows))
     plan = SearchPlan(
         mode=page.mode,
@@ -168,7 +175,7 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         matched_words=page.matched_words,
         calls=asked.calls,
         milliseconds=(time.perf_counter() - started) * 1000,
-        notes=(*asked.notes, *misspelt),
+        notes=(*notes, *misspelt),
         hints=tuple(asked.hints),
     )
     hits = [
@@ -188,7 +195,7 @@ class _Page:
 
 
 def _listed(conn: Connection, collection: str, query: Query, passing: Conditions) -> _Page:
-    this = digest(["listing", query.filters, query.group_by])
+    this = digest(["listing", query.filters, query.group_by, query.collapse_duplicates])
     after = Cursor.decode(query.after, this).position if query.after else None
     rows = listed(
         conn,
@@ -196,6 +203,7 @@ def _listed(conn: Connection, collection: str, query: Query, passing: Conditions
         query.k + 1,
         passing,
         group_by=query.group_by,
+        collapse=query.collapse_duplicates,
         after=after.image_id if after else None,
     )
     more = len(rows) > query.k
@@ -224,14 +232,15 @@ def _searched(
     this = _identity(registered, query, asked)
     after = Cursor.decode(query.after, this) if query.after else None
     # The very files come first, whatever an index or a distance says; of a group, only its nearest picture may.
-    files = () if query.group_by is not None else asked.fingerprints
+    files = () if query.group_by is not None or query.collapse_duplicates else asked.fingerprints
     first = same_files(conn, collection, registered, asked.vector, files, replace(wanted, k=query.k))
     wanted = replace(wanted, exclude_ids=(*wanted.exclude_ids, *(row.image_id for row in first)))
     first = [] if after else first
     room = query.k - len(first)
     if asked.words is None and asked.amounts is None:
         assert asked.vector is not None
-        wanted = replace(wanted, k=room + 1, group_by=query.group_by, after=after)
+        collapse = query.collapse_duplicates
+        wanted = replace(wanted, k=room + 1, group_by=query.group_by, collapse=collapse, after=after)
         found = nearest_with_regions(conn, pgvector, collection, registered, asked.vector, wanted)
         rows = found.rows[:room]
         more = len(found.rows) > room
@@ -260,7 +269,9 @@ def _searched(
         order = among_words(conn, collection, registered, asked, vectors, words, deep)
     else:
         order = fused(lists)
-    return _fused_page(this, query, [*first, *order], [found for _, found in lists])
+    order = [*first, *order]
+    works = works_of(conn, collection, [row.image_id for row in order]) if query.collapse_duplicates else {}
+    return _fused_page(this, query, order, [found for _, found in lists], works)
 
 
 def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
@@ -270,7 +281,7 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
     assert rows[-1].distance is not None
     last = Position(rows[-1].distance, rows[-1].image_id)
     after = wanted.after
-    if after is None and wanted.group_by is None:
+    if after is None and wanted.group_by is None and not wanted.collapse:
         # The first page's order may be the index's: what it missed has to come on the next one.
         return Cursor(this, None, last, tuple(shown_digest(row.image_id) for row in rows))
     boundary = after.boundary if after else None
@@ -280,12 +291,11 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
     return Cursor(this, last, boundary, after.shown)
 
 
-def _fused_page(this: bytes, query: Query, order: Sequence[Row], lists: Sequence[Found]) -> _Page:
-    """The first page of an order that was made of lists, which fixes the order of all that follow."""
-    best: dict[str, Row] = {}
-    for row in order:
-        best.setdefault(_group(row, query.group_by), row)
-    rows = list(best.values())[:FUSION_DEPTH]
+def _fused_page(
+    this: bytes, query: Query, order: Sequence[Row], lists: Sequence[Found], works: Mapping[str, tuple[str, bool]]
+) -> _Page:
+    """The first page of an order made of lists, which fixes that of all that follow; `works` are groups of copies."""
+    rows = best_of_each(order, query.group_by, works)[:FUSION_DEPTH]
     rest = tuple(shown_digest(row.image_id) for row in rows[query.k :])
     texts = [found for found in lists if found.mode == "full-text"]
     return _Page(
@@ -312,14 +322,8 @@ def _match(row: Row, asked: ResolvedQuery, near: float | None) -> Match | None:
     return "nearly identical" if row.distance <= near else None
 
 
-def _group(row: Row, column: str | None) -> str:
-    """The key under which only the best row is shown: its group, or itself."""
-    value = None if column is None else row.metadata.get(column)
-    return f"i{row.image_id}" if value is None else f"g{value}"
-
-
 def _identity(registered: RegisteredSpace, query: Query, asked: ResolvedQuery) -> bytes:
     """A hash of everything that must be the same on every page."""
     vector = b"" if asked.vector is None else asked.vector.tobytes()
-    options = [query.filters, query.group_by, query.max_distance, query.hybrid, query.metric]
+    options = [query.filters, query.group_by, query.max_distance, query.hybrid, query.metric, query.collapse_duplicates]
     return digest([registered.name, vector, asked.words, *options, asked.exclude_ids, asked.exclude_fingerprints])

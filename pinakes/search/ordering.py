@@ -1,4 +1,4 @@
-"""The order of hits where more than one thing was compared: ranks fused, or amounts of colour among what words find."""
+"""The order of hits by amounts of colour, alone or among what words find."""
 
 from __future__ import annotations
 
@@ -18,9 +18,6 @@ from pinakes.store.images import Row, stored_vectors
 from pinakes.store.nearest import Found, Wanted
 from pinakes.store.space_registry import RegisteredSpace
 
-FUSION_CONSTANT = 60
-"""k of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet" (2009)."""
-
 FUSION_DEPTH = MAX_K
 """Ranks of each list that are considered, and the most hits that its pages have together."""
 
@@ -29,19 +26,6 @@ BY_AMOUNT = "amounts of colour"
 LEAST_AMOUNT = 0.025
 """Of what a text asks for: where even the first hit has less, the answer says so. Of 290 pictures, the tenth for "pastel
 pink", of which hardly any has some, have 0.02 to 0.03; the one with the most purple, 17 % of its pixels, has 0.03."""
-
-
-def fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
-    """Reciprocal rank fusion with weights: a row scores the sum of weight / (60 + rank), ties by image_id."""
-    scores: dict[str, float] = {}
-    rows: dict[str, Row] = {}
-    for weight, found in lists:
-        for rank, row in enumerate(found.rows, start=1):
-            scores[row.image_id] = scores.get(row.image_id, 0.0) + weight / (FUSION_CONSTANT + rank)
-            rows.setdefault(row.image_id, row)
-    if len(lists) == 1:
-        return lists[0][1].rows
-    return [rows[image_id] for image_id in sorted(scores, key=lambda i: (-scores[i], i))]
 
 
 def by_amount(

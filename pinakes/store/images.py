@@ -13,7 +13,7 @@ from pinakes.images.regions import Frame, frame_of
 from pinakes.metadata.captions import Captioned
 from pinakes.metadata.columns import COLUMNS
 from pinakes.store.conditions import Conditions, column
-from pinakes.store.connection import Connection, translated
+from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.restrictions import visible
 from pinakes.store.search_settings import searching
 from pinakes.types import Vector
@@ -84,20 +84,34 @@ def listed(
     passing: Conditions,
     *,
     group_by: str | None = None,
+    collapse: bool = False,
     after: str | None = None,
 ) -> list[Row]:
-    """The first `k` images that pass, by image_id, after the one named; only the first of each group."""
+    """The first `k` images that pass, by image_id, after the one named; only the first of each group.
+
+    With `collapse` the groups are those of copies, of which the preferred image is the first.
+    """
     values: dict[str, Any] = {"k": k, "after": after, **passing.values}
     chosen = sql.SQL("{images}").format(images=sql.Identifier(collection, "images"))
-    if group_by is not None:
+    if group_by is not None or collapse:
         # A group's key and an image's own name must never be taken for each other: whether there is a key comes first.
         chosen = sql.SQL(
             """(
                 SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) *
-                FROM (SELECT i.*, {key} AS key FROM {images} AS i WHERE {passing}) AS keyed
-                ORDER BY key IS NULL, coalesce(key, image_id), image_id
+                FROM (
+                    SELECT i.*, {key} AS key, {passed_over} AS passed_over
+                    FROM {images} AS i {copies}
+                    WHERE {passing}
+                ) AS keyed
+                ORDER BY key IS NULL, coalesce(key, image_id), passed_over, image_id
             )"""
-        ).format(key=column(group_by, "group", values), images=chosen, passing=passing.where)
+        ).format(
+            key=column(group_by, "group", values) if group_by is not None else sql.SQL("d.work"),
+            passed_over=sql.SQL("d.preferred IS NOT TRUE" if collapse else "false"),
+            copies=joined_copies(collection) if collapse else sql.SQL(""),
+            images=chosen,
+            passing=passing.where,
+        )
     with translated(f"listing {collection}"), searching(conn):
         rows = conn.execute(
             sql.SQL(
@@ -112,6 +126,32 @@ def listed(
             values,
         )
         return [row_of(row) for row in rows]
+
+
+def joined_copies(collection: str) -> sql.Composed:
+    """What joins each image `i` with its group of copies `d`, where it is in one."""
+    return sql.SQL("LEFT JOIN {} AS d ON d.image_id = i.image_id AND NOT d.pair").format(
+        sql.Identifier(collection, "duplicates")
+    )
+
+
+def works_of(conn: Connection, collection: str, image_ids: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    """The group of copies of each of some images that are in one, and whether the image is the preferred one of it."""
+    with translated("reading groups of copies"):
+        rows = conn.execute(
+            sql.SQL("SELECT image_id, work, preferred FROM {} WHERE NOT pair AND image_id = ANY(%s)").format(
+                sql.Identifier(collection, "duplicates")
+            ),
+            (list(image_ids),),
+        )
+        return {image_id: (work, preferred) for image_id, work, preferred in rows}
+
+
+def copies_known(conn: Connection, collection: str) -> bool:
+    """Whether any group of copies is known."""
+    table = sql.Identifier(collection, "duplicates")
+    with translated("reading groups of copies"):
+        return bool(value_of(conn, sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE NOT pair)").format(table)))
 
 
 def stored_vector(conn: Connection, collection: str, space: str, image_id: str) -> Vector | None:

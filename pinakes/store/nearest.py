@@ -7,7 +7,6 @@ after an exact place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -19,7 +18,7 @@ from pinakes.query.cursor import DIGEST_BYTES, Cursor
 from pinakes.query.query import Mode
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, Pgvector, translated
-from pinakes.store.images import IMAGE_COLUMNS, Row, region_row_of, row_of
+from pinakes.store.images import IMAGE_COLUMNS, Row, joined_copies, region_row_of, row_of
 from pinakes.store.index_settings import signs
 from pinakes.store.search_plan import MARGIN, Plan, plan
 from pinakes.store.search_settings import searching
@@ -41,6 +40,7 @@ class Wanted:
         exclude_fingerprints: pictures of these bytes left out.
         max_distance: the largest cosine distance of a hit.
         group_by: a column; only the nearest image of each of its values is found.
+        collapse: only the preferred, else the nearest, image of each group of copies is found.
         after: continue after this place.
         mode: how vectors are compared.
         effort: see `pinakes.query.query.Query`.
@@ -52,6 +52,7 @@ class Wanted:
     exclude_fingerprints: tuple[str, ...] = ()
     max_distance: float | None = None
     group_by: str | None = None
+    collapse: bool = False
     after: Cursor | None = None
     mode: Mode = "auto"
     effort: int | None = None
@@ -87,7 +88,7 @@ def nearest(
         UsageError: an index was asked for and there is none.
     """
     take = wanted.k + MARGIN + len(wanted.exclude_ids)
-    whole = wanted.after is not None or wanted.group_by is not None
+    whole = wanted.after is not None or wanted.group_by is not None or wanted.collapse
     mode: Mode = "exact" if whole else wanted.mode
     chosen = plan(conn, collection, registered, wanted.passing, take, mode, pgvector, effort=wanted.effort)
     search = _Search(collection, registered, query, wanted, take)
@@ -105,53 +106,11 @@ def nearest(
     return Found(rows, "exact", min(matching or 0, registered.rows))
 
 
-def same_files(
-    conn: Connection,
-    collection: str,
-    registered: RegisteredSpace,
-    query: Vector | None,
-    fingerprints: Sequence[str],
-    wanted: Wanted,
-) -> list[Row]:
-    """The images whose files have one of these fingerprints, by image_id, with their distances to a vector.
-
-    Neither an index nor a cut-off can miss one, nor an image that has no vector.
-    """
-    if not fingerprints:
-        return []
-    with translated(f"looking for a file in {collection}"), searching(conn):
-        rows = conn.execute(
-            sql.SQL(
-                """
-                SELECT {columns}, {distance} AS distance
-                FROM {images} AS i
-                LEFT JOIN {space} AS v ON v.image_id = i.image_id AND v.fingerprint = i.fingerprint
-                WHERE i.fingerprint = ANY(%(files)s) AND i.image_id <> ALL(%(ids)s) AND {passing}
-                ORDER BY i.image_id
-                LIMIT %(k)s
-                """
-            ).format(
-                columns=IMAGE_COLUMNS,
-                distance=sql.SQL("NULL::float8" if query is None else "v.embedding::vector <=> %(full)s"),
-                images=sql.Identifier(collection, "images"),
-                space=sql.Identifier(collection, registered.name),
-                passing=wanted.passing.where,
-            ),
-            {
-                **wanted.passing.values,
-                "files": list(fingerprints),
-                "ids": list(wanted.exclude_ids),
-                "full": None if query is None else PgVector(query),
-                "k": wanted.k,
-            },
-        ).fetchall()
-    return [row_of(row) for row in rows]
-
-
 class _Search:
     """One search as SQL, in each of the ways in which it can be carried out."""
 
     def __init__(self, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted, take: int) -> None:
+        self._collection = collection
         self._space = sql.Identifier(collection, registered.name)
         regions = registered.regions
         self._regions = sql.Identifier(collection, regions.name) if regions and regions.rows else None
@@ -252,11 +211,12 @@ class _Search:
             "shown": [shown.hex() for shown in after.shown] if after else [],
         }
         group = self._wanted.group_by
+        collapse = self._wanted.collapse
         # A group's key and an image's own name must never be taken for each other: whether there is a key comes first.
         best = """
                 SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) *
                 FROM kept
-                ORDER BY key IS NULL, coalesce(key, image_id), distance, image_id"""
+                ORDER BY key IS NULL, coalesce(key, image_id), passed_over, distance, image_id"""
         nearest_part = """
                 SELECT DISTINCT ON (image_id) *
                 FROM measured
@@ -264,9 +224,10 @@ class _Search:
         statement = self._filled(
             """
             WITH measured AS (
-                SELECT v.image_id, v.fingerprint, v.embedding::vector <=> %(full)s AS distance, {key} AS key
+                SELECT v.image_id, v.fingerprint, v.embedding::vector <=> %(full)s AS distance, {key} AS key,
+                    {passed_over} AS passed_over
                 FROM {vectors} AS v
-                JOIN {images} AS i USING (image_id)
+                JOIN {images} AS i USING (image_id) {copies}
                 WHERE {passing} AND {allowed}
             ), scored AS ({scored}
             ), kept AS (
@@ -294,8 +255,10 @@ class _Search:
             vectors=self._with_regions,
             allowed=allowed(self._wanted),
             scored=sql.SQL(nearest_part if self._regions else "SELECT * FROM measured"),
-            key=column(group, "group", values) if group else sql.SQL("v.image_id"),
-            best=sql.SQL(best if group else "SELECT * FROM kept"),
+            key=sql.SQL("d.work") if collapse else column(group, "group", values) if group else sql.SQL("v.image_id"),
+            passed_over=sql.SQL("d.preferred IS NOT TRUE" if collapse else "false"),
+            copies=joined_copies(self._collection) if collapse else sql.SQL(""),
+            best=sql.SQL(best if group or collapse else "SELECT * FROM kept"),
             digits=sql.Literal(2 * DIGEST_BYTES),
         )
         return [region_row_of(row) for row in conn.execute(statement, values, binary=True)]

@@ -32,7 +32,9 @@ def nearest_with_regions(
     regions = registered.regions
     if regions is None or not regions.rows:
         return found
-    if wanted.after is not None or wanted.group_by is not None:  # `nearest` has compared the regions, too
+    if (
+        wanted.after is not None or wanted.group_by is not None or wanted.collapse
+    ):  # `nearest` has compared the regions, too
         return replace(found, scanned=found.scanned * (registered.rows + regions.rows) // max(registered.rows, 1))
     with_regions = _nearest_regions(conn, pgvector, collection, regions, query, wanted)
     best: dict[str, Row] = {}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from psycopg import sql
 
 from pinakes.store.connection import Connection, translated, value_of
+from pinakes.store.duplicates import drop_unused_sketches
 from pinakes.store.lease import Lease
 from pinakes.store.pixels import drop_unused_sizes
 from pinakes.store.space_registry import count_rows, vector_tables
@@ -107,6 +108,7 @@ def remove_images(
             conn.execute(sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(images), (ids,))
             count_rows(conn, collection)
             drop_unused_sizes(conn, collection)
+            drop_unused_sketches(conn, collection)
         return gone
 
     images = sql.Identifier(collection, "images")

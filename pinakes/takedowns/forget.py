@@ -219,7 +219,7 @@ class Takedowns:
                     done.notes.append(f"files set aside in {checkpoint.location}/{SET_ASIDE} were not searched")
             self._clear_caches(found, done)
             if self._in_table:
-                dead = scrub(conn, self._collection, ["images", "pixels", *done.vectors])
+                dead = scrub(conn, self._collection, ["images", "pixels", "sketches", *done.vectors])
                 done.notes += [
                     f"a transaction that is still open keeps dead rows of {name}; pinakes maintain removes them later"
                     for name in dead

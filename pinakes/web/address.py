@@ -44,6 +44,7 @@ class Address:
         where: conditions on the metadata, as `pinakes.query.filters` reads them.
         group_by, max_distance, k, mode, space, hybrid, metric: see `pinakes.query.query.Query`.
         exclude_query: `1` leaves out the picture that was sent, where it is stored.
+        collapse_duplicates: `1` shows one of each group of copies.
         after: the cursor of the page before.
     """
 
@@ -62,6 +63,7 @@ class Address:
     hybrid: str = ""
     metric: str = ""
     exclude_query: str = ""
+    collapse_duplicates: str = ""
     after: str = ""
 
     @classmethod
@@ -168,6 +170,7 @@ class Address:
             hybrid=_number(self.hybrid, "the share of the words", float),
             metric=self.metric or METRICS[0],
             exclude_query=bool(self.exclude_query),
+            collapse_duplicates=bool(self.collapse_duplicates),
         )
 
 

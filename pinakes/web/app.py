@@ -19,7 +19,7 @@ import pinakes
 from pinakes.errors import DatabaseError, EmbedderError, PictureError, PinakesError, SourceError, UsageError
 from pinakes.images.turns import BusyError, LeftError
 from pinakes.types import ErrorClass
-from pinakes.web import iiif, pages, shortlist
+from pinakes.web import duplicates, iiif, pages, shortlist
 from pinakes.web import map as map_page
 from pinakes.web.api import router as api_router
 from pinakes.web.place import Places
@@ -68,6 +68,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(shortlist.router, include_in_schema=False)
     app.include_router(map_page.router, include_in_schema=False)
+    app.include_router(duplicates.router, include_in_schema=False)
     app.add_exception_handler(PinakesError, _on_pinakes_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -123,6 +124,7 @@ def _allowed(request: Request) -> list[str]:
         *pages.router.routes,
         *shortlist.router.routes,
         *map_page.router.routes,
+        *duplicates.router.routes,
         *request.app.routes,
     )
     matching = [r for r in every if isinstance(r, Route) and r.matches(request.scope)[0] != Match.NONE]

@@ -70,6 +70,7 @@ def chips(address: Address, titles: Mapping[str, str]) -> list[Chip]:
         shown.append(Chip(kind, cut(text), address.without("where", condition).url))
     options = (
         ("one for each", "group_by", label(address.group_by)),
+        ("copies", "collapse_duplicates", "one of each" if address.collapse_duplicates else ""),
         ("not farther than", "max_distance", address.max_distance),
         ("on a page", "k", address.k),
         ("compared by", "mode", address.mode),

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import RedirectResponse, Response
 
 from pinakes.maps.drawing import ACROSS, PER_SHEET, TILE
+from pinakes.store import map_table
+from pinakes.store.connection import Connection
+from pinakes.store.space_registry import resolve_space
 from pinakes.web import views
 from pinakes.web.address import Address
 from pinakes.web.api import Served
 from pinakes.web.pages import SEE_OTHER, page
+from pinakes.web.service import Service
+
+T = TypeVar("T")
 
 router = APIRouter(include_in_schema=False)
 
@@ -22,7 +29,7 @@ Fraction = Annotated[float, Query(ge=0, le=1, allow_inf_nan=False)]
 def map_page(service: Served) -> Response:
     """The map of the active space."""
     plain = Address()
-    found = service.map_regions()
+    found = _of_map(service, map_table.regions)
     return page(
         "map.html",
         service,
@@ -47,16 +54,17 @@ def map_page(service: Served) -> Response:
 @router.get("/map/points")
 def map_points(service: Served) -> Response:
     """The places of the pictures; see `pinakes.store.map_table.points`."""
-    return Response(service.map_points(), media_type="application/octet-stream")
+    return Response(_of_map(service, map_table.points), media_type="application/octet-stream")
 
 
 @router.get("/map/sheet/{number}")
 def map_sheet(number: int, service: Served) -> Response:
     """Small pictures, in the order of the points."""
-    found = service.map_sheet(number)
-    if found is None:
+    shown = _of_map(service, map_table.drawn)
+    if not 0 <= number * PER_SHEET < len(shown):
         raise HTTPException(404, f"the map has no sheet {number}.")
-    data, whole = found
+    with service.sheets.turn(1):
+        data, whole = service.map_sheets.sheet(shown, number)
     # The pictures of a sheet change with the collection; one that is not whole is asked for again.
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "no-cache" if whole else "no-store"})
 
@@ -64,7 +72,13 @@ def map_sheet(number: int, service: Served) -> Response:
 @router.get("/map/at")
 def map_at(x: Fraction, y: Fraction, service: Served) -> Response:
     """The page of the picture that lies nearest to a place."""
-    image_id = service.map_at(x, y)
+    image_id = _of_map(service, lambda conn, collection, space: map_table.at(conn, collection, space, x, y))
     if image_id is None:
         raise HTTPException(404, "there is no picture on the map.")
     return RedirectResponse(views.page_path(image_id), SEE_OTHER)
+
+
+def _of_map(service: Service, read: Callable[[Connection, str, str], T]) -> T:
+    """What the map of the active space has to tell."""
+    with service.connection() as conn:
+        return read(conn, service.collection, resolve_space(conn, service.collection).name)

@@ -59,6 +59,9 @@ class SearchParameters(Strict):
     hybrid: Fraction | None = Field(None, description="The share of full text: 0 is only vectors, 1 is only words.")
     metric: Metric = Field("cosine", description="How distances are shown.")
     exclude_query: bool = Field(False, description="Leave out the stored picture that is the very file that was sent.")
+    collapse_duplicates: bool = Field(
+        False, description="Of copies that are known, only the preferred one, else the nearest."
+    )
 
 
 class SearchBody(SearchParameters):

@@ -20,6 +20,8 @@ from pinakes.metadata.columns import COLUMNS
 from pinakes.query.query import MAX_PARTS
 from pinakes.search.answer import SearchResult
 from pinakes.sources.thumbnails import SIZES
+from pinakes.store.index_state import index_state
+from pinakes.store.map_table import has_map
 from pinakes.types import ErrorClass
 from pinakes.web import filter_views, views
 from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
@@ -182,6 +184,9 @@ def _shown(
     columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in found.columns)))
     spaces = service.spaces()
     asked = next((each for each in spaces if each.name == address.space), spaces[0] if spaces else None)
+    with service.connection() as conn:
+        mapped = has_map(conn, service.collection)
+        index = index_state(conn, service.collection, asked) if asked else None
     return page(
         "search.html",
         service,
@@ -195,14 +200,24 @@ def _shown(
         years_known=found.years,
         columns=[(column, views.label(column)) for column in columns if column not in views.HIDDEN_COLUMNS],
         examples=views.examples(asked.space.provider, found) if asked else (),
-        tuned=any((address.group_by, address.k, address.max_distance, address.mode, address.metric, address.space)),
+        tuned=any(
+            (
+                address.group_by,
+                address.collapse_duplicates,
+                address.k,
+                address.max_distance,
+                address.mode,
+                address.metric,
+                address.space,
+            )
+        ),
         page_size=PAGE_SIZE,
         modes=[("" if value == MODES[0] else value, name) for value, name in views.MODE_NAMES.items()],
         metrics=[("" if value == METRICS[0] else value, name) for value, name in views.METRIC_NAMES.items()],
         spaces=[each.name for each in spaces],
-        index=views.index_line(asked, service.index_of(asked)) if asked else "",
+        index=views.index_line(asked, index) if asked and index else "",
         asked=_asked(service, address),
-        mapped=service.has_map(),
+        mapped=mapped,
         total=found.total,
         cards=views.cards(result, address, service.framed(result)),
         more=address.but(after=result.cursor).url if result and result.cursor else "",

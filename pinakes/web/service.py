@@ -6,13 +6,15 @@ import contextlib
 import copy
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
 
+from pinakes.duplicates.decisions import Verdict, decide
+from pinakes.duplicates.groups import groups_of
 from pinakes.errors import UsageError
 from pinakes.images.turns import Turns
-from pinakes.maps.drawing import MAX_BYTES, PER_SHEET, Sheets
+from pinakes.maps.drawing import MAX_BYTES, Sheets
 from pinakes.query.filters import Filter, columns_of
 from pinakes.query.query import Query
 from pinakes.quota.embedder_pool import Embedders
@@ -21,17 +23,17 @@ from pinakes.search.iiif import PAGE_URL, Shown
 from pinakes.settings import Settings
 from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import DiskCache, Thumbnail, Thumbnails
-from pinakes.store import map_table
 from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database
+from pinakes.store.duplicates import Member, read_groups, stored_decisions
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
-from pinakes.store.index_state import IndexState, index_state
 from pinakes.store.pixels import Size, sizes_of
 from pinakes.store.pool import Connections
-from pinakes.store.restrictions import restriction_texts
-from pinakes.store.space_registry import RegisteredSpace, resolve_space, spaces
+from pinakes.store.restrictions import restriction_texts, visible
+from pinakes.store.space_registry import RegisteredSpace, spaces
+from pinakes.types import Decision
 from pinakes.web.uploads import Uploads, check_length
 
 CONNECTIONS = 8
@@ -49,8 +51,6 @@ PRIVATE_COLUMNS = frozenset({"uri"})
 
 SEARCHES_BY_PICTURE = CONNECTIONS // 2
 """At once. Each may fetch or decode a picture while it holds a connection; searches by words always find one."""
-
-T = TypeVar("T")
 
 
 def _check_columns(names: Iterable[str | None]) -> None:
@@ -104,12 +104,13 @@ class Service:
         self.sheets = Turns(1)
         self.web_url = settings.values.get(PAGE_URL, "")
         self._thumbnails = Thumbnails(cache / "thumbnails")
-        self._map_sheets = Sheets(self._thumbnails, DiskCache(cache / "map", MAX_BYTES))
+        self.map_sheets = Sheets(self._thumbnails, DiskCache(cache / "map", MAX_BYTES))
         self._uploads = Uploads(cache / "uploads")
         self._facets: dict[tuple[object, ...], _Counted] = {}
         self._facets_lock = threading.Lock()
         self._others: dict[str, Service] | None = {collection: self} if others else None
         self._embedders = Embedders(settings, database.dsn)
+        self._database, self._settings = database, settings
         self._connections = Connections(database.dsn, most=CONNECTIONS, wait_seconds=WAIT_SECONDS)
 
     def close(self) -> None:
@@ -176,6 +177,40 @@ class Service:
         turn = self.searches_by_picture.turn(1) if by_picture else contextlib.nullcontext()
         with turn, self._connections.connection() as conn:
             return search(conn, self._pgvector, self.collection, query, self._embedders)
+
+    def duplicates(self, after: tuple[str, bool], count: int) -> list[list[tuple[Member, Row]]]:
+        """The next groups of copies that visitors may see.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            shown = visible(conn, self.collection)
+            return list(groups_of(read_groups(conn, self.collection, shown, after=after, count=count)))
+
+    def decide(self, verdict: Verdict, images: Sequence[str]) -> None:
+        """Keep what somebody decided about copies.
+
+        Raises:
+            UsageError: there is no such image, or it is restricted; or their number does not fit.
+            CheckpointError: it cannot be kept.
+            DatabaseError: the database does not answer.
+        """
+        for image_id in images:
+            if self.image(image_id) is None:
+                raise UsageError(f"there is no image {image_id!r} in {self.collection}.")
+        root, seconds = self._settings.checkpoint, self._settings.lease_seconds
+        decide(self._database, self.collection, root, verdict, images, lease_seconds=seconds)
+
+    def decisions(self) -> list[Decision]:
+        """What was decided about pictures that visitors may see, the latest first.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            held = [Decision(*row) for row in stored_decisions(conn, self.collection) if row[2] != "undecided"]
+        return sorted(held, key=lambda each: each.decided_at, reverse=True)
 
     def facets(self, filters: Sequence[Filter]) -> Facets:
         """The values that may be chosen, with counts some seconds old; a restriction is heeded at once.
@@ -281,48 +316,13 @@ class Service:
         with self._connections.connection() as conn:
             return spaces(conn, self.collection)
 
-    def index_of(self, registered: RegisteredSpace) -> IndexState:
-        """How a space is indexed at present; see `pinakes.store.index_state`.
+    def connection(self) -> AbstractContextManager[Connection]:
+        """A connection of the pool, for the time of a block.
 
         Raises:
-            DatabaseError: the database does not answer.
+            DatabaseError: the database does not answer, or none has become free.
         """
-        with self._connections.connection() as conn:
-            return index_state(conn, self.collection, registered)
-
-    def has_map(self) -> bool:
-        """Whether there is a map to be looked at.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
-        with self._connections.connection() as conn:
-            return map_table.has_map(conn, self.collection)
-
-    def map_regions(self) -> list[map_table.Region]:
-        """The regions of the map of the active space; none where there is no map."""
-        return self._of_map(map_table.regions)
-
-    def map_points(self) -> bytes:
-        """The places of the pictures on the map; see `pinakes.store.map_table.points`."""
-        return self._of_map(map_table.points)
-
-    def map_sheet(self, number: int) -> tuple[bytes, bool] | None:
-        """A sheet of small pictures of the map, and whether it is whole; None where there is none of that number."""
-        shown = self._of_map(map_table.drawn)
-        if not 0 <= number * PER_SHEET < len(shown):
-            return None
-        with self.sheets.turn(1):
-            return self._map_sheets.sheet(shown, number)
-
-    def map_at(self, x: float, y: float) -> str | None:
-        """The image_id of the picture nearest to a place on the map; None where there is none."""
-        with self._connections.connection() as conn:
-            return map_table.at(conn, self.collection, resolve_space(conn, self.collection).name, x, y)
-
-    def _of_map(self, read: Callable[[Connection, str, str], T]) -> T:
-        with self._connections.connection() as conn:
-            return read(conn, self.collection, resolve_space(conn, self.collection).name)
+        return self._connections.connection()
 
     def keep_upload(self, data: bytes) -> str:
         """Check and keep a picture to search by; the token for `upload`.

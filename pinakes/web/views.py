@@ -31,6 +31,7 @@ CONTROLS = {
     "mode": "Comparing",
     "metric": "Distance",
     "group-by": "One picture for each",
+    "collapse-duplicates": "One of each group of copies",
     "space": "Embedding space",
     "crop": "In numbers",
     "image": "Choose a picture",

@@ -118,6 +118,17 @@ COLLECTION_DATA = (
     ),
     (10, "INSERT INTO old.maps (space, method, seed, images) SELECT space, 'PCA', 0, 1 FROM old.spaces"),
     (10, "INSERT INTO old.map_points SELECT space, 'a.jpg', 'md5:a', 0.5, 0.5, 0 FROM old.spaces"),
+    (
+        11,
+        "INSERT INTO old.sketches VALUES ('md5:a', '\\xff', 307200, NULL, 'by hand'), ('md5:b', '\\xff', 1, NULL, NULL)",
+    ),
+    (11, "INSERT INTO old.alike VALUES ('md5:a', 'md5:b', 'crop', 0.25)"),
+    (11, "INSERT INTO old.decisions VALUES ('a.jpg', 'b/c.jpg', 'same', now()), ('a.jpg', '', 'preferred', now())"),
+    (
+        11,
+        "INSERT INTO old.duplicates VALUES ('a.jpg', 'a.jpg', 'same-work', true, false),"
+        " ('b/c.jpg', 'a.jpg', 'same-work', false, false)",
+    ),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 

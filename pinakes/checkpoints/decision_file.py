@@ -1,0 +1,30 @@
+"""The list of decisions about copies next to a collection's spaces, where it outlives the database."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pinakes.checkpoints.lasting_list import LastingList
+from pinakes.types import Decision
+
+
+def decision_file(root: str, collection: str) -> LastingList[Decision]:
+    """The decisions about one collection, at `<root>/<collection>/decisions-<uuid>.json`."""
+    what = ("decisions about copies", "without it they would have to be made again")
+    return LastingList(root, collection, "decisions", _row, _decision, what)
+
+
+def _row(each: Decision) -> dict[str, Any]:
+    at = each.decided_at.isoformat()
+    return {"image_id": each.image_id, "other": each.other, "verdict": each.verdict, "decided_at": at}
+
+
+def _decision(row: dict[str, Any]) -> Decision:
+    made = Decision(row["image_id"], row["other"], row["verdict"], datetime.fromisoformat(row["decided_at"]))
+    if (
+        not all(isinstance(each, str) for each in (made.image_id, made.other, made.verdict))
+        or made.decided_at.tzinfo is None
+    ):
+        raise ValueError("a field has another type")
+    return made

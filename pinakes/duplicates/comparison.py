@@ -1,0 +1,226 @@
+"""Whether one picture is a copy of another, and of which kind: two small pictures are laid over each other.
+
+Brightness and contrast are taken out before anything is compared, so that a greyscale copy or a colour cast hides nothing.
+Two correlations decide: of the grey values, and of their edges. Pictures of one painter can share the first, for the sky is
+above and the ground below; their edges are elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pinakes.duplicates.sketch import LEAST_PART, LONG_SIDE, SIDE, Grey, Sketch, scaled
+
+LEAST_GREY, LEAST_EDGES = 0.88, 0.74
+"""The least correlations of two copies; `docs/duplicates.md` says how they were found."""
+
+PROMISING = 0.40
+"""Of the edges, for a place that is known to a pixel or two."""
+
+SURE_EDGES = 0.85
+"""Of an upright copy; below it a picture that is nearly symmetrical may fit its own mirror image better."""
+
+COARSE = 0.70
+"""Of the grey, at a scale that is up to four hundredths off."""
+
+FAINT = 2.0
+"""Levels of grey; differences below it are noise of the compression rather than edges."""
+
+SAME_PROPORTIONS = 0.04
+"""By how much the logarithms of width / height may differ in copies of the whole: thumbnails are rounded to pixels."""
+
+COLOURLESS, COLOURED = 2.5, 4.0
+"""Mean distance of the colours from grey, of 128, below which a picture is grey and above which it is not."""
+
+CAST = 4.5
+"""Mean difference of the colours, of 255, above which a copy has other colours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Why two pictures are the same.
+
+    Attributes:
+        kind: one of `pinakes.duplicates.groups.KINDS`.
+        difference: 1 less the correlation of the edges: 0 for the same pixels.
+    """
+
+    kind: str
+    difference: float
+
+
+def compare(first: Sketch, second: Sketch) -> Match | None:
+    """Why two pictures are the same; None where they are not."""
+    if first.flat or second.flat:
+        return None
+    ratio = [math.log(each.picture.width / each.picture.height) for each in (first, second)]
+    best = None
+    if abs(ratio[0] - ratio[1]) <= SAME_PROPORTIONS:
+        best = _alike(first.square, second.square)
+        if best is not None and best >= SURE_EDGES:
+            return Match(_kind_of_whole(first, second), 1 - best)
+    for turn, turned in _TURNS.items():
+        other = -ratio[1] if turn in _SIDEWAYS else ratio[1]
+        if abs(ratio[0] - other) <= SAME_PROPORTIONS:
+            edges = _alike(first.square, turned(second.square))
+            if edges is not None and edges > (best or 0.0):
+                return Match("turned", 1 - edges)
+    if best is not None:
+        return Match(_kind_of_whole(first, second), 1 - best)
+    inner = [each.trimmed() or each for each in (first, second)]
+    ratio = [math.log(each.picture.width / each.picture.height) for each in inner]
+    if abs(ratio[0] - ratio[1]) <= 2 * SAME_PROPORTIONS and not any(each.flat for each in inner):
+        best = _alike(inner[0].square, inner[1].square)
+        if best is not None:
+            return Match("crop", 1 - best)
+    for whole, part in ((first, second), (second, first)):
+        edges = _part_of(whole, part)
+        if edges is not None:
+            return Match("crop", 1 - edges)
+    return None
+
+
+def _kind_of_whole(first: Sketch, second: Sketch) -> str:
+    greyest, other = sorted((first, second), key=lambda sketch: sketch.colourfulness)
+    if greyest.colourfulness < COLOURLESS and other.colourfulness > COLOURED:
+        return "greyscale"
+    if float(np.abs(first.colours - second.colours).mean()) > CAST:
+        return "colour-cast"
+    return "re-encoded" if first.pixels == second.pixels else "resized"
+
+
+def _alike(first: Grey, second: Grey) -> float | None:
+    """The correlation of the edges of two pictures of one size, where both correlations are high enough."""
+    if correlation(first, second) < LEAST_GREY:
+        return None
+    edges = correlation(_edges(first), _edges(second))
+    return edges if edges >= LEAST_EDGES else None
+
+
+def correlation(first: Grey, second: Grey) -> float:
+    """Of two arrays of one shape, -1 to 1; 0 where one of them is even."""
+    a, b = first - first.mean(), second - second.mean()
+    length = float(np.sqrt((a * a).sum() * (b * b).sum()))
+    return float((a * b).sum()) / length if length > 0 else 0.0
+
+
+def _edges(grey: Grey) -> Grey:
+    """The differences of neighbours, across and down, shape (2, height - 1, width - 1).
+
+    Of strong ones the root: else the outline that all photographs of framed pictures share would outweigh what they show.
+    """
+    found = np.stack([np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]])
+    return np.asarray(found / np.sqrt(np.abs(found) + FAINT))
+
+
+def _part_of(whole: Sketch, part: Sketch) -> float | None:
+    """The correlation of the edges of a picture with those of the part of another that it shows, or None."""
+    # Where it could be is looked for at half the size, which takes a fifth of the time.
+    coarse = max(_places(whole.half, part.half, _SCALES, LONG_SIDE // 2), default=(0.0, 0.0, 0, 0))
+    if coarse[0] < COARSE:
+        return None
+    best, box = 0.0, (0.0, 0.0, 0.0, 0.0)
+    scales = tuple(coarse[1] * step for step in _FINE)
+    for grey, scale, top, left in _places(whole.grey, part.grey, scales, LONG_SIDE):
+        if grey >= COARSE:
+            small = scaled(part.grey, scale)
+            height, width = small.shape
+            edges = correlation(_edges(whole.grey[top : top + height, left : left + width]), _edges(small))
+            best, box = max((best, box), (edges, (left, top, left + width, top + height)))
+    return _fitted(whole, part, box) if best >= PROMISING else None
+
+
+def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None:
+    """The same for a place that is known to a pixel or two: its sides are moved by fractions of one while that helps."""
+    picture = Image.fromarray(whole.grey)
+    edges = _edges(part.square)
+
+    def fit(sides: tuple[float, ...]) -> float:
+        cut = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=_box(sides))
+        return correlation(_edges(np.asarray(cut)), edges)
+
+    best = fit(box)
+    for step in (1.0, 0.5, 0.25):
+        for side in range(4):
+            for way in (step, -step):
+                moved = tuple(value + way * (place == side) for place, value in enumerate(box))
+                if 0 <= moved[0] < moved[2] <= picture.width and 0 <= moved[1] < moved[3] <= picture.height:
+                    found = fit(moved)
+                    if found > best:
+                        best, box = found, moved
+                        break
+    cut = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=_box(box))
+    return best if best >= LEAST_EDGES and correlation(np.asarray(cut), part.square) >= LEAST_GREY else None
+
+
+def _box(sides: tuple[float, ...]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = sides
+    return left, top, right, bottom
+
+
+def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> list[tuple[float, float, int, int]]:
+    """For each scale of a part the place in the whole where it fits best: correlation, scale, top and left.
+
+    `side` is the long side of both.
+    """
+    whole = whole - whole.mean()
+    sums, squares = _integral(whole), _integral(whole * whole)
+    smalls = []
+    for scale in scales:
+        small = scaled(part, scale)
+        fits_in = small.shape[0] <= whole.shape[0] and small.shape[1] <= whole.shape[1]
+        if fits_in and min(small.shape) >= side / 8 and max(small.shape) >= LEAST_PART * side:
+            smalls.append((scale, small - small.mean()))
+    if not smalls:
+        return []
+    size = (side * 4 // 3, side * 4 // 3)  # a multiple of 64, and what wraps around is cut off below
+    laid = np.zeros((len(smalls), *size), dtype=np.float32)
+    for place, (_, small) in enumerate(smalls):
+        laid[place, : small.shape[0], : small.shape[1]] = small
+    products = np.fft.irfft2(np.fft.rfft2(whole, size) * np.conj(np.fft.rfft2(laid)), size)
+    found = []
+    for product, (scale, small) in zip(products, smalls, strict=True):
+        height, width = small.shape
+        rows, columns = whole.shape[0] - height + 1, whole.shape[1] - width + 1
+        length, pixels = float((small * small).sum()), height * width
+        total = _windows(sums, height, width)
+        spread = _windows(squares, height, width) - total * total / pixels
+        fits = product[:rows, :columns] / np.sqrt(np.maximum(spread, pixels) * max(length, pixels))
+        top, left = np.unravel_index(int(fits.argmax()), fits.shape)
+        found.append((float(fits[top, left]), scale, int(top), int(left)))
+    return found
+
+
+def _integral(values: Grey) -> npt.NDArray[np.float64]:
+    return np.pad(values.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+
+
+def _windows(sums: npt.NDArray[np.float64], height: int, width: int) -> npt.NDArray[np.float64]:
+    """The sum over each window of that size."""
+    return sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+
+
+_SCALES = tuple(0.98 * 0.955**step for step in range(20))
+_FINE = tuple(1 + step / 100 for step in range(-4, 5))
+_SIDEWAYS = (
+    Image.Transpose.ROTATE_90,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.TRANSVERSE,
+)
+_TURNS: dict[Image.Transpose, Callable[[Grey], Grey]] = {
+    Image.Transpose.FLIP_LEFT_RIGHT: lambda a: a[:, ::-1],
+    Image.Transpose.FLIP_TOP_BOTTOM: lambda a: a[::-1],
+    Image.Transpose.ROTATE_180: lambda a: a[::-1, ::-1],
+    Image.Transpose.ROTATE_90: lambda a: np.rot90(a),
+    Image.Transpose.ROTATE_270: lambda a: np.rot90(a, 3),
+    Image.Transpose.TRANSPOSE: lambda a: a.T,
+    Image.Transpose.TRANSVERSE: lambda a: a[::-1, ::-1].T,
+}
+"""Every way in which a picture can lie, other than upright."""

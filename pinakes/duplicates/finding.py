@@ -1,0 +1,193 @@
+"""Finding copies in a collection: sketches of what is new, candidates from two indexes, a close look, and groups.
+
+Each step is kept in the database as it is done, so that a run that is killed continues where it was, and one after that
+looks at new pictures alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from pinakes.duplicates.comparison import compare
+from pinakes.duplicates.groups import TWO_SIDES, grouped, newest
+from pinakes.duplicates.sketch import Sketch, turned_shapes
+from pinakes.errors import PictureError, SourceError
+from pinakes.sources.reading import read_uri
+from pinakes.store.connection import Connection
+from pinakes.store.database import Database
+from pinakes.store.duplicates import (
+    Alike,
+    StoredSketch,
+    alike_images,
+    drop_unused_sketches,
+    equal_files,
+    image_ids,
+    keep_alike,
+    keep_sketches,
+    near_in_shape,
+    near_in_space,
+    not_compared,
+    regrouping,
+    replace_groups,
+    sketches_of,
+    stored_decisions,
+    without_sketch,
+)
+from pinakes.store.space_registry import RegisteredSpace
+from pinakes.store.tombstones import images_of
+from pinakes.types import Decision, Vector
+
+logger = logging.getLogger(__name__)
+
+RECIPE = 1
+"""Raised by hand when pictures are compared otherwise, so that every picture is compared again."""
+
+WITHIN = 0.25
+"""Cosine distance in the space up to which neighbours are looked at closely; see `docs/duplicates.md`."""
+
+WITHIN_SHAPE = 0.06
+"""The same for shapes: copies of the whole are nearer than 0.01, and what is left of one without its border, than 0.06."""
+
+AT_ONCE = 64
+"""Pictures of one step: a kill costs no more than their work."""
+
+THREADS = 4
+"""Pictures that are read at once, which may come from far away."""
+
+REMEMBERED = 2000
+"""Sketches in memory: 80 MB."""
+
+Told = Callable[[str, int], None]
+"""Is told the step and how many pictures it has done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a run has done: new sketches, pictures compared, pairs looked at closely, and pictures that cannot be read."""
+
+    sketched: int
+    compared: int
+    looked_at: int
+    unreadable: int
+
+
+def find_copies(
+    database: Database, collection: str, registered: RegisteredSpace, within: float = WITHIN, told: Told | None = None
+) -> Looked:
+    """Find out which pictures of a collection are alike; what is known already is not looked at again.
+
+    Raises:
+        DatabaseError: PostgreSQL failed; what was found until then is kept.
+    """
+    with database.connection() as (conn, _):
+        sketched, unreadable = _sketch(conn, collection, told)
+        drop_unused_sketches(conn, collection)
+        compared, looked_at = _compare(conn, collection, registered, within, told)
+    return Looked(sketched, compared, looked_at, unreadable)
+
+
+def regroup(database: Database, collection: str) -> None:
+    """Make the groups of what is alike and of what was decided."""
+    with database.connection() as (conn, _), database.connection() as (other, _), regrouping(other, collection):
+        decisions = newest(Decision(*row) for row in stored_decisions(conn, collection))
+        named = {image_id for key in decisions for image_id in key if image_id}
+        there = [image.image_id for image in images_of(conn, collection, named)]
+        members = grouped(
+            equal_files(conn, collection), alike_images(conn, collection), image_ids(conn, collection), decisions, there
+        )
+        replace_groups(other, collection, members, pairs=TWO_SIDES)
+
+
+def _sketch(conn: Connection, collection: str, told: Told | None) -> tuple[int, int]:
+    after, made, unreadable = "", 0, 0
+    with ThreadPoolExecutor(THREADS) as threads:
+        while new := without_sketch(conn, collection, after, AT_ONCE):
+            found = list(threads.map(_sketch_of, new))
+            keep_sketches(conn, collection, [each for each in found if each is not None])
+            after = new[-1][0]
+            unreadable += found.count(None)
+            made += len(found) - found.count(None)
+            if told is not None:
+                told("looked at", made)
+    return made, unreadable
+
+
+def _sketch_of(picture: tuple[str, str]) -> StoredSketch | None:
+    fingerprint, uri = picture
+    try:
+        data = read_uri(uri)
+        sketch = Sketch.of(data)
+    except (SourceError, PictureError) as exc:
+        logger.warning("%s is compared by its name and its bytes alone: %s", uri, exc)
+        return None
+    if fingerprint.startswith("md5:") and fingerprint[4:] != hashlib.md5(data, usedforsecurity=False).hexdigest():
+        logger.warning("%s was changed since it was ingested, so it is not compared; ingest it again.", uri)
+        return None
+    return StoredSketch(fingerprint, sketch.written(), sketch.pixels, None if sketch.flat else sketch.shape())
+
+
+def _compare(
+    conn: Connection, collection: str, registered: RegisteredSpace, within: float, told: Told | None
+) -> tuple[int, int]:
+    how = f"{RECIPE}:{registered.name}:{within:g}"
+    sketches = _Sketches(conn, collection)
+    compared = looked_at = 0
+    while batch := not_compared(conn, collection, how, AT_ONCE):
+        sketches.put(batch)
+        names = [each.fingerprint for each in batch]
+        read = sketches.of(set(names))
+        asked = [(name, shape) for name in names for shape in _shapes(read[name])]
+        near = near_in_space(conn, collection, registered, names, within)
+        near += near_in_shape(conn, collection, asked, WITHIN_SHAPE)
+        pairs = sorted({(min(pair), max(pair)) for pair in near})
+        keep_alike(conn, collection, names, how, list(_alike(sketches, pairs)))
+        compared += len(batch)
+        looked_at += len(pairs)
+        if told is not None:
+            told("compared", compared)
+    return compared, looked_at
+
+
+def _shapes(sketch: Sketch) -> list[Vector]:
+    """The shapes that copies of a picture have: upright, turned, and without the border that it may have."""
+    if sketch.flat:
+        return []
+    shape, inner = sketch.shape(), sketch.trimmed()
+    return [shape, *turned_shapes(shape), *([] if inner is None or inner.flat else [inner.shape()])]
+
+
+def _alike(sketches: _Sketches, pairs: Sequence[tuple[str, str]]) -> Iterator[Alike]:
+    """The pairs that are copies."""
+    read = sketches.of({name for pair in pairs for name in pair})
+    for first, second in pairs:
+        if first in read and second in read:
+            match = compare(read[first], read[second])
+            if match is not None:
+                yield Alike(first, second, match.kind, match.difference)
+
+
+class _Sketches:
+    """Sketches by fingerprint, the latest in memory: neighbours have neighbours in common."""
+
+    def __init__(self, conn: Connection, collection: str) -> None:
+        self._conn = conn
+        self._collection = collection
+        self._kept: OrderedDict[str, Sketch] = OrderedDict()
+
+    def put(self, stored: list[StoredSketch]) -> None:
+        for each in stored:
+            self._kept[each.fingerprint] = Sketch.read(each.picture, each.pixels)
+        while len(self._kept) > REMEMBERED:
+            self._kept.popitem(last=False)
+
+    def of(self, names: set[str]) -> dict[str, Sketch]:
+        """Those that there are."""
+        found = {name: self._kept[name] for name in names if name in self._kept}
+        for each in sketches_of(self._conn, self._collection, names - found.keys()):
+            found[each.fingerprint] = Sketch.read(each.picture, each.pixels)
+        return found

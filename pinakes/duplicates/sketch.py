@@ -1,0 +1,154 @@
+"""Pictures as small as it takes to compare them, and where light and dark are in them."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pinakes.images.decoding import decode, with_header
+
+Grey = npt.NDArray[np.float32]
+"""Shape (height, width)."""
+
+LONG_SIDE = 96
+"""Pixels of a sketch: lines of a drawing are still there, and a hundred thousand sketches take 400 MB."""
+
+QUALITY = 90
+SIDE = 64
+"""Pixels of each side of the square in which whole pictures are compared."""
+
+COEFFICIENTS = 8
+"""Of a shape, along each side."""
+SHAPE_SIZE = COEFFICIENTS**2 - 1
+
+EVEN = 16.0
+"""Levels of grey by which the pixels of a border may differ."""
+
+LEAST_PART = 0.4
+"""Of the side of the whole; a smaller part is a detail, and a search for regions finds it."""
+
+_BOTH_FLIPS = (-1.0) ** np.arange(COEFFICIENTS)
+_COSINES = np.cos(np.pi * np.arange(COEFFICIENTS)[:, None] * (2 * np.arange(32)[None, :] + 1) / 64)
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A picture as small as it takes to compare it.
+
+    Attributes:
+        picture: RGB, `LONG_SIDE` pixels on its long side.
+        pixels: width x height of the file.
+    """
+
+    picture: Image.Image
+    pixels: int
+
+    @classmethod
+    def of(cls, data: bytes) -> Sketch:
+        """The sketch of the picture in a file.
+
+        Raises:
+            PictureError: it cannot be decoded.
+        """
+        width, height = with_header(data).size
+        picture = decode(data, at_least=LONG_SIDE)
+        share = LONG_SIDE / max(picture.size)
+        size = (max(1, round(picture.width * share)), max(1, round(picture.height * share)))
+        return cls(picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), width * height)
+
+    @classmethod
+    def read(cls, data: bytes, pixels: int) -> Sketch:
+        """A sketch that `written` has made."""
+        return cls(Image.open(io.BytesIO(data)).convert("RGB"), pixels)
+
+    def written(self) -> bytes:
+        """As a JPEG."""
+        out = io.BytesIO()
+        self.picture.save(out, "JPEG", quality=QUALITY, subsampling=0)
+        return out.getvalue()
+
+    @cached_property
+    def grey(self) -> Grey:
+        """Its brightness."""
+        return np.asarray(self.picture.convert("L"), dtype=np.float32)
+
+    @cached_property
+    def half(self) -> Grey:
+        """The same at half the size."""
+        return scaled(self.grey, 0.5)
+
+    @cached_property
+    def square(self) -> Grey:
+        """Its brightness in `SIDE` x `SIDE` pixels, whatever its proportions."""
+        return resized(self.grey, SIDE, SIDE)
+
+    @cached_property
+    def colours(self) -> npt.NDArray[np.float32]:
+        """Shape (8, 8, 3): its colours, roughly."""
+        return np.asarray(self.picture.resize((8, 8), Image.Resampling.BOX), dtype=np.float32)
+
+    @cached_property
+    def colourfulness(self) -> float:
+        """How far its colours are from grey, of 128."""
+        chroma = np.asarray(self.picture.convert("YCbCr"), dtype=np.float32)[..., 1:] - 128
+        return float(np.abs(chroma).mean())
+
+    def trimmed(self) -> Sketch | None:
+        """Without an even border or mount, as scans have them; None where it has none."""
+        grey = self.grey
+        even = np.abs(grey - np.median([grey[0, 0], grey[0, -1], grey[-1, 0], grey[-1, -1]])) < EVEN
+        rows, columns = (np.flatnonzero(~even.all(axis=axis)) for axis in (1, 0))
+        if not len(rows) or not len(columns):
+            return None
+        height, width = grey.shape
+        left, right, top, bottom = columns[0], width - 1 - columns[-1], rows[0], height - 1 - rows[-1]
+        # One pixel more on each side that has a border: border and picture are mixed in it.
+        box = tuple(int(edge + (edge > 0)) for edge in (left, top, right, bottom))
+        inner = (box[0], box[1], width - box[2], height - box[3])
+        if not any(box) or max(inner[2] - inner[0], inner[3] - inner[1]) < LEAST_PART * LONG_SIDE:
+            return None
+        if inner[2] - inner[0] < 8 or inner[3] - inner[1] < 8:
+            return None
+        return Sketch(self.picture.crop(inner), self.pixels)
+
+    @property
+    def flat(self) -> bool:
+        """Whether there is next to nothing on it: any two empty pages are alike, and no copies."""
+        return float(self.square.std()) < 2.0
+
+    def shape(self) -> npt.NDArray[np.float32]:
+        """Where light and dark are: unit length, shape (SHAPE_SIZE,); alike for copies in other colours.
+
+        The low frequencies of the brightness (a discrete cosine transform), as a perceptual hash has them before it rounds
+        them to bits; the high ones of them weigh more, as they are weaker in every picture.
+        """
+        found = _weighted(_COSINES @ resized(self.grey, 32, 32) @ _COSINES.T).ravel()[1:]
+        length = float(np.linalg.norm(found))
+        return (found / length if length > 0 else found).astype(np.float32)
+
+
+def turned_shapes(shape: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+    """The shapes of a picture mirrored, and turned by 180, 90 and 270 degrees."""
+    whole = np.concatenate([[0.0], shape]).reshape(COEFFICIENTS, COEFFICIENTS)
+    across, down = whole * _BOTH_FLIPS[None, :], whole * _BOTH_FLIPS[:, None]
+    turned = (across, across * _BOTH_FLIPS[:, None], down.T, across.T)
+    return [each.ravel()[1:].astype(np.float32) for each in turned]
+
+
+def scaled(grey: Grey, scale: float) -> Grey:
+    """`grey` with its sides multiplied by `scale`."""
+    return resized(grey, max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+
+
+def resized(grey: Grey, width: int, height: int) -> Grey:
+    """`grey` in another size."""
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _weighted(found: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    return found * (1 + np.arange(COEFFICIENTS)[:, None] + np.arange(COEFFICIENTS)[None, :])

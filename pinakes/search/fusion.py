@@ -1,0 +1,41 @@
+"""Fusing ranked lists into one, and keeping the best row of each group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from pinakes.store.images import Row
+from pinakes.store.nearest import Found
+
+FUSION_CONSTANT = 60
+"""k of reciprocal rank fusion: Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet" (2009)."""
+
+
+def fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
+    """Reciprocal rank fusion with weights: a row scores the sum of weight / (60 + rank), ties by image_id."""
+    scores: dict[str, float] = {}
+    rows: dict[str, Row] = {}
+    for weight, found in lists:
+        for rank, row in enumerate(found.rows, start=1):
+            scores[row.image_id] = scores.get(row.image_id, 0.0) + weight / (FUSION_CONSTANT + rank)
+            rows.setdefault(row.image_id, row)
+    if len(lists) == 1:
+        return lists[0][1].rows
+    return [rows[image_id] for image_id in sorted(scores, key=lambda i: (-scores[i], i))]
+
+
+def best_of_each(rows: Iterable[Row], column: str | None, works: Mapping[str, tuple[str, bool]]) -> list[Row]:
+    """The first row of each value of a column, or of each group of copies, in which a preferred image takes its place."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        work, preferred = works.get(row.image_id, ("", False))
+        key = f"w{work}" if work else _group(row, column)
+        if key not in best or preferred:
+            best[key] = row
+    return list(best.values())
+
+
+def _group(row: Row, column: str | None) -> str:
+    """The key under which only the best row is shown: its group, or itself."""
+    value = None if column is None else row.metadata.get(column)
+    return f"i{row.image_id}" if value is None else f"g{value}"

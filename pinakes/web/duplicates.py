@@ -1,0 +1,95 @@
+"""The page of copies: group by group, with what somebody may decide about them. Forms alone; nothing is deleted."""
+
+from __future__ import annotations
+
+from typing import cast, get_args
+
+from fastapi import APIRouter, Request
+from fastapi.responses import RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from pinakes.duplicates.decisions import Verdict
+from pinakes.duplicates.groups import TWO_SIDES
+from pinakes.errors import UsageError
+from pinakes.store.images import Row
+from pinakes.web import views
+from pinakes.web.address import Address
+from pinakes.web.api import Served
+from pinakes.web.pages import FORM_BYTES, SEE_OTHER, page
+from pinakes.web.place import link
+from pinakes.web.service import Service
+
+GROUPS = 12
+"""On a page."""
+
+DECISIONS = 20
+"""That are listed, the latest first; the command line takes back any."""
+
+SAID = {
+    "equal-bytes": "the same file",
+    "re-encoded": "saved again",
+    "resized": "in other sizes",
+    "greyscale": "one without its colours",
+    "colour-cast": "in other colours",
+    "turned": "one turned or mirrored",
+    "crop": "one a part of another",
+    "same-work": "the same work, as somebody decided",
+    TWO_SIDES: "two sides of a leaf, by their names",
+}
+
+UNREDUCED = 1 << 30
+"""More pixels than any picture has on a side."""
+
+VERDICTS = {"same": "are the same work", "different": "are not the same", "preferred": "is preferred"}
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/duplicates")
+def duplicates_page(request: Request, service: Served) -> Response:
+    """The groups after the one that the address names."""
+    asked = request.query_params
+    found = service.duplicates((asked.get("after", ""), asked.get("pair") == "1"), GROUPS + 1)
+    groups = []
+    for members in found[:GROUPS]:
+        shown = [(views.card(row, Address(), None), member, _size(service, row)) for member, row in members]
+        kind = members[0][0].kind
+        groups.append({"kind": SAID.get(kind, kind), "copies": kind != TWO_SIDES, "members": shown})
+    more = ""
+    if len(found) > GROUPS:
+        last = found[GROUPS - 1][0][0]
+        more = link("/duplicates", [("after", last.work), *([("pair", "1")] if last.kind == TWO_SIDES else [])])
+    decided = [
+        (each, VERDICTS.get(each.verdict, each.verdict))
+        for each in service.decisions()
+        if all(service.image(name) is not None for name in (each.image_id, each.other) if name)
+    ][:DECISIONS]
+    return page(
+        "duplicates.html",
+        service,
+        cards=groups,
+        groups=groups,
+        first=not asked.get("after"),
+        more=more,
+        here=[(name, asked[name]) for name in ("after", "pair") if asked.get(name)],
+        decided=decided,
+    )
+
+
+def _size(service: Service, row: Row) -> str:
+    """Width and height in pixels, by which one prefers a picture; empty where they are not known."""
+    width, height = service.size(row, UNREDUCED)
+    return "" if width == UNREDUCED else f"{width:,} × {height:,} pixels"
+
+
+@router.post("/duplicates")
+async def decide(request: Request, service: Served) -> Response:
+    """Keep a decision, and show the same page again."""
+    async with request.form(max_files=0, max_fields=2000, max_part_size=FORM_BYTES) as form:
+        verdict = form.get("verdict")
+        images = [value for value in form.getlist("image") if isinstance(value, str)]
+        here = [(name, str(form[name])) for name in ("after", "pair") if form.get(name)]
+    if verdict not in get_args(Verdict):
+        raise UsageError(f"a decision is one of {', '.join(get_args(Verdict))}.")
+    await run_in_threadpool(service.decide, cast("Verdict", verdict), images)
+    return RedirectResponse(link("/duplicates", here), SEE_OTHER)

@@ -1,0 +1,257 @@
+"""Copies are found and told apart, other pictures are not, and what somebody decided holds."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image, ImageDraw, ImageOps
+
+from pinakes.checkpoints.decision_file import decision_file
+from pinakes.cli.main import cli
+from pinakes.duplicates.comparison import compare
+from pinakes.duplicates.finding import find_copies
+from pinakes.duplicates.sketch import Sketch
+from pinakes.errors import CheckpointError, UsageError
+from pinakes.query.query import Query
+from pinakes.settings import Settings
+from pinakes.store.database import Database
+from pinakes.store.space_registry import resolve_space
+from pinakes.takedowns.forget import Takedowns
+from tests.homes import new_database, settings_of
+from tests.running import find, run, stored
+from tests.serving import browsing, service
+
+OTHERS = 12
+"""Pictures without a copy."""
+COPIED = 9
+IMAGES = 2 * COPIED + 2 + OTHERS
+WORKS = IMAGES - COPIED
+"""Pictures of a search that shows one of each."""
+
+
+def scene(seed: int, size: tuple[int, int] = (240, 180), *, astray: int = 0) -> Image.Image:
+    """Discs and boxes of colours of its own; painted after another, each is up to `astray` pixels away from its place."""
+    dice, hand = random.Random(seed), random.Random(1)
+    colours = [tuple(dice.randrange(256) for _ in range(3)) for _ in range(4)]
+    picture = Image.new("RGB", size, colours[0])
+    draw = ImageDraw.Draw(picture)
+    for number in range(24):
+        left, top = dice.randrange(-20, size[0]), dice.randrange(-20, size[1])
+        width, height = dice.randrange(15, 90), dice.randrange(15, 90)
+        left, top = left + hand.randint(-astray, astray), top + hand.randint(-astray, astray)
+        box = (left, top, left + width, top + height)
+        (draw.ellipse if number % 2 else draw.rectangle)(box, fill=dice.choice(colours))
+    return picture
+
+
+def paint_all(folder: Path) -> None:
+    """A copy of each kind, each of a picture of its own; two sides of a leaf; and others, of which one takes up another."""
+    folder.mkdir()
+
+    def save(name: str, picture: Image.Image, quality: int = 90) -> None:
+        picture.save(folder / name, "JPEG", quality=quality)
+
+    for number, name in enumerate(("equal", "again", "small", "grey", "cast", "mirrored", "turned", "part", "framed")):
+        save(f"{name}.jpg", scene(number))
+    (folder / "equal-copy.jpg").write_bytes((folder / "equal.jpg").read_bytes())
+    save("again-copy.jpg", scene(1), 40)
+    save("small-copy.jpg", scene(2).resize((90, 68)))
+    save("grey-copy.jpg", scene(3).convert("L"))
+    save("cast-copy.jpg", Image.blend(scene(4), Image.new("RGB", (240, 180), (255, 150, 60)), 0.2))
+    save("mirrored-copy.jpg", ImageOps.mirror(scene(5)))
+    save("turned-copy.jpg", scene(6).rotate(90, expand=True))
+    save("part-copy.jpg", scene(7).crop((20, 12, 230, 172)))
+    save("framed-copy.jpg", ImageOps.expand(scene(8), 12, "white"))
+    save("leaf 7r.jpg", scene(50))
+    save("leaf 7v.jpg", scene(51))
+    for number in range(OTHERS):
+        save(f"other{number:02}.jpg", scene(100 + number))
+    save("other11.jpg", scene(110, astray=10))
+
+
+@pytest.fixture(scope="module")
+def collection(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    folder = tmp_path_factory.mktemp("copies")
+    paint_all(folder / "in")
+    with new_database(server) as url:
+        settings = settings_of(url, folder)
+        run(settings, folder / "in")
+        yield settings
+
+
+@pytest.fixture(autouse=True)
+def environment(collection: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PINAKES_HOME", str(collection.home))
+    monkeypatch.setenv("PINAKES_DATABASE_URL", str(collection.database_url))
+
+
+@pytest.fixture
+def database(collection: Settings) -> Database:
+    return Database(str(collection.database_url))
+
+
+def pinakes(*arguments: str) -> str:
+    outcome = CliRunner().invoke(cli, arguments, catch_exceptions=False, standalone_mode=False)
+    return outcome.stdout
+
+
+def groups(*options: str) -> dict[tuple[str, ...], str]:
+    found: list[dict[str, Any]] = json.loads(pinakes("duplicates", "--json", *options))["groups"]
+    return {tuple(sorted(name.removesuffix(".jpg") for name in group["images"])): group["kind"] for group in found}
+
+
+COPIES = {
+    ("equal", "equal-copy"): "equal-bytes",
+    ("again", "again-copy"): "re-encoded",
+    ("small", "small-copy"): "resized",
+    ("grey", "grey-copy"): "greyscale",
+    ("cast", "cast-copy"): "colour-cast",
+    ("mirrored", "mirrored-copy"): "turned",
+    ("turned", "turned-copy"): "turned",
+    ("part", "part-copy"): "crop",
+    ("framed", "framed-copy"): "crop",
+    ("leaf 7r", "leaf 7v"): "recto-verso",
+}
+
+
+def test_a_run_that_is_killed_continues_where_it_was(database: Database) -> None:
+    program = """
+import os, sys
+from pinakes.duplicates import finding
+from pinakes.store.database import Database
+from pinakes.store.space_registry import resolve_space
+finding.AT_ONCE = 8
+def told(step, done):
+    if step == "compared" and done >= 8:
+        os.kill(os.getpid(), 9)
+database = Database(sys.argv[1])
+with database.connection() as (conn, _):
+    registered = resolve_space(conn, "pictures")
+finding.find_copies(database, "pictures", registered, told=told)
+"""
+    assert subprocess.run([sys.executable, "-c", program, database.dsn]).returncode == -9
+    (sketched,) = stored(database, "SELECT count(*), count(compared) FROM pictures.sketches")
+    assert sketched == (IMAGES - 1, 8), "equal bytes have one sketch"
+    with database.connection() as (conn, _):
+        registered = resolve_space(conn, "pictures")
+    looked = find_copies(database, "pictures", registered)
+    assert (looked.sketched, looked.compared) == (0, sketched[0] - 8)
+
+
+def test_every_kind_of_copy_is_found_and_called_by_its_kind_and_nothing_else_is(
+    collection: Settings, database: Database
+) -> None:
+    assert groups() == COPIES
+    study, after_it = ((collection.home.parent / "in" / f"other{n}.jpg").read_bytes() for n in (10, 11))
+    assert compare(Sketch.of(study), Sketch.of(after_it)) is None, "one that was painted after another is no copy"
+    with database.connection() as (conn, _):
+        looked = find_copies(database, "pictures", resolve_space(conn, "pictures"))
+    assert (looked.sketched, looked.compared) == (0, 0), "a second run looks at nothing that is known"
+
+
+def test_the_groups_are_printed_as_a_table_and_drawn_as_a_sheet(tmp_path: Path) -> None:
+    rows = pinakes("duplicates", "--csv").splitlines()
+    assert rows[0] == "group,kind,image_id,preferred"
+    assert len(rows) == 1 + 2 * len(COPIES)
+    said = pinakes("duplicates", "--csv", "groups.csv", "--sheet", "groups.png")
+    assert "10 groups of 20 pictures in pictures" in said
+    assert Path("groups.csv").read_text().splitlines() == rows
+    with Image.open("groups.png") as sheet:
+        assert sheet.width == 1600
+
+
+def ids(found: Any) -> list[str]:
+    return [hit.image_id for hit in found.hits]
+
+
+def test_a_search_shows_one_of_each_group_and_as_many_as_there_are(collection: Settings, database: Database) -> None:
+    groups()
+    picture = (collection.home.parent / "in" / "equal.jpg").read_bytes()
+    every: list[dict[str, Any]] = [{"where": ("image_id~jpg",)}, {"image": picture}, {"text": "jpg", "hybrid": 0.5}]
+    for asked in every:
+        first = find(database, k=15, collapse_duplicates=True, **asked)
+        second = find(database, k=15, collapse_duplicates=True, after=first.cursor, **asked)
+        shown = ids(first) + ids(second)
+        assert len(ids(first)) == 15
+        assert len(shown) == len(set(shown)) == WORKS, asked
+        for pair in COPIES:
+            both = {f"{name}.jpg" for name in pair} & set(shown)
+            assert len(both) == (2 if pair[0].startswith("leaf") else 1), (asked, pair)
+    pinakes("duplicates", "decide", "preferred", "small-copy.jpg")
+    for asked in (every[0], every[2], {"like": "small.jpg"}):
+        shown = ids(find(database, k=30, collapse_duplicates=True, **asked))
+        assert "small-copy.jpg" in shown
+        assert "small.jpg" not in shown
+    with pytest.raises(UsageError, match="--collapse-duplicates compares every picture and shows one of each group"):
+        Query(collapse_duplicates=True, group_by="author")
+
+
+def test_decisions_outlive_the_database(collection: Settings, database: Database) -> None:
+    groups()
+    pinakes("duplicates", "decide", "different", "again.jpg", "again-copy.jpg")
+    pinakes("duplicates", "decide", "same", "other00.jpg", "other01.jpg", "other02.jpg")
+    pinakes("duplicates", "decide", "preferred", "other01.jpg")
+    pinakes("duplicates", "decide", "different", "leaf 7r.jpg", "leaf 7v.jpg")
+    decided = dict(COPIES)
+    del decided["again", "again-copy"], decided["leaf 7r", "leaf 7v"]
+    decided["other00", "other01", "other02"] = "same-work"
+    assert groups() == decided
+    with pytest.raises(UsageError, match=r"there is no image 'gone.jpg' in pictures"):
+        pinakes("duplicates", "decide", "preferred", "gone.jpg")
+
+    with database.connection() as (conn, _):
+        conn.execute("DROP SCHEMA pictures CASCADE")
+    run(collection, collection.home.parent / "in")
+    assert groups() == decided
+    assert stored(database, "SELECT image_id FROM pictures.duplicates WHERE preferred AND image_id LIKE 'other%'") == [
+        ("other01.jpg",)
+    ]
+    for name in ("again.jpg", "other00.jpg", "other01.jpg", "leaf 7r.jpg"):
+        pinakes("duplicates", "decide", "undecided", name)
+    assert groups() == COPIES
+
+
+def test_a_file_of_decisions_that_cannot_be_read_is_named(collection: Settings) -> None:
+    torn = Path(collection.checkpoint) / "pictures" / "decisions-torn.json"
+    torn.write_text('{"format": 1, "decisions": [{"image_id": 3}]}')
+    with pytest.raises(CheckpointError, match=r"decisions-torn.json in .* is not a list of decisions about copies"):
+        decision_file(collection.checkpoint, "pictures").read()
+    torn.unlink()
+
+
+def test_the_page_shows_groups_and_keeps_decisions_without_scripts(collection: Settings) -> None:
+    groups()
+    with service(collection) as served, browsing(served, follow_redirects=True) as visitor:
+        shown = visitor.get("/duplicates").text
+        assert shown.count('class="group-of-copies"') == len(COPIES)
+        assert "2 pictures, one turned or mirrored" in shown
+        sent = {"verdict": "different", "image": ["cast.jpg", "cast-copy.jpg"]}
+        shown = visitor.post("/duplicates", data=sent).text
+        assert shown.count('class="group-of-copies"') == len(COPIES) - 1
+        assert "are not the same" in shown
+        assert "cast" not in " ".join(" ".join(pair) for pair in groups())
+        shown = visitor.post("/duplicates", data={"verdict": "undecided", "image": "cast.jpg"}).text
+        assert shown.count('class="group-of-copies"') == len(COPIES)
+        assert visitor.post("/duplicates", data={"verdict": "burn", "image": "cast.jpg"}).status_code == 400
+        foreign = {"Sec-Fetch-Site": "cross-site"}
+        assert visitor.post("/duplicates", data=sent, headers=foreign).status_code == 403
+        hits = visitor.get("/api/search", params={"collapse_duplicates": "true", "k": 100}).json()["hits"]
+        assert len(hits) == WORKS
+
+
+def test_a_picture_that_is_taken_down_leaves_no_sketch(collection: Settings, database: Database) -> None:
+    groups()
+    before = stored(database, "SELECT count(*) FROM pictures.sketches")[0][0]
+    takedowns = Takedowns(collection, database, "pictures")
+    takedowns.forget(takedowns.find(["grey-copy.jpg"]))
+    assert stored(database, "SELECT count(*) FROM pictures.sketches") == [(before - 1,)]
+    assert ("grey", "grey-copy") not in groups()
