@@ -21,6 +21,7 @@ from pinakes.store.embedded.binaries import MAJOR
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 from pinakes.takedowns.forget import Takedowns
 from tests.homes import new_database
+from tests.integration.test_upgrades import at_version
 from tests.postgres import PLAIN_POSTGRES, plain_postgres, postgres_programs
 from tests.running import find, gallery, run, stored
 
@@ -109,10 +110,17 @@ def test_a_dump_alone_is_enough_to_search_and_the_next_run_says_what_the_checkpo
     assert (account.calls, account.reused, account.rows_written) == (0, 4, 0)
 
 
+WITHOUT_VECTORS = 10
+"""The last migration before one that makes a table of vectors."""
+
+
 @pytest.fixture
 def debian_pair() -> Iterator[tuple[str, str]]:
-    """Two databases of Debian's server, the first with a collection without vectors: it has no pgvector."""
-    with plain_postgres() as server:
+    """Two databases of Debian's server, the first with a collection without vectors: it has no pgvector.
+
+    The migrations that need none are enough to see what dumps and restores.
+    """
+    with at_version("collection", WITHOUT_VECTORS), plain_postgres() as server:
         with psycopg.connect(server, autocommit=True) as admin:
             admin.execute("CREATE DATABASE kept")
             admin.execute("CREATE DATABASE fresh")
