@@ -57,7 +57,7 @@ def row_of(values: Sequence[Any]) -> Row:
 
 def region_row_of(values: Sequence[Any]) -> Row:
     """A row of `IMAGE_COLUMNS`, a distance, and the fingerprint of the vector that is so near."""
-    return replace(row_of(values), region=frame_of(values[5 + len(COLUMNS)]))
+    return replace(row_of(values), region=frame_of(values[6 + len(COLUMNS)]))
 
 
 def stored_image(conn: Connection, collection: str, image_id: str) -> Row | None:

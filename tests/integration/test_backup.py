@@ -21,7 +21,7 @@ from pinakes.store.embedded.binaries import MAJOR
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 from pinakes.takedowns.forget import Takedowns
 from tests.homes import new_database
-from tests.integration.test_upgrades import at_version
+from tests.integration.test_upgrades import WITHOUT_VECTORS, at_version
 from tests.postgres import PLAIN_POSTGRES, plain_postgres, postgres_programs
 from tests.running import find, gallery, run, stored
 
@@ -108,10 +108,6 @@ def test_a_dump_alone_is_enough_to_search_and_the_next_run_says_what_the_checkpo
         run(elsewhere, source)
     account = run(elsewhere, source, from_table=True).account
     assert (account.calls, account.reused, account.rows_written) == (0, 4, 0)
-
-
-WITHOUT_VECTORS = 10
-"""The last migration before one that makes a table of vectors."""
 
 
 @pytest.fixture

@@ -283,7 +283,7 @@ def test_years_are_found_by_an_index(database: Database) -> None:
     store(
         database, SPACE, clustered(rows, SPACE.dimension, seed=1), {"date": [str(1000 + n % 900) for n in range(rows)]}
     )
-    years = conditions(parse_filters(["years=1661"]))
+    years = conditions(COLLECTION, parse_filters(["years=1661"]))
     statement = sql.SQL("EXPLAIN SELECT image_id FROM {} AS i WHERE {}").format(
         sql.Identifier(COLLECTION, "images"), years.where
     )

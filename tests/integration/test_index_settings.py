@@ -118,7 +118,7 @@ def test_an_index_that_somebody_has_dropped_is_built_again_and_shown_as_missing(
     )
 
     built = datetime.fromisoformat(space["index_built_at"])
-    said = "hnsw index: m=24, ef_construction=128; searched with ef_search=200."
+    said = "hnsw index: m=24, ef_construction=128; searched with ef_search=43."
     assert f"{said} Built {built.day} {built:%B %Y}; covers 100%" in page()
 
     with database.connection() as (conn, _):

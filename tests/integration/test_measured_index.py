@@ -79,7 +79,7 @@ def test_the_smallest_setting_that_is_enough_is_stored_after_each_build(
         assert (space.ef_search_recall or 0) >= 0.99
         assert not space.falls_short
         assert searched_with(space) == {"ef_search": space.ef_search}
-        for passing in (Conditions(), conditions([Equals("type", ("a",))])):
+        for passing in (Conditions(), conditions(COLLECTION, [Equals("type", ("a",))])):
             recall, modes = found(database, queries, passing, "index")
             assert modes == {kind}
             assert recall >= 0.99

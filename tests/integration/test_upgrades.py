@@ -133,6 +133,10 @@ COLLECTION_DATA = (
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
 
+WITHOUT_VECTORS = 10
+"""The last migration of a collection before one that makes a table of vectors, for a server without pgvector."""
+
+
 @contextmanager
 def at_version(kind: Kind, version: int) -> Iterator[None]:
     """Let this Pinakes be one that knows no later migration of that kind."""
