@@ -20,12 +20,10 @@ def texts(column: pa.Array) -> Iterator[str]:
         yield from column.slice(start, SLICE).to_pylist()
 
 
-_NUL = pa.scalar("\0", pa.large_string())
-
-
 def pair_keys(image_ids: pa.Array, fingerprints: pa.Array) -> pa.Array:
     """Each image_id and fingerprint of two columns, `pa.large_string()`, as one text; no id holds a NUL."""
-    keys: pa.Array = pc.binary_join_element_wise(image_ids, fingerprints, _NUL)
+    nul = pa.scalar("\0", pa.large_string())  # not when this is imported: it imports pandas
+    keys: pa.Array = pc.binary_join_element_wise(image_ids, fingerprints, nul)
     return keys
 
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pgvector import HalfVector
 from psycopg import sql
 from psycopg.abc import Params
@@ -25,6 +24,9 @@ from pinakes.store.connection import Connection, is_empty, translated, value_of
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
 from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import RegisteredSpace
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 IDS_AT_ONCE = 10_000
 VECTORS_AT_ONCE = 2048
@@ -226,6 +228,8 @@ def _columns(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
 
 def _texts(conn: Connection, table: sql.Identifier, *names: str) -> pa.Table:
     """Some columns of a table, in columns: a third of the memory of as many Python strings."""
+    import pyarrow as pa  # which a search does without
+
     statement = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(map(sql.Identifier, names)), table)
     schema = pa.schema([(name, pa.large_string()) for name in names])
     with translated("reading what is stored"), conn.transaction(), conn.cursor("texts", binary=True) as cursor:
