@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from psycopg import sql
-
 from pinakes.errors import UsageError
 
 IndexKind = Literal["hnsw", "binary", "ivfflat"]
@@ -29,11 +27,6 @@ BOUNDS: dict[IndexKind, dict[str, tuple[int, int]]] = {
 """pgvector's, for the kinds whose settings a person may choose. It also refuses an ef_construction below 2 m."""
 
 NOTHING: Mapping[str, int] = {}
-
-
-def signs(vector: sql.Composable, dimension: int) -> sql.Composed:
-    """The signs of a `halfvec`'s components as bits: what a binary index holds, and is asked for."""
-    return sql.SQL("(binary_quantize({})::bit({}))").format(vector, sql.Literal(dimension))
 
 
 def measured_settings(kind: IndexKind, rows: int) -> dict[str, int]:

@@ -18,7 +18,7 @@ from pinakes.errors import DatabaseError
 from pinakes.store.bulk_reads import Matrix
 from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
 from pinakes.store.indexes import built_settings
-from pinakes.store.nearest import nearness
+from pinakes.store.nearness import nearness
 from pinakes.store.search_plan import MARGIN
 from pinakes.store.search_settings import NO_JIT
 from pinakes.store.space_registry import RegisteredSpace

@@ -20,9 +20,9 @@ from pinakes.store.index_settings import (
     IndexKind,
     kept_settings,
     measured_settings,
-    signs,
 )
 from pinakes.store.lease import Lease
+from pinakes.store.nearness import signs
 from pinakes.store.scoped_connection import pooler_problem
 from pinakes.store.search_plan import EF_SEARCH, VISIT_COST
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, naming_who_is_waited_for

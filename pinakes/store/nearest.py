@@ -19,7 +19,7 @@ from pinakes.query.query import Mode
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, joined_copies, region_row_of, row_of
-from pinakes.store.index_settings import signs
+from pinakes.store.nearness import nearness
 from pinakes.store.search_plan import MARGIN, Plan, plan
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
@@ -284,13 +284,6 @@ class _Search:
             columns=IMAGE_COLUMNS,
             **others,
         )
-
-
-def nearness(kind: str, vector: sql.Composable, query: sql.Composable, dimension: int) -> sql.Composed:
-    """What an index of `kind` orders a space's vectors by."""
-    if kind == "binary":
-        return sql.SQL("{} <~> {}").format(signs(vector, dimension), signs(query, dimension))
-    return sql.SQL("{} <=> {}").format(vector, query)
 
 
 def allowed(wanted: Wanted) -> sql.SQL:

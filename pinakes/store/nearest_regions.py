@@ -17,7 +17,8 @@ from pinakes.images.regions import MOST
 from pinakes.query.query import MAX_EFFORT
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, region_row_of
-from pinakes.store.nearest import JOIN_MEMORY, Found, Wanted, allowed, index_settings, nearest, nearness
+from pinakes.store.nearest import JOIN_MEMORY, Found, Wanted, allowed, index_settings, nearest
+from pinakes.store.nearness import nearness
 from pinakes.store.search_plan import MARGIN, Plan, plan
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace

@@ -33,15 +33,15 @@ def many(count: int) -> Iterator[Image | Skipped | Rejected]:
 
 
 def test_a_plan_keeps_columns_and_not_an_object_for_each_image() -> None:
-    make_plan(many(10), Ledger.of({}))  # what is imported and kept once
+    make_plan(many(10), Ledger.of({}))  # what is imported and kept once; Python keeps 160 kB of freed tuples as well
     before = pa.total_allocated_bytes()
     tracemalloc.start()
     try:
-        plan = make_plan(many(5_000), Ledger.of({}))
+        plan = make_plan(many(20_000), Ledger.of({}))
         objects, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert plan.calls == 5_000
-    assert objects / 5_000 < 50, "bytes of Python for an image; 500 as an object with a call for each"
-    assert most / 5_000 < 500
-    assert (pa.total_allocated_bytes() - before) / 5_000 < 200
+    assert plan.calls == 20_000
+    assert objects / 20_000 < 50, "bytes of Python for an image; 500 as an object with a call for each"
+    assert most / 20_000 < 500
+    assert (pa.total_allocated_bytes() - before) / 20_000 < 200

@@ -1,0 +1,17 @@
+"""What the kinds of index order vectors by."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+
+def signs(vector: sql.Composable, dimension: int) -> sql.Composed:
+    """The signs of a `halfvec`'s components as bits: what a binary index holds, and is asked for."""
+    return sql.SQL("(binary_quantize({})::bit({}))").format(vector, sql.Literal(dimension))
+
+
+def nearness(kind: str, vector: sql.Composable, query: sql.Composable, dimension: int) -> sql.Composed:
+    """What an index of `kind` orders a space's vectors by."""
+    if kind == "binary":
+        return sql.SQL("{} <~> {}").format(signs(vector, dimension), signs(query, dimension))
+    return sql.SQL("{} <=> {}").format(vector, query)
