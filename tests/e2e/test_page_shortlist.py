@@ -97,6 +97,7 @@ def test_a_picture_is_looked_at_closely(visit: NewVisitor) -> None:
     expect(dialog).to_be_visible()
     whole = dialog.locator("img").bounding_box()
     dialog.get_by_role("button", name="Closer").click()
+    expect(dialog.get_by_role("button", name="Whole picture")).to_be_visible()
     near = dialog.locator("img").bounding_box()
     assert whole
     assert near

@@ -442,6 +442,10 @@ function prepareZoom(link) {
   };
   /** Show it near, so that a place on it, in fractions, is in the middle. */
   const near = (x, y) => {
+    if (!picture.naturalWidth) {   // it has not come yet, and its size is not known
+      picture.addEventListener("load", () => near(x, y), { once: true });
+      return;
+    }
     const fitted = Math.min(dialog.clientWidth / picture.naturalWidth, dialog.clientHeight / picture.naturalHeight);
     const width = picture.naturalWidth * Math.max(1 / devicePixelRatio, 2 * fitted);
     dialog.className = "zoom near";
