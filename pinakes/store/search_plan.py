@@ -130,7 +130,9 @@ def _worth(registered: RegisteredSpace, candidates: int, wide: int) -> int:
 
 def _surely(conn: Connection, collection: str, registered: RegisteredSpace, passing: Conditions, worth: int) -> bool:
     """Whether a sample of the images shows that more than `worth` pass: counting so many takes longer than a search."""
-    share = min(1.0, SAMPLE / max(registered.rows, 1))
+    if registered.rows <= SAMPLE:
+        return False  # counting them all is as quick
+    share = SAMPLE / registered.rows
     least = max(1.5 * worth * share, FEW)
     # The sample is made of whole pages; at most as many rows are read as are looked for.
     sampled = sql.SQL("TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(sql.Literal(100 * share))
