@@ -231,7 +231,7 @@ def _import_prefect() -> None:
     del sys.modules["prefect.main"]
 
 
-class _PrefectAnew(importlib.abc.MetaPathFinder):
+class _PrefectAgain(importlib.abc.MetaPathFinder):
     """Lets Prefect read its settings from the environment that a copy has when it imports Prefect."""
 
     def find_spec(self, name: str, *_: object) -> None:
@@ -263,9 +263,9 @@ def _become(how: dict[str, Any]) -> None:
         setattr(sys, name, stream)
         setattr(sys, f"__{name}__", stream)
     if "prefect.context" in sys.modules:
-        anew = _PrefectAnew()
-        anew.find_spec("prefect.main")
-        sys.meta_path.insert(0, anew)
+        again = _PrefectAgain()
+        again.find_spec("prefect.main")
+        sys.meta_path.insert(0, again)
     module, *arguments = how["command"]
     sys.path[0:1] = [how["cwd"], str(PROJECT)]
     sys.argv = [module, *arguments]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from pinakes.errors import UsageError
 from pinakes.maps.layout import Matrix, lay_out
-from pinakes.store.bulk_reads import one_state
+from pinakes.store.bulk_reads import one_state, vectors_in_order
 from pinakes.store.connection import Connection
-from pinakes.store.map_table import changed_share, map_of, vectors_in_order, write_map
+from pinakes.store.map_table import changed_share, map_of, write_map
 from pinakes.store.space_registry import RegisteredSpace
 
 OUTDATED = 0.1
@@ -45,15 +45,12 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
         UsageError: there are fewer than `LEAST_IMAGES` vectors.
         DatabaseError: PostgreSQL failed.
     """
-    ids: list[str] = []
-    fingerprints: list[str] = []
+    pairs: list[tuple[str, str]] = []
 
     def blocks() -> Iterator[Matrix]:
-        ids.clear()
-        fingerprints.clear()
-        for some_ids, some_fingerprints, vectors in vectors_in_order(conn, collection, registered.name):
-            ids.extend(some_ids)
-            fingerprints.extend(some_fingerprints)
+        pairs.clear()
+        for some, vectors in vectors_in_order(conn, collection, registered.name):
+            pairs.extend(some)
             yield vectors
 
     if registered.rows < LEAST_IMAGES:
@@ -62,13 +59,8 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
         )
     with one_state(conn):
         layout = lay_out(blocks, seed)
-    places = layout.places.tolist()
-    rows = [
-        (image_id, fingerprint, x, y, region)
-        for image_id, fingerprint, (x, y), region in zip(
-            ids, fingerprints, places, layout.regions.tolist(), strict=True
-        )
-    ]
+    places = zip(pairs, layout.places.tolist(), layout.regions.tolist(), strict=True)
+    rows = [(*pair, x, y, region) for pair, (x, y), region in places]
     write_map(conn, collection, registered, rows, method=layout.method, seed=seed)
     return Made(registered.name, layout.method, len(rows), len(set(layout.regions.tolist())), seed)
 

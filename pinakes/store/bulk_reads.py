@@ -267,13 +267,25 @@ def sampled_vectors(conn: Connection, collection: str, space: str, count: int, s
 
 def vector_blocks(conn: Connection, collection: str, space: str) -> Iterator[tuple[list[str], Matrix]]:
     """Every vector of a space, `VECTORS_AT_ONCE` at a time: ids, and shape (n, dimension); call it inside `one_state`."""
+    table = sql.Identifier(collection, space)
+    for rows in _blocks(conn, sql.SQL("SELECT image_id, embedding FROM {}").format(table)):
+        yield [image_id for image_id, _ in rows], _matrix([vector for _, vector in rows])
+
+
+def vectors_in_order(conn: Connection, collection: str, space: str) -> Iterator[tuple[list[tuple[str, str]], Matrix]]:
+    """The same by image_id, so that it is equal each time: (image_id, fingerprint), and shape (n, dimension)."""
+    statement = sql.SQL("SELECT image_id, fingerprint, embedding FROM {} ORDER BY image_id")
+    for rows in _blocks(conn, statement.format(sql.Identifier(collection, space))):
+        yield [(image_id, fingerprint) for image_id, fingerprint, _ in rows], _matrix([vector for *_, vector in rows])
+
+
+def _blocks(conn: Connection, statement: sql.Composed) -> Iterator[list[tuple[Any, ...]]]:
+    """Inside a transaction: the rows of a statement, `VECTORS_AT_ONCE` at a time."""
     with conn.cursor("vectors", scrollable=False) as cursor:
         cursor.itersize = VECTORS_AT_ONCE
-        cursor.execute(
-            sql.SQL("SELECT image_id, embedding FROM {}").format(sql.Identifier(collection, space)), binary=True
-        )
+        cursor.execute(statement, binary=True)
         while rows := cursor.fetchmany(VECTORS_AT_ONCE):
-            yield [image_id for image_id, _ in rows], _matrix([vector for _, vector in rows])
+            yield rows
 
 
 def _matrix(vectors: Sequence[HalfVector]) -> Matrix:

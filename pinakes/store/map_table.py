@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from psycopg import sql
 
-from pinakes.store.bulk_reads import VECTORS_AT_ONCE, streamed
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
 from pinakes.store.restrictions import visible
@@ -101,28 +99,6 @@ def changed_share(conn: Connection, collection: str, space: str) -> float:
         ).fetchone()
     assert row is not None
     return row[0] / row[1] if row[1] else 0.0
-
-
-def vectors_in_order(
-    conn: Connection, collection: str, space: str
-) -> Iterator[tuple[list[str], list[str], npt.NDArray[np.float32]]]:
-    """Every vector by image_id, in parts: ids, fingerprints, shape (n, dimension); call it inside `one_state`."""
-    statement = sql.SQL("SELECT image_id, fingerprint, embedding FROM {} ORDER BY image_id").format(
-        sql.Identifier(collection, space)
-    )
-    part: list[tuple[Any, ...]] = []
-    for row in streamed(conn, statement, at_once=VECTORS_AT_ONCE):
-        part.append(row)
-        if len(part) == VECTORS_AT_ONCE:
-            yield _columns(part)
-            part = []
-    if part:
-        yield _columns(part)
-
-
-def _columns(rows: list[tuple[Any, ...]]) -> tuple[list[str], list[str], npt.NDArray[np.float32]]:
-    ids, fingerprints, vectors = zip(*rows, strict=True)
-    return list(ids), list(fingerprints), np.stack([vector.to_numpy() for vector in vectors]).astype(np.float32)
 
 
 def write_map(
