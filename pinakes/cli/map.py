@@ -33,8 +33,9 @@ def command(*, collection: str | None, space: str | None, seed: int, as_json: bo
     from pinakes.maps.drawing import MAX_BYTES, PER_SHEET, Sheets
     from pinakes.maps.layout import has_tsne
     from pinakes.maps.making import make_map
-    from pinakes.sources.thumbnails import DiskCache, Thumbnails
+    from pinakes.sources.thumbnails import MAP_SHEETS, DiskCache, Thumbnails
     from pinakes.store.map_table import drawn
+    from pinakes.takedowns.forget import THUMBNAILS
 
     settings = load_settings()
     collection = collection or settings.collection
@@ -42,8 +43,8 @@ def command(*, collection: str | None, space: str | None, seed: int, as_json: bo
         open_collection(conn, collection)
         made = make_map(conn, collection, resolve_space(conn, collection, space), seed)
         shown = drawn(conn, collection, made.space)
-    cache = settings.home / "cache"
-    sheets = Sheets(Thumbnails(cache / "thumbnails"), DiskCache(cache / "map", MAX_BYTES))
+    folder = settings.home.joinpath(*THUMBNAILS)
+    sheets = Sheets(Thumbnails(folder), DiskCache(folder.parent / MAP_SHEETS, MAX_BYTES))
     numbers = range(0, len(shown), PER_SHEET)
     for number, _ in enumerate(tqdm(numbers, desc="small pictures", unit="sheet", disable=None, leave=False)):
         sheets.make(shown, number)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import logging
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -29,6 +30,9 @@ logger = logging.getLogger(__name__)
 SIZES = (320, 960, 4096)
 """Pixels of the long side: a card of the grid, the picture of a detail view, and one to look at closely. Few, so that they
 are made once."""
+
+MAP_SHEETS = "map"
+"""The folder, next to that of the thumbnails, of the sheets that a map is drawn from: many small pictures in one file."""
 
 MAX_BYTES = 500 << 20
 """About 20,000 thumbnails of 320 pixels at 25 kB each."""
@@ -261,9 +265,14 @@ class Thumbnails:
 def forget_thumbnails(folder: Path, fingerprints: Iterable[str]) -> int:
     """Remove the thumbnails of some bytes from the folder that they are kept in; how many.
 
+    The sheets of maps, of which nobody knows which of the pictures they hold, go as a whole: they are made again.
+
     Raises:
         OSError: one cannot be removed.
     """
+    sheets = folder.parent / MAP_SHEETS
+    if sheets.exists():
+        shutil.rmtree(sheets)
     kept = DiskCache(folder, MAX_BYTES)
     return sum(kept.remove(_key(fingerprint, size)) for fingerprint in fingerprints for size in SIZES)
 

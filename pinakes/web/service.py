@@ -22,7 +22,7 @@ from pinakes.search.answer import SearchResult, search
 from pinakes.search.iiif import PAGE_URL, Shown
 from pinakes.settings import Settings
 from pinakes.sources import thumbnails
-from pinakes.sources.thumbnails import DiskCache, Thumbnail, Thumbnails
+from pinakes.sources.thumbnails import MAP_SHEETS, DiskCache, Thumbnail, Thumbnails
 from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database
@@ -104,7 +104,7 @@ class Service:
         self.sheets = Turns(1)
         self.web_url = settings.values.get(PAGE_URL, "")
         self._thumbnails = Thumbnails(cache / "thumbnails")
-        self.map_sheets = Sheets(self._thumbnails, DiskCache(cache / "map", MAX_BYTES))
+        self.map_sheets = Sheets(self._thumbnails, DiskCache(cache / MAP_SHEETS, MAX_BYTES))
         self._uploads = Uploads(cache / "uploads")
         self._facets: dict[tuple[object, ...], _Counted] = {}
         self._facets_lock = threading.Lock()

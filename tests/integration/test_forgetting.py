@@ -21,7 +21,7 @@ from pinakes.ingest.opening import dry_run
 from pinakes.operations.export import export
 from pinakes.settings import Settings
 from pinakes.sources.fingerprints import fingerprint_file, open_cache
-from pinakes.sources.thumbnails import SIZES, Thumbnails
+from pinakes.sources.thumbnails import MAP_SHEETS, SIZES, DiskCache, Thumbnails
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.takedowns.forget import THUMBNAILS, Takedowns
@@ -343,6 +343,8 @@ def test_a_list_of_tombstones_that_cannot_be_read_stops_every_run(
 def test_thumbnails_and_cached_fingerprints_are_gone(settings: Settings, database: Database, source: Path) -> None:
     folder = settings.home.joinpath(*THUMBNAILS)
     thumbnails = Thumbnails(folder)
+    sheets = DiskCache(folder.parent / MAP_SHEETS, 1 << 20)
+    sheets.put("a-sheet", b"small pictures, the forgotten one among them")
     for _, uri, fingerprint in stored(database, "SELECT image_id, uri, fingerprint FROM pictures.images"):
         for size in SIZES:
             thumbnails.of(fingerprint, uri, size)
@@ -353,6 +355,7 @@ def test_thumbnails_and_cached_fingerprints_are_gone(settings: Settings, databas
     )
     done = forget(settings, database, GONE)
     assert done.thumbnails == len(SIZES)
+    assert sheets.get("a-sheet") is None
     assert done.cached == 1
     assert len(made - set(folder.rglob("*-*"))) == len(SIZES)
     cache = (settings.home / "fingerprints.sqlite").read_bytes()
