@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -111,13 +113,13 @@ class Documents:
         try:
             check_url(url)
             got = patiently(lambda: self._get(url, known.validator if known else None))
+            data = utf8(got.data or b"")
         except (FetchError, ValueError) as exc:
             self._failed[url] = f"{url} cannot be read: {exc}."
             raise SourceError(self._failed[url]) from exc
         self._fresh.add(_key(url))
         if got.data is None and known is not None:
             return _unpacked(known.packed)
-        data = (got.data or b"").removeprefix(b"\xef\xbb\xbf")
         self.cache.put(url, Document(got.validator or "", gzip.compress(data, 1), ""))
         return io.BytesIO(data)
 
@@ -155,6 +157,24 @@ class Documents:
 
     def _get(self, url: str, validator: str | None) -> Fetched:
         return self._manners.get(self._fetcher, url, validator)
+
+
+def utf8(data: bytes) -> bytes:
+    """A document in UTF-8, which servers also send as a file of gzip, with a byte order mark, or in UTF-16.
+
+    Raises:
+        ValueError: it is damaged, or larger than `MAX_BYTES`.
+    """
+    if data.startswith(b"\x1f\x8b"):
+        try:
+            with gzip.open(io.BytesIO(data)) as packed:
+                data = packed.read(MAX_BYTES + 1)
+        except (OSError, EOFError, zlib.error) as exc:
+            raise ValueError(f"it is damaged gzip ({exc})") from exc
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"it unpacks to more than {MAX_BYTES:,} bytes")
+    encoding = json.detect_encoding(data)
+    return data if encoding == "utf-8" else data.decode(encoding, "replace").encode()
 
 
 def _key(url: str) -> bytes:

@@ -6,7 +6,7 @@ https://iiif.io/api/image/3.0/compliance/ and https://iiif.io/api/image/2.1/comp
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,6 +72,7 @@ class Picture:
     def _with(self, info: Mapping[str, Any]) -> Picture:
         return replace(
             self,
+            version=_version(info) or self.version,
             level=_level(info) or 0,
             sizes=_sizes(info) or self.sizes,
             size=_size(info) if all(_size(info)) else self.size,
@@ -100,19 +101,30 @@ def picture_of(body: Any) -> Picture | None:
     if not isinstance(body, Mapping):
         return None
     kind = _text(body.get("type") or body.get("@type")).rpartition(":")[2]
-    form = _text(body.get("format"))
-    if kind in _OTHER_KINDS or (form and not form.startswith("image/")):
+    form = _text(body.get("format")).casefold()
+    if kind in _OTHER_KINDS or (kind != "Image" and form and not form.startswith("image/")):
         return None
     static = _address(body)
-    services = body.get("service")
-    for service in services if isinstance(services, list) else [services]:
-        if not isinstance(service, Mapping) or not (address := _address(service)):
-            continue
-        version = _version(service)
-        if version in (2, 3):
+    for service in _services(body):
+        address, version = _address(service).rstrip("/").removesuffix("/info.json"), _version(service)
+        if address and version in (2, 3):
             size = _size(service) if all(_size(service)) else _size(body)
-            return Picture(static, address.rstrip("/"), version, _level(service), _sizes(service), size)
+            return Picture(static, address, version, _level(service), _sizes(service), size)
     return Picture(static) if static else None
+
+
+def _services(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The services of a picture, also those within others; of one that is an address alone, info.json says the rest."""
+    waiting = [body.get("service")]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting += reversed(each)
+        elif isinstance(each, str):
+            yield {"@id": each, "@type": "ImageService2"}
+        elif isinstance(each, Mapping):
+            yield each
+            waiting.append(each.get("service"))
 
 
 def _address(thing: Mapping[str, Any]) -> str:

@@ -22,13 +22,15 @@ Cells = dict[str, str]
 
 def cells_of(thing: Mapping[str, Any]) -> Cells:
     """What a manifest or a canvas says, by the name of the column."""
+    rights, *further = _addresses(thing.get("rights") or thing.get("license")) or [""]
+    required = "; ".join(map(_statement, as_list(thing.get("requiredStatement")))) or text_of(thing.get("attribution"))
     found = {
         LABEL: "",
         SUMMARY: "",
         **dict(_spoken(LABEL, thing.get("label"))),
         **dict(_spoken(SUMMARY, thing.get("summary") or thing.get("description"))),
-        RIGHTS: _first(thing.get("rights") or thing.get("license")),
-        REQUIRED: _statement(thing.get("requiredStatement")) or text_of(thing.get("attribution")),
+        RIGHTS: rights,
+        REQUIRED: "; ".join(filter(None, (required, *further))),
         "homepage": _first(thing.get("homepage") or thing.get("related")),
         "navDate": _first(thing.get("navDate")),
         "provider": "; ".join(filter(None, (text_of(_label(each)) for each in as_list(thing.get("provider"))))),
@@ -70,9 +72,13 @@ def _statement(value: Any) -> str:
     return f"{label}: {said}" if label and said else said
 
 
+def _addresses(value: Any) -> list[str]:
+    """The texts or addresses of a list."""
+    return [clean(found) for each in as_list(value) if (found := id_of(each))]
+
+
 def _first(value: Any) -> str:
-    """The first text or address of a list."""
-    return next((clean(found) for each in as_list(value) if (found := id_of(each))), "")
+    return next(iter(_addresses(value)), "")
 
 
 def _label(thing: Any) -> Any:

@@ -21,6 +21,7 @@ _LONG = frozenset({*MEMBERS, "structures", "annotations", "otherContent"})
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _CONTROL = re.compile(r"[\0\ud800-\udfff]")
+_ADDRESS = re.compile(r"\s*https?://\S+\s*")
 
 _DEEPER = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
 
@@ -59,29 +60,42 @@ def head_of(body: IO[bytes], url: str) -> dict[str, Any]:
                 builder.event(event, value)
         found = builder.value
     except (reader.JSONError, AttributeError, UnicodeDecodeError) as exc:
-        raise SourceError(f"{url} is not JSON, as a manifest of IIIF is ({exc}).") from exc
+        raise SourceError(f"{url} is not JSON, as a manifest of IIIF is ({_line(exc)}).") from exc
     if not isinstance(found, dict):
         raise SourceError(f"{url} is not a document of IIIF: it holds no JSON object.")
     return found
 
 
 def members_of(body: IO[bytes], url: str, prefix: str) -> Iterator[dict[str, Any]]:
-    """The objects in one list of a document, lazily.
+    """The objects in one list of a document, lazily; one that stands there by its address alone has nothing else.
 
     Raises:
         SourceError: it is damaged.
     """
     reader = ijson()
+    found = False
     try:
-        yield from (each for each in reader.items(body, f"{prefix}.item", use_float=True) if isinstance(each, dict))
+        for path in (f"{prefix}.item", prefix):  # in JSON-LD an object may stand for a list of one
+            for each in reader.items(body, path, use_float=True):
+                if isinstance(each, dict | str):
+                    found = True
+                    yield each if isinstance(each, dict) else {"id": each}
+            body.seek(0)
+            if found:
+                return
     except (reader.JSONError, UnicodeDecodeError) as exc:
-        raise SourceError(f"{url} is damaged JSON ({exc}).") from exc
+        raise SourceError(f"{url} is damaged JSON ({_line(exc)}).") from exc
+
+
+def _line(exc: Exception) -> str:
+    """What is wrong, without the picture of the place that yajl draws below it."""
+    return str(exc).partition("\n")[0]
 
 
 def id_of(thing: Any) -> str:
     """The address of a thing that is given as an object or by its address; empty where it has none."""
     found = (thing.get("id") or thing.get("@id")) if isinstance(thing, Mapping) else thing
-    return clean(found) if isinstance(found, str) else ""
+    return _one_line(found.replace("&amp;", "&")) if isinstance(found, str) else ""
 
 
 def type_of(thing: Mapping[str, Any]) -> str:
@@ -107,10 +121,8 @@ def texts(value: Any) -> Texts:
     for each in as_list(value):
         if not isinstance(each, Mapping):
             add("none", each)
-        elif "@value" in each:
-            add(each.get("@language"), each["@value"])
         else:
-            for language, said in each.items():
+            for language, said in [(each.get("@language"), each["@value"])] if "@value" in each else each.items():
                 for text in as_list(said):
                     add(language, text)
     return found
@@ -129,22 +141,24 @@ def text_of(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """`text` on one line without markup, NUL and halves of characters."""
-    plain = html.unescape(_TAG.sub(" ", text)) if "<" in text or "&" in text else text
-    return " ".join(_CONTROL.sub("", plain).split())
+    """`text` on one line without markup, NUL and halves of characters; `&sect=1` in an address is no `§`."""
+    marked = ("<" in text or "&" in text) and not _ADDRESS.fullmatch(text)
+    return _one_line(html.unescape(_TAG.sub(" ", text)) if marked else text)
 
 
-def canvases_of(body: IO[bytes], url: str, head: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The canvases of a manifest, lazily."""
-    yield from members_of(body, url, "items" if is_version_3(head) else "sequences.item.canvases")
+def _one_line(text: str) -> str:
+    return " ".join(_CONTROL.sub("", text).split())
 
 
-def is_version_3(head: Mapping[str, Any]) -> bool:
-    """Whether a document is of version 3 (or later); its context says so, or else its spelling."""
-    contexts = "".join(each for each in as_list(head.get("@context")) if isinstance(each, str))
-    if "/presentation/2" in contexts or "shared-canvas" in contexts:
-        return False
-    return "/presentation/" in contexts or "@type" not in head
+def canvases_of(body: IO[bytes], url: str) -> Iterator[Mapping[str, Any]]:
+    """The canvases of a manifest, lazily, where version 3 has them, or else version 2; the context is often wrong."""
+    found = False
+    for path in ("items", "sequences.item.canvases", "sequences.canvases"):
+        for each in members_of(body, url, path):
+            found = True
+            yield from _objects(each.get("items")) if type_of(each) in ("Range", "Sequence") else (each,)
+        if found:
+            return
 
 
 def picture_on(canvas: Mapping[str, Any]) -> Picture | None:
@@ -156,24 +170,37 @@ def picture_on(canvas: Mapping[str, Any]) -> Picture | None:
 
 
 def _painted(canvas: Mapping[str, Any]) -> Iterator[Any]:
-    for annotation in _objects(canvas.get("images")):  # version 2
-        yield from _options(annotation.get("resource"))
-    for page in _objects(canvas.get("items")):
-        for annotation in _objects(page.get("items")):
-            if "painting" in as_list(annotation.get("motivation") or "painting"):
-                yield from _options(annotation.get("body"))
+    waiting: list[Any] = [canvas.get("items"), canvas.get("images")]  # the last one is next; images are of version 2
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting += reversed(each)
+        elif not isinstance(each, Mapping):
+            continue
+        elif "resource" in each:
+            yield from _options(each["resource"])
+        elif "body" in each:
+            said = as_list(each.get("motivation") or "painting")
+            if any(str(why).rpartition(":")[2] == "painting" for why in said):
+                yield from _options(each["body"])
+        elif type_of(each) == "Image":
+            yield each
+        else:  # a page of annotations, which some documents leave out
+            waiting.append(each.get("items"))
 
 
 def _options(body: Any) -> Iterator[Any]:
     """The pictures that a body stands for, the default of a choice first."""
-    for each in as_list(body):
-        if not isinstance(each, Mapping):
-            yield each
-        elif type_of(each) == "Choice":
-            yield from chain(as_list(each.get("default")), as_list(each.get("items")), as_list(each.get("item")))
-        elif type_of(each) == "SpecificResource":
-            yield from as_list(each.get("source") or each.get("full"))
-        else:
+    waiting = [body]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting += reversed(each)
+        elif isinstance(each, Mapping) and type_of(each) == "Choice":
+            waiting += (each.get("item"), each.get("items"), each.get("default"))
+        elif isinstance(each, Mapping) and type_of(each) == "SpecificResource":
+            waiting.append(each.get("source") or each.get("full"))
+        elif each != "rdf:nil":
             yield each
 
 

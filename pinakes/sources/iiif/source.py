@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -142,7 +142,7 @@ class IiifSource(UrlSource):
             return Skipped(canvas.image_id, FORGOTTEN)
         if canvas.picture is None:
             return Skipped(canvas.image_id, canvas.skipped)
-        url = absolute(canvas.picture.url(self._documents.info), found.url)
+        url = absolute(canvas.picture.url(lambda each: self._documents.info(absolute(each, found.url))), found.url)
         try:
             check_url(url)
             host = urlsplit(url).hostname or ""
@@ -171,7 +171,7 @@ class IiifSource(UrlSource):
         head = self._documents.head(found.url, stamp=found.changed)
         common: Cells = {MANIFEST: found.url} | cells_of(head)
         with self._documents.open(found.url, stamp=found.changed) as body:
-            each = canvases_of(body, found.url, head)
+            each = canvases_of(body, found.url)
             first = list(islice(each, 2))
             alone = len(first) < 2
             for number, canvas in enumerate(chain(first, each), start=1):
@@ -259,7 +259,9 @@ def _joined(base: str, address: str) -> str:
         return f"{base}#{address}"
 
 
-def _cells(image_id: str, picture: Picture | None, common: Cells, canvas: dict[str, object], *, alone: bool) -> Cells:
+def _cells(
+    image_id: str, picture: Picture | None, common: Cells, canvas: Mapping[str, object], *, alone: bool
+) -> Cells:
     """The cells of a canvas. Its label is that of its manifest, with its own behind it where there are several."""
     own = cells_of(canvas)
     whole, part = common.get(LABEL, ""), own.get(LABEL, "")

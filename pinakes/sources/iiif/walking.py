@@ -5,7 +5,7 @@ https://iiif.io/api/discovery/1.0/
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
@@ -13,7 +13,7 @@ from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 from pinakes.errors import SourceError
 from pinakes.settings import is_loopback
 from pinakes.sources.iiif.documents import Documents
-from pinakes.sources.iiif.reading import id_of, members_of, type_of
+from pinakes.sources.iiif.reading import as_list, id_of, members_of, type_of
 
 CHILDREN = ("collections", "manifests", "members", "items")
 """Lists of a collection, in version 2 and 3."""
@@ -49,56 +49,69 @@ class Walk:
             SourceError: the only address cannot be read.
         """
         for address in addresses:
-            try:
-                yield from self._below(address, "")
-            except SourceError as exc:
-                if len(addresses) == 1:
-                    raise
-                self._problems.append(str(exc).rstrip("."))
+            waiting = [iter((Found(address),))]  # members of what leads to what: as deep as that is
+            while waiting:
+                depth = len(waiting) - 1
+                try:
+                    found = next(waiting[-1], None)
+                    depth += 1
+                    if found is None:
+                        waiting.pop()
+                    elif found.url not in self._seen:
+                        self._seen.add(found.url)
+                        members = self._members(found)
+                        if members is None:
+                            yield found
+                        else:
+                            waiting.append(members)
+                except SourceError as exc:
+                    if depth == 1 and len(addresses) == 1:
+                        raise
+                    self._problems.append(str(exc).rstrip("."))
 
-    def _below(self, url: str, changed: str) -> Iterator[Found]:
-        if url in self._seen:
-            return
-        self._seen.add(url)
-        head = self._documents.head(url, stamp=changed)
+    def _members(self, found: Found) -> Iterator[Found] | None:
+        """What a document leads to; None where it is a manifest."""
+        head = self._documents.head(found.url, stamp=found.changed)
         match type_of(head):
             case "Manifest":
-                yield Found(url, changed)
+                return None
             case "Collection":
-                yield from self._collection(url, head)
+                return self._collection(found.url, head)
             case "OrderedCollection" | "OrderedCollectionPage":
-                yield from self._changes(url, head)
+                return self._changes(found.url, head)
             case kind:
                 raise SourceError(
-                    f"{url} is {f'a {kind}' if kind else 'JSON without a type'}; give a Manifest or a Collection of IIIF,"
-                    " or the OrderedCollection of its changes."
+                    f"{found.url} is {f'a {kind}' if kind else 'JSON without a type'}; give a Manifest or a Collection of"
+                    " IIIF, or the OrderedCollection of its changes."
                 )
 
-    def _child(self, url: str, kind: str, changed: str = "") -> Iterator[Found]:
-        """What one member of a collection leads to; a manifest is not opened for it."""
-        if kind == "Manifest":
-            if url not in self._seen:
-                self._seen.add(url)
-                yield Found(url, changed)
-            return
-        try:
-            yield from self._below(url, changed)
-        except SourceError as exc:
-            self._problems.append(str(exc).rstrip("."))
-
     def _collection(self, url: str, head: dict[str, Any]) -> Iterator[Found]:
-        for name in CHILDREN:
-            with self._documents.open(url) as body:
+        with self._documents.open(url) as body:
+            for name in CHILDREN:
                 for member in members_of(body, url, name):
-                    if address := id_of(member):
-                        yield from self._child(absolute(address, url), type_of(member))
+                    yield from self._named(member, url)
         for name in ("first", "next"):  # of a collection in pages, and of a page
             if address := id_of(head.get(name)):
-                yield from self._child(absolute(address, url), "")
+                yield Found(absolute(address, url))
+
+    def _named(self, member: Any, url: str) -> Iterator[Found]:
+        """What a member of a collection names, or, where it is a whole collection of its own, what the members in it do."""
+        waiting = [member]
+        while waiting:
+            each = waiting.pop()
+            within: list[Any] = []
+            if isinstance(each, Mapping) and type_of(each) == "Collection":
+                within = [child for name in CHILDREN for child in as_list(each.get(name))]
+            if within:
+                waiting += reversed(within)
+            elif address := id_of(each):
+                yield Found(absolute(address, url))
+            else:
+                self._problems.append(f"{url} has a member without an address")
 
     def _changes(self, url: str, head: dict[str, Any]) -> Iterator[Found]:
         """The manifests of a stream of changes, the latest change last; what was deleted is left out."""
-        latest: dict[str, tuple[str, str] | None] = {}
+        latest: dict[str, str | None] = {}
         for page in self._pages(url, head):
             with self._documents.open(page) as body:
                 activities = list(members_of(body, page, "orderedItems"))
@@ -115,13 +128,13 @@ class Walk:
                 break
         for address, told in reversed(latest.items()):
             if told is not None:
-                yield from self._child(address, *told)
+                yield Found(address, told)
 
-    def _note(self, latest: dict[str, tuple[str, str] | None], thing: Any, page: str, changed: str | None) -> None:
+    def _note(self, latest: dict[str, str | None], thing: Any, page: str, changed: str | None) -> None:
         """Note the last change of a thing; None: it is gone."""
-        if address := id_of(thing):
-            kind = type_of(thing) if isinstance(thing, dict) else ""
-            latest.setdefault(absolute(address, page), None if changed is None else (kind, changed))
+        for each in as_list(thing):
+            if address := id_of(each):
+                latest.setdefault(absolute(address, page), changed)
 
     def _pages(self, url: str, head: dict[str, Any]) -> Iterator[str]:
         """The pages of a stream, the last one first."""
