@@ -5,13 +5,16 @@ https://iiif.io/api/presentation/3.0/
 
 from __future__ import annotations
 
+import html
 import json
+import mimetypes
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pinakes.errors import UsageError
 from pinakes.files import whole_file
@@ -32,9 +35,12 @@ UNKNOWN_SIZE = (1000, 1000)
 """Of a canvas whose picture has never been measured."""
 
 _BY_SERVICE = re.compile(r"ImageService([23])(?: level([012]))? (https?://\S+)")
-_RIGHTS = re.compile(r"https?://((?:creativecommons\.org/(?:licenses|publicdomain)|rightsstatements\.org/vocab)/\S+)")
+_RIGHTS = re.compile(
+    r"https?://((?:creativecommons\.org/(?:licenses|publicdomain)|rightsstatements\.org/vocab)/[A-Za-z0-9./-]+)"
+)
 """The only addresses that `rights` may be, and with http:// alone."""
-_DATE_IN_TIME = re.compile(r"-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
+_DATE_IN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
+_NOT_IN_BROWSERS = frozenset({"image/tiff", "image/jp2", "image/jpx", "image/heic", "image/heif"})
 _OWN = frozenset(
     {
         "title",
@@ -81,6 +87,10 @@ class Shown(Protocol):
         """What stands with it."""
         ...
 
+    def shown(self, column: str) -> str:
+        """What is known about it in a column, as people write it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
@@ -106,7 +116,7 @@ class Publisher:
                 "nothing was found, and a manifest of IIIF shows at least one picture; ask for something else."
             )
         credits_ = list(dict.fromkeys(filter(None, (image.caption.credit for image in shown))))
-        head: Json = {"@context": CONTEXT, "id": address, "type": "Manifest", "label": _plain(label)}
+        head: Json = {"@context": CONTEXT, "id": _uri(address), "type": "Manifest", "label": _plain(label)}
         # Said of the whole as well: Mirador shows no statement of a single canvas.
         return head | _credit(credits_) | {"items": [self._canvas(image) for image in shown]}
 
@@ -125,7 +135,7 @@ class Publisher:
             }
             for image in images
         ]
-        return {"@context": CONTEXT, "id": address, "type": "Collection", "label": _plain(label), "items": items}
+        return {"@context": CONTEXT, "id": _uri(address), "type": "Collection", "label": _plain(label), "items": items}
 
     def address_of(self, image: Shown) -> str:
         """Where the manifest of an image is."""
@@ -165,29 +175,32 @@ class Publisher:
         """What is known about a picture, and what its owner requires to be shown with it."""
         metadata, caption = image.metadata, image.caption
         pairs = [
-            {"label": _plain(name.replace("_", " ").capitalize()), "value": _plain(str(value))}
-            for name, value in metadata.items()
-            if name not in _OWN and str(value).strip()
+            {"label": _plain(name[:1].upper() + name[1:].replace("_", " ")), "value": _marked(said)}
+            for name in metadata
+            if name not in _OWN and (said := image.shown(name))
         ]
         about: Json = {"metadata": pairs} if pairs else {}
         if summary := str(metadata.get("description") or "").strip():
-            about["summary"] = _plain(summary)
+            about["summary"] = _marked(summary)
         if found := _RIGHTS.fullmatch(caption.rights):
             about["rights"] = f"http://{found[1]}"
         about |= _credit([caption.credit] if caption.credit else [])
-        if _DATE_IN_TIME.fullmatch(date := str(metadata.get("navDate") or "")):
+        if _is_moment(date := str(metadata.get("navDate") or "")):
             about["navDate"] = date
         if (manifest := str(metadata.get("manifest") or "")).startswith(("https://", "http://")):
-            about["seeAlso"] = [{"id": manifest, "type": "Dataset", "format": "application/ld+json"}]
+            about["seeAlso"] = [{"id": _uri(manifest), "type": "Dataset", "format": "application/ld+json"}]
         return about
 
     def _picture(self, image: Shown) -> Json:
         """The picture where it is published, and by its image service if there is one; else as the page gives it."""
-        if not image.uri.startswith(("https://", "http://")):
+        found = _BY_SERVICE.fullmatch(str(image.metadata.get("imageService") or ""))
+        kind = mimetypes.guess_type(urlsplit(image.uri).path)[0] or ""
+        if not image.uri.startswith(("https://", "http://")) or (kind in _NOT_IN_BROWSERS and not found):
             return self._own_picture(image, WHOLE)
-        body: Json = {"id": image.uri, "type": "Image", "format": "image/jpeg"}
-        if found := _BY_SERVICE.fullmatch(str(image.metadata.get("imageService") or "")):
-            version, level, address = found[1], f"level{found[2] or 0}", found[3]
+        form = kind if kind.startswith("image/") else "image/jpeg"
+        body: Json = {"id": _uri(image.uri), "type": "Image", "format": form}
+        if found:
+            version, level, address = found[1], f"level{found[2] or 0}", _uri(found[3])
             if version == "2":
                 profile = f"http://iiif.io/api/image/2/{level}.json"
                 body["service"] = [{"@id": address, "@type": "ImageService2", "profile": profile}]
@@ -219,7 +232,26 @@ def _annotation(address: str, motivation: str, body: Json, target: str) -> Json:
 
 def _credit(said: list[str]) -> Json:
     """What the owners of pictures require to be shown with them; nothing where they require nothing."""
-    return {"requiredStatement": {"label": {"en": ["Credit"]}, "value": {"none": said}}} if said else {}
+    value = {"none": [text for each in said for text in _marked(each)["none"]]}
+    return {"requiredStatement": {"label": {"en": ["Credit"]}, "value": value}} if said else {}
+
+
+def _uri(address: str) -> str:
+    """An address in the characters that a URI may have."""
+    return quote(address, safe="%/:?#[]@!$&'()*+,;=~")
+
+
+def _is_moment(text: str) -> bool:
+    """Whether a text is a date that `navDate` may be."""
+    try:
+        return bool(_DATE_IN_TIME.fullmatch(text) and datetime.fromisoformat(text))
+    except ValueError:
+        return False
+
+
+def _marked(text: str) -> dict[str, list[str]]:
+    """A text where HTML may stand: what only looks like it, as `<untitled>` does, would vanish in a viewer."""
+    return _plain(f"<span>{html.escape(text)}</span>" if text.startswith("<") and text.endswith(">") else text)
 
 
 def _plain(text: str) -> dict[str, list[str]]:
