@@ -55,7 +55,7 @@ def test_mirador_opens_a_search_with_the_credit_of_each_picture(
             faults: list[str] = []
             page.on("response", lambda each: faults.append(f"{each.status} {each.url}") if each.status >= 400 else None)
             page.on("requestfailed", lambda each: faults.append(f"{each.failure} {each.url}"))
-            page.goto(opened(manifest))
+            page.goto(opened(manifest), timeout=PATIENCE * 1000)
             expect(page.get_by_text("Courtesy of the Museum of Loopback").first).to_be_visible(timeout=PATIENCE * 1000)
             expect(page.get_by_text("Three fields, Field 2").first).to_be_visible()
             page.wait_for_load_state("networkidle")

@@ -212,7 +212,8 @@ def test_what_cannot_be_read_is_a_note_each_and_the_rest_is_listed(
         "unpacks to more than 1,048,576 bytes": gzip.compress(bytes((1 << 20) + 1)),
         "redirects more than 5 times": "/2.json",
         "is a Person": b'{"type": "Person"}',
-        "is not JSON, as a manifest of IIIF is (parse error: premature EOF)": b'{"type": "Manifest", "items": ' + b"[" * 20_000,
+        "is not JSON, as a manifest of IIIF is (parse error: premature EOF)": b'{"type": "Manifest", "items": '
+        + b"[" * 20_000,
     }
     museum.pages |= {f"/{n}.json": page for n, page in enumerate(bad.values())}
     members = [{"id": f"{museum.url}/{n}.json"} for n in range(len(bad))]

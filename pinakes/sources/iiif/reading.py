@@ -21,7 +21,7 @@ _LONG = frozenset({*MEMBERS, "structures", "annotations", "otherContent"})
 
 _TAG = re.compile(r"</?[a-zA-Z][^<>]*>")
 _CONTROL = re.compile(r"[\0\ud800-\udfff]")
-_ADDRESS = re.compile(r"\s*https?://\S+\s*")
+_ADDRESS = re.compile(r"\s*https?://[^\s<>]+\s*")
 
 _DEEPER = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
 
@@ -95,7 +95,7 @@ def _line(exc: Exception) -> str:
 def id_of(thing: Any) -> str:
     """The address of a thing that is given as an object or by its address; empty where it has none."""
     found = (thing.get("id") or thing.get("@id")) if isinstance(thing, Mapping) else thing
-    return _one_line(found.replace("&amp;", "&")) if isinstance(found, str) else ""
+    return _address(found) if isinstance(found, str) else ""
 
 
 def type_of(thing: Mapping[str, Any]) -> str:
@@ -141,9 +141,14 @@ def text_of(value: Any) -> str:
 
 
 def clean(text: str) -> str:
-    """`text` on one line without markup, NUL and halves of characters; `&sect=1` in an address is no `§`."""
+    """`text` on one line without markup, NUL and halves of characters."""
     marked = ("<" in text or "&" in text) and not _ADDRESS.fullmatch(text)
-    return _one_line(html.unescape(_TAG.sub(" ", text)) if marked else text)
+    return _one_line(html.unescape(_TAG.sub(" ", text))) if marked else _address(text)
+
+
+def _address(text: str) -> str:
+    """An address on one line: `&section=1` in it is no `§`, but some are written as in HTML."""
+    return _one_line(text.replace("&amp;", "&"))
 
 
 def _one_line(text: str) -> str:
