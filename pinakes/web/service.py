@@ -25,10 +25,13 @@ from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import MAP_SHEETS, DiskCache, Thumbnail, Thumbnails
 from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.connection import Connection
+from pinakes.store.counted_values import CountedValues, read_counted
 from pinakes.store.database import Database
 from pinakes.store.duplicates import Member, read_groups, stored_decisions
 from pinakes.store.facets import Facets, facets
 from pinakes.store.images import Row, stored_image
+from pinakes.store.index_state import IndexState, index_state
+from pinakes.store.map_table import has_map
 from pinakes.store.pixels import Size, sizes_of
 from pinakes.store.pool import Connections
 from pinakes.store.restrictions import restriction_texts, visible
@@ -108,6 +111,7 @@ class Service:
         self._uploads = Uploads(cache / "uploads")
         self._facets: dict[tuple[object, ...], _Counted] = {}
         self._facets_lock = threading.Lock()
+        self._kept: CountedValues | None = None
         self._others: dict[str, Service] | None = {collection: self} if others else None
         self._embedders = Embedders(settings, database.dsn)
         self._database, self._settings = database, settings
@@ -147,6 +151,7 @@ class Service:
                 other = copy.copy(self)
                 other.collection = collection
                 other._facets, other._facets_lock = {}, threading.Lock()  # noqa: SLF001 - another of this class
+                other._kept = None  # noqa: SLF001
                 self._others[collection] = other
             return self._others[collection]
 
@@ -221,7 +226,9 @@ class Service:
         """
         _check_columns(columns_of(filters))
         with self._connections.connection() as conn:
-            key = (tuple(filters), tuple(restriction_texts(conn, self.collection)))
+            restrictions = restriction_texts(conn, self.collection)
+            self._kept = kept = read_counted(conn, self.collection, self._kept)
+        key = (tuple(filters), tuple(restrictions), kept and kept.at)
         with self._facets_lock:
             if len(self._facets) >= FACETS_KEPT:
                 self._facets.clear()
@@ -232,7 +239,7 @@ class Service:
         with counted.lock:
             if counted.known is None or not counted.is_fresh:
                 with self._connections.connection() as conn:
-                    counted.known = facets(conn, self.collection, filters)
+                    counted.known = facets(conn, self.collection, filters, kept=kept)
                 counted.at = time.monotonic()
             return counted.known
 
@@ -315,6 +322,18 @@ class Service:
         """
         with self._connections.connection() as conn:
             return spaces(conn, self.collection)
+
+    def searched_in(self, space: str) -> tuple[list[RegisteredSpace], RegisteredSpace | None, IndexState | None, bool]:
+        """The spaces; the one of that name, else the active one; its index; and whether there is a map.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            found = spaces(conn, self.collection)
+            asked = next((each for each in found if each.name == space), found[0] if found else None)
+            index = index_state(conn, self.collection, asked) if asked else None
+            return found, asked, index, has_map(conn, self.collection)
 
     def connection(self) -> AbstractContextManager[Connection]:
         """A connection of the pool, for the time of a block.
