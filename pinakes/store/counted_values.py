@@ -94,9 +94,11 @@ class CountedValues:
             case Years():
                 return True
             case Equals(name, values):
-                if (several := self.columns.get(("several", name))) is not None:
-                    return set(values) <= set(several.known)
-                return ("text", name) in self.columns and "" not in values
+                text, several = (self.columns.get((kind, name)) for kind in ("text", "several"))
+                # A column that has both has cells whose text as a whole is a value, which their single values do not say.
+                if several is not None:
+                    return text is None and set(values) <= set(several.known)
+                return text is not None and "" not in values
             case _:
                 return False
 

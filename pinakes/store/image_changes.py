@@ -39,12 +39,12 @@ class ImageState:
 
     Attributes:
         counted_at: when the values were counted; None: never.
-        changed: whether images have been changed since.
+        changes: the transactions that have changed images since.
         said: what their metadata was written from, as long as they have not been changed; None where nobody knows.
     """
 
     counted_at: datetime | None
-    changed: bool
+    changes: frozenset[int]
     said: Said | None
 
 
@@ -54,13 +54,13 @@ def image_state(conn: Connection, collection: str) -> ImageState:
         row = conn.execute(
             sql.SQL(
                 """
-                SELECT counted_at, EXISTS (SELECT FROM {changes}), metadata_digest, listing_digest
+                SELECT counted_at, ARRAY(SELECT transaction FROM {changes}), metadata_digest, listing_digest
                 FROM {collection}
                 """
             ).format(**_tables(collection))
         ).fetchone()
-    counted_at, changed, metadata, listing = row or (None, True, None, None)
-    return ImageState(counted_at, changed, None if changed or metadata is None else Said(metadata, listing))
+    counted_at, changes, metadata, listing = row or (None, [], None, None)
+    return ImageState(counted_at, frozenset(changes), None if changes or metadata is None else Said(metadata, listing))
 
 
 def count_again(
@@ -70,8 +70,8 @@ def count_again(
     own: Collection[int] = (),
     said: Said | None = None,
     since: ImageState | None = None,
-) -> None:
-    """Bring what is kept up to date, where it is not.
+) -> bool:
+    """Bring what is kept up to date, where it is not; whether anything was counted.
 
     Args:
         conn: a connection.
@@ -79,7 +79,7 @@ def count_again(
         own: transactions of the caller after which `said` holds. Once others have changed images, nobody knows what the
             metadata is from.
         said: what the metadata of all images is from now; None: what it was from before.
-        since: how it was before the caller changed anything; only with `said`.
+        since: with `said`: how it was before the caller changed anything.
     """
     named = _tables(collection)
     with translated(f"counting the values of {collection}"), conn.transaction():
@@ -94,16 +94,19 @@ def count_again(
             if not any(isinstance(item, OnMap) for item in parse_filters([text]))
         ]
         known = conn.execute(sql.SQL("SELECT name FROM {values} WHERE kind = 'hidden'").format(**named)).fetchall()
-        if seen or before.counted_at is None or {name for (name,) in known} != set(restricted):
+        due = bool(seen) or before.counted_at is None or {name for (name,) in known} != set(restricted)
+        if due:
             extra = extra_keys(conn, named["images"], Conditions())
             write_counted(conn, collection, FACET_COLUMNS, extra, restricted)
             conn.execute(sql.SQL("UPDATE {collection} SET counted_at = clock_timestamp()").format(**named))
-        alone = {number for (number,) in seen} <= set(own) and (since is None or since.counted_at == before.counted_at)
+        alone = {number for (number,) in seen} <= {*own, *(since.changes if since else ())}
+        alone &= since is None or since.counted_at == before.counted_at
         if not alone or said is not None:
             conn.execute(
                 sql.SQL("UPDATE {collection} SET metadata_digest = %s, listing_digest = %s").format(**named),
                 (said.metadata, said.listing) if alone and said is not None else (None, None),
             )
+    return due
 
 
 def _tables(collection: str) -> dict[str, sql.Identifier]:
