@@ -1,10 +1,10 @@
 """A collection from its first listing to its rebuilding, at several sizes: what each stage costs, and whether that grows.
 
 `python -m benchmarks.rehearsal [--images 20000 60000 200000 600000] [--dimension 1024] [--indexed 60000] [--paid 4000]
-[--described 20000] [--kept FILE]`
+[--kept FILE]`
 
 The embedder does nothing, so that what is left is the project's own cost; a fake of Azure AI Vision answers the `--paid`
-pictures, and a table like SemArt's says something about the `--described` ones. An HNSW index is built up to `--indexed` pictures; `benchmarks.search` measures it beyond. The library runs
+pictures. An HNSW index is built up to `--indexed` pictures; `benchmarks.search` measures it beyond. The library runs
 without Prefect, whose cost `benchmarks.prefect_side` measures. Each run has a process of its own, as a command has. The
 files are small, and nobody decodes them.
 
@@ -34,7 +34,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from benchmarks import nothing
-from benchmarks.common import Figure, arguments, commented, images, noise_jpeg, record, scratch_home
+from benchmarks.common import Figure, arguments, commented, noise_jpeg, record, scratch_home
 from benchmarks.metering import Cost, Meter
 from benchmarks.remote import fake
 from pinakes.ingest.opening import open_ingestion
@@ -68,13 +68,7 @@ Result = TypeVar("Result")
 
 def main() -> None:
     options = arguments(
-        __doc__,
-        images=[20_000, 60_000, 200_000, 600_000],
-        dimension=1024,
-        indexed=60_000,
-        paid=4000,
-        described=20_000,
-        kept="",
+        __doc__, images=[20_000, 60_000, 200_000, 600_000], dimension=1024, indexed=60_000, paid=4000, kept=""
     )
     file = Path(options.kept) if options.kept else None
     measured: dict[int, list[Cost]] = {}
@@ -90,8 +84,6 @@ def main() -> None:
     figures += growth(measured)
     if options.paid:
         figures += paid(options.paid)
-    if options.described:
-        figures += described(options.described)
     for figure in figures:
         print(f"{figure.what:<78}{figure.value:>34}  {figure.aim}")
     record("rehearsal", f"A collection of up to {max(measured):,} pictures, stage by stage", figures, REMARK)
@@ -218,38 +210,6 @@ def paid(count: int) -> list[Figure]:
             f" {max(cost.peak for cost in run):.0f} MB",
         )
         for what, run in zip(("first", "unchanged"), costs, strict=True)
-    ]
-
-
-def described(count: int) -> list[Figure]:
-    """A first and two more runs with a table like SemArt's, of which the last has one title more than the others."""
-    costs: dict[str, list[Cost]] = {}
-    with scratch_home() as home, embedded_server(home), tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        source, table = Path(folder) / "in", Path(folder) / "semart.csv"
-        make_files(source, count)
-        frame = images(count).drop(columns=["uri", "fingerprint", "extra"])
-        frame["image_id"] = [f"{number:07}.jpg" for number in range(count)]
-        frame = frame.rename(columns=str.upper).rename(columns={"IMAGE_ID": "IMAGE_FILE"})
-        request = IngestRequest.of(
-            source=str(source),
-            checkpoint=str(home / "checkpoints"),
-            collection=COLLECTION,
-            embedder="nothing",
-            index="none",
-            metadata=(str(table),),
-        )
-        for what in ("first", "unchanged", "one title changed"):
-            if what == "one title changed":
-                frame.loc[0, "TITLE"] = "another"
-            frame.to_csv(table, sep="\t", index=False)
-            costs[what] = apart(ingest, home, request)
-    return [
-        Figure(
-            f"{count:,} pictures with metadata like SemArt's, {what}: the whole run and its loading, for a picture",
-            f"{sum(cost.cpu for cost in run) / count * 1e6:.0f} µs,"
-            f" {sum(cost.cpu for cost in run if cost.stage == 'load') / count * 1e6:.0f} µs of processor",
-        )
-        for what, run in costs.items()
     ]
 
 
