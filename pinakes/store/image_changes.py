@@ -99,7 +99,7 @@ def count_again(
             extra = extra_keys(conn, named["images"], Conditions())
             write_counted(conn, collection, FACET_COLUMNS, extra, restricted)
             conn.execute(sql.SQL("UPDATE {collection} SET counted_at = clock_timestamp()").format(**named))
-        alone = {number for (number,) in seen} <= {*own, *(since.changes if since else ())}
+        alone = {number for (number,) in seen} <= {*own, *(since.changes if since and said else ())}
         alone &= since is None or since.counted_at == before.counted_at
         if not alone or said is not None:
             conn.execute(

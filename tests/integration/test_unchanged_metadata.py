@@ -20,7 +20,7 @@ class Catalogue:
         self.rows = {f"p{number:02}.png": f"Title {number}" for number in range(4)}
 
     def run(self, **options: Any) -> tuple[int, bool]:
-        """A run: the rows that it wrote, and whether it staged any (PostgreSQL notices each statement)."""
+        """A run: the rows that it wrote, and whether it or others wrote to the images before (a trigger notices each statement)."""
         self.table.write_text("file,title\n" + "".join(f"{key},{title}\n" for key, title in self.rows.items()))
         before = self._counted_at()
         options = {"metadata": (str(self.table),)} | options
@@ -79,6 +79,7 @@ def test_whatever_others_have_done_is_noticed(settings: Settings, database: Data
     assert catalogue.titles() == catalogue.rows
     # Somebody writes to the table.
     catalogue.execute("UPDATE pictures.images SET title = 'Mine' WHERE image_id = 'p02.png'")
+    assert catalogue.run(metadata=()) == (0, True)
     assert catalogue.run() == (1, True)
     assert catalogue.titles() == catalogue.rows
     # A take-down, whose values are gone from everywhere.
