@@ -20,7 +20,7 @@ class Catalogue:
         self.rows = {f"p{number:02}.png": f"Title {number}" for number in range(4)}
 
     def run(self, **options: Any) -> tuple[int, bool]:
-        """A run: the rows that it wrote, and whether it or others wrote to the images before (a trigger notices each statement)."""
+        """A run: the rows that it wrote, and whether it or others wrote to the images (a trigger notices statements)."""
         self.table.write_text("file,title\n" + "".join(f"{key},{title}\n" for key, title in self.rows.items()))
         before = self._counted_at()
         options = {"metadata": (str(self.table),)} | options
