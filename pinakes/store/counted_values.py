@@ -30,7 +30,7 @@ FIRST, LAST = ("years", "first"), ("years", "last")
 LENGTHS = "<u4"
 """How many values a cell has, as it is kept."""
 
-BLOCK = 1 << 24
+BLOCK = 1 << 22
 """Bytes that are read at once; the values of an image take less."""
 
 

@@ -85,6 +85,9 @@ def test_whatever_others_have_done_is_noticed(settings: Settings, database: Data
     # A take-down, whose values are gone from everywhere.
     takedowns = Takedowns(settings, database, "pictures")
     takedowns.forget(takedowns.find(["p03.png"]))
+    assert stored(database, "SELECT count(*) FROM pictures.image_changes") == [(0,)], (
+        "what it said is not counted any more"
+    )
     del catalogue.rows["p03.png"]
     assert catalogue.run()[0] == 0
     assert catalogue.titles() == catalogue.rows
