@@ -164,6 +164,7 @@ class Writer:
         )
         self.loader.load_vectors(chunks(frame, vectors))
         self.loader.finish()
+        self.loader.count_again()
 
     def index(self) -> float:
         """Build the HNSW index; the seconds that it took."""

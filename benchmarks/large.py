@@ -88,9 +88,12 @@ def build(database: Database, home: Path, rows: int, dimension: int, index: Any,
             images = seconds(lambda: writer.loader.load_images(lambda: frames(rows), with_metadata=True))
             loaded = seconds(lambda: writer.loader.load_vectors(vectors(rows, dimension, uniform=uniform)))
             finished = seconds(writer.loader.finish)
+            counted = seconds(writer.loader.count_again)
             conn.execute("VACUUM ANALYZE")
             print(
-                f"images loaded in {images:.0f} s, vectors in {loaded:.0f} s, finished in {finished:.0f} s", flush=True
+                f"images loaded in {images:.0f} s, vectors in {loaded:.0f} s, finished in {finished:.0f} s, values counted"
+                f" in {counted:.1f} s",
+                flush=True,
             )
         kept = home / f"{index}.json"
         figures = json.loads(kept.read_text()) if kept.exists() else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import hashlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -32,6 +33,14 @@ def places(wanted: pa.Array, among: pa.Array) -> npt.NDArray[np.int64]:
     found = pc.fill_null(pc.index_in(wanted, value_set=among), -1)
     positions: npt.NDArray[np.int64] = found.to_numpy().astype(np.int64)
     return positions
+
+
+def digest_of(column: pa.Array) -> bytes:
+    """What tells the texts of a column, in whatever order, from any others."""
+    digest = hashlib.blake2b(digest_size=16)
+    for text in texts(column.take(pc.sort_indices(column))):
+        digest.update(text.encode() + b"\0")
+    return digest.digest()
 
 
 class TextIndex:

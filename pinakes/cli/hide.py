@@ -16,6 +16,7 @@ from pinakes.store.column_check import unknown_columns
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection
 from pinakes.store.database import open_database
+from pinakes.store.image_changes import count_again
 from pinakes.store.restrictions import Restriction, hide, restrictions, unhide
 
 
@@ -41,10 +42,12 @@ def command(*, condition: str | None, undo: bool, collection: str | None, as_jso
         open_collection(conn, collection)
         if condition is not None and undo:
             unhide(conn, collection, condition)
+            count_again(conn, collection)
             document: dict[str, Any] = {"collection": collection, "lifted": condition}
             told, warnings = f"{condition}: shown again in {collection}", []
         elif condition is not None:
             made = hide(conn, collection, condition)
+            count_again(conn, collection)
             document = {"collection": collection} | _shown(conn, collection, made)
             several = "" if made.images == 1 else "s"
             told = f"{condition}: {made.images:,} picture{several} of {collection} restricted"

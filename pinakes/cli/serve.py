@@ -24,6 +24,7 @@ from pinakes.ingest.stopping import handling
 from pinakes.settings import is_loopback, load_settings
 from pinakes.store.collections import collection_names
 from pinakes.store.database import Database, open_database
+from pinakes.web import pages
 from pinakes.web.app import create_app
 from pinakes.web.protocol import PatientProtocol
 from pinakes.web.security import LOOPBACK_NAMES, Access
@@ -126,6 +127,7 @@ def command(*, host: str, port: int, collection: str | None, viewers: tuple[str,
                         timeout_graceful_shutdown=1,
                     )
                 )
+                pages.prepare()
                 click.echo(f"Serving {service.collection} at http://{url_host(host)}:{listener.getsockname()[1]}/")
                 server.run(sockets=[listener])
             finally:

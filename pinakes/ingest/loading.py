@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pinakes.checkpoints.base import Rows
 from pinakes.checkpoints.ledger import Ledger
-from pinakes.checkpoints.textindex import pair_keys, places
+from pinakes.checkpoints.textindex import digest_of, pair_keys, places, texts
 from pinakes.errors import AccountError
 from pinakes.evaluation.recall import settle
 from pinakes.ingest.account import Account
@@ -24,6 +24,7 @@ from pinakes.metadata.report import JoinReport
 from pinakes.spaces import RegionSpace
 from pinakes.store.bulk_reads import current_vectors, stored_images
 from pinakes.store.connection import Connection, ensure_pgvector, warn_of_old_pgvector
+from pinakes.store.image_changes import Said, image_state
 from pinakes.store.indexes import ensure_index
 from pinakes.store.languages import (
     SAMPLED,
@@ -89,19 +90,22 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
     ledger = run.checkpoint.ledger()
     collection = run.request.collection
     listed, found = planned.plan.pictures(), planned.plan.found(ledger)
-    join = None
+    join = said = None
     if run.metadata is not None:
         join = Join(run.metadata, listed["image_id"].to_pylist(), match=run.request.match)
+        said = Said(run.metadata.digest(run.request.match), digest_of(listed["image_id"]))
     with run.database.reconnecting() as lasting:
         loader = Loader(lasting, collection, run.space, run.lease)
         guessed = lasting.do("guessing the language", lambda conn: _guess(conn, run))
+        since = lasting.do("looking for changes", lambda conn: image_state(conn, collection))
         stored = lasting.do("reading the stored images", lambda conn: stored_images(conn, collection))
         unlisted = stored.filter(pa.array(places(stored["image_id"], listed["image_id"]) < 0))
-        if join is None:
-            differing = listed.filter(pa.array(_differ(listed, stored)))
-            written = loader.load_images(lambda: _frames(differing), with_metadata=False)
-        else:
-            written = loader.load_images(lambda: map(join.rows, _frames(listed)), with_metadata=True)
+        differs = _differ(listed, stored)
+        if join is not None and said is not None:
+            differs |= _said_otherwise(run, join, said, since.said, listed, stored)
+        differing = listed.filter(pa.array(differs))
+        rows = (lambda: _frames(differing)) if join is None else lambda: map(join.rows, _frames(differing))
+        written = loader.load_images(rows, with_metadata=join is not None)
         del stored
         # A takedown that died after it had left its tombstones is finished here.
         left = list(zip(*(unlisted[name].to_pylist() for name in ("image_id", "fingerprint")), strict=True))
@@ -118,6 +122,7 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         entered = lasting.do("reading the space", lambda conn: resolve_space(conn, collection, run.space.name))
         if written.rows or removed or entered.loaded_at is None or entered.rows != current:
             loader.finish()
+        loader.count_again(said, since)
         language = lasting.do("reading the language", lambda conn: language_of(conn, collection).name)
     return Loaded(vanished, None if join is None else join.report, language, guessed)
 
@@ -141,6 +146,21 @@ def _differ(listed: pa.Table, stored: pa.Table) -> npt.NDArray[np.bool_]:
         here = listed[name].filter(pa.array(known))
         differs[known] |= pc.not_equal(here, there[name]).to_numpy()
     return differs
+
+
+def _said_otherwise(
+    run: Ingestion, join: Join, now: Said, before: Said | None, listed: pa.Table, stored: pa.Table
+) -> npt.NDArray[np.bool_]:
+    """Which listed entries may have other metadata than is stored: a mask, shape (n,)."""
+    if before is None or before.metadata != now.metadata:
+        return np.ones(listed.num_rows, dtype=np.bool_)
+    if before.listing == now.listing:
+        return np.zeros(listed.num_rows, dtype=np.bool_)
+    if before.listing != digest_of(stored["image_id"]):  # the listing of then is not known any more
+        return np.ones(listed.num_rows, dtype=np.bool_)
+    # A picture that has come or gone may change which row of the metadata another one gets.
+    had, has = Join(run.metadata, stored["image_id"].to_pylist(), match=run.request.match).keys(), join.keys()
+    return np.fromiter((had.get(i) != has.get(i) for i in texts(listed["image_id"])), np.bool_, listed.num_rows)
 
 
 def _lacking(conn: Connection, run: Ingestion, listed: pa.Table, found: Rows, ledger: Ledger) -> tuple[int, Rows]:
@@ -206,6 +226,7 @@ def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
         removed = loader.remove(loaded.vanished)
         if removed:
             loader.finish()
+            loader.count_again()
     run.tally.add(pruned=removed, rows_written=removed)
     return Pruned()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from pinakes.metadata.opening_tables import AnyTable, open_table
 from pinakes.metadata.report import FileReport, MetadataReport, Step
 from pinakes.metadata.rows import Rows
 from pinakes.metadata.semart import SEMART_COLUMNS, is_semart, split_of
+
+FORM = 1
+"""Raised whenever the same rows are stored in another form, so that the next run with metadata writes all images again."""
 
 Cleaning = Literal["lossless", "tutorial"]
 
@@ -38,6 +42,17 @@ class Metadata:
     report: MetadataReport
     match: str | None = None
     moved: Mapping[str, str] = field(default_factory=dict)
+
+    def digest(self, match: str | None = None) -> bytes:
+        """What tells these rows, in this form, and how they are related to image_ids, from any others.
+
+        Args:
+            match: what the run says instead of `match`.
+        """
+        digest = hashlib.blake2b(repr((FORM, match or self.match)).encode(), digest_size=16)
+        for row in self.frame.itertuples(index=False, name=None):
+            digest.update(repr(row).encode("utf-8", "surrogatepass"))
+        return digest.digest()
 
 
 def read_metadata(

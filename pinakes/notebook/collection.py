@@ -33,6 +33,7 @@ from pinakes.store import bulk_reads
 from pinakes.store.collections import open_collection, require_collection
 from pinakes.store.column_check import check_columns
 from pinakes.store.connection import Connection, Pgvector
+from pinakes.store.counted_values import read_counted
 from pinakes.store.database import Database, open_database
 from pinakes.store.facets import facets
 from pinakes.store.images import stored_image
@@ -290,7 +291,7 @@ class Collection:
 
     def _repr_html_(self) -> str:
         def read(o: _Open) -> str:
-            found = facets(o.conn, self.name, top=6)
+            found = facets(o.conn, self.name, top=6, kept=read_counted(o.conn, self.name))
             return collection_card(self.name, require_collection(o.conn, self.name), found, self._counted(o))
 
         return self._ask(read)

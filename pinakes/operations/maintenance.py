@@ -22,6 +22,7 @@ from pinakes.store import maintenance as store
 from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database
+from pinakes.store.image_changes import count_again
 from pinakes.store.indexes import REBUILD_GROWTH, drop_half_built, ensure_index, rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA
@@ -55,7 +56,8 @@ class Act:
 
     Attributes:
         where: the collection, with a space or a table; or what all collections share.
-        what: the kind of thing: tombstones, checkpoint, index, map, vacuum, runs, locks, queries, thumbnails.
+        what: the kind of thing: tombstones, checkpoint, index, map, values, vacuum, runs, locks,
+            queries, thumbnails.
         done: whether anything was changed.
         detail: what was done, or why nothing was.
     """
@@ -132,6 +134,8 @@ class Maintenance:
                 yield Act(where, "space", False, f"left for the next time: {exc}")
         for each in spaces(conn, collection):
             yield from self._map(conn, collection, each)
+        counted = count_again(conn, collection)
+        yield Act(collection, "values", counted, "counted again" if counted else "counted since they last changed")
         yield from self._vacuum(conn, collection)
 
     @staticmethod

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from functools import partial
+from typing import Any, LiteralString, Protocol
 
+import numpy as np
 from psycopg import sql
 
 from pinakes.query.filters import Equals, Filter, column_of, columns_of
 from pinakes.store.column_check import check_columns
 from pinakes.store.conditions import PLAIN_COLUMNS, YEARS_SAID, Conditions, column, conditions
 from pinakes.store.connection import Connection, translated
-from pinakes.store.restrictions import restriction_filters
+from pinakes.store.counted_values import CountedValues
+from pinakes.store.restrictions import restriction_filters, restriction_texts
 from pinakes.store.search_settings import searching
 
 FACET_COLUMNS = ("type", "school", "timeframe", "author", "medium")
@@ -48,46 +51,107 @@ class Facets:
     years: tuple[int, int] | None
 
 
-def facets(conn: Connection, collection: str, filters: Sequence[Filter] = (), *, top: int = 12) -> Facets:
+def facets(
+    conn: Connection,
+    collection: str,
+    filters: Sequence[Filter] = (),
+    *,
+    top: int = 12,
+    kept: CountedValues | None = None,
+) -> Facets:
     """Count the values of the columns among the images that pass the filters and are not restricted.
+
+    Args:
+        conn: a connection.
+        collection: the collection.
+        filters: conditions.
+        top: values of a column, at most.
+        kept: what the images are counted by where that answers the conditions; None: the images themselves are read.
 
     Raises:
         UsageError: a filter names a column that no image has.
     """
     check_columns(conn, collection, columns_of(filters))
+    restrictions = restriction_texts(conn, collection)
     restricted = restriction_filters(conn, collection)
-    images = sql.Identifier(collection, "images")
+    counted: _Counting
+    if kept is not None and kept.answer(filters, restrictions):
+        counted = partial(_counted_of_kept, kept, restrictions)
+        extra, several = kept.names("text"), kept.names("several")
+    else:
+        counted = partial(_counted, conn, collection, restricted)
+        images, shown = sql.Identifier(collection, "images"), conditions(collection, (), restricted)
+        with translated(f"looking for the columns of {collection}"), searching(conn):
+            extra, several = extra_keys(conn, images, shown), _several_keys(conn, images, shown)
+    chosen = {column_of(item) for item in filters}
+    equal = [item.column for item in filters if isinstance(item, Equals)]
+    names = list(dict.fromkeys((*FACET_COLUMNS, *extra, *equal, *several)))
     with translated(f"counting the values of {collection}"), searching(conn):
-        chosen = {column_of(item) for item in filters}
-        names = [*FACET_COLUMNS, *_extra_keys(conn, images, conditions(collection, (), restricted))]
-        names += [n for item in filters if isinstance(item, Equals) and (n := item.column) not in names]
-        several = _several_keys(conn, images, conditions(collection, (), restricted))
-        names += [name for name in several if name not in names]
-        open_names = [name for name in names if name not in chosen and name not in several]
-        total, years, found = _counted(conn, collection, open_names, filters, restricted, top)
+        total, years, found = counted([name for name in names if name not in (*chosen, *several)], filters, top)
         for name in names:
             if name in chosen or name in several:
                 others = [item for item in filters if column_of(item) != name]
-                keep = _wanted(filters, name)
-                found |= _counted(conn, collection, [name], others, restricted, top, keep, single=name in several)[2]
+                found |= counted([name], others, top, _wanted(filters, name), single=name in several)[2]
     return Facets(total, [found[name] for name in names if found[name].values], years)
 
 
-def _counted(
-    conn: Connection,
-    collection: str,
+class _Counting(Protocol):
+    """How the images are counted."""
+
+    def __call__(
+        self,
+        names: Sequence[str],
+        filters: Sequence[Filter],
+        top: int,
+        keep: Sequence[str] = (),
+        *,
+        single: bool = False,
+    ) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
+        """The count of what passes, its years, and the facets of `names`; of each the `top` values and those to `keep`.
+
+        With `single` the one column of `names` holds several values, each of which is counted; the count may be one of
+        values then.
+        """
+        ...
+
+
+def _counted_of_kept(
+    kept: CountedValues,
+    restrictions: Sequence[str],
     names: Sequence[str],
     filters: Sequence[Filter],
-    restricted: Sequence[Filter],
     top: int,
     keep: Sequence[str] = (),
     *,
     single: bool = False,
 ) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
-    """The count of what passes, its years, and the facets of `names`; of each the `top` values and those to `keep`.
+    """As `_Counting`, by what is kept."""
+    passing = kept.passing(filters, restrictions)
+    found = {}
+    for name in names:
+        coded = kept.columns["several" if single else "text", name]
+        counts = coded.counts(passing)
+        order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]  # equal counts stay in the values' order
+        values = [(coded.known[at], int(counts[at])) for at in order[: top + 1]]
+        more = len(values) > top and values[top][0] not in keep
+        rest = order[top:] if keep else ()
+        values = values[:top] + [(coded.known[at], int(counts[at])) for at in rest if coded.known[at] in keep]
+        found[name] = Facet(name, values, more)
+    return kept.total if passing is None else int(np.count_nonzero(passing)), kept.years(passing), found
 
-    With `single` the one column of `names` holds several values, each of which is counted; the count is one of values then.
-    """
+
+def _counted(
+    conn: Connection,
+    collection: str,
+    restricted: Sequence[Filter],
+    names: Sequence[str],
+    filters: Sequence[Filter],
+    top: int,
+    keep: Sequence[str] = (),
+    *,
+    single: bool = False,
+) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
+    """As `_Counting`, by reading the images."""
     passing = conditions(collection, filters, restricted)
     values: dict[str, Any] = dict(passing.values)
     columns = [column(name, f"n{number}", values) for number, name in enumerate(names)]
@@ -157,7 +221,7 @@ def _each(form: LiteralString, *parts: Iterable[sql.Composable]) -> sql.Composed
     return sql.SQL(" ").join(sql.SQL(form).format(*each) for each in zip(*parts, strict=True))
 
 
-def _extra_keys(conn: Connection, images: sql.Identifier, shown: Conditions) -> list[str]:
+def extra_keys(conn: Connection, images: sql.Identifier, shown: Conditions) -> list[str]:
     """Keys of `extra` that repeat often enough among the images that are shown to choose by, most used first."""
     rows = conn.execute(
         sql.SQL(

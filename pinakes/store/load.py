@@ -13,6 +13,7 @@ from pinakes.checkpoints.base import VectorChunk
 from pinakes.images.regions import RegionKind
 from pinakes.spaces import Space
 from pinakes.store.connection import Connection, find_pgvector, is_empty, value_of
+from pinakes.store.image_changes import ImageState, Said, count_again
 from pinakes.store.lease import Lease
 from pinakes.store.pixels import drop_unused_sizes
 from pinakes.store.reconnecting import Reconnecting
@@ -62,6 +63,8 @@ class Loader:
         self._lease = lease
         self._images = sql.Identifier(collection, "images")
         self._vectors = sql.Identifier(collection, space.name)
+        self._own: set[int] = set()
+        """Transactions after which the metadata of each image is still from the table that it was from."""
 
     # -- images --------------------------------------------------------------------------------------------------------
 
@@ -74,12 +77,12 @@ class Loader:
             with_metadata: False keeps the metadata that is stored and touches only where and what the picture is.
         """
         what = "loading the images"
-        first = self._write(what, lambda conn: self._first_images(conn, parts()))
+        first = self._write(what, lambda conn: self._first_images(conn, parts()), own=with_metadata)
         if first is not None:
             return first
         total = Written()
         for part in parts():
-            total += self._write(what, partial(self._merge_images, part, with_metadata))
+            total += self._write(what, partial(self._merge_images, part, with_metadata), own=with_metadata)
         return total
 
     def _first_images(self, conn: Connection, parts: Iterable[pd.DataFrame]) -> Written | None:
@@ -124,7 +127,7 @@ class Loader:
             take_turn(conn, self._collection)
             return conn.execute(statement, (list(image_ids),)).rowcount
 
-        return self._write("removing images", delete)
+        return self._write("removing images", delete, own=True)
 
     # -- vectors -------------------------------------------------------------------------------------------------------
 
@@ -210,6 +213,13 @@ class Loader:
         self._write(what, self._enter_load)
         self._conn.do(what, lambda conn: conn.execute(tables))
 
+    def count_again(self, said: Said | None = None, since: ImageState | None = None) -> None:
+        """See `pinakes.store.image_changes.count_again`."""
+        self._write(
+            "counting the values",
+            lambda conn: count_again(conn, self._collection, own=self._own, said=said, since=since),
+        )
+
     def _enter_load(self, conn: Connection) -> None:
         registry = sql.Identifier(self._collection, "spaces")
         take_turn(conn, self._collection)
@@ -231,12 +241,14 @@ class Loader:
             statement = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} " + definition)
             conn.execute(statement.format(sql.Identifier(name), self._images))
 
-    def _write(self, what: str, action: Callable[[Connection], T]) -> T:
+    def _write(self, what: str, action: Callable[[Connection], T], *, own: bool = False) -> T:
         """Do something in a transaction of its own under the lease; begun again when the connection is lost."""
 
         def guarded(conn: Connection) -> T:
             with conn.transaction():
                 self._lease.guard(conn)
+                if own:
+                    self._own.add(value_of(conn, "SELECT txid_current()"))
                 return action(conn)
 
         return self._conn.do(what, guarded)

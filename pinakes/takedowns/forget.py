@@ -29,6 +29,7 @@ from pinakes.spaces import Space
 from pinakes.store.collections import collection_names, open_collection, prepare, require_collection
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database
+from pinakes.store.image_changes import count_again
 from pinakes.store.lease import Lease
 from pinakes.store.space_registry import spaces
 from pinakes.store.tombstones import (
@@ -209,6 +210,7 @@ class Takedowns:
                 found.stored = sorted({*found.stored, *stored}, key=lambda image: image.image_id)
                 gone = [image.image_id for image in stored]
                 done.vectors = remove_images(conn, self._collection, gone, held.values())
+                count_again(conn, self._collection)
             for checkpoint in self._checkpoints(entered):
                 held[checkpoint.space.name].check()
                 erased = checkpoint.erase(set(found.image_ids), found.fingerprints)
@@ -219,7 +221,7 @@ class Takedowns:
                     done.notes.append(f"files set aside in {checkpoint.location}/{SET_ASIDE} were not searched")
             self._clear_caches(found, done)
             if self._in_table:
-                dead = scrub(conn, self._collection, ["images", "pixels", "sketches", *done.vectors])
+                dead = scrub(conn, self._collection, ["images", "counted_values", "pixels", "sketches", *done.vectors])
                 done.notes += [
                     f"a transaction that is still open keeps dead rows of {name}; pinakes maintain removes them later"
                     for name in dead

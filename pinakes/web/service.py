@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import threading
-import time
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,24 +26,22 @@ from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database
 from pinakes.store.duplicates import Member, read_groups, stored_decisions
-from pinakes.store.facets import Facets, facets
+from pinakes.store.facets import Facets
 from pinakes.store.images import Row, stored_image
+from pinakes.store.index_state import IndexState, index_state
+from pinakes.store.map_table import has_map
 from pinakes.store.pixels import Size, sizes_of
 from pinakes.store.pool import Connections
-from pinakes.store.restrictions import restriction_texts, visible
+from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import RegisteredSpace, spaces
 from pinakes.types import Decision
+from pinakes.web.facet_counts import FacetCounts
 from pinakes.web.uploads import Uploads, check_length
 
 CONNECTIONS = 8
 """More than two cores can keep busy, and few of the 100 that PostgreSQL allows by default."""
 WAIT_SECONDS = 5.0
 """For a connection."""
-
-FACETS_SECONDS = 5.0
-"""How old the counts next to the filters may be while pictures are being written."""
-FACETS_KEPT = 256
-"""Different sets of filters that are remembered."""
 
 PRIVATE_COLUMNS = frozenset({"uri"})
 """What visitors may neither see nor ask for: they would learn the server's folders letter by letter."""
@@ -57,19 +54,6 @@ def _check_columns(names: Iterable[str | None]) -> None:
     for name in names:
         if name in PRIVATE_COLUMNS:
             raise UsageError(f"the column {name!r} says where pictures are stored, and is not for visitors.")
-
-
-class _Counted:
-    """The latest facets; one visitor counts them while the others wait or get the previous ones."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.known: Facets | None = None
-        self.at = 0.0
-
-    @property
-    def is_fresh(self) -> bool:
-        return time.monotonic() - self.at < FACETS_SECONDS
 
 
 class Service:
@@ -106,12 +90,12 @@ class Service:
         self._thumbnails = Thumbnails(cache / "thumbnails")
         self.map_sheets = Sheets(self._thumbnails, DiskCache(cache / MAP_SHEETS, MAX_BYTES))
         self._uploads = Uploads(cache / "uploads")
-        self._facets: dict[tuple[object, ...], _Counted] = {}
-        self._facets_lock = threading.Lock()
+        self._others_lock = threading.Lock()
         self._others: dict[str, Service] | None = {collection: self} if others else None
         self._embedders = Embedders(settings, database.dsn)
         self._database, self._settings = database, settings
         self._connections = Connections(database.dsn, most=CONNECTIONS, wait_seconds=WAIT_SECONDS)
+        self._facets = FacetCounts(self._connections, collection)
 
     def close(self) -> None:
         """Close connections and embedders; requests that are being answered end as they may."""
@@ -142,11 +126,11 @@ class Service:
         """
         if self._others is None or collection not in self.collections():
             return None
-        with self._facets_lock:
+        with self._others_lock:
             if collection not in self._others:
                 other = copy.copy(self)
                 other.collection = collection
-                other._facets, other._facets_lock = {}, threading.Lock()  # noqa: SLF001 - another of this class
+                other._facets = FacetCounts(self._connections, collection)  # noqa: SLF001 - another of this class
                 self._others[collection] = other
             return self._others[collection]
 
@@ -220,21 +204,7 @@ class Service:
             DatabaseError: the database does not answer.
         """
         _check_columns(columns_of(filters))
-        with self._connections.connection() as conn:
-            key = (tuple(filters), tuple(restriction_texts(conn, self.collection)))
-        with self._facets_lock:
-            if len(self._facets) >= FACETS_KEPT:
-                self._facets.clear()
-            counted = self._facets.setdefault(key, _Counted())
-        known = counted.known
-        if known is not None and (counted.is_fresh or counted.lock.locked()):
-            return known  # whoever holds the lock is counting again
-        with counted.lock:
-            if counted.known is None or not counted.is_fresh:
-                with self._connections.connection() as conn:
-                    counted.known = facets(conn, self.collection, filters)
-                counted.at = time.monotonic()
-            return counted.known
+        return self._facets.of(filters)
 
     def image(self, image_id: str) -> Row | None:
         """A stored image; None when there is none of that id, or when it is restricted.
@@ -315,6 +285,18 @@ class Service:
         """
         with self._connections.connection() as conn:
             return spaces(conn, self.collection)
+
+    def searched_in(self, space: str) -> tuple[list[RegisteredSpace], RegisteredSpace | None, IndexState | None, bool]:
+        """The spaces; the one of that name, else the active one; its index; and whether there is a map.
+
+        Raises:
+            DatabaseError: the database does not answer.
+        """
+        with self._connections.connection() as conn:
+            found = spaces(conn, self.collection)
+            asked = next((each for each in found if each.name == space), found[0] if found else None)
+            index = index_state(conn, self.collection, asked) if asked else None
+            return found, asked, index, has_map(conn, self.collection)
 
     def connection(self) -> AbstractContextManager[Connection]:
         """A connection of the pool, for the time of a block.

@@ -129,6 +129,12 @@ COLLECTION_DATA = (
         "INSERT INTO old.duplicates VALUES ('a.jpg', 'a.jpg', 'same-work', true, false),"
         " ('b/c.jpg', 'a.jpg', 'same-work', false, false)",
     ),
+    (12, "INSERT INTO old.image_changes VALUES (1) ON CONFLICT DO NOTHING"),
+    (
+        12,
+        "INSERT INTO old.counted_values VALUES ('several', 'shelf', 0, '{7}', '\\x01', '\\x010000000000000000000000')",
+    ),
+    (12, "UPDATE old.collection SET counted_at = now(), metadata_digest = '\\xff', listing_digest = '\\xff'"),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
