@@ -2,6 +2,12 @@
 
 `python -m benchmarks.codebook` writes `pinakes/embedders/palette/codebook.npz`; with --check it compares it with
 what is learnt. A new codebook is a new version of the model (`pinakes/embedders/palette/declaration.py`).
+
+The file holds the texture blocks of noise, too. Most of a texture histogram is the same for all pictures, so that raw
+ones are all alike (cosines of 0.95). Pictures differ in what they have beyond such noise, so each texture block is
+taken relative to it. The amplitudes of pictures fall with frequency like f^-0.8 to f^-1.5 (Field, JOSA A 4(12), 1987;
+Tolhurst, Tadmor and Chao, Ophthalmic and Physiological Optics 12, 1992); the steep end is taken, since paint and ink
+have less grain than photographs.
 """
 
 from __future__ import annotations
@@ -11,10 +17,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image as Pillow
 
 import pinakes.embedders.palette as package
 from gallery.gallery import write_gallery
 from pinakes.embedders.palette.blocks import SHORT_SIDE, Doubles, Views
+from pinakes.embedders.palette.descriptor import RECIPES, relative
 from pinakes.embedders.palette.fisher import CELLS, DIRECTIONS, Codebook, local_descriptors
 from pinakes.images.decoding import decode
 
@@ -27,6 +36,14 @@ SAMPLE = 120
 
 ROUNDS = 50
 COMPONENTS = DIRECTIONS * CELLS**2
+
+SAMPLES = 4
+_SIZE = (200, 152)
+_OCTAVES = 6
+_GROWTH = 1.4
+"""Amplitude gained from one octave to the next coarser one: f^-1 for an equal share each, times f^-0.5."""
+_COLOUR = 0.35
+"""Contrast of the colour channels against that of the lightness."""
 
 
 def main() -> None:
@@ -67,6 +84,8 @@ def learnt(folder: Path) -> dict[str, Doubles]:
             f"variances_{dimension}": book.variances,
             f"shares_{dimension}": book.shares,
         }
+        samples = [relative(Views.of(noise(sample)), RECIPES[dimension]) for sample in range(SAMPLES)]
+        arrays |= {f"noise_{dimension}_{name}": np.mean([s[name] for s in samples], axis=0) for name in samples[0]}
     return arrays
 
 
@@ -85,6 +104,31 @@ def mixture(
         variances = np.maximum(weights.T @ (reduced * reduced) / total - centres**2, spread / 20)
         book = Codebook(mean, axes, centres, variances, total[:, 0] / total.sum())
     return book
+
+
+def noise(sample: int) -> Pillow.Image:
+    """Noise picture number `sample`: RGB, the same on every machine."""
+    width, height = _SIZE
+    total = np.zeros((height, width, 4))
+    for octave in range(_OCTAVES):
+        step = 2**octave
+        coarse = (-(-width // step), -(-height // step))
+        for channel in range(4):
+            seed = (sample * _OCTAVES + octave) * 4 + channel
+            values = _hashed(coarse[0] * coarse[1], seed).reshape(coarse[1], coarse[0])
+            smooth = np.asarray(Pillow.fromarray(values).resize(_SIZE, Pillow.Resampling.BICUBIC), np.float64)
+            total[..., channel] += (smooth - 127.5) * _GROWTH ** (octave - 2)
+    rgb = 118 + total[..., :1] / 2 + total[..., 1:] * _COLOUR / 2
+    return Pillow.fromarray(np.clip(rgb, 0, 255).astype(np.uint8))
+
+
+def _hashed(count: int, seed: int) -> npt.NDArray[np.uint8]:
+    """`count` even random bytes: the finaliser of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) over a counter."""
+    state = np.arange(1, count + 1, dtype=np.uint64) + np.uint64(seed << 32)
+    state *= np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (state >> np.uint64(56)).astype(np.uint8)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
 `python -m benchmarks.runners [--images 600] [--ways threads,shards,dask] [--embedder palette] [--rate 30/s]`
 
 With `--embedder palette` the pictures are JPEGs of 800 x 600 and the work is this machine's own; with `--embedder azure` a
-fake answers in 0.15 s and allows `--rate`. Prints, for each way: the wall seconds of the run as its flow reports them; how
-many of them it does not embed (mostly starting processes, once a run); the milliseconds an image over the middle half of
-its answers, when all processes are working; and the CPU seconds of all its processes without Prefect's server, which are
+fake answers in 0.15 s and allows `--rate`. Tells, for each way: the milliseconds an image over the middle half of its
+answers, when all processes are working; the wall seconds of the run as its flow reports them; how many of them it does not
+embed (mostly starting processes, once a run); and the CPU seconds of all its processes without Prefect's server, which are
 meaningful on a busy machine too. All of them share this machine's cores.
 """
 
@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import arguments, noise_jpeg
+from benchmarks.common import Figure, arguments, noise_jpeg, record
 from benchmarks.runs import measured, prefect
 from deployments.constants import POOL, RUNS
 from deployments.guard import Guarded
@@ -49,11 +49,19 @@ def main() -> None:
             fake = stack.enter_context(AzureFake(quota=Quota(options.rate, burst=5), latency=LATENCY, blind=True))
             environment |= fake.environment
             more += ["--rate", f"{options.rate} burst 5"]
+        figures = []
         for way in options.ways.split(","):
             before = processor_seconds()
             with workers(environment) if way == "shards" else ExitStack():
                 account = measured(["ingest", str(source), "--collection", way, *more, *WAYS[way]], environment)
-            show(way, account, processor_seconds() - before, home / "checkpoints", environment)
+            figures.append(told(way, account, processor_seconds() - before, home / "checkpoints", environment))
+            print(f"{figures[-1].what:<36}{figures[-1].value}", flush=True)
+    record(
+        f"runners-{options.embedder}",
+        f"{options.images:,} pictures by {options.embedder}, on one machine as if on several",
+        figures,
+        "All ways share the cores of one machine: this is what each costs, not what a second machine brings.",
+    )
 
 
 @contextmanager
@@ -82,8 +90,8 @@ def processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def show(way: str, account: dict[str, Any], used: float, checkpoints: Path, environment: dict[str, str]) -> None:
-    """One line of the table."""
+def told(way: str, account: dict[str, Any], used: float, checkpoints: Path, environment: dict[str, str]) -> Figure:
+    """What one way took."""
     provider = account["space"].partition("_")[0]
     space = open_embedder(Choice(provider), Surroundings(environment, checkpoints.parent)).facts.space
     moments = sorted(row.embedded_at for row in open_checkpoint(str(checkpoints), way, space).ledger())
@@ -91,10 +99,10 @@ def show(way: str, account: dict[str, Any], used: float, checkpoints: Path, envi
     middle = moments[quarter : 3 * quarter + 1]
     each = (middle[-1] - middle[0]).total_seconds() * 1000 / (len(middle) - 1)
     before = account["seconds"] - (moments[-1] - moments[0]).total_seconds()
-    print(
-        f"{way:<10}{account['seconds']:8.1f} s the run  {before:8.1f} s of it not embedding  {each:7.2f} ms an image"
-        f"  {used:6.1f} s of processor  429s {account['rate_limited']}  calls {account['calls']}",
-        flush=True,
+    return Figure(
+        " ".join(["pinakes ingest", *WAYS[way]]),
+        f"{each:.1f} ms an image; the run {account['seconds']:.0f} s, {before:.0f} s of it not embedding;"
+        f" {used:.0f} s of processor; {account['rate_limited']} × 429",
     )
 
 

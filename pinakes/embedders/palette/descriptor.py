@@ -28,7 +28,6 @@ from pinakes.embedders.palette.covariance import covariance
 from pinakes.embedders.palette.declaration import DESCRIPTOR, PALETTE
 from pinakes.embedders.palette.fisher import codebook
 from pinakes.embedders.palette.histogram import ColourGrid, amounts, wished_colours, wished_layout
-from pinakes.embedders.palette.reference import SAMPLES, noise
 from pinakes.embedders.palette.words import Wish
 from pinakes.errors import UnreadableQueryError
 from pinakes.types import ErrorClass, Failure, Vector
@@ -74,38 +73,24 @@ SPREADS: Final = MappingProxyType(
 """Standard deviations of the similarity of unrelated paintings in each block."""
 
 
-def measured(views: Views, recipe: Recipe, dimension: int) -> dict[str, Doubles]:
-    """The blocks of a picture, in their order, `dimension` components in all, not yet weighted."""
-    blocks = {
-        "colour": recipe.grid.histogram(views.lab[1]),
-        "covariance": covariance(views, recipe.octaves),
-        "gradients": codebook(dimension).fisher_vector(views),
-    }
+def relative(views: Views, recipe: Recipe) -> dict[str, Doubles]:
+    """The blocks of a picture that count relative to those of noise, which are in the codebook."""
+    blocks = {"covariance": covariance(views, recipe.octaves)}
     if recipe.cells:
         blocks["edges"] = orientations(views, recipe.cells, plane=0, bins=8, signed=False)
     if recipe.opponents:
         blocks["opponents"] = unit(
             np.concatenate([orientations(views, 1, plane=plane, bins=16, signed=True) for plane in (1, 2)])
         )
-    blocks["layout"] = layout(views, dimension - sum(block.size for block in blocks.values()))
     return blocks
-
-
-@lru_cache(maxsize=len(RECIPES))
-def _reference(dimension: int) -> dict[str, Doubles]:
-    """The mean blocks of the noise pictures, without those for which noise means nothing or that are relative already."""
-    samples = [measured(Views.of(noise(sample)), RECIPES[dimension], dimension) for sample in range(SAMPLES)]
-    return {
-        name: np.mean([sample[name] for sample in samples], axis=0)
-        for name in samples[0]
-        if name not in ("colour", "gradients", "layout")
-    }
 
 
 @lru_cache(maxsize=len(RECIPES))
 def layout_size(dimension: int) -> int:
     """How many components of a vector, its last, are the layout."""
-    return measured(Views.of(noise(0)), RECIPES[dimension], dimension)["layout"].size
+    book = codebook(dimension)
+    others = (RECIPES[dimension].grid.size, book.size, *(noise.size for noise in book.noise.values()))
+    return dimension - sum(others)
 
 
 def _weight(name: str) -> float:
@@ -120,12 +105,16 @@ def describe(picture: Pillow.Image, dimension: int) -> Vector:
         picture: of mode RGB, any size.
         dimension: a key of `RECIPES`.
     """
-    reference = _reference(dimension)
-    blocks = measured(Views.of(picture), RECIPES[dimension], dimension)
-    weighted = [
-        _weight(name) * (unit(block - reference[name]) if name in reference else block)
-        for name, block in blocks.items()
-    ]
+    views, recipe, book = Views.of(picture), RECIPES[dimension], codebook(dimension)
+    texture = {name: unit(block - book.noise[name]) for name, block in relative(views, recipe).items()}
+    blocks = {
+        "colour": recipe.grid.histogram(views.lab[1]),
+        "covariance": texture.pop("covariance"),
+        "gradients": book.fisher_vector(views),
+        **texture,
+        "layout": layout(views, layout_size(dimension)),
+    }
+    weighted = [_weight(name) * block for name, block in blocks.items()]
     return unit(np.concatenate(weighted)).astype(np.float32)
 
 

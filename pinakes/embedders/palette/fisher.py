@@ -10,7 +10,8 @@ The codebook, `codebook.npz`, was learnt from the painted sample gallery by `pyt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from typing import Final
@@ -42,6 +43,7 @@ class Codebook:
         centres: of the Gaussians, shape (k, d).
         variances: of the Gaussians, shape (k, d).
         shares: of the Gaussians, shape (k,), summing to 1.
+        noise: the means of texture blocks over noise with the spectrum of pictures, by the blocks' names.
     """
 
     mean: Doubles
@@ -49,6 +51,7 @@ class Codebook:
     centres: Doubles
     variances: Doubles
     shares: Doubles
+    noise: Mapping[str, Doubles] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -85,7 +88,9 @@ def codebook(dimension: int) -> Codebook:
     ):
         centres = kept[f"centres_{dimension}"]
         axes = kept["axes"][:, : centres.shape[1]]
-        return Codebook(kept["mean"], axes, centres, kept[f"variances_{dimension}"], kept[f"shares_{dimension}"])
+        begin = f"noise_{dimension}_"
+        noise = {name.removeprefix(begin): kept[name] for name in kept.files if name.startswith(begin)}
+        return Codebook(kept["mean"], axes, centres, kept[f"variances_{dimension}"], kept[f"shares_{dimension}"], noise)
 
 
 def local_descriptors(views: Views, axes: Doubles) -> Doubles:
