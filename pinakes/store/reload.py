@@ -21,7 +21,7 @@ from pinakes.store.indexes import (
     lock_gently,
     size_for_build,
 )
-from pinakes.store.space_registry import registered_as
+from pinakes.store.space_registry import primary_key, registered_as
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
 LARGE_SHARE = 0.25
@@ -74,11 +74,11 @@ class Reload:
                 """
                 CREATE TABLE {second} (
                     LIKE {first} INCLUDING DEFAULTS INCLUDING STORAGE INCLUDING COMMENTS,
-                    PRIMARY KEY ({key}),
+                    {primary_key},
                     FOREIGN KEY (image_id) REFERENCES {images} ON DELETE CASCADE
                 )
                 """
-            ).format(second=self.table, first=self.old, images=self._images, key=self._key)
+            ).format(second=self.table, first=self.old, images=self._images, primary_key=primary_key(self._space))
         )
         self._grant_as_before(conn)
 

@@ -87,6 +87,18 @@ def test_an_unchanged_run_calls_nothing_and_writes_no_row(
     assert writes(database) == before
 
 
+def test_what_vectors_are_about_is_read_without_the_vectors(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    run(settings, gallery(tmp_path / "in", 3))
+    ((space,),) = stored(database, "SELECT space FROM pictures.spaces")
+    with database.connection() as (conn, _):
+        conn.execute(f"VACUUM pictures.{space}".encode())
+        conn.execute("SET enable_seqscan = off")
+        plan = conn.execute(f"EXPLAIN SELECT image_id, fingerprint FROM pictures.{space}".encode()).fetchall()
+    assert plan[0][0].startswith("Index Only Scan")
+
+
 def test_a_dropped_schema_is_rebuilt_from_the_checkpoint_without_a_call(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:

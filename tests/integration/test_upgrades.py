@@ -135,6 +135,10 @@ COLLECTION_DATA = (
         "INSERT INTO old.counted_values VALUES ('several', 'shelf', 0, '{7}', '\\x01', '\\x010000000000000000000000')",
     ),
     (12, "UPDATE old.collection SET counted_at = now(), metadata_digest = '\\xff', listing_digest = '\\xff'"),
+    (
+        13,
+        "ALTER TABLE old.made_up_1_4 DROP CONSTRAINT made_up_1_4_pkey, ADD PRIMARY KEY (image_id) INCLUDE (fingerprint)",
+    ),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
