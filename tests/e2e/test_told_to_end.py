@@ -39,7 +39,9 @@ def slow(site: Site) -> Site:
     """Pictures that are embedded slowly."""
     gallery(site.source, IMAGES)
     # Nobody dies here, so a machine that stalls for some seconds must not cost a lease.
-    site.environment |= {"COUNTING_SECONDS": "0.5", "PINAKES_LEASE_SECONDS": "30"}
+    slowly = site.folder / "slowly"
+    slowly.touch()
+    site.environment |= {"COUNTING_SECONDS": "0.5", "COUNTING_SLOW": str(slowly), "PINAKES_LEASE_SECONDS": "30"}
     return site
 
 
@@ -139,6 +141,7 @@ def test_a_run_that_is_suspended_is_entered_as_stopped_and_goes_on_with_the_rest
     assert "Prefect: Suspended" in account["message"]
     assert (state_of(client, run).type, state_of(client, run).name) == (StateType.PAUSED, "Suspended")
 
+    (slow.folder / "slowly").unlink()
     client.resume_flow_run(run)
     until(lambda: state_of(client, run).is_final())
     assert state_of(client, run).type == StateType.COMPLETED
