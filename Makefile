@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint 
 # Where it is set, as in many images, each of the hundreds of programs that the tests start compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test slow soak lint types format clean
+.PHONY: demo check test suite slow soak lint types format clean
 
 demo: $(RUNS)
 	$(BIN)/python -m deployments.demo
@@ -17,7 +17,11 @@ demo: $(RUNS)
 check: lint types $(READY)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -q tests/unit
 
-test: lint types $(READY)
+# The types are checked meanwhile: mypy has one thread.
+test: lint
+	$(MAKE) --jobs 2 types suite
+
+suite: $(READY)
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not soak and not slow and not alone'
 
 # What runs alone measures how much of a quota is used.

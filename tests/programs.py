@@ -207,8 +207,12 @@ def _nurseries(listening: socket.socket, *more: str) -> tuple[socket.socket, str
 
 def _copies(ours: socket.socket, module: str) -> dict[str, Any] | None:
     """Make a copy for each request; returns in each copy what it is to do, and here None at the end."""
-    importlib.import_module(module)  # which is executed once more in each copy, as Prefect's main module is
-    for again in (module, "prefect.main"):
+    importlib.import_module(module)
+    from pinakes.cli.main import COMMANDS
+
+    for command in COMMANDS.values():
+        importlib.import_module(command)
+    for again in (module, "prefect.main"):  # which are executed once more in each copy
         sys.modules.pop(again, None)
     gc.collect()
     gc.freeze()
@@ -255,13 +259,10 @@ def _say(ours: socket.socket, *numbers: int) -> None:
 
 
 def _import_library() -> None:
-    """Import what commands import."""
-    from pinakes.cli.main import COMMANDS
-
-    for command in COMMANDS.values():
-        importlib.import_module(command)
-    for more in ("pinakes.ingest.stages", "pinakes.web.app", "pandas", "pyarrow.parquet", "uvicorn", "psycopg_pool"):
-        importlib.import_module(more)
+    """Import what commands import; they themselves are made of what there is when they are imported."""
+    library = ("pinakes.ingest.stages", "pinakes.search.answer", "pinakes.evaluation.evaluation", "pinakes.web.app")
+    for name in (*library, "pandas", "pyarrow.parquet", "uvicorn", "psycopg_pool"):
+        importlib.import_module(name)
 
 
 def _import_prefect() -> None:

@@ -73,7 +73,7 @@ def begin(slow: Site, client: SyncPrefectClient, worker: Path) -> Callable[[], U
     def begin() -> UUID:
         run = run_deployment("ingest/told", parameters=asked, timeout=0, job_variables={"env": slow.environment})
         assert isinstance(run, FlowRun)
-        until(lambda: len(slow.calls()) > 12 or state_of(client, run.id).is_final())
+        until(lambda: len(slow.calls()) > 12 or state_of(client, run.id).is_final(), every=0.5)
         assert not state_of(client, run.id).is_final(), worker.read_text()
         return run.id
 
@@ -112,7 +112,7 @@ def test_a_run_that_is_cancelled_in_prefect_is_entered_as_stopped_with_all_that_
 ) -> None:
     run = begin()
     client.set_flow_run_state(run, Cancelling())
-    until(lambda: state_of(client, run).is_final())
+    until(lambda: state_of(client, run).is_final(), every=0.5)
     assert state_of(client, run).type == StateType.CANCELLED
     account = stopped(slow)
     is_true(account, slow)
@@ -143,7 +143,7 @@ def test_a_run_that_is_suspended_is_entered_as_stopped_and_goes_on_with_the_rest
 
     (slow.folder / "slowly").unlink()
     client.resume_flow_run(run)
-    until(lambda: state_of(client, run).is_final())
+    until(lambda: state_of(client, run).is_final(), every=0.5)
     assert state_of(client, run).type == StateType.COMPLETED
     assert slow.states() == ["stopped", "completed"]
     assert set(Counter(slow.calls()).values()) == {1}
