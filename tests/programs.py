@@ -194,10 +194,7 @@ def _nurseries(listening: socket.socket, *more: str) -> tuple[socket.socket, str
             if (pid := os.fork()) == 0:
                 listening.close()
                 connection.setblocking(True)
-                module = ""
-                while not module.endswith("\n"):
-                    module += connection.recv(1).decode()
-                return connection, module.strip()
+                return connection, connection.makefile().readline().strip()
             connection.close()
             nurseries.add(pid)
         while nurseries and (ended := os.waitpid(-1, os.WNOHANG)[0]):
