@@ -46,9 +46,9 @@ SECONDS = 90
 
 SOON = {
     "PREFECT_WORKER_QUERY_SECONDS": "1",
-    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "1",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
 }
-"""What Prefect looks for every five or ten seconds it looks for every second."""
+"""What Prefect looks for every ten seconds, and every minute for schedules that were changed, it looks for at once."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,11 @@ class Up(Stack):
         (check,) = [check for check in json.loads(done.stdout)["checks"] if check["what"] == "schedules"]
         assert isinstance(check, dict)
         return check
+
+    def ahead(self, deployment: str) -> list[datetime]:
+        """When the runs are to begin that the server has made for a schedule."""
+        begins = [datetime.fromisoformat(run["expected_start_time"]) for run in self.scheduled(deployment, "SCHEDULED")]
+        return [begin for begin in begins if begin > datetime.now(UTC)]
 
     def fire_at_once(self, deployment: str) -> None:
         """Let the schedule that prefect.yaml gives a deployment begin a run now, and then one every `SECONDS`."""
@@ -281,8 +286,7 @@ def test_the_schedule_fires_and_does_not_overlap_a_run(up: Up, home: Home) -> No
     fired = until(lambda: up.scheduled(REINDEX, "COMPLETED"))[0]
     statuses = table(up.end_of(fired["id"]), "statuses")
     assert (statuses["listed"], statuses["calls"], statuses["failed"], statuses["pruned"]) == (LISTED, 0, 0, 0)
-    begins = [datetime.fromisoformat(run["expected_start_time"]) for run in up.scheduled(REINDEX, "SCHEDULED")]
-    ahead = [begin for begin in begins if begin > datetime.now(UTC)]
+    ahead = until(lambda: up.ahead(REINDEX))
     assert len(ahead) > 1
     assert {(later - earlier).total_seconds() for earlier, later in pairwise(ahead)} == {SECONDS}
     assert up.scheduled(REINDEX, "FAILED") == up.scheduled(REINDEX, "CRASHED") == []
