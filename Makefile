@@ -9,16 +9,24 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint 
 # Where it is set, as in many images, each of the hundreds of programs that the tests start compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test soak lint types format clean
+.PHONY: demo check test suite slow soak lint types format clean
 
 demo: $(RUNS)
 	$(BIN)/python -m deployments.demo
 
 check: lint types $(READY)
-	$(BIN)/python -m pytest -n 3 --dist loadfile -q -m 'not soak' tests/unit
+	$(BIN)/python -m pytest -n 3 --dist loadfile -q tests/unit
 
-test: lint types $(READY)
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder -m 'not soak and not alone'
+# The types are checked meanwhile: mypy has one thread.
+test: lint
+	$(MAKE) --jobs 2 types suite
+
+suite: $(READY)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not soak and not slow and not alone'
+
+# What runs alone measures how much of a quota is used.
+slow: $(READY)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not soak and not alone' $$(grep -rl 'mark\.slow' tests --include=*.py)
 	$(BIN)/python -m pytest -m 'alone and not soak' $$(grep -rl 'mark\.alone' tests --include=*.py)
 
 soak: $(READY)

@@ -2,7 +2,8 @@
 
 `python -m tests.counting ingest … --embedder counting` is the command `pinakes` with this embedder added. Calls are
 appended to the file named in COUNTING_LOG, a fingerprint a line, so that they survive a kill. While the file named in
-COUNTING_HOLD is there it answers nothing.
+COUNTING_HOLD is there it answers nothing; a call takes COUNTING_SECONDS, or only while the file named in COUNTING_SLOW is
+there.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class Counting(Embedder):
         self.seconds = float(os.environ.get("COUNTING_SECONDS", "0"))
         self._log = os.environ.get("COUNTING_LOG")
         self._hold = Path(os.environ.get("COUNTING_HOLD", "/dev/null/none"))
+        self._slow = Path(os.environ.get("COUNTING_SLOW", "/"))
 
     @property
     def calls(self) -> int:
@@ -54,7 +56,7 @@ class Counting(Embedder):
         """A vector, or the failure that was ordered, for each picture; in reverse order, as an answer may come."""
         for index, picture in reversed(list(enumerate(batch))):
             self._count(picture.image.fingerprint)
-            if self.seconds:
+            if self.seconds and self._slow.exists():
                 time.sleep(self.seconds)
             while self._hold.exists():
                 time.sleep(0.05)

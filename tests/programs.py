@@ -1,6 +1,7 @@
 """Programs of ours that begin as a copy of a process which has imported the library, without a second of imports each.
 
-Most of what a command costs the processor is the import of what it uses, and the tests start hundreds. `Program` is a
+Most of what a command costs the processor is the import of what it uses, and the tests start hundreds. All processes of
+pytest have it imported once, by a process from which they have their nurseries forked, one for each module. `Program` is a
 `subprocess.Popen` of `python -m MODULE ARGUMENT…` for them: a process of its own, with its own environment, folder, streams,
 signals and exit code; `preexec_fn` may be one of tests/signals.py. Prefect is imported before as well where PREFECT_API_URL
 is set, and reads its settings again in the copy. What depends on the interpreter's own start (limits, encodings, memory) is
@@ -24,6 +25,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -100,19 +102,11 @@ class _Nursery:
     """The process that is copied: asked over a socket, and told by it how the copies ended."""
 
     def __init__(self, module: str, flows: bool) -> None:
-        self._socket, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.programs", str(theirs.fileno()), module, *["flows"] * flows],
-                env=os.environ | {"DO_NOT_TRACK": "1"},
-                cwd=PROJECT,
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
+        self._socket = _new_nursery(module, flows)
         self._unread = b""
         self._codes: dict[int, int] = {}
         self._lock = threading.Lock()
-        atexit.register(self._end)
+        atexit.register(self._socket.close)
 
     def born(self, how: dict[str, Any], streams: list[int]) -> int:
         """The process id of a new copy."""
@@ -149,10 +143,6 @@ class _Nursery:
         self._codes[key] = value
         return True
 
-    def _end(self) -> None:
-        self._socket.close()
-        self._process.wait()
-
 
 @functools.cache
 def _nursery(module: str, flows: bool) -> _Nursery:
@@ -160,13 +150,70 @@ def _nursery(module: str, flows: bool) -> _Nursery:
     return _Nursery(module, flows)
 
 
-def _copies(ours: socket.socket, module: str, *more: str) -> dict[str, Any] | None:
-    """Make a copy for each request; returns in each copy what it is to do, and here None at the end."""
-    _import_library(module)
+def _new_nursery(module: str, flows: bool) -> socket.socket:
+    """A connection to a new nursery; where the process that forks them is not there, it is started."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", os.getpid())
+    named = "\0" if sys.platform == "linux" else f"{tempfile.gettempdir()}/"  # Linux has names of which no file is left
+    address = f"{named}pinakes-tests-{run}-{int(flows)}"
+    given_up = time.monotonic() + PATIENCE
+    while time.monotonic() < given_up:
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(address)  # whoever can starts it
+            listening.listen()
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.programs", str(listening.fileno()), *["flows"] * flows],
+                env=os.environ | {"DO_NOT_TRACK": "1"},
+                cwd=PROJECT,
+                pass_fds=[listening.fileno()],
+                stdin=subprocess.DEVNULL,
+            )
+        connection = socket.socket(socket.AF_UNIX)
+        with contextlib.suppress(OSError):  # it does not listen yet, or is ending
+            connection.connect(address)
+            connection.sendall(f"{module}\n".encode())
+            if connection.recv(1):
+                return connection
+        connection.close()
+        time.sleep(0.05)
+    raise AssertionError("no process that programs are copied from has started")
+
+
+def _nurseries(listening: socket.socket, *more: str) -> tuple[socket.socket, str] | None:
+    """Fork a nursery for each connection; returns in each that and its module, and here None when all have ended."""
+    _import_library()
     if more:
         _import_prefect()
     gc.collect()
     gc.freeze()
+    nurseries: set[int] = set()
+    patience = PATIENCE
+    while select.select([listening], [], [], patience)[0] or nurseries:
+        patience = 0.5
+        with contextlib.suppress(BlockingIOError):
+            connection, _ = listening.accept()
+            if (pid := os.fork()) == 0:
+                listening.close()
+                connection.setblocking(True)
+                return connection, connection.makefile().readline().strip()
+            connection.close()
+            nurseries.add(pid)
+        while nurseries and (ended := os.waitpid(-1, os.WNOHANG)[0]):
+            nurseries.remove(ended)
+    return None
+
+
+def _copies(ours: socket.socket, module: str) -> dict[str, Any] | None:
+    """Make a copy for each request; returns in each copy what it is to do, and here None at the end."""
+    importlib.import_module(module)
+    from pinakes.cli.main import COMMANDS
+
+    for command in COMMANDS.values():
+        importlib.import_module(command)
+    for again in (module, "prefect.main"):  # which are executed once more in each copy
+        sys.modules.pop(again, None)
+    gc.collect()
+    gc.freeze()
+    ours.sendall(b"!")
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
@@ -208,27 +255,21 @@ def _say(ours: socket.socket, *numbers: int) -> None:
         ours.sendall(json.dumps(numbers).encode() + b"\n")
 
 
-def _import_library(module: str) -> None:
-    """Import the module and what commands import; the module itself is executed once more in each copy."""
-    importlib.import_module(module)
-    from pinakes.cli.main import COMMANDS
-
-    for command in COMMANDS.values():
-        importlib.import_module(command)
-    for more in ("pinakes.ingest.stages", "pinakes.web.app", "pandas", "pyarrow.parquet", "uvicorn", "psycopg_pool"):
-        importlib.import_module(more)
-    del sys.modules[module]
+def _import_library() -> None:
+    """Import what commands import; they themselves are made of what there is when they are imported."""
+    library = ("pinakes.ingest.stages", "pinakes.search.answer", "pinakes.evaluation.evaluation", "pinakes.web.app")
+    for name in (*library, "pandas", "pyarrow.parquet", "uvicorn", "psycopg_pool"):
+        importlib.import_module(name)
 
 
 def _import_prefect() -> None:
-    """Import what flows import of Prefect; its main module is executed once more in each copy, when that imports it."""
+    """Import what flows import of Prefect."""
     from prefect.logging import configuration
 
     set_up, configuration.setup_logging = configuration.setup_logging, dict
     importlib.import_module("prefect.flow_engine")
     importlib.import_module("prefect.artifacts")
     configuration.setup_logging = set_up
-    del sys.modules["prefect.main"]
 
 
 class _PrefectAgain(importlib.abc.MetaPathFinder):
@@ -273,7 +314,11 @@ def _become(how: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    with socket.socket(fileno=int(sys.argv[1])) as ours_:
-        told = _copies(ours_, *sys.argv[2:])
-    if told is not None:
-        _become(told)
+    with socket.socket(fileno=int(sys.argv[1])) as listening_:
+        listening_.setblocking(False)
+        nursery = _nurseries(listening_, *sys.argv[2:])
+    if nursery is not None:
+        with nursery[0] as ours_:
+            told = _copies(*nursery)
+        if told is not None:
+            _become(told)

@@ -31,6 +31,7 @@ class Site:
     def __init__(self, settings: Settings, database: Database, environment: dict[str, str], folder: Path) -> None:
         self.settings = settings
         self.database = database
+        self.folder = folder
         self.source = folder / "in"
         self.log = folder / "calls"
         self.log.touch()

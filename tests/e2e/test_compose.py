@@ -1,4 +1,8 @@
-"""deployments/compose.yaml without Docker: the same commands in the same environment, as processes on loopback."""
+"""deployments/compose.yaml without Docker: the same commands in the same environment, as processes on loopback.
+
+Worth its minute: tests/unit/test_deployment_files.py and tests/integration/test_deployment_commands.py see that each
+command, setting and health check is right by itself, and only here do they work together, with Prefect on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ from deployments.prefect_server import free_port
 from pinakes.store.database import Database
 from tests.running import gallery, stored
 
-pytestmark = pytest.mark.timeout(900)  # two databases, a server, a worker and a page, from nothing
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # two databases, a server, a worker and a page, from nothing
 
 PROJECT = Path(__file__).parents[2]
 FOLDER = PROJECT / "deployments"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.limits import change_limit, limits_connection
 from tests.fakes.iiif import IiifFake, image_3
+from tests.programs import Program
 from tests.running import stored
 from tests.waiting import PATIENCE, until
 
@@ -59,19 +59,8 @@ def begin(environment: dict[str, str], tmp_path: Path) -> Begin:
     own = {"COUNTING_LOG": str(tmp_path / "calls"), "COUNTING_HOLD": str(tmp_path / "hold"), "PYTHONPATH": str(PROJECT)}
 
     def started(address: str) -> subprocess.Popen[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "tests.counting",
-            "ingest",
-            f"iiif+{address}",
-            "--embedder",
-            "counting",
-            "--json",
-        ]
-        return subprocess.Popen(
-            command, cwd=PROJECT, env=environment | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        command = ("tests.counting", "ingest", f"iiif+{address}", "--embedder", "counting", "--json")
+        return Program(*command, cwd=PROJECT, env=environment | own)
 
     return started
 

@@ -1,6 +1,8 @@
 """One run on several processes as a person starts it: shards on two workers, a local Dask cluster, a local Ray.
 
-Everything is real but the paid service, which allows 30 requests a second and answers 429 to any more.
+Everything is real but the paid service, which allows 30 requests a second and answers 429 to any more. Worth their minutes:
+tests/integration/test_distributed.py has the same batches embedded by threads of one process, and only here do Prefect's
+workers, Dask and Ray bring them to other processes, and answer for those that are told to end.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ SPACE = "azure_vision_multimodal_2023_04_15_1024_a1"
 LOST_SECONDS = 5.0
 """What a process that is killed may have been answered and not kept."""
 
-pytestmark = pytest.mark.timeout(900)  # workers, a Dask cluster and a Ray, from nothing
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # workers, a Dask cluster and a Ray, from nothing
 
 
 @dataclass

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.programs import ended
 
 PROJECT = Path(__file__).parents[2]
 TOUR = PROJECT / "docs" / "tour.ipynb"
@@ -34,12 +34,11 @@ def test_the_tour_runs_on_the_sample_gallery(environment: dict[str, str], tmp_pa
     client = pytest.importorskip("nbclient").NotebookClient
     environment |= {"IPYTHONDIR": str(tmp_path / "ipython")}
     environment.pop("MPLBACKEND", None)  # the kernel shows its plots in the notebook
-    pinakes = str(Path(sys.executable).with_name("pinakes"))
     for command in (
-        [pinakes, "sample", "gallery", "--count", "16"],
-        [pinakes, "ingest", "gallery/Images", "--metadata", "gallery/semart_train.csv", "--collection", "sample"],
+        ["sample", "gallery", "--count", "16"],
+        ["ingest", "gallery/Images", "--metadata", "gallery/semart_train.csv", "--collection", "sample"],
     ):
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = ended("pinakes.cli.main", *command, cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stdout + done.stderr
     notebook = nbformat.read(TOUR, as_version=4)
     for cell in notebook.cells:
