@@ -91,99 +91,88 @@ def nearest(
     Raises:
         UsageError: an index was asked for and there is none.
     """
-    search = _Search(conn, pgvector, collection, registered, query, wanted)
+    after = wanted.after or Cursor(b"")
+    values: dict[str, Any] = {
+        **wanted.passing.values,
+        "half": HalfVector(query),
+        "full": PgVector(query),
+        "k": wanted.k,
+        "ids": list(wanted.exclude_ids),
+        "fingerprints": list(wanted.exclude_fingerprints),
+        "max": wanted.max_distance,
+        "from_distance": after.position and after.position.distance,
+        "from_id": after.position and after.position.image_id,
+        "shown_distance": after.boundary and after.boundary.distance,
+        "shown_id": after.boundary and after.boundary.image_id,
+        "shown": [shown.hex() for shown in after.shown],
+    }
+    one = OneOfEach(collection, wanted.group_by, wanted.collapse, values)
+    regions = [registered.regions] if registered.regions and registered.regions.rows else []
+    statement = VectorStatement(conn, collection, [registered, *regions], wanted.passing, one, values)
     with translated(f"searching {collection}"):
-        return (None if wanted.after else search.first_page()) or search.every_vector()
+        found = None if wanted.after else _FirstPage(statement, pgvector, wanted).found()
+        if found is None:
+            every = statement.every_vector()
+            found = Found([row for row, _ in every.rows], every.mode, every.candidates)
+        return found
 
 
-class _Search:
-    """One search, in each of the ways in which it can be carried out."""
+@dataclass(frozen=True, slots=True)
+class _FirstPage:
+    """The nearest of as many candidates as should be enough."""
 
-    def __init__(
-        self,
-        conn: Connection,
-        pgvector: Pgvector,
-        collection: str,
-        registered: RegisteredSpace,
-        query: Vector,
-        wanted: Wanted,
-    ) -> None:
-        self._conn = conn
-        self._pgvector = pgvector
-        self._collection = collection
-        self._space = registered
-        self._regions = registered.regions if registered.regions and registered.regions.rows else None
-        self._wanted = wanted
-        after = wanted.after or Cursor(b"")
-        values: dict[str, Any] = {
-            **wanted.passing.values,
-            "half": HalfVector(query),
-            "full": PgVector(query),
-            "k": wanted.k,
-            "ids": list(wanted.exclude_ids),
-            "fingerprints": list(wanted.exclude_fingerprints),
-            "max": wanted.max_distance,
-            "from_distance": after.position and after.position.distance,
-            "from_id": after.position and after.position.image_id,
-            "shown_distance": after.boundary and after.boundary.distance,
-            "shown_id": after.boundary and after.boundary.image_id,
-            "shown": [shown.hex() for shown in after.shown],
-        }
-        self._one = OneOfEach(collection, wanted.group_by, wanted.collapse, values)
-        tables = [registered] if self._regions is None else [registered, self._regions]
-        self._statement = VectorStatement(conn, collection, tables, wanted.passing, self._one, values)
+    statement: VectorStatement
+    pgvector: Pgvector
+    wanted: Wanted
 
-    def first_page(self) -> Found | None:
-        """The nearest of as many candidates as should be enough; None where they are not."""
-        images = (OF_EACH_GROUP if self._one.groups else 1) * (self._wanted.k + len(self._wanted.exclude_ids))
-        wholes = self._nearest_wholes(images + MARGIN)
-        if wholes is None:
+    def found(self) -> Found | None:
+        """They; None where they are of too few groups."""
+        one = self.statement.one
+        wholes, *regions = self.statement.tables
+        images = (OF_EACH_GROUP if one.keys else 1) * (self.wanted.k + len(self.wanted.exclude_ids))
+        taken = self._of_wholes(wholes, images + MARGIN)
+        if taken is None:
             return None
-        rows, mode, scanned = wholes.rows, wholes.mode, wholes.scanned
-        if self._regions is not None:
+        rows, mode, scanned = taken.rows, taken.mode, taken.scanned
+        for table in regions:
             # All regions of each nearer picture may come before the first region of the last.
-            regions = self._nearest_regions(self._regions, MOST * images + MARGIN)
-            rows = sorted((*rows, *regions.rows), key=_place)
-            for number in range(len(self._one.names)):
+            more = self._of_regions(table, MOST * images + MARGIN)
+            rows = sorted((*rows, *more.rows), key=_place)
+            for number in range(len(one.names)):
                 # A dictionary keeps the value that came last under a key.
                 rows = sorted({keys[number]: (row, keys) for row, keys in reversed(rows)}.values(), key=_place)
-            mode = regions.mode if mode == "exact" else mode
-            scanned += regions.scanned
-        return Found([row for row, _ in rows[: self._wanted.k]], mode, scanned)
+            mode = more.mode if mode == "exact" else mode
+            scanned += more.scanned
+        return Found([row for row, _ in rows[: self.wanted.k]], mode, scanned)
 
-    def every_vector(self) -> Found:
-        """The nearest of all that pass, after a place, every distance in single precision."""
-        taken = self._statement.every_vector()
-        return Found([row for row, _ in taken.rows], taken.mode, taken.candidates)
-
-    def _nearest_wholes(self, take: int) -> Taken | None:
-        chosen = self._plan(self._space, take, self._wanted.mode)
+    def _of_wholes(self, table: RegisteredSpace, take: int) -> Taken | None:
+        chosen = self._plan(table, take, self.wanted.mode)
         if chosen.index:
-            taken = self._statement.by_index(self._space, chosen, chosen.candidates)
+            taken = self.statement.by_index(table, chosen, chosen.candidates)
             # Beyond the largest distance there is nothing to be found.
-            limit = self._wanted.max_distance
-            enough = len(taken.rows) >= self._wanted.k or (limit is not None and taken.farthest > limit)
+            limit = self.wanted.max_distance
+            enough = len(taken.rows) >= self.wanted.k or (limit is not None and taken.farthest > limit)
             if enough and taken.candidates >= chosen.candidates:
                 return taken
-        if self._one.groups:
+        if self.statement.one.keys:
             return None
         # The planner stops counting where the index is worth asking; if that answered too few, the full count is due now.
         matching = chosen.matching
         if matching is None:
-            matching = self._plan(self._space, take, "exact").matching
-        return self._statement.by_scan(self._space, take, matching or 0)
+            matching = self._plan(table, take, "exact").matching
+        return self.statement.by_scan(table, take, matching or 0)
 
-    def _nearest_regions(self, regions: RegisteredSpace, take: int) -> Taken:
-        mode = self._wanted.mode
-        chosen = self._plan(regions, take, "auto" if mode == "index" and regions.index_kind is None else mode)
+    def _of_regions(self, table: RegisteredSpace, take: int) -> Taken:
+        mode = self.wanted.mode
+        chosen = self._plan(table, take, "auto" if mode == "index" and table.index_kind is None else mode)
         if chosen.index:
             # An index is asked for what one scan gives: further ones would cost more than these last regions are worth.
-            return self._statement.by_index(regions, chosen, min(take, MAX_EFFORT))
-        return self._statement.by_scan(regions, take, MOST * (chosen.matching or 0))
+            return self.statement.by_index(table, chosen, min(take, MAX_EFFORT))
+        return self.statement.by_scan(table, take, MOST * (chosen.matching or 0))
 
     def _plan(self, table: RegisteredSpace, take: int, mode: Mode) -> Plan:
-        passing, effort = self._wanted.passing, self._wanted.effort
-        return plan(self._conn, self._collection, table, passing, take, mode, self._pgvector, effort=effort)
+        asked, wanted = self.statement, self.wanted
+        return plan(asked.conn, asked.collection, table, asked.passing, take, mode, self.pgvector, effort=wanted.effort)
 
 
 def _place(keyed: tuple[Row, Sequence[str]]) -> tuple[float, str, bool]:

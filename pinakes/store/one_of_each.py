@@ -34,11 +34,6 @@ class OneOfEach:
             )
 
     @property
-    def groups(self) -> bool:
-        """Whether anything but the image itself makes groups."""
-        return bool(self.keys)
-
-    @property
     def names(self) -> Sequence[str]:
         """The columns of the keys."""
         return list(self.keys) or ["image_id"]

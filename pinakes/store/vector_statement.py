@@ -13,7 +13,7 @@ from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection
 from pinakes.store.images import IMAGE_COLUMNS, Row, region_row_of
 from pinakes.store.nearness import nearness
-from pinakes.store.one_of_each import OneOfEach
+from pinakes.store.one_of_each import NOTHING, OneOfEach
 from pinakes.store.search_plan import Plan
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
@@ -23,6 +23,8 @@ READING = {"work_mem": "64MB"}
 
 FULL = sql.SQL("v.embedding::vector <=> %(full)s")
 """The distance in single precision."""
+
+CANDIDATES = sql.SQL("SELECT * FROM candidates")
 
 NEAR_ENOUGH = sql.SQL("image_id <> ALL(%(ids)s) AND (%(max)s::float8 IS NULL OR {distance} <= %(max)s)")
 
@@ -58,10 +60,11 @@ class Taken:
     scanned: int
 
 
+@dataclass(frozen=True, slots=True)
 class VectorStatement:
     """Finds the nearest of some candidates, in each of the ways in which these are taken.
 
-    Args:
+    Attributes:
         conn: a connection that knows pgvector's types.
         collection: the collection.
         tables: of the wholes and, where there are any, of the regions.
@@ -72,34 +75,22 @@ class VectorStatement:
             first page has shown.
     """
 
-    def __init__(
-        self,
-        conn: Connection,
-        collection: str,
-        tables: Sequence[RegisteredSpace],
-        passing: Conditions,
-        one: OneOfEach,
-        values: Mapping[str, Any],
-    ) -> None:
-        self._conn = conn
-        self._collection = collection
-        self._tables = tables
-        self._passing = passing
-        self._one = one
-        self._values = values
-        self._half = sql.SQL("%(half)s::halfvec({})").format(sql.Literal(tables[0].space.dimension))
+    conn: Connection
+    collection: str
+    tables: Sequence[RegisteredSpace]
+    passing: Conditions
+    one: OneOfEach
+    values: Mapping[str, Any]
 
     def by_index(self, table: RegisteredSpace, chosen: Plan, take: int) -> Taken:
         """The nearest of the index's candidates, of which there are fewer than `take` where it has ended before."""
         kind = str(table.index_kind)
-        order = nearness(kind, sql.SQL("v.embedding"), self._half, self._tables[0].space.dimension)
+        order = nearness(kind, sql.SQL("v.embedding"), self._half, self.tables[0].space.dimension)
         taken = self._run(
             table,
-            sql.Identifier(self._collection, table.name),
-            FULL,
+            sql.Identifier(self.collection, table.name),
             sql.SQL("ORDER BY {} LIMIT {}").format(order, sql.Literal(take)),
-            sql.SQL("SELECT * FROM candidates"),
-            _index_settings(kind, chosen, filtered=bool(self._passing)),
+            settings=_index_settings(kind, chosen, filtered=bool(self.passing)),
         )
         return replace(taken, mode=kind)
 
@@ -107,13 +98,13 @@ class VectorStatement:
         """The nearest of all that pass, of which there are `matching`."""
         # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort. The sum keeps the
         # planner from the index; the names order equal distances before the limit cuts them.
-        vectors = sql.Identifier(self._collection, table.name)
+        vectors = sql.Identifier(self.collection, table.name)
         taken = self._run(
             table,
             vectors,
-            sql.SQL("(v.embedding <=> {}) + 0").format(self._half),
             sql.SQL("ORDER BY distance, v.image_id, v.fingerprint LIMIT {}").format(sql.Literal(take)),
-            sql.SQL(
+            near=sql.SQL("(v.embedding <=> {}) + 0").format(self._half),
+            measured=sql.SQL(
                 """
                 SELECT v.image_id, v.fingerprint, {distance} AS distance
                 FROM candidates
@@ -125,15 +116,16 @@ class VectorStatement:
 
     def every_vector(self) -> Taken:
         """The nearest of all that pass, after a place, every distance in single precision."""
-        return self._run(self._tables[0], self._vectors, FULL, sql.SQL(""), sql.SQL("SELECT * FROM candidates"))
+        return self._run(self.tables[0], self._vectors)
 
     def _run(
         self,
         table: RegisteredSpace,
         vectors: sql.Composable,
-        near: sql.Composable,
-        taken: sql.Composable,
-        measured: sql.Composable,
+        taken: sql.Composable = NOTHING,
+        *,
+        near: sql.Composable = FULL,
+        measured: sql.Composable = CANDIDATES,
         settings: Mapping[str, str] = READING,
     ) -> Taken:
         """Find the nearest of some candidates.
@@ -141,20 +133,20 @@ class VectorStatement:
         Args:
             table: whose vectors the index hands over.
             vectors: among which the candidates are.
+            taken: their order and number; nothing: all of them.
             near: the distance by which they are.
-            taken: their order and number.
             measured: the candidates with their distances in single precision.
             settings: for the statement.
         """
-        images = sql.Identifier(self._collection, "images")
+        images = sql.Identifier(self.collection, "images")
         joined = sql.SQL("JOIN {} AS i USING (image_id)").format(images)
-        passing = sql.SQL("{} AND {}").format(self._passing.where, self._allowed)
+        passing = sql.SQL("{} AND {}").format(self.passing.where, self._allowed)
         preferred = sql.SQL("JOIN {} AS v USING (image_id) WHERE {} AND {}").format(
             self._vectors, passing, NEAR_ENOUGH.format(distance=FULL)
         )
-        names = [sql.Identifier(name) for name in self._one.names]
+        names = [sql.Identifier(name) for name in self.one.names]
         kept: sql.Composable = sql.SQL("kept")
-        if self._values["shown"]:
+        if self.values["shown"]:
             kept = sql.SQL("(SELECT * FROM kept WHERE {})").format(
                 sql.SQL(" AND ").join(NOT_SHOWN.format(name=name, digits=2 * DIGEST_BYTES) for name in names)
             )
@@ -192,23 +184,23 @@ class VectorStatement:
             near=near,
             vectors=vectors,
             # Only where the images decide must the vectors be joined with them before the nearest are taken.
-            joined=joined if self._passing else sql.SQL(""),
+            joined=joined if self.passing else NOTHING,
             passing=passing,
             taken=taken,
             measured=measured,
-            keys=self._one.columns,
-            grouped=sql.SQL("{} {}").format(joined, self._one.joined) if self._one.groups else sql.SQL(""),
+            keys=self.one.columns,
+            grouped=sql.SQL("{} {}").format(joined, self.one.joined) if self.one.keys else NOTHING,
             near_enough=NEAR_ENOUGH.format(distance=sql.SQL("distance")),
-            considered=self._one.considered(preferred),
-            best=self._one.of(kept, sql.SQL("distance, image_id, fingerprint")),
+            considered=self.one.considered(preferred),
+            best=self.one.of(kept, sql.SQL("distance, image_id, fingerprint")),
             columns=IMAGE_COLUMNS,
             names=sql.SQL(", ").join(sql.SQL("nearest.{}").format(name) for name in names),
             images=images,
         )
         # What PostgreSQL counted in this transaction says how many vectors the index has handed over.
-        values = {**self._values, "table": sql.Identifier(self._collection, table.name).as_string(self._conn)}
-        with searching(self._conn, settings):
-            rows = self._conn.execute(statement, values, binary=True).fetchall()
+        values = {**self.values, "table": sql.Identifier(self.collection, table.name).as_string(self.conn)}
+        with searching(self.conn, settings):
+            rows = self.conn.execute(statement, values, binary=True).fetchall()
         candidates, farthest, fetched = rows[0][-3:]
         return Taken(
             [(region_row_of(row), row[-3 - len(names) : -3]) for row in rows if row[0] is not None],
@@ -219,21 +211,25 @@ class VectorStatement:
         )
 
     @property
+    def _half(self) -> sql.Composable:
+        return sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self.tables[0].space.dimension))
+
+    @property
     def _vectors(self) -> sql.Composable:
         """The vectors of the wholes and, where there are any, of the regions."""
         return sql.SQL("({})").format(
             sql.SQL(" UNION ALL ").join(
                 sql.SQL("SELECT image_id, fingerprint, embedding FROM {}").format(
-                    sql.Identifier(self._collection, table.name)
+                    sql.Identifier(self.collection, table.name)
                 )
-                for table in self._tables
+                for table in self.tables
             )
         )
 
     @property
     def _allowed(self) -> sql.SQL:
         """The condition that a vector `v`, of a whole or a region, is of no picture whose bytes are left out."""
-        if not self._values["fingerprints"]:
+        if not self.values["fingerprints"]:
             return sql.SQL("true")
         # In any other collation this would take ten times as long as comparing the vectors.
         return sql.SQL("split_part(v.fingerprint COLLATE \"C\", '#', 1) <> ALL(%(fingerprints)s)")
