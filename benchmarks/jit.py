@@ -84,7 +84,7 @@ def kinds(query: Rows) -> Mapping[str, Ask]:
         "index": near(Wanted(10, mode="index")),
         "filtered exact": near(Wanted(10, conditions(COLLECTION, few), mode="exact")),
         "exact": near(Wanted(10, mode="exact")),
-        "groups": near(Wanted(10, group_by="author")),
+        "groups": near(Wanted(10, group_by="author", mode="exact")),
         "words": words,
         "facets": lambda conn, _: facets(conn, COLLECTION, many),
         "listed groups": lambda conn, _: listed(conn, COLLECTION, 11, conditions(COLLECTION, few), group_by="author"),

@@ -83,9 +83,9 @@ def moved(vectors: Matrix, made: layout.Layout) -> list[float]:
             writer.load(frame, vectors)
             space = resolve_space(writer.conn, writer.collection)
             rows = [
-                (image_id, fingerprint, x, y, region)
-                for image_id, fingerprint, (x, y), region in zip(
-                    frame["image_id"], frame["fingerprint"], made.places.tolist(), made.regions.tolist(), strict=True
+                (image_id, fingerprint, x, y, cluster)
+                for image_id, fingerprint, (x, y), cluster in zip(
+                    frame["image_id"], frame["fingerprint"], made.places.tolist(), made.clusters.tolist(), strict=True
                 )
             ]
             write_map(writer.conn, writer.collection, space, rows, method=made.method, seed=0)

@@ -49,7 +49,6 @@ from pinakes.store.database import open_database
 from pinakes.store.indexes import ensure_index
 from pinakes.store.load import Loader
 from pinakes.store.nearest import Wanted, nearest
-from pinakes.store.nearest_regions import nearest_with_regions
 from pinakes.store.space_registry import RegisteredSpace, register_space, resolve_space, table_bytes
 from pinakes.types import Failure, Vector
 from pinakes.types import Image as Listed
@@ -99,7 +98,7 @@ def measure_finding(settings: Settings, folders: Sequence[Path], embedder: str, 
         asked = {band: list(_details(pictures, model, band, details)) for band in BANDS}
         alone = {band: _shares(conn, pgvector, found, nearest) for band, found in asked.items()}
         parts = ingest(request.model_copy(update={"regions": kind}), settings)
-        together = {band: _shares(conn, pgvector, found, nearest_with_regions) for band, found in asked.items()}
+        together = {band: _shares(conn, pgvector, found, nearest) for band, found in asked.items()}
         registered = resolve_space(conn, COLLECTION)
         assert registered.regions is not None
         vectors = [vector for found in asked.values() for _, vector in found]
@@ -227,7 +226,7 @@ def _times(
     wanted = Wanted(10, mode=mode)
 
     def search(space: RegisteredSpace) -> object:
-        return nearest_with_regions(conn, pgvector, COLLECTION, space, next(turns), wanted)
+        return nearest(conn, pgvector, COLLECTION, space, next(turns), wanted)
 
     search(registered)
     search(alone)
@@ -236,7 +235,7 @@ def _times(
 
 def _agreement(conn: Connection, pgvector: Pgvector, registered: RegisteredSpace, asked: np.ndarray) -> float:
     def ids(vector: Vector, mode: Mode) -> set[str]:
-        found = nearest_with_regions(conn, pgvector, COLLECTION, registered, vector, Wanted(10, mode=mode))
+        found = nearest(conn, pgvector, COLLECTION, registered, vector, Wanted(10, mode=mode))
         return {row.image_id for row in found.rows}
 
     return statistics.fmean(len(ids(v, "exact") & ids(v, "index")) / 10 for v in asked)

@@ -55,12 +55,7 @@ Group = list[tuple[Member, Row]]
     metavar="[FILE]",
     help="Write the groups as CSV to this file, or to standard output. Default: none.",
 )
-@click.option(
-    "--sheet",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write a contact sheet of the first groups to this file (.png, .jpg or .pdf). Default: none.",
-)
+@options.sheet("the first groups")
 @options.as_json
 @click.pass_context
 def command(context: click.Context, /, **given: Any) -> None:
@@ -89,10 +84,6 @@ def _find(
 ) -> None:
     if as_json and csv_file == "-":
         raise UsageError("--json and --csv both write to standard output; give --csv a file, or leave one of them out.")
-    if sheet is not None:
-        from pinakes.images.contact_sheet import check_sheet
-
-        check_sheet(sheet)
     settings = load_settings()
     name = collection or settings.collection
     root = checkpoint or settings.checkpoint

@@ -11,7 +11,7 @@ import click
 
 from pinakes.cli.checkout import enter_checkout
 from pinakes.cli.main import INTERRUPTED, fail
-from pinakes.cli.options import as_json, declared_options
+from pinakes.cli.options import as_json, declared_options, sheet
 from pinakes.cli.render import account_table, plan_table
 from pinakes.errors import UnfinishedError, UsageError
 from pinakes.ingest.early_checks import check_embedder, source_of
@@ -26,13 +26,7 @@ DIRECTLY = "run directly; with PREFECT_API_URL set it is a Prefect flow"
 
 @click.command("ingest")
 @declared_options(IngestRequest)
-@click.option(
-    "--sheet",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="With --dry-run: show the first ten pictures that would be embedded, with their types, on this contact sheet (.png,"
-    " .jpg or .pdf). Default: none.",
-)
+@sheet("the first ten pictures that --dry-run would embed, with their types,")
 @as_json
 def command(*, as_json: bool, sheet: Path | None, **options: Any) -> None:
     """List a SOURCE, embed its pictures, merge their metadata, and load them into PostgreSQL.
@@ -44,12 +38,8 @@ def command(*, as_json: bool, sheet: Path | None, **options: Any) -> None:
     # Said at once, not after the seconds that Prefect takes to start.
     request = IngestRequest.with_settings(settings, options)
     source_of(request, settings)
-    if sheet is not None:
-        if not request.dry_run:
-            raise UsageError("--sheet shows what a run would embed, before it does; add --dry-run.")
-        from pinakes.images.contact_sheet import check_sheet
-
-        check_sheet(sheet)
+    if sheet is not None and not request.dry_run:
+        raise UsageError("--sheet shows what a run would embed, before it does; add --dry-run.")
     server = os.environ.get("PREFECT_API_URL")
     if not (server and any(value.startswith(BLOCK) for value in settings.values.values())):
         check_embedder(request, settings)

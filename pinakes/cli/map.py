@@ -52,7 +52,7 @@ def command(*, collection: str | None, space: str | None, seed: int, as_json: bo
         click.echo(json.dumps(asdict(made)))
         return
     click.echo(
-        f"{made.images:,} pictures in {made.regions} regions by {made.method}; pinakes serve shows them at /map."
+        f"{made.images:,} pictures in {made.clusters} clusters by {made.method}; pinakes serve shows them at /map."
     )
     if not has_tsne():
         click.echo(

@@ -34,6 +34,25 @@ wait = click.option(
 )
 
 
+def sheet(of: str) -> Callable[[Command], Command]:
+    """The option of a command that draws pictures: `sheet`, of `of`."""
+
+    def check(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None:
+            from pinakes.images.contact_sheet import check_sheet  # drawing is only for those who ask for a sheet
+
+            check_sheet(path)
+        return path
+
+    return click.option(
+        "--sheet",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        callback=check,
+        help=f"Write a contact sheet of {of} to this file (.png, .jpg or .pdf). Default: none.",
+    )
+
+
 def confirm(shown: str, question: str) -> None:
     """Show what is about to be removed, and ask for it.
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import click
 
-from pinakes.cli.options import as_json, declared_options
+from pinakes.cli.options import as_json, declared_options, sheet
 from pinakes.cli.render import hits_table, note
 from pinakes.errors import UsageError
 from pinakes.options import completed, declared
@@ -43,12 +43,7 @@ TOLD_OF_MODELS = "told-of-models"
     metavar="N",
     help="Which page of the hits, each of -k.",
 )
-@click.option(
-    "--sheet",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Write a contact sheet of the hits to this file (.png, .jpg or .pdf). Default: none.",
-)
+@sheet("the hits")
 @click.option(
     "--excel",
     type=click.Path(path_type=Path),
@@ -81,10 +76,6 @@ def command(
     """
     if exact and options["mode"] == "index":
         raise UsageError("--exact and --mode index contradict each other; leave one of them out.")
-    if sheet is not None:
-        from pinakes.images.contact_sheet import check_sheet
-
-        check_sheet(sheet)
     if page > 1 and options["after"]:
         raise UsageError(
             "--page counts from the first page, and --after continues after another; leave one of them out."

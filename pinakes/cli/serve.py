@@ -74,8 +74,15 @@ logger = logging.getLogger("pinakes.serve")
     help="Where a viewer of IIIF is that may show what /iiif gives, such as https://viewer.example.org; repeatable."
     " Default: none.",
 )
+@click.option(
+    "--read-only",
+    is_flag=True,
+    help="Let visitors look and search, and change nothing: what is decided about copies is shown and stays as it is.",
+)
 @click.option("--wait", is_flag=True, help="Wait for a collection that does not exist yet instead of ending.")
-def command(*, host: str, port: int, collection: str | None, viewers: tuple[str, ...], wait: bool) -> None:
+def command(
+    *, host: str, port: int, collection: str | None, viewers: tuple[str, ...], read_only: bool, wait: bool
+) -> None:
     """Search in the browser: a page, a JSON API under /api, and documents for viewers of IIIF under /iiif.
 
     Without --collection and PINAKES_COLLECTION the page offers every collection of the database.
@@ -111,7 +118,7 @@ def command(*, host: str, port: int, collection: str | None, viewers: tuple[str,
             elif named is None:
                 name = _first(name, database)
             # Whoever names a collection shows that one alone.
-            service = Service(settings, database, name, others=named is None)
+            service = Service(settings, database, name, others=named is None, read_only=read_only)
             try:
                 server = _Server(
                     uvicorn.Config(

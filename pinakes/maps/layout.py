@@ -32,7 +32,7 @@ MOST_FITTED = 20_000
 LEAST_FITTED = 10
 """t-SNE of fewer pictures says nothing; their principal components are the map."""
 
-MOST_REGIONS = 24
+MOST_CLUSTERS = 24
 """More names on a map are not read."""
 
 ROUNDS = 25
@@ -45,12 +45,12 @@ class Layout:
 
     Attributes:
         places: shape (n, 2), float32, from 0 to 1; the same scale in both directions.
-        regions: shape (n,), int16: the number of the region that each lies in, from 0.
+        clusters: shape (n,), int16: the number of the cluster that each is in, from 0.
         method: what made it.
     """
 
     places: Matrix
-    regions: Numbers
+    clusters: Numbers
     method: Method
 
 
@@ -68,7 +68,7 @@ def lay_out(blocks: Callable[[], Iterable[Matrix]], seed: int) -> Layout:
     if len(reduced) >= LEAST_FITTED and has_tsne():
         method, places = "t-SNE", _tsne(reduced, seed)
     places = _within_the_unit_square(places)
-    return Layout(places, _regions(places, seed), method)
+    return Layout(places, _clusters(places, seed), method)
 
 
 def has_tsne() -> bool:
@@ -123,9 +123,9 @@ def _within_the_unit_square(places: Matrix) -> Matrix:
     return within
 
 
-def _regions(places: Matrix, seed: int) -> Numbers:
+def _clusters(places: Matrix, seed: int) -> Numbers:
     """k-means (Lloyd 1982) from the starts of k-means++ (Arthur and Vassilvitskii 2007)."""
-    count = max(1, min(MOST_REGIONS, round(len(places) ** 0.5 / 3)))
+    count = max(1, min(MOST_CLUSTERS, round(len(places) ** 0.5 / 3)))
     numbers = np.zeros(len(places), dtype=np.int16)
     if len(places) <= count:
         return numbers

@@ -27,14 +27,14 @@ class Made:
         space: whose vectors it shows.
         method: `t-SNE` or `PCA`.
         images: on it.
-        regions: that have a name of their own.
+        clusters: of pictures that lie together.
         seed: it was made with.
     """
 
     space: str
     method: str
     images: int
-    regions: int
+    clusters: int
     seed: int
 
 
@@ -59,10 +59,10 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
         )
     with one_state(conn):
         layout = lay_out(blocks, seed)
-    places = zip(pairs, layout.places.tolist(), layout.regions.tolist(), strict=True)
-    rows = [(*pair, x, y, region) for pair, (x, y), region in places]
+    places = zip(pairs, layout.places.tolist(), layout.clusters.tolist(), strict=True)
+    rows = [(*pair, x, y, cluster) for pair, (x, y), cluster in places]
     write_map(conn, collection, registered, rows, method=layout.method, seed=seed)
-    return Made(registered.name, layout.method, len(rows), len(set(layout.regions.tolist())), seed)
+    return Made(registered.name, layout.method, len(rows), len(set(layout.clusters.tolist())), seed)
 
 
 def renew_map(conn: Connection, collection: str, registered: RegisteredSpace) -> tuple[float, Made | None] | None:

@@ -6,7 +6,7 @@ Written as text, a condition is one of
 - ``COLUMN~TEXT``: the column contains this text, in any case and with any accents; given twice, it must contain both;
 - ``years=1650..1700`` (or ``1650-1700``): the image's DATE or TIMEFRAME overlaps these years; an end of the first form
   may be left open;
-- ``map=3``: the image lies in this region of the map of the active space; ``map=0.1,0.2;0.5,0.2;0.3,0.6``: in the area
+- ``map=3``: the image is in this cluster of the map of the active space; ``map=0.1,0.2;0.5,0.2;0.3,0.6``: in the area
   with these corners.
 """
 
@@ -65,9 +65,9 @@ class Years:
 
 @dataclass(frozen=True, slots=True)
 class OnMap:
-    """The image lies in a region of the map, or in the area with these corners, from 0 to 1; one of the two is given."""
+    """The image is in a cluster of the map, or in the area with these corners, from 0 to 1; one of the two is given."""
 
-    region: int | None = None
+    cluster: int | None = None
     corners: tuple[tuple[float, float], ...] = ()
 
 
@@ -104,9 +104,9 @@ def write_filters(filters: Sequence[Filter]) -> list[str]:
                 written.append(f"{column}~{text}")
             case Years(first, last):
                 written.append(f"{YEARS}={first}..{last}")
-            case OnMap(region, corners):
+            case OnMap(cluster, corners):
                 area = ";".join(f"{x:g},{y:g}" for x, y in corners)
-                written.append(f"{MAP}={area if region is None else region}")
+                written.append(f"{MAP}={area if cluster is None else cluster}")
     return written
 
 
@@ -168,14 +168,14 @@ def _years(condition: str, value: str) -> Years:
 
 def _on_map(condition: str, value: str) -> OnMap:
     if re.fullmatch(r"\d{1,4}", value):
-        return OnMap(region=int(value))
+        return OnMap(cluster=int(value))
     try:
         corners = tuple((float(x), float(y)) for x, y in (pair.split(",") for pair in value.split(";")))
     except ValueError:
         corners = ()
     if not 3 <= len(corners) <= MAX_CORNERS or not all(math.isfinite(number) for pair in corners for number in pair):
         raise UsageError(
-            f"the condition {condition!r} (--where) is no part of the map: write the number of a region, map=3, or the"
+            f"the condition {condition!r} (--where) is no part of the map: write the number of a cluster, map=3, or the"
             f" corners of an area, 3 to {MAX_CORNERS}: map=0.1,0.2;0.5,0.2;0.3,0.6."
         )
     return OnMap(corners=corners)

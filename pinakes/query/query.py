@@ -182,16 +182,6 @@ class Query:
             raise UsageError("--group-by names no column.")
         if self.group_by == YEARS:
             raise UsageError("--group-by takes a column, and years are a range that is read from date or timeframe.")
-        if self.group_by is not None and self.mode == "index":
-            raise UsageError(
-                "--group-by compares every picture, and --mode index asks the index; leave one of them out."
-            )
-        if self.collapse_duplicates and (self.group_by is not None or self.mode == "index"):
-            other = "--mode index asks the index" if self.group_by is None else "--group-by makes other groups"
-            raise UsageError(
-                f"--collapse-duplicates compares every picture and shows one of each group of copies, and {other}; leave one"
-                " of them out."
-            )
         if self.max_distance is not None and (not self.parts or self.hybrid == 1):
             raise UsageError(
                 "--max-distance cuts off by the distance to what is asked for, and nothing is compared here: "

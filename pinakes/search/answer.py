@@ -21,8 +21,7 @@ from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.full_text import by_words, in_order
 from pinakes.store.images import Row, copies_known, listed, works_of
-from pinakes.store.nearest import Found, Wanted
-from pinakes.store.nearest_regions import nearest_with_regions
+from pinakes.store.nearest import Found, Wanted, nearest
 from pinakes.store.restrictions import visible
 from pinakes.store.same_files import same_files
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
@@ -241,7 +240,7 @@ def _searched(
         assert asked.vector is not None
         collapse = query.collapse_duplicates
         wanted = replace(wanted, k=room + 1, group_by=query.group_by, collapse=collapse, after=after)
-        found = nearest_with_regions(conn, pgvector, collection, registered, asked.vector, wanted)
+        found = nearest(conn, pgvector, collection, registered, asked.vector, wanted)
         rows = found.rows[:room]
         more = len(found.rows) > room
         return _Page([*first, *rows], _next(this, wanted, rows) if more else None, found.mode, found.scanned)
@@ -251,7 +250,7 @@ def _searched(
     deep = replace(wanted, k=FUSION_DEPTH)
     lists: list[tuple[float, Found]] = []
     if asked.vector is not None:
-        vectors = nearest_with_regions(conn, pgvector, collection, registered, asked.vector, deep)
+        vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
         if asked.amounts is not None:
             vectors = by_amount(conn, collection, registered, asked, vectors)
         lists.append((0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
@@ -281,13 +280,12 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
     assert rows[-1].distance is not None
     last = Position(rows[-1].distance, rows[-1].image_id)
     after = wanted.after
-    if after is None and wanted.group_by is None and not wanted.collapse:
+    if after is None:
         # The first page's order may be the index's: what it missed has to come on the next one.
         return Cursor(this, None, last, tuple(shown_digest(row.image_id) for row in rows))
-    boundary = after.boundary if after else None
+    boundary = after.boundary
     if boundary is None or (last.distance, last.image_id) >= (boundary.distance, boundary.image_id):
         return Cursor(this, last)
-    assert after is not None
     return Cursor(this, last, boundary, after.shown)
 
 

@@ -25,17 +25,17 @@ def fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
 
 
 def best_of_each(rows: Iterable[Row], column: str | None, works: Mapping[str, tuple[str, bool]]) -> list[Row]:
-    """The first row of each value of a column, or of each group of copies, in which a preferred image takes its place."""
+    """The first row of each group of copies, in which a preferred image takes its place; of these, that of each value."""
     best: dict[str, Row] = {}
     for row in rows:
         work, preferred = works.get(row.image_id, ("", False))
-        key = f"w{work}" if work else _group(row, column)
+        key = f"w{work}" if work else f"i{row.image_id}"
         if key not in best or preferred:
             best[key] = row
-    return list(best.values())
-
-
-def _group(row: Row, column: str | None) -> str:
-    """The key under which only the best row is shown: its group, or itself."""
-    value = None if column is None else row.metadata.get(column)
-    return f"i{row.image_id}" if value is None else f"g{value}"
+    if column is None:
+        return list(best.values())
+    first: dict[str, Row] = {}
+    for row in best.values():
+        value = row.metadata.get(column)
+        first.setdefault(f"i{row.image_id}" if value is None else f"v{value}", row)
+    return list(first.values())

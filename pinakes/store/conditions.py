@@ -90,11 +90,11 @@ def _condition(
             return sql.SQL("{} && int4range({}, {}, '[]')").format(
                 YEARS_SAID, sql.Placeholder(f"{key}a"), sql.Placeholder(f"{key}b")
             )
-        case OnMap(region, corners):
+        case OnMap(cluster, corners):
             values[key] = (
-                region if region is not None else "".join(("(", ",".join(f"({x},{y})" for x, y in corners), ")"))
+                cluster if cluster is not None else "".join(("(", ",".join(f"({x},{y})" for x, y in corners), ")"))
             )
-            inside = "p.region = {}" if region is not None else "{}::polygon @> point(p.x, p.y)"
+            inside = "p.region = {}" if cluster is not None else "{}::polygon @> point(p.x, p.y)"
             # Only the map of the active space is on the page.
             return sql.SQL(
                 """

@@ -12,8 +12,9 @@ from psycopg import sql
 from pinakes.images.regions import Frame, frame_of
 from pinakes.metadata.captions import Captioned
 from pinakes.metadata.columns import COLUMNS
-from pinakes.store.conditions import Conditions, column
+from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, translated, value_of
+from pinakes.store.one_of_each import OneOfEach
 from pinakes.store.restrictions import visible
 from pinakes.store.search_settings import searching
 from pinakes.types import Vector
@@ -92,47 +93,28 @@ def listed(
     With `collapse` the groups are those of copies, of which the preferred image is the first.
     """
     values: dict[str, Any] = {"k": k, "after": after, **passing.values}
-    chosen = sql.SQL("{images}").format(images=sql.Identifier(collection, "images"))
-    if group_by is not None or collapse:
-        # A group's key and an image's own name must never be taken for each other: whether there is a key comes first.
-        chosen = sql.SQL(
-            """(
-                SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) *
-                FROM (
-                    SELECT i.*, {key} AS key, {passed_over} AS passed_over
-                    FROM {images} AS i {copies}
-                    WHERE {passing}
-                ) AS keyed
-                ORDER BY key IS NULL, coalesce(key, image_id), passed_over, image_id
-            )"""
-        ).format(
-            key=column(group_by, "group", values) if group_by is not None else sql.SQL("d.work"),
-            passed_over=sql.SQL("d.preferred IS NOT TRUE" if collapse else "false"),
-            copies=joined_copies(collection) if collapse else sql.SQL(""),
-            images=chosen,
-            passing=passing.where,
-        )
+    one = OneOfEach(collection, group_by, collapse, values)
+    found = sql.SQL("(SELECT i.*{keys} FROM {images} AS i {copies} WHERE {passing} AND {considered})").format(
+        keys=one.columns,
+        images=sql.Identifier(collection, "images"),
+        copies=one.joined,
+        passing=passing.where,
+        considered=one.considered(sql.SQL("WHERE {}").format(passing.where)),
+    )
     with translated(f"listing {collection}"), searching(conn):
         rows = conn.execute(
             sql.SQL(
                 """
                 SELECT {columns}, NULL::float8
-                FROM {chosen} AS i
-                WHERE {passing} AND (%(after)s::text IS NULL OR i.image_id > %(after)s)
+                FROM {rows} AS i
+                WHERE %(after)s::text IS NULL OR i.image_id > %(after)s
                 ORDER BY i.image_id
                 LIMIT %(k)s
                 """
-            ).format(columns=IMAGE_COLUMNS, chosen=chosen, passing=passing.where),
+            ).format(columns=IMAGE_COLUMNS, rows=one.of(found, sql.SQL("image_id"))),
             values,
         )
         return [row_of(row) for row in rows]
-
-
-def joined_copies(collection: str) -> sql.Composed:
-    """What joins each image `i` with its group of copies `d`, where it is in one."""
-    return sql.SQL("LEFT JOIN {} AS d ON d.image_id = i.image_id AND NOT d.pair").format(
-        sql.Identifier(collection, "duplicates")
-    )
 
 
 def works_of(conn: Connection, collection: str, image_ids: Sequence[str]) -> dict[str, tuple[str, bool]]:

@@ -1,6 +1,7 @@
-"""The maps of a collection as rows: where pictures lie, in which region, and how much has changed since.
+"""The maps of a collection as rows: where pictures lie, in which cluster, and how much has changed since.
 
-What people see (`regions`, `points`, `drawn`, `at`) leaves restricted images out; a map is laid out with them.
+What people see (`clusters`, `points`, `drawn`, `at`) leaves restricted images out; a map is laid out with them. The
+column of clusters is called `region`.
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import RegisteredSpace
 
 MOST_POINTS = 50_000
-"""Points that are drawn: as many as a browser moves smoothly. Areas and regions count every picture."""
+"""Points that are drawn: as many as a browser moves smoothly. Areas and clusters count every picture."""
 
 EXAMPLES = 6
-"""Pictures of a region that are shown where there is no map."""
+"""Pictures of a cluster that are shown where there is no map."""
 
 LEAST_SHARE = 0.1
-"""Of a region's pictures that have what it is named after."""
+"""Of a cluster's pictures that have what it is named after."""
 
-_PLACES = np.dtype([("x", "<u2"), ("y", "<u2"), ("region", "<u2")])
+_PLACES = np.dtype([("x", "<u2"), ("y", "<u2"), ("cluster", "<u2")])
 """A point as it is sent: the unit square has 65,535 steps."""
 
 
@@ -51,7 +52,7 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class Cluster:
     """Pictures that lie together.
 
     Attributes:
@@ -116,7 +117,7 @@ def write_map(
         conn: a connection.
         collection: the collection.
         registered: the space.
-        rows: image_id, fingerprint, x, y and region of each vector; images that have gone meanwhile are left out.
+        rows: image_id, fingerprint, x, y and cluster of each vector; images that have gone meanwhile are left out.
         method: what laid them out.
         seed: it was laid out with.
     """
@@ -149,12 +150,12 @@ def write_map(
 
 
 def points(conn: Connection, collection: str, space: str) -> bytes:
-    """The places that are drawn, in the order of `drawn`: three little-endian 16-bit numbers each (x, y, region)."""
-    rows = [(x, y, region) for x, y, region in _drawn(conn, collection, space, sql.SQL("p.x, p.y, p.region"))]
+    """The places that are drawn, in the order of `drawn`: three little-endian 16-bit numbers each (x, y, cluster)."""
+    rows = [(x, y, cluster) for x, y, cluster in _drawn(conn, collection, space, sql.SQL("p.x, p.y, p.region"))]
     found = np.zeros(len(rows), dtype=_PLACES)
     if rows:
-        x, y, region = np.array(rows, dtype=np.float64).T
-        found["x"], found["y"], found["region"] = np.rint(x * 65535), np.rint(y * 65535), region
+        x, y, cluster = np.array(rows, dtype=np.float64).T
+        found["x"], found["y"], found["cluster"] = np.rint(x * 65535), np.rint(y * 65535), cluster
     return found.tobytes()
 
 
@@ -189,9 +190,9 @@ def at(conn: Connection, collection: str, space: str, x: float, y: float) -> str
     return rows[0][0] if rows else None
 
 
-def regions(conn: Connection, collection: str, space: str) -> list[Region]:
-    """The regions of a map, the largest first."""
-    with translated(f"reading the regions of {space}"):
+def clusters(conn: Connection, collection: str, space: str) -> list[Cluster]:
+    """The clusters of a map, the largest first."""
+    with translated(f"reading the clusters of {space}"):
         names = _names(conn, collection, space)
         middles = _shown(
             conn,
@@ -202,7 +203,7 @@ def regions(conn: Connection, collection: str, space: str) -> list[Region]:
             ),
         )
         examples: dict[int, list[Row]] = defaultdict(list)
-        for *row, region in _shown(
+        for *row, cluster in _shown(
             conn,
             collection,
             space,
@@ -227,14 +228,14 @@ def regions(conn: Connection, collection: str, space: str) -> list[Region]:
             {"most": EXAMPLES},
             columns=IMAGE_COLUMNS,
         ):
-            examples[region].append(row_of(tuple(row)))
-    return [Region(n, x, y, images, names.get(n, ""), examples[n]) for n, x, y, images in middles]
+            examples[cluster].append(row_of(tuple(row)))
+    return [Cluster(n, x, y, images, names.get(n, ""), examples[n]) for n, x, y, images in middles]
 
 
 def _names(conn: Connection, collection: str, space: str) -> dict[int, str]:
-    """For each region the value of a column that sets it apart most.
+    """For each cluster the value of a column that sets it apart most.
 
-    That is its share of the region times the log of how many times its share of the whole map that is (a summand of
+    That is its share of the cluster times the log of how many times its share of the whole map that is (a summand of
     Kullback and Leibler's divergence, 1951).
     """
     rows = _shown(
@@ -269,16 +270,16 @@ def _names(conn: Connection, collection: str, space: str) -> dict[int, str]:
         {"least": LEAST_SHARE},
     )
     scored = sorted(
-        (here * math.log(here / everywhere), value, region)
-        for region, value, here, everywhere in rows
+        (here * math.log(here / everywhere), value, cluster)
+        for cluster, value, here, everywhere in rows
         if here > everywhere
     )
     names: dict[int, str] = {}
-    # Two regions share a name only where one of them has no other.
+    # Two clusters share a name only where one of them has no other.
     for again in (False, True):
-        for _, value, region in reversed(scored):
-            if region not in names and (again or value not in names.values()):
-                names[region] = value
+        for _, value, cluster in reversed(scored):
+            if cluster not in names and (again or value not in names.values()):
+                names[cluster] = value
     return names
 
 

@@ -1,32 +1,36 @@
-"""Searching one space by a vector: its nearest images, page by page.
+"""Searching one space by a vector: its nearest images, page by page, each by the nearest of its vectors.
 
 A first page takes the nearest by `halfvec`'s arithmetic, or the index's candidates, and then orders these few by their
-distances in single precision. Later pages and groups compare every vector that passes in single precision: they continue
-after an exact place.
+distances in single precision. Where one of several is shown (one vector of each image, one image of each group) more are
+taken. Later pages, and groups for which these are too few, compare every vector that passes in single precision.
+
+Wholes and regions are taken apart, each as an index or a scan finds them, and merged. That is exact where both are: the
+nearest vector of any of the k nearest images is among the one or the other. There are never fewer than k where k pass.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, LiteralString
+from typing import Any
 
 from pgvector import HalfVector
 from pgvector import Vector as PgVector
-from psycopg import sql
 
-from pinakes.query.cursor import DIGEST_BYTES, Cursor
-from pinakes.query.query import Mode
-from pinakes.store.conditions import Conditions, column
+from pinakes.images.regions import MOST
+from pinakes.query.cursor import Cursor
+from pinakes.query.query import MAX_EFFORT, Mode
+from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector, translated
-from pinakes.store.images import IMAGE_COLUMNS, Row, joined_copies, region_row_of, row_of
-from pinakes.store.nearness import nearness
+from pinakes.store.images import Row
+from pinakes.store.one_of_each import OneOfEach
 from pinakes.store.search_plan import MARGIN, Plan, plan
-from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
+from pinakes.store.vector_statement import Taken, VectorStatement
 from pinakes.types import Vector
 
-JOIN_MEMORY = "64MB"
-"""For joining what passes a filter with the vectors: a hash table of half a million ids, which spills otherwise."""
+OF_EACH_GROUP = 4
+"""Candidates that an index is asked for, for each group that is to be shown: more than a group of copies mostly has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ class Found:
 def nearest(
     conn: Connection, pgvector: Pgvector, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted
 ) -> Found:
-    """The images nearest to a vector, by cosine distance, ties by image_id.
+    """The images nearest to a vector with the whole or a part of them, by cosine distance, ties by image_id.
 
     Args:
         conn: a connection that knows pgvector's types.
@@ -87,220 +91,91 @@ def nearest(
     Raises:
         UsageError: an index was asked for and there is none.
     """
-    take = wanted.k + MARGIN + len(wanted.exclude_ids)
-    whole = wanted.after is not None or wanted.group_by is not None or wanted.collapse
-    mode: Mode = "exact" if whole else wanted.mode
-    chosen = plan(conn, collection, registered, wanted.passing, take, mode, pgvector, effort=wanted.effort)
-    search = _Search(collection, registered, query, wanted, take)
+    after = wanted.after or Cursor(b"")
+    values: dict[str, Any] = {
+        **wanted.passing.values,
+        "half": HalfVector(query),
+        "full": PgVector(query),
+        "k": wanted.k,
+        "ids": list(wanted.exclude_ids),
+        "fingerprints": list(wanted.exclude_fingerprints),
+        "max": wanted.max_distance,
+        "from_distance": after.position and after.position.distance,
+        "from_id": after.position and after.position.image_id,
+        "shown_distance": after.boundary and after.boundary.distance,
+        "shown_id": after.boundary and after.boundary.image_id,
+        "shown": [shown.hex() for shown in after.shown],
+    }
+    one = OneOfEach(collection, wanted.group_by, wanted.collapse, values)
+    regions = [registered.regions] if registered.regions and registered.regions.rows else []
+    statement = VectorStatement(conn, collection, [registered, *regions], wanted.passing, one, values)
     with translated(f"searching {collection}"):
-        if chosen.index:
-            found = search.by_index(conn, chosen)
-            if found is not None:
-                return found
-        with searching(conn, {"work_mem": JOIN_MEMORY} if wanted.passing else None):
-            rows = search.whole(conn) if whole else search.by_scan(conn)
-    # The planner stops counting where the index is worth asking; if that answered too few, the full count is due now.
-    matching = chosen.matching
-    if matching is None:
-        matching = plan(conn, collection, registered, wanted.passing, take, "exact", pgvector).matching
-    return Found(rows, "exact", min(matching or 0, registered.rows))
+        found = None if wanted.after else _FirstPage(statement, pgvector, wanted).found()
+        if found is None:
+            every = statement.every_vector()
+            found = Found([row for row, _ in every.rows], every.mode, every.candidates)
+        return found
 
 
-class _Search:
-    """One search as SQL, in each of the ways in which it can be carried out."""
+@dataclass(frozen=True, slots=True)
+class _FirstPage:
+    """The nearest of as many candidates as should be enough."""
 
-    def __init__(self, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted, take: int) -> None:
-        self._collection = collection
-        self._space = sql.Identifier(collection, registered.name)
-        regions = registered.regions
-        self._regions = sql.Identifier(collection, regions.name) if regions and regions.rows else None
-        self._images = sql.Identifier(collection, "images")
-        self._kind = str(registered.index_kind)
-        self._wanted = wanted
-        self._take = take
-        self._dimension = registered.space.dimension
-        self._half = sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self._dimension))
-        self._values: dict[str, Any] = {
-            **wanted.passing.values,
-            "half": HalfVector(query),
-            "full": PgVector(query),
-            "k": wanted.k,
-            "take": take,
-            "ids": list(wanted.exclude_ids),
-            "fingerprints": list(wanted.exclude_fingerprints),
-            "max": wanted.max_distance,
-        }
+    statement: VectorStatement
+    pgvector: Pgvector
+    wanted: Wanted
 
-    def by_scan(self, conn: Connection) -> list[Row]:
-        """The nearest of all that pass."""
-        # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort. The sum keeps the
-        # planner from the index; the id orders equal distances before the limit cuts them.
-        statement = self._filled(
-            """
-            WITH candidates AS MATERIALIZED (
-                SELECT v.image_id
-                FROM {space} AS v {joined}
-                WHERE {passing} AND v.fingerprint <> ALL(%(fingerprints)s)
-                ORDER BY (v.embedding <=> {half}) + 0, v.image_id
-                LIMIT %(take)s
-            ), scored AS (
-                SELECT image_id, v.embedding::vector <=> %(full)s AS distance
-                FROM candidates
-                JOIN {space} AS v USING (image_id)
-            ), nearest AS MATERIALIZED (
-                SELECT *
-                FROM scored
-                WHERE image_id <> ALL(%(ids)s) AND (%(max)s::float8 IS NULL OR distance <= %(max)s)
-                ORDER BY distance, image_id
-                LIMIT %(k)s
-            )
-            SELECT {columns}, distance
-            FROM nearest
-            JOIN {images} AS i USING (image_id)
-            ORDER BY distance, image_id
-            """
-        )
-        return [row_of(row) for row in conn.execute(statement, self._values, binary=True)]
-
-    def by_index(self, conn: Connection, chosen: Plan) -> Found | None:
-        """The nearest of the index's candidates, or None when it ended before it had enough of them."""
-        # What PostgreSQL counted in this transaction says how many vectors the index has handed over.
-        statement = self._filled(
-            """
-            WITH candidates AS MATERIALIZED (
-                SELECT v.image_id, v.embedding::vector <=> %(full)s AS distance
-                FROM {space} AS v {joined}
-                WHERE {passing} AND v.fingerprint <> ALL(%(fingerprints)s)
-                ORDER BY {nearness}
-                LIMIT %(take)s
-            ), nearest AS MATERIALIZED (
-                SELECT *
-                FROM candidates
-                WHERE image_id <> ALL(%(ids)s) AND (%(max)s::float8 IS NULL OR distance <= %(max)s)
-                ORDER BY distance, image_id
-                LIMIT %(k)s
-            ), ended AS MATERIALIZED (
-                SELECT count(*) AS candidates FROM candidates
-            )
-            SELECT {columns}, distance, candidates, pg_stat_get_xact_tuples_fetched(%(table)s::regclass)
-            FROM ended
-            LEFT JOIN nearest ON true
-            LEFT JOIN {images} AS i USING (image_id)
-            ORDER BY distance, i.image_id
-            """,
-            nearness=nearness(self._kind, sql.SQL("v.embedding"), self._half, self._dimension),
-        )
-        with searching(conn, index_settings(self._kind, chosen, filtered=bool(self._wanted.passing))):
-            values = {**self._values, "table": self._space.as_string(conn), "take": chosen.candidates}
-            rows = conn.execute(statement, values, binary=True).fetchall()
-        candidates, fetched = rows[0][-2:]
-        if candidates < chosen.candidates:
+    def found(self) -> Found | None:
+        """They; None where they are of too few groups."""
+        one = self.statement.one
+        wholes, *regions = self.statement.tables
+        images = (OF_EACH_GROUP if one.keys else 1) * (self.wanted.k + len(self.wanted.exclude_ids))
+        taken = self._of_wholes(wholes, images + MARGIN)
+        if taken is None:
             return None
-        return Found([row_of(r) for r in rows if r[0] is not None], self._kind, max(fetched, candidates))
+        rows, mode, scanned = taken.rows, taken.mode, taken.scanned
+        for table in regions:
+            # All regions of each nearer picture may come before the first region of the last.
+            more = self._of_regions(table, MOST * images + MARGIN)
+            rows = sorted((*rows, *more.rows), key=_place)
+            for number in range(len(one.names)):
+                # A dictionary keeps the value that came last under a key.
+                rows = sorted({keys[number]: (row, keys) for row, keys in reversed(rows)}.values(), key=_place)
+            mode = more.mode if mode == "exact" else mode
+            scanned += more.scanned
+        return Found([row for row, _ in rows[: self.wanted.k]], mode, scanned)
 
-    def whole(self, conn: Connection) -> list[Row]:
-        """The nearest of all that pass after a place, or of each group, every distance in single precision."""
-        after = self._wanted.after
-        position, boundary = (after.position, after.boundary) if after else (None, None)
-        values = {
-            **self._values,
-            "from_distance": position.distance if position else None,
-            "from_id": position.image_id if position else None,
-            "shown_distance": boundary.distance if boundary else None,
-            "shown_id": boundary.image_id if boundary else None,
-            "shown": [shown.hex() for shown in after.shown] if after else [],
-        }
-        group = self._wanted.group_by
-        collapse = self._wanted.collapse
-        # A group's key and an image's own name must never be taken for each other: whether there is a key comes first.
-        best = """
-                SELECT DISTINCT ON (key IS NULL, coalesce(key, image_id)) *
-                FROM kept
-                ORDER BY key IS NULL, coalesce(key, image_id), passed_over, distance, image_id"""
-        nearest_part = """
-                SELECT DISTINCT ON (image_id) *
-                FROM measured
-                ORDER BY image_id, distance, fingerprint"""
-        statement = self._filled(
-            """
-            WITH measured AS (
-                SELECT v.image_id, v.fingerprint, v.embedding::vector <=> %(full)s AS distance, {key} AS key,
-                    {passed_over} AS passed_over
-                FROM {vectors} AS v
-                JOIN {images} AS i USING (image_id) {copies}
-                WHERE {passing} AND {allowed}
-            ), scored AS ({scored}
-            ), kept AS (
-                SELECT *
-                FROM scored
-                WHERE image_id <> ALL(%(ids)s) AND (%(max)s::float8 IS NULL OR distance <= %(max)s)
-            ), best AS ({best}
-            ), nearest AS MATERIALIZED (
-                SELECT image_id, distance, fingerprint AS vector
-                FROM best
-                WHERE (%(from_id)s::text IS NULL OR (distance, image_id) > (%(from_distance)s::float8, %(from_id)s::text))
-                    AND (
-                        %(shown_id)s::text IS NULL
-                        OR (distance, image_id) > (%(shown_distance)s::float8, %(shown_id)s::text)
-                        OR left(md5(image_id), {digits}) <> ALL(%(shown)s)
-                    )
-                ORDER BY distance, image_id
-                LIMIT %(k)s
-            )
-            SELECT {columns}, distance, vector
-            FROM nearest
-            JOIN {images} AS i USING (image_id)
-            ORDER BY distance, image_id
-            """,
-            vectors=self._with_regions,
-            allowed=allowed(self._wanted),
-            scored=sql.SQL(nearest_part if self._regions else "SELECT * FROM measured"),
-            key=sql.SQL("d.work") if collapse else column(group, "group", values) if group else sql.SQL("v.image_id"),
-            passed_over=sql.SQL("d.preferred IS NOT TRUE" if collapse else "false"),
-            copies=joined_copies(self._collection) if collapse else sql.SQL(""),
-            best=sql.SQL(best if group or collapse else "SELECT * FROM kept"),
-            digits=sql.Literal(2 * DIGEST_BYTES),
-        )
-        return [region_row_of(row) for row in conn.execute(statement, values, binary=True)]
+    def _of_wholes(self, table: RegisteredSpace, take: int) -> Taken | None:
+        chosen = self._plan(table, take, self.wanted.mode)
+        if chosen.index:
+            taken = self.statement.by_index(table, chosen, chosen.candidates)
+            # Beyond the largest distance there is nothing to be found.
+            limit = self.wanted.max_distance
+            enough = len(taken.rows) >= self.wanted.k or (limit is not None and taken.farthest > limit)
+            if enough and taken.candidates >= chosen.candidates:
+                return taken
+        if self.statement.one.keys:
+            return None
+        # The planner stops counting where the index is worth asking; if that answered too few, the full count is due now.
+        matching = chosen.matching
+        if matching is None:
+            matching = self._plan(table, take, "exact").matching
+        return self.statement.by_scan(table, take, matching or 0)
 
-    @property
-    def _with_regions(self) -> sql.Composable:
-        """The vectors of the wholes and, where there are any, of the regions."""
-        if self._regions is None:
-            return self._space
-        return sql.SQL(
-            "(SELECT image_id, fingerprint, embedding FROM {} UNION ALL SELECT image_id, fingerprint, embedding FROM {})"
-        ).format(self._space, self._regions)
+    def _of_regions(self, table: RegisteredSpace, take: int) -> Taken:
+        mode = self.wanted.mode
+        chosen = self._plan(table, take, "auto" if mode == "index" and table.index_kind is None else mode)
+        if chosen.index:
+            # An index is asked for what one scan gives: further ones would cost more than these last regions are worth.
+            return self.statement.by_index(table, chosen, min(take, MAX_EFFORT))
+        return self.statement.by_scan(table, take, MOST * (chosen.matching or 0))
 
-    def _filled(self, statement: LiteralString, **others: sql.Composable) -> sql.Composed:
-        joined = sql.SQL("JOIN {} AS i USING (image_id)").format(self._images)
-        return sql.SQL(statement).format(
-            space=self._space,
-            images=self._images,
-            # Only where the images decide must the vectors be joined with them before the nearest are taken.
-            joined=joined if self._wanted.passing else sql.SQL(""),
-            passing=self._wanted.passing.where,
-            half=self._half,
-            columns=IMAGE_COLUMNS,
-            **others,
-        )
+    def _plan(self, table: RegisteredSpace, take: int, mode: Mode) -> Plan:
+        asked, wanted = self.statement, self.wanted
+        return plan(asked.conn, asked.collection, table, asked.passing, take, mode, self.pgvector, effort=wanted.effort)
 
 
-def allowed(wanted: Wanted) -> sql.SQL:
-    """The condition that a vector `v`, of a whole or a region, is of no picture whose bytes are left out."""
-    if not wanted.exclude_fingerprints:
-        return sql.SQL("true")
-    # In any other collation this would take ten times as long as comparing the vectors.
-    return sql.SQL("split_part(v.fingerprint COLLATE \"C\", '#', 1) <> ALL(%(fingerprints)s)")
-
-
-def index_settings(kind: str, chosen: Plan, *, filtered: bool) -> dict[str, str]:
-    """The settings of an index scan, for the transaction."""
-    if kind == "ivfflat":
-        settings = {"ivfflat.iterative_scan": "relaxed_order", "ivfflat.probes": str(chosen.probes)}
-    else:
-        settings = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": str(chosen.ef_search)}
-    if filtered:
-        # Every other plan compares all vectors that pass, which is what an exact search is for.
-        settings |= dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_sort"), "off")
-    return settings
+def _place(keyed: tuple[Row, Sequence[str]]) -> tuple[float, str, bool]:
+    row, _ = keyed
+    assert row.distance is not None
+    return row.distance, row.image_id, row.region is not None

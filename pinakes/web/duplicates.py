@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast, get_args
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
@@ -73,6 +73,7 @@ def duplicates_page(request: Request, service: Served) -> Response:
         more=more,
         here=[(name, asked[name]) for name in ("after", "pair") if asked.get(name)],
         decided=decided,
+        read_only=service.read_only,
     )
 
 
@@ -82,7 +83,13 @@ def _size(service: Service, row: Row) -> str:
     return "" if width == UNREDUCED else f"{width:,} × {height:,} pixels"
 
 
-@router.post("/duplicates")
+def changing(service: Served) -> None:
+    """Whatever changes something depends on this."""
+    if service.read_only:
+        raise HTTPException(403, "this page only shows the collection, and nothing can be changed here.")
+
+
+@router.post("/duplicates", dependencies=[Depends(changing)])
 async def decide(request: Request, service: Served) -> Response:
     """Keep a decision, and show the same page again."""
     async with request.form(max_files=0, max_fields=2000, max_part_size=FORM_BYTES) as form:

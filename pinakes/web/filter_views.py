@@ -130,7 +130,7 @@ def _said(condition: str) -> tuple[str, str]:
             return label(column), values[0]
         case Contains(column, text):
             return f"{label(column)} contains", text
-        case OnMap(region):
-            return "on the map", "an area" if region is None else f"region {region + 1}"
+        case OnMap(cluster):
+            return "on the map", "an area" if cluster is None else f"cluster {cluster + 1}"
         case Years():
             return "years", condition.partition("=")[2].replace("..", "–")

@@ -1,4 +1,4 @@
-"""The map: pictures that look alike lie near each other; without a script, its regions as a list."""
+"""The map: pictures that look alike lie near each other; without a script, its clusters as a list."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Fraction = Annotated[float, Query(ge=0, le=1, allow_inf_nan=False)]
 def map_page(service: Served) -> Response:
     """The map of the active space."""
     plain = Address()
-    found = _of_map(service, map_table.regions)
+    found = _of_map(service, map_table.clusters)
     return page(
         "map.html",
         service,
-        regions=[
+        clusters=[
             {
-                "name": views.cut(each.name) or f"Region {each.number + 1}",
+                "name": views.cut(each.name) or f"Cluster {each.number + 1}",
                 "count": each.images,
                 "x": each.x,
                 "y": each.y,

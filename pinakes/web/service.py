@@ -64,6 +64,7 @@ class Service:
         database: where the collection is.
         collection: its name.
         others: whether visitors may look at the other collections of the database too.
+        read_only: whether visitors may look and search, and change nothing.
         cache: the folder of thumbnails and uploads; None: `<home>/cache`.
 
     Raises:
@@ -78,9 +79,11 @@ class Service:
         collection: str,
         *,
         others: bool = False,
+        read_only: bool = False,
         cache: Path | None = None,
     ) -> None:
         self.collection = self._first = collection
+        self.read_only = read_only
         with database.connection() as (conn, _):
             self._pgvector = open_collection(conn, collection)
         cache = cache or settings.home / "cache"

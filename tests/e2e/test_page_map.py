@@ -36,7 +36,7 @@ def site(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
             "space": json.loads(made)["space"],
             "method": "t-SNE",
             "images": PICTURES,
-            "regions": 2,
+            "clusters": 2,
             "seed": 0,
         }
 
@@ -94,18 +94,18 @@ def test_a_picture_is_opened_and_the_map_is_moved_by_keys(visit: NewVisitor) -> 
     page.wait_for_url("**/images/*")
 
 
-def test_without_scripts_the_regions_are_a_list(visit: NewVisitor) -> None:
+def test_without_scripts_the_clusters_are_a_list(visit: NewVisitor) -> None:
     visitor = visit(java_script_enabled=False)
     page = visitor.page
     page.goto("/map")
     assert not page.locator("#map").is_visible()
-    regions = page.locator(".regions > li")
-    assert regions.count() == 2
-    counted = sum(int(text.split()[0]) for text in page.locator(".regions .count").all_inner_texts())
+    clusters = page.locator(".clusters > li")
+    assert clusters.count() == 2
+    counted = sum(int(text.split()[0]) for text in page.locator(".clusters .count").all_inner_texts())
     assert counted == PICTURES
-    regions.first.get_by_role("link").first.click()
+    clusters.first.get_by_role("link").first.click()
     page.wait_for_url("**/?where=map=*")
-    expect(page.get_by_text("region ")).to_be_visible()
+    expect(page.get_by_text("cluster ")).to_be_visible()
 
 
 def test_points_and_sheets_tell_of_each_picture_that_is_shown(site: str) -> None:
@@ -133,10 +133,10 @@ def test_points_and_sheets_tell_of_each_picture_that_is_shown(site: str) -> None
 
 def test_a_part_of_the_map_is_a_condition_of_every_search(site: str) -> None:
     with Collection("pictures", settings=MADE[0]) as pictures:
-        regions = [{hit.image_id for hit in pictures.search(where=[f"map={n}"], k=100)} for n in range(2)]
-        assert sum(map(len, regions)) == len(regions[0] | regions[1]) == PICTURES
+        clusters = [{hit.image_id for hit in pictures.search(where=[f"map={n}"], k=100)} for n in range(2)]
+        assert sum(map(len, clusters)) == len(clusters[0] | clusters[1]) == PICTURES
         near = pictures.search("blue", where=["map=1"], k=100)
-        assert {hit.image_id for hit in near} == regions[1]
+        assert {hit.image_id for hit in near} == clusters[1]
         left = pictures.search(where=["map=-1,-1;0.5,-1;0.5,2;-1,2"], k=100)
         assert 0 < len(left) < PICTURES
 

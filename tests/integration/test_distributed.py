@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,9 +17,12 @@ from uuid import uuid4
 import pytest
 
 from pinakes import logs
+from pinakes.checkpoints import open_checkpoint
 from pinakes.embedders.base import Picture
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import LeaseLostError, PinakesError, SettingsError, SourceError
+from pinakes.images.regions import is_region
+from pinakes.ingest.account import Account
 from pinakes.ingest.answers import EmbedStage, verify_embedder
 from pinakes.ingest.batch import Batch, BatchResult
 from pinakes.ingest.distributed.assignment import Assignment
@@ -35,7 +40,8 @@ from tests.fakes.azure import AzureFake
 from tests.fakes.faults import TRANSIENT, Faults
 from tests.fakes.quota import Quota
 from tests.integration.test_paid_runs import CHECKS, calls_of, pictures, with_fake
-from tests.running import Ended, gallery, request_of, stored, using
+from tests.integration.test_regions import painted
+from tests.running import Ended, gallery, request_of, run, stored, using
 from tests.waiting import PATIENCE, until
 
 
@@ -420,3 +426,53 @@ def test_how_long_a_model_on_this_machine_took_is_known_of_all_processes(setting
         figures = finish(stage).summary["provider"]
     assert (figures["answered"], figures["calls"]) == (20, 20)
     assert 0 < figures["p50_ms"] <= figures["p95_ms"]
+
+
+@pytest.mark.parametrize("kind", ["grid", "salient"])
+def test_regions_that_two_workers_embed_are_those_of_one_process(
+    settings: Settings, database: Database, log: Path, tmp_path: Path, kind: str
+) -> None:
+    """Rows, ledger and account, also where a worker died and a second run went on."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(5):
+        painted(number).save(source / f"p{number}.png")
+    (source / "twin.png").write_bytes((source / "p1.png").read_bytes())
+    (source / "torn.png").write_bytes((source / "p0.png").read_bytes()[:200])
+    torn = "md5:" + hashlib.md5((source / "torn.png").read_bytes()).hexdigest()
+    alone = run(settings, source, collection="alone", regions=kind).account
+
+    def shared(collection: str) -> Account:
+        options = {"collection": collection, "regions": kind, "batch_size": 6}
+        with led(settings, source, 2, **options) as (stage, leader):
+            embed_shards(leader, settings)
+            return finish(stage).account
+
+    def outcome(collection: str) -> tuple[Any, ...]:
+        table = f'{collection}."counting_colours_1_27'
+        ledger = open_checkpoint(settings.checkpoint, collection, Counting().facts.space).ledger()
+        return (
+            stored(database, f'SELECT image_id, fingerprint, embedding::text FROM {table}" ORDER BY 1'),
+            stored(database, f'SELECT image_id, fingerprint, embedding::text FROM {table}~regions" ORDER BY 1, 2'),
+            # A picture that is known to have failed for good is not cut up: a second run has no answers about its parts.
+            sorted((r.image_id, r.fingerprint, str(r.failure)) for r in ledger if r.ok or not is_region(r.fingerprint)),
+        )
+
+    assert replace(shared("together"), seconds=alone.seconds) == alone
+    assert outcome("together") == outcome("alone")
+
+    with led(settings, source, 2, collection="resumed", regions=kind, batch_size=6) as (stage, leader):
+        leader.share_out()
+        with open_worker(leader.assignment, settings) as alive:
+            for batch in alive.batches(1):
+                alive.embed(batch)
+        leader.lost_shard(2, "shard 2 of 2 ended Crashed.")
+        leader.reconcile()
+        broken = finish(stage).account
+    assert min(broken.regions.embedded, broken.regions.deferred) > 0
+    resumed = shared("resumed")
+    assert resumed.regions.reused + resumed.regions.embedded == alone.regions.embedded + alone.regions.reused
+    assert (resumed.reused + resumed.embedded, resumed.failed) == (alone.embedded, alone.failed)
+    assert outcome("resumed") == outcome("alone")
+    asked = Counter(line.split()[1] for line in log.read_text().splitlines())
+    assert {times for what, times in asked.items() if not what.startswith(torn)} == {3}, "each is paid for once by each"

@@ -20,7 +20,6 @@ from pinakes.duplicates.comparison import compare
 from pinakes.duplicates.finding import find_copies
 from pinakes.duplicates.sketch import Sketch
 from pinakes.errors import CheckpointError, UsageError
-from pinakes.query.query import Query
 from pinakes.settings import Settings
 from pinakes.store.database import Database
 from pinakes.store.space_registry import resolve_space
@@ -191,8 +190,9 @@ def test_a_search_shows_one_of_each_group_and_as_many_as_there_are(collection: S
         shown = ids(find(database, k=30, collapse_duplicates=True, **asked))
         assert "small-copy.jpg" in shown
         assert "small.jpg" not in shown
-    with pytest.raises(UsageError, match="--collapse-duplicates compares every picture and shows one of each group"):
-        Query(collapse_duplicates=True, group_by="author")
+        # Without an author each stands alone, but copies are left out before that.
+        grouped = find(database, k=30, collapse_duplicates=True, group_by="author", **asked)
+        assert ids(grouped) == shown
 
 
 def test_decisions_outlive_the_database(collection: Settings, database: Database) -> None:
@@ -244,6 +244,13 @@ def test_the_page_shows_groups_and_keeps_decisions_without_scripts(collection: S
         assert visitor.post("/duplicates", data={"verdict": "burn", "image": "cast.jpg"}).status_code == 400
         foreign = {"Sec-Fetch-Site": "cross-site"}
         assert visitor.post("/duplicates", data=sent, headers=foreign).status_code == 403
+        served.read_only = True
+        refused = visitor.post("/duplicates", data=sent)
+        assert refused.status_code == 403
+        assert "this page only shows the collection" in refused.text
+        shown = visitor.get("/duplicates").text
+        assert shown.count('class="group-of-copies"') == len(COPIES)
+        assert "<form" not in shown
         hits = visitor.get("/api/search", params={"collapse_duplicates": "true", "k": 100}).json()["hits"]
         assert len(hits) == WORKS
 

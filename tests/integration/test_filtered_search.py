@@ -1,9 +1,11 @@
-"""Filters never lose rows: every selectivity, compared with brute force in numpy."""
+"""Filters and groups never lose rows: every selectivity, compared with brute force in numpy."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +37,7 @@ class Collection:
     database: Database
     vectors: npt.NDArray[np.float64]
     passing: dict[str, npt.NDArray[np.bool_]]
+    copies: dict[int, tuple[int, bool]]
 
     def find(self, query: npt.NDArray[np.float32], k: int, filters: list[Filter], mode: Mode) -> Found:
         with self.database.connection() as (conn, pgvector):
@@ -53,11 +56,34 @@ def collection(server: str) -> Iterator[Collection]:
             order = np.random.default_rng(2).permutation(ROWS)
             metadata = {f"share{count}": ["yes" if n < count else "no" for n in order] for count in SHARES.values()}
             metadata["cluster"] = [f"c{n % CLUSTERS}" for n in range(ROWS)]
+            metadata["author"] = [f"a{n // 5}" for n in range(ROWS)]
             store(database, SPACE, made, metadata, index="hnsw")
             passing = {name: np.array([v == "yes" for v in values]) for name, values in metadata.items()}
-            yield Collection(database, stored_vectors(database, SPACE), passing)
+            vectors = stored_vectors(database, SPACE)
+            yield Collection(database, vectors, passing, make_copies(database, vectors))
         finally:
             conn.execute(sql.SQL("DROP DATABASE filtered WITH (FORCE)"))
+
+
+GROUPED = clustered(10, DIMENSION, seed=7, rank=16, clusters=CLUSTERS)
+"""Queries all of whose nearest rows have copies."""
+
+
+def make_copies(database: Database, vectors: npt.NDArray[np.float64]) -> dict[int, tuple[int, bool]]:
+    """The rows nearest to each query in groups of three, in each second of which the farthest is preferred.
+
+    By row number: its group, and whether it is preferred.
+    """
+    copies: dict[int, tuple[int, bool]] = {}
+    for query in GROUPED:
+        near = [int(n) for n in np.argsort(distances(vectors, query))[:60] if n not in copies]
+        for n in range(0, len(near) - 2, 3):
+            group = len(copies)
+            copies |= {row: (group, group % 2 == 1 and row == near[n + 2]) for row in near[n : n + 3]}
+    with database.connection() as (conn, _), conn.cursor().copy(f"COPY {COLLECTION}.duplicates FROM STDIN") as copy:
+        for n, (group, preferred) in copies.items():
+            copy.write_row((f"i{n:07}", f"group {group}", "resized", preferred, False))
+    return copies
 
 
 def recall(found: Found, best: npt.NDArray[np.float64]) -> float:
@@ -122,3 +148,62 @@ def test_an_index_that_is_asked_for_answers_k_even_where_hardly_any_match(collec
     assert len(found.rows) == 10
     assert found.mode == "exact"
     assert found.scanned == 40
+
+
+def shown(
+    collection: Collection,
+    measured: npt.NDArray[np.float64],
+    passing: npt.NDArray[np.bool_],
+    *,
+    collapse: bool = False,
+    group_by: str | None = None,
+) -> Iterator[str]:
+    """What passes, from the nearest on: of copies the preferred, else the nearest; of these the nearest of each author."""
+    preferred = {group: n for n, (group, is_preferred) in collection.copies.items() if is_preferred and passing[n]}
+    copies, authors = set(), set()
+    for n in map(int, np.lexsort((np.arange(ROWS), measured))):
+        group, _ = collection.copies.get(n, (-1 - n, False)) if collapse else (-1 - n, False)
+        if passing[n] and group not in copies and preferred.get(group, n) == n:
+            copies.add(group)
+            if group_by is None or n // 5 not in authors:
+                authors.add(n // 5)
+                yield f"i{n:07}"
+
+
+BOTH = {"collapse": True, "group_by": "author"}
+
+
+@pytest.mark.parametrize(
+    ("options", "share"),
+    [({"collapse": True}, 1.0), ({"group_by": "author"}, 1.0), *((BOTH, s) for s in (1.0, 0.6, 0.001))],
+)
+def test_one_of_each_group_is_found_by_the_index_as_by_brute_force(
+    collection: Collection, options: dict[str, Any], share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filters: list[Filter] = [Equals(f"share{SHARES[share]}", ("yes",))] if share < 1 else []
+    passing = collection.passing[f"share{SHARES[share]}"]
+    plans: list[str] = []
+    with collection.database.connection() as (conn, pgvector):
+        execute = conn.execute
+
+        def explained(statement: Any, *values: Any, **given: Any) -> Any:
+            if isinstance(statement, sql.Composed) and "WITH candidates" in statement.as_string(conn):
+                plans.extend(line for (line,) in execute(sql.SQL("EXPLAIN ") + statement, *values))
+            return execute(statement, *values, **given)
+
+        monkeypatch.setattr(conn, "execute", explained)
+        space = resolve_space(conn, COLLECTION)
+        found_of_all = 0
+        for query in GROUPED:
+            best = shown(collection, distances(collection.vectors, query), passing, **options)
+            expected = list(islice(best, 10))
+            wanted = Wanted(10, conditions(COLLECTION, filters), **options)
+            exact = nearest(conn, pgvector, COLLECTION, space, query, replace(wanted, mode="exact"))
+            assert [row.image_id for row in exact.rows] == expected
+            plans.clear()
+            found = nearest(conn, pgvector, COLLECTION, space, query, wanted)
+            assert len(found.rows) == 10
+            found_of_all += len({row.image_id for row in found.rows} & set(expected))
+            by_index = any(f"Index Scan using {SPACE.name}_hnsw" in line for line in plans)
+            assert (found.mode, by_index) == (("hnsw", True) if share > 0.1 else ("exact", False))
+    assert found_of_all >= 0.99 * 10 * len(GROUPED)

@@ -93,6 +93,10 @@ def test_what_a_poor_index_missed_comes_on_the_next_page(database: Database, vec
     missed = [i for i in nearest[: nearest.index(ids(first.hits)[-1])] if i not in ids(first.hits)]
     assert missed, "the index is too good for this test"
     assert [i for page in others for i in ids(page.hits)][: len(missed)] == missed
+    first, *others = pages(database, by_vector(k=50, group_by="object"))
+    assert first.plan.mode == "hnsw"
+    objects = [hit.metadata["object"] for page in (first, *others) for hit in page.hits]
+    assert len(objects) == len(set(objects)) == 1000, "also where not its best picture was shown"
 
 
 def test_unchanged_images_come_once_while_others_are_written(database: Database, vectors: np.ndarray) -> None:

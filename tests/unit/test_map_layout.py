@@ -36,12 +36,12 @@ def test_what_looks_alike_lies_together_and_one_seed_gives_one_map(
     first, again = (lay_out(blocks_of(vectors, size), seed=3) for size in (100, 100))
     assert first.method == method
     assert np.array_equal(first.places, again.places)
-    assert np.array_equal(first.regions, again.regions)
+    assert np.array_equal(first.clusters, again.clusters)
     assert first.places.min() >= 0
     assert first.places.max() <= 1
     # By chance it would be a sixth; t-SNE gives 0.89.
     assert neighbours_kept(vectors, first.places) > (0.8 if method == "t-SNE" else 0.4)
-    assert len(set(first.regions.tolist())) == round(240**0.5 / 3)
+    assert len(set(first.clusters.tolist())) == round(240**0.5 / 3)
 
 
 def test_more_than_are_laid_out_are_put_among_their_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,4 +72,4 @@ def test_few_pictures_have_a_map_as_well(count: int) -> None:
 def test_equal_pictures_lie_in_one_place() -> None:
     found = lay_out(blocks_of(np.ones((5, 8), dtype=np.float32)), seed=0)
     assert np.isfinite(found.places).all()
-    assert len(set(found.regions.tolist())) == 1
+    assert len(set(found.clusters.tolist())) == 1

@@ -156,7 +156,6 @@ def test_a_query_is_put_together_from_its_parts() -> None:
         ({"plus": ["-1*blue"]}, "is below 0; --minus takes a part away"),
         ({"minus": ["-.5 * like:a"]}, "is below 0"),
         ({"plus": ["1e999*blue"]}, "does not count"),
-        ({"like": "a", "mode": "index", "group_by": "author"}, "leave one of them out"),
         ({"where": ["type=genre"], "max_distance": 0.5}, "nothing is compared here: give words"),
         ({"text": "a", "hybrid": 1, "max_distance": 0.5}, "--hybrid 1 is words alone"),
     ],

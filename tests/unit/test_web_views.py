@@ -32,9 +32,8 @@ FOUND = Facets(
     [
         (lambda: ask("blue", k=5000), "“Pictures on a page” 5000 is out of range; a search answers 1 to 1000 hits."),
         (
-            lambda: ask("blue", group_by="author", mode="index"),
-            "“One picture for each” compares every picture, and “Comparing: by the index” asks the index; leave one of"
-            " them out.",
+            lambda: ask("blue", group_by="years"),
+            "“One picture for each” takes a column, and years are a range that is read from date or timeframe.",
         ),
         (lambda: ask("blue", crop="0,0,1,1"), None),
         (lambda: ask("blue", crop="x"), None),

@@ -16,13 +16,13 @@ const colours = Uint32Array.from({ length: HUES }, (_, hue) => {
   return ((220 << 24) | (channel(4.19) << 16) | (channel(2.09) << 8) | channel(0)) >>> 0;   // alpha, blue, green, red
 });
 
-let x, y, region;          // of each point
+let x, y, cluster;         // of each point
 const sheets = [];         // images, by number; absent until they have come
 let view = { x: 0.5, y: 0.5, scale: 1 };   // the middle, and CSS pixels for the whole map
 let fit = 1, shown = LEAST_SHOWN;
 let drawing = false, line = null, due = false;
 
-const names = [...document.querySelectorAll(".regions > li")].map((item) => ({
+const names = [...document.querySelectorAll(".clusters > li")].map((item) => ({
   x: Number(item.dataset.x), y: Number(item.dataset.y), text: item.querySelector("a").textContent,
 }));
 
@@ -79,7 +79,7 @@ function draw() {
     }
     const sx = Math.round(((px - view.x) * view.scale + width / 2) * ratio), sy = Math.round(((py - view.y) * view.scale + height / 2) * ratio);
     if (sx < 0 || sy < 0 || sx + size > canvas.width || sy + size > canvas.height) continue;
-    const colour = colours[region[i] % HUES];
+    const colour = colours[cluster[i] % HUES];
     for (let row = 0; row < size; row++) {
       for (let column = 0; column < size; column++) pixels[(sy + row) * canvas.width + sx + column] = colour;
     }
@@ -110,7 +110,7 @@ function draw() {
   frame.dataset.drawn = pictures.length;
 }
 
-/** The names of the regions, largest first; one that would cover another is left out. */
+/** The names of the clusters, largest first; one that would cover another is left out. */
 function label(style, width, height) {
   context.font = `600 15px ${style.getPropertyValue("--sans")}`;
   context.textAlign = "center";
@@ -223,11 +223,11 @@ async function begin() {
   const count = sent.length / 3;
   x = new Float32Array(count);
   y = new Float32Array(count);
-  region = new Uint16Array(count);
+  cluster = new Uint16Array(count);
   for (let i = 0; i < count; i++) {
     x[i] = sent[3 * i] / STEPS;
     y[i] = sent[3 * i + 1] / STEPS;
-    region[i] = sent[3 * i + 2];
+    cluster[i] = sent[3 * i + 2];
   }
   frame.hidden = false;
   whole();
