@@ -1,12 +1,13 @@
 """Searching one space by a vector: its nearest images, page by page.
 
 A first page takes the nearest by `halfvec`'s arithmetic, or the index's candidates, and then orders these few by their
-distances in single precision. Later pages and groups compare every vector that passes in single precision: they continue
-after an exact place.
+distances in single precision; regions are further candidates (see `pinakes.store.nearest_regions`). Later pages and groups
+compare every vector that passes in single precision: they continue after an exact place.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 
@@ -16,6 +17,7 @@ from psycopg import sql
 
 from pinakes.query.cursor import DIGEST_BYTES, Cursor
 from pinakes.query.query import Mode
+from pinakes.store.candidates import Candidates, half_of, index_settings, scan_order
 from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, joined_copies, region_row_of, row_of
@@ -72,7 +74,13 @@ class Found:
 
 
 def nearest(
-    conn: Connection, pgvector: Pgvector, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted
+    conn: Connection,
+    pgvector: Pgvector,
+    collection: str,
+    registered: RegisteredSpace,
+    query: Vector,
+    wanted: Wanted,
+    regions: Candidates | None = None,
 ) -> Found:
     """The images nearest to a vector, by cosine distance, ties by image_id.
 
@@ -83,6 +91,7 @@ def nearest(
         registered: the space that `query` belongs to.
         query: shape (dimension,), float32, not zero.
         wanted: which of them, and how many.
+        regions: parts of the images that are compared, too, on the first page.
 
     Raises:
         UsageError: an index was asked for and there is none.
@@ -91,25 +100,32 @@ def nearest(
     whole = wanted.after is not None or wanted.group_by is not None or wanted.collapse
     mode: Mode = "exact" if whole else wanted.mode
     chosen = plan(conn, collection, registered, wanted.passing, take, mode, pgvector, effort=wanted.effort)
-    search = _Search(collection, registered, query, wanted, take)
+    search = _Search(collection, registered, query, wanted)
     with translated(f"searching {collection}"):
-        if chosen.index:
-            found = search.by_index(conn, chosen)
-            if found is not None:
-                return found
-        with searching(conn, {"work_mem": JOIN_MEMORY} if wanted.passing else None):
-            rows = search.whole(conn) if whole else search.by_scan(conn)
-    # The planner stops counting where the index is worth asking; if that answered too few, the full count is due now.
-    matching = chosen.matching
-    if matching is None:
-        matching = plan(conn, collection, registered, wanted.passing, take, "exact", pgvector).matching
-    return Found(rows, "exact", min(matching or 0, registered.rows))
+        found = search.by_index(conn, chosen) if chosen.index else None
+        if found is None:
+            wholes = Candidates(sql.Identifier(collection, registered.name), scan_order(registered, "v.image_id"), take)
+            # One statement for both, as parsing and planning take longer than a scan of a small table. What makes an
+            # index of the regions answer a filter would slow the scan down, though.
+            together = regions if regions and not (regions.settings and wanted.passing) else None
+            rows = search.whole(conn) if whole else search.by_distance(conn, wholes, together)
+            # The planner stops counting where the index is worth asking; if that answered too few, the full count is due.
+            matching = chosen.matching
+            if matching is None:
+                matching = plan(conn, collection, registered, wanted.passing, take, "exact", pgvector).matching
+            found = Found(rows, "exact", min(matching or 0, registered.rows))
+        else:
+            together = None
+        if regions is None:
+            return found
+        rows = found.rows if together else merged(found.rows, search.by_distance(conn, regions), wanted.k)
+    return Found(rows, regions.mode if found.mode == "exact" else found.mode, found.scanned + regions.scanned)
 
 
 class _Search:
     """One search as SQL, in each of the ways in which it can be carried out."""
 
-    def __init__(self, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted, take: int) -> None:
+    def __init__(self, collection: str, registered: RegisteredSpace, query: Vector, wanted: Wanted) -> None:
         self._collection = collection
         self._space = sql.Identifier(collection, registered.name)
         regions = registered.regions
@@ -117,50 +133,67 @@ class _Search:
         self._images = sql.Identifier(collection, "images")
         self._kind = str(registered.index_kind)
         self._wanted = wanted
-        self._take = take
         self._dimension = registered.space.dimension
-        self._half = sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self._dimension))
+        self._half = half_of(registered)
         self._values: dict[str, Any] = {
             **wanted.passing.values,
             "half": HalfVector(query),
             "full": PgVector(query),
             "k": wanted.k,
-            "take": take,
             "ids": list(wanted.exclude_ids),
             "fingerprints": list(wanted.exclude_fingerprints),
             "max": wanted.max_distance,
         }
 
-    def by_scan(self, conn: Connection) -> list[Row]:
-        """The nearest of all that pass."""
-        # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort. The sum keeps the
-        # planner from the index; the id orders equal distances before the limit cuts them.
+    def by_distance(self, conn: Connection, *several: Candidates | None) -> list[Row]:
+        """The nearest of the candidates of one or several tables, each image by the nearest of its vectors."""
+        parts = [candidates for candidates in several if candidates is not None]
+        # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort. Their places in the
+        # table, which hold for this statement, find them again sooner than their keys do.
+        scored = [
+            self._filled(
+                """
+                SELECT v.image_id, v.fingerprint, v.embedding::vector <=> %(full)s AS distance
+                FROM (
+                    SELECT v.ctid AS place
+                    FROM {table} AS v {joined}
+                    WHERE {passing} AND {allowed}
+                    ORDER BY {order}
+                    LIMIT {take}
+                ) AS candidates
+                JOIN {table} AS v ON v.ctid = place
+                """,
+                table=part.table,
+                order=part.order,
+                take=sql.Literal(part.take),
+                allowed=allowed(self._wanted),
+            )
+            for part in parts
+        ]
         statement = self._filled(
             """
-            WITH candidates AS MATERIALIZED (
-                SELECT v.image_id
-                FROM {space} AS v {joined}
-                WHERE {passing} AND v.fingerprint <> ALL(%(fingerprints)s)
-                ORDER BY (v.embedding <=> {half}) + 0, v.image_id
-                LIMIT %(take)s
-            ), scored AS (
-                SELECT image_id, v.embedding::vector <=> %(full)s AS distance
-                FROM candidates
-                JOIN {space} AS v USING (image_id)
-            ), nearest AS MATERIALIZED (
-                SELECT *
+            WITH scored AS ({scored}
+            ), best AS (
+                SELECT DISTINCT ON (image_id) image_id, distance, fingerprint AS vector
                 FROM scored
                 WHERE image_id <> ALL(%(ids)s) AND (%(max)s::float8 IS NULL OR distance <= %(max)s)
+                ORDER BY image_id, distance, fingerprint
+            ), nearest AS MATERIALIZED (
+                SELECT *
+                FROM best
                 ORDER BY distance, image_id
                 LIMIT %(k)s
             )
-            SELECT {columns}, distance
+            SELECT {columns}, distance, vector
             FROM nearest
             JOIN {images} AS i USING (image_id)
             ORDER BY distance, image_id
-            """
+            """,
+            scored=sql.SQL(" UNION ALL ").join(scored),
         )
-        return [row_of(row) for row in conn.execute(statement, self._values, binary=True)]
+        settings = {"work_mem": JOIN_MEMORY} if self._wanted.passing else {}
+        with searching(conn, settings | {name: value for part in parts for name, value in part.settings.items()}):
+            return [region_row_of(row) for row in conn.execute(statement, self._values, binary=True)]
 
     def by_index(self, conn: Connection, chosen: Plan) -> Found | None:
         """The nearest of the index's candidates, or None when it ended before it had enough of them."""
@@ -286,21 +319,17 @@ class _Search:
         )
 
 
+def merged(rows: Sequence[Row], others: Sequence[Row], k: int) -> list[Row]:
+    """The `k` nearest of both, each image once."""
+    best: dict[str, Row] = {}
+    for row in sorted((*rows, *others), key=lambda row: (row.distance or 0, row.image_id, row.region is not None)):
+        best.setdefault(row.image_id, row)
+    return list(best.values())[:k]
+
+
 def allowed(wanted: Wanted) -> sql.SQL:
     """The condition that a vector `v`, of a whole or a region, is of no picture whose bytes are left out."""
     if not wanted.exclude_fingerprints:
         return sql.SQL("true")
     # In any other collation this would take ten times as long as comparing the vectors.
     return sql.SQL("split_part(v.fingerprint COLLATE \"C\", '#', 1) <> ALL(%(fingerprints)s)")
-
-
-def index_settings(kind: str, chosen: Plan, *, filtered: bool) -> dict[str, str]:
-    """The settings of an index scan, for the transaction."""
-    if kind == "ivfflat":
-        settings = {"ivfflat.iterative_scan": "relaxed_order", "ivfflat.probes": str(chosen.probes)}
-    else:
-        settings = {"hnsw.iterative_scan": "relaxed_order", "hnsw.ef_search": str(chosen.ef_search)}
-    if filtered:
-        # Every other plan compares all vectors that pass, which is what an exact search is for.
-        settings |= dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "enable_sort"), "off")
-    return settings
