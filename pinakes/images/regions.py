@@ -36,8 +36,8 @@ MOST: Final = max(len(GRID), SALIENT)
 """Regions that a picture has at most."""
 
 PART_SIDE: Final = 640
-"""Pixels that are kept on the short side of a region, where there are as many, and half of that of a small salient one: about
-what embedders look at."""
+"""Pixels that are kept on the short side of a region, where there are as many, and half of that of a small salient one:
+about what embedders look at."""
 
 _MARK = "#"
 _XYWH = "xywh=percent:"

@@ -17,7 +17,7 @@ from pinakes.store.candidates import Candidates, half_of, index_settings, scan_o
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.nearest import Found, Wanted, nearest
 from pinakes.store.nearness import nearness
-from pinakes.store.search_plan import MARGIN, plan
+from pinakes.store.search_plan import MARGIN, VISIT_COST, plan
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Vector
 
@@ -43,7 +43,12 @@ def _candidates(
     # All regions of each nearer picture may come before the first region of the last.
     take = MOST * (wanted.k + len(wanted.exclude_ids)) + MARGIN
     mode = "auto" if wanted.mode == "index" and regions.index_kind is None else wanted.mode
-    chosen = plan(conn, collection, regions, wanted.passing, take, mode, pgvector, effort=wanted.effort)
+    # What was measured finds the nearest; `plan` would raise it by the many further regions that these are taken with.
+    measured = max(regions.ef_search or 0, (regions.ef_search_filtered or 0) if wanted.passing else 0)
+    effort = wanted.effort or (max(take, measured) if measured else None)
+    if mode == "auto" and regions.rows <= VISIT_COST.get(str(regions.index_kind), 0) * (effort or take):
+        mode = "exact"  # a scan takes less
+    chosen = plan(conn, collection, regions, wanted.passing, take, mode, pgvector, effort=effort)
     table, dimension = sql.Identifier(collection, regions.name), regions.space.dimension
     if not chosen.index:
         scanned = (chosen.matching or 0) * (MOST if wanted.passing else 1)
