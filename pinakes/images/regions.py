@@ -3,7 +3,7 @@
 A region's answer is kept under the fingerprint of its picture with a media fragment (https://www.w3.org/TR/media-frags/):
 `md5:<hex>#xywh=percent:0,0,50,50`. So ledger, copies of equal bytes and "paid once" hold for each region as they do for
 each picture. Where the frame is known only once the picture has been seen, the plan names the region by its number,
-`#salient=1`, and the answer adds the frame to that: `#salient=1&xywh=percent:10,20,50,50`.
+`#salient2=1`, and the answer adds the frame to that: `#salient2=1&xywh=percent:10,20,25,25`.
 """
 
 from __future__ import annotations
@@ -29,18 +29,21 @@ GRID: Final[tuple[Frame, ...]] = tuple(
     for column in range(3)
 )
 
-SALIENT: Final = 4
-"""Regions of a picture that draw the eye: see `pinakes.images.saliency`."""
+SALIENT: Final = 7
+"""Two regions of a picture that draw the eye and five that cover it: see `pinakes.images.saliency`."""
 
 MOST: Final = max(len(GRID), SALIENT)
 """Regions that a picture has at most."""
 
 PART_SIDE: Final = 640
-"""Pixels that are kept on the short side of a region, where there are as many: more than what any embedder looks at."""
+"""Pixels that are kept on the short side of a region, where there are as many, and half of that of a small salient one:
+about what embedders look at."""
 
 _MARK = "#"
 _XYWH = "xywh=percent:"
-_NUMBER = "salient="
+_SALIENT = "salient"
+_NUMBER = _SALIENT + "2="
+"""Tells which choice of frames it was: answers for the frames of an earlier one are not taken for those of this one."""
 
 
 def names(kind: RegionKind) -> tuple[str, ...]:
@@ -53,7 +56,7 @@ def names(kind: RegionKind) -> tuple[str, ...]:
 def kind_of(fingerprint: str) -> RegionKind:
     """What kind of region a fingerprint names; `none` for that of a whole picture."""
     fragment = fingerprint.partition(_MARK)[2]
-    return "none" if not fragment else "salient" if fragment.startswith(_NUMBER) else "grid"
+    return "none" if not fragment else "salient" if fragment.startswith(_SALIENT) else "grid"
 
 
 def is_region(fingerprint: str) -> bool:

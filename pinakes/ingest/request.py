@@ -148,7 +148,8 @@ class IngestRequest(BaseModel):
     regions: Annotated[
         RegionKind | None,
         Option(
-            "Parts of each picture to embed, too: nine tiles, or the four most salient.", empty="as the space has them"
+            "Parts of each picture to embed, too: nine tiles, or five and the two most salient.",
+            empty="as the space has them",
         ),
     ] = None
     rate: Annotated[

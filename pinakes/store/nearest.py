@@ -127,16 +127,21 @@ class _FirstPage:
 
     def found(self) -> Found | None:
         """They; None where they are of too few groups."""
-        one = self.statement.one
-        wholes, *regions = self.statement.tables
+        one, (wholes, *regions) = self.statement.one, self.statement.tables
         images = (OF_EACH_GROUP if one.keys else 1) * (self.wanted.k + len(self.wanted.exclude_ids))
-        taken = self._of_wholes(wholes, images + MARGIN)
-        if taken is None:
+        # All regions of each nearer picture may come before the first region of the last.
+        takes = [images + MARGIN, *(MOST * images + MARGIN for _ in regions)]
+        plans = list(map(self._plan, self.statement.tables, takes))
+        if not one.keys and not any(chosen.index for chosen in plans):
+            # In one statement: parsing and planning take longer than a scan of a small table.
+            taken = self.statement.by_scan(self.statement.tables, sum(takes), plans[0].matching or 0)
+            return Found([row for row, _ in taken.rows], taken.mode, taken.scanned)
+        of_wholes = self._of_wholes(wholes, takes[0], plans[0])
+        if of_wholes is None:
             return None
-        rows, mode, scanned = taken.rows, taken.mode, taken.scanned
-        for table in regions:
-            # All regions of each nearer picture may come before the first region of the last.
-            more = self._of_regions(table, MOST * images + MARGIN)
+        rows, mode, scanned = of_wholes.rows, of_wholes.mode, of_wholes.scanned
+        for table, take, chosen in zip(regions, takes[1:], plans[1:], strict=True):
+            more = self._of_regions(table, take, chosen)
             rows = sorted((*rows, *more.rows), key=_place)
             for number in range(len(one.names)):
                 # A dictionary keeps the value that came last under a key.
@@ -145,8 +150,7 @@ class _FirstPage:
             scanned += more.scanned
         return Found([row for row, _ in rows[: self.wanted.k]], mode, scanned)
 
-    def _of_wholes(self, table: RegisteredSpace, take: int) -> Taken | None:
-        chosen = self._plan(table, take, self.wanted.mode)
+    def _of_wholes(self, table: RegisteredSpace, take: int, chosen: Plan) -> Taken | None:
         if chosen.index:
             taken = self.statement.by_index(table, chosen, chosen.candidates)
             # Beyond the largest distance there is nothing to be found.
@@ -160,18 +164,19 @@ class _FirstPage:
         matching = chosen.matching
         if matching is None:
             matching = self._plan(table, take, "exact").matching
-        return self.statement.by_scan(table, take, matching or 0)
+        return self.statement.by_scan([table], take, matching or 0)
 
-    def _of_regions(self, table: RegisteredSpace, take: int) -> Taken:
-        mode = self.wanted.mode
-        chosen = self._plan(table, take, "auto" if mode == "index" and table.index_kind is None else mode)
+    def _of_regions(self, table: RegisteredSpace, take: int, chosen: Plan) -> Taken:
         if chosen.index:
             # An index is asked for what one scan gives: further ones would cost more than these last regions are worth.
             return self.statement.by_index(table, chosen, min(take, MAX_EFFORT))
-        return self.statement.by_scan(table, take, MOST * (chosen.matching or 0))
+        return self.statement.by_scan([table], take, chosen.matching or 0)
 
-    def _plan(self, table: RegisteredSpace, take: int, mode: Mode) -> Plan:
+    def _plan(self, table: RegisteredSpace, take: int, mode: Mode | None = None) -> Plan:
         asked, wanted = self.statement, self.wanted
+        mode = mode or wanted.mode
+        if mode == "index" and table is not asked.tables[0] and table.index_kind is None:
+            mode = "auto"  # that of the wholes was asked for
         return plan(asked.conn, asked.collection, table, asked.passing, take, mode, self.pgvector, effort=wanted.effort)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg import sql
 
+from pinakes.images.regions import MOST
 from pinakes.query.cursor import DIGEST_BYTES
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection
@@ -94,13 +95,13 @@ class VectorStatement:
         )
         return replace(taken, mode=kind)
 
-    def by_scan(self, table: RegisteredSpace, take: int, matching: int) -> Taken:
-        """The nearest of all that pass, of which there are `matching`."""
+    def by_scan(self, tables: Sequence[RegisteredSpace], take: int, matching: int) -> Taken:
+        """The nearest of all vectors of some of the tables that are of the `matching` images that pass."""
         # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort. The sum keeps the
         # planner from the index; the names order equal distances before the limit cuts them.
-        vectors = sql.Identifier(self.collection, table.name)
+        vectors = self._vectors_of(tables)
         taken = self._run(
-            table,
+            tables[0],
             vectors,
             sql.SQL("ORDER BY distance, v.image_id, v.fingerprint LIMIT {}").format(sql.Literal(take)),
             near=sql.SQL("(v.embedding <=> {}) + 0").format(self._half),
@@ -112,11 +113,12 @@ class VectorStatement:
                 """
             ).format(distance=FULL, vectors=vectors),
         )
-        return replace(taken, scanned=min(matching, table.rows))
+        most = [matching if table is self.tables[0] else MOST * matching for table in tables]
+        return replace(taken, scanned=sum(min(count, table.rows) for count, table in zip(most, tables, strict=True)))
 
     def every_vector(self) -> Taken:
         """The nearest of all that pass, after a place, every distance in single precision."""
-        return self._run(self.tables[0], self._vectors)
+        return self._run(self.tables[0], self._vectors_of(self.tables))
 
     def _run(
         self,
@@ -142,7 +144,7 @@ class VectorStatement:
         joined = sql.SQL("JOIN {} AS i USING (image_id)").format(images)
         passing = sql.SQL("{} AND {}").format(self.passing.where, self._allowed)
         preferred = sql.SQL("JOIN {} AS v USING (image_id) WHERE {} AND {}").format(
-            self._vectors, passing, NEAR_ENOUGH.format(distance=FULL)
+            self._vectors_of(self.tables), passing, NEAR_ENOUGH.format(distance=FULL)
         )
         names = [sql.Identifier(name) for name in self.one.names]
         kept: sql.Composable = sql.SQL("kept")
@@ -214,17 +216,14 @@ class VectorStatement:
     def _half(self) -> sql.Composable:
         return sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self.tables[0].space.dimension))
 
-    @property
-    def _vectors(self) -> sql.Composable:
-        """The vectors of the wholes and, where there are any, of the regions."""
-        return sql.SQL("({})").format(
-            sql.SQL(" UNION ALL ").join(
-                sql.SQL("SELECT image_id, fingerprint, embedding FROM {}").format(
-                    sql.Identifier(self.collection, table.name)
-                )
-                for table in self.tables
+    def _vectors_of(self, tables: Sequence[RegisteredSpace]) -> sql.Composable:
+        of_one = [
+            sql.SQL("SELECT image_id, fingerprint, embedding FROM {}").format(
+                sql.Identifier(self.collection, table.name)
             )
-        )
+            for table in tables
+        ]
+        return sql.SQL("({})").format(sql.SQL(" UNION ALL ").join(of_one))
 
     @property
     def _allowed(self) -> sql.SQL:

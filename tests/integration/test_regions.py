@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from psycopg import sql
 
 from pinakes.checkpoints import open_checkpoint
 from pinakes.embedders.remote.azure_declaration import VISION
@@ -20,9 +21,17 @@ from pinakes.query.query import Query, ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import Hit, SearchResult, search
 from pinakes.settings import Settings, load_settings
+from pinakes.spaces import RegionSpace
 from pinakes.store import reload
 from pinakes.store.collections import open_collection
+from pinakes.store.conditions import Conditions
+from pinakes.store.connection import Connection
 from pinakes.store.database import Database
+from pinakes.store.indexes import ensure_index
+from pinakes.store.lease import Lease
+from pinakes.store.nearest import Wanted
+from pinakes.store.nearest import nearest as nearest_vectors
+from pinakes.store.space_registry import resolve_space
 from pinakes.takedowns.forget import Takedowns
 from tests.counting import Counting
 from tests.fakes.azure import AzureFake
@@ -145,6 +154,47 @@ def test_a_detail_finds_its_picture_and_says_where(settings: Settings, database:
     assert (grouped[0].image_id, grouped[0].region) == ("p3.png", GRID[7])
 
 
+def test_wholes_and_regions_take_one_statement_and_are_what_comparing_all_finds(
+    settings: Settings, database: Database, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(settings, source, regions="grid")
+    sent: list[object] = []
+    execute = Connection.execute
+
+    def counted(conn: Connection, *given: Any, **options: Any) -> Any:
+        sent.append(given[0])
+        return execute(conn, *given, **options)
+
+    with database.connection() as (conn, pgvector), Lease(database.dsn, "test", seconds=600) as lease:
+        wholes = resolve_space(conn, "pictures")
+        both = "SELECT image_id, embedding::vector FROM {} UNION ALL SELECT image_id, embedding::vector FROM {}"
+        known = conn.execute(both.format(TABLE, TABLE.replace("~regions", "")), binary=True).fetchall()  # type: ignore[arg-type]
+        asked = known[40][1].to_numpy() + 0.3 * known[4][1].to_numpy()
+        truth: dict[str, float] = {}
+        for image_id, vector in known:
+            distance = 1 - vector.to_numpy() @ asked / np.linalg.norm(asked) / np.linalg.norm(vector.to_numpy())
+            truth[image_id] = min(truth.get(image_id, 2), distance)
+        some = Conditions((sql.SQL("i.image_id <> %(left_out)s"),), {"left_out": min(truth, key=truth.__getitem__)})
+        monkeypatch.setattr(Connection, "execute", counted)
+        for indexed in (False, True):
+            if indexed:
+                ensure_index(conn, "pictures", RegionSpace.of(wholes.space), "hnsw", lease, pgvector)
+            registered = resolve_space(conn, "pictures")
+            for passing in (Conditions(), some):
+                expected = {name: truth[name] for name in truth if not passing or name != some.values["left_out"]}
+                counts = []
+                for space in (replace(registered, regions=None), registered):
+                    sent.clear()
+                    found = nearest_vectors(conn, pgvector, "pictures", space, asked, Wanted(5, passing))
+                    counts.append(len(sent))
+                assert [row.image_id for row in found.rows] == sorted(
+                    expected, key=lambda name: (expected[name], name)
+                )[:5]
+                assert [row.distance for row in found.rows] == pytest.approx(sorted(expected.values())[:5], abs=1e-5)
+                if not passing and not indexed:
+                    assert counts[0] == counts[1]
+
+
 def test_the_index_of_regions_finds_what_a_scan_finds(
     settings: Settings, database: Database, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +262,7 @@ def test_lost_regions_come_back_from_the_table_or_are_refused(
     run(settings, source, regions="salient")
     shutil.rmtree(settings.checkpoint)
     refused = dry_run(request_of(settings, source), settings)["notes"]
-    assert any("36 regions" in note and "--from-table" in note for note in refused)
+    assert any(f"{9 * SALIENT} regions" in note and "--from-table" in note for note in refused)
     run(settings, source, embedder=(embedder := Counting()), from_table=True)
     assert (embedder.calls, rows(database)) == (0, SALIENT * (PICTURES + 1))
 

@@ -12,7 +12,7 @@ from pinakes.errors import PictureError
 from pinakes.images.contact_sheet import Card, contact_sheet
 from pinakes.images.decoding import decode
 from pinakes.images.regions import GRID, SALIENT, frame_of, is_region, kind_of, planned, regions_in, whole, with_frame
-from pinakes.images.saliency import salient_frames
+from pinakes.images.saliency import COVER, salient_frames
 from pinakes.ingest.batch import reconcile
 from pinakes.ingest.plan import make_plan
 from pinakes.ingest.region_reader import RegionReader
@@ -46,6 +46,24 @@ def test_what_stands_out_is_framed_first() -> None:
     assert y <= 0.67
     assert x + width >= 0.87
     assert y + height >= 0.8
+    assert frames[-len(COVER) :] == COVER
+    assert {frame[2:] for frame in frames[: -len(COVER)]} == {(0.25, 0.25)}
+
+
+def test_the_frames_that_cover_a_picture_hold_most_of_any_detail_of_half_a_side() -> None:
+    places = np.linspace(0, 0.5, 21)
+    shares = [
+        max((0.5 - abs(x - left)) * (0.5 - abs(y - top)) / 0.25 for left, top, _, _ in COVER)
+        for x in places
+        for y in places
+    ]
+    assert min(shares) >= 0.5
+
+
+def test_frames_of_an_earlier_choice_are_salient_and_are_not_taken_for_those_of_this_one() -> None:
+    earlier = f"{MD5}#salient=1&xywh=percent:0,0,50,50"
+    assert kind_of(earlier) == "salient"
+    assert planned(earlier) not in set(regions_in(MD5, "salient"))
 
 
 def test_a_picture_is_read_and_decoded_once_for_all_of_its_regions() -> None:
