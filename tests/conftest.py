@@ -13,8 +13,10 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.settings import Settings
+from pinakes.store.collections import prepare
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.homes import environment_of, new_database, settings_of
@@ -81,10 +83,26 @@ def plain_server() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def database_url(server: str) -> Iterator[str]:
-    """An empty database."""
+@pytest.fixture(scope="session")
+def prepared(server: str) -> Iterator[str]:
+    """The name of a database as the first command leaves it that finds no collection there."""
     with new_database(server) as url:
+        with Database(url).connection() as (conn, _):
+            prepare(conn)
+        yield conninfo_to_dict(url)["dbname"]
+
+
+@pytest.fixture
+def empty_url(server: str) -> Iterator[str]:
+    """A database that nobody has prepared: a file whose tests are about that has its `database_url` be this one."""
+    with new_database(server) as url:
+        yield url
+
+
+@pytest.fixture
+def database_url(server: str, prepared: str) -> Iterator[str]:
+    """A database without a collection: a copy, since its preparation takes longer than many a test."""
+    with new_database(server, like=prepared) as url:
         yield url
 
 
