@@ -84,7 +84,7 @@ def plain_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def prepared(server: str) -> Iterator[str]:
+def first_used(server: str) -> Iterator[str]:
     """The name of a database as the first command leaves it that finds no collection there."""
     with new_database(server) as url:
         with Database(url).connection() as (conn, _):
@@ -93,16 +93,10 @@ def prepared(server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def empty_url(server: str) -> Iterator[str]:
-    """A database that nobody has prepared: a file whose tests are about that has its `database_url` be this one."""
-    with new_database(server) as url:
-        yield url
-
-
-@pytest.fixture
-def database_url(server: str, prepared: str) -> Iterator[str]:
-    """A database without a collection: a copy, since its preparation takes longer than many a test."""
-    with new_database(server, like=prepared) as url:
+def database_url(request: pytest.FixtureRequest, server: str) -> Iterator[str]:
+    """A database without a collection: a copy, as its first use takes longer than many a test; but see `empty`."""
+    empty = request.node.get_closest_marker("empty")
+    with new_database(server, like="template1" if empty else request.getfixturevalue("first_used")) as url:
         yield url
 
 

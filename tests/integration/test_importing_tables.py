@@ -337,7 +337,7 @@ def tutorial(database_url: str) -> Iterator[Callable[[str], str]]:
     parts = conninfo_to_dict(database_url)
     reader = f"reader_{parts['dbname']}"
     with psycopg.connect(database_url, autocommit=True) as conn:
-        conn.execute("CREATE EXTENSION vector")
+        conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
         conn.execute("CREATE SCHEMA museum")
         conn.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(reader), sql.Literal(PASSWORD)))
         conn.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(sql.Identifier(reader)))

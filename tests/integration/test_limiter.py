@@ -429,6 +429,7 @@ def test_many_may_set_the_rate_of_a_new_quota_at_once(database_url: str) -> None
         assert len(list_limits(conn)) == 20
 
 
+@pytest.mark.empty
 def test_a_plain_postgresql_will_do(limiter: Callable[..., Limiter], database_url: str) -> None:
     limiter("30/s").wait()
     with psycopg.connect(database_url) as conn:
