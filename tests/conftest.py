@@ -21,7 +21,7 @@ from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.homes import environment_of, new_database, settings_of
 from tests.object_stores import AzureStore, S3Store, azure_store, s3_store
-from tests.postgres import forget_durability, plain_postgres
+from tests.postgres import be_quick, plain_postgres
 from tests.prefect_homes import LEAN, prefect_home
 
 PROJECT = Path(__file__).parents[1]
@@ -69,7 +69,7 @@ def server() -> Iterator[str]:
     home.chmod(0o755)
     try:
         with embedded_server(home) as dsn:
-            forget_durability(dsn)
+            be_quick(dsn)
             yield dsn
     finally:
         remove_server(home)
