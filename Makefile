@@ -9,12 +9,16 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint 
 # Where it is set, as in many images, each of the hundreds of programs that the tests start compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test soak lint types format clean
+.PHONY: demo check unit test soak lint types format clean
 
 demo: $(RUNS)
 	$(BIN)/python -m deployments.demo
 
-check: lint types $(READY)
+# mypy keeps one processor busy, and the tests can have the others meanwhile.
+check: lint
+	$(MAKE) --jobs types unit
+
+unit: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -q -m 'not soak' tests/unit
 
 test: lint types $(READY)

@@ -93,10 +93,15 @@ def first_used(server: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, server: str) -> Iterator[str]:
-    """A database without a collection: a copy, as its first use takes longer than many a test; but see `empty`."""
-    empty = request.node.get_closest_marker("empty")
-    with new_database(server, like="template1" if empty else request.getfixturevalue("first_used")) as url:
+def like(request: pytest.FixtureRequest) -> str:
+    """The name of the database that the test's own is a copy of; a file whose tests begin alike names another."""
+    return "template1" if request.node.get_closest_marker("empty") else str(request.getfixturevalue("first_used"))
+
+
+@pytest.fixture
+def database_url(server: str, like: str) -> Iterator[str]:
+    """A database without a collection, unless it is `like` one with a collection."""
+    with new_database(server, like=like) as url:
         yield url
 
 

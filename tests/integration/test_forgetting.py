@@ -88,11 +88,9 @@ def twelve(server: str, first_used: str, tmp_path_factory: pytest.TempPathFactor
 
 
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, server: str, first_used: str) -> Iterator[str]:
-    """A copy of the twelve pictures' database for a test that asks for `source`."""
-    asked = "source" in request.fixturenames
-    with new_database(server, like=request.getfixturevalue("twelve").database if asked else first_used) as url:
-        yield url
+def like(request: pytest.FixtureRequest, first_used: str) -> str:
+    """The twelve pictures' database for a test that asks for `source`."""
+    return request.getfixturevalue("twelve").database if "source" in request.fixturenames else first_used
 
 
 @pytest.fixture

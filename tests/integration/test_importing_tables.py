@@ -45,6 +45,8 @@ from tests.importing import imported, made_elsewhere
 from tests.running import find, gallery, request_of, stored
 from tests.unit.test_cloudsql import Instance
 
+pytestmark = pytest.mark.empty  # else the tables of others would be made in the schema of Pinakes
+
 REFUSED = "INVALID_ARGUMENT: the image cannot be decoded"
 
 
@@ -337,7 +339,7 @@ def tutorial(database_url: str) -> Iterator[Callable[[str], str]]:
     parts = conninfo_to_dict(database_url)
     reader = f"reader_{parts['dbname']}"
     with psycopg.connect(database_url, autocommit=True) as conn:
-        conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        conn.execute("CREATE EXTENSION vector")
         conn.execute("CREATE SCHEMA museum")
         conn.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(reader), sql.Literal(PASSWORD)))
         conn.execute(sql.SQL("GRANT pg_read_all_data TO {}").format(sql.Identifier(reader)))
