@@ -9,15 +9,18 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check --constraint 
 # Where it is set, as in many images, each of the hundreds of programs that the tests start compiles all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo check test suite slow soak lint types format clean
+.PHONY: demo check unit test suite slow soak lint types format clean
 
 demo: $(RUNS)
 	$(BIN)/python -m deployments.demo
 
-check: lint types $(READY)
+# The types are checked while the tests run: mypy has one thread.
+check: lint
+	$(MAKE) --jobs 2 types unit
+
+unit: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -q tests/unit
 
-# The types are checked meanwhile: mypy has one thread.
 test: lint
 	$(MAKE) --jobs 2 types suite
 

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.settings import Settings
+from pinakes.store.collections import prepare
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.homes import environment_of, new_database, settings_of
 from tests.object_stores import AzureStore, S3Store, azure_store, s3_store
-from tests.postgres import forget_durability, plain_postgres
+from tests.postgres import be_quick, plain_postgres
 from tests.prefect_homes import LEAN, prefect_home
 
 PROJECT = Path(__file__).parents[1]
@@ -67,7 +69,7 @@ def server() -> Iterator[str]:
     home.chmod(0o755)
     try:
         with embedded_server(home) as dsn:
-            forget_durability(dsn)
+            be_quick(dsn)
             yield dsn
     finally:
         remove_server(home)
@@ -81,10 +83,25 @@ def plain_server() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def database_url(server: str) -> Iterator[str]:
-    """An empty database."""
+@pytest.fixture(scope="session")
+def first_used(server: str) -> Iterator[str]:
+    """The name of a database as the first command leaves it that finds no collection there."""
     with new_database(server) as url:
+        with Database(url).connection() as (conn, _):
+            prepare(conn)
+        yield conninfo_to_dict(url)["dbname"]
+
+
+@pytest.fixture
+def like(request: pytest.FixtureRequest) -> str:
+    """The name of the database that the test's own is a copy of; a file whose tests begin alike names another."""
+    return "template1" if request.node.get_closest_marker("empty") else str(request.getfixturevalue("first_used"))
+
+
+@pytest.fixture
+def database_url(server: str, like: str) -> Iterator[str]:
+    """A database without a collection, unless it is `like` one with a collection."""
+    with new_database(server, like=like) as url:
         yield url
 
 

@@ -17,11 +17,12 @@ from pinakes.settings import Settings, load_settings
 
 
 @contextmanager
-def new_database(server: str) -> Iterator[str]:
-    """The address of an empty database of a server, which is dropped in the end."""
+def new_database(server: str, *, like: str = "template1") -> Iterator[str]:
+    """The address of a database of a server, which is dropped in the end: a copy of `like`, and empty without one."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as conn:
-        conn.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        conn.execute(copied.format(sql.Identifier(name), sql.Identifier(like)))
     yield make_conninfo(server, dbname=name)
     with psycopg.connect(server, autocommit=True) as conn:
         conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -30,9 +30,13 @@ def postgres_programs() -> Path:
     return Path(POSTGRES_VERSIONS[MAJOR])
 
 
-def forget_durability(dsn: str) -> None:
-    """Let a server that nobody crashes write when it likes: a database is made and dropped in a third of the time."""
+def be_quick(dsn: str) -> None:
+    """Let a server that nobody crashes write when it likes, and trust who reaches its private socket.
+
+    A database is made and dropped in a third of the time, and a connection costs no hashing of a password.
+    """
     with psycopg.connect(dsn, autocommit=True) as conn:
+        Path(conn.execute("SHOW hba_file").fetchall()[0][0]).write_text("local all all trust\n")
         for setting in ("fsync", "full_page_writes", "synchronous_commit"):
             conn.execute(f"ALTER SYSTEM SET {setting} TO off")
         conn.execute("SELECT pg_reload_conf()")

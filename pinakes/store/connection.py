@@ -9,9 +9,13 @@ from dataclasses import dataclass
 from typing import Any, LiteralString
 
 import psycopg
-from pgvector.psycopg import register_vector
+from pgvector.psycopg.bit import register_bit_info
+from pgvector.psycopg.halfvec import register_halfvec_info
+from pgvector.psycopg.sparsevec import register_sparsevec_info
+from pgvector.psycopg.vector import register_vector_info
 from psycopg import sql
 from psycopg.abc import Params
+from psycopg.types import TypeInfo
 
 from pinakes.errors import DatabaseError
 from pinakes.store.addresses import DATABASE_URL, LIMITER_URL, address, check_address, reason
@@ -145,9 +149,26 @@ def ensure_pgvector(conn: Connection) -> Pgvector:
         )
     # The types and operators must be found by name in whichever schema the extension is.
     conn.settings["search_path"] = sql.Identifier(found.schema)
-    with conn.transaction():
-        register_vector(conn)
+    _register_types(conn, found.schema)
     return found
+
+
+def _register_types(conn: Connection, schema: str) -> None:
+    """As pgvector's `register_vector`, which takes thirteen statements a connection for what one tells."""
+    rows = conn.execute(
+        """
+        SELECT t.typname, t.oid, t.typarray, t.oid::regtype::text
+        FROM pg_type AS t
+        JOIN pg_namespace AS n ON n.oid = t.typnamespace
+        WHERE n.nspname = %s AND t.typname IN ('vector', 'halfvec', 'sparsevec')
+        """,
+        (schema,),
+    )
+    types = {name: TypeInfo(name, oid, array, regtype=regtype) for name, oid, array, regtype in rows}
+    register_vector_info(conn, types["vector"])
+    register_halfvec_info(conn, types["halfvec"])
+    register_sparsevec_info(conn, types["sparsevec"])
+    register_bit_info(conn, psycopg.adapters.types["bit"])
 
 
 def warn_of_old_pgvector(found: Pgvector) -> None:

@@ -41,10 +41,8 @@ def check_encoding(conn: Connection) -> None:
 
 
 def encoding(conn: Connection) -> str:
-    """The encoding of the database, as PostgreSQL names it."""
-    row = conn.execute("SELECT current_setting('server_encoding')").fetchone()
-    assert row is not None
-    return str(row[0])
+    """The encoding of the database, as PostgreSQL names it when a connection begins."""
+    return str(conn.info.parameter_status("server_encoding"))
 
 
 def check_extension(conn: Connection, schema: str) -> None:

@@ -19,6 +19,8 @@ from pinakes.store.database import Database
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import migrate, scripts
 
+pytestmark = pytest.mark.empty
+
 
 def test_a_database_that_is_down_is_named_without_its_password() -> None:
     with pytest.raises(DatabaseError, match=r"127\.0\.0\.1:1/db cannot be reached.*PINAKES_DATABASE_URL") as caught:

@@ -57,6 +57,7 @@ def by_name(checks: Iterator[Finding]) -> dict[str, Finding]:
     return {check.what: check for check in checks}
 
 
+@pytest.mark.empty
 def test_all_is_well_without_a_prefect_server_and_nothing_is_changed(
     environment: dict[str, str], settings: Settings, database_url: str
 ) -> None:

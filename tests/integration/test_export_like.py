@@ -179,26 +179,21 @@ def test_the_vertex_tutorials_file_is_wide_without_a_header_and_its_table_takes_
     np.testing.assert_allclose(distances, [hit.distance for hit in ours], rtol=0.01)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
+def test_what_a_tutorials_file_cannot_hold_is_refused(working: Path) -> None:
+    pictures(working / "in", ["p1.png", "p2.png"])
+    pinakes("ingest", "in", "--dimension", "256")
+    Path("a.csv").write_text("file\ttitle\np\tA\n")
+    Path("b.csv").write_text("file\tauthor\nq\tB\n")
+    for arguments, says in (
         (("x.parquet", "--like", "vertex"), "writes CSV"),
         (("x.csv", "--like", "tutorial"), "name the dataset with --metadata"),
         (("x.csv", "--like", "vertex", "--excel-safe"), "leave it out where a program"),
         (("x.csv", "--like", "tutorial", "--metadata", "a.csv", "--metadata", "b.csv"), "files with the same columns"),
         (("x.csv", "--like", "tutorial", "--metadata", "a.csv", "--match", "(.)"), "share the row of 'p'"),
-    ],
-)
-def test_what_a_tutorials_file_cannot_hold_is_refused(
-    working: Path, arguments: tuple[str, ...], says: str, settings: Settings
-) -> None:
-    pictures(working / "in", ["p1.png", "p2.png"])
-    pinakes("ingest", "in", "--dimension", "256")
-    Path("a.csv").write_text("file\ttitle\np\tA\n")
-    Path("b.csv").write_text("file\tauthor\nq\tB\n")
-    with pytest.raises(Exception, match=says):
-        pinakes("export", *arguments, "--dimension", "256")
-    assert not Path("x.csv").exists()
+    ):
+        with pytest.raises(Exception, match=says):
+            pinakes("export", *arguments, "--dimension", "256")
+        assert not Path(arguments[0]).exists()
 
 
 def test_where_no_row_fits_only_the_header_is_written(working: Path) -> None:

@@ -23,11 +23,11 @@ from pinakes.store.nearest import Found, Wanted, nearest
 from pinakes.store.space_registry import resolve_space
 from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
 
-ROWS, DIMENSION, CLUSTERS = 40_000, 32, 50
+ROWS, DIMENSION, CLUSTERS = 20_000, 32, 50
 SPACE = Space("counting", "random", "1", DIMENSION, "")
 
 # Which rows pass, by row number: at random, and by cluster, which is nearness itself.
-SHARES = {0.0001: 4, 0.001: 40, 0.01: 400, 0.1: 4_000, 0.3: 12_000, 0.6: 24_000, 0.9: 36_000, 1.0: ROWS}
+SHARES = {0.0001: 2, 0.001: 20, 0.01: 200, 0.1: 2_000, 0.3: 6_000, 0.6: 12_000, 0.9: 18_000, 1.0: ROWS}
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,10 @@ def test_a_filter_that_turns_away_from_the_query_loses_nothing(collection: Colle
 
 def test_an_index_that_is_asked_for_answers_k_even_where_hardly_any_match(collection: Collection) -> None:
     query = clustered(1, DIMENSION, seed=6, rank=16, clusters=CLUSTERS)[0]
-    found = collection.find(query, 10, [Equals("share40", ("yes",))], "index")
+    found = collection.find(query, 10, [Equals("share20", ("yes",))], "index")
     assert len(found.rows) == 10
     assert found.mode == "exact"
-    assert found.scanned == 40
+    assert found.scanned == 20
 
 
 def shown(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.checkpoints import open_checkpoint
 from pinakes.checkpoints.tombstone_file import TombstoneFile
@@ -30,6 +33,7 @@ from pinakes.types import utc_now
 from tests.counting import Counting
 from tests.fakes.gcs import GcsFake
 from tests.fakes.web import WebFake
+from tests.homes import new_database, settings_of
 from tests.running import Ended, find, gallery, paint, request_of, run, stored, using
 
 SPACE = Counting().facts.space
@@ -63,13 +67,45 @@ def balanced(ended: Ended) -> None:
     ended.account.check_sum()
 
 
+@dataclass(frozen=True)
+class Twelve:
+    """Twelve pictures in two spaces: a database, and a folder as it is to be when a test begins."""
+
+    database: str
+    folder: Path
+    as_it_was: Path
+
+
+@pytest.fixture(scope="module")
+def twelve(server: str, first_used: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twelve]:
+    folder, as_it_was = tmp_path_factory.mktemp("twelve"), tmp_path_factory.mktemp("was") / "twelve"
+    pictures = gallery(folder / "in")
+    with new_database(server, like=first_used) as url:
+        run(settings_of(url, folder), pictures)
+        run(settings_of(url, folder), pictures, dimension=6)
+        shutil.copytree(folder, as_it_was)
+        yield Twelve(conninfo_to_dict(url)["dbname"], folder, as_it_was)
+
+
 @pytest.fixture
-def source(settings: Settings, tmp_path: Path) -> Path:
-    """Twelve pictures in two spaces."""
-    pictures = gallery(tmp_path / "in")
-    run(settings, pictures)
-    run(settings, pictures, dimension=6)
-    return pictures
+def like(request: pytest.FixtureRequest, first_used: str) -> str:
+    """The twelve pictures' database for a test that asks for `source`."""
+    return request.getfixturevalue("twelve").database if "source" in request.fixturenames else first_used
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Settings:
+    """Where `source` is asked for, those of the folder that its rows name."""
+    asked = "source" in request.fixturenames
+    return settings_of(database_url, request.getfixturevalue("twelve").folder if asked else tmp_path)
+
+
+@pytest.fixture
+def source(twelve: Twelve) -> Path:
+    """The twelve pictures, with their checkpoint and caches in `settings.home`."""
+    shutil.rmtree(twelve.folder)
+    shutil.copytree(twelve.as_it_was, twelve.folder)
+    return twelve.folder / "in"
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])

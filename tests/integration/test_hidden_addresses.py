@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pinakes.cli.main import COMMANDS
+from tests.homes import new_database
 from tests.programs import PROJECT, ended
 from tests.running import gallery
 from tests.unit.test_addresses import MALFORMED, SECRET
@@ -41,6 +43,13 @@ def said(environment: dict[str, str], folder: Path, setting: str, addresses: lis
     ran = ended("tests.each_address", asked, env=known, cwd=folder, stderr=subprocess.STDOUT)
     assert ran.stdout.count("ended with") == len(addresses), ran.stdout
     return ran.stdout
+
+
+@pytest.fixture(scope="module")
+def database_url(server: str) -> Iterator[str]:
+    """One for all: each command is told another address, or that of its limits, and stops there."""
+    with new_database(server) as url:
+        yield url
 
 
 @pytest.fixture

@@ -402,6 +402,7 @@ VERTEX = "vertex makes vertex/multimodalembedding/001 with 128, 256, 512 or 1408
         (128, "vertex/multimodalembedding/001/", "not of the form PROVIDER/MODEL/VERSION"),
     ],
 )
+@pytest.mark.empty
 def test_a_space_that_no_embedder_makes_is_refused_before_anything_is_written(
     working: Path, database: Database, dimension: int, space: str, message: str
 ) -> None:

@@ -45,6 +45,8 @@ from tests.importing import imported, made_elsewhere
 from tests.running import find, gallery, request_of, stored
 from tests.unit.test_cloudsql import Instance
 
+pytestmark = pytest.mark.empty  # else the tables of others would be made in the schema of Pinakes
+
 REFUSED = "INVALID_ARGUMENT: the image cannot be decoded"
 
 

@@ -245,10 +245,10 @@ def taken_by_processes(dsn: str, rate: str, calls: int, sizes: Sequence[int]) ->
 def test_processes_share_a_quota_of_tokens_exactly(database_url: str) -> None:
     text = "1000/s, 600000 tokens/min burst 8000"
     calls, tokens = parse_rates(text)
-    taken = taken_by_processes(database_url, text, 20, [100, 258, 800])
+    taken = taken_by_processes(database_url, text, 12, [100, 258, 800])
     starts = sorted((at + min(called - local, lateness), size) for at, local, called, lateness, size in taken)
     costs = [int(size) for _, size in starts]
-    assert sum(costs) == 80 * (100 + 258 + 800)
+    assert sum(costs) == 48 * (100 + 258 + 800)
     assert refusals([at for at, _ in starts], tokens, costs) == refusals([at for at, _ in starts], calls) == 0
     assert sum(costs) > 0.8 * tokens.per_second * (starts[-1][0] - starts[0][0])
 
@@ -429,6 +429,7 @@ def test_many_may_set_the_rate_of_a_new_quota_at_once(database_url: str) -> None
         assert len(list_limits(conn)) == 20
 
 
+@pytest.mark.empty
 def test_a_plain_postgresql_will_do(limiter: Callable[..., Limiter], database_url: str) -> None:
     limiter("30/s").wait()
     with psycopg.connect(database_url) as conn:

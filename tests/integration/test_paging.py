@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import UsageError
@@ -21,6 +22,7 @@ from pinakes.store.load import Loader
 from pinakes.store.restrictions import hide
 from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
 from tests.counting import Counting
+from tests.homes import new_database
 
 ROWS = 3_000
 SPACE = Counting().facts.space  # so that words of colour can be asked
@@ -29,8 +31,8 @@ DIMENSION = SPACE.dimension
 QUERY = clustered(1, DIMENSION, seed=9, rank=12, clusters=40)[0]
 
 
-@pytest.fixture
-def vectors(database: Database) -> np.ndarray:
+@pytest.fixture(scope="module")
+def filled(server: str, first_used: str) -> Iterator[Database]:
     """3,000 vectors under an index that finds only some of the nearest; 20 of them are equal."""
     made = clustered(ROWS, DIMENSION, seed=8, rank=12, clusters=40)
     made[1000:1020] = made[1000]
@@ -39,10 +41,24 @@ def vectors(database: Database) -> np.ndarray:
         "title": ["harbour" if n % 7 == 0 else "field" for n in range(ROWS)],
         "object": [f"o{n // 3}" for n in range(ROWS)],
     }
-    store(database, SPACE, made, metadata, index="hnsw")
-    with database.connection() as (conn, _):
-        conn.execute(f"UPDATE {COLLECTION}.spaces SET ef_search = 1")
-    return stored_vectors(database, SPACE)
+    with new_database(server, like=first_used) as url:
+        database = Database(url)
+        store(database, SPACE, made, metadata, index="hnsw")
+        with database.connection() as (conn, _):
+            conn.execute(f"UPDATE {COLLECTION}.spaces SET ef_search = 1")
+        yield database
+
+
+@pytest.fixture(scope="module")
+def vectors(filled: Database) -> np.ndarray:
+    """What is stored, in order."""
+    return stored_vectors(filled, SPACE)
+
+
+@pytest.fixture
+def like(filled: Database) -> str:
+    """What is stored, for tests that write as well."""
+    return str(conninfo_to_dict(filled.dsn)["dbname"])
 
 
 def pages(database: Database, query: Query) -> Iterator[SearchResult]:

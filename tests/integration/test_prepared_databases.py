@@ -22,6 +22,8 @@ from pinakes.store.database import Database
 from pinakes.store.health import schemas
 from tests.running import find, gallery, run
 
+pytestmark = pytest.mark.empty
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import UsageError
@@ -25,17 +28,16 @@ from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.nearest import Wanted, nearest
 from pinakes.store.space_registry import register_space, resolve_space
+from tests.homes import new_database
 from tests.running import find, gallery, paint, request_of, run, run_stages
 
 DIMENSION = 48
 SPACE = Space("counting", "random", "1", DIMENSION, "")
 
 
-@pytest.fixture
-def vectors(database: Database) -> np.ndarray:
-    """1,500 stored vectors, the last 50 of them equal; what is stored comes back as float32."""
-    import pandas as pd
-
+@pytest.fixture(scope="module")
+def filled(server: str, first_used: str) -> Iterator[tuple[str, np.ndarray]]:
+    """1,500 stored vectors, the last 50 of them equal, and the name of their database; they come back as float32."""
     rng = np.random.default_rng(7)
     made = rng.standard_normal((1500, DIMENSION), dtype=np.float32)
     made[1450:] = made[1450]
@@ -43,6 +45,28 @@ def vectors(database: Database) -> np.ndarray:
     frame = pd.DataFrame(
         {"image_id": ids, "uri": ids, "fingerprint": ids, "author": [f"a{n % 100}" for n in range(1500)]}
     )
+    with new_database(server, like=first_used) as url:
+        fill(Database(url), frame, made)
+        with Database(url).connection() as (conn, _):
+            rows = conn.execute(f"SELECT embedding::vector FROM pictures.{SPACE.name} ORDER BY image_id").fetchall()
+        name = str(conninfo_to_dict(url)["dbname"])
+        yield name, np.array([row[0].to_numpy() for row in rows], dtype=np.float64)
+
+
+@pytest.fixture
+def vectors(filled: tuple[str, np.ndarray]) -> np.ndarray:
+    """What a copy of that database holds."""
+    return filled[1]
+
+
+@pytest.fixture
+def like(request: pytest.FixtureRequest, first_used: str) -> str:
+    """The filled database for a test that asks for its vectors."""
+    return str(request.getfixturevalue("filled")[0]) if "vectors" in request.fixturenames else first_used
+
+
+def fill(database: Database, frame: pd.DataFrame, made: np.ndarray) -> None:
+    ids = frame["image_id"].tolist()
     with database.connection() as (conn, _):
         ensure_collection(conn, "pictures", "file:///x/")
         register_space(conn, "pictures", SPACE)
@@ -51,8 +75,6 @@ def vectors(database: Database) -> np.ndarray:
             loader.load_images(lambda: [frame], with_metadata=True)
             loader.load_vectors([VectorChunk(ids, ids, made)])
             loader.finish()
-        rows = conn.execute(f"SELECT embedding::vector FROM pictures.{SPACE.name} ORDER BY image_id").fetchall()
-    return np.array([row[0].to_numpy() for row in rows], dtype=np.float64)
 
 
 def brute_force(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:

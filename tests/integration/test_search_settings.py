@@ -20,6 +20,7 @@ from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.database import Database
 from pinakes.store.facets import facets
 from tests.clustered import COLLECTION, clustered, store
+from tests.homes import new_database
 
 SPACE = Space("counting", "colours", "1", 27, "")
 ROWS = 400
@@ -38,18 +39,20 @@ WATCHED = f"""
 """Whoever reads the images says with which setting."""
 
 
-@pytest.fixture
-def watched(database: Database) -> Database:
+@pytest.fixture(scope="module")
+def watched(server: str, first_used: str) -> Iterator[Database]:
     rows = clustered(ROWS, SPACE.dimension, seed=1)
     metadata = {
         "type": ["portrait" if n % 2 else "landscape" for n in range(ROWS)],
         "author": [f"author {n % 7}" for n in range(ROWS)],
         "title": ["red harbour"] * ROWS,
     }
-    store(database, SPACE, np.asarray(rows), metadata, index="hnsw")
-    with psycopg.connect(database.dsn, autocommit=True) as conn:
-        conn.execute(WATCHED.encode())
-    return database
+    with new_database(server, like=first_used) as url:
+        database = Database(url)
+        store(database, SPACE, np.asarray(rows), metadata, index="hnsw")
+        with psycopg.connect(url, autocommit=True) as conn:
+            conn.execute(WATCHED.encode())
+        yield database
 
 
 @contextmanager

@@ -35,6 +35,8 @@ from tests.counting import Counting
 from tests.homes import new_database, settings_of
 from tests.running import find, gallery, request_of, run, run_stages, stored, using
 
+pytestmark = pytest.mark.empty
+
 SPACE = Space("made", "up", "1", 4, "")
 NEWEST = {kind: len(scripts(kind)) for kind in ("system", "collection")}
 
