@@ -12,14 +12,14 @@ import numpy.typing as npt
 from pinakes.errors import UsageError
 from pinakes.evaluation.measures import KthNearest, lower_bound, queries_needed, recall_at_k
 from pinakes.evaluation.request import WANTED_RECALL, EvaluationRequest
-from pinakes.query.query import DEFAULT_K
+from pinakes.query.query import DEFAULT_K, MAX_EFFORT
 from pinakes.spaces import Space
 from pinakes.store.bulk_reads import Matrix, one_state, sampled_vectors, vector_blocks
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.index_trial import Answered, IndexTrial, passes, store_setting
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
-EF_SEARCH_LEVELS = (40, 50, 60, 80, 100, 120, 150, 200, 300, 400, 600, 800, 1000)
+EF_SEARCH_LEVELS = (40, 50, 60, 70, 80, 90, 100, 120, 140, 160, 180, 200, 250, 300, 350, 400, 500, 600, 800, 1000)
 """40 is pgvector's default and 1,000 its limit; those that no search uses are raised to the least that one does."""
 
 SETTLED = 3
@@ -66,10 +66,10 @@ class RecallReport:
         k: neighbours.
         wanted: the recall that the recommended setting is to reach.
         levels: by setting; empty without an index.
-        exact_ms: median milliseconds of comparing every vector.
+        exact_ms, exact_p95_ms: milliseconds of comparing every vector.
         recommended: the smallest setting measured whose lower bound reaches `wanted`; None where none does.
         stored: whether it was stored with the space.
-        before: the ef_search stored before.
+        before: the setting stored before.
         notes: what a person must know in order not to be misled by the figures.
     """
 
@@ -82,6 +82,7 @@ class RecallReport:
     wanted: float
     levels: tuple[Level, ...]
     exact_ms: float
+    exact_p95_ms: float
     recommended: int | None
     stored: bool
     before: int | None
@@ -91,6 +92,11 @@ class RecallReport:
     def setting_name(self) -> str:
         """What the index calls its setting."""
         return "probes" if self.index == "ivfflat" else "ef_search"
+
+    @property
+    def recommended_level(self) -> Level | None:
+        """What was measured of the recommended setting."""
+        return next((level for level in self.levels if level.setting == self.recommended), None)
 
     def as_dict(self) -> dict[str, Any]:
         """As it is printed as JSON."""
@@ -130,7 +136,7 @@ def measure_recall(
         exact = trial.scan(ids[:few], vectors[:few])
         levels = _levels(trial, registered, sample, request)
     recommended = next((level for level in levels if level.at_least >= request.recall), None)
-    stored = recommended is not None and registered.index_kind != "ivfflat" and request.store
+    stored = recommended is not None and recommended.setting <= MAX_EFFORT and request.store
     if recommended is not None and stored:
         store_setting(conn, collection, registered, recommended.setting, recommended.recall, request.recall)
     return RecallReport(
@@ -143,6 +149,7 @@ def measure_recall(
         wanted=request.recall,
         levels=levels,
         exact_ms=_milliseconds(exact, 50),
+        exact_p95_ms=_milliseconds(exact, 95),
         recommended=None if recommended is None else recommended.setting,
         stored=stored,
         before=registered.ef_search,
@@ -301,8 +308,8 @@ def _notes(
             f"at {recommended.setting} the index takes no less time than comparing every vector ({exact_ms:g} ms): at this"
             " size it gains nothing; pinakes ingest --index none drops it"
         )
-    if recommended is not None and registered.index_kind == "ivfflat":
-        notes.append("probes are not stored: searches begin with 10 lists, or with those of --effort")
+    if recommended is not None and recommended.setting > MAX_EFFORT:
+        notes.append(f"no search asks for more than {MAX_EFFORT:,} probes, so that this is not stored")
     notes.append(
         "the queries lie among the stored pictures; words, whose vectors lie apart from all of them, are found somewhat less"
         " surely"

@@ -19,7 +19,7 @@ from pinakes.store.bulk_reads import Matrix
 from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
 from pinakes.store.indexes import built_settings
 from pinakes.store.nearness import nearness
-from pinakes.store.search_plan import MARGIN
+from pinakes.store.search_plan import BEYOND, NARROW
 from pinakes.store.search_settings import NO_JIT
 from pinakes.store.space_registry import RegisteredSpace
 
@@ -61,7 +61,7 @@ class IndexTrial:
     @property
     def candidates(self) -> int:
         """How many a search takes at least before it orders them; it never asks with a smaller ef_search."""
-        return self._k + 1 + MARGIN
+        return self._k + 1 + BEYOND
 
     def index(self, setting: int, ids: Sequence[str], vectors: Matrix, *, filtered: bool = False) -> Answered:
         """By the index: HNSW and binary with `setting` as ef_search, IVFFlat with `setting` as probes.
@@ -70,15 +70,17 @@ class IndexTrial:
             setting: how far it looks.
             ids: the images that are asked about.
             vectors: theirs, shape (ids, dimension).
-            filtered: only among the half of the images that `passes`.
+            filtered: only among the images that `passes`, one in `NARROW`.
 
         Raises:
             DatabaseError: PostgreSQL does not use the index.
         """
         kind = str(self._registered.index_kind)
         self._settings_of_index(setting)
-        statement = self._statement(self._nearness, "WHERE md5(image_id) < '8'" if filtered else "")
-        take = max(self.candidates, setting) if kind == "binary" else self.candidates
+        statement = self._statement(self._nearness, "WHERE md5(image_id) < '2'" if filtered else "")
+        take = self.candidates
+        if kind == "binary":
+            take = max(take, setting // NARROW if filtered else setting)
         if len(ids):
             self._check(kind, statement, vectors[0])
         return self._ask(statement, ids, vectors, take)
@@ -182,8 +184,8 @@ class IndexTrial:
 
 
 def passes(image_id: str) -> bool:
-    """Whether an image is in the half that a filtered trial asks about."""
-    return hashlib.md5(image_id.encode(), usedforsecurity=False).hexdigest() < "8"
+    """Whether an image is among those that a filtered trial asks about: one in `NARROW`."""
+    return hashlib.md5(image_id.encode(), usedforsecurity=False).hexdigest() < "2"
 
 
 def store_setting(

@@ -87,11 +87,11 @@ def nearest(
     Raises:
         UsageError: an index was asked for and there is none.
     """
-    take = wanted.k + MARGIN + len(wanted.exclude_ids)
+    deep = wanted.k + len(wanted.exclude_ids)
     whole = wanted.after is not None or wanted.group_by is not None or wanted.collapse
     mode: Mode = "exact" if whole else wanted.mode
-    chosen = plan(conn, collection, registered, wanted.passing, take, mode, pgvector, effort=wanted.effort)
-    search = _Search(collection, registered, query, wanted, take)
+    chosen = plan(conn, collection, registered, wanted.passing, deep, mode, pgvector, effort=wanted.effort)
+    search = _Search(collection, registered, query, wanted, deep + MARGIN)
     with translated(f"searching {collection}"):
         if chosen.index:
             found = search.by_index(conn, chosen)
@@ -102,7 +102,7 @@ def nearest(
     # The planner stops counting where the index is worth asking; if that answered too few, the full count is due now.
     matching = chosen.matching
     if matching is None:
-        matching = plan(conn, collection, registered, wanted.passing, take, "exact", pgvector).matching
+        matching = plan(conn, collection, registered, wanted.passing, deep, "exact", pgvector).matching
     return Found(rows, "exact", min(matching or 0, registered.rows))
 
 

@@ -55,9 +55,10 @@ def _nearest_regions(
 ) -> Found:
     """The k images with the nearest regions, each with that region."""
     # All regions of each nearer picture may come before the first region of the last.
-    take = MOST * (wanted.k + len(wanted.exclude_ids)) + MARGIN
+    deep = MOST * (wanted.k + len(wanted.exclude_ids))
+    take = deep + MARGIN
     mode = "auto" if wanted.mode == "index" and regions.index_kind is None else wanted.mode
-    chosen = plan(conn, collection, regions, wanted.passing, take, mode, pgvector, effort=wanted.effort)
+    chosen = plan(conn, collection, regions, wanted.passing, deep, mode, pgvector, effort=wanted.effort)
     if chosen.index:
         # An index is asked for what one scan gives: further ones would cost more than these last regions are worth.
         return _found(conn, collection, regions, query, wanted, min(take, MAX_EFFORT), chosen)

@@ -34,9 +34,9 @@ class RegisteredSpace:
         index_rows: rows when the index was built.
         index_built_at: when.
         regions: the table of the regions of its images; None where there never were any.
-        ef_search, ef_search_recall: the candidates of a scan of an HNSW or binary index, and the recall that was measured
-            with them: after the build, or by `pinakes evaluate`.
-        ef_search_filtered: as many for searches with a filter.
+        ef_search, ef_search_recall: the candidates of a scan of an HNSW or binary index, or the probes of an IVFFlat one,
+            and the recall that was measured with them: after the build, or by `pinakes evaluate`.
+        ef_search_filtered: as many where one image in `pinakes.store.search_plan.NARROW` passes a filter.
         ef_search_wanted: the recall that both were to reach.
         ef_search_rows, ef_search_built: the rows there were then, and `index_built_at` of the index that was measured.
     """

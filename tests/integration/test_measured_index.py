@@ -73,9 +73,9 @@ def test_the_smallest_setting_that_is_enough_is_stored_after_each_build(
         assert space.index_kind == kind
         told = [record.getMessage() for record in caplog.records]
         assert any(f"building the {kind} index of made_up_1_256: " in line and "% after" in line for line in told), told
-        assert space.ef_search in (43, *EF_SEARCH_LEVELS)
+        assert space.ef_search in EF_SEARCH_LEVELS
         assert space.ef_search < EF_SEARCH[kind]
-        assert (space.ef_search_filtered or 0) in (43, *EF_SEARCH_LEVELS)
+        assert (space.ef_search_filtered or 0) in EF_SEARCH_LEVELS
         assert (space.ef_search_recall or 0) >= 0.99
         assert not space.falls_short
         assert searched_with(space) == {"ef_search": space.ef_search}
