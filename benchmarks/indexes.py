@@ -166,8 +166,8 @@ def by_hand(
 
     def search(query: Rows, order: str) -> list[float]:
         rows = plain.execute(
-            f"SELECT embedding <=> %(q)s::{kind}({dimension}) AS d FROM {table} ORDER BY {order} LIMIT {K}".encode(),
-            {"q": sent(query)},
+            f"SELECT embedding::vector <=> %(full)s FROM {table} ORDER BY {order} LIMIT {K}".encode(),
+            {"q": sent(query), "full": PgVector(query)},
             binary=True,
         )
         return [distance for (distance,) in rows]
