@@ -120,19 +120,19 @@ def _index_blocks(found: IndexComparison) -> Iterator[str]:
     rows = [
         (
             kind.index,
-            kind.setting,
+            "" if kind.setting is None else f"{kind.setting:,}",
             f"{kind.recall:.4f}",
             f"{kind.at_least:.4f}",
             f"{kind.p50_ms:.2f}",
             f"{kind.p95_ms:.2f}",
             megabytes(kind.bytes) if kind.bytes else "",
             "" if kind.build_seconds is None else duration(kind.build_seconds),
-            "←" if kind.index == found.quickest else "" if kind.enough else "not enough",
+            "←" if kind.index == found.quickest else "",
         )
         for kind in found.kinds
     ]
-    header = ("index", "setting", f"recall@{found.k}", "at least", "p50 ms", "p95 ms", "size", "built in", "")
-    yield table(header, rows, right=(2, 3, 4, 5, 6, 7))
+    header = ("index", "setting", f"recall@{found.k}", "at least", "p50 ms", "p95 ms", "size", "built", "")
+    yield table(header, rows, right=(1, 2, 3, 4, 5, 6, 7))
     yield textwrap.fill(found.conclusion, WIDTH)
 
 

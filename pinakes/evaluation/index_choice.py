@@ -21,7 +21,7 @@ class IndexFigures:
 
     Attributes:
         index: the kind; `none` compares every vector.
-        setting: as ``ef_search 60``; of the most that was tried where nothing is enough; empty for `none`.
+        setting: ef_search or probes; the highest that was tried where none is enough; None for `none`.
         recall, at_least: mean recall@k, and what it exceeds with 95 % confidence.
         p50_ms, p95_ms: milliseconds of a query's statement.
         bytes: of the index.
@@ -30,7 +30,7 @@ class IndexFigures:
     """
 
     index: IndexChoice
-    setting: str
+    setting: int | None
     recall: float
     at_least: float
     p50_ms: float
@@ -71,7 +71,7 @@ class IndexComparison:
             if self.quickest is None
             else f"{self.quickest} is the quickest that reaches {self.wanted:g} with 95 % confidence"
         )
-        return f"{reason}; {'kept' if self.kept == self.before else 'now built'}: {self.kept} (before: {self.before})"
+        return f"{reason}; kept: {self.kept} (before: {self.before})"
 
 
 def compare_indexes(
@@ -100,7 +100,7 @@ def compare_indexes(
     figures = [found for found, _ in built]
     if "none" in kinds:
         reports = reports or [measure_recall(conn, pgvector, registered, replace(request, store=False))]
-        figures.append(IndexFigures("none", "", 1, 1, reports[0].exact_ms, reports[0].exact_p95_ms, 0, None, True))
+        figures.append(IndexFigures("none", None, 1, 1, reports[0].exact_ms, reports[0].exact_p95_ms, 0, None, True))
     quickest = min((found for found in figures if found.enough), key=lambda found: found.p50_ms, default=None)
     chosen = quickest.index if quickest is not None and request.store else before
     ensure_index(conn, collection, space, chosen, lease, pgvector, (chosen == before and settings_before) or {})
@@ -141,7 +141,7 @@ def _measured(
     shown = level or report.levels[-1]
     return IndexFigures(
         index=kind,
-        setting=f"{report.setting_name} {shown.setting}",
+        setting=shown.setting,
         recall=shown.recall,
         at_least=shown.at_least,
         p50_ms=shown.p50_ms,

@@ -62,7 +62,6 @@ class EvaluationRequest:
         tuple[Literal["hnsw", "binary", "ivfflat", "none"], ...],
         Option(
             "A kind of index to build and measure, for recall; repeatable: the quickest that is enough stays.",
-            metavar="KIND",
             flag="--index",
             empty="only the index there is",
         ),

@@ -259,7 +259,7 @@ def test_the_quickest_index_that_finds_enough_is_kept_and_without_storing_the_on
     second = compared("hnsw", recall=0.9, queries=150)
     assert (second.before, second.kept, second.quickest) == ("none", "hnsw", "hnsw")
     with database.connection() as (conn, pgvector), Lease(database.dsn, "x", seconds=60) as lease:
-        assert f"ef_search {spaces(conn, 'pictures')[0].ef_search}" == second.kinds[0].setting
+        assert spaces(conn, "pictures")[0].ef_search == second.kinds[0].setting
         kept["hnsw"] = {"m": 10, "ef_construction": 50}
         ensure_index(conn, "pictures", space, "hnsw", lease, pgvector, kept["hnsw"])
     third = compared("ivfflat", "hnsw", recall=0.9, queries=150, store=False)
