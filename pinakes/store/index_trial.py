@@ -89,7 +89,8 @@ class IndexTrial:
         """For each of some stored vectors, shape (n, dimension), one that is not stored and lies as pictures do there.
 
         A graph finds the neighbours of its own nodes too easily: it leads to the node, and has linked those to it. So the
-        vector is moved by half as much as its nearest neighbour is away from it, parallel to the line between two others.
+        vector is moved by as much as its nearest neighbour is away from it, parallel to the line between two others: by half
+        of that, 600,000 vectors seemed to need an ef_search of 40 for the recall that new ones reach at 150.
         """
         self._settings_of_index(self.candidates)
         order, moved = self._nearness, vectors.copy()
@@ -102,7 +103,7 @@ class IndexTrial:
             along = near[NEIGHBOURS // 2] - near[NEIGHBOURS]
             length = float(np.linalg.norm(along))
             if length:
-                moved[number] += along * float(np.linalg.norm(near[1] - near[0])) / 2 / length
+                moved[number] += along * float(np.linalg.norm(near[1] - near[0])) / length
         return moved
 
     def scan(self, ids: Sequence[str], vectors: Matrix) -> Answered:
