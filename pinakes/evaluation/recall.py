@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,8 @@ EXACT_QUERIES = 25
 
 SETTLING_QUERIES = 200
 """After a build, when the mean decides. A graph loses a query as a whole where it leads into the wrong cluster; to show with
-95 % confidence that hardly any is lost takes more queries than a few hundredths of the build."""
-
-FEW_QUERIES = 50
-"""Those of them that find the neighbourhood of the right setting."""
+95 % confidence that hardly any is lost takes more queries than a few hundredths of the build, and one lost query weighs too
+much among fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,23 +173,22 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
         kth, _ = _kth_distances(conn, collection, registered.name, ids, vectors, DEFAULT_K)
         settings = _settings(trial, registered)
 
-        def shares(setting: int, queries: int, *, filtered: bool) -> npt.NDArray[np.float64]:
-            answered = trial.index(setting, ids[:queries], vectors[:queries], filtered=filtered)
-            return recall_at_k(answered.distances, kth[filtered][:queries])
+        @cache
+        def reached(setting: int, *, filtered: bool) -> float:
+            answered = trial.index(setting, ids, vectors, filtered=filtered)
+            return float(recall_at_k(answered.distances, kth[filtered]).mean())
 
-        few = min(FEW_QUERIES, len(ids))
-        likely = 0
-        if shares(settings[0], few, filtered=False).mean() < wanted:
-            likely = bisect_left(settings, wanted, 1, key=lambda s: float(shares(s, few, filtered=False).mean()))
-        for setting in settings[max(0, min(likely, len(settings)) - 1) :]:
-            found = shares(setting, len(ids), filtered=False)
-            if found.mean() >= wanted:
-                break
+        def least(start: int, *, filtered: bool) -> int:
+            if reached(settings[start], filtered=filtered) >= wanted:
+                return start
+            enough = bisect_left(settings, wanted, start + 1, key=lambda setting: reached(setting, filtered=filtered))
+            return min(enough, len(settings) - 1)
+
+        near = least(0, filtered=False)
         # Most often it is enough for a search with a filter, which looks at more of the index; and never less is.
-        for with_filter in settings[settings.index(setting) :]:
-            if shares(with_filter, 2 * few, filtered=True).mean() >= wanted:
-                break
-    store_setting(conn, collection, registered, setting, float(found.mean()), wanted, with_filter)
+        narrow = least(near, filtered=True)
+        found = reached(settings[near], filtered=False)
+    store_setting(conn, collection, registered, settings[near], found, wanted, settings[narrow])
     return resolve_space(conn, collection, space.name)
 
 
