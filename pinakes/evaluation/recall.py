@@ -35,6 +35,10 @@ SETTLING_QUERIES = 200
 much among fewer."""
 
 
+SURELY_NEAR = 0.99
+"""The share of the queries whose k-th neighbour is nearer than what makes a search look a second time."""
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
     """One setting of an index.
@@ -104,12 +108,13 @@ class RecallReport:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Images that are asked about, the exact distance of each one's k-th other neighbour, and the vectors there are."""
+    """Images that are asked about, the exact distance of each one's k-th neighbour, the vectors there are, and `_far`."""
 
     ids: list[str]
     vectors: Matrix
     kth: npt.NDArray[np.float32]
     rows: int
+    far: float | None
 
 
 def measure_recall(
@@ -129,15 +134,17 @@ def measure_recall(
     with one_state(conn):
         trial = IndexTrial(conn, pgvector, collection, registered, k)
         ids, vectors = _asked(conn, trial, collection, registered, request.queries, request.seed)
-        (kth, _), rows = _kth_distances(conn, collection, registered.name, ids, vectors, k)
-        sample = _Sample(ids, vectors, kth, rows)
+        kth, rows = _kth_distances(conn, collection, registered.name, ids, vectors, k)
+        sample = _Sample(ids, vectors, kth[0], rows, None if registered.index_kind is None else _far(kth))
         few = min(EXACT_QUERIES, len(ids))
         exact = trial.scan(ids[:few], vectors[:few])
         levels = _levels(trial, registered, sample, request)
     recommended = next((level for level in levels if level.at_least >= request.recall), None)
     stored = recommended is not None and recommended.setting <= MAX_EFFORT and request.store
     if recommended is not None and stored:
-        store_setting(conn, collection, registered, recommended.setting, recommended.recall, request.recall)
+        store_setting(
+            conn, collection, registered, recommended.setting, recommended.recall, request.recall, far=sample.far
+        )
     return RecallReport(
         space=registered.name,
         active=registered.active,
@@ -171,11 +178,11 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
         trial = IndexTrial(conn, pgvector, collection, registered, DEFAULT_K)
         ids, vectors = _asked(conn, trial, collection, registered, SETTLING_QUERIES, 1)
         kth, _ = _kth_distances(conn, collection, registered.name, ids, vectors, DEFAULT_K)
-        settings = _settings(trial, registered)
+        far, settings = _far(kth), _settings(trial, registered)
 
         @cache
         def reached(setting: int, *, filtered: bool) -> float:
-            answered = trial.index(setting, ids, vectors, filtered=filtered)
+            answered = trial.index(setting, ids, vectors, filtered=filtered, far=far)
             return float(recall_at_k(answered.distances, kth[filtered]).mean())
 
         def least(start: int, *, filtered: bool) -> int:
@@ -188,7 +195,7 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
         # Most often it is enough for a search with a filter, which looks at more of the index; and never less is.
         narrow = least(near, filtered=True)
         found = reached(settings[near], filtered=False)
-    store_setting(conn, collection, registered, settings[near], found, wanted, settings[narrow])
+    store_setting(conn, collection, registered, settings[near], found, wanted, settings[narrow], far)
     return resolve_space(conn, collection, space.name)
 
 
@@ -203,6 +210,15 @@ def _asked(
     if registered.index_kind is None or len(ids) == 0:
         return ids, vectors
     return [""] * len(ids), trial.strangers(vectors)
+
+
+def _far(kth: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]) -> float:
+    """The distance beyond which the nearest that was found is unlikely to be the nearest there is.
+
+    It is where hardly any query's k-th neighbour of those that `passes` is: farther than the k-th of all, and much farther
+    than the first.
+    """
+    return float(np.quantile(kth[True], SURELY_NEAR, method="higher"))
 
 
 def _due(registered: RegisteredSpace) -> bool:
@@ -243,7 +259,7 @@ def _levels(
             trial.index(
                 setting, sample.ids, sample.vectors
             )  # reads the index into memory; its times would be the disk's
-        answered = trial.index(setting, sample.ids, sample.vectors)
+        answered = trial.index(setting, sample.ids, sample.vectors, far=sample.far)
         shares = recall_at_k(answered.distances, sample.kth)
         # Looking at more candidates finds no less, so that what is sure of a setting is sure of those above it.
         surely = lower_bound(shares, request.k, population=sample.rows)

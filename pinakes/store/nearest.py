@@ -20,7 +20,7 @@ from pinakes.store.conditions import Conditions, column
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, joined_copies, region_row_of, row_of
 from pinakes.store.nearness import nearness
-from pinakes.store.search_plan import MARGIN, Plan, plan
+from pinakes.store.search_plan import MARGIN, Plan, farther, plan
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Vector
@@ -95,6 +95,8 @@ def nearest(
     with translated(f"searching {collection}"):
         if chosen.index:
             found = search.by_index(conn, chosen)
+            if found is not None and _lost(found, chosen.far):
+                found = search.by_index(conn, farther(chosen, str(registered.index_kind)))
             if found is not None:
                 return found
         with searching(conn, {"work_mem": JOIN_MEMORY} if wanted.passing else None):
@@ -104,6 +106,11 @@ def nearest(
     if matching is None:
         matching = plan(conn, collection, registered, wanted.passing, deep, "exact", pgvector).matching
     return Found(rows, "exact", min(matching or 0, registered.rows))
+
+
+def _lost(found: Found, far: float | None) -> bool:
+    """Whether an index seems to have led to the wrong place: nothing that it found is near, or near enough for the query."""
+    return far is not None and (not found.rows or (found.rows[0].distance or 0) > far)
 
 
 class _Search:

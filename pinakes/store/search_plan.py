@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -40,6 +40,9 @@ SURELY = 1.5
 
 ALL = sql.SQL("")
 
+AGAIN = 4
+"""How many times as far an index looks for a query that it seems to have led to the wrong place."""
+
 VISIT_COST = {"hnsw": 4, "binary": 2, "ivfflat": 4}
 """What an index spends on one candidate, in images that pass and are compared one by one: it compares the 2 m links of each
 node, in no order that memory likes, and looks up whether its image passes. See `python -m benchmarks.large`."""
@@ -55,6 +58,7 @@ class Plan:
         ef_search: candidates that a scan of an HNSW or binary index keeps.
         probes: lists that an IVFFlat scan begins with.
         candidates: rows that pass, of those that the index hands over, whose exact distances are computed.
+        far: an answer whose nearest is farther than this is to be looked for `farther`; None: any answer is taken.
     """
 
     index: bool
@@ -62,6 +66,7 @@ class Plan:
     ef_search: int
     probes: int
     candidates: int
+    far: float | None = None
 
 
 def plan(
@@ -91,7 +96,9 @@ def plan(
         # A binary index knows signs only: each of its candidates is compared exactly.
         by_signs = math.ceil(wide * share) if registered.index_kind == "binary" else 0
         probes = effort or registered.ef_search or PROBES
-        return Plan(index, matching, min(wide, MAX_EFFORT), probes, max(deep + BEYOND, by_signs))
+        # Below narrower filters even the nearest may be that far, and the index looks far enough anyway.
+        far = registered.ef_search_far if effort is None and share * NARROW >= 1 else None
+        return Plan(index, matching, min(wide, MAX_EFFORT), probes, max(deep + BEYOND, by_signs), far)
 
     if mode == "index" and not able:
         raise UsageError(
@@ -114,6 +121,20 @@ def plan(
     if matching >= worth:
         return planned(True, None, min(max(share, worth / registered.rows), 1))
     return planned(False, matching)
+
+
+def farther(chosen: Plan, kind: str) -> Plan:
+    """How to look again for what may be elsewhere.
+
+    A graph leads a query in a hundred into the wrong cluster, and there to nothing near. Looking so far for every query
+    would take three times as long.
+    """
+    return replace(
+        chosen,
+        ef_search=min(AGAIN * chosen.ef_search, MAX_EFFORT),
+        probes=AGAIN * chosen.probes,
+        candidates=chosen.candidates * (AGAIN if kind == "binary" else 1),
+    )
 
 
 def searched_with(registered: RegisteredSpace) -> dict[str, int]:

@@ -139,3 +139,22 @@ def test_an_index_that_finds_too_little_whatever_it_is_asked_is_passed_over(data
     assert modes == {"hnsw"}
     assert recall < 0.99
     assert searched_with(space) == {}
+
+
+def test_a_query_that_seems_to_have_been_led_to_the_wrong_place_is_looked_for_farther(
+    database: Database, build: Build
+) -> None:
+    vectors = np.random.default_rng(1).standard_normal((ROWS, 256), dtype=np.float32)
+    store(database, SPACE, vectors, {})
+    space = build("hnsw", m=4, ef_construction=8)
+    queries = np.random.default_rng(2).standard_normal((20, 256), dtype=np.float32)
+    kth = np.sort([distances(stored_vectors(database, SPACE), query) for query in queries])[:, 9]
+    assert np.quantile(kth, 0.9) < (space.ef_search_far or 0) < 1.2 * kth.max()
+    recalls = []
+    with database.connection() as (conn, _):
+        for far in (1.0, 0.0):  # nothing is farther than the one, and everything than the other
+            conn.execute(f"UPDATE {COLLECTION}.spaces SET ef_search = 40, ef_search_far = {far}".encode())
+            recall, modes = found(database, queries, Conditions(), "index")
+            assert modes == {"hnsw"}
+            recalls.append(recall)
+    assert recalls[1] > recalls[0] + 0.1

@@ -129,6 +129,7 @@ COLLECTION_DATA = (
         "INSERT INTO old.duplicates VALUES ('a.jpg', 'a.jpg', 'same-work', true, false),"
         " ('b/c.jpg', 'a.jpg', 'same-work', false, false)",
     ),
+    (13, "UPDATE old.spaces SET ef_search_far = 0.5"),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
