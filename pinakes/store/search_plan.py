@@ -43,9 +43,10 @@ ALL = sql.SQL("")
 AGAIN = 4
 """How many times as far an index looks for a query that it seems to have led to the wrong place."""
 
-VISIT_COST = {"hnsw": 4, "binary": 2, "ivfflat": 4}
+VISIT_COST = {"hnsw": 6, "binary": 2, "ivfflat": 4}
 """What an index spends on one candidate, in images that pass and are compared one by one: it compares the 2 m links of each
-node, in no order that memory likes, and looks up whether its image passes. See `python -m benchmarks.large`."""
+node, in no order that memory likes, and looks up whether its image passes, while several processes share a comparison of all.
+See `python -m benchmarks.large`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ def _wide(registered: RegisteredSpace, deep: int, share: float) -> int:
     """How many candidates a scan looks at for the `deep` nearest of a `share` of the images.
 
     What they need was measured for `DEFAULT_K` hits of all images, and of one in `NARROW`. Between the two it follows a
-    power of the depth; beyond, it grows as the depth does.
+    power of the depth; beyond, it grows as the depth does. And so many have to pass as are taken.
     """
     depth = max(1.0, deep / (DEFAULT_K + 1) / share)
     wide = 0.0
@@ -158,14 +159,14 @@ def _wide(registered: RegisteredSpace, deep: int, share: float) -> int:
         near = registered.ef_search or EF_SEARCH[registered.index_kind]
         narrow = max(near, registered.ef_search_filtered or 2 * near)
         wide = narrow * depth / NARROW if depth >= NARROW else near * (narrow / near) ** math.log(depth, NARROW)
-    return max(math.ceil(wide), deep + BEYOND)
+    return math.ceil(max(wide, (deep + BEYOND) / share))
 
 
 def _worth(registered: RegisteredSpace, deep: int) -> int:
     """The fewest matching images with which asking the index costs less than comparing them all."""
     cost = VISIT_COST[str(registered.index_kind)]
     # Of so few of them that the index looks at in proportion to 1 / share, which is rows / matching.
-    few = math.sqrt(cost * _wide(registered, NARROW * deep, 1) / NARROW * registered.rows)
+    few = math.sqrt(cost * _wide(registered, deep, 1 / NARROW) / NARROW * registered.rows)
     return math.ceil(max(cost * _wide(registered, deep, 1), few))
 
 
