@@ -168,7 +168,8 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
 
     It is the smallest setting whose mean misses at most half of what the recall that `pinakes evaluate` was asked for, or
     `WANTED_RECALL`, allows to miss; the largest of all where none does, and if its mean falls short of that recall itself,
-    searches compare every vector. Reading the vectors once and asking some hundred queries takes a few hundredths of what the build took.
+    searches compare every vector. Reading the vectors once and asking some hundred queries takes a few hundredths of what
+    the build took.
     """
     registered = resolve_space(conn, collection, space.name)
     if not _due(registered):

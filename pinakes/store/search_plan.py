@@ -45,8 +45,8 @@ AGAIN = 4
 
 VISIT_COST = {"hnsw": 6, "binary": 2, "ivfflat": 4}
 """What an index spends on one candidate, in images that pass and are compared one by one: it compares the 2 m links of each
-node, in no order that memory likes, and looks up whether its image passes, while several processes share a comparison of all.
-See `python -m benchmarks.large`."""
+node, in no order that memory likes, and looks up whether its image passes, while processes share a comparison of all. See
+`python -m benchmarks.large`."""
 
 
 @dataclass(frozen=True, slots=True)
