@@ -537,7 +537,7 @@ def test_the_flow_leaves_tables_and_a_plot_under_a_megabyte(
     assert {row["column"] for row in json.loads(found["precision"])} == {"author"}
     assert any(row["recommended"] == "yes" for row in json.loads(found["recall"]))
     assert {tuple(row) for row in json.loads(found["recall"])} == {
-        ("space", "setting", "recall@10", "at least (95 %)", "p50 ms", "p95 ms", "recommended")
+        ("space", "index", "setting", "recall@10", "at least (95 %)", "p50 ms", "p95 ms", "recommended")
     }
     assert "data:image/png;base64," in found["evaluation"]
     assert "stored with the space" in found["evaluation"]
