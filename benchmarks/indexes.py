@@ -28,7 +28,7 @@ from benchmarks.common import Figure, K, Writer, administrator, arguments, recor
 from benchmarks.large import made, processor, server_processor, vectors
 from pinakes import Collection
 from pinakes.evaluation.measures import KthNearest, recall_at_k, unit
-from pinakes.evaluation.recall import EF_SEARCH_LEVELS, measure_recall
+from pinakes.evaluation.recall import EF_SEARCH_LEVELS, measure_recall, settle
 from pinakes.evaluation.request import WANTED_RECALL, EvaluationRequest
 from pinakes.settings import load_settings
 from pinakes.store.database import Database
@@ -133,6 +133,7 @@ def kinds(database: Database, writer: Writer, queries: Rows, kth: Rows) -> Itera
     with administrator(database) as plain:
         for kind in KINDS:
             built = seconds(lambda: ensure(writer, kind))  # noqa: B023 - called now
+            settle(writer.conn, writer.pgvector, "ours", writer.space)
             measure_recall(writer.conn, writer.pgvector, resolve_space(writer.conn, "ours"), request)
             space = resolve_space(writer.conn, "ours")
             with Collection("ours", settings=settings) as ours:
