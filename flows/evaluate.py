@@ -34,8 +34,8 @@ def _evaluate(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = run_settings()
     request = EvaluationRequest(**completed(EvaluationRequest, filled_in(options), settings))
     with kept_as_they_are(settings, request):
-        found = stages.recall(settings, request) if request.what != "retrieval" else ()
+        indexes, found = stages.recall(settings, request) if request.what != "retrieval" else ((), ())
         compared = stages.retrieval(settings, request) if request.what != "recall" else None
-    evaluation = Evaluation(request.collection, found, compared)
+    evaluation = Evaluation(request.collection, found, compared, indexes)
     stages.show_evaluation(evaluation)
     return evaluation.as_dict()

@@ -8,7 +8,8 @@ from typing import Any
 from prefect import get_run_logger
 
 from pinakes.errors import extra_install
-from pinakes.evaluation.evaluation import Evaluation, evaluate_recall, evaluate_retrieval
+from pinakes.evaluation.evaluation import Evaluation, evaluate_indexes, evaluate_recall, evaluate_retrieval
+from pinakes.evaluation.index_choice import IndexComparison
 from pinakes.evaluation.plot import EXTRA, drawable, drawn
 from pinakes.evaluation.recall import RecallReport
 from pinakes.evaluation.request import EvaluationRequest
@@ -21,10 +22,14 @@ from tasks.watching import show_markdown, show_table
 
 
 @stage("recall", run_name="index against exact")
-def recall(settings: Settings, request: EvaluationRequest) -> tuple[RecallReport, ...]:
+def recall(
+    settings: Settings, request: EvaluationRequest
+) -> tuple[tuple[IndexComparison, ...], tuple[RecallReport, ...]]:
     """Measure the indexes, and store the settings that are good enough."""
     with open_database(settings) as database:
-        return evaluate_recall(database, request)
+        if request.indexes:
+            return evaluate_indexes(database, settings, request)
+        return (), evaluate_recall(database, request)
 
 
 @stage("retrieval", run_name="spaces side by side")
@@ -61,7 +66,8 @@ def _page(evaluation: Evaluation) -> str:
     else:
         shown = f"*The plot needs matplotlib where the worker runs: `{extra_install(EXTRA)}`.*"
     lines = [f"# {plain(evaluation.collection)}", "", shown, ""]
-    for report in evaluation.recall:
+    lines += [f"- **{compared.space}**: {compared.conclusion}" for compared in evaluation.indexes]
+    for report in evaluation.recall if not evaluation.indexes else ():
         if report.recommended is not None:
             kept = "stored with the space" if report.stored else "not stored"
             lines.append(
@@ -81,6 +87,7 @@ def _recall_rows(reports: tuple[RecallReport, ...]) -> list[dict[str, Any]]:
         rows += [
             {
                 "space": report.space,
+                "index": report.index or "none",
                 "setting": f"{report.setting_name} {level.setting}",
                 f"recall@{report.k}": f"{level.recall:.4f}",
                 "at least (95 %)": f"{level.at_least:.4f}",
@@ -91,7 +98,13 @@ def _recall_rows(reports: tuple[RecallReport, ...]) -> list[dict[str, Any]]:
             for level in report.levels
         ]
         # The UI takes the order of the columns from the first row, which this is where there is no index.
-        exact = {"space": report.space, "setting": "exact", f"recall@{report.k}": "1", "at least (95 %)": "1"}
+        exact = {
+            "space": report.space,
+            "index": "",
+            "setting": "exact",
+            f"recall@{report.k}": "1",
+            "at least (95 %)": "1",
+        }
         rows.append(exact | {"p50 ms": report.exact_ms, "p95 ms": "", "recommended": ""})
     return rows
 

@@ -11,8 +11,9 @@ from typing import Any
 import click
 
 from pinakes.cli.options import as_json, declared_options
-from pinakes.cli.render import WIDTH, facts, note, table
-from pinakes.evaluation.evaluation import Evaluation, evaluate_recall, evaluate_retrieval
+from pinakes.cli.render import WIDTH, duration, facts, megabytes, note, table
+from pinakes.evaluation.evaluation import Evaluation, evaluate_indexes, evaluate_recall, evaluate_retrieval
+from pinakes.evaluation.index_choice import IndexComparison
 from pinakes.evaluation.recall import RecallReport
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import CUTOFFS, Direction, RetrievalReport
@@ -35,7 +36,8 @@ def command(*, plot: Path | None, as_json: bool, **options: Any) -> None:
 
     \b
     recall     the vector index against exact search: recall@k and time by
-               setting; the smallest that reaches --recall is stored
+               setting; the smallest that reaches --recall is stored; with
+               --index, once for each, several kinds of index
     retrieval  SemArt's Text2Art (from a text to its painting and back), and how
                often neighbours share their metadata; all spaces side by side
 
@@ -48,11 +50,15 @@ def command(*, plot: Path | None, as_json: bool, **options: Any) -> None:
 
         check_plot(plot)
     with open_database(settings) as database:
-        evaluation = Evaluation(
-            request.collection,
-            evaluate_recall(database, request) if request.what != "retrieval" else (),
-            evaluate_retrieval(database, settings, request, _say) if request.what != "recall" else None,
-        )
+        if request.indexes:
+            compared, recall = evaluate_indexes(database, settings, request)
+            evaluation = Evaluation(request.collection, recall, indexes=compared)
+        else:
+            evaluation = Evaluation(
+                request.collection,
+                evaluate_recall(database, request) if request.what != "retrieval" else (),
+                evaluate_retrieval(database, settings, request, _say) if request.what != "recall" else None,
+            )
     if plot is not None:
         from pinakes.evaluation.plot import write_plot
 
@@ -70,7 +76,9 @@ def _say(line: str) -> None:
 
 
 def _blocks(evaluation: Evaluation) -> Iterator[str]:
-    for report in evaluation.recall:
+    for comparison in evaluation.indexes:
+        yield from _index_blocks(comparison)
+    for report in evaluation.recall if not evaluation.indexes else ():
         yield from _recall_blocks(report)
     if evaluation.retrieval is not None:
         yield from _retrieval_blocks(evaluation.retrieval)
@@ -100,6 +108,32 @@ def _recall_blocks(report: RecallReport) -> Iterator[str]:
     yield table(header, rows, right=(0, 1, 2, 3, 4))
     lines = [_recommendation(report)] if report.recommended is not None else []
     yield "\n".join(lines + [note(text) for text in report.notes])
+
+
+def _index_blocks(found: IndexComparison) -> Iterator[str]:
+    yield facts(
+        [
+            ("space", found.space + (" (active)" if found.active else "")),
+            ("holds", f"{found.rows:,} vectors"),
+        ]
+    )
+    rows = [
+        (
+            kind.index,
+            "" if kind.setting is None else f"{kind.setting:,}",
+            f"{kind.recall:.4f}",
+            f"{kind.at_least:.4f}",
+            f"{kind.p50_ms:.2f}",
+            f"{kind.p95_ms:.2f}",
+            megabytes(kind.bytes) if kind.bytes else "",
+            "" if kind.build_seconds is None else duration(kind.build_seconds),
+            "←" if kind.index == found.quickest else "",
+        )
+        for kind in found.kinds
+    ]
+    header = ("index", "setting", f"recall@{found.k}", "at least", "p50 ms", "p95 ms", "size", "built", "")
+    yield table(header, rows, right=(1, 2, 3, 4, 5, 6, 7))
+    yield textwrap.fill(found.conclusion, WIDTH)
 
 
 def _recommendation(report: RecallReport) -> str:

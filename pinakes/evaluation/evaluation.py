@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pinakes.errors import UsageError
+from pinakes.evaluation.index_choice import IndexComparison, compare_indexes
 from pinakes.evaluation.recall import RecallReport, measure_recall
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import RetrievalReport, measure_retrieval
@@ -28,11 +29,13 @@ class Evaluation:
         collection: of which.
         recall: index against exact, by space; empty when it was not asked for.
         retrieval: the spaces side by side; None when it was not asked for.
+        indexes: kinds of index side by side, by space; `recall` then holds what was measured of each of them.
     """
 
     collection: str
     recall: tuple[RecallReport, ...] = ()
     retrieval: RetrievalReport | None = None
+    indexes: tuple[IndexComparison, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As it is printed as JSON."""
@@ -40,6 +43,7 @@ class Evaluation:
             "collection": self.collection,
             "recall": [report.as_dict() for report in self.recall],
             "retrieval": None if self.retrieval is None else self.retrieval.as_dict(),
+            "indexes": [asdict(comparison) for comparison in self.indexes],
         }
 
 
@@ -51,6 +55,25 @@ def evaluate_recall(database: Database, request: EvaluationRequest) -> tuple[Rec
     """
     with database.connection() as (conn, pgvector):
         return tuple(measure_recall(conn, pgvector, space, request) for space in chosen_spaces(conn, request))
+
+
+def evaluate_indexes(
+    database: Database, settings: Settings, request: EvaluationRequest
+) -> tuple[tuple[IndexComparison, ...], tuple[RecallReport, ...]]:
+    """For each space: the kinds of index that are asked for, one after the other; no run writes the space meanwhile.
+
+    Raises:
+        UsageError: there is no such collection or space, or a space holds too few vectors.
+        LockHeldError: a run is writing a space.
+    """
+    comparisons, reports = [], []
+    with database.connection() as (conn, pgvector):
+        for space in chosen_spaces(conn, request):
+            with _held(database, settings, request, space.name) as lease:
+                found, measured = compare_indexes(conn, pgvector, space, request, lease)
+            comparisons.append(found)
+            reports += measured
+    return tuple(comparisons), tuple(reports)
 
 
 def evaluate_retrieval(
@@ -69,7 +92,7 @@ def evaluate_retrieval(
 
 @contextmanager
 def kept_as_they_are(settings: Settings, request: EvaluationRequest) -> Iterator[None]:
-    """For the length of the block no run writes the spaces that are measured.
+    """For the length of the block no run writes the spaces that are measured; `evaluate_indexes` sees to that itself.
 
     Raises:
         LockHeldError: one of them is being written.
@@ -78,9 +101,13 @@ def kept_as_they_are(settings: Settings, request: EvaluationRequest) -> Iterator
     with open_database(settings) as database, ExitStack() as held:
         with database.connection() as (conn, _):
             names = sorted(space.name for space in chosen_spaces(conn, request))
-        for name in names:
-            held.enter_context(Lease(database.dsn, f"{request.collection}/{name}", seconds=settings.lease_seconds))
+        for name in names if not request.indexes else ():
+            held.enter_context(_held(database, settings, request, name))
         yield
+
+
+def _held(database: Database, settings: Settings, request: EvaluationRequest, space: str) -> Lease:
+    return Lease(database.dsn, f"{request.collection}/{space}", seconds=settings.lease_seconds)
 
 
 def chosen_spaces(conn: Connection, request: EvaluationRequest) -> list[RegisteredSpace]:

@@ -149,7 +149,7 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
         )
         right.plot(recalls, [level.p50_ms for level in report.levels], **look)
         right.plot([1.0], [report.exact_ms], **look | {"marker": "*", "markersize": 12, "linestyle": ""})
-        chosen = next((level for level in report.levels if level.setting == report.recommended), None)
+        chosen = report.recommended_level
         if chosen is not None:
             ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": "", "marker": "o"}
             left.plot([chosen.setting], [chosen.recall], **ring)

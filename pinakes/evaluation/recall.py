@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,14 @@ import numpy.typing as npt
 from pinakes.errors import UsageError
 from pinakes.evaluation.measures import KthNearest, lower_bound, queries_needed, recall_at_k
 from pinakes.evaluation.request import WANTED_RECALL, EvaluationRequest
-from pinakes.query.query import DEFAULT_K
+from pinakes.query.query import DEFAULT_K, MAX_EFFORT
 from pinakes.spaces import Space
 from pinakes.store.bulk_reads import Matrix, one_state, sampled_vectors, vector_blocks
 from pinakes.store.connection import Connection, Pgvector
 from pinakes.store.index_trial import Answered, IndexTrial, passes, store_setting
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
-EF_SEARCH_LEVELS = (40, 50, 60, 80, 100, 120, 150, 200, 300, 400, 600, 800, 1000)
+EF_SEARCH_LEVELS = (40, 50, 60, 70, 80, 90, 100, 120, 140, 160, 180, 200, 250, 300, 350, 400, 500, 600, 800, 1000)
 """40 is pgvector's default and 1,000 its limit; those that no search uses are raised to the least that one does."""
 
 SETTLED = 3
@@ -30,10 +31,12 @@ EXACT_QUERIES = 25
 
 SETTLING_QUERIES = 200
 """After a build, when the mean decides. A graph loses a query as a whole where it leads into the wrong cluster; to show with
-95 % confidence that hardly any is lost takes more queries than a few hundredths of the build."""
+95 % confidence that hardly any is lost takes more queries than a few hundredths of the build, and one lost query weighs too
+much among fewer."""
 
-FEW_QUERIES = 50
-"""Those of them that find the neighbourhood of the right setting."""
+
+SURELY_NEAR = 0.99
+"""The share of the queries whose k-th neighbour is nearer than what makes a search look a second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +69,10 @@ class RecallReport:
         k: neighbours.
         wanted: the recall that the recommended setting is to reach.
         levels: by setting; empty without an index.
-        exact_ms: median milliseconds of comparing every vector.
+        exact_ms, exact_p95_ms: milliseconds of comparing every vector.
         recommended: the smallest setting measured whose lower bound reaches `wanted`; None where none does.
         stored: whether it was stored with the space.
-        before: the ef_search stored before.
+        before: the setting stored before.
         notes: what a person must know in order not to be misled by the figures.
     """
 
@@ -82,6 +85,7 @@ class RecallReport:
     wanted: float
     levels: tuple[Level, ...]
     exact_ms: float
+    exact_p95_ms: float
     recommended: int | None
     stored: bool
     before: int | None
@@ -92,6 +96,11 @@ class RecallReport:
         """What the index calls its setting."""
         return "probes" if self.index == "ivfflat" else "ef_search"
 
+    @property
+    def recommended_level(self) -> Level | None:
+        """What was measured of the recommended setting."""
+        return next((level for level in self.levels if level.setting == self.recommended), None)
+
     def as_dict(self) -> dict[str, Any]:
         """As it is printed as JSON."""
         return asdict(self) | {"setting": self.setting_name}
@@ -99,12 +108,13 @@ class RecallReport:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Images that are asked about, the exact distance of each one's k-th other neighbour, and the vectors there are."""
+    """Images that are asked about, the exact distance of each one's k-th neighbour, the vectors there are, and `_far`."""
 
     ids: list[str]
     vectors: Matrix
     kth: npt.NDArray[np.float32]
     rows: int
+    far: float | None
 
 
 def measure_recall(
@@ -124,15 +134,17 @@ def measure_recall(
     with one_state(conn):
         trial = IndexTrial(conn, pgvector, collection, registered, k)
         ids, vectors = _asked(conn, trial, collection, registered, request.queries, request.seed)
-        (kth, _), rows = _kth_distances(conn, collection, registered.name, ids, vectors, k)
-        sample = _Sample(ids, vectors, kth, rows)
+        kth, rows = _kth_distances(conn, collection, registered.name, ids, vectors, k)
+        sample = _Sample(ids, vectors, kth[0], rows, None if registered.index_kind is None else _far(kth))
         few = min(EXACT_QUERIES, len(ids))
         exact = trial.scan(ids[:few], vectors[:few])
         levels = _levels(trial, registered, sample, request)
     recommended = next((level for level in levels if level.at_least >= request.recall), None)
-    stored = recommended is not None and registered.index_kind != "ivfflat" and request.store
+    stored = recommended is not None and recommended.setting <= MAX_EFFORT and request.store
     if recommended is not None and stored:
-        store_setting(conn, collection, registered, recommended.setting, recommended.recall, request.recall)
+        store_setting(
+            conn, collection, registered, recommended.setting, recommended.recall, request.recall, far=sample.far
+        )
     return RecallReport(
         space=registered.name,
         active=registered.active,
@@ -143,6 +155,7 @@ def measure_recall(
         wanted=request.recall,
         levels=levels,
         exact_ms=_milliseconds(exact, 50),
+        exact_p95_ms=_milliseconds(exact, 95),
         recommended=None if recommended is None else recommended.setting,
         stored=stored,
         before=registered.ef_search,
@@ -153,37 +166,39 @@ def measure_recall(
 def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) -> RegisteredSpace:
     """After a build, or once a space has doubled: find and store what its index is searched with.
 
-    It is the smallest setting whose mean reaches the recall that `pinakes evaluate` was asked for, or
-    `WANTED_RECALL`; the largest of all where none does, which lets searches compare every vector if its mean falls short
-    too. Reading the vectors once and asking some hundred queries takes a few hundredths of what the build took.
+    It is the smallest setting whose mean misses at most half of what the recall that `pinakes evaluate` was asked for, or
+    `WANTED_RECALL`, allows to miss; the largest of all where none does, and if its mean falls short of that recall itself,
+    searches compare every vector. Reading the vectors once and asking some hundred queries takes a few hundredths of what
+    the build took.
     """
     registered = resolve_space(conn, collection, space.name)
     if not _due(registered):
         return registered
     wanted = registered.ef_search_wanted or WANTED_RECALL
+    # The mean of so few queries is not sure to half of the misses that are allowed.
+    aim = (1 + wanted) / 2
     with one_state(conn):
         trial = IndexTrial(conn, pgvector, collection, registered, DEFAULT_K)
         ids, vectors = _asked(conn, trial, collection, registered, SETTLING_QUERIES, 1)
         kth, _ = _kth_distances(conn, collection, registered.name, ids, vectors, DEFAULT_K)
-        settings = _settings(trial, registered)
+        far, settings = _far(kth), _settings(trial, registered)
 
-        def shares(setting: int, queries: int, *, filtered: bool) -> npt.NDArray[np.float64]:
-            answered = trial.index(setting, ids[:queries], vectors[:queries], filtered=filtered)
-            return recall_at_k(answered.distances, kth[filtered][:queries])
+        @cache
+        def reached(setting: int, *, filtered: bool) -> float:
+            answered = trial.index(setting, ids, vectors, filtered=filtered, far=far)
+            return float(recall_at_k(answered.distances, kth[filtered]).mean())
 
-        few = min(FEW_QUERIES, len(ids))
-        likely = 0
-        if shares(settings[0], few, filtered=False).mean() < wanted:
-            likely = bisect_left(settings, wanted, 1, key=lambda s: float(shares(s, few, filtered=False).mean()))
-        for setting in settings[max(0, min(likely, len(settings)) - 1) :]:
-            found = shares(setting, len(ids), filtered=False)
-            if found.mean() >= wanted:
-                break
+        def least(start: int, *, filtered: bool) -> int:
+            if reached(settings[start], filtered=filtered) >= aim:
+                return start
+            enough = bisect_left(settings, aim, start + 1, key=lambda setting: reached(setting, filtered=filtered))
+            return min(enough, len(settings) - 1)
+
+        near = least(0, filtered=False)
         # Most often it is enough for a search with a filter, which looks at more of the index; and never less is.
-        for with_filter in settings[settings.index(setting) :]:
-            if shares(with_filter, 2 * few, filtered=True).mean() >= wanted:
-                break
-    store_setting(conn, collection, registered, setting, float(found.mean()), wanted, with_filter)
+        narrow = least(near, filtered=True)
+        found = reached(settings[near], filtered=False)
+    store_setting(conn, collection, registered, settings[near], found, wanted, settings[narrow], far)
     return resolve_space(conn, collection, space.name)
 
 
@@ -198,6 +213,15 @@ def _asked(
     if registered.index_kind is None or len(ids) == 0:
         return ids, vectors
     return [""] * len(ids), trial.strangers(vectors)
+
+
+def _far(kth: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]) -> float:
+    """The distance beyond which the nearest that was found is unlikely to be the nearest there is.
+
+    It is where hardly any query's k-th neighbour of those that `passes` is: farther than the k-th of all, and much farther
+    than the first.
+    """
+    return float(np.quantile(kth[True], SURELY_NEAR, method="higher"))
 
 
 def _due(registered: RegisteredSpace) -> bool:
@@ -238,7 +262,7 @@ def _levels(
             trial.index(
                 setting, sample.ids, sample.vectors
             )  # reads the index into memory; its times would be the disk's
-        answered = trial.index(setting, sample.ids, sample.vectors)
+        answered = trial.index(setting, sample.ids, sample.vectors, far=sample.far)
         shares = recall_at_k(answered.distances, sample.kth)
         # Looking at more candidates finds no less, so that what is sure of a setting is sure of those above it.
         surely = lower_bound(shares, request.k, population=sample.rows)
@@ -301,8 +325,8 @@ def _notes(
             f"at {recommended.setting} the index takes no less time than comparing every vector ({exact_ms:g} ms): at this"
             " size it gains nothing; pinakes ingest --index none drops it"
         )
-    if recommended is not None and registered.index_kind == "ivfflat":
-        notes.append("probes are not stored: searches begin with 10 lists, or with those of --effort")
+    if recommended is not None and recommended.setting > MAX_EFFORT:
+        notes.append(f"no search asks for more than {MAX_EFFORT:,} probes, so that this is not stored")
     notes.append(
         "the queries lie among the stored pictures; words, whose vectors lie apart from all of them, are found somewhat less"
         " surely"

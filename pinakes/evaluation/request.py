@@ -58,6 +58,14 @@ class EvaluationRequest:
         Option("The recall@k, between 0 and 1, that the index setting is to reach.", metavar="SHARE", gt=0, lt=1),
     ] = WANTED_RECALL
     store: Annotated[bool, Option("Keep that setting with the space, for its searches.")] = True
+    indexes: Annotated[
+        tuple[Literal["hnsw", "binary", "ivfflat", "none"], ...],
+        Option(
+            "A kind of index to build and measure, for recall; repeatable: the quickest that is enough stays.",
+            flag="--index",
+            empty="only the index there is",
+        ),
+    ] = ()
     columns: Annotated[
         tuple[str, ...],
         Option(
@@ -87,6 +95,8 @@ class EvaluationRequest:
         check_collection(self.collection)
         if self.test is not None and self.what == "recall":
             raise UsageError("--test names the texts of a retrieval, and only recall was asked for.")
+        if self.indexes and self.what != "recall":
+            raise UsageError("--index compares kinds of index, which belongs to pinakes evaluate recall.")
         for option, value, most in (("-k", self.k, MAX_K), ("--queries", self.queries, MAX_QUERIES)):
             if not 1 <= value <= most:
                 raise UsageError(f"{option} {value} is out of range; it must be between 1 and {most:,}.")

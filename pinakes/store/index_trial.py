@@ -15,11 +15,12 @@ from pgvector import Vector as PgVector
 from psycopg import sql
 
 from pinakes.errors import DatabaseError
+from pinakes.query.query import MAX_EFFORT
 from pinakes.store.bulk_reads import Matrix
 from pinakes.store.connection import ITERATIVE_SCANS, Connection, Pgvector, translated
 from pinakes.store.indexes import built_settings
 from pinakes.store.nearness import nearness
-from pinakes.store.search_plan import MARGIN
+from pinakes.store.search_plan import AGAIN, BEYOND, NARROW
 from pinakes.store.search_settings import NO_JIT
 from pinakes.store.space_registry import RegisteredSpace
 
@@ -61,33 +62,47 @@ class IndexTrial:
     @property
     def candidates(self) -> int:
         """How many a search takes at least before it orders them; it never asks with a smaller ef_search."""
-        return self._k + 1 + MARGIN
+        return self._k + 1 + BEYOND
 
-    def index(self, setting: int, ids: Sequence[str], vectors: Matrix, *, filtered: bool = False) -> Answered:
+    def index(
+        self, setting: int, ids: Sequence[str], vectors: Matrix, *, filtered: bool = False, far: float | None = None
+    ) -> Answered:
         """By the index: HNSW and binary with `setting` as ef_search, IVFFlat with `setting` as probes.
 
         Args:
             setting: how far it looks.
             ids: the images that are asked about.
             vectors: theirs, shape (ids, dimension).
-            filtered: only among the half of the images that `passes`.
+            filtered: only among the images that `passes`, one in `NARROW`.
+            far: what has nothing nearer is looked for a second time and farther, as a search does.
 
         Raises:
             DatabaseError: PostgreSQL does not use the index.
         """
         kind = str(self._registered.index_kind)
         self._settings_of_index(setting)
-        statement = self._statement(self._nearness, "WHERE md5(image_id) < '8'" if filtered else "")
-        take = max(self.candidates, setting) if kind == "binary" else self.candidates
+        statement = self._statement(self._nearness, "WHERE md5(image_id) < '2'" if filtered else "")
+        take = self.candidates
+        if kind == "binary":
+            take = max(take, setting // NARROW if filtered else setting)
         if len(ids):
             self._check(kind, statement, vectors[0])
-        return self._ask(statement, ids, vectors, take)
+        answered = self._ask(statement, ids, vectors, take)
+        lost = [number for number, first in enumerate(answered.distances[:, 0]) if far is not None and first > far]
+        if lost:
+            more = take * AGAIN if kind == "binary" else take
+            self._settings_of_index(AGAIN * setting if kind == "ivfflat" else min(AGAIN * setting, MAX_EFFORT))
+            again = self._ask(statement, [ids[number] for number in lost], vectors[lost], more)
+            answered.distances[lost] = again.distances
+            answered.seconds[lost] += again.seconds
+        return answered
 
     def strangers(self, vectors: Matrix) -> Matrix:
         """For each of some stored vectors, shape (n, dimension), one that is not stored and lies as pictures do there.
 
         A graph finds the neighbours of its own nodes too easily: it leads to the node, and has linked those to it. So the
-        vector is moved by half as much as its nearest neighbour is away from it, parallel to the line between two others.
+        vector is moved by as much as its nearest neighbour is away from it, parallel to the line between two others: by half
+        of that, 600,000 vectors seemed to need an ef_search of 40 for the recall that new ones reach at 150.
         """
         self._settings_of_index(self.candidates)
         order, moved = self._nearness, vectors.copy()
@@ -100,7 +115,7 @@ class IndexTrial:
             along = near[NEIGHBOURS // 2] - near[NEIGHBOURS]
             length = float(np.linalg.norm(along))
             if length:
-                moved[number] += along * float(np.linalg.norm(near[1] - near[0])) / 2 / length
+                moved[number] += along * float(np.linalg.norm(near[1] - near[0])) / length
         return moved
 
     def scan(self, ids: Sequence[str], vectors: Matrix) -> Answered:
@@ -182,8 +197,8 @@ class IndexTrial:
 
 
 def passes(image_id: str) -> bool:
-    """Whether an image is in the half that a filtered trial asks about."""
-    return hashlib.md5(image_id.encode(), usedforsecurity=False).hexdigest() < "8"
+    """Whether an image is among those that a filtered trial asks about: one in `NARROW`."""
+    return hashlib.md5(image_id.encode(), usedforsecurity=False).hexdigest() < "2"
 
 
 def store_setting(
@@ -194,10 +209,11 @@ def store_setting(
     recall: float,
     wanted: float,
     filtered: int | None = None,
+    far: float | None = None,
 ) -> None:
     """Let searches of a space use `ef_search`, of which `recall` was measured where `wanted` was to be reached.
 
-    `filtered` is for those with a filter; None leaves it as it is.
+    `filtered` is for those with a filter, and `far` says when to look again; None leaves them as they are.
     """
     with translated(f"storing the setting of {registered.name}"):
         conn.execute(
@@ -206,9 +222,9 @@ def store_setting(
                 UPDATE {registry}
                 SET
                     ef_search = %s, ef_search_recall = %s, ef_search_wanted = %s, ef_search_rows = %s, ef_search_built = %s,
-                    ef_search_filtered = coalesce(%s, ef_search_filtered)
+                    ef_search_filtered = coalesce(%s, ef_search_filtered), ef_search_far = coalesce(%s, ef_search_far)
                 WHERE space = %s
                 """
             ).format(registry=sql.Identifier(collection, "spaces")),
-            (ef_search, recall, wanted, registered.rows, registered.index_built_at, filtered, registered.name),
+            (ef_search, recall, wanted, registered.rows, registered.index_built_at, filtered, far, registered.name),
         )

@@ -144,27 +144,34 @@ def built_settings(conn: Connection, collection: str, space: Space, kind: str) -
 
 
 def enter_index(conn: Connection, collection: str, space: Space, kind: str | None, rows: int) -> None:
-    """Enter into the registry that an index of `kind` over `rows` vectors has just been built, or that there is none."""
-    built = kind is not None
+    """Enter into the registry that an index of `kind` over `rows` vectors has just been built, or that there is none.
+
+    What an index of another kind was searched with is forgotten.
+    """
+    table = None if kind is None else index_name(collection, space, kind).as_string(conn)
     conn.execute(
         sql.SQL(
             """
             UPDATE {registry}
-            SET index_kind = %s,
-                index_rows = %s,
-                index_bytes = pg_relation_size(to_regclass(%s)),
-                index_built_at = CASE WHEN %s THEN now() END
-            WHERE space = %s
+            SET index_kind = %(kind)s,
+                index_rows = CASE WHEN %(built)s THEN %(rows)s END,
+                index_bytes = pg_relation_size(to_regclass(%(table)s)),
+                index_built_at = CASE WHEN %(built)s THEN now() END,
+                ef_search = CASE WHEN index_kind = %(kind)s THEN ef_search END,
+                ef_search_recall = CASE WHEN index_kind = %(kind)s THEN ef_search_recall END,
+                ef_search_filtered = CASE WHEN index_kind = %(kind)s THEN ef_search_filtered END
+            WHERE space = %(space)s
             """
         ).format(registry=sql.Identifier(collection, "spaces")),
-        (
-            kind,
-            rows if built else None,
-            index_name(collection, space, kind).as_string(conn) if kind is not None else None,
-            built,
-            space.name,
-        ),
+        {"kind": kind, "built": kind is not None, "rows": rows, "table": table, "space": space.name},
     )
+
+
+def index_bytes(conn: Connection, collection: str, space: Space, kind: str) -> int:
+    """The size of a space's index."""
+    name = index_name(collection, space, kind).as_string(conn)
+    size: int = value_of(conn, "SELECT pg_relation_size(to_regclass(%s))", (name,))
+    return size
 
 
 def lock_for_build(conn: Connection, table: sql.Identifier, space: Space) -> None:

@@ -24,7 +24,7 @@ from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, Pgvector, translated
 from pinakes.store.images import Row
 from pinakes.store.one_of_each import OneOfEach
-from pinakes.store.search_plan import MARGIN, Plan, plan
+from pinakes.store.search_plan import MARGIN, Plan, farther, plan
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.store.vector_statement import Taken, VectorStatement
 from pinakes.types import Vector
@@ -130,18 +130,18 @@ class _FirstPage:
         one, (wholes, *regions) = self.statement.one, self.statement.tables
         images = (OF_EACH_GROUP if one.keys else 1) * (self.wanted.k + len(self.wanted.exclude_ids))
         # All regions of each nearer picture may come before the first region of the last.
-        takes = [images + MARGIN, *(MOST * images + MARGIN for _ in regions)]
-        plans = list(map(self._plan, self.statement.tables, takes))
+        depths = [images, *(MOST * images for _ in regions)]
+        plans = list(map(self._plan, self.statement.tables, depths))
         if not one.keys and not any(chosen.index for chosen in plans):
             # In one statement: parsing and planning take longer than a scan of a small table.
-            taken = self.statement.by_scan(self.statement.tables, sum(takes), plans[0].matching or 0)
+            taken = self.statement.by_scan(self.statement.tables, sum(depths) + MARGIN, plans[0].matching or 0)
             return Found([row for row, _ in taken.rows], taken.mode, taken.scanned)
-        of_wholes = self._of_wholes(wholes, takes[0], plans[0])
+        of_wholes = self._of_wholes(wholes, images, plans[0])
         if of_wholes is None:
             return None
         rows, mode, scanned = of_wholes.rows, of_wholes.mode, of_wholes.scanned
-        for table, take, chosen in zip(regions, takes[1:], plans[1:], strict=True):
-            more = self._of_regions(table, take, chosen)
+        for table, deep, chosen in zip(regions, depths[1:], plans[1:], strict=True):
+            more = self._of_regions(table, deep, chosen)
             rows = sorted((*rows, *more.rows), key=_place)
             for number in range(len(one.names)):
                 # A dictionary keeps the value that came last under a key.
@@ -150,9 +150,12 @@ class _FirstPage:
             scanned += more.scanned
         return Found([row for row, _ in rows[: self.wanted.k]], mode, scanned)
 
-    def _of_wholes(self, table: RegisteredSpace, take: int, chosen: Plan) -> Taken | None:
+    def _of_wholes(self, table: RegisteredSpace, deep: int, chosen: Plan) -> Taken | None:
         if chosen.index:
             taken = self.statement.by_index(table, chosen, chosen.candidates)
+            if _lost(taken, chosen.far):
+                chosen = farther(chosen, str(table.index_kind))
+                taken = self.statement.by_index(table, chosen, chosen.candidates)
             # Beyond the largest distance there is nothing to be found.
             limit = self.wanted.max_distance
             enough = len(taken.rows) >= self.wanted.k or (limit is not None and taken.farthest > limit)
@@ -163,21 +166,26 @@ class _FirstPage:
         # The planner stops counting where the index is worth asking; if that answered too few, the full count is due now.
         matching = chosen.matching
         if matching is None:
-            matching = self._plan(table, take, "exact").matching
-        return self.statement.by_scan([table], take, matching or 0)
+            matching = self._plan(table, deep, "exact").matching
+        return self.statement.by_scan([table], deep + MARGIN, matching or 0)
 
-    def _of_regions(self, table: RegisteredSpace, take: int, chosen: Plan) -> Taken:
+    def _of_regions(self, table: RegisteredSpace, deep: int, chosen: Plan) -> Taken:
         if chosen.index:
             # An index is asked for what one scan gives: further ones would cost more than these last regions are worth.
-            return self.statement.by_index(table, chosen, min(take, MAX_EFFORT))
-        return self.statement.by_scan([table], take, chosen.matching or 0)
+            return self.statement.by_index(table, chosen, min(deep + MARGIN, MAX_EFFORT))
+        return self.statement.by_scan([table], deep + MARGIN, chosen.matching or 0)
 
-    def _plan(self, table: RegisteredSpace, take: int, mode: Mode | None = None) -> Plan:
+    def _plan(self, table: RegisteredSpace, deep: int, mode: Mode | None = None) -> Plan:
         asked, wanted = self.statement, self.wanted
         mode = mode or wanted.mode
         if mode == "index" and table is not asked.tables[0] and table.index_kind is None:
             mode = "auto"  # that of the wholes was asked for
-        return plan(asked.conn, asked.collection, table, asked.passing, take, mode, self.pgvector, effort=wanted.effort)
+        return plan(asked.conn, asked.collection, table, asked.passing, deep, mode, self.pgvector, effort=wanted.effort)
+
+
+def _lost(taken: Taken, far: float | None) -> bool:
+    """Whether an index seems to have led to the wrong place: nothing that it found is near, or near enough for the query."""
+    return far is not None and (not taken.rows or (taken.rows[0][0].distance or 0) > far)
 
 
 def _place(keyed: tuple[Row, Sequence[str]]) -> tuple[float, str, bool]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -15,13 +15,19 @@ from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
 
 MARGIN = 32
-"""Rows taken beyond k before distances are computed in single precision: the half-precision order may be off by a few."""
+"""Rows of a scan beyond k before single precision orders them: the order of half precision may be off by a few."""
+
+BEYOND = 8
+"""As many of an index's candidates: below a narrow filter each of them costs the scan many more that do not pass."""
+
+NARROW = 8
+"""One image in so many passes the filter that an index is measured with, besides searches without one."""
 
 EF_SEARCH = {"hnsw": 200, "binary": 400}
 """Candidates of a scan where none were measured for the space; pgvector's default of 40 is quicker and misses more."""
 
 PROBES = 10
-"""Lists that an IVFFlat scan begins with; it goes on to others while it has too few."""
+"""Lists that an IVFFlat scan begins with where no number was measured; it goes on to others while it has too few."""
 
 SAMPLE = 2000
 """Images of a sample that tells broad filters from narrow ones."""
@@ -29,11 +35,18 @@ SAMPLE = 2000
 FEW = 30
 """Fewer that pass, of a sample, say nothing sure about their share."""
 
+SURELY = 1.5
+"""A sample's pages may hold images that are alike: with this many times the matches the index is worth it at any rate."""
+
 ALL = sql.SQL("")
 
-VISIT_COST = {"hnsw": 4, "binary": 2, "ivfflat": 4}
+AGAIN = 4
+"""How many times as far an index looks for a query that it seems to have led to the wrong place."""
+
+VISIT_COST = {"hnsw": 6, "binary": 2, "ivfflat": 4}
 """What an index spends on one candidate, in images that pass and are compared one by one: it compares the 2 m links of each
-node, in no order that memory likes, and looks up whether its image passes. See `python -m benchmarks.large`."""
+node, in no order that memory likes, and looks up whether its image passes, while processes share a comparison of all. See
+`python -m benchmarks.large`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,7 @@ class Plan:
         ef_search: candidates that a scan of an HNSW or binary index keeps.
         probes: lists that an IVFFlat scan begins with.
         candidates: rows that pass, of those that the index hands over, whose exact distances are computed.
+        far: an answer whose nearest is farther than this is to be looked for `farther`; None: any answer is taken.
     """
 
     index: bool
@@ -53,6 +67,7 @@ class Plan:
     ef_search: int
     probes: int
     candidates: int
+    far: float | None = None
 
 
 def plan(
@@ -60,28 +75,31 @@ def plan(
     collection: str,
     registered: RegisteredSpace,
     passing: Conditions,
-    take: int,
+    deep: int,
     mode: Mode,
     pgvector: Pgvector,
     *,
     effort: int | None = None,
 ) -> Plan:
-    """Choose how to find the `take` nearest among the images that pass.
+    """Choose how to find the `deep` nearest among the images that pass.
 
-    A filtered index scan looks at about take / share candidates, where share is the share of the images that pass; a
-    scan compares all that pass. The index is worth it from some number of matching images on, so they are counted up to
-    that number and no further.
+    Among a share of the images they are about the deep / share nearest of all, and so many an index has to look at,
+    while a scan compares all that pass. A sample tells the share. The index is worth it from some number of matching
+    images on, so they are counted up to that number and no further, and not at all where the sample leaves no doubt.
 
     Raises:
         UsageError: the index was asked for and there is none that can answer.
     """
-    wide = effort or _wide(registered, take, filtered=bool(passing))
-    # A binary index knows signs only: each of its candidates is compared exactly.
-    candidates = max(take, wide) if registered.index_kind == "binary" else take
     able = registered.index_kind is not None and pgvector.version >= ITERATIVE_SCANS
 
-    def planned(index: bool, matching: int | None) -> Plan:
-        return Plan(index, matching, min(wide, MAX_EFFORT), effort or PROBES, candidates)
+    def planned(index: bool, matching: int | None, share: float = 1) -> Plan:
+        wide = effort or _wide(registered, deep, share)
+        # A binary index knows signs only: each of its candidates is compared exactly.
+        by_signs = math.ceil(wide * share) if registered.index_kind == "binary" else 0
+        probes = effort or registered.ef_search or PROBES
+        # Below narrower filters even the nearest may be that far, and the index looks far enough anyway.
+        far = registered.ef_search_far if effort is None and share * NARROW >= 1 else None
+        return Plan(index, matching, min(wide, MAX_EFFORT), probes, max(deep + BEYOND, by_signs), far)
 
     if mode == "index" and not able:
         raise UsageError(
@@ -93,15 +111,31 @@ def plan(
         mode = "exact"
     if not passing:
         return planned(able and mode != "exact", registered.rows)
-    if mode == "index":
-        return planned(True, None)
-    worth = _worth(registered, candidates, wide) if able and mode == "auto" else None
-    if worth is not None and _surely(conn, collection, registered, passing, worth):
-        return planned(True, None)
+    if mode == "exact" or not able:
+        return planned(False, _count(conn, collection, passing, None))
+    sampled = _sampled(conn, collection, registered, passing)
+    share = max(sampled, 1) / min(SAMPLE, max(registered.rows, 1))
+    worth = _worth(registered, deep)
+    if mode == "index" or (sampled >= FEW and share * registered.rows >= SURELY * worth):
+        return planned(True, None, min(share, 1))
     matching = _count(conn, collection, passing, worth)
-    if worth is not None and matching >= worth:
-        return planned(True, None)
+    if matching >= worth:
+        return planned(True, None, min(max(share, worth / registered.rows), 1))
     return planned(False, matching)
+
+
+def farther(chosen: Plan, kind: str) -> Plan:
+    """How to look again for what may be elsewhere.
+
+    A graph leads a query in a hundred into the wrong cluster, and there to nothing near. Looking so far for every query
+    would take three times as long.
+    """
+    return replace(
+        chosen,
+        ef_search=min(AGAIN * chosen.ef_search, MAX_EFFORT),
+        probes=AGAIN * chosen.probes,
+        candidates=chosen.candidates * (AGAIN if kind == "binary" else 1),
+    )
 
 
 def searched_with(registered: RegisteredSpace) -> dict[str, int]:
@@ -109,34 +143,41 @@ def searched_with(registered: RegisteredSpace) -> dict[str, int]:
     if registered.index_kind is None or registered.falls_short:
         return {}
     if registered.index_kind == "ivfflat":
-        return {"probes": PROBES}
+        return {"probes": registered.ef_search or PROBES}
     return {"ef_search": registered.ef_search or EF_SEARCH[registered.index_kind]}
 
 
-def _wide(registered: RegisteredSpace, take: int, *, filtered: bool) -> int:
-    """How many candidates a scan looks at. What was measured is for `DEFAULT_K` hits, and grows with their number."""
-    if registered.ef_search is None:
-        return max(EF_SEARCH.get(str(registered.index_kind), 0), take)
-    measured = max(registered.ef_search, registered.ef_search_filtered or 0) if filtered else registered.ef_search
-    # A search takes one more than its hits, to know whether there is another page.
-    return max(take, math.ceil(measured * take / (DEFAULT_K + 1 + MARGIN)))
+def _wide(registered: RegisteredSpace, deep: int, share: float) -> int:
+    """How many candidates a scan looks at for the `deep` nearest of a `share` of the images.
+
+    What they need was measured for `DEFAULT_K` hits of all images, and of one in `NARROW`. Between the two it follows a
+    power of the depth; beyond, it grows as the depth does. And so many have to pass as are taken.
+    """
+    depth = max(1.0, deep / (DEFAULT_K + 1) / share)
+    wide = 0.0
+    if registered.index_kind in EF_SEARCH:
+        near = registered.ef_search or EF_SEARCH[registered.index_kind]
+        narrow = max(near, registered.ef_search_filtered or 2 * near)
+        wide = narrow * depth / NARROW if depth >= NARROW else near * (narrow / near) ** math.log(depth, NARROW)
+    return math.ceil(max(wide, (deep + BEYOND) / share))
 
 
-def _worth(registered: RegisteredSpace, candidates: int, wide: int) -> int:
+def _worth(registered: RegisteredSpace, deep: int) -> int:
     """The fewest matching images with which asking the index costs less than comparing them all."""
     cost = VISIT_COST[str(registered.index_kind)]
-    return math.ceil(max(cost * wide, math.sqrt(cost * candidates * registered.rows)))
+    # Of so few of them that the index looks at in proportion to 1 / share, which is rows / matching.
+    few = math.sqrt(cost * _wide(registered, deep, 1 / NARROW) / NARROW * registered.rows)
+    return math.ceil(max(cost * _wide(registered, deep, 1), few))
 
 
-def _surely(conn: Connection, collection: str, registered: RegisteredSpace, passing: Conditions, worth: int) -> bool:
-    """Whether a sample of the images shows that more than `worth` pass: counting so many takes longer than a search."""
+def _sampled(conn: Connection, collection: str, registered: RegisteredSpace, passing: Conditions) -> int:
+    """How many images of a sample of `SAMPLE` pass, or of all where these are no more."""
     if registered.rows <= SAMPLE:
-        return False  # counting them all is as quick
-    share = SAMPLE / registered.rows
-    least = max(1.5 * worth * share, FEW)
-    # The sample is made of whole pages; at most as many rows are read as are looked for.
-    sampled = sql.SQL("TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(sql.Literal(100 * share))
-    return least < SAMPLE and _count(conn, collection, passing, math.ceil(least), sampled) >= least
+        return _count(conn, collection, passing, None)
+    # The sample is made of whole pages.
+    percent = sql.Literal(100 * SAMPLE / registered.rows)
+    sample = sql.SQL("TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(percent)
+    return _count(conn, collection, passing, None, sample)
 
 
 def _count(

@@ -34,9 +34,10 @@ class RegisteredSpace:
         index_rows: rows when the index was built.
         index_built_at: when.
         regions: the table of the regions of its images; None where there never were any.
-        ef_search, ef_search_recall: the candidates of a scan of an HNSW or binary index, and the recall that was measured
-            with them: after the build, or by `pinakes evaluate`.
-        ef_search_filtered: as many for searches with a filter.
+        ef_search, ef_search_recall: the candidates of a scan of an HNSW or binary index, or the probes of an IVFFlat one,
+            and the recall that was measured with them: after the build, or by `pinakes evaluate`.
+        ef_search_filtered: as many where one image in `pinakes.store.search_plan.NARROW` passes a filter.
+        ef_search_far: an answer whose nearest is farther is looked for once more; see `pinakes.store.search_plan.farther`.
         ef_search_wanted: the recall that both were to reach.
         ef_search_rows, ef_search_built: the rows there were then, and `index_built_at` of the index that was measured.
     """
@@ -55,6 +56,7 @@ class RegisteredSpace:
     ef_search_wanted: float | None = None
     ef_search_rows: int | None = None
     ef_search_built: datetime | None = None
+    ef_search_far: float | None = None
     regions: RegisteredSpace | None = None
 
     @property
@@ -186,7 +188,7 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
                 """
                 SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,
                     index_kind, index_rows, index_built_at, ef_search, ef_search_recall, ef_search_filtered,
-                    ef_search_wanted, ef_search_rows, ef_search_built, right(space, {length}) = {ending}
+                    ef_search_wanted, ef_search_rows, ef_search_built, ef_search_far, right(space, {length}) = {ending}
                 FROM {registry}
                 ORDER BY active DESC, created_at, space
                 """

@@ -22,17 +22,19 @@ from pinakes.embedders.registry import EMBEDDERS
 from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.provider import Prepared, Unpaced
 from pinakes.errors import MetadataError, UnreadableQueryError, UsageError
-from pinakes.evaluation.evaluation import evaluate_recall, evaluate_retrieval
+from pinakes.evaluation.evaluation import evaluate_indexes, evaluate_recall, evaluate_retrieval
+from pinakes.evaluation.index_choice import IndexComparison
 from pinakes.evaluation.request import EvaluationRequest
 from pinakes.evaluation.retrieval import RetrievalReport
 from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
-from pinakes.store.indexes import ensure_index
+from pinakes.store.indexes import built_settings, ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.restrictions import hide
+from pinakes.store.search_plan import searched_with
 from pinakes.store.space_registry import register_space, spaces
 from pinakes.types import Failure, Vector
 from tests.programs import ended
@@ -206,14 +208,66 @@ def test_too_few_queries_are_told_apart_from_an_index_that_misses(database: Data
         assert spaces(conn, "pictures")[0].ef_search is None
 
 
-def test_the_probes_of_an_ivfflat_index_are_measured_up_to_all_lists_and_not_stored(database: Database) -> None:
+def test_the_probes_of_an_ivfflat_index_are_measured_up_to_all_lists_and_stored(database: Database) -> None:
     store(database, Space("made", "up", "1", DIMENSION, ""), clustered(5000), "ivfflat")
     (report,) = evaluate_recall(database, EvaluationRequest("pictures", queries=100, recall=0.9))
     assert report.setting_name == "probes"
     assert [level.setting for level in report.levels] == [1, 2, 4, 5][: len(report.levels)]
     assert report.levels[-1].recall == pytest.approx(1)
-    assert not report.stored
-    assert any("probes are not stored" in note for note in report.notes)
+    assert report.stored
+    with database.connection() as (conn, _):
+        assert searched_with(spaces(conn, "pictures")[0]) == {"probes": report.recommended}
+
+
+def test_the_quickest_index_that_finds_enough_is_kept_and_without_storing_the_one_before(
+    database: Database, settings: Settings
+) -> None:
+    space = Space("made", "up", "1", 64, "")
+    rng = np.random.default_rng(5)
+    made = rng.standard_normal((100, 64))[rng.integers(100, size=2000)] + 0.5 * rng.standard_normal((2000, 64))
+    store(database, space, made, "none")
+
+    def compared(*kinds: Any, **options: Any) -> IndexComparison:
+        request = EvaluationRequest("pictures", "recall", indexes=kinds, **options)
+        ((comparison,), reports) = evaluate_indexes(database, settings, request)
+        assert [report.index for report in reports] == [kind.index for kind in comparison.kinds if kind.index != "none"]
+        with database.connection() as (conn, _):
+            (registered,) = spaces(conn, "pictures")
+            kind = registered.index_kind
+            assert (kind or "none") == comparison.kept
+            assert built_settings(conn, "pictures", space, comparison.kept) == kept.get(comparison.kept)
+            if kind is not None:
+                assert registered.ef_search_built == registered.index_built_at, "what is kept has been measured"
+                name = "probes" if kind == "ivfflat" else "ef_search"
+                assert searched_with(registered) == {name: registered.ef_search}
+        return comparison
+
+    kept: dict[str, dict[str, int]] = {}
+    # What is not stored leaves things as they were: here no index at all.
+    first = compared("hnsw", "none", "binary", recall=0.9, queries=150, store=False)
+    assert (first.before, first.kept) == ("none", "none")
+    assert [kind.index for kind in first.kinds] == ["hnsw", "binary", "none"]
+    enough = [kind for kind in first.kinds if kind.enough]
+    assert first.quickest == min(enough, key=lambda kind: kind.p50_ms).index
+    hnsw, binary, none = first.kinds
+    assert hnsw.bytes > binary.bytes > none.bytes == 0
+    assert (hnsw.build_seconds or 0) > 0
+    assert none.recall == 1
+
+    # The setting that is stored is the one of the table, and the settings of the index that was there come back.
+    kept["hnsw"] = {"m": 16, "ef_construction": 200}
+    second = compared("hnsw", recall=0.9, queries=150)
+    assert (second.before, second.kept, second.quickest) == ("none", "hnsw", "hnsw")
+    with database.connection() as (conn, pgvector), Lease(database.dsn, "x", seconds=60) as lease:
+        assert spaces(conn, "pictures")[0].ef_search == second.kinds[0].setting
+        kept["hnsw"] = {"m": 10, "ef_construction": 50}
+        ensure_index(conn, "pictures", space, "hnsw", lease, pgvector, kept["hnsw"])
+    third = compared("ivfflat", "hnsw", recall=0.9, queries=150, store=False)
+    assert [(kind.index, kind.build_seconds is None) for kind in third.kinds] == [("hnsw", True), ("ivfflat", False)]
+    assert (third.before, third.kept) == ("hnsw", "hnsw")
+
+    with pytest.raises(UsageError, match="--index compares kinds of index, which belongs to pinakes evaluate recall"):
+        EvaluationRequest("pictures", indexes=("none",))
 
 
 def test_without_an_index_searches_are_exact_and_it_is_said_what_an_index_would_give(database: Database) -> None:
@@ -483,7 +537,7 @@ def test_the_flow_leaves_tables_and_a_plot_under_a_megabyte(
     assert {row["column"] for row in json.loads(found["precision"])} == {"author"}
     assert any(row["recommended"] == "yes" for row in json.loads(found["recall"]))
     assert {tuple(row) for row in json.loads(found["recall"])} == {
-        ("space", "setting", "recall@10", "at least (95 %)", "p50 ms", "p95 ms", "recommended")
+        ("space", "index", "setting", "recall@10", "at least (95 %)", "p50 ms", "p95 ms", "recommended")
     }
     assert "data:image/png;base64," in found["evaluation"]
     assert "stored with the space" in found["evaluation"]

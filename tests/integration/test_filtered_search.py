@@ -144,8 +144,8 @@ def test_a_filter_that_turns_away_from_the_query_loses_nothing(collection: Colle
 
 def test_an_index_that_is_asked_for_answers_k_even_where_hardly_any_match(collection: Collection) -> None:
     query = clustered(1, DIMENSION, seed=6, rank=16, clusters=CLUSTERS)[0]
-    found = collection.find(query, 10, [Equals("share20", ("yes",))], "index")
-    assert len(found.rows) == 10
+    found = collection.find(query, 15, [Equals("share20", ("yes",))], "index")
+    assert len(found.rows) == 15
     assert found.mode == "exact"
     assert found.scanned == 20
 

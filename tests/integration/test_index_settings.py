@@ -110,15 +110,15 @@ def test_an_index_that_somebody_has_dropped_is_built_again_and_shown_as_missing(
 
     space = shown()
     assert (space["index"], space["index_settings"]) == ("hnsw", {"m": 24, "ef_construction": 128})
-    assert (space["index_coverage"], space["index_searched_with"]) == (1.0, {"ef_search": 43})
+    assert (space["index_coverage"], space["index_searched_with"]) == (1.0, {"ef_search": 40})
     assert space["index_refreshed_at"] >= space["index_built_at"]
     text = " ".join(CliRunner().invoke(cli, ["spaces"], catch_exceptions=False).stdout.split())
     assert (
-        f"hnsw index of {space['space']}: m=24, ef_construction=128; searched with ef_search=43; covers 100.0%" in text
+        f"hnsw index of {space['space']}: m=24, ef_construction=128; searched with ef_search=40; covers 100.0%" in text
     )
 
     built = datetime.fromisoformat(space["index_built_at"])
-    said = "hnsw index: m=24, ef_construction=128; searched with ef_search=43."
+    said = "hnsw index: m=24, ef_construction=128; searched with ef_search=40."
     assert f"{said} Built {built.day} {built:%B %Y}; covers 100%" in page()
 
     with database.connection() as (conn, _):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from pinakes.store.index_settings import IndexChoice, IndexKind
 from pinakes.store.indexes import built_settings, ensure_index, rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.nearest import Wanted, nearest
-from pinakes.store.search_plan import EF_SEARCH, searched_with
+from pinakes.store.search_plan import EF_SEARCH, Plan, plan, searched_with
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
 from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
 
@@ -73,9 +74,9 @@ def test_the_smallest_setting_that_is_enough_is_stored_after_each_build(
         assert space.index_kind == kind
         told = [record.getMessage() for record in caplog.records]
         assert any(f"building the {kind} index of made_up_1_256: " in line and "% after" in line for line in told), told
-        assert space.ef_search in (43, *EF_SEARCH_LEVELS)
+        assert space.ef_search in EF_SEARCH_LEVELS
         assert space.ef_search < EF_SEARCH[kind]
-        assert (space.ef_search_filtered or 0) in (43, *EF_SEARCH_LEVELS)
+        assert (space.ef_search_filtered or 0) in EF_SEARCH_LEVELS
         assert (space.ef_search_recall or 0) >= 0.99
         assert not space.falls_short
         assert searched_with(space) == {"ef_search": space.ef_search}
@@ -105,6 +106,29 @@ def test_the_smallest_setting_that_is_enough_is_stored_after_each_build(
     assert build("none").index_kind is None
 
 
+def test_a_search_with_a_filter_looks_as_far_as_the_share_that_passes_demands(database: Database) -> None:
+    few = np.arange(ROWS) % 16 == 0
+    values = {"type": ["a" if n else "b" for n in KEPT], "school": ["a" if n else "b" for n in few]}
+    store(database, SPACE, clustered(ROWS, 256), values)
+    with database.connection() as (conn, pgvector):
+        space = resolve_space(conn, COLLECTION)
+        measured = replace(space, index_kind="hnsw", ef_search=100, ef_search_filtered=400)
+
+        def chosen(*filters: Equals, deep: int = 11, kind: IndexKind = "hnsw") -> Plan:
+            passing = conditions(COLLECTION, filters)
+            return plan(conn, COLLECTION, replace(measured, index_kind=kind), passing, deep, "index", pgvector)
+
+        half, narrow = Equals("type", ("a",)), Equals("school", ("a",))
+        assert chosen().ef_search == 100
+        assert chosen(half).ef_search == pytest.approx(100 * 4 ** (1 / 3), rel=0.05), "between what was measured"
+        assert chosen(narrow).ef_search == pytest.approx(800, rel=0.01), "twice as narrow as what was measured"
+        assert chosen(deep=88).ef_search == 400, "88 of all lie as deep as 11 of one in eight"
+        assert [chosen(*f).candidates for f in ((), (half,), (narrow,))] == [19, 19, 19]
+        assert chosen(narrow, kind="binary").candidates == pytest.approx(50, abs=1), (
+            "signs: what passes of those looked at"
+        )
+
+
 def test_an_index_that_finds_too_little_whatever_it_is_asked_is_passed_over(database: Database, build: Build) -> None:
     store(database, SPACE, np.random.default_rng(1).standard_normal((ROWS, 256), dtype=np.float32), {})
     space = build("hnsw", m=2, ef_construction=4)
@@ -115,3 +139,22 @@ def test_an_index_that_finds_too_little_whatever_it_is_asked_is_passed_over(data
     assert modes == {"hnsw"}
     assert recall < 0.99
     assert searched_with(space) == {}
+
+
+def test_a_query_that_seems_to_have_been_led_to_the_wrong_place_is_looked_for_farther(
+    database: Database, build: Build
+) -> None:
+    vectors = np.random.default_rng(1).standard_normal((ROWS, 256), dtype=np.float32)
+    store(database, SPACE, vectors, {})
+    space = build("hnsw", m=4, ef_construction=8)
+    queries = np.random.default_rng(2).standard_normal((20, 256), dtype=np.float32)
+    kth = np.sort([distances(stored_vectors(database, SPACE), query) for query in queries])[:, 9]
+    assert np.quantile(kth, 0.9) < (space.ef_search_far or 0) < 1.2 * kth.max()
+    recalls = []
+    with database.connection() as (conn, _):
+        for far in (1.0, 0.0):  # nothing is farther than the one, and everything than the other
+            conn.execute(f"UPDATE {COLLECTION}.spaces SET ef_search = 40, ef_search_far = {far}".encode())
+            recall, modes = found(database, queries, Conditions(), "index")
+            assert modes == {"hnsw"}
+            recalls.append(recall)
+    assert recalls[1] > recalls[0] + 0.1

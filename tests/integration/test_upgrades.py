@@ -137,8 +137,9 @@ COLLECTION_DATA = (
         "INSERT INTO old.counted_values VALUES ('several', 'shelf', 0, '{7}', '\\x01', '\\x010000000000000000000000')",
     ),
     (12, "UPDATE old.collection SET counted_at = now(), metadata_digest = '\\xff', listing_digest = '\\xff'"),
+    (13, "UPDATE old.spaces SET ef_search_far = 0.5"),
     (
-        13,
+        14,
         "ALTER TABLE old.made_up_1_4 DROP CONSTRAINT made_up_1_4_pkey, ADD PRIMARY KEY (image_id) INCLUDE (fingerprint)",
     ),
 )
