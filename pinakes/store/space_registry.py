@@ -17,8 +17,8 @@ from pinakes.store.index_settings import IndexKind
 from pinakes.store.lease import Lease
 from pinakes.store.strong_locks import START_PATIENCE, StrongLock
 
-PLAIN = "p"
-"""pg_attribute.attstorage of vectors that are stored uncompressed, inside their row."""
+STORAGE = {"embedding": "p", "image_id": "m", "fingerprint": "m"}
+"""pg_attribute.attstorage of a space's columns: PLAIN and MAIN keep them in their row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def register_space(
             ),
             (space.name, table.as_string(conn)),
         )
-        if known and _storage(conn, table) == PLAIN:
+        if known and _kept_in_rows(conn, table):
             return
         with conn.transaction():
             if lease is not None:
@@ -106,9 +106,19 @@ def register_space(
                 StrongLock((table,), "ACCESS EXCLUSIVE", purpose).take(conn, patience=patience)
             else:
                 _create(conn, collection, space, patience)
-            if _storage(conn, table) != PLAIN:
-                # A scan that need not fetch toasted vectors is about five times as fast.
-                conn.execute(sql.SQL("ALTER TABLE {} ALTER COLUMN embedding SET STORAGE PLAIN").format(table))
+            if not _kept_in_rows(conn, table):
+                # A scan that need not fetch toasted vectors is about five times as fast. The names next to a long vector
+                # would be toasted in its stead, and fetched for each comparison.
+                conn.execute(
+                    sql.SQL(
+                        """
+                        ALTER TABLE {}
+                            ALTER COLUMN embedding SET STORAGE PLAIN,
+                            ALTER COLUMN image_id SET STORAGE MAIN,
+                            ALTER COLUMN fingerprint SET STORAGE MAIN
+                        """
+                    ).format(table)
+                )
 
 
 def _create(conn: Connection, collection: str, space: Space, patience: float) -> None:
@@ -166,18 +176,17 @@ def primary_key(space: Space) -> sql.Composed:
     )
 
 
-def _storage(conn: Connection, table: sql.Identifier) -> str | None:
-    """How PostgreSQL stores the vectors of a space: `PLAIN`, or in a way that may put them elsewhere."""
-    storage: str | None = value_of(
-        conn,
+def _kept_in_rows(conn: Connection, table: sql.Identifier) -> bool:
+    """Whether PostgreSQL keeps vectors and names of a space in their rows, as `STORAGE` says."""
+    rows = conn.execute(
         """
-        SELECT attstorage::text
+        SELECT attname, attstorage::text
         FROM pg_attribute
-        WHERE attrelid = to_regclass(%s) AND attname = 'embedding'
+        WHERE attrelid = to_regclass(%s) AND attname = ANY(%s)
         """,
-        (table.as_string(conn),),
-    )
-    return storage
+        (table.as_string(conn), list(STORAGE)),
+    ).fetchall()
+    return dict(rows) == STORAGE
 
 
 def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:

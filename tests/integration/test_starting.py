@@ -16,6 +16,7 @@ from psycopg.conninfo import make_conninfo
 from pinakes.errors import DatabaseError, LockHeldError
 from pinakes.settings import Settings
 from pinakes.spaces import Space
+from pinakes.store.collections import ensure_collection
 from pinakes.store.connection import connect
 from pinakes.store.database import Database
 from pinakes.store.lease import Lease
@@ -211,3 +212,20 @@ def test_what_is_made_by_one_session_at_a_time_names_the_session_that_does_not_e
         first.execute("SELECT 1")
     with connect(database.dsn) as third, one_at_a_time(third, "migration", patience=0):
         pass
+
+
+def test_names_stay_in_the_rows_of_long_vectors(database: Database) -> None:
+    long = Space("made", "up", "1", 1024, "")
+    with database.connection() as (conn, _):
+        ensure_collection(conn, "long", "file:///x/")
+        register_space(conn, "long", long)
+        name = "folder/" + 5 * "a rather long name of a picture "
+        conn.execute("INSERT INTO long.images (image_id, uri, fingerprint) VALUES (%s, 'file:///a', 'md5:a')", (name,))
+        conn.execute(
+            f"INSERT INTO long.{long.name} VALUES (%s, %s, 1, %s::halfvec)".encode(),
+            (name, f"md5:{32 * '0'}#xywh=percent:0,12.5,50,50", str([1.0] + 1023 * [0.0])),
+        )
+        fetched = conn.execute(
+            "SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE oid = %s::regclass", (f"long.{long.name}",)
+        ).fetchone()
+    assert fetched == (0,)
