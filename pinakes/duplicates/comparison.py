@@ -15,10 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pinakes.duplicates.sketch import LEAST_PART, LONG_SIDE, SIDE, Grey, Sketch, scaled
+from pinakes.duplicates.sketch import FAR_SCALES, FAR_SIDE, LEAST_PART, LONG_SIDE, SIDE, Grey, Sketch, resized, scaled
 
 LEAST_GREY, LEAST_EDGES = 0.88, 0.74
 """The least correlations of two copies; `docs/duplicates.md` says how they were found."""
+
+LEAST_TINY = 0.85
+"""Of the grey values in a square of a few pixels, before the others are looked at."""
 
 PROMISING = 0.40
 """Of the edges, for a place that is known to a pixel or two."""
@@ -26,8 +29,11 @@ PROMISING = 0.40
 SURE_EDGES = 0.85
 """Of an upright copy; below it a picture that is nearly symmetrical may fit its own mirror image better."""
 
-COARSE = 0.70
-"""Of the grey, at a scale that is up to four hundredths off."""
+FAINT_PLACE, COARSE = 0.77, 0.82
+"""Of the grey, at a quarter of the size and at half: at a scale that is up to four hundredths off."""
+
+NEXT_SCALE = 0.08
+"""Logarithm of the scales next to one at a quarter of the size that are tried at half."""
 
 FAINT = 2.0
 """Levels of grey; differences below it are noise of the compression rather than edges."""
@@ -62,21 +68,21 @@ def compare(first: Sketch, second: Sketch) -> Match | None:
     ratio = [math.log(each.picture.width / each.picture.height) for each in (first, second)]
     best = None
     if abs(ratio[0] - ratio[1]) <= SAME_PROPORTIONS:
-        best = _alike(first.square, second.square)
+        best = _alike(first, second)
         if best is not None and best >= SURE_EDGES:
             return Match(_kind_of_whole(first, second), 1 - best)
     for turn, turned in _TURNS.items():
         other = -ratio[1] if turn in _SIDEWAYS else ratio[1]
         if abs(ratio[0] - other) <= SAME_PROPORTIONS:
-            edges = _alike(first.square, turned(second.square))
+            edges = _alike(first, second, turned)
             if edges is not None and edges > (best or 0.0):
                 return Match("turned", 1 - edges)
     if best is not None:
         return Match(_kind_of_whole(first, second), 1 - best)
-    inner = [each.trimmed() or each for each in (first, second)]
+    inner = [each.trimmed or each for each in (first, second)]
     ratio = [math.log(each.picture.width / each.picture.height) for each in inner]
     if abs(ratio[0] - ratio[1]) <= 2 * SAME_PROPORTIONS and not any(each.flat for each in inner):
-        best = _alike(inner[0].square, inner[1].square)
+        best = _alike(*inner)
         if best is not None:
             return Match("crop", 1 - best)
     for whole, part in ((first, second), (second, first)):
@@ -95,11 +101,14 @@ def _kind_of_whole(first: Sketch, second: Sketch) -> str:
     return "re-encoded" if first.pixels == second.pixels else "resized"
 
 
-def _alike(first: Grey, second: Grey) -> float | None:
-    """The correlation of the edges of two pictures of one size, where both correlations are high enough."""
-    if correlation(first, second) < LEAST_GREY:
+def _alike(first: Sketch, second: Sketch, turned: Callable[[Grey], Grey] = lambda grey: grey) -> float | None:
+    """The correlation of the edges of two pictures, the second turned, where all correlations are high enough."""
+    if float((first.tiny * turned(second.tiny)).sum()) < LEAST_TINY:
         return None
-    edges = correlation(_edges(first), _edges(second))
+    square = turned(second.square)
+    if correlation(first.square, square) < LEAST_GREY:
+        return None
+    edges = correlation(_edges(first.square), _edges(square))
     return edges if edges >= LEAST_EDGES else None
 
 
@@ -121,8 +130,10 @@ def _edges(grey: Grey) -> Grey:
 
 def _part_of(whole: Sketch, part: Sketch) -> float | None:
     """The correlation of the edges of a picture with those of the part of another that it shows, or None."""
-    # Where it could be is looked for at half the size, which takes a fifth of the time.
-    coarse = max(_places(whole.half, part.half, _SCALES, LONG_SIDE // 2), default=(0.0, 0.0, 0, 0))
+    # Where it could be is looked for at a quarter of the size, then at half: next to no other picture gets further.
+    faint = _faint_places(whole, part)
+    likely = tuple(scale for scale in _SCALES if any(abs(math.log(scale / each)) <= NEXT_SCALE for each in faint))
+    coarse = max(_places(whole.half, part.half, likely, LONG_SIDE // 2), default=(0.0, 0.0, 0, 0))
     if coarse[0] < COARSE:
         return None
     best, box = 0.0, (0.0, 0.0, 0.0, 0.0)
@@ -136,14 +147,41 @@ def _part_of(whole: Sketch, part: Sketch) -> float | None:
     return _fitted(whole, part, box) if best >= PROMISING else None
 
 
+def _faint_places(whole: Sketch, part: Sketch) -> list[float]:
+    """The scales at which a part could be somewhere in the whole, seen from far away; mostly none.
+
+    All places and scales at once, by a product of Fourier transforms: of a window its products with the part, its sum, and
+    the sum of its squares.
+    """
+    waves, smalls = whole.waves, part.reductions
+    rows, columns = (round(side * 2 * FAR_SIDE / LONG_SIDE) for side in whole.half.shape)
+    below, right = rows - smalls.heights, columns - smalls.widths
+    fits = (below >= 0) & (right >= 0) & (np.minimum(smalls.heights, smalls.widths) >= FAR_SIDE / 8)
+    if not fits.any():
+        return []
+    boxes = waves[:, None] * smalls.boxes[fits]
+    found = np.fft.irfft2(np.concatenate([(waves[0] * smalls.waves[fits])[None], boxes]), (FAR_SIDE, FAR_SIDE))
+    pixels = (smalls.heights * smalls.widths)[fits].astype(np.float32)[:, None, None]
+    spread = np.maximum(found[2] - found[1] * found[1] / pixels, pixels)
+    inside = (_PLACES[:, None] <= below[fits][:, None, None]) & (_PLACES <= right[fits][:, None, None])
+    # A negative product does not count, so that nothing is lost by comparing squares.
+    close = np.where(inside, np.maximum(found[0], 0) ** 2 / spread, 0).max(axis=(1, 2)) >= FAINT_PLACE**2
+    return [float(scale) for scale in np.array(FAR_SCALES)[fits][close]]
+
+
 def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None:
     """The same for a place that is known to a pixel or two: its sides are moved by fractions of one while that helps."""
     picture = Image.fromarray(whole.grey)
-    edges = _edges(part.square)
+    # No larger than what the whole shows of it: the part has finer lines.
+    size = (min(SIDE, round(box[2] - box[0])), min(SIDE, round(box[3] - box[1])))
+    small = resized(part.grey, *size)
+    edges = _edges(small)
+
+    def cut(sides: tuple[float, ...]) -> Grey:
+        return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=_box(sides)))
 
     def fit(sides: tuple[float, ...]) -> float:
-        cut = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=_box(sides))
-        return correlation(_edges(np.asarray(cut)), edges)
+        return correlation(_edges(cut(sides)), edges)
 
     best = fit(box)
     for step in (1.0, 0.5, 0.25):
@@ -155,8 +193,7 @@ def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None
                     if found > best:
                         best, box = found, moved
                         break
-    cut = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=_box(box))
-    return best if best >= LEAST_EDGES and correlation(np.asarray(cut), part.square) >= LEAST_GREY else None
+    return best if best >= LEAST_EDGES and correlation(cut(box), small) >= LEAST_GREY else None
 
 
 def _box(sides: tuple[float, ...]) -> tuple[float, float, float, float]:
@@ -169,8 +206,6 @@ def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> li
 
     `side` is the long side of both.
     """
-    whole = whole - whole.mean()
-    sums, squares = _integral(whole), _integral(whole * whole)
     smalls = []
     for scale in scales:
         small = scaled(part, scale)
@@ -179,7 +214,9 @@ def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> li
             smalls.append((scale, small - small.mean()))
     if not smalls:
         return []
-    size = (side * 4 // 3, side * 4 // 3)  # a multiple of 64, and what wraps around is cut off below
+    whole = whole - whole.mean()
+    sums, squares = _integral(whole), _integral(whole * whole)
+    size = (side, side)  # what wraps around is cut off below
     laid = np.zeros((len(smalls), *size), dtype=np.float32)
     for place, (_, small) in enumerate(smalls):
         laid[place, : small.shape[0], : small.shape[1]] = small
@@ -206,6 +243,7 @@ def _windows(sums: npt.NDArray[np.float64], height: int, width: int) -> npt.NDAr
     return sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
 
 
+_PLACES = np.arange(FAR_SIDE)
 _SCALES = tuple(0.98 * 0.955**step for step in range(20))
 _FINE = tuple(1 + step / 100 for step in range(-4, 5))
 _SIDEWAYS = (

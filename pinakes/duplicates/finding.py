@@ -157,7 +157,7 @@ def _shapes(sketch: Sketch) -> list[Vector]:
     """The shapes that copies of a picture have: upright, turned, and without the border that it may have."""
     if sketch.flat:
         return []
-    shape, inner = sketch.shape(), sketch.trimmed()
+    shape, inner = sketch.shape(), sketch.trimmed
     return [shape, *turned_shapes(shape), *([] if inner is None or inner.flat else [inner.shape()])]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +20,13 @@ LONG_SIDE = 96
 """Pixels of a sketch: lines of a drawing are still there, and a hundred thousand sketches take 400 MB."""
 
 QUALITY = 90
+FAR_SIDE = LONG_SIDE // 4
+"""The long side where a part is looked for first."""
+
 SIDE = 64
 """Pixels of each side of the square in which whole pictures are compared."""
+
+TINY = 8
 
 COEFFICIENTS = 8
 """Of a shape, along each side."""
@@ -32,8 +38,26 @@ EVEN = 16.0
 LEAST_PART = 0.4
 """Of the side of the whole; a smaller part is a detail, and a search for regions finds it."""
 
+FAR_SCALES = tuple(0.98 * 0.93**step for step in range(13))  # down to LEAST_PART
+
 _BOTH_FLIPS = (-1.0) ** np.arange(COEFFICIENTS)
 _COSINES = np.cos(np.pi * np.arange(COEFFICIENTS)[:, None] * (2 * np.arange(32)[None, :] + 1) / 64)
+
+
+@dataclass(frozen=True)
+class Reductions:
+    """A picture in several sizes, as what could be a part of another that is `FAR_SIDE` long.
+
+    Attributes:
+        heights, widths: of each of `FAR_SCALES`, shape (n,).
+        waves: conjugate Fourier transforms of its brightness at mean 0 and length 1, shape (n, FAR_SIDE, FAR_SIDE / 2 + 1).
+        boxes: the same of a rectangle of its size.
+    """
+
+    heights: npt.NDArray[np.int64]
+    widths: npt.NDArray[np.int64]
+    waves: npt.NDArray[np.complexfloating]
+    boxes: npt.NDArray[np.complexfloating]
 
 
 @dataclass(frozen=True)
@@ -83,6 +107,33 @@ class Sketch:
         return scaled(self.grey, 0.5)
 
     @cached_property
+    def waves(self) -> npt.NDArray[np.complexfloating]:
+        """Fourier transforms of its brightness at mean 0 and of the square of that, at a quarter of the size."""
+        far = scaled(self.half, 2 * FAR_SIDE / LONG_SIDE)
+        far = far - far.mean()
+        return np.fft.rfft2(np.stack([far, far * far]), (FAR_SIDE, FAR_SIDE))
+
+    @cached_property
+    def reductions(self) -> Reductions:
+        """The sizes in which it could be a part of another picture, at a quarter of the size."""
+        height, width = self.half.shape
+        down, across = _reducing(height), _reducing(width)
+        laid = down.weights @ self.half @ across.weights.transpose(0, 2, 1)
+        pixels = (down.sizes * across.sizes).astype(np.float32)[:, None, None]
+        even = laid - laid.sum(axis=(1, 2), keepdims=True) / pixels
+        even *= down.inside[:, :, None] * across.inside[:, None, :]
+        even /= np.sqrt(np.maximum((even * even).sum(axis=(1, 2), keepdims=True), pixels))
+        return Reductions(down.sizes, across.sizes, np.conj(np.fft.rfft2(even)), _boxes(height, width))
+
+    @cached_property
+    def tiny(self) -> Grey:
+        """Its brightness in `TINY` x `TINY` pixels, at mean 0 and length 1; 0 where it is even."""
+        found = resized(self.square, TINY, TINY)
+        found = found - found.mean()
+        length = float(np.linalg.norm(found))
+        return found / length if length > 0 else found
+
+    @cached_property
     def square(self) -> Grey:
         """Its brightness in `SIDE` x `SIDE` pixels, whatever its proportions."""
         return resized(self.grey, SIDE, SIDE)
@@ -98,6 +149,7 @@ class Sketch:
         chroma = np.asarray(self.picture.convert("YCbCr"), dtype=np.float32)[..., 1:] - 128
         return float(np.abs(chroma).mean())
 
+    @cached_property
     def trimmed(self) -> Sketch | None:
         """Without an even border or mount, as scans have them; None where it has none."""
         grey = self.grey
@@ -116,7 +168,7 @@ class Sketch:
             return None
         return Sketch(self.picture.crop(inner), self.pixels)
 
-    @property
+    @cached_property
     def flat(self) -> bool:
         """Whether there is next to nothing on it: any two empty pages are alike, and no copies."""
         return float(self.square.std()) < 2.0
@@ -130,6 +182,29 @@ class Sketch:
         found = _weighted(_COSINES @ resized(self.grey, 32, 32) @ _COSINES.T).ravel()[1:]
         length = float(np.linalg.norm(found))
         return (found / length if length > 0 else found).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Reducing:
+    """How a side is reduced to each of `FAR_SCALES`: weights of shape (n, FAR_SIDE, length), and what is inside then."""
+
+    sizes: npt.NDArray[np.int64]
+    weights: Grey
+    inside: Grey
+
+
+@lru_cache(maxsize=LONG_SIDE)
+def _reducing(length: int) -> _Reducing:
+    sizes = np.array([max(1, round(length * scale * FAR_SIDE * 2 / LONG_SIDE)) for scale in FAR_SCALES])
+    weights = np.zeros((len(sizes), FAR_SIDE, length), dtype=np.float32)
+    for place, size in enumerate(sizes):
+        weights[place, :size] = resized(np.eye(length, dtype=np.float32), length, size)
+    return _Reducing(sizes, weights, (np.arange(FAR_SIDE) < sizes[:, None]).astype(np.float32))
+
+
+@lru_cache(maxsize=4 * LONG_SIDE)
+def _boxes(height: int, width: int) -> npt.NDArray[np.complexfloating]:
+    return np.conj(np.fft.rfft2(_reducing(height).inside[:, :, None] * _reducing(width).inside[:, None, :]))
 
 
 def turned_shapes(shape: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
