@@ -29,7 +29,7 @@ PROMISING = 0.40
 SURE_EDGES = 0.85
 """Of an upright copy; below it a picture that is nearly symmetrical may fit its own mirror image better."""
 
-FAINT_PLACE, COARSE = 0.77, 0.82
+FAINT_PLACE, COARSE = 0.80, 0.85
 """Of the grey, at a quarter of the size and at half: at a scale that is up to four hundredths off."""
 
 NEXT_SCALE = 0.08
@@ -153,15 +153,14 @@ def _faint_places(whole: Sketch, part: Sketch) -> list[float]:
     All places and scales at once, by a product of Fourier transforms: of a window its products with the part, its sum, and
     the sum of its squares.
     """
-    waves, smalls = whole.waves, part.reductions
-    rows, columns = (round(side * 2 * FAR_SIDE / LONG_SIDE) for side in whole.half.shape)
-    below, right = rows - smalls.heights, columns - smalls.widths
-    fits = (below >= 0) & (right >= 0) & (np.minimum(smalls.heights, smalls.widths) >= FAR_SIDE / 8)
+    here, there = whole.far, part.far
+    below, right = here.height - there.heights, here.width - there.widths
+    fits = (below >= 0) & (right >= 0) & (np.minimum(there.heights, there.widths) >= FAR_SIDE / 8)
     if not fits.any():
         return []
-    boxes = waves[:, None] * smalls.boxes[fits]
-    found = np.fft.irfft2(np.concatenate([(waves[0] * smalls.waves[fits])[None], boxes]), (FAR_SIDE, FAR_SIDE))
-    pixels = (smalls.heights * smalls.widths)[fits].astype(np.float32)[:, None, None]
+    boxes = here.whole[:, None] * there.boxes[fits]
+    found = np.fft.irfft2(np.concatenate([(here.whole[0] * there.parts[fits])[None], boxes]), (FAR_SIDE, FAR_SIDE))
+    pixels = (there.heights * there.widths)[fits].astype(np.float32)[:, None, None]
     spread = np.maximum(found[2] - found[1] * found[1] / pixels, pixels)
     inside = (_PLACES[:, None] <= below[fits][:, None, None]) & (_PLACES <= right[fits][:, None, None])
     # A negative product does not count, so that nothing is lost by comparing squares.

@@ -45,18 +45,23 @@ _COSINES = np.cos(np.pi * np.arange(COEFFICIENTS)[:, None] * (2 * np.arange(32)[
 
 
 @dataclass(frozen=True)
-class Reductions:
-    """A picture in several sizes, as what could be a part of another that is `FAR_SIDE` long.
+class Far:
+    """A picture seen from far away, `FAR_SIDE` long: as a whole, and in the sizes in which it could be a part of another.
 
     Attributes:
+        height, width: of the whole.
+        whole: Fourier transforms of its brightness at mean 0 and of the square of that, shape (2, FAR_SIDE, FAR_SIDE / 2 + 1).
         heights, widths: of each of `FAR_SCALES`, shape (n,).
-        waves: conjugate Fourier transforms of its brightness at mean 0 and length 1, shape (n, FAR_SIDE, FAR_SIDE / 2 + 1).
+        parts: conjugate Fourier transforms of its brightness at mean 0 and length 1, shape (n, FAR_SIDE, FAR_SIDE / 2 + 1).
         boxes: the same of a rectangle of its size.
     """
 
+    height: int
+    width: int
+    whole: npt.NDArray[np.complexfloating]
     heights: npt.NDArray[np.int64]
     widths: npt.NDArray[np.int64]
-    waves: npt.NDArray[np.complexfloating]
+    parts: npt.NDArray[np.complexfloating]
     boxes: npt.NDArray[np.complexfloating]
 
 
@@ -107,23 +112,21 @@ class Sketch:
         return scaled(self.grey, 0.5)
 
     @cached_property
-    def waves(self) -> npt.NDArray[np.complexfloating]:
-        """Fourier transforms of its brightness at mean 0 and of the square of that, at a quarter of the size."""
-        far = scaled(self.half, 2 * FAR_SIDE / LONG_SIDE)
-        far = far - far.mean()
-        return np.fft.rfft2(np.stack([far, far * far]), (FAR_SIDE, FAR_SIDE))
-
-    @cached_property
-    def reductions(self) -> Reductions:
-        """The sizes in which it could be a part of another picture, at a quarter of the size."""
+    def far(self) -> Far:
+        """Seen from far away."""
         height, width = self.half.shape
         down, across = _reducing(height), _reducing(width)
         laid = down.weights @ self.half @ across.weights.transpose(0, 2, 1)
         pixels = (down.sizes * across.sizes).astype(np.float32)[:, None, None]
         even = laid - laid.sum(axis=(1, 2), keepdims=True) / pixels
         even *= down.inside[:, :, None] * across.inside[:, None, :]
-        even /= np.sqrt(np.maximum((even * even).sum(axis=(1, 2), keepdims=True), pixels))
-        return Reductions(down.sizes, across.sizes, np.conj(np.fft.rfft2(even)), _boxes(height, width))
+        squares = even[:1] ** 2
+        even[1:] /= np.sqrt(np.maximum((even[1:] ** 2).sum(axis=(1, 2), keepdims=True), pixels[1:]))
+        waves = np.fft.rfft2(np.concatenate([squares, even]))
+        sizes = down.sizes, across.sizes
+        return Far(
+            *(int(size[0]) for size in sizes), waves[1::-1], *(size[1:] for size in sizes), np.conj(waves[2:]), _boxes(height, width)
+        )
 
     @cached_property
     def tiny(self) -> Grey:
@@ -153,7 +156,10 @@ class Sketch:
     def trimmed(self) -> Sketch | None:
         """Without an even border or mount, as scans have them; None where it has none."""
         grey = self.grey
-        even = np.abs(grey - np.median([grey[0, 0], grey[0, -1], grey[-1, 0], grey[-1, -1]])) < EVEN
+        corners = sorted(map(float, (grey[0, 0], grey[0, -1], grey[-1, 0], grey[-1, -1])))
+        even = np.abs(grey - (corners[1] + corners[2]) / 2) < EVEN
+        if not any(side.all() for side in (even[0], even[-1], even[:, 0], even[:, -1])):
+            return None
         rows, columns = (np.flatnonzero(~even.all(axis=axis)) for axis in (1, 0))
         if not len(rows) or not len(columns):
             return None
@@ -186,7 +192,7 @@ class Sketch:
 
 @dataclass(frozen=True)
 class _Reducing:
-    """How a side is reduced to each of `FAR_SCALES`: weights of shape (n, FAR_SIDE, length), and what is inside then."""
+    """How a side is reduced to a quarter, and to each of `FAR_SCALES` of that: weights of shape (n, FAR_SIDE, length)."""
 
     sizes: npt.NDArray[np.int64]
     weights: Grey
@@ -195,7 +201,7 @@ class _Reducing:
 
 @lru_cache(maxsize=LONG_SIDE)
 def _reducing(length: int) -> _Reducing:
-    sizes = np.array([max(1, round(length * scale * FAR_SIDE * 2 / LONG_SIDE)) for scale in FAR_SCALES])
+    sizes = np.array([max(1, round(length * scale * FAR_SIDE * 2 / LONG_SIDE)) for scale in (1.0, *FAR_SCALES)])
     weights = np.zeros((len(sizes), FAR_SIDE, length), dtype=np.float32)
     for place, size in enumerate(sizes):
         weights[place, :size] = resized(np.eye(length, dtype=np.float32), length, size)
@@ -204,7 +210,8 @@ def _reducing(length: int) -> _Reducing:
 
 @lru_cache(maxsize=4 * LONG_SIDE)
 def _boxes(height: int, width: int) -> npt.NDArray[np.complexfloating]:
-    return np.conj(np.fft.rfft2(_reducing(height).inside[:, :, None] * _reducing(width).inside[:, None, :]))
+    inside = _reducing(height).inside[1:, :, None] * _reducing(width).inside[1:, None, :]
+    return np.conj(np.fft.rfft2(inside))
 
 
 def turned_shapes(shape: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
