@@ -81,6 +81,18 @@ def kind_made(name: str) -> str:
     return list(KINDS)[int(name[:6]) // COPIED % len(KINDS)]
 
 
+def leaves() -> tuple[set[str], set[tuple[str, str]]]:
+    """Names of files as museums write them, and those of them that are two sides of a leaf, the first side first."""
+    names, pairs = set[str](), set[tuple[str, str]]()
+    for number in range(3, 43):
+        for first, second in _TWO_SIDES:
+            both = first.format(n=number), second.format(n=number)
+            pairs.add(both)
+            names.update(both)
+        names.update(each.format(n=number, m=number + 100) for each in _NOT_TWO_SIDES)
+    return names, pairs
+
+
 def composed(seed: int, astray: float = 0.0) -> Image.Image:
     """A sky, a ground, and some figures in colours that go together.
 
@@ -115,3 +127,41 @@ def _colour(dice: random.Random, base: int) -> tuple[int, ...]:
     hue = (base + dice.choice([0, 12, 25, 128]) + dice.randint(-8, 8)) % 256
     one = Image.new("HSV", (1, 1), (hue, dice.randint(30, 190), dice.randint(30, 235)))
     return tuple(one.convert("RGB").tobytes())
+
+
+_TWO_SIDES = (
+    ("folios/{n:03}r.jpg", "folios/{n:03}v.jpg"),
+    ("MS Add 11639/f. {n} r.tif", "MS Add 11639/f. {n} v.tif"),
+    ("bke-0047_{n:03}r.jpg", "bke-0047_{n:03}v.jpg"),
+    ("Vat.lat.3225_f{n:04}R.jpg", "Vat.lat.3225_f{n:04}V.jpg"),
+    ("1975.1.{n}_recto.jpg", "1975.1.{n}_verso.jpg"),
+    ("KdZ {n} recto.tif", "KdZ {n} verso.tif"),
+    ("Map {n} (Recto).jpg", "Map {n} (Verso).jpg"),
+    ("drawing-{n}-RECTO.JPG", "drawing-{n}-VERSO.JPG"),
+    ("W.{n}.2_fp_recto.png", "W.{n}.2_fp_verso.png"),
+    ("sheet {n} [recto].jpg", "sheet {n} [verso].jpg"),
+    ("obj{n}_front.jpg", "obj{n}_back.jpg"),
+    ("postcard {n} - front.jpg", "postcard {n} - back.jpg"),
+    ("coins/1866,1201.{n} obverse.jpg", "coins/1866,1201.{n} reverse.jpg"),
+    ("RIC-{n}_obv.jpg", "RIC-{n}_rev.jpg"),
+    ("monnaie {n} avers.jpg", "monnaie {n} revers.jpg"),
+    ("Blatt {n} Vorderseite.jpg", "Blatt {n} Rückseite.jpg"),
+    ("RP-P-{n} voorzijde.jpg", "RP-P-{n} achterzijde.jpg"),
+    ("moneda {n} anverso.jpg", "moneda {n} reverso.jpg"),
+    ("{n}/recto.jpg", "{n}/verso.jpg"),
+    ("{n}_recto_001.jpg", "{n}_verso_001.jpg"),
+)
+TWO_SIDES_AS_WRITTEN = len(_TWO_SIDES)
+
+_NOT_TWO_SIDES = (
+    *("leaves/{n}r.jpg", "leaves/{m}v.jpg"),  # of two leaves
+    *("atlas/{n} recto.jpg", "other atlas/{n} verso.jpg"),
+    *("house {n} front.jpg", "house {m} back.jpg"),
+    *("vase {n} front.jpg", "vase {n} side.jpg"),
+    *("print {n} state r.jpg", "print {n} state v.jpg"),  # letters that no number precedes
+    *("Verso la luce {n}.jpg", "Recto tono {n}.jpg"),
+    *("Soldiers at the front {n}.jpg", "Soldiers coming back {n}.jpg"),
+    *("{n}-river.jpg", "{n}-valley.jpg"),
+    *("{n} recto detail.jpg", "{n} verso detail of a stamp.jpg"),
+    *("{n}_frontispiece.jpg", "{n}_backdrop.jpg"),
+)

@@ -162,7 +162,7 @@ def _faint_places(whole: Sketch, part: Sketch) -> list[float]:
     found = np.fft.irfft2(np.concatenate([(here.whole[0] * there.parts[fits])[None], boxes]), (FAR_SIDE, FAR_SIDE))
     pixels = (there.heights * there.widths)[fits].astype(np.float32)[:, None, None]
     spread = np.maximum(found[2] - found[1] * found[1] / pixels, pixels)
-    inside = (_PLACES[:, None] <= below[fits][:, None, None]) & (_PLACES <= right[fits][:, None, None])
+    inside = (_PLACES[:, None] <= below[fits][:, None, None]) & (right[fits][:, None, None] >= _PLACES)
     # A negative product does not count, so that nothing is lost by comparing squares.
     close = np.where(inside, np.maximum(found[0], 0) ** 2 / spread, 0).max(axis=(1, 2)) >= FAINT_PLACE**2
     return [float(scale) for scale in np.array(FAR_SCALES)[fits][close]]

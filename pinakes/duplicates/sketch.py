@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -50,10 +49,10 @@ class Far:
 
     Attributes:
         height, width: of the whole.
-        whole: Fourier transforms of its brightness at mean 0 and of the square of that, shape (2, FAR_SIDE, FAR_SIDE / 2 + 1).
+        whole: Fourier transforms of its brightness at mean 0 and of the square of that, (2, FAR_SIDE, FAR_SIDE / 2 + 1).
         heights, widths: of each of `FAR_SCALES`, shape (n,).
-        parts: conjugate Fourier transforms of its brightness at mean 0 and length 1, shape (n, FAR_SIDE, FAR_SIDE / 2 + 1).
-        boxes: the same of a rectangle of its size.
+        parts: conjugate Fourier transforms of its brightness at mean 0 and length 1, (n, FAR_SIDE, FAR_SIDE / 2 + 1).
+        boxes: the same of rectangles of their sizes.
     """
 
     height: int
@@ -125,7 +124,11 @@ class Sketch:
         waves = np.fft.rfft2(np.concatenate([squares, even]))
         sizes = down.sizes, across.sizes
         return Far(
-            *(int(size[0]) for size in sizes), waves[1::-1], *(size[1:] for size in sizes), np.conj(waves[2:]), _boxes(height, width)
+            *(int(size[0]) for size in sizes),
+            waves[1::-1],
+            *(size[1:] for size in sizes),
+            np.conj(waves[2:]),
+            _boxes(height, width),
         )
 
     @cached_property
