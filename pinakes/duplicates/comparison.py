@@ -65,7 +65,7 @@ def compare(first: Sketch, second: Sketch) -> Match | None:
     """Why two pictures are the same; None where they are not."""
     if first.flat or second.flat:
         return None
-    ratio = [math.log(each.picture.width / each.picture.height) for each in (first, second)]
+    ratio = _proportions(first), _proportions(second)
     best = None
     if abs(ratio[0] - ratio[1]) <= SAME_PROPORTIONS:
         best = _alike(first, second)
@@ -79,17 +79,16 @@ def compare(first: Sketch, second: Sketch) -> Match | None:
                 return Match("turned", 1 - edges)
     if best is not None:
         return Match(_kind_of_whole(first, second), 1 - best)
-    inner = [each.trimmed or each for each in (first, second)]
-    ratio = [math.log(each.picture.width / each.picture.height) for each in inner]
-    if abs(ratio[0] - ratio[1]) <= 2 * SAME_PROPORTIONS and not any(each.flat for each in inner):
-        best = _alike(*inner)
-        if best is not None:
-            return Match("crop", 1 - best)
-    for whole, part in ((first, second), (second, first)):
-        edges = _part_of(whole, part)
-        if edges is not None:
-            return Match("crop", 1 - edges)
+    for look in (_framed, _part_of):
+        for whole, part in ((first, second), (second, first)):
+            edges = look(whole, part)
+            if edges is not None:
+                return Match("crop", 1 - edges)
     return None
+
+
+def _proportions(sketch: Sketch) -> float:
+    return math.log(sketch.picture.width / sketch.picture.height)
 
 
 def _kind_of_whole(first: Sketch, second: Sketch) -> str:
@@ -123,9 +122,27 @@ def _edges(grey: Grey) -> Grey:
     """The differences of neighbours, across and down, shape (2, height - 1, width - 1).
 
     Of strong ones the root: else the outline that all photographs of framed pictures share would outweigh what they show.
+    Without what goes straight through the picture: any horizon fits any other.
     """
-    found = np.stack([np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]])
-    return np.asarray(found / np.sqrt(np.abs(found) + FAINT))
+    across, down = np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]
+    found = np.stack([across, down])
+    found /= np.sqrt(np.abs(found) + FAINT)
+    found[0] -= found[0].mean(axis=0)
+    found[1] -= found[1].mean(axis=1, keepdims=True)
+    return found
+
+
+def _framed(whole: Sketch, part: Sketch) -> float | None:
+    """The correlation of the edges of a picture with those of another inside of its border, or None."""
+    if whole.inside is None or whole.trimmed is None or whole.trimmed.flat:
+        return None
+    for shown in (part, part.trimmed):
+        if shown is not None and abs(_proportions(whole.trimmed) - _proportions(shown)) <= 2 * SAME_PROPORTIONS:
+            likely = float((whole.trimmed.tiny * shown.tiny).sum()) >= LEAST_TINY
+            edges = _fitted(whole, shown, whole.inside) if likely else None
+            if edges is not None:
+                return edges
+    return None
 
 
 def _part_of(whole: Sketch, part: Sketch) -> float | None:
@@ -176,11 +193,9 @@ def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None
     small = resized(part.grey, *size)
     edges = _edges(small)
 
-    def cut(sides: tuple[float, ...]) -> Grey:
-        return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=_box(sides)))
-
-    def fit(sides: tuple[float, ...]) -> float:
-        return correlation(_edges(cut(sides)), edges)
+    def fit(sides: tuple[float, ...]) -> tuple[float, float]:
+        cut = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=_box(sides)))
+        return correlation(_edges(cut), edges), correlation(cut, small)
 
     best = fit(box)
     for step in (1.0, 0.5, 0.25):
@@ -189,10 +204,10 @@ def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None
                 moved = tuple(value + way * (place == side) for place, value in enumerate(box))
                 if 0 <= moved[0] < moved[2] <= picture.width and 0 <= moved[1] < moved[3] <= picture.height:
                     found = fit(moved)
-                    if found > best:
+                    if sum(found) > sum(best):
                         best, box = found, moved
                         break
-    return best if best >= LEAST_EDGES and correlation(cut(box), small) >= LEAST_GREY else None
+    return best[0] if best[0] >= LEAST_EDGES and best[1] >= LEAST_GREY else None
 
 
 def _box(sides: tuple[float, ...]) -> tuple[float, float, float, float]:

@@ -158,6 +158,11 @@ class Sketch:
     @cached_property
     def trimmed(self) -> Sketch | None:
         """Without an even border or mount, as scans have them; None where it has none."""
+        return None if self.inside is None else Sketch(self.picture.crop(self.inside), self.pixels)
+
+    @cached_property
+    def inside(self) -> tuple[int, int, int, int] | None:
+        """Left, top, right and bottom of what is inside of an even border, to a pixel or two."""
         grey = self.grey
         corners = sorted(map(float, (grey[0, 0], grey[0, -1], grey[-1, 0], grey[-1, -1])))
         even = np.abs(grey - (corners[1] + corners[2]) / 2) < EVEN
@@ -175,7 +180,7 @@ class Sketch:
             return None
         if inner[2] - inner[0] < 8 or inner[3] - inner[1] < 8:
             return None
-        return Sketch(self.picture.crop(inner), self.pixels)
+        return inner
 
     @cached_property
     def flat(self) -> bool:
