@@ -1,16 +1,14 @@
 """Copies with a known truth: precision, and recall of each kind, and how the time grows with the collection.
 
 `python -m benchmarks.duplicates --folder FOLDER [--rounds 3] [--within 0.4]`
-`python -m benchmarks.duplicates --whole 10000 30000 100000`
 `python -m benchmarks.duplicates --shapes 10000 30000 100000`
 
 Each picture of FOLDER has one copy in each round, made in one of the ways of `made_copies`, but for every tenth, which has
 none; what is found and was not made is printed, and counts as wrong. A picture that is in FOLDER twice is taken once. Then
 the thresholds are chosen on the pictures of one half of the painters and judged on those of the other half, both ways round.
 
-With --whole, whole collections of made pictures are compared, in a process that is killed half-way and started again; a
-straight line through the logarithms of processor time, that of the database included, gives the exponent of its growth. With
---shapes, only looking candidates up among so many sketches is measured.
+With --shapes, only looking candidates up among so many sketches is measured. `benchmarks.duplicates_whole` compares whole
+collections.
 """
 
 from __future__ import annotations
@@ -20,10 +18,7 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hashlib
-import multiprocessing
 import random
-import resource
-import signal
 import sys
 import time
 from collections import Counter
@@ -33,10 +28,9 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from PIL import Image
 
-from benchmarks.common import Figure, arguments, listing, record, scratch_home, writing
-from benchmarks.made_copies import KINDS, TWO_SIDES_AS_WRITTEN, kind_made, leaves, made
+from benchmarks.common import Figure, arguments, record, scratch_home, writing
+from benchmarks.made_copies import KINDS, TWO_SIDES_AS_WRITTEN, leaves
 from pinakes.duplicates import comparison
 from pinakes.duplicates.finding import WITHIN, WITHIN_SHAPE, Looked, find_copies, regroup
 from pinakes.duplicates.groups import TWO_SIDES, groups_of, sides
@@ -65,15 +59,13 @@ STRICTNESS = ((0.62, 0.80), (0.66, 0.82), (0.70, 0.85), (0.74, 0.88), (0.78, 0.9
 
 
 def main() -> None:
-    asked = arguments(__doc__, folder="", rounds=3, within=WITHIN, whole=[0], shapes=[0])
+    asked = arguments(__doc__, folder="", rounds=3, within=WITHIN, shapes=[0])
     if asked.folder:
         remark = (
             "Paintings (two by each painter), landscapes of one school and painted pictures; the embedder is `palette`."
         )
         figures = truth(Path(asked.folder), asked.rounds, asked.within) + two_sides()
         record("duplicates", "Copies", figures, f"{remark} The time is that of processors, the database included.")
-    if any(asked.whole):
-        record("duplicates-whole", "Copies: whole collections", whole(asked.whole), WHOLE)
     if any(asked.shapes):
         record("duplicates-shapes", "Copies: candidates by their shape", lookups(asked.shapes))
 
@@ -185,6 +177,7 @@ class Halves:
         comparison.LEAST_EDGES, comparison.LEAST_GREY = usual
 
     def figures(self) -> list[Figure]:
+        """What was chosen, and how good it was on the other half, both added up."""
         right, total, wrong, chosen = Counter[str](), Counter[str](), 0, []
         for half in (0, 1):
             strictness = self._chosen(half)
@@ -258,93 +251,6 @@ def processor_seconds(home: Path) -> float:
     (file,) = home.rglob("postmaster.pid")
     server = psutil.Process(int(file.read_text().split()[0])).cpu_times()
     return time.process_time() + server.children_user + server.children_system
-
-
-WHOLE = (
-    "Made pictures of 160 pixels, a tenth of them copied and a fiftieth painted after another, each thing up to a twelfth of"
-    " the side away; the space is a histogram of 64 colours. Each run is killed when half is compared, and continued. The"
-    " time is that of processors, of both runs and the database, from files to groups."
-)
-
-
-def whole(sizes: list[int]) -> list[Figure]:
-    """Time, memory, precision and recall over whole collections."""
-    points, figures = [], []
-    for size in sizes:
-        with scratch_home() as home, embedded_server(home) as dsn, writing(Database(dsn), 64) as writer:
-            frame, vectors = listing(size), np.empty((size, 64), dtype=np.float32)
-            total = Counter[str]()
-            for number, (name, data) in enumerate(made(size)):
-                path = home / "in" / f"{number // 1000:03}" / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-                frame.loc[number] = (name, path.as_uri(), f"md5:{hashlib.md5(data).hexdigest()}")
-                vectors[number] = colours(path)
-                total[kind_made(name)] += "copy" in name
-            writer.load(frame, vectors)
-            writer.index()
-            print(f"{size:,} pictures are there", flush=True)
-            before = children_seconds(home)
-            compare_in_process(dsn, size // 2)
-            with Database(dsn).connection() as (conn, _):
-                ((compared,),) = conn.execute("SELECT count(compared) FROM ours.sketches").fetchall()
-            compare_in_process(dsn, 0)
-            spent = children_seconds(home) - before
-            with Database(dsn).connection() as (conn, _):
-                groups = list(groups_of(read_groups(conn, "ours", Conditions())))
-        right, wrong = Counter[str](), 0
-        for group in groups:
-            for first, second in combinations([member.image_id for member, _ in group], 2):
-                right[kind_made(first)] += first[:6] == second[:6]
-                wrong += first[:6] != second[:6]
-        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        points.append((size, spent))
-        figures += [
-            Figure(f"{size:,} pictures: time a picture", f"{spent / size * 1000:.1f} ms", "15 ms"),
-            Figure(f"{size:,} pictures: compared before the kill", f"{compared:,}"),
-            Figure(f"{size:,} pictures: peak memory", f"{memory:.0f} MB"),
-            *quality(right, wrong, total, f", {size:,}"),
-        ]
-        for figure in figures[-len(KINDS) - 5 :]:
-            print(f"{figure.what:60} {figure.value}", flush=True)
-    exponent = np.polyfit(*np.log(points).T, 1)[0] if points[1:] else 0.0
-    return [*figures, Figure("exponent of the growth", f"{exponent:.2f}", "n log n: 1.1")]
-
-
-def colours(path: Path) -> np.ndarray:
-    """How much there is of each of 64 colours."""
-    bins = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)[::3] // 64
-    found = np.sqrt(np.bincount(bins @ np.array([16, 4, 1]), minlength=64))
-    return found / np.linalg.norm(found)
-
-
-def compare_in_process(dsn: str, killed_at: int) -> None:
-    """Find copies in a process of its own, which kills itself when so many pictures are compared."""
-    process = multiprocessing.get_context("spawn").Process(target=_compare, args=(dsn, killed_at))
-    process.start()
-    process.join()
-    assert process.exitcode == (-signal.SIGKILL if killed_at else 0)
-
-
-def _compare(dsn: str, killed_at: int) -> None:
-    database, started = Database(dsn), time.perf_counter()
-
-    def told(step: str, done: int) -> None:
-        if done % 3200 == 0:
-            print(f"{step} {done:,} after {time.perf_counter() - started:.0f} s", flush=True)
-        if killed_at and step == "compared" and done >= killed_at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    with database.connection() as (conn, _):
-        registered = resolve_space(conn, "ours")
-    print(find_copies(database, "ours", registered, told=told))
-    regroup(database, "ours")
-
-
-def children_seconds(home: Path) -> float:
-    """Processor time of the processes that this one has started, and of the server's that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime + processor_seconds(home) - time.process_time()
 
 
 def lookups(sizes: list[int]) -> list[Figure]:
