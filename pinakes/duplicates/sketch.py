@@ -122,11 +122,12 @@ class Sketch:
         squares = even[:1] ** 2
         even[1:] /= np.sqrt(np.maximum((even[1:] ** 2).sum(axis=(1, 2), keepdims=True), pixels[1:]))
         waves = np.fft.rfft2(np.concatenate([squares, even]))
-        sizes = down.sizes, across.sizes
         return Far(
-            *(int(size[0]) for size in sizes),
+            int(down.sizes[0]),
+            int(across.sizes[0]),
             waves[1::-1],
-            *(size[1:] for size in sizes),
+            down.sizes[1:],
+            across.sizes[1:],
             np.conj(waves[2:]),
             _boxes(height, width),
         )
@@ -137,7 +138,7 @@ class Sketch:
         found = resized(self.square, TINY, TINY)
         found = found - found.mean()
         length = float(np.linalg.norm(found))
-        return found / length if length > 0 else found
+        return np.asarray(found / length if length > 0 else found)
 
     @cached_property
     def square(self) -> Grey:
