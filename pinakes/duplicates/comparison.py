@@ -104,10 +104,12 @@ def _alike(first: Sketch, second: Sketch, turned: Callable[[Grey], Grey] = lambd
     """The correlation of the edges of two pictures, the second turned, where all correlations are high enough."""
     if float((first.tiny * turned(second.tiny)).sum()) < LEAST_TINY:
         return None
-    square = turned(second.square)
-    if correlation(first.square, square) < LEAST_GREY:
+    squares = first.square, np.asarray(turned(second.square))
+    if min(first.pixels, second.pixels) < SIDE * SIDE:  # one was enlarged, so that it has no fine lines
+        squares = resized(squares[0], SIDE // 2, SIDE // 2), resized(squares[1], SIDE // 2, SIDE // 2)
+    if correlation(*squares) < LEAST_GREY:
         return None
-    edges = correlation(_edges(first.square), _edges(square))
+    edges = correlation(*map(_edges, squares))
     return edges if edges >= LEAST_EDGES else None
 
 

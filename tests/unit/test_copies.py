@@ -22,6 +22,16 @@ def test_pictures_that_share_their_horizon_alone_are_no_copies(first: int, secon
     assert compare(sketch(composed(first)), sketch(composed(second))) is None
 
 
+@pytest.mark.parametrize("seed", [725, 825, 20])
+def test_a_thumbnail_of_forty_pixels_is_found(seed: int) -> None:
+    whole = composed(seed)
+    small = whole.resize((40, round(40 * whole.height / whole.width)))
+    match = compare(sketch(whole), sketch(small))
+    assert match is not None
+    assert match.kind == "resized"
+    assert compare(sketch(composed(seed + 1).resize(whole.size)), sketch(small)) is None
+
+
 def lines(seed: int) -> Image.Image:
     """A drawing of thin lines, of which a sketch of half of it shows more than a sketch of the whole."""
     dice = random.Random(seed)
