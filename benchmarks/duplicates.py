@@ -1,13 +1,14 @@
 """Copies with a known truth: precision, and recall of each kind, and how the time grows with the collection.
 
-`python -m benchmarks.duplicates --folder FOLDER [--rounds 3] [--scaling 300 600 1200] [--within 0.25]`
+`python -m benchmarks.duplicates --folder FOLDER [--rounds 3] [--within 0.4]`
 `python -m benchmarks.duplicates --shapes 10000 30000 100000`
 
-Each picture of FOLDER has one copy in each round, made in one of the ways below, but for every tenth, which has none; what
-is found and was not made is printed, and counts as wrong. A picture that is in FOLDER twice is taken once. For the growth
-of time, random pictures of a hundred pixels are ingested, a tenth of them copies; a straight line through the logarithms
-of processor time, that of the database included, gives the exponent. With --shapes, only looking candidates up among
-so many sketches is measured: what is done with them afterwards does not depend on the size of the collection.
+Each picture of FOLDER has one copy in each round, made in one of the ways of `made_copies`, but for every tenth, which has
+none; what is found and was not made is printed, and counts as wrong. A picture that is in FOLDER twice is taken once. Then
+the thresholds are chosen on the pictures of one half of the painters and judged on those of the other half, both ways round.
+
+With --shapes, only looking candidates up among so many sketches is measured. `benchmarks.duplicates_whole` compares whole
+collections.
 """
 
 from __future__ import annotations
@@ -16,93 +17,57 @@ import os
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import io
+import hashlib
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Collection
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import psutil
-from PIL import Image, ImageOps
 
-from benchmarks.common import Figure, arguments, noise_jpeg, record, scratch_home, writing
+from benchmarks.common import Figure, arguments, record, scratch_home, writing
+from benchmarks.made_copies import KINDS, TWO_SIDES_AS_WRITTEN, leaves
+from pinakes.duplicates import comparison
 from pinakes.duplicates.finding import WITHIN, WITHIN_SHAPE, Looked, find_copies, regroup
-from pinakes.duplicates.groups import TWO_SIDES, groups_of
-from pinakes.duplicates.sketch import SHAPE_SIZE
+from pinakes.duplicates.groups import TWO_SIDES, groups_of, sides
+from pinakes.duplicates.sketch import SHAPE_SIZE, Sketch
 from pinakes.images.decoding import decode
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.settings import Settings, load_settings
 from pinakes.store.conditions import Conditions
+from pinakes.store.connection import Connection
 from pinakes.store.database import Database, open_database
-from pinakes.store.duplicates import StoredSketch, keep_sketches, near_in_shape, read_groups
+from pinakes.store.duplicates import (
+    StoredSketch,
+    alike_images,
+    keep_sketches,
+    near_in_shape,
+    read_groups,
+    sketches_of,
+)
 from pinakes.store.embedded.server import embedded_server
 from pinakes.store.space_registry import resolve_space
 from tests.running import run_stages
 
+STRICTNESS = ((0.62, 0.80), (0.66, 0.82), (0.70, 0.85), (0.74, 0.88), (0.78, 0.90), (0.82, 0.92))
+"""Thresholds of edges and grey to choose from."""
+
 
 def main() -> None:
-    asked = arguments(__doc__, folder="", rounds=3, scaling=[300, 600, 1200], within=WITHIN, shapes=[0])
-    if not asked.folder:
+    asked = arguments(__doc__, folder="", rounds=3, within=WITHIN, shapes=[0])
+    if asked.folder:
+        remark = (
+            "Paintings (two by each painter), landscapes of one school and painted pictures; the embedder is `palette`."
+        )
+        figures = truth(Path(asked.folder), asked.rounds, asked.within) + two_sides()
+        record("duplicates", "Copies", figures, f"{remark} The time is that of processors, the database included.")
+    if any(asked.shapes):
         record("duplicates-shapes", "Copies: candidates by their shape", lookups(asked.shapes))
-        return
-    figures = truth(Path(asked.folder), asked.rounds, asked.within) + growth(asked.scaling)
-    remark = (
-        "Paintings (two by each painter), landscapes of one school and painted pictures; the embedder is `palette`."
-    )
-    record("duplicates", "Copies", figures, f"{remark} The time is that of processors, the database included.")
-
-
-def encoded(picture: Image.Image, quality: int = 85) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, "JPEG", quality=quality)
-    return out.getvalue()
-
-
-def cut(picture: Image.Image, dice: random.Random, low: float, high: float) -> bytes:
-    size = (int(picture.width * dice.uniform(low, high)), int(picture.height * dice.uniform(low, high)))
-    left, top = dice.randint(0, picture.width - size[0]), dice.randint(0, picture.height - size[1])
-    return encoded(picture.crop((left, top, left + size[0], top + size[1])))
-
-
-def reduced(picture: Image.Image, dice: random.Random) -> bytes:
-    share = dice.uniform(0.2, 0.8)
-    return encoded(picture.resize((int(picture.width * share), int(picture.height * share))))
-
-
-def tinted(picture: Image.Image, dice: random.Random) -> bytes:
-    bands = []
-    for band in picture.split():
-        gain = dice.uniform(0.7, 1.1)
-        bands.append(band.point([min(255, int(value * gain)) for value in range(256)]))
-    return encoded(Image.merge("RGB", bands))
-
-
-def turned(picture: Image.Image, dice: random.Random) -> bytes:
-    return encoded(picture.transpose(dice.choice([Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.ROTATE_90])))
-
-
-def bordered(picture: Image.Image, dice: random.Random) -> bytes:
-    return encoded(ImageOps.expand(picture, int(min(picture.size) * dice.uniform(0.02, 0.08)), (240, 240, 235)))
-
-
-KINDS: dict[str, Callable[[Image.Image, random.Random], bytes]] = {
-    "equal bytes": lambda _picture, _dice: b"",
-    "saved again, JPEG 30 to 70": lambda picture, dice: encoded(picture, dice.randint(30, 70)),
-    "20 to 80 % of the size": reduced,
-    "greyscale": lambda picture, _dice: encoded(picture.convert("L")),
-    "colour cast": tinted,
-    "mirrored or turned": turned,
-    "crop, 50 to 70 % of each side": lambda picture, dice: cut(picture, dice, 0.5, 0.7),
-    "crop, 70 to 85 % of each side": lambda picture, dice: cut(picture, dice, 0.7, 0.85),
-    "crop, 85 to 97 % of each side": lambda picture, dice: cut(picture, dice, 0.85, 0.97),
-    "with a border": bordered,
-}
-"""What is done to a picture; nothing for equal bytes."""
 
 
 def ingest(settings: Settings, source: Path) -> None:
@@ -119,50 +84,148 @@ def truth(folder: Path, rounds: int, within: float) -> list[Figure]:
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
     dice.shuffle(files)
     originals = list({path.read_bytes(): path for path in files}.items())
+    halves = Halves([path for _, path in originals])
     right, total, named = Counter[str](), Counter[str](), Counter[tuple[str, str]]()
     wrong = pictures = closely = 0
     spent = 0.0
     for turn in range(rounds):
         with scratch_home() as home:
-            source, made = home / "in", dict[str, str]()
+            source, kinds = home / "in", dict[str, str]()
             source.mkdir()
             for number, (data, _) in enumerate(originals):
                 (source / f"{number:05}-original.jpg").write_bytes(data)
                 if number % 10:
                     kind = list(KINDS)[(number + number // 10 + turn * 3) % len(KINDS)]
-                    made[f"{number:05}"] = kind
+                    kinds[f"{number:05}"] = kind
                     copy = KINDS[kind](decode(data, at_least=700), dice)
                     (source / f"{number:05}-copy.jpg").write_bytes(copy or data)
-            total.update(made.values())
+            total.update(kinds.values())
             groups, looked, seconds = found_in(home, source, within)
+            halves.add(home, source, within, kinds)
             pictures, closely, spent = pictures + looked.compared, closely + looked.looked_at, spent + seconds
             for kind, images in groups:
                 for first, second in combinations(images, 2):
                     if first[:5] == second[:5]:
-                        right[made[first[:5]]] += 1
-                        named[made[first[:5]], kind] += 1
+                        right[kinds[first[:5]]] += 1
+                        named[kinds[first[:5]], kind] += 1
                     else:
                         wrong += 1
                         names = [originals[int(each[:5])][1] for each in (first, second)]
                         print(f"found and not made: {kind}: {first} {second} of {names}", flush=True)
     for (kind, said), count in sorted(named.items()):
         print(f"{kind} was called {said}: {count}")
-    found, copied = sum(right.values()), sum(total.values())
     figures = [
-        Figure("pictures, and copies of them that were made", f"{len(originals):,}, {copied:,}", "over 1,000"),
-        Figure("precision: share of the found pairs that were made", f"{found / (found + wrong):.4f}", "0.99"),
-        *(
-            Figure(f"recall: {kind}", f"{right[kind] / total[kind]:.3f} ({total[kind]})")
-            for kind in KINDS
-            if total[kind]
-        ),
-        Figure("recall of all", f"{found / copied:.3f}"),
-        Figure("time a picture", f"{spent / pictures * 1000:.0f} ms"),
+        Figure("pictures, and copies of them that were made", f"{len(originals):,}, {total.total():,}", "over 1,000"),
+        *quality(right, wrong, total),
+        Figure("time a picture", f"{spent / pictures * 1000:.1f} ms", "15 ms"),
         Figure("pairs looked at closely, a picture", f"{closely / pictures:.1f}"),
+        *halves.figures(),
     ]
     for figure in figures:
         print(f"{figure.what:60} {figure.value}", flush=True)
     return figures
+
+
+def quality(right: Counter[str], wrong: int, total: Counter[str], where: str = "") -> list[Figure]:
+    found = right.total()
+    recalls = [f"{right[kind] / total[kind]:.3f} ({total[kind]:,})" if total[kind] else "" for kind in KINDS]
+    return [
+        Figure(f"precision{where}: share of the found pairs that were made", f"{found / (found + wrong):.4f}", "0.99"),
+        *(Figure(f"recall{where}: {kind}", value) for kind, value in zip(KINDS, recalls, strict=True) if value),
+        Figure(f"recall{where}: all", f"{found / total.total():.3f}"),
+    ]
+
+
+class Halves:
+    """What would have been found with thresholds that were chosen on the pictures of other painters.
+
+    A painter, or a landscape, is in one of two halves with all pictures and their copies; pairs across do not count.
+    """
+
+    def __init__(self, originals: list[Path]) -> None:
+        makers = [path.stem.split(" - ")[0].lstrip("0123456789-") or path.stem for path in originals]
+        named = sorted(set(makers))
+        random.Random(11).shuffle(named)
+        place = {maker: number % 2 for number, maker in enumerate(named)}
+        self._half = {f"{number:05}": place[maker] for number, maker in enumerate(makers)}
+        self._total = (Counter[str](), Counter[str]())
+        self._right = {each: (Counter[str](), Counter[str]()) for each in STRICTNESS}
+        self._wrong = {each: [0, 0] for each in STRICTNESS}
+
+    def add(self, home: Path, source: Path, within: float, kinds: dict[str, str]) -> None:
+        """Compare the pictures of a round again, with each of the thresholds."""
+        usual = comparison.LEAST_EDGES, comparison.LEAST_GREY
+        for number, kind in kinds.items():
+            self._total[self._half[number]][kind] += kind != "equal bytes"  # those need no thresholds
+        with open_database(load_settings({"PINAKES_HOME": str(home)})) as database:
+            with database.connection() as (conn, _):
+                registered = resolve_space(conn, "pictures")
+            comparison.LEAST_EDGES, comparison.LEAST_GREY = STRICTNESS[0]
+            find_copies(database, "pictures", registered, within + 0.001)
+            with database.connection() as (conn, _):
+                pairs = [(pair.first, pair.second) for pair in alike_images(conn, "pictures")]
+                sketches = _sketches(conn, source, {name for pair in pairs for name in pair})
+        for strictness in STRICTNESS:
+            comparison.LEAST_EDGES, comparison.LEAST_GREY = strictness
+            for first, second in pairs:
+                half = self._half[first[:5]]
+                if half == self._half[second[:5]] and comparison.compare(sketches[first], sketches[second]):
+                    if first[:5] == second[:5]:
+                        self._right[strictness][half][kinds[first[:5]]] += 1
+                    else:
+                        self._wrong[strictness][half] += 1
+        comparison.LEAST_EDGES, comparison.LEAST_GREY = usual
+
+    def figures(self) -> list[Figure]:
+        """What was chosen, and how good it was on the other half, both added up."""
+        right, total, wrong, chosen = Counter[str](), Counter[str](), 0, []
+        for half in (0, 1):
+            strictness = self._chosen(half)
+            chosen.append(" and ".join(f"{each:.2f}" for each in strictness))
+            right += self._right[strictness][1 - half]
+            total += self._total[1 - half]
+            wrong += self._wrong[strictness][1 - half]
+        return [
+            Figure("least correlations of edges and grey, chosen on either half", "; ".join(chosen), "0.74 and 0.88"),
+            *quality(right, wrong, total, ", out of sample"),
+        ]
+
+    def _chosen(self, half: int) -> tuple[float, float]:
+        """The middle one of those with the best sum of precision and recall."""
+
+        def worth(strictness: tuple[float, float]) -> float:
+            found, wrong = self._right[strictness][half].total(), self._wrong[strictness][half]
+            return found / max(found + wrong, 1) + found / max(self._total[half].total(), 1)
+
+        scores = {each: worth(each) for each in STRICTNESS}
+        print(f"half {half}: {[(each[0], round(score, 4)) for each, score in scores.items()]}", flush=True)
+        best = [each for each, score in scores.items() if score > max(scores.values()) - 0.002]
+        return best[len(best) // 2]
+
+
+def _sketches(conn: Connection, source: Path, names: Collection[str]) -> dict[str, Sketch]:
+    prints = {name: f"md5:{hashlib.md5((source / name).read_bytes()).hexdigest()}" for name in names}
+    read = {
+        each.fingerprint: Sketch.read(each.picture, each.pixels)
+        for each in sketches_of(conn, "pictures", prints.values())
+    }
+    return {name: read[fingerprint] for name, fingerprint in prints.items()}
+
+
+def two_sides() -> list[Figure]:
+    """Recto and verso by their names."""
+    names, pairs = leaves()
+    found = set(sides(sorted(names)))
+    missed = sorted(pairs - found)
+    print(f"two sides: missed {missed[:20]}, wrong {sorted(found - pairs)}", flush=True)
+    return [
+        Figure(
+            "recto and verso: ways to write them, leaves, other names",
+            f"{TWO_SIDES_AS_WRITTEN}, {len(pairs):,}, {len(names) - 2 * len(pairs):,}",
+        ),
+        Figure("recto and verso: precision", f"{len(found & pairs) / len(found):.3f}"),
+        Figure("recto and verso: recall", f"{len(found & pairs) / len(pairs):.3f}"),
+    ]
 
 
 def found_in(home: Path, source: Path, within: float) -> tuple[list[tuple[str, list[str]]], Looked, float]:
@@ -188,27 +251,6 @@ def processor_seconds(home: Path) -> float:
     (file,) = home.rglob("postmaster.pid")
     server = psutil.Process(int(file.read_text().split()[0])).cpu_times()
     return time.process_time() + server.children_user + server.children_system
-
-
-def growth(sizes: list[int]) -> list[Figure]:
-    """Processor seconds for collections of these sizes."""
-    points = []
-    for size in sizes:
-        with scratch_home() as home:
-            for number in range(size):
-                seed = number - 1 if number % 10 == 1 else number
-                path = home / "in" / f"{number // 1000:03}" / f"{number:06}.jpg"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(noise_jpeg((96, 72), (9, 7), quality=85 if seed == number else 60, seed=seed))
-            groups, looked, spent = found_in(home, home / "in", WITHIN)
-        print(f"{size:,} pictures: {spent:.1f} s, {len(groups):,} groups, {looked}", flush=True)
-        assert len(groups) >= size // 10 * 0.99
-        points.append((size, spent))
-    exponent = np.polyfit(*np.log(points).T, 1)[0] if points[1:] else 0.0
-    return [
-        *(Figure(f"{size:,} made pictures", f"{taken:.0f} s") for size, taken in points),
-        Figure("exponent of the growth", f"{exponent:.2f}", "n log n: 1.1"),
-    ]
 
 
 def lookups(sizes: list[int]) -> list[Figure]:

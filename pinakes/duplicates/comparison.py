@@ -15,10 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from pinakes.duplicates.sketch import LEAST_PART, LONG_SIDE, SIDE, Grey, Sketch, scaled
+from pinakes.duplicates.sketch import FAR_SCALES, FAR_SIDE, LEAST_PART, LONG_SIDE, SIDE, Grey, Sketch, resized, scaled
 
 LEAST_GREY, LEAST_EDGES = 0.88, 0.74
 """The least correlations of two copies; `docs/duplicates.md` says how they were found."""
+
+LEAST_TINY = 0.85
+"""Of the grey values in a square of a few pixels, before the others are looked at."""
 
 PROMISING = 0.40
 """Of the edges, for a place that is known to a pixel or two."""
@@ -26,8 +29,11 @@ PROMISING = 0.40
 SURE_EDGES = 0.85
 """Of an upright copy; below it a picture that is nearly symmetrical may fit its own mirror image better."""
 
-COARSE = 0.70
-"""Of the grey, at a scale that is up to four hundredths off."""
+FAINT_PLACE, COARSE = 0.80, 0.85
+"""Of the grey, at a quarter of the size and at half: at a scale that is up to four hundredths off."""
+
+NEXT_SCALE = 0.08
+"""Logarithm of the scales next to one at a quarter of the size that are tried at half."""
 
 FAINT = 2.0
 """Levels of grey; differences below it are noise of the compression rather than edges."""
@@ -59,31 +65,30 @@ def compare(first: Sketch, second: Sketch) -> Match | None:
     """Why two pictures are the same; None where they are not."""
     if first.flat or second.flat:
         return None
-    ratio = [math.log(each.picture.width / each.picture.height) for each in (first, second)]
+    ratio = _proportions(first), _proportions(second)
     best = None
     if abs(ratio[0] - ratio[1]) <= SAME_PROPORTIONS:
-        best = _alike(first.square, second.square)
+        best = _alike(first, second)
         if best is not None and best >= SURE_EDGES:
             return Match(_kind_of_whole(first, second), 1 - best)
     for turn, turned in _TURNS.items():
         other = -ratio[1] if turn in _SIDEWAYS else ratio[1]
         if abs(ratio[0] - other) <= SAME_PROPORTIONS:
-            edges = _alike(first.square, turned(second.square))
+            edges = _alike(first, second, turned)
             if edges is not None and edges > (best or 0.0):
                 return Match("turned", 1 - edges)
     if best is not None:
         return Match(_kind_of_whole(first, second), 1 - best)
-    inner = [each.trimmed() or each for each in (first, second)]
-    ratio = [math.log(each.picture.width / each.picture.height) for each in inner]
-    if abs(ratio[0] - ratio[1]) <= 2 * SAME_PROPORTIONS and not any(each.flat for each in inner):
-        best = _alike(inner[0].square, inner[1].square)
-        if best is not None:
-            return Match("crop", 1 - best)
-    for whole, part in ((first, second), (second, first)):
-        edges = _part_of(whole, part)
-        if edges is not None:
-            return Match("crop", 1 - edges)
+    for look in (_framed, _part_of):
+        for whole, part in ((first, second), (second, first)):
+            edges = look(whole, part)
+            if edges is not None:
+                return Match("crop", 1 - edges)
     return None
+
+
+def _proportions(sketch: Sketch) -> float:
+    return math.log(sketch.picture.width / sketch.picture.height)
 
 
 def _kind_of_whole(first: Sketch, second: Sketch) -> str:
@@ -95,11 +100,16 @@ def _kind_of_whole(first: Sketch, second: Sketch) -> str:
     return "re-encoded" if first.pixels == second.pixels else "resized"
 
 
-def _alike(first: Grey, second: Grey) -> float | None:
-    """The correlation of the edges of two pictures of one size, where both correlations are high enough."""
-    if correlation(first, second) < LEAST_GREY:
+def _alike(first: Sketch, second: Sketch, turned: Callable[[Grey], Grey] = lambda grey: grey) -> float | None:
+    """The correlation of the edges of two pictures, the second turned, where all correlations are high enough."""
+    if float((first.tiny * turned(second.tiny)).sum()) < LEAST_TINY:
         return None
-    edges = correlation(_edges(first), _edges(second))
+    squares = first.square, np.asarray(turned(second.square))
+    if min(first.pixels, second.pixels) < SIDE * SIDE:  # one was enlarged, so that it has no fine lines
+        squares = resized(squares[0], SIDE // 2, SIDE // 2), resized(squares[1], SIDE // 2, SIDE // 2)
+    if correlation(*squares) < LEAST_GREY:
+        return None
+    edges = correlation(*map(_edges, squares))
     return edges if edges >= LEAST_EDGES else None
 
 
@@ -114,15 +124,35 @@ def _edges(grey: Grey) -> Grey:
     """The differences of neighbours, across and down, shape (2, height - 1, width - 1).
 
     Of strong ones the root: else the outline that all photographs of framed pictures share would outweigh what they show.
+    Without what goes straight through the picture: any horizon fits any other.
     """
-    found = np.stack([np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]])
-    return np.asarray(found / np.sqrt(np.abs(found) + FAINT))
+    across, down = np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]
+    found = np.stack([across, down])
+    found /= np.sqrt(np.abs(found) + FAINT)
+    found[0] -= found[0].mean(axis=0)
+    found[1] -= found[1].mean(axis=1, keepdims=True)
+    return found
+
+
+def _framed(whole: Sketch, part: Sketch) -> float | None:
+    """The correlation of the edges of a picture with those of another inside of its border, or None."""
+    if whole.inside is None or whole.trimmed is None or whole.trimmed.flat:
+        return None
+    for shown in (part, part.trimmed):
+        if shown is not None and abs(_proportions(whole.trimmed) - _proportions(shown)) <= 2 * SAME_PROPORTIONS:
+            likely = float((whole.trimmed.tiny * shown.tiny).sum()) >= LEAST_TINY
+            edges = _fitted(whole, shown, whole.inside) if likely else None
+            if edges is not None:
+                return edges
+    return None
 
 
 def _part_of(whole: Sketch, part: Sketch) -> float | None:
     """The correlation of the edges of a picture with those of the part of another that it shows, or None."""
-    # Where it could be is looked for at half the size, which takes a fifth of the time.
-    coarse = max(_places(whole.half, part.half, _SCALES, LONG_SIDE // 2), default=(0.0, 0.0, 0, 0))
+    # Where it could be is looked for at a quarter of the size, then at half: next to no other picture gets further.
+    faint = _faint_places(whole, part)
+    likely = tuple(scale for scale in _SCALES if any(abs(math.log(scale / each)) <= NEXT_SCALE for each in faint))
+    coarse = max(_places(whole.half, part.half, likely, LONG_SIDE // 2), default=(0.0, 0.0, 0, 0))
     if coarse[0] < COARSE:
         return None
     best, box = 0.0, (0.0, 0.0, 0.0, 0.0)
@@ -136,14 +166,38 @@ def _part_of(whole: Sketch, part: Sketch) -> float | None:
     return _fitted(whole, part, box) if best >= PROMISING else None
 
 
+def _faint_places(whole: Sketch, part: Sketch) -> list[float]:
+    """The scales at which a part could be somewhere in the whole, seen from far away; mostly none.
+
+    All places and scales at once, by a product of Fourier transforms: of a window its products with the part, its sum, and
+    the sum of its squares.
+    """
+    here, there = whole.far, part.far
+    below, right = here.height - there.heights, here.width - there.widths
+    fits = (below >= 0) & (right >= 0) & (np.minimum(there.heights, there.widths) >= FAR_SIDE / 8)
+    if not fits.any():
+        return []
+    boxes = here.whole[:, None] * there.boxes[fits]
+    found = np.fft.irfft2(np.concatenate([(here.whole[0] * there.parts[fits])[None], boxes]), (FAR_SIDE, FAR_SIDE))
+    pixels = (there.heights * there.widths)[fits].astype(np.float32)[:, None, None]
+    spread = np.maximum(found[2] - found[1] * found[1] / pixels, pixels)
+    inside = (_PLACES[:, None] <= below[fits][:, None, None]) & (right[fits][:, None, None] >= _PLACES)
+    # A negative product does not count, so that nothing is lost by comparing squares.
+    close = np.where(inside, np.maximum(found[0], 0) ** 2 / spread, 0).max(axis=(1, 2)) >= FAINT_PLACE**2
+    return [float(scale) for scale in np.array(FAR_SCALES)[fits][close]]
+
+
 def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None:
     """The same for a place that is known to a pixel or two: its sides are moved by fractions of one while that helps."""
     picture = Image.fromarray(whole.grey)
-    edges = _edges(part.square)
+    # No larger than what the whole shows of it: the part has finer lines.
+    size = (min(SIDE, round(box[2] - box[0])), min(SIDE, round(box[3] - box[1])))
+    small = resized(part.grey, *size)
+    edges = _edges(small)
 
-    def fit(sides: tuple[float, ...]) -> float:
-        cut = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=_box(sides))
-        return correlation(_edges(np.asarray(cut)), edges)
+    def fit(sides: tuple[float, ...]) -> tuple[float, float]:
+        cut = np.asarray(picture.resize(size, Image.Resampling.BILINEAR, box=_box(sides)))
+        return correlation(_edges(cut), edges), correlation(cut, small)
 
     best = fit(box)
     for step in (1.0, 0.5, 0.25):
@@ -152,11 +206,10 @@ def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None
                 moved = tuple(value + way * (place == side) for place, value in enumerate(box))
                 if 0 <= moved[0] < moved[2] <= picture.width and 0 <= moved[1] < moved[3] <= picture.height:
                     found = fit(moved)
-                    if found > best:
+                    if sum(found) > sum(best):
                         best, box = found, moved
                         break
-    cut = picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=_box(box))
-    return best if best >= LEAST_EDGES and correlation(np.asarray(cut), part.square) >= LEAST_GREY else None
+    return best[0] if best[0] >= LEAST_EDGES and best[1] >= LEAST_GREY else None
 
 
 def _box(sides: tuple[float, ...]) -> tuple[float, float, float, float]:
@@ -169,8 +222,6 @@ def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> li
 
     `side` is the long side of both.
     """
-    whole = whole - whole.mean()
-    sums, squares = _integral(whole), _integral(whole * whole)
     smalls = []
     for scale in scales:
         small = scaled(part, scale)
@@ -179,7 +230,9 @@ def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> li
             smalls.append((scale, small - small.mean()))
     if not smalls:
         return []
-    size = (side * 4 // 3, side * 4 // 3)  # a multiple of 64, and what wraps around is cut off below
+    whole = whole - whole.mean()
+    sums, squares = _integral(whole), _integral(whole * whole)
+    size = (side, side)  # what wraps around is cut off below
     laid = np.zeros((len(smalls), *size), dtype=np.float32)
     for place, (_, small) in enumerate(smalls):
         laid[place, : small.shape[0], : small.shape[1]] = small
@@ -206,6 +259,7 @@ def _windows(sums: npt.NDArray[np.float64], height: int, width: int) -> npt.NDAr
     return sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
 
 
+_PLACES = np.arange(FAR_SIDE)
 _SCALES = tuple(0.98 * 0.955**step for step in range(20))
 _FINE = tuple(1 + step / 100 for step in range(-4, 5))
 _SIDEWAYS = (

@@ -44,10 +44,10 @@ from pinakes.types import Decision, Vector
 
 logger = logging.getLogger(__name__)
 
-RECIPE = 1
+RECIPE = 2
 """Raised by hand when pictures are compared otherwise, so that every picture is compared again."""
 
-WITHIN = 0.25
+WITHIN = 0.4
 """Cosine distance in the space up to which neighbours are looked at closely; see `docs/duplicates.md`."""
 
 WITHIN_SHAPE = 0.06
@@ -59,8 +59,11 @@ AT_ONCE = 64
 THREADS = 4
 """Pictures that are read at once, which may come from far away."""
 
-REMEMBERED = 2000
-"""Sketches in memory: 80 MB."""
+REMEMBERED = 1000
+"""Sketches in memory, with what was made of them to compare them: 200 kB each."""
+
+PAIRS_REMEMBERED = 500_000
+"""Pairs that were looked at, so that the second of two neighbours does not look at the first again: 60 MB."""
 
 Told = Callable[[str, int], None]
 """Is told the step and how many pictures it has done."""
@@ -136,18 +139,22 @@ def _compare(
 ) -> tuple[int, int]:
     how = f"{RECIPE}:{registered.name}:{within:g}"
     sketches = _Sketches(conn, collection)
+    seen: set[int] = set()
     compared = looked_at = 0
     while batch := not_compared(conn, collection, how, AT_ONCE):
-        sketches.put(batch)
         names = [each.fingerprint for each in batch]
-        read = sketches.of(set(names))
+        read = sketches.put(batch)
         asked = [(name, shape) for name in names for shape in _shapes(read[name])]
         near = near_in_space(conn, collection, registered, names, within)
         near += near_in_shape(conn, collection, asked, WITHIN_SHAPE)
-        pairs = sorted({(min(pair), max(pair)) for pair in near})
-        keep_alike(conn, collection, names, how, list(_alike(sketches, pairs)))
+        pairs = {hash(pair): pair for pair in sorted({(min(pair), max(pair)) for pair in near})}
+        new = [pair for key, pair in pairs.items() if key not in seen]
+        keep_alike(conn, collection, names, how, list(_alike(sketches, new)))
         compared += len(batch)
-        looked_at += len(pairs)
+        looked_at += len(new)
+        if len(seen) > PAIRS_REMEMBERED:
+            seen.clear()
+        seen |= pairs.keys()
         if told is not None:
             told("compared", compared)
     return compared, looked_at
@@ -157,7 +164,7 @@ def _shapes(sketch: Sketch) -> list[Vector]:
     """The shapes that copies of a picture have: upright, turned, and without the border that it may have."""
     if sketch.flat:
         return []
-    shape, inner = sketch.shape(), sketch.trimmed()
+    shape, inner = sketch.shape(), sketch.trimmed
     return [shape, *turned_shapes(shape), *([] if inner is None or inner.flat else [inner.shape()])]
 
 
@@ -179,15 +186,14 @@ class _Sketches:
         self._collection = collection
         self._kept: OrderedDict[str, Sketch] = OrderedDict()
 
-    def put(self, stored: list[StoredSketch]) -> None:
-        for each in stored:
-            self._kept[each.fingerprint] = Sketch.read(each.picture, each.pixels)
+    def put(self, stored: list[StoredSketch]) -> dict[str, Sketch]:
+        read = {each.fingerprint: Sketch.read(each.picture, each.pixels) for each in stored}
+        self._kept |= read
         while len(self._kept) > REMEMBERED:
             self._kept.popitem(last=False)
+        return read
 
     def of(self, names: set[str]) -> dict[str, Sketch]:
         """Those that there are."""
-        found = {name: self._kept[name] for name in names if name in self._kept}
-        for each in sketches_of(self._conn, self._collection, names - found.keys()):
-            found[each.fingerprint] = Sketch.read(each.picture, each.pixels)
-        return found
+        found = {name: self._kept[name] for name in names & self._kept.keys()}
+        return found | self.put(sketches_of(self._conn, self._collection, names - found.keys()))

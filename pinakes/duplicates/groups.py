@@ -19,11 +19,24 @@ KINDS = ("equal-bytes", "re-encoded", "resized", "greyscale", "colour-cast", "tu
 
 _SEVERITY = {kind: number for number, kind in enumerate(KINDS)}
 
+_PAIRS = (
+    ("recto", "verso"),
+    ("front", "back"),
+    ("obverse", "reverse"),
+    ("obv", "rev"),
+    ("avers", "revers"),
+    ("anverso", "reverso"),
+    ("voorzijde", "achterzijde"),
+    ("vorderseite", "rückseite"),
+    ("r", "v"),
+)
+"""What the first side and the second are called; the last pair after a number only."""
+
+_WORDS = "|".join(word for pair in _PAIRS[:-1] for word in pair)
 _SIDE = re.compile(
-    r"(?P<stem>.*?)(?:(?:^|[\s_.()\[\]-]+)(?P<word>recto|verso|front|back|obverse|reverse)|(?<=\d)[\s_.-]?(?P<letter>[rv]))[)\]]?",
+    rf"(?P<stem>.*?)(?:(?:^|[\s_.()\[\]-]+)(?P<word>{_WORDS})|(?<=\d)[\s_.-]?(?P<letter>[rv]))[)\]]?(?P<part>[\s_.-]+\d+)?",
     re.IGNORECASE,
 )
-_FIRST_SIDES = frozenset({"recto", "front", "obverse", "r"})
 
 
 @dataclass(slots=True)
@@ -120,15 +133,12 @@ def sides(image_ids: Iterable[str]) -> Iterator[tuple[str, str]]:
             continue
         side = (found["word"] or found["letter"]).lower()
         words = next(pair for pair in _PAIRS if side in pair)
-        key = (f"{folder}/{found['stem']}.{ending}".casefold(), words[0])
+        key = (f"{folder}/{found['stem']}/{found['part']}.{ending}".casefold(), words[0])
         both = waiting.setdefault(key, {})
-        both.setdefault(side in _FIRST_SIDES, image_id)
+        both.setdefault(side == words[0], image_id)
         if len(both) == 2:
             yield both[True], both[False]
             del waiting[key]
-
-
-_PAIRS = (("recto", "verso"), ("front", "back"), ("obverse", "reverse"), ("r", "v"))
 
 
 def newest(*lists: Iterable[Decision]) -> dict[tuple[str, str], Decision]:

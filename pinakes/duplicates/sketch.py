@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,13 @@ LONG_SIDE = 96
 """Pixels of a sketch: lines of a drawing are still there, and a hundred thousand sketches take 400 MB."""
 
 QUALITY = 90
+FAR_SIDE = LONG_SIDE // 4
+"""The long side where a part is looked for first."""
+
 SIDE = 64
 """Pixels of each side of the square in which whole pictures are compared."""
+
+TINY = 8
 
 COEFFICIENTS = 8
 """Of a shape, along each side."""
@@ -32,8 +37,31 @@ EVEN = 16.0
 LEAST_PART = 0.4
 """Of the side of the whole; a smaller part is a detail, and a search for regions finds it."""
 
+FAR_SCALES = tuple(0.98 * 0.93**step for step in range(13))  # down to LEAST_PART
+
 _BOTH_FLIPS = (-1.0) ** np.arange(COEFFICIENTS)
 _COSINES = np.cos(np.pi * np.arange(COEFFICIENTS)[:, None] * (2 * np.arange(32)[None, :] + 1) / 64)
+
+
+@dataclass(frozen=True)
+class Far:
+    """A picture seen from far away, `FAR_SIDE` long: as a whole, and in the sizes in which it could be a part of another.
+
+    Attributes:
+        height, width: of the whole.
+        whole: Fourier transforms of its brightness at mean 0 and of the square of that, (2, FAR_SIDE, FAR_SIDE / 2 + 1).
+        heights, widths: of each of `FAR_SCALES`, shape (n,).
+        parts: conjugate Fourier transforms of its brightness at mean 0 and length 1, (n, FAR_SIDE, FAR_SIDE / 2 + 1).
+        boxes: the same of rectangles of their sizes.
+    """
+
+    height: int
+    width: int
+    whole: npt.NDArray[np.complexfloating]
+    heights: npt.NDArray[np.int64]
+    widths: npt.NDArray[np.int64]
+    parts: npt.NDArray[np.complexfloating]
+    boxes: npt.NDArray[np.complexfloating]
 
 
 @dataclass(frozen=True)
@@ -83,6 +111,36 @@ class Sketch:
         return scaled(self.grey, 0.5)
 
     @cached_property
+    def far(self) -> Far:
+        """Seen from far away."""
+        height, width = self.half.shape
+        down, across = _reducing(height), _reducing(width)
+        laid = down.weights @ self.half @ across.weights.transpose(0, 2, 1)
+        pixels = (down.sizes * across.sizes).astype(np.float32)[:, None, None]
+        even = laid - laid.sum(axis=(1, 2), keepdims=True) / pixels
+        even *= down.inside[:, :, None] * across.inside[:, None, :]
+        squares = even[:1] ** 2
+        even[1:] /= np.sqrt(np.maximum((even[1:] ** 2).sum(axis=(1, 2), keepdims=True), pixels[1:]))
+        waves = np.fft.rfft2(np.concatenate([squares, even]))
+        return Far(
+            int(down.sizes[0]),
+            int(across.sizes[0]),
+            waves[1::-1],
+            down.sizes[1:],
+            across.sizes[1:],
+            np.conj(waves[2:]),
+            _boxes(height, width),
+        )
+
+    @cached_property
+    def tiny(self) -> Grey:
+        """Its brightness in `TINY` x `TINY` pixels, at mean 0 and length 1; 0 where it is even."""
+        found = resized(self.square, TINY, TINY)
+        found = found - found.mean()
+        length = float(np.linalg.norm(found))
+        return np.asarray(found / length if length > 0 else found)
+
+    @cached_property
     def square(self) -> Grey:
         """Its brightness in `SIDE` x `SIDE` pixels, whatever its proportions."""
         return resized(self.grey, SIDE, SIDE)
@@ -98,10 +156,19 @@ class Sketch:
         chroma = np.asarray(self.picture.convert("YCbCr"), dtype=np.float32)[..., 1:] - 128
         return float(np.abs(chroma).mean())
 
+    @cached_property
     def trimmed(self) -> Sketch | None:
         """Without an even border or mount, as scans have them; None where it has none."""
+        return None if self.inside is None else Sketch(self.picture.crop(self.inside), self.pixels)
+
+    @cached_property
+    def inside(self) -> tuple[int, int, int, int] | None:
+        """Left, top, right and bottom of what is inside of an even border, to a pixel or two."""
         grey = self.grey
-        even = np.abs(grey - np.median([grey[0, 0], grey[0, -1], grey[-1, 0], grey[-1, -1]])) < EVEN
+        corners = sorted(map(float, (grey[0, 0], grey[0, -1], grey[-1, 0], grey[-1, -1])))
+        even = np.abs(grey - (corners[1] + corners[2]) / 2) < EVEN
+        if not any(side.all() for side in (even[0], even[-1], even[:, 0], even[:, -1])):
+            return None
         rows, columns = (np.flatnonzero(~even.all(axis=axis)) for axis in (1, 0))
         if not len(rows) or not len(columns):
             return None
@@ -114,9 +181,9 @@ class Sketch:
             return None
         if inner[2] - inner[0] < 8 or inner[3] - inner[1] < 8:
             return None
-        return Sketch(self.picture.crop(inner), self.pixels)
+        return inner
 
-    @property
+    @cached_property
     def flat(self) -> bool:
         """Whether there is next to nothing on it: any two empty pages are alike, and no copies."""
         return float(self.square.std()) < 2.0
@@ -130,6 +197,30 @@ class Sketch:
         found = _weighted(_COSINES @ resized(self.grey, 32, 32) @ _COSINES.T).ravel()[1:]
         length = float(np.linalg.norm(found))
         return (found / length if length > 0 else found).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Reducing:
+    """How a side is reduced to a quarter, and to each of `FAR_SCALES` of that: weights of shape (n, FAR_SIDE, length)."""
+
+    sizes: npt.NDArray[np.int64]
+    weights: Grey
+    inside: Grey
+
+
+@lru_cache(maxsize=LONG_SIDE)
+def _reducing(length: int) -> _Reducing:
+    sizes = np.array([max(1, round(length * scale * FAR_SIDE * 2 / LONG_SIDE)) for scale in (1.0, *FAR_SCALES)])
+    weights = np.zeros((len(sizes), FAR_SIDE, length), dtype=np.float32)
+    for place, size in enumerate(sizes):
+        weights[place, :size] = resized(np.eye(length, dtype=np.float32), length, size)
+    return _Reducing(sizes, weights, (np.arange(FAR_SIDE) < sizes[:, None]).astype(np.float32))
+
+
+@lru_cache(maxsize=4 * LONG_SIDE)
+def _boxes(height: int, width: int) -> npt.NDArray[np.complexfloating]:
+    inside = _reducing(height).inside[1:, :, None] * _reducing(width).inside[1:, None, :]
+    return np.conj(np.fft.rfft2(inside))
 
 
 def turned_shapes(shape: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:

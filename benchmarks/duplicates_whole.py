@@ -1,0 +1,133 @@
+"""Whole collections of made pictures, with a known number of copies: time, memory, precision and recall.
+
+`python -m benchmarks.duplicates_whole --sizes 10000 30000 100000`
+
+The pictures are compared in a process that is killed half-way and started again; a straight line through the logarithms of
+processor time, that of the database included, gives the exponent of its growth. What is measured is kept after each size.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import hashlib
+import multiprocessing
+import resource
+import signal
+import sys
+import time
+from collections import Counter
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from benchmarks.common import Figure, arguments, record, scratch_home, writing
+from benchmarks.duplicates import processor_seconds, quality
+from benchmarks.made_copies import KINDS, kind_made, made
+from pinakes.duplicates.finding import find_copies, regroup
+from pinakes.duplicates.groups import groups_of
+from pinakes.store.conditions import Conditions
+from pinakes.store.database import Database
+from pinakes.store.duplicates import read_groups
+from pinakes.store.embedded.server import embedded_server
+from pinakes.store.space_registry import resolve_space
+
+
+def main() -> None:
+    whole(arguments(__doc__, sizes=[10_000, 30_000, 100_000]).sizes)
+
+
+WHOLE = (
+    "Made pictures of 160 pixels, a tenth of them copied and a fiftieth painted after another, each thing up to a twelfth of"
+    " the side away; the space is a histogram of 64 colours. Each run is killed when half is compared, and continued. The"
+    " time is that of processors, of both runs and the database, from files to groups."
+)
+
+
+def whole(sizes: list[int]) -> None:
+    """Time, memory, precision and recall over whole collections; what is measured is kept after each."""
+    points, figures = list[tuple[int, float]](), list[Figure]()
+    for size in sizes:
+        with scratch_home() as home, embedded_server(home) as dsn, writing(Database(dsn), 64) as writer:
+            rows, vectors, total = list[tuple[str, str, str]](), np.empty((size, 64), dtype=np.float32), Counter[str]()
+            for number, (name, data) in enumerate(made(size)):
+                path = home / "in" / f"{number // 1000:03}" / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+                rows.append((name, path.as_uri(), f"md5:{hashlib.md5(data).hexdigest()}"))
+                vectors[number] = colours(path)
+                total[kind_made(name)] += "copy" in name
+            writer.load(pd.DataFrame(rows, columns=["image_id", "uri", "fingerprint"]), vectors)
+            writer.index()
+            print(f"{size:,} pictures are there", flush=True)
+            before = children_seconds(home)
+            compare_in_process(dsn, size // 2)
+            with Database(dsn).connection() as (conn, _):
+                ((compared,),) = conn.execute("SELECT count(compared) FROM ours.sketches").fetchall()
+            compare_in_process(dsn, 0)
+            spent = children_seconds(home) - before
+            with Database(dsn).connection() as (conn, _):
+                groups = list(groups_of(read_groups(conn, "ours", Conditions())))
+        right, wrong = Counter[str](), 0
+        for group in groups:
+            for first, second in combinations([member.image_id for member, _ in group], 2):
+                right[kind_made(first)] += first[:6] == second[:6]
+                wrong += first[:6] != second[:6]
+        memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+        points.append((size, spent))
+        figures += [
+            Figure(f"{size:,} pictures: time a picture", f"{spent / size * 1000:.1f} ms", "15 ms"),
+            Figure(f"{size:,} pictures: compared before the kill", f"{compared:,}"),
+            Figure(f"{size:,} pictures: peak memory", f"{memory:.0f} MB"),
+            *quality(right, wrong, total, f", {size:,}"),
+        ]
+        for figure in figures[-len(KINDS) - 5 :]:
+            print(f"{figure.what:60} {figure.value}", flush=True)
+        exponent = np.polyfit(*np.log(points).T, 1)[0] if points[1:] else 0.0
+        growth = Figure("exponent of the growth", f"{exponent:.2f}", "n log n: 1.1")
+        record("duplicates-whole", "Copies: whole collections", [*figures, growth], WHOLE)
+
+
+def colours(path: Path) -> np.ndarray:
+    """How much there is of each of 64 colours."""
+    bins = np.asarray(Image.open(path).convert("RGB")).reshape(-1, 3)[::3] // 64
+    found = np.sqrt(np.bincount(bins @ np.array([16, 4, 1]), minlength=64))
+    return found / np.linalg.norm(found)
+
+
+def compare_in_process(dsn: str, killed_at: int) -> None:
+    """Find copies in a process of its own, which kills itself when so many pictures are compared."""
+    process = multiprocessing.get_context("spawn").Process(target=_compare, args=(dsn, killed_at))
+    process.start()
+    process.join()
+    assert process.exitcode == (-signal.SIGKILL if killed_at else 0)
+
+
+def _compare(dsn: str, killed_at: int) -> None:
+    database, started = Database(dsn), time.perf_counter()
+
+    def told(step: str, done: int) -> None:
+        if done % 3200 == 0:
+            print(f"{step} {done:,} after {time.perf_counter() - started:.0f} s", flush=True)
+        if killed_at and step == "compared" and done >= killed_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with database.connection() as (conn, _):
+        registered = resolve_space(conn, "ours")
+    print(find_copies(database, "ours", registered, told=told))
+    regroup(database, "ours")
+
+
+def children_seconds(home: Path) -> float:
+    """Processor time of the processes that this one has started, and of the server's that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime + processor_seconds(home) - time.process_time()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
