@@ -148,7 +148,7 @@ class IngestRequest(BaseModel):
     regions: Annotated[
         RegionKind | None,
         Option(
-            "Parts of each picture to embed, too: nine tiles, or five and the two most salient.",
+            "Parts of each picture to embed: nine tiles, or five and the two most salient.",
             empty="as the space has them",
         ),
     ] = None

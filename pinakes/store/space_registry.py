@@ -171,9 +171,8 @@ def primary_key(space: Space) -> sql.Composed:
     It holds the fingerprint in any case: what is compared with images or with a checkpoint is read from the index alone,
     which is a fiftieth of the table.
     """
-    return sql.SQL("PRIMARY KEY ({})").format(sql.SQL(", ").join(map(sql.Identifier, space.key))) + sql.SQL(
-        "" if "fingerprint" in space.key else " INCLUDE (fingerprint)"
-    )
+    also = sql.SQL("" if "fingerprint" in space.key else " INCLUDE (fingerprint)")
+    return sql.SQL("PRIMARY KEY ({}){}").format(sql.SQL(", ").join(map(sql.Identifier, space.key)), also)
 
 
 def _kept_in_rows(conn: Connection, table: sql.Identifier) -> bool:
