@@ -147,10 +147,7 @@ class IngestRequest(BaseModel):
     ] = None
     regions: Annotated[
         RegionKind | None,
-        Option(
-            "Parts of each picture to embed: nine tiles, or five and the two most salient.",
-            empty="as the space has them",
-        ),
+        Option("Parts of pictures to embed, too: nine tiles, or seven by salience.", empty="as the space has them"),
     ] = None
     rate: Annotated[
         str | None,
