@@ -21,7 +21,7 @@ from pinakes.store.embedded.binaries import MAJOR
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 from pinakes.takedowns.forget import Takedowns
 from tests.homes import new_database
-from tests.integration.test_upgrades import WITHOUT_VECTORS, at_version
+from tests.integration.test_upgrades import without_vectors
 from tests.postgres import PLAIN_POSTGRES, plain_postgres, postgres_programs
 from tests.running import find, gallery, run, stored
 
@@ -116,7 +116,7 @@ def debian_pair() -> Iterator[tuple[str, str]]:
 
     The migrations that need none are enough to see what dumps and restores.
     """
-    with at_version("collection", WITHOUT_VECTORS), plain_postgres() as server:
+    with without_vectors(), plain_postgres() as server:
         with psycopg.connect(server, autocommit=True) as admin:
             admin.execute("CREATE DATABASE kept")
             admin.execute("CREATE DATABASE fresh")

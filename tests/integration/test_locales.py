@@ -35,7 +35,7 @@ from pinakes.store.reconnecting import Reconnecting
 from pinakes.store.restrictions import hide, restrictions, unhide, visible
 from pinakes.store.space_registry import resolve_space
 from pinakes.store.staging import Written
-from tests.integration.test_upgrades import WITHOUT_VECTORS, at_version
+from tests.integration.test_upgrades import at_version, without_vectors
 from tests.postgres import plain_postgres
 
 LOCALES = {
@@ -107,7 +107,7 @@ def paintings(request: pytest.FixtureRequest) -> Iterator[Connection]:
     """A collection in a database of one of the locales."""
     server, locale = LOCALES[request.param]
     address = request.getfixturevalue("server" if server == "embedded" else "debian")
-    with at_version("collection", WITHOUT_VECTORS), database_of(address, locale) as dsn:
+    with without_vectors(), database_of(address, locale) as dsn:
         conn = connect(dsn)
         migrate(conn, SYSTEM_SCHEMA, "system", None)
         migrate(conn, COLLECTION, "collection", None)

@@ -146,16 +146,22 @@ COLLECTION_DATA = (
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
 
-WITHOUT_VECTORS = 10
-"""The last migration of a collection before one that makes a table of vectors, for a server without pgvector."""
-
-
 @contextmanager
 def at_version(kind: Kind, version: int) -> Iterator[None]:
     """Let this Pinakes be one that knows no later migration of that kind."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
             migrating, "scripts", lambda asked: scripts(asked)[:version] if asked == kind else scripts(asked)
+        )
+        yield
+
+
+@contextmanager
+def without_vectors() -> Iterator[None]:
+    """Let this Pinakes have no migration that makes a column of vectors, for a server without pgvector."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            migrating, "scripts", lambda asked: tuple(script for script in scripts(asked) if "halfvec" not in script[2])
         )
         yield
 
