@@ -14,7 +14,7 @@ from pinakes.evaluation import plot
 
 def recall(*levels: Level) -> RecallReport:
     index = "hnsw" if levels else None
-    return RecallReport("made_up_1_4", True, index, 99, 9, 5, 0.99, levels, 1.5, None, False, None, ())
+    return RecallReport("made_up_1_4", True, index, 99, 9, 5, 0.99, levels, 1.5, 2.5, None, False, None, ())
 
 
 def retrieval(*, columns: bool) -> RetrievalReport:
