@@ -96,15 +96,18 @@ def test_all_pages_together_are_the_whole_collection_once(database: Database, ve
 
 
 def test_what_a_poor_index_missed_comes_on_the_next_page(database: Database, vectors: np.ndarray) -> None:
-    with database.connection() as (conn, _):
-        # As few links as an index can have.
-        conn.execute(f"DROP INDEX {COLLECTION}.{SPACE.name}_hnsw")
-        conn.execute(
-            f"CREATE INDEX {SPACE.name}_hnsw ON {COLLECTION}.{SPACE.name} USING hnsw"
-            " (embedding halfvec_cosine_ops) WITH (m = 2, ef_construction = 4)"
-        )
     nearest = [f"i{n:07}" for n in np.lexsort((np.arange(ROWS), distances(vectors, QUERY)))]
-    first, *others = pages(database, by_vector(k=300))
+    for _ in range(10):
+        with database.connection() as (conn, _):
+            # As few links as an index can have: one in fifteen falls apart, and every vector is compared.
+            conn.execute(f"DROP INDEX {COLLECTION}.{SPACE.name}_hnsw")
+            conn.execute(
+                f"CREATE INDEX {SPACE.name}_hnsw ON {COLLECTION}.{SPACE.name} USING hnsw"
+                " (embedding halfvec_cosine_ops) WITH (m = 2, ef_construction = 4)"
+            )
+        first, *others = pages(database, by_vector(k=300))
+        if first.plan.mode == "hnsw":
+            break
     assert first.plan.mode == "hnsw"
     missed = [i for i in nearest[: nearest.index(ids(first.hits)[-1])] if i not in ids(first.hits)]
     assert missed, "the index is too good for this test"
