@@ -43,7 +43,8 @@ def open_bytes(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     except (gzip.BadGzipFile, EOFError, zlib.error) as exc:
         raise MetadataError(f"the metadata file {path} is damaged gzip ({exc}); copy it again.") from exc
     except OSError as exc:
-        raise MetadataError(f"the metadata file {path} cannot be read: {exc.strerror or exc}.") from exc
+        fix = "; give each of its tables with a --metadata of its own" if isinstance(exc, IsADirectoryError) else ""
+        raise MetadataError(f"the metadata file {path} cannot be read: {exc.strerror or exc}{fix}.") from exc
 
 
 def detect_encoding(path: Path) -> Encoding:
