@@ -166,17 +166,14 @@ def measure_recall(
 def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) -> RegisteredSpace:
     """After a build, or once a space has doubled: find and store what its index is searched with.
 
-    It is the smallest setting whose mean misses at most half of what the recall that `pinakes evaluate` was asked for, or
-    `WANTED_RECALL`, allows to miss; the largest of all where none does, and if its mean falls short of that recall itself,
-    searches compare every vector. Reading the vectors once and asking some hundred queries takes a few hundredths of what
-    the build took.
+    It is the smallest setting whose mean reaches the recall that `pinakes evaluate` was asked for, or `WANTED_RECALL`; the
+    largest of all where none does, which lets searches compare every vector. Reading the vectors once and asking some
+    hundred queries takes a few hundredths of what the build took.
     """
     registered = resolve_space(conn, collection, space.name)
     if not _due(registered):
         return registered
     wanted = registered.ef_search_wanted or WANTED_RECALL
-    # The mean of so few queries is not sure to half of the misses that are allowed.
-    aim = (1 + wanted) / 2
     with one_state(conn):
         trial = IndexTrial(conn, pgvector, collection, registered, DEFAULT_K)
         ids, vectors = _asked(conn, trial, collection, registered, SETTLING_QUERIES, 1)
@@ -189,9 +186,9 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
             return float(recall_at_k(answered.distances, kth[filtered]).mean())
 
         def least(start: int, *, filtered: bool) -> int:
-            if reached(settings[start], filtered=filtered) >= aim:
+            if reached(settings[start], filtered=filtered) >= wanted:
                 return start
-            enough = bisect_left(settings, aim, start + 1, key=lambda setting: reached(setting, filtered=filtered))
+            enough = bisect_left(settings, wanted, start + 1, key=lambda setting: reached(setting, filtered=filtered))
             return min(enough, len(settings) - 1)
 
         near = least(0, filtered=False)

@@ -111,7 +111,7 @@ def listed(
                 ORDER BY i.image_id
                 LIMIT %(k)s
                 """
-            ).format(columns=IMAGE_COLUMNS, rows=one.of(found, sql.SQL("image_id"))),
+            ).format(columns=IMAGE_COLUMNS, rows=one.of(found, sql.SQL("image_id")) if one.keys else found),
             values,
         )
         return [row_of(row) for row in rows]

@@ -194,7 +194,10 @@ class VectorStatement:
             grouped=sql.SQL("{} {}").format(joined, self.one.joined) if self.one.keys else NOTHING,
             near_enough=NEAR_ENOUGH.format(distance=sql.SQL("distance")),
             considered=self.one.considered(preferred),
-            best=self.one.of(kept, sql.SQL("distance, image_id, fingerprint")),
+            # An image of which nothing but the whole is compared comes once.
+            best=self.one.of(kept, sql.SQL("distance, image_id, fingerprint"))
+            if self.one.keys or len(self.tables) > 1
+            else kept,
             columns=IMAGE_COLUMNS,
             names=sql.SQL(", ").join(sql.SQL("nearest.{}").format(name) for name in names),
             images=images,

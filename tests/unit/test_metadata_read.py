@@ -411,7 +411,9 @@ def test_an_empty_file_is_refused(path: Path, raw: bytes) -> None:
 def test_a_missing_file_a_folder_and_damaged_gzip_are_named(tmp_path: Path) -> None:
     with pytest.raises(MetadataError, match=r"none\.csv cannot be read: No such file"):
         read_metadata([tmp_path / "none.csv"])
-    with pytest.raises(MetadataError, match="cannot be read: Is a directory; give each of its tables with a --metadata of its own"):
+    with pytest.raises(
+        MetadataError, match="cannot be read: Is a directory; give each of its tables with a --metadata of its own"
+    ):
         read_metadata([tmp_path])
     packed = gzip.compress(b"file,title\n" + b"a,b\n" * 1000)
     for damaged in (packed[:30], packed[:-8] + b"\0" * 8, packed[:12] + b"\xff" * 8 + packed[20:]):
