@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, LiteralString, Protocol
+from typing import Any, LiteralString
 
 import numpy as np
 from psycopg import sql
 
-from pinakes.query.filters import Equals, Filter, column_of, columns_of
+from pinakes.query.filters import Equals, Filter, column_of, columns_of, parse_filters
 from pinakes.store.column_check import check_columns
 from pinakes.store.conditions import PLAIN_COLUMNS, YEARS_SAID, Conditions, column, conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.counted_values import CountedValues
-from pinakes.store.restrictions import restriction_filters, restriction_texts
+from pinakes.store.restrictions import restriction_texts
 from pinakes.store.search_settings import searching
 
 FACET_COLUMNS = ("type", "school", "timeframe", "author", "medium")
@@ -73,12 +73,12 @@ def facets(
     """
     check_columns(conn, collection, columns_of(filters))
     restrictions = restriction_texts(conn, collection)
-    restricted = restriction_filters(conn, collection)
-    counted: _Counting
+    counted: Callable[[_Asked], _Counts]
     if kept is not None and kept.answer(filters, restrictions):
         counted = partial(_counted_of_kept, kept, restrictions)
         extra, several = kept.names("text"), kept.names("several")
     else:
+        restricted = [parsed for text in restrictions for parsed in parse_filters([text])]
         counted = partial(_counted, conn, collection, restricted)
         images, shown = sql.Identifier(collection, "images"), conditions(collection, (), restricted)
         with translated(f"looking for the columns of {collection}"), searching(conn):
@@ -87,75 +87,58 @@ def facets(
     equal = [item.column for item in filters if isinstance(item, Equals)]
     names = list(dict.fromkeys((*FACET_COLUMNS, *extra, *equal, *several)))
     with translated(f"counting the values of {collection}"), searching(conn):
-        total, years, found = counted([name for name in names if name not in (*chosen, *several)], filters, top)
+        total, years, found = counted(_Asked([name for name in names if name not in (*chosen, *several)], filters, top))
         for name in names:
             if name in chosen or name in several:
                 others = [item for item in filters if column_of(item) != name]
-                found |= counted([name], others, top, _wanted(filters, name), single=name in several)[2]
+                found |= counted(_Asked([name], others, top, _wanted(filters, name), single=name in several))[2]
     return Facets(total, [found[name] for name in names if found[name].values], years)
 
 
-class _Counting(Protocol):
-    """How the images are counted."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is counted at once: of each column the `top` values and those to `keep`, among the images that pass.
 
-    def __call__(
-        self,
-        names: Sequence[str],
-        filters: Sequence[Filter],
-        top: int,
-        keep: Sequence[str] = (),
-        *,
-        single: bool = False,
-    ) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
-        """The count of what passes, its years, and the facets of `names`; of each the `top` values and those to `keep`.
+    With `single` the one column of `names` holds several values, each of which is counted; the count of what passes may be
+    one of values then.
+    """
 
-        With `single` the one column of `names` holds several values, each of which is counted; the count may be one of
-        values then.
-        """
-        ...
+    names: Sequence[str]
+    filters: Sequence[Filter]
+    top: int
+    keep: Sequence[str] = ()
+    single: bool = False
 
 
-def _counted_of_kept(
-    kept: CountedValues,
-    restrictions: Sequence[str],
-    names: Sequence[str],
-    filters: Sequence[Filter],
-    top: int,
-    keep: Sequence[str] = (),
-    *,
-    single: bool = False,
-) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
-    """As `_Counting`, by what is kept."""
-    passing = kept.passing(filters, restrictions)
+_Counts = tuple[int, tuple[int, int] | None, dict[str, Facet]]
+"""The count of what passes, its years, and the facets of the columns."""
+
+
+def _counted_of_kept(kept: CountedValues, restrictions: Sequence[str], asked: _Asked) -> _Counts:
+    """By what is kept."""
+    passing = kept.passing(asked.filters, restrictions)
     found = {}
-    for name in names:
-        coded = kept.columns["several" if single else "text", name]
+    for name in asked.names:
+        coded = kept.columns["several" if asked.single else "text", name]
         counts = coded.counts(passing)
         order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]  # equal counts stay in the values' order
-        values = [(coded.known[at], int(counts[at])) for at in order[: top + 1]]
-        more = len(values) > top and values[top][0] not in keep
-        rest = order[top:] if keep else ()
-        values = values[:top] + [(coded.known[at], int(counts[at])) for at in rest if coded.known[at] in keep]
+        values = [(coded.known[at], int(counts[at])) for at in order[: asked.top + 1]]
+        more = len(values) > asked.top and values[asked.top][0] not in asked.keep
+        rest = order[asked.top :] if asked.keep else ()
+        values = values[: asked.top] + [
+            (coded.known[at], int(counts[at])) for at in rest if coded.known[at] in asked.keep
+        ]
         found[name] = Facet(name, values, more)
     return kept.total if passing is None else int(np.count_nonzero(passing)), kept.years(passing), found
 
 
-def _counted(
-    conn: Connection,
-    collection: str,
-    restricted: Sequence[Filter],
-    names: Sequence[str],
-    filters: Sequence[Filter],
-    top: int,
-    keep: Sequence[str] = (),
-    *,
-    single: bool = False,
-) -> tuple[int, tuple[int, int] | None, dict[str, Facet]]:
-    """As `_Counting`, by reading the images."""
-    passing = conditions(collection, filters, restricted)
+def _counted(conn: Connection, collection: str, restricted: Sequence[Filter], asked: _Asked) -> _Counts:
+    """By reading the images."""
+    names = asked.names
+    passing = conditions(collection, asked.filters, restricted)
     values: dict[str, Any] = dict(passing.values)
     columns = [column(name, f"n{number}", values) for number, name in enumerate(names)]
-    if single:
+    if asked.single:
         values["n0"] = names[0]
         columns = [sql.SQL("jsonb_array_elements_text(i.several -> {})").format(sql.Placeholder("n0"))]
     value = [sql.Identifier(f"c{number}") for number in range(len(names))]
@@ -196,7 +179,7 @@ def _counted(
             value=sql.SQL("coalesce({})").format(sql.SQL(", ").join(value)) if names else sql.SQL("NULL::text"),
             sets=_each(", ({})", value),
         ),
-        values | {"top": top, "keep": list(keep)},
+        values | {"top": asked.top, "keep": list(asked.keep)},
     ).fetchall()
     found: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
     more = dict.fromkeys(names, False)
@@ -204,7 +187,7 @@ def _counted(
     for facet, value, images, first, last, place in rows:
         if facet is None:
             total, years = images, (None if first is None else (first, last))
-        elif place <= top or value in keep:
+        elif place <= asked.top or value in asked.keep:
             found[names[facet]].append((value, images))
         else:
             more[names[facet]] = True
