@@ -4,8 +4,9 @@ A first page takes the nearest by `halfvec`'s arithmetic, or the index's candida
 distances in single precision. Where one of several is shown (one vector of each image, one image of each group) more are
 taken. Later pages, and groups for which these are too few, compare every vector that passes in single precision.
 
-Wholes and regions are taken apart, each as an index or a scan finds them, and merged. That is exact where both are: the
-nearest vector of any of the k nearest images is among the one or the other. There are never fewer than k where k pass.
+Where both are scanned, wholes and regions are taken by one statement; else apart, each as an index or a scan finds them,
+and merged. That is exact where both are: the nearest vector of any of the k nearest images is among the one or the other.
+There are never fewer than k where k pass.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pinakes.checkpoints.base import VectorChunk
@@ -16,7 +17,9 @@ from pinakes.query.query import Part, Query
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import Hit, SearchResult, search
 from pinakes.settings import load_settings
+from pinakes.store.conditions import Conditions
 from pinakes.store.database import Database
+from pinakes.store.images import listed
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.restrictions import hide
@@ -251,3 +254,16 @@ def test_a_cursor_goes_on_with_its_own_query_alone(database: Database, vectors: 
     for damaged in (cursor[:-4], "x" + cursor, cursor + "AAAA", "é", "=" * 8):
         with pytest.raises(UsageError, match="is damaged"):
             next(pages(database, by_vector(k=5, after=damaged)))
+
+
+def test_a_page_of_a_listing_reads_no_further_than_it_shows(database: Database) -> None:
+    statement: list[Any] = []
+    with database.connection() as (conn, _), pytest.MonkeyPatch.context() as patched:
+        execute = conn.execute
+        patched.setattr(
+            conn, "execute", lambda *given, **options: [statement.append(given), execute(*given, **options)][1]
+        )
+        assert len(listed(conn, COLLECTION, 5, Conditions())) == 5
+        plan = "\n".join(line for (line,) in execute(sql.SQL("EXPLAIN ") + statement[-1][0], statement[-1][1]))
+    assert "Index Scan" in plan
+    assert not {"Sort", "Unique"} & set(plan.split())
