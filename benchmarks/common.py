@@ -76,6 +76,15 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {system}, Python {platform.python_version()}"
 
 
+def told(figures: Iterable[Figure]) -> list[Figure]:
+    """The figures, each printed as soon as it is measured."""
+    kept = []
+    for figure in figures:
+        print(f"{figure.what}: {figure.value}", flush=True)
+        kept.append(figure)
+    return kept
+
+
 def record(name: str, title: str, figures: Sequence[Figure], remark: str = "") -> None:
     """Keep figures in `benchmarks/results/NAME.json`, from which `docs/performance.md` is made."""
     write(name, title, machine(), figures, remark)

@@ -12,18 +12,15 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import nothing  # noqa: F401 - registers the embedder
-from benchmarks.common import Figure, arguments, images, record, scratch_home
+from benchmarks.common import Figure, arguments, images, record, scratch_home, told
 from benchmarks.metering import Cost
-from benchmarks.rehearsal import COLLECTION, apart, ingest, make_files
-from pinakes.ingest.request import IngestRequest
+from benchmarks.rehearsal import apart, ingest, make_files, request_for
 from pinakes.store.embedded.server import embedded_server
 
 
 def main() -> None:
     options = arguments(__doc__, images=20_000)
-    figures = described(options.images)
-    for figure in figures:
-        print(f"{figure.what}: {figure.value}")
+    figures = told(described(options.images))
     record("described", f"{options.images:,} pictures with metadata like SemArt's", figures)
 
 
@@ -36,14 +33,7 @@ def described(count: int) -> list[Figure]:
         frame = images(count).drop(columns=["uri", "fingerprint", "extra"])
         frame["image_id"] = [f"{number:07}.jpg" for number in range(count)]
         frame = frame.rename(columns=str.upper).rename(columns={"IMAGE_ID": "IMAGE_FILE"})
-        request = IngestRequest.of(
-            source=str(source),
-            checkpoint=str(home / "checkpoints"),
-            collection=COLLECTION,
-            embedder="nothing",
-            index="none",
-            metadata=(str(table),),
-        )
+        request = request_for(source, home, embedder="nothing", index="none", metadata=(str(table),))
         for what in ("first run", "unchanged run", "run with one title changed"):
             if what == "run with one title changed":
                 frame.loc[0, "TITLE"] = "another"

@@ -15,7 +15,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import Figure, arguments, record
+from benchmarks.common import Figure, arguments, record, told
 from benchmarks.large import BUILD, SEARCH, SIZE
 from benchmarks.results import read
 from pinakes.embedders.registry import EMBEDDERS
@@ -42,8 +42,7 @@ def main() -> None:
             if model.price is not None and model.price.per_image:
                 costs = " and ".join(f"USD {size * model.price.per_image:,.0f}" for size in SIZES)
                 figures.append(Figure(f"embedding them once with {declaration.name} {model.name}", costs))
-    for figure in figures:
-        print(f"{figure.what}: {figure.value}")
+    told(figures)
     sizes = ", ".join(f"{rows:,}" for rows in sorted(measured[BUILD]))
     record(
         f"growth-{options.kind}",

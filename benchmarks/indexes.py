@@ -24,7 +24,7 @@ from pgvector import Vector as PgVector
 from pgvector.psycopg import register_vector
 
 import benchmarks.nothing  # noqa: F401 - registers the embedder that the space belongs to
-from benchmarks.common import Figure, K, Writer, administrator, arguments, record, scratch_home, seconds, writing
+from benchmarks.common import Figure, K, Writer, administrator, arguments, record, scratch_home, seconds, told, writing
 from benchmarks.large import made, processor, server_processor, vectors
 from pinakes import Collection
 from pinakes.evaluation.measures import KthNearest, recall_at_k, unit
@@ -47,7 +47,6 @@ EXACT = 20
 
 def main() -> None:
     options = arguments(__doc__, rows=60_000, dimension=1024, queries=200, rounds=2, uniform=False)
-    figures = []
     with scratch_home() as home, embedded_server(home) as dsn:
         database = Database(dsn)
         with writing(database, options.dimension, provider="nothing") as writer, administrator(database) as plain:
@@ -61,14 +60,12 @@ def main() -> None:
             copy(plain, writer, "whole", "vector")
             queries = made(options.queries, options.dimension, 1, uniform=options.uniform)
             kth = truth(plain, queries)
-            for figure in (
-                *builds(home, plain, writer, options.rows, options.rounds),
-                *kinds(database, writer, queries, kth),
-                *by_hand(plain, writer, "halves", "halfvec", queries, kth),
-                *by_hand(plain, writer, "whole", "vector", queries, kth),
-            ):
-                print(f"{figure.what}: {figure.value}", flush=True)
-                figures.append(figure)
+            figures = [
+                *told(builds(home, plain, writer, options.rows, options.rounds)),
+                *told(kinds(database, writer, queries, kth)),
+                *told(by_hand(plain, writer, "halves", "halfvec", queries, kth)),
+                *told(by_hand(plain, writer, "whole", "vector", queries, kth)),
+            ]
     kind = "uniform" if options.uniform else "clustered"
     record(
         f"indexes-{options.rows}{'-uniform' if options.uniform else ''}",

@@ -28,7 +28,7 @@ from pgvector import Vector as PgVector
 from pgvector.psycopg import register_vector
 
 import benchmarks.nothing  # noqa: F401 - registers the embedder that the space belongs to
-from benchmarks.common import Figure, K, administrator, arguments, clustered, record, seconds, writing
+from benchmarks.common import Figure, K, administrator, arguments, clustered, record, seconds, told, writing
 from benchmarks.page import Times, Visitor, served
 from pinakes import Collection
 from pinakes.checkpoints.base import VectorChunk
@@ -64,12 +64,8 @@ def main() -> None:
         # What the build was measured to take stays with what it built.
         figures = [Figure(*figure) for figure in json.loads((home / f"{options.index}.json").read_text())]
         queries = made(options.queries, options.dimension, 1, uniform=options.uniform)
-        for figure in (
-            *measure(database, queries, options.effort or None, home / f"truth-{len(queries)}.npz"),
-            *pages(home, dsn),
-        ):
-            print(f"{figure.what}: {figure.value}", flush=True)
-            figures.append(figure)
+        figures += told(measure(database, queries, options.effort or None, home / f"truth-{len(queries)}.npz"))
+        figures += told(pages(home, dsn))
     kind = "uniform" if options.uniform else "clustered"
     record(
         f"large-{options.rows}-{options.index}{'-uniform' if options.uniform else ''}",

@@ -111,14 +111,8 @@ def rehearse(count: int, dimension: int, *, with_index: bool) -> list[Cost]:
                     flush=True,
                 )
 
-        request = IngestRequest.of(
-            source=str(source),
-            checkpoint=str(home / "checkpoints"),
-            collection=COLLECTION,
-            embedder="nothing",
-            dimension=dimension,
-            index="hnsw" if with_index else "none",
-        )
+        index = "hnsw" if with_index else "none"
+        request = request_for(source, home, embedder="nothing", dimension=dimension, index=index)
         do("first run: ", ingest, request)
         do("", list_alone, str(source), "folder")
         do("unchanged: ", ingest, request)
@@ -193,14 +187,7 @@ def paid(count: int) -> list[Figure]:
     with scratch_home() as home, embedded_server(home), tempfile.TemporaryDirectory(dir="/tmp") as folder:
         source = Path(folder) / "in"
         make_files(source, count)
-        request = IngestRequest.of(
-            source=str(source),
-            checkpoint=str(home / "checkpoints"),
-            collection=COLLECTION,
-            embedder="azure",
-            rate="none",
-            index="none",
-        )
+        request = request_for(source, home, embedder="azure", rate="none", index="none")
         with fake("azure", 0.0) as environment:
             costs += [apart(ingest, home, request, environment) for _ in range(2)]
     return [
@@ -211,6 +198,11 @@ def paid(count: int) -> list[Figure]:
         )
         for what, run in zip(("first", "unchanged"), costs, strict=True)
     ]
+
+
+def request_for(source: Path, home: Path, **options: Any) -> IngestRequest:
+    """The request of a run into the collection of this rehearsal."""
+    return IngestRequest.of(source=str(source), checkpoint=str(home / "checkpoints"), collection=COLLECTION, **options)
 
 
 @contextmanager
