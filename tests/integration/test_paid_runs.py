@@ -373,11 +373,11 @@ def test_three_processes_share_a_quota_exactly_and_pay_once_under_faults(
         def charged(count: int) -> tuple[float, int]:
             while fake.counts["charged"] < count:
                 for run in runs:
-                    assert run.poll() is None, run.communicate()
+                    assert run.poll() in (None, 0), run.communicate()
                 time.sleep(0.02)
             return time.monotonic(), fake.counts["requests"]
 
-        # The steady state: from when all three are at it, until the first of them is nearly done.
+        # From when all three are at it; whoever started first may end before the last, and leaves its share to the others.
         started, first = charged(200)
         stopped, last = charged(650)
         accounts = [finished(run) for run in runs]
