@@ -298,7 +298,9 @@ def test_settings_are_sized_anew_at_every_start(home: Path, monkeypatch: pytest.
         assert value(dsn, "SHOW dynamic_shared_memory_type") == "mmap"
     monkeypatch.undo()
     with embedded_server(home) as dsn:
-        here = embedded_settings.settings(embedded_settings.this_machine(home))
+        machine = embedded_settings.this_machine(home / "postgres" / "data")
+        assert machine.stored > MIB
+        here = embedded_settings.settings(machine)
         assert value(dsn, "SELECT pg_size_bytes(current_setting('shared_buffers'))") == value(
             dsn, f"SELECT pg_size_bytes('{here['shared_buffers']}')"
         )
@@ -656,10 +658,13 @@ def test_the_first_version_of_control_groups_is_understood(tmp_path: Path, monke
     assert embedded_settings.cpu_limit(3) == 3
 
 
+@pytest.mark.parametrize("stored", [0, 3 * GIB, 500 * GIB])
 @pytest.mark.parametrize("memory", [256 * MIB, 2 * GIB, 64 * GIB])
-def test_the_server_takes_a_quarter_of_the_memory_at_most(memory: int) -> None:
-    chosen = embedded_settings.settings(Machine(memory, 2, 100 * GIB, None, None))
-    assert int(chosen["shared_buffers"].removesuffix("MB")) * MIB <= min(memory // 4, GIB)
+def test_the_server_takes_a_quarter_of_the_memory_at_most(memory: int, stored: int) -> None:
+    chosen = embedded_settings.settings(Machine(memory, 2, 100 * GIB, None, None, stored))
+    buffers = int(chosen["shared_buffers"].removesuffix("MB")) * MIB
+    assert buffers <= min(memory // 4, max(stored, GIB))
+    assert buffers >= min(memory // 4, stored)
     assert int(chosen["maintenance_work_mem"].removesuffix("MB")) * MIB <= min(memory // 4, GIB)
 
 

@@ -32,6 +32,7 @@ class Machine:
         disk_free: bytes free where the data are.
         posix_shm: bytes free in /dev/shm, or None where there is no such mount (macOS: not limited by one).
         sysv_shm: bytes of the largest System V segment, or None where it cannot be told.
+        stored: bytes of the tables and indexes that are there already.
     """
 
     memory: int
@@ -39,6 +40,7 @@ class Machine:
     disk_free: int
     posix_shm: int | None
     sysv_shm: int | None
+    stored: int = 0
 
 
 def _read(path: Path) -> str | None:
@@ -97,6 +99,7 @@ def this_machine(data: Path) -> Machine:
         disk_free=shutil.disk_usage(data).free,
         posix_shm=shutil.disk_usage(_SHARED_MEMORY).free if _SHARED_MEMORY.is_dir() else None,
         sysv_shm=int(sysv) if sysv and sysv.isdigit() else None,
+        stored=sum(file.stat().st_size for file in (data / "base").glob("*/*")),
     )
 
 
@@ -127,6 +130,9 @@ def settings(machine: Machine) -> dict[str, str]:
     """
     memory = machine.memory
     maintenance = _clamp(memory // 16, 64 * MIB, GIB)  # pgvector takes all of it for a parallel build
+    # An index is read at random places, which takes longer from the system's cache; what is not stored needs no buffers,
+    # and each takes its share of the time and memory of a start.
+    buffers = max(_clamp(memory // 8, 32 * MIB, GIB), min(machine.stored, memory // 4))
     return {
         # Who gets in: the private socket with a password, nothing else.
         "listen_addresses": "",
@@ -134,7 +140,7 @@ def settings(machine: Machine) -> dict[str, str]:
         "max_connections": "100",
         "scram_iterations": str(SCRAM_ITERATIONS),
         # Memory.
-        "shared_buffers": f"{_clamp(memory // 8, 32 * MIB, GIB) // MIB}MB",
+        "shared_buffers": f"{buffers // MIB}MB",
         "effective_cache_size": f"{_clamp(memory // 2, 64 * MIB, 64 * GIB) // MIB}MB",
         "work_mem": f"{_clamp(memory // 256, 4 * MIB, 32 * MIB) // MIB}MB",
         "maintenance_work_mem": f"{maintenance // MIB}MB",
