@@ -8,9 +8,7 @@ the embedder.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +20,7 @@ from pinakes.errors import (
     TooManyFailuresError,
     UnfinishedError,
 )
+from pinakes.garbage import collecting_seldom
 from pinakes.ingest import answers, listing, loading
 from pinakes.ingest.account import Account
 from pinakes.ingest.answers import Embedded
@@ -33,10 +32,6 @@ from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.summary import Outcome, summarise, why_deferred
 from pinakes.settings import Settings
-
-OBJECTS_BETWEEN = 50_000
-"""New objects that set off a search for cycles: more than a part of a listing makes. Python's 700 let each part be searched
-again and again, and with it all that was imported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +46,6 @@ class Stages:
     prune: Callable[[Ingestion, Planned, Loaded], Pruned] = loading.prune
     build_index: Callable[[Ingestion], Indexed] = loading.build_index
     close_account: Callable[[Ingestion, Planned], Account] = loading.close_account
-
-
-@contextmanager
-def collecting_seldom() -> Iterator[None]:
-    """Look seldom for garbage in cycles, which costs a tenth of a run's time, and more for each picture of a larger one."""
-    before = gc.get_threshold()
-    if not 0 < before[0] < OBJECTS_BETWEEN:
-        yield
-        return
-    gc.set_threshold(OBJECTS_BETWEEN, *before[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
 
 
 @collecting_seldom()

@@ -135,7 +135,7 @@ class _FirstPage:
         plans = list(map(self._plan, self.statement.tables, depths))
         if not one.keys and not any(chosen.index for chosen in plans):
             # In one statement: parsing and planning take longer than a scan of a small table.
-            taken = self.statement.by_scan(self.statement.tables, sum(depths) + MARGIN, plans[0].matching or 0)
+            taken = self.statement.by_scan(self.statement.tables, sum(depths) + MARGIN)
             return Found([row for row, _ in taken.rows], taken.mode, taken.scanned)
         of_wholes = self._of_wholes(wholes, images, plans[0])
         if of_wholes is None:
@@ -164,17 +164,13 @@ class _FirstPage:
                 return taken
         if self.statement.one.keys:
             return None
-        # The planner stops counting where the index is worth asking; if that answered too few, the full count is due now.
-        matching = chosen.matching
-        if matching is None:
-            matching = self._plan(table, deep, "exact").matching
-        return self.statement.by_scan([table], deep + MARGIN, matching or 0)
+        return self.statement.by_scan([table], deep + MARGIN)
 
     def _of_regions(self, table: RegisteredSpace, deep: int, chosen: Plan) -> Taken:
         if chosen.index:
             # An index is asked for what one scan gives: further ones would cost more than these last regions are worth.
             return self.statement.by_index(table, chosen, min(deep + MARGIN, MAX_EFFORT))
-        return self.statement.by_scan([table], deep + MARGIN, chosen.matching or 0)
+        return self.statement.by_scan([table], deep + MARGIN)
 
     def _plan(self, table: RegisteredSpace, deep: int, mode: Mode | None = None) -> Plan:
         asked, wanted = self.statement, self.wanted

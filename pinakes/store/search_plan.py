@@ -55,7 +55,6 @@ class Plan:
 
     Attributes:
         index: whether the index is asked first.
-        matching: images that pass the filters; None when they were not counted to the end.
         ef_search: candidates that a scan of an HNSW or binary index keeps.
         probes: lists that an IVFFlat scan begins with.
         candidates: rows that pass, of those that the index hands over, whose exact distances are computed.
@@ -63,7 +62,6 @@ class Plan:
     """
 
     index: bool
-    matching: int | None
     ef_search: int
     probes: int
     candidates: int
@@ -85,21 +83,21 @@ def plan(
 
     Among a share of the images they are about the deep / share nearest of all, and so many an index has to look at,
     while a scan compares all that pass. A sample tells the share. The index is worth it from some number of matching
-    images on, so they are counted up to that number and no further, and not at all where the sample leaves no doubt.
+    images on. Where the sample leaves a doubt, they are counted up to that number and no further.
 
     Raises:
         UsageError: the index was asked for and there is none that can answer.
     """
     able = registered.index_kind is not None and pgvector.version >= ITERATIVE_SCANS
 
-    def planned(index: bool, matching: int | None, share: float = 1) -> Plan:
+    def planned(index: bool, share: float = 1) -> Plan:
         wide = effort or _wide(registered, deep, share)
         # A binary index knows signs only: each of its candidates is compared exactly.
         by_signs = math.ceil(wide * share) if registered.index_kind == "binary" else 0
         probes = effort or registered.ef_search or PROBES
         # Below narrower filters even the nearest may be that far, and the index looks far enough anyway.
         far = registered.ef_search_far if effort is None and share * NARROW >= 1 else None
-        return Plan(index, matching, min(wide, MAX_EFFORT), probes, max(deep + BEYOND, by_signs), far)
+        return Plan(index, min(wide, MAX_EFFORT), probes, max(deep + BEYOND, by_signs), far)
 
     if mode == "index" and not able:
         raise UsageError(
@@ -109,19 +107,17 @@ def plan(
         )
     if mode == "auto" and registered.falls_short:
         mode = "exact"
-    if not passing:
-        return planned(able and mode != "exact", registered.rows)
-    if mode == "exact" or not able:
-        return planned(False, _count(conn, collection, passing, None))
+    if not passing or mode == "exact" or not able:
+        return planned(able and mode != "exact")
     sampled = _sampled(conn, collection, registered, passing)
     share = max(sampled, 1) / min(SAMPLE, max(registered.rows, 1))
     worth = _worth(registered, deep)
     if mode == "index" or (sampled >= FEW and share * registered.rows >= SURELY * worth):
-        return planned(True, None, min(share, 1))
-    matching = _count(conn, collection, passing, worth)
-    if matching >= worth:
-        return planned(True, None, min(max(share, worth / registered.rows), 1))
-    return planned(False, matching)
+        return planned(True, min(share, 1))
+    # Where they are more than the sample lets expect, comparing them takes longer than the index would, and no harm is done.
+    if SURELY * share * registered.rows >= worth and _count(conn, collection, passing, worth) >= worth:
+        return planned(True, min(max(share, worth / registered.rows), 1))
+    return planned(False)
 
 
 def farther(chosen: Plan, kind: str) -> Plan:

@@ -8,7 +8,6 @@ from typing import Any
 
 from psycopg import sql
 
-from pinakes.images.regions import MOST
 from pinakes.query.cursor import DIGEST_BYTES
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection
@@ -95,8 +94,8 @@ class VectorStatement:
         )
         return replace(taken, mode=kind)
 
-    def by_scan(self, tables: Sequence[RegisteredSpace], take: int, matching: int) -> Taken:
-        """The nearest of all vectors of some of the tables that are of the `matching` images that pass."""
+    def by_scan(self, tables: Sequence[RegisteredSpace], take: int) -> Taken:
+        """The nearest of all vectors of some of the tables that are of images that pass."""
         # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort. The sum keeps the
         # planner from the index; the names order equal distances before the limit cuts them.
         vectors = self._vectors_of(tables)
@@ -105,6 +104,8 @@ class VectorStatement:
             vectors,
             sql.SQL("ORDER BY distance, v.image_id, v.fingerprint LIMIT {}").format(sql.Literal(take)),
             near=sql.SQL("(v.embedding <=> {}) + 0").format(self._half),
+            # Without a filter it is known, and several processes compare them.
+            counted=bool(self.passing),
             measured=sql.SQL(
                 """
                 SELECT v.image_id, v.fingerprint, {distance} AS distance
@@ -113,8 +114,7 @@ class VectorStatement:
                 """
             ).format(distance=FULL, vectors=vectors),
         )
-        most = [matching if table is self.tables[0] else MOST * matching for table in tables]
-        return replace(taken, scanned=sum(min(count, table.rows) for count, table in zip(most, tables, strict=True)))
+        return taken if self.passing else replace(taken, scanned=sum(table.rows for table in tables))
 
     def every_vector(self) -> Taken:
         """The nearest of all that pass, after a place, every distance in single precision."""
@@ -128,6 +128,7 @@ class VectorStatement:
         *,
         near: sql.Composable = FULL,
         measured: sql.Composable = CANDIDATES,
+        counted: bool = False,
         settings: Mapping[str, str] = READING,
     ) -> Taken:
         """Find the nearest of some candidates.
@@ -138,6 +139,7 @@ class VectorStatement:
             taken: their order and number; nothing: all of them.
             near: the distance by which they are.
             measured: the candidates with their distances in single precision.
+            counted: whether the vectors are counted among which they are, which several processes cannot do.
             settings: for the statement.
         """
         images = sql.Identifier(self.collection, "images")
@@ -155,7 +157,7 @@ class VectorStatement:
         statement = sql.SQL(
             """
             WITH candidates AS (
-                SELECT v.image_id, v.fingerprint, {near} AS distance
+                SELECT v.image_id, v.fingerprint, {near} AS distance{counting}
                 FROM {vectors} AS v {joined}
                 WHERE {passing}
                 {taken}
@@ -172,11 +174,10 @@ class VectorStatement:
                 ORDER BY distance, image_id
                 LIMIT %(k)s
             ), ended AS MATERIALIZED (
-                SELECT count(*) AS candidates, max(distance) AS farthest
+                SELECT count(*) AS candidates, max(distance) AS farthest{compared}
                 FROM candidates
             )
-            SELECT {columns}, distance, nearest.fingerprint, {names}, candidates, farthest,
-                pg_stat_get_xact_tuples_fetched(%(table)s::regclass)
+            SELECT {columns}, distance, nearest.fingerprint, {names}, candidates, farthest, {scanned}
             FROM ended
             LEFT JOIN nearest ON true
             LEFT JOIN {images} AS i USING (image_id)
@@ -184,6 +185,7 @@ class VectorStatement:
             """
         ).format(
             near=near,
+            counting=sql.SQL(", count(*) OVER () AS compared") if counted else NOTHING,
             vectors=vectors,
             # Only where the images decide must the vectors be joined with them before the nearest are taken.
             joined=joined if self.passing else NOTHING,
@@ -200,19 +202,21 @@ class VectorStatement:
             else kept,
             columns=IMAGE_COLUMNS,
             names=sql.SQL(", ").join(sql.SQL("nearest.{}").format(name) for name in names),
+            compared=sql.SQL(", coalesce(max(compared), 0) AS compared") if counted else NOTHING,
+            # What PostgreSQL counted in this transaction says how many vectors the index has handed over.
+            scanned=sql.SQL("compared" if counted else "pg_stat_get_xact_tuples_fetched(%(table)s::regclass)"),
             images=images,
         )
-        # What PostgreSQL counted in this transaction says how many vectors the index has handed over.
         values = {**self.values, "table": sql.Identifier(self.collection, table.name).as_string(self.conn)}
         with searching(self.conn, settings):
             rows = self.conn.execute(statement, values, binary=True).fetchall()
-        candidates, farthest, fetched = rows[0][-3:]
+        candidates, farthest, scanned = rows[0][-3:]
         return Taken(
             [(region_row_of(row), row[-3 - len(names) : -3]) for row in rows if row[0] is not None],
             "exact",
             candidates,
             farthest or 0.0,
-            max(fetched, candidates),
+            max(scanned, candidates),
         )
 
     @property
