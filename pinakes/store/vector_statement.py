@@ -21,6 +21,8 @@ from pinakes.store.space_registry import RegisteredSpace
 READING = {"work_mem": "64MB"}
 """For joining what passes a filter with the vectors: a hash table of half a million ids, which spills otherwise."""
 
+ALONE = {"max_parallel_workers_per_gather": "0"}
+
 FULL = sql.SQL("v.embedding::vector <=> %(full)s")
 """The distance in single precision."""
 
@@ -99,22 +101,25 @@ class VectorStatement:
         # The candidates carry no vectors: PostgreSQL would copy each row of the scan into its sort. The sum keeps the
         # planner from the index; the names order equal distances before the limit cuts them.
         vectors = self._vectors_of(tables)
+        first = sql.SQL("ORDER BY distance, v.image_id, v.fingerprint LIMIT {}").format(sql.Literal(take))
+        # Behind a filter all that pass are candidates, so that they are counted.
+        nearest = sql.SQL("(SELECT * FROM candidates AS v {}) AS candidates").format(first)
         taken = self._run(
             tables[0],
             vectors,
-            sql.SQL("ORDER BY distance, v.image_id, v.fingerprint LIMIT {}").format(sql.Literal(take)),
+            NOTHING if self.passing else first,
             near=sql.SQL("(v.embedding <=> {}) + 0").format(self._half),
-            # Without a filter it is known, and several processes compare them.
-            counted=bool(self.passing),
             measured=sql.SQL(
                 """
                 SELECT v.image_id, v.fingerprint, {distance} AS distance
-                FROM candidates
+                FROM {nearest}
                 JOIN {vectors} AS v USING (image_id, fingerprint)
                 """
-            ).format(distance=FULL, vectors=vectors),
+            ).format(distance=FULL, nearest=nearest if self.passing else sql.SQL("candidates"), vectors=vectors),
+            # Where the index was not worth asking they are few, and starting other processes takes longer than they do.
+            settings=READING | (ALONE if self.passing and tables[0].index_kind is not None else {}),
         )
-        return taken if self.passing else replace(taken, scanned=sum(table.rows for table in tables))
+        return replace(taken, scanned=taken.candidates if self.passing else sum(table.rows for table in tables))
 
     def every_vector(self) -> Taken:
         """The nearest of all that pass, after a place, every distance in single precision."""
@@ -128,7 +133,6 @@ class VectorStatement:
         *,
         near: sql.Composable = FULL,
         measured: sql.Composable = CANDIDATES,
-        counted: bool = False,
         settings: Mapping[str, str] = READING,
     ) -> Taken:
         """Find the nearest of some candidates.
@@ -139,7 +143,6 @@ class VectorStatement:
             taken: their order and number; nothing: all of them.
             near: the distance by which they are.
             measured: the candidates with their distances in single precision.
-            counted: whether the vectors are counted among which they are, which several processes cannot do.
             settings: for the statement.
         """
         images = sql.Identifier(self.collection, "images")
@@ -157,7 +160,7 @@ class VectorStatement:
         statement = sql.SQL(
             """
             WITH candidates AS (
-                SELECT v.image_id, v.fingerprint, {near} AS distance{counting}
+                SELECT v.image_id, v.fingerprint, {near} AS distance
                 FROM {vectors} AS v {joined}
                 WHERE {passing}
                 {taken}
@@ -174,10 +177,11 @@ class VectorStatement:
                 ORDER BY distance, image_id
                 LIMIT %(k)s
             ), ended AS MATERIALIZED (
-                SELECT count(*) AS candidates, max(distance) AS farthest{compared}
+                SELECT count(*) AS candidates, max(distance) AS farthest
                 FROM candidates
             )
-            SELECT {columns}, distance, nearest.fingerprint, {names}, candidates, farthest, {scanned}
+            SELECT {columns}, distance, nearest.fingerprint, {names}, candidates, farthest,
+                pg_stat_get_xact_tuples_fetched(%(table)s::regclass)
             FROM ended
             LEFT JOIN nearest ON true
             LEFT JOIN {images} AS i USING (image_id)
@@ -185,7 +189,6 @@ class VectorStatement:
             """
         ).format(
             near=near,
-            counting=sql.SQL(", count(*) OVER () AS compared") if counted else NOTHING,
             vectors=vectors,
             # Only where the images decide must the vectors be joined with them before the nearest are taken.
             joined=joined if self.passing else NOTHING,
@@ -202,21 +205,19 @@ class VectorStatement:
             else kept,
             columns=IMAGE_COLUMNS,
             names=sql.SQL(", ").join(sql.SQL("nearest.{}").format(name) for name in names),
-            compared=sql.SQL(", coalesce(max(compared), 0) AS compared") if counted else NOTHING,
-            # What PostgreSQL counted in this transaction says how many vectors the index has handed over.
-            scanned=sql.SQL("compared" if counted else "pg_stat_get_xact_tuples_fetched(%(table)s::regclass)"),
             images=images,
         )
+        # What PostgreSQL counted in this transaction says how many vectors the index has handed over.
         values = {**self.values, "table": sql.Identifier(self.collection, table.name).as_string(self.conn)}
         with searching(self.conn, settings):
             rows = self.conn.execute(statement, values, binary=True).fetchall()
-        candidates, farthest, scanned = rows[0][-3:]
+        candidates, farthest, fetched = rows[0][-3:]
         return Taken(
             [(region_row_of(row), row[-3 - len(names) : -3]) for row in rows if row[0] is not None],
             "exact",
             candidates,
             farthest or 0.0,
-            max(scanned, candidates),
+            max(fetched, candidates),
         )
 
     @property
