@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 OBJECTS_BETWEEN = 50_000
-"""New objects that set off a search: more than a batch of a listing makes for a moment. With Python's own 700, each batch
-had everything searched that was ever imported."""
+"""New objects that set off a search: more than a batch of a listing makes for a moment, or than most modules. With Python's
+own 700, each had all that was ever imported searched."""
 
 
 @contextmanager

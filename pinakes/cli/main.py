@@ -18,6 +18,7 @@ from typing_extensions import override
 
 import pinakes
 from pinakes.errors import PinakesError
+from pinakes.garbage import collecting_seldom
 from pinakes.ingest.stopping import interruptible
 from pinakes.logs import log_to_stderr
 from pinakes.settings import load_settings
@@ -125,8 +126,8 @@ def cli(*, verbose: bool) -> None:
 
 def main() -> None:
     """The entry point."""
-    gc.set_threshold(20_000)  # by default it counts to 700, hundreds of times while a command is imported
-    run(lambda: cli(standalone_mode=False))
+    with collecting_seldom():
+        run(lambda: cli(standalone_mode=False))
 
 
 def run(command: Callable[[], object]) -> None:
