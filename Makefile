@@ -29,7 +29,7 @@ suite: $(READY)
 
 # What runs alone measures how much of a quota is used.
 slow: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow and not soak and not alone' $$(grep -rl 'mark\.slow' tests --include=*.py)
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m 'slow and not soak and not alone' $$(grep -rl 'mark\.slow' tests --include=*.py)
 	$(BIN)/python -m pytest -m 'alone and not soak' $$(grep -rl 'mark\.alone' tests --include=*.py)
 
 soak: $(READY)

@@ -91,6 +91,7 @@ def test_a_killed_run_is_shown_as_died_and_entered_so_by_the_run_that_takes_over
     site.whole()
 
 
+@pytest.mark.slow
 def test_a_run_paused_in_mid_batch_that_wakes_up_after_its_lease_writes_no_part_and_no_row(
     site: Site, on_the_session_server: str
 ) -> None:

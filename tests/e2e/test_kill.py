@@ -128,6 +128,7 @@ def test_regions_that_a_killed_ingest_has_kept_are_not_paid_for_again(
     assert len(counted) == (1 + SALIENT) * 12
 
 
+@pytest.mark.slow
 def test_a_killed_flow_resumes(
     settings: Settings, database: Database, environment: dict[str, str], prefect_api: str, tmp_path: Path
 ) -> None:

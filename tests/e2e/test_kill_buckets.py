@@ -43,6 +43,7 @@ def bucket(request: pytest.FixtureRequest) -> Iterator[Bucket]:
     yield Bucket(store.root("kept"), store.environment, fill)
 
 
+@pytest.mark.slow
 def test_a_killed_ingest_with_pictures_and_checkpoint_in_a_bucket_resumes(
     bucket: Bucket,
     settings: Settings,

@@ -163,6 +163,7 @@ def runs(environment: dict[str, str], prefect: Server, tmp_path: Path) -> Iterat
         process.wait()
 
 
+@pytest.mark.slow
 def test_setup_says_what_it_made_and_then_that_everything_stands(environment: dict[str, str], prefect: Server) -> None:
     first, again = (
         ended("pinakes.cli.main", "setup", env=environment | {"PREFECT_API_URL": prefect.url}, cwd=PROJECT)
@@ -183,6 +184,7 @@ def test_setup_says_what_it_made_and_then_that_everything_stands(environment: di
     assert prefect.read(f"v2/concurrency_limits/tag:{EMBED_TAG}")["limit"] == 3
 
 
+@pytest.mark.slow
 def test_what_a_person_switched_off_or_set_stays(prefect: Server) -> None:
     set_up(prefect.url, concurrent_batches=2)
     (automation,) = prefect.ask("automations/filter")
@@ -230,6 +232,7 @@ def test_a_limit_holds_and_runs_go_on_when_the_server_is_killed_and_started_agai
     assert prefect.holders() == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_marked_crashed_and_its_slot_goes_to_a_live_one_when_its_lease_ends(
     prefect: Server, runs: Runs
 ) -> None:

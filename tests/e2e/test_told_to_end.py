@@ -107,6 +107,7 @@ def is_true(account: dict[str, Any], site: Site) -> None:
     assert stored(site.database, f"SELECT count(*) FROM pictures.{SPACE}") == [(account["embedded"],)]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_cancelled_in_prefect_is_entered_as_stopped_with_all_that_it_did(
     slow: Site, client: SyncPrefectClient, begin: Callable[[], UUID]
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_run_that_is_cancelled_in_prefect_is_entered_as_stopped_with_all_that_
     assert "run the same command again to resume" in account["message"]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_set_to_cancelled_without_its_worker_being_told_ends_as_well(
     slow: Site, client: SyncPrefectClient, begin: Callable[[], UUID]
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_run_that_is_set_to_cancelled_without_its_worker_being_told_ends_as_we
     assert state_of(client, run).type == StateType.CANCELLED
 
 
+@pytest.mark.slow
 def test_a_run_that_is_suspended_is_entered_as_stopped_and_goes_on_with_the_rest_when_it_is_resumed(
     slow: Site, client: SyncPrefectClient, begin: Callable[[], UUID]
 ) -> None:
@@ -200,6 +203,7 @@ def test_a_signal_while_listing_ends_ingest_at_once_as_stopped(slow: Site, end: 
     assert stopped(slow)["embedded"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", [Cancelling(), Paused(timeout_seconds=3600)], ids=lambda told: str(told.name))
 def test_ingest_of_a_terminal_ends_when_it_is_told_to_in_prefect(
     slow: Site, client: SyncPrefectClient, told: State[Any]

@@ -28,6 +28,7 @@ def outputs(notebook: Any, kind: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_tour_runs_on_the_sample_gallery(environment: dict[str, str], tmp_path: Path) -> None:
     nbformat = pytest.importorskip("nbformat")

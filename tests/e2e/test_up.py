@@ -33,7 +33,7 @@ from tests.running import gallery, paint, stored
 from tests.signals import AS_A_BACKGROUND_JOB
 from tests.stack import PATIENCE, Stack, program, table, until
 
-pytestmark = pytest.mark.timeout(900)  # a server, a worker and a page, from nothing
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a server, a worker and a page, from nothing
 
 PROJECT = Path(__file__).parents[2]
 PICTURES = 12
