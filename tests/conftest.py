@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server, remove_server
 from tests.homes import environment_of, new_database, settings_of
 from tests.object_stores import AzureStore, S3Store, azure_store, s3_store
-from tests.postgres import be_quick, plain_postgres
+from tests.postgres import be_quick, plain_postgres, server_folder
 from tests.prefect_homes import LEAN, prefect_home
 
 PROJECT = Path(__file__).parents[1]
@@ -64,8 +63,7 @@ def server() -> Iterator[str]:
     if (address := os.environ.get("TEST_POSTGRES")) is not None:
         yield address
         return
-    # Not below pytest's private folder, where root's server could not reach it and would be put elsewhere.
-    home = Path(tempfile.mkdtemp(prefix="pinakes-tests-", dir="/tmp"))
+    home = server_folder("pinakes-tests-")
     home.chmod(0o755)
     try:
         with embedded_server(home) as dsn:

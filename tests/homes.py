@@ -21,7 +21,7 @@ def new_database(server: str, *, like: str = "template1") -> Iterator[str]:
     """The address of a database of a server, which is dropped in the end: a copy of `like`, and empty without one."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(server, autocommit=True) as conn:
-        copied = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
+        copied = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")
         conn.execute(copied.format(sql.Identifier(name), sql.Identifier(like)))
     yield make_conninfo(server, dbname=name)
     with psycopg.connect(server, autocommit=True) as conn:
