@@ -22,7 +22,7 @@ from pinakes.buckets.addresses import in_bucket
 from pinakes.checkpoints.base import PART_PREFIX
 from pinakes.checkpoints.locations import open_storage
 from pinakes.metadata.opening_tables import check_table
-from pinakes.operations.capacity import build_memory_finding, disks
+from pinakes.operations.capacity import buffers_finding, build_memory_finding, disks
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.operations.credentials import call_finding, embedder_finding, embedders_meant, ready_embedders
 from pinakes.settings import Settings
@@ -278,6 +278,12 @@ CHECKS: Final[tuple[Check[Examination], ...]] = (
         _checkpoint,
         "let this account read, write and delete in the bucket; see docs/gcs.md and docs/object-stores.md",
         _has_bucket,
+    ),
+    Check(
+        "memory for searches",
+        lambda at: buffers_finding(at.sizes, health.buffers(at.conn)),
+        "set PINAKES_DATABASE_URL to a server that answers",
+        lambda at: at.connected and at.settings.database_url is not None,
     ),
     Check("disk", lambda at: disks(at.settings, at.sizes, at.images)),
     Check(

@@ -74,6 +74,12 @@ def server(conn: Connection) -> Server:
         return Server(row[0], find_pgvector(conn), *row[1:])
 
 
+def buffers(conn: Connection) -> int:
+    """The bytes of tables and indexes that the server keeps in its own memory."""
+    with translated("asking the server for its buffers"):
+        return int(value_of(conn, "SELECT pg_size_bytes(current_setting('shared_buffers'))"))
+
+
 def clock(conn: Connection) -> tuple[timedelta, timedelta]:
     """How far the server's clock is ahead of this machine's, and how much of that may be the way there and back."""
     best: tuple[timedelta, timedelta] | None = None

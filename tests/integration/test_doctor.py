@@ -85,6 +85,7 @@ def test_what_is_stored_counts_and_a_newer_schema_is_an_error(
     found = by_name(examine(settings))
     assert "1 collections" in found["schema"].found
     assert found["pgvector"].state is State.OK
+    assert found["memory for searches"].state is State.OK
     with database.connection() as (conn, _):
         conn.execute("INSERT INTO pictures.migrations (number, name) VALUES (999, 'of the future')")
     found = by_name(examine(settings))

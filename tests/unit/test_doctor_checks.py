@@ -9,7 +9,7 @@ import pytest
 
 from pinakes.cli.doctor import rendered
 from pinakes.errors import PinakesError
-from pinakes.operations.capacity import build_memory_finding, disk_finding, disks
+from pinakes.operations.capacity import buffers_finding, build_memory_finding, disk_finding, disks
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.operations.doctor import CHECKS, Examination, pgvector_finding, schema_finding
 from pinakes.settings import Settings, load_settings
@@ -134,6 +134,15 @@ def test_pictures_to_come_count_before_there_are_any(tmp_path: Path) -> None:
 def test_an_index_that_does_not_fit_into_memory_is_warned_of() -> None:
     rows = build_memory() // 3000
     assert build_memory_finding([Size("semart", SPACE, rows, 0)], 0, local=False).state is State.WARN
+
+
+@pytest.mark.parametrize(
+    ("stored", "buffers", "state"),
+    [(4 << 30, 1 << 30, State.WARN), (4 << 30, 6 << 30, State.OK), (100 << 20, 10 << 20, State.OK)],
+)
+def test_a_space_that_outgrows_the_servers_buffers_is_warned_of(stored: int, buffers: int, state: State) -> None:
+    finding = buffers_finding([Size("semart", SPACE, 1, stored)], buffers)
+    assert (finding.state, "shared_buffers" in finding.found) == (state, True)
 
 
 def test_a_checkpoint_is_tried_and_left_as_it_was(tmp_path: Path) -> None:
