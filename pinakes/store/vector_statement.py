@@ -22,6 +22,7 @@ READING = {"work_mem": "64MB"}
 """For joining what passes a filter with the vectors: a hash table of half a million ids, which spills otherwise."""
 
 ALONE = {"max_parallel_workers_per_gather": "0"}
+"""For comparing some thousands: starting other processes takes longer than they do."""
 
 FULL = sql.SQL("v.embedding::vector <=> %(full)s")
 """The distance in single precision."""
@@ -116,7 +117,7 @@ class VectorStatement:
                 JOIN {vectors} AS v USING (image_id, fingerprint)
                 """
             ).format(distance=FULL, nearest=nearest if self.passing else sql.SQL("candidates"), vectors=vectors),
-            # Where the index was not worth asking they are few, and starting other processes takes longer than they do.
+            # Where there is an index and it was not worth asking, few pass.
             settings=READING | (ALONE if self.passing and tables[0].index_kind is not None else {}),
         )
         return replace(taken, scanned=taken.candidates if self.passing else sum(table.rows for table in tables))
