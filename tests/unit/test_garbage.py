@@ -19,9 +19,13 @@ def as_python_begins() -> Iterator[None]:
 
 
 def test_it_is_seldom_inside_and_as_before_afterwards_whatever_happens() -> None:
-    with pytest.raises(KeyError), collecting_seldom():
-        assert gc.get_threshold() == (OBJECTS_BETWEEN, 10, 10)
-        raise KeyError
+    @collecting_seldom()
+    def fail() -> None:
+        raise KeyError(gc.get_threshold())
+
+    with pytest.raises(KeyError) as caught:
+        fail()
+    assert caught.value.args == ((OBJECTS_BETWEEN, 10, 10),)
     assert gc.get_threshold() == (700, 10, 10)
 
 
