@@ -56,14 +56,19 @@ class Result:
 
 def write(name: str, title: str, machine: str, figures: Sequence[Figure], remark: str = "") -> None:
     """Keep what this program has measured; an earlier result of the same name is replaced."""
-    # Where somebody keeps their pictures helps nobody else.
-    arguments = ["FOLDER" if Path(argument).is_dir() else argument for argument in sys.argv[1:]]
+    arguments = [_shown(argument) for argument in sys.argv[1:]]
     command = shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *arguments])
     day = datetime.now(UTC).date().isoformat()
     load = round(os.getloadavg()[1], 1)
     result = Result(name, title, command, machine, day, load, remark, tuple(figures))
     text = json.dumps(asdict(result), indent=2, ensure_ascii=False)
     (FOLDER / f"{name}.json").write_text(text + "\n", "utf-8")
+
+
+def _shown(argument: str) -> str:
+    """An argument of the command; where somebody keeps a folder or a file helps nobody else."""
+    path = Path(argument)
+    return "FOLDER" if path.is_dir() else "FILE" if path.is_absolute() else argument
 
 
 def read() -> list[Result]:
