@@ -14,7 +14,6 @@ import hypothesis
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from pinakes.garbage import OBJECTS_BETWEEN
 from pinakes.settings import Settings
 from pinakes.store.collections import prepare
 from pinakes.store.database import Database
@@ -40,15 +39,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 for number in (signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, signal.SIG_DFL)
 
-# Nothing that collecting the tests makes is garbage, and there is much of it to look through again and again. Later there is
-# little, and looking for it took a twentieth of the time.
+# Nothing that collecting the tests makes is garbage, and there is much of it to look through again and again.
 gc.disable()
 
 
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
-    gc.set_threshold(OBJECTS_BETWEEN)
 
 
 # Continuous integration judges a change, so it tries the same examples every time; elsewhere each run looks for new ones.
