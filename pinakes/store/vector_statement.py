@@ -103,20 +103,19 @@ class VectorStatement:
         # planner from the index; the names order equal distances before the limit cuts them.
         vectors = self._vectors_of(tables)
         first = sql.SQL("ORDER BY distance, v.image_id, v.fingerprint LIMIT {}").format(sql.Literal(take))
-        # Behind a filter all that pass are candidates, so that they are counted.
-        nearest = sql.SQL("(SELECT * FROM candidates AS v {}) AS candidates").format(first)
         taken = self._run(
             tables[0],
             vectors,
+            # Behind a filter all that pass are candidates, so that they are counted.
             NOTHING if self.passing else first,
             near=sql.SQL("(v.embedding <=> {}) + 0").format(self._half),
             measured=sql.SQL(
                 """
                 SELECT v.image_id, v.fingerprint, {distance} AS distance
-                FROM {nearest}
+                FROM (SELECT * FROM candidates AS v {first}) AS candidates
                 JOIN {vectors} AS v USING (image_id, fingerprint)
                 """
-            ).format(distance=FULL, nearest=nearest if self.passing else sql.SQL("candidates"), vectors=vectors),
+            ).format(distance=FULL, first=first, vectors=vectors),
             # Where there is an index and it was not worth asking, few pass.
             settings=READING | (ALONE if self.passing and tables[0].index_kind is not None else {}),
         )
