@@ -10,12 +10,12 @@ from typing import Any, LiteralString
 import numpy as np
 from psycopg import sql
 
-from pinakes.query.filters import Equals, Filter, column_of, columns_of, parse_filters
+from pinakes.query.filters import Equals, Filter, column_of, columns_of
 from pinakes.store.column_check import check_columns
 from pinakes.store.conditions import PLAIN_COLUMNS, YEARS_SAID, Conditions, column, conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.counted_values import CountedValues
-from pinakes.store.restrictions import restriction_texts
+from pinakes.store.restrictions import parsed_restrictions, restriction_texts
 from pinakes.store.search_settings import searching
 
 FACET_COLUMNS = ("type", "school", "timeframe", "author", "medium")
@@ -78,7 +78,7 @@ def facets(
         counted = partial(_counted_of_kept, kept, restrictions)
         extra, several = kept.names("text"), kept.names("several")
     else:
-        restricted = [parsed for text in restrictions for parsed in parse_filters([text])]
+        restricted = parsed_restrictions(restrictions)
         counted = partial(_counted, conn, collection, restricted)
         images, shown = sql.Identifier(collection, "images"), conditions(collection, (), restricted)
         with translated(f"looking for the columns of {collection}"), searching(conn):

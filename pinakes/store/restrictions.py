@@ -82,7 +82,12 @@ def restrictions(conn: Connection, collection: str) -> list[Restriction]:
 
 def restriction_filters(conn: Connection, collection: str) -> tuple[Filter, ...]:
     """The restrictions, each by itself: an image that meets one of them is not shown."""
-    return tuple(parsed for text in restriction_texts(conn, collection) for parsed in parse_filters([text]))
+    return parsed_restrictions(restriction_texts(conn, collection))
+
+
+def parsed_restrictions(texts: Sequence[str]) -> tuple[Filter, ...]:
+    """Restrictions as they were typed, each parsed by itself."""
+    return tuple(parsed for text in texts for parsed in parse_filters([text]))
 
 
 def visible(conn: Connection, collection: str, filters: Sequence[Filter] = ()) -> Conditions:
