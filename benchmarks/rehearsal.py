@@ -16,6 +16,7 @@ unchanged run, so that what the run costs besides it can be told.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import shlex
@@ -34,9 +35,10 @@ from typing import Any, TypeVar
 import psycopg
 
 from benchmarks import nothing
-from benchmarks.common import Figure, arguments, commented, noise_jpeg, record, scratch_home
+from benchmarks.common import Figure, arguments, commented, noise_jpeg, record, scratch_home, told
 from benchmarks.metering import Cost, Meter
 from benchmarks.remote import fake
+from pinakes.garbage import OBJECTS_BETWEEN
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.stages import Stages, run_stages
@@ -84,8 +86,7 @@ def main() -> None:
     figures += growth(measured)
     if options.paid:
         figures += paid(options.paid)
-    for figure in figures:
-        print(f"{figure.what:<78}{figure.value:>34}  {figure.aim}")
+    told(figures)
     record("rehearsal", f"A collection of up to {max(measured):,} pictures, stage by stage", figures, REMARK)
 
 
@@ -221,8 +222,9 @@ def bucket_of(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def apart(action: Callable[..., Result], *given: Any) -> Result:
-    """The result of a function in a process of its own."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    """The result of a function in a process of its own, which looks for garbage as seldom as a command does."""
+    spawn = get_context("spawn")
+    with ProcessPoolExecutor(1, spawn, gc.set_threshold, (OBJECTS_BETWEEN,)) as pool:
         return pool.submit(action, *given).result()
 
 

@@ -12,7 +12,6 @@ from pinakes.checkpoints.base import OK
 from pinakes.checkpoints.checkpoint import open_checkpoint
 from pinakes.checkpoints.ledger import FAILURE_COLUMNS
 from pinakes.errors import PinakesError
-from pinakes.garbage import collecting_seldom
 from pinakes.settings import Settings
 from pinakes.store.bulk_reads import held_pairs, stored_images
 from pinakes.store.collections import collection_names, open_collection, require_collection
@@ -22,7 +21,6 @@ from pinakes.store.runs import latest_runs
 from pinakes.store.space_registry import RegisteredSpace, coverage, spaces, table_bytes
 
 
-@collecting_seldom()
 def status(conn: Connection, settings: Settings, collection: str) -> dict[str, Any]:
     """A document about one collection; every value fits JSON.
 
