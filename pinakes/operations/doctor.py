@@ -282,8 +282,8 @@ CHECKS: Final[tuple[Check[Examination], ...]] = (
     Check(
         "memory for searches",
         lambda at: buffers_finding(at.sizes, health.buffers(at.conn)),
-        "set PINAKES_DATABASE_URL to a server that answers",
-        lambda at: at.connected and at.settings.database_url is not None,
+        _READ_FIX,
+        lambda at: _is_connected(at) and at.settings.database_url is not None,
     ),
     Check("disk", lambda at: disks(at.settings, at.sizes, at.images)),
     Check(
