@@ -80,7 +80,7 @@ def told(figures: Iterable[Figure]) -> list[Figure]:
     """The figures, each printed as soon as it is measured."""
     kept = []
     for figure in figures:
-        print(f"{figure.what}: {figure.value}", flush=True)
+        print(f"{figure.what}: {figure.value}" + (f" (aim {figure.aim})" if figure.aim else ""), flush=True)
         kept.append(figure)
     return kept
 

@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks.common import Figure, arguments, record, scratch_home, writing
+from benchmarks.common import Figure, arguments, record, scratch_home, told, writing
 from benchmarks.made_copies import KINDS, TWO_SIDES_AS_WRITTEN, leaves
 from pinakes.duplicates import comparison
 from pinakes.duplicates.finding import WITHIN, WITHIN_SHAPE, Looked, find_copies, regroup
@@ -121,9 +121,7 @@ def truth(folder: Path, rounds: int, within: float) -> list[Figure]:
         Figure("pairs looked at closely, a picture", f"{closely / pictures:.1f}"),
         *halves.figures(),
     ]
-    for figure in figures:
-        print(f"{figure.what:60} {figure.value}", flush=True)
-    return figures
+    return told(figures)
 
 
 def quality(right: Counter[str], wrong: int, total: Counter[str], where: str = "") -> list[Figure]:

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from benchmarks.common import Figure, arguments, record, scratch_home, writing
+from benchmarks.common import Figure, arguments, record, scratch_home, told, writing
 from benchmarks.duplicates import processor_seconds, quality
 from benchmarks.made_copies import KINDS, kind_made, made
 from pinakes.duplicates.finding import find_copies, regroup
@@ -86,8 +86,7 @@ def whole(sizes: list[int]) -> None:
             Figure(f"{size:,} pictures: peak memory", f"{memory:.0f} MB"),
             *quality(right, wrong, total, f", {size:,}"),
         ]
-        for figure in figures[-len(KINDS) - 5 :]:
-            print(f"{figure.what:60} {figure.value}", flush=True)
+        told(figures[-len(KINDS) - 5 :])
         exponent = np.polyfit(*np.log(points).T, 1)[0] if points[1:] else 0.0
         growth = Figure("exponent of the growth", f"{exponent:.2f}", "n log n: 1.1")
         record("duplicates-whole", "Copies: whole collections", [*figures, growth], WHOLE)

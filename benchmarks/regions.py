@@ -36,6 +36,7 @@ from benchmarks.common import (
     record,
     scratch_home,
     seconds,
+    told,
     writing,
 )
 from pinakes.embedders.base import Embedder, Picture
@@ -276,8 +277,7 @@ def _agreement(conn: Connection, pgvector: Pgvector, registered: RegisteredSpace
 
 def _tell(name: str, title: str, figures: Sequence[Figure], remark: str) -> None:
     print(remark)
-    for figure in figures:
-        print(f"{figure.what:<75}{figure.value:>22}  {figure.aim}", flush=True)
+    told(figures)
     record(name, title, figures, remark)
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.common import arguments, record, scratch_home, seconds
+from benchmarks.common import arguments, record, scratch_home, seconds, told
 from benchmarks.results import Figure
 from benchmarks.runs import measured
 from gallery import write_gallery
@@ -52,8 +52,7 @@ def main() -> None:
                     "first batch ≤ 2 s",
                 ),
             ]
-    for figure in figures:
-        print(f"{figure.what:<75}{figure.value}  {figure.aim}")
+    told(figures)
     record(
         "start_up",
         "Starting a command",
