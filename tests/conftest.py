@@ -64,7 +64,6 @@ def server() -> Iterator[str]:
         yield address
         return
     home = server_folder("pinakes-tests-")
-    home.chmod(0o755)
     try:
         with embedded_server(home) as dsn:
             be_quick(dsn)

@@ -42,7 +42,9 @@ def server_folder(prefix: str) -> Path:
     a fifth of a second of processor time, in memory a fiftieth.
     """
     roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
-    return Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if roomy else "/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=MEMORY if roomy else "/tmp"))
+    folder.chmod(0o755)
+    return folder
 
 
 def be_quick(dsn: str) -> None:

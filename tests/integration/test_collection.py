@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from pinakes.settings import Settings, load_settings
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import remove_server, server_info
 from pinakes.store.restrictions import hide
+from tests.postgres import server_folder
 from tests.running import find, gallery, paint, run, stored
 from tests.waiting import PATIENCE
 
@@ -489,8 +489,7 @@ def test_threads_may_share_a_collection(collection: Collection) -> None:
 def test_a_program_that_ends_without_closing_stops_the_embedded_server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    home = Path(tempfile.mkdtemp(prefix="pinakes-tests-", dir="/tmp"))
-    home.chmod(0o755)
+    home = server_folder("pinakes-tests-")
     program = (
         "from pinakes import Collection\n"
         "from pinakes.store.collections import ensure_collection\n"

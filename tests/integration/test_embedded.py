@@ -297,10 +297,10 @@ def test_settings_are_sized_anew_at_every_start(home: Path, monkeypatch: pytest.
         assert value(dsn, "SHOW shared_buffers") == "128MB"
         assert value(dsn, "SHOW dynamic_shared_memory_type") == "mmap"
     monkeypatch.undo()
+    machine = embedded_settings.this_machine(home / "postgres" / "data")
+    assert machine.stored > MIB
+    here = embedded_settings.settings(machine)
     with embedded_server(home) as dsn:
-        machine = embedded_settings.this_machine(home / "postgres" / "data")
-        assert machine.stored > MIB
-        here = embedded_settings.settings(machine)
         assert value(dsn, "SELECT pg_size_bytes(current_setting('shared_buffers'))") == value(
             dsn, f"SELECT pg_size_bytes('{here['shared_buffers']}')"
         )
