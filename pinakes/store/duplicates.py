@@ -23,7 +23,8 @@ ROWS_AT_ONCE = 5000
 NEAREST = 12
 """Neighbours of a picture that are looked at: more of its copies find it from their side."""
 
-INDEX_SETTINGS = {"hnsw.ef_search": "64", "enable_seqscan": "off"}
+INDEX_SETTINGS = {"hnsw.ef_search": "40", "enable_seqscan": "off"}
+"""With 64 candidates the same pairs were found among 8,000 pictures, in a quarter more time."""
 
 
 @dataclass(frozen=True, slots=True)
