@@ -1,4 +1,4 @@
-"""Making the map of a space: every vector is read twice, laid out, and its place stored."""
+"""Making the map of a space: every vector is read twice and laid out, and its place is stored."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUTDATED = 0.1
 """A map is made again when more than this share of the vectors has changed since."""
 
 LEAST_IMAGES = 3
-"""Fewer are no map."""
+"""The fewest pictures that make a map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Made:
     Attributes:
         space: whose vectors it shows.
         method: `t-SNE` or `PCA`.
-        images: on it.
-        clusters: of pictures that lie together.
-        seed: it was made with.
+        images: how many are on it.
+        clusters: how many groups of pictures that are near each other it has.
+        seed: the seed that it was made with.
     """
 
     space: str
@@ -39,7 +39,7 @@ class Made:
 
 
 def make_map(conn: Connection, collection: str, registered: RegisteredSpace, seed: int = 0) -> Made:
-    """Lay the vectors of a space out and store the map; the one before serves until then.
+    """Lay the vectors of a space out and store the map; until then the earlier map is shown.
 
     Raises:
         UsageError: there are fewer than `LEAST_IMAGES` vectors.
@@ -48,7 +48,7 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
     pairs: list[tuple[str, str]] = []
 
     def blocks() -> Iterator[Matrix]:
-        pairs.clear()
+        pairs.clear()  # the vectors are read once more for each pass over them
         for some, vectors in vectors_in_order(conn, collection, registered.name):
             pairs.extend(some)
             yield vectors
@@ -57,6 +57,7 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
         raise UsageError(
             f"{registered.name} has {registered.rows} vectors, too few for a map; {LEAST_IMAGES} are the least."
         )
+    # Every pass must give the same vectors in the same order, whatever is written meanwhile.
     with one_state(conn):
         layout = lay_out(blocks, seed)
     places = zip(pairs, layout.places.tolist(), layout.clusters.tolist(), strict=True)
@@ -66,10 +67,10 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
 
 
 def renew_map(conn: Connection, collection: str, registered: RegisteredSpace) -> tuple[float, Made | None] | None:
-    """Make a map again that is out of date, with its own seed.
+    """Make a map that is out of date again, with the same seed.
 
     Returns:
-        the share of the vectors that had changed, and the new map or None where it was not due; None without a map.
+        The share of the vectors that had changed, and the new map or None where it was not due; None without a map.
     """
     known = map_of(conn, collection, registered.name)
     if known is None:
