@@ -49,7 +49,7 @@ class Programs:
     def run(self, name: str, *arguments: str, text: str = "", keep: int | None = None) -> str:
         """Run one program to its end, with `text` as its standard input; its standard output.
 
-        The program inherits the descriptor `keep`, whose lock it so holds until it ends, even if this process is killed.
+        The program inherits the descriptor `keep`, and so holds its lock until it ends, even if this process is killed.
 
         Raises:
             DatabaseError: it cannot be run, fails or reports an error; with the last lines of its output.

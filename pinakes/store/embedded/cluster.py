@@ -111,26 +111,24 @@ def _signal(place: Place, number: signal.Signals) -> bool:
     pid = postmaster(place)
     if pid is None:
         return False
-    if hasattr(os, "pidfd_open"):
+    try:
         # A handle stands for the same process until it is closed, whereas an id may be given to another after the check.
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    except (AttributeError, OSError):  # macOS has no handles, and a container may forbid them
+        log.debug("no pidfd_open here; signalling by process id")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return True
+    try:
+        if not _serves(pid, place.data):
             return False
-        except OSError:
-            log.debug("no pidfd_open here; signalling by process id")
-        else:
-            try:
-                if not _serves(pid, place.data):
-                    return False
-                signal.pidfd_send_signal(handle, number)
-            except ProcessLookupError:
-                return False
-            finally:
-                os.close(handle)
-            return True
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+        signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
     return True
 
 
@@ -244,6 +242,7 @@ def _initialise(place: Place, tools: Programs, alive: int) -> None:
         keep=alive,
     )
     write_whole(new / "pg_hba.conf", _HBA, 0o600, tools.user)
+    # `include` fails without the file; the start writes it again, with the folder of the socket.
     write_whole(new / _SETTINGS, settings_file(this_machine(new), place.root), 0o600, tools.user)
     settings = (new / "postgresql.conf").read_text(encoding="utf-8")
     write_whole(new / "postgresql.conf", f"{settings}\ninclude '{_SETTINGS}'\n", 0o600, tools.user)
@@ -259,6 +258,8 @@ def _initialise(place: Place, tools: Programs, alive: int) -> None:
 
 def _set_password(place: Place, data: Path, tools: Programs, alive: int, more: str = "") -> None:
     """Give the role a new password (256 random bits) in single-user mode, which needs none, and write it down."""
+    # On standard input, since every user of the machine can see the arguments of a program. The file is written last: where
+    # it is missing, the next start sets another password.
     password = secrets.token_hex(32)
     statements = f"ALTER ROLE {ROLE} PASSWORD '{password}';\n{more}"
     tools.run("postgres", "--single", "-D", str(data), "postgres", text=statements, keep=alive)
