@@ -64,7 +64,7 @@ class Sheets:
         part, key = _part(shown, number)
         if self._kept.get(key) is None:
             data, whole = _drawn(part, lambda fingerprint, uri: self._thumbnails.of(fingerprint, uri, SIZES[0]))
-            # Also where a picture could not be read: drawing the sheet for each visitor would take seconds.
+            # Also where a picture could not be read, or the page would draw the sheet again for each visitor.
             self._kept.put(key if whole else key + INCOMPLETE, data)
 
 

@@ -42,7 +42,7 @@ class Embedders:
 
     def close(self) -> None:
         """Close everything that was opened, the embedders before their limiters."""
-        # Last opened, first closed: requests in flight still need their limiter, which was opened on the way to them.
+        # In reverse: a limiter is opened before its embedder, and needed until the last requests in flight have ended.
         while self._opened:
             self._opened.pop().close()
         self._of_spaces.clear()

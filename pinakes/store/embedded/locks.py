@@ -162,7 +162,7 @@ class Users:
 
     def join(self, owner: Owner | None = None) -> tuple[Path, int]:
         """Register this process: its file, and the descriptor that keeps it locked until it is closed."""
-        # Containers that share the folder have processes of equal ids.
+        # Not by the process id alone: containers that share the folder may have processes of equal ids.
         path = self.folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         descriptor = open_lock(path, owner)
         try_lock(descriptor)
