@@ -61,7 +61,11 @@ def lay_out(blocks: Callable[[], Iterable[Matrix]], seed: int) -> Layout:
         blocks: gives all vectors, in the same order at each call: shapes (n, dimension), float32.
         seed: of everything that is random.
     """
-    reduced = principal_components(blocks)
+    return lay_out_components(principal_components(blocks), seed)
+
+
+def lay_out_components(reduced: Matrix, seed: int) -> Layout:
+    """Lay out what `principal_components` has returned; see `lay_out`."""
     method: Method = "PCA"
     places = np.zeros((len(reduced), 2), dtype=np.float32)
     places[:, : min(2, reduced.shape[1])] = reduced[:, :2]

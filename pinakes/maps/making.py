@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pinakes.errors import UsageError
-from pinakes.maps.layout import Matrix, lay_out
+from pinakes.maps.layout import Matrix, lay_out_components, principal_components
 from pinakes.store.bulk_reads import one_state, vectors_in_order
 from pinakes.store.connection import Connection
 from pinakes.store.map_table import changed_share, map_of, write_map
@@ -57,9 +57,11 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
         raise UsageError(
             f"{registered.name} has {registered.rows} vectors, too few for a map; {LEAST_IMAGES} are the least."
         )
-    # Every pass must give the same vectors in the same order, whatever is written meanwhile.
+    # Every pass must give the same vectors, whatever is written meanwhile. What follows takes minutes, in which an open
+    # transaction would keep dead rows, those of forgotten pictures among them.
     with one_state(conn):
-        layout = lay_out(blocks, seed)
+        reduced = principal_components(blocks)
+    layout = lay_out_components(reduced, seed)
     places = zip(pairs, layout.places.tolist(), layout.clusters.tolist(), strict=True)
     rows = [(*pair, x, y, cluster) for pair, (x, y), cluster in places]
     write_map(conn, collection, registered, rows, method=layout.method, seed=seed)
