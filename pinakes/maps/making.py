@@ -57,8 +57,8 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
         raise UsageError(
             f"{registered.name} has {registered.rows} vectors, too few for a map; {LEAST_IMAGES} are the least."
         )
-    # Every pass must give the same vectors, whatever is written meanwhile. What follows takes minutes, in which an open
-    # transaction would keep dead rows, those of forgotten pictures among them.
+    # Every pass must give the same vectors, whatever is written meanwhile. Laying them out takes a minute for 50,000: an
+    # open transaction would keep dead rows for as long, those of forgotten pictures among them.
     with one_state(conn):
         reduced = principal_components(blocks)
     layout = lay_out_components(reduced, seed)
