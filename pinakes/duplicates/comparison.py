@@ -27,7 +27,7 @@ PROMISING = 0.40
 """The least correlation of the edges at a place that is known to a pixel or two; it is fitted more exactly then."""
 
 SURE_EDGES = 0.85
-"""The correlation of edges above which a copy is surely upright: a nearly symmetrical picture may fit its mirror image."""
+"""The correlation of edges from which no turn is tried; below it a symmetrical picture may fit its mirror image better."""
 
 FAINT_PLACE, COARSE = 0.80, 0.85
 """The least correlations of the grey values of a part, at a quarter of the size and at half, where its scale is up to four
