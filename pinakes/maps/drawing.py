@@ -81,12 +81,12 @@ def _drawn(part: Shown, thumbnail: Callable[[str, str], Thumbnail | None]) -> tu
     sheet = Image.new("RGB", (ACROSS * TILE, -(-len(part) // ACROSS) * TILE), MISSING)
     for place, (fingerprint, uri) in enumerate(part):
         found = thumbnail(fingerprint, uri)
-        if found is not None and found.placeholder is None:
+        if found is None or (found.placeholder is not None and not ErrorClass(found.placeholder).final):
+            whole = False
+        elif found.placeholder is None:
             row, column = divmod(place, ACROSS)
             with contextlib.closing(_tile(found.data)) as tile:
                 sheet.paste(tile, (column * TILE, row * TILE))
-        elif found is None or not ErrorClass(found.placeholder).final:
-            whole = False
     out = io.BytesIO()
     sheet.save(out, "JPEG", quality=QUALITY)
     return out.getvalue(), whole
