@@ -1,8 +1,8 @@
 """Whether one picture is a copy of another, and of which kind: two small pictures are laid over each other.
 
-Brightness and contrast are taken out before anything is compared, so that a greyscale copy or a colour cast hides nothing.
-Two correlations decide: of the grey values, and of their edges. Pictures of one painter can share the first, for the sky is
-above and the ground below; their edges are elsewhere.
+Brightness and contrast are removed before anything is compared, so that greyscale copies and colour casts are found as well.
+Two correlations decide: of the grey values, and of their edges. Different pictures by one painter may agree in the first,
+since the sky is above and the ground below, but their edges are in different places.
 """
 
 from __future__ import annotations
@@ -21,28 +21,29 @@ LEAST_GREY, LEAST_EDGES = 0.88, 0.74
 """The least correlations of two copies; `docs/duplicates.md` says how they were found."""
 
 LEAST_TINY = 0.85
-"""Of the grey values in a square of a few pixels, before the others are looked at."""
+"""The least correlation of the grey values in a square of `TINY` pixels, which is compared first since it costs least."""
 
 PROMISING = 0.40
-"""Of the edges, for a place that is known to a pixel or two."""
+"""The least correlation of the edges at a place that is known to a pixel or two; it is fitted more exactly then."""
 
 FAINT_EDGES = 0.25
 """Of the edges at half the size: 0.36 and more in crops of real pictures, less in two of three that are alike by chance."""
 
 SURE_EDGES = 0.85
-"""Of an upright copy; below it a picture that is nearly symmetrical may fit its own mirror image better."""
+"""The correlation of edges from which no turn is tried; below it a symmetrical picture may fit its mirror image better."""
 
 FAINT_PLACE, COARSE = 0.80, 0.85
-"""Of the grey, at a quarter of the size and at half: at a scale that is up to four hundredths off."""
+"""The least correlations of the grey values of a part, at a quarter of the size and at half, where its scale is up to four
+hundredths off."""
 
 NEXT_SCALE = 0.08
-"""Logarithm of the scales next to one at a quarter of the size that are tried at half."""
+"""How far the logarithms of scales that are tried at half the size may be from one that was found at a quarter."""
 
 FAINT = 2.0
 """Levels of grey; differences below it are noise of the compression rather than edges."""
 
 SAME_PROPORTIONS = 0.04
-"""By how much the logarithms of width / height may differ in copies of the whole: thumbnails are rounded to pixels."""
+"""How much the logarithms of width / height may differ in copies of the whole: thumbnails are rounded to pixels."""
 
 COLOURLESS, COLOURED = 2.5, 4.0
 """Mean distance of the colours from grey, of 128, below which a picture is grey and above which it is not."""
@@ -74,10 +75,11 @@ def compare(first: Sketch, second: Sketch) -> Match | None:
         best = _alike(first, second)
         if best is not None and best >= SURE_EDGES:
             return Match(_kind_of_whole(first, second), 1 - best)
-    for turn, turned in _TURNS.items():
-        other = -ratio[1] if turn in _SIDEWAYS else ratio[1]
+    for sideways, turned in _TURNS:
+        other = -ratio[1] if sideways else ratio[1]
         if abs(ratio[0] - other) <= SAME_PROPORTIONS:
             edges = _alike(first, second, turned)
+            # Better than upright, or a symmetrical picture would be called turned.
             if edges is not None and edges > (best or 0.0):
                 return Match("turned", 1 - edges)
     if best is not None:
@@ -108,7 +110,8 @@ def _alike(first: Sketch, second: Sketch, turned: Callable[[Grey], Grey] = lambd
     if float((first.tiny * turned(second.tiny)).sum()) < LEAST_TINY:
         return None
     squares = first.square, np.asarray(turned(second.square))
-    if min(first.pixels, second.pixels) < SIDE * SIDE:  # one was enlarged, so that it has no fine lines
+    # One of fewer pixels was enlarged to the square and has no fine lines, so both are compared at half of it.
+    if min(first.pixels, second.pixels) < SIDE * SIDE:
         squares = resized(squares[0], SIDE // 2, SIDE // 2), resized(squares[1], SIDE // 2, SIDE // 2)
     if correlation(*squares) < LEAST_GREY:
         return None
@@ -117,7 +120,7 @@ def _alike(first: Sketch, second: Sketch, turned: Callable[[Grey], Grey] = lambd
 
 
 def correlation(first: Grey, second: Grey) -> float:
-    """Of two arrays of one shape, -1 to 1; 0 where one of them is even."""
+    """The correlation of two arrays of one shape, -1 to 1; 0 where all values of one are equal."""
     a, b = first - first.mean(), second - second.mean()
     length = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / length if length > 0 else 0.0
@@ -126,8 +129,8 @@ def correlation(first: Grey, second: Grey) -> float:
 def _edges(grey: Grey) -> Grey:
     """The differences of neighbours, across and down, shape (2, height - 1, width - 1).
 
-    Of strong ones the root: else the outline that all photographs of framed pictures share would outweigh what they show.
-    Without what goes straight through the picture: any horizon fits any other.
+    Strong ones count by their root, or the outline that all photographs of framed pictures share would outweigh what they
+    show. Lines that go straight through the picture do not count, since any horizon fits any other.
     """
     across, down = np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]
     found = np.stack([across, down])
@@ -138,7 +141,7 @@ def _edges(grey: Grey) -> Grey:
 
 
 def _framed(whole: Sketch, part: Sketch) -> float | None:
-    """The correlation of the edges of a picture with those of another inside of its border, or None."""
+    """The correlation of the edges of a picture with those of another picture inside its border, or None."""
     if whole.inside is None or whole.trimmed is None or whole.trimmed.flat:
         return None
     for shown in (part, part.trimmed):
@@ -152,7 +155,7 @@ def _framed(whole: Sketch, part: Sketch) -> float | None:
 
 def _part_of(whole: Sketch, part: Sketch) -> float | None:
     """The correlation of the edges of a picture with those of the part of another that it shows, or None."""
-    # Where it could be is looked for at a quarter of the size, then at half: next to no other picture gets further.
+    # At a quarter of the size first, then at half: hardly any pair of different pictures gets past both.
     faint = _faint_places(whole, part)
     likely = tuple(scale for scale in _SCALES if any(abs(math.log(scale / each)) <= NEXT_SCALE for each in faint))
     coarse = max(_places(whole.half, part.half, likely, LONG_SIDE // 2), default=None)
@@ -173,10 +176,10 @@ def _edges_there(whole: Grey, part: Grey, scale: float, top: int, left: int) -> 
 
 
 def _faint_places(whole: Sketch, part: Sketch) -> list[float]:
-    """The scales at which a part could be somewhere in the whole, seen from far away; mostly none.
+    """The scales at which a part could be somewhere in the whole, at a quarter of the size; mostly none.
 
-    All places and scales at once, by a product of Fourier transforms: of a window its products with the part, its sum, and
-    the sum of its squares.
+    A product of Fourier transforms gives three numbers for all places and scales at once: the product of the part and of
+    the window there, the window's sum, and the sum of its squares.
     """
     here, there = whole.far, part.far
     below, right = here.height - there.heights, here.width - there.widths
@@ -188,15 +191,18 @@ def _faint_places(whole: Sketch, part: Sketch) -> list[float]:
     pixels = (there.heights * there.widths)[fits].astype(np.float32)[:, None, None]
     spread = np.maximum(found[2] - found[1] * found[1] / pixels, pixels)
     inside = (_PLACES[:, None] <= below[fits][:, None, None]) & (right[fits][:, None, None] >= _PLACES)
-    # A negative product does not count, so that nothing is lost by comparing squares.
+    # Negative products are set to 0, so that squares may be compared, which saves the roots.
     close = np.where(inside, np.maximum(found[0], 0) ** 2 / spread, 0).max(axis=(1, 2)) >= FAINT_PLACE**2
     return [float(scale) for scale in np.array(FAR_SCALES)[fits][close]]
 
 
 def _fitted(whole: Sketch, part: Sketch, box: tuple[float, ...]) -> float | None:
-    """The same for a place that is known to a pixel or two: its sides are moved by fractions of one while that helps."""
+    """The correlation of edges at a place that is known to a pixel or two, after its sides were moved while that helps.
+
+    None where the part does not fit well enough.
+    """
     picture = Image.fromarray(whole.grey)
-    # No larger than what the whole shows of it: the part has finer lines.
+    # In no more pixels than the whole has there: the part has finer lines, which the whole cannot show.
     size = (min(SIDE, round(box[2] - box[0])), min(SIDE, round(box[3] - box[1])))
     small = resized(part.grey, *size)
     edges = _edges(small)
@@ -238,7 +244,7 @@ def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> li
         return []
     whole = whole - whole.mean()
     sums, squares = _integral(whole), _integral(whole * whole)
-    size = (side, side)  # what wraps around is cut off below
+    size = (side, side)  # windows that wrap around the edge are cut off below
     laid = np.zeros((len(smalls), *size), dtype=np.float32)
     for place, (_, small) in enumerate(smalls):
         laid[place, : small.shape[0], : small.shape[1]] = small
@@ -250,6 +256,7 @@ def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> li
         length, pixels = float((small * small).sum()), height * width
         total = _windows(sums, height, width)
         spread = _windows(squares, height, width) - total * total / pixels
+        # A standard deviation of less than one level of grey is noise, and would make an even window fit well.
         fits = product[:rows, :columns] / np.sqrt(np.maximum(spread, pixels) * max(length, pixels))
         top, left = np.unravel_index(int(fits.argmax()), fits.shape)
         found.append((float(fits[top, left]), scale, int(top), int(left)))
@@ -257,6 +264,7 @@ def _places(whole: Grey, part: Grey, scales: tuple[float, ...], side: int) -> li
 
 
 def _integral(values: Grey) -> npt.NDArray[np.float64]:
+    # In float64: the sum of the squares of all pixels has more digits than a float32.
     return np.pad(values.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
 
 
@@ -268,19 +276,13 @@ def _windows(sums: npt.NDArray[np.float64], height: int, width: int) -> npt.NDAr
 _PLACES = np.arange(FAR_SIDE)
 _SCALES = tuple(0.98 * 0.955**step for step in range(20))
 _FINE = tuple(1 + step / 100 for step in range(-4, 5))
-_SIDEWAYS = (
-    Image.Transpose.ROTATE_90,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.TRANSVERSE,
+_TURNS: tuple[tuple[bool, Callable[[Grey], Grey]], ...] = (
+    (False, lambda a: a[:, ::-1]),
+    (False, lambda a: a[::-1]),
+    (False, lambda a: a[::-1, ::-1]),
+    (True, lambda a: np.rot90(a)),
+    (True, lambda a: np.rot90(a, 3)),
+    (True, lambda a: a.T),
+    (True, lambda a: a[::-1, ::-1].T),
 )
-_TURNS: dict[Image.Transpose, Callable[[Grey], Grey]] = {
-    Image.Transpose.FLIP_LEFT_RIGHT: lambda a: a[:, ::-1],
-    Image.Transpose.FLIP_TOP_BOTTOM: lambda a: a[::-1],
-    Image.Transpose.ROTATE_180: lambda a: a[::-1, ::-1],
-    Image.Transpose.ROTATE_90: lambda a: np.rot90(a),
-    Image.Transpose.ROTATE_270: lambda a: np.rot90(a, 3),
-    Image.Transpose.TRANSPOSE: lambda a: a.T,
-    Image.Transpose.TRANSVERSE: lambda a: a[::-1, ::-1].T,
-}
-"""Every way in which a picture can lie, other than upright."""
+"""Every way in which a picture can lie other than upright, and whether its width becomes its height."""

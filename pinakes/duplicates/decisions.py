@@ -1,4 +1,4 @@
-"""What people decide about copies: kept in the checkpoint and in the table, each of which gets what only the other has."""
+"""What people decide about copies. Decisions are in the checkpoint and in the table; each gets what only the other has."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from pinakes.types import Decision, utc_now
 Verdict = Literal["same", "different", "preferred", "undecided"]
 
 LIST_SECONDS = 60.0
-"""How long to queue for changing the list."""
+"""How long to wait for others that are changing the list."""
 
 
 def sync_decisions(
     database: Database, collection: str, root: str, *, lease_seconds: float, new: Sequence[Decision] = ()
 ) -> dict[tuple[str, str], Decision]:
-    """Every decision that holds, by its images; with `new` ones entered first.
+    """Every decision that holds, by its images, after `new` ones were entered.
 
     Raises:
         CheckpointError: they cannot be read, or the missing ones cannot be written.
@@ -36,7 +36,7 @@ def sync_decisions(
         kept = newest(file.read())
         stored = newest(Decision(*row) for row in stored_decisions(conn, collection))
         held = newest(kept.values(), stored.values(), new)
-        # The file first: what is only in the table goes with its schema.
+        # The file first: what is only in the table is lost with its schema.
         if held != kept:
             file.replace(held.values())
         enter_decisions(conn, collection, [astuple(each) for key, each in held.items() if stored.get(key) != each])
@@ -46,7 +46,7 @@ def sync_decisions(
 def decide(
     database: Database, collection: str, root: str, verdict: Verdict, images: Sequence[str], *, lease_seconds: float
 ) -> int:
-    """Keep a decision and group the pictures again; how many decisions it came to.
+    """Keep a decision and group the pictures again; how many pairs of pictures, or pictures, were decided about.
 
     Args:
         database: where the collection is.
@@ -75,6 +75,7 @@ def decide(
         new = [Decision(names[0], "", verdict, now)]
     elif verdict == "undecided":
         held = sync_decisions(database, collection, root, lease_seconds=lease_seconds)
+        # Entered as a verdict of its own: without it, the earlier one would come back from the table or the checkpoint.
         new = [Decision(*key, verdict, now) for key in held if set(names) & set(key)]
     else:
         new = [Decision(min(names[0], each), max(names[0], each), verdict, now) for each in names[1:]]

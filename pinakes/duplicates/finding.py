@@ -1,7 +1,7 @@
-"""Finding copies in a collection: sketches of what is new, candidates from two indexes, a close look, and groups.
+"""Finding copies in a collection: sketches of new pictures, candidates from two indexes, their comparison, and groups.
 
-Each step is kept in the database as it is done, so that a run that is killed continues where it was, and one after that
-looks at new pictures alone.
+Each step is entered in the database when it is done. So a run that was killed continues where it was, and a later run
+compares only new pictures.
 """
 
 from __future__ import annotations
@@ -45,33 +45,40 @@ from pinakes.types import Decision, Vector
 logger = logging.getLogger(__name__)
 
 RECIPE = 2
-"""Raised by hand when pictures are compared otherwise, so that every picture is compared again."""
+"""Raised by hand when pictures are compared in another way, so that every picture is compared again."""
 
 WITHIN = 0.4
-"""Cosine distance in the space up to which neighbours are looked at closely; see `docs/duplicates.md`."""
+"""Cosine distance in the space up to which neighbours are compared; see `docs/duplicates.md`."""
 
 WITHIN_SHAPE = 0.06
-"""The same for shapes: copies of the whole are nearer than 0.01, and what is left of one without its border, than 0.06."""
+"""The same for shapes: copies of the whole are nearer than 0.01, and those whose border was removed than 0.06."""
 
 AT_ONCE = 64
-"""Pictures of one step: a kill costs no more than their work."""
+"""Pictures of one step: a kill loses the work of no more than these."""
 
 THREADS = 4
-"""Pictures that are read at once, which may come from far away."""
+"""Pictures that are read at once, since each may have to be fetched over the network."""
 
 REMEMBERED = 1000
-"""Sketches in memory, with what was made of them to compare them: 200 kB each."""
+"""Sketches in memory, with everything that was computed to compare them: 200 kB each."""
 
 PAIRS_REMEMBERED = 500_000
-"""Pairs that were looked at, so that the second of two neighbours does not look at the first again: 60 MB."""
+"""Pairs that were compared, so that the second of two neighbours is not compared with the first again: 60 MB."""
 
 Told = Callable[[str, int], None]
-"""Is told the step and how many pictures it has done."""
+"""Called with the name of the step and the number of pictures that it has done."""
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What a run has done: new sketches, pictures compared, pairs looked at closely, and pictures that cannot be read."""
+    """What a run has done, in numbers.
+
+    Attributes:
+        sketched: pictures with a new sketch.
+        compared: pictures that were compared with their candidates.
+        looked_at: pairs that were laid over each other.
+        unreadable: pictures that cannot be read.
+    """
 
     sketched: int
     compared: int
@@ -82,20 +89,22 @@ class Looked:
 def find_copies(
     database: Database, collection: str, registered: RegisteredSpace, within: float = WITHIN, told: Told | None = None
 ) -> Looked:
-    """Find out which pictures of a collection are alike; what is known already is not looked at again.
+    """Find out which pictures of a collection are copies; pictures that were compared before are not compared again.
 
     Raises:
-        DatabaseError: PostgreSQL failed; what was found until then is kept.
+        DatabaseError: PostgreSQL failed; the steps that were done are kept.
     """
     with database.connection() as (conn, _):
         sketched, unreadable = _sketch(conn, collection, told)
+        # Before comparing: an old sketch may be of bytes that no image has any more.
         drop_unused_sketches(conn, collection)
         compared, looked_at = _compare(conn, collection, registered, within, told)
     return Looked(sketched, compared, looked_at, unreadable)
 
 
 def regroup(database: Database, collection: str) -> None:
-    """Make the groups of what is alike and of what was decided."""
+    """Make the groups from the copies that were found and from what people decided."""
+    # Two connections, since the groups are written while what they are made of is still being read.
     with database.connection() as (conn, _), database.connection() as (other, _), regrouping(other, collection):
         decisions = newest(Decision(*row) for row in stored_decisions(conn, collection))
         named = {image_id for key in decisions for image_id in key if image_id}
@@ -112,6 +121,7 @@ def _sketch(conn: Connection, collection: str, told: Told | None) -> tuple[int, 
         while new := without_sketch(conn, collection, after, AT_ONCE):
             found = list(threads.map(_sketch_of, new))
             keep_sketches(conn, collection, [each for each in found if each is not None])
+            # Not simply the pictures without a sketch: those that cannot be read would come again without end.
             after = new[-1][0]
             unreadable += found.count(None)
             made += len(found) - found.count(None)
@@ -147,11 +157,13 @@ def _compare(
         asked = [(name, shape) for name in names for shape in _shapes(read[name])]
         near = near_in_space(conn, collection, registered, names, within)
         near += near_in_shape(conn, collection, asked, WITHIN_SHAPE)
+        # Hashes are remembered instead of pairs, since they take less memory.
         pairs = {hash(pair): pair for pair in sorted({(min(pair), max(pair)) for pair in near})}
         new = [pair for key, pair in pairs.items() if key not in seen]
         keep_alike(conn, collection, names, how, list(_alike(sketches, new)))
         compared += len(batch)
         looked_at += len(new)
+        # Forgotten all at once: a pair that comes again is compared again, with the same result.
         if len(seen) > PAIRS_REMEMBERED:
             seen.clear()
         seen |= pairs.keys()
@@ -161,7 +173,7 @@ def _compare(
 
 
 def _shapes(sketch: Sketch) -> list[Vector]:
-    """The shapes that copies of a picture have: upright, turned, and without the border that it may have."""
+    """The shapes that copies of a picture may have: upright, turned, and without its border if it has one."""
     if sketch.flat:
         return []
     shape, inner = sketch.shape(), sketch.trimmed
@@ -179,7 +191,7 @@ def _alike(sketches: _Sketches, pairs: Sequence[tuple[str, str]]) -> Iterator[Al
 
 
 class _Sketches:
-    """Sketches by fingerprint, the latest in memory: neighbours have neighbours in common."""
+    """Sketches by fingerprint, the latest in memory, since neighbours of a picture have neighbours in common."""
 
     def __init__(self, conn: Connection, collection: str) -> None:
         self._conn = conn
@@ -194,6 +206,6 @@ class _Sketches:
         return read
 
     def of(self, names: set[str]) -> dict[str, Sketch]:
-        """Those that there are."""
+        """The sketches with these fingerprints; those that the database no longer has are left out."""
         found = {name: self._kept[name] for name in names & self._kept.keys()}
         return found | self.put(sketches_of(self._conn, self._collection, names - found.keys()))

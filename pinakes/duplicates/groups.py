@@ -1,4 +1,4 @@
-"""Pairs of pictures become groups: what is the same, what somebody said about it, and the two sides of a leaf."""
+"""Pairs of pictures become groups: by what is the same, by what people decided, and by the two sides of a leaf."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DECIDED = "same-work"
 TWO_SIDES = "recto-verso"
 
 KINDS = ("equal-bytes", "re-encoded", "resized", "greyscale", "colour-cast", "turned", "crop", DECIDED)
-"""Of copies, those that change least first. A group is called by the largest change that holds it together."""
+"""Kinds of copies, in the order of how much they change. A group is called by the largest change that holds it together."""
 
 _SEVERITY = {kind: number for number, kind in enumerate(KINDS)}
 
@@ -30,7 +30,7 @@ _PAIRS = (
     ("vorderseite", "rückseite"),
     ("r", "v"),
 )
-"""What the first side and the second are called; the last pair after a number only."""
+"""The names of the first and of the second side; the letters of the last pair count only after a number."""
 
 _WORDS = "|".join(word for pair in _PAIRS[:-1] for word in pair)
 _SIDE = re.compile(
@@ -39,7 +39,7 @@ _SIDE = re.compile(
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Work:
     """The images of one work while groups are made: its kind so far, and those that must not join it."""
 
@@ -70,7 +70,7 @@ class Works:
                 self._preferred[each.image_id] = each
 
     def join_all(self, pairs: Iterable[Alike], there: Iterable[str]) -> None:
-        """Join what is alike, what changes least first, then what somebody said is one work, if both are there."""
+        """Join copies, those that change least first, and then what people decided is one work, if both images exist."""
         for pair in sorted(pairs, key=lambda p: (_SEVERITY.get(p.kind, 0), p.difference, p.first, p.second)):
             self.join(pair)
         known = frozenset(there)
@@ -85,6 +85,7 @@ class Works:
             return
         if len(first.images) < len(second.images):
             first, second = second, first
+        # Foes are entered for both images, so those of the smaller work are enough.
         if any(self._work_of.get(foe) is first for foe in second.foes):
             return
         first.images += second.images
@@ -99,10 +100,11 @@ class Works:
 
     def members(self) -> Iterator[Member]:
         """Every image that shares its work with another."""
-        for work in {id(work): work for work in self._work_of.values()}.values():
+        for work in dict.fromkeys(self._work_of.values()):
             if len(work.images) > 1:
-                said = [self._preferred[i] for i in work.images if i in self._preferred]
-                preferred = max(said, key=lambda d: d.decided_at).image_id if said else None
+                # Two groups, each with a preferred picture, may have become one: the later decision holds.
+                decided = [self._preferred[i] for i in work.images if i in self._preferred]
+                preferred = max(decided, key=lambda d: d.decided_at).image_id if decided else None
                 name = min(work.images)
                 for image_id in work.images:
                     yield Member(image_id, name, work.kind, image_id == preferred)
@@ -168,6 +170,7 @@ def grouped(
         decisions: what people decided.
         there: those images of the decisions that the collection has.
     """
+    # Equal files and copies are read to their end before the names: one connection streams one query at a time.
     works = Works(decisions.values())
     same = [Alike(first, other, KINDS[0], 0.0) for first, *others in equal for other in others]
     works.join_all([*same, *alike], there)

@@ -1,4 +1,4 @@
-"""Pictures as small as it takes to compare them, and where light and dark are in them."""
+"""Sketches: pictures in the smallest size that can be compared, and the shapes of light and dark in them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ LONG_SIDE = 96
 """Pixels of a sketch: lines of a drawing are still there, and a hundred thousand sketches take 400 MB."""
 
 QUALITY = 90
+
 FAR_SIDE = LONG_SIDE // 4
 """The long side where a part is looked for first."""
 
@@ -26,26 +27,30 @@ SIDE = 64
 """Pixels of each side of the square in which whole pictures are compared."""
 
 TINY = 8
+"""Pixels of each side of the smallest square, in which most pictures already differ."""
 
 COEFFICIENTS = 8
-"""Of a shape, along each side."""
+"""Frequencies of a shape along each side, the mean included."""
+
 SHAPE_SIZE = COEFFICIENTS**2 - 1
 
 EVEN = 16.0
 """Levels of grey by which the pixels of a border may differ."""
 
 LEAST_PART = 0.4
-"""Of the side of the whole; a smaller part is a detail, and a search for regions finds it."""
+"""The least share of the whole's long side; a smaller part is a detail, and a search for regions finds it."""
 
 FAR_SCALES = tuple(0.98 * 0.93**step for step in range(13))  # down to LEAST_PART
 
+# A cosine of an odd frequency changes its sign where the picture is mirrored, and one of an even frequency does not.
 _BOTH_FLIPS = (-1.0) ** np.arange(COEFFICIENTS)
+_WEIGHTS = 1 + np.arange(COEFFICIENTS)[:, None] + np.arange(COEFFICIENTS)[None, :]
 _COSINES = np.cos(np.pi * np.arange(COEFFICIENTS)[:, None] * (2 * np.arange(32)[None, :] + 1) / 64)
 
 
 @dataclass(frozen=True)
 class Far:
-    """A picture seen from far away, `FAR_SIDE` long: as a whole, and in the sizes in which it could be a part of another.
+    """A picture at a quarter of the size, `FAR_SIDE` long: whole, and in the sizes in which it could be a part of another.
 
     Attributes:
         height, width: of the whole.
@@ -66,7 +71,7 @@ class Far:
 
 @dataclass(frozen=True)
 class Sketch:
-    """A picture as small as it takes to compare it.
+    """A picture in the smallest size that can be compared.
 
     Attributes:
         picture: RGB, `LONG_SIDE` pixels on its long side.
@@ -95,14 +100,14 @@ class Sketch:
         return cls(Image.open(io.BytesIO(data)).convert("RGB"), pixels)
 
     def written(self) -> bytes:
-        """As a JPEG."""
+        """The picture as a JPEG."""
         out = io.BytesIO()
         self.picture.save(out, "JPEG", quality=QUALITY, subsampling=0)
         return out.getvalue()
 
     @cached_property
     def grey(self) -> Grey:
-        """Its brightness."""
+        """The brightness of its pixels."""
         return np.asarray(self.picture.convert("L"), dtype=np.float32)
 
     @cached_property
@@ -112,11 +117,12 @@ class Sketch:
 
     @cached_property
     def far(self) -> Far:
-        """Seen from far away."""
+        """The picture at a quarter of the size, with what a search for parts needs of it."""
         height, width = self.half.shape
         down, across = _reducing(height), _reducing(width)
         laid = down.weights @ self.half @ across.weights.transpose(0, 2, 1)
         pixels = (down.sizes * across.sizes).astype(np.float32)[:, None, None]
+        # Pixels outside of the picture are set to 0 again afterwards: the mean is that of the picture alone.
         even = laid - laid.sum(axis=(1, 2), keepdims=True) / pixels
         even *= down.inside[:, :, None] * across.inside[:, None, :]
         squares = even[:1] ** 2
@@ -158,13 +164,14 @@ class Sketch:
 
     @cached_property
     def trimmed(self) -> Sketch | None:
-        """Without an even border or mount, as scans have them; None where it has none."""
+        """The picture without the even border or mount that scans have; None where it has none."""
         return None if self.inside is None else Sketch(self.picture.crop(self.inside), self.pixels)
 
     @cached_property
     def inside(self) -> tuple[int, int, int, int] | None:
         """Left, top, right and bottom of what is inside of an even border, to a pixel or two."""
         grey = self.grey
+        # The median of the corners, so that one that differs from the border does not count.
         corners = sorted(map(float, (grey[0, 0], grey[0, -1], grey[-1, 0], grey[-1, -1])))
         even = np.abs(grey - (corners[1] + corners[2]) / 2) < EVEN
         if not any(side.all() for side in (even[0], even[-1], even[:, 0], even[:, -1])):
@@ -174,7 +181,7 @@ class Sketch:
             return None
         height, width = grey.shape
         left, right, top, bottom = columns[0], width - 1 - columns[-1], rows[0], height - 1 - rows[-1]
-        # One pixel more on each side that has a border: border and picture are mixed in it.
+        # One pixel more where there is a border: its innermost pixels are a mixture of border and picture.
         box = tuple(int(edge + (edge > 0)) for edge in (left, top, right, bottom))
         inner = (box[0], box[1], width - box[2], height - box[3])
         if not any(box) or max(inner[2] - inner[0], inner[3] - inner[1]) < LEAST_PART * LONG_SIDE:
@@ -185,16 +192,17 @@ class Sketch:
 
     @cached_property
     def flat(self) -> bool:
-        """Whether there is next to nothing on it: any two empty pages are alike, and no copies."""
+        """Whether hardly anything is on it: any two empty pages look the same without being copies."""
         return float(self.square.std()) < 2.0
 
     def shape(self) -> npt.NDArray[np.float32]:
         """Where light and dark are: unit length, shape (SHAPE_SIZE,); alike for copies in other colours.
 
         The low frequencies of the brightness (a discrete cosine transform), as a perceptual hash has them before it rounds
-        them to bits; the high ones of them weigh more, as they are weaker in every picture.
+        them to bits. The higher of them weigh more, since they are weaker in every picture.
         """
-        found = _weighted(_COSINES @ resized(self.grey, 32, 32) @ _COSINES.T).ravel()[1:]
+        # Without the first coefficient, which is the mean brightness.
+        found = (_COSINES @ resized(self.grey, 32, 32) @ _COSINES.T * _WEIGHTS).ravel()[1:]
         length = float(np.linalg.norm(found))
         return (found / length if length > 0 else found).astype(np.float32)
 
@@ -247,7 +255,3 @@ def _resizing(length: int, size: int) -> Grey:
     """The weights with which Pillow resizes a side, shape (size, length); a product with them takes a third of its time."""
     even = Image.fromarray(np.eye(length, dtype=np.float32))
     return np.asarray(even.resize((length, size), Image.Resampling.BILINEAR))
-
-
-def _weighted(found: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    return found * (1 + np.arange(COEFFICIENTS)[:, None] + np.arange(COEFFICIENTS)[None, :])

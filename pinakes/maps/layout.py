@@ -1,6 +1,6 @@
-"""Laying vectors out in the plane, so that pictures that look alike lie near each other.
+"""Laying vectors out in the plane, so that pictures that look alike are near each other.
 
-Vectors are brought to `COMPONENTS` principal components first, which takes two passes over them and little memory. t-SNE
+Vectors are first reduced to `COMPONENTS` principal components, which takes two passes over them and little memory. t-SNE
 (van der Maaten and Hinton, JMLR 9, 2008, as openTSNE computes it) lays these out; without the extra `map` the first two
 components are the map. The same vectors and the same seed give the same map.
 """
@@ -30,13 +30,13 @@ MOST_FITTED = 20_000
 """Pictures that t-SNE lays out by itself; each of the others is put among its nearest of these."""
 
 LEAST_FITTED = 10
-"""t-SNE of fewer pictures says nothing; their principal components are the map."""
+"""Fewer pictures are too few for t-SNE; their first two principal components are the map."""
 
 MOST_CLUSTERS = 24
-"""More names on a map are not read."""
+"""Nobody reads more names on a map."""
 
 ROUNDS = 25
-"""Of k-means, which hardly changes any more after these."""
+"""Rounds of k-means; later ones would hardly change anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,13 @@ def lay_out(blocks: Callable[[], Iterable[Matrix]], seed: int) -> Layout:
 
     Args:
         blocks: gives all vectors, in the same order at each call: shapes (n, dimension), float32.
-        seed: of everything that is drawn by lot.
+        seed: of everything that is random.
     """
-    reduced = principal_components(blocks)
+    return lay_out_components(principal_components(blocks), seed)
+
+
+def lay_out_components(reduced: Matrix, seed: int) -> Layout:
+    """Lay out what `principal_components` has returned; see `lay_out`."""
     method: Method = "PCA"
     places = np.zeros((len(reduced), 2), dtype=np.float32)
     places[:, : min(2, reduced.shape[1])] = reduced[:, :2]
@@ -82,6 +86,7 @@ def principal_components(blocks: Callable[[], Iterable[Matrix]]) -> Matrix:
     total: npt.NDArray[np.float64] = np.zeros(1)
     products: npt.NDArray[np.float64] = np.zeros((1, 1))
     for block in blocks():
+        # Sums of many float32 would leave few exact digits for the difference below.
         exact = block.astype(np.float64)
         count += len(exact)
         total = total + exact.sum(axis=0)
@@ -91,10 +96,11 @@ def principal_components(blocks: Callable[[], Iterable[Matrix]]) -> Matrix:
     mean = total / count
     _, axes = np.linalg.eigh(products / count - np.outer(mean, mean))
     axes = axes[:, ::-1][:, :COMPONENTS]
-    # Either end of an axis may come first: the largest part of each is made positive.
+    # An axis may as well point the other way. Its largest part is made positive, so that equal vectors give equal maps.
     largest = axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])]
     axes = axes * np.where(largest < 0, -1, 1)
-    return np.concatenate([(block - mean) @ axes for block in blocks()]).astype(np.float32)
+    # Block by block in float32: all vectors in float64 would take twice the memory at once.
+    return np.concatenate([((block - mean) @ axes).astype(np.float32) for block in blocks()])
 
 
 def _tsne(reduced: Matrix, seed: int) -> Matrix:
@@ -103,8 +109,9 @@ def _tsne(reduced: Matrix, seed: int) -> Matrix:
     chosen = np.zeros(len(reduced), dtype=bool)
     chosen[np.random.default_rng(seed).permutation(len(reduced))[:MOST_FITTED]] = True
     fitted = reduced[chosen]
+    # A picture has len(fitted) - 1 neighbours, and openTSNE looks at three times the perplexity.
     perplexity = min(PERPLEXITY, (len(fitted) - 1) / 3)
-    # On several processors sums would differ in their last digits, and so would the map.
+    # On several processors the order of sums, and with it the map, would differ from run to run.
     method = openTSNE.TSNE(perplexity=perplexity, random_state=seed, n_jobs=1)
     layout = method.fit(fitted)
     places = np.empty((len(reduced), 2), dtype=np.float32)
@@ -133,13 +140,14 @@ def _clusters(places: Matrix, seed: int) -> Numbers:
     centres = places[draw.integers(len(places), size=1)]
     for _ in range(count - 1):
         far = _squares(places, centres).min(axis=1)
+        # With every picture in one of the centres there are no distances to draw by: then each is as likely.
         weights = far / far.sum() if far.sum() else None
         centres = np.concatenate([centres, places[draw.choice(len(places), size=1, p=weights)]])
     for _ in range(ROUNDS):
         numbers = _squares(places, centres).argmin(axis=1).astype(np.int16)
         for number in range(count):
             members = places[numbers == number]
-            if len(members):
+            if len(members):  # a centre that is nearest to no picture stays where it is
                 centres[number] = members.mean(axis=0)
     return numbers
 

@@ -1,4 +1,4 @@
-"""Making the map of a space: every vector is read twice, laid out, and its place stored."""
+"""Making the map of a space: every vector is read twice and laid out, and its place is stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pinakes.errors import UsageError
-from pinakes.maps.layout import Matrix, lay_out
+from pinakes.maps.layout import Matrix, lay_out_components, principal_components
 from pinakes.store.bulk_reads import one_state, vectors_in_order
 from pinakes.store.connection import Connection
 from pinakes.store.map_table import changed_share, map_of, write_map
@@ -16,7 +16,7 @@ OUTDATED = 0.1
 """A map is made again when more than this share of the vectors has changed since."""
 
 LEAST_IMAGES = 3
-"""Fewer are no map."""
+"""The fewest pictures that make a map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Made:
     Attributes:
         space: whose vectors it shows.
         method: `t-SNE` or `PCA`.
-        images: on it.
-        clusters: of pictures that lie together.
-        seed: it was made with.
+        images: how many are on it.
+        clusters: how many groups of pictures that are near each other it has.
+        seed: the seed that it was made with.
     """
 
     space: str
@@ -39,7 +39,7 @@ class Made:
 
 
 def make_map(conn: Connection, collection: str, registered: RegisteredSpace, seed: int = 0) -> Made:
-    """Lay the vectors of a space out and store the map; the one before serves until then.
+    """Lay the vectors of a space out and store the map; until then the earlier map is shown.
 
     Raises:
         UsageError: there are fewer than `LEAST_IMAGES` vectors.
@@ -48,7 +48,7 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
     pairs: list[tuple[str, str]] = []
 
     def blocks() -> Iterator[Matrix]:
-        pairs.clear()
+        pairs.clear()  # the vectors are read once more for each pass over them
         for some, vectors in vectors_in_order(conn, collection, registered.name):
             pairs.extend(some)
             yield vectors
@@ -57,8 +57,11 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
         raise UsageError(
             f"{registered.name} has {registered.rows} vectors, too few for a map; {LEAST_IMAGES} are the least."
         )
+    # Every pass must give the same vectors, whatever is written meanwhile. Laying them out takes a minute for 50,000: an
+    # open transaction would keep dead rows for as long, those of forgotten pictures among them.
     with one_state(conn):
-        layout = lay_out(blocks, seed)
+        reduced = principal_components(blocks)
+    layout = lay_out_components(reduced, seed)
     places = zip(pairs, layout.places.tolist(), layout.clusters.tolist(), strict=True)
     rows = [(*pair, x, y, cluster) for pair, (x, y), cluster in places]
     write_map(conn, collection, registered, rows, method=layout.method, seed=seed)
@@ -66,10 +69,10 @@ def make_map(conn: Connection, collection: str, registered: RegisteredSpace, see
 
 
 def renew_map(conn: Connection, collection: str, registered: RegisteredSpace) -> tuple[float, Made | None] | None:
-    """Make a map again that is out of date, with its own seed.
+    """Make a map that is out of date again, with the same seed.
 
     Returns:
-        the share of the vectors that had changed, and the new map or None where it was not due; None without a map.
+        The share of the vectors that had changed, and the new map or None where it was not due; None without a map.
     """
     known = map_of(conn, collection, registered.name)
     if known is None:

@@ -42,6 +42,7 @@ class Embedders:
 
     def close(self) -> None:
         """Close everything that was opened, the embedders before their limiters."""
+        # In reverse: a limiter is opened before its embedder, and needed until the last requests in flight have ended.
         while self._opened:
             self._opened.pop().close()
         self._of_spaces.clear()
@@ -58,11 +59,11 @@ class Embedders:
         """An embedder for a run.
 
         Args:
-            choice: which.
+            choice: which embedder.
             rate: replaces the limit in force for everybody who shares the quota; `none` lifts it for this run.
             allow: from the price of the embedder to what the run may pay for.
             stopping: whether the run is stopping.
-            dry: it will make no request, so no limit is stored or changed; `rate` is used only for the estimate.
+            dry: the embedder will make no request, so no limit is stored or changed; `rate` is used only for the estimate.
         """
 
         def pace(quota: str, default: str) -> Pacer:
@@ -83,13 +84,14 @@ class Embedders:
         Where it cannot be opened for another reason, or makes vectors of another space, it is a stand-in that raises that
         reason when it is asked for a vector. Stored images can be compared in all these cases.
         """
+        # Locked while one is opened, too: loading a local model twice would take its memory twice.
         with self._lock:
             if space in self._of_spaces:
                 return self._of_spaces[space]
             try:
                 embedder = self._open_of(space)
             except (EmbedderError, UsageError) as exc:
-                return Absent(space, exc)  # the next query tries again
+                return Absent(space, exc)  # not kept: the next query tries again
             self._of_spaces[space] = embedder
             return embedder
 
@@ -100,6 +102,7 @@ class Embedders:
         try:
             embedder = self.open(choice_for(space))
         except SettingsError as exc:
+            # Kept, unlike other failures: the settings of a process do not change.
             return Imported(space, str(exc).rstrip("."))
         if embedder.facts.space != space:
             files = [setting.name for setting in declaration.settings if setting.is_path]
@@ -133,7 +136,8 @@ class Embedders:
         if pinned:
             with limits_connection(self._dsn, self._kept_by) as conn:
                 change_limit(conn, quota, rates)
-        from pinakes.quota.limiter import Limiter  # for embedders with a quota
+        # Imported late: most commands open no embedder with a quota, and start faster without it.
+        from pinakes.quota.limiter import Limiter
 
         limiter = Limiter(self._dsn, quota, rates, stopping, setting=self._kept_by)
         self._opened.append(limiter)
@@ -157,21 +161,17 @@ class Budget:
     def __init__(self, units: int) -> None:
         self._left = units
         self._lock = threading.Lock()
-        self._used_up = threading.Event()
+        self.used_up = False
+        """Whether a call was refused because too little was left."""
 
     @property
     def left(self) -> int:
         """Units that may still be spent."""
         return self._left
 
-    @property
-    def used_up(self) -> bool:
-        """Whether a call was refused because too little was left."""
-        return self._used_up.is_set()
-
     def use_up(self) -> None:
         """Refuse all further calls: what is left does not pay for one."""
-        self._used_up.set()
+        self.used_up = True
 
     def take(self, units: int) -> None:
         """See `pinakes.embedders.remote.provider.Allowance.take`."""
@@ -179,7 +179,7 @@ class Budget:
             while self._left < units and (more := self._more()):
                 self._left += more
             if self._left < units:
-                self._used_up.set()
+                self.used_up = True
                 raise AllowanceUsedUpError("the run's --max-cost is used up")
             self._left -= units
 

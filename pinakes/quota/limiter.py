@@ -7,11 +7,12 @@ before its slot, and a call that would start too long after it takes another one
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -80,13 +81,13 @@ class Limiter:
         self._sizes: list[int] = []
         """Tokens of each call that waits."""
         self._corrections: list[Correction] = []
-        """What calls counted, as far as the shared row does not know it yet."""
+        """What calls counted, where it is not entered in the shared row yet."""
         self._given_back = threading.Event()
         """Set when a correction may have made the next slot earlier."""
         self._outstanding = 0
         """Slots of this era that have not been used yet."""
         self._most_outstanding = 0
-        """More are reserved only when no more than this many are outstanding."""
+        """The next slots are reserved once no more than this many are outstanding."""
         self._asking = False
         self._era = 0
         self._recall = threading.Event()
@@ -106,7 +107,7 @@ class Limiter:
         """Block until one call of up to `tokens` may start; they matter only where the quota counts them.
 
         Returns:
-            What to tell how many tokens the call counted, once that is known; 0 if it was not made.
+            A function to call with the number of tokens that the call counted, once that is known; 0 if it was not made.
 
         Raises:
             PacingStoppedError: the run is stopping.
@@ -118,18 +119,23 @@ class Limiter:
         """Like `wait`, but returns the slot in which the call may start now."""
         while True:
             slot = self._interactive_slot(tokens) if interactive else self._next_slot(tokens)
-            usable = self._sleep_until(slot)
-            self._used(slot)
+            try:
+                usable = self._sleep_until(slot)
+            finally:
+                # Also when it raises: a slot that stayed outstanding could keep this process from reserving ever again.
+                self._used(slot)
             if usable:
                 return slot
             self.counted(slot, 0)
 
     def counted(self, slot: Slot, tokens: int) -> None:
         """Correct the quota by what the call in `slot` counted: at once, or if the database is away with the next slot."""
+        # A 429 or a new rate empties the line of calls: then nothing is given back, but what a call exceeds is charged.
         if slot.number is None or tokens == slot.tokens or (tokens < slot.tokens and slot.era != self._era):
             return
         with self._changed:
             self._corrections.append(Correction(slot.number, slot.at, slot.tokens, tokens))
+        # No longer: the caller has an answer that was paid for and is not kept yet.
         if self._talking.acquire(timeout=STOP_SECONDS):
             try:
                 self._correct()
@@ -149,6 +155,7 @@ class Limiter:
             try:
                 generation = self._persist(lambda: self._store.throttled(retry_after))
             except BaseException:
+                # The shared row has not heard of the 429, but this process has: it must not use what it reserved before.
                 with self._changed:
                     self._void()
                 raise
@@ -163,36 +170,35 @@ class Limiter:
                 logger.warning("%s; what the last calls of %s counted was not entered", exc, self.quota)
             self._store.close()
 
-    # -- getting slots -------------------------------------------------------------------------------------------------
-
-    @property
-    def _waiting(self) -> int:
-        return len(self._sizes)
-
     def _next_slot(self, tokens: int) -> Slot:
         with self._changed:
             self._sizes.append(tokens)
         try:
             while True:
                 with self._changed:
+                    # A slot was reserved for the largest call that waited then, so a larger one may have come since.
                     for slot in self._slots:
                         if slot.tokens >= tokens:
                             self._slots.remove(slot)
                             return slot
                     self._give_up_if_stopping()
                     too_small = bool(self._slots)
+                    # One caller reserves for all. While enough slots are outstanding nobody does: those further ahead
+                    # would be lost to a 429, and other processes would wait behind them.
                     if self._asking or (self._outstanding > self._most_outstanding and not too_small):
                         self._changed.wait(STOP_SECONDS)
                         continue
                     self._asking = True
-                    wanted, largest = 1 if too_small else self._waiting, max(self._sizes)
+                    wanted, largest = 1 if too_small else len(self._sizes), max(self._sizes)
                 try:
+                    # Before asking, so that a correction that is entered meanwhile ends the pause below.
                     self._given_back.clear()
                     if pause := self._ask(wanted, largest):
                         self._given_back.wait(min(pause, STOP_SECONDS))
                 finally:
                     with self._changed:
                         self._asking = False
+                        # At least one, who asks next if this caller has failed.
                         self._changed.notify(max(1, len(self._slots)))
         finally:
             with self._changed:
@@ -205,6 +211,7 @@ class Limiter:
             with self._changed:
                 slots = self._planned(reservation, tokens, interactive=False)
                 if not slots:
+                    # Only where tokens are counted: the next slot is further ahead than slots are given out.
                     return max(reservation.due - reservation.now - TOKENS_HORIZON / 2, LEAST_LATENESS)
                 self._slots.extend(slots)
                 self._outstanding += len(slots)
@@ -215,6 +222,7 @@ class Limiter:
                 return 0.0
 
     def _interactive_slot(self, tokens: int) -> Slot:
+        # Not one of `_slots`: an interactive call goes ahead of the line, which only a statement of its own can do.
         with self._talking:
             reservation = self._reserved(1, tokens, interactive=True)
             with self._changed:
@@ -237,23 +245,15 @@ class Limiter:
 
     def _planned(self, reservation: Reservation, tokens: int, *, interactive: bool) -> list[Slot]:
         self._note(reservation.generation, reservation.sent)
-        if not interactive:  # a short text says nothing about the pictures of batches
+        if not interactive:  # in tokens, the rate for short texts is not the rate for the pictures of batches
             self._rate = reservation.rate
         self._clock.update(reservation)
+        first = reservation.number
+        numbers: Iterable[int | None] = itertools.repeat(None) if first is None else itertools.count(first)
         return [
-            Slot(
-                at,
-                self._clock.local(at),
-                reservation.lateness,
-                self._era,
-                interactive,
-                tokens,
-                None if reservation.number is None else reservation.number + place,
-            )
-            for place, at in enumerate(reservation.slots)
+            Slot(at, self._clock.local(at), reservation.lateness, self._era, interactive, tokens, number)
+            for at, number in zip(reservation.slots, numbers, strict=False)
         ]
-
-    # -- using them ----------------------------------------------------------------------------------------------------
 
     def _sleep_until(self, slot: Slot) -> bool:
         """Whether the slot is still valid when it comes."""
@@ -267,14 +267,12 @@ class Limiter:
             if left <= 0:
                 break
             self._give_up_if_stopping()
-            soon = left <= LOOK_AHEAD_SECONDS
-            if slot.local > self._known_at + STALE_SECONDS:
-                if soon or now > self._known_at + STALE_SECONDS:
-                    self._look(slot)
-                    continue
-                recall.wait(min(left - LOOK_AHEAD_SECONDS, STOP_SECONDS))
+            # What is known of the row must be fresh when the slot comes; until then it is read once in `STALE_SECONDS`.
+            stale = slot.local > self._known_at + STALE_SECONDS
+            if stale and (left <= LOOK_AHEAD_SECONDS or now > self._known_at + STALE_SECONDS):
+                self._look(slot)
             else:
-                recall.wait(min(left, STOP_SECONDS))
+                recall.wait(min(left - LOOK_AHEAD_SECONDS if stale else left, STOP_SECONDS))
         if now - slot.local <= slot.lateness:
             return True
         self.expired += 1
@@ -283,6 +281,7 @@ class Limiter:
     def _look(self, slot: Slot) -> None:
         """Check whether a 429 or a new rate has voided the reserved slots; one check serves all waiting callers."""
         with self._talking:
+            # Taken before the query: the row may have changed right after it was read.
             sent = time.monotonic()
             if slot.era == self._era and min(slot.local, sent) > self._known_at + STALE_SECONDS - LOOK_AHEAD_SECONDS:
                 self._note(self._persist(self._store.generation), sent)
@@ -291,7 +290,7 @@ class Limiter:
         with self._changed:
             if slot.era == self._era and not slot.interactive:
                 self._outstanding = max(0, self._outstanding - 1)
-                if self._waiting and self._outstanding <= self._most_outstanding:
+                if self._sizes and self._outstanding <= self._most_outstanding:
                     self._changed.notify()
 
     def _note(self, generation: int, known_at: float) -> None:
@@ -306,14 +305,14 @@ class Limiter:
         self._era += 1
         self._slots.clear()
         self._outstanding = self._most_outstanding = 0
+        # Callers that sleep have the old event; those that come later wait on the new one.
         self._recall.set()
         self._recall = threading.Event()
         self._changed.notify_all()
 
-    # -- a database that may go away -----------------------------------------------------------------------------------
-
     def _persist(self, action: Callable[[], T]) -> T:
         """The action's result; it is retried while the database is away. `_talking` is held."""
+        # Callers that queued for `_talking` meanwhile fail at once, instead of waiting out the patience one after another.
         if time.monotonic() - self._failed_at < LONGEST_PAUSE:
             self._fail(None)
         pause = FIRST_PAUSE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pinakes.rates import CALL_TOKENS
 from pinakes.store.limits import Reservation
 
 DRIFT = 500e-6
@@ -29,9 +28,9 @@ class Slot:
     local: float
     lateness: float
     era: int
-    interactive: bool = False
-    tokens: int = CALL_TOKENS
-    number: int | None = None
+    interactive: bool
+    tokens: int
+    number: int | None
 
 
 class ClockOffset:

@@ -6,8 +6,8 @@ the table, by the next run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 from pinakes import ids
 from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
 from pinakes.checkpoints.folder import SET_ASIDE
-from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
+from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger, LedgerRow
 from pinakes.checkpoints.locations import kept_spaces, open_storage
 from pinakes.checkpoints.tombstone_file import TombstoneFile
 from pinakes.errors import UsageError
@@ -39,9 +39,8 @@ from pinakes.store.tombstones import (
     remove_images,
     remove_tombstones,
     scrub,
-    stored_tombstones,
 )
-from pinakes.takedowns.sync import list_lease
+from pinakes.takedowns.sync import known_tombstones, list_lease
 from pinakes.tombstones import Tombstone, Tombstones
 from pinakes.types import utc_now
 
@@ -55,14 +54,16 @@ class TakedownPlan:
 
     Attributes:
         image_ids: the pictures, those of equal bytes included where they were asked for.
+        tombstones: (image_id, fingerprint) of each tombstone that will be left; "" where an id is kept out by itself.
         fingerprints: bytes that are kept out under every id.
         known_bytes: every fingerprint under which something of these pictures is kept.
         stored: their rows in the table.
-        equal: pictures of equal bytes that are not among them.
+        equal: other pictures of equal bytes, which stay.
         notes: what is worth knowing before it is done.
     """
 
     image_ids: list[str]
+    tombstones: list[tuple[str, str]] = field(default_factory=list)
     fingerprints: frozenset[str] = frozenset()
     known_bytes: frozenset[str] = frozenset()
     stored: list[StoredImage] = field(default_factory=list)
@@ -126,13 +127,13 @@ class Takedowns:
             self._in_table = collection in collection_names(conn)
             if self._in_table:
                 open_collection(conn, collection)
-            elif not self._kept_spaces() and not len(self._file.read()):
+            elif not list(kept_spaces(self._root, collection)) and not len(self._file.read()):
                 require_collection(conn, collection)
 
     def tombstones(self) -> Tombstones:
         """Every picture that was forgotten, by the checkpoint and the table together."""
         with self._database.connection() as (conn, _):
-            return self._file.read() | self._stored_tombstones(conn)
+            return known_tombstones(conn, self._collection, self._root)
 
     def find(self, images: Sequence[str], *, equal_bytes: bool = False, ahead: bool = False) -> TakedownPlan:
         """What taking these pictures down would remove; nothing is changed.
@@ -146,81 +147,87 @@ class Takedowns:
             UsageError: there is no such picture.
             CheckpointError: the checkpoint cannot be read.
         """
-        wanted = sorted({_image_id(name) for name in images})
-        ledgers = [checkpoint.ledger() for checkpoint in self._checkpoints(self._spaces())]
+        named = {_image_id(name) for name in images}
         with self._database.connection() as (conn, _):
-            stored = images_of(conn, self._collection, set(wanted)) if self._in_table else []
-            newest = _newest(ledgers, wanted) | {image.image_id: image.fingerprint for image in stored}
-            known = {image.image_id for image in stored} | {
-                each for each in wanted if any(o.known(each) for o in ledgers)
-            }
-            known |= self.tombstones().ids
-            strangers = [each for each in wanted if each not in known]
-            if strangers and not ahead:
-                raise UsageError(
-                    f"there is no image {strangers[0]!r} in {self._collection}: check how it is written, or use --ahead to"
-                    " keep it out before it is ever listed."
-                )
-            proven = frozenset(each for each in newest.values() if each.startswith(PROVES_EQUAL))
-            same = self._of_bytes(conn, ledgers, proven) - set(wanted)
-            found = TakedownPlan(wanted)
+            ledgers = [self._checkpoint(space).ledger() for space in self._spaces(conn)]
+            stored = images_of(conn, self._collection, named) if self._in_table else []
+            newest = _newest(ledgers, named) | {image.image_id: image.fingerprint for image in stored}
+            known = newest.keys() | known_tombstones(conn, self._collection, self._root).ids
+            for name in sorted(named):
+                if not ahead and name not in known and not any(ledger.known(name) for ledger in ledgers):
+                    raise UsageError(
+                        f"there is no image {name!r} in {self._collection}: check how it is written, or use --ahead to"
+                        " keep it out before it is ever listed."
+                    )
+            # A tombstone of any other kind of fingerprint could keep out a picture that only looks equal by it.
+            proven = {name: value for name, value in newest.items() if value.startswith(PROVES_EQUAL)}
+            others = {pair for pair in self._of_bytes(conn, ledgers, set(proven.values())) if pair[0] not in named}
+            plan = TakedownPlan(sorted(named), [(name, "") for name in sorted(named)])
             if equal_bytes:
-                found.fingerprints = proven
-                found.image_ids = sorted({*wanted, *same})
-                found.notes += [
-                    f"{each}: no MD5 of its bytes is known, so it is forgotten by its id alone"
-                    for each in wanted
-                    if newest.get(each) not in proven
+                # Each id is paired with its own bytes only. Paired with those of another picture as well, its bytes would
+                # stay out after its own tombstones are undone, until the other picture is let in too.
+                plan.tombstones = sorted({*others, *((name, proven.get(name, "")) for name in named)})
+                plan.fingerprints = frozenset(proven.values())
+                plan.image_ids = sorted({image_id for image_id, _ in plan.tombstones})
+                plan.notes += [
+                    f"{name}: no MD5 of its bytes is known, so it is forgotten by its id alone"
+                    for name in sorted(named - proven.keys())
                 ]
             else:
-                found.equal = sorted(same)
+                plan.equal = sorted({image_id for image_id, _ in others})
             if self._in_table:
-                found.stored = images_of(conn, self._collection, set(found.image_ids))
-        found.known_bytes = frozenset(
-            {image.fingerprint for image in found.stored}.union(*(_fingerprints(o, found.image_ids) for o in ledgers))
+                plan.stored = images_of(conn, self._collection, set(plan.image_ids))
+        plan.known_bytes = frozenset(
+            {image.fingerprint for image in plan.stored}.union(*(_fingerprints(o, plan.image_ids) for o in ledgers))
             - {""}
         )
-        return found
+        return plan
 
     def forget(self, found: TakedownPlan, *, wait: float = 0.0) -> Forgotten:
         """Remove the pictures for good and leave tombstones.
 
         Args:
-            found: what `find` said.
+            found: what `find` returned.
             wait: seconds to queue behind a run that writes a space of the collection.
 
         Raises:
             LockHeldError: a run is writing a space; nothing was changed, or the tombstones alone.
             CheckpointError: the checkpoint cannot be written; run it again to finish.
         """
-        fingerprints: Sequence[str] = sorted(found.fingerprints) or [""]
         now = utc_now()
-        new = Tombstones(Tombstone(image_id, each, now) for image_id in found.image_ids for each in fingerprints)
+        new = Tombstones(Tombstone(*pair, now) for pair in found.tombstones)
         done = Forgotten(found.image_ids)
-        with self._database.connection() as (conn, _), self._locked(wait) as (held, lock):
+        with self._database.connection() as (conn, _), ExitStack() as leases:
+            held = self._lock(self._spaces(conn), leases, wait)
             with self._list_locked():
-                self._file.replace(self._file.read() | self._stored_tombstones(conn) | new)
+                # The file first: what is only in the table is lost with its schema.
+                self._file.replace(known_tombstones(conn, self._collection, self._root) | new)
                 if self._in_table:
                     add_tombstones(conn, self._collection, new)
             # A run that entered a space before it could see the tombstones ends first; later ones do see them.
-            entered = self._spaces()
-            lock(entered)
+            entered = self._spaces(conn)
+            held |= self._lock([space for space in entered if space.name not in held], leases, wait)
             if self._in_table:
+                # Looked up again: since `find` a run may have given a picture other bytes, or these bytes another name.
                 stored = images_of(conn, self._collection, set(found.image_ids), found.fingerprints)
                 found.stored = sorted({*found.stored, *stored}, key=lambda image: image.image_id)
+                found.known_bytes |= {image.fingerprint for image in stored}
                 gone = [image.image_id for image in stored]
                 done.vectors = remove_images(conn, self._collection, gone, held.values())
                 count_again(conn, self._collection)
-            for checkpoint in self._checkpoints(entered):
-                held[checkpoint.space.name].check()
+            for space in entered:
+                # No transaction guards files: a lease that ran out meanwhile must be noticed before each rewriting.
+                held[space.name].check()
+                checkpoint = self._checkpoint(space)
                 erased = checkpoint.erase(set(found.image_ids), found.fingerprints)
-                done.answers[checkpoint.space.name] = erased.rows
+                done.answers[space.name] = erased.rows
                 done.parts += erased.parts
                 done.notes += checkpoint.problems
-                if SET_ASIDE in open_storage(self._root, self._collection, checkpoint.space.name).folders():
+                if SET_ASIDE in open_storage(self._root, self._collection, space.name).folders():
                     done.notes.append(f"files set aside in {checkpoint.location}/{SET_ASIDE} were not searched")
             self._clear_caches(found, done)
             if self._in_table:
+                # A deleted row stays in its file, and its vector in the index, until a vacuum.
                 dead = scrub(conn, self._collection, ["images", "counted_values", "pixels", "sketches", *done.vectors])
                 done.notes += [
                     f"a transaction that is still open keeps dead rows of {name}; pinakes maintain removes them later"
@@ -238,18 +245,19 @@ class Takedowns:
         Raises:
             UsageError: one of them was not forgotten.
         """
-        wanted = {_image_id(name) for name in images}
+        named = {_image_id(name) for name in images}
         with self._database.connection() as (conn, _), self._list_locked():
-            known = self._file.read() | self._stored_tombstones(conn)
-            strangers = sorted(wanted - known.ids)
+            known = known_tombstones(conn, self._collection, self._root)
+            strangers = sorted(named - known.ids)
             if strangers:
                 raise UsageError(
                     f"the image {strangers[0]!r} was not forgotten in {self._collection}; pinakes forget --list names those"
                     " that were."
                 )
-            gone = Tombstones(each for each in known if each.image_id in wanted)
+            gone = Tombstones(each for each in known if each.image_id in named)
             if equal_bytes:
                 gone |= Tombstones(each for each in known if each.fingerprint in gone.fingerprints)
+            # The file first: dying before the table's turn leaves the pictures out, and undoing again lets them in.
             self._file.replace(known - gone)
             if self._in_table:
                 remove_tombstones(conn, self._collection, gone)
@@ -257,53 +265,45 @@ class Takedowns:
 
     # -- where pictures are kept ---------------------------------------------------------------------------------------
 
-    def _kept_spaces(self) -> list[Space]:
-        return list(kept_spaces(self._root, self._collection))
-
-    def _spaces(self) -> list[Space]:
-        """The spaces that the registry or the checkpoint knows, as they are now."""
-        found = {space.name: space for space in self._kept_spaces()}
+    def _spaces(self, conn: Connection) -> list[Space]:
+        """The spaces that the registry or the checkpoint knows, as they are now, by name."""
+        found = {space.name: space for space in kept_spaces(self._root, self._collection)}
         if self._in_table:
-            with self._database.connection() as (conn, _):
-                found |= {registered.name: registered.space for registered in spaces(conn, self._collection)}
+            found |= {registered.name: registered.space for registered in spaces(conn, self._collection)}
         return [found[name] for name in sorted(found)]
 
-    def _checkpoints(self, of: Iterable[Space]) -> list[Checkpoint]:
-        return [open_checkpoint(self._root, self._collection, space) for space in of]
+    def _checkpoint(self, space: Space) -> Checkpoint:
+        return open_checkpoint(self._root, self._collection, space)
 
-    def _stored_tombstones(self, conn: Connection) -> Tombstones:
-        return stored_tombstones(conn, self._collection) if self._in_table else Tombstones()
-
-    def _of_bytes(self, conn: Connection, ledgers: Iterable[Ledger], fingerprints: frozenset[str]) -> set[str]:
-        """Every picture of these bytes."""
+    def _of_bytes(self, conn: Connection, ledgers: Iterable[Ledger], fingerprints: set[str]) -> set[tuple[str, str]]:
+        """Every (image_id, fingerprint) with one of these fingerprints, regions counted as their pictures."""
         if not fingerprints:
             return set()
-        found = {image_id for ledger in ledgers for image_id in ledger.ids_of(fingerprints)}
+        pairs = {
+            (image_id, fingerprint)
+            for ledger in ledgers
+            for image_id in set(ledger.ids_of(fingerprints))
+            for fingerprint in _fingerprints(ledger, [image_id]) & fingerprints
+        }
         if self._in_table:
-            found |= {image.image_id for image in images_of(conn, self._collection, frozenset(), fingerprints)}
-        return found
+            stored = images_of(conn, self._collection, frozenset(), fingerprints)
+            pairs |= {(image.image_id, image.fingerprint) for image in stored}
+        return pairs
 
     def _list_locked(self) -> Lease:
         return list_lease(self._database, self._collection, self._settings.lease_seconds)
 
-    @contextmanager
-    def _locked(self, wait: float) -> Iterator[Any]:
-        """The leases of all spaces by name, and a function that takes those of others."""
-        held: dict[str, Lease] = {}
-        with ExitStack() as stack:
-
-            def lock(of: Iterable[Space]) -> None:
-                for space in of:
-                    if space.name not in held:
-                        resource = f"{self._collection}/{space.name}"
-                        lease = Lease(self._database.dsn, resource, seconds=self._settings.lease_seconds, wait=wait)
-                        held[space.name] = stack.enter_context(lease)
-
-            lock(self._spaces())
-            yield held, lock
+    def _lock(self, some: Iterable[Space], leases: ExitStack, wait: float) -> dict[str, Lease]:
+        """Take the leases of some spaces, until `leases` is closed; by the names of the spaces."""
+        held = {}
+        for space in some:
+            resource = f"{self._collection}/{space.name}"
+            lease = Lease(self._database.dsn, resource, seconds=self._settings.lease_seconds, wait=wait)
+            held[space.name] = leases.enter_context(lease)
+        return held
 
     def _clear_caches(self, found: TakedownPlan, done: Forgotten) -> None:
-        """What this machine's caches hold of the pictures."""
+        """Remove the pictures from this machine's caches."""
         folder = self._settings.home.joinpath(*THUMBNAILS)
         try:
             done.thumbnails = forget_thumbnails(folder, found.known_bytes)
@@ -316,8 +316,9 @@ class Takedowns:
         with open_etag_cache(self._settings.home) as etags:
             fetched = etags.forget(urls, found.known_bytes)
         with open_document_cache(self._settings.home) as documents:
-            told = documents.forget_all() if urls else 0
-        if None in (hashed, fetched, told):
+            # Only pictures with a URL can be described by a IIIF document.
+            described = documents.forget_all() if urls else 0
+        if None in (hashed, fetched, described):
             done.notes.append(f"a cache of fingerprints in {self._settings.home} cannot be used; remove *.sqlite there")
         done.cached = (hashed or 0) + (fetched or 0)
 
@@ -331,7 +332,7 @@ def _image_id(name: str) -> str:
 
 def _newest(ledgers: Iterable[Ledger], image_ids: Iterable[str]) -> dict[str, str]:
     """The fingerprint of the newest answer about each image that has one."""
-    newest: dict[str, Any] = {}
+    newest: dict[str, LedgerRow] = {}
     for ledger in ledgers:
         for image_id in image_ids:
             for row in ledger.rows_of(image_id):

@@ -15,9 +15,9 @@ LIST_SECONDS = 60.0
 
 
 def sync_tombstones(database: Database, collection: str, root: str, *, lease_seconds: float) -> Tombstones:
-    """The tombstones of a collection from checkpoint and table; each gets those that only the other has.
+    """The tombstones of a collection from checkpoint and table; each receives those that only the other has.
 
-    A schema that was dropped gets them from the checkpoint, and a checkpoint that was started elsewhere from the table.
+    So a schema that was dropped gets them from the checkpoint, and a checkpoint that was started elsewhere from the table.
 
     Raises:
         CheckpointError: they cannot be read, or the missing ones cannot be written.
@@ -25,8 +25,10 @@ def sync_tombstones(database: Database, collection: str, root: str, *, lease_sec
     file = TombstoneFile(root, collection)
     with database.connection() as (conn, _):
         kept, stored = file.read(), stored_tombstones(conn, collection)
+        # Nearly always both have the same, and then a run need not wait for the lease.
         if len(stored - kept) or len(kept - stored):
             with list_lease(database, collection, lease_seconds):
+                # Read again: an `undo` between the two may have removed what would be added here.
                 kept, stored = file.read(), stored_tombstones(conn, collection)
                 file.add(stored - kept)
                 add_tombstones(conn, collection, kept - stored)
@@ -34,7 +36,7 @@ def sync_tombstones(database: Database, collection: str, root: str, *, lease_sec
 
 
 def known_tombstones(conn: Connection, collection: str, root: str) -> Tombstones:
-    """The same, with nothing written; the collection need not exist yet."""
+    """The tombstones of checkpoint and table together, with nothing written; the collection need not exist yet."""
     kept = TombstoneFile(root, collection).read()
     if collection not in collection_names(conn):
         return kept
@@ -43,5 +45,5 @@ def known_tombstones(conn: Connection, collection: str, root: str) -> Tombstones
 
 
 def list_lease(database: Database, collection: str, seconds: float) -> Lease:
-    """One process at a time changes the list of tombstones, in the checkpoint and in the table; it takes a moment."""
+    """The lease under which the list of tombstones is changed, in the checkpoint and in the table; it is held briefly."""
     return Lease(database.dsn, f"{collection}/forgotten", seconds=seconds, wait=LIST_SECONDS)

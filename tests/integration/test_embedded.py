@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -463,6 +464,21 @@ def test_a_start_that_fails_tells_the_end_of_the_log_and_leaves_nothing_running(
     assert (info.running, info.users) == (False, 0)
 
 
+def test_of_a_large_log_only_the_end_is_read(tmp_path: Path) -> None:
+    place = embedded_place.Place(tmp_path, tmp_path)
+    (place.data / "log").mkdir(parents=True)
+    with (place.data / "log" / "postgresql-Mon.log").open("wb") as file:
+        file.truncate(64 * MIB)
+        file.seek(64 * MIB)
+        file.write(b"\n" + b"".join(b"line %d\n" % number for number in range(9)))
+    tracemalloc.start()
+    try:
+        assert embedded_cluster.last_words(place) == "line 5 / line 6 / line 7 / line 8"
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
+
+
 def test_data_of_another_major_version_are_refused_with_the_mend(home: Path) -> None:
     with embedded_server(home):
         info = server_info(home)
@@ -502,6 +518,23 @@ def test_a_lost_password_is_made_anew(home: Path) -> None:
     (info.data.parent / "pgpass").unlink()
     with embedded_server(home) as dsn:
         assert value(dsn, "SELECT 1") == 1
+
+
+def test_a_lost_password_is_replaced_although_a_stale_pid_file_names_a_living_stranger(home: Path) -> None:
+    with embedded_server(home):
+        info = server_info(home)
+    assert info is not None
+    user = embedded_place.server_user(embedded_place.make_place(home))
+    stranger = subprocess.Popen(["sleep", "60"], **embedded_user.identity(user))
+    try:
+        (info.data / "postmaster.pid").write_text(f"{stranger.pid}\n{info.data}\n1\n5432\n\n\n\nready\n")
+        (info.data.parent / "pgpass").unlink()
+        with embedded_server(home) as dsn:
+            assert value(dsn, "SELECT 1") == 1
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_a_home_too_deep_for_a_socket_has_it_in_a_private_folder_of_tmp(folder: Path, home: Path) -> None:

@@ -279,6 +279,17 @@ def test_undone_it_is_embedded_again(settings: Settings, database: Database, sou
     assert (ended.account.embedded, ended.account.skipped, embedder.calls) == (1, 0, 1)
 
 
+def test_of_two_pictures_forgotten_together_by_their_bytes_one_is_let_in_and_the_other_stays_out(
+    settings: Settings, database: Database, source: Path
+) -> None:
+    forget(settings, database, GONE, "p04.png", equal_bytes=True)
+    own = forgetting(settings, database)
+    assert own.undo([GONE], equal_bytes=True) == [GONE]
+    ended = run(settings, source)
+    assert (ended.account.embedded, ended.account.skipped) == (1, 1)
+    assert own.tombstones().ids == {"p04.png"}
+
+
 def test_undoing_one_of_several_copies_leaves_the_bytes_out_until_all_are_meant(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
@@ -398,6 +409,20 @@ def test_thumbnails_and_cached_fingerprints_are_gone(settings: Settings, databas
     assert bytes.fromhex(fingerprint.removeprefix("md5:")) not in cache, "overwritten, not only unlinked"
     run(settings, source)
     assert GONE.encode() not in (settings.home / "fingerprints.sqlite").read_bytes(), "nor is it hashed again"
+
+
+def test_a_picture_whose_bytes_changed_since_it_was_looked_up_leaves_no_thumbnail(
+    settings: Settings, database: Database, source: Path
+) -> None:
+    own = forgetting(settings, database)
+    found = own.find([GONE])
+    paint(source / GONE, (200, 0, 0))
+    run(settings, source)
+    ((uri, fingerprint),) = stored(database, f"SELECT uri, fingerprint FROM pictures.images WHERE image_id = '{GONE}'")
+    thumbnails = Thumbnails(settings.home.joinpath(*THUMBNAILS))
+    for size in SIZES:
+        thumbnails.of(fingerprint, uri, size)
+    assert own.forget(found).thumbnails == len(SIZES)
 
 
 def test_a_forgotten_url_is_not_fetched_again(settings: Settings, database: Database, tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ def test_an_interactive_caller_goes_before_waiting_batches(limiter: Callable[...
                 waiting.wait()
 
     threads = in_threads(8, wait)
-    until(lambda: waiting._waiting + waiting._outstanding >= 8)
+    until(lambda: len(waiting._sizes) + waiting._outstanding >= 8)
     slot = pace.acquire(interactive=True)
     assert slot.interactive
     assert all(thread.is_alive() for thread in threads)
@@ -483,6 +483,28 @@ def test_a_database_that_stays_away_stops_the_run(limiter: Callable[..., Limiter
     assert all(QUOTA in failure and "PINAKES_LIMITER_URL" in failure for failure in failures)
 
 
+def test_a_slot_held_when_the_database_was_lost_keeps_nobody_waiting_once_it_is_back(
+    limiter: Callable[..., Limiter], database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinakes.quota.limiter.LONGEST_PAUSE", 0.0)
+    pace = limiter("30/min", patience=0.0)
+    pace.acquire()
+    failures: list[DatabaseError] = []
+
+    def hold() -> None:
+        try:
+            pace.acquire()
+        except DatabaseError as exc:
+            failures.append(exc)
+
+    holding = in_threads(1, hold)
+    until(lambda: pace._outstanding == 1)
+    with away(database_url):
+        assert ended(holding)
+    assert len(failures) == 1
+    assert ended(in_threads(1, pace.acquire))
+
+
 def test_a_database_that_is_not_there_is_said_at_once() -> None:
     with pytest.raises(DatabaseError, match="cannot be reached"):
         Limiter("postgresql://127.0.0.1:1/db", QUOTA, [FAST])
@@ -520,7 +542,7 @@ def test_a_stop_ends_every_wait(limiter: Callable[..., Limiter]) -> None:
             given_up.append(exc)
 
     threads = in_threads(5, wait)
-    until(lambda: pace._waiting == 4)
+    until(lambda: len(pace._sizes) == 4)
     stop.set()
     assert ended(threads)
     assert len(given_up) == 5

@@ -12,12 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from psycopg.pq import TransactionStatus
 
 from pinakes.checkpoints import open_checkpoint
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.cli.main import cli
 from pinakes.cli.maintain import rendered
 from pinakes.errors import DatabaseError, UsageError
+from pinakes.maps import layout
+from pinakes.maps.making import make_map
 from pinakes.operations.maintenance import Act, Maintenance
 from pinakes.settings import Settings
 from pinakes.spaces import Space
@@ -103,6 +106,20 @@ def test_an_index_is_measured_when_it_is_built(indexed: Indexed) -> None:
     size = indexed.one(f"SELECT pg_relation_size('ours.{PLAIN.name}_hnsw')")
     assert indexed.one("SELECT index_bytes FROM ours.spaces") == size
     assert indexed.one("SELECT index_rows FROM ours.spaces") == 400
+
+
+def test_no_transaction_is_open_while_a_map_is_laid_out(indexed: Indexed, monkeypatch: pytest.MonkeyPatch) -> None:
+    states: list[TransactionStatus] = []
+    clusters = layout._clusters
+
+    def noting(places: layout.Matrix, seed: int) -> layout.Numbers:
+        states.append(indexed.conn.info.transaction_status)
+        return clusters(places, seed)
+
+    monkeypatch.setattr(layout, "has_tsne", lambda: False)
+    monkeypatch.setattr(layout, "_clusters", noting)
+    assert make_map(indexed.conn, "ours", resolve_space(indexed.conn, "ours")).images == 400
+    assert states == [TransactionStatus.IDLE]
 
 
 def test_a_bloated_index_is_built_anew_and_one_that_is_not_stays(

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from pinakes.errors import PictureError, SourceError, UsageError
+from pinakes.maps.drawing import Sheets
 from pinakes.sources.thumbnails import DiskCache, Thumbnails, etag
 from pinakes.web.uploads import KEPT_LONG_SIDE, MAX_UPLOAD_BYTES, Uploads
 
@@ -220,3 +221,26 @@ def test_an_upload_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path) -
 def test_a_token_names_an_upload_and_never_a_path(tmp_path: Path, token: str) -> None:
     with pytest.raises(UsageError, match="no longer kept"):
         Uploads(tmp_path).get(token)
+
+
+def test_a_sheet_that_was_made_while_a_picture_could_not_be_read_is_made_again(
+    thumbnails_of: Callable[[Wall], Thumbnails], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pinakes.sources.thumbnails.FORGET_TRANSIENT_SECONDS", 0.0)
+    data, torn = encoded(), b"no picture"
+    wall = Wall(torn=torn)
+    sheets = Sheets(thumbnails_of(wall), DiskCache(tmp_path / "sheets", 1 << 20))
+    shown = [(md5(torn), "torn"), (md5(data), "house")]
+    sheets.make(shown, 0)
+    grey, whole = sheets.sheet(shown, 0)
+    assert not whole
+    wall.pictures["house"] = data
+    assert sheets.sheet(shown, 0) == (grey, False), "a visitor waits for no source"
+    sheets.make(shown, 0)
+    sheet, whole = sheets.sheet(shown, 0)
+    assert whole, "a picture that cannot be decoded will never have a thumbnail"
+    red, green, blue = Image.open(io.BytesIO(sheet)).getpixel((60, 20))  # type: ignore[misc]  # of an RGB picture
+    assert max(abs(red - 0xA0), abs(green - 0x40), abs(blue - 0x20)) < 9
+    reads = len(wall.reads)
+    sheets.make(shown, 0)
+    assert len(wall.reads) == reads

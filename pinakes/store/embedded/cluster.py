@@ -46,7 +46,10 @@ ORPHANS_TIMEOUT_S = 15.0
 """How long processes of a server whose postmaster was killed may take to notice that and end."""
 
 LEAST_FREE = 32 << 20
-"""Bytes on the disk below which a start that fails is taken to fail because of that: a piece of the log takes 16 MB."""
+"""Bytes on the disk below which a start is taken to have failed for lack of space: a segment of the log takes 16 MB."""
+
+LOG_TAIL = 16 << 10
+"""Bytes that are read from the end of a log: a whole day of failing statements may be in one file."""
 
 _SETTINGS = "pinakes.conf"
 _HBA = "# Written by Pinakes: the private socket, with the password in PINAKES_HOME.\nlocal all all scram-sha-256\n"
@@ -75,12 +78,14 @@ def last_words(place: Place, lines: int = 4) -> str:
     logs = [place.root / "startup.log", *place.data.glob("log/*.log")]
     texts = []
     for path in sorted((path for path in logs if path.is_file()), key=lambda path: path.stat().st_mtime):
-        texts += [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()[-50:]]
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_TAIL))
+            texts += [line.strip() for line in file.read(LOG_TAIL).decode("utf-8", "replace").splitlines()]
     return " / ".join([text for text in texts if text and "HINT:  Future log output" not in text][-lines:])
 
 
 def postmaster(place: Place) -> int | None:
-    """The process id of the server, if a process of that id verifiably is the one of this data folder."""
+    """The process id of the server; None where no process of that id is verifiably the server of this data folder."""
     try:
         pid = int((place.data / "postmaster.pid").read_text().partition("\n")[0])
     except (FileNotFoundError, ValueError):
@@ -106,26 +111,24 @@ def _signal(place: Place, number: signal.Signals) -> bool:
     pid = postmaster(place)
     if pid is None:
         return False
-    if hasattr(os, "pidfd_open"):
-        # A handle keeps meaning the same process between the check and the signal.
-        try:
-            handle = os.pidfd_open(pid)
-        except ProcessLookupError:
+    try:
+        # A handle stands for the same process until it is closed, whereas an id may be given to another after the check.
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    except (AttributeError, OSError):  # macOS has no handles, and a container may forbid them
+        log.debug("no pidfd_open here; signalling by process id")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        return True
+    try:
+        if not _serves(pid, place.data):
             return False
-        except OSError:
-            log.debug("no pidfd_open here; signalling by process id")
-        else:
-            try:
-                if not _serves(pid, place.data):
-                    return False
-                signal.pidfd_send_signal(handle, number)
-            except ProcessLookupError:
-                return False
-            finally:
-                os.close(handle)
-            return True
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+        signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
     return True
 
 
@@ -156,6 +159,7 @@ def start(place: Place, alive: int) -> None:
 def _start(place: Place, alive: int) -> None:
     try:
         user = server_user(place)
+        # Every server that Pinakes starts inherits the lock on `alive`, and that was free.
         foreign = postmaster(place)
         if foreign is not None:
             raise DatabaseError(
@@ -168,11 +172,12 @@ def _start(place: Place, alive: int) -> None:
             )
         tools = programs(user)
         _check_version(place)
+        # Nobody serves the data, as was checked, but PostgreSQL would believe a stale id that another process has by now.
+        (place.data / "postmaster.pid").unlink(missing_ok=True)
         if not (place.data / "PG_VERSION").exists():
             _initialise(place, tools, alive)
         elif not place.password_file.exists():
             _set_password(place, place.data, tools, alive)
-        (place.data / "postmaster.pid").unlink(missing_ok=True)
         sockets = socket_folder(place, user, read_state(place))
         text = settings_file(this_machine(place.data), sockets)
         write_whole(place.data / _SETTINGS, text, 0o600, user)
@@ -181,8 +186,8 @@ def _start(place: Place, alive: int) -> None:
             "sockets": str(sockets),
             "prefix": str(tools.prefix),
             "version": tools.version,
+            "user": user.name if user is not None else "",
         }
-        state["user"] = user.name if user is not None else ""
         write_whole(place.state, json.dumps(state), 0o600, place.owner)
         process = _launch(place, tools, alive)
     except OSError as exc:
@@ -194,7 +199,7 @@ def _start(place: Place, alive: int) -> None:
     except BaseException:
         _end(process)
         raise
-    # Whoever stops the server may be another process; without this, it would stay a zombie until this one ends.
+    # Another process may stop the server, which would then stay a zombie of this one.
     threading.Thread(target=process.wait, name="embedded-server-reaper", daemon=True).start()
     where = "" if relocation(place) is None else f" in {place.root}"
     log.info("started the embedded PostgreSQL %s%s (process %d)", tools.version, where, process.pid)
@@ -214,6 +219,7 @@ def _check_version(place: Place) -> None:
 
 def _initialise(place: Place, tools: Programs, alive: int) -> None:
     """Create the data folder under another name, and rename it when it is complete."""
+    # A process that is killed half-way leaves a folder that the next one removes, and never one that looks complete.
     new = place.root / "data.new"
     if new.exists():
         shutil.rmtree(new)
@@ -226,6 +232,7 @@ def _initialise(place: Place, tools: Programs, alive: int) -> None:
         f"--pgdata={new}",
         f"--username={ROLE}",
         "--auth=reject",  # until pg_hba.conf is replaced
+        # PostgreSQL's own order of texts: a C library's may change with its version, which breaks indexes of text.
         "--encoding=UTF8",
         "--locale=C",
         "--locale-provider=builtin",
@@ -235,11 +242,13 @@ def _initialise(place: Place, tools: Programs, alive: int) -> None:
         keep=alive,
     )
     write_whole(new / "pg_hba.conf", _HBA, 0o600, tools.user)
+    # `include` fails without the file; the start writes it again, with the folder of the socket.
     write_whole(new / _SETTINGS, settings_file(this_machine(new), place.root), 0o600, tools.user)
     settings = (new / "postgresql.conf").read_text(encoding="utf-8")
     write_whole(new / "postgresql.conf", f"{settings}\ninclude '{_SETTINGS}'\n", 0o600, tools.user)
     _set_password(place, new, tools, alive, f"CREATE DATABASE {DATABASE};\n")
     new.rename(place.data)
+    # The name is safe from a crash of the machine only when the folder above is written, too.
     folder = os.open(place.root, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -249,6 +258,8 @@ def _initialise(place: Place, tools: Programs, alive: int) -> None:
 
 def _set_password(place: Place, data: Path, tools: Programs, alive: int, more: str = "") -> None:
     """Give the role a new password (256 random bits) in single-user mode, which needs none, and write it down."""
+    # On standard input, since every user of the machine can see the arguments of a program. The file is written last: where
+    # it is missing, the next start sets another password.
     password = secrets.token_hex(32)
     statements = f"ALTER ROLE {ROLE} PASSWORD '{password}';\n{more}"
     tools.run("postgres", "--single", "-D", str(data), "postgres", text=statements, keep=alive)
@@ -313,13 +324,14 @@ def stop(place: Place) -> None:
     Raises:
         DatabaseError: it cannot be stopped from here.
     """
+    # PostgreSQL's fast stop ends its sessions; its immediate stop also skips writing, and the next start replays the log.
     for number, patience in ((signal.SIGINT, STOP_TIMEOUT_S), (signal.SIGQUIT, ORPHANS_TIMEOUT_S)):
         signalled = _signal(place, number)
         if _gone(place, patience if signalled else ORPHANS_TIMEOUT_S):
             drop_socket_folder(place, read_state(place))
             return
         if not signalled:
-            break  # only processes that lost their server are left, or it runs in another container
+            break  # what is left has lost its postmaster, or runs in another container
     raise DatabaseError(
         f"processes of the embedded server in {place.root} are left that do not end or run in another container; end"
         f" them (ps shows them as `postgres: …`) and run again. The end of its log: {last_words(place)}"

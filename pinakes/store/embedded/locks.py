@@ -54,6 +54,7 @@ def open_lock(path: Path, owner: Owner | None = None) -> int:
     Raises:
         DatabaseError: it cannot be opened.
     """
+    # No link is followed: root would create its target, or hand it to `owner`.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
         descriptor = os.open(path, flags, 0o600)
@@ -106,7 +107,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _removed(path: Path, descriptor: int) -> bool:
-    """Whether the open file is no longer the one at `path`: the folder was removed while we waited."""
+    """Whether the open file is no longer the one at `path`: the folder was removed meanwhile."""
     try:
         return not os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
@@ -124,6 +125,7 @@ def locked(path: Path, owner: Owner | None = None, timeout_s: float = LOCK_TIMEO
     pause = 0.002
     descriptor = open_lock(path, owner)
     try:
+        # The lock of a file that was removed excludes nobody: others lock the one that has taken its place.
         while not try_lock(descriptor) or _removed(path, descriptor):
             if time.monotonic() > deadline:
                 holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
@@ -134,14 +136,15 @@ def locked(path: Path, owner: Owner | None = None, timeout_s: float = LOCK_TIMEO
             time.sleep(pause)
             pause = min(pause * 1.5, 0.05)
             if _removed(path, descriptor):
-                close(descriptor)
-                descriptor = open_lock(path, owner)
+                # Opened before the old one is closed, whose number another thread may get at once.
+                old, descriptor = descriptor, open_lock(path, owner)
+                close(old)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         try:
             yield
         finally:
-            # A child forked by another thread may still hold the open file: release the lock, not only the descriptor.
+            # Not by closing alone: a child that another thread has just forked may still have the open file.
             if descriptor in _descriptors:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
     finally:
@@ -149,7 +152,7 @@ def locked(path: Path, owner: Owner | None = None, timeout_s: float = LOCK_TIMEO
 
 
 class Users:
-    """The processes that use the server: one locked file each in a folder.
+    """The processes that use the server: a locked file for each, in one folder.
 
     Every method but `__init__` is called under the server's lock.
     """
@@ -159,13 +162,14 @@ class Users:
 
     def join(self, owner: Owner | None = None) -> tuple[Path, int]:
         """Register this process: its file, and the descriptor that keeps it locked until it is closed."""
+        # Not by the process id alone: containers that share the folder may have processes of equal ids.
         path = self.folder / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         descriptor = open_lock(path, owner)
         try_lock(descriptor)
         return path, descriptor
 
     def prune(self) -> int:
-        """Forget the users that are gone, and count those that are left."""
+        """Remove the files of processes that have ended, and count those that live."""
         living = 0
         for path in self.folder.iterdir():
             if is_locked(path):

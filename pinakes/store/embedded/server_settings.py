@@ -31,8 +31,8 @@ class Machine:
         cpus: whole processors, at least 1.
         disk_free: bytes free where the data are.
         posix_shm: bytes free in /dev/shm, or None where there is no such mount (macOS: not limited by one).
-        sysv_shm: bytes of the largest System V segment, or None where it cannot be told.
-        stored: bytes of the tables and indexes that are there already.
+        sysv_shm: bytes that a System V segment may have, or None where that is not known.
+        stored: bytes of the tables and indexes that exist already.
     """
 
     memory: int
@@ -51,7 +51,7 @@ def _read(path: Path) -> str | None:
 
 
 def _cgroup_files(controller: str, name: str) -> list[Path]:
-    """Where a limit may stand for this process: its own control group and all above it, version 2 and 1."""
+    """The files that may limit this process: those of its own control group and of all above it, version 2 and 1."""
     files = []
     for line in (_read(_OWN_CGROUP) or "").splitlines():
         _, controllers, group = line.split(":", 2)
@@ -77,13 +77,14 @@ def memory_limit(physical: int) -> int:
 
 def cpu_limit(affinity: int) -> int:
     """The whole processors that this process may use, given those that it may be scheduled on."""
+    # Version 2 has quota and period in one file, version 1 in two; without a limit the quota is "max" or -1.
+    texts = [_read(path) or "" for path in _cgroup_files("cpu", "cpu.max")]
+    texts += [
+        f"{_read(path)} {_read(path.with_name('cpu.cfs_period_us'))}"
+        for path in _cgroup_files("cpu", "cpu.cfs_quota_us")
+    ]
     quotas = [float(affinity)]
-    for path in _cgroup_files("cpu", "cpu.max"):
-        quota, _, period = (_read(path) or "").partition(" ")
-        if quota.isdigit() and period.isdigit():
-            quotas.append(int(quota) / int(period))
-    for path in _cgroup_files("cpu", "cpu.cfs_quota_us"):
-        quota, period = _read(path) or "", _read(path.with_name("cpu.cfs_period_us")) or ""
+    for quota, _, period in (text.partition(" ") for text in texts):
         if quota.isdigit() and period.isdigit():
             quotas.append(int(quota) / int(period))
     return max(1, int(min(quotas)))
@@ -130,16 +131,16 @@ def settings(machine: Machine) -> dict[str, str]:
     """
     memory = machine.memory
     maintenance = _clamp(memory // 16, 64 * MIB, GIB)  # pgvector takes all of it for a parallel build
-    # An index is read at random places, which takes longer from the system's cache; what is not stored needs no buffers,
-    # and each takes its share of the time and memory of a start.
+    # Searches read an index at random places, which takes longer from the system's cache, so there are buffers for all that
+    # is stored. There are no more than that, since each buffer costs time and memory at every start.
     buffers = max(_clamp(memory // 8, 32 * MIB, GIB), min(machine.stored, memory // 4))
     return {
-        # Who gets in: the private socket with a password, nothing else.
+        # Connections: over the private socket with a password, and in no other way.
         "listen_addresses": "",
         "port": str(PORT),
         "max_connections": "100",
         "scram_iterations": str(SCRAM_ITERATIONS),
-        # Memory.
+        # Memory: `work_mem` is small because each step of each query may take as much.
         "shared_buffers": f"{buffers // MIB}MB",
         "effective_cache_size": f"{_clamp(memory // 2, 64 * MIB, 64 * GIB) // MIB}MB",
         "work_mem": f"{_clamp(memory // 256, 4 * MIB, 32 * MIB) // MIB}MB",
@@ -157,7 +158,7 @@ def settings(machine: Machine) -> dict[str, str]:
         "max_wal_senders": "0",
         "max_wal_size": f"{_clamp(machine.disk_free // 10, 128 * MIB, 2 * GIB) // MIB}MB",
         "checkpoint_timeout": "15min",
-        # Planning: SSDs read anywhere at about the same price; compiling a query never pays at our sizes.
+        # Planning: an SSD reads anywhere at about the same price, and compiling takes longer than our queries do.
         "random_page_cost": "1.1",
         "jit": "off",
         # One week of logs, a file a day.
@@ -177,7 +178,7 @@ def settings(machine: Machine) -> dict[str, str]:
 def settings_file(machine: Machine, sockets: Path) -> str:
     """The text of the file that postgresql.conf includes; it is written at every start.
 
-    `sockets` holds no character that would need quoting (see `embedded_place.SOCKET_PATH`).
+    `sockets` holds no character that would need quoting (see `pinakes.store.embedded.place.SOCKET_PATH`).
     """
     chosen = settings(machine) | {"unix_socket_directories": str(sockets), "unix_socket_permissions": "0700"}
     lines = [f"{name} = '{value}'" for name, value in chosen.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import pwd
 import shutil
 import stat
@@ -22,6 +23,13 @@ SERVER_USER = "pinakes-pg"
 
 BORROWED_USERS = ("nobody", "daemon")
 """Who runs root's servers where no user can be made."""
+
+_MAKING_A_USER = (
+    ("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
+     "--shell", "/usr/sbin/nologin", SERVER_USER),
+    ("adduser", "-S", "-D", "-H", "-s", "/sbin/nologin", SERVER_USER),
+)  # fmt: skip
+"""Of shadow-utils, which most distributions have, and of BusyBox, which Alpine has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,60 +54,49 @@ def identity(user: OsUser | None) -> Identity:
     return {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
 
 
+def permits(info: os.stat_result, user: OsUser | Owner, bits: int) -> bool:
+    """Whether a file's permission bits let `user` do what `bits` (of its owner) stand for."""
+    # Only the user's own group counts: `identity` drops all others.
+    shift = 0 if info.st_uid == user.uid else 3 if info.st_gid == user.gid else 6
+    return info.st_mode & (bits >> shift) == bits >> shift
+
+
 def reachable(path: Path, user: OsUser | Owner) -> bool:
     """Whether `user` may pass through every folder above `path` and enter it, by the permission bits alone.
 
     Access lists are left out: they could only send us elsewhere, or make the server's start fail with its reason.
     """
     path = path.resolve()
-    for folder in (path, *path.parents):
-        try:
-            info = folder.stat()
-        except OSError:
-            return False
-        if info.st_uid == user.uid:
-            needed = stat.S_IXUSR
-        elif info.st_gid == user.gid:
-            needed = stat.S_IXGRP
-        else:
-            needed = stat.S_IXOTH
-        if not info.st_mode & needed:
-            return False
-    return True
+    try:
+        return all(permits(folder.stat(), user, stat.S_IXUSR) for folder in (path, *path.parents))
+    except OSError:
+        return False
 
 
 def _entry(name: str) -> OsUser | None:
     with contextlib.suppress(KeyError):
-        found = pwd.getpwnam(name)
-        if found.pw_uid != 0:
-            return OsUser(name, found.pw_uid, found.pw_gid)
+        entry = pwd.getpwnam(name)
+        if entry.pw_uid != 0:
+            return OsUser(name, entry.pw_uid, entry.pw_gid)
     return None
 
 
 def dedicated_user() -> OsUser:
-    """`SERVER_USER`, made if it is not there; else a borrowed one, with a warning."""
-    user = _entry(SERVER_USER)
-    commands = (
-        ("useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent",
-         "--shell", "/usr/sbin/nologin", SERVER_USER),
-        ("adduser", "-S", "-D", "-H", "-s", "/sbin/nologin", SERVER_USER),
-    )  # fmt: skip
-    reason = "there is no useradd"
-    for command in commands:
-        program = shutil.which(command[0])
-        if user is None and program is not None:
-            # S603: fixed commands, found where root's PATH has them.
-            done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)  # noqa: S603
-            # Another process may have made the user in the meantime, so its being there counts, not the exit code.
-            user = _entry(SERVER_USER)
-            reason = f"{command[0]} failed: {done.stderr.strip()}"
-            if user is not None:
-                log.info("made the OS user %s: PostgreSQL does not run as root", SERVER_USER)
-    if user is not None:
+    """`SERVER_USER`, which is made if it does not exist; where it cannot be made, a borrowed one, with a warning."""
+    if (user := _entry(SERVER_USER)) is not None:
         return user
+    reason = "there is no useradd"
+    for command in _MAKING_A_USER:
+        if shutil.which(command[0]) is None:
+            continue
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed commands
+        # The user counts and not the exit code: another process may have made it at the same time.
+        if (user := _entry(SERVER_USER)) is not None:
+            log.info("made the OS user %s: PostgreSQL does not run as root", SERVER_USER)
+            return user
+        reason = f"{command[0]} failed: {done.stderr.strip()}"
     for name in BORROWED_USERS:
-        user = _entry(name)
-        if user is not None:
+        if (user := _entry(name)) is not None:
             log.warning(
                 "the embedded server runs as the OS user %r, which other programs may share (%s);"
                 " make a user %r, or run as a plain user, to keep the data apart",
