@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Embedder, Facts, Limits, Picture, TextReading
+from pinakes.embedders.base import Facts, Limits, LocalEmbedder, Picture, TextReading
 from pinakes.embedders.local.clip_files import Folders, download, download_caches, locate
 from pinakes.embedders.local.clip_models import DEFAULT_PAIR, Pair, Side, pair_named
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
@@ -52,7 +52,7 @@ class _Vision:
     by_short_side: bool
 
 
-class Clip(Embedder):
+class Clip(LocalEmbedder):
     """Pictures and texts through a pair of models; vectors have length 1.
 
     The first picture loads the image model, the first text loads the text model.
@@ -83,6 +83,7 @@ class Clip(Embedder):
         batch: int | None = None,
         memo: Path | None = None,
     ) -> None:
+        super().__init__()
         self._pair = pair_named(model)
         check_device(device)
         self._folders = _folders(self._pair, Path(path).expanduser() if path else None, fetch=download)
@@ -99,14 +100,8 @@ class Clip(Embedder):
         )
         self._vision: _Vision | None = None
         self._text: Any = None
-        self._calls = 0
         self._lock = threading.Lock()
         self._running = threading.Lock()
-
-    @property
-    def calls(self) -> int:
-        """How many pictures and texts have been embedded so far."""
-        return self._calls
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
         """One `(index, vector or failure)` for each picture; vectors have length 1.
@@ -128,10 +123,7 @@ class Clip(Embedder):
             batch_size=vision.batch,
             fixed=vision.fixed,
         )
-        for index, result in results:
-            if not isinstance(result, Failure):
-                self._count()
-            yield index, result
+        yield from self._counted(results)
 
     def embed_text(self, text: str) -> TextReading:
         """The vector of a text, of length 1, and the words that the model did not read.
@@ -259,10 +251,6 @@ class Clip(Embedder):
             )
         except runtime_errors() as exc:
             raise EmbedderError(f"{side.model} cannot be loaded from {folder}: {first_line(exc)}") from exc
-
-    def _count(self) -> None:
-        with self._lock:
-            self._calls += 1
 
 
 def _folders(pair: Pair, path: Path | None, *, fetch: bool) -> Folders:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
+from pinakes.embedders.base import Facts, LocalEmbedder, Picture, TextReading
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs
 from pinakes.embedders.local.preprocessing import Preprocessing, Wishes, read_wishes
@@ -37,7 +37,7 @@ _MISSING: Final = (
 )
 
 
-class OnnxImage(Embedder):
+class OnnxImage(LocalEmbedder):
     """Embeds pictures with one ONNX file; queries are possible only by picture.
 
     Args:
@@ -60,6 +60,7 @@ class OnnxImage(Embedder):
         batch: int | None = None,
         memo: Path | None = None,
     ) -> None:
+        super().__init__()
         file, wishes = _found(path)
         require("onnxruntime")
         self._session = open_session(file, device=device, threads=threads)
@@ -87,14 +88,7 @@ class OnnxImage(Embedder):
             description=f"{name}, an image model on this machine: it compares pictures with pictures and reads no words.",
             workers=BATCHES_AT_ONCE,
         )
-        self._calls = 0
-        self._counting = threading.Lock()
         self._running = threading.Lock()
-
-    @property
-    def calls(self) -> int:
-        """How many pictures have been embedded so far."""
-        return self._calls
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
         """One `(index, vector or failure)` for each picture; vectors are not changed to length 1.
@@ -110,11 +104,7 @@ class OnnxImage(Embedder):
             batch_size=self._batch,
             fixed=self._fixed,
         )
-        for index, result in results:
-            if not isinstance(result, Failure):
-                with self._counting:
-                    self._calls += 1
-            yield index, result
+        yield from self._counted(results)
 
     def embed_text(self, text: str) -> TextReading:
         """Raises UnreadableQueryError: the model reads no text."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Embedder, Facts, Picture, TextReading, with_bytes
+from pinakes.embedders.base import Facts, LocalEmbedder, Picture, TextReading, with_bytes
 from pinakes.embedders.palette import words as palette_words
 from pinakes.embedders.palette.blocks import (
     SHORT_SIDE,
@@ -149,7 +148,7 @@ from themselves saved again as JPEG of quality 75, at most 0.044 scaled to 400 p
 both."""
 
 
-class Palette(Embedder):
+class Palette(LocalEmbedder):
     """Pictures by their colours and textures, texts by the colours they name; no semantic model.
 
     Args:
@@ -157,6 +156,7 @@ class Palette(Embedder):
     """
 
     def __init__(self, dimension: int = DESCRIPTOR.default_dimension) -> None:
+        super().__init__()
         self.facts = Facts(
             space=PALETTE.spaces(DESCRIPTOR).space(dimension),
             description="Colour and texture, computed on this machine; it is not a semantic model: it knows what a"
@@ -165,21 +165,10 @@ class Palette(Embedder):
             nearly_identical=NEARLY_IDENTICAL,
         )
         self._dimension = dimension
-        self._calls = 0
-        self._counting = threading.Lock()
-
-    @property
-    def calls(self) -> int:
-        """How many pictures and texts have been embedded so far."""
-        return self._calls
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
         """One `(index, vector or failure)` for each picture, in order; vectors have length 1."""
-        for index, picture in enumerate(batch):
-            result = self._embed(picture)
-            if not isinstance(result, Failure):
-                self._count()
-            yield index, result
+        yield from self._counted((index, self._embed(picture)) for index, picture in enumerate(batch))
 
     def embed_text(self, text: str) -> TextReading:
         """The vector of the colours that `text` names; its texture is zero, so that it ranks by colour alone.
@@ -217,7 +206,3 @@ class Palette(Embedder):
         if isinstance(result, Failure) or result.any():
             return result
         return Failure(ErrorClass.ZERO_VECTOR, "the picture has no measurable colour or texture")
-
-    def _count(self) -> None:
-        with self._counting:
-            self._calls += 1
