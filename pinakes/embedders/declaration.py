@@ -204,6 +204,7 @@ class Declaration:
             model: one of `models`.
             version: the default one of these spaces; None: the model's own default.
         """
+        # A setting may name a version that is not declared; of those that are, each stands here once.
         versions = tuple(dict.fromkeys([version or model.versions[0], *model.versions]))
         return Spaces(self.name, model.name, versions, model.dimensions, model.preprocessing)
 
@@ -255,6 +256,7 @@ class Declaration:
         Raises:
             SettingsError: one is missing, or names a block that only a Prefect run reads.
         """
+        # Before what is missing: a reference to a block counts as a value, and would be sent to the provider as a key.
         blocks = [setting.name for setting in self.settings if setting.value(values).startswith(BLOCK)]
         if blocks:
             raise SettingsError(

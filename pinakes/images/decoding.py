@@ -63,9 +63,19 @@ _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
 """The decoders are called directly and not through `Image.open`, which warns on stderr about large pictures before
 its caller can see their size, and hides a decoder's own reason behind "cannot identify"."""
 
-_DAMAGE = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, RuntimeError, struct.error, zlib.error)
-"""What Pillow's decoders raise over damaged bytes (RuntimeError: AVIF; TypeError: a TIFF tag of the wrong type); found by
-damaging files of every format."""
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,  # a TIFF tag of the wrong type
+    EOFError,
+    IndexError,
+    RuntimeError,  # AVIF
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,  # beyond `MAX_PIXELS`, which is its limit
+)
+"""What Pillow's decoders raise over damaged bytes; found by damaging files of every format."""
 
 _BREAKS_OFF = re.compile(r"truncated|EOF|not enough|only got", re.IGNORECASE)
 _NOT_HANDLED = re.compile(
@@ -160,8 +170,6 @@ def _decoded(picture: ImageFile.ImageFile, data: bytes, work: cost.Cost) -> Imag
         rgb = _srgb(picture, work.shrink)
         if upright is not None:
             rgb = rgb.transpose(upright)
-    except Image.DecompressionBombError as exc:
-        raise _bomb() from exc
     except MemoryError as exc:
         raise PictureError(
             f"this machine lacks the memory to decode {width:,} x {height:,} pixels", ErrorClass.INTERNAL
@@ -203,8 +211,6 @@ def with_header(data: bytes) -> ImageFile.ImageFile:
         raise PictureError(f"this is not a picture but {_what_else(head)}", ErrorClass.UNDECODABLE)
     try:
         return _DECODERS[name](io.BytesIO(data))
-    except Image.DecompressionBombError as exc:
-        raise _bomb() from exc
     except _DAMAGE as exc:
         raise _damaged(exc, data) from exc
 
@@ -319,12 +325,10 @@ def _what_else(head: bytes) -> str:
     return "text" if all(byte >= 32 or byte in b"\t\r\n" for byte in head) else "data of another kind"
 
 
-def _bomb() -> PictureError:
-    return PictureError(f"the picture has more than {MAX_PIXELS:,} pixels", ErrorClass.TOO_MANY_PIXELS)
-
-
 def _damaged(exc: BaseException, data: bytes) -> PictureError:
     """Pillow's complaint about damaged bytes, in words for a person."""
+    if isinstance(exc, Image.DecompressionBombError):
+        return PictureError(f"the picture has more than {MAX_PIXELS:,} pixels", ErrorClass.TOO_MANY_PIXELS)
     text = str(exc)
     if _NOT_HANDLED.search(text):
         return PictureError(f"this kind of picture cannot be decoded ({text})", ErrorClass.UNSUPPORTED)

@@ -219,7 +219,7 @@ class Remote(Embedder):
         if not words:
             raise UnreadableQueryError("the query contains no word.")
         ignored = self.unsent_words(text)
-        if ignored:
+        if ignored:  # otherwise the text is sent as it was typed
             words = words[: -len(ignored)]
             text = " ".join(words)
             logger.warning("%s reads %d words of a query; not read: %s", self._name, len(words), " ".join(ignored))
@@ -255,12 +255,14 @@ class Remote(Embedder):
 
     def close(self) -> None:
         """Begin nothing more, wait for the requests in flight, and close connections."""
+        # Connections last, since the requests in flight are charged whether or not their answers arrive.
         self._attempts.end(EmbedderError(f"the embedder {self._name} is closed."))
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._provider.close()
 
     def _embed(self, picture: Picture, effort: Effort) -> Outcome:
         """The answer for a picture, in a thread of the pool; None where the run ended before it had one."""
+        # Pictures wait in the pool too. When the run ends they must not even be read, or a bucket would delay its end.
         if self._attempts.ending or effort.unwanted():
             return None
         with self._lock:

@@ -100,7 +100,10 @@ class Reply(NamedTuple):
 
 
 class Provider(Protocol):
-    """The requests of one provider. Thread-safe. `image` and `text` make exactly one request and do not retry."""
+    """The requests of one provider. Thread-safe. `image` and `text` make exactly one request and do not retry.
+
+    A provider that counts no tokens may return a plain pair of vector and version.
+    """
 
     facts: Facts
 
