@@ -195,9 +195,7 @@ class Clip(LocalEmbedder):
     def _run(self, vision: _Vision, inputs: Array) -> Array:
         model = vision.model
         try:
-            with (
-                self._running
-            ):  # as in `OnnxImage`: two runs at once would share the processors, and take twice the memory
+            with self._running:  # as in `OnnxImage`
                 output = np.asarray(model.model.run(model.ONNX_OUTPUT_NAMES, {vision.input_name: inputs})[0])
         except runtime_errors() as exc:
             raise EmbedderError(
