@@ -185,9 +185,7 @@ def _limit_itself(cpu_seconds: int) -> None:
 
     # At the first number the kernel sends SIGXCPU, by whose status the parent knows the reason; at the second SIGKILL.
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
-    resource.setrlimit(
-        resource.RLIMIT_CORE, (0, 0)
-    )  # a crash over a damaged file would leave a core file in the folder
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core file where a damaged picture crashes its decoder
     if sys.platform == "linux":
         # The limit is on addresses, most of which Python and its libraries have mapped without ever using them.
         mapped = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()

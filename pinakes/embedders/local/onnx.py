@@ -195,9 +195,8 @@ def _found(path: Path | str | None) -> tuple[Path, Wishes]:
         if not (place / wishes.file).is_file():
             raise EmbedderError(f"the settings in {place} name the file {wishes.file!r}, which is not there.")
         return place / wishes.file, wishes
-    files = sorted(place.glob("*.onnx")) or sorted(
-        place.glob("onnx/*.onnx")
-    )  # as Hugging Face's repositories have them
+    # The second is where repositories of Hugging Face have them.
+    files = sorted(place.glob("*.onnx")) or sorted(place.glob("onnx/*.onnx"))
     usual = [file for file in files if file.name == "model.onnx"]
     if len(files) > 1 and not usual:
         names = ", ".join(file.name for file in files)

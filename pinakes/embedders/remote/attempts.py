@@ -155,9 +155,8 @@ class Attempts:
         begun = time.monotonic()
         busy = 0.0
         failed = wasted = 0
-        so_far: Failure | None = (
-            None  # the outcome if the run ends now: a request that was charged must be in the ledger
-        )
+        # The outcome if the run ends before another one: a request that was charged must be in the ledger.
+        so_far: Failure | None = None
         while True:
             try:
                 outcome = self._attempt(call, effort)
@@ -178,7 +177,7 @@ class Attempts:
                 self._throttled(error)
                 if effort.interactive and time.monotonic() - begun + retry_after > effort.patience:
                     return self._given_up(error, failed)
-                continue  # without a pause: the pacer now makes all callers wait, on every machine
+                continue  # without a pause here: `_attempt` waits, as all other callers must
             with self._lock:
                 self._throttled_since = None
             failed += 1
