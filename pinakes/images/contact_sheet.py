@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import font_source_sans_pro
 from PIL import Image, ImageDraw, ImageFont
@@ -154,17 +155,28 @@ class _Row:
     def of(cls, cards: Sequence[Card], width: int, field: int, *, has_query: bool) -> _Row:
         """Measure `cards`, each `width` wide, with pictures of at most `field`; a query is the first of them."""
         heights = [field if card.picture is None else _size(card.picture, width, field)[1] for card in cards]
-        captions = [_caption_height(card, width) for card in cards[has_query:]]
+        captions = [sum(_height(line.size) for line in _caption(card, width)) for card in cards[has_query:]]
         if has_query:
             captions.append(_height(SMALL_SIZE) + QUERY_LINE)
         return cls(cards, max(heights), max(heights) + CAPTION_GAP + max(captions))
 
 
-def _caption_height(card: Card, width: int) -> int:
-    title = len(_wrapped(card.title, TITLE_SIZE, width, TITLE_LINES))
-    credit = len(_wrapped(card.credit, CREDIT_SIZE, width, CREDIT_LINES))
-    small = _height(SMALL_SIZE, bool(card.subtitle) + bool(card.note))
-    return _height(TITLE_SIZE, title) + small + _height(CREDIT_SIZE, credit)
+class _Line(NamedTuple):
+    """A line of a caption."""
+
+    text: str
+    size: int
+    colour: str
+
+
+def _caption(card: Card, width: int) -> list[_Line]:
+    """The lines below a card's picture, cut to `width` pixels."""
+    small = ((card.subtitle, INK), (card.note, QUIET))
+    return [
+        *(_Line(text, TITLE_SIZE, INK) for text in _wrapped(card.title, TITLE_SIZE, width, TITLE_LINES)),
+        *(_Line(_cut(text, SMALL_SIZE, width), SMALL_SIZE, colour) for text, colour in small if text),
+        *(_Line(text, CREDIT_SIZE, QUIET) for text in _wrapped(card.credit, CREDIT_SIZE, width, CREDIT_LINES)),
+    ]
 
 
 def _size(picture: Image.Image, width: int, field: int) -> tuple[int, int]:
@@ -236,17 +248,9 @@ def _card(
         draw.rectangle((left, text_top, left + width - 1, text_top + 2), fill=ACCENT)
         _line(draw, (left, text_top + QUERY_LINE), card.note or "query", SMALL_SIZE, ACCENT)
         return
-    title = _wrapped(card.title, TITLE_SIZE, width, TITLE_LINES)
-    for number, text in enumerate(title):
-        _line(draw, (left, text_top + number * _height(TITLE_SIZE)), text, TITLE_SIZE, INK)
-    below = text_top + _height(TITLE_SIZE, len(title))
-    for text, colour in ((card.subtitle, INK), (card.note, QUIET)):
-        if text:
-            _line(draw, (left, below), _cut(text, SMALL_SIZE, width), SMALL_SIZE, colour)
-            below += _height(SMALL_SIZE)
-    for text in _wrapped(card.credit, CREDIT_SIZE, width, CREDIT_LINES):
-        _line(draw, (left, below), text, CREDIT_SIZE, QUIET)
-        below += _height(CREDIT_SIZE)
+    for line in _caption(card, width):
+        _line(draw, (left, text_top), line.text, line.size, line.colour)
+        text_top += _height(line.size)
 
 
 def _height(size: int, lines: int = 1) -> int:
