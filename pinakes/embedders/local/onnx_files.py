@@ -39,7 +39,7 @@ def external_data(model: Path) -> list[str]:
     """
     names: set[str] = set()
     try:
-        with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with _reading(model), model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             # What a clone without Git LFS leaves in place of a large file.
             if data[: len(_LFS)] == _LFS:
                 raise EmbedderError(
@@ -52,8 +52,6 @@ def external_data(model: Path) -> list[str]:
                         pair = [data[slice(*part)] for key in (1, 2) for part in _parts(data, *entry, key)]
                         if pair[0] == b"location":
                             names.add(pair[1].decode("utf-8"))
-    except OSError as exc:
-        raise EmbedderError(f"the model file {model} cannot be read: {exc.strerror}.") from exc
     except (ValueError, IndexError) as exc:
         raise EmbedderError(f"{model} is not an ONNX model, or it is incomplete: download it again.") from exc
     return sorted(names)
@@ -110,6 +108,19 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn an error of reading into one that names the model file.
+
+    Raises:
+        EmbedderError: the file cannot be read.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise EmbedderError(f"the model file {path} cannot be read: {exc.strerror}.") from exc
+
+
 def _parts(data: mmap.mmap, start: int, end: int, number: int) -> Iterator[tuple[int, int]]:
     """Where the length-delimited fields of this number begin and end in the message data[start:end].
 
@@ -147,11 +158,9 @@ def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
 
 def _digest(path: Path, memo: Path | None) -> str:
     """The SHA-256 of a file in hexadecimal; in Hugging Face's download cache, large files are named by it."""
-    try:
+    with _reading(path):
         real = path.resolve(strict=True)
         stat = real.stat()
-    except OSError as exc:
-        raise EmbedderError(f"the model file {path} cannot be read: {exc.strerror}.") from exc
     if path.is_symlink() and _BLOB.match(real.name):
         return real.name
     return _hashed(real, stat.st_size, stat.st_mtime_ns, memo)
@@ -162,11 +171,8 @@ def _hashed(path: Path, size: int, modified: int, memo: Path | None) -> str:
     key = f"{path}|{size}|{modified}"
     if memo is not None and (known := _remembered(memo).get(key)):
         return known
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        raise EmbedderError(f"the model file {path} cannot be read: {exc.strerror}.") from exc
+    with _reading(path), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if memo is not None:
         _remember(memo, key, digest)
     return digest
