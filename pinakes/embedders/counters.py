@@ -146,6 +146,7 @@ class Counters:
                 retries=self._retries,
                 rate_limited=self._rate_limited,
                 latencies=Latencies.of(self._latencies),
+                # A single answer may begin and end at one tick of the clock.
                 per_second=self._answered / max(self._last - self._first, SHORTEST) if self._answered else 0.0,
                 in_flight=in_flight,
             )

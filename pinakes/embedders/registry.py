@@ -49,7 +49,7 @@ def open_embedder(choice: Choice, around: Surroundings) -> Embedder:
     try:
         _check_space(choice, embedder.facts.space)
     except UsageError:
-        embedder.close()
+        embedder.close()  # the caller never gets it, and so cannot
         raise
     return embedder
 
@@ -93,6 +93,7 @@ def choice_for(space: Space) -> Choice:
         space: of a provider in `EMBEDDERS`.
     """
     declaration = EMBEDDERS[space.provider]
+    # Where a setting names the file, neither a model nor a dimension can be chosen.
     named = declaration.names_files or declaration.model(space.model) is not None
     return Choice(
         space.provider,
@@ -119,16 +120,16 @@ def space_made(asked: Space, around: Surroundings) -> Space:
         offered = _spaces_of(asked, around)
     except PinakesError as exc:
         raise UsageError(f"whether {asked.provider} makes the space {shown} cannot be told: {exc}") from exc
+    # Where no model has the name, the first one is compared, so that the message can say what differs.
     made = next((spaces for spaces in offered if spaces.model == asked.model), offered[0])
-    found = asked if asked.preprocessing else replace(asked, preprocessing=made.preprocessing)
-    # All that differs is named, since a person who typed a space may have got more than one part of it wrong.
+    space = asked if asked.preprocessing else replace(asked, preprocessing=made.preprocessing)
     differing = [
         part
         for part, differs in (
-            ("model", found.model != made.model),
-            ("version", found.version not in made.versions),
-            ("dimension", found.dimension not in made.dimensions),
-            ("preprocessing", found.preprocessing != made.preprocessing),
+            ("model", space.model != made.model),
+            ("version", space.version not in made.versions),
+            ("dimension", space.dimension not in made.dimensions),
+            ("preprocessing", space.preprocessing != made.preprocessing),
         )
         if differs
     ]
@@ -139,7 +140,7 @@ def space_made(asked: Space, around: Surroundings) -> Space:
             f"no embedder makes the space {shown} with {asked.dimension} dimensions; {asked.provider} makes"
             f" {' or '.join(map(str, offered))}{its}; what differs: {', '.join(differing)}."
         )
-    return found
+    return space
 
 
 def space_chosen(choice: Choice, around: Surroundings, dimension: int) -> Space:

@@ -145,7 +145,7 @@ class AzureVision:
             ) from exc
 
     def _call(self, operation: str, kind: str, body: bytes, timeout: float, *, by_uri: bool) -> tuple[Vector, str]:
-        request = self._forms[operation, kind].copy()
+        request = self._forms[operation, kind].copy()  # threads share the form
         request.prepare_body(body, None)
         status, headers, answer = self._send(request, timeout)
         request_id = headers.get("apim-request-id") or headers.get("x-ms-request-id")

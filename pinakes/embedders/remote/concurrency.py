@@ -69,7 +69,7 @@ class Concurrency:
             while self.in_flight >= self._limit:
                 if give_up():
                     return False
-                self._freed.wait(STOP_SECONDS)
+                self._freed.wait(STOP_SECONDS)  # not longer, since nobody notifies when a run ends
             self.in_flight += 1
             return True
 
@@ -93,6 +93,7 @@ class Concurrency:
                 self._freed.notify(self._limit - before)
 
     def _by_littles_law(self) -> int:
+        # The rate is asked for each time, because the pacer lowers it after a 429 and raises it again.
         latency = GUESS_SECONDS if self._latency is None else self._latency
         return max(1, min(self.bound, math.ceil(HEAD_ROOM * self._rate() * latency) + SPARE))
 

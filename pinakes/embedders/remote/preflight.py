@@ -74,6 +74,8 @@ _BY_SUFFIX = {
 }
 _BY_CONTENT_TYPE = {kind: name for name, kind in MIME_TYPES.items()} | {"image/jpg": "JPEG", "image/x-ms-bmp": "BMP"}
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+"""Pictures of other modes (inks, 16 bits) are converted here, and not left to whatever decoder the provider has."""
+
 _LOSSY = frozenset({"JPEG", "WEBP", "AVIF", "JPEG2000"})
 """These are encoded as JPEG again, since as PNG the loss would stay and the file would be several times as large."""
 
@@ -139,7 +141,7 @@ def ignored_words(text: str, limits: Limits) -> tuple[str, ...]:
 
 def _listed_format(image: Image) -> str | None:
     """The format according to the source's content type, or to the file name where there is none."""
-    if image.content_type:
+    if image.content_type:  # the type that the provider will see too; a name may say anything
         return _BY_CONTENT_TYPE.get(image.content_type.partition(";")[0].strip())
     return _BY_SUFFIX.get(suffix(image.image_id))
 
@@ -162,6 +164,7 @@ def _sendable(data: bytes, limits: Limits) -> Prepared:
             f" {limits.min_side}",
             ErrorClass.UNSUPPORTED,
         )
+    # An unchanged file is sent wherever possible: encoding it again costs time, and changes what the model sees.
     scale = _scale(width, height, limits)
     too_long = limits.max_bytes is not None and len(data) > limits.max_bytes
     if header.plain and _accepted(header.format, limits) and scale == 1 and not too_long:

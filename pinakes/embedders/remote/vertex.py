@@ -241,7 +241,7 @@ def _numbers(values: Any) -> Vector:
         elements = wire.reshape(-1, _ELEMENT)
         if (elements[:, :3] == _TAGS).all():
             return np.ascontiguousarray(elements[:, 3:]).view("<f8").ravel().astype(np.float32)
-    # A list with something else in it, or a server that encodes numbers in another way.
+    # There is something other than numbers in the list.
     numbers = (value.number_value if value.HasField("number_value") else np.nan for value in values.values)
     return np.fromiter(numbers, np.float32)
 
@@ -252,4 +252,7 @@ def _version(answer: Any) -> str:
     `deployed_model_id` is not a version: Google changes it without changing the model.
     """
     version = answer.model_version_id or answer.model.rpartition("@")[2]
-    return version.zfill(len(VERSION)) if version.isdigit() else VERSION if not version or "/" in version else version
+    if version.isdigit():
+        return version.zfill(len(VERSION))  # 001 may be given as the number 1
+    # Without an @, `model` is a path. An answer that names no version counts as one of the version that was called.
+    return VERSION if not version or "/" in version else version
