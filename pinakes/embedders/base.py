@@ -53,7 +53,7 @@ def with_bytes(picture: Picture, work: Callable[[bytes], Result]) -> Result | Fa
     except PictureError as exc:
         return Failure(ErrorClass(exc.error_class), str(exc))
     except MemoryError:
-        # The decoder reports its own, but resizing and encoding come after it. The pictures beside this one may be small.
+        # The decoder catches its own, but resizing and encoding come after it; the next picture may need far less.
         return Failure(ErrorClass.INTERNAL, "this machine lacks the memory to prepare the picture for the model")
 
 

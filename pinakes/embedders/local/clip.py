@@ -275,7 +275,7 @@ def _folders(pair: Pair, path: Path | None, *, fetch: bool) -> Folders:
         if not fetch:
             raise
     download(pair)
-    return locate(pair, path, caches)  # now the caches have them
+    return locate(pair, path, caches)
 
 
 def _context(folder: Path) -> int | None:

@@ -93,7 +93,7 @@ def open_session(model: Path, *, device: Device = "cpu", threads: int | None = N
     options.inter_op_num_threads = 1
     # Idle threads that spin would take the CPU from those that decode the next pictures.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3  # errors only: models of the hub cause warnings that no user can act on
+    options.log_severity_level = 3  # errors only
     providers = ["CPUExecutionProvider"] if device == "cpu" else [_CUDA, "CPUExecutionProvider"]
     try:
         return runtime.InferenceSession(str(model), sess_options=options, providers=providers)

@@ -158,7 +158,7 @@ def orientations(views: Views, grid: int, *, plane: int, bins: int, signed: bool
     # Soft votes for the two nearest directions; the first axis wraps around.
     whole = np.floor(turn)
     share = (turn - whole) * strength
-    lower = whole.astype(np.intp) & (bins - 1)  # also of negative numbers the remainder, since `bins` is a power of two
+    lower = whole.astype(np.intp) & (bins - 1)  # the remainder even of negative numbers, as `bins` is a power of two
     upper = (lower + 1) & (bins - 1)
     if grid == 1:
         total = np.bincount(lower, strength - share, bins) + np.bincount(upper, share, bins)

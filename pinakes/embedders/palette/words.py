@@ -77,7 +77,7 @@ class _Reader:
     """Goes through the words of a text once."""
 
     def __init__(self, text: str) -> None:
-        # A hyphen between words is kept apart from all others, because "blue-green" is one colour and "blue, green" are two.
+        # A hyphen inside a word mixes two colours: "blue-green" is one colour, and "blue, green" are two.
         joined = _HYPHEN.sub(" \N{HYPHEN} ", unicodedata.normalize("NFC", text).casefold())
         self.tokens: list[str] = []
         self.mixes: set[int] = set()  # positions of words that a hyphen ties to the word before
