@@ -72,7 +72,7 @@ class Card:
     """One picture on a sheet.
 
     Attributes:
-        picture: RGB; None shows a quiet placeholder.
+        picture: RGB; None: a placeholder is drawn.
         title: at most two lines of it are shown.
         subtitle: one line, e.g. the painter.
         note: one line, e.g. rank and distance.

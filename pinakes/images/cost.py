@@ -1,7 +1,7 @@
-"""What decoding a picture takes, told by its header: bytes of memory, and whether its time has a bound.
+"""What decoding a picture takes, computed from its header: bytes of memory, and whether its time has a bound.
 
 The bytes are those of the format's decoder, of the decoded picture in its own mode, and of the picture that is made from
-it in bands. `tests/unit/test_decoding_bounds.py` holds them against what is measured.
+it in bands. `tests/unit/test_decoding_bounds.py` compares them with measurements.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ _AVIF_BYTES: Final = 18
 """Planes of 16 bits with alpha, the picture in RGBA, and the copy that Pillow takes."""
 
 _JPEG2000_BYTES: Final = 6
-"""A channel, as integers of 32 bits, and what the decoder needs for them."""
+"""For each channel: integers of 32 bits, and what the decoder needs for them."""
 
 _SCANNED_PIXELS: Final = 1_000_000_000
 """Pixels times scans of a JPEG that take a few seconds at most. Ten scans are usual."""
 
 _AVIF_PIXELS_HERE: Final = 4_000_000
+"""A larger AVIF counts as a picture that may take endless time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def bands(size: tuple[int, int], step: int = 1) -> list[tuple[int, int, int, int
 
 
 def prepare(picture: ImageFile.ImageFile, data: bytes, at_least: int | None) -> Cost:
-    """What decoding `picture` will take, after its decoder was told to make it smaller where it can.
+    """What decoding `picture` will take. Its decoder is first told to make it smaller, where it can.
 
     Args:
         picture: its header read, nothing decoded.

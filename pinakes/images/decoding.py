@@ -1,9 +1,9 @@
 """Decoding pictures: any raster file in, an upright sRGB picture out, or the reason why not.
 
 This is the one way from a file to a picture, for ingest, page, thumbnails and sheets alike, so memory and time are bounded
-here. By its header, `pinakes.images.cost` tells what a picture takes. One that takes too much is refused, and ordinary
-ones are decoded at once. One that takes much memory, or may take endless time, is decoded in a process of its own
-(`pinakes.images.apart`): it costs a third of a second more, and it alone can be ended when its time is up.
+here. `pinakes.images.cost` computes from the header what a picture takes. One that takes too much is refused, and ordinary
+ones are decoded in this process. One that takes much memory, or may take endless time, is decoded in a process of its own
+(`pinakes.images.apart`), which costs a third of a second more and can be ended when its time is up.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MAX_PIXELS = 178_956_970
 
 _here = Turns(2 * cost.MAX_BYTES_HERE)
 _elsewhere = Turns(cost.MAX_BYTES)
-"""Memory of the pictures that are being decoded. Those in processes of their own never hold up the ordinary ones."""
+"""Memory of the pictures that are being decoded. Two budgets, so that large pictures never hold up the ordinary ones."""
 
 _GIVE_BACK_BYTES = 16 << 20
 """After a picture that took more, the C library is told to give free memory back to the machine: by itself it keeps it."""
@@ -138,7 +138,11 @@ def decode_within(data: bytes, at_least: int | None, max_pixels: int) -> Image.I
 
 
 def _weighed(data: bytes, at_least: int | None, max_pixels: int) -> tuple[ImageFile.ImageFile, cost.Cost]:
-    """A picture with its header read, and what decoding it takes, which is not too much."""
+    """A picture with its header read, and what decoding it takes.
+
+    Raises:
+        PictureError: it takes too much, or the header is not that of a picture.
+    """
     picture = with_header(data)
     width, height = picture.size
     if width * height > max_pixels:
@@ -319,7 +323,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _what_else(head: bytes) -> str:
-    """What begins like that, in a few words. Nothing of it is quoted: a list may name a file that is nobody's business."""
+    """What a file that begins with `head` is, in a few words. Its bytes are never quoted: a list may name a private file."""
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "a web page"
     return "text" if all(byte >= 32 or byte in b"\t\r\n" for byte in head) else "data of another kind"
