@@ -35,10 +35,10 @@ WALL_SECONDS: Final = 240.0
 """A process that is not done by then is on a machine that is stuck. Whoever waits for the picture may allow less."""
 
 SPARE_BYTES: Final = 256 << 20
-"""Room beyond `cost.MAX_BYTES` for the file, the libraries' threads and their stacks; most of it is never touched."""
+"""Room beyond `cost.MAX_BYTES` for the libraries' threads and their stacks; most of it is never touched."""
 
 PROCESS_BYTES: Final = 64 << 20
-"""What the process itself takes: Python and its libraries."""
+"""What the process itself takes without the file: Python and its libraries."""
 
 
 def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
@@ -163,10 +163,12 @@ def main() -> None:
     from pinakes.images.decoding import decode_within  # which imports this module
 
     at_least, max_pixels, cpu_seconds = map(int, sys.argv[1:])
+    # Read before the limit is set, which is for decoding alone: an uncompressed picture is as large as its file.
+    data = sys.stdin.buffer.read()
     _limit_itself(cpu_seconds)
     out = sys.stdout.buffer
     try:
-        made = decode_within(sys.stdin.buffer.read(), at_least or None, max_pixels)
+        made = decode_within(data, at_least or None, max_pixels)
     except PictureError as exc:
         text, kind = str(exc), ErrorClass(exc.error_class)
         if kind is ErrorClass.INTERNAL:  # memory ran out, which is limited here

@@ -122,8 +122,8 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
         if work.size > _GIVE_BACK_BYTES:
             give_memory_back()
         return made
-    del picture  # the other process reads the file itself, and the turn may be minutes away
-    with _elsewhere.turn(work.size + apart.PROCESS_BYTES):
+    del picture  # the other process has its own, and the turn may be minutes away
+    with _elsewhere.turn(work.size + len(data) + apart.PROCESS_BYTES):
         return apart.decode(data, at_least, max_pixels)
 
 
