@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -283,8 +283,8 @@ def _cut(text: str, size: int, width: int) -> str:
     font = _font(text, size)
     if font.getlength(text) <= width:
         return text
-    fitting = bisect_right(range(len(text)), width, key=lambda end: font.getlength(text[:end].rstrip() + "…"))
-    return text[: max(0, fitting - 1)].rstrip() + "…"
+    too_long = bisect_left(range(len(text)), True, key=lambda end: font.getlength(text[:end].rstrip() + "…") > width)
+    return text[: max(0, too_long - 1)].rstrip() + "…"
 
 
 def _wrapped(text: str, size: int, width: int, lines: int) -> list[str]:

@@ -251,7 +251,7 @@ def _version(answer: Any) -> str:
 
     `deployed_model_id` is not a version: Google changes it without changing the model.
     """
-    version = answer.model_version_id or answer.model.rpartition("@")[2]
+    version: str = answer.model_version_id or answer.model.rpartition("@")[2]
     if version.isdigit():
         return version.zfill(len(VERSION))  # 001 may be given as the number 1
     # Without an @, `model` is a path. An answer that names no version counts as one of the version that was called.
