@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -21,7 +22,7 @@ Result = TypeVar("Result")
 Amounts = Callable[[npt.NDArray[np.float32]], npt.NDArray[np.float64]]
 
 CHECK_TEXT = "a test"
-"""What a paid embedder's `check` asks for, next to a picture."""
+"""The text that a paid embedder's `check` embeds, along with a picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,21 @@ class Picture:
 
 
 def with_bytes(picture: Picture, work: Callable[[bytes], Result]) -> Result | Failure:
-    """What `work` makes of a picture's bytes; a failure where they cannot be read or `work` raises a PictureError."""
+    """The result of `work` for a picture's bytes.
+
+    It is a failure where they cannot be read, where reading or `work` raises a `PictureError`, or where memory runs out.
+    """
     try:
         try:
             data = picture.read()
-        except (OSError, SourceError) as exc:
+        except (OSError, SourceError) as exc:  # of reading only: an OSError of `work` is a bug, not a lost file
             return Failure(ErrorClass.UNREADABLE, str(exc))
         return work(data)
     except PictureError as exc:
         return Failure(ErrorClass(exc.error_class), str(exc))
+    except MemoryError:
+        # The decoder catches its own, but resizing and encoding come after it; the next picture may need far less.
+        return Failure(ErrorClass.INTERNAL, "this machine lacks the memory to prepare the picture for the model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +80,8 @@ class Price:
         per_image: for one image.
         per_text: for one text, however long.
         per_million_text_tokens: for the tokens of texts, which are estimated (`pinakes.rates.text_tokens`).
-        as_of: the ISO date on which the figures were read at the source, or that nobody has.
-        source: where.
+        as_of: the ISO date on which the figures were read at the source, or `not known` where nobody has read them.
+        source: the address of the price page.
     """
 
     per_image: float = 0.0
@@ -107,8 +114,8 @@ class TextReading:
         vector: shape (dimension,), float32.
         read: the words that shaped the vector, in their order.
         unread: the words that it does not know; full-text search may find them.
-        amounts: of vectors of shape (n, dimension), how much of what was asked for each picture has, shape (n,): about the
-            share of the picture, from 0 to 1. None where only the distance tells.
+        amounts: computes from the vectors of n pictures, shape (n, dimension), how much each picture has of what the text
+            names, shape (n,): about the share of the picture, from 0 to 1. None where only the distance tells.
     """
 
     vector: Vector
@@ -127,11 +134,11 @@ class Facts:
     limits: Limits = Limits()
     price: Price = Price()
     workers: int = 1
-    """How many concurrent batches make it faster on one machine."""
+    """With how many concurrent batches it is fastest on one machine."""
     retires: str | None = None
     """ISO date on which the provider retires the model."""
     nearly_identical: float | None = None
-    """Up to this cosine distance two pictures are one, saved or scaled again; None: that has not been measured."""
+    """Up to this cosine distance, two pictures are one that was saved or scaled again; None: it has not been measured."""
 
 
 class Embedder(ABC):
@@ -149,10 +156,10 @@ class Embedder(ABC):
 
     @abstractmethod
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
-        """One `(index, vector or failure)` for each picture of `batch`, in any order, as soon as it is there.
+        """One `(index, vector or failure)` for each picture of `batch`, in any order, as soon as it is known.
 
-        A vector has shape (dimension,) and dtype float32. A picture that cannot be embedded is a `Failure` and costs only
-        itself.
+        A vector has shape (dimension,) and dtype float32. A picture that cannot be embedded is a `Failure`, and the rest of
+        the batch is embedded all the same.
 
         Raises:
             EmbedderError: the embedder cannot work at all, so that the whole run stops.
@@ -178,11 +185,11 @@ class Embedder(ABC):
 
     @property
     def check_units(self) -> int:
-        """What `check` costs, in prices of one picture."""
+        """What `check` costs, in multiples of the price of one picture."""
         return 0
 
     def check(self) -> None:  # noqa: B027 - a model on this machine was checked when it was opened
-        """Ask for one picture and one text, so that what is wrong with all requests shows before the first batch.
+        """Embed one picture and one text, so that an error that concerns every request shows before the first batch.
 
         Raises:
             EmbedderError: the embedder cannot work.
@@ -207,3 +214,27 @@ class Embedder(ABC):
 
     def close(self) -> None:  # noqa: B027 - most hold nothing open
         """Give back threads and connections."""
+
+
+class LocalEmbedder(Embedder):
+    """An embedder that computes on this machine, and counts the pictures and texts that got a vector. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._counting = threading.Lock()
+
+    @property
+    def calls(self) -> int:
+        """How many pictures and texts have been embedded so far."""
+        return self._calls
+
+    def _count(self) -> None:
+        with self._counting:
+            self._calls += 1
+
+    def _counted(self, results: Iterable[tuple[int, Vector | Failure]]) -> Iterator[tuple[int, Vector | Failure]]:
+        """`results`, of which the vectors are counted as they pass."""
+        for index, result in results:
+            if not isinstance(result, Failure):
+                self._count()
+            yield index, result

@@ -14,13 +14,13 @@ SHORTEST = 1e-4
 """Seconds; anything faster counts as this."""
 
 STEP = 1.02
-"""The ratio of one class of latencies to the next: quantiles are within 1 % of the true ones, and a year of requests
-takes only a few hundred numbers."""
+"""The ratio of one class of latencies to the next: quantiles are within 1 % of the true ones, and any number of requests
+is counted in a few hundred classes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """How long answers took, in classes, so that those of several processes add up.
+    """How long answers took, counted in classes, so that the counts of several processes can be added.
 
     Attributes:
         classes: pairs of a class's number and how many answers are in it, sorted; JSON keeps them as lists.
@@ -35,7 +35,7 @@ class Latencies:
 
     @classmethod
     def each(cls, seconds: float, answers: int) -> Self:
-        """So many answers that took `seconds` each."""
+        """As many answers as that, which took `seconds` each."""
         return cls.of({_class(seconds): answers})
 
     @classmethod
@@ -45,7 +45,7 @@ class Latencies:
 
     @property
     def answers(self) -> int:
-        """How many there are."""
+        """How many answers are counted."""
         return sum(count for _, count in self.classes)
 
     def __add__(self, other: Latencies) -> Latencies:
@@ -109,12 +109,13 @@ class Counters:
         return self._answered + self._lost
 
     def answered(self, seconds: float, *, text: bool = False) -> None:
-        """One request returned a vector, of a text or of a picture, after so many seconds."""
+        """One request returned a vector, of a text or of a picture, after `seconds`."""
         now = time.monotonic()
         with self._lock:
             self._answered += 1
             self._texts += text
             self._latencies[_class(seconds)] += 1
+            # The first to be answered need not be the first that began.
             self._first = min(self._first, now - seconds)
             self._last = max(self._last, now)
 
@@ -125,7 +126,7 @@ class Counters:
             self._texts += text
 
     def retried(self) -> None:
-        """One request is retried."""
+        """One request will be made again."""
         with self._lock:
             self._retries += 1
 
@@ -145,6 +146,7 @@ class Counters:
                 retries=self._retries,
                 rate_limited=self._rate_limited,
                 latencies=Latencies.of(self._latencies),
+                # A single answer may begin and end at one tick of the clock.
                 per_second=self._answered / max(self._last - self._first, SHORTEST) if self._answered else 0.0,
                 in_flight=in_flight,
             )

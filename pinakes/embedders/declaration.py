@@ -29,7 +29,7 @@ Allow = Callable[[Price], Allowance | None]
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which embedder is asked for.
+    """Which embedder the user chose.
 
     Attributes:
         name: of a declared embedder.
@@ -75,11 +75,11 @@ class Model:
         name: the provider's name of the model, which the embedding space keeps.
         versions: the versions of the model, the default first.
         dimensions: how many components its vectors may have, ascending.
-        default_dimension: how many they have when nobody asks for another number.
+        default_dimension: how many they have unless the user chooses another number.
         preprocessing: the version of what is done to a picture before the model sees it. Raise it by hand with every
             change to that, so that new vectors are not compared with old ones.
         version_setting: the variable that may name another version; None: there is none.
-        price: with the day and the place it was read; None: it costs nothing.
+        price: with its date and source; None: it costs nothing.
         retires: the ISO date on which the provider retires it; None: none was announced.
         nested: where the provider says that the first components of its vectors are its vectors of fewer dimensions
             (Matryoshka representation learning, arXiv:2205.13147); None: it does not say so.
@@ -99,18 +99,19 @@ class Model:
         """The version that is used with these settings.
 
         Raises:
-            UsageError: the settings name `latest`.
+            UsageError: as `check_version`.
         """
         version = values.get(self.version_setting or "") or self.versions[0]
         self.check_version(version)
         return version
 
     def check_version(self, version: str) -> None:
-        """Check that it names one version.
+        """Check that `version` names one version.
 
         Raises:
             UsageError: it is `latest`, or empty.
         """
+        # "latest" would mean another model one day, in the same space as the vectors of today's.
         if version.strip().lower() in ("latest", ""):
             example = f", e.g. {self.version_setting}={self.versions[0]}" if self.version_setting else ""
             raise UsageError(
@@ -162,10 +163,10 @@ class Declaration:
         name: given with `--embedder`; the provider of its embedding spaces.
         title: what it is, in a few words, for the table of embedders.
         guide: the document that says how to set it up.
-        open: makes it.
+        open: makes the embedder.
         models: its models, the default first. Empty: files on this machine decide, and are read when it is opened.
         names_files: for an embedder without declared `models`, whether `--model` chooses the files.
-        settings: those that it needs.
+        settings: the settings that it uses.
         default_rate: allowed requests where no limit has been set, e.g. `10/s`; None: there is no quota.
         reads_words: whether it makes vectors from text.
         example: a word that it reads, for `pinakes doctor --call` and the contract test.
@@ -203,11 +204,12 @@ class Declaration:
             model: one of `models`.
             version: the default one of these spaces; None: the model's own default.
         """
+        # A setting may name a version that is not declared; of those that are, each stands here once.
         versions = tuple(dict.fromkeys([version or model.versions[0], *model.versions]))
         return Spaces(self.name, model.name, versions, model.dimensions, model.preprocessing)
 
     def is_set_up(self, values: Values) -> bool:
-        """Whether any setting shows that it is meant to be used."""
+        """Whether the user means to use it, which any of its settings shows."""
         return any(setting.value(values) for setting in self.settings)
 
     def secrets(self, values: Values) -> list[str]:
@@ -218,7 +220,7 @@ class Declaration:
         """Check that its packages are installed, without importing them.
 
         Raises:
-            EmbedderError: one is not.
+            EmbedderError: one is not installed.
         """
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
@@ -226,14 +228,17 @@ class Declaration:
                     f"the embedder {self.name} needs the package {package}, which is not installed: {self.install}"
                 )
 
-    def check_choice(self, choice: Choice) -> None:
-        """Check that it has the chosen model and dimension. Where files decide, this is known only after opening.
+    def check_choice(self, choice: Choice) -> Model | None:
+        """Check that it has the chosen model and dimension.
+
+        Returns:
+            The chosen model; None where files decide, since these are known only after opening.
 
         Raises:
             UsageError: there is no such model, or it has no such dimension.
         """
         if not self.models:
-            return
+            return None
         model = self.models[0] if choice.model is None else self.model(choice.model.partition("@")[0])
         if model is None:
             names = " or ".join(known.name for known in self.models)
@@ -243,13 +248,15 @@ class Declaration:
                 f"the embedder {self.name} has no vectors of {choice.dimension} dimensions; choose"
                 f" {listed(model.dimensions)}."
             )
+        return model
 
     def check_settings(self, values: Values) -> None:
-        """Check that all required settings are there.
+        """Check that all required settings are set.
 
         Raises:
-            SettingsError: one is not, or is kept by Prefect.
+            SettingsError: one is missing, or names a block that only a Prefect run reads.
         """
+        # Before what is missing: a reference to a block counts as a value, and would be sent to the provider as a key.
         blocks = [setting.name for setting in self.settings if setting.value(values).startswith(BLOCK)]
         if blocks:
             raise SettingsError(

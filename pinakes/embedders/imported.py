@@ -1,4 +1,4 @@
-"""Stand-ins for models that cannot make more vectors. Stored images can still be compared with each other."""
+"""Stand-ins for models that cannot make more vectors; the stored images can still be compared with each other."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Absent(Embedder):
         raise self._again()
 
     def _again(self) -> PinakesError:
+        # A new error each time: one that is raised again and again would collect the tracebacks of all threads.
         again = type(self._error)(*self._error.args)
         again.__cause__ = self._error
         return again

@@ -40,9 +40,8 @@ def open_embedder(choice: Choice, around: Surroundings) -> Embedder:
         SettingsError: a setting that it needs is missing.
         EmbedderError: a package or a file that it needs is missing.
     """
-    declaration = EMBEDDERS.get(choice.name)
-    if declaration is None:
-        raise UsageError(f"there is no embedder {choice.name!r}; there are: {', '.join(EMBEDDERS)}.")
+    declaration = _declared(choice.name)
+    # Before anything is imported: loading a model or a provider's client takes seconds, and its own error says less.
     declaration.check_packages()
     declaration.check_choice(choice)
     declaration.check_settings(around.values)
@@ -50,9 +49,21 @@ def open_embedder(choice: Choice, around: Surroundings) -> Embedder:
     try:
         _check_space(choice, embedder.facts.space)
     except UsageError:
-        embedder.close()
+        embedder.close()  # the caller never gets it, and so cannot
         raise
     return embedder
+
+
+def _declared(name: str) -> Declaration:
+    """The declaration of that name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    declaration = EMBEDDERS.get(name)
+    if declaration is None:
+        raise UsageError(f"there is no embedder {name!r}; there are: {', '.join(EMBEDDERS)}.")
+    return declaration
 
 
 def _check_space(choice: Choice, space: Space) -> None:
@@ -62,8 +73,8 @@ def _check_space(choice: Choice, space: Space) -> None:
         UsageError: it is another model, or has another dimension.
     """
     names = (space.model.lower(), f"{space.model}@{space.version}".lower())
-    asked = (choice.model or space.model).lower()
-    if asked not in names and asked.rpartition("/")[2] not in names:
+    chosen = (choice.model or space.model).lower()
+    if chosen not in names and chosen.rpartition("/")[2] not in names:
         raise UsageError(
             f"the embedder {choice.name} has the model {space.model}, version {space.version}, not {choice.model!r};"
             " leave --model out."
@@ -76,12 +87,13 @@ def _check_space(choice: Choice, space: Space) -> None:
 
 
 def choice_for(space: Space) -> Choice:
-    """The choice that opens the embedder of a space, as far as files on this machine do not decide.
+    """The choice that opens the embedder of a space; what files on this machine decide is left out of it.
 
     Args:
         space: of a provider in `EMBEDDERS`.
     """
     declaration = EMBEDDERS[space.provider]
+    # Where a setting names the file, neither a model nor a dimension can be chosen.
     named = declaration.names_files or declaration.model(space.model) is not None
     return Choice(
         space.provider,
@@ -92,12 +104,12 @@ def choice_for(space: Space) -> Choice:
 
 
 def space_made(asked: Space, around: Surroundings) -> Space:
-    """The embedder's space that `asked` names, with its preprocessing or without.
+    """The space that `asked` names, complete with its preprocessing, if its embedder makes it.
 
     No provider is called, and its credentials need not be set.
 
     Args:
-        asked: of a provider in `EMBEDDERS`; an empty preprocessing means the one in force.
+        asked: of a provider in `EMBEDDERS`; an empty preprocessing means the embedder's own.
         around: settings.
 
     Raises:
@@ -108,15 +120,16 @@ def space_made(asked: Space, around: Surroundings) -> Space:
         offered = _spaces_of(asked, around)
     except PinakesError as exc:
         raise UsageError(f"whether {asked.provider} makes the space {shown} cannot be told: {exc}") from exc
+    # Where no model has the name, the first one is compared, so that the message can say what differs.
     made = next((spaces for spaces in offered if spaces.model == asked.model), offered[0])
-    found = asked if asked.preprocessing else replace(asked, preprocessing=made.preprocessing)
+    space = asked if asked.preprocessing else replace(asked, preprocessing=made.preprocessing)
     differing = [
         part
         for part, differs in (
-            ("model", found.model != made.model),
-            ("version", found.version not in made.versions),
-            ("dimension", found.dimension not in made.dimensions),
-            ("preprocessing", found.preprocessing != made.preprocessing),
+            ("model", space.model != made.model),
+            ("version", space.version not in made.versions),
+            ("dimension", space.dimension not in made.dimensions),
+            ("preprocessing", space.preprocessing != made.preprocessing),
         )
         if differs
     ]
@@ -127,7 +140,7 @@ def space_made(asked: Space, around: Surroundings) -> Space:
             f"no embedder makes the space {shown} with {asked.dimension} dimensions; {asked.provider} makes"
             f" {' or '.join(map(str, offered))}{its}; what differs: {', '.join(differing)}."
         )
-    return found
+    return space
 
 
 def space_chosen(choice: Choice, around: Surroundings, dimension: int) -> Space:
@@ -139,18 +152,11 @@ def space_chosen(choice: Choice, around: Surroundings, dimension: int) -> Space:
         UsageError: there is no such embedder or model, or none with that dimension.
         PinakesError: files on this machine decide, and cannot be read.
     """
-    declaration = EMBEDDERS.get(choice.name)
-    if declaration is None:
-        raise UsageError(f"there is no embedder {choice.name!r}; there are: {', '.join(EMBEDDERS)}.")
-    if declaration.models:
-        declaration.check_choice(replace(choice, dimension=dimension))
-        name = choice.model.partition("@")[0] if choice.model else declaration.models[0].name
-        model = declaration.model(name)
-        assert model is not None
+    declaration = _declared(choice.name)
+    model = declaration.check_choice(replace(choice, dimension=dimension))
+    if model is not None:
         return declaration.spaces(model, model.version(around.values)).space(dimension)
-    embedder = open_embedder(choice, around)
-    embedder.close()
-    space = embedder.facts.space
+    space = _space_of_files(choice, around)
     if space.dimension != dimension:
         raise UsageError(
             f"the embedder {choice.name} has vectors of {space.dimension} dimensions ({space.model}), not {dimension};"
@@ -160,11 +166,16 @@ def space_chosen(choice: Choice, around: Surroundings, dimension: int) -> Space:
 
 
 def _spaces_of(asked: Space, around: Surroundings) -> list[Spaces]:
-    """The spaces of each declared model; where files on this machine decide, the one that they make."""
+    """The spaces of each declared model; where files on this machine decide, the one space that they make."""
     declaration = EMBEDDERS[asked.provider]
     if declaration.models:
         return [declaration.spaces(model, model.version(around.values)) for model in declaration.models]
-    embedder = open_embedder(choice_for(asked), around)
-    embedder.close()
-    space = embedder.facts.space
+    space = _space_of_files(choice_for(asked), around)
     return [Spaces(space.provider, space.model, (space.version,), (space.dimension,), space.preprocessing)]
+
+
+def _space_of_files(choice: Choice, around: Surroundings) -> Space:
+    """The space that the model files on this machine make, which is known only once they have been opened."""
+    embedder = open_embedder(choice, around)
+    embedder.close()
+    return embedder.facts.space

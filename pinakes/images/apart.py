@@ -1,8 +1,8 @@
 """Decodes one picture in a process of its own, which is limited in memory and time, and ended when nobody waits any more.
 
-The file goes to the process's standard input. On its standard output come one line of JSON, the picture's size or the
-reason why there is none, and the picture in bands of rows. A process that is not answering is killed, which ends any
-decoder; a thread could only be waited for.
+The process reads the file from its standard input. To its standard output it writes one line of JSON, which is the
+picture's size or the reason why there is none, and then the picture in bands of rows. A process can be killed, which ends
+any decoder; a thread could only be waited for.
 """
 
 from __future__ import annotations
@@ -29,18 +29,16 @@ from pinakes.images.turns import LOOK_SECONDS, WAITING, Waiting
 from pinakes.types import ErrorClass
 
 CPU_SECONDS: Final = 30
-"""Of a processor, for one picture. The slowest that fit into memory take about 10 s."""
+"""Processor time for one picture. The slowest pictures that fit into memory take about 10 s."""
 
 WALL_SECONDS: Final = 240.0
-"""A process that has not had its processor time by then is on a machine that is stuck. Somebody may wait for less."""
+"""A process that is not done by then is on a machine that is stuck. Whoever waits for the picture may allow less."""
 
 SPARE_BYTES: Final = 256 << 20
-"""Room beyond `cost.MAX_BYTES` for the file, the libraries' threads and their stacks; most of it is never touched."""
+"""Room beyond `cost.MAX_BYTES` for the libraries' threads and their stacks; most of it is never touched."""
 
 PROCESS_BYTES: Final = 64 << 20
-"""Of a process itself: Python and its libraries."""
-
-ROWS_BYTES: Final = 1 << 20
+"""What the process itself takes without the file: Python and its libraries."""
 
 
 def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
@@ -57,25 +55,27 @@ def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
     cpu_seconds = ceil(min(CPU_SECONDS, seconds / 2))
     command = [
         sys.executable,
-        "-P",
+        "-P",  # otherwise a file of the working folder could take the place of a module
         "-m",
         "pinakes.images.apart",
         str(at_least or 0),
         str(max_pixels),
         str(cpu_seconds),
     ]
+    # NumPy's BLAS would start a thread for each processor, in a process that multiplies no matrix.
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     with subprocess.Popen(  # noqa: S603 - this interpreter, with numbers of ours
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,  # libtiff and others write their warnings there
         env=environment,
         start_new_session=True,  # Ctrl-C ends a run in its own way
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         with _watched(process, waiting, seconds) as overdue:
+            # It reads all of the file before it answers, so the two pipes never wait for each other.
             with contextlib.suppress(BrokenPipeError):  # how it ended tells why
                 process.stdin.write(data)
                 process.stdin.close()
@@ -88,7 +88,7 @@ def decode(data: bytes, at_least: int | None, max_pixels: int) -> Image.Image:
 
 @contextmanager
 def _watched(process: subprocess.Popen[bytes], waiting: Waiting, seconds: float) -> Iterator[threading.Event]:
-    """Kill the process when its time is over, which the event tells, or when nobody waits any more."""
+    """Kill the process after `seconds`, which sets the event that is yielded, or when nobody waits any more."""
     done, overdue = threading.Event(), threading.Event()
 
     def watch() -> None:
@@ -117,20 +117,28 @@ def _received(answer: IO[bytes]) -> Image.Image | PictureError | None:
     line = answer.readline()
     if not line.endswith(b"\n"):
         return None
-    said = json.loads(line)
-    if "error" in said:
-        return PictureError(said["error"], ErrorClass(said["class"]))
-    made = Image.new("RGB", (said["width"], said["height"]))
-    for top, rows in _bands(made.size):
-        band = answer.read(made.width * rows * 3)
-        if len(band) < made.width * rows * 3:
+    header = json.loads(line)
+    if "error" in header:
+        return PictureError(header["error"], ErrorClass(header["class"]))
+    made = Image.new("RGB", (header["width"], header["height"]))
+    # In bands, since all bytes of a large picture at once would take as much memory as the picture itself.
+    for box in cost.bands(made.size):
+        size = (made.width, box[3] - box[1])
+        band = answer.read(size[0] * size[1] * 3)
+        if len(band) < size[0] * size[1] * 3:
             return None
-        made.paste(Image.frombytes("RGB", (made.width, rows), band), (0, top))
+        made.paste(Image.frombytes("RGB", size, band), box)
     return made
 
 
 def _ended(status: int, cpu_seconds: int, overdue: float | None) -> PictureError:
-    """Why a process ended without an answer; `overdue`: after so many seconds it was killed."""
+    """Why a process ended without an answer.
+
+    Args:
+        status: as `subprocess.Popen.returncode`.
+        cpu_seconds: the processor time that it had.
+        overdue: the seconds after which it was killed because it was too slow; None where it was not.
+    """
     if status == -signal.SIGXCPU:
         return PictureError(
             f"decoding this picture takes more than {cpu_seconds} s of a processor, which is the limit; save it again in a"
@@ -150,23 +158,17 @@ def _ended(status: int, cpu_seconds: int, overdue: float | None) -> PictureError
     )
 
 
-def _bands(size: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    """The first row and the number of rows of each band of a picture that is sent."""
-    width, height = size
-    rows = max(1, ROWS_BYTES // (width * 3))
-    for top in range(0, height, rows):
-        yield top, min(rows, height - top)
-
-
 def main() -> None:
     """What the process does."""
     from pinakes.images.decoding import decode_within  # which imports this module
 
     at_least, max_pixels, cpu_seconds = map(int, sys.argv[1:])
+    # Read before the limit is set, which is for decoding alone: an uncompressed picture is as large as its file.
+    data = sys.stdin.buffer.read()
     _limit_itself(cpu_seconds)
     out = sys.stdout.buffer
     try:
-        made = decode_within(sys.stdin.buffer.read(), at_least or None, max_pixels)
+        made = decode_within(data, at_least or None, max_pixels)
     except PictureError as exc:
         text, kind = str(exc), ErrorClass(exc.error_class)
         if kind is ErrorClass.INTERNAL:  # memory ran out, which is limited here
@@ -175,17 +177,19 @@ def main() -> None:
         out.write(json.dumps({"error": text, "class": kind.value}).encode() + b"\n")
         return
     out.write(json.dumps({"width": made.width, "height": made.height}).encode() + b"\n")
-    for top, rows in _bands(made.size):
-        out.write(made.crop((0, top, made.width, top + rows)).tobytes())
+    for box in cost.bands(made.size):
+        out.write(made.crop(box).tobytes())
 
 
 def _limit_itself(cpu_seconds: int) -> None:
     """Have the kernel end this process where it takes more time, and refuse it more memory."""
     import resource
 
+    # At the first number the kernel sends SIGXCPU, by whose status the parent knows the reason; at the second SIGKILL.
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # no core file where a damaged picture crashes its decoder
     if sys.platform == "linux":
+        # The limit is on addresses, most of which Python and its libraries have mapped without ever using them.
         mapped = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * resource.getpagesize()
         most = mapped + cost.MAX_BYTES + SPARE_BYTES
         resource.setrlimit(resource.RLIMIT_AS, (most, most))

@@ -1,13 +1,15 @@
-"""Contact sheets: the picture that was asked about first, then the hits in order, evenly spaced, each with its title."""
+"""Contact sheets: the query picture first, then the hits in order, evenly spaced, each with its title."""
 
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import NamedTuple
 
 import font_source_sans_pro
 from PIL import Image, ImageDraw, ImageFont
@@ -17,7 +19,7 @@ from pinakes.files import whole_file
 from pinakes.images.regions import Frame
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".pdf": "PDF"}
-"""What a sheet may be, by the end of its name."""
+"""The formats of a sheet, by the extension of its file."""
 
 JPEG_QUALITY = 90
 
@@ -40,19 +42,20 @@ SMALL_SIZE = 17
 CREDIT_SIZE = 14
 HEADING_SIZE = 38
 QUERY_LINE = 7
-"""Pixels of the line below the picture that was asked about, with the space under it."""
+"""Pixels of the line below the query picture, with the space under it."""
 
 LINE = 1.28
-"""Height of a line in sizes of its font."""
+"""Height of a line, in multiples of its font's size."""
 
 TITLE_LINES = 2
 CREDIT_LINES = 3
-"""A credit must not be cut where that can be avoided."""
+"""More than titles have, since owners require that a credit is shown whole."""
+
 CARD_SHAPE = 0.86
-"""Height of a picture's field in its width: between the portraits and the landscapes of a collection."""
+"""Height of a picture's field, in multiples of its width: between the portraits and the landscapes of a collection."""
 
 LEAST_CARD = 190
-"""Pixels; a caption in a narrower card says nothing."""
+"""Pixels; a narrower card has no room for a caption that says anything."""
 
 # Source Sans has Latin, Greek and Cyrillic; these are where Debian, Fedora and macOS keep fonts that have them.
 _WIDE_FONTS = (
@@ -69,7 +72,7 @@ class Card:
     """One picture on a sheet.
 
     Attributes:
-        picture: RGB; None shows a quiet placeholder.
+        picture: RGB; None: a placeholder is drawn.
         title: at most two lines of it are shown.
         subtitle: one line, e.g. the painter.
         note: one line, e.g. rank and distance.
@@ -98,9 +101,9 @@ def contact_sheet(
 
     Args:
         cards: in the order in which they are shown; may be empty.
-        heading: one line, which says what was asked.
-        subheading: small, below it, on as many lines as it needs.
-        query: the picture that was asked about, shown first and set apart from the hits; only its note is written.
+        heading: one line, which says what the query was.
+        subheading: small text below the heading, on at most four lines.
+        query: the query picture, shown first and set apart from the hits; of its texts only the note is shown.
         columns: cards in a row; None chooses by their number.
         width: pixels of the sheet.
 
@@ -108,6 +111,7 @@ def contact_sheet(
         An RGB picture, `width` wide and as high as it needs.
     """
     shown = ([query] if query is not None else []) + list(cards)
+    # All heights are measured before anything is drawn, because Pillow cannot enlarge a picture afterwards.
     count = min(columns or _columns(len(shown)), max(1, (width - 2 * MARGIN + GAP) // (LEAST_CARD + GAP)))
     card_width = (width - 2 * MARGIN - GAP * (count - 1)) // count
     field = int(card_width * CARD_SHAPE)
@@ -151,17 +155,28 @@ class _Row:
     def of(cls, cards: Sequence[Card], width: int, field: int, *, has_query: bool) -> _Row:
         """Measure `cards`, each `width` wide, with pictures of at most `field`; a query is the first of them."""
         heights = [field if card.picture is None else _size(card.picture, width, field)[1] for card in cards]
-        captions = [_caption_height(card, width) for card in cards[has_query:]]
+        captions = [sum(_height(line.size) for line in _caption(card, width)) for card in cards[has_query:]]
         if has_query:
             captions.append(_height(SMALL_SIZE) + QUERY_LINE)
         return cls(cards, max(heights), max(heights) + CAPTION_GAP + max(captions))
 
 
-def _caption_height(card: Card, width: int) -> int:
-    title = len(_wrapped(card.title, TITLE_SIZE, width, TITLE_LINES))
-    credit = len(_wrapped(card.credit, CREDIT_SIZE, width, CREDIT_LINES))
-    small = _height(SMALL_SIZE, bool(card.subtitle) + bool(card.note))
-    return _height(TITLE_SIZE, title) + small + _height(CREDIT_SIZE, credit)
+class _Line(NamedTuple):
+    """A line of a caption."""
+
+    text: str
+    size: int
+    colour: str
+
+
+def _caption(card: Card, width: int) -> list[_Line]:
+    """The lines below a card's picture, cut to `width` pixels."""
+    small = ((card.subtitle, INK), (card.note, QUIET))
+    return [
+        *(_Line(text, TITLE_SIZE, INK) for text in _wrapped(card.title, TITLE_SIZE, width, TITLE_LINES)),
+        *(_Line(_cut(text, SMALL_SIZE, width), SMALL_SIZE, colour) for text, colour in small if text),
+        *(_Line(text, CREDIT_SIZE, QUIET) for text in _wrapped(card.credit, CREDIT_SIZE, width, CREDIT_LINES)),
+    ]
 
 
 def _size(picture: Image.Image, width: int, field: int) -> tuple[int, int]:
@@ -171,7 +186,7 @@ def _size(picture: Image.Image, width: int, field: int) -> tuple[int, int]:
 
 
 def check_sheet(path: Path) -> None:
-    """Check, before anything is asked, that a sheet's name says what it is.
+    """Check, before a search costs anything, that the name of a sheet says its format.
 
     Raises:
         UsageError: it ends in none of `FORMATS`.
@@ -193,7 +208,7 @@ def save_sheet(image: Image.Image, path: Path) -> None:
 
 
 def to_jpeg_under(image: Image.Image, max_bytes: int) -> bytes:
-    """`image` as JPEG of at most `max_bytes`: first at lower quality, then smaller."""
+    """`image` as JPEG of at most `max_bytes`: first at lower quality, then smaller, but never below 64 pixels."""
     while True:
         for quality in (88, 80, 70):
             out = BytesIO()
@@ -204,7 +219,7 @@ def to_jpeg_under(image: Image.Image, max_bytes: int) -> bytes:
 
 
 def _columns(cards: int) -> int:
-    """How many go in a row: four look well, more where there are many."""
+    """How many cards go in a row, by their number."""
     return 3 if cards <= 3 else 4 if cards <= 16 else 6 if cards <= 48 else 8
 
 
@@ -233,17 +248,9 @@ def _card(
         draw.rectangle((left, text_top, left + width - 1, text_top + 2), fill=ACCENT)
         _line(draw, (left, text_top + QUERY_LINE), card.note or "query", SMALL_SIZE, ACCENT)
         return
-    title = _wrapped(card.title, TITLE_SIZE, width, TITLE_LINES)
-    for number, text in enumerate(title):
-        _line(draw, (left, text_top + number * _height(TITLE_SIZE)), text, TITLE_SIZE, INK)
-    below = text_top + _height(TITLE_SIZE, len(title))
-    for text, colour in ((card.subtitle, INK), (card.note, QUIET)):
-        if text:
-            _line(draw, (left, below), _cut(text, SMALL_SIZE, width), SMALL_SIZE, colour)
-            below += _height(SMALL_SIZE)
-    for text in _wrapped(card.credit, CREDIT_SIZE, width, CREDIT_LINES):
-        _line(draw, (left, below), text, CREDIT_SIZE, QUIET)
-        below += _height(CREDIT_SIZE)
+    for line in _caption(card, width):
+        _line(draw, (left, text_top), line.text, line.size, line.colour)
+        text_top += _height(line.size)
 
 
 def _height(size: int, lines: int = 1) -> int:
@@ -251,10 +258,11 @@ def _height(size: int, lines: int = 1) -> int:
 
 
 def _frame(draw: ImageDraw.ImageDraw, corner: tuple[int, int], size: tuple[int, int], frame: Frame) -> None:
-    """A frame around a part of a picture that stands at `corner`: white with dark edges, so that it shows on any."""
+    """Draw a frame around a part of the picture whose upper left corner is at `corner`."""
     x, y, width, height = frame
     left, top = corner[0] + round(x * size[0]), corner[1] + round(y * size[1])
     right, bottom = left + round(width * size[0]) - 1, top + round(height * size[1]) - 1
+    # White inside dark shows on bright and on dark pictures alike.
     for inset, line, colour in ((0, 5, "#1a1a1a"), (1, 3, "#ffffff")):
         draw.rectangle((left + inset, top + inset, right - inset, bottom - inset), outline=colour, width=line)
 
@@ -275,11 +283,8 @@ def _cut(text: str, size: int, width: int) -> str:
     font = _font(text, size)
     if font.getlength(text) <= width:
         return text
-    low, high = 0, len(text)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if font.getlength(text[:middle].rstrip() + "…") <= width else (low, middle - 1)
-    return text[:low].rstrip() + "…"
+    too_long = bisect_left(range(len(text)), True, key=lambda end: font.getlength(text[:end].rstrip() + "…") > width)
+    return text[: max(0, too_long - 1)].rstrip() + "…"
 
 
 def _wrapped(text: str, size: int, width: int, lines: int) -> list[str]:
@@ -309,8 +314,9 @@ def _font(text: str, size: int) -> Font:
 
 @cache
 def _has(character: str) -> bool:
-    """Whether Source Sans draws the character as something else than what it draws for an unknown one."""
+    """Whether Source Sans has the character: it draws one symbol for all those that it lacks."""
     font = _own_font(TITLE_SIZE)
+    # U+FFFF will never be a character, so this is the symbol.
     drawn, unknown = (bytes(font.getmask(text)) for text in (character, "\uffff"))
     return character.isspace() or drawn != unknown
 

@@ -1,7 +1,7 @@
-"""What decoding a picture takes, told by its header: bytes of memory, and whether its time has a bound.
+"""What decoding a picture takes, computed from its header: bytes of memory, and whether its time has a bound.
 
 The bytes are those of the format's decoder, of the decoded picture in its own mode, and of the picture that is made from
-it in bands. `tests/unit/test_decoding_bounds.py` holds them against what is measured.
+it in bands. `tests/unit/test_decoding_bounds.py` compares them with measurements.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_BYTES_HERE: Final = 160 << 20
 """A picture that takes more is decoded in a process of its own, which gives all memory back when it ends."""
 
 BAND_PIXELS: Final = 1 << 20
-"""Large pictures are converted in bands of about this many pixels."""
+"""Large pictures are converted in bands of about this many pixels, so that all copies stay small."""
 
 _BAND_BYTES: Final = 24
 """Bytes a pixel of a band: its copy, its colour, its alpha, its sRGB and the white below it."""
@@ -34,12 +34,13 @@ _AVIF_BYTES: Final = 18
 """Planes of 16 bits with alpha, the picture in RGBA, and the copy that Pillow takes."""
 
 _JPEG2000_BYTES: Final = 6
-"""A channel, as integers of 32 bits, and what the decoder needs for them."""
+"""For each channel: integers of 32 bits, and what the decoder needs for them."""
 
 _SCANNED_PIXELS: Final = 1_000_000_000
 """Pixels times scans of a JPEG that take a few seconds at most. Ten scans are usual."""
 
 _AVIF_PIXELS_HERE: Final = 4_000_000
+"""A larger AVIF counts as a picture that may take endless time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +63,27 @@ class Cost:
         return self.endless or self.size > MAX_BYTES_HERE
 
 
+def bands(size: tuple[int, int], step: int = 1) -> list[tuple[int, int, int, int]]:
+    """The bands of a picture as boxes (left, upper, right, lower), from top to bottom, of a multiple of `step` rows each."""
+    width, height = size
+    rows = max(1, BAND_PIXELS // (width * step)) * step
+    return [(0, top, width, min(top + rows, height)) for top in range(0, height, rows)]
+
+
 def prepare(picture: ImageFile.ImageFile, data: bytes, at_least: int | None) -> Cost:
-    """What decoding `picture` will take, after its decoder was told to make it smaller where it can.
+    """What decoding `picture` will take. Its decoder is first told to make it smaller, where it can.
 
     Args:
         picture: its header read, nothing decoded.
         data: the file.
         at_least: pixels that are needed on the short side; None: all.
     """
+    # Start-of-scan markers. Within a scan 0xFF is always escaped, so only an embedded thumbnail can add to the number.
     scans = data.count(b"\xff\xda") if picture.format == "JPEG" else 1
     endless = scans > 1 and scans * prod(picture.size) > _SCANNED_PIXELS
     decoder = 0
     if isinstance(picture, JpegImagePlugin.JpegImageFile):
-        decoder = _coefficients(picture) if scans > 1 else 0
+        decoder = _coefficients(picture) if scans > 1 else 0  # of the full size, so before `draft` changes it
         if at_least is not None:
             picture.draft(None, (at_least, at_least))
     width, height = picture.size
@@ -93,6 +102,7 @@ def prepare(picture: ImageFile.ImageFile, data: bytes, at_least: int | None) -> 
         decoder = _strip(picture)
     decoded = width * height * _MODE_BYTES.get(picture.mode, 4)
     shrink = 1
+    # Only where memory or time demands it: averaging blocks takes the place of most of the caller's own filter.
     if at_least is not None and (endless or decoded + _converted(picture.mode, width, height, 1) > MAX_BYTES_HERE):
         shrink = max(1, min(width, height) // at_least)
     # A decoder is done before its picture is converted.
@@ -136,9 +146,6 @@ def _strip(picture: TiffImagePlugin.TiffImageFile) -> int:
     width, height = tags.get(322) or picture.width, tags.get(323) or min(tags.get(278) or 2**32, picture.height)
     bits = tags.get(258) or (1,)
     channels = tags.get(277) or 1
-    try:
-        return (
-            min(int(width), picture.width + 4096) * min(int(height), picture.height + 4096) * channels * max(bits) // 8
-        )
-    except (TypeError, ValueError):  # damaged tags, which the decoder refuses
-        return 0
+    # A tile may reach beyond the picture, though hardly by more than this; a damaged tag may name any size.
+    width, height = min(int(width), picture.width + 4096), min(int(height), picture.height + 4096)
+    return int(width * height * channels * max(bits)) // 8

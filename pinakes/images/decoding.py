@@ -1,9 +1,9 @@
 """Decoding pictures: any raster file in, an upright sRGB picture out, or the reason why not.
 
 This is the one way from a file to a picture, for ingest, page, thumbnails and sheets alike, so memory and time are bounded
-here. By its header, `pinakes.images.cost` tells what a picture takes. One that takes too much is refused, and ordinary
-ones are decoded at once. One that takes much memory, or may take endless time, is decoded in a process of its own
-(`pinakes.images.apart`): it costs a third of a second more, and it alone can be ended when its time is up.
+here. `pinakes.images.cost` computes from the header what a picture takes. One that takes too much is refused, and ordinary
+ones are decoded in this process. One that takes much memory, or may take endless time, is decoded in a process of its own
+(`pinakes.images.apart`), which costs a third of a second more and can be ended when its time is up.
 """
 
 from __future__ import annotations
@@ -13,13 +13,10 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
 from functools import lru_cache
 from math import ceil
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -47,7 +44,7 @@ MAX_PIXELS = 178_956_970
 
 _here = Turns(2 * cost.MAX_BYTES_HERE)
 _elsewhere = Turns(cost.MAX_BYTES)
-"""Memory of the pictures that are being decoded. Those in processes of their own never hold up the ordinary ones."""
+"""Memory of the pictures that are being decoded. Two budgets, so that large pictures never hold up the ordinary ones."""
 
 _GIVE_BACK_BYTES = 16 << 20
 """After a picture that took more, the C library is told to give free memory back to the machine: by itself it keeps it."""
@@ -66,16 +63,26 @@ _DECODERS: dict[str, type[ImageFile.ImageFile]] = {
 """The decoders are called directly and not through `Image.open`, which warns on stderr about large pictures before
 its caller can see their size, and hides a decoder's own reason behind "cannot identify"."""
 
-_DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, RuntimeError, struct.error, zlib.error)
-"""What Pillow's decoders raise over damaged bytes (RuntimeError: AVIF); found by damaging files of every format."""
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,  # a TIFF tag of the wrong type
+    EOFError,
+    IndexError,
+    RuntimeError,  # AVIF
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,  # beyond `MAX_PIXELS`, which is its limit
+)
+"""What Pillow's decoders raise over damaged bytes; found by damaging files of every format."""
 
 _BREAKS_OFF = re.compile(r"truncated|EOF|not enough|only got", re.IGNORECASE)
-_NOT_HANDLED = re.compile(r"unknown (pixel mode|data organization)|unsupported|not supported|cannot handle|No codec")
-_JARGON = re.compile(r"literal|unpack|index|decoder error|object at|identified|NoneType|argument|SEQUENCE")
-"""Pillow's messages that mean nothing to a person."""
-
-_BAND_PIXELS = cost.BAND_PIXELS
-"""Large pictures are converted in bands of about this many pixels, so that all copies stay small."""
+_NOT_HANDLED = re.compile(
+    r"unknown (pixel mode|data organization)|unsupported|(?<!' )not supported|cannot handle|No codec"
+)
+_JARGON = re.compile(r"literal|unpack|index|decoder error|object|instances|identified|NoneType|argument|SEQUENCE")
+"""Messages of Pillow and Python that mean nothing to a person."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -115,8 +122,8 @@ def decode(data: bytes, *, at_least: int | None = None, max_pixels: int = MAX_PI
         if work.size > _GIVE_BACK_BYTES:
             give_memory_back()
         return made
-    del picture
-    with _elsewhere.turn(work.size + apart.PROCESS_BYTES):
+    del picture  # the other process has its own, and the turn may be minutes away
+    with _elsewhere.turn(work.size + len(data) + apart.PROCESS_BYTES):
         return apart.decode(data, at_least, max_pixels)
 
 
@@ -131,7 +138,11 @@ def decode_within(data: bytes, at_least: int | None, max_pixels: int) -> Image.I
 
 
 def _weighed(data: bytes, at_least: int | None, max_pixels: int) -> tuple[ImageFile.ImageFile, cost.Cost]:
-    """A picture with its header read, and what decoding it takes, which is not too much."""
+    """A picture with its header read, and what decoding it takes.
+
+    Raises:
+        PictureError: it takes too much, or the header is not that of a picture.
+    """
     picture = with_header(data)
     width, height = picture.size
     if width * height > max_pixels:
@@ -158,12 +169,11 @@ def _decoded(picture: ImageFile.ImageFile, data: bytes, work: cost.Cost) -> Imag
     width, height = picture.size
     try:
         picture.load()
+        # Read after loading: Pillow itself turns a TIFF upright while it loads it, and then removes the orientation.
         upright = _UPRIGHT.get(orientation(picture))
         rgb = _srgb(picture, work.shrink)
         if upright is not None:
             rgb = rgb.transpose(upright)
-    except Image.DecompressionBombError as exc:
-        raise _bomb() from exc
     except MemoryError as exc:
         raise PictureError(
             f"this machine lacks the memory to decode {width:,} x {height:,} pixels", ErrorClass.INTERNAL
@@ -181,6 +191,7 @@ def thumbnail_jpeg(data: bytes, *, long_side: int, quality: int = 85) -> bytes:
         PictureError: as `decode`.
     """
     picture = decode(data, at_least=long_side)
+    # With a gap of 2, Pillow first shrinks by whole factors, which is much faster and cannot be seen.
     picture.thumbnail((long_side, long_side), Image.Resampling.LANCZOS, reducing_gap=2.0)
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=quality, optimize=True)
@@ -204,8 +215,6 @@ def with_header(data: bytes) -> ImageFile.ImageFile:
         raise PictureError(f"this is not a picture but {_what_else(head)}", ErrorClass.UNDECODABLE)
     try:
         return _DECODERS[name](io.BytesIO(data))
-    except Image.DecompressionBombError as exc:
-        raise _bomb() from exc
     except _DAMAGE as exc:
         raise _damaged(exc, data) from exc
 
@@ -220,7 +229,7 @@ def orientation(picture: Image.Image) -> int:
     """The EXIF orientation 1 to 8; 1 if the EXIF block is damaged."""
     try:
         value = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except (*_DAMAGE, KeyError, TypeError):
+    except (*_DAMAGE, KeyError):
         return 1
     return value if isinstance(value, int) else 1
 
@@ -230,15 +239,14 @@ def _srgb(picture: ImageFile.ImageFile, shrink: int) -> Image.Image:
     deep = picture.mode.startswith("I;16") or picture.mode in {"I", "F"}
     colour, alpha = _eight_bits(picture) if deep else (picture, None)
     profile = picture.info.get("icc_profile")
-    width, height = colour.size
-    rows = max(1, _BAND_PIXELS // (width * shrink)) * shrink
-    if rows >= height and shrink == 1:
+    # A band holds whole blocks of `shrink` rows: a block that was split would be averaged in two parts.
+    bands = cost.bands(colour.size, shrink)
+    if len(bands) == 1 and shrink == 1:
         return _band(colour, alpha, profile)
-    made = Image.new("RGB", (ceil(width / shrink), ceil(height / shrink)))
-    for top in range(0, height, rows):
-        box = (0, top, width, min(top + rows, height))
+    made = Image.new("RGB", (ceil(colour.width / shrink), ceil(colour.height / shrink)))
+    for box in bands:
         band = _band(colour.crop(box), None if alpha is None else alpha.crop(box), profile)
-        made.paste(band.reduce(shrink) if shrink > 1 else band, (0, top // shrink))
+        made.paste(band.reduce(shrink) if shrink > 1 else band, (0, box[1] // shrink))
     return made
 
 
@@ -248,14 +256,10 @@ def _band(picture: Image.Image, alpha: Image.Image | None, profile: object) -> I
     if alpha is None:
         colour, alpha = _colour_and_alpha(picture)
     transform = _transform(profile, colour.mode) if isinstance(profile, bytes) and profile else None
-    if transform is None and colour.mode == "LAB":
-        transform = _transform(None, "LAB")
-    if transform is not None:
-        rgb = transform.apply(colour)
-    else:
-        rgb = colour.convert("RGB") if colour is picture or colour.mode != "RGB" else colour
+    rgb = colour.convert("RGB") if transform is None else transform.apply(colour)
     if alpha is None:
         return rgb
+    # The picture is laid on white only after the conversion, so that the white is that of sRGB.
     white = Image.new("RGB", rgb.size, "white")
     white.paste(rgb, mask=alpha)
     return white
@@ -281,6 +285,7 @@ def _eight_bits(picture: ImageFile.ImageFile) -> tuple[Image.Image, Image.Image 
     Pillow's own conversion clips at 255, which leaves nearly all of a 16-bit picture white.
     """
     bits, signed, inverted = 16, False, False
+    # BitsPerSample, SampleFormat (2: signed) and PhotometricInterpretation (0: zero is white); only TIFF has a choice.
     if isinstance(picture, TiffImagePlugin.TiffImageFile):
         bits = picture.tag_v2.get(258, (16,))[0]
         signed = picture.tag_v2.get(339, (1,))[0] == 2
@@ -288,33 +293,29 @@ def _eight_bits(picture: ImageFile.ImageFile) -> tuple[Image.Image, Image.Image 
     white = float(2 ** (bits - signed) - 1)
     if picture.mode == "F":
         # 1.0 is white by convention; where the values go beyond it, the largest is.
-        white = max(1.0, *(float(np.nan_to_num(band, posinf=0.0).max()) for _, band in _bands(picture)))
+        bands = (np.asarray(picture.crop(box)) for box in cost.bands(picture.size))
+        white = max(1.0, *(float(np.nan_to_num(band, posinf=0.0).max()) for band in bands))
     clear = picture.info.get("transparency")
     grey = Image.new("L", picture.size)
     alpha = Image.new("L", picture.size, 255) if isinstance(clear, int) else None
-    for top, values in _bands(picture):
+    for box in cost.bands(picture.size):
+        values = np.asarray(picture.crop(box))
+        # Pillow's mode "I" is signed, also where the file's numbers are not.
         whole = values.view(np.uint32) if picture.mode == "I" and bits == 32 and not signed else values
         scaled = np.nan_to_num(whole.astype(np.float32)) * np.float32(255 / white)
         levels = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-        grey.paste(Image.fromarray(255 - levels if inverted else levels), (0, top))
+        grey.paste(Image.fromarray(255 - levels if inverted else levels), box)
         if alpha is not None:
-            alpha.paste(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)), (0, top))
+            alpha.paste(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)), box)
     return grey, alpha
 
 
-def _bands(picture: Image.Image) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """`picture` from top to bottom: the first row of each band, and its values of shape (rows, width)."""
-    width, height = picture.size
-    rows = max(1, _BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        yield top, np.asarray(picture.crop((0, top, width, min(top + rows, height))))
-
-
+# Pictures of one camera or scanner share a profile, and making a transform takes longer than applying it to a small picture.
 @lru_cache(maxsize=8)
-def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From an embedded ICC profile (None: CIELAB) to sRGB, or None if the profile is broken or for another mode."""
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From an embedded ICC profile to sRGB, or None if the profile is broken or for another mode."""
     try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile) if profile else ImageCms.createProfile("LAB"))
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
         return ImageCms.ImageCmsTransform(source, target, mode, "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
@@ -322,18 +323,16 @@ def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform |
 
 
 def _what_else(head: bytes) -> str:
-    """What begins like that, in a few words. Nothing of it is quoted: a list may name a file that is nobody's business."""
+    """What a file that begins with `head` is, in a few words. Its bytes are never quoted: a list may name a private file."""
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
         return "a web page"
     return "text" if all(byte >= 32 or byte in b"\t\r\n" for byte in head) else "data of another kind"
 
 
-def _bomb() -> PictureError:
-    return PictureError(f"the picture has more than {MAX_PIXELS:,} pixels", ErrorClass.TOO_MANY_PIXELS)
-
-
 def _damaged(exc: BaseException, data: bytes) -> PictureError:
     """Pillow's complaint about damaged bytes, in words for a person."""
+    if isinstance(exc, Image.DecompressionBombError):
+        return PictureError(f"the picture has more than {MAX_PIXELS:,} pixels", ErrorClass.TOO_MANY_PIXELS)
     text = str(exc)
     if _NOT_HANDLED.search(text):
         return PictureError(f"this kind of picture cannot be decoded ({text})", ErrorClass.UNSUPPORTED)

@@ -1,8 +1,8 @@
-"""Regions: the parts of a picture that are embedded next to the whole, and the names of their answers.
+"""Regions: the parts of a picture that are embedded along with the whole, and the names of their answers.
 
 A region's answer is kept under the fingerprint of its picture with a media fragment (https://www.w3.org/TR/media-frags/):
-`md5:<hex>#xywh=percent:0,0,50,50`. So ledger, copies of equal bytes and "paid once" hold for each region as they do for
-each picture. Where the frame is known only once the picture has been seen, the plan names the region by its number,
+`md5:<hex>#xywh=percent:0,0,50,50`. So the ledger, copies of equal bytes and "paid once" work for each region as they do for
+each picture. Where the frame is known only once the picture has been decoded, the plan names the region by its number,
 `#salient2=1`, and the answer adds the frame to that: `#salient2=1&xywh=percent:10,20,25,25`.
 """
 
@@ -20,8 +20,9 @@ Frame = tuple[float, float, float, float]
 RegionKind = Literal["none", "grid", "salient"]
 
 GRID_SIDE: Final = 0.5
-"""Of each tile, in fractions of the picture: with three in a row, neighbours overlap by half of their width: a small detail
-is whole in one of them. Smaller tiles find fewer details of half a side. See `python -m benchmarks.regions`."""
+"""The side of each tile, in fractions of the picture. With three in a row, neighbours overlap by half of their width, so
+that a small detail is whole in one of them. Smaller tiles find fewer details of half a side: see
+`python -m benchmarks.regions`."""
 
 GRID: Final[tuple[Frame, ...]] = tuple(
     (round(column * (1 - GRID_SIDE) / 2, 4), round(row * (1 - GRID_SIDE) / 2, 4), GRID_SIDE, GRID_SIDE)
@@ -36,26 +37,35 @@ MOST: Final = max(len(GRID), SALIENT)
 """Regions that a picture has at most."""
 
 PART_SIDE: Final = 640
-"""Pixels that are kept on the short side of a region, where there are as many, and half of that of a small salient one:
-about what embedders look at."""
+"""Pixels that a region keeps on its short side, where the picture has as many: about what embedders see. A small salient
+region keeps half of that."""
 
 _MARK = "#"
 _XYWH = "xywh=percent:"
 _SALIENT = "salient"
 _NUMBER = _SALIENT + "2="
-"""Tells which choice of frames it was: answers for the frames of an earlier one are not taken for those of this one."""
+"""The 2 stands for the second way of choosing frames: answers for the first way's frames are not mistaken for answers to
+these. Raise it with every change to `pinakes.images.saliency`."""
 
 
 def names(kind: RegionKind) -> tuple[str, ...]:
     """The fragments under which the regions of any picture are planned."""
+    if kind == "none":
+        return ()
     if kind == "grid":
         return tuple(_MARK + _percent(frame) for frame in GRID)
-    return tuple(f"{_MARK}{_NUMBER}{number}" for number in range(1, SALIENT + 1)) if kind == "salient" else ()
+    return tuple(f"{_MARK}{_NUMBER}{number}" for number in range(1, SALIENT + 1))
+
+
+def regions_in(fingerprint: str, kind: RegionKind) -> Iterator[str]:
+    """The fingerprints under which the regions of a picture are planned."""
+    return (fingerprint + fragment for fragment in names(kind))
 
 
 def kind_of(fingerprint: str) -> RegionKind:
     """What kind of region a fingerprint names; `none` for that of a whole picture."""
     fragment = fingerprint.partition(_MARK)[2]
+    # Without the number, so that regions of an earlier choice of frames are salient too.
     return "none" if not fragment else "salient" if fragment.startswith(_SALIENT) else "grid"
 
 
@@ -70,31 +80,31 @@ def whole(fingerprint: str) -> str:
 
 
 def planned(fingerprint: str) -> str:
-    """The fingerprint under which the region was planned, which lacks a frame that only the picture told."""
+    """The fingerprint under which the region was planned: without the frame, where the plan did not know it."""
     return fingerprint.partition("&")[0]
 
 
-def answers(found: str, asked: str) -> bool:
-    """Whether an answer under `found` is one for what was planned as `asked`."""
-    return found == asked or (is_region(asked) and found.startswith(f"{asked}&"))
+def answers(answered: str, asked: str) -> bool:
+    """Whether the answer that is kept under the fingerprint `answered` is for what was planned under `asked`."""
+    return answered == asked or (is_region(asked) and answered.startswith(f"{asked}&"))
 
 
 def with_frame(fingerprint: str, frame: Frame) -> str:
-    """The fingerprint of a region that was planned without its frame, with it."""
+    """The fingerprint of a region with its frame, also where it was planned without."""
     return fingerprint if _XYWH in fingerprint else f"{fingerprint}&{_percent(frame)}"
 
 
 def frame_of(fingerprint: str) -> Frame | None:
     """The frame that a fingerprint names; None for a whole picture."""
-    said = fingerprint.partition(_XYWH)[2]
-    if not said:
+    percentages = fingerprint.partition(_XYWH)[2]
+    if not percentages:
         return None
-    x, y, width, height = (round(float(number) / 100, 6) for number in said.split(","))
+    x, y, width, height = (round(float(number) / 100, 6) for number in percentages.split(","))
     return x, y, width, height
 
 
 def number_of(fingerprint: str) -> int | None:
-    """Which of the regions that draw the eye it is, from 0; None where the frame is known beforehand."""
+    """The index of a salient region among `salient_frames`; None for any other region and for whole pictures."""
     fragment = planned(fingerprint).partition(_MARK + _NUMBER)[2]
     return int(fragment) - 1 if fragment else None
 
@@ -106,6 +116,7 @@ def pixels(kind: RegionKind) -> int:
 
 def cut(picture: Pillow.Image, frame: Frame) -> Pillow.Image:
     """A part of a picture, of at least one pixel."""
+    # Rounding can make the frame of a very small picture empty, or put it beyond the last pixel.
     x, y, width, height = frame
     left, upper = round(x * picture.width), round(y * picture.height)
     right = max(left + 1, min(picture.width, round((x + width) * picture.width)))
@@ -115,8 +126,3 @@ def cut(picture: Pillow.Image, frame: Frame) -> Pillow.Image:
 
 def _percent(frame: Frame) -> str:
     return _XYWH + ",".join(f"{100 * side:.6g}" for side in frame)
-
-
-def regions_in(fingerprint: str, kind: RegionKind) -> Iterator[str]:
-    """The fingerprints under which the regions of a picture are planned."""
-    return (fingerprint + fragment for fragment in names(kind))

@@ -1,10 +1,10 @@
-"""Which parts of a picture draw the eye: cheap, and without a model.
+"""Which parts of a picture draw the eye, computed without a model.
 
 The map is the spectral residual of X. Hou and L. Zhang, "Saliency Detection: A Spectral Residual Approach" (CVPR 2007): what
 the logarithm of a picture's amplitude spectrum has beyond its own local mean is what a picture has beyond all others.
 
-Small frames around what draws the eye find the details that a person cuts out, and hardly any others; five large ones
-cover the picture. Large frames that follow the map find fewer details of any size than the five. See
+Small frames around what draws the eye find the details that a person would cut out, and hardly any others; five large
+frames cover the picture. Large frames that follow the map find fewer details of any size than those five do. See
 `python -m benchmarks.regions`.
 """
 
@@ -20,10 +20,10 @@ from PIL import ImageFilter
 from pinakes.images.regions import SALIENT, Frame
 
 SIDE: Final = 64
-"""Pixels of the map's sides, as in the paper: details smaller than that draw no eye."""
+"""Pixels of the map's sides, as in the paper: what is smaller than one of them does not draw the eye."""
 
 SALIENT_SIDE: Final = 0.25
-"""Of the frames around what draws the eye, in fractions of the picture."""
+"""The sides of the frames around what draws the eye, in fractions of the picture."""
 
 COVER: Final[tuple[Frame, ...]] = tuple(
     (x, y, 0.5, 0.5) for x, y in ((0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (0.25, 0.25))
@@ -31,16 +31,16 @@ COVER: Final[tuple[Frame, ...]] = tuple(
 """The quarters of the picture and its middle: the fewest frames that leave no detail of half a side between them."""
 
 STEPS: Final = 12
-"""Places that are tried along each side."""
+"""Steps in which frames are tried along each side."""
 
 DAMPING: Final = 0.1
-"""What a frame leaves of the map below it, so that the next one is somewhere else."""
+"""The share of the map that is left inside a chosen frame, so that the next frame is somewhere else."""
 
 Map = npt.NDArray[np.float64]
 
 
 def salient_frames(picture: Pillow.Image) -> tuple[Frame, ...]:
-    """`SALIENT` different frames, the one that draws the eye most first, then `COVER`. Equal pixels give equal frames."""
+    """`SALIENT` different frames: those that draw the eye most, in that order, then `COVER`. Equal pixels, equal frames."""
     left = saliency(picture)
     candidates = [
         (x / STEPS * (1 - SALIENT_SIDE), y / STEPS * (1 - SALIENT_SIDE), SALIENT_SIDE, SALIENT_SIDE)
@@ -49,6 +49,7 @@ def salient_frames(picture: Pillow.Image) -> tuple[Frame, ...]:
     ]
     chosen: list[Frame] = []
     for _ in range(SALIENT - len(COVER)):
+        # A summed-area table (Crow, SIGGRAPH 1984): the sum inside any frame is then four look-ups.
         sums = np.pad(left, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
         best = max((frame for frame in candidates if frame not in chosen), key=lambda frame: _inside(sums, frame))
         chosen.append(best)
@@ -62,10 +63,12 @@ def saliency(picture: Pillow.Image) -> Map:
     small = picture.convert("L").resize((SIDE, SIDE), Pillow.Resampling.BOX)
     spectrum = np.fft.fft2(np.asarray(small, dtype=np.float64))
     log_amplitude = np.log(np.abs(spectrum) + 1e-9)
+    # The spectrum is periodic, so the mean of 3 x 3 frequencies wraps around at its border.
     wrapped = np.pad(log_amplitude, 1, mode="wrap")
     mean = sum(wrapped[row : row + SIDE, column : column + SIDE] for row in range(3) for column in range(3)) / 9
     residual = np.exp(log_amplitude - mean + 1j * np.angle(spectrum))
     found = np.abs(np.fft.ifft2(residual)) ** 2
+    # As bytes, since Pillow blurs only those; the small constant gives a sum above 0 to an even picture too.
     scaled = Pillow.fromarray((255 * found / found.max()).astype(np.uint8)) if found.max() > 0 else small
     smooth = np.asarray(scaled.filter(ImageFilter.GaussianBlur(2.5)), dtype=np.float64) + 1e-6
     return np.asarray(smooth / smooth.sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pinakes.images.decoding import orientation, with_header
 
 SIDEWAYS = range(5, 9)
-"""EXIF orientations of pictures that are stored lying on their side."""
+"""EXIF orientations that exchange width and height."""
 
 
 def upright_size(data: bytes) -> tuple[int, int]:
@@ -16,7 +16,7 @@ def upright_size(data: bytes) -> tuple[int, int]:
     """
     picture = with_header(data)
     width, height = picture.size
-    # Pillow would look for an EXIF block behind the pixels of a PNG, and decode those; it gives a TIFF's size upright.
+    # For a PNG, Pillow would decode the pixels to look for an EXIF block after them; a TIFF's size is upright already.
     if picture.format == "TIFF" or (picture.format == "PNG" and "exif" not in picture.info):
         return width, height
     return (height, width) if orientation(picture) in SIDEWAYS else (width, height)

@@ -1,4 +1,4 @@
-"""Decoding takes turns, so that many pictures at once cost time rather than memory; and how long somebody waits for one."""
+"""Turns for work that takes memory, so that many pictures at once cost time instead, and who waits for such work."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Waiting:
     """Who waits for the work of this thread: by default a run, which waits as long as it takes.
 
     Attributes:
-        seconds: how long a turn is waited for.
+        seconds: the longest wait for a turn.
         has_left: whether nobody waits any more.
-        line: how many others may be waiting for a turn before; a longer line is not joined.
-        work_seconds: how long the work on a picture of endless time may take once it has its turn.
+        line: how many others may already wait for a turn; a longer line is not joined.
+        work_seconds: how long the work on a picture that may take endless time may last once it has its turn.
     """
 
     seconds: float = math.inf
@@ -82,6 +82,7 @@ class Turns:
             try:
                 while True:
                     waiting.check()
+                    # Only the first in line: otherwise small pictures would keep a large one waiting forever.
                     if self._waiting[0] is me and self._taken + wanted <= self._budget:
                         break
                     left = deadline - time.monotonic()
@@ -89,11 +90,11 @@ class Turns:
                         raise BusyError(
                             "too many pictures are being worked on at this moment; try again in a few seconds."
                         )
-                    self._changed.wait(min(left, LOOK_SECONDS))
+                    self._changed.wait(min(left, LOOK_SECONDS))  # nobody notifies when a visitor leaves
                 self._taken += wanted
             finally:
                 self._waiting.remove(me)
-                self._changed.notify_all()
+                self._changed.notify_all()  # the next in line may fit as well
         try:
             yield
         finally:

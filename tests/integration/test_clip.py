@@ -288,6 +288,13 @@ def test_digests_are_remembered_and_a_damaged_memo_does_no_harm(folder, tmp_path
     assert Clip(MODEL, path=copy, memo=memo).facts.space.version == version
 
 
+def test_a_memo_that_cannot_be_written_leaves_nothing_in_its_folder(folder, tmp_path) -> None:
+    memo = tmp_path / "home" / "digests.json"
+    memo.mkdir(parents=True)
+    Clip(MODEL, path=Path(shutil.copytree(folder, tmp_path / "copy")), memo=memo)
+    assert list(memo.parent.iterdir()) == [memo]
+
+
 def test_a_dimension_that_is_not_the_models_is_refused(folder, tmp_path) -> None:
     values = {"PINAKES_CLIP_PATH": str(folder)}
     assert opened("clip", values, tmp_path, model=MODEL, dimension=512).facts.space.dimension == 512

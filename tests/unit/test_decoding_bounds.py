@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import json
 import os
 import signal
 import struct
@@ -135,6 +136,17 @@ def test_a_large_picture_is_made_smaller_while_it_is_decoded() -> None:
     assert made.size == (400, 300)
     assert made.getpixel((200, 150)) == (0, 0, 0)
     assert Image.open(io.BytesIO(thumbnail_jpeg(data, long_side=320))).size == (320, 240)
+
+
+def test_the_file_is_not_counted_in_the_memory_that_a_process_may_take_for_decoding() -> None:
+    program = (
+        "import sys; from pinakes.images import apart, cost; cost.MAX_BYTES = apart.SPARE_BYTES = 32 << 20;"
+        " sys.argv[1:] = ['0', '1000000', '30']; apart.main()"
+    )
+    data = make.photo(kind="JPEG2000") + bytes(128 << 20)
+    ended = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout.splitlines()[0]) == dict(zip(("width", "height"), make.SIZE, strict=True))
 
 
 def test_a_picture_in_bands_and_in_a_process_of_its_own_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

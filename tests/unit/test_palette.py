@@ -194,6 +194,17 @@ def test_a_picture_that_cannot_be_read_fails_alone_and_may_be_tried_again(exc: E
     assert isinstance(results[1], np.ndarray)
 
 
+def test_a_picture_for_which_memory_runs_out_fails_alone() -> None:
+    def endless() -> bytes:
+        raise MemoryError
+
+    results = dict(Palette().embed_images([as_picture(endless), as_picture(encoded(painted((COLOURS["red"], 1.0))))]))
+    failure = results[0]
+    assert isinstance(failure, Failure)
+    assert failure.error_class is ErrorClass.INTERNAL
+    assert isinstance(results[1], np.ndarray)
+
+
 def test_many_threads_get_what_one_gets() -> None:
     pictures = [encoded(painted((COLOURS[name], 1.0), seed=i)) for i, name in enumerate(COLOURS)]
     batches = [[as_picture(data) for data in pictures[i::3]] for i in range(3)] * 3

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from pinakes.errors import PictureError
+from pinakes.images import cost
 from pinakes.images import decoding as subject
 from pinakes.images.decoding import MAX_PIXELS, decode, thumbnail_jpeg
 from pinakes.images.formats import head_reason, other_kind, sniff, suffix, suffix_reason
@@ -152,7 +153,7 @@ def test_floats_beyond_one_are_scaled_to_the_largest() -> None:
 def test_a_picture_is_scaled_in_bands_as_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
     levels = np.arange(0, 65536, 23, np.uint16)[: 40 * 60].reshape(40, 60)
     data = make.saved(Image.fromarray(levels), "PNG")
-    monkeypatch.setattr(subject, "_BAND_PIXELS", 7 * 60)
+    monkeypatch.setattr(cost, "BAND_PIXELS", 7 * 60)
     assert np.array_equal(np.asarray(decode(data))[..., 0], np.rint(levels / 257).astype(np.uint8))
 
 
@@ -248,6 +249,21 @@ def test_a_kind_that_is_never_decoded_is_named(data: bytes, words: str) -> None:
 
 def test_a_tiff_of_an_unknown_layout_is_unsupported() -> None:
     assert failure(make.tiff({258: (3, 64), 339: (3, 3)}, bytes(99))).error_class == ErrorClass.UNSUPPORTED
+
+
+@pytest.mark.parametrize(
+    ("compression", "tag"), [("tiff_lzw", 278), ("raw", 273)], ids=["rows a strip", "strip offset"]
+)
+def test_a_tiff_with_a_tag_of_the_wrong_type_is_damaged(compression: str, tag: int) -> None:
+    data = bytearray(make.saved(make.plain("L", 128), "TIFF", compression=compression))
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, directory)
+    places = range(directory + 2, directory + 2 + 12 * entries, 12)
+    at = next(at for at in places if struct.unpack_from("<H", data, at) == (tag,))
+    struct.pack_into("<H", data, at + 2, 2)  # text
+    error = failure(bytes(data))
+    assert error.error_class == ErrorClass.UNDECODABLE
+    assert str(error) == "the file is damaged: its picture data make no sense"
 
 
 def test_a_truncated_jpeg_fails_with_its_reason() -> None:

@@ -13,6 +13,7 @@ from hypothesis.strategies import DataObject, integers, just, lists, sampled_fro
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Limits, Picture
+from pinakes.embedders.remote import preflight
 from pinakes.embedders.remote.preflight import _header, _proof, ignored_words, prepare
 from pinakes.embedders.remote.provider import Prepared
 from pinakes.errors import PictureError, SourceError
@@ -206,6 +207,16 @@ def test_a_picture_that_cannot_be_read_fails_for_this_run_only() -> None:
 
     outcome = prepare(Picture(Image("p.jpg", "gs://b/p.jpg", "md5:0", 5), gone), Limits(), lambda uri: False)
     assert outcome == Failure(ErrorClass.UNREADABLE, "'p.jpg' is gone.")
+
+
+def test_a_picture_for_which_memory_runs_out_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def encode(image: Pillow.Image, kind: str) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(preflight, "_encoded", encode)
+    failure = failed(saved(plain("RGB"), "TIFF"), Limits(formats=frozenset({"PNG"})))
+    assert failure.error_class is ErrorClass.INTERNAL
+    assert "lacks the memory" in failure.message
 
 
 def test_what_the_provider_reads_itself_is_not_read_here() -> None:

@@ -1,4 +1,4 @@
-"""CLIP, SigLIP and their kin on this machine, through fastembed and onnxruntime: pictures and words in one space."""
+"""CLIP, SigLIP and similar models on this machine, through fastembed and onnxruntime: pictures and words in one space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Embedder, Facts, Limits, Picture, TextReading
+from pinakes.embedders.base import Facts, Limits, LocalEmbedder, Picture, TextReading
 from pinakes.embedders.local.clip_files import Folders, download, download_caches, locate
 from pinakes.embedders.local.clip_models import DEFAULT_PAIR, Pair, Side, pair_named
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
@@ -29,8 +29,8 @@ PREPROCESSING: Final = "c1"
 """Raise it by hand with every change to how a picture is decoded; what the model prescribes is part of the version."""
 
 _TOKENS_PER_WORD: Final = 2
-"""For the approximate limit in words: English takes about 1.3 tokens a word, names and other languages more.
-`Clip.ignored_words` counts with the model's own tokenizer."""
+"""For the approximate limit in words: English takes about 1.3 tokens a word, names and other languages more. What a text
+really loses is told by `Clip.ignored_words`, which asks the model's own tokenizer."""
 
 _END_TOKENS: Final = 2
 """The start and the end of a text count as tokens."""
@@ -41,18 +41,26 @@ _PUNCTUATION: Final = ".,;:!?\"'()[]{}«»„“”‚‘’…"
 
 @dataclass(frozen=True, slots=True)
 class _Vision:
-    """The loaded image model: fastembed's object, its input, and what its own preprocessing resizes to."""
+    """The loaded image model.
+
+    Attributes:
+        model: fastembed's object.
+        input_name: of the model's one input.
+        batch: pictures for one run.
+        fixed: whether the model accepts exactly `batch` pictures at once.
+        short_side: pixels to which its own preprocessing resizes; None: it does not resize.
+        by_short_side: whether that is the short side alone, so that a long strip of pixels would grow very large.
+    """
 
     model: Any
     input_name: str
     batch: int
     fixed: bool
-    """Whether the model accepts exactly `batch` pictures at once."""
     short_side: int | None
     by_short_side: bool
 
 
-class Clip(Embedder):
+class Clip(LocalEmbedder):
     """Pictures and texts through a pair of models; vectors have length 1.
 
     The first picture loads the image model, the first text loads the text model.
@@ -83,13 +91,14 @@ class Clip(Embedder):
         batch: int | None = None,
         memo: Path | None = None,
     ) -> None:
+        super().__init__()
         self._pair = pair_named(model)
         check_device(device)
         self._folders = _folders(self._pair, Path(path).expanduser() if path else None, fetch=download)
         self._device = device
         self._threads = threads or cpu_threads()
         self._batch = batch or BATCH
-        tokens = _context(self._folders.text)
+        self._tokens = tokens = _context(self._folders.text)
         self.facts = Facts(
             space=Space(PROVIDER, self._pair.short_name, self._version(memo), self._pair.dimension, PREPROCESSING),
             description=f"{self._pair.short_name} on this machine: a semantic model that reads words and pictures"
@@ -99,14 +108,8 @@ class Clip(Embedder):
         )
         self._vision: _Vision | None = None
         self._text: Any = None
-        self._calls = 0
         self._lock = threading.Lock()
         self._running = threading.Lock()
-
-    @property
-    def calls(self) -> int:
-        """How many pictures and texts have been embedded so far."""
-        return self._calls
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
         """One `(index, vector or failure)` for each picture; vectors have length 1.
@@ -128,10 +131,7 @@ class Clip(Embedder):
             batch_size=vision.batch,
             fixed=vision.fixed,
         )
-        for index, result in results:
-            if not isinstance(result, Failure):
-                self._count()
-            yield index, result
+        yield from self._counted(results)
 
     def embed_text(self, text: str) -> TextReading:
         """The vector of a text, of length 1, and the words that the model did not read.
@@ -141,12 +141,14 @@ class Clip(Embedder):
             EmbedderError: the model cannot be loaded, or refused the text.
         """
         ignored, kept = self._words(text)
+        # The model itself would answer a text of unknown tokens too, with a vector that means nothing.
         if not kept:
             raise UnreadableQueryError(f"{self._pair.short_name} finds no word in {text!r} that it can read.")
         try:
             raw = next(iter(self._loaded_text().embed([self._pair.query_prefix + text])))
         except runtime_errors() as exc:
             raise EmbedderError(f"{self._pair.text.model} failed on a text: {first_line(exc)}") from exc
+        # fastembed brings the vectors of pictures to length 1, but not those of texts.
         vector = np.asarray(raw, dtype=np.float64).reshape(-1)
         self._check_dimension(vector.size, self._pair.text, self._folders.text)
         length = float(np.linalg.norm(vector))
@@ -166,7 +168,11 @@ class Clip(Embedder):
         return self._words(text)[0]
 
     def _words(self, text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """The words that are ignored, and those that are read."""
+        """The words of `text` that are ignored, and those that are read.
+
+        The tokenizer cuts texts itself and returns what it cut as further encodings, whose offsets count in the whole text,
+        the model's prefix included.
+        """
         tokenizer = self._loaded_text().model.tokenizer
         prefix = len(self._pair.query_prefix)
         encoding = tokenizer.encode(self._pair.query_prefix + text)
@@ -189,7 +195,7 @@ class Clip(Embedder):
     def _run(self, vision: _Vision, inputs: Array) -> Array:
         model = vision.model
         try:
-            with self._running:  # see OnnxImage
+            with self._running:  # as in `OnnxImage`
                 output = np.asarray(model.model.run(model.ONNX_OUTPUT_NAMES, {vision.input_name: inputs})[0])
         except runtime_errors() as exc:
             raise EmbedderError(
@@ -209,14 +215,14 @@ class Clip(Embedder):
             )
 
     def _version(self, memo: Path | None) -> str:
-        """The version made of both models' weights, the picture's preprocessing and the text's tokenizer."""
+        """The version, made of both models' weights, the preprocessing of pictures and the tokenizer of texts."""
         vision, text = self._folders.vision, self._folders.text
         return content_version(
             {"vision": vision / self._pair.vision.model_file, "text": text / self._pair.text.model_file},
             {
                 "preprocessor": read_json(vision / "preprocessor_config.json"),
                 "tokenizer": read_json(text / "tokenizer.json"),
-                "tokens": _context(text),
+                "tokens": self._tokens,
             },
             memo=memo,
         )
@@ -229,7 +235,7 @@ class Clip(Embedder):
                 resizes = [one for one in model.processor.transforms if type(one).__name__ == "Resize"]
                 sizes = [one.size for one in resizes]
                 fixed = isinstance(given.shape[0], int)
-                # See OnnxImage: otherwise a picture's vector would depend on its neighbours.
+                # Such a model scales by the numbers of its whole input: a picture's vector would depend on its neighbours.
                 alone = quantised_as_it_runs(self._folders.vision / self._pair.vision.model_file)
                 self._vision = _Vision(
                     model=model,
@@ -260,10 +266,6 @@ class Clip(Embedder):
         except runtime_errors() as exc:
             raise EmbedderError(f"{side.model} cannot be loaded from {folder}: {first_line(exc)}") from exc
 
-    def _count(self) -> None:
-        with self._lock:
-            self._calls += 1
-
 
 def _folders(pair: Pair, path: Path | None, *, fetch: bool) -> Folders:
     caches = download_caches()
@@ -280,5 +282,5 @@ def _context(folder: Path) -> int | None:
     """How many tokens of a text the model reads, according to its tokenizer's settings; None where they do not say."""
     config = read_json(folder / "tokenizer_config.json")
     limits = [value for key in ("model_max_length", "max_length") if isinstance(value := config.get(key), int)]
-    # transformers writes 10**30 for an unknown length
+    # transformers writes 10**30 for an unknown length.
     return min((value for value in limits if 0 < value < 1 << 20), default=None)

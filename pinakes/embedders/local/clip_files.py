@@ -1,4 +1,4 @@
-"""Where the files of a pair of models are on this machine, and how they are fetched.
+"""Where the files of a pair of models are on this machine, and how they are downloaded.
 
 Nothing here opens a connection, except `download`, which runs only when the user asks for it.
 """
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from typing_extensions import override
 
 from pinakes.embedders.local.clip_models import PAGES, PAIRS, Pair, Side
-from pinakes.embedders.local.session import require
+from pinakes.embedders.local.session import first_line, require
 from pinakes.errors import EmbedderError
 
 ROOM: Final = 200_000_000
@@ -54,10 +54,10 @@ def download_caches() -> list[Path]:
 
 
 def download(pair: Pair) -> None:
-    """Fetch the files of `pair` that are missing, with a bar on standard error, and check all of them.
+    """Download the missing files of `pair`, with a bar on standard error, and check all of them.
 
     They go to `FASTEMBED_CACHE_PATH` if it is set, otherwise to Hugging Face's own cache, which survives a restart. A file
-    is named only when it is whole: after an interruption, those that are complete are not fetched again.
+    gets its name only when it is whole, so complete ones are not downloaded again after an interruption.
 
     Raises:
         EmbedderError: the disk lacks the room, the download failed, or a file's digest is not the published one; such a
@@ -80,18 +80,17 @@ def download(pair: Pair) -> None:
 
 @contextmanager
 def _from_hub(side: Side) -> Iterator[None]:
-    """Name the page in what goes wrong.
+    """Turn an error of a download into one that names the model's page.
 
     Raises:
-        EmbedderError: something did.
+        EmbedderError: the block failed.
     """
     try:
         yield
     except (OSError, ValueError, require("httpx").HTTPError) as exc:
-        reason = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
         page = os.environ.get("HF_ENDPOINT", PAGES).rstrip("/")
         raise EmbedderError(
-            f"{side.model} could not be downloaded from {page}/{side.repository}: {reason.rstrip('.')}."
+            f"{side.model} could not be downloaded from {page}/{side.repository}: {first_line(exc).rstrip('.')}."
         ) from exc
 
 
@@ -112,11 +111,11 @@ def _missing(side: Side, cache: Path) -> dict[str, int]:
 
 
 def _fetch(side: Side, names: Iterable[str], cache: Path, bar: tqdm[Any]) -> None:
-    """Fetch files, under one bar for all of them, and check those of the whole repository that are here."""
+    """Download files, under one bar for all of them, and check every file of the repository that is in the cache."""
     hub = require("huggingface_hub")
 
     class Part(tqdm):  # type: ignore[type-arg]  # at run time it has no parameters
-        """The bar of one file, which is not shown; it moves that of the whole download."""
+        """The bar of one file, which is not shown; it moves the bar of the whole download."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **(kwargs | {"disable": True}))
@@ -125,23 +124,22 @@ def _fetch(side: Side, names: Iterable[str], cache: Path, bar: tqdm[Any]) -> Non
         def update(self, n: float | None = 1) -> bool | None:
             return bar.update(n)
 
-    for name in names:  # one after another in this thread, so that Ctrl-C ends the file that is being fetched
+    for name in names:  # one after another in this thread, so that Ctrl-C ends the download at once
         hub.hf_hub_download(side.repository, name, cache_dir=str(cache), tqdm_class=Part)
     checked = hub.HfApi().verify_repo_checksums(side.repository, cache_dir=str(cache))
     for wrong in checked.mismatches:
+        # In Hugging Face's cache a file is a link to its content, which would be taken for complete again if it stayed.
         damaged = checked.verified_path / wrong["path"]
         damaged.resolve().unlink()
         damaged.unlink(missing_ok=True)
     if checked.mismatches:
-        damaged_names = ", ".join(wrong["path"] for wrong in checked.mismatches)
-        raise ValueError(
-            f"{damaged_names} did not arrive as published (its digest differs), and was deleted; try again"
-        )
+        names = ", ".join(wrong["path"] for wrong in checked.mismatches)
+        raise ValueError(f"{names} did not arrive as published (its digest differs), and was deleted; try again")
 
 
 def _check_room(cache: Path, pair: Pair, needed: int) -> None:
-    there = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
-    free = shutil.disk_usage(there).free
+    existing = next(folder for folder in (cache, *cache.absolute().parents) if folder.is_dir())
+    free = shutil.disk_usage(existing).free
     if needed and free < needed + ROOM:
         raise EmbedderError(
             f"{pair.name} needs {needed / 1e9:.2f} GB in {cache}, and its disk has {free / 1e9:.2f} GB free: make room, or"
@@ -163,6 +161,7 @@ def _in_folder(side: Side, path: Path) -> Path | None:
 def _in_caches(side: Side, caches: Sequence[Path]) -> Path | None:
     """The newest snapshot in a download cache that has every file of `side`."""
     for cache in caches:
+        # Checked first, because the call below imports for a third of a second.
         if not (cache / f"models--{side.repository.replace('/', '--')}").is_dir():
             continue
         hub = require("huggingface_hub")

@@ -1,4 +1,4 @@
-"""The pairs of image and text models that `--embedder clip` takes, and what is known of each before it is fetched."""
+"""The pairs of image and text models that `--embedder clip` accepts, and what is known about each before the download."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Side:
         repository: where it is published, `owner/name` below `PAGES`.
         model_file: the ONNX file, relative to the folder of its files.
         files: the required files, including `model_file`.
-        optional: further files, which not every repository has.
+        optional: further files, which only some repositories have.
         gigabytes: size of the download.
     """
 
@@ -58,14 +58,14 @@ class Pair:
     """An image and a text model of one embedding space.
 
     Attributes:
-        name: what `--model` takes: fastembed's name of the image model without "-vision".
+        name: the value of `--model`: fastembed's name of the image model without "-vision".
         vision, text: its halves.
         dimension: components of a vector.
-        languages: those that it was trained on.
+        languages: of the texts that it was trained on.
         licence: of the weights, an SPDX identifier; fastembed names it.
         recall: for English texts on Crossmodal-3600, in percent, according to `RECALL_SOURCE`; None where the model is
             not in that table.
-        query_prefix: what the model requires before a query, from its page.
+        query_prefix: what has to stand before every query, according to the model's page.
     """
 
     name: str
@@ -88,7 +88,8 @@ class Pair:
         return self.vision.gigabytes + self.text.gigabytes
 
 
-_SIGLIP, _SIGLIP_PLACE = "google/siglip2-base-patch16-224", "onnx-community/siglip2-base-patch16-224-ONNX"
+# Google publishes no ONNX files of its model.
+_SIGLIP, _SIGLIP_ONNX = "google/siglip2-base-patch16-224", "onnx-community/siglip2-base-patch16-224-ONNX"
 _JINA = "jinaai/jina-clip-v1"
 _NOMIC_VISION, _NOMIC_TEXT = "nomic-ai/nomic-embed-vision-v1.5", "nomic-ai/nomic-embed-text-v1.5"
 
@@ -105,8 +106,8 @@ _NOMIC: Final = Pair(
 PAIRS: Final = (
     Pair(
         name=_SIGLIP,
-        vision=_vision(_SIGLIP, _SIGLIP_PLACE, "onnx/vision_model.onnx", 0.37),
-        text=_text(_SIGLIP, _SIGLIP_PLACE, "onnx/text_model.onnx", 1.13),
+        vision=_vision(_SIGLIP, _SIGLIP_ONNX, "onnx/vision_model.onnx", 0.37),
+        text=_text(_SIGLIP, _SIGLIP_ONNX, "onnx/text_model.onnx", 1.13),
         dimension=768,
         languages="many",
         licence="Apache-2.0",
@@ -137,8 +138,8 @@ PAIRS: Final = (
         text=_text(f"{_NOMIC_TEXT}-Q", _NOMIC_TEXT, "onnx/model_quantized.onnx", 0.13),
     ),
 )
-"""Those of fastembed's models that are a pair, the recommended one first. They stand here so that they can be listed, and
-missing files be named, before fastembed is installed or imported; a test compares them with fastembed's own list."""
+"""The pairs among fastembed's models, the recommended one first. They are listed here so that `pinakes models` and messages
+about missing files work before fastembed is installed or imported; a test compares them with fastembed's own list."""
 
 DEFAULT_PAIR: Final = PAIRS[0]
 """What `--embedder clip` means without `--model`."""

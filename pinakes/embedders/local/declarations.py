@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from pinakes.embedders.base import Embedder
 from pinakes.embedders.declaration import Choice, Declaration, Setting, Surroundings
+from pinakes.embedders.local.session import usable_batch
 from pinakes.errors import SettingsError
 
 GUIDE = "docs/local-models.md"
@@ -25,36 +26,26 @@ def _clip(choice: Choice, around: Surroundings) -> Embedder:
         choice.model or DEFAULT_PAIR.name,
         path=CLIP_PATH.value(around.values) or None,
         download=around.values.get("PINAKES_CLIP_DOWNLOAD") == "1",
-        device=_device(around),
-        batch=_batch(around),
-        memo=_memo(around),
+        **_runtime(around),
     )
 
 
 def _onnx(_choice: Choice, around: Surroundings) -> Embedder:
     from pinakes.embedders.local.onnx import OnnxImage
 
-    return OnnxImage(
-        Path(ONNX_PATH.value(around.values)), device=_device(around), batch=_batch(around), memo=_memo(around)
-    )
+    return OnnxImage(Path(ONNX_PATH.value(around.values)), **_runtime(around))
 
 
-def _device(around: Surroundings) -> Literal["cpu", "cuda"]:
+def _runtime(around: Surroundings) -> dict[str, Any]:
+    """The arguments that `Clip` and `OnnxImage` have in common: the device, the batch and the memo of digests."""
     device = around.values.get("PINAKES_DEVICE") or "cpu"
     if device not in ("cpu", "cuda"):
         raise SettingsError(f"PINAKES_DEVICE={device!r} must be cpu or cuda.")
-    return "cuda" if device == "cuda" else "cpu"
-
-
-def _batch(around: Surroundings) -> int | None:
-    from pinakes.embedders.local.session import usable_batch
-
-    return usable_batch(around.values.get("PINAKES_MODEL_BATCH"))
-
-
-def _memo(around: Surroundings) -> Path:
-    """Where the digests of large model files are stored."""
-    return around.home / "model-digests.json"
+    return {
+        "device": device,
+        "batch": usable_batch(around.values.get("PINAKES_MODEL_BATCH")),
+        "memo": around.home / "model-digests.json",
+    }
 
 
 CLIP = Declaration(

@@ -1,6 +1,6 @@
-"""Pictures are decoded by a few threads ahead of a model on this machine, and embedded in batches.
+"""Decodes pictures in a few threads ahead of a model on this machine, and embeds them in batches.
 
-Each picture is read, decoded and preprocessed separately before it joins a batch, so that a bad one costs only itself.
+Each picture is read, decoded and preprocessed on its own before it joins a batch, so that a bad one does not fail the batch.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ AHEAD: Final = 2
 """Batches of pictures in memory, decoded or being decoded: one is filled while the model works on another."""
 
 BATCHES_AT_ONCE: Final = 2
-"""Calls of `embed_images` that a run makes at once: the pictures of the next one are decoded while the model works on the
-last ones of this one."""
+"""Calls of `embed_images` that a run makes at once: the pictures of one are decoded while the model still works on the last
+pictures of the other."""
 
 OVERSAMPLING: Final = 2
 """A JPEG is decoded with at least this many times the pixels that the model needs: decoding straight to the model's size
@@ -53,14 +53,15 @@ def ahead(
 ) -> Iterator[Result]:
     """`work(item)` for each item, in order, computed by `threads` threads while the caller does something else.
 
-    At most `depth` items are drawn whose results have not been taken yet. An exception of `work` is raised here when its
-    turn comes. Closing the iterator early waits for what has begun and starts nothing more.
+    Never more than `depth` results are in memory or being computed. An exception of `work` is raised where its result would
+    have been yielded. Closing the iterator early waits for what has begun and starts nothing more.
     """
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="lookahead")
     try:
         for item in items:
-            waiting.append(pool.submit(copy_context().run, work, item))  # it knows who waits for its picture
+            # The context says who waits for the picture (`turns.WAITING`); a thread of the pool has none of its own.
+            waiting.append(pool.submit(copy_context().run, work, item))
             if len(waiting) >= depth:
                 yield waiting.popleft().result()
         while waiting:
@@ -93,9 +94,12 @@ def embed_ahead(
     """
     at_least = None if short_side is None else OVERSAMPLING * short_side
     ready: list[tuple[int, Array]] = []
-    results = ahead(
-        batch, lambda picture: _made_ready(picture, prepare, at_least), depth=AHEAD * max(BATCH, batch_size)
-    )
+
+    def prepared(picture: Picture) -> Array | Failure:
+        return with_bytes(picture, lambda data: prepare(decode(data, at_least=at_least)))
+
+    # Not less than for a usual batch: a model that takes one picture at a time needs the threads as much.
+    results = ahead(batch, prepared, depth=AHEAD * max(BATCH, batch_size))
     for index, result in enumerate(results):
         if isinstance(result, Failure):
             yield index, result
@@ -108,13 +112,6 @@ def embed_ahead(
         yield from _embedded(ready, run, batch_size if fixed else len(ready))
 
 
-def _made_ready(picture: Picture, prepare: Prepare, at_least: int | None) -> Array | Failure:
-    try:
-        return with_bytes(picture, lambda data: prepare(decode(data, at_least=at_least)))
-    except MemoryError:
-        return Failure(ErrorClass.INTERNAL, "this machine lacks the memory to resize the picture for the model")
-
-
 def _embedded(ready: Sequence[tuple[int, Array]], run: Run, rows: int) -> Iterator[tuple[int, Vector | Failure]]:
     inputs = [array for _, array in ready]
     vectors = run(np.stack(inputs + inputs[-1:] * (rows - len(inputs))))
@@ -122,7 +119,7 @@ def _embedded(ready: Sequence[tuple[int, Array]], run: Run, rows: int) -> Iterat
         raise EmbedderError(
             f"the model gave an output of shape {vectors.shape} for {rows} pictures, not one vector each."
         )
-    for (index, _), vector in zip(ready, vectors, strict=False):
+    for (index, _), vector in zip(ready, vectors, strict=False):  # vectors of the rows that fill up come last
         yield index, _checked(vector)
 
 
@@ -132,4 +129,4 @@ def _checked(vector: Array) -> Vector | Failure:
         return Failure(ErrorClass.ZERO_VECTOR, "the model's vector holds values that are not finite")
     if not vector.any():
         return Failure(ErrorClass.ZERO_VECTOR, "all components of the model's vector are zero")
-    return np.array(vector, dtype=np.float32)
+    return np.array(vector, dtype=np.float32)  # a copy: a view would keep the output of the whole batch in memory

@@ -1,4 +1,4 @@
-"""Any image encoder in one ONNX file: DINOv2, a MobileNet, a museum's own network. It reads no text."""
+"""The embedder `onnx`: any image encoder in one ONNX file, such as DINOv2 or a museum's own network. It reads no text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from pinakes.embedders.base import Embedder, Facts, Picture, TextReading
+from pinakes.embedders.base import Facts, LocalEmbedder, Picture, TextReading
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs
 from pinakes.embedders.local.preprocessing import Preprocessing, Wishes, read_wishes
-from pinakes.embedders.local.session import Device, first_line, open_session, require, runtime_errors
+from pinakes.embedders.local.session import Device, first_line, open_session, runtime_errors
 from pinakes.errors import EmbedderError, UnreadableQueryError
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
@@ -37,7 +37,7 @@ _MISSING: Final = (
 )
 
 
-class OnnxImage(Embedder):
+class OnnxImage(LocalEmbedder):
     """Embeds pictures with one ONNX file; queries are possible only by picture.
 
     Args:
@@ -60,8 +60,8 @@ class OnnxImage(Embedder):
         batch: int | None = None,
         memo: Path | None = None,
     ) -> None:
+        super().__init__()
         file, wishes = _found(path)
-        require("onnxruntime")
         self._session = open_session(file, device=device, threads=threads)
         self._file = file
         self._input, shape, dtype = self._image_input()
@@ -69,7 +69,7 @@ class OnnxImage(Embedder):
         self._prepare = Preprocessing.of(
             wishes, fixed=fixed, planes=planes, layout=self._layout, dtype=dtype, model=str(file)
         )
-        own = shape[0] if isinstance(shape[0], int) else None
+        own = shape[0] if isinstance(shape[0], int) else None  # a free axis has a name or None
         if own and wishes.batch not in (None, own):
             raise EmbedderError(f"{file} takes {own} pictures at once, and its settings say a batch of {wishes.batch}.")
         self._fixed = own is not None
@@ -79,6 +79,7 @@ class OnnxImage(Embedder):
         self._pooling = wishes.pooling
         self._output = self._chosen_output(wishes.output)
         components = self._dimension()
+        # Everything that decides a vector is in the version, so that a changed setting makes another space.
         settings = asdict(self._prepare) | {"output": self._output, "pooling": self._pooling}
         version = content_version({"image": file}, settings, memo=memo)
         name = wishes.name or (file.parent.name if file.stem == "model" else file.stem)
@@ -87,17 +88,10 @@ class OnnxImage(Embedder):
             description=f"{name}, an image model on this machine: it compares pictures with pictures and reads no words.",
             workers=BATCHES_AT_ONCE,
         )
-        self._calls = 0
-        self._counting = threading.Lock()
         self._running = threading.Lock()
 
-    @property
-    def calls(self) -> int:
-        """How many pictures have been embedded so far."""
-        return self._calls
-
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
-        """One `(index, vector or failure)` for each picture; vectors are not changed to length 1.
+        """One `(index, vector or failure)` for each picture; vectors keep the length that the model gives them.
 
         Raises:
             EmbedderError: onnxruntime failed on a batch.
@@ -110,11 +104,7 @@ class OnnxImage(Embedder):
             batch_size=self._batch,
             fixed=self._fixed,
         )
-        for index, result in results:
-            if not isinstance(result, Failure):
-                with self._counting:
-                    self._calls += 1
-            yield index, result
+        yield from self._counted(results)
 
     def embed_text(self, text: str) -> TextReading:
         """Raises UnreadableQueryError: the model reads no text."""
@@ -151,11 +141,9 @@ class OnnxImage(Embedder):
         for kind in (_VECTOR_NAMES, _ANY_BUT_CLASSES):
             if found := next((name for name in vectors if kind.search(name)), None):
                 return found
-        for rank in (2, 3, 4):
-            for name, axes in outputs.items():
-                if axes == rank:
-                    return name
-        return next(iter(outputs))
+        # Otherwise scores, then tokens, then a feature map: the fewer axes, the less is left to average.
+        by_axes = [name for rank in (2, 3, 4) for name, axes in outputs.items() if axes == rank]
+        return (by_axes or list(outputs))[0]
 
     def _dimension(self) -> int:
         """Components of a vector, as the model declares them or as a run on a black picture shows."""
@@ -207,6 +195,7 @@ def _found(path: Path | str | None) -> tuple[Path, Wishes]:
         if not (place / wishes.file).is_file():
             raise EmbedderError(f"the settings in {place} name the file {wishes.file!r}, which is not there.")
         return place / wishes.file, wishes
+    # The second is where repositories of Hugging Face have them.
     files = sorted(place.glob("*.onnx")) or sorted(place.glob("onnx/*.onnx"))
     usual = [file for file in files if file.name == "model.onnx"]
     if len(files) > 1 and not usual:
@@ -218,7 +207,7 @@ def _found(path: Path | str | None) -> tuple[Path, Wishes]:
 
 
 def _layout(shape: list[Any], wishes: Wishes, file: Path) -> tuple[str, int, tuple[int | None, int | None]]:
-    """The layout, the channels, and the height and width that are fixed, from the input's four axes.
+    """From the input's four axes: the layout, the number of channels, and the fixed height and width (None: free).
 
     Channels are 1 or 3. Where both axes could be the channels, or neither, NCHW is assumed, which ONNX exports usually have.
     """

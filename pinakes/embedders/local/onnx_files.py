@@ -1,4 +1,4 @@
-"""The files of an ONNX model: which they are, whether they are complete, and the version that their content gives."""
+"""The files of an ONNX model: which there are, whether they are complete, and the version that their content makes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import mmap
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,20 +16,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from pinakes.errors import EmbedderError
-from pinakes.files import private_folder
+from pinakes.files import private_folder, private_opener
 
 VERSION_DIGITS: Final = 12
 """Hexadecimal digits of a version: 48 bits distinguish the models of one collection."""
 
 _BLOB: Final = re.compile(r"[0-9a-f]{64}\Z")
 _LFS: Final = b"version https://git-lfs"
+
 _REMEMBERING: Final = threading.Lock()
+"""Both models of a pair are hashed at once, and each adds its line to the memo."""
 
 
 def external_data(model: Path) -> list[str]:
     """The names of the other files in which `model` keeps weights, relative to its folder; sorted.
 
-    Reads only the fields that name them: ModelProto.graph (7), GraphProto.initializer (5), TensorProto.external_data (13),
+    Only the fields that name them are read: ModelProto.graph (7), GraphProto.initializer (5), TensorProto.external_data (13)
     of https://github.com/onnx/onnx/blob/main/onnx/onnx.proto.
 
     Raises:
@@ -38,7 +39,8 @@ def external_data(model: Path) -> list[str]:
     """
     names: set[str] = set()
     try:
-        with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with _reading(model), model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            # What a clone without Git LFS leaves in place of a large file.
             if data[: len(_LFS)] == _LFS:
                 raise EmbedderError(
                     f"{model} is a Git LFS pointer and not the model itself: run git lfs pull in its folder, or"
@@ -50,8 +52,6 @@ def external_data(model: Path) -> list[str]:
                         pair = [data[slice(*part)] for key in (1, 2) for part in _parts(data, *entry, key)]
                         if pair[0] == b"location":
                             names.add(pair[1].decode("utf-8"))
-    except OSError as exc:
-        raise EmbedderError(f"the model file {model} cannot be read: {exc.strerror}.") from exc
     except (ValueError, IndexError) as exc:
         raise EmbedderError(f"{model} is not an ONNX model, or it is incomplete: download it again.") from exc
     return sorted(names)
@@ -60,8 +60,9 @@ def external_data(model: Path) -> list[str]:
 def quantised_as_it_runs(model: Path) -> bool:
     """Whether a model quantises to 8 bits by the largest number in its whole batch of pictures.
 
-    Its file then contains an operator of that name (DynamicQuantizeLinear of ONNX, DynamicQuantizeMatMul of onnxruntime).
+    Such a model has an operator DynamicQuantizeLinear (of ONNX) or DynamicQuantizeMatMul (of onnxruntime).
     """
+    # Names of operators are plain text in the file. Weights that hold this text by chance would only make it slower.
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(b"DynamicQuantize") >= 0
 
@@ -70,7 +71,7 @@ def content_version(models: Mapping[str, Path], settings: Mapping[str, Any], *, 
     """The first 12 hexadecimal digits of a SHA-256 over everything that determines the vectors.
 
     Args:
-        models: role → ONNX file; the weights that it keeps in other files are included, paths are not.
+        models: from the role of each model to its ONNX file. Weights in other files count too; paths do not.
         settings: everything else that determines a vector (preprocessing, the tokenizer); must be JSON.
         memo: a small file that stores the digests of large files by path, size and time, because hashing a CLIP takes
             about 2 s on a CPU without SHA instructions.
@@ -85,6 +86,7 @@ def content_version(models: Mapping[str, Path], settings: Mapping[str, Any], *, 
     }
     with ThreadPoolExecutor(max_workers=2) as pool:
         digests = dict(zip(files, pool.map(lambda path: _digest(path, memo), files.values()), strict=True))
+    # Whatever changes in these bytes changes the version of every local model, whose collections are then embedded again.
     whole = json.dumps([digests, settings], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(whole.encode()).hexdigest()[:VERSION_DIGITS]
 
@@ -106,12 +108,28 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn an error of reading into one that names the model file.
+
+    Raises:
+        EmbedderError: the file cannot be read.
+    """
+    try:
+        yield
+    except OSError as exc:
+        raise EmbedderError(f"the model file {path} cannot be read: {exc.strerror}.") from exc
+
+
 def _parts(data: mmap.mmap, start: int, end: int, number: int) -> Iterator[tuple[int, int]]:
-    """Where the length-delimited fields of this number begin and end in the message data[start:end]."""
+    """Where the length-delimited fields of this number begin and end in the message data[start:end].
+
+    See https://protobuf.dev/programming-guides/encoding.
+    """
     at = start
     while at < end:
         tag, at = _varint(data, at)
-        kind = tag & 7
+        kind = tag & 7  # 0: a number of variable length; 1, 5: 8 and 4 bytes; 2: a length and as many bytes
         if kind == 2:
             length, at = _varint(data, at)
             if at + length > end:
@@ -139,12 +157,10 @@ def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def _digest(path: Path, memo: Path | None) -> str:
-    """The SHA-256 of a file in hexadecimal; in the download cache of Hugging Face it is the name of a large file."""
-    try:
+    """The SHA-256 of a file in hexadecimal; in Hugging Face's download cache, large files are named by it."""
+    with _reading(path):
         real = path.resolve(strict=True)
         stat = real.stat()
-    except OSError as exc:
-        raise EmbedderError(f"the model file {path} cannot be read: {exc.strerror}.") from exc
     if path.is_symlink() and _BLOB.match(real.name):
         return real.name
     return _hashed(real, stat.st_size, stat.st_mtime_ns, memo)
@@ -155,11 +171,8 @@ def _hashed(path: Path, size: int, modified: int, memo: Path | None) -> str:
     key = f"{path}|{size}|{modified}"
     if memo is not None and (known := _remembered(memo).get(key)):
         return known
-    try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as exc:
-        raise EmbedderError(f"the model file {path} cannot be read: {exc.strerror}.") from exc
+    with _reading(path), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if memo is not None:
         _remember(memo, key, digest)
     return digest
@@ -174,9 +187,13 @@ def _remembered(memo: Path) -> dict[str, str]:
 
 
 def _remember(memo: Path, key: str, digest: str) -> None:
+    partial = memo.with_name(f".{memo.name}.{os.getpid()}")  # other processes may write theirs at the same time
     with _REMEMBERING, contextlib.suppress(OSError):  # where nothing can be written, the next start hashes again
         content = json.dumps(_remembered(memo) | {key: digest}, indent=1)
         private_folder(memo.parent)
-        with tempfile.NamedTemporaryFile("w", dir=memo.parent, delete=False, encoding="utf-8") as new:
-            new.write(content)
-        os.replace(new.name, memo)  # noqa: PTH105 - atomic on every file system, as the name of the function says
+        try:
+            with open(partial, "w", encoding="utf-8", opener=private_opener) as new:
+                new.write(content)
+            partial.replace(memo)
+        finally:
+            partial.unlink(missing_ok=True)

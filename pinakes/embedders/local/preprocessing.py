@@ -50,7 +50,7 @@ class Wishes(BaseModel):
     file: str | None = None
     """The ONNX file, where the folder holds several."""
     size: Size | None = None
-    """`shortest`: the short side after resizing; `squash`, `pad`: both sides."""
+    """For `shortest` the short side after resizing, for `squash` and `pad` both sides."""
     resize: Literal["shortest", "squash", "pad", "none"] = "shortest"
     resample: Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"] = "bilinear"
     crop: Size | None = None
@@ -75,17 +75,17 @@ def read_wishes(folder: Path) -> Wishes:
     Raises:
         EmbedderError: a file cannot be read, or has a key or value that is not supported.
     """
-    said: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
     source = folder / "preprocessor_config.json"
     if source.is_file():
-        said = _from_transformers(read_json(source), source)
+        keys = _from_transformers(read_json(source), source)
     for name in ("model.json", "model.toml"):
         if (folder / name).is_file():
             source = folder / name
-            said |= read_json(source) if name.endswith("json") else _read_toml(source)
+            keys |= read_json(source) if name.endswith("json") else _read_toml(source)
             break
     try:
-        return Wishes.model_validate(said)
+        return Wishes.model_validate(keys)
     except ValidationError as exc:
         problem = exc.errors()[0]
         key = ".".join(str(part) for part in problem["loc"][:1])
@@ -101,42 +101,44 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise EmbedderError(f"{path} is not TOML: {exc}.") from exc
 
 
-_NOT_DONE_HERE: Final = ("rescale_offset", "include_top", "do_pad", "do_reduce_labels", "do_image_splitting")
-"""Keys of transformers that change what the model sees and that are not supported here."""
+_UNSUPPORTED: Final = ("rescale_offset", "include_top", "do_pad", "do_reduce_labels", "do_image_splitting")
+"""Keys of transformers that change what the model sees, and that Pinakes does not implement."""
 
 _SQUARE: Final = ("ViT", "DeiT", "Beit")
 """Processors of transformers for which a `size` of one number means both sides."""
 
 
 def _from_transformers(config: Mapping[str, Any], source: Path) -> dict[str, Any]:
-    """A `preprocessor_config.json`, with the keys of `Wishes`."""
-    for key in _NOT_DONE_HERE:
+    """A `preprocessor_config.json`, translated into the keys of `Wishes`."""
+    # Refused, not ignored: vectors of slightly wrong inputs look right and find worse.
+    for key in _UNSUPPORTED:
         if config.get(key):
             raise EmbedderError(
                 f"{source} asks for {key!r}, which Pinakes does not support: describe the preprocessing in a model.json"
                 " and remove that file."
             )
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
-    said: dict[str, Any] = {}
+    keys: dict[str, Any] = {}
     try:
+        # A step whose switch is left out is done if its value is given, as older versions of transformers wrote it.
         if not config.get("do_resize", "size" in config):
-            said["resize"] = "none"
+            keys["resize"] = "none"
         else:
-            said |= _sizes(config["size"], kind, config.get("crop_pct"))
-            said["resample"] = Pillow.Resampling(config.get("resample", Pillow.Resampling.BILINEAR)).name.lower()
+            keys |= _sizes(config["size"], kind, config.get("crop_pct"))
+            keys["resample"] = Pillow.Resampling(config.get("resample", Pillow.Resampling.BILINEAR)).name.lower()
         crops = config.get("do_center_crop", "crop_size" in config)
         if crops and not kind.startswith("ConvNext"):  # which crops by its crop_pct alone
-            said["crop"] = _both_sides(config["crop_size"])
-        said["scale"] = float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
+            keys["crop"] = _both_sides(config["crop_size"])
+        keys["scale"] = float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 1.0
         if config.get("do_normalize", "image_mean" in config):
-            said |= {"mean": config["image_mean"], "std": config["image_std"]}
+            keys |= {"mean": config["image_mean"], "std": config["image_std"]}
         else:
-            said |= {"mean": (0.0,), "std": (1.0,)}
+            keys |= {"mean": (0.0,), "std": (1.0,)}  # otherwise the mean of ImageNet would be assumed
         if config.get("do_flip_channel_order"):
-            said["channels"] = "BGR"
+            keys["channels"] = "BGR"
     except (KeyError, TypeError, ValueError) as exc:
         raise EmbedderError(f"{source} is not understood ({exc}): describe the preprocessing in a model.json.") from exc
-    return said
+    return keys
 
 
 def _sizes(size: Any, kind: str, crop_share: float | None) -> dict[str, Any]:
@@ -211,7 +213,7 @@ class Preprocessing:
         channels = wishes.channels or ("L" if planes == 1 else "RGB")
         if len(channels) != planes:
             raise EmbedderError(f"{model} takes {planes} channels, and its settings say {channels}.")
-        if dtype == "uint8":
+        if dtype == "uint8":  # such a model scales and normalises by itself
             if wishes.mean or wishes.std or wishes.scale not in (None, 1.0):
                 raise EmbedderError(f"{model} takes uint8, so scale, mean and std must be left out of its settings.")
             scale, mean, std = 1.0, (0.0,) * planes, (1.0,) * planes
@@ -249,13 +251,14 @@ class Preprocessing:
         if self.resize == "shortest":
             picture = without_ends(picture)
             short, long = sorted(picture.size)
-            long = int(height * long / short)
+            long = int(height * long / short)  # rounded down as in torchvision and transformers
             return picture.resize((height, long) if picture.width <= picture.height else (long, height), resample)
         if self.resize == "squash":
             return picture.resize((width, height), resample)
         if self.resize == "pad":
             factor = min(width / picture.width, height / picture.height)
             inner = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
+            # The padding has the mean colour, so that it is 0 after normalising.
             ground = tuple(round(value / (self.scale or 1)) for value in self.mean)
             canvas = Pillow.new("RGB", (width, height), ground[::-1] if self.channels == "BGR" else (ground * 3)[:3])
             canvas.paste(picture.resize(inner, resample), ((width - inner[0]) // 2, (height - inner[1]) // 2))
@@ -281,7 +284,10 @@ def _centre(picture: Pillow.Image, height: int, width: int) -> Pillow.Image:
 
 
 def _goal(wishes: Wishes, fixed: tuple[int | None, int | None]) -> tuple[tuple[int, int], int, int]:
-    """The size to resize to, and the height and width of the result."""
+    """The size to resize to, and the height and width of the result.
+
+    What the settings leave out follows from the rest: the model's fixed sides, or 224 pixels cut out of 256.
+    """
     crop, size = _pair(wishes.crop), _pair(wishes.size)
     if wishes.resize in ("squash", "pad"):
         size = size or crop or (fixed[0] or DEFAULT_SIDE, fixed[1] or DEFAULT_SIDE)
@@ -305,7 +311,7 @@ def _per_channel(values: tuple[float, ...], channels: str, key: str, model: str)
     if values in (IMAGENET_MEAN, IMAGENET_STD):
         if channels == "L":
             return (float(np.mean(values)),)
-        return values[::-1] if channels == "BGR" else values
+        return values[::-1] if channels == "BGR" else values  # the constants are in the order R, G, B
     if len(values) != len(channels):
         raise EmbedderError(
             f"{model} takes {len(channels)} channels, and {key} in its settings has {len(values)} values."

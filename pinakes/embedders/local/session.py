@@ -1,4 +1,4 @@
-"""onnxruntime: its import, its device, its threads and its errors."""
+"""How onnxruntime is imported and set up: its devices, threads and errors."""
 
 from __future__ import annotations
 
@@ -36,29 +36,30 @@ def require(module: str) -> Any:
 
 def cpu_threads() -> int:
     """Threads for the model: the CPUs that this process may use (onnxruntime itself counts those of the machine)."""
-    if hasattr(os, "sched_getaffinity"):
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def runtime_errors() -> tuple[type[Exception], ...]:
     """What loading or running a model may raise; onnxruntime's own errors have no common base."""
+    # Where they are is not documented, but they are exported nowhere else.
     state = require("onnxruntime.capi.onnxruntime_pybind11_state")
     own = [value for value in vars(state).values() if isinstance(value, type) and issubclass(value, Exception)]
     return (*own, RuntimeError, ValueError, KeyError, TypeError, OSError)
 
 
-def usable_batch(wanted: str | None) -> int | None:
-    """The pictures for one run of a model that `PINAKES_MODEL_BATCH` names; None where it is not set.
+def usable_batch(setting: str | None) -> int | None:
+    """The pictures for one run of a model, from the value of `PINAKES_MODEL_BATCH`; None where it is not set.
 
     Raises:
         SettingsError: it is not a number from 1 to `MOST_AT_ONCE`.
     """
-    if not wanted:
+    if not setting:
         return None
-    if not (wanted.isdecimal() and 1 <= int(wanted) <= MOST_AT_ONCE):
-        raise SettingsError(f"PINAKES_MODEL_BATCH={wanted!r} must be a number of pictures, 1 to {MOST_AT_ONCE:,}.")
-    return int(wanted)
+    if not (setting.isdecimal() and 1 <= int(setting) <= MOST_AT_ONCE):
+        raise SettingsError(f"PINAKES_MODEL_BATCH={setting!r} must be a number of pictures, 1 to {MOST_AT_ONCE:,}.")
+    return int(setting)
 
 
 def check_device(device: Device) -> None:
@@ -92,7 +93,7 @@ def open_session(model: Path, *, device: Device = "cpu", threads: int | None = N
     options.inter_op_num_threads = 1
     # Idle threads that spin would take the CPU from those that decode the next pictures.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
+    options.log_severity_level = 3  # errors only
     providers = ["CPUExecutionProvider"] if device == "cpu" else [_CUDA, "CPUExecutionProvider"]
     try:
         return runtime.InferenceSession(str(model), sess_options=options, providers=providers)
@@ -101,5 +102,5 @@ def open_session(model: Path, *, device: Device = "cpu", threads: int | None = N
 
 
 def first_line(exc: BaseException) -> str:
-    """The first line of a driver's error; the others help only its authors."""
+    """The first line of an error's text, or the error's name; onnxruntime's further lines help only its authors."""
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0]

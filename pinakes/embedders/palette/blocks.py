@@ -24,7 +24,7 @@ AREA: Final = 30_000
 """Pixels of the measured picture, for all proportions: enough to see brushwork, few enough to take 10 ms."""
 
 SHORT_SIDE: Final = 150
-"""The short side of `AREA` pixels at 4:3: what the decoder is asked for."""
+"""The short side of `AREA` pixels at 4:3; the decoder keeps at least as many."""
 
 MIN_SIDE: Final = 32
 """Three octaves with a reach of two pixels must fit."""
@@ -48,7 +48,8 @@ class Views:
         """The views of a picture of mode RGB."""
         width, height = picture.size
         scale = (AREA / (width * height)) ** 0.5
-        # Whole octaves need sides that halve twice.
+        # Multiples of 8: the sides halve twice, and hold whole cells of the Fisher vector at full and at half size.
+        # A long strip becomes thicker and shorter, so that it has enough rows and not too many pixels.
         size = tuple(min(AREA // MIN_SIDE, max(MIN_SIDE, 8 * round(side * scale / 8))) for side in (width, height))
         small = picture.resize((size[0] // 8 * 8, size[1] // 8 * 8), Pillow.Resampling.BILINEAR)
         lab = oklab_planes(np.asarray(small))
@@ -89,7 +90,9 @@ LAYOUT_GRID: Final = 16
 
 def layout_of(thumbnail: npt.NDArray[np.floating], coefficients: int) -> Doubles:
     """`layout` of a thumbnail of shape (3, 16, 16): L, and a and b times `CHROMA_GAIN`."""
+    # Mid grey is 0, so that a picture darker than that is opposite to a brighter one.
     centred = np.asarray(thumbnail, np.float64) - np.array([0.5, 0, 0])[:, None, None]
+    # The lowest frequencies of all three planes first: a smaller dimension has less detail, not less colour.
     spectrum = _DCT @ centred @ _DCT.T
     lowest = spectrum[:, _ZIGZAG[:, 0], _ZIGZAG[:, 1]].T.ravel()[:coefficients]
     shrunk: Doubles = lowest / np.sqrt(np.sum(lowest * lowest) + _FAINT_LAYOUT**2)
@@ -155,11 +158,12 @@ def orientations(views: Views, grid: int, *, plane: int, bins: int, signed: bool
     # Soft votes for the two nearest directions; the first axis wraps around.
     whole = np.floor(turn)
     share = (turn - whole) * strength
-    lower = whole.astype(np.intp) & (bins - 1)
+    lower = whole.astype(np.intp) & (bins - 1)  # the remainder even of negative numbers, as `bins` is a power of two
     upper = (lower + 1) & (bins - 1)
     if grid == 1:
         total = np.bincount(lower, strength - share, bins) + np.bincount(upper, share, bins)
         return hellinger(total / turn.size + _FAINT_EDGE)
+    # One plane of votes for each direction, which `pooled` then sums into overlapping cells.
     pixels = np.arange(turn.size)
     votes = np.zeros(bins * turn.size, np.float32)
     votes[lower * turn.size + pixels] = strength - share

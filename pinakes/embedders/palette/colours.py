@@ -45,6 +45,7 @@ for the very darkest colours and below 0.0001 from sRGB 16 upwards."""
 
 def oklab_planes(rgb: npt.NDArray[np.uint8]) -> Floats:
     """`rgb`, shape (height, width, 3), as OKLab planes of shape (3, height, width), float32, bit for bit everywhere."""
+    # Sums written out instead of a matrix product, whose order of adding depends on the machine's BLAS.
     red, green, blue = _LINEAR.take(rgb.reshape(-1, 3).T)
     roots = []
     for row in (_TO_LMS * _ROOT_STEPS).astype(np.float32):
@@ -94,6 +95,7 @@ class Colour:
     def shown(self) -> Colour:
         """The nearest colour that sRGB can show: same lightness (within 0 to 1) and hue, less chroma."""
         colour = replace(self, lightness=min(1.0, max(0.0, self.lightness)))
+        # Hue and lightness are what the name of a colour means, so only its chroma gives way.
         while not colour.in_gamut and colour.chroma > 0.001:
             colour = replace(colour, chroma=colour.chroma * 0.96)
         return colour
@@ -130,11 +132,11 @@ class Region:
         excess = chroma - self.focus.chroma
         if self.open_chroma:
             excess = np.minimum(excess, 0)
-        turn = np.angle(np.exp(1j * (np.arctan2(b, a) - self.focus.hue)))
+        turn = np.angle(np.exp(1j * (np.arctan2(b, a) - self.focus.hue)))  # -pi to pi, also across the jump of arctan2
         distance = ((lightness - self.focus.lightness) / self.lightness_spread) ** 2
         distance += (excess / self.chroma_spread) ** 2
         if np.isfinite(self.hue_spread) and self.focus.chroma > GREY_CHROMA / 2:
-            # Near the grey axis hue fades out, as the eye's does.
+            # Near the grey axis hue counts less and less, as the eye cannot see it there.
             distance += (turn / self.hue_spread) ** 2 * np.minimum(1.0, chroma / GREY_CHROMA)
         weight: npt.NDArray[np.float64] = np.exp(-distance / 2)
         return weight

@@ -13,7 +13,10 @@ RIDGE: Final = 1e-3
 """Variance added to each feature, of a typical variance of 1: bounds how far a square root can amplify rounding."""
 
 _PLANE_SPREAD: Final = (0.18, 0.10, 0.10)
+"""Typical standard deviations of L, a and b."""
+
 _EDGE_SPREAD: Final = ((0.06, 0.08, 0.10), (0.018, 0.02, 0.025), (0.018, 0.02, 0.025))
+"""Typical standard deviations of the edges of L, a and b, at each of three octaves."""
 
 
 def covariance(views: Views, octaves: int) -> Doubles:
@@ -29,6 +32,7 @@ def covariance(views: Views, octaves: int) -> Doubles:
     for octave in range(octaves):
         for axis, slope in enumerate(gradients(views.lab[octave])):
             strength = np.abs(slope, out=slope)
+            # Every octave is brought to half size, the size of the colours.
             if octave == 0:
                 strength = halved(strength)
             elif octave == 2:
@@ -54,4 +58,5 @@ def root_triangle(matrix: Doubles) -> Doubles:
     values, vectors = np.linalg.eigh(matrix + RIDGE * np.eye(size))
     root = (vectors * np.sqrt(np.maximum(values, RIDGE))) @ vectors.T - np.sqrt(RIDGE) * np.eye(size)
     rows, columns = np.triu_indices(size)
+    # Each entry off the diagonal stands for two of the symmetric matrix, hence the square root of 2.
     return unit(root[rows, columns] * np.where(rows == columns, 1.0, np.sqrt(2.0)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
 
-from pinakes.embedders.base import Embedder, Facts, Picture, TextReading, with_bytes
+from pinakes.embedders.base import Facts, LocalEmbedder, Picture, TextReading, with_bytes
 from pinakes.embedders.palette import words as palette_words
 from pinakes.embedders.palette.blocks import (
     SHORT_SIDE,
@@ -64,8 +63,8 @@ RECIPES: Final = MappingProxyType(
 INFLUENCE: Final = MappingProxyType(
     {"colour": 1, "covariance": 1, "gradients": 1, "edges": 1 / 3, "opponents": 1 / 3, "layout": 1 / 4}
 )
-"""How much each block counts in the order of the results. The last three measure composition and together count about
-as much as each of the others; if each of them counted as much, a detail would not find the picture that it was cut from."""
+"""How much each block counts in the order of the results. The last three measure composition, and together they count about
+as much as each of the others: counted in full, they would keep a detail from finding the picture that it was cut from."""
 
 SPREADS: Final = MappingProxyType(
     {"colour": 0.2, "covariance": 0.25, "gradients": 0.2, "edges": 0.25, "opponents": 0.45, "layout": 0.4}
@@ -74,7 +73,7 @@ SPREADS: Final = MappingProxyType(
 
 
 def relative(views: Views, recipe: Recipe) -> dict[str, Doubles]:
-    """The blocks of a picture that count relative to those of noise, which are in the codebook."""
+    """The blocks of a picture from which those of noise, in the codebook, are subtracted."""
     blocks = {"covariance": covariance(views, recipe.octaves)}
     if recipe.cells:
         blocks["edges"] = orientations(views, recipe.cells, plane=0, bins=8, signed=False)
@@ -106,7 +105,9 @@ def describe(picture: Pillow.Image, dimension: int) -> Vector:
         dimension: a key of `RECIPES`.
     """
     views, recipe, book = Views.of(picture), RECIPES[dimension], codebook(dimension)
+    # Most of a texture block is the same for all pictures (cosines of 0.95); they differ in what they have beyond noise.
     texture = {name: unit(block - book.noise[name]) for name, block in relative(views, recipe).items()}
+    # In this order: texts find the colours at the beginning of a vector and the layout at its end.
     blocks = {
         "colour": recipe.grid.histogram(views.lab[1]),
         "covariance": texture.pop("covariance"),
@@ -143,20 +144,21 @@ def wished(wishes: Sequence[Wish], dimension: int) -> Vector:
 
 
 NEARLY_IDENTICAL: Final = 0.06
-"""Cosine distance up to which two pictures are one: less than half of what the two nearest of 150 different paintings are
-apart (0.148, 0.128, 0.152 in 256, 512 and 1,024 components). The same paintings, of 222 to 800 pixels, were at most 0.015
-from themselves saved again as JPEG of quality 75, at most 0.044 scaled to 400 pixels, and 95 in 100 within 0.038 after
-both."""
+"""Cosine distance up to which two pictures count as one: less than half of the distance between the two nearest of 150
+different paintings (0.148, 0.128 and 0.152 in 256, 512 and 1,024 components). The same paintings, of 222 to 800 pixels, were
+at most 0.015 from themselves after saving as JPEG of quality 75, at most 0.044 after scaling to 400 pixels, and 95 in 100 of
+them at most 0.038 after both."""
 
 
-class Palette(Embedder):
+class Palette(LocalEmbedder):
     """Pictures by their colours and textures, texts by the colours they name; no semantic model.
 
     Args:
-        dimension: components of a vector, one of `RECIPES`: fewer are quicker to search, more find better.
+        dimension: components of a vector, one of `RECIPES`: fewer are faster to search, more give better results.
     """
 
     def __init__(self, dimension: int = DESCRIPTOR.default_dimension) -> None:
+        super().__init__()
         self.facts = Facts(
             space=PALETTE.spaces(DESCRIPTOR).space(dimension),
             description="Colour and texture, computed on this machine; it is not a semantic model: it knows what a"
@@ -165,21 +167,10 @@ class Palette(Embedder):
             nearly_identical=NEARLY_IDENTICAL,
         )
         self._dimension = dimension
-        self._calls = 0
-        self._counting = threading.Lock()
-
-    @property
-    def calls(self) -> int:
-        """How many pictures and texts have been embedded so far."""
-        return self._calls
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
         """One `(index, vector or failure)` for each picture, in order; vectors have length 1."""
-        for index, picture in enumerate(batch):
-            result = self._embed(picture)
-            if not isinstance(result, Failure):
-                self._count()
-            yield index, result
+        yield from self._counted((index, self._embed(picture)) for index, picture in enumerate(batch))
 
     def embed_text(self, text: str) -> TextReading:
         """The vector of the colours that `text` names; its texture is zero, so that it ranks by colour alone.
@@ -201,23 +192,20 @@ class Palette(Embedder):
     def _amounts(self, wishes: Sequence[Wish], vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
         """How much of the wished colours is in each picture, more in the wished places: shape (n,)."""
         grid = RECIPES[self._dimension].grid
+        # The colour block holds the square roots of the shares, times its weight, which the division removes again.
         squares = vectors[:, : grid.size].astype(np.float64) ** 2
-        there = amounts(wishes, squares / np.maximum(squares.sum(1, keepdims=True), 1e-12), grid)
+        amount = amounts(wishes, squares / np.maximum(squares.sum(1, keepdims=True), 1e-12), grid)
         places = wished_layout(wishes)[: layout_size(self._dimension)]
         if places.any():
             layouts = vectors[:, -len(places) :].astype(np.float64)
             lengths = np.linalg.norm(layouts, axis=1) * np.linalg.norm(places)
-            there *= 1 + _PLACE_INFLUENCE * (layouts @ places) / np.maximum(lengths, 1e-12)
-        return there
+            amount *= 1 + _PLACE_INFLUENCE * (layouts @ places) / np.maximum(lengths, 1e-12)
+        return amount
 
     def _embed(self, picture: Picture) -> Vector | Failure:
-        from pinakes.images.decoding import decode  # searches by words need none of its formats
+        from pinakes.images.decoding import decode  # a search by words does not need its many formats
 
         result = with_bytes(picture, lambda data: describe(decode(data, at_least=SHORT_SIDE), self._dimension))
         if isinstance(result, Failure) or result.any():
             return result
         return Failure(ErrorClass.ZERO_VECTOR, "the picture has no measurable colour or texture")
-
-    def _count(self) -> None:
-        with self._counting:
-            self._calls += 1

@@ -63,6 +63,7 @@ class Codebook:
         inverse = 1 / self.variances
         likelihood = (reduced * reduced) @ inverse.T - 2 * reduced @ (self.centres * inverse).T
         likelihood += (self.centres**2 * inverse + np.log(self.variances)).sum(1) - 2 * np.log(self.shares)
+        # Relative to the most likely Gaussian: a descriptor far from all of them would otherwise have only zeros.
         likelihood = np.exp((likelihood.min(1, keepdims=True) - likelihood) / 2)
         chances: Doubles = likelihood / likelihood.sum(1, keepdims=True)
         return chances
@@ -108,7 +109,7 @@ def _descriptors(lightness: Floats, axes: Doubles) -> Doubles:
     by_corner = axes.reshape(DIRECTIONS, len(corners), -1)
     strengths = cells.sum(0)
     roots = np.sqrt(cells)
-    # The whole descriptors are never put together: those of one picture would fill a megabyte.
+    # The projection is added up corner by corner, because all descriptors of a picture would fill a megabyte.
     total = np.zeros((rows * columns, by_corner.shape[2]))
     strength = np.full((rows, columns), _FAINT_CELLS)
     for number, corner in enumerate(corners):
@@ -128,15 +129,17 @@ def _cells(lightness: Floats) -> Doubles:
         towards: Floats = along_x * np.float32(np.cos(turn)) + along_y * np.float32(np.sin(turn))
         # Squared, so that a gradient counts in the three directions nearest to it.
         energy: Floats = towards * towards / strength
+        # One product serves two opposite directions.
         both = _summed(energy)
         energy[towards < 0] = 0
         cells[direction] = _summed(energy)
-        cells[direction + half] = np.maximum(both - cells[direction], 0)
+        cells[direction + half] = np.maximum(both - cells[direction], 0)  # rounding may leave less than 0
     return cells
 
 
 def _summed(plane: Floats) -> Floats:
-    """The sums of the cells, added up in the same order on every machine; what is left over at the end is not counted."""
+    """The sums of the cells; pixels beyond the last whole cell are not counted."""
+    # Strided additions, whose order is the same on every machine; that of `np.sum` along an axis is NumPy's choice.
     for axis in (0, 1):
         whole = np.moveaxis(plane, axis, 0)[: plane.shape[axis] // CELL * CELL]
         total = whole[::CELL] + whole[1::CELL]

@@ -58,7 +58,7 @@ class ColourGrid:
         hue_share = turn - whole
         hue = whole.astype(np.intp) % self.hues
         after = hue + 1
-        after[after == self.hues] = 0
+        after[after == self.hues] = 0  # hue is a circle
         total = np.zeros(self.levels * len(rings) * self.hues)
         for up in (0, 1):
             by_level = (level_share if up else 1 - level_share) * (1.0 if weights is None else weights)
@@ -108,7 +108,7 @@ def membership(grid: ColourGrid, region: Region) -> Doubles:
 
 
 def wished_colours(wishes: Sequence[Wish], grid: ColourGrid) -> Doubles:
-    """The histogram block of a text, shape (grid.size,): the bins of the wished colours minus those of the unwished.
+    """The histogram block of a text, shape (grid.size,): the bins of the wished colours minus those of the denied ones.
 
     The membership of the bins orders pictures by how much of the colour they contain; a histogram of the colour itself
     would favour pictures that spread over all of its bins.
@@ -122,34 +122,39 @@ def wished_colours(wishes: Sequence[Wish], grid: ColourGrid) -> Doubles:
 def amounts(wishes: Sequence[Wish], shares: Doubles, grid: ColourGrid) -> Doubles:
     """How much of what a text asks for is in pictures, by their histograms (n, grid.size): shape (n,).
 
-    1 is a picture of nothing but the colour. Of several colours the one that there is least of counts, and what is denied
-    is taken off. A tenth of a picture is more than a tenth of all of it, as it is to the eye.
+    A picture of nothing but the colour has 1. Of several colours the one with the smallest amount counts, and denied
+    colours are subtracted. A tenth of the picture counts for more than a tenth of the amount, as it does to the eye.
     """
-    there = {True: [np.ones(len(shares))], False: [np.zeros(len(shares))]}
+    by_presence = {True: [np.ones(len(shares))], False: [np.zeros(len(shares))]}
     for wish in wishes:
         weights = membership(grid, wish.region) ** 2
+        # What a picture of the colour alone would have, by which the pictures' amounts are divided.
         lab = np.array(wish.region.focus.lab, np.float32)[:, None] * np.array([[1], [CHROMA_GAIN], [CHROMA_GAIN]])
         alone = grid.counts(lab.astype(np.float32))[grid.used] ** _PROMINENCE @ weights
-        there[wish.present].append(shares**_PROMINENCE @ weights / max(float(alone), 1e-6))
-    found: Doubles = np.min(there[True][1:] or there[True], axis=0) - np.sum(there[False], axis=0)
-    return found
+        by_presence[wish.present].append(shares**_PROMINENCE @ weights / max(float(alone), 1e-6))
+    # The ones stand for all colours where the text only denies some.
+    amount: Doubles = np.min(by_presence[True][1:] or by_presence[True], axis=0) - np.sum(by_presence[False], axis=0)
+    return amount
 
 
 _PROMINENCE: Final = 0.75
+"""The power to which shares of a picture are raised; below 1, so that small areas count for more."""
+
 _SHARPNESS: Final = 1.5
-"""Bins overlap with their neighbours' colours; the exponent compensates for that blur."""
+"""The power to which memberships of bins are raised: bins overlap with their neighbours' colours, which blurs them."""
 
 
 def wished_layout(wishes: Sequence[Wish]) -> Doubles:
-    """The layout block of a text: where its placed colours are, against the mean; zeros if none is placed."""
+    """The layout block of a text: its placed colours, relative to the mean; zeros if none is placed."""
     thumbnail = np.zeros((3, LAYOUT_GRID, LAYOUT_GRID))
     for wish in wishes:
         if wish.place:
             mask = _mask(wish.place)
             lightness, a, b = wish.region.focus.lab
             colour = np.array([lightness - 0.5, a * CHROMA_GAIN, b * CHROMA_GAIN])
+            # Without the mean, only the place counts here: how much there is of the colour is the histogram's matter.
             thumbnail += (colour if wish.present else -colour)[:, None, None] * (mask - mask.mean())
-    thumbnail[0] += 0.5
+    thumbnail[0] += 0.5  # which `layout_of` subtracts
     return layout_of(thumbnail, 3 * LAYOUT_GRID**2)
 
 

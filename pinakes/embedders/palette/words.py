@@ -33,6 +33,7 @@ _MOODS: Final = {
 }
 
 _TINT_SHARE: Final = 0.33
+"""How far a tint pulls a colour towards its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class Wish:
     """One colour that a text asks for.
 
     Attributes:
-        region: the colours that are meant.
-        place: where ("top", "bottom", "left", "right", "centre", "edges"), or "" for anywhere.
+        region: the colours that its name stands for.
+        place: where in the picture ("top", "bottom", "left", "right", "centre", "edges"), or "" for anywhere.
         present: False where the text asks for a picture without the colour.
     """
 
@@ -61,7 +62,7 @@ class Reading:
 
 @dataclass(slots=True)
 class _Clause:
-    """The wishes between two joiners, and the places that apply to all of them."""
+    """The part of a text between two joiners: indices of its wishes, and places with their positions in the text."""
 
     wishes: list[int]
     places: list[tuple[int, str]]
@@ -76,6 +77,7 @@ class _Reader:
     """Goes through the words of a text once."""
 
     def __init__(self, text: str) -> None:
+        # A hyphen inside a word mixes two colours: "blue-green" is one colour, and "blue, green" are two.
         joined = _HYPHEN.sub(" \N{HYPHEN} ", unicodedata.normalize("NFC", text).casefold())
         self.tokens: list[str] = []
         self.mixes: set[int] = set()  # positions of words that a hyphen ties to the word before
@@ -88,39 +90,36 @@ class _Reader:
         self.wishes: list[Wish] = []
 
     def reading(self) -> Reading:
-        clause, denied, place_next, place = _Clause([], []), False, "", 0
+        clause, denied, next_place, colour_end = _Clause([], []), False, "", 0
         position = 0
         while position < len(self.words):
             word = self.words[position]
             if word in names.DENIALS:
-                denied = self._denies(position)
+                denied = self._colour_follows(position)  # "no red", but not "no people in red"
                 if denied:
                     self.used.add(position)
             elif found := self._colour(position):
                 region, end = found
-                mixing = position in self.mixes and clause.wishes and place == position
-                if mixing:
+                if position in self.mixes and clause.wishes and colour_end == position:
                     last = clause.wishes[-1]
                     self.wishes[last] = replace(self.wishes[last], region=_mixed(self.wishes[last].region, region))
                 else:
                     clause.wishes.append(len(self.wishes))
-                    self.wishes.append(Wish(region, place_next, not denied))
+                    self.wishes.append(Wish(region, next_place, not denied))
                 self.used.update(range(position, end))
-                position = place = end
+                position = colour_end = end
                 continue
             elif word in names.PLACES and self._is_place(position):
                 clause.places.append((position, names.PLACES[word]))
             elif word in names.ABOVE | names.BELOW | names.ON and self.wishes and self._colour_follows(position):
-                here, there = _relation(word)
-                clause = self._close(clause, here)
-                place_next, denied = there, False
+                place, next_place = _relation(word)
+                clause, denied = self._close(clause, place), False
                 self.used.add(position)
-                position += 1
-                continue
             elif word in names.JOINERS:
                 if clause.wishes or clause.places:
                     clause = self._close(clause, "")
-                place_next, denied = "", denied and word in {"or", "and", ","}
+                # "no red or green" denies both; "no red but green" does not.
+                next_place, denied = "", denied and word in {"or", "and", ","}
             position += 1
         self._close(clause, "")
         return self._result()
@@ -128,9 +127,9 @@ class _Reader:
     def _close(self, clause: _Clause, place: str) -> _Clause:
         """Apply the places of a clause to its colours or, where it has none, to the colour before it."""
         targets = clause.wishes or ([len(self.wishes) - 1] if self.wishes else [])
-        for position, said in clause.places:
+        for position, named in clause.places:
             if targets:
-                place = said
+                place = named
                 self.used.add(position)
         for index in targets:
             if place and not self.wishes[index].place:
@@ -148,7 +147,7 @@ class _Reader:
         return Reading(tuple(self.wishes), read_words, unread)
 
     def _is_place(self, position: int) -> bool:
-        """Whether there is a colour, too: "right", "left" and "ground" by themselves are not places."""
+        """Whether the text names a colour too: without one, "right", "left" and "ground" are not places."""
         return bool(self.wishes) or any(self._colour(later) for later in range(position + 1, len(self.words)))
 
     def _colour_follows(self, position: int) -> bool:
@@ -157,21 +156,17 @@ class _Reader:
             following += 1
         return self._colour(following) is not None
 
-    def _denies(self, position: int) -> bool:
-        """Whether the denial at `position` is about a colour: "no red", but not "no people in red"."""
-        return self._colour_follows(position)
-
     def _colour(self, position: int) -> tuple[Region, int] | None:
         """The colour phrase that starts at `position` and where it ends: degrees, shades and tints, then a name."""
         start, changes, degree = position, list[tuple[str, float]](), 1.0
         while position < len(self.words):
             named = self._name(position)
             word = self.words[position]
-            # "Dark red" is a shade of red; "dark olive green" is a name. "Deep sky blue" would be both.
+            # Before a basic term a shade counts as a shade, though CSS has a name "dark red"; "dark olive green" is a name.
             is_shade = word in names.SHADES or word in names.TINTS
             if named and not (is_shade and (degree != 1.0 or self._basic_follows(position))):
                 region, end = named
-                for change, far in reversed(changes):
+                for change, far in reversed(changes):  # the word next to the colour changes it first
                     region = _changed(region, change, far)
                 return region, end
             if word in names.DEGREES:
@@ -192,15 +187,10 @@ class _Reader:
         if position >= len(self.words):
             return None
         word = self.words[position]
-        if self.words[position : position + 3] == ["black", "and", "white"]:
-            return _MOODS["black and white"], position + 3
         if word in names.MOODS:
             return _MOODS[names.MOODS[word]], position + 1
         if word in names.TINTS:
-            focus = _named(names.TINTS[word])
-            return None if focus is None else (_changed(focus, "muted", 0.5), position + 1)
-        if word == "greyish":
-            return _MOODS["muted"], position + 1
+            return _changed(_basic(names.TINTS[word]), "muted", 0.5), position + 1
         return None
 
     def _basic_follows(self, position: int) -> bool:
@@ -262,9 +252,8 @@ def _changed(region: Region, word: str, degree: float) -> Region:
     """`region` after a shade or a tint, taken `degree` times as far as usual."""
     focus = region.focus
     if word in names.TINTS:
-        other = _named(names.TINTS[word])
-        assert other is not None
-        moved = focus.towards(other.focus, min(0.7, _TINT_SHARE * degree))
+        moved = focus.towards(_basic(names.TINTS[word]).focus, min(0.7, _TINT_SHARE * degree))
+        # The tint gives a hue to what had any, such as "warm grey".
         hue_spread = 0.4 if region.hue_spread == ANY_HUE else region.hue_spread
         return Region(moved.shown(), region.lightness_spread, region.chroma_spread, hue_spread)
     goal, share, gain = names.SHADES[word]

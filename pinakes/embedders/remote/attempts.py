@@ -1,4 +1,4 @@
-"""Makes as many requests as one answer takes: pacing, retries, and when to give up, for all providers."""
+"""Makes as many requests as one answer needs: pacing, retries, and when to give up, for all providers."""
 
 from __future__ import annotations
 
@@ -32,23 +32,24 @@ from pinakes.types import ErrorClass, Failure, Vector
 
 FIRST_BACKOFF: Final = 0.5
 LONGEST_BACKOFF: Final = 20.0
-"""Seconds before the second attempt, doubled for each further one, and jittered between half and all of it."""
+"""Seconds before the second attempt, which double with each further one up to the longest. Half of them are random, so that
+requests which failed together are not repeated together."""
 
 QUOTA_PATIENCE: Final = 900.0
-"""After so many seconds with no answer but 429, the quota counts as used up."""
+"""After this many seconds with no answer but 429, the quota counts as used up."""
 
 UNUSABLE_ATTEMPTS: Final = 2
-"""Requests for one picture or text that are answered, and charged, without a vector that can be used."""
+"""Most requests for one picture or text that are answered, and charged, without a vector that can be used."""
 
 MOST_UNUSABLE: Final = 6
-"""After so many such answers in a row, to at least three pictures, the next ones will not be better: the run ends."""
+"""After this many such answers in a row, to at least three pictures, the next ones will not be better: the run ends."""
 
 STOP_SECONDS: Final = 0.25
 """How often a sleeping thread checks whether the run is stopping."""
 
 _LOST: Final = frozenset({ErrorClass.TIMEOUT, ErrorClass.CONNECTION})
 _ANSWERED: Final = 200
-"""The status of an answer that was charged; with an error, it means that the answer cannot be used."""
+"""The status of an answer that was charged; in an error it means that the answer cannot be used."""
 
 Call = Callable[[], tuple[Vector, str] | Reply]
 """Makes one request."""
@@ -59,14 +60,14 @@ class Effort:
     """How much effort one answer is worth.
 
     Attributes:
-        attempts: most requests; 429s are not counted, and of answers that cannot be used there are `UNUSABLE_ATTEMPTS`.
+        attempts: most requests; 429s are not counted, and `UNUSABLE_ATTEMPTS` applies as well.
         patience: most seconds, in requests and between them; waiting for the pacer is not counted, except where a
             person waits.
         interactive: whether a person waits; the slot then comes before those of batches.
         text: the text that it is for, which may have its own price; None for a picture.
-        pooled: whether it is one of many; it then waits for a place among the requests in flight, and is dropped when the
-            run ends.
-        unwanted: whether nobody waits for this pooled answer any more, so that no request is begun for it.
+        pooled: whether it is for a picture of a batch; it then waits for a place among the requests in flight, and is
+            dropped when the run ends.
+        unwanted: whether the batch has been left, so that no request is begun for this answer any more.
     """
 
     attempts: int
@@ -80,15 +81,15 @@ class Effort:
 class Attempts:
     """Turns calls into answers. Thread-safe.
 
-    The first refusal that concerns every request ends it: nothing pooled is begun after that. So does a row of answers that
-    cannot be used.
+    The first refusal that concerns every request, or too many unusable answers in a row, end it: nothing pooled is begun
+    after that.
 
     Args:
         space: the space that vectors must belong to.
         pacer: says when a request may be made.
         concurrency: most requests in flight; None finds the number.
         allowance: what may be spent; None: there is no cap.
-        text_units: from a text to what it takes of the allowance, where a picture takes 1.
+        text_units: computes the price of a text, in multiples of the price of a picture.
         stopping: whether the run is stopping; pooled answers are not begun then.
         secrets: values that no message may show.
         backoff: seconds before the second attempt.
@@ -126,8 +127,6 @@ class Attempts:
         self._quiet_until = 0.0
         self._tokens = TokenEstimate()
 
-    # -- the end -------------------------------------------------------------------------------------------------------
-
     @property
     def ending(self) -> bool:
         """Whether nothing new may be begun."""
@@ -145,8 +144,6 @@ class Attempts:
         if self._halted is not None:
             raise self._halted
 
-    # -- answers -------------------------------------------------------------------------------------------------------
-
     def answer(self, call: Call, effort: Effort) -> Vector | Failure | None:
         """The vector, or the failure of the last attempt; None (only pooled) if the run ended before there was either.
 
@@ -156,43 +153,45 @@ class Attempts:
             PinakesError: the database that keeps the rate is lost.
         """
         begun = time.monotonic()
-        spent = 0.0
+        busy = 0.0
         failed = wasted = 0
-        left: Failure | None = None  # the outcome if the run ends now: what was charged is not forgotten
+        # The outcome if the run ends before another one: a request that was charged must be in the ledger.
+        so_far: Failure | None = None
         while True:
             try:
                 outcome = self._attempt(call, effort)
             except PacingStoppedError as exc:
                 if not effort.pooled:
                     raise
+                # Others may still hold parts of the allowance, which they have taken for requests that wait for a slot.
                 if isinstance(exc, AllowanceUsedUpError):
                     self._spent.set()
                 else:
                     self.end(None)
-                return left
+                return so_far
             if not isinstance(outcome, _Refused):
-                return left if outcome is None else outcome
+                return so_far if outcome is None else outcome
             error = outcome.error
-            asked = error.retry_after or 0.0
+            retry_after = error.retry_after or 0.0
             if error.error_class is ErrorClass.QUOTA:
                 self._throttled(error)
-                if effort.interactive and time.monotonic() - begun + asked > effort.patience:
+                if effort.interactive and time.monotonic() - begun + retry_after > effort.patience:
                     return self._given_up(error, failed)
-                continue
+                continue  # without a pause here: `_attempt` waits, as all other callers must
             with self._lock:
                 self._throttled_since = None
             failed += 1
             wasted += error.http_status == _ANSWERED
-            pause = max(self._pause(failed), asked)
-            spent += outcome.seconds
-            used = time.monotonic() - begun if effort.interactive else spent
+            pause = max(self._pause(failed), retry_after)
+            busy += outcome.seconds
+            used = time.monotonic() - begun if effort.interactive else busy
             enough = failed >= effort.attempts or wasted >= UNUSABLE_ATTEMPTS
             if error.error_class.final or enough or used + pause > effort.patience:
                 return self._given_up(error, failed)
-            left = self._given_up(error, failed) if wasted else None
+            so_far = self._given_up(error, failed) if wasted else None
             if not self._sleep(pause, effort):
-                return left
-            spent += pause
+                return so_far
+            busy += pause
             self.counters.retried()
 
     def failure(self, error_class: ErrorClass, message: str, http_status: int | None = None) -> Failure:
@@ -209,14 +208,16 @@ class Attempts:
                 if not self._sleep(quiet, effort):
                     return None
             text = effort.text
+            # Before the wait, since a slot of the shared rate must not go to a request that the allowance does not cover.
             with paying(self._allowance, 1 if text is None else self._text_units(text)) as payment:
                 tokens = self._tokens.of(text)
                 counted = self._pacer.wait(interactive=effort.interactive, tokens=tokens)
+                # The run may have ended during the wait. A used-up allowance is no reason: this request has its share.
                 if effort.pooled and (self._over() or effort.unwanted()):
                     counted(0)
                     return None
                 started = time.monotonic()
-                payment.due = True
+                payment.due = True  # from here on the provider may charge, unless its refusal says otherwise
                 try:
                     reply = Reply(*call())
                     if reply.tokens is not None:
@@ -237,7 +238,7 @@ class Attempts:
                 self.concurrency.leave()
 
     def _over(self) -> bool:
-        """Whether to stop even requests whose cost is already reserved."""
+        """Whether to stop even requests whose price is already reserved."""
         return self._ended.is_set() or self._stopping()
 
     def _dropped(self, effort: Effort) -> bool:
@@ -248,10 +249,11 @@ class Attempts:
 
         Raises:
             CallError: it cannot be used.
-            EmbedderError: another version of the model has made it.
+            EmbedderError: another version of the model made it.
         """
         space = self._space
         why = why_unusable(vector, space.dimension)
+        # Another version of the model may have another dimension; then the version is what has to be said.
         if why and version == space.version:
             raise unusable(space.provider, why)
         self.counters.answered(seconds, text=effort.text is not None)
@@ -277,11 +279,11 @@ class Attempts:
             self._unusable_in_a_row += 1
             if self._unusable_in_a_row < MOST_UNUSABLE:
                 return
-        said = redact(str(error), self._secrets)
+        last = redact(str(error), self._secrets)
         self.end(
             EmbedderError(
                 f"{self._space.provider} gave {MOST_UNUSABLE} answers in a row that cannot be used. Each may be charged, so"
-                f" nothing more is asked of it. The last was: {said} Check its endpoint, and whether something else answers"
+                f" nothing more is asked of it. The last was: {last} Check its endpoint, and whether something else answers"
                 " in its place, such as a proxy; then run the same command again."
             )
         )
@@ -309,7 +311,7 @@ class Attempts:
 
     def _pause(self, failed: int) -> float:
         longest = min(LONGEST_BACKOFF, self._backoff * 2 ** min(failed - 1, 16))
-        return random.uniform(longest / 2, longest)  # noqa: S311 - spreads retries, keeps no secret
+        return random.uniform(longest / 2, longest)  # noqa: S311 - it protects nothing
 
     def _sleep(self, seconds: float, effort: Effort) -> bool:
         """Sleep; False where a pooled answer is dropped before the time is over."""
@@ -317,6 +319,7 @@ class Attempts:
         while (left := until - time.monotonic()) > 0:
             if self._dropped(effort):
                 return False
+            # A query is not dropped, so only pooled answers have to look whether the run has ended.
             if effort.pooled:
                 self._ended.wait(min(left, STOP_SECONDS))
             else:

@@ -17,7 +17,9 @@ from urllib3.util.retry import Retry
 
 from pinakes.embedders.base import Facts, Limits
 from pinakes.embedders.remote.azure_declaration import AZURE, ENDPOINT, KEY, VISION
+from pinakes.embedders.remote.concurrency import BOUND
 from pinakes.embedders.remote.http_errors import (
+    CONNECT_SECONDS,
     MOST_BYTES,
     ErrorAnswer,
     NoSuchServiceError,
@@ -33,16 +35,12 @@ from pinakes.types import ErrorClass, Vector
 
 API_VERSION = "2024-02-01"
 GONE = "2023-02-01-preview"
-"""Named by the Azure tutorial."""
+"""An API version that the Azure tutorial names and that Azure no longer answers."""
 DIMENSION = VISION.default_dimension
 
 NAME = "Azure AI Vision"
 GUIDE = "docs/azure.md"
 ADVICE = f"Check PINAKES_AZURE_ENDPOINT and PINAKES_AZURE_KEY; {GUIDE} says where they are found."
-POOL = 64
-"""Connections kept open: as many threads as may call at once."""
-CONNECT_SECONDS = 10.0
-"""Longest wait for a connection; an address that does not answer sooner will not answer later."""
 _CHUNK = 65536
 _IMAGE, _TEXT = "vectorizeImage", "vectorizeText"
 _BYTES, _JSON = "application/octet-stream", "application/json"
@@ -118,7 +116,7 @@ class AzureVision:
             return False
         try:
             return is_public(host)
-        except ValueError:
+        except ValueError:  # a name and not an address
             return True
 
     def image(self, picture: Prepared, *, timeout: float) -> tuple[Vector, str]:
@@ -136,7 +134,7 @@ class AzureVision:
         self._session.close()
 
     def _form(self, operation: str, kind: str) -> requests.PreparedRequest:
-        """A request without its body; merging the session's settings into every request takes as long as sending it."""
+        """A request without its body, prepared once, since preparing each request takes as long as sending it."""
         url = f"{self._base}/computervision/retrieval:{operation}?{self._query}"
         headers = {"Content-Type": kind, "Ocp-Apim-Subscription-Key": self._key}
         try:
@@ -147,7 +145,7 @@ class AzureVision:
             ) from exc
 
     def _call(self, operation: str, kind: str, body: bytes, timeout: float, *, by_uri: bool) -> tuple[Vector, str]:
-        request = self._forms[operation, kind].copy()
+        request = self._forms[operation, kind].copy()  # threads share the form
         request.prepare_body(body, None)
         status, headers, answer = self._send(request, timeout)
         request_id = headers.get("apim-request-id") or headers.get("x-ms-request-id")
@@ -162,7 +160,7 @@ class AzureVision:
         version = fields.get("modelVersion") if isinstance(fields, dict) else None
         if not isinstance(version, str) or not version:
             raise unusable(NAME, "it names no modelVersion", request_id)
-        self._is_there = True
+        self._is_there = True  # also if the vector is not usable: the service, its API and its model exist
         return vector_of(fields.get("vector"), DIMENSION, provider=NAME, request_id=request_id), version
 
     def _send(self, request: requests.PreparedRequest, timeout: float) -> tuple[int, Mapping[str, str], bytes]:
@@ -197,14 +195,14 @@ class AzureVision:
         if status < 400:
             where = redact(str(headers.get("Location")), [self._key])
             return NoSuchServiceError(f"{NAME} redirects to {where}; the endpoint {self._base} is not right. {ADVICE}")
+        # After an answer, or about an address that Azure was to read, a 404 concerns the picture alone.
         if (status == 404 and not by_uri and not self._is_there) or "version" in inner.lower():
             text = redact(answer.text, [self._key])
             return NoSuchServiceError(
                 f"{text} There is no such service, API version or model version at {self._base}: the resource must be"
                 f" in a region that has multimodal embeddings; {GUIDE} lists them."
             )
-        spelt = inner.lower()
-        named = next((kind for part, kind in _CODES if part in spelt), None) if status == 400 else None
+        named = next((kind for part, kind in _CODES if part in inner.lower()), None) if status == 400 else None
         return answer.error(named, advice=ADVICE, secrets=[self._key])
 
 
@@ -232,26 +230,27 @@ def from_settings(environ: Mapping[str, str], *, version: str | None = None) -> 
 
 
 class _OneHost(HTTPAdapter):
-    """Looks up the connection pool of its one host only once; each lookup reads certificates from the disk."""
+    """Looks up the connection pool of its one host only once, because each lookup reads certificates from the disk."""
 
-    _found: ConnectionPool | None = None
+    _pool: ConnectionPool | None = None
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:
-        if self._found is None:
-            self._found = super().get_connection_with_tls_context(*args, **kwargs)
-        return self._found
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
 
     def close(self) -> None:
-        self._found = None
+        self._pool = None
         super().close()
 
 
 def _pooled(base: str) -> requests.Session:
     session = requests.Session()
-    session.mount(base, _OneHost(pool_connections=1, pool_maxsize=POOL, max_retries=Retry(0, read=False)))
-    # Proxies and certificates of the environment are looked up once here instead of at every request.
-    found = session.merge_environment_settings(base, {}, None, None, None)
-    session.proxies, session.verify, session.cert = dict(found["proxies"]), found["verify"], found["cert"]
+    # No retries here: `attempts` alone decides them, and counts each request.
+    session.mount(base, _OneHost(pool_connections=1, pool_maxsize=BOUND, max_retries=Retry(0, read=False)))
+    # Proxies and certificates of the environment are read once here instead of at every request.
+    merged = session.merge_environment_settings(base, {}, None, None, None)
+    session.proxies, session.verify, session.cert = dict(merged["proxies"]), merged["verify"], merged["cert"]
     session.trust_env = False
     return session
 
@@ -271,7 +270,7 @@ def _error_fields(body: bytes) -> tuple[str, str, str]:
 
 
 def _cause(error: BaseException) -> str:
-    """The innermost reason, which a person can act on."""
+    """The innermost reason, which a person can act on; requests and urllib3 wrap it several times."""
     while isinstance(error, requests.RequestException | HTTPError):
         inner = getattr(error, "reason", None) or next((a for a in error.args if isinstance(a, BaseException)), None)
         if not isinstance(inner, BaseException):

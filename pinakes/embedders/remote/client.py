@@ -1,4 +1,4 @@
-"""The one layer through which all paid requests go: an embedder over a provider and a pacer.
+"""The embedder through which all paid requests go: it combines a provider and a pacer.
 
 A provider makes single requests (`pinakes.embedders.remote.provider`), and a pacer says when. Only
 `pinakes.embedders.remote.attempts` decides which requests are retried.
@@ -6,7 +6,6 @@ A provider makes single requests (`pinakes.embedders.remote.provider`), and a pa
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 import threading
@@ -19,15 +18,14 @@ from queue import SimpleQueue
 from typing import Final
 
 import numpy as np
-from PIL import Image as Pillow
 
-from pinakes.embedders.base import CHECK_TEXT, Embedder, Limits, Picture, TextReading
+from pinakes.embedders.base import CHECK_TEXT, Embedder, Picture, TextReading
 from pinakes.embedders.counters import CallStatistics
 from pinakes.embedders.declaration import Choice, Declaration, Surroundings
 from pinakes.embedders.remote.attempts import FIRST_BACKOFF, Attempts, Effort
-from pinakes.embedders.remote.preflight import MIME_TYPES, ignored_words, prepare
+from pinakes.embedders.remote.preflight import check_picture, ignored_words, prepare
 from pinakes.embedders.remote.prices import price_of
-from pinakes.embedders.remote.provider import Allowance, Pacer, Prepared, Provider, Unpaced
+from pinakes.embedders.remote.provider import Allowance, Pacer, Provider, Unpaced
 from pinakes.embedders.remote.retirement import retirement_of
 from pinakes.errors import EmbedderError, PinakesError, UnreadableQueryError
 from pinakes.types import ErrorClass, Failure, Vector
@@ -41,10 +39,10 @@ READERS: Final = 16
 """Pictures read at once: as many as a bucket needs to keep up with 64 requests in flight."""
 
 BATCHES_AT_ONCE: Final = 3
-"""With only one batch, fewer and fewer requests would be in flight towards its end."""
+"""Batches that a run embeds at once: with only one, fewer and fewer requests would be in flight towards its end."""
 
 QUERY: Final = Effort(attempts=3, patience=15.0, interactive=True)
-"""A person waits for a query."""
+"""For a query, because a person waits for it."""
 
 _REFUSED: Final = 400
 """The status with which a provider refuses a picture."""
@@ -68,8 +66,8 @@ class Remote(Embedder):
         attempts: most requests for one picture, 429s not counted.
         patience: most seconds for one picture, in requests and between them; waiting for the pacer is not counted.
         stopping: whether the run is stopping. Then nothing new is begun, the answers of the requests in flight are
-            yielded, and the rest of a batch stays without an answer. A caller that leaves `embed_images` earlier loses
-            the answers in flight.
+            yielded, and the rest of a batch gets no answer. A caller that leaves `embed_images` earlier loses the answers
+            in flight.
         secrets: values that no message may show.
         backoff: seconds before the second attempt.
     """
@@ -105,6 +103,7 @@ class Remote(Embedder):
             secrets=secrets,
             backoff=backoff,
         )
+        # More threads than requests, so that some pictures are always read ahead and no request waits for one.
         self._pool = ThreadPoolExecutor(self._attempts.concurrency.bound + LOOK_AHEAD, thread_name_prefix="calling")
         self._reading = threading.BoundedSemaphore(READERS)
         self._lock = threading.Lock()
@@ -120,7 +119,7 @@ class Remote(Embedder):
         Args:
             declaration: of the embedder.
             provider: makes the requests.
-            choice: which embedder was asked for.
+            choice: the user's choice of an embedder.
             around: the settings, and what the run may spend.
             quota: the account that the requests count against; all who share it share one rate.
         """
@@ -188,6 +187,7 @@ class Remote(Embedder):
                         future = self._pool.submit(self._embed, picture, effort)
                         running[future] = index
                         future.add_done_callback(done.put)
+                    # A batch with nothing left to begin leaves its part of the window to the others.
                     if not pending:
                         share.close()
                     if not running:
@@ -198,6 +198,7 @@ class Remote(Embedder):
                     if outcome is not None:
                         yield index, outcome
             finally:
+                # Only where the caller left or an answer raised. A request that is on its way will be charged all the same.
                 left.set()
                 for future, index in running.items():
                     if not future.cancel():
@@ -218,7 +219,7 @@ class Remote(Embedder):
         if not words:
             raise UnreadableQueryError("the query contains no word.")
         ignored = self.unsent_words(text)
-        if ignored:
+        if ignored:  # otherwise the text is sent as it was typed
             words = words[: -len(ignored)]
             text = " ".join(words)
             logger.warning("%s reads %d words of a query; not read: %s", self._name, len(words), " ".join(ignored))
@@ -246,7 +247,7 @@ class Remote(Embedder):
             EmbedderError: the credentials, the dimension or the model version are wrong, or there was no answer.
             PinakesError: the database that keeps the rate is lost.
         """
-        picture = _test_picture(self.facts.limits)
+        picture = check_picture(self.facts.limits)
         outcome = self._attempts.answer(lambda: self._provider.image(picture, timeout=self._timeout), self._effort)
         if isinstance(outcome, Failure):
             raise EmbedderError(f"{self._name} does not embed a plain test picture: {outcome.message}.")
@@ -254,14 +255,14 @@ class Remote(Embedder):
 
     def close(self) -> None:
         """Begin nothing more, wait for the requests in flight, and close connections."""
+        # Connections last, since the requests in flight are charged whether or not their answers arrive.
         self._attempts.end(EmbedderError(f"the embedder {self._name} is closed."))
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._provider.close()
 
-    # -- one of each ---------------------------------------------------------------------------------------------------
-
     def _embed(self, picture: Picture, effort: Effort) -> Outcome:
         """The answer for a picture, in a thread of the pool; None where the run ended before it had one."""
+        # Pictures wait in the pool too. When the run ends they must not even be read, or a bucket would delay its end.
         if self._attempts.ending or effort.unwanted():
             return None
         with self._lock:
@@ -278,18 +279,17 @@ class Remote(Embedder):
         return outcome
 
     def _sent(self, picture: Picture, effort: Effort, reads_itself: Callable[[str], bool]) -> tuple[Outcome, bool]:
-        """The answer for a picture, and whether the provider was told to read it by itself."""
+        """The answer for a picture, and whether it was sent as an address that the provider reads by itself."""
         with self._reading:
             prepared = prepare(picture, self.facts.limits, reads_itself)
         if isinstance(prepared, Failure):
             return self._attempts.failure(prepared.error_class, prepared.message, prepared.http_status), False
-        sent: Prepared = prepared
         try:
-            outcome = self._attempts.answer(lambda: self._provider.image(sent, timeout=self._timeout), effort)
+            outcome = self._attempts.answer(lambda: self._provider.image(prepared, timeout=self._timeout), effort)
         except PinakesError as exc:
-            self._attempts.end(exc)
+            self._attempts.end(exc)  # every batch raises it, once the answers in flight have been yielded
             return None, False
-        return outcome, sent.data is None
+        return outcome, prepared.data is None
 
     def _text(self, text: str, *, interactive: bool) -> Vector:
         effort = replace(QUERY if interactive else self._effort, text=text)
@@ -300,14 +300,13 @@ class Remote(Embedder):
         assert outcome is not None  # only pooled answers are dropped
         return outcome
 
-    # -- what batches share --------------------------------------------------------------------------------------------
-
     @property
     def _name(self) -> str:
         return self.facts.space.provider
 
     @contextmanager
     def _sharing(self) -> Iterator[None]:
+        """Count the batch among those that share the requests in flight."""
         with self._lock:
             self._batches += 1
         try:
@@ -317,8 +316,9 @@ class Remote(Embedder):
                 self._batches -= 1
 
     def _text_units(self, text: str) -> int:
-        """The price of a text in prices of a picture, rounded up."""
+        """The price of a text in multiples of the price of a picture, rounded up."""
         price = self.facts.price
+        # Minus a little, so that rounding in the division never adds a unit.
         return max(1, math.ceil(price.of_text(text) / price.per_image - 1e-9)) if price.per_image else 1
 
     def _window(self) -> int:
@@ -326,7 +326,7 @@ class Remote(Embedder):
         return -(-(self._attempts.concurrency.limit + LOOK_AHEAD) // max(1, self._batches))
 
     def _claim_later(self, picture: Picture, future: Future[Outcome]) -> None:
-        """Keep an answer whose batch was left, so that this object does not pay for the same bytes again."""
+        """Keep the answer of a batch that was left, so that this object does not pay for the same bytes again."""
 
         def keep(finished: Future[Outcome]) -> None:
             if finished.exception() is None and isinstance(vector := finished.result(), np.ndarray):
@@ -334,14 +334,3 @@ class Remote(Embedder):
                     self._unclaimed[picture.image.fingerprint] = vector
 
         future.add_done_callback(keep)
-
-
-def _test_picture(limits: Limits) -> Prepared:
-    """A small gradient in a format that the provider accepts."""
-    kind = "PNG" if limits.formats is None or "PNG" in limits.formats else "JPEG"
-    side = max(64, limits.min_side or 0)
-    ramp = np.linspace(0, 255, side, dtype=np.uint8)
-    pixels = np.dstack(np.broadcast_arrays(ramp[None, :], ramp[:, None], np.uint8(128)))
-    out = io.BytesIO()
-    Pillow.fromarray(pixels).save(out, kind)
-    return Prepared(out.getvalue(), MIME_TYPES[kind])

@@ -1,4 +1,4 @@
-"""How many requests to have in flight at once: found from the allowed rate and the latency seen.
+"""How many requests to have in flight at once, computed from the allowed rate and the measured latency.
 
 Little's law (J. D. C. Little, Operations Research 9, 1961): requests in flight = rate x latency. Without a rate limit the
 number grows as long as more requests at once bring more answers a second.
@@ -21,6 +21,7 @@ HEAD_ROOM = 1.5
 """Latencies vary. The excess requests wait for their slots, which costs nothing."""
 
 SPARE = 2
+"""At a low rate, half of one request more would be none."""
 
 GUESS_SECONDS = 0.5
 """Latency that is assumed before the first answer."""
@@ -35,6 +36,7 @@ HOLD = 8
 """Rounds for which a number is kept before a larger one is tried again."""
 
 STOP_SECONDS = 0.25
+"""How often a caller that waits for a place checks whether to give up."""
 
 
 class Concurrency:
@@ -67,7 +69,7 @@ class Concurrency:
             while self.in_flight >= self._limit:
                 if give_up():
                     return False
-                self._freed.wait(STOP_SECONDS)
+                self._freed.wait(STOP_SECONDS)  # not longer, since nobody notifies when a run ends
             self.in_flight += 1
             return True
 
@@ -91,12 +93,13 @@ class Concurrency:
                 self._freed.notify(self._limit - before)
 
     def _by_littles_law(self) -> int:
+        # The rate is asked for each time, because the pacer lowers it after a 429 and raises it again.
         latency = GUESS_SECONDS if self._latency is None else self._latency
         return max(1, min(self.bound, math.ceil(HEAD_ROOM * self._rate() * latency) + SPARE))
 
 
 class _Climb:
-    """Hill climbing on the answers per second: doubles at first, then adds an eighth; steps back where that did not help."""
+    """Hill climbing on the answers per second: doubles, later adds an eighth, and steps back where that does not help."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -116,14 +119,14 @@ class _Climb:
             return limit
         now = time.monotonic()
         throughput = self._answers / max(now - self._began, 1e-6)
-        used = self._fullest >= limit
+        used = self._fullest >= limit  # if the limit was never reached, it cannot be what held the answers up
         self._began, self._answers, self._fullest = now, 0, 0
         return self._next(limit, throughput) if used else limit
 
     def _next(self, limit: int, throughput: float) -> int:
         if self._hold:
             self._hold -= 1
-            self._best = throughput
+            self._best = throughput  # the latest, since a service may become slower or faster during a run
             return limit
         if self._previous is not None and throughput < GAIN * self._best:
             back, self._previous = self._previous, None

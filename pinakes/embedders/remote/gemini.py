@@ -15,8 +15,10 @@ from urllib.parse import urlsplit
 
 from pinakes.buckets.addresses import GOOGLE, is_plain, parse_uri
 from pinakes.embedders.base import Facts, Limits
+from pinakes.embedders.remote.concurrency import BOUND
 from pinakes.embedders.remote.gemini_declaration import EMBEDDING, ENDPOINT, GEMINI, KEY
 from pinakes.embedders.remote.http_errors import (
+    CONNECT_SECONDS,
     MOST_BYTES,
     ErrorAnswer,
     NoSuchServiceError,
@@ -38,11 +40,8 @@ MODEL = EMBEDDING.name
 
 NAME = "Gemini"
 GUIDE = "docs/gemini.md"
-POOL = 64
-"""Connections kept open: as many threads as may call at once. httpx by itself keeps 20."""
-CONNECT_SECONDS = 10.0
 LOOPBACK_TOKEN = "no-credentials"  # noqa: S105 - that is what it says
-"""What a fake on this machine gets instead of a Google token."""
+"""What a fake service on this machine gets instead of a Google token."""
 
 LIMITS = Limits(max_bytes=14_000_000, formats=frozenset({"JPEG", "PNG"}), max_words=5_000)
 """Formats and 8,192 tokens of text: docs.cloud.google.com, «Gemini Embedding 2», 2026-05 (no size limit there). The
@@ -95,7 +94,7 @@ class GeminiEmbedding:
         )
 
     def _open(self, project: str | None, location: str, base: str | None, credentials: Any) -> Any:
-        from google import genai  # a second of imports, for those who use it only
+        from google import genai  # a second of imports, which only those who use it should wait for
         from google.genai import types
         from google.oauth2.credentials import Credentials
 
@@ -146,7 +145,8 @@ class GeminiEmbedding:
         config = types.EmbedContentConfig(
             output_dimensionality=self.facts.space.dimension,
             http_options=types.HttpOptions(timeout=max(1, round(timeout * 1000))),
-            auto_truncate=False if self._on_vertex else None,  # the Gemini API has no such field
+            # A text that is too long is refused, not cut in silence; the Gemini API has no such field.
+            auto_truncate=False if self._on_vertex else None,
         )
         try:
             answer = self._client.models.embed_content(
@@ -154,6 +154,7 @@ class GeminiEmbedding:
             )
         except APIError as exc:
             raise self._refusal(exc, by_uri=by_uri) from exc
+        # Before its parent TimeoutException: the service was not reached, so it did not fail to answer.
         except httpx.ConnectTimeout as exc:
             raise CallError(f"{NAME} cannot be reached: the connection timed out.", ErrorClass.CONNECTION) from exc
         except httpx.TimeoutException as exc:
@@ -197,9 +198,10 @@ class GeminiEmbedding:
             return CredentialsRefusedError(f"{text} {self._advice}")
         if error.status == "FAILED_PRECONDITION" and by_uri:
             return answer.error(ErrorClass.SERVER)  # a new project's agent that reads objects is still being created
-        nowhere = error.code == 404 or error.status == "FAILED_PRECONDITION"
+        missing = error.code == 404 or error.status == "FAILED_PRECONDITION"
         for_all = not self._is_there or _OF_THE_SERVICE.search(answer.message) is not None
-        if error.code < 400 or (nowhere and not by_uri and for_all):
+        # Below 400 is a redirect, which is not followed.
+        if error.code < 400 or (missing and not by_uri and for_all):
             return NoSuchServiceError(f"{text} {MODEL} is not available at {self._where}; see {GUIDE}.")
         return answer.error(advice=self._advice, secrets=self._secrets)
 
@@ -237,6 +239,7 @@ _OF_THE_SERVICE = re.compile(r"\bmodels?\b|\blocation\b", re.IGNORECASE)
 """Words in a refusal that show that it concerns every picture."""
 
 _KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
+"""With these, Google refuses a key with the status 400 instead of 401."""
 
 
 def _http_client() -> httpx.Client:
@@ -270,7 +273,8 @@ def _http_client() -> httpx.Client:
         response.stream = Bounded(response.stream, response.request.extensions["deadline"])
 
     return httpx.Client(
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=POOL),
+        # Without a limit of connections, since `concurrency` sets it; httpx would close all but 20 of them again.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=BOUND),
         event_hooks={"request": [start], "response": [bound]},
         follow_redirects=False,  # the key would be sent along
     )

@@ -1,4 +1,4 @@
-"""Interprets HTTP answers: statuses as error classes, Retry-After as seconds, JSON lists as vectors."""
+"""Interprets HTTP answers: statuses as error classes, requests to wait as seconds, JSON lists as vectors."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ MAX_MESSAGE = 300
 
 MOST_BYTES = 8 * 2**20
 """Most bytes of an answer that are read. A vector of 3,072 numbers takes about 70 kB as JSON."""
+
+CONNECT_SECONDS = 10.0
+"""Longest wait for a connection: an address that does not answer sooner will not answer later."""
 
 _CLASSES = {
     408: ErrorClass.TIMEOUT,
@@ -70,18 +73,16 @@ class ErrorAnswer:
         words = [f"{self.provider} answered {self.status}"]
         if self.code and self.code != str(self.status):
             words.append(f"({self.code})")
-        said = " ".join(self.message.split())
-        cut = said if len(said) <= MAX_MESSAGE else said[: MAX_MESSAGE - 1] + "…"
+        message = " ".join(self.message.split())
+        cut = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
         text = " ".join(words) + (f": {cut}" if cut else "")
         return text.rstrip(".") + (f" [request {self.request_id}]." if self.request_id else ".")
 
     @property
     def retry_after(self) -> float | None:
         """Seconds to wait according to the Retry-After header, else to the body, else to the words of the message."""
-        given = retry_after_header(self.headers or {})
-        if given is None:
-            given = self.wait
-        return seconds_in_words(self.message) if given is None else given
+        known = (retry_after_header(self.headers or {}), self.wait, seconds_in_words(self.message))
+        return next((seconds for seconds in known if seconds is not None), None)
 
     @property
     def over_quota(self) -> bool:
@@ -161,13 +162,13 @@ def vector_of(values: object, dimension: int, *, provider: str, request_id: str 
     if isinstance(values, list):
         why = f"a vector of {dimension} numbers was expected, not of {len(values)}"
         try:
-            array = np.array(values)
+            array = np.array(values)  # without a dtype, which would turn texts such as "1.5" into numbers
         except (ValueError, OverflowError):
             array = np.array([])
         if array.dtype.kind not in "fi" or array.ndim != 1:
             why = "the vector holds something that is not a number"
         elif array.shape == (dimension,):
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite, and is refused below
                 vector: Vector = array.astype(np.float32)
             if np.isfinite(vector).all():
                 return vector
@@ -198,6 +199,7 @@ def checked_endpoint(endpoint: str, name: str, guide: str) -> str:
     bare = parts.hostname and not (parts.query or parts.fragment or parts.username)
     if bare and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))):
         return base
+    # Never the whole of what was set: it may hold a user and a password.
     shown = (
         f"{name}={parts.scheme}://{parts.hostname or ''}"
         if "://" in base

@@ -1,4 +1,4 @@
-"""The price of one request: taken from what a run may spend, and given back where it is not due."""
+"""The price of one request: reserved from what a run may spend, and given back where it is not due."""
 
 from __future__ import annotations
 
@@ -12,14 +12,18 @@ from pinakes.types import ErrorClass
 
 @dataclass(slots=True)
 class Payment:
-    """Whether the price of a request is due, or may be."""
+    """The price of one request.
+
+    Attributes:
+        due: whether the provider charges it, or may charge it.
+    """
 
     due: bool = False
 
 
 @contextmanager
 def paying(allowance: Allowance | None, units: int) -> Iterator[Payment]:
-    """Take the price of one request from the allowance, and give it back where it is not due.
+    """Reserve the price of one request for the length of the block, and give it back if it is not due then.
 
     Raises:
         AllowanceUsedUpError: not enough is left.

@@ -1,7 +1,7 @@
 """What is checked and corrected before a request is paid for: a picture's format, bytes and pixels, a text's length.
 
-A picture that the provider would refuse is re-encoded or made smaller on this machine. Where that is impossible, it is a
-failure that costs no call.
+A picture that the provider would refuse is re-encoded or made smaller on this machine. Where that is impossible, it fails
+without a request.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from PIL import Image as Pillow
 
 from pinakes.embedders.base import Limits, Picture, with_bytes
@@ -31,10 +32,10 @@ MOST_LOSSLESS_PIXELS = 4_000_000
 """A larger picture is sent as JPEG: as PNG it would take tens of megabytes, and providers scale it down anyway."""
 
 CHECK_SIDE = 64
-"""A file is decoded before it is sent, so that a broken one is not paid for; a JPEG only to about this size."""
+"""A file is decoded before it is sent, so that a broken one is not paid for; a JPEG only at about this size."""
 
 _PROOF_BYTES = 1024
-"""Bytes of a JPEG's scan that are decoded: if the decoder starts, the tables are there and fit."""
+"""Bytes of a JPEG's scan that are decoded: enough for the decoder to fail where tables are missing or do not fit."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """What ends the scan of a JPEG: 0xFF before anything but a zero, another 0xFF, or a restart marker (ITU-T T.81, B.1.1)."""
@@ -42,6 +43,7 @@ _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _END_OF_IMAGE = b"\xff\xd9"
 
 SHRINK = 0.9
+"""The factor on the sides of a picture whose encoding has too many bytes, in each further try."""
 
 MIME_TYPES = {
     "JPEG": "image/jpeg",
@@ -72,11 +74,16 @@ _BY_SUFFIX = {
 }
 _BY_CONTENT_TYPE = {kind: name for name, kind in MIME_TYPES.items()} | {"image/jpg": "JPEG", "image/x-ms-bmp": "BMP"}
 _EIGHT_BIT_MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA"})
+"""Pictures of other modes (inks, 16 bits) are converted here, and not left to whatever decoder the provider has."""
+
 _LOSSY = frozenset({"JPEG", "WEBP", "AVIF", "JPEG2000"})
+"""These are encoded as JPEG again, since as PNG the loss would stay and the file would be several times as large."""
+
 _PNG_DEPTH_AT = 24
+"""Pillow's modes do not show it: it reads a PNG of 16 bits a channel as RGB."""
 
 _decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
-"""More decoders at once gain nothing."""
+"""Pictures that are decoded at once: one for each processor, although many more threads wait for answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +91,7 @@ class Header:
     """What the first bytes say about a picture.
 
     Attributes:
-        format: Pillow's name of it.
+        format: Pillow's name of the format.
         width: in pixels.
         height: in pixels.
         plain: whether it has at most 8 bits a channel, grey or RGB.
@@ -101,7 +108,7 @@ class Header:
 def prepare(picture: Picture, limits: Limits, reads_itself: Callable[[str], bool]) -> Prepared | Failure:
     """The picture as it is sent, or why the provider would not accept it.
 
-    Where the provider reads the uri itself and the listing shows no reason against that, nothing is read here.
+    Where the provider reads the uri itself and the listing shows no reason against that, the picture is not read.
 
     Args:
         picture: read at most once.
@@ -109,11 +116,22 @@ def prepare(picture: Picture, limits: Limits, reads_itself: Callable[[str], bool
         reads_itself: whether the provider can read a uri.
     """
     image = picture.image
-    # A region has no address of its own.
+    # A region has no address of its own: the provider would read the whole picture.
     listed = None if is_region(image.fingerprint) else _listed_format(image)
     if listed and _accepted(listed, limits) and _fits(image, limits) and reads_itself(image.uri):
         return Prepared(None, MIME_TYPES[listed], image.uri)
     return with_bytes(picture, lambda data: _sendable(data, limits))
+
+
+def check_picture(limits: Limits) -> Prepared:
+    """A small gradient in a format that the provider accepts, for a request that checks it."""
+    kind = "PNG" if _accepted("PNG", limits) else "JPEG"
+    side = max(64, limits.min_side or 0)
+    ramp = np.linspace(0, 255, side, dtype=np.uint8)
+    pixels = np.dstack(np.broadcast_arrays(ramp[None, :], ramp[:, None], np.uint8(128)))
+    out = io.BytesIO()
+    Pillow.fromarray(pixels).save(out, kind)
+    return Prepared(out.getvalue(), MIME_TYPES[kind])
 
 
 def ignored_words(text: str, limits: Limits) -> tuple[str, ...]:
@@ -123,7 +141,7 @@ def ignored_words(text: str, limits: Limits) -> tuple[str, ...]:
 
 def _listed_format(image: Image) -> str | None:
     """The format according to the source's content type, or to the file name where there is none."""
-    if image.content_type:
+    if image.content_type:  # the type that the provider will see too; a name may say anything
         return _BY_CONTENT_TYPE.get(image.content_type.partition(";")[0].strip())
     return _BY_SUFFIX.get(suffix(image.image_id))
 
@@ -133,6 +151,7 @@ def _accepted(name: str, limits: Limits) -> bool:
 
 
 def _fits(image: Image, limits: Limits) -> bool:
+    # A size of 0 means that the source does not know it.
     return image.size > 0 and (limits.max_bytes is None or image.size <= limits.max_bytes)
 
 
@@ -145,6 +164,7 @@ def _sendable(data: bytes, limits: Limits) -> Prepared:
             f" {limits.min_side}",
             ErrorClass.UNSUPPORTED,
         )
+    # An unchanged file is sent wherever possible: encoding it again costs time, and changes what the model sees.
     scale = _scale(width, height, limits)
     too_long = limits.max_bytes is not None and len(data) > limits.max_bytes
     if header.plain and _accepted(header.format, limits) and scale == 1 and not too_long:
@@ -169,7 +189,7 @@ def _header(data: bytes) -> Header:
 
 
 def _proof(data: bytes, header: Header) -> bytes:
-    """As many bytes of a picture as have to be decoded to know that it can be decoded: all, except for most JPEGs.
+    """As many bytes of a picture as must be decoded to know that all of it can be: the whole file, except for most JPEGs.
 
     libjpeg silently skips damage in a scan and fails only where a file is cut off. So where a JPEG's one scan is followed
     by the end of the image, decoding all of it shows nothing that its beginning does not show, and takes six times as
@@ -200,6 +220,7 @@ def _reencoded(data: bytes, header: Header, scale: float, limits: Limits) -> Pre
         PictureError: it cannot be decoded, or no encoding fits.
     """
     full = decode(data, at_least=math.ceil(min(header.width, header.height) * scale))
+    # Lossless where the original was: the model then sees the same pixels.
     if header.plain and header.format not in _LOSSY and _accepted("PNG", limits):
         lossless = _resized(full, header, scale, limits)
         if lossless.width * lossless.height <= MOST_LOSSLESS_PIXELS:

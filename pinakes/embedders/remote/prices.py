@@ -18,8 +18,8 @@ def price_of(space: Space, own: str | None = None) -> Price:
     """What requests for a space cost.
 
     Args:
-        space: its provider and model are looked up.
-        own: the path of a price list (`PINAKES_PRICES`) whose entries come before the built-in ones.
+        space: the embedding space, whose provider and model have the price.
+        own: the path of a price list (`PINAKES_PRICES`), whose entries take precedence over the built-in ones.
 
     Raises:
         SettingsError: the file cannot be read, or an entry is not valid; the message names it.
@@ -32,9 +32,9 @@ def price_of(space: Space, own: str | None = None) -> Price:
         if model.price is not None
     }
     listed = _read(Path(own)) if own else {}
-    # With a misspelled name, the built-in price would be used in silence.
+    # With a misspelled name, the built-in price would be used in silence. Other providers may be a user's own embedders.
     providers = {known.partition("/")[0] for known in built_in}
-    misspelled = [each for each in listed if each.partition("/")[0] in providers and each not in built_in]
+    misspelled = [entry for entry in listed if entry.partition("/")[0] in providers and entry not in built_in]
     if misspelled:
         raise SettingsError(
             f"the price list {own} (PINAKES_PRICES) names {misspelled[0]!r}, which is not a model; there are:"
@@ -73,6 +73,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _value(key: str, value: object) -> Any:
     if key.startswith("per_"):
+        # In Python, True is a number too; `inf` and `nan` are numbers in TOML.
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise ValueError(f"{key} is {value!r}, not a number of dollars")
         return float(value)

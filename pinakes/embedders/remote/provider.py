@@ -1,4 +1,4 @@
-"""What all paid providers share: the protocol of a single request, and the errors in which a request may end.
+"""What all paid providers share: the protocol of a single request, and the errors with which a request may end.
 
 A provider turns one picture or one text into one request and its answer, and knows nothing about retries, rates or
 threads: `pinakes.embedders.remote.client` handles those for all providers, in one layer.
@@ -23,6 +23,7 @@ REDACTED = "[redacted]"
 def redact(text: str, secrets: Iterable[str]) -> str:
     """`text` with each of the `secrets` replaced by `[redacted]`, also where it is spelled as in a URL."""
     spellings = {spelled for secret in secrets for spelled in (secret, quote(secret, safe=""), quote_plus(secret))}
+    # The longest first: a secret that is a part of another would otherwise leave the rest of it readable.
     for spelled in sorted(filter(None, spellings), key=len, reverse=True):
         text = text.replace(spelled, REDACTED)
     return text
@@ -66,7 +67,7 @@ class PacingStoppedError(PinakesError):
 
 
 class AllowanceUsedUpError(PacingStoppedError):
-    """The allowance does not cover the request, so it was not made. Requests already covered are still made."""
+    """The allowance does not cover the request, so it was not made. Requests that it already covers are still made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Prepared:
 
 
 class Reply(NamedTuple):
-    """What one request brought.
+    """The answer to one request.
 
     Attributes:
         vector: shape (dimension,), float32.
@@ -99,7 +100,10 @@ class Reply(NamedTuple):
 
 
 class Provider(Protocol):
-    """The requests of one provider. Thread-safe. `image` and `text` make exactly one request and do not retry."""
+    """The requests of one provider. Thread-safe. `image` and `text` make exactly one request and do not retry.
+
+    A provider that counts no tokens may return a plain pair of vector and version.
+    """
 
     facts: Facts
 
@@ -132,7 +136,8 @@ class Pacer(Protocol):
         """Block until this caller may make one request of up to `tokens`. Interactive callers get a slot before batches do.
 
         Returns:
-            What to tell how many tokens the request counted, where the provider says so; 0 if it was not made.
+            A function to call with the number of tokens that the request counted, where the provider names it, or with 0
+            if the request was not made.
 
         Raises:
             PacingStoppedError: the run is stopping.
@@ -154,7 +159,7 @@ class Allowance(Protocol):
     """How much a run may still spend, in units of the price of one picture. Shared by all threads."""
 
     def take(self, units: int) -> None:
-        """Take the price of a request before the request is made.
+        """Reserve the price of a request before the request is made.
 
         Raises:
             AllowanceUsedUpError: not enough is left.
@@ -162,7 +167,7 @@ class Allowance(Protocol):
         ...
 
     def give_back(self, units: int) -> None:
-        """Return what was taken for a request that was not made, or that costs nothing."""
+        """Return what was reserved for a request that was not made, or that costs nothing."""
         ...
 
 
@@ -172,7 +177,7 @@ class Unpaced:
     rate = float("inf")
 
     def wait(self, *, interactive: bool = False, tokens: int = CALL_TOKENS) -> Callable[[int], None]:  # noqa: ARG002
-        """Returns at once: nobody counts."""
+        """Returns at once; tokens are not counted."""
         return lambda _counted: None
 
     def throttled(self, retry_after: float | None) -> None:

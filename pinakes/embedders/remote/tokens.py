@@ -1,4 +1,4 @@
-"""How many input tokens a request may count at most, before it is made. The answer corrects it."""
+"""An estimate of the input tokens that a request will count at most; answers correct it."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections import deque
 from typing import Final
 
 MOST_PICTURE_TOKENS: Final = 2240
-"""The most that a model of Gemini counts for one picture (at its highest media resolution): taken until answers say less."""
+"""The most that a Gemini model counts for one picture (at its highest media resolution): assumed until answers say less."""
 
 ENOUGH: Final = 4
-"""Pictures after whose answers a smaller number is believed."""
+"""Pictures that must be answered before a smaller number is assumed."""
 
 REMEMBERED: Final = 64
-"""Pictures of which the largest count is what the next is taken to count."""
+"""The latest pictures, the largest count of which is assumed for the next one."""
 
 FRAME_TOKENS: Final = 8
-"""What a model may set around a text."""
+"""Tokens that a model may add at the beginning and the end of a text."""
 
 
 class TokenEstimate:
-    """Of a text a token for every byte, which no tokenizer exceeds; of a picture as many as the largest of the latest.
+    """A text is estimated at one token a byte, which no tokenizer exceeds; a picture at the largest of the latest counts.
 
-    Threads may share it: one that is overtaken corrects it a moment later.
+    Threads may share it without a lock: a lost correction only means that the estimate is corrected by a later answer.
     """
 
     def __init__(self) -> None:
         self._pictures: deque[int] = deque(maxlen=REMEMBERED)
 
     def of(self, text: str | None) -> int:
-        """The tokens of a text; None: of the next picture."""
+        """The tokens of a text, or of the next picture where `text` is None."""
         if text is not None:
             return len(text.encode()) + FRAME_TOKENS
-        latest = list(self._pictures)
+        latest = list(self._pictures)  # a copy: another thread may add to it
         return max(latest if len(latest) >= ENOUGH else [*latest, MOST_PICTURE_TOKENS])
 
     def correct(self, text: str | None, counted: int) -> None:
-        """Take note of what a picture counted; for texts nothing is learnt."""
+        """Remember the tokens that a picture counted; the counts of texts are not needed."""
         if text is None:
             self._pictures.append(counted)

@@ -47,11 +47,11 @@ MAX_WORDS = 24
 words are always read; Google's own "about 32 words" holds only for the shortest words."""
 
 _NAMED_TYPES = frozenset({"image/jpeg", "image/png"})
-"""The documented values of `mimeType`; for other formats the field is left out, and the model detects the format."""
+"""The documented values of `mimeType`; for other formats the field is left out, and the model recognises the format."""
 
 _ELEMENT = 11
 _TAGS = np.array([0x0A, 9, 0x11], np.uint8)
-"""The bytes before each number of a list on the wire: field 1 of 9 bytes, which holds field 2 as a double."""
+"""The bytes before each number of an encoded list: field 1 of 9 bytes, which holds field 2 as a double."""
 
 _LOCATION = re.compile(r"[a-z]+(-[a-z]+[0-9]+)?\Z")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*\Z")
@@ -146,13 +146,14 @@ class VertexMultimodal:
         request.instances.add().struct_value.update(instance)
         request.parameters.struct_value["dimension"] = self._dimension
         try:
+            # Without Google's own retries: `attempts` alone decides them, and counts each request.
             response = client.predict(PredictRequest.wrap(request), retry=None, timeout=timeout)
         except GoogleAPICallError as exc:
             from pinakes.embedders.remote.vertex_errors import embedder_error
 
             raise embedder_error(exc, self._model, gcs_uri, is_there=self._is_there) from exc
         self._is_there = True
-        answer = PredictResponse.pb(response)  # plain protobuf: proto-plus takes eight times as long for the floats
+        answer = PredictResponse.pb(response)  # as plain protobuf: proto-plus takes eight times as long for the numbers
         return self._vector(answer, field), _version(answer)
 
     def _vector(self, answer: Any, name: str) -> Vector:
@@ -205,7 +206,9 @@ def _connect(host: str, *, tls: bool) -> Any:
     import grpc  # type: ignore[import-untyped]
     from google.cloud.aiplatform_v1.services.prediction_service.transports import PredictionServiceGrpcTransport
 
+    # The options of the channels that Google's client opens itself.
     unlimited = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+    # A server on this machine is never behind a proxy.
     channel = grpc.insecure_channel(host, options=[*unlimited, ("grpc.enable_http_proxy", 0)])
     return PredictionServiceClient(transport=PredictionServiceGrpcTransport(channel=channel))
 
@@ -216,7 +219,7 @@ def _address(endpoint: str) -> tuple[str, bool]:
     host = (rest if mark else endpoint).rstrip("/")
     if not host or "/" in host or (mark and scheme not in {"https", "http", "insecure"}):
         raise SettingsError(f"{ENDPOINT}={endpoint!r} is not an address; write host:port; see docs/vertex.md.")
-    if not mark or scheme == "https":
+    if not mark or scheme == "https":  # Google's own addresses are written without a scheme
         return host, True
     if not is_loopback(urlsplit(f"//{host}").hostname or ""):
         raise SettingsError(
@@ -229,15 +232,16 @@ def _address(endpoint: str) -> tuple[str, bool]:
 def _numbers(values: Any) -> Vector:
     """The numbers of a `ListValue`; anything else becomes NaN.
 
-    They are taken from its wire form, where an element is 11 bytes: the tag and length of a `Value`, the tag of
+    They are read from its encoded form, where an element is 11 bytes: the tag and length of a `Value`, the tag of
     `number_value`, and a double (https://protobuf.dev/programming-guides/encoding). That takes a tenth of the time of
-    asking 1,408 `Value` objects.
+    reading 1,408 `Value` objects.
     """
     wire = np.frombuffer(values.SerializeToString(), np.uint8)
     if len(wire) % _ELEMENT == 0:
         elements = wire.reshape(-1, _ELEMENT)
         if (elements[:, :3] == _TAGS).all():
             return np.ascontiguousarray(elements[:, 3:]).view("<f8").ravel().astype(np.float32)
+    # There is something other than numbers in the list.
     numbers = (value.number_value if value.HasField("number_value") else np.nan for value in values.values)
     return np.fromiter(numbers, np.float32)
 
@@ -247,5 +251,8 @@ def _version(answer: Any) -> str:
 
     `deployed_model_id` is not a version: Google changes it without changing the model.
     """
-    version = answer.model_version_id or answer.model.rpartition("@")[2]
-    return version.zfill(len(VERSION)) if version.isdigit() else VERSION if not version or "/" in version else version
+    version: str = answer.model_version_id or answer.model.rpartition("@")[2]
+    if version.isdigit():
+        return version.zfill(len(VERSION))  # 001 may be given as the number 1
+    # Without an @, `model` is a path. An answer that names no version counts as one of the version that was called.
+    return VERSION if not version or "/" in version else version

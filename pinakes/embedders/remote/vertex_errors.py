@@ -21,6 +21,7 @@ _CLASSES: tuple[tuple[type[api.GoogleAPICallError], ErrorClass], ...] = (
     # "Service agents are being provisioned … try again in a few minutes": the first gs:// picture of a new project.
     (api.FailedPrecondition, ErrorClass.SERVER),
     (api.BadRequest, ErrorClass.REJECTED),
+    (api.NotFound, ErrorClass.REJECTED),
     (api.GatewayTimeout, ErrorClass.TIMEOUT),
     (api.ServiceUnavailable, ErrorClass.CONNECTION),
     (api.ServerError, ErrorClass.SERVER),
@@ -44,53 +45,57 @@ def embedder_error(
     the picture alone: its message is about the object `gcs_uri`, or it is a NOT_FOUND and the model has answered before.
 
     Args:
-        exc: what Google's client raised.
-        model: the resource name of the model that was asked.
+        exc: the exception of Google's client.
+        model: the resource name of the model.
         gcs_uri: the picture's `gs://` address where Vertex AI reads it by itself.
         is_there: whether the model has ever answered.
     """
-    said = _said(exc)
-    about_object = _is_about_object(said, gcs_uri)
-    if isinstance(exc, api.ServiceUnavailable) and _REFRESH.search(said):
+    message = _message(exc)
+    about_object = _is_about_object(message, gcs_uri)
+    # gRPC reports credentials that cannot be refreshed as UNAVAILABLE, which would be retried.
+    if isinstance(exc, api.ServiceUnavailable) and _REFRESH.search(message):
         return CredentialsRefusedError(
-            f"the Google credentials have expired ({said}); run: gcloud auth application-default login"
+            f"the Google credentials have expired ({message}); run: gcloud auth application-default login"
         )
     if isinstance(exc, api.Unauthorized | api.Forbidden) and not about_object:
         return CredentialsRefusedError(
-            f"Vertex AI refuses the credentials ({said}); let them use {model} (the role roles/aiplatform.user), or log in"
-            " with: gcloud auth application-default login"
+            f"Vertex AI refuses the credentials ({message}); let them use {model} (the role roles/aiplatform.user), or log"
+            " in with: gcloud auth application-default login"
         )
-    if isinstance(exc, api.NotFound) and not about_object and (not is_there or _RUN.search(said)):
+    if isinstance(exc, api.NotFound) and not about_object and (not is_there or _RUN.search(message)):
         return EmbedderError(
-            f"Vertex AI has no {model} ({said}); check PINAKES_VERTEX_PROJECT, and that PINAKES_VERTEX_LOCATION is a"
+            f"Vertex AI has no {model} ({message}); check PINAKES_VERTEX_PROJECT, and that PINAKES_VERTEX_LOCATION is a"
             " region which offers the model."
         )
     retry_after, request_id = _hints(exc)
     return CallError(
-        f"Vertex AI: {said}", _class(exc, said), retry_after=retry_after, http_status=exc.code, request_id=request_id
+        f"Vertex AI: {message}",
+        _class(exc, message),
+        retry_after=retry_after,
+        http_status=exc.code,
+        request_id=request_id,
     )
 
 
-def _class(exc: api.GoogleAPICallError, said: str) -> ErrorClass:
-    if _OF_THE_MODEL in said.lower() and said.rstrip(". ").lower().endswith("deadline"):
+def _class(exc: api.GoogleAPICallError, message: str) -> ErrorClass:
+    if _OF_THE_MODEL in message.lower() and message.rstrip(". ").lower().endswith("deadline"):
         return ErrorClass.TIMEOUT  # the model gave up reading the object; comes as UNAUTHENTICATED
     if isinstance(exc, api.Unauthorized | api.Forbidden):
         return ErrorClass.UNREADABLE  # the object's permissions may change while its bytes stay the same
-    if isinstance(exc, api.NotFound):
-        return ErrorClass.REJECTED
-    return next((found for kind, found in _CLASSES if isinstance(exc, kind)), ErrorClass.SERVER)
+    return next((error_class for kind, error_class in _CLASSES if isinstance(exc, kind)), ErrorClass.SERVER)
 
 
-def _is_about_object(said: str, gcs_uri: str | None) -> bool:
+def _is_about_object(message: str, gcs_uri: str | None) -> bool:
     """Whether a refusal concerns the object, and not the caller's access to the model."""
-    if _OF_THE_MODEL in said.lower():
+    if _OF_THE_MODEL in message.lower():
         return True
     if gcs_uri is None:
         return False
-    return gcs_uri in said or (_OBJECT.search(said) is not None and _RUN.search(said) is None)
+    # Google's words differ by reason, so both are needed: words about an object, and none about the model.
+    return gcs_uri in message or (_OBJECT.search(message) is not None and _RUN.search(message) is None)
 
 
-def _said(exc: api.GoogleAPICallError) -> str:
+def _message(exc: api.GoogleAPICallError) -> str:
     """The status and Google's own message on one line."""
     status = exc.grpc_status_code.name if exc.grpc_status_code is not None else str(exc.code)
     text = " ".join(str(exc.message or "").split())
@@ -113,6 +118,7 @@ def _hints(exc: api.GoogleAPICallError) -> tuple[float | None, str | None]:
 
 
 def _trailers(exc: api.GoogleAPICallError) -> dict[str, str]:
+    """The trailing metadata of a gRPC answer, which stands for HTTP's headers; binary values are left out."""
     response: Any = exc.response
     if not hasattr(response, "trailing_metadata"):
         return {}
