@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import exceptions as boto
 
 from pinakes.buckets.addresses import removing
 from pinakes.buckets.base import glob_matcher
+from pinakes.buckets.s3 import S3Bucket
 from pinakes.checkpoints import open_checkpoint
 from pinakes.checkpoints.bucket import BucketStorage
 from pinakes.errors import CheckpointError, SourceError, UsageError
@@ -127,6 +129,31 @@ def test_globs_mean_what_they_mean_to_google(glob: str) -> None:
     assert not glob_matcher(glob)("a1.png")
 
 
+@pytest.mark.parametrize("glob", ["[z-a].jpg", "[!].jpg"])
+def test_what_is_no_glob_is_said_so(glob: str) -> None:
+    with pytest.raises(UsageError, match=r"--glob '.*' is not a pattern \(.*\); check its brackets"):
+        glob_matcher(glob)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (boto.EndpointConnectionError(endpoint_url="https://s3"), "did not answer .*; check the network"),
+        (boto.ConnectTimeoutError(endpoint_url="https://s3"), "did not answer .*; check the network"),
+        (boto.SSLError(endpoint_url="https://s3", error="expired"), "did not answer .*; check the network"),
+        (boto.IncompleteReadError(actual_bytes=1, expected_bytes=2), "did not answer .*; check the network"),
+        (boto.FlexibleChecksumError(error_msg="differs"), "do not fit their checksum; try again"),
+        (boto.ProfileNotFound(profile="mine"), "profile .* set AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_s3_says_whether_the_network_or_the_login_failed(error: Exception, why: str) -> None:
+    with (
+        pytest.raises(SourceError, match=rf"it cannot be read: .*{why}"),
+        S3Bucket("s3://bucket").errors("it cannot be read"),
+    ):
+        raise error
+
+
 # --- Credentials
 
 
@@ -219,7 +246,7 @@ def test_without_a_key_it_is_said_which_credentials_there_could_be(
 
 @pytest.mark.parametrize(("root", "package"), [("s3://bucket", "s3"), ("az://account/container", "azure")])
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, root: str, package: str) -> None:
-    for module in ("boto3", "azure.storage.blob"):
+    for module in ("boto3", "botocore", "azure.storage.blob", "azure.core", "azure.core.exceptions"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UsageError, match=rf"pip install -e '\.\[{package}\]'"):
         ids(BucketSource(root))
