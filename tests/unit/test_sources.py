@@ -630,6 +630,15 @@ def test_a_cache_of_another_version_is_begun_again(tmp_path: Path, hashed: list[
 
 
 @pytest.mark.usefixtures("later")
+def test_a_file_from_the_far_future_or_past_is_kept_like_any_other(tmp_path: Path, hashed: list[bytes]) -> None:
+    put(tmp_path / "in", "a.jpg", "b.jpg")
+    os.utime(tmp_path / "in" / "a.jpg", (11e9, 11e9))  # 2318, in nanoseconds more than SQLite's integers hold
+    os.utime(tmp_path / "in" / "b.jpg", (-1e9, -1e9))
+    assert listed(tmp_path / "in", tmp_path / "home") == listed(tmp_path / "in", tmp_path / "home")
+    assert hashed == [b"a.jpg", b"b.jpg"]
+
+
+@pytest.mark.usefixtures("later")
 def test_threads_share_one_cache_and_processes_one_file(tmp_path: Path) -> None:
     put(tmp_path / "in", *(f"{number}.jpg" for number in range(40)))
     home = tmp_path / "home"
@@ -875,7 +884,9 @@ def test_a_kind_of_source_that_is_not_supported_is_said_so(tmp_path: Path, sourc
         open_source(source, home=tmp_path)
 
 
-@pytest.mark.parametrize("source", ["", "no/such/folder", "nul\0byte"])
+@pytest.mark.parametrize(
+    "source", ["", "no/such/folder", "nul\0byte", "nul\0byte/folder", "~nobody-of-that-name/folder"]
+)
 def test_what_does_not_exist_is_said_so(tmp_path: Path, source: str) -> None:
     with pytest.raises(SourceError, match="check the path"):
         open_source(source, home=tmp_path)
