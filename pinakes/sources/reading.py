@@ -22,7 +22,7 @@ MAX_BYTES = 64 << 20
 """The largest file that is fetched from elsewhere only to be shown."""
 
 FETCH_SECONDS = 30.0
-"""For a picture that somebody wants to look at now."""
+"""For a picture that somebody waits for."""
 
 _FILE = "file://"
 _WEB = ("https://", "http://")
@@ -30,7 +30,7 @@ _SERVERS = ("STORAGE_EMULATOR_HOST", "AWS_ENDPOINT_URL", "AZURE_STORAGE_CONNECTI
 
 
 def read_uri(uri: str) -> bytes:
-    """The bytes at a uri that a source has listed: `file://`, `https://`, or in a bucket (what is there now).
+    """The bytes at a uri that a source has listed: `file://`, `https://`, or in a bucket (the current version).
 
     Raises:
         SourceError: they are gone, unreadable or too many, or the uri is of a kind that this version does not read.
@@ -46,6 +46,8 @@ def read_uri(uri: str) -> bytes:
         raise SourceError(f"the picture at {uri} cannot be read: {exc.strerror or exc}.") from exc
     except ValueError as exc:
         raise SourceError(f"the picture at {uri} cannot be read: {exc}.") from exc
+    except UsageError as exc:  # the service's package or settings are missing
+        raise SourceError(f"the picture at {uri} cannot be read: {exc}") from exc
     raise SourceError(
         f"the picture at {uri} cannot be shown: this version reads file://, gs://, s3://, az:// and https:// only."
     )
@@ -82,6 +84,7 @@ def read_below(roots: Sequence[str]) -> Callable[[str], bytes]:
                 if any(name.startswith(f"{root.rstrip('/')}/") for root in roots if in_bucket(root)):
                     return read_uri(name)
             else:
+                # Both sides are resolved, so that neither `..` nor a link leads out of a folder.
                 path = (_path(name) if name.startswith(_FILE) else Path(name)).resolve()
                 folders = [Path(root.removeprefix(_FILE)).resolve() for root in roots if not in_bucket(root)]
                 if path.is_file() and any(path.is_relative_to(folder) for folder in folders):
@@ -104,9 +107,10 @@ def _path(uri: str) -> Path:
 def _from_bucket(uri: str) -> bytes:
     from pinakes.sources.bucket import download
 
-    found = parse_uri(uri)
+    address = parse_uri(uri)
     servers = tuple(map(os.environ.get, _SERVERS))
-    data = download(_bucket(found.root, servers), found.name, end=MAX_BYTES + 1)
+    # Without the version: what is shown is the picture that is stored now, also where it was replaced since it was listed.
+    data = download(_bucket(address.root, servers), address.name, end=MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise SourceError(f"the picture at {uri} is too large to be shown: over {MAX_BYTES:,} bytes.")
     return data
@@ -123,7 +127,7 @@ def _from_web(uri: str, *, trusting: bool = True) -> bytes:
 
 
 @functools.lru_cache(maxsize=8)
-def _bucket(root: str, servers: tuple[str | None, ...]) -> Bucket:  # noqa: ARG001 - tells apart what is remembered
+def _bucket(root: str, servers: tuple[str | None, ...]) -> Bucket:  # noqa: ARG001 - part of the cache's key
     from pinakes.buckets.opening import open_bucket
 
     return open_bucket(root)

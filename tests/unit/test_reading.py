@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from pinakes.errors import PictureError, UsageError
+from pinakes.errors import PictureError, SourceError, UsageError
 from pinakes.images.decoding import decode
 from pinakes.sources.fetching import Fetcher, FetchError
 from pinakes.sources.networks import is_public, may_be_named
-from pinakes.sources.reading import read_below
+from pinakes.sources.reading import read_below, read_uri
+from pinakes.sources.thumbnails import Thumbnails
 
 
 @pytest.fixture
@@ -52,6 +54,18 @@ def test_no_other_file_is_read(pictures: Path) -> None:
             assert "root" not in str(caught.value).replace(str(pictures.parent), "")
     with pytest.raises(UsageError, match="PINAKES_SEARCH_FOLDERS"):
         read_below([])(str(pictures / "a b.jpg"))
+
+
+@pytest.mark.parametrize(
+    ("uri", "package"), [("s3://bucket/a.jpg", "boto3"), ("az://account/box/a.jpg", "azure.storage.blob")]
+)
+def test_a_stored_picture_whose_service_is_not_installed_has_a_placeholder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uri: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SourceError, match=r"a\.jpg cannot be read: .* needs the package"):
+        read_uri(uri)
+    assert Thumbnails(tmp_path).of("md5:00", uri, 320).placeholder == "unreadable"
 
 
 def test_a_search_by_flow_reads_only_there(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,6 +156,20 @@ def test_several_processes_keep_one_folder_within_its_size(tmp_path: Path) -> No
     assert not list(tmp_path.glob("??/.tmp-*"))
 
 
+def test_a_file_that_cannot_be_removed_stays_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = DiskCache(tmp_path, 1000)
+    for number in range(11):
+        cache.put(f"{number:02x}-key", bytes(90))
+    (tmp_path / "00" / ".tmp-1").write_bytes(b"x")
+    os.utime(tmp_path / "00" / ".tmp-1", (0, 0))  # of a process that was killed long ago
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert DiskCache(tmp_path, 500).trim() == (990, 990)
+
+
 def test_kept_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     DiskCache(tmp_path / "new" / "kept", 1000).put("aa-1", b"x")
     file = tmp_path / "new" / "kept" / "aa" / "aa-1"
