@@ -11,6 +11,7 @@ EXAMPLES = 20
 """At most this many examples are kept of what may be as many as the whole listing."""
 
 _SHOWN = 5
+"""Names that one line shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class FileReport:
         form: its encoding and separator, or its sheet of Excel.
         key: the column that names the images.
         semart: whether its header is SemArt's.
-        columns: what its columns were taken for without being told, as a line; or empty.
+        columns: see `pinakes.metadata.layout.Layout.note`.
     """
 
     path: str | Path
