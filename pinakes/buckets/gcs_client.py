@@ -84,7 +84,7 @@ def google_errors(wording: Wording, what: str) -> Iterator[None]:
     except GoogleAuthError as exc:
         raise error(f"{what}: the Google credentials fail ({short(exc)}); {wording.no_login}") from exc
     except DataCorruption as exc:
-        raise error(f"{what}: its bytes do not fit their checksum; try again.") from exc
+        raise error(f"{what}: its bytes do not match their checksum; try again.") from exc
     except RetryError as exc:
         raise error(f"{what}: {_given_up(exc)}") from exc
     except (requests.RequestException, ConnectionError, TimeoutError, ValueError) as exc:

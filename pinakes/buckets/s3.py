@@ -74,7 +74,7 @@ class S3Bucket:
         except boto.NoCredentialsError as exc:
             raise error(f"{what}: there are no AWS credentials on this machine; {self._wording.no_login}") from exc
         except boto.FlexibleChecksumError as exc:
-            raise error(f"{what}: its bytes do not fit their checksum; try again.") from exc
+            raise error(f"{what}: its bytes do not match their checksum; try again.") from exc
         except (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError) as exc:
             raise error(f"{what}: {unanswered(_SERVICE, exc)}") from exc
         # What is left is found before a request is made: half of a key, an expired login, a profile that does not exist.

@@ -115,9 +115,9 @@ def advice(frame: pd.DataFrame, key: str, image_ids: Sequence[str], matched: int
             return None
         there_are = ", ".join(others[1:]) or "no others"
         return (
-            f"no other column fits the names of the pictures, nor do usual parts of them fit {key}: say with --key which"
-            f" column names the pictures (there are also {there_are}), and with --match which part of a name it holds, as"
-            f" in --match {shlex.quote(PATTERNS[3])}"
+            f"no other column fits the names of the pictures, and usual parts of these names do not fit {key}: say with"
+            f" --key which column names the pictures (there are also {there_are}), and with --match which part of a name it"
+            f" holds, as in --match {shlex.quote(PATTERNS[3])}"
         )
     of = f"{len(sample):,} images that were tried" if len(sample) < len(image_ids) else f"the {len(sample):,} images"
     return f"{options} would fit {fits:,} of {of}"

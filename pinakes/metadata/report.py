@@ -166,7 +166,7 @@ class JoinReport:
             for key, ids in islice(self.ambiguous.items(), _SHOWN)
         ]
         if len(self.ambiguous) > _SHOWN:
-            lines.append(f"ambiguous: {len(self.ambiguous) - _SHOWN:,} keys more")
+            lines.append(f"ambiguous: {len(self.ambiguous) - _SHOWN:,} more keys")
         if self.superseded:
             lines.append(
                 f"{len(self.superseded):,} keys are the base name of an image that has the row of its full path:"

@@ -155,7 +155,7 @@ class BucketSource(Listing):
             return Rejected(ids.ledger_id(ids.printable_name(relative), relative.encode()), uri, failure)
         if blob.fingerprint is None:
             return Rejected(
-                image_id, uri, Failure(ErrorClass.UNREADABLE, "the bucket gives no MD5 and no CRC32C of it")
+                image_id, uri, Failure(ErrorClass.UNREADABLE, "the bucket gives neither an MD5 nor a CRC32C for it")
             )
         kind = blob.content_type
         # Interned, because a listing of millions has a few types, and the client makes a new string of each.

@@ -118,7 +118,7 @@ class ObjectTableSource(BucketSource):
         return _address(blob.name, blob.version).uri
 
     def _empty(self) -> str:
-        return f"no row of {self.root} fits; check the table, --where and --content-type."
+        return f"no row of {self.root} matches; check the table, --where and --content-type."
 
 
 def _address(name: str, version: str = "") -> ObjectAddress:

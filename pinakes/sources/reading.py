@@ -93,8 +93,8 @@ def read_below(roots: Sequence[str]) -> Callable[[str], bytes]:
             why = exc.strerror if isinstance(exc, OSError) else str(exc).rstrip(".")
             raise UsageError(f"the picture {name} cannot be read: {why}.") from exc
         raise UsageError(
-            f"the picture {name} is no file below a folder from which searches may read: put it below PINAKES_SOURCE, or"
-            " name its folder in PINAKES_SEARCH_FOLDERS, both as they are set for the worker."
+            f"the picture {name} is not a file below a folder that searches may read: put it below PINAKES_SOURCE, or name"
+            " its folder in PINAKES_SEARCH_FOLDERS, both as they are set for the worker."
         )
 
     return read

@@ -228,7 +228,7 @@ def test_memory_does_not_grow_with_the_listing(gcs: GcsFake) -> None:
 # --- Reading
 
 
-def test_an_object_that_was_written_anew_is_not_read(gcs: GcsFake) -> None:
+def test_an_object_that_was_overwritten_is_not_read(gcs: GcsFake) -> None:
     put(gcs, "a.jpg")
     source = BucketSource("gs://pics")
     (image,) = source.entries()

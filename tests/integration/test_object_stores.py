@@ -142,7 +142,7 @@ def test_what_is_no_glob_is_said_so(glob: str) -> None:
         (boto.ConnectTimeoutError(endpoint_url="https://s3"), "did not answer .*; check the network"),
         (boto.SSLError(endpoint_url="https://s3", error="expired"), "did not answer .*; check the network"),
         (boto.IncompleteReadError(actual_bytes=1, expected_bytes=2), "did not answer .*; check the network"),
-        (boto.FlexibleChecksumError(error_msg="differs"), "do not fit their checksum; try again"),
+        (boto.FlexibleChecksumError(error_msg="differs"), "do not match their checksum; try again"),
         (boto.ProfileNotFound(profile="mine"), "profile .* set AWS_ACCESS_KEY_ID"),
     ],
 )

@@ -73,7 +73,7 @@ def test_a_search_by_flow_reads_only_there(pictures: Path, monkeypatch: pytest.M
 
     monkeypatch.setenv("PINAKES_SOURCE", str(pictures))
     for asked in ({"image": "/etc/passwd"}, {"plus": ["image:/etc/passwd"]}, {"minus": ["2*image:/etc/passwd"]}):
-        with pytest.raises(UsageError, match="is no file below a folder from which searches may read"):
+        with pytest.raises(UsageError, match="is not a file below a folder that searches may read"):
             _search({"text": "blue", **asked})
     monkeypatch.setenv("PINAKES_SEARCH_FOLDERS", f"/nowhere{os.pathsep}{pictures.parent}")
     with pytest.raises(UsageError, match="-k 0 is out of range"):  # it has read the picture by then

@@ -416,12 +416,12 @@ def test_an_unreadable_folder_is_a_problem_and_an_unreadable_file_is_rejected(pr
         assert "Permission denied" in kinds[name][1]
 
 
-def test_an_unreadable_root_raises_with_the_mend(private: Path) -> None:
+def test_an_unreadable_root_raises_with_the_fix(private: Path) -> None:
     answer = unprivileged(private / "locked")
     assert "cannot be listed (Permission denied); let this user read it" in str(answer["error"])
 
 
-def test_a_missing_folder_and_a_file_as_a_folder_raise_with_the_mend(tmp_path: Path) -> None:
+def test_a_missing_folder_and_a_file_as_a_folder_raise_with_the_fix(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
     with pytest.raises(SourceError, match=r"there is no folder '.*missing'; check the path"):
         listing(tmp_path / "missing")
@@ -715,7 +715,7 @@ def of_list(
     return list(source.entries()), source.problems
 
 
-def test_plain_lines_name_images_beside_the_list(tmp_path: Path) -> None:
+def test_plain_lines_name_images_next_to_the_list(tmp_path: Path) -> None:
     put(tmp_path, "b.jpg", "d/a.jpg", "not named.jpg")
     entries, problems = of_list(tmp_path, "d/a.jpg\r\n\nb.jpg\n")
     assert images(entries) == ["b.jpg", "d/a.jpg"]
@@ -830,7 +830,7 @@ def test_a_list_has_entries_for_what_is_no_image_a_folder_or_nothing(tmp_path: P
     assert "this is a folder" in rejected(entries)["d.jpg"][1]
 
 
-def test_a_list_of_which_nothing_is_there_raises_with_the_mend(tmp_path: Path) -> None:
+def test_a_list_of_which_nothing_is_there_raises_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"none of the 2 names .* \(line 1 names 'x\.jpg'\); .* with --under"):
         of_list(tmp_path, "x.jpg\ny.jpg\n")
 

@@ -104,7 +104,7 @@ def test_a_picture_that_is_gone_has_a_placeholder(thumbnails_of: Callable[[Wall]
     assert thumbnails_of(Wall()).of("md5:0", "gone", 320).placeholder == "unreadable"
 
 
-def test_a_damaged_file_of_the_cache_is_made_anew(thumbnails_of: Callable[[Wall], Thumbnails], tmp_path: Path) -> None:
+def test_a_damaged_file_of_the_cache_is_made_again(thumbnails_of: Callable[[Wall], Thumbnails], tmp_path: Path) -> None:
     data = encoded()
     thumbnails = thumbnails_of(Wall(house=data))
     whole = thumbnails.of(md5(data), "house", 320)

@@ -242,7 +242,7 @@ def open_iiif(source: str | Path, *, home: Path, limit: int | None = None) -> Ii
         raise SourceError(f"the list {str(source)!r} cannot be read: {exc}; save it as UTF-8.") from exc
     for number, line in enumerate(lines, start=1):
         if line and not line.startswith(("#", SCHEME)):
-            raise UsageError(f"{str(source)!r}, line {number}: {line!r} is no address such as iiif+https://….")
+            raise UsageError(f"{str(source)!r}, line {number}: {line!r} is not an address such as iiif+https://….")
     addresses = [line[len(SCHEME) :] for line in lines if line.startswith(SCHEME)]
     return IiifSource(source.resolve().as_uri(), addresses, home=home, limit=limit)
 
