@@ -60,7 +60,7 @@ class Join:
             )
         self._frame: pd.DataFrame | None = None
         if metadata is None:
-            self.report = JoinReport(len(self._row), images_without_metadata=len(self._row), given=False)
+            self.report = JoinReport(len(self._row), images_without_metadata=len(self._row))
             return
         self._frame = metadata.frame
         position = {str(key): at for at, key in enumerate(metadata.frame["key"])}
@@ -96,8 +96,6 @@ class Join:
             metadata_without_image_examples=tuple(unused[:EXAMPLES]),
             ambiguous=ambiguous,
             superseded=superseded,
-            conflicting=tuple(metadata.report.conflicting),
-            duplicates=metadata.report.duplicates,
             without_capture=missed,
             nearly={key: ids[0] for key, ids in islice(nearly.items(), EXAMPLES)},
             nearly_count=len(nearly),
