@@ -231,13 +231,6 @@ class _Ending:
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-def _watch(used: socket.socket | None) -> None:
-    # By way of the thread, because urllib3 gives a connection no means to know whose request it serves.
-    ending: _Ending | None = getattr(_Ending.of_thread, "current", None)
-    if ending is not None:
-        ending.watch(used)
-
-
 class PrivateAddressError(ValueError):
     """A URL or a redirect leads to a private network, which the list did not name or may not name."""
 
@@ -280,7 +273,10 @@ class _CheckingAdapter(HTTPAdapter):
                 return _connected(self, allows)
 
             def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 itself
-                _watch(self.sock)
+                # By way of the thread, because urllib3 does not tell a connection whose request it serves.
+                ending: _Ending | None = getattr(_Ending.of_thread, "current", None)
+                if ending is not None:
+                    ending.watch(self.sock)
                 return super().getresponse()
 
         class Tls(Plain, HTTPSConnection):  # what Plain replaces comes before what HTTPSConnection inherits

@@ -66,7 +66,7 @@ def open_source(
         UsageError: this kind of source is not supported, or an option has no meaning for it.
         SourceError: there is no such folder or file.
     """
-    options = {
+    options: Mapping[str, Mapping[str, object]] = {
         _LISTS: {"--under": under, "--key": key},
         _BUCKETS: {
             "--glob": glob,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import IO, Any
 
@@ -163,7 +163,8 @@ def canvases_of(body: IO[bytes], url: str) -> Iterator[Mapping[str, Any]]:
     for path in ("items", "sequences.item.canvases", "sequences.canvases"):
         for member in members_of(body, url, path):
             any_canvas = True
-            yield from _objects(member.get("items")) if type_of(member) in ("Range", "Sequence") else (member,)
+            canvases = as_list(member.get("items")) if type_of(member) in ("Range", "Sequence") else [member]
+            yield from (canvas for canvas in canvases if isinstance(canvas, Mapping))
         if any_canvas:
             return
 
@@ -209,7 +210,3 @@ def _options(body: Any) -> Iterator[Any]:
             waiting.append(node.get("source") or node.get("full"))
         elif node != "rdf:nil":
             yield node
-
-
-def _objects(value: Any) -> Iterable[Mapping[str, Any]]:
-    return (member for member in as_list(value) if isinstance(member, Mapping))
