@@ -27,6 +27,7 @@ FETCH_SECONDS = 30.0
 _FILE = "file://"
 _WEB = ("https://", "http://")
 _SERVERS = ("STORAGE_EMULATOR_HOST", "AWS_ENDPOINT_URL", "AZURE_STORAGE_CONNECTION_STRING")
+"""Settings that name another server for the same address of a bucket, so a client is kept for their values too."""
 
 
 def read_uri(uri: str) -> bytes:

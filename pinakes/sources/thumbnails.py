@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw
 from pinakes.errors import PictureError, SourceError
 from pinakes.files import private_folder
 from pinakes.images.decoding import thumbnail_jpeg, with_header
+from pinakes.sources.fingerprints import fingerprint_bytes
 from pinakes.sources.reading import read_uri
 from pinakes.types import ErrorClass
 
@@ -230,7 +231,7 @@ class Thumbnails:
         data = self._read(uri)
         if fingerprint.startswith("md5:"):
             # A picture that was changed since it was ingested must not be kept under the name of what it was.
-            fingerprint = "md5:" + hashlib.md5(data, usedforsecurity=False).hexdigest()
+            fingerprint = fingerprint_bytes(data)
         key = _key(fingerprint, size)
         thumbnail = self._get(key)
         if thumbnail is not None:
