@@ -108,11 +108,12 @@ def is_plain(uri: str) -> bool:
 def removing(location: str) -> str:
     """The command that deletes everything below the address of a folder in a bucket."""
     root, path = split_address(location)
+    # The services' commands take names as they are, not percent-encoded.
+    folder = unquote(path).rstrip("/")
     if root.startswith(GOOGLE):
-        return f"gcloud storage rm --recursive {shlex.quote(location)}"
+        return f"gcloud storage rm --recursive {shlex.quote(f'{root}/{folder}')}"
     if root.startswith("s3://"):
-        return f"aws s3 rm --recursive {shlex.quote(location)}"
-    # The Azure CLI takes no address, and its pattern is of names as they are, not percent-encoded.
+        return f"aws s3 rm --recursive {shlex.quote(f'{root}/{folder}')}"
     account, container = root.removeprefix("az://").split("/")
-    pattern = shlex.quote(f"{unquote(path).rstrip('/')}/*")
+    pattern = shlex.quote(f"{folder}/*")
     return f"az storage blob delete-batch --account-name {account} --source {container} --pattern {pattern}"

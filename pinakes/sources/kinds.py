@@ -135,8 +135,8 @@ def address_of_iiif(source: str) -> str | Path | None:
             lines = file.read(1 << 12).decode("utf-8-sig", "replace").splitlines()
     except (OSError, ValueError):  # opening it as a list of names says why
         return None
-    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    return path if IIIF.match(first.strip()) else None
+    first = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), "")
+    return path if IIIF.match(first) else None
 
 
 def found_here(source: str) -> tuple[Path, bool]:

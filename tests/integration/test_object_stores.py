@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from botocore import exceptions as boto
 
-from pinakes.buckets.addresses import removing
+from pinakes.buckets.addresses import ObjectAddress, removing
 from pinakes.buckets.base import glob_matcher
 from pinakes.buckets.s3 import S3Bucket
 from pinakes.checkpoints import open_checkpoint
@@ -305,7 +305,8 @@ def test_a_process_that_is_killed_while_it_uploads_leaves_no_half_part(store: St
 @pytest.mark.parametrize(
     ("location", "command"),
     [
-        ("gs://bucket/a folder/art", "gcloud storage rm --recursive 'gs://bucket/a folder/art'"),
+        (ObjectAddress("gs://bucket", "a folder/art").uri, "gcloud storage rm --recursive 'gs://bucket/a folder/art'"),
+        (ObjectAddress("s3://bucket", "50%/Gemälde/art").uri, "aws s3 rm --recursive 's3://bucket/50%/Gemälde/art'"),
         ("s3://bucket/kept/art", "aws s3 rm --recursive s3://bucket/kept/art"),
         (
             "az://account/container/kept/art",
