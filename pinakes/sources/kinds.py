@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote
 
 from pinakes.bigquery.address import SCHEME as BIGQUERY
 from pinakes.buckets.addresses import FORMS, in_bucket
@@ -18,6 +16,7 @@ from pinakes.sources.base import Source
 from pinakes.sources.fingerprints import open_cache
 from pinakes.sources.folder import FolderSource
 from pinakes.sources.listfile import ListFileSource
+from pinakes.sources.local import named_path
 from pinakes.sources.urltable import names_urls
 
 IIIF = re.compile(r"iiif\+https?://", re.IGNORECASE)
@@ -126,7 +125,7 @@ def address_of_iiif(source: str) -> str | Path | None:
     """The address of IIIF that `source` is, or the file that lists such addresses; None where it is something else."""
     if IIIF.match(source.strip()):
         return source
-    path = _path(source)
+    path = named_path(source)
     try:
         if not path.is_file():
             return None
@@ -154,7 +153,7 @@ def found_here(source: str) -> tuple[Path, bool]:
             " (iiif+https://…), but not"
             f" {scheme[1].lower()}://; a single URL goes into a file of its own, one URL a line."
         )
-    path = _path(source)
+    path = named_path(source)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError) as exc:
@@ -170,15 +169,6 @@ def found_here(source: str) -> tuple[Path, bool]:
             f" {str(path.parent)!r}; pinakes search --image {shlex.quote(source)} looks for pictures like it."
         )
     return path, is_folder
-
-
-def _path(source: str) -> Path:
-    """The path that `source`, a path or a `file://` URI, stands for."""
-    scheme = _SCHEME.match(source)
-    if scheme and scheme[1].lower() == "file":
-        return Path(unquote(source.removeprefix(scheme[0])))
-    # os.path leaves the ~ of a user who does not exist as it is, where pathlib raises a RuntimeError.
-    return Path(os.path.expanduser(source))  # noqa: PTH111
 
 
 def _near(path: Path) -> str:

@@ -19,10 +19,20 @@ from pinakes.sources.fingerprints import ChangedError, FingerprintCache, fingerp
 from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
 
+FILE = "file://"
+
 
 def file_uri(path: bytes) -> str:
     """`file://` and the bytes of an absolute path, percent-encoded."""
-    return "file://" + quote_from_bytes(path)
+    return FILE + quote_from_bytes(path)
+
+
+def named_path(name: str) -> Path:
+    """The path that somebody names by itself, with `~` for a home folder, or by its `file://` URI."""
+    if name[: len(FILE)].lower() == FILE:
+        return Path(os.fsdecode(unquote_to_bytes(name[len(FILE) :])))
+    # os.path leaves the ~ of a user who does not exist as it is, where pathlib raises a RuntimeError.
+    return Path(os.path.expanduser(name))  # noqa: PTH111
 
 
 def spelled(raw: bytes) -> str:
@@ -88,7 +98,7 @@ class LocalFiles(Listing):
         """See `pinakes.sources.base.Source.read`."""
         if not image.uri.startswith(self.root):
             raise self._foreign(image)
-        path = unquote_to_bytes(image.uri.removeprefix("file://"))
+        path = unquote_to_bytes(image.uri.removeprefix(FILE))
         try:
             with open(path, "rb", opener=open_regular) as file:
                 # The size is compared first, so that a file which has grown beyond memory is not read.

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
 from pinakes.buckets.addresses import SCHEMES, in_bucket, parse_uri
 from pinakes.errors import SourceError, UsageError
 from pinakes.files import read_regular
+from pinakes.sources.local import FILE, named_path
 from pinakes.sources.urltable import check_url
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ MAX_BYTES = 64 << 20
 FETCH_SECONDS = 30.0
 """For a picture that somebody waits for."""
 
-_FILE = "file://"
 _WEB = ("https://", "http://")
 _SERVERS = ("STORAGE_EMULATOR_HOST", "AWS_ENDPOINT_URL", "AZURE_STORAGE_CONNECTION_STRING")
 """Settings that name another server for the same address of a bucket, so a client is kept for their values too."""
@@ -37,8 +36,8 @@ def read_uri(uri: str) -> bytes:
         SourceError: they are gone, unreadable or too many, or the uri is of a kind that this version does not read.
     """
     try:
-        if uri.startswith(_FILE):
-            return read_regular(_path(uri))
+        if uri.startswith(FILE):
+            return read_regular(named_path(uri))
         if in_bucket(uri):
             return _from_bucket(uri)
         if uri.startswith(_WEB):
@@ -61,7 +60,7 @@ def read_named(name: str) -> bytes:
         UsageError: they cannot be read.
     """
     try:
-        if name.startswith((_FILE, *SCHEMES, *_WEB)):
+        if name.startswith((FILE, *SCHEMES, *_WEB)):
             return read_uri(name)
         return read_regular(Path(name))
     except OSError as exc:
@@ -86,8 +85,8 @@ def read_below(roots: Sequence[str]) -> Callable[[str], bytes]:
                     return read_uri(name)
             else:
                 # Both sides are resolved, so that neither `..` nor a link leads out of a folder.
-                path = (_path(name) if name.startswith(_FILE) else Path(name)).resolve()
-                folders = [Path(root.removeprefix(_FILE)).resolve() for root in roots if not in_bucket(root)]
+                path = named_path(name).resolve()
+                folders = [named_path(root).resolve() for root in roots if not in_bucket(root)]
                 if path.is_file() and any(path.is_relative_to(folder) for folder in folders):
                     return path.read_bytes()
         except (OSError, ValueError, SourceError) as exc:
@@ -99,10 +98,6 @@ def read_below(roots: Sequence[str]) -> Callable[[str], bytes]:
         )
 
     return read
-
-
-def _path(uri: str) -> Path:
-    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE))))
 
 
 def _from_bucket(uri: str) -> bytes:

@@ -35,6 +35,18 @@ def test_files_below_the_folders_are_read(pictures: Path) -> None:
     assert read(str(pictures.parent / "pictures-2" / "c.jpg")) == b"C"
 
 
+def test_a_folder_may_be_named_by_its_uri_or_below_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "50% off" / "a.jpg"
+    picture.parent.mkdir()
+    picture.write_bytes(b"A")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for root in (picture.parent.as_uri(), str(picture.parent), "~/50% off"):
+        for name in (picture.as_uri(), str(picture)):
+            assert read_below([root])(name) == b"A"
+
+
 def test_no_other_file_is_read(pictures: Path) -> None:
     (pictures / "link.jpg").symlink_to(pictures.parent / "secret.jpg")
     os.mkfifo(pictures / "fifo.jpg")

@@ -892,6 +892,14 @@ def test_what_does_not_exist_is_said_so(tmp_path: Path, source: str) -> None:
         open_source(source, home=tmp_path)
 
 
+@pytest.mark.parametrize("name", ["50% off", "%41", "Gem\u00e4lde", b"\xff".decode("utf-8", "surrogateescape")])
+def test_the_root_of_a_folder_opens_it_again_whatever_its_name(tmp_path: Path, name: str) -> None:
+    put(tmp_path / name, "a.jpg")
+    source = open_source(str(tmp_path / name), home=tmp_path)
+    again = open_source(source.root, home=tmp_path)
+    assert list(again.entries()) == list(source.entries())
+
+
 def test_options_of_a_list_are_refused_for_a_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--under and --key"):
         open_source(str(tmp_path), home=tmp_path, key="IMAGE_FILE")
