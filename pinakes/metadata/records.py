@@ -64,7 +64,7 @@ def open_text(path: Path) -> Table:
     Raises:
         MetadataError: the file cannot be read, is empty, or two of its columns have one name.
     """
-    encoding = detect_encoding(path)
+    encoding = detect_encoding(path)  # of the whole file, as a header is often ASCII whatever the rest is
     _, header = next(read_lines(path, encoding), (1, ""))
     header = header.removesuffix("\r")
     if not header.strip():

@@ -257,7 +257,7 @@ def _connected(connection: HTTPConnection, allows: Allows) -> socket.socket:
                 source_address=connection.source_address,
                 socket_options=connection.socket_options,
             )
-        except TimeoutError:
+        except TimeoutError:  # which a NewConnectionError would hide, and a further address would take as long again
             raise
         except OSError as exc:
             problem = exc

@@ -179,6 +179,7 @@ def _names(path: Path, key: str | None) -> Iterator[tuple[str, int]]:
 
 def _rows(file: TextIO, path: Path, key: str | None) -> Iterator[tuple[str, int]]:
     header = file.readline()
+    # The delimiter is the one that gives a column of the right name: a title in a header may hold a comma or a semicolon.
     column = key or DEFAULT_KEY
     for delimiter in DELIMITERS:
         columns = split_line(header, delimiter)

@@ -109,6 +109,7 @@ class ObjectTableSource(BucketSource):
         return self._within(address.root) if address.root.startswith(GOOGLE) else None  # wherever the table's uris lead
 
     def _within(self, root: str) -> Bucket:
+        # Under a lock, as `read` is called by many threads, and each bucket opened is a client with its connections.
         with self._lock:
             if root not in self._buckets:
                 self._buckets[root] = self._open(root)

@@ -130,6 +130,7 @@ class SqliteCache:
             return self._connection
         private_folder(self._path.parent)
         os.close(private_opener(self._path, os.O_RDWR | os.O_CREAT))  # SQLite's other files get the same mode
+        # Threads take turns under the lock, and transactions are begun and ended by the statements below.
         self._connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )

@@ -136,6 +136,7 @@ class Documents:
         if url not in self._heads:
             with self.open(url, stamp=stamp) as body:
                 head = head_of(body, url)
+            # The oldest one goes: a walk needs the heads of what it is in, which it has read last.
             if len(self._heads) >= _HEADS:
                 del self._heads[next(iter(self._heads))]
             self._heads[url] = head
