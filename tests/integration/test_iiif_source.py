@@ -325,7 +325,7 @@ def test_collections_lead_to_each_manifest_once_whatever_they_are_nested_in(
     assert [image.image_id.partition("/")[2] for image in images(list(listed.entries()))] == ["m4/c", "m5/c"]
     assert listed.root == (tmp_path / "list.txt").as_uri()
     (tmp_path / "bad.txt").write_text(f"iiif+{manifests[4]}\nnonsense\n")
-    with pytest.raises(UsageError, match="line 2: 'nonsense' is no address"):
+    with pytest.raises(UsageError, match="line 2: 'nonsense' is not an address"):
         opened(str(tmp_path / "bad.txt"))
 
 

@@ -291,7 +291,7 @@ def test_a_list_of_urls_opens_as_one_and_a_list_of_files_does_not(tmp_path: Path
     ("text", "numbers"),
     [
         ("\n\nhttps://example.org/a.jpg\n\nhttps://example.org/b.jpg\n", [3, 5]),
-        ("\n,\nurl,title\n\nhttps://example.org/a.jpg,A\n", [5]),
+        ("\n\nurl,title\n\nhttps://example.org/a.jpg,A\n", [5]),
     ],
 )
 def test_empty_lines_count_as_lines_and_are_never_the_header(tmp_path: Path, text: str, numbers: list[int]) -> None:

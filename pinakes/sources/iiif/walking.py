@@ -125,9 +125,9 @@ class Walk:
             self._note(latest, activity.get("object"), page, None if kind in (*GONE, "Move") else changed)
             if kind == "Move":
                 self._note(latest, activity.get("target"), page, changed)
-        for address, changed in reversed(latest.items()):
-            if changed is not None:
-                yield Reference(address, changed)
+        for address, last_change in reversed(latest.items()):
+            if last_change is not None:
+                yield Reference(address, last_change)
 
     def _activities(self, url: str, head: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         """The activities of a stream, each with the address of its page, the latest first."""
