@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from pinakes.buckets.base import (
 
 ATTEMPTS = 9
 """Of a request with a transient failure; botocore's standard back-off makes that a minute or two."""
+
+READS = 3
+"""Of an object whose bytes break off half-way: botocore repeats a request only as long as no answer has begun."""
 
 _SERVICE = "Amazon S3"
 _WORDING = wordings(
@@ -116,10 +120,20 @@ class S3Bucket:
         options = {"IfMatch": f'"{version}"'} if version else {}
         if start is not None or end is not None:
             options["Range"] = f"bytes={start or 0}-{'' if end is None else end - 1}"
-        with self._conditions(name):
-            answer = self._client.get_object(Bucket=self._name, Key=name, **options)
-            with answer["Body"] as body:
-                return bytes(body.read())
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+        reads = 0
+        while True:
+            reads += 1
+            with self._conditions(name):
+                answer = self._client.get_object(Bucket=self._name, Key=name, **options)
+                try:
+                    # A `with` of the body itself would give urllib3's answer, which compares no checksum.
+                    with contextlib.closing(answer["Body"]) as body:
+                        return bytes(body.read())
+                except (HTTPClientError, IncompleteReadError):
+                    if reads == READS:
+                        raise
 
     def create(self, name: str, file: IO[bytes], size: int, content_type: str) -> None:
         """See `Bucket.create`."""

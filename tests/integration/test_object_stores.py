@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from botocore import exceptions as boto
 
 from pinakes.buckets.addresses import ObjectAddress, removing
 from pinakes.buckets.base import glob_matcher
+from pinakes.buckets.opening import open_bucket
 from pinakes.buckets.s3 import S3Bucket
 from pinakes.checkpoints import open_checkpoint
 from pinakes.checkpoints.bucket import BucketStorage
@@ -250,6 +252,33 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, roo
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UsageError, match=rf"pip install -e '\.\[{package}\]'"):
         ids(BucketSource(root))
+
+
+def test_bytes_that_break_off_are_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(range(256)) * 400
+    store.put("kept", "a.bin", data)
+    with Line(store.url, cut=2) as line:
+        for name, value in through(store, line).items():
+            monkeypatch.setenv(name, value)
+        bucket = open_bucket(store.root("kept"))
+        with bucket.errors("it cannot be read"):
+            assert bucket.read("a.bin") == data
+
+
+def test_bytes_that_are_not_those_of_their_checksum_are_refused(s3: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Spoiling(Line):
+        def _answer(self, client: socket.socket, server: socket.socket) -> None:
+            while data := server.recv(65536):
+                client.sendall(data.replace(b"a picture", b"A PICTURE"))
+
+    s3.bucket("kept")
+    s3.put("kept", "a.jpg", b"a picture")
+    with Spoiling(s3.url) as line:
+        for name, value in through(s3, line).items():
+            monkeypatch.setenv(name, value)
+        bucket = open_bucket(s3.root("kept"))
+        with pytest.raises(SourceError, match="do not match their checksum"), bucket.errors("it cannot be read"):
+            bucket.read("a.jpg")
 
 
 # --- Checkpoints
