@@ -31,6 +31,7 @@ _EXAMPLES = {
     "s3": "s3://bucket or s3://bucket/folder",
     "az": "az://account/container or az://account/container/folder",
 }
+# DOTALL, since the name of an object may hold line breaks.
 _ADDRESS = {scheme: re.compile(rf"(?P<root>{root})(?:/(?P<path>.*))?\Z", re.DOTALL) for scheme, root in _ROOTS.items()}
 _OBJECT = re.compile(r"(?P<root>(?:gs|s3)://[^/]+|az://[^/]+/[^/]+)/(?P<name>.+)\Z", re.DOTALL)
 
@@ -89,6 +90,7 @@ def parse_uri(uri: str) -> ObjectAddress:
         ValueError: it is not the address of an object.
     """
     address, _, fragment = uri.partition("#")
+    # Only Cloud Storage's versions are numbers; an ETag may be anything.
     match = _OBJECT.match(address)
     if match is None or (fragment and match["root"].startswith(GOOGLE) and not fragment.isdigit()):
         raise ValueError(f"{uri!r} is not the address of an object; it should be {OBJECT_FORMS}")
@@ -106,10 +108,12 @@ def is_plain(uri: str) -> bool:
 def removing(location: str) -> str:
     """The command that deletes everything below the address of a folder in a bucket."""
     root, path = split_address(location)
-    if root.startswith("gs://"):
-        return f"gcloud storage rm --recursive {shlex.quote(location)}"
+    # The services' commands take names as they are, not percent-encoded.
+    folder = unquote(path).rstrip("/")
+    if root.startswith(GOOGLE):
+        return f"gcloud storage rm --recursive {shlex.quote(f'{root}/{folder}')}"
     if root.startswith("s3://"):
-        return f"aws s3 rm --recursive {shlex.quote(location)}"
+        return f"aws s3 rm --recursive {shlex.quote(f'{root}/{folder}')}"
     account, container = root.removeprefix("az://").split("/")
-    pattern = shlex.quote(f"{unquote(path).rstrip('/')}/*")
+    pattern = shlex.quote(f"{folder}/*")
     return f"az storage blob delete-batch --account-name {account} --source {container} --pattern {pattern}"

@@ -11,38 +11,41 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from pinakes.buckets import base
-from pinakes.buckets.base import TIMEOUT, OverwrittenError, Purpose, Stored, Wording, glob_matcher, short
-from pinakes.errors import CheckpointError, SourceError, UsageError, extra_install
+from pinakes.buckets.base import (
+    TIMEOUT,
+    OverwrittenError,
+    Purpose,
+    Stored,
+    glob_matcher,
+    need_package,
+    short,
+    unanswered,
+    wordings,
+)
+from pinakes.errors import UsageError
 
 RETRIES = {"initial_backoff": 1, "increment_base": 2, "retry_total": 6, "random_jitter_range": 1}
 """Of a request with a transient failure: after about 3, 5, 9, … seconds, two minutes in all."""
 
 PIECE_BYTES = 2**20
+"""Read at once to compute an MD5."""
 
 _SCOPE = "https://storage.azure.com/.default"
 
-_LOGIN = "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or run az login"
-_WORDING = {
-    Purpose.READ: Wording(
-        SourceError,
-        no_login=f"{_LOGIN}, or read a public container with --anonymous.",
-        denied=f"{_LOGIN} as somebody who may (the role Storage Blob Data Reader), or use --anonymous if the container is"
-        " public.",
-    ),
-    Purpose.KEEP: Wording(
-        CheckpointError,
-        no_login=f"{_LOGIN}.",
-        denied=f"{_LOGIN} as somebody who may read, write and delete there (the role Storage Blob Data Contributor), or set"
-        " PINAKES_CHECKPOINT to another place.",
-    ),
-}
+_SERVICE = "Azure Blob Storage"
+_WORDING = wordings(
+    "set AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, or run az login",
+    reader="the role Storage Blob Data Reader",
+    writer="the role Storage Blob Data Contributor",
+    place="container",
+)
 
 
 class AzureContainer:
     """See `pinakes.buckets.base.Bucket`.
 
-    An upload is made on the condition that there is no blob of its name (`If-None-Match: *`); of one that ends half-way
-    only blocks remain, which no listing shows and Azure removes after a week.
+    An upload is made on the condition that there is no blob of its name (`If-None-Match: *`). If it ends half-way, only
+    blocks remain, which no listing shows and Azure removes after a week.
 
     Fingerprints are `md5:<hex>` where the blob has a `Content-MD5`, as one has that was uploaded in one request, and
     otherwise `etag:<etag>:<size>`.
@@ -64,41 +67,40 @@ class AzureContainer:
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
         """See `Bucket.errors`."""
+        need_package(self.root, "azure.storage.blob", "azure")
         from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 
         error = self._wording.error
         try:
             yield
         except HttpResponseError as exc:
+            # Without an answer of Azure Blob Storage, so the login failed before a request was made to it.
             if exc.status_code is None or (isinstance(exc, ClientAuthenticationError) and exc.response is None):
                 said = short(exc).partition("Attempted credentials")[0].strip()
                 raise error(f"{what}: the Azure credentials fail ({said}); {self._wording.no_login}") from exc
             said = str(exc.reason or "").rstrip(".")
             raise error(f"{what}: {self._wording.refusal(exc.status_code, said)}") from exc
         except AzureError as exc:
-            said = short(exc)
-            raise error(
-                f"{what}: Azure Blob Storage did not answer ({said}); check the network and try again."
-            ) from exc
+            raise error(f"{what}: {unanswered(_SERVICE, exc)}") from exc
         except ValueError as exc:  # a key that is not base64
             raise error(f"{what}: {short(exc).rstrip('.')}; {self._wording.no_login}") from exc
 
     def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
         """See `Bucket.list`."""
         matches = glob_matcher(glob)
-        for found in self._client.list_blobs(name_starts_with=prefix or None, results_per_page=base.PAGE):
-            if matches(found.name):
-                yield _stored(found)
+        for blob in self._client.list_blobs(name_starts_with=prefix or None, results_per_page=base.PAGE):
+            if matches(blob.name):
+                yield _stored(blob)
 
     def folder(self, prefix: str) -> tuple[dict[str, int], set[str]]:
         """See `Bucket.folder`."""
         sizes: dict[str, int] = {}
         folders: set[str] = set()
-        for found in self._client.walk_blobs(name_starts_with=prefix, delimiter="/", results_per_page=base.PAGE):
-            if "size" in found:  # a folder is given as a BlobPrefix, which has none
-                sizes[found.name] = int(found.size)
+        for blob in self._client.walk_blobs(name_starts_with=prefix, delimiter="/", results_per_page=base.PAGE):
+            if "size" in blob:  # a folder is given as a BlobPrefix, which has none
+                sizes[blob.name] = int(blob.size)
             else:
-                folders.add(found.name)
+                folders.add(blob.name)
         return sizes, folders
 
     def find(self, name: str) -> Stored | None:
@@ -108,7 +110,7 @@ class AzureContainer:
         try:
             return _stored(self._client.get_blob_client(name).get_blob_properties())
         except ResourceNotFoundError as exc:
-            if getattr(exc, "error_code", None) == "ContainerNotFound":
+            if _lacks_container(exc):
                 raise
             return None
 
@@ -123,7 +125,7 @@ class AzureContainer:
             with self._conditions(name):
                 return bytes(self._client.download_blob(name, **options).readall())
         except OverwrittenError:
-            if self.find(name) is None:  # a condition on a blob that is gone fails too
+            if self.find(name) is None:  # a condition on a blob that is gone fails as well
                 raise FileNotFoundError(name) from None
             raise
 
@@ -163,21 +165,20 @@ class AzureContainer:
         except ResourceExistsError as exc:
             raise FileExistsError(name) from exc
         except ResourceNotFoundError as exc:
-            if getattr(exc, "error_code", None) == "ContainerNotFound":
+            if _lacks_container(exc):
                 raise
             raise FileNotFoundError(name) from exc
 
     @functools.cached_property
     def _client(self) -> Any:
-        try:
-            from azure.storage.blob import ContainerClient, ExponentialRetry
-        except ImportError as exc:
-            raise UsageError(f"{self.root} needs the package azure-storage-blob: run {extra_install('azure')}") from exc
+        from azure.storage.blob import ContainerClient, ExponentialRetry
+
         options = {
             "retry_policy": ExponentialRetry(**RETRIES),
             "connection_timeout": TIMEOUT[0],
             "read_timeout": TIMEOUT[1],
         }
+        # The settings have the names that the Azure CLI and Microsoft's own examples read.
         connection = os.environ.get("AZURE_STORAGE_CONNECTION_STRING")
         if connection and not self._anonymous:
             try:
@@ -209,9 +210,9 @@ class AzureContainer:
             return {"account_name": self._account, "account_key": key}
         from azure.identity import DefaultAzureCredential
 
-        logging.getLogger("azure.identity").setLevel(logging.ERROR)  # it warns of every kind of login that there is not
+        logging.getLogger("azure.identity").setLevel(logging.ERROR)  # it warns of each kind of login that is missing
         identity = DefaultAzureCredential()
-        identity.get_token(_SCOPE)  # asked for once here, since each request would repeat it for two minutes
+        identity.get_token(_SCOPE)  # once here, since each request would repeat it for two minutes
         return identity
 
     def _of_account(self, account: str, *names: str) -> str | None:
@@ -221,8 +222,13 @@ class AzureContainer:
         return next(filter(None, map(os.environ.get, names)), None)
 
 
-def _stored(found: Any) -> Stored:
-    settings = found.content_settings
-    version = found.etag.strip('"')
-    fingerprint = f"md5:{bytes(settings.content_md5).hex()}" if settings.content_md5 else f"etag:{version}:{found.size}"
-    return Stored(found.name, int(found.size), settings.content_type, fingerprint, version)
+def _lacks_container(exc: Exception) -> bool:
+    """Whether the whole container is missing, which is an error even where a missing blob is none."""
+    return getattr(exc, "error_code", None) == "ContainerNotFound"
+
+
+def _stored(blob: Any) -> Stored:
+    settings = blob.content_settings
+    version = blob.etag.strip('"')
+    fingerprint = f"md5:{bytes(settings.content_md5).hex()}" if settings.content_md5 else f"etag:{version}:{blob.size}"
+    return Stored(blob.name, int(blob.size), settings.content_type, fingerprint, version)

@@ -6,6 +6,7 @@ The services' own clients are used. `pyarrow.fs` lists neither checksums nor typ
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import IO, Protocol
 
-from pinakes.errors import PinakesError
+from pinakes.errors import CheckpointError, PinakesError, SourceError, UsageError, extra_install
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
@@ -26,7 +27,7 @@ PAGE = 1000
 
 
 class Purpose(Enum):
-    """What a bucket is opened for; it decides the rights that are asked for and how errors are worded."""
+    """What a bucket is opened for; it decides which rights are requested and how errors are worded."""
 
     READ = "pictures"
     KEEP = "checkpoints"
@@ -50,7 +51,7 @@ class Wording:
     error: type[PinakesError]
     no_login: str
     denied: str
-    no_payer: str = ""
+    no_payer: str
 
     def refusal(self, status: int | None, message: str) -> str:
         """The service's message and its fix."""
@@ -59,6 +60,32 @@ class Wording:
         if status == 404:
             return f"{message.rstrip('.') or 'it is not there'}; check its name."
         return f"the service answered {status} ({message})."
+
+
+def wordings(login: str, reader: str, writer: str, *, place: str = "bucket") -> dict[Purpose, Wording]:
+    """The wording of a service for each purpose.
+
+    Args:
+        login: how to log in, as an instruction.
+        reader: the rights that listing and reading need.
+        writer: the rights that a checkpoint needs.
+        place: what the service calls a bucket.
+    """
+    return {
+        Purpose.READ: Wording(
+            SourceError,
+            no_login=f"{login}, or read a public {place} with --anonymous.",
+            denied=f"{login} as somebody who may list and read it ({reader}), or use --anonymous if the {place} is public.",
+            no_payer="name the project that pays with --user-project.",
+        ),
+        Purpose.KEEP: Wording(
+            CheckpointError,
+            no_login=f"{login}.",
+            denied=f"{login} as somebody who may read, write and delete there ({writer}), or set PINAKES_CHECKPOINT to"
+            " another place.",
+            no_payer="keep checkpoints in a bucket whose owner pays.",
+        ),
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +126,9 @@ class Bucket(Protocol):
 
         Args:
             what: the first half of the sentence: what cannot be done.
+
+        Raises:
+            UsageError: the service's client is not installed.
         """
         ...
 
@@ -135,23 +165,42 @@ class Bucket(Protocol):
         """Delete an object.
 
         Raises:
-            FileNotFoundError: it is gone; S3 does not tell.
+            FileNotFoundError: it is gone; S3 raises nothing then.
             OverwrittenError: it is another version.
         """
         ...
 
 
+def need_package(root: str, module: str, extra: str) -> None:
+    """Raise UsageError unless the client of the service that keeps a bucket is installed."""
+    try:
+        importlib.import_module(module)
+    except ImportError as exc:
+        raise UsageError(f"{root} needs the package {module.replace('.', '-')}: run {extra_install(extra)}") from exc
+
+
+def unanswered(service: str, exc: BaseException) -> str:
+    """The second half of the sentence about a request that no answer came to."""
+    return f"{service} did not answer ({short(exc)}); check the network and try again."
+
+
 def short(exc: BaseException) -> str:
     """An exception's text on one line, without the signature of a shared access token in a URL."""
+    # Clients quote the URL of a failed request, whose signature would let anybody who reads the log read the bucket.
     text = re.sub(r"([?&](?:sig|X-Amz-Signature|X-Amz-Security-Token)=)[^&\s'\"]+", r"\1[redacted]", str(exc))
     return " ".join(text.split())[:200]
 
 
 def glob_matcher(glob: str | None) -> Callable[[str], object]:
-    """Cloud Storage's globs, for services without: `*` within a folder, `**` across them, `?`, `[0-9]`, `{this,that}`."""
+    """Cloud Storage's globs, for services without: `*` within a folder, `**` across them, `?`, `[0-9]`, `{this,that}`.
+
+    Raises:
+        UsageError: it is no glob.
+    """
     if glob is None:
         return lambda _name: True
     pattern, depth = "", 0
+    # Not fnmatch, whose * also matches a slash, and which knows neither ** nor {}.
     for token in re.findall(r"\*\*/?|\*|\?|\[[^]]+\]|[{},]|[^*?\[{},]+|\[", glob):
         match token:
             case "{":
@@ -172,4 +221,7 @@ def glob_matcher(glob: str | None) -> Callable[[str], object]:
                 pattern += "[" + token[1:].replace("!", "^", int(token[1] == "!")).replace("\\", "\\\\")
             case _:
                 pattern += re.escape(token)
-    return re.compile(pattern + ")" * depth, re.DOTALL).fullmatch
+    try:
+        return re.compile(pattern + ")" * depth, re.DOTALL).fullmatch
+    except re.error as exc:
+        raise UsageError(f"--glob {glob!r} is not a pattern ({exc}); check its brackets.") from exc

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
+import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import IO, Any
 
-from pinakes.buckets.base import TIMEOUT, OverwrittenError, Purpose, Stored, Wording
-from pinakes.buckets.gcs_client import READ_ONLY, READ_WRITE, BucketClient, retry
-from pinakes.errors import CheckpointError, SourceError, UsageError
+from pinakes.buckets.base import TIMEOUT, OverwrittenError, Purpose, Stored, wordings
+from pinakes.buckets.gcs_client import READ_ONLY, READ_WRITE, google_errors, open_client, retry
+from pinakes.errors import SourceError, UsageError
 
 FIELDS = "items(name,md5Hash,crc32c,size,contentType,generation),nextPageToken"
 """What a listing asks for: about 300 bytes an object instead of 1 kB."""
@@ -17,30 +20,21 @@ FIELDS = "items(name,md5Hash,crc32c,size,contentType,generation),nextPageToken"
 FOLDER_FIELDS = "items(name,size),prefixes,nextPageToken"
 """What a listing of one folder asks for: about 100 bytes an object."""
 
-_LOGIN = "gcloud auth application-default login"
-_WORDING = {
-    Purpose.READ: Wording(
-        SourceError,
-        no_login=f"run {_LOGIN}, or read a public bucket with --anonymous.",
-        denied=f"log in with {_LOGIN} as somebody who may (the role roles/storage.objectViewer), or use --anonymous if the"
-        " bucket is public.",
-        no_payer="name the project that pays with --user-project.",
-    ),
-    Purpose.KEEP: Wording(
-        CheckpointError,
-        no_login=f"run {_LOGIN}.",
-        denied=f"log in with {_LOGIN} as somebody who may read, write and delete there (the role"
-        " roles/storage.objectUser), or set PINAKES_CHECKPOINT to another place.",
-        no_payer="keep checkpoints in a bucket whose owner pays.",
-    ),
-}
+_WORDING = wordings(
+    "run gcloud auth application-default login",
+    reader="the role roles/storage.objectViewer",
+    writer="the role roles/storage.objectUser",
+)
 
 
-class GcsBucket(BucketClient):
-    """See `pinakes.buckets.base.Bucket`; the other arguments are those of `BucketClient`.
+class GcsBucket:
+    """See `pinakes.buckets.base.Bucket`; the arguments are those of `pinakes.buckets.opening.open_bucket`.
 
     An upload is made on the condition that there is no object of its name (`ifGenerationMatch=0`), so that it can safely be
     repeated. Fingerprints are `md5:<hex>`, or `crc32c:<hex>:<size>` for a composite object, which has no MD5.
+
+    Raises:
+        UsageError: `anonymous` and `user_project` are both given.
     """
 
     lists_types = True
@@ -52,23 +46,38 @@ class GcsBucket(BucketClient):
         *,
         anonymous: bool | None = None,
         user_project: str | None = None,
-        endpoint: str | None = None,
     ) -> None:
         if anonymous and user_project:
             raise UsageError("a requester-pays bucket is read with credentials; leave out --anonymous.")
         self.root = root
-        super().__init__(
-            root.removeprefix("gs://"),
-            _WORDING[purpose],
-            scope=READ_ONLY if purpose is Purpose.READ else READ_WRITE,
+        self._wording = _WORDING[purpose]
+        self._user_project = user_project
+        self._open = functools.partial(
+            open_client,
+            self._wording,
+            READ_ONLY if purpose is Purpose.READ else READ_WRITE,
             anonymous=anonymous,
             user_project=user_project,
-            endpoint=endpoint,
         )
+        self._lock = threading.Lock()
+        self._opened: Any = None
+
+    def errors(self, what: str) -> AbstractContextManager[None]:
+        """See `Bucket.errors`."""
+        return google_errors(self._wording, what)
+
+    def _bucket(self) -> Any:
+        """The `google.cloud.storage.Bucket`."""
+        # Under the lock, since the first requests may come from 64 threads at once, and one client's connections
+        # are enough for all of them.
+        with self._lock:
+            if self._opened is None:
+                self._opened = self._open().bucket(self.root.removeprefix("gs://"), user_project=self._user_project)
+            return self._opened
 
     def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
         """See `Bucket.list`; the bucket itself applies the glob."""
-        bucket = self.bucket()
+        bucket = self._bucket()
         blobs = bucket.client.list_blobs(
             bucket, prefix=prefix or None, match_glob=glob, fields=FIELDS, timeout=TIMEOUT, retry=retry()
         )
@@ -77,7 +86,7 @@ class GcsBucket(BucketClient):
 
     def folder(self, prefix: str) -> tuple[dict[str, int], set[str]]:
         """See `Bucket.folder`."""
-        bucket = self.bucket()
+        bucket = self._bucket()
         blobs = bucket.client.list_blobs(
             bucket, prefix=prefix, delimiter="/", fields=FOLDER_FIELDS, timeout=TIMEOUT, retry=retry()
         )
@@ -86,16 +95,14 @@ class GcsBucket(BucketClient):
 
     def find(self, name: str) -> Stored | None:
         """See `Bucket.find`."""
-        blob = self.bucket().get_blob(name, timeout=TIMEOUT, retry=retry())
+        blob = self._bucket().get_blob(name, timeout=TIMEOUT, retry=retry())
         return None if blob is None else _stored(blob)
 
     def read(self, name: str, *, version: str = "", start: int | None = None, end: int | None = None) -> bytes:
         """See `Bucket.read`; the whole of an object is compared with its checksum."""
-        from google.api_core.exceptions import NotFound, PreconditionFailed
-
-        try:
-            return bytes(
-                self.bucket()
+        with _conditions(name):
+            data = (
+                self._bucket()
                 .blob(name)
                 .download_as_bytes(
                     if_generation_match=int(version) if version else None,
@@ -106,18 +113,16 @@ class GcsBucket(BucketClient):
                     retry=retry(),
                 )
             )
-        except PreconditionFailed as exc:
-            raise OverwrittenError(name) from exc
-        except NotFound as exc:
-            raise FileNotFoundError(name) from exc
+            return bytes(data)
 
     def create(self, name: str, file: IO[bytes], size: int, content_type: str) -> None:
         """See `Bucket.create`; repeated for up to `pinakes.buckets.gcs_client.DEADLINE` seconds."""
         from google.api_core.exceptions import PreconditionFailed
 
         try:
-            # Always from its beginning: whether an attempt arrived is only known when its condition fails.
-            retry()(self.bucket().blob(name).upload_from_file)(
+            # Repeated here, as a whole and from the file's beginning, and not by the library (retry=None): only the failed
+            # condition of a second attempt shows that the first one arrived although its answer was lost.
+            retry()(self._bucket().blob(name).upload_from_file)(
                 file,
                 rewind=True,
                 size=size,
@@ -131,19 +136,27 @@ class GcsBucket(BucketClient):
 
     def delete(self, name: str, version: str = "") -> None:
         """See `Bucket.delete`."""
-        from google.api_core.exceptions import NotFound, PreconditionFailed
+        generation = int(version) if version else None
+        with _conditions(name):
+            self._bucket().blob(name).delete(if_generation_match=generation, timeout=TIMEOUT, retry=retry())
 
-        match = int(version) if version else None
-        try:
-            self.bucket().blob(name).delete(if_generation_match=match, timeout=TIMEOUT, retry=retry())
-        except PreconditionFailed as exc:
-            raise OverwrittenError(name) from exc
-        except NotFound as exc:
-            raise FileNotFoundError(name) from exc
+
+@contextmanager
+def _conditions(name: str) -> Iterator[None]:
+    """The answers that the protocol has exceptions for."""
+    from google.api_core.exceptions import NotFound, PreconditionFailed
+
+    try:
+        yield
+    except PreconditionFailed as exc:
+        raise OverwrittenError(name) from exc
+    except NotFound as exc:
+        raise FileNotFoundError(name) from exc
 
 
 def _stored(blob: Any) -> Stored:
     fingerprint = None
+    # A checksum of 32 bits with a size shows a change, but not that two objects are equal; so it is no MD5's equal.
     if blob.md5_hash:
         fingerprint = f"md5:{digits(blob.name, blob.md5_hash)}"
     elif blob.crc32c and blob.size is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pinakes.buckets.addresses import GOOGLE
 from pinakes.buckets.base import Bucket, Purpose
 from pinakes.errors import UsageError
 
@@ -12,7 +13,6 @@ def open_bucket(
     *,
     anonymous: bool | None = None,
     user_project: str | None = None,
-    endpoint: str | None = None,
 ) -> Bucket:
     """The bucket at `root`, as `pinakes.buckets.addresses.split_address` gives it; no request is made.
 
@@ -21,16 +21,15 @@ def open_bucket(
         purpose: what it is for.
         anonymous: without credentials (True), with them (False), or with them if there are any (None).
         user_project: Google Cloud: the project that pays for reading it.
-        endpoint: Google Cloud: another address of the service; default: `STORAGE_EMULATOR_HOST`, or Google's.
 
     Raises:
         UsageError: an option has no meaning for it.
     """
     # Each client costs its imports only where it is used.
-    if root.startswith("gs://"):
+    if root.startswith(GOOGLE):
         from pinakes.buckets.gcs import GcsBucket
 
-        return GcsBucket(root, purpose, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
+        return GcsBucket(root, purpose, anonymous=anonymous, user_project=user_project)
     if user_project:
         raise UsageError(f"--user-project belongs to Google Cloud Storage, and {root} is not there; leave that out.")
     if root.startswith("s3://"):

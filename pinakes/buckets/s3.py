@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Iterator
@@ -9,27 +10,31 @@ from contextlib import contextmanager
 from typing import IO, Any
 
 from pinakes.buckets import base
-from pinakes.buckets.base import CONNECTIONS, TIMEOUT, OverwrittenError, Purpose, Stored, Wording, glob_matcher, short
-from pinakes.errors import CheckpointError, SourceError, UsageError, extra_install
+from pinakes.buckets.base import (
+    CONNECTIONS,
+    TIMEOUT,
+    OverwrittenError,
+    Purpose,
+    Stored,
+    glob_matcher,
+    need_package,
+    short,
+    unanswered,
+    wordings,
+)
 
 ATTEMPTS = 9
 """Of a request with a transient failure; botocore's standard back-off makes that a minute or two."""
 
-_LOGIN = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run aws sso login"
-_WORDING = {
-    Purpose.READ: Wording(
-        SourceError,
-        no_login=f"{_LOGIN}, or read a public bucket with --anonymous.",
-        denied=f"{_LOGIN} as somebody who may list and read it (s3:ListBucket, s3:GetObject), or use --anonymous if the"
-        " bucket is public.",
-    ),
-    Purpose.KEEP: Wording(
-        CheckpointError,
-        no_login=f"{_LOGIN}.",
-        denied=f"{_LOGIN} as somebody who may read, write and delete there (s3:ListBucket, s3:GetObject, s3:PutObject,"
-        " s3:DeleteObject), or set PINAKES_CHECKPOINT to another place.",
-    ),
-}
+READS = 3
+"""Of an object whose bytes break off half-way: botocore repeats a request only as long as no answer has begun."""
+
+_SERVICE = "Amazon S3"
+_WORDING = wordings(
+    "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run aws sso login",
+    reader="s3:ListBucket, s3:GetObject",
+    writer="s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject",
+)
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 """The ETag of an object that was uploaded in one piece; that of a multipart upload ends in a dash and the count of parts."""
@@ -60,37 +65,41 @@ class S3Bucket:
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
         """See `Bucket.errors`."""
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+        need_package(self.root, "boto3", "s3")
+        from botocore import exceptions as boto
 
         error = self._wording.error
         try:
             yield
-        except ClientError as exc:
+        except boto.ClientError as exc:
             status = exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
             said = str(exc.response.get("Error", {}).get("Message") or "")
             raise error(f"{what}: {self._wording.refusal(status, said)}") from exc
-        except NoCredentialsError as exc:
+        except boto.NoCredentialsError as exc:
             raise error(f"{what}: there are no AWS credentials on this machine; {self._wording.no_login}") from exc
-        except HTTPClientError as exc:
-            raise error(f"{what}: Amazon S3 did not answer ({short(exc)}); check the network and try again.") from exc
-        except (BotoCoreError, ValueError) as exc:
+        except boto.FlexibleChecksumError as exc:
+            raise error(f"{what}: its bytes do not match their checksum; try again.") from exc
+        except (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError) as exc:
+            raise error(f"{what}: {unanswered(_SERVICE, exc)}") from exc
+        # What is left is found before a request is made: half of a key, an expired login, a profile that does not exist.
+        except (boto.BotoCoreError, ValueError) as exc:
             raise error(f"{what}: {short(exc).rstrip('.')}; {self._wording.no_login}") from exc
 
     def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
         """See `Bucket.list`."""
         matches = glob_matcher(glob)
         for page in self._pages(prefix):
-            for found in page.get("Contents", ()):
-                if matches(found["Key"]):
-                    yield _stored(found["Key"], found["Size"], found["ETag"])
+            for item in page.get("Contents", ()):
+                if matches(item["Key"]):
+                    yield _stored(item["Key"], item["Size"], item["ETag"])
 
     def folder(self, prefix: str) -> tuple[dict[str, int], set[str]]:
         """See `Bucket.folder`."""
         sizes: dict[str, int] = {}
         folders: set[str] = set()
         for page in self._pages(prefix, Delimiter="/"):
-            sizes.update((found["Key"], found["Size"]) for found in page.get("Contents", ()))
-            folders.update(found["Prefix"] for found in page.get("CommonPrefixes", ()))
+            sizes.update((item["Key"], item["Size"]) for item in page.get("Contents", ()))
+            folders.update(item["Prefix"] for item in page.get("CommonPrefixes", ()))
         return sizes, folders
 
     def find(self, name: str) -> Stored | None:
@@ -98,22 +107,33 @@ class S3Bucket:
         from botocore.exceptions import ClientError
 
         try:
-            found = self._client.head_object(Bucket=self._name, Key=name)
+            head = self._client.head_object(Bucket=self._name, Key=name)
         except ClientError as exc:
+            # The answer to a HEAD request has no body to name an error, so botocore gives its status as the code.
             if exc.response["Error"]["Code"] in {"404", "NoSuchKey"}:
                 return None
             raise
-        return _stored(name, found["ContentLength"], found["ETag"])
+        return _stored(name, head["ContentLength"], head["ETag"])
 
     def read(self, name: str, *, version: str = "", start: int | None = None, end: int | None = None) -> bytes:
         """See `Bucket.read`; where the service keeps a checksum, the whole of an object is compared with it."""
         options = {"IfMatch": f'"{version}"'} if version else {}
         if start is not None or end is not None:
             options["Range"] = f"bytes={start or 0}-{'' if end is None else end - 1}"
-        with self._conditions(name):
-            answer = self._client.get_object(Bucket=self._name, Key=name, **options)
-            with answer["Body"] as body:
-                return bytes(body.read())
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+
+        reads = 0
+        while True:
+            reads += 1
+            with self._conditions(name):
+                answer = self._client.get_object(Bucket=self._name, Key=name, **options)
+                try:
+                    # A `with` of the body itself would give urllib3's answer, which compares no checksum.
+                    with contextlib.closing(answer["Body"]) as body:
+                        return bytes(body.read())
+                except (HTTPClientError, IncompleteReadError):
+                    if reads == READS:
+                        raise
 
     def create(self, name: str, file: IO[bytes], size: int, content_type: str) -> None:
         """See `Bucket.create`."""
@@ -144,20 +164,20 @@ class S3Bucket:
             operation, code = exc.operation_name, exc.response["Error"]["Code"]
             if code == "NoSuchKey":
                 raise FileNotFoundError(name) from exc
+            # The last one is S3's answer where another request for the same name was under way.
             if code in {"PreconditionFailed", "412", "ConditionalRequestConflict"}:
                 raise (FileExistsError if operation == "PutObject" else OverwrittenError)(name) from exc
             raise
 
     @functools.cached_property
     def _client(self) -> Any:
-        try:
-            import boto3
-            from botocore import UNSIGNED
-            from botocore.config import Config
-        except ImportError as exc:
-            raise UsageError(f"{self.root} needs the package boto3: run {extra_install('s3')}") from exc
+        import boto3
+        from botocore import UNSIGNED
+        from botocore.config import Config
+
         session = boto3.Session()
         anonymous = self._anonymous
+        # Without credentials botocore refuses every request that it would have to sign, also to a public bucket.
         if anonymous is None:
             anonymous = session.get_credentials() is None
         config = Config(
@@ -167,10 +187,12 @@ class S3Bucket:
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             signature_version=UNSIGNED if anonymous else None,
         )
+        # botocore insists on a region; a request to the wrong one is answered with the bucket's own, which it then uses.
         return session.client("s3", config=config, region_name=session.region_name or "us-east-1")
 
 
 def _stored(name: str, size: int, etag: str) -> Stored:
+    # Unquoted, since the version becomes part of a picture's address; `If-Match` takes it with its quotes again.
     version = etag.strip('"')
     fingerprint = f"md5:{version}" if _MD5.fullmatch(version) else f"etag:{version}:{size}"
     return Stored(name, size, None, fingerprint, version)

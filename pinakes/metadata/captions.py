@@ -11,9 +11,10 @@ from typing import Any
 
 from pinakes import ids
 
+# A licence of version 3 may be one of a country, and its text in each language has an address of its own: …/3.0/de/deed.
 _CREATIVE_COMMONS = re.compile(
     r"https?://creativecommons\.org/(?:licenses/(?P<terms>[a-z-]+)|publicdomain/(?P<domain>zero|mark))"
-    r"/(?P<version>\d\.\d)/?(?P<more>[a-z/]*)$"
+    r"/(?P<version>\d\.\d)/?[a-z/]*$"
 )
 _STATEMENTS = {
     "InC": "In copyright",
@@ -56,22 +57,6 @@ class Caption:
         return ", ".join(filter(None, (self.author, self.date)))
 
 
-def caption_of(image: Captioned) -> Caption:
-    """The caption of an image, from what is known about it."""
-
-    def known(*columns: str) -> str:
-        return next((text for name in columns if (text := image.shown(name))), "")
-
-    rights = known("rights")
-    return Caption(
-        title=known("title") or ids.base_name(image.image_id),
-        author=known("author"),
-        date=known("date", "timeframe"),
-        credit=" · ".join(filter(None, (known("requiredStatement"), rights_name(rights)))),
-        rights=rights if rights.startswith(("https://", "http://")) else "",
-    )
-
-
 class Captioned:
     """What is known about an image, and so has a caption."""
 
@@ -88,7 +73,16 @@ class Captioned:
     @property
     def caption(self) -> Caption:
         """What stands with the picture."""
-        return caption_of(self)
+        rights = self.shown("rights")
+        return Caption(
+            title=self.shown("title") or ids.base_name(self.image_id),
+            author=self.shown("author"),
+            date=self.shown("date") or self.shown("timeframe"),
+            # The columns of IIIF: a required statement has to be shown with the picture, wherever that is.
+            credit=" · ".join(filter(None, (self.shown("requiredStatement"), rights_name(rights)))),
+            # It becomes a link, so a text such as "javascript:…" must not get there.
+            rights=rights if rights.startswith(("https://", "http://")) else "",
+        )
 
 
 def rights_name(rights: str) -> str:

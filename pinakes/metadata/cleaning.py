@@ -71,34 +71,29 @@ def tutorial_subset(tables: Sequence[AnyTable]) -> Subset:
     Raises:
         MetadataError: a file is not SemArt, or pandas cannot read it.
     """
-    raw = [_read(table) for table in tables]
-    subset = _Steps(pd.concat(raw, ignore_index=True))
     text = [name for name in SEMART_COLUMNS if name != "IMAGE_FILE"]
-    subset.apply("drop rows with a missing value", lambda f: f.dropna(subset=list(SEMART_COLUMNS)))
-    subset.apply("drop duplicate IMAGE_FILE", lambda f: f.drop_duplicates(subset=["IMAGE_FILE"]))
-    subset.apply("transliterate to ASCII", lambda f: f.assign(**{n: f[n].map(transliterate) for n in text}))
-    subset.apply(
-        "cut TECHNIQUE at the first comma", lambda f: f.assign(TECHNIQUE=f["TECHNIQUE"].map(lambda t: t.split(", ")[0]))
-    )
-    subset.apply(
-        f"keep authors with more than {MORE_THAN_PAINTINGS} paintings",
-        lambda f: f[f.groupby("AUTHOR")["AUTHOR"].transform("count") > MORE_THAN_PAINTINGS],
-    )
-    subset.apply("correct damaged names", _correct_names)
-    subset.apply("drop unknown authors", lambda f: f[~f["AUTHOR"].str.contains("UNKNOWN", regex=False)])
-    distinct = {name: int(subset.frame[name].nunique()) for name in DISTINCT_COLUMNS}
-    return Subset(subset.frame, tuple(map(len, raw)), tuple(subset.steps), distinct)
-
-
-class _Steps:
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame = frame
-        self.steps: list[Step] = []
-
-    def apply(self, name: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-        before = len(self.frame)
-        self.frame = change(self.frame)
-        self.steps.append(Step(name, before, len(self.frame)))
+    changes: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
+        "drop rows with a missing value": lambda f: f.dropna(subset=list(SEMART_COLUMNS)),
+        "drop duplicate IMAGE_FILE": lambda f: f.drop_duplicates(subset=["IMAGE_FILE"]),
+        "transliterate to ASCII": lambda f: f.assign(**{name: f[name].map(transliterate) for name in text}),
+        "cut TECHNIQUE at the first comma": lambda f: f.assign(
+            TECHNIQUE=f["TECHNIQUE"].map(lambda t: t.split(", ")[0])
+        ),
+        f"keep authors with more than {MORE_THAN_PAINTINGS} paintings": lambda f: f[
+            f.groupby("AUTHOR")["AUTHOR"].transform("count") > MORE_THAN_PAINTINGS
+        ],
+        "correct damaged names": _correct_names,
+        "drop unknown authors": lambda f: f[~f["AUTHOR"].str.contains("UNKNOWN", regex=False)],
+    }
+    raw = [_read(table) for table in tables]
+    frame = pd.concat(raw, ignore_index=True)
+    steps = []
+    for name, change in changes.items():
+        before = len(frame)
+        frame = change(frame)
+        steps.append(Step(name, before, len(frame)))
+    distinct = {name: int(frame[name].nunique()) for name in DISTINCT_COLUMNS}
+    return Subset(frame, tuple(map(len, raw)), tuple(steps), distinct)
 
 
 def _read(table: AnyTable) -> pd.DataFrame:
@@ -119,10 +114,9 @@ def read_as_pandas(table: Table) -> pd.DataFrame:
     Raises:
         MetadataError: pandas cannot read it.
     """
-    encoding = "utf-8-sig" if table.encoding == "utf-8" else table.encoding
     try:
         with open_bytes(table.path) as stream:
-            frame = pd.read_csv(stream, sep=table.separator, encoding=encoding, dtype=object)
+            frame = pd.read_csv(stream, sep=table.separator, encoding=table.encoding, dtype=object)
     except UnicodeDecodeError:
         for _ in table.rows():  # raises the error that names the line
             pass

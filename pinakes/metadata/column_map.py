@@ -37,6 +37,7 @@ class ColumnMap(BaseModel):
     split: dict[str, str] = {}
     usual_names: bool = False
 
+    # UsageError and no ValueError, which pydantic would wrap in a report of its own.
     @field_validator("columns")
     @classmethod
     def _columns(cls, columns: dict[str, str]) -> dict[str, str]:
@@ -64,7 +65,7 @@ class ColumnMap(BaseModel):
         return split
 
     def over(self, other: ColumnMap) -> Self:
-        """What this one says, and from the other what it does not; a match belongs to the key that it was written for."""
+        """This map, completed by another; a match is taken only with the key that it was written for."""
         return self.model_copy(
             update={
                 "title": other.title,
@@ -77,11 +78,11 @@ class ColumnMap(BaseModel):
         )
 
     def within(self, header: Iterable[str]) -> Self:
-        """What remains in a file with this header."""
-        there = set(map(spaced, header))
+        """This map without the columns that a file with this header lacks."""
+        names = set(map(spaced, header))
 
         def known(*columns: str) -> bool:
-            return all(spaced(column) in there for column in columns)
+            return all(spaced(column) in names for column in columns)
 
         return self.model_copy(
             update={

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -44,6 +44,7 @@ class ExcelTable:
         with _first_sheet(self.path) as sheet:
             for number, values in enumerate(sheet.iter_rows(min_row=2, values_only=True), start=2):
                 cells = [text_of(value) for value in values]
+                # Excel keeps the width that a sheet once had, so empty cells on the right mean nothing.
                 if any(cells[width:]):
                     raise MetadataError(
                         f"the metadata file {self.path}, row {number}: there is a cell to the right of the {width} columns"
@@ -109,6 +110,7 @@ def write_excel(sink: IO[bytes], rows: Iterable[Sequence[object]]) -> None:
         for value in row:
             cell = WriteOnlyCell(sheet)
             if isinstance(value, str):
+                # openpyxl refuses control characters, and makes a formula of a text that begins with =.
                 cell.value = ILLEGAL_CHARACTERS_RE.sub("", value)[:MOST_CHARACTERS]
                 cell.data_type = "s"
             else:
@@ -130,19 +132,20 @@ def _openpyxl() -> Any:
     return openpyxl
 
 
-@contextmanager
+@contextlib.contextmanager
 def _first_sheet(path: Path) -> Iterator[Any]:
     openpyxl = _openpyxl()
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        # read_only reads row by row, so a damaged row is met only while the caller reads; data_only gives the values that
+        # Excel has computed instead of formulas.
+        with contextlib.closing(openpyxl.load_workbook(path, read_only=True, data_only=True)) as book:
+            yield book.worksheets[0]
+    except PinakesError:  # of the caller
+        raise
     except Exception as exc:  # zipfile, XML and openpyxl each have errors of their own
         raise MetadataError(
             f"the metadata file {path} cannot be read as an Excel workbook ({exc}); save it again."
         ) from exc
-    try:
-        yield book.worksheets[0]
-    finally:
-        book.close()
 
 
 def text_of(value: object) -> str:

@@ -51,6 +51,7 @@ class Join:
         match = match or (None if metadata is None else metadata.match)
         pattern = None if match is None else _compiled(match)
         self._validate: Literal["one_to_one", "many_to_one"] = "one_to_one" if pattern is None else "many_to_one"
+        # A number for each image and not its row: the listing may be much longer than the table.
         self._row: dict[str, int] = dict.fromkeys(image_ids, _UNMATCHED)
         if len(self._row) != len(image_ids):
             raise AccountError(
@@ -59,7 +60,7 @@ class Join:
             )
         self._frame: pd.DataFrame | None = None
         if metadata is None:
-            self.report = JoinReport(len(self._row), images_without_metadata=len(self._row), given=False)
+            self.report = JoinReport(len(self._row), images_without_metadata=len(self._row))
             return
         self._frame = metadata.frame
         position = {str(key): at for at, key in enumerate(metadata.frame["key"])}
@@ -74,6 +75,7 @@ class Join:
                 self._row.update(dict.fromkeys(ids, position[key]))
         without = [name for name, row in self._row.items() if row == _UNMATCHED]
         unused = [key for key in position if key not in fits]
+        # Not with a pattern: somebody has said exactly which part of a name is the key.
         nearly: dict[str, list[str]] = {}
         if pattern is None and without and unused:
             nearly, doubtful = nearly_fitting(image_ids, without, unused)
@@ -82,6 +84,7 @@ class Join:
             fits |= nearly | doubtful
             without = [name for name in without if self._row[name] == _UNMATCHED]
             unused = [key for key in unused if key not in fits]
+        # Advice costs trying out every column, and helps only where fewer than a third of the images found a row.
         matched = len(self._row) - len(without)
         key_column = metadata.report.files[0].key if metadata.report.files else None
         self.report = JoinReport(
@@ -93,8 +96,6 @@ class Join:
             metadata_without_image_examples=tuple(unused[:EXAMPLES]),
             ambiguous=ambiguous,
             superseded=superseded,
-            conflicting=tuple(metadata.report.conflicting),
-            duplicates=metadata.report.duplicates,
             without_capture=missed,
             nearly={key: ids[0] for key, ids in islice(nearly.items(), EXAMPLES)},
             nearly_count=len(nearly),
@@ -134,11 +135,14 @@ class Join:
         table = self._frame.take(sorted(set(at)))
         keys = self._frame["key"].take(at).to_numpy()
         fits = pd.DataFrame({"image_id": pd.Series(matched, dtype=names.dtype), "key": pd.Series(keys, dtype=object)})
+        # validate and suffixes make pandas refuse what it would otherwise do in silence: repeat rows whose key occurs twice,
+        # and rename columns that both sides have.
         try:
             found = pd.merge(fits, table, on="key", how="left", validate=self._validate).drop(columns="key")
             joined = pd.merge(images, found, on="image_id", how="left", validate="one_to_one", suffixes=(None, None))
         except pd.errors.MergeError as exc:
             raise AccountError(f"the metadata cannot be joined with these images: {exc}.") from exc
+        # A merge fills what is missing with NaN, which PostgreSQL would store as a text or a number.
         for name in (*COLUMNS, *MORE):
             added = joined[name].astype(object)
             joined[name] = added.where(added.notna(), None)
@@ -230,6 +234,7 @@ def _resolve(fits: dict[str, list[str]]) -> tuple[dict[str, tuple[str, ...]], di
     the row of their full path.
     """
     by_path = {ids[0] for key, ids in fits.items() if "/" in key and len(ids) == 1}
+    # In the root of the source a path is a base name: a.jpg means that picture once folder/a.jpg has a row of its own.
     for key, ids in fits.items():
         if len(ids) > 1 and [_nfc(name) for name in ids if name not in by_path] == [key]:
             fits[key] = [name for name in ids if name not in by_path]

@@ -1,4 +1,4 @@
-"""Which column of a file means what: the key, the columns of the images table, years, several values, and the rest."""
+"""Assigns the columns of a file: the key, the columns of the images table, years, several values, and the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from pinakes.metadata.profiles import NONE, open_profile, recognised
 FIRST_YEAR, LAST_YEAR = 1, 2199
 """Years that are read, as in the function `years_of` of the database: none before Christ."""
 
+# Also as spreadsheets write a number (1642.0), and with the date and time of IIIF's navDate (1642-01-01T00:00:00Z).
 _YEAR = re.compile(r"\s*(-?\d{1,4})(?:\.0+)?(?:-\d\d-\d\dT.*)?\s*")
+# A century (17th) says as much as a year: its text is read by the database.
 _SAYS_A_YEAR = re.compile(r"\d{3,4}|\d(?:st|nd|rd|th)\b")
 
 Years = tuple[int, int]
@@ -37,7 +39,7 @@ class Layout:
         split: for columns with several values in a cell (name as it is stored, position, separator).
         match: of the profile, for the join.
         moved: names of the file's columns that became one of `COLUMNS` under another name, with that one.
-        told: what was not said by the user but taken from a profile or guessed, as a line for a person; or empty.
+        note: which columns a profile or a guess assigned and not the user, as a line for a person; or empty.
     """
 
     key: int
@@ -48,7 +50,7 @@ class Layout:
     split: tuple[tuple[str, int, str], ...] = ()
     match: str | None = None
     moved: tuple[tuple[str, str], ...] = ()
-    told: str = ""
+    note: str = ""
 
     @property
     def splits_technique(self) -> bool:
@@ -59,7 +61,7 @@ class Layout:
     def years_of(self, cells: Sequence[str]) -> Years | None:
         """The first and the last year of a row by its columns of years; None where they say none.
 
-        A single column is asked where the text of the date says no year; two columns are more exact than the text.
+        A single column counts only where the text of the date says no year; two columns are more exact than the text.
         """
         if not self.years:
             return None
@@ -69,6 +71,7 @@ class Layout:
         read = [int(found[1]) for place in self.years if (found := _YEAR.fullmatch(cells[place]))]
         if not read or read[-1] < FIRST_YEAR or read[0] > LAST_YEAR:
             return None
+        # A span that is written backwards is its first year alone, so that first <= last always holds.
         first, last = max(read[0], FIRST_YEAR), min(read[-1], LAST_YEAR)
         return first, max(first, last)
 
@@ -87,7 +90,7 @@ _NOTHING: dict[str, list[str]] = {}
 """One for all the rows of a table without such columns: a large table has hundreds of thousands."""
 
 
-def find_layout(path: str | Path, columns: Sequence[str], wanted: ColumnMap, profile: str | None = None) -> Layout:
+def find_layout(path: str | Path, columns: Sequence[str], said: ColumnMap, profile: str | None = None) -> Layout:
     """The layout of the file at `path`, whose header holds `columns`.
 
     What the user says counts first, then the profile. Without a profile a column of `COLUMNS` is taken from the column of
@@ -96,7 +99,7 @@ def find_layout(path: str | Path, columns: Sequence[str], wanted: ColumnMap, pro
     Args:
         path: the file, for the messages.
         columns: its columns; no two of them differ only in case.
-        wanted: what the user says of them.
+        said: what the user says of them.
         profile: its name or path; None takes the one that the header is recognised by, `none` takes none.
 
     Raises:
@@ -105,20 +108,23 @@ def find_layout(path: str | Path, columns: Sequence[str], wanted: ColumnMap, pro
     """
     name = (recognised(columns) if profile is None else profile) or NONE
     known = None if name == NONE else open_profile(name)
-    if known is not None and profile is None:  # an older or newer form of the table may lack some of them
+    # A profile that somebody names must fit; one that the header is recognised by may be of an older or newer table.
+    if known is not None and profile is None:
         known = known.within(columns)
-    meant = wanted if known is None else wanted.over(known)
+    meant = said if known is None else said.over(known)
     header = _Header(path, columns)
     key = _key(header, meant)
     places: dict[str, int] = {
         own: header.position(column, f"--map {own}={column}") for own, column in meant.columns.items() if column
     }
+    # A column that was mapped to nothing ("") is not free: it is not to be guessed again.
     free = [own for own in COLUMNS if own not in meant.columns]
     places |= {own: at for own in free if (at := header.at.get(own)) is not None and at not in places.values()}
     years = tuple(header.position(column, f"--years {column}") for column in meant.years)
     guessed: dict[str, str] = {}
     if known is None or known.usual_names:
         for own in free:
+            # The key and the years are not guessed to be a title or a date as well: they already mean something.
             taken = {key, *places.values(), *years}
             at = next((at for at in header.called(ALIASES[own]) if own not in places and at not in taken), None)
             if at is not None:
@@ -146,7 +152,7 @@ def find_layout(path: str | Path, columns: Sequence[str], wanted: ColumnMap, pro
         split=tuple(split),
         match=meant.match,
         moved=tuple((columns[at], own) for at, own in stored.items() if columns[at].casefold() != own),
-        told=_told(name, known, guessed, recognised_by_header=profile is None),
+        note=_note(name, known, guessed, recognised_by_header=profile is None),
     )
 
 
@@ -198,7 +204,7 @@ def _key(header: _Header, meant: ColumnMap) -> int:
     return at
 
 
-def _told(name: str, known: ColumnMap | None, guessed: Mapping[str, str], *, recognised_by_header: bool) -> str:
+def _note(name: str, known: ColumnMap | None, guessed: Mapping[str, str], *, recognised_by_header: bool) -> str:
     if known is None:
         pairs = ", ".join(f"{own} = {column}" for own, column in guessed.items())
         return (

@@ -54,9 +54,11 @@ def nearly_fitting(image_ids: Sequence[str], free: Collection[str], keys: Iterab
     doubtful: Fits = {}
     left = list(keys)
     open_images = set(free)
+    # From the smallest difference to the largest: a pair that a step finds is not open to doubt by the next one.
     for step in (_same_case, _without_ending, _without_folders):
         if not open_images or not left:
             break
+        # By form in dictionaries, since comparing each key with each image would take hours for large tables.
         by_form: dict[str, list[str]] = {}
         for key in left:
             for form in step(_slashes(key)):
@@ -70,7 +72,7 @@ def nearly_fitting(image_ids: Sequence[str], free: Collection[str], keys: Iterab
                 if form in by_form:
                     images.setdefault(form, []).append(image_id)
         for form, fitting in images.items():
-            if len(by_form[form]) > 1:
+            if len(by_form[form]) > 1:  # several keys become one: which of them is meant is not guessed
                 continue
             (key,) = by_form[form]
             if len(fitting) == 1 and fitting[0] in open_images and key not in found:
@@ -91,6 +93,7 @@ def advice(frame: pd.DataFrame, key: str, image_ids: Sequence[str], matched: int
         image_ids: all images.
         matched: how many of them have a row now.
     """
+    # The first ids of a listing may all be in one folder, which says little about the others.
     sample = image_ids[:: max(1, len(image_ids) // SAMPLED)][:SAMPLED]
     captured = [(pattern, list(_captures(pattern, sample))) for pattern in PATTERNS]
     fits = rows = matched * len(sample) // max(1, len(image_ids))
@@ -112,9 +115,9 @@ def advice(frame: pd.DataFrame, key: str, image_ids: Sequence[str], matched: int
             return None
         there_are = ", ".join(others[1:]) or "no others"
         return (
-            f"no other column fits the names of the pictures, nor do usual parts of them fit {key}: say with --key which"
-            f" column names the pictures (there are also {there_are}), and with --match which part of a name it holds, as"
-            f" in --match {shlex.quote(PATTERNS[3])}"
+            f"no other column fits the names of the pictures, and usual parts of these names do not fit {key}: say with"
+            f" --key which column names the pictures (there are also {there_are}), and with --match which part of a name it"
+            f" holds, as in --match {shlex.quote(PATTERNS[3])}"
         )
     of = f"{len(sample):,} images that were tried" if len(sample) < len(image_ids) else f"the {len(sample):,} images"
     return f"{options} would fit {fits:,} of {of}"

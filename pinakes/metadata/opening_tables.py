@@ -1,4 +1,4 @@
-"""Metadata of any form as a table: the content of a file decides, not its name; a query for BigQuery ends in .sql."""
+"""Opens metadata of any form as a table: a file's content decides, not its name; only a query for BigQuery ends in .sql."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def open_table(name: str | Path) -> AnyTable:
     if is_of_bigquery(name):
         return open_bigquery_table(str(name)) if str(name).startswith(SCHEME) else open_query(Path(name))
     path = Path(name)
-    with open_bytes(path):  # says what keeps a file from being opened
+    with open_bytes(path):  # what keeps a file from being opened is said alike for all forms
         pass
     return open_excel(path) if is_excel(path) else open_text(path)
 
 
 def check_table(name: str | Path) -> None:
-    """See that a table is there and may be read; no more of a file is read than that takes.
+    """Check that a table exists and may be read, without reading the whole file.
 
     Raises:
         UsageError, MetadataError: as `open_table`.
@@ -69,12 +69,12 @@ def check_table(name: str | Path) -> None:
 
 
 def is_of_bigquery(name: str | Path) -> bool:
-    """Whether BigQuery is asked for a table."""
+    """Whether a table comes from BigQuery."""
     return str(name).startswith(SCHEME) or Path(name).suffix == ".sql"
 
 
 def bytes_scanned(name: str) -> int | None:
-    """What BigQuery bills for when the table is read; None: nothing is asked of it.
+    """The bytes that BigQuery bills for when the table is read; None for a table that does not come from there.
 
     Raises:
         UsageError, MetadataError: as `open_table`.

@@ -20,6 +20,7 @@ SEPARATORS = {"\t": "tab", ",": "comma", ";": "semicolon"}
 MAX_RECORD_LINES = 1000
 """A quoted field may hold line breaks; after this many lines its quotation mark counts as never closed."""
 
+# Possessive (*+), so that a long text without a closing mark is not tried again from each of its characters.
 _OPEN = re.compile(r'"(?:[^"]++|"")*+\Z')
 
 
@@ -63,7 +64,7 @@ def open_text(path: Path) -> Table:
     Raises:
         MetadataError: the file cannot be read, is empty, or two of its columns have one name.
     """
-    encoding = detect_encoding(path)
+    encoding = detect_encoding(path)  # of the whole file, as a header is often ASCII whatever the rest is
     _, header = next(read_lines(path, encoding), (1, ""))
     header = header.removesuffix("\r")
     if not header.strip():
@@ -106,6 +107,7 @@ def _records(lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[i
         if not text.strip(" "):
             continue
         fields, still_open = _split(text, separator)
+        # Lines are only borrowed: where no record comes of them, they are put back and read again one by one.
         ahead: list[tuple[int, str]] = []
         longer: list[str] = []
         while still_open and len(ahead) < MAX_RECORD_LINES:
@@ -115,9 +117,10 @@ def _records(lines: Iterable[tuple[int, str]], table: Table) -> Iterator[tuple[i
             ahead.append(item)
             if separator == "\t" and item[1].count("\t") == width - 1 == text.count("\t"):
                 break
-            if '"' in item[1]:
+            if '"' in item[1]:  # only such a line can close the mark
                 joined = "\n".join([line, *(following for _, following in ahead)])
                 longer, still_open = _split(joined.removesuffix("\r"), separator)
+        # The number of fields decides whether the mark was syntax: a table has the same in each row.
         if not still_open and len(longer) == width:
             fields = longer
         else:

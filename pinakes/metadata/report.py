@@ -11,6 +11,7 @@ EXAMPLES = 20
 """At most this many examples are kept of what may be as many as the whole listing."""
 
 _SHOWN = 5
+"""Names that one line shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class FileReport:
         form: its encoding and separator, or its sheet of Excel.
         key: the column that names the images.
         semart: whether its header is SemArt's.
-        columns: what its columns were taken for without being told, as a line; or empty.
+        columns: see `pinakes.metadata.layout.Layout.note`.
     """
 
     path: str | Path
@@ -115,13 +116,10 @@ class JoinReport:
         metadata_without_image_examples: the first `EXAMPLES` of them, in the metadata's order.
         ambiguous: keys that fit several images though they mean one, each with all of them; none got the row.
         superseded: keys that are a base name, each with its image, which has the row of its full path instead.
-        conflicting: keys of the metadata whose rows differ.
-        duplicates: identical rows of the metadata that were left out.
         without_capture: images in whose id `match` found nothing.
         nearly: the first `EXAMPLES` keys whose image is named a little differently, each with it.
         nearly_count: how many there are.
         advice: what would fit more images, or None.
-        given: whether there is metadata at all.
     """
 
     images: int
@@ -132,18 +130,13 @@ class JoinReport:
     metadata_without_image_examples: tuple[str, ...] = ()
     ambiguous: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     superseded: Mapping[str, str] = field(default_factory=dict)
-    conflicting: tuple[str, ...] = ()
-    duplicates: int = 0
     without_capture: int = 0
     nearly: Mapping[str, str] = field(default_factory=dict)
     nearly_count: int = 0
     advice: str | None = None
-    given: bool = True
 
     def lines(self) -> list[str]:
         """The report as short lines; a count of 0 has no line."""
-        if not self.given:
-            return [f"no metadata was given: {self.images:,} images keep what is stored"]
         lines = [f"{self.matched:,} of {self.images:,} images have metadata"]
         if self.nearly_count:
             examples = _some((f"{key} = {image_id}" for key, image_id in self.nearly.items()), self.nearly_count)
@@ -165,14 +158,12 @@ class JoinReport:
             for key, ids in islice(self.ambiguous.items(), _SHOWN)
         ]
         if len(self.ambiguous) > _SHOWN:
-            lines.append(f"ambiguous: {len(self.ambiguous) - _SHOWN:,} keys more")
+            lines.append(f"ambiguous: {len(self.ambiguous) - _SHOWN:,} more keys")
         if self.superseded:
             lines.append(
                 f"{len(self.superseded):,} keys are the base name of an image that has the row of its full path:"
                 f" {_some(self.superseded)}"
             )
-        if self.conflicting:
-            lines.append(f"{len(self.conflicting):,} keys have rows that differ: {_some(self.conflicting)}")
         return lines
 
 

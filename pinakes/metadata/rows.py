@@ -49,7 +49,7 @@ class Rows:
         self._split: dict[str, str] = {}
 
     def add(self, layout: Layout, cells: Sequence[str], at: str, split: str | None) -> None:
-        """Add a row of a file: names are corrected, the technique is split.
+        """Add a row of a file; a damaged name is corrected, and the technique is split.
 
         Args:
             layout: where the cells go.
@@ -58,8 +58,7 @@ class Rows:
             split: of SemArt, or None.
         """
         values, extra = self._sorted(layout, cells)
-        author = values[_AUTHOR]
-        if author is not None and (corrected := correct_name(author)) != author:
+        if (author := values[_AUTHOR]) is not None and (corrected := correct_name(author)) != author:
             values[_AUTHOR] = corrected
             self._note_corrected(extra, author)
         technique = values[_TECHNIQUE]
@@ -81,15 +80,21 @@ class Rows:
             self._note_corrected(extra, written.strip())
         self._keep(layout, cells, values, extra, at, split)
 
+    @property
+    def used(self) -> int:
+        """Keys with a row that can be used."""
+        return len(self._kept)
+
     def frame(self) -> pd.DataFrame:
         """`key`, `COLUMNS` and `MORE` of the rows that can be used, in the order in which their keys came first."""
         data: dict[str, list[object]] = {"key": list(self._kept)}
         for position, name in enumerate(COLUMNS):
             data[name] = [row[0][position] for row in self._kept.values()]
+        # The split is added only here: rows of one key in two files are equal although their splits differ.
         data["extra"] = [self._with_split(key, row[1]) or None for key, row in self._kept.items()]
         data["several"] = [row[2] or None for row in self._kept.values()]
         data["dated"] = [row[3] for row in self._kept.values()]
-        return pd.DataFrame(data, dtype=object)
+        return pd.DataFrame(data, dtype=object)  # in a column of another dtype None would become NaN
 
     def _sorted(self, layout: Layout, cells: Sequence[str]) -> tuple[list[str | None], Extra]:
         values = [None if place is None else self._text(cells[place]) for place in layout.places]
@@ -137,5 +142,6 @@ class Rows:
         elif known == row:
             self.duplicates[key] += 1
         else:
+            # This row, the first one, and those that repeated it: nothing says which of them is right.
             del self._kept[key]
             self.conflicting[key] = self.duplicates.pop(key, 0) + 2

@@ -34,6 +34,7 @@ DAMAGED_NAMES = {
 }
 """Names that lost a letter before the files were published: the published text, and the name that is meant."""
 
+# Not within a word, as in "training" or "value"; an underscore may stand on either side.
 _SPLIT = re.compile(r"(?<![a-z0-9])(train|val|test)(?![a-z0-9])")
 
 # One measure: "71", "61,5", "12 1/2"; then what makes it a size: a second measure, or a unit.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -44,13 +44,14 @@ class Metadata:
     moved: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self, match: str | None = None) -> bytes:
-        """What tells these rows, in this form, and how they are related to image_ids, from any others.
+        """A hash of these rows, their form, and how they are related to image_ids.
 
         Args:
             match: what the run says instead of `match`.
         """
         digest = hashlib.blake2b(repr((FORM, match or self.match)).encode(), digest_size=16)
         for row in self.frame.itertuples(index=False, name=None):
+            # repr and not a hash of Python's, which is another one in each process.
             digest.update(repr(row).encode("utf-8", "surrogatepass"))
         return digest.digest()
 
@@ -85,54 +86,54 @@ def read_metadata(
     if cleaning not in ("lossless", "tutorial"):
         raise UsageError(f"the cleaning {cleaning!r} is unknown; it is lossless or tutorial.")
     tables = [open_table(path) if isinstance(path, str | Path) else path for path in paths]
-    wanted = columns or ColumnMap()
-    return _read_lossless(tables, wanted, profile) if cleaning == "lossless" else _read_tutorial(tables, wanted)
+    said = columns or ColumnMap()
+    return _read_lossless(tables, said, profile) if cleaning == "lossless" else _read_tutorial(tables, said)
 
 
-def _read_lossless(tables: Sequence[AnyTable], wanted: ColumnMap, profile: str | None) -> Metadata:
+def _read_lossless(tables: Sequence[AnyTable], said: ColumnMap, profile: str | None) -> Metadata:
     rows = Rows()
     files = []
     layouts = []
     for table in tables:
-        layout = find_layout(table.path, table.columns, wanted, profile)
+        layout = find_layout(table.path, table.columns, said, profile)
         layouts.append(layout)
+        # Other tables may well be called train.csv without being a part of SemArt.
         split = split_of(Path(table.path)) if is_semart(table.columns) else None
         before = rows.count
         for line, cells in table.rows():
             rows.add(layout, cells, f"{table.path}, line {line}", split)
         files.append(_file_report(table, layout, rows.count - before))
+    # One expression for the join with the listing, although each table may have a profile of its own.
     match = next((layout.match for layout in layouts if layout.match), None)
     moved = {column: own for layout in layouts for column, own in layout.moved}
-    return replace(_metadata(rows, files), match=match, moved=moved)
+    return Metadata(rows.frame(), _report(rows, files), match, moved)
 
 
-def _read_tutorial(tables: Sequence[AnyTable], wanted: ColumnMap) -> Metadata:
-    key = wanted.key
-    if key is not None and key.strip().upper() != "IMAGE_FILE":
-        raise UsageError(f"the tutorial's cleaning has IMAGE_FILE as its key, not {key}; leave out --key.")
+def _read_tutorial(tables: Sequence[AnyTable], said: ColumnMap) -> Metadata:
+    if said.key is not None and said.key.strip().upper() != "IMAGE_FILE":
+        raise UsageError(f"the tutorial's cleaning has IMAGE_FILE as its key, not {said.key}; leave out --key.")
     subset = tutorial_subset(tables)
-    layout = find_layout(tables[0].path, SEMART_COLUMNS, ColumnMap(key=key, match=wanted.match))
+    layout = find_layout(tables[0].path, SEMART_COLUMNS, ColumnMap(key=said.key, match=said.match))
     files = [_file_report(table, layout, read) for table, read in zip(tables, subset.read, strict=True)]
     rows = Rows()
     for row in subset.frame.itertuples(index=False):
         *cells, split, written = (None if pd.isna(cell) else str(cell) for cell in row)
         rows.add_cleaned(layout, [cell or "" for cell in cells], "the tutorial's subset", split, written)
-    return replace(_metadata(rows, files, subset.steps, subset.distinct), match=layout.match)
+    return Metadata(rows.frame(), _report(rows, files, subset.steps, subset.distinct), layout.match)
 
 
 def _file_report(table: AnyTable, layout: Layout, rows: int) -> FileReport:
     semart = is_semart(table.columns)
-    return FileReport(table.path, rows, table.form, layout.key_name, semart, layout.told)
+    return FileReport(table.path, rows, table.form, layout.key_name, semart, layout.note)
 
 
-def _metadata(
+def _report(
     rows: Rows, files: list[FileReport], steps: tuple[Step, ...] = (), distinct: dict[str, int] | None = None
-) -> Metadata:
-    frame = rows.frame()
-    report = MetadataReport(
+) -> MetadataReport:
+    return MetadataReport(
         files=tuple(files),
         rows=rows.count,
-        used=len(frame),
+        used=rows.used,
         duplicates=rows.duplicates.total(),
         conflicting=rows.conflicting,
         without_key=rows.without_key,
@@ -141,4 +142,3 @@ def _metadata(
         steps=steps,
         distinct=distinct or {},
     )
-    return Metadata(frame, report)

@@ -51,7 +51,7 @@ class Listing:
 
     Attributes:
         root, problems: see `Source`.
-        leave_out: says of an image_id whether to list it as skipped, as `FORGOTTEN`, before its bytes are read.
+        leave_out: whether an image_id is to be listed as `FORGOTTEN` without reading its bytes.
 
     Raises:
         UsageError: the limit is less than 1.
@@ -67,11 +67,18 @@ class Listing:
 
     @property
     def table(self) -> Any | None:
-        """A table of what the source itself says of its pictures (`pinakes.metadata.opening_tables.AnyTable`), or None."""
+        """A table of what the source itself says of its pictures, or None.
+
+        It is a `pinakes.metadata.opening_tables.AnyTable`, which sources may not import.
+        """
         return None
 
     def paced_by(self, pace: Callable[[str, str], Any]) -> None:
-        """Let a source that asks in turn do so at a pace kept elsewhere: `pace` opens that of a quota, with a default."""
+        """Let a source that limits its requests use a rate that is kept elsewhere; others have nothing to do.
+
+        Args:
+            pace: opens the rate limit of a quota, given its name and its default rate.
+        """
 
     def entries(self) -> Iterator[Entry]:
         """See `Source.entries`."""
@@ -80,6 +87,7 @@ class Listing:
         skipped: Counter[str] = Counter()
         for entry in self._listed():
             if isinstance(entry, Image):
+                # Only one image more shows that the listing is cut short: a source of just so many is complete.
                 if images == self._limit:
                     self.problems.append(f"the listing stopped at its limit of {self._limit:,}; there are more images")
                     return
@@ -89,6 +97,7 @@ class Listing:
             else:
                 skipped[entry.reason] += 1
             yield entry
+        # Nothing but forgotten pictures is a complete listing too, or the last take-down would make each run fail.
         if images or rejected or skipped[FORGOTTEN]:
             return
         if self.problems:

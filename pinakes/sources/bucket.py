@@ -27,6 +27,7 @@ _DRAWINGS = frozenset({"image/svg+xml", "image/x-icon", "image/vnd.microsoft.ico
 """Types of images that are never decoded."""
 
 _MADE_BY_SYSTEMS = frozenset({"__MACOSX", "@eaDir"})
+"""Folders that macOS (in archives) and Synology add; the files in them are named like pictures."""
 
 
 class BucketSource(Listing):
@@ -47,7 +48,7 @@ class BucketSource(Listing):
         content_type: a pattern (`image/jpeg`, `image/*`) that an object's type must match; its name is ignored. None means
             `image/*`, or, for objects without a type, a picture by its name. S3 lists no types.
         limit: see `pinakes.sources.base.Listing`.
-        anonymous, user_project, endpoint: see `pinakes.buckets.opening.open_bucket`.
+        anonymous, user_project: see `pinakes.buckets.opening.open_bucket`.
 
     Raises:
         UsageError: the address names no bucket, or an option has no meaning for it.
@@ -62,19 +63,19 @@ class BucketSource(Listing):
         limit: int | None = None,
         anonymous: bool | None = None,
         user_project: str | None = None,
-        endpoint: str | None = None,
     ) -> None:
         try:
             root, prefix = split_address(address)
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
+        # The star is looked for before decoding, so that a name that ends in one can be written as %2A.
         if prefix.endswith("*"):
             self._prefix = unquote(prefix[:-1])
             self._folder = self._prefix[: self._prefix.rfind("/") + 1]
         else:
             self._prefix = self._folder = unquote(prefix).rstrip("/") + "/" if prefix.rstrip("/") else ""
         self._glob, self._content_type = glob, content_type
-        self._bucket = open_bucket(root, anonymous=anonymous, user_project=user_project, endpoint=endpoint)
+        self._bucket = open_bucket(root, anonymous=anonymous, user_project=user_project)
         if content_type is not None and not self._bucket.lists_types:
             raise UsageError(f"--content-type has no meaning for {root}: S3 lists no content types; use --glob.")
         super().__init__(ObjectAddress(root, self._folder).uri, limit)
@@ -82,20 +83,20 @@ class BucketSource(Listing):
     def read(self, image: Image) -> bytes:
         """See `pinakes.sources.base.Source.read`."""
         try:
-            found = parse_uri(image.uri)
+            address = parse_uri(image.uri)
         except ValueError as exc:
             raise self._foreign(image) from exc
-        bucket = self._bucket_of(found)
+        bucket = self._bucket_of(address)
         if bucket is None:
             raise self._foreign(image)
         try:
-            return download(bucket, found.name, found.version)
+            return download(bucket, address.name, address.version)
         except OverwrittenError as exc:
             raise changed(image) from exc
 
-    def _bucket_of(self, found: ObjectAddress) -> Bucket | None:
-        """The bucket to read an object from; None if the object is none of this source."""
-        is_below = found.root == self._bucket.root and found.name.startswith(self._folder)
+    def _bucket_of(self, address: ObjectAddress) -> Bucket | None:
+        """The bucket to read an object from; None if the object is not part of this source."""
+        is_below = address.root == self._bucket.root and address.name.startswith(self._folder)
         return self._bucket if is_below else None
 
     def _listed(self) -> Iterator[Entry]:
@@ -111,7 +112,7 @@ class BucketSource(Listing):
             if not relative.isascii():
                 composed = unicodedata.normalize("NFC", relative)
                 if composed != relative:
-                    held.setdefault(composed, []).append(blob)
+                    held.setdefault(composed, []).append(blob)  # until it is known whether the name in NFC exists
                     continue
                 if relative in held:
                     taken.add(relative)
@@ -123,19 +124,19 @@ class BucketSource(Listing):
         with self._bucket.errors(f"the bucket {self._bucket.root} cannot be listed"):
             yield from self._bucket.list(self._prefix, self._glob)
 
-    def _holds(self, name: str) -> bool:
-        return found_in(self._bucket, name) is not None
+    def _found(self, name: str) -> Stored | None:
+        return found_in(self._bucket, name)
 
     def _uncomposed(self, composed: str, blobs: list[Stored], *, is_taken: bool) -> Iterator[Entry]:
         """Entries of objects whose names are not in NFC, and which would all have the id `composed`.
 
         An object of exactly that name has been listed if it sorts before them. A few compatibility characters (`Å` as
-        U+212B) sort the other way round; for those the bucket is asked.
+        U+212B) sort the other way round; for those the bucket is searched.
         """
         whole = self._folder + composed
         earlier = any(whole.encode() < blob.name.encode() for blob in blobs)
         if earlier and not is_taken:
-            is_taken = self._holds(whole)
+            is_taken = self._found(whole) is not None
         if len(blobs) == 1 and not is_taken:
             yield self._entry(composed, blobs[0])
             return
@@ -154,9 +155,10 @@ class BucketSource(Listing):
             return Rejected(ids.ledger_id(ids.printable_name(relative), relative.encode()), uri, failure)
         if blob.fingerprint is None:
             return Rejected(
-                image_id, uri, Failure(ErrorClass.UNREADABLE, "the bucket gives no MD5 and no CRC32C of it")
+                image_id, uri, Failure(ErrorClass.UNREADABLE, "the bucket gives neither an MD5 nor a CRC32C for it")
             )
         kind = blob.content_type
+        # Interned, because a listing of millions has a few types, and the client makes a new string of each.
         kind = "" if not kind or kind in _UNTYPED else sys.intern(kind.lower())
         return Image(image_id, uri, blob.fingerprint, blob.size, kind)
 
@@ -165,13 +167,14 @@ class BucketSource(Listing):
 
     def _skip_reason(self, relative: str, blob: Stored) -> str | None:
         """Why an object is no picture, or None if it may be one."""
+        # Consoles and Hadoop's programs store an empty object for a folder.
         if relative.endswith("/") or not relative or (relative.endswith("_$folder$") and not blob.size):
             return "the placeholder of a folder"
         parts = relative.split("/")
         if any(part.startswith(".") for part in parts):
             return "hidden (its name begins with a dot)"
-        if found := _MADE_BY_SYSTEMS.intersection(parts[:-1]):
-            return f"clutter of the system ({min(found)})"
+        if clutter := _MADE_BY_SYSTEMS.intersection(parts[:-1]):
+            return f"clutter of the system ({min(clutter)})"
         kind = blob.content_type
         if self._content_type is not None:
             fits = fnmatchcase((kind or "").lower(), self._content_type.lower())
@@ -194,7 +197,7 @@ def found_in(bucket: Bucket, name: str) -> Stored | None:
     """The object of exactly that name, if there is one.
 
     Raises:
-        SourceError: the bucket cannot be asked.
+        SourceError: the bucket cannot be searched.
     """
     with bucket.errors(f"the bucket {bucket.root} cannot be searched for {name!r}"):
         return bucket.find(name)

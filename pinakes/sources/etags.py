@@ -38,7 +38,7 @@ class EtagCache(SqliteCache):
         self._put((url, known.validator, digest(known.fingerprint), known.size))
 
     def forget(self, urls: Collection[str], fingerprints: Collection[str]) -> int | None:
-        """Delete what is known of some URLs, and of every URL that held some bytes; how many, None: it failed."""
+        """Delete the rows of some URLs, and of every URL that held certain bytes; how many, or None if that failed."""
         return self._forget("DELETE FROM etags WHERE url = ?", urls, fingerprints)
 
 

@@ -38,6 +38,9 @@ MAX_REDIRECTS = 5
 _PIECE = 1 << 16
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _PAGES = ("text/", "application/json", "application/xhtml")
+"""Content types that servers give to an error or a login page which they send with the status 200."""
+
+# Pictures are compressed already, and only without another compression Content-Length is the size of the file.
 _HEADERS = {"User-Agent": f"pinakes/{version('pinakes')}", "Accept-Encoding": "identity"}
 
 PICTURES = "image/*,*/*;q=0.1"
@@ -65,9 +68,9 @@ class Fetched:
     """What came of a request.
 
     Attributes:
-        data: the body; None where the server said that it has not changed.
-        validator: by what the server tells this state of the file from others: its ETag, or `Last-Modified: ` and the date;
-            None where it does not.
+        data: the body; None where the server answers that it has not changed.
+        validator: what identifies this state of the file on the server: its ETag, or `Last-Modified: ` and the date; None
+            where nothing does.
     """
 
     data: bytes | None
@@ -77,14 +80,14 @@ class Fetched:
 class Fetcher:
     """Fetches files over HTTPS (HTTP from this machine only); thread-safe.
 
-    A redirect may lead to another public server, or elsewhere on the server that was asked, but from a public server
-    to no address of this machine or a private network; the address is checked when the connection is made, so a name
+    A redirect may lead to another public server, or elsewhere on the first server, but from a public server to no
+    address of this machine or a private network; the address is checked when the connection is made, so a name
     that resolves differently the second time gains nothing. A proxy, where one is set, makes its own connections.
 
     Args:
         max_bytes: the largest file.
-        trusting: whether the server that is asked may be on a local network. Link-local addresses, groups and gateways
-            never are asked.
+        trusting: whether the server may be on a local network. To link-local addresses, groups and gateways no request is
+            ever sent.
         seconds: how long a whole answer may take.
         accept: the Accept header.
     """
@@ -120,6 +123,7 @@ class Fetcher:
         with _Ending(self._seconds) as ending:
             try:
                 for _ in range(MAX_REDIRECTS + 1):
+                    # Judged again for each redirect, which requests itself would follow without asking.
                     trusted = self._trusting and _is_trusted(urlsplit(at).hostname or "", first)
                     session = self._session(trusted=trusted)
                     with session.get(
@@ -131,7 +135,7 @@ class Fetcher:
                             return taken
                         at = _redirected(answer, at, first)
             except (requests.RequestException, HTTPError, OSError, ValueError) as exc:
-                ending.check()
+                ending.check()  # the closed socket is an error of its own, which does not say that the time is over
                 if isinstance(exc, requests.Timeout):
                     raise FetchError(ErrorClass.TIMEOUT, f"the server did not answer in time ({_short(exc)})") from exc
                 if (blocked := _blocked(exc)) is not None:
@@ -142,6 +146,7 @@ class Fetcher:
 
     def _taken(self, answer: requests.Response, known: str | None) -> Fetched:
         status, validator = answer.status_code, validator_of(answer.headers)
+        # Some servers ignore the condition and send the whole file: its validator saves reading the body.
         if known and (status == 304 or (status == 200 and validator == known)):
             return Fetched(None, known)
         if status != 200:
@@ -150,21 +155,22 @@ class Fetcher:
         kind = answer.headers.get("Content-Type", "").lower()
         if self._accept == PICTURES and kind.startswith(_PAGES):
             raise FetchError(ErrorClass.UNREADABLE, f"the server answers with {kind}, not with a picture", status)
-        if int(answer.headers.get("Content-Length") or 0) > self._max_bytes:
-            raise self._too_large(int(answer.headers["Content-Length"]))
-        body = bytearray()
+        if (size := int(answer.headers.get("Content-Length") or 0)) > self._max_bytes:
+            raise self._too_large(f"{size:,} bytes")
+        body = bytearray()  # counted as it comes, since the length may be missing or wrong
         for piece in answer.iter_content(_PIECE):
             body += piece
             if len(body) > self._max_bytes:
-                raise self._too_large(None)
+                raise self._too_large("more")
         return Fetched(bytes(body), validator)
 
-    def _too_large(self, size: int | None) -> FetchError:
-        shown = f"{size:,} bytes" if size else "more"
-        return FetchError(ErrorClass.TOO_LARGE, f"the file has {shown}; the limit is {self._max_bytes:,} bytes")
+    def _too_large(self, size: str) -> FetchError:
+        return FetchError(ErrorClass.TOO_LARGE, f"the file has {size}; the limit is {self._max_bytes:,} bytes")
 
     def _session(self, *, trusted: bool) -> requests.Session:
         """One of this thread's two sessions: a server that the list names may have an address of a local network."""
+        # Two, because a session keeps its connections open, and one that was allowed to the first server of a fetch
+        # must not be used again for a redirect to it. One pair a thread, as sessions are not made for several.
         name = "trusted" if trusted else "strict"
         session: requests.Session | None = getattr(self._local, name, None)
         if session is None:
@@ -177,13 +183,14 @@ class Fetcher:
 
 
 class _Ending:
-    """Ends what a thread asks for after some seconds, whatever the server does: use it as a context manager.
+    """Ends a thread's request after some seconds, whatever the server does; a context manager.
 
     A limit to each wait, as a socket has it, lets a server that sends a byte now and then go on for days: a piece is read
     when all of it has come, and a head may have a hundred long lines.
     """
 
-    _of_thread = threading.local()
+    of_thread = threading.local()
+    """`current` is that of the fetch which a thread is doing."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -194,27 +201,21 @@ class _Ending:
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
-        self._of_thread.ending = self
+        self.of_thread.current = self
         self._timer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         with self._lock:
-            self._socket = None  # which another answer may be waiting for by now
-        self._of_thread.ending = None
-
-    @classmethod
-    def of_thread(cls) -> _Ending | None:
-        """That of the fetch that this thread does."""
-        found: _Ending | None = getattr(cls._of_thread, "ending", None)
-        return found
+            self._socket = None  # another fetch may be using it by now
+        self.of_thread.current = None
 
     def watch(self, used: socket.socket | None) -> None:
         """An answer is awaited from this socket."""
         with self._lock:
             self._socket = used
-        if self._over:
+        if self._over:  # before there was a socket to close
             self._end()
 
     def check(self) -> None:
@@ -226,13 +227,8 @@ class _Ending:
         self._over = True
         with self._lock, suppress(OSError):  # closed meanwhile
             if self._socket is not None:
+                # Not the method of a TLS socket, which also drops the TLS state that another thread is reading with.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-
-
-def _watch(used: socket.socket | None) -> None:
-    ending = _Ending.of_thread()
-    if ending is not None:
-        ending.watch(used)
 
 
 class PrivateAddressError(ValueError):
@@ -246,20 +242,22 @@ Allows = Callable[[str], bool]
 def _connected(connection: HTTPConnection, allows: Allows) -> socket.socket:
     """A connection as urllib3 makes it, to an address that was checked first."""
     host = connection._dns_host  # noqa: SLF001 - as urllib3's own _new_conn does
-    found = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    resolved = socket.getaddrinfo(host, connection.port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in resolved))
+    # All of them, since a name with one public and one private address is made to lead into the private network.
     if not all(map(allows, addresses)):
         raise PrivateAddressError(f"{host}, which is in a private network")
     problem: OSError | None = None
     for address in addresses:
         try:
+            # To the address that was checked, not to the name, whose answer may be another one the second time.
             return create_connection(
                 (address, connection.port),
                 connection.timeout,
                 source_address=connection.source_address,
                 socket_options=connection.socket_options,
             )
-        except TimeoutError:
+        except TimeoutError:  # which a NewConnectionError would hide, and a further address would take as long again
             raise
         except OSError as exc:
             problem = exc
@@ -275,16 +273,14 @@ class _CheckingAdapter(HTTPAdapter):
                 return _connected(self, allows)
 
             def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 itself
-                _watch(self.sock)
+                # By way of the thread, because urllib3 does not tell a connection whose request it serves.
+                ending: _Ending | None = getattr(_Ending.of_thread, "current", None)
+                if ending is not None:
+                    ending.watch(self.sock)
                 return super().getresponse()
 
-        class Tls(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return _connected(self, allows)
-
-            def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as urllib3 itself
-                _watch(self.sock)
-                return super().getresponse()
+        class Tls(Plain, HTTPSConnection):  # what Plain replaces comes before what HTTPSConnection inherits
+            pass
 
         class PlainPool(HTTPConnectionPool):
             ConnectionCls = Plain
@@ -327,10 +323,10 @@ def _class_of(status: int) -> ErrorClass:
 
 def _blocked(exc: BaseException) -> PrivateAddressError | None:
     """The `PrivateAddressError` among an exception's causes, if there is one."""
-    found: BaseException | None = exc
-    while found is not None and not isinstance(found, PrivateAddressError):
-        found = found.__cause__ or found.__context__
-    return found
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, PrivateAddressError):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _short(exc: BaseException) -> str:

@@ -15,6 +15,8 @@ from pinakes.sources.sqlite_cache import SqliteCache, digest
 _RACY_NS = 2_000_000_000
 """Two changes within one tick of a file system's clock leave the same time; FAT's tick, the longest, is 2 s."""
 
+_SQLITE_INTEGERS = 1 << 63
+
 _SMALL_BYTES = 1 << 18
 """Up to this size a file is hashed in one piece: `file_digest` begins by clearing a buffer as large as this."""
 
@@ -51,14 +53,15 @@ def _md5() -> hashlib._Hash:
     return hashlib.md5(usedforsecurity=False)
 
 
-def _state(found: os.stat_result) -> tuple[int, int, int]:
+def _state(status: os.stat_result) -> tuple[int, int, int]:
     """What shows that a file changed. The ctime also moves when a tool sets the mtime back, as `cp -p` does."""
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    # A damaged time may lie beyond the year 2262, where nanoseconds no longer fit into an integer of SQLite.
+    return status.st_size, status.st_mtime_ns % _SQLITE_INTEGERS, status.st_ctime_ns % _SQLITE_INTEGERS
 
 
 _AHEAD_ROWS = 1024
-"""Rows that are read at once where files are asked for in the order of their paths: a query for each took half of the time
-that listing an unchanged file takes."""
+"""Rows that are read at once where files are looked up in the order of their paths: a query for each file took half of the
+time that listing an unchanged file takes."""
 
 
 @dataclass(slots=True)
@@ -68,7 +71,7 @@ class _Window:
     Attributes:
         root, first, last: it holds all rows of that root from the path `first` to `last`, or to the end if that is None.
         rows: path → the state of the file and the MD5.
-        used: how many of them were asked for.
+        used: how many of them were looked up.
     """
 
     root: bytes
@@ -102,25 +105,27 @@ class FingerprintCache(SqliteCache):
         super().__init__(path)
         self._window = _NOTHING
 
-    def get(self, root: bytes, relative: bytes, found: os.stat_result) -> str | None:
-        """The fingerprint of the file `relative` below `root` if its state `found` is the one that was hashed."""
+    def get(self, root: bytes, relative: bytes, status: os.stat_result) -> str | None:
+        """The fingerprint of the file `relative` below `root`, if `status` shows that it is as it was when it was hashed."""
         window = self._window if self._window.covers(root, relative) else self._read_ahead(root, relative)
         row = window.rows.get(relative)
-        if row is None or row[0] != _state(found):
+        if row is None or row[0] != _state(status):
             return None
         window.used += 1
         return f"md5:{row[1].hex()}"
 
     def _read_ahead(self, root: bytes, first: bytes) -> _Window:
-        """Read the rows from a path on: the more, the more of the last ones were asked for."""
+        """Read the rows from a path on: the more of the last window were used, the more of them."""
+        # So a listing in order soon reads whole windows, and one that jumps about reads a row or two each time.
         count = min(_AHEAD_ROWS, 1 + 2 * self._window.used)
         statement = """
             SELECT path, size, mtime_ns, ctime_ns, md5 FROM fingerprints
             WHERE root = ? AND path >= ? ORDER BY path LIMIT ?
         """
-        found = self._do(lambda connection: connection.execute(statement, (root, first, count)).fetchall()) or []
-        rows = {path: ((size, mtime_ns, ctime_ns), md5) for path, size, mtime_ns, ctime_ns, md5 in found}
-        self._window = _Window(root, first, found[-1][0] if len(found) == count else None, rows)
+        # Where the cache cannot be used, the empty window covers all later paths: none of them asks again.
+        fetched = self._do(lambda connection: connection.execute(statement, (root, first, count)).fetchall()) or []
+        rows = {path: ((size, mtime_ns, ctime_ns), md5) for path, size, mtime_ns, ctime_ns, md5 in fetched}
+        self._window = _Window(root, first, fetched[-1][0] if len(fetched) == count else None, rows)
         return self._window
 
     def put(self, root: bytes, relative: bytes, hashed: os.stat_result, fingerprint: str, *, started_ns: int) -> None:
@@ -128,6 +133,7 @@ class FingerprintCache(SqliteCache):
 
         A file that changed within 2 s before that is not kept, since a second change could leave the same times.
         """
+        # The system sets the ctime, but any program the mtime: one far in the future does not say that the file is new.
         recent = started_ns - _RACY_NS
         if hashed.st_ctime_ns > recent or recent < hashed.st_mtime_ns < started_ns + _RACY_NS:
             return
@@ -139,12 +145,12 @@ class FingerprintCache(SqliteCache):
         super().close()
 
     def forget(self, paths: Collection[bytes], fingerprints: Collection[str]) -> int | None:
-        """Delete what is known of some files, by their absolute paths, and of all files of some bytes.
+        """Delete the rows of some files, by their absolute paths, and of all files with certain bytes.
 
         Returns:
-            How many there were; None if the cache cannot be used.
+            How many rows there were; None if the cache cannot be used.
         """
-        # A root ends in a slash, so one that begins the path is followed by what is relative to it.
+        # A root ends in a slash, so where the path begins with it, the rest is the path below that root.
         by_path = """
             DELETE FROM fingerprints
             WHERE root = substr(?1, 1, length(root)) AND path = substr(?1, length(root) + 1)

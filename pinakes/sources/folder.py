@@ -46,7 +46,14 @@ class _Folder:
 
 
 class _Named(NamedTuple):
-    """One entry of a folder: the folder, its name there, whether that is not UTF-8, and whether it is a link."""
+    """One entry of a folder.
+
+    Attributes:
+        place: the folder.
+        raw: its name in the folder.
+        odd: whether the name is not UTF-8.
+        is_link: whether it is a symbolic link.
+    """
 
     place: _Place
     raw: bytes
@@ -76,7 +83,7 @@ class FolderSource(LocalFiles):
         self._entered: dict[tuple[int, int], bytes] = {}
 
     def _walk(self) -> Iterator[FoundFile | Skipped | Rejected]:
-        """Depth first, without recursion: a path may have 2,000 folders."""
+        """Depth first, without recursion: a path may have 2,000 folders, and Python allows about 1,000 nested calls."""
         self._entered = {}
         stack = [self._list(_Folder((_Place(b"", ""),), None))]
         while stack:
@@ -97,7 +104,7 @@ class FolderSource(LocalFiles):
         if any(len(group) > 1 or group[0].odd for group in groups.values()):
             taken = {key.rstrip("/") for key, group in groups.items() if not group[0].odd}
         for key in sorted(groups):
-            group = groups.pop(key)
+            group = groups.pop(key)  # so that the memory of a large folder shrinks while it is listed
             reason = _clutter(group[0].raw)
             if reason:
                 yield from (Skipped(ids.printable_name(named.relative), reason) for named in group)
@@ -113,19 +120,21 @@ class FolderSource(LocalFiles):
         path = self._base + place.relative
         shown = ids.printable_name(place.relative.rstrip(b"/"))
         try:
-            found = os.stat(path)  # noqa: PTH116 - pathlib has no paths of bytes
-            first = self._entered.setdefault((found.st_dev, found.st_ino), place.relative)
+            # By device and inode, since bind mounts and links give one folder several paths.
+            status = os.stat(path)  # noqa: PTH116 - pathlib has no paths of bytes
+            first = self._entered.setdefault((status.st_dev, status.st_ino), place.relative)
             if first != place.relative:
                 yield Skipped(shown, f"the same folder as {ids.printable_name(first)!r}, which is listed once")
                 return
             with os.scandir(path) as entries:
                 for entry in entries:
                     text = entry.name.decode("utf-8", "surrogateescape")
-                    odd = any("\udc80" <= sign <= "\udcff" for sign in text) if not text.isascii() else False
+                    odd = not text.isascii() and any("\udc80" <= sign <= "\udcff" for sign in text)
                     name = text if odd else unicodedata.normalize("NFC", text)
                     named = _Named(place, entry.name, odd, entry.is_symlink())
                     groups.setdefault(name + "/" * _is_folder(entry), []).append(named)
         except OSError as exc:
+            # A problem and not a failure: nobody knows which pictures are in it, and none of them may be pruned.
             self.problems.append(f"the folder {shown or '.'!r} cannot be listed ({exc.strerror or exc})")
 
     def _folders(self, parent: _Folder, group: list[_Named], own: list[str]) -> Iterator[Skipped | _Folder]:
@@ -145,20 +154,24 @@ class FolderSource(LocalFiles):
         path = self._base + named.relative
         try:
             target = os.path.realpath(path).rstrip(b"/") + b"/"
-            found = os.stat(path)  # noqa: PTH116 - pathlib has no paths of bytes
+            status = os.stat(path)  # noqa: PTH116 - pathlib has no paths of bytes
         except OSError as exc:
             self.problems.append(f"the link {shown!r} cannot be followed ({exc.strerror or exc})")
             return "a link that cannot be followed"
-        if self._base.startswith(target) or self._is_inside(parent, (found.st_dev, found.st_ino)):
+        if self._base.startswith(target) or self._is_inside(parent, (status.st_dev, status.st_ino)):
             self.problems.append(f"the link {shown!r} is a loop: it points to a folder above it; remove the link")
             return "link loop: it points to a folder above it"
+        # A folder below the root is listed under its own path, unless that path is never listed, as a hidden one.
         inner = target.removeprefix(self._base).rstrip(b"/")
         if target.startswith(self._base) and not any(map(_clutter, inner.split(b"/"))):
             return f"a link to the folder {ids.printable_name(inner)!r}, which is listed by itself"
         return None
 
     def _is_inside(self, folder: _Folder | None, identity: tuple[int, int]) -> bool:
-        """Whether `folder` or a folder above it is the one with that device and inode."""
+        """Whether `folder` or a folder above it is the one with that device and inode.
+
+        Comparing paths is not enough: a link to a folder elsewhere may contain a link back to that folder.
+        """
         above = self._entered.get(identity)
         while above is not None and folder is not None:
             if any(place.relative == above for place in folder.places):
@@ -167,8 +180,8 @@ class FolderSource(LocalFiles):
         return False
 
     def _files(self, group: list[_Named], own: list[str]) -> Iterator[FoundFile | Skipped | Rejected]:
-        """One file, or several whose names are the same text in two Unicode spellings; `own` tells them apart."""
-        found: list[tuple[str, FoundFile]] = []
+        """One file, or several whose names are the same text in two Unicode spellings, each with a name of its own."""
+        readable: list[tuple[str, FoundFile]] = []
         for named, name in zip(group, own, strict=True):
             relative, apart = named.relative, named.place.prefix + name
             looked = self._look(relative)
@@ -181,18 +194,20 @@ class FolderSource(LocalFiles):
                 yield self._rejected(relative, apart, Failure(ErrorClass.BAD_NAME, f"{exc}; rename the file"))
                 continue
             if isinstance(looked, Failure):
+                # A link to a disk that is not mounted looks like this; pruning would remove the pictures on it.
                 if named.is_link and not suffix(image_id):
                     self.problems.append(
                         f"the link {image_id!r} is broken; if it was a folder, its pictures are missing"
                     )
                 yield self._rejected(relative, image_id if len(group) == 1 else apart, looked)
             else:
-                found.append((apart, FoundFile(relative, image_id, looked)))
-        if len(found) == 1:
-            yield found[0][1]
+                readable.append((apart, FoundFile(relative, image_id, looked)))
+        if len(readable) == 1:
+            yield readable[0][1]
             return
-        for apart, file in found:
-            others = [other.relative for _, other in found if other is not file]
+        for apart, file in readable:
+            # All of them fail, since choosing one would depend on the order in which the disk lists them.
+            others = [other.relative for _, other in readable if other is not file]
             yield self._rejected(file.relative, apart, collision(file.relative, others))
 
 
@@ -205,14 +220,14 @@ def _is_folder(entry: os.DirEntry[bytes]) -> bool:
 
 
 def _clutter(raw: bytes) -> str | None:
-    """Why an entry of that name is never looked at, or None."""
+    """Why an entry of that name is never a picture, or None."""
     if raw.startswith(b"."):
         return "hidden (its name begins with a dot)"
     return f"clutter of the system ({raw.decode()})" if raw.lower() in _CLUTTER else None
 
 
 def _own_name(named: _Named, name: str, taken: set[str]) -> str:
-    """What tells an entry from others of its folder: `name`, its text in NFC, if it is written so, else its bytes."""
+    """The name of an entry for the ledger: `name`, its text in NFC, if it is written so, else its bytes spelled out."""
     if named.raw == name.encode("utf-8", "replace"):
         return name
     own = ids.printable_name(named.raw) if named.odd else spelled(named.raw)

@@ -16,6 +16,7 @@ def condition(validator: str | None) -> dict[str, str]:
     """The headers that ask for a file only if it is not in the state that is known, see `validator_of`."""
     if not validator:
         return {}
+    # An ETag begins with a quotation mark or W/, so the two kinds cannot be taken for each other.
     date = validator.removeprefix(_MODIFIED)
     return {"If-None-Match": validator} if date == validator else {"If-Modified-Since": date}
 
@@ -33,31 +34,31 @@ def validator_of(headers: Mapping[str, str]) -> str | None:
     return f"{_MODIFIED}{headers['Last-Modified']}" if surely else None
 
 
-def retry_after_header(headers: Mapping[str, str], *, now: datetime | None = None) -> float | None:
+def retry_after_header(headers: Mapping[str, str]) -> float | None:
     """Seconds that the Retry-After header asks for (RFC 9110, 10.2.3: a number or an HTTP date), never negative.
 
     Args:
         headers: of the answer; names in any case.
-        now: the time from which a date is counted; default: the answer's own Date header, so that a wrong clock here
-            does not matter, else this machine's clock.
 
     Returns:
         None where there is no such header, or it is neither.
     """
-    named = {name.lower(): value for name, value in headers.items() if name.lower() in ("retry-after", "date")}
+    # The headers of `requests` ignore case by themselves; the trailers of gRPC are a plain dict.
+    named = {name.lower(): value for name, value in headers.items()}
     value = named.get("retry-after", "").strip()
     if re.fullmatch(r"-?\d+(\.\d+)?", value):
         return max(0.0, float(value))
     until = http_date(value)
     if until is None:
         return None
-    return max(0.0, (until - (now or http_date(named.get("date", "")) or datetime.now(UTC))).total_seconds())
+    # From the time of the answer, so that a wrong clock here does not matter.
+    return max(0.0, (until - (http_date(named.get("date", "")) or datetime.now(UTC))).total_seconds())
 
 
 def http_date(value: str) -> datetime | None:
     """The time, with its zone, that a header such as Last-Modified holds; None where it holds none."""
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter for a year or a time zone of many digits
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

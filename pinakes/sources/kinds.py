@@ -1,4 +1,4 @@
-"""From what the person typed to the source that it means."""
+"""Opens the source that somebody has named."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import unquote
 
 from pinakes.bigquery.address import SCHEME as BIGQUERY
 from pinakes.buckets.addresses import FORMS, in_bucket
@@ -17,10 +16,18 @@ from pinakes.sources.base import Source
 from pinakes.sources.fingerprints import open_cache
 from pinakes.sources.folder import FolderSource
 from pinakes.sources.listfile import ListFileSource
+from pinakes.sources.local import named_path
 from pinakes.sources.urltable import names_urls
 
 IIIF = re.compile(r"iiif\+https?://", re.IGNORECASE)
 """How the address of a document of IIIF begins."""
+
+_LISTS, _BUCKETS, _TABLES = (
+    "a list of pictures",
+    "a bucket (gs://…, s3://…, az://…)",
+    "an object table (bigquery://…)",
+)
+"""The kinds of sources that have options of their own, for messages."""
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 
@@ -58,53 +65,49 @@ def open_source(
         UsageError: this kind of source is not supported, or an option has no meaning for it.
         SourceError: there is no such folder or file.
     """
-    of_lists = {"--under": under, "--key": key}
-    of_buckets = {
-        "--glob": glob,
-        "--content-type": content_type,
-        "--anonymous": anonymous,
-        "--user-project": user_project,
+    options: Mapping[str, Mapping[str, object]] = {
+        _LISTS: {"--under": under, "--key": key},
+        _BUCKETS: {
+            "--glob": glob,
+            "--content-type": content_type,
+            "--anonymous": anonymous,
+            "--user-project": user_project,
+        },
+        _TABLES: {"--where": where},
     }
-    of_tables = {"--where": where}
+
+    def refuse(kind: str, *owners: str) -> None:
+        """Refuse the options of other kinds of sources."""
+        for owner in owners:
+            _refuse(options[owner], owner, source, kind)
+
+    # Each kind of source is imported where it is opened, so that a folder's listing waits for no client of the web.
     if (iiif := address_of_iiif(source)) is not None:
-        _refuse(of_lists, "a list of pictures", source, "read by IIIF")
-        _refuse(of_buckets, "a bucket (gs://…, s3://…, az://…)", source, "read by IIIF")
-        _refuse(of_tables, "an object table (bigquery://…)", source, "read by IIIF")
+        refuse("read by IIIF", _LISTS, _BUCKETS, _TABLES)
         from pinakes.sources.iiif.source import open_iiif
 
         return open_iiif(iiif, home=home, limit=limit)
     if source.startswith(BIGQUERY):
-        _refuse(of_lists, "a list of pictures", source, "a table")
-        _refuse({"--glob": glob}, "a bucket (gs://…, s3://…, az://…)", source, "a table, which --where chooses from")
+        refuse("a table", _LISTS)
+        _refuse({"--glob": glob}, _BUCKETS, source, "a table, which --where chooses from")
         from pinakes.sources.object_table import ObjectTableSource
 
         return ObjectTableSource(
-            source,
-            where=where,
-            content_type=content_type,
-            limit=limit,
-            anonymous=anonymous,
-            user_project=user_project,
+            source, where=where, content_type=content_type, limit=limit, anonymous=anonymous, user_project=user_project
         )
-    _refuse(of_tables, "an object table (bigquery://…)", source, "none")
+    refuse("none", _TABLES)
     if in_bucket(source):
-        _refuse(of_lists, "a list of pictures", source, "a bucket")
-        from pinakes.sources.bucket import BucketSource  # costs its imports only where it is used
+        refuse("a bucket", _LISTS)
+        from pinakes.sources.bucket import BucketSource
 
         return BucketSource(
-            source,
-            glob=glob,
-            content_type=content_type,
-            limit=limit,
-            anonymous=anonymous,
-            user_project=user_project,
+            source, glob=glob, content_type=content_type, limit=limit, anonymous=anonymous, user_project=user_project
         )
     path, is_folder = found_here(source)
     if is_folder:
-        _refuse(of_lists, "a list of pictures", source, "a folder")
-        _refuse(of_buckets, "a bucket (gs://…, s3://…, az://…)", source, "a folder")
+        refuse("a folder", _LISTS, _BUCKETS)
         return FolderSource(path, cache=open_cache(home), limit=limit)
-    _refuse(of_buckets, "a bucket (gs://…, s3://…, az://…)", source, "a list")
+    refuse("a list", _BUCKETS)
     try:
         of_urls = names_urls(path, key)
     except OSError as exc:
@@ -122,16 +125,17 @@ def address_of_iiif(source: str) -> str | Path | None:
     """The address of IIIF that `source` is, or the file that lists such addresses; None where it is something else."""
     if IIIF.match(source.strip()):
         return source
-    path = Path(source)
+    path = named_path(source)
     try:
         if not path.is_file():
             return None
+        # A list of a million names is not read for this; its encoding does not matter to an address in ASCII.
         with path.open("rb") as file:
             lines = file.read(1 << 12).decode("utf-8-sig", "replace").splitlines()
-    except (OSError, ValueError):  # said by whoever opens it as a list
+    except (OSError, ValueError):  # opening it as a list of names says why
         return None
-    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
-    return path if IIIF.match(first.strip()) else None
+    first = next((line for line in map(str.strip, lines) if line and not line.startswith("#")), "")
+    return path if IIIF.match(first) else None
 
 
 def found_here(source: str) -> tuple[Path, bool]:
@@ -149,15 +153,16 @@ def found_here(source: str) -> tuple[Path, bool]:
             " (iiif+https://…), but not"
             f" {scheme[1].lower()}://; a single URL goes into a file of its own, one URL a line."
         )
-    path = Path(unquote(source.removeprefix(scheme[0]))) if scheme else Path(source).expanduser()
+    path = named_path(source)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError) as exc:
-        raise SourceError(f"the source {source!r} cannot be looked at ({exc}); check the path.") from exc
+        raise SourceError(f"the source {source!r} cannot be opened ({exc}); check the path.") from exc
     if not source or not (is_folder or is_file):
         raise SourceError(
             f"there is no folder or file {source!r}{_near(path)}; check the path (seen from {str(Path.cwd())!r})."
         )
+    # Taken as a list, a picture would fail as a damaged text, which does not say what is wrong.
     if is_file and suffix(path.name) and suffix_reason(path.name) is None:
         raise SourceError(
             f"{source!r} is a picture, and a source is a folder of pictures or a list of names: give its folder"
@@ -169,18 +174,16 @@ def found_here(source: str) -> tuple[Path, bool]:
 def _near(path: Path) -> str:
     """A neighbour whose name is nearly that of `path`, for a message."""
     try:
-        names = [each.name for each in path.parent.iterdir()]
-    except OSError:  # the folder above is missing too, or may not be read
+        by_folded = {neighbour.name.casefold(): neighbour for neighbour in path.parent.iterdir()}
+    except (OSError, ValueError):  # the folder above is missing as well, may not be read, or has a NUL in its name
         return ""
-    by_folded = {name.casefold(): name for name in names}
-    found = difflib.get_close_matches(path.name.casefold(), by_folded, n=1, cutoff=0.75)
-    return f", but there is {str(path.with_name(by_folded[found[0]]))!r}" if found else ""
+    nearest = difflib.get_close_matches(path.name.casefold(), by_folded, n=1, cutoff=0.75)
+    return f", but there is {str(by_folded[nearest[0]])!r}" if nearest else ""
 
 
-def _refuse(options: Mapping[str, object], of: str, source: str, kind: str) -> None:
-    """Raise UsageError if an option is given which has no meaning."""
+def _refuse(options: Mapping[str, object], owner: str, source: str, kind: str) -> None:
+    """Raise UsageError if one of the options, which belong to another kind of source, is given."""
     if any(value is not None for value in options.values()):
-        names = " and ".join([", ".join([*options][:-1]), [*options][-1]]) if len(options) > 1 else next(iter(options))
-        raise UsageError(
-            f"{names} belong{'s' * (len(options) == 1)} to {of}, and {source!r} is {kind}; leave that out."
-        )
+        *most, last = options
+        names, verb = (f"{', '.join(most)} and {last}", "belong") if most else (last, "belongs")
+        raise UsageError(f"{names} {verb} to {owner}, and {source!r} is {kind}; leave that out.")

@@ -9,6 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
@@ -17,12 +18,12 @@ from pinakes.errors import SourceError
 from pinakes.images.formats import suffix, suffix_reason
 from pinakes.sources.fingerprints import FingerprintCache
 from pinakes.sources.local import FoundFile, LocalFiles, collision, spelled
+from pinakes.sources.urltable import DELIMITERS, split_line
 from pinakes.types import ErrorClass, Failure, Rejected, Skipped
 
 DEFAULT_KEY = "IMAGE_FILE"
 """SemArt's column of file names."""
 
-_DELIMITERS = ("\t", ",", ";")
 _BLOCK = 1 << 20
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
 
@@ -35,7 +36,7 @@ class _Line:
         relative: the name on the disk, or the name in the list if there is no such file.
         number: the line, from 1.
         problem: why it cannot name a file below the folder, or None.
-        exists: whether it is there.
+        exists: whether there is such a file.
     """
 
     relative: bytes
@@ -81,12 +82,14 @@ class ListFileSource(LocalFiles):
             named.setdefault(ids.ledger_id(text, line.relative), []).append(line)
         if not named:
             raise SourceError(f"{str(self._list)!r} names no image; give a list with one name a line or a row.")
+        # A wrong folder would otherwise give as many failures as there are names, and no hint.
         if not exists:
             name, lines = next(iter(named.items()))
             raise SourceError(
                 f"none of the {len(named):,} names in {str(self._list)!r} is below {str(self._folder)!r} (line"
                 f" {lines[0].number} names {name!r}); give the folder that the names are relative to with --under."
             )
+        # Sorted as a folder is, so that a list of all files of a folder gives the same listing as the folder.
         for name in sorted(named):
             yield from self._of_one_name(name, named.pop(name))
 
@@ -133,6 +136,8 @@ class ListFileSource(LocalFiles):
             return _Line(
                 trimmed.encode(), number, "the name leads out of the folder; name files below it", exists=False
             )
+        # Lists are written by other programs and on other systems than the files, so the name on the disk may be spelled
+        # a little differently; the first spelling that exists counts.
         forms = [written, trimmed, *(unicodedata.normalize(form, trimmed) for form in ("NFC", "NFD")), slashed]
         for form in dict.fromkeys(forms):
             relative = _tidy(form)
@@ -160,6 +165,7 @@ def _names(path: Path, key: str | None) -> Iterator[tuple[str, int]]:
     """
     try:
         encoding = _encoding(path)
+        # Five bytes mean nothing in cp1252; a name with one fails alone, and the rest of the list is still read.
         errors = "replace" if encoding == "cp1252" else "strict"
         with path.open(encoding=encoding, errors=errors, newline="") as file:
             yield from _rows(file, path, key)
@@ -173,17 +179,19 @@ def _names(path: Path, key: str | None) -> Iterator[tuple[str, int]]:
 
 def _rows(file: TextIO, path: Path, key: str | None) -> Iterator[tuple[str, int]]:
     header = file.readline()
+    # The delimiter is the one that gives a column of the right name: a title in a header may hold a comma or a semicolon.
     column = key or DEFAULT_KEY
-    for delimiter in _DELIMITERS:
-        columns = [cell.strip() for cell in next(csv.reader([header], delimiter=delimiter), [])]
+    for delimiter in DELIMITERS:
+        columns = split_line(header, delimiter)
         if column in columns:
             break
     else:
         if key is None and not _is_table(header, path):
-            yield from _lines([header], 1)
-            yield from _lines(file, 2)
+            yield from (
+                (line.rstrip("\r\n"), number) for number, line in enumerate(chain([header], file), 1) if line.strip()
+            )
             return
-        shown = max((next(csv.reader([header], delimiter=sign), []) for sign in _DELIMITERS), key=len)
+        shown = max((split_line(header, delimiter) for delimiter in DELIMITERS), key=len)
         raise SourceError(
             f"the list {str(path)!r} has no column {column!r}, only {', '.join(map(repr, shown[:20]))}; name the column"
             " of file names with --key."
@@ -194,7 +202,7 @@ def _rows(file: TextIO, path: Path, key: str | None) -> Iterator[tuple[str, int]
     for row in rows:
         if row:
             yield (row[at] if at < len(row) else ""), start
-        start = rows.line_num + 2
+        start = rows.line_num + 2  # where the next row begins: the reader counts without the header, and from 1
 
 
 def _is_table(header: str, path: Path) -> bool:
@@ -205,25 +213,15 @@ def _is_table(header: str, path: Path) -> bool:
     return path.suffix.lower() in {".csv", ".tsv"}
 
 
-def _lines(lines: Iterator[str] | list[str] | TextIO, start: int) -> Iterator[tuple[str, int]]:
-    """One name a line; empty lines name nothing."""
-    for number, line in enumerate(lines, start):
-        if line.strip():
-            yield line.rstrip("\r\n"), number
-
-
 def _encoding(path: Path) -> str:
     """UTF-8 (with or without its mark) if all of the file is, UTF-16 by its mark, else cp1252."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
     with path.open("rb") as file:
-        block = file.read(_BLOCK)
-        if block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return "utf-16"
-        try:
-            while block:
-                decoder.decode(block)
-                block = file.read(_BLOCK)
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return "cp1252"
+    try:
+        with path.open(encoding="utf-8") as text:
+            while text.read(_BLOCK):
+                pass
+    except UnicodeDecodeError:
+        return "cp1252"
     return "utf-8-sig"

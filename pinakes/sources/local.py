@@ -15,19 +15,24 @@ from pinakes.errors import SourceError
 from pinakes.files import open_regular, special_kind
 from pinakes.images.formats import HEAD_BYTES, head_reason, suffix, suffix_reason
 from pinakes.sources.base import Listing, changed
-from pinakes.sources.fingerprints import (
-    ChangedError,
-    FingerprintCache,
-    fingerprint_bytes,
-    fingerprint_file,
-)
+from pinakes.sources.fingerprints import ChangedError, FingerprintCache, fingerprint_bytes, fingerprint_file
 from pinakes.tombstones import FORGOTTEN
 from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Skipped
+
+FILE = "file://"
 
 
 def file_uri(path: bytes) -> str:
     """`file://` and the bytes of an absolute path, percent-encoded."""
-    return "file://" + quote_from_bytes(path)
+    return FILE + quote_from_bytes(path)
+
+
+def named_path(name: str) -> Path:
+    """The path that somebody names by itself, with `~` for a home folder, or by its `file://` URI."""
+    if name[: len(FILE)].lower() == FILE:
+        return Path(os.fsdecode(unquote_to_bytes(name[len(FILE) :])))
+    # os.path leaves the ~ of a user who does not exist as it is, where pathlib raises a RuntimeError.
+    return Path(os.path.expanduser(name))  # noqa: PTH111
 
 
 def spelled(raw: bytes) -> str:
@@ -50,7 +55,7 @@ class FoundFile(NamedTuple):
     Attributes:
         relative: its path below the root.
         image_id: its id.
-        state: what `os.stat` said of it.
+        state: its result of `os.stat`.
     """
 
     relative: bytes
@@ -63,6 +68,7 @@ class LocalFiles(Listing):
 
     def __init__(self, folder: Path, cache: FingerprintCache | None, limit: int | None) -> None:
         self._folder = folder
+        # Bytes, because a path on a disk need not be UTF-8, and NFD and NFC are different files.
         self._base = os.path.realpath(os.fsencode(folder)).rstrip(b"/") + b"/"
         self._cache = cache
         super().__init__(file_uri(self._base), limit)
@@ -82,7 +88,7 @@ class LocalFiles(Listing):
                 self._cache.close()
 
     def _walk(self) -> Iterator[FoundFile | Skipped | Rejected]:
-        """What there is, in the order of image_id, nothing hashed yet."""
+        """The files in the order of image_id, not hashed yet, and what is no image."""
         raise NotImplementedError
 
     def _empty(self) -> str:
@@ -92,10 +98,10 @@ class LocalFiles(Listing):
         """See `pinakes.sources.base.Source.read`."""
         if not image.uri.startswith(self.root):
             raise self._foreign(image)
-        path = unquote_to_bytes(image.uri.removeprefix("file://"))
+        path = unquote_to_bytes(image.uri.removeprefix(FILE))
         try:
             with open(path, "rb", opener=open_regular) as file:
-                # The size is compared first, so that a file which grew beyond memory is not read.
+                # The size is compared first, so that a file which has grown beyond memory is not read.
                 data = file.read() if os.fstat(file.fileno()).st_size == image.size else None
         except OSError as exc:
             raise SourceError(f"{image.image_id!r} can no longer be read: {exc.strerror or exc}.") from exc
@@ -124,10 +130,10 @@ class LocalFiles(Listing):
             return Skipped(shown, reason)
         path = self._base + relative
         try:
-            found = os.stat(path)  # noqa: PTH116 - pathlib has no paths of bytes
-            if stat.S_ISDIR(found.st_mode):
+            status = os.stat(path)  # noqa: PTH116 - pathlib has no paths of bytes
+            if stat.S_ISDIR(status.st_mode):
                 return Failure(ErrorClass.UNREADABLE, "this is a folder, not a file")
-            kind = special_kind(found.st_mode)
+            kind = special_kind(status.st_mode)
             if kind is not None:
                 return Skipped(shown, f"{kind}, not a file")
             if not suffix(shown):
@@ -135,23 +141,24 @@ class LocalFiles(Listing):
                     reason = head_reason(file.read(HEAD_BYTES))
         except OSError as exc:
             return _unreadable(path, exc)
-        return Skipped(shown, reason) if reason else found
+        return Skipped(shown, reason) if reason else status
 
     def _hashed(self, file: FoundFile) -> Image | Rejected:
         """The listing's entry of a file."""
-        path, found = self._base + file.relative, file.state
-        fingerprint = self._cache.get(self._base, file.relative, found) if self._cache else None
+        path, status = self._base + file.relative, file.state
+        fingerprint = self._cache.get(self._base, file.relative, status) if self._cache else None
         if fingerprint is None:
+            # Before the hashing, not after it: the cache must not trust a file that was changed meanwhile.
             started_ns = time.time_ns()
             try:
-                fingerprint, found = fingerprint_file(path)
+                fingerprint, status = fingerprint_file(path)
             except ChangedError as exc:
                 return Rejected(file.image_id, file_uri(path), Failure(ErrorClass.CHANGED, str(exc)))
             except OSError as exc:
                 return Rejected(file.image_id, file_uri(path), _unreadable(path, exc))
             if self._cache:
-                self._cache.put(self._base, file.relative, found, fingerprint, started_ns=started_ns)
-        return Image(file.image_id, file_uri(path), fingerprint, found.st_size)
+                self._cache.put(self._base, file.relative, status, fingerprint, started_ns=started_ns)
+        return Image(file.image_id, file_uri(path), fingerprint, status.st_size)
 
     def _rejected(self, relative: bytes, name: str, failure: Failure) -> Rejected:
         return Rejected(ids.ledger_id(name, relative), file_uri(self._base + relative), failure)

@@ -10,6 +10,7 @@ _DISGUISED = tuple(
 """IPv6 addresses with one of IPv4 inside, through which a gateway may lead anywhere (IPv4-compatible, NAT64, 6to4, Teredo),
 and the old site-local ones. Python takes some of them to be global."""
 
+# Loopback, the private networks of RFC 1918, the shared addresses of providers (RFC 6598); unique local addresses.
 _LOCAL_4 = tuple(
     map(ipaddress.IPv4Network, ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
 )
@@ -22,10 +23,10 @@ def is_public(address: str) -> bool:
     Raises:
         ValueError: it is no IP address.
     """
-    found = _parsed(address)
-    if found.version == 6 and any(found in network for network in _DISGUISED):
+    parsed = _parsed(address)
+    if parsed.version == 6 and any(parsed in network for network in _DISGUISED):
         return False
-    return found.is_global and not found.is_multicast
+    return parsed.is_global and not parsed.is_multicast  # Python calls some groups global
 
 
 def may_be_named(address: str) -> bool:
@@ -33,11 +34,11 @@ def may_be_named(address: str) -> bool:
 
     The others are those of cloud machines' own metadata (link-local), of groups, and of gateways.
     """
-    found = _parsed(address)
-    local = _LOCAL_4 if found.version == 4 else _LOCAL_6
-    return is_public(address) or any(found in network for network in local)
+    parsed = _parsed(address)
+    local = _LOCAL_4 if parsed.version == 4 else _LOCAL_6
+    return is_public(address) or any(parsed in network for network in local)
 
 
 def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return getattr(found, "ipv4_mapped", None) or found
+    parsed = ipaddress.ip_address(address.partition("%")[0])  # without the interface of a link-local address
+    return getattr(parsed, "ipv4_mapped", None) or parsed

@@ -52,6 +52,7 @@ class ObjectTableSource(BucketSource):
         user_project: str | None = None,
     ) -> None:
         self._table = parse_bigquery_address(address)
+        # Not BucketSource's own __init__, which opens the one bucket of an address; here each row may name another.
         Listing.__init__(self, self._table.uri, limit)
         self._folder, self._where, self._content_type = "", where, content_type
         self._client = BigQueryClient(SourceError, self._table.project)
@@ -65,6 +66,7 @@ class ObjectTableSource(BucketSource):
         Raises:
             SourceError: BigQuery refuses it, or there is no such table.
         """
+        # On lines of its own, since a comment (--) at the end of what somebody wrote would swallow the bracket.
         conditions = [f"(\n{self._where}\n)"] if self._where else []
         parameters = {}
         if self._content_type and "[" not in self._content_type:
@@ -81,6 +83,7 @@ class ObjectTableSource(BucketSource):
 
     def _common_folder(self) -> str:
         """`bucket/folder/`, which the table's uris have in common; "" for several buckets, and where it has no uris."""
+        # From the table's definition and not from its rows, so that a condition or a limit changes no image_id.
         external = self._client.describe(self._table).external_data_configuration
         uris = [uri.removeprefix(GOOGLE) for uri in (external.source_uris if external else None) or []]
         folders = [uri.partition("*")[0].rpartition("/")[0].split("/") for uri in uris]
@@ -98,17 +101,15 @@ class ObjectTableSource(BucketSource):
                 fingerprint = stored.fingerprint
             yield Stored(name, int(size or 0), content_type, fingerprint, str(generation or ""))
 
-    def _holds(self, name: str) -> bool:
-        return self._found(name) is not None
-
     def _found(self, name: str) -> Stored | None:
-        found = _address(name)
-        return found_in(self._within(found.root), found.name)
+        address = _address(name)
+        return found_in(self._within(address.root), address.name)
 
-    def _bucket_of(self, found: ObjectAddress) -> Bucket | None:
-        return self._within(found.root) if found.root.startswith(GOOGLE) else None  # wherever the table's uris lead
+    def _bucket_of(self, address: ObjectAddress) -> Bucket | None:
+        return self._within(address.root) if address.root.startswith(GOOGLE) else None  # wherever the table's uris lead
 
     def _within(self, root: str) -> Bucket:
+        # Under a lock, as `read` is called by many threads, and each bucket opened is a client with its connections.
         with self._lock:
             if root not in self._buckets:
                 self._buckets[root] = self._open(root)
@@ -118,7 +119,7 @@ class ObjectTableSource(BucketSource):
         return _address(blob.name, blob.version).uri
 
     def _empty(self) -> str:
-        return f"no row of {self.root} fits; check the table, --where and --content-type."
+        return f"no row of {self.root} matches; check the table, --where and --content-type."
 
 
 def _address(name: str, version: str = "") -> ObjectAddress:
@@ -129,5 +130,6 @@ def _address(name: str, version: str = "") -> ObjectAddress:
 
 def _like(pattern: str) -> str:
     """A pattern with `*` and `?` as one of LIKE."""
+    # % and _ are the wildcards of LIKE, and image/x_y must not match image/xay.
     escaped = re.sub(r"([\\%_])", r"\\\1", pattern.lower())
     return escaped.replace("*", "%").replace("?", "_")

@@ -7,11 +7,11 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
 from pinakes.buckets.addresses import SCHEMES, in_bucket, parse_uri
 from pinakes.errors import SourceError, UsageError
 from pinakes.files import read_regular
+from pinakes.sources.local import FILE, named_path
 from pinakes.sources.urltable import check_url
 
 if TYPE_CHECKING:
@@ -22,22 +22,22 @@ MAX_BYTES = 64 << 20
 """The largest file that is fetched from elsewhere only to be shown."""
 
 FETCH_SECONDS = 30.0
-"""For a picture that somebody wants to look at now."""
+"""For a picture that somebody waits for."""
 
-_FILE = "file://"
 _WEB = ("https://", "http://")
 _SERVERS = ("STORAGE_EMULATOR_HOST", "AWS_ENDPOINT_URL", "AZURE_STORAGE_CONNECTION_STRING")
+"""Settings that name another server for the same address of a bucket, so a client is kept for their values too."""
 
 
 def read_uri(uri: str) -> bytes:
-    """The bytes at a uri that a source has listed: `file://`, `https://`, or in a bucket (what is there now).
+    """The bytes at a uri that a source has listed: `file://`, `https://`, or in a bucket (the current version).
 
     Raises:
         SourceError: they are gone, unreadable or too many, or the uri is of a kind that this version does not read.
     """
     try:
-        if uri.startswith(_FILE):
-            return read_regular(_path(uri))
+        if uri.startswith(FILE):
+            return read_regular(named_path(uri))
         if in_bucket(uri):
             return _from_bucket(uri)
         if uri.startswith(_WEB):
@@ -46,6 +46,8 @@ def read_uri(uri: str) -> bytes:
         raise SourceError(f"the picture at {uri} cannot be read: {exc.strerror or exc}.") from exc
     except ValueError as exc:
         raise SourceError(f"the picture at {uri} cannot be read: {exc}.") from exc
+    except UsageError as exc:  # the service's package or settings are missing
+        raise SourceError(f"the picture at {uri} cannot be read: {exc}") from exc
     raise SourceError(
         f"the picture at {uri} cannot be shown: this version reads file://, gs://, s3://, az:// and https:// only."
     )
@@ -58,7 +60,7 @@ def read_named(name: str) -> bytes:
         UsageError: they cannot be read.
     """
     try:
-        if name.startswith((_FILE, *SCHEMES, *_WEB)):
+        if name.startswith((FILE, *SCHEMES, *_WEB)):
             return read_uri(name)
         return read_regular(Path(name))
     except OSError as exc:
@@ -82,31 +84,29 @@ def read_below(roots: Sequence[str]) -> Callable[[str], bytes]:
                 if any(name.startswith(f"{root.rstrip('/')}/") for root in roots if in_bucket(root)):
                     return read_uri(name)
             else:
-                path = (_path(name) if name.startswith(_FILE) else Path(name)).resolve()
-                folders = [Path(root.removeprefix(_FILE)).resolve() for root in roots if not in_bucket(root)]
+                # Both sides are resolved, so that neither `..` nor a link leads out of a folder.
+                path = named_path(name).resolve()
+                folders = [named_path(root).resolve() for root in roots if not in_bucket(root)]
                 if path.is_file() and any(path.is_relative_to(folder) for folder in folders):
                     return path.read_bytes()
         except (OSError, ValueError, SourceError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else str(exc).rstrip(".")
             raise UsageError(f"the picture {name} cannot be read: {why}.") from exc
         raise UsageError(
-            f"the picture {name} is no file below a folder from which searches may read: put it below PINAKES_SOURCE, or"
-            " name its folder in PINAKES_SEARCH_FOLDERS, both as they are set for the worker."
+            f"the picture {name} is not a file below a folder that searches may read: put it below PINAKES_SOURCE, or name"
+            " its folder in PINAKES_SEARCH_FOLDERS, both as they are set for the worker."
         )
 
     return read
 
 
-def _path(uri: str) -> Path:
-    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix(_FILE))))
-
-
 def _from_bucket(uri: str) -> bytes:
     from pinakes.sources.bucket import download
 
-    found = parse_uri(uri)
+    address = parse_uri(uri)
     servers = tuple(map(os.environ.get, _SERVERS))
-    data = download(_bucket(found.root, servers), found.name, end=MAX_BYTES + 1)
+    # Without the version: what is shown is the picture that is stored now, also where it was replaced since it was listed.
+    data = download(_bucket(address.root, servers), address.name, end=MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise SourceError(f"the picture at {uri} is too large to be shown: over {MAX_BYTES:,} bytes.")
     return data
@@ -123,7 +123,7 @@ def _from_web(uri: str, *, trusting: bool = True) -> bytes:
 
 
 @functools.lru_cache(maxsize=8)
-def _bucket(root: str, servers: tuple[str | None, ...]) -> Bucket:  # noqa: ARG001 - tells apart what is remembered
+def _bucket(root: str, servers: tuple[str | None, ...]) -> Bucket:  # noqa: ARG001 - part of the cache's key
     from pinakes.buckets.opening import open_bucket
 
     return open_bucket(root)

@@ -25,6 +25,7 @@ _BUSY_SECONDS = 10.0
 """How long to wait for another process that is writing; one write takes milliseconds."""
 
 _VERSION = 1
+"""Of the tables: raised whenever one has other columns, so that older files are begun again."""
 
 
 class SqliteCache:
@@ -55,6 +56,7 @@ class SqliteCache:
 
     def flush(self) -> None:
         """Write the rows that wait in memory."""
+        # The rows are taken under the lock but written without it, as _do takes it again.
         with self._lock:
             rows, self._waiting = self._waiting, []
             self._flushed_at = time.monotonic()
@@ -91,7 +93,7 @@ class SqliteCache:
         Returns:
             How many rows were deleted; None if the cache cannot be used.
         """
-        if not self._path.exists():
+        if not self._path.exists():  # a take-down must not create the file
             return 0
         digests = [(digest(known),) for known in fingerprints if known.startswith("md5:")]
         by_digest = f"DELETE FROM {self.table} WHERE md5 = ?"  # noqa: S608
@@ -113,6 +115,8 @@ class SqliteCache:
         with self._lock:
             if not self._usable:
                 return None
+            # A full disk, a lock, a missing permission (OperationalError) come before DatabaseError, its base class:
+            # with those the file itself is sound, and must not be renamed.
             try:
                 return action(self._connect())
             except (sqlite3.OperationalError, OSError) as exc:
@@ -126,13 +130,15 @@ class SqliteCache:
             return self._connection
         private_folder(self._path.parent)
         os.close(private_opener(self._path, os.O_RDWR | os.O_CREAT))  # SQLite's other files get the same mode
+        # Threads take turns under the lock, and transactions are begun and ended by the statements below.
         self._connection = sqlite3.connect(
             self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
         )
         self._inode = self._path.stat().st_ino
-        # What a takedown deletes must be overwritten, not only unlinked.
+        # What a take-down deletes must be overwritten, not only unlinked.
         self._connection.execute("PRAGMA secure_delete = ON")
         if not self._is_current():
+            # IMMEDIATE takes the lock for writing at once: two processes that both read first could not both go on.
             self._connection.execute("BEGIN IMMEDIATE")
             if not self._is_current():  # another process may have created the table in the meantime
                 self._connection.execute(f"DROP TABLE IF EXISTS {self.table}")
@@ -158,14 +164,16 @@ class SqliteCache:
     def _set_aside(self, exc: Exception) -> None:
         """Rename the damaged file, unless another process has already done so."""
         self._disconnect()
-        if self._renamed_once:
+        if self._renamed_once:  # a disk that damages each new file as well
             self._give_up(exc)
             return
         self._renamed_once = True
         aside = self._path.with_name(f"{self._path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}")
+        # Another inode is the new file of a process that has met the same damage, and it is sound.
         try:
             if self._path.stat().st_ino == self._inode:
                 self._path.rename(aside)
+                # SQLite would play the damaged file's journal back into the new one.
                 self._path.with_name(f"{self._path.name}-journal").unlink(missing_ok=True)
         except OSError as failed:
             self._give_up(failed)

@@ -22,6 +22,7 @@ from PIL import Image, ImageDraw
 from pinakes.errors import PictureError, SourceError
 from pinakes.files import private_folder
 from pinakes.images.decoding import thumbnail_jpeg, with_header
+from pinakes.sources.fingerprints import fingerprint_bytes
 from pinakes.sources.reading import read_uri
 from pinakes.types import ErrorClass
 
@@ -45,6 +46,7 @@ RECIPE = "1"
 FORGET_FINAL_SECONDS = 600.0
 FORGET_TRANSIENT_SECONDS = 20.0
 REMEMBERED_FAILURES = 10_000
+"""How long a failure counts that the same bytes will have again, and one that may pass; and how many are remembered."""
 
 _TOUCH_SECONDS = 60.0
 """A file's time of use is updated at most this often."""
@@ -96,6 +98,7 @@ class DiskCache:
         path = self._path(key)
         try:
             data = path.read_bytes()
+            # Not the time of access, which many disks do not keep (noatime).
             if time.time() - path.stat().st_mtime > _TOUCH_SECONDS:
                 os.utime(path)
         except OSError:
@@ -103,11 +106,12 @@ class DiskCache:
         return data
 
     def put(self, key: str, data: bytes) -> None:
-        """Keep a file; on a full or read-only disk it is not kept, which only costs time and is logged."""
+        """Keep a file; on a full or read-only disk it is not kept, which is logged and costs only time."""
         path = self._path(key)
         try:
             private_folder(self._folder)
             private_folder(path.parent)
+            # In the folder itself, since a file can only be renamed within one file system.
             descriptor, partial = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
             try:
                 with os.fdopen(descriptor, "wb") as out:
@@ -146,49 +150,40 @@ class DiskCache:
         return self._folder / key[:2] / key
 
     def _make_room(self, keep: Path | None = None) -> tuple[int, int]:
-        found: list[tuple[float, int, Path]] = []
+        files: list[tuple[float, int, Path]] = []
         for path in self._folder.glob("??/*"):
-            try:
+            with contextlib.suppress(OSError):  # another process has just removed it, or it belongs to another user
                 about = path.stat()
-            except OSError:  # another process has just removed it
-                continue
-            if not path.name.startswith(_TEMPORARY):
-                found.append((about.st_mtime, about.st_size, path))
-            elif time.time() - about.st_mtime > _ABANDONED_SECONDS:
-                path.unlink(missing_ok=True)
-        held = before = sum(size for _, size, _ in found)
+                if not path.name.startswith(_TEMPORARY):
+                    files.append((about.st_mtime, about.st_size, path))
+                elif time.time() - about.st_mtime > _ABANDONED_SECONDS:
+                    path.unlink(missing_ok=True)
+        held = before = sum(size for _, size, _ in files)
         if held <= self._max_bytes:
             return before, held
-        for _, size, path in sorted(found):
+        for _, size, path in sorted(files):
             if held <= self._max_bytes * _DOWN_TO:
                 break
             if path != keep:
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
-                held -= size
+                    held -= size
         return before, held
 
 
 class Thumbnails:
     """Thumbnails of stored pictures, from a folder or a bucket alike.
 
-    A picture that cannot be read or decoded has a placeholder: the page stays whole, and `Thumbnail.placeholder` tells. That
-    is remembered for a while, so that a broken file is not read again for every visitor.
+    A picture that cannot be read or decoded has a placeholder, so that the page stays whole; `Thumbnail.placeholder` says
+    why. That is remembered for a while, so that a broken file is not read again for every visitor.
 
     Args:
-        folder: where they are kept.
-        max_bytes: of all of them together.
+        folder: where they are kept, within `MAX_BYTES`.
         read: the bytes at a uri; raises `SourceError`.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        max_bytes: int = MAX_BYTES,
-        read: Callable[[str], bytes] = read_uri,
-    ) -> None:
-        self._kept = DiskCache(folder, max_bytes)
+    def __init__(self, folder: Path, *, read: Callable[[str], bytes] = read_uri) -> None:
+        self._kept = DiskCache(folder, MAX_BYTES)
         self._read = read
         self._failed: OrderedDict[str, tuple[float, str]] = OrderedDict()
         self._failed_lock = threading.Lock()
@@ -203,14 +198,14 @@ class Thumbnails:
             uri: where it is.
             size: one of `SIZES`.
         """
-        found = self.kept(fingerprint, size)
-        if found is not None:
-            return found
+        thumbnail = self.kept(fingerprint, size)
+        if thumbnail is not None:
+            return thumbnail
         key = _key(fingerprint, size)
         with self._making[hash(key) % len(self._making)]:
-            found = self._get(key)
-            if found is not None:
-                return found
+            thumbnail = self._get(key)  # made by another thread while this one waited
+            if thumbnail is not None:
+                return thumbnail
             reason = self._failure(fingerprint)
             if reason is None:
                 try:
@@ -236,11 +231,11 @@ class Thumbnails:
         data = self._read(uri)
         if fingerprint.startswith("md5:"):
             # A picture that was changed since it was ingested must not be kept under the name of what it was.
-            fingerprint = "md5:" + hashlib.md5(data, usedforsecurity=False).hexdigest()
+            fingerprint = fingerprint_bytes(data)
         key = _key(fingerprint, size)
-        found = self._get(key)
-        if found is not None:
-            return found
+        thumbnail = self._get(key)
+        if thumbnail is not None:
+            return thumbnail
         made = thumbnail_jpeg(data, long_side=size, quality=QUALITY)
         self._kept.put(key, made)
         return _thumbnail(made, key)
@@ -263,9 +258,9 @@ class Thumbnails:
 
 
 def forget_thumbnails(folder: Path, fingerprints: Iterable[str]) -> int:
-    """Remove the thumbnails of some bytes from the folder that they are kept in; how many.
+    """Remove the thumbnails of some bytes from the folder that they are kept in; how many there were.
 
-    The sheets of maps, of which nobody knows which of the pictures they hold, go as a whole: they are made again.
+    The sheets of maps are all removed, and made again when they are needed: nothing says which pictures are on which.
 
     Raises:
         OSError: one cannot be removed.

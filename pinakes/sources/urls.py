@@ -12,7 +12,7 @@ from pinakes import ids
 from pinakes.errors import SourceError
 from pinakes.sources.base import Listing, changed
 from pinakes.sources.etags import EtagCache, Known
-from pinakes.sources.fetching import MAX_BYTES, Fetched, Fetcher, FetchError
+from pinakes.sources.fetching import Fetched, Fetcher, FetchError
 from pinakes.sources.fingerprints import fingerprint_bytes
 from pinakes.sources.urltable import UrlLine, check_url, read_urls
 from pinakes.tombstones import FORGOTTEN
@@ -32,10 +32,11 @@ _MOST_PAUSE = 30.0
 """Seconds that a server may ask for before a second try."""
 
 _PASSING = frozenset({ErrorClass.CONNECTION, ErrorClass.SERVER})
+"""Failures that soon pass. A timeout is none of them: with its two minutes each, three tries would hold up the listing."""
 
 
 def patiently(get: Callable[[], Fetched]) -> Fetched:
-    """What `get` fetches, which is tried again after a failure that may pass, or where the server says when to ask again.
+    """What `get` fetches; a failure that may pass, or one with a time to ask again, is followed by another try.
 
     Raises:
         FetchError: the last try failed, or the first one for good.
@@ -54,7 +55,7 @@ _UnderWay = tuple[UrlLine, Future[tuple[Known, bool]]]
 """A line, and the future state of the file at its URL: see `UrlSource._known`."""
 
 Named = Entry | UrlLine | Callable[[], None]
-"""What a list names: an entry that is settled, a URL to ask, or something to do once all before it is listed."""
+"""An item of a list: an entry that is settled, a URL to fetch, or something to do once all items before it are listed."""
 
 
 class UrlSource(Listing):
@@ -67,12 +68,11 @@ class UrlSource(Listing):
         root: see `pinakes.sources.base.Source`.
         cache: spares fetching what has not changed; None fetches everything.
         limit: see `pinakes.sources.base.Listing`.
-        max_bytes: a larger file is a failure.
     """
 
-    def __init__(self, root: str, cache: EtagCache | None, limit: int | None, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, root: str, cache: EtagCache | None, limit: int | None) -> None:
         self._cache = cache
-        self._fetcher = Fetcher(max_bytes=max_bytes)
+        self._fetcher = Fetcher()
         super().__init__(root, limit)
 
     def _named(self) -> Iterator[Named]:
@@ -80,7 +80,7 @@ class UrlSource(Listing):
         raise NotImplementedError
 
     def _get(self, url: str, validator: str | None) -> Fetched:
-        """The file at `url`, asked for once."""
+        """The file at `url`, requested once."""
         return self._fetcher.get(url, validator=validator)
 
     def _listed(self) -> Iterator[Entry]:
@@ -97,12 +97,14 @@ class UrlSource(Listing):
             data = patiently(lambda: self._get(image.uri, None)).data
         except (FetchError, ValueError) as exc:
             raise SourceError(f"{image.image_id!r} can no longer be read: {exc}.") from exc
+        # The body itself is compared: a server may have no validator, or change it without changing the file.
         if data is None or fingerprint_bytes(data) != image.fingerprint:
             raise changed(image)
         return data
 
     def _fetched(self) -> Iterator[Entry]:
         """Entries in the order of `_named`, at most `_WINDOW` of them under way."""
+        # Settled entries and things to do wait in the same line as fetches, so that all come out in their order.
         waiting: deque[Entry | _UnderWay | Callable[[], None]] = deque()
         pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="fetch")
         try:
@@ -113,6 +115,7 @@ class UrlSource(Listing):
             while waiting:
                 yield from self._entry(waiting.popleft())
         finally:
+            # A listing that is given up (a limit, Ctrl-C) must not fetch what is still in the window.
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _begun(self, line: UrlLine, pool: ThreadPoolExecutor) -> Image | _UnderWay:
@@ -127,20 +130,21 @@ class UrlSource(Listing):
         elif isinstance(item, tuple):
             line, future = item
             try:
-                found, fresh = future.result()
+                known, fresh = future.result()
             except FetchError as exc:
                 yield Rejected(line.image_id, line.url, exc.failure)
                 return
-            if self._cache and fresh and found.validator:
-                self._cache.put(line.url, found)
-            yield Image(line.image_id, line.url, found.fingerprint, found.size)
+            # Without a validator the whole file would be fetched again anyway.
+            if self._cache and fresh and known.validator:
+                self._cache.put(line.url, known)
+            yield Image(line.image_id, line.url, known.fingerprint, known.size)
         else:
             yield item
 
     def _known(self, url: str, known: Known | None) -> tuple[Known, bool]:
         """The state of the file at `url`, and whether it was fetched."""
         got = patiently(lambda: self._get(url, known.validator if known else None))
-        if got.data is None and known is not None:
+        if got.data is None and known is not None:  # the server says that it has not changed
             return known, False
         data = got.data or b""
         return Known(got.validator or "", fingerprint_bytes(data), len(data)), True
@@ -152,26 +156,19 @@ class UrlListSource(UrlSource):
     Memory grows with the list, by about 0.5 kB a URL.
 
     Args:
-        list_file: see `pinakes.sources.urltable.read_urls`, as for `key` and `names`.
-        cache, limit, max_bytes: see `UrlSource`.
+        list_file, key: see `pinakes.sources.urltable.read_urls`.
+        cache, limit: see `UrlSource`.
     """
 
     def __init__(
-        self,
-        list_file: Path,
-        *,
-        key: str | None = None,
-        names: str | None = None,
-        cache: EtagCache | None = None,
-        limit: int | None = None,
-        max_bytes: int = MAX_BYTES,
+        self, list_file: Path, *, key: str | None = None, cache: EtagCache | None = None, limit: int | None = None
     ) -> None:
-        self._list, self._key, self._names = list_file, key, names
-        super().__init__(list_file.resolve().as_uri(), cache, limit, max_bytes)
+        self._list, self._key = list_file, key
+        super().__init__(list_file.resolve().as_uri(), cache, limit)
 
     def _named(self) -> Iterator[Named]:
         named: dict[str, list[UrlLine]] = {}
-        for line in read_urls(self._list, self._key, self._names):
+        for line in read_urls(self._list, self._key):
             named.setdefault(line.image_id, []).append(line)
         if not named:
             raise SourceError(f"{str(self._list)!r} names no URL; give a list with one a line or a row.")
@@ -184,6 +181,7 @@ class UrlListSource(UrlSource):
 
 def _settled(image_id: str, lines: list[UrlLine]) -> list[Entry | UrlLine]:
     """The lines of one image_id as the line to fetch, repetitions as skipped, and failures where they disagree."""
+    # If several URLs claim the id, all of them fail: which picture is meant is never guessed.
     urls = list(dict.fromkeys(line.url for line in lines))
     settled: list[Entry | UrlLine] = []
     seen: set[str] = set()

@@ -16,17 +16,19 @@ class Line:
         server: its address, `http://127.0.0.1:PORT`.
         stall_after: a connection passes so many bytes on to the server, and then nothing more.
         lose: so many answers arrive at the line, which then hangs up instead of passing them on.
+        cut: of so many long answers only the beginning is passed on.
 
     Attributes:
         url: its own address.
         stalled: set once a connection has stalled.
     """
 
-    def __init__(self, server: str, *, stall_after: int | None = None, lose: int = 0) -> None:
+    def __init__(self, server: str, *, stall_after: int | None = None, lose: int = 0, cut: int = 0) -> None:
         parts = urlsplit(server)
         self._server = (str(parts.hostname), int(parts.port or 80))
         self._stall_after = stall_after
         self._lose = lose
+        self._cut = cut
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = [self._listening]
         self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
@@ -67,6 +69,10 @@ class Line:
             while data := server.recv(65536):
                 if self._lose and not data.startswith(b"HTTP/1.1 100"):
                     self._lose -= 1
+                    break
+                if self._cut and len(data) > 4000:
+                    self._cut -= 1
+                    client.sendall(data[:4000])
                     break
                 client.sendall(data)
         _hang_up(client)

@@ -222,7 +222,7 @@ def test_a_source_that_is_no_object_table_says_so(bigquery: BigQueryFake) -> Non
     bigquery.table("p.d.u", {**columns, "md5_hash": "STRING"}, [("https://a/b.jpg", 1, "image/jpeg", 1, "")])
     with pytest.raises(SourceError, match="an object table has gs://bucket/name"):
         images(ObjectTableSource("bigquery://p/d/u"))
-    with pytest.raises(SourceError, match=r"no row of bigquery://p/d/u fits; check the table, --where"):
+    with pytest.raises(SourceError, match=r"no row of bigquery://p/d/u matches; check the table, --where"):
         images(ObjectTableSource("bigquery://p/d/u", where="size > 7"))
 
 

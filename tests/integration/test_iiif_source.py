@@ -15,8 +15,10 @@ from pinakes import ids
 from pinakes.errors import SourceError, UsageError
 from pinakes.metadata.table import Metadata, read_metadata
 from pinakes.quota.embedder_pool import Embedders
+from pinakes.rates import parse_rate
 from pinakes.settings import Settings
 from pinakes.sources import urls
+from pinakes.sources.fetching import Fetched, Fetcher, FetchError
 from pinakes.sources.iiif import manners
 from pinakes.sources.iiif.source import IiifSource, canvas_id
 from pinakes.sources.kinds import open_source
@@ -323,7 +325,7 @@ def test_collections_lead_to_each_manifest_once_whatever_they_are_nested_in(
     assert [image.image_id.partition("/")[2] for image in images(list(listed.entries()))] == ["m4/c", "m5/c"]
     assert listed.root == (tmp_path / "list.txt").as_uri()
     (tmp_path / "bad.txt").write_text(f"iiif+{manifests[4]}\nnonsense\n")
-    with pytest.raises(UsageError, match="line 2: 'nonsense' is no address"):
+    with pytest.raises(UsageError, match="line 2: 'nonsense' is not an address"):
         opened(str(tmp_path / "bad.txt"))
 
 
@@ -447,6 +449,41 @@ def test_the_one_limiter_keeps_the_pace_and_obeys_retry_after(
     assert limit.throttled == 1
 
 
+def test_a_pause_or_a_delay_without_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(manners.time, "sleep", slept.append)
+    pace = manners.OwnPace("iiif:a.org", "5/s")
+    pace.throttled(float("inf"))  # a Retry-After of 400 digits
+    pace.wait()
+    assert 0 < slept[0] <= manners.MOST_PAUSE
+    monkeypatch.setattr(
+        manners._ROBOTS, "get", lambda *_, **__: Fetched(b"User-agent: *\nCrawl-delay: 1000000000", None)
+    )
+    fetcher = Fetcher()
+    monkeypatch.setattr(fetcher, "get", lambda *_, **__: Fetched(b"", None))
+    rates: list[str] = []
+    asked = manners.Manners({"a.org"})
+    asked.pace = lambda quota, rate: (rates.append(f"{quota} {parse_rate(rate)}"), pace)[1]
+    asked.get(fetcher, "https://a.org/1.jpg", None)
+    assert rates == ["iiif:a.org 0.0006944/min"]
+
+
+def test_a_failure_that_is_remembered_does_not_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> Fetched:
+        raise FetchError(ErrorClass.TIMEOUT, "the server did not answer in time")
+
+    monkeypatch.setattr(manners._ROBOTS, "get", fail)
+    asked = manners.Manners({"a.org"})
+
+    def frames() -> int:
+        with pytest.raises(FetchError, match=r"robots\.txt cannot be read") as refused:
+            asked.get(Fetcher(), "https://a.org/1.jpg", None)
+        return len(refused.traceback)
+
+    frames()
+    assert [frames() for _ in range(3)] == [frames()] * 3
+
+
 @pytest.mark.parametrize(
     ("address", "why"),
     [
@@ -460,6 +497,23 @@ def test_only_https_is_a_source(tmp_path: Path, address: str, why: str) -> None:
         open_source(address, home=tmp_path)
     with pytest.raises(UsageError, match="belong"):
         open_source("iiif+https://x.org/m.json", home=tmp_path, key="file")
+
+
+def test_a_list_of_addresses_opens_by_its_root_and_from_the_home_folder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "l.txt").write_text("iiif+https://x.org/m.json\n")
+    root = (tmp_path / "l.txt").resolve().as_uri()
+    for name in (str(tmp_path / "l.txt"), root, "~/l.txt"):
+        source = open_source(name, home=tmp_path / "home")
+        assert (type(source), source.root) == (IiifSource, root)
+
+
+def test_a_list_that_is_not_utf8_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "l.txt").write_bytes("# Künstler\niiif+https://x.org/m.json\n".encode("cp1252"))
+    with pytest.raises(SourceError, match=r"l\.txt' cannot be read: .*; save it as UTF-8"):
+        open_source(str(tmp_path / "l.txt"), home=tmp_path)
 
 
 def test_what_is_missing_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import datetime
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from pinakes.cli.render import hits_table
 from pinakes.errors import MetadataError, UsageError
-from pinakes.metadata.excel import write_excel
+from pinakes.metadata.excel import open_excel, write_excel
 from pinakes.operations.export import export
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
@@ -297,6 +298,19 @@ def test_a_restriction_goes_on_hiding_what_it_hides(settings: Settings, database
         hide(conn, "pictures", "author=A")
     run(settings, source, metadata=(str(table),))
     assert found(database, "image_id~.") == ["b.png"]
+
+
+def test_a_workbook_that_is_damaged_in_the_middle_is_said_so(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for number in range(5000):
+        book.active.append([f"{number}.jpg", f"title {number}"] if number else ["file", "title"])
+    book.save(tmp_path / "whole.xlsx")
+    with zipfile.ZipFile(tmp_path / "whole.xlsx") as whole, zipfile.ZipFile(tmp_path / "half.xlsx", "w") as half:
+        for name in whole.namelist():
+            data = whole.read(name)
+            half.writestr(name, data[: len(data) // 2] if name.endswith("sheet1.xml") else data)
+    with pytest.raises(MetadataError, match=r"half\.xlsx cannot be read as an Excel workbook"):
+        list(open_excel(tmp_path / "half.xlsx").rows())
 
 
 def test_excel_goes_in_and_out(settings: Settings, database: Database, tmp_path: Path) -> None:

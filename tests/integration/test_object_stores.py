@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -10,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore import exceptions as boto
 
-from pinakes.buckets.addresses import removing
+from pinakes.buckets.addresses import ObjectAddress, removing
 from pinakes.buckets.base import glob_matcher
+from pinakes.buckets.opening import open_bucket
+from pinakes.buckets.s3 import S3Bucket
 from pinakes.checkpoints import open_checkpoint
 from pinakes.checkpoints.bucket import BucketStorage
 from pinakes.errors import CheckpointError, SourceError, UsageError
@@ -127,6 +131,31 @@ def test_globs_mean_what_they_mean_to_google(glob: str) -> None:
     assert not glob_matcher(glob)("a1.png")
 
 
+@pytest.mark.parametrize("glob", ["[z-a].jpg", "[!].jpg"])
+def test_what_is_no_glob_is_said_so(glob: str) -> None:
+    with pytest.raises(UsageError, match=r"--glob '.*' is not a pattern \(.*\); check its brackets"):
+        glob_matcher(glob)
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (boto.EndpointConnectionError(endpoint_url="https://s3"), "did not answer .*; check the network"),
+        (boto.ConnectTimeoutError(endpoint_url="https://s3"), "did not answer .*; check the network"),
+        (boto.SSLError(endpoint_url="https://s3", error="expired"), "did not answer .*; check the network"),
+        (boto.IncompleteReadError(actual_bytes=1, expected_bytes=2), "did not answer .*; check the network"),
+        (boto.FlexibleChecksumError(error_msg="differs"), "do not match their checksum; try again"),
+        (boto.ProfileNotFound(profile="mine"), "profile .* set AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_s3_says_whether_the_network_or_the_login_failed(error: Exception, why: str) -> None:
+    with (
+        pytest.raises(SourceError, match=rf"it cannot be read: .*{why}"),
+        S3Bucket("s3://bucket").errors("it cannot be read"),
+    ):
+        raise error
+
+
 # --- Credentials
 
 
@@ -219,10 +248,37 @@ def test_without_a_key_it_is_said_which_credentials_there_could_be(
 
 @pytest.mark.parametrize(("root", "package"), [("s3://bucket", "s3"), ("az://account/container", "azure")])
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, root: str, package: str) -> None:
-    for module in ("boto3", "azure.storage.blob"):
+    for module in ("boto3", "botocore", "azure.storage.blob", "azure.core", "azure.core.exceptions"):
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UsageError, match=rf"pip install -e '\.\[{package}\]'"):
         ids(BucketSource(root))
+
+
+def test_bytes_that_break_off_are_read_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytes(range(256)) * 400
+    store.put("kept", "a.bin", data)
+    with Line(store.url, cut=2) as line:
+        for name, value in through(store, line).items():
+            monkeypatch.setenv(name, value)
+        bucket = open_bucket(store.root("kept"))
+        with bucket.errors("it cannot be read"):
+            assert bucket.read("a.bin") == data
+
+
+def test_bytes_that_are_not_those_of_their_checksum_are_refused(s3: S3Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Spoiling(Line):
+        def _answer(self, client: socket.socket, server: socket.socket) -> None:
+            while data := server.recv(65536):
+                client.sendall(data.replace(b"a picture", b"A PICTURE"))
+
+    s3.bucket("kept")
+    s3.put("kept", "a.jpg", b"a picture")
+    with Spoiling(s3.url) as line:
+        for name, value in through(s3, line).items():
+            monkeypatch.setenv(name, value)
+        bucket = open_bucket(s3.root("kept"))
+        with pytest.raises(SourceError, match="do not match their checksum"), bucket.errors("it cannot be read"):
+            bucket.read("a.jpg")
 
 
 # --- Checkpoints
@@ -278,7 +334,8 @@ def test_a_process_that_is_killed_while_it_uploads_leaves_no_half_part(store: St
 @pytest.mark.parametrize(
     ("location", "command"),
     [
-        ("gs://bucket/a folder/art", "gcloud storage rm --recursive 'gs://bucket/a folder/art'"),
+        (ObjectAddress("gs://bucket", "a folder/art").uri, "gcloud storage rm --recursive 'gs://bucket/a folder/art'"),
+        (ObjectAddress("s3://bucket", "50%/Gemälde/art").uri, "aws s3 rm --recursive 's3://bucket/50%/Gemälde/art'"),
         ("s3://bucket/kept/art", "aws s3 rm --recursive s3://bucket/kept/art"),
         (
             "az://account/container/kept/art",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pinakes.sources import urls
 from pinakes.sources.etags import open_etag_cache
 from pinakes.sources.fetching import Fetcher, FetchError
 from pinakes.sources.fingerprints import ChangedError
+from pinakes.sources.http_headers import retry_after_header, validator_of
 from pinakes.sources.kinds import open_source
 from pinakes.sources.listfile import ListFileSource
 from pinakes.sources.reading import read_uri
@@ -98,7 +100,7 @@ def test_a_key_names_the_column_and_image_id_the_ids(web: WebFake, tmp_path: Pat
 )
 def test_an_id_is_decoded_only_where_that_is_safe(tmp_path: Path, url: str, image_id: str) -> None:
     (tmp_path / "l.txt").write_text(url)
-    (line,) = read_urls(tmp_path / "l.txt", None, None)
+    (line,) = read_urls(tmp_path / "l.txt", None)
     assert (line.image_id, line.problem) == (image_id, None)
 
 
@@ -214,9 +216,12 @@ def test_a_fault_in_passing_is_tried_again(web: WebFake, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("size", [100_000, 100_001])
-def test_a_file_over_the_limit_is_a_failure(web: WebFake, tmp_path: Path, size: int) -> None:
+def test_a_file_over_the_limit_is_a_failure(
+    web: WebFake, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size: int
+) -> None:
     web.pages["/a.jpg"] = b"\xff\xd8\xff" + bytes(size - 3)
-    entries, _ = listing(tmp_path, f"{web.url}/a.jpg\n", max_bytes=100_000)
+    monkeypatch.setattr(urls, "Fetcher", partial(Fetcher, max_bytes=100_000))
+    entries, _ = listing(tmp_path, f"{web.url}/a.jpg\n")
     assert failures(entries) == ({f"{host(web)}/a.jpg": ErrorClass.TOO_LARGE} if size > 100_000 else {})
 
 
@@ -280,6 +285,26 @@ def test_a_list_of_urls_opens_as_one_and_a_list_of_files_does_not(tmp_path: Path
     assert isinstance(open_source(str(tmp_path / "files.txt"), home=tmp_path), ListFileSource)
     with pytest.raises(UsageError, match="--under"):
         open_source(str(tmp_path / "urls.txt"), home=tmp_path, under=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("\n\nhttps://example.org/a.jpg\n\nhttps://example.org/b.jpg\n", [3, 5]),
+        ("\n\nurl,title\n\nhttps://example.org/a.jpg,A\n", [5]),
+    ],
+)
+def test_empty_lines_count_as_lines_and_are_never_the_header(tmp_path: Path, text: str, numbers: list[int]) -> None:
+    (tmp_path / "l.csv").write_text(text)
+    lines = list(read_urls(tmp_path / "l.csv", None))
+    assert [line.number for line in lines] == numbers
+    assert [line.problem for line in lines] == [None] * len(numbers)
+
+
+@pytest.mark.parametrize("date", ["Mon, 01 Jan 99999999999 00:00:00 GMT", "Mon, 01 Jan 2020 00:00:00 +999999999999999"])
+def test_a_date_that_no_calendar_has_is_none(date: str) -> None:
+    assert validator_of({"Last-Modified": date, "Date": "Thu, 01 Jan 2026 00:00:00 GMT"}) is None
+    assert retry_after_header({"Retry-After": date}) is None
 
 
 def test_a_list_without_urls_is_said_so(tmp_path: Path) -> None:

@@ -119,17 +119,18 @@ def test_both_kinds_of_orphans_are_counted_with_examples() -> None:
 def test_a_key_whose_rows_differ_gives_nothing_and_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("file,title\na.jpg,One\na.jpg,Two\nb.jpg,Three\nb.jpg,Three\n")
-    join = Join(read_metadata([path]), ["a.jpg", "b.jpg"])
+    metadata = read_metadata([path])
+    join = Join(metadata, ["a.jpg", "b.jpg"])
     assert join.rows(listing(["a.jpg", "b.jpg"]))["title"].tolist() == [None, "Three"]
-    assert (join.report.conflicting, join.report.duplicates) == (("a.jpg",), 1)
-    assert "1 keys have rows that differ: a.jpg" in join.report.lines()
+    assert (metadata.report.conflicting, metadata.report.duplicates) == ({"a.jpg": 2}, 1)
+    assert "1 keys have rows that differ, none of which is used: a.jpg" in metadata.report.lines()
 
 
 def test_without_metadata_the_images_stay_as_they_are() -> None:
     images = listing(["a.jpg", "b.jpg"])
     join = Join(None, ["a.jpg", "b.jpg"])
     assert join.rows(images) is images
-    assert join.report.lines() == ["no metadata was given: 2 images keep what is stored"]
+    assert (join.report.matched, join.report.images_without_metadata) == (0, 2)
 
 
 def test_empty_metadata_and_an_empty_listing_are_joined() -> None:

@@ -122,7 +122,7 @@ def test_damaged_names_are_corrected_counted_and_kept_as_written(path: Path) -> 
     assert "names corrected: TURA, Cosm? (3), DELACROIX, Eug?ne (1)" in metadata.report.lines()
 
 
-def test_a_files_own_column_of_written_names_is_no_mending(path: Path) -> None:
+def test_a_files_own_column_of_written_names_is_no_correction(path: Path) -> None:
     metadata = read(path, "file,author,author_as_written\na.jpg,A,B\n")
     assert row(metadata, "a.jpg")["extra"] == {"author_as_written": "B"}
     assert metadata.report.corrected == {}
@@ -303,7 +303,7 @@ def test_a_mark_never_closed_gives_every_row_back(path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", ["\t", ","])
-def test_fields_that_are_quoted_lose_their_marks_beside_a_stray_one(path: Path, separator: str) -> None:
+def test_fields_that_are_quoted_lose_their_marks_next_to_a_stray_one(path: Path, separator: str) -> None:
     line = separator.join(['"a"', '"open', "n"])
     metadata = read(path, f"{separator.join(['file', 'title', 'note'])}\n{line}\n")
     assert row(metadata, "a")["title"] == '"open'

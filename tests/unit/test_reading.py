@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from pinakes.errors import PictureError, UsageError
+from pinakes.errors import PictureError, SourceError, UsageError
 from pinakes.images.decoding import decode
 from pinakes.sources.fetching import Fetcher, FetchError
 from pinakes.sources.networks import is_public, may_be_named
-from pinakes.sources.reading import read_below
+from pinakes.sources.reading import read_below, read_uri
+from pinakes.sources.thumbnails import Thumbnails
 
 
 @pytest.fixture
@@ -31,6 +33,18 @@ def test_files_below_the_folders_are_read(pictures: Path) -> None:
         assert read(str(pictures / name)) == b"A"
     assert read((pictures / "a b.jpg").as_uri()) == b"A"
     assert read(str(pictures.parent / "pictures-2" / "c.jpg")) == b"C"
+
+
+def test_a_folder_may_be_named_by_its_uri_or_below_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "50% off" / "a.jpg"
+    picture.parent.mkdir()
+    picture.write_bytes(b"A")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for root in (picture.parent.as_uri(), str(picture.parent), "~/50% off"):
+        for name in (picture.as_uri(), str(picture)):
+            assert read_below([root])(name) == b"A"
 
 
 def test_no_other_file_is_read(pictures: Path) -> None:
@@ -54,12 +68,24 @@ def test_no_other_file_is_read(pictures: Path) -> None:
         read_below([])(str(pictures / "a b.jpg"))
 
 
+@pytest.mark.parametrize(
+    ("uri", "package"), [("s3://bucket/a.jpg", "boto3"), ("az://account/box/a.jpg", "azure.storage.blob")]
+)
+def test_a_stored_picture_whose_service_is_not_installed_has_a_placeholder(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, uri: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SourceError, match=r"a\.jpg cannot be read: .* needs the package"):
+        read_uri(uri)
+    assert Thumbnails(tmp_path).of("md5:00", uri, 320).placeholder == "unreadable"
+
+
 def test_a_search_by_flow_reads_only_there(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from flows.search import _search
 
     monkeypatch.setenv("PINAKES_SOURCE", str(pictures))
     for asked in ({"image": "/etc/passwd"}, {"plus": ["image:/etc/passwd"]}, {"minus": ["2*image:/etc/passwd"]}):
-        with pytest.raises(UsageError, match="is no file below a folder from which searches may read"):
+        with pytest.raises(UsageError, match="is not a file below a folder that searches may read"):
             _search({"text": "blue", **asked})
     monkeypatch.setenv("PINAKES_SEARCH_FOLDERS", f"/nowhere{os.pathsep}{pictures.parent}")
     with pytest.raises(UsageError, match="-k 0 is out of range"):  # it has read the picture by then

@@ -416,12 +416,12 @@ def test_an_unreadable_folder_is_a_problem_and_an_unreadable_file_is_rejected(pr
         assert "Permission denied" in kinds[name][1]
 
 
-def test_an_unreadable_root_raises_with_the_mend(private: Path) -> None:
+def test_an_unreadable_root_raises_with_the_fix(private: Path) -> None:
     answer = unprivileged(private / "locked")
     assert "cannot be listed (Permission denied); let this user read it" in str(answer["error"])
 
 
-def test_a_missing_folder_and_a_file_as_a_folder_raise_with_the_mend(tmp_path: Path) -> None:
+def test_a_missing_folder_and_a_file_as_a_folder_raise_with_the_fix(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg")
     with pytest.raises(SourceError, match=r"there is no folder '.*missing'; check the path"):
         listing(tmp_path / "missing")
@@ -630,6 +630,15 @@ def test_a_cache_of_another_version_is_begun_again(tmp_path: Path, hashed: list[
 
 
 @pytest.mark.usefixtures("later")
+def test_a_file_from_the_far_future_or_past_is_kept_like_any_other(tmp_path: Path, hashed: list[bytes]) -> None:
+    put(tmp_path / "in", "a.jpg", "b.jpg")
+    os.utime(tmp_path / "in" / "a.jpg", (11e9, 11e9))  # 2318, in nanoseconds more than SQLite's integers hold
+    os.utime(tmp_path / "in" / "b.jpg", (-1e9, -1e9))
+    assert listed(tmp_path / "in", tmp_path / "home") == listed(tmp_path / "in", tmp_path / "home")
+    assert hashed == [b"a.jpg", b"b.jpg"]
+
+
+@pytest.mark.usefixtures("later")
 def test_threads_share_one_cache_and_processes_one_file(tmp_path: Path) -> None:
     put(tmp_path / "in", *(f"{number}.jpg" for number in range(40)))
     home = tmp_path / "home"
@@ -706,7 +715,7 @@ def of_list(
     return list(source.entries()), source.problems
 
 
-def test_plain_lines_name_images_beside_the_list(tmp_path: Path) -> None:
+def test_plain_lines_name_images_next_to_the_list(tmp_path: Path) -> None:
     put(tmp_path, "b.jpg", "d/a.jpg", "not named.jpg")
     entries, problems = of_list(tmp_path, "d/a.jpg\r\n\nb.jpg\n")
     assert images(entries) == ["b.jpg", "d/a.jpg"]
@@ -821,7 +830,7 @@ def test_a_list_has_entries_for_what_is_no_image_a_folder_or_nothing(tmp_path: P
     assert "this is a folder" in rejected(entries)["d.jpg"][1]
 
 
-def test_a_list_of_which_nothing_is_there_raises_with_the_mend(tmp_path: Path) -> None:
+def test_a_list_of_which_nothing_is_there_raises_with_the_fix(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"none of the 2 names .* \(line 1 names 'x\.jpg'\); .* with --under"):
         of_list(tmp_path, "x.jpg\ny.jpg\n")
 
@@ -875,10 +884,20 @@ def test_a_kind_of_source_that_is_not_supported_is_said_so(tmp_path: Path, sourc
         open_source(source, home=tmp_path)
 
 
-@pytest.mark.parametrize("source", ["", "no/such/folder", "nul\0byte"])
+@pytest.mark.parametrize(
+    "source", ["", "no/such/folder", "nul\0byte", "nul\0byte/folder", "~nobody-of-that-name/folder"]
+)
 def test_what_does_not_exist_is_said_so(tmp_path: Path, source: str) -> None:
     with pytest.raises(SourceError, match="check the path"):
         open_source(source, home=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["50% off", "%41", "Gem\u00e4lde", b"\xff".decode("utf-8", "surrogateescape")])
+def test_the_root_of_a_folder_opens_it_again_whatever_its_name(tmp_path: Path, name: str) -> None:
+    put(tmp_path / name, "a.jpg")
+    source = open_source(str(tmp_path / name), home=tmp_path)
+    again = open_source(source.root, home=tmp_path)
+    assert list(again.entries()) == list(source.entries())
 
 
 def test_options_of_a_list_are_refused_for_a_folder(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_picture_that_is_gone_has_a_placeholder(thumbnails_of: Callable[[Wall]
     assert thumbnails_of(Wall()).of("md5:0", "gone", 320).placeholder == "unreadable"
 
 
-def test_a_damaged_file_of_the_cache_is_made_anew(thumbnails_of: Callable[[Wall], Thumbnails], tmp_path: Path) -> None:
+def test_a_damaged_file_of_the_cache_is_made_again(thumbnails_of: Callable[[Wall], Thumbnails], tmp_path: Path) -> None:
     data = encoded()
     thumbnails = thumbnails_of(Wall(house=data))
     whole = thumbnails.of(md5(data), "house", 320)
@@ -155,6 +155,20 @@ def test_several_processes_keep_one_folder_within_its_size(tmp_path: Path) -> No
     held = sum(path.stat().st_size for path in tmp_path.glob("??/*"))
     assert held <= 1000
     assert not list(tmp_path.glob("??/.tmp-*"))
+
+
+def test_a_file_that_cannot_be_removed_stays_and_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = DiskCache(tmp_path, 1000)
+    for number in range(11):
+        cache.put(f"{number:02x}-key", bytes(90))
+    (tmp_path / "00" / ".tmp-1").write_bytes(b"x")
+    os.utime(tmp_path / "00" / ".tmp-1", (0, 0))  # of a process that was killed long ago
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert DiskCache(tmp_path, 500).trim() == (990, 990)
 
 
 def test_kept_files_are_for_their_owner_alone(tmp_path: Path) -> None:

@@ -46,11 +46,9 @@ def open_profile(name: str) -> ColumnMap:
 
 def recognised(columns: Iterable[str]) -> str | None:
     """The name of the profile whose `recognised_by` this header has, all of it; None where there is none."""
-    there = set(map(spaced, columns))
-    for name, profile in built_in().items():
-        if set(map(spaced, profile.recognised_by)) <= there:
-            return name
-    return None
+    header = set(map(spaced, columns))
+    fitting = (name for name, profile in built_in().items() if set(map(spaced, profile.recognised_by)) <= header)
+    return next(fitting, None)
 
 
 def _read(name: str, text: str) -> ColumnMap:

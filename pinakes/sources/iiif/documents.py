@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from pinakes.errors import SourceError
-from pinakes.sources.fetching import Fetched, Fetcher, FetchError
+from pinakes.sources.fetching import Fetcher, FetchError
 from pinakes.sources.iiif.manners import Manners
 from pinakes.sources.iiif.reading import head_of
 from pinakes.sources.sqlite_cache import SqliteCache
@@ -58,7 +58,7 @@ class DocumentCache(SqliteCache):
 
     def get(self, url: str) -> Document | None:
         """What is known of `url`."""
-        self.flush()
+        self.flush()  # a document is read back at once, for its head and for its canvases
         row = self._row("SELECT validator, packed, stamp FROM documents WHERE url = ?", (url,))
         return Document(*row) if row else None
 
@@ -68,7 +68,8 @@ class DocumentCache(SqliteCache):
         self._put((url, document.validator, digest, document.packed, document.stamp))
 
     def forget_all(self) -> int | None:
-        """Delete every document, since any may tell of a picture; how many, None: it failed."""
+        """Delete every document, since any may tell of a picture; how many there were, or None if that failed."""
+        # Not by the bytes that are taken down, as in other caches: the MD5 here is that of the document.
         if not self._path.exists():
             return 0
         return self._write([("DELETE FROM documents WHERE ?", [(1,)])])
@@ -84,7 +85,7 @@ class Documents:
 
     Args:
         cache: where they are kept.
-        manners: how hosts are asked.
+        manners: fetches them.
     """
 
     def __init__(self, cache: DocumentCache, manners: Manners) -> None:
@@ -100,7 +101,7 @@ class Documents:
 
         Args:
             url: where it is.
-            stamp: when it changed last, if that is known: what has been kept since need not be asked for.
+            stamp: when it changed last, if that is known: what has been kept since is not requested again.
 
         Raises:
             SourceError: it cannot be fetched.
@@ -112,14 +113,17 @@ class Documents:
             return _unpacked(known.packed)
         try:
             check_url(url)
-            got = patiently(lambda: self._get(url, known.validator if known else None))
+            validator = known.validator if known else None
+            got = patiently(lambda: self._manners.get(self._fetcher, url, validator))
             data = utf8(got.data or b"")
         except (FetchError, ValueError) as exc:
             self._failed[url] = f"{url} cannot be read: {exc}."
             raise SourceError(self._failed[url]) from exc
+        # A document is opened several times in a run, for its head and for each of its lists, but requested only once.
         self._fresh.add(_key(url))
         if got.data is None and known is not None:
             return _unpacked(known.packed)
+        # Without a stamp: that comes when all pictures are listed, so that a run which stops before lists them again.
         self.cache.put(url, Document(got.validator or "", gzip.compress(data, 1), ""))
         return io.BytesIO(data)
 
@@ -132,13 +136,14 @@ class Documents:
         if url not in self._heads:
             with self.open(url, stamp=stamp) as body:
                 head = head_of(body, url)
+            # The oldest one goes: a walk needs the heads of what it is in, which it has read last.
             if len(self._heads) >= _HEADS:
                 del self._heads[next(iter(self._heads))]
             self._heads[url] = head
         return self._heads[url]
 
     def info(self, url: str) -> Mapping[str, Any] | None:
-        """The description of an image service; None where there is none to be had."""
+        """The description of an image service; None where it has none that can be read."""
         try:
             return self.head(url)
         except SourceError:
@@ -155,9 +160,6 @@ class Documents:
         if known is not None and known.stamp != stamp:
             self.cache.put(url, known._replace(stamp=stamp))
 
-    def _get(self, url: str, validator: str | None) -> Fetched:
-        return self._manners.get(self._fetcher, url, validator)
-
 
 def utf8(data: bytes) -> bytes:
     """A document in UTF-8, which servers also send as a file of gzip, with a byte order mark, or in UTF-16.
@@ -168,7 +170,9 @@ def utf8(data: bytes) -> bytes:
     if data.startswith(b"\x1f\x8b"):
         try:
             with gzip.open(io.BytesIO(data)) as packed:
-                data = packed.read(MAX_BYTES + 1)
+                data = packed.read(
+                    MAX_BYTES + 1
+                )  # a byte more shows that it is too large, and the rest is not unpacked
         except (OSError, EOFError, zlib.error) as exc:
             raise ValueError(f"it is damaged gzip ({exc})") from exc
         if len(data) > MAX_BYTES:
@@ -178,7 +182,7 @@ def utf8(data: bytes) -> bytes:
 
 
 def _key(url: str) -> bytes:
-    """A URL in 16 bytes, of which there may be many."""
+    """16 bytes for a URL, since a collection may have a million."""
     return hashlib.md5(url.encode(), usedforsecurity=False).digest()
 
 

@@ -40,7 +40,7 @@ class Picture:
 
     @property
     def address(self) -> str:
-        """What tells the picture from others: the same whatever size is asked for."""
+        """What identifies the picture: the same for all sizes."""
         return self.service or self.static
 
     @property
@@ -53,13 +53,14 @@ class Picture:
         """Where to fetch the picture at most `MOST_PIXELS` long, as far as its server makes it.
 
         Args:
-            described: the description of an image service by its address; None where there is none to be had.
+            described: the description of an image service by its address; None where it has none that can be read.
         """
         if not self.service:
             return self.static
         if self.level == 2:
             return f"{self.service}/full/!{MOST_PIXELS},{MOST_PIXELS}/0/default.jpg"
         known = self
+        # Asking for the description costs a request for each picture: only where the manifest says too little.
         if self.level is None or (self.level == 0 and not self.sizes) or (self.level == 1 and not all(self.size)):
             info = described(f"{self.service}/info.json")
             if info is None and self.static:
@@ -82,10 +83,12 @@ class Picture:
         """Of a service that scales by the width (level 1), or has some sizes ready (level 0)."""
         whole = "max" if self.version >= 3 else "full"
         longest = max(self.size)
+        # A server of level 1 need not fit a picture into a box (`!w,h`), so the width is computed here.
         if self.level == 1 and all(self.size):
             width = self.size[0] * min(MOST_PIXELS, longest) // longest
             return f"{self.service}/full/{max(1, width)},/0/default.jpg"
         if self.level == 0 and self.sizes:
+            # Nothing is computed at level 0: any other size than the named ones is not found.
             fitting = [size for size in self.sizes if max(size) <= MOST_PIXELS]
             width, height = max(fitting) if fitting else min(self.sizes)
             return f"{self.service}/full/{width},{height if self.version >= 3 else ''}/0/default.jpg"
@@ -107,6 +110,7 @@ def picture_of(body: Any) -> Picture | None:
     static = _address(body)
     for service in _services(body):
         address, version = _address(service).rstrip("/").removesuffix("/info.json"), _version(service)
+        # Other services of a picture log visitors in or search in it, and version 1 has other addresses.
         if address and version in (2, 3):
             size = _size(service) if all(_size(service)) else _size(body)
             return Picture(static, address, version, _level(service), _sizes(service), size)
@@ -117,14 +121,14 @@ def _services(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The services of a picture, also those within others; of one that is an address alone, info.json says the rest."""
     waiting = [body.get("service")]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, list):
-            waiting += reversed(each)
-        elif isinstance(each, str):
-            yield {"@id": each, "@type": "ImageService2"}
-        elif isinstance(each, Mapping):
-            yield each
-            waiting.append(each.get("service"))
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += reversed(node)
+        elif isinstance(node, str):
+            yield {"@id": node, "@type": "ImageService2"}
+        elif isinstance(node, Mapping):
+            yield node
+            waiting.append(node.get("service"))
 
 
 def _address(thing: Mapping[str, Any]) -> str:
@@ -150,8 +154,8 @@ def _size(thing: Mapping[str, Any]) -> tuple[int, int]:
 
 def _sizes(service: Mapping[str, Any]) -> tuple[tuple[int, int], ...]:
     listed = service.get("sizes")
-    found = (_size(each) for each in (listed if isinstance(listed, list) else []) if isinstance(each, Mapping))
-    return tuple(size for size in found if all(size))
+    sizes = (_size(entry) for entry in (listed if isinstance(listed, list) else []) if isinstance(entry, Mapping))
+    return tuple(size for size in sizes if all(size))
 
 
 def _number(value: Any) -> int:
@@ -164,5 +168,5 @@ def _number(value: Any) -> int:
 def _text(value: Any) -> str:
     """A text; of several, those that are texts."""
     if isinstance(value, list):
-        return " ".join(each for each in value if isinstance(each, str))
+        return " ".join(part for part in value if isinstance(part, str))
     return value if isinstance(value, str) else ""

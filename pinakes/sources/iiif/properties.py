@@ -1,4 +1,4 @@
-"""What manifests and canvases say of themselves, as cells of a table: a column for each property and each label."""
+"""The metadata of manifests and canvases as cells of a table: a column for each property and each label."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ IMAGE_ID, MANIFEST, LABEL, SUMMARY = "image_id", "manifest", "label", "summary"
 RIGHTS, REQUIRED = "rights", "requiredStatement"
 SERVICE = "imageService"
 
-PROPERTIES = (*(IMAGE_ID, MANIFEST, LABEL, SUMMARY, RIGHTS, REQUIRED, "homepage", "navDate", "provider", SERVICE),)
+PROPERTIES = (IMAGE_ID, MANIFEST, LABEL, SUMMARY, RIGHTS, REQUIRED, "homepage", "navDate", "provider", SERVICE)
 """The columns that every table of IIIF has; the labels of its metadata follow."""
 
 MOST_LABEL = 100
 """Characters of a label that are kept as the name of a column."""
 
+_RESERVED = frozenset(name.casefold() for name in PROPERTIES)
+
 Cells = dict[str, str]
 
 
 def cells_of(thing: Mapping[str, Any]) -> Cells:
-    """What a manifest or a canvas says, by the name of the column."""
+    """The metadata of a manifest or a canvas, by the name of the column."""
     rights, *further = _addresses(thing.get("rights") or thing.get("license")) or [""]
     required = "; ".join(map(_statement, as_list(thing.get("requiredStatement")))) or text_of(thing.get("attribution"))
-    found = {
+    cells = {
         LABEL: "",
         SUMMARY: "",
         **dict(_spoken(LABEL, thing.get("label"))),
@@ -33,12 +35,13 @@ def cells_of(thing: Mapping[str, Any]) -> Cells:
         REQUIRED: "; ".join(filter(None, (required, *further))),
         "homepage": _first(thing.get("homepage") or thing.get("related")),
         "navDate": _first(thing.get("navDate")),
-        "provider": "; ".join(filter(None, (text_of(_label(each)) for each in as_list(thing.get("provider"))))),
+        "provider": "; ".join(filter(None, map(_provider, as_list(thing.get("provider"))))),
     }
     for name, text in _pairs(thing.get("metadata")):
-        if text != found[LABEL] or name.casefold() not in ("title", "titel", "titre"):
-            found[name] = f"{found[name]}; {text}" if found.get(name) else text
-    return {name: text for name, text in found.items() if text}
+        # Many museums repeat the label among the pairs; it would be a second column with the same title.
+        if text != cells[LABEL] or name.casefold() not in ("title", "titel", "titre"):
+            cells[name] = f"{cells[name]}; {text}" if cells.get(name) else text
+    return {name: text for name, text in cells.items() if text}
 
 
 def _pairs(metadata: Any) -> Iterator[tuple[str, str]]:
@@ -47,6 +50,7 @@ def _pairs(metadata: Any) -> Iterator[tuple[str, str]]:
         if not isinstance(pair, Mapping):
             continue
         name = (text_of(pair.get("label")).rstrip(": ") or "untitled")[:MOST_LABEL]
+        # A museum's own label "rights" must not replace the property, whose text has to be shown.
         if name.casefold() in _RESERVED:
             name = f"{name} (metadata)"
         yield from _spoken(name, pair.get("value"))
@@ -56,11 +60,8 @@ def _spoken(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """The columns of a text in its languages, the one to show first under the name alone."""
     said = texts(value)
     first = chosen(said)
-    for language in sorted(said, key=lambda each: each != first):
+    for language in sorted(said, key=lambda language: language != first):
         yield (name if language == first else f"{name} ({language})"), "; ".join(said[language])
-
-
-_RESERVED = frozenset(name.casefold() for name in PROPERTIES)
 
 
 def _statement(value: Any) -> str:
@@ -81,5 +82,5 @@ def _first(value: Any) -> str:
     return next(iter(_addresses(value)), "")
 
 
-def _label(thing: Any) -> Any:
-    return thing.get("label") if isinstance(thing, Mapping) else None
+def _provider(agent: Any) -> str:
+    return text_of(agent.get("label")) if isinstance(agent, Mapping) else ""

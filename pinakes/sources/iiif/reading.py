@@ -1,4 +1,4 @@
-"""Documents of IIIF, read as streams: Presentation API 2 and 3, and whatever the field makes of them.
+"""Documents of IIIF, read as streams: Presentation API 2 and 3, with the faults that documents have in practice.
 
 https://iiif.io/api/presentation/3.0/ and https://iiif.io/api/presentation/2.1/
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import IO, Any
 
@@ -36,10 +36,10 @@ def ijson() -> Any:
         UsageError: it is not installed.
     """
     try:
-        import ijson as found
+        import ijson as library
     except ImportError as exc:
         raise UsageError("IIIF needs ijson, which is not installed: run pip install ijson (the extra iiif).") from exc
-    return found
+    return library
 
 
 def head_of(body: IO[bytes], url: str) -> dict[str, Any]:
@@ -56,14 +56,15 @@ def head_of(body: IO[bytes], url: str) -> dict[str, Any]:
             if depth == 1 and event == "map_key":
                 left_out = value in _LONG
             depth += _DEEPER.get(event, 0)
+            # The bracket that ends the document is needed also where the last list was left out.
             if not left_out or not depth:
                 builder.event(event, value)
-        found = builder.value
+        document = builder.value
     except (reader.JSONError, AttributeError, UnicodeDecodeError) as exc:
         raise SourceError(f"{url} is not JSON, as a manifest of IIIF is ({_line(exc)}).") from exc
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise SourceError(f"{url} is not a document of IIIF: it holds no JSON object.")
-    return found
+    return document
 
 
 def members_of(body: IO[bytes], url: str, prefix: str) -> Iterator[dict[str, Any]]:
@@ -73,15 +74,15 @@ def members_of(body: IO[bytes], url: str, prefix: str) -> Iterator[dict[str, Any
         SourceError: it is damaged.
     """
     reader = ijson()
-    found = False
+    any_member = False
     try:
         for path in (f"{prefix}.item", prefix):  # in JSON-LD an object may stand for a list of one
-            for each in reader.items(body, path, use_float=True):
-                if isinstance(each, dict | str):
-                    found = True
-                    yield each if isinstance(each, dict) else {"id": each}
-            body.seek(0)
-            if found:
+            for member in reader.items(body, path, use_float=True):
+                if isinstance(member, dict | str):
+                    any_member = True
+                    yield member if isinstance(member, dict) else {"id": member}
+            body.seek(0)  # for the second path, or for the next list that the caller looks for
+            if any_member:
                 return
     except (reader.JSONError, UnicodeDecodeError) as exc:
         raise SourceError(f"{url} is damaged JSON ({_line(exc)}).") from exc
@@ -94,14 +95,14 @@ def _line(exc: Exception) -> str:
 
 def id_of(thing: Any) -> str:
     """The address of a thing that is given as an object or by its address; empty where it has none."""
-    found = (thing.get("id") or thing.get("@id")) if isinstance(thing, Mapping) else thing
-    return _address(found) if isinstance(found, str) else ""
+    address = (thing.get("id") or thing.get("@id")) if isinstance(thing, Mapping) else thing
+    return _address(address) if isinstance(address, str) else ""
 
 
 def type_of(thing: Mapping[str, Any]) -> str:
     """The type, without the prefix that version 2 gives it: `Manifest`, `Collection`, …; empty where it has none."""
-    found = as_list(thing.get("type") or thing.get("@type"))
-    return found[0].rpartition(":")[2] if found and isinstance(found[0], str) else ""
+    types = as_list(thing.get("type") or thing.get("@type"))
+    return types[0].rpartition(":")[2] if types and isinstance(types[0], str) else ""
 
 
 def as_list(value: Any) -> list[Any]:
@@ -111,21 +112,21 @@ def as_list(value: Any) -> list[Any]:
 
 def texts(value: Any) -> Texts:
     """A text in all its languages, in the form of version 2 or 3, or a plain one."""
-    found: Texts = {}
+    by_language: Texts = {}
 
     def add(language: Any, text: Any) -> None:
         if isinstance(text, str | int | float) and not isinstance(text, bool) and (said := clean(str(text))):
             name = language if isinstance(language, str) and language not in ("", "@none") else "none"
-            found.setdefault(name, []).append(said)
+            by_language.setdefault(name, []).append(said)
 
-    for each in as_list(value):
-        if not isinstance(each, Mapping):
-            add("none", each)
+    for part in as_list(value):
+        if not isinstance(part, Mapping):
+            add("none", part)
         else:
-            for language, said in [(each.get("@language"), each["@value"])] if "@value" in each else each.items():
+            for language, said in [(part.get("@language"), part["@value"])] if "@value" in part else part.items():
                 for text in as_list(said):
                     add(language, text)
-    return found
+    return by_language
 
 
 def chosen(said: Texts) -> str:
@@ -142,6 +143,7 @@ def text_of(value: Any) -> str:
 
 def clean(text: str) -> str:
     """`text` on one line without markup, NUL and halves of characters."""
+    # Texts may hold HTML, and PostgreSQL stores no NUL and no half of a surrogate pair.
     marked = ("<" in text or "&" in text) and not _ADDRESS.fullmatch(text)
     return _one_line(html.unescape(_TAG.sub(" ", text))) if marked else _address(text)
 
@@ -157,57 +159,54 @@ def _one_line(text: str) -> str:
 
 def canvases_of(body: IO[bytes], url: str) -> Iterator[Mapping[str, Any]]:
     """The canvases of a manifest, lazily, where version 3 has them, or else version 2; the context is often wrong."""
-    found = False
+    any_canvas = False
     for path in ("items", "sequences.item.canvases", "sequences.canvases"):
-        for each in members_of(body, url, path):
-            found = True
-            yield from _objects(each.get("items")) if type_of(each) in ("Range", "Sequence") else (each,)
-        if found:
+        for member in members_of(body, url, path):
+            any_canvas = True
+            canvases = as_list(member.get("items")) if type_of(member) in ("Range", "Sequence") else [member]
+            yield from (canvas for canvas in canvases if isinstance(canvas, Mapping))
+        if any_canvas:
             return
 
 
 def picture_on(canvas: Mapping[str, Any]) -> Picture | None:
     """The picture that is painted on a canvas: the first one, and of a choice its default; None where there is none."""
     for body in _painted(canvas):
-        if (found := picture_of(body)) is not None:
-            return found
+        if (picture := picture_of(body)) is not None:
+            return picture
     return None
 
 
 def _painted(canvas: Mapping[str, Any]) -> Iterator[Any]:
     waiting: list[Any] = [canvas.get("items"), canvas.get("images")]  # the last one is next; images are of version 2
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, list):
-            waiting += reversed(each)
-        elif not isinstance(each, Mapping):
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += reversed(node)
+        elif not isinstance(node, Mapping):
             continue
-        elif "resource" in each:
-            yield from _options(each["resource"])
-        elif "body" in each:
-            said = as_list(each.get("motivation") or "painting")
-            if any(str(why).rpartition(":")[2] == "painting" for why in said):
-                yield from _options(each["body"])
-        elif type_of(each) == "Image":
-            yield each
+        elif "resource" in node:
+            yield from _options(node["resource"])
+        elif "body" in node:
+            motivations = as_list(node.get("motivation") or "painting")
+            if any(str(why).rpartition(":")[2] == "painting" for why in motivations):
+                yield from _options(node["body"])
+        elif type_of(node) == "Image":
+            yield node
         else:  # a page of annotations, which some documents leave out
-            waiting.append(each.get("items"))
+            waiting.append(node.get("items"))
 
 
 def _options(body: Any) -> Iterator[Any]:
     """The pictures that a body stands for, the default of a choice first."""
     waiting = [body]
     while waiting:
-        each = waiting.pop()
-        if isinstance(each, list):
-            waiting += reversed(each)
-        elif isinstance(each, Mapping) and type_of(each) == "Choice":
-            waiting += (each.get("item"), each.get("items"), each.get("default"))
-        elif isinstance(each, Mapping) and type_of(each) == "SpecificResource":
-            waiting.append(each.get("source") or each.get("full"))
-        elif each != "rdf:nil":
-            yield each
-
-
-def _objects(value: Any) -> Iterable[Mapping[str, Any]]:
-    return (each for each in as_list(value) if isinstance(each, Mapping))
+        node = waiting.pop()
+        if isinstance(node, list):
+            waiting += reversed(node)
+        elif isinstance(node, Mapping) and type_of(node) == "Choice":
+            waiting += (node.get("item"), node.get("items"), node.get("default"))
+        elif isinstance(node, Mapping) and type_of(node) == "SpecificResource":
+            waiting.append(node.get("source") or node.get("full"))
+        elif node != "rdf:nil":
+            yield node

@@ -22,7 +22,7 @@ from pinakes.sources.iiif.image_api import Picture
 from pinakes.sources.iiif.manners import Manners, Pace
 from pinakes.sources.iiif.properties import IMAGE_ID, LABEL, MANIFEST, PROPERTIES, SERVICE, Cells, cells_of
 from pinakes.sources.iiif.reading import canvases_of, id_of, ijson, picture_on
-from pinakes.sources.iiif.walking import Found, Walk, absolute
+from pinakes.sources.iiif.walking import Reference, Walk, absolute
 from pinakes.sources.urls import Named, UrlSource
 from pinakes.sources.urltable import UrlLine, check_url
 from pinakes.tombstones import FORGOTTEN
@@ -34,7 +34,8 @@ SCHEME = "iiif+"
 _HAS_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 _REJECTED = 100
-"""Canvases that may fail, and do not count, before a limit of images is reached; and as many again as the limit."""
+"""With a limit of images, twice as many canvases and this many more are read for the metadata: some of them may fail, and
+then others come in their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +64,16 @@ class _Ids:
     def own(self, name: str, picture: str) -> str | None:
         """The id of a picture whose canvas is called `name`; None where the picture has it already.
 
-        Canvases of one address with different pictures are a fault of the field: every picture but the first gets an id
-        that ends in a digest of its address.
+        Some publishers give several canvases one address: every picture but the first then gets an id that ends in a
+        digest of its address.
         """
-        shown = _digest(picture)
-        for image_id in (name, ids.ledger_id(f"{name}~{shown.hex()}", f"{name}~{picture}".encode())):
-            if (had := self._given.setdefault(_digest(image_id), shown)) != shown:
-                continue
-            return image_id if had is shown else None  # the very object: it was entered just now
+        digest = _digest(picture)
+        for image_id in (name, ids.ledger_id(f"{name}~{digest.hex()}", f"{name}~{picture}".encode())):
+            owner = self._given.setdefault(_digest(image_id), digest)
+            if owner is digest:  # the very object, so it was entered just now
+                return image_id
+            if owner == digest:
+                return None
         return None
 
 
@@ -102,12 +105,12 @@ class IiifSource(UrlSource):
         self._documents = Documents(open_document_cache(home), self._manners)
 
     def paced_by(self, pace: Callable[[str, str], Pace]) -> None:
-        """Let hosts be asked at a pace that is kept elsewhere: `pace` opens that of a quota with its default rate."""
+        """See `pinakes.sources.base.Listing.paced_by`."""
         self._manners.pace = pace
 
     @property
     def table(self) -> IiifTable:
-        """What the documents say of the pictures. Its columns are known once every document was read."""
+        """The metadata that the documents hold. Its columns are known only when every document has been read."""
         most = None if self._limit is None else 2 * self._limit + _REJECTED
         return IiifTable(self.root, lambda: islice(self._canvases(), most))
 
@@ -122,27 +125,31 @@ class IiifSource(UrlSource):
 
     def _named(self) -> Iterator[Named]:
         given = _Ids()
-        for found in Walk(self._documents, self.problems).manifests(self._addresses):
+        for manifest in Walk(self._documents, self.problems).manifests(self._addresses):
             try:
-                unchanged = self._documents.is_listed(found.url, found.changed)
+                unchanged = self._documents.is_listed(manifest.url, manifest.changed)
                 empty = True
-                for canvas in self._canvases_of(found, given):
+                for canvas in self._canvases_of(manifest, given):
                     empty = False
-                    yield self._line(canvas, found, unchanged=unchanged)
+                    yield self._line(canvas, manifest, unchanged=unchanged)
                 if empty:
-                    yield Skipped(found.url, "a manifest without a canvas")
-                yield partial(self._documents.listed, found.url, found.changed)
+                    yield Skipped(manifest.url, "a manifest without a canvas")
+                # Only once its pictures have left the window: a run that stops before then asks for them again.
+                yield partial(self._documents.listed, manifest.url, manifest.changed)
             except SourceError as exc:
-                if [found.url] == self._addresses:
+                if [manifest.url] == self._addresses:
                     raise
                 self.problems.append(str(exc).rstrip("."))
 
-    def _line(self, canvas: Canvas, found: Found, *, unchanged: bool) -> Named:
+    def _line(self, canvas: Canvas, manifest: Reference, *, unchanged: bool) -> Named:
+        # First of all, so that no server is asked for a picture that was taken down.
         if self.leave_out(canvas.image_id):
             return Skipped(canvas.image_id, FORGOTTEN)
         if canvas.picture is None:
             return Skipped(canvas.image_id, canvas.skipped)
-        url = absolute(canvas.picture.url(lambda each: self._documents.info(absolute(each, found.url))), found.url)
+        url = absolute(
+            canvas.picture.url(lambda address: self._documents.info(absolute(address, manifest.url))), manifest.url
+        )
         try:
             check_url(url)
             host = urlsplit(url).hostname or ""
@@ -151,31 +158,31 @@ class IiifSource(UrlSource):
                 return UrlLine(0, url, canvas.image_id, None, unchanged)
         except ValueError as exc:
             problem = str(exc)
-        # Its uri is that of the manifest, so that nothing asks for what the manifest must not lead to.
+        # The manifest's own address as its uri, so that nothing later asks the address that it must not lead to.
         failure = Failure(ErrorClass.BAD_NAME, f"the picture cannot be fetched from {url!r}: {problem}")
-        return Rejected(canvas.image_id, found.url, failure)
+        return Rejected(canvas.image_id, manifest.url, failure)
 
     def _canvases(self) -> Iterator[Canvas]:
-        """Every canvas with a picture, without a word about what cannot be read: the listing says it."""
+        """Every canvas with a picture; what cannot be read is left out, since the listing says so."""
         given = _Ids()
-        for found in Walk(self._documents, []).manifests(self._addresses):
+        for manifest in Walk(self._documents, []).manifests(self._addresses):
             try:
-                for canvas in self._canvases_of(found, given):
+                for canvas in self._canvases_of(manifest, given):
                     if canvas.picture is not None:
                         yield canvas
             except SourceError:
-                if [found.url] == self._addresses:
+                if [manifest.url] == self._addresses:
                     raise
 
-    def _canvases_of(self, found: Found, given: _Ids) -> Iterator[Canvas]:
-        head = self._documents.head(found.url, stamp=found.changed)
-        common: Cells = {MANIFEST: found.url} | cells_of(head)
-        with self._documents.open(found.url, stamp=found.changed) as body:
-            each = canvases_of(body, found.url)
-            first = list(islice(each, 2))
+    def _canvases_of(self, manifest: Reference, given: _Ids) -> Iterator[Canvas]:
+        head = self._documents.head(manifest.url, stamp=manifest.changed)
+        common: Cells = {MANIFEST: manifest.url} | cells_of(head)
+        with self._documents.open(manifest.url, stamp=manifest.changed) as body:
+            canvases = canvases_of(body, manifest.url)
+            first = list(islice(canvases, 2))
             alone = len(first) < 2
-            for number, canvas in enumerate(chain(first, each), start=1):
-                name = canvas_id(id_of(canvas), found.url, number)
+            for number, canvas in enumerate(chain(first, canvases), start=1):
+                name = canvas_id(id_of(canvas), manifest.url, number)
                 picture = picture_on(canvas)
                 own = given.own(name, picture.address) if picture else None
                 if own is None:
@@ -185,11 +192,11 @@ class IiifSource(UrlSource):
 
 
 class IiifTable:
-    """The metadata of canvases, one row a canvas; its members are those of `pinakes.metadata.opening_tables.AnyTable`.
+    """The metadata of canvases, one row for each; its members are those of `pinakes.metadata.opening_tables.AnyTable`.
 
     Args:
         path: the source, for messages.
-        canvases: gives them, as often as it is called.
+        canvases: gives all canvases each time it is called.
     """
 
     form = "IIIF"
@@ -215,23 +222,27 @@ class IiifTable:
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Each row as (its number, one text per column)."""
         columns = self.columns
-        rows, self._rows = self._rows or [], None
+        rows, self._rows = self._rows or [], None  # which need not stay in memory next to what is made from them
         for number, row in enumerate(rows, start=1):
             yield number, [row.get(name, "") for name in columns]
 
 
 def open_iiif(source: str | Path, *, home: Path, limit: int | None = None) -> IiifSource:
-    """The source behind an address `iiif+https://…`, or in a file that lists such addresses; a line after `#` is a comment.
+    """The source at an address `iiif+https://…`, or of a file that lists such addresses; a line after `#` is a comment.
 
     Raises:
         UsageError: see `IiifSource`; or a line of the file is something else.
+        SourceError: the file cannot be read.
     """
     if isinstance(source, str):
         return IiifSource(source.strip(), [source.strip()[len(SCHEME) :]], home=home, limit=limit)
-    lines = [line.strip() for line in source.read_text("utf-8-sig").splitlines()]
+    try:
+        lines = [line.strip() for line in source.read_text("utf-8-sig").splitlines()]
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SourceError(f"the list {str(source)!r} cannot be read: {exc}; save it as UTF-8.") from exc
     for number, line in enumerate(lines, start=1):
         if line and not line.startswith(("#", SCHEME)):
-            raise UsageError(f"{str(source)!r}, line {number}: {line!r} is no address such as iiif+https://….")
+            raise UsageError(f"{str(source)!r}, line {number}: {line!r} is not an address such as iiif+https://….")
     addresses = [line[len(SCHEME) :] for line in lines if line.startswith(SCHEME)]
     return IiifSource(source.resolve().as_uri(), addresses, home=home, limit=limit)
 
@@ -255,7 +266,7 @@ def canvas_id(address: str, manifest: str, number: int) -> str:
 def _joined(base: str, address: str) -> str:
     try:
         return urljoin(base, address)
-    except ValueError:  # it is no address at all
+    except ValueError:  # it is not an address at all, but still the name of a canvas
         return f"{base}#{address}"
 
 

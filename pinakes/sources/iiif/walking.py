@@ -22,15 +22,20 @@ GONE = frozenset({"Delete", "Remove"})
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A manifest; `changed` is when, as a stream of changes says it, or empty."""
+class Reference:
+    """A document that another one names.
+
+    Attributes:
+        url: its address.
+        changed: the time of its last change, as a stream of changes gives it; else empty.
+    """
 
     url: str
     changed: str = ""
 
 
 class Walk:
-    """Goes through collections, each of them once.
+    """Goes through collections, through each of them once.
 
     Args:
         documents: where they come from.
@@ -42,102 +47,107 @@ class Walk:
         self._problems = problems
         self._seen: set[str] = set()
 
-    def manifests(self, addresses: Sequence[str]) -> Iterator[Found]:
+    def manifests(self, addresses: Sequence[str]) -> Iterator[Reference]:
         """The manifests below addresses, in their order, each once.
 
         Raises:
             SourceError: the only address cannot be read.
         """
         for address in addresses:
-            waiting = [iter((Found(address),))]  # members of what leads to what: as deep as that is
+            # Iterators instead of recursion: a collection may be in more pages than Python has nested calls.
+            waiting = [iter((Reference(address),))]
             while waiting:
                 depth = len(waiting) - 1
                 try:
-                    found = next(waiting[-1], None)
+                    reference = next(waiting[-1], None)
                     depth += 1
-                    if found is None:
+                    if reference is None:
                         waiting.pop()
-                    elif found.url not in self._seen:
-                        self._seen.add(found.url)
-                        members = self._members(found)
+                    elif reference.url not in self._seen:
+                        self._seen.add(reference.url)
+                        members = self._members(reference)
                         if members is None:
-                            yield found
+                            yield reference
                         else:
                             waiting.append(members)
                 except SourceError as exc:
+                    # One document among many is a note; where it is all that was named, there is nothing to list.
                     if depth == 1 and len(addresses) == 1:
                         raise
                     self._problems.append(str(exc).rstrip("."))
 
-    def _members(self, found: Found) -> Iterator[Found] | None:
-        """What a document leads to; None where it is a manifest."""
-        head = self._documents.head(found.url, stamp=found.changed)
+    def _members(self, reference: Reference) -> Iterator[Reference] | None:
+        """The documents that a document names; None where it is a manifest."""
+        head = self._documents.head(reference.url, stamp=reference.changed)
         match type_of(head):
             case "Manifest":
                 return None
             case "Collection":
-                return self._collection(found.url, head)
+                return self._collection(reference.url, head)
             case "OrderedCollection" | "OrderedCollectionPage":
-                return self._changes(found.url, head)
+                return self._changes(reference.url, head)
             case kind:
                 raise SourceError(
-                    f"{found.url} is {f'a {kind}' if kind else 'JSON without a type'}; give a Manifest or a Collection of"
-                    " IIIF, or the OrderedCollection of its changes."
+                    f"{reference.url} is {f'a {kind}' if kind else 'JSON without a type'}; give a Manifest or a Collection"
+                    " of IIIF, or the OrderedCollection of its changes."
                 )
 
-    def _collection(self, url: str, head: dict[str, Any]) -> Iterator[Found]:
+    def _collection(self, url: str, head: dict[str, Any]) -> Iterator[Reference]:
         with self._documents.open(url) as body:
             for name in CHILDREN:
                 for member in members_of(body, url, name):
                     yield from self._named(member, url)
         for name in ("first", "next"):  # of a collection in pages, and of a page
             if address := id_of(head.get(name)):
-                yield Found(absolute(address, url))
+                yield Reference(absolute(address, url))
 
-    def _named(self, member: Any, url: str) -> Iterator[Found]:
-        """What a member of a collection names, or, where it is a whole collection of its own, what the members in it do."""
+    def _named(self, member: Any, url: str) -> Iterator[Reference]:
+        """What a member of a collection names; where it is a whole collection itself, what its members name."""
         waiting = [member]
         while waiting:
-            each = waiting.pop()
+            node = waiting.pop()
             within: list[Any] = []
-            if isinstance(each, Mapping) and type_of(each) == "Collection":
-                within = [child for name in CHILDREN for child in as_list(each.get(name))]
+            if isinstance(node, Mapping) and type_of(node) == "Collection":
+                within = [child for name in CHILDREN for child in as_list(node.get(name))]
             if within:
                 waiting += reversed(within)
-            elif address := id_of(each):
-                yield Found(absolute(address, url))
+            elif address := id_of(node):
+                yield Reference(absolute(address, url))
             else:
                 self._problems.append(f"{url} has a member without an address")
 
-    def _changes(self, url: str, head: dict[str, Any]) -> Iterator[Found]:
+    def _changes(self, url: str, head: dict[str, Any]) -> Iterator[Reference]:
         """The manifests of a stream of changes, the latest change last; what was deleted is left out."""
+        # From the last page back: the first word about a manifest is the newest, and setdefault keeps it.
         latest: dict[str, str | None] = {}
+        for page, activity in self._activities(url, head):
+            kind, changed = type_of(activity), str(activity.get("endTime") or activity.get("startTime") or "")
+            self._note(latest, activity.get("object"), page, None if kind in (*GONE, "Move") else changed)
+            if kind == "Move":
+                self._note(latest, activity.get("target"), page, changed)
+        for address, last_change in reversed(latest.items()):
+            if last_change is not None:
+                yield Reference(address, last_change)
+
+    def _activities(self, url: str, head: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The activities of a stream, each with the address of its page, the latest first."""
         for page in self._pages(url, head):
             with self._documents.open(page) as body:
                 activities = list(members_of(body, page, "orderedItems"))
-            refreshed = False
             for activity in reversed(activities):
-                kind, changed = type_of(activity), str(activity.get("endTime") or activity.get("startTime") or "")
-                if kind == "Refresh":
-                    refreshed = True  # everything that is there is announced again after it
-                    break
-                self._note(latest, activity.get("object"), page, None if kind in (*GONE, "Move") else changed)
-                if kind == "Move":
-                    self._note(latest, activity.get("target"), page, changed)
-            if refreshed:
-                break
-        for address, told in reversed(latest.items()):
-            if told is not None:
-                yield Found(address, told)
+                if type_of(activity) == "Refresh":  # after which everything that exists is announced again
+                    return
+                yield page, activity
 
     def _note(self, latest: dict[str, str | None], thing: Any, page: str, changed: str | None) -> None:
         """Note the last change of a thing; None: it is gone."""
-        for each in as_list(thing):
-            if address := id_of(each):
+        for item in as_list(thing):
+            if address := id_of(item):
                 latest.setdefault(absolute(address, page), changed)
 
     def _pages(self, url: str, head: dict[str, Any]) -> Iterator[str]:
         """The pages of a stream, the last one first."""
+        # The address may be that of any page: first forward to the last one. Pages that lead in a circle end both ways.
         seen: set[str] = set()
         at = url
         if type_of(head) == "OrderedCollection":
