@@ -6,7 +6,7 @@ from psycopg import sql
 
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.ids import check_collection
-from pinakes.store.connection import Connection, Pgvector, ensure_pgvector, translated, value_of
+from pinakes.store.connection import Connection, Pgvector, ensure_pgvector, is_empty, translated, value_of
 from pinakes.store.languages import PLAIN, check_language
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
@@ -30,8 +30,7 @@ def foresee_collection(conn: Connection, name: str, source_root: str, *, languag
     check_collection(name)
     if language is not None:
         check_language(conn, language)
-    images = sql.Identifier(name, "images")
-    if name in collection_names(conn) and value_of(conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(images)):
+    if name in collection_names(conn) and not is_empty(conn, sql.Identifier(name, "images")):
         check_root(conn, name, source_root)
 
 
@@ -70,7 +69,8 @@ def ensure_collection(
         root = _root(conn, name)
         if root is None:
             conn.execute(
-                # Enters the root and the language of a new collection.
+                # Enters the root and the language of a new collection. Of two first runs one comes too late: `check_root`
+                # tells it.
                 sql.SQL(
                     """
                     INSERT INTO {collection} (source_root, language, language_open)

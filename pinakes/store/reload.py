@@ -59,6 +59,7 @@ class Reload:
         self._key = sql.SQL(", ").join(map(sql.Identifier, space.key))
         self.old = sql.Identifier(collection, space.name)
         self.table = sql.Identifier(collection, f"{space.name}{NEXT}")
+        self._ended: tuple[int, int] | None = None
 
     def begin(self, conn: Connection) -> None:
         """Create the second table, empty; what a load that died has left is dropped."""
@@ -100,10 +101,12 @@ class Reload:
     def keep(self, conn: Connection) -> None:
         """Take over the vectors of the first table that this load does not bring."""
         self.take(conn, self.old)
+        # Before the build, so that the graph holds none of them.
         self._drop_outdated(conn)
 
     def build(self, conn: Connection) -> None:
         """Build the index of the second table; a run that removes images waits for that."""
+        # Left by a build whose connection was lost after its commit.
         conn.execute(
             sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(self._collection, f"{self._index}{NEXT}"))
         )
@@ -124,9 +127,15 @@ class Reload:
         Returns:
             How many of the vectors are new, and how many took the place of another.
         """
+        # Called again after a lost connection, it finds no second table where the first call was committed.
+        if self._ended and value_of(conn, "SELECT to_regclass(%s) IS NULL", (self.table.as_string(conn),)):
+            return self._ended
+        # The images too: dropping a table that refers to them locks them, and would wait for their readers without a limit.
         lock_gently(conn, self._images, self.old)
+        # An image may have changed since `keep` has looked. Nothing can change from here on.
         self._drop_outdated(conn)
-        written = self._written(conn)
+        self._ended = self._written(conn)
+        # PostgreSQL has given the second table's constraints names of its own; those of the first are kept.
         names = self._constraints(conn, self.old)
         conn.execute(sql.SQL("DROP TABLE {}").format(self.old))
         conn.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(self.table, sql.Identifier(self._space.name)))
@@ -143,7 +152,7 @@ class Reload:
                     )
                 )
         enter_index(conn, self._collection, self._space, self._kind, self.count(conn, self.old))
-        return written
+        return self._ended
 
     def count(self, conn: Connection, table: sql.Identifier) -> int:
         """The rows of a table."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -11,14 +13,18 @@ import pytest
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError
 from pinakes.spaces import Space
+from pinakes.store import reload
 from pinakes.store.collections import ensure_collection
-from pinakes.store.connection import ensure_pgvector
+from pinakes.store.connection import Connection, ensure_pgvector
 from pinakes.store.database import Database
+from pinakes.store.indexes import ensure_index
 from pinakes.store.lease import Lease
 from pinakes.store.load import Loader
 from pinakes.store.reconnecting import Reconnecting
 from pinakes.store.space_registry import register_space
 from tests.running import stored
+
+T = TypeVar("T")
 
 SPACE = Space("counting", "random", "1", 8, "")
 IDS = [f"i{n:03}" for n in range(300)]
@@ -69,6 +75,70 @@ def test_a_part_whose_connection_is_lost_is_loaded_again(database: Database, aga
     assert (images.inserted, images.updated) == ((250, 50) if again else (300, 0))
     assert vectors.inserted == 300
     assert stored(database, "SELECT count(*), count(DISTINCT title) FROM pictures.images") == [(300, 300)]
+    assert stored(database, f"SELECT count(*) FROM pictures.{SPACE.name}") == [(300,)]
+
+
+class CutAfter(Reconnecting):
+    """Loses its connection once, when a transaction has been committed and before anybody learns of it.
+
+    Args:
+        database: the database.
+        what: the action during which that happens.
+        number: which of the actions of that name, counted from 0.
+    """
+
+    def __init__(self, database: Database, what: str, number: int) -> None:
+        super().__init__(database.dsn, ensure_pgvector)
+        self._database = database
+        self._what = what
+        self._number = number
+        self._numbers = count()
+
+    def do(self, what: str, action: Callable[[Connection], T]) -> T:
+        if not what.startswith(self._what) or next(self._numbers) != self._number:
+            return super().do(what, action)
+        cuts = iter([True])
+
+        def cut_after(conn: Connection) -> T:
+            result = action(conn)
+            if next(cuts, False):
+                cut(self._database)
+                conn.execute("SELECT 1")
+            return result
+
+        return super().do(what, cut_after)
+
+
+def test_vectors_that_were_committed_before_anybody_learned_of_it_are_not_copied_again(database: Database) -> None:
+    with database.connection() as (conn, _):
+        ensure_collection(conn, "pictures", "file:///x/")
+        register_space(conn, "pictures", SPACE)
+    with Lease(database.dsn, "x", seconds=5) as lease, CutAfter(database, "loading the vectors", 2) as lasting:
+        loader = Loader(lasting, "pictures", SPACE, lease)
+        loader.load_images(lambda: [FRAME], with_metadata=True)
+        loader.load_vectors(chunks(database, set()))
+    assert stored(database, f"SELECT count(*) FROM pictures.{SPACE.name}") == [(300,)]
+
+
+def test_a_second_table_that_took_its_place_before_anybody_learned_of_it_is_not_swapped_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "LEAST_ROWS", 0)
+    with database.connection() as (conn, pgvector):
+        ensure_collection(conn, "pictures", "file:///x/")
+        register_space(conn, "pictures", SPACE)
+        with Lease(database.dsn, "x", seconds=5) as lease:
+            with database.reconnecting() as lasting:
+                loader = Loader(lasting, "pictures", SPACE, lease)
+                loader.load_images(lambda: [FRAME], with_metadata=True)
+                loader.load_vectors([VectorChunk(IDS[:100], IDS[:100], VECTORS[:100])])
+            ensure_index(conn, "pictures", SPACE, "hnsw", lease, pgvector)
+            # A look at the space, the second table, three chunks, what is kept, and the build come before the swap.
+            with CutAfter(database, "loading the vectors", 7) as lasting:
+                loader = Loader(lasting, "pictures", SPACE, lease)
+                written = loader.load_vectors(chunks(database, set()), expected=300)
+    assert (written.inserted, written.updated) == (200, 0)
+    assert stored(database, "SELECT index_kind, index_rows FROM pictures.spaces") == [("hnsw", 300)]
     assert stored(database, f"SELECT count(*) FROM pictures.{SPACE.name}") == [(300,)]
 
 
