@@ -95,6 +95,7 @@ class RunOfLeader(Reconnecting):
 
         def insert(conn: Connection) -> None:
             with conn.transaction(), conn.cursor() as cursor:
+                # What an attempt has entered whose connection was lost after its commit.
                 cursor.execute("DELETE FROM pinakes.batches WHERE run_id = %s", (self._run_id,))
                 cursor.executemany(
                     "INSERT INTO pinakes.batches (run_id, number, shard, work) VALUES (%s, %s, %s, %s)",
@@ -211,6 +212,7 @@ class RunOfWorker(Reconnecting):
         row = self.do(
             f"beginning batch {number} of the run {self._run_id}",
             lambda conn: conn.execute(
+                # In one statement: nothing is entered for a run that is closed in between.
                 """
                 WITH run AS (
                     SELECT run_id, outposts FROM pinakes.runs WHERE run_id = %s AND outposts <> 'closed'
@@ -232,6 +234,7 @@ class RunOfWorker(Reconnecting):
         self.do(
             f"ending batch {number} of the run {self._run_id}",
             lambda conn: conn.execute(
+                # A batch that was handed out twice keeps the result of the worker that finished it.
                 """
                 UPDATE pinakes.batches
                 SET at_work = false, result = coalesce(%s, result)
@@ -266,6 +269,7 @@ class RunOfWorker(Reconnecting):
         row = self.do(
             "taking calls from the run's allowance",
             lambda conn: conn.execute(
+                # The row is locked before it is read, so that no two workers take the same calls.
                 """
                 WITH taken AS (
                     SELECT run_id, least(calls_left, greatest(1, least(%(most)s, calls_left / %(fine)s))) AS n

@@ -48,6 +48,7 @@ class Dated:
 def one_state(conn: Connection) -> Iterator[None]:
     """Everything that is read in the block is of one state of the collection, however much is written meanwhile."""
     with translated("reading one state of the collection"), conn.transaction():
+        # Of the transaction only: a level of the session would reach whoever has it next behind a pooler.
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield
 
@@ -150,15 +151,15 @@ def read_vectors(
     if ids is None:
         return found, vectors
     at = {image_id: position for position, image_id in enumerate(found)}
-    asked = [image_id for image_id in ids if image_id in at]
-    return asked, vectors[[at[image_id] for image_id in asked]]
+    in_order = [image_id for image_id in ids if image_id in at]
+    return in_order, vectors[[at[image_id] for image_id in in_order]]
 
 
 # -- what a run compares -----------------------------------------------------------------------------------------------
 
 
 def stored_listing(conn: Connection, collection: str) -> Iterator[tuple[str, str, str]]:
-    """(image_id, uri, fingerprint) of every image of a collection, hidden ones too, by image_id, streamed."""
+    """(image_id, uri, fingerprint) of every image of a collection, restricted ones too, by image_id, streamed."""
     images = sql.Identifier(collection, "images")
     statement = sql.SQL("SELECT image_id, uri, fingerprint FROM {} ORDER BY image_id").format(images)
     with translated("reading what is stored"), conn.transaction():
@@ -181,6 +182,7 @@ def held_pairs(
     """Those of some (image_id, fingerprint) that a space has a vector of; none where there is no such table yet."""
     table = sql.Identifier(collection, space)
     with translated(f"looking for vectors of {space}"):
+        # A first run asks for each of its pictures: an empty table answers for all of them at once.
         if value_of(conn, "SELECT to_regclass(%s)", (table.as_string(conn),)) is None or is_empty(conn, table):
             return
         for start in range(0, len(pairs), IDS_AT_ONCE):

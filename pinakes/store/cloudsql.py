@@ -68,6 +68,7 @@ def connect_cloudsql(url: str) -> Any:
         psycopg.OperationalError: the instance cannot be reached, or there are no credentials.
     """
     address = parse_address(url)
+    # One connector for the whole process: each has a thread and keys of its own.
     connector = _connector()
     try:
         return connector.connect(
@@ -95,4 +96,5 @@ def _connector() -> Any:
             f"an address cloudsql://… needs Google's connector; in the checkout of Pinakes run {extra_install('cloudsql')},"
             " or run the Cloud SQL Auth Proxy and give a plain postgresql:// address."
         ) from exc
+    # Refreshed when a connection is made: Google advises that where a container's processor may be throttled.
     return Connector(refresh_strategy="lazy")

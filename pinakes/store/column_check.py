@@ -53,6 +53,7 @@ def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> No
     Raises:
         UsageError: none has one of them; the message names the columns that there are.
     """
+    # Every collection has these: most searches cost no look at the images here.
     if all(name in PLAIN_COLUMNS for name in names):
         return
     shown = visible(conn, collection)
@@ -80,19 +81,19 @@ def unknown_values(conn: Connection, collection: str, filters: Sequence[Filter],
     if not doubtful:
         return []
     shown = visible(conn, collection)
-    told = []
+    sentences = []
     for item in doubtful:
         known = _values(conn, collection, item.column, shown)
         for value in item.values:
             if value in known:
                 continue
-            folded: dict[str, str] = {}
-            for each in known:  # the most frequent of those that only case and accents tell apart
-                folded.setdefault(fold(each), each)
-            near = [folded[each] for each in difflib.get_close_matches(fold(value), folded, n=NEAR_VALUES)]
-            others = f"did you mean {' or '.join(map(repr, near))}?" if near else _there_are(known)
-            told.append(f"no picture has {item.column} {value!r}{'; ' if others else ''}{others}")
-    return told
+            by_folded: dict[str, str] = {}
+            for other in known:  # the most frequent of those that only case and accents tell apart
+                by_folded.setdefault(fold(other), other)
+            near = [by_folded[key] for key in difflib.get_close_matches(fold(value), by_folded, n=NEAR_VALUES)]
+            advice = f"did you mean {' or '.join(map(repr, near))}?" if near else _there_are(known)
+            sentences.append(f"no picture has {item.column} {value!r}{'; ' if advice else ''}{advice}")
+    return sentences
 
 
 def _there_are(known: Sequence[str]) -> str:

@@ -51,6 +51,7 @@ def conditions(collection: str, filters: Sequence[Filter], restricted: Sequence[
     """
     values: dict[str, Any] = {}
     parts = [_condition(collection, item, f"f{number}", values, "false") for number, item in enumerate(filters)]
+    # A condition on a value that an image does not have is NULL, and such an image is shown.
     parts += [
         sql.SQL("({}) IS NOT TRUE").format(_condition(collection, item, f"h{number}", values, "true"))
         for number, item in enumerate(restricted)

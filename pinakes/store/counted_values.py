@@ -20,7 +20,7 @@ from psycopg import sql
 
 from pinakes.query.filters import Equals, Filter, Years, column_of, parse_filters
 from pinakes.store.conditions import YEARS_SAID, column, conditions
-from pinakes.store.connection import Connection, is_empty, translated
+from pinakes.store.connection import Connection, is_empty, translated, value_of
 
 Codes = npt.NDArray[np.integer[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -145,8 +145,8 @@ def read_counted(conn: Connection, collection: str, kept: CountedValues | None =
         "(SELECT counted_at FROM {collection} WHERE NOT EXISTS (SELECT FROM {changes}))",
     ).format(collection=sql.Identifier(collection, "collection"), changes=sql.Identifier(collection, "image_changes"))
     with translated(f"reading the values of {collection}"):
-        row = conn.execute(sql.SQL("SELECT {}").format(valid)).fetchone()
-        at = row[0] if row else None
+        # First the time alone, which is some bytes; what is kept may be megabytes.
+        at = value_of(conn, sql.SQL("SELECT {}").format(valid))
         if at is None or (kept is not None and kept.at == at):
             return kept if at is not None else None
         rows = conn.execute(
@@ -173,6 +173,7 @@ def read_counted(conn: Connection, collection: str, kept: CountedValues | None =
 
 def _numbers(kept: bytes, most: int) -> Codes:
     """Numbers that are at most `most`."""
+    # Little-endian wherever they are read or written: machines of several kinds may share a database.
     return np.frombuffer(kept, np.min_scalar_type(most).newbyteorder("<"))
 
 
@@ -208,6 +209,7 @@ def write_counted(
         wanted["hidden", text] = sql.SQL("CASE WHEN NOT {} THEN 1 END").format(part)
     statement = sql.SQL("COPY (SELECT {} FROM {} AS i) TO STDOUT (FORMAT csv)")
     conn.execute(sql.SQL("DELETE FROM {}").format(table))
+    # No rows, not columns without a value: pyarrow reads no CSV that is empty.
     if is_empty(conn, images):
         return
     with (
@@ -230,7 +232,7 @@ def write_counted(
 
 
 class _Blocks(io.RawIOBase):
-    """The rows of a COPY as a file."""
+    """The rows of a COPY as a file, which is what pyarrow reads."""
 
     def __init__(self, copy: psycopg.Copy) -> None:
         self._copy = copy
@@ -255,14 +257,16 @@ def _read(copy: psycopg.Copy, names: Sequence[str]) -> Iterator[Coded]:
     import pyarrow as pa  # neither of which a search needs
     from pyarrow import csv
 
+    # Dictionaries from the start: a string for each cell would take many times the memory.
     text = pa.dictionary(pa.int32(), pa.string())
     table = csv.open_csv(
         pa.PythonFile(_Blocks(copy), "r"),
         csv.ReadOptions(column_names=names, block_size=BLOCK),
-        csv.ParseOptions(newlines_in_values=True),
+        csv.ParseOptions(newlines_in_values=True),  # which the texts of a catalogue may hold
         csv.ConvertOptions(column_types=dict.fromkeys(names, text), strings_can_be_null=True, null_values=[""]),
     ).read_all()
     for name in names:
+        # Each block has numbered its values by itself.
         cells = table[name].unify_dictionaries().combine_chunks()
         known = cells.dictionary.to_pylist()
         yield _sorted(known, cells.indices.fill_null(-1).to_numpy() + 1)

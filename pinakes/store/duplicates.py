@@ -14,6 +14,7 @@ from pinakes.store.bulk_reads import streamed
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.search_plan import PROBES
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Vector
@@ -21,7 +22,7 @@ from pinakes.types import Vector
 ROWS_AT_ONCE = 5000
 
 NEAREST = 12
-"""Neighbours of a picture that are looked at: more of its copies find it from their side."""
+"""Neighbours of a picture that are compared with it. A picture with more copies is found by those in turn."""
 
 INDEX_SETTINGS = {"hnsw.ef_search": "64", "enable_seqscan": "off"}
 
@@ -122,7 +123,9 @@ def near_in_space(
     conn: Connection, collection: str, registered: RegisteredSpace, fingerprints: Sequence[str], within: float
 ) -> list[tuple[str, str]]:
     """The pictures nearest to each of some, by the vectors of a space: pairs of fingerprints."""
-    settings = INDEX_SETTINGS if registered.index_kind == "hnsw" else {}
+    # pgvector's own single probe of an IVFFlat index would miss most neighbours near the edge of a list.
+    probes = {"ivfflat.probes": str(registered.ef_search or PROBES)}
+    settings = {"hnsw": INDEX_SETTINGS, "ivfflat": probes}.get(str(registered.index_kind))
     with translated(f"looking for neighbours in {registered.name}"), searching(conn, settings):
         return conn.execute(
             sql.SQL(
@@ -225,7 +228,7 @@ def equal_files(conn: Connection, collection: str) -> Iterator[list[str]]:
         """
     ).format(_table(collection, "images"))
     with translated("looking for equal files"), conn.transaction():
-        for (image_ids,) in streamed(conn, statement, {}, at_once=ROWS_AT_ONCE):
+        for (image_ids,) in streamed(conn, statement, at_once=ROWS_AT_ONCE):
             yield image_ids
 
 
@@ -241,7 +244,7 @@ def alike_images(conn: Connection, collection: str) -> Iterator[Alike]:
         """
     ).format(images=_table(collection, "images"), alike=_table(collection, "alike"))
     with translated("reading which pictures are alike"), conn.transaction():
-        for row in streamed(conn, statement, {}, at_once=ROWS_AT_ONCE):
+        for row in streamed(conn, statement, at_once=ROWS_AT_ONCE):
             yield Alike(*row)
 
 
@@ -249,7 +252,7 @@ def image_ids(conn: Connection, collection: str) -> Iterator[str]:
     """The ids of all images, streamed in order."""
     statement = sql.SQL("SELECT image_id FROM {} ORDER BY image_id").format(_table(collection, "images"))
     with translated("reading the names of images"), conn.transaction():
-        for (image_id,) in streamed(conn, statement, {}, at_once=ROWS_AT_ONCE):
+        for (image_id,) in streamed(conn, statement, at_once=ROWS_AT_ONCE):
             yield image_id
 
 
@@ -257,6 +260,7 @@ def image_ids(conn: Connection, collection: str) -> Iterator[str]:
 def regrouping(conn: Connection, collection: str) -> Iterator[None]:
     """A transaction in which nobody else makes groups: the last one sees every decision."""
     with translated("making groups of pictures"), conn.transaction():
+        # It conflicts with itself and with writers, and lets searches read the groups of before.
         conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_table(collection, "duplicates")))
         yield
 

@@ -90,6 +90,7 @@ def facets(
         total, years, found = counted(_Asked([name for name in names if name not in (*chosen, *several)], filters, top))
         for name in names:
             if name in chosen or name in several:
+                # Without the filter on the column itself, which would leave only what is chosen already.
                 others = [item for item in filters if column_of(item) != name]
                 found |= counted(_Asked([name], others, top, _wanted(filters, name), single=name in several))[2]
     return Facets(total, [found[name] for name in names if found[name].values], years)
@@ -163,7 +164,7 @@ def _counted(conn: Connection, collection: str, restricted: Sequence[Filter], as
             )
             SELECT facet, value, images, first, last, place
             FROM ranked
-            WHERE place <= %(top)s + 1 OR value = ANY(%(keep)s)
+            WHERE place <= %(top)s + 1 OR value = ANY(%(keep)s)  -- one more tells that there are more
             ORDER BY facet, place
             """
         ).format(

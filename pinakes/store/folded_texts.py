@@ -115,6 +115,7 @@ def _fold_batch(conn: Connection, collection: str, after: str) -> tuple[str | No
     with conn.transaction():
         conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_SECONDS:g}s",))
         rows: list[tuple[Any, ...]] = conn.execute(
+            # NO KEY: a run may enter vectors that refer to these images meanwhile.
             sql.SQL(
                 """
                 SELECT {texts}, extra, folded, foldings,

@@ -51,6 +51,7 @@ def row_of(values: Sequence[Any]) -> Row:
     image_id, uri, fingerprint, *columns = values[: 3 + len(COLUMNS)]
     metadata = {name: value for name, value in zip(COLUMNS, columns, strict=True) if value is not None}
     metadata["fingerprint"] = fingerprint
+    # A key of `extra` never takes the place of a column of its name, nor of the fingerprint.
     metadata.update({f: v for f, v in (values[3 + len(COLUMNS)] or {}).items() if f not in metadata})
     several, distance = values[4 + len(COLUMNS) : 6 + len(COLUMNS)]
     return Row(image_id, uri, metadata, None if distance is None else float(distance), several or {})
@@ -143,6 +144,7 @@ def stored_vector(conn: Connection, collection: str, space: str, image_id: str) 
 
 def stored_vectors(conn: Connection, collection: str, space: str, image_ids: Sequence[str]) -> dict[str, Vector]:
     """The stored unit vectors of those images that the space has."""
+    # Only inside a transaction does the search_path hold by which PostgreSQL finds the type `vector`.
     with translated("reading stored vectors"), conn.transaction():
         rows = conn.execute(
             sql.SQL("SELECT image_id, embedding::vector FROM {} WHERE image_id = ANY(%s)").format(

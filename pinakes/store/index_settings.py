@@ -93,7 +93,7 @@ class WantedIndex:
             asked.append(f"--index {self.index}")
         if len(asked) > 1:
             raise UsageError(f"{asked[0]} and {asked[1]} ask for different indexes; leave one of them out.")
-        self.settings  # noqa: B018 - raises where it cannot be read
+        self.settings  # noqa: B018 - raises where they cannot be read
 
     @property
     def choice(self) -> IndexChoice:

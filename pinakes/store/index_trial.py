@@ -81,6 +81,7 @@ class IndexTrial:
         """
         kind = str(self._registered.index_kind)
         self._settings_of_index(setting)
+        # Two of the sixteen first digits of a hash are one image in `NARROW`, spread over the whole space.
         statement = self._statement(self._nearness, "WHERE md5(image_id) < '2'" if filtered else "")
         take = self.candidates
         if kind == "binary":
@@ -187,6 +188,7 @@ class IndexTrial:
             self._conn.execute("SELECT set_config(%s, %s, true)", (name, value))
 
     def _check(self, kind: str, statement: sql.Composed, vector: npt.NDArray[np.float32]) -> None:
+        # A plan without the index would compare every vector, and its recall of 1 be stored for searches by the index.
         values = self._values("", vector, self.candidates)
         plan = self._conn.execute(sql.SQL("EXPLAIN ") + statement, values).fetchall()
         if not any("Index Scan using" in line and f"_{kind}" in line for (line,) in plan):

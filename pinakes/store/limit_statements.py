@@ -68,6 +68,7 @@ FIGURES = {
 }
 """The figures above as parameters: each statement is given all of them, and uses those that it names."""
 
+# The beginning of every statement but `CORRECT`: locks the rows, reads the clock, and works out what is in force now.
 _LOCKED = """
 WITH held AS MATERIALIZED (
     SELECT *, CASE unit WHEN 'tokens' THEN least(greatest(1, %(tokens)s::float8), burst) ELSE 1 END AS units
@@ -87,7 +88,7 @@ WITH held AS MATERIALIZED (
 
 RESERVE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
-    + """, turn AS MATERIALIZED (
+    + """, turn AS MATERIALIZED (  -- the first moment that suits every window
     SELECT min(now) AS now, bool_or(unit = 'tokens') AS tokens,
         CASE WHEN bool_or(unit = 'tokens') THEN %(tokens_horizon)s ELSE %(horizon)s END AS horizon,
         greatest(max(open), max(
@@ -100,7 +101,7 @@ RESERVE: LiteralString = (
     SELECT p.*, t.slot, t.gap, t.tokens, t.horizon, greatest(p.free_at, t.slot) AS place,
         greatest(p.free_at, t.slot) - p.head_start AS base
     FROM paced AS p CROSS JOIN turn AS t
-), given AS MATERIALIZED (
+), given AS MATERIALIZED (  -- as many slots as asked for, of those up to the horizon
     SELECT CASE WHEN bool_or(tokens AND NOT %(interactive)s AND slot > now + horizon) THEN 0
         ELSE greatest(1, least(%(asked)s, min(floor((now + horizon - base) / step) + 1),
             min(floor((now + horizon - slot) / nullif(gap, 0)) + 1))) END AS slots

@@ -90,6 +90,7 @@ def index_state(conn: Connection, collection: str, space: Space) -> IndexState |
             (name, table.as_string(conn)),
         ).fetchone()
         assert sizes is not None
+    # In proportion to the rows: the size of a graph is that of its nodes.
     fresh = built_bytes / built_rows * max(rows, 1) if built_bytes and built_rows else None
     return IndexState(kind, rows, built_rows or 0, sizes[0], fresh, sizes[1])
 
@@ -98,6 +99,7 @@ def tables_due(conn: Connection, schemas: Sequence[str]) -> Iterator[TableState]
     """The tables of some schemas for which a vacuum or new statistics are due."""
     with translated("looking for dead rows"):
         rows = conn.execute(
+            # Counted by the server as it writes, and so known without reading a table.
             """
             SELECT schemaname, relname, n_dead_tup, n_mod_since_analyze,
                 n_dead_tup > %(rows)s + %(dead)s * n_live_tup,

@@ -123,6 +123,7 @@ def write_map(
     """
     maps, points = (sql.Identifier(collection, name) for name in ("maps", "map_points"))
     with translated(f"writing the map of {registered.name}"), conn.transaction():
+        # Its points go along with it.
         conn.execute(sql.SQL("DELETE FROM {} WHERE space = %s").format(maps), (registered.name,))
         conn.execute(
             sql.SQL("INSERT INTO {} (space, method, seed, images) VALUES (%s, %s, %s, %s)").format(maps),
@@ -136,6 +137,8 @@ def write_map(
             for row in rows:
                 copy.write_row(row)
         conn.execute(
+            # The collation is named, since that of the temporary table is the database's own. With the lock an image that is
+            # being removed is waited for and left out; without it, its point would break the foreign key.
             sql.SQL(
                 """
                 INSERT INTO {points} (space, image_id, fingerprint, x, y, region)

@@ -111,6 +111,7 @@ def nearest(
     regions = [registered.regions] if registered.regions and registered.regions.rows else []
     statement = VectorStatement(conn, collection, [registered, *regions], wanted.passing, one, values)
     with translated(f"searching {collection}"):
+        # A later page continues after a distance of exact order, which an index does not keep to.
         found = None if wanted.after else _FirstPage(statement, pgvector, wanted).found()
         if found is None:
             every = statement.every_vector()
@@ -127,7 +128,7 @@ class _FirstPage:
     wanted: Wanted
 
     def found(self) -> Found | None:
-        """They; None where they are of too few groups."""
+        """The rows; None where the candidates are of too few groups."""
         one, (wholes, *regions) = self.statement.one, self.statement.tables
         images = (OF_EACH_GROUP if one.keys else 1) * (self.wanted.k + len(self.wanted.exclude_ids))
         # All regions of each nearer picture may come before the first region of the last.
@@ -157,11 +158,12 @@ class _FirstPage:
             if _lost(taken, chosen.far):
                 chosen = farther(chosen, str(table.index_kind))
                 taken = self.statement.by_index(table, chosen, chosen.candidates)
-            # Beyond the largest distance there is nothing to be found.
+            # Where the candidates reach beyond the largest distance, fewer than k are all that there are.
             limit = self.wanted.max_distance
             enough = len(taken.rows) >= self.wanted.k or (limit is not None and taken.farthest > limit)
             if enough and taken.candidates >= chosen.candidates:
                 return taken
+        # How many candidates make enough groups is not known: then every vector is compared.
         if self.statement.one.keys:
             return None
         return self.statement.by_scan([table], deep + MARGIN)

@@ -72,6 +72,7 @@ class OneOfEach:
 
     def of(self, rows: sql.Composable, order: sql.Composable) -> sql.Composable:
         """The first of each among `rows`, which have the keys."""
+        # Copies first: `DISTINCT ON` the value then chooses among what is left of them.
         for name in self.names:
             rows = sql.SQL(
                 "(SELECT DISTINCT ON ({name}) * FROM {rows} AS all_of_them ORDER BY {name}, {order})"

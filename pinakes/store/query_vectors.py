@@ -26,6 +26,7 @@ def recall(conn: Connection, space: str, query: bytes) -> Kept | None:
     """What was kept for a query, by its hash, in a space; None where nothing was."""
     with translated("looking up a query"):
         row = conn.execute(
+            # Reads it and notes that it is used, so that what is asked for again is not removed.
             """
             UPDATE pinakes.query_vectors
             SET used_at = now()

@@ -25,6 +25,7 @@ def stored_kind(conn: Connection, collection: str, space: Space) -> RegionKind |
 
 def drop_other_regions(conn: Connection, collection: str, space: Space, kind: RegionKind) -> int:
     """Inside a transaction under the lease: delete the regions that are of another kind, or that no image has now."""
+    # By the names of their frames, which follow the # in a fingerprint and end at an &.
     wanted = [name.removeprefix("#") for name in names(kind)]
     return conn.execute(
         sql.SQL(

@@ -41,6 +41,7 @@ def hide(conn: Connection, collection: str, condition: str) -> Restriction:
     Raises:
         UsageError: the condition cannot be understood.
     """
+    # Before it is kept: one that cannot be read would fail every search.
     parse_filters([condition])
     with translated(f"restricting pictures of {collection}"), conn.transaction():
         conn.execute(

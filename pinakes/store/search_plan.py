@@ -107,6 +107,7 @@ def plan(
         )
     if mode == "auto" and registered.falls_short:
         mode = "exact"
+    # Without a filter everything passes, and nothing has to be counted.
     if not passing or mode == "exact" or not able:
         return planned(able and mode != "exact")
     sampled = _sampled(conn, collection, registered, passing)
@@ -172,6 +173,7 @@ def _sampled(conn: Connection, collection: str, registered: RegisteredSpace, pas
         return _count(conn, collection, passing, None)
     # The sample is made of whole pages.
     percent = sql.Literal(100 * SAMPLE / registered.rows)
+    # The same pages each time, so that a search is not planned now in one way and now in another.
     sample = sql.SQL("TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(percent)
     return _count(conn, collection, passing, None, sample)
 

@@ -196,18 +196,15 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
                 """
                 SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,
                     index_kind, index_rows, index_built_at, ef_search, ef_search_recall, ef_search_filtered,
-                    ef_search_wanted, ef_search_rows, ef_search_built, ef_search_far, right(space, {length}) = {ending}
-                FROM {registry}
+                    ef_search_wanted, ef_search_rows, ef_search_built, ef_search_far, space
+                FROM {}
                 ORDER BY active DESC, created_at, space
                 """
-            ).format(
-                registry=sql.Identifier(collection, "spaces"),
-                length=sql.Literal(len(REGIONS)),
-                ending=sql.Literal(REGIONS),
-            )
+            ).format(sql.Identifier(collection, "spaces"))
         ).fetchall()
-    regions = {row[:5]: RegisteredSpace(RegionSpace(*row[:5]), *row[5:-1]) for row in rows if row[-1]}
-    wholes = (RegisteredSpace(Space(*row[:5]), *row[5:-1]) for row in rows if not row[-1])
+    # The regions of a space share its five facts; only the ending of their name tells them from it.
+    regions = {row[:5]: RegisteredSpace(RegionSpace(*row[:5]), *row[5:-1]) for row in rows if row[-1].endswith(REGIONS)}
+    wholes = (RegisteredSpace(Space(*row[:5]), *row[5:-1]) for row in rows if not row[-1].endswith(REGIONS))
     return [replace(found, regions=regions.get(astuple(found.space))) for found in wholes]
 
 

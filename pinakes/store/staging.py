@@ -58,6 +58,7 @@ def copy_images(conn: Connection, parts: Iterable[pd.DataFrame], table: sql.Iden
     copied = 0
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, _listed(IMAGE_COLUMNS))
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        # PostgreSQL converts nothing in a binary COPY: these have to be the very types of the columns.
         copy.set_types(("text",) * len(TEXT_COLUMNS) + ("jsonb", "text", "jsonb", "jsonb", "int4range"))
         for part in parts:
             for row in _image_rows(part):
@@ -100,6 +101,7 @@ def merge_vectors(
     conn: Connection, vectors: sql.Identifier, images: sql.Identifier, key: Sequence[str] = ("image_id",)
 ) -> Written:
     """Merge the staged vectors into the table, but for those of other bytes than their image has now."""
+    # A region has the fingerprint of its picture, and its frame behind a #.
     current = sql.SQL(
         "{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE \"C\", '#', 1)"
     ).format(STAGED_VECTORS, images)
@@ -161,6 +163,7 @@ def normalised(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Unit vectors, shape (n, dimension), float32; norms, shape (n,), float32.
     """
+    # In single precision the squares of large components would overflow.
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     return (vectors / norms[:, None]).astype(np.float32), norms.astype(np.float32)
 
@@ -174,6 +177,7 @@ def _image_rows(part: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     columns: list[Any] = []
     for name in TEXT_COLUMNS:
         if name in part:
+            # pandas says NaN, a number, where a text is missing.
             column = part[name].astype(object)
             columns.append(column.where(column.notna(), None).tolist())
         else:

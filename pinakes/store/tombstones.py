@@ -102,6 +102,7 @@ def remove_images(
                 # Counted at the end of this transaction, and so before `scrub`, which another session may carry out.
                 conn.execute("SELECT pg_stat_force_next_flush()")
             take_turn(conn, collection)
+            # Before the images, whose deletion takes their vectors along without saying how many.
             for name, table in tables.items():
                 deleted = conn.execute(sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(table), (ids,))
                 gone[name] = deleted.rowcount
@@ -114,6 +115,7 @@ def remove_images(
     images = sql.Identifier(collection, "images")
     with translated("removing images"):
         tables = {name: sql.Identifier(collection, name) for name in vector_tables(conn, collection)}
+        # It is not taken, since rows are locked singly: it repeats the action, and names who keeps it waiting.
         others = StrongLock((*tables.values(), images), "SHARE ROW EXCLUSIVE", f"removing pictures of {collection}")
         return others.persist(conn, once, patience=LONG_PATIENCE)
 
