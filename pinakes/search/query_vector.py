@@ -25,7 +25,7 @@ from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Failure, Image, Vector
 
 CROP_SIDE = 1600
-"""Pixels that are kept on the short side of a crop, where there are as many: more than any embedder looks at."""
+"""Pixels that are kept on the short side of a crop, if it has as many: more than any embedder uses."""
 
 MD5 = "md5:"
 """The beginning of fingerprints that prove bytes to be equal: those of composite objects and of ETags do not."""

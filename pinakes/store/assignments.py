@@ -1,7 +1,7 @@
 """What the leader of a run and the workers that embed batches for it tell one another, by way of the database.
 
-The leader holds the lease. Workers know its token, and look whether it is still in force before they begin anything and
-before they write. What a batch came to is kept here as well, so that one that is handed out twice is counted once.
+The leader holds the lease. Workers know its token, and check that it is still in force before they begin anything and
+before they write. The result of a batch is kept here as well, so that a batch that is handed out twice is counted once.
 
 The column that says whether workers may begin batches is called `pinakes.runs.outposts`.
 """
@@ -44,7 +44,7 @@ class Begun:
 
     Attributes:
         times: how often it was begun, this time included.
-        result: what it came to, if another worker has finished it; else None.
+        result: its result, if another worker has finished it; else None.
         stopping: whether the run has been asked to stop, so that no request may be begun for it.
     """
 
@@ -105,10 +105,10 @@ class RunOfLeader(Reconnecting):
         self.do("entering the batches of the run", insert)
 
     def results(self, wanted: Iterable[int]) -> list[tuple[int, dict[str, Any]]]:
-        """Those of these batches that are finished, with what they came to."""
+        """Those of these batches that are finished, with their results."""
         numbers = list(wanted)
         return self.do(
-            "reading what batches came to",
+            "reading the results of batches",
             lambda conn: conn.execute(
                 """
                 SELECT number, result
@@ -195,7 +195,7 @@ class RunOfWorker(Reconnecting):
         return Standing.STOPPING if leader_is_dead or outposts == "stopping" else Standing.OPEN
 
     def check(self) -> None:
-        """See whether this worker may still write for the run.
+        """Check that this worker may still write for the run.
 
         Raises:
             LeaseLostError: the run has ended, or another one has taken over.
@@ -230,7 +230,7 @@ class RunOfWorker(Reconnecting):
         return Begun(*row)
 
     def end(self, number: int, result: dict[str, Any] | None) -> None:
-        """Enter what a batch came to; None: it raised."""
+        """Enter the result of a batch; None: it raised."""
         self.do(
             f"ending batch {number} of the run {self._run_id}",
             lambda conn: conn.execute(

@@ -83,7 +83,7 @@ class CountedValues:
 
     def names(self, kind: str) -> list[str]:
         """The columns of a kind."""
-        return [name for each, name in self.columns if each == kind]
+        return [name for own, name in self.columns if own == kind]
 
     def answer(self, filters: Sequence[Filter], restrictions: Sequence[str]) -> bool:
         """Whether these conditions can be judged by what is kept."""
@@ -287,9 +287,9 @@ def _split(cells: Coded) -> Coded:
     starts = np.cumsum(lengths) - lengths
     of_image = lengths[cells.codes]
     images = np.repeat(np.arange(len(of_image)), of_image)
-    # Each image's list begins where its lists' values begin, and goes on from there.
+    # The values of an image follow one another from where its list starts in `values`.
     within = np.arange(len(images)) - np.repeat(np.cumsum(of_image) - of_image, of_image)
-    values = [value for each in lists for value in each]
+    values = [value for cell in lists for value in cell]
     return _sorted(values, np.repeat(starts[cells.codes], of_image) + within + 1, images)
 
 

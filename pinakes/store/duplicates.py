@@ -266,7 +266,7 @@ def regrouping(conn: Connection, collection: str) -> Iterator[None]:
 
 
 def replace_groups(conn: Connection, collection: str, members: Iterable[Member], *, pairs: str) -> None:
-    """Enter the groups, in the place of those that are there; `pairs` is the kind that holds no copies."""
+    """Replace all groups; `pairs` is the kind that holds no copies."""
     with translated("entering groups of pictures"), conn.transaction():
         conn.execute(sql.SQL("DELETE FROM {}").format(_table(collection, "duplicates")))
         with conn.cursor().copy(

@@ -24,7 +24,7 @@ FACET_COLUMNS = ("type", "school", "timeframe", "author", "medium")
 EXTRA_KEYS = 8
 """Extra columns that get a facet, at most."""
 SAMPLED = 1000
-"""Images whose extra columns are looked at to learn which there are."""
+"""Images whose extra columns are read to learn which columns exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def _wanted(filters: Sequence[Filter], name: str) -> list[str]:
 
 def _each(form: LiteralString, *parts: Iterable[sql.Composable]) -> sql.Composed:
     """A form of SQL filled with each of the parts in turn."""
-    return sql.SQL(" ").join(sql.SQL(form).format(*each) for each in zip(*parts, strict=True))
+    return sql.SQL(" ").join(sql.SQL(form).format(*values) for values in zip(*parts, strict=True))
 
 
 def extra_keys(conn: Connection, images: sql.Identifier, shown: Conditions) -> list[str]:

@@ -16,7 +16,7 @@ KINDS: tuple[IndexKind, ...] = ("hnsw", "binary", "ivfflat")
 
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 200
-"""The links of a node, pgvector's default, and the candidates looked at while building, three times its default: with 64
+"""The links of a node, pgvector's default, and the candidates compared while building, three times its default: with 64
 no ef_search up to 800 found 99 of 100 nearest among 200,000 x 512 clustered vectors, with 200 an ef_search of 40 did. The
 build takes about twice as long. See `python -m benchmarks.search --index`."""
 

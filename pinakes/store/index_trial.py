@@ -25,7 +25,7 @@ from pinakes.store.search_settings import NO_JIT
 from pinakes.store.space_registry import RegisteredSpace
 
 NEIGHBOURS = 8
-"""Of a stored vector, those that show in which directions pictures lie around it."""
+"""Neighbours of a stored vector that are read to learn in which directions from it pictures are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class IndexTrial:
         return answered
 
     def strangers(self, vectors: Matrix) -> Matrix:
-        """For each of some stored vectors, shape (n, dimension), one that is not stored and lies as pictures do there.
+        """For each of some stored vectors, shape (n, dimension), one that is not stored but could be a picture's.
 
         A graph finds the neighbours of its own nodes too easily: it leads to the node, and has linked those to it. So the
         vector is moved by as much as its nearest neighbour is away from it, parallel to the line between two others: by half

@@ -34,7 +34,7 @@ EXACT_BYTES = 128 * 2**20
 which there are many more, get an index as soon as asking it costs less than a scan."""
 
 CHECKS_CLIENTS = 140000
-"""PostgreSQL 14 looks during a statement whether the program that asked for it is still there, if it is told to."""
+"""PostgreSQL 14 can check during a statement whether the program that sent it is still connected."""
 
 _CHECK_CLIENT = "client_connection_check_interval"
 _SIZES = ("maintenance_work_mem", "max_parallel_maintenance_workers")
@@ -115,7 +115,7 @@ def create_index(
     space: Space,
     settings: Mapping[str, int],
 ) -> None:
-    """Build an index of `kind`; readers go on meanwhile, writers wait. How far it has come is logged."""
+    """Build an index of `kind`; readers continue meanwhile, writers wait. How far it has come is logged."""
     indexed = sql.SQL("({} bit_hamming_ops)").format(signs(sql.SQL("embedding"), space.dimension))
     statement = sql.SQL("CREATE INDEX {} ON {} USING {} {} WITH ({})").format(
         sql.Identifier(name),
@@ -229,7 +229,7 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
 def drop_half_built(conn: Connection, collection: str, space: Space) -> int:
     """Drop the invalid indexes that concurrent builds left on a space's table when they died; how many.
 
-    The caller holds the lease, so a build that still goes on is one whose program was killed: it is ended first.
+    The caller holds the lease, so a build that is still running is one whose program was killed: it is ended first.
     """
     end_builds(conn, collection, space)
     # REINDEX CONCURRENTLY gives its indexes these endings; an invalid index of another name is somebody else's.
@@ -249,7 +249,7 @@ def drop_half_built(conn: Connection, collection: str, space: Space) -> int:
 
 
 def end_builds(conn: Connection, collection: str, space: Space) -> None:
-    """End builds of an index of this space that go on in the server although the program that asked for them is gone.
+    """End builds of an index of this space that are still running in the server although their program is gone.
 
     The caller holds the lease. Otherwise a load would wait until they have ended.
     """

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 RENEWALS_PER_LEASE = 3
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Linux's goes on while the machine sleeps, as the lease does."""
+"""Linux's clock of that name also counts the time in which the machine sleeps, as the lease does."""
 
 # Lasts again for its full time; no row where the lease has changed hands.
 _RENEW = """

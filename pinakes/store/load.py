@@ -234,7 +234,7 @@ class Loader:
         drop_unused_sizes(conn, self._collection)
 
     def _index_metadata(self, conn: Connection) -> None:
-        """Create the indexes of the metadata that are missing; readers go on meanwhile, writers wait."""
+        """Create the indexes of the metadata that are missing; readers continue meanwhile, writers wait."""
         rows = conn.execute(
             "SELECT indexname FROM pg_indexes WHERE schemaname = %s AND tablename = 'images'", (self._collection,)
         ).fetchall()

@@ -114,7 +114,7 @@ def tables_due(conn: Connection, schemas: Sequence[str]) -> Iterator[TableState]
 
 
 def tidy(conn: Connection, table: TableState) -> None:
-    """VACUUM or ANALYZE a table as it is due; readers and writers go on meanwhile.
+    """VACUUM or ANALYZE a table as it is due; readers and writers continue meanwhile.
 
     Raises:
         DatabaseError: another vacuum, an index build or an ALTER TABLE has kept it for `LONG_PATIENCE` seconds; the message

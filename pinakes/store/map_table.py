@@ -1,4 +1,4 @@
-"""The maps of a collection as rows: where pictures lie, in which cluster, and how much has changed since.
+"""The maps of a collection as rows: the place of each picture, its cluster, and how much has changed since.
 
 What people see (`clusters`, `points`, `drawn`, `at`) leaves restricted images out; a map is laid out with them. The
 column of clusters is called `region`.
@@ -53,12 +53,12 @@ class Map:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Pictures that lie together.
+    """Pictures whose places on the map are close together.
 
     Attributes:
         number: from 0.
         x, y: its middle, 0 to 1.
-        images: how many lie there.
+        images: how many it has.
         name: what many of them have in common and few others; "" where nothing is known.
         examples: those nearest to the middle.
     """
@@ -181,7 +181,7 @@ def _drawn(conn: Connection, collection: str, space: str, wanted: sql.SQL) -> li
 
 
 def at(conn: Connection, collection: str, space: str, x: float, y: float) -> str | None:
-    """The image_id of the picture that lies nearest to a place; None where there is none."""
+    """The image_id of the picture that is nearest to a place; None on an empty map."""
     with translated(f"looking at the map of {space}"):
         rows = _shown(
             conn,

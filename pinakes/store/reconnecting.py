@@ -1,4 +1,4 @@
-"""A connection that survives a restart of the database: the one way to go on after it was lost."""
+"""A connection that survives a restart of the database: the one way in which work continues after a connection is lost."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The table of a space's regions: which kind it holds, and taking out those that are no longer wanted.
 
-It has the columns of the table of wholes and the same kind of index. Only its key differs: an image has several rows, told
-apart by their fingerprints, which name the frames.
+It has the columns of the table of wholes and the same kind of index. Only its key differs: an image has several rows, with
+different fingerprints, which name the frames.
 """
 
 from __future__ import annotations

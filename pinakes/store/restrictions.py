@@ -1,6 +1,6 @@
 """Restricted pictures: conditions that take images out of every search, facet and thumbnail.
 
-Each query looks at the conditions again, so that they also hold for images that are ingested later.
+Each query applies the conditions again, so that they also hold for images that are ingested later.
 """
 
 from __future__ import annotations

@@ -21,13 +21,13 @@ BEYOND = 8
 """As many of an index's candidates: below a narrow filter each of them costs the scan many more that do not pass."""
 
 NARROW = 8
-"""One image in so many passes the filter that an index is measured with, besides searches without one."""
+"""An index is measured without a filter, and with one that one image in so many passes."""
 
 EF_SEARCH = {"hnsw": 200, "binary": 400}
 """Candidates of a scan where none were measured for the space; pgvector's default of 40 is quicker and misses more."""
 
 PROBES = 10
-"""Lists that an IVFFlat scan begins with where no number was measured; it goes on to others while it has too few."""
+"""Lists that an IVFFlat scan begins with where no number was measured; it continues with others while it has too few."""
 
 SAMPLE = 2000
 """Images of a sample that tells broad filters from narrow ones."""
@@ -145,7 +145,7 @@ def searched_with(registered: RegisteredSpace) -> dict[str, int]:
 
 
 def _wide(registered: RegisteredSpace, deep: int, share: float) -> int:
-    """How many candidates a scan looks at for the `deep` nearest of a `share` of the images.
+    """How many candidates an index scan compares for the `deep` nearest of a `share` of the images.
 
     What they need was measured for `DEFAULT_K` hits of all images, and of one in `NARROW`. Between the two it follows a
     power of the depth; beyond, it grows as the depth does. And so many have to pass as are taken.
@@ -162,7 +162,7 @@ def _wide(registered: RegisteredSpace, deep: int, share: float) -> int:
 def _worth(registered: RegisteredSpace, deep: int) -> int:
     """The fewest matching images with which asking the index costs less than comparing them all."""
     cost = VISIT_COST[str(registered.index_kind)]
-    # Of so few of them that the index looks at in proportion to 1 / share, which is rows / matching.
+    # Where so few match that what the index compares grows in proportion to 1 / share, which is rows / matching.
     few = math.sqrt(cost * _wide(registered, deep, 1 / NARROW) / NARROW * registered.rows)
     return math.ceil(max(cost * _wide(registered, deep, 1), few))
 

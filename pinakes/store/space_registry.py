@@ -210,7 +210,7 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
 
 def vector_tables(conn: Connection, collection: str) -> list[str]:
     """The names of all tables of vectors: of each space, and of the regions of those that have some."""
-    return [each.name for found in spaces(conn, collection) for each in (found, found.regions) if each is not None]
+    return [table.name for space in spaces(conn, collection) for table in (space, space.regions) if table is not None]
 
 
 def resolve_space(conn: Connection, collection: str, name: str | None = None) -> RegisteredSpace:
@@ -274,7 +274,7 @@ def registered_as(conn: Connection, collection: str, space: Space) -> Registered
     if not isinstance(space, RegionSpace):
         return resolve_space(conn, collection, space.name)
     found = next(
-        (each.regions for each in spaces(conn, collection) if each.regions and each.regions.space == space), None
+        (whole.regions for whole in spaces(conn, collection) if whole.regions and whole.regions.space == space), None
     )
     if found is None:
         raise UsageError(

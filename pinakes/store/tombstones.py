@@ -16,7 +16,7 @@ from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, short_waits, t
 from pinakes.tombstones import Tombstone, Tombstones
 
 FORCE_FLUSH = 150000
-"""PostgreSQL 15 keeps statistics in shared memory, and can be told to bring them up to date at once."""
+"""PostgreSQL 15 keeps statistics in shared memory, and has a function that brings them up to date at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def stored_tombstones(conn: Connection, collection: str) -> Tombstones:
 
 
 def add_tombstones(conn: Connection, collection: str, tombstones: Tombstones) -> None:
-    """Enter tombstones, along with those that are there."""
+    """Enter tombstones; those that are entered already stay as they are."""
     with translated(f"entering what {collection} has forgotten"), conn.cursor() as cursor:
         cursor.executemany(
             sql.SQL(
@@ -48,7 +48,7 @@ def add_tombstones(conn: Connection, collection: str, tombstones: Tombstones) ->
                 ON CONFLICT DO NOTHING
                 """
             ).format(tombstones=_table(collection)),
-            [(each.image_id, each.fingerprint, each.forgotten_at) for each in tombstones],
+            [(tombstone.image_id, tombstone.fingerprint, tombstone.forgotten_at) for tombstone in tombstones],
         )
 
 
@@ -57,7 +57,7 @@ def remove_tombstones(conn: Connection, collection: str, tombstones: Tombstones)
     with translated(f"entering what {collection} may hold again"), conn.cursor() as cursor:
         cursor.executemany(
             sql.SQL("DELETE FROM {} WHERE image_id = %s AND fingerprint = %s").format(_table(collection)),
-            [(each.image_id, each.fingerprint) for each in tombstones],
+            [(tombstone.image_id, tombstone.fingerprint) for tombstone in tombstones],
         )
 
 
