@@ -76,7 +76,7 @@ def resolve_query(
         EmbedderError: the provider did not answer.
     """
     resolved = ResolvedQuery()
-    reader = _Reader(conn, collection, registered, embedder, resolved, exclude_query=query.exclude_query)
+    reader = _Reader(conn, collection, registered, embedder, resolved, query.exclude_query)
     resolved.whole_picture = len(query.parts) == 1 and all(
         part.text is None and part.vector is None and part.crop is None and part.weight > 0 for part in query.parts
     )
@@ -149,46 +149,37 @@ def cut_out(data: bytes, crop: Crop) -> bytes:
     return out.getvalue()
 
 
+@dataclass(frozen=True, slots=True)
 class _Reader:
     """Makes the vectors of one query's parts, and notes in `resolved` what it learns about them."""
 
-    def __init__(
-        self,
-        conn: Connection,
-        collection: str,
-        registered: RegisteredSpace,
-        embedder: Embedder,
-        resolved: ResolvedQuery,
-        *,
-        exclude_query: bool,
-    ) -> None:
-        self._conn = conn
-        self._collection = collection
-        self._registered = registered
-        self._embedder = embedder
-        self._resolved = resolved
-        self._exclude_query = exclude_query
+    conn: Connection
+    collection: str
+    registered: RegisteredSpace
+    embedder: Embedder
+    resolved: ResolvedQuery
+    exclude_query: bool
 
     def text(self, text: str, *, for_words: bool) -> TextReading | None:
         """The embedder's reading of words; None when it can read none of them.
 
         `for_words` says whether full text answers what the embedder cannot read.
         """
-        limits, notes, name = self._embedder.facts.limits, self._resolved.notes, self._embedder.facts.space.provider
+        limits, notes, name = self.embedder.facts.limits, self.resolved.notes, self.embedder.facts.space.provider
         key = key_of("text", text.encode())
         reading = self._recalled(key)
         if reading is None:
             try:
-                reading = self._embedder.embed_text(text)
+                reading = self.embedder.embed_text(text)
             except UnreadableQueryError as exc:
                 # Full text answers instead, so nothing misleads; with a minus, or without full text, the words are lost.
                 if for_words:
-                    self._resolved.hints.append(str(exc))
+                    self.resolved.hints.append(str(exc))
                 else:
                     notes.append(f"{str(exc).rstrip('.')}. {_quoted([text])} was left out")
                 return None
             self._paid(key, reading)
-        ignored = self._embedder.unsent_words(text)
+        ignored = self.embedder.unsent_words(text)
         if ignored:
             notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
         if reading.unread:
@@ -208,11 +199,11 @@ class _Reader:
         return self._of_picture(part.picture if part.crop is None else cut_out(part.picture, part.crop))
 
     def _given(self, vector: Vector) -> Vector:
-        shape = (self._registered.space.dimension,)
+        shape = (self.registered.space.dimension,)
         given = np.asarray(vector, dtype=np.float32)
         if given.shape != shape or not np.isfinite(given).all() or not given.any():
             raise UsageError(
-                f"the vector of this query has shape {given.shape}; the space {self._registered.name} takes finite ones of"
+                f"the vector of this query has shape {given.shape}; the space {self.registered.name} takes finite ones of"
                 f" shape {shape} that are not zero."
             )
         return given
@@ -220,24 +211,24 @@ class _Reader:
     def _own(self, fingerprint: str, part: Part) -> None:
         """Note a picture of the query, so that the very file is recognised among the hits."""
         if fingerprint.startswith(MD5):
-            excluded = self._exclude_query or part.weight < 0
-            (self._resolved.exclude_fingerprints if excluded else self._resolved.fingerprints).append(fingerprint)
+            excluded = self.exclude_query or part.weight < 0
+            (self.resolved.exclude_fingerprints if excluded else self.resolved.fingerprints).append(fingerprint)
 
     def _of_stored(self, image_id: str, part: Part) -> Vector:
-        stored = stored_image(self._conn, self._collection, image_id)
+        stored = stored_image(self.conn, self.collection, image_id)
         if stored is None:
             raise UsageError(
-                f"the collection {self._collection!r} has no image {image_id!r}; pinakes search --json lists ids."
+                f"the collection {self.collection!r} has no image {image_id!r}; pinakes search --json lists ids."
             )
-        self._resolved.exclude_ids.append(image_id)
+        self.resolved.exclude_ids.append(image_id)
         if part.weight > 0:
             self._own(stored.metadata["fingerprint"], part)
         if part.crop is not None:
             return self._of_picture(cut_out(read_uri(stored.uri), part.crop))
-        vector = stored_vector(self._conn, self._collection, self._registered.name, image_id)
+        vector = stored_vector(self.conn, self.collection, self.registered.name, image_id)
         if vector is None:
             raise UsageError(
-                f"the image {image_id!r} has no vector in the space {self._registered.name}: it failed, or no run has"
+                f"the image {image_id!r} has no vector in the space {self.registered.name}: it failed, or no run has"
                 " embedded it yet; see pinakes status."
             )
         return vector
@@ -248,7 +239,7 @@ class _Reader:
         if recalled is not None:
             return recalled.vector
         picture = Picture(Image("query", "", _fingerprint(data), len(data)), lambda: data)
-        outcome = self._embedder.embed_query_picture(picture)
+        outcome = self.embedder.embed_query_picture(picture)
         if isinstance(outcome, Failure):
             raise PictureError(f"the picture of this query cannot be used: {outcome.message}", outcome.error_class)
         self._paid(key, TextReading(outcome))
@@ -257,15 +248,15 @@ class _Reader:
     # -- what was paid for is kept -------------------------------------------------------------------------------------
 
     def _recalled(self, key: bytes) -> TextReading | None:
-        if not self._embedder.paid:
+        if not self.embedder.paid:
             return None
-        kept = recall(self._conn, self._registered.name, key)
+        kept = recall(self.conn, self.registered.name, key)
         return None if kept is None else TextReading(*kept)
 
     def _paid(self, key: bytes, reading: TextReading) -> None:
-        if self._embedder.paid:
-            self._resolved.calls += 1
-            keep(self._conn, self._registered.name, key, (reading.vector, reading.read, reading.unread))
+        if self.embedder.paid:
+            self.resolved.calls += 1
+            keep(self.conn, self.registered.name, key, (reading.vector, reading.read, reading.unread))
 
 
 def _quoted(words: Sequence[str]) -> str:

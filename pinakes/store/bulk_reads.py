@@ -125,24 +125,25 @@ def read_vectors(
     Returns:
         image_ids, and shape (image_ids, dimension), float32, unit length but for the rounding of `halfvec`.
     """
-    shown = visible(conn, collection)
-    statement = sql.SQL(
-        """
-        SELECT i.image_id, v.embedding
-        FROM {images} AS i
-        JOIN {space} AS v USING (image_id, fingerprint)
-        WHERE {shown} AND (%(ids)s::text[] IS NULL OR image_id = ANY(%(ids)s))
-        ORDER BY i.image_id
-        """
-    ).format(
-        images=sql.Identifier(collection, "images"),
-        space=sql.Identifier(collection, registered.name),
-        shown=shown.where,
-    )
-    values = {**shown.values, "ids": None if ids is None else list(ids)}
     found: list[str] = []
-    # Counting first lets each vector be put where it belongs, without a second copy of them all.
+    # Counting first lets each vector be put where it belongs, without a second copy of them all. The restrictions too are
+    # read in this one state: with others the vectors would not be as many as were counted.
     with one_state(conn):
+        shown = visible(conn, collection)
+        statement = sql.SQL(
+            """
+            SELECT i.image_id, v.embedding
+            FROM {images} AS i
+            JOIN {space} AS v USING (image_id, fingerprint)
+            WHERE {shown} AND (%(ids)s::text[] IS NULL OR image_id = ANY(%(ids)s))
+            ORDER BY i.image_id
+            """
+        ).format(
+            images=sql.Identifier(collection, "images"),
+            space=sql.Identifier(collection, registered.name),
+            shown=shown.where,
+        )
+        values = {**shown.values, "ids": None if ids is None else list(ids)}
         count = count_vectors(conn, collection, registered.name, ids)
         vectors = np.empty((count, registered.space.dimension), dtype=np.float32)
         for image_id, vector in streamed(conn, statement, values, at_once=VECTORS_AT_ONCE):

@@ -92,9 +92,7 @@ def _condition(
                 YEARS_SAID, sql.Placeholder(f"{key}a"), sql.Placeholder(f"{key}b")
             )
         case OnMap(cluster, corners):
-            values[key] = (
-                cluster if cluster is not None else "".join(("(", ",".join(f"({x},{y})" for x, y in corners), ")"))
-            )
+            values[key] = f"({','.join(f'({x},{y})' for x, y in corners)})" if cluster is None else cluster
             inside = "p.region = {}" if cluster is not None else "{}::polygon @> point(p.x, p.y)"
             # Only the map of the active space is on the page.
             return sql.SQL(

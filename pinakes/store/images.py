@@ -94,6 +94,8 @@ def listed(
     With `collapse` the groups are those of copies, of which the preferred image is the first.
     """
     values: dict[str, Any] = {"k": k, "after": after, **passing.values}
+    # Groups are made of all that pass, and only then is the place found: a group that an earlier page has shown would else
+    # come again with its second image.
     one = OneOfEach(collection, group_by, collapse, values)
     found = sql.SQL("(SELECT i.*{keys} FROM {images} AS i {copies} WHERE {passing} AND {considered})").format(
         keys=one.columns,

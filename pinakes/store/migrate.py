@@ -117,6 +117,7 @@ def _apply(
             applied = _applied(conn, schema)  # another process may have created it since
             missing = [script for script in part if script[0] not in applied]
             refuse_foreign(conn, schema, (script[2] for script in missing))
+            # The scripts name their own tables and pgvector's types without a schema.
             conn.execute(
                 sql.SQL("SET LOCAL search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas)))
             )
