@@ -115,5 +115,5 @@ def digest(parts: Iterable[object]) -> bytes:
 
 
 def shown_digest(image_id: str) -> bytes:
-    """What a picture is remembered by: the first bytes of its md5, which SQL can compute too."""
+    """The name of a picture in a cursor: the first bytes of the md5 of its image_id, which SQL can compute too."""
     return hashlib.md5(image_id.encode(), usedforsecurity=False).digest()[:DIGEST_BYTES]

@@ -223,7 +223,7 @@ def ask(
     group_by: str | None = None,
     **options: Any,
 ) -> Query:
-    """A query from the words in which people put it.
+    """Build a query from what people type.
 
     Args:
         text: words.

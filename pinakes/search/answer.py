@@ -321,7 +321,7 @@ def _fused_page(
 
 
 def _fixed_page(this: bytes, query: Query, rest: Sequence[bytes], found: Sequence[tuple[int, Row]]) -> _Page:
-    """A later page of fused lists: those of the order fixed by the first page that are still there."""
+    """A later page of fused lists: the images of the fixed order that still exist and pass."""
     rows = [row for _, row in found[: query.k]]
     later = rest[found[query.k - 1][0] :] if len(found) > query.k else ()
     return _Page(rows, Cursor(this, rest=tuple(later)) if later else None, "fused")

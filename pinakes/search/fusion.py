@@ -26,7 +26,7 @@ def fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
 
 
 def best_of_each(rows: Iterable[Row], column: str | None, works: Mapping[str, tuple[str, bool]]) -> list[Row]:
-    """The first row of each group of copies, in which a preferred image takes its place; of these, that of each value."""
+    """The first row of each group of copies, or its preferred image; with a column, of these the first of each value."""
     best: dict[str, Row] = {}
     for row in rows:
         work, preferred = works.get(row.image_id, ("", False))

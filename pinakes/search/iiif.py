@@ -39,7 +39,7 @@ _BY_SERVICE = re.compile(r"ImageService([23])(?: level([012]))? (https?://\S+)")
 _RIGHTS = re.compile(
     r"https?://((?:creativecommons\.org/(?:licenses|publicdomain)|rightsstatements\.org/vocab)/[A-Za-z0-9./-]+)"
 )
-"""The only addresses that `rights` may be, and with http:// alone."""
+"""The only addresses that the specification allows in `rights`, where they begin with http://."""
 _DATE_IN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
 _NOT_IN_BROWSERS = frozenset({"image/tiff", "image/jp2", "image/jpx", "image/heic", "image/heif"})
 _OWN = frozenset(
@@ -226,7 +226,7 @@ def _is_moment(text: str) -> bool:
 
 
 def _marked(text: str) -> dict[str, list[str]]:
-    """A text where HTML may stand: what only looks like it, as `<untitled>` does, would vanish in a viewer."""
+    """A text of a field that may hold HTML: what only looks like HTML, as `<untitled>` does, would vanish in a viewer."""
     return _plain(f"<span>{html.escape(text)}</span>" if text.startswith("<") and text.endswith(">") else text)
 
 

@@ -180,7 +180,7 @@ def current_vectors(conn: Connection, collection: str, space: str) -> pa.Table:
 def held_pairs(
     conn: Connection, collection: str, space: str, pairs: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """Those of some (image_id, fingerprint) that a space has a vector of; none where there is no such table yet."""
+    """Those of the given (image_id, fingerprint) that a space has a vector of; none while it has no table."""
     table = sql.Identifier(collection, space)
     with translated(f"looking for vectors of {space}"):
         # A first run asks for each of its pictures: an empty table answers for all of them at once.
@@ -205,7 +205,7 @@ def held_vectors(
 
 
 def regions_of(conn: Connection, collection: str, table: str, image_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(image_id, fingerprint) of the regions of some images that have a vector; none where there is no such table yet."""
+    """(image_id, fingerprint) of the regions of some images that have a vector; none while there is no table of regions."""
     named = sql.Identifier(collection, table)
     with translated(f"looking for regions in {table}"):
         if value_of(conn, "SELECT to_regclass(%s) IS NULL", (named.as_string(conn),)):
@@ -230,7 +230,7 @@ def _columns(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
 
 
 def _texts(conn: Connection, table: sql.Identifier, *names: str) -> pa.Table:
-    """Some columns of a table, in columns: a third of the memory of as many Python strings."""
+    """Some columns of a table in Arrow's form, which takes a third of the memory of as many Python strings."""
     import pyarrow as pa  # which a search does without
 
     statement = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(map(sql.Identifier, names)), table)

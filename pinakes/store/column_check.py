@@ -24,11 +24,11 @@ MOST_VALUES = 20_000
 """Values of a column that a misspelt one is compared with, the most frequent: a tenth of a second."""
 NEAR_VALUES = 3
 FEW_VALUES = 12
-"""So many values of a column are named where none is near."""
+"""A column of no more values has them all named where none of them is near."""
 
 
 def unknown_columns(conn: Connection, collection: str, names: Sequence[str], among: Conditions) -> list[str]:
-    """Those of `names` that no image has of those that meet the condition."""
+    """The names that are a column of no image that meets the condition."""
     extra = [name for name in names if name not in (*PLAIN_COLUMNS, YEARS, MAP)]
     if not extra:
         return []
@@ -48,7 +48,7 @@ def unknown_columns(conn: Connection, collection: str, names: Sequence[str], amo
 
 
 def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> None:
-    """Check that images which are not restricted have these columns: what only the others have must not be found out.
+    """Check that visible images have these columns: one that only restricted images have must not be revealed.
 
     Raises:
         UsageError: none has one of them; the message names the columns that there are.
@@ -73,7 +73,7 @@ def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> No
 
 
 def unknown_values(conn: Connection, collection: str, filters: Sequence[Filter], *, found: bool) -> list[str]:
-    """A sentence for each value that conditions ask for and no picture that is shown has, with those that are near it.
+    """A sentence for each value of the conditions that no visible picture has, with the values that are near it.
 
     Where pictures were `found`, a column that is asked for one value has it.
     """

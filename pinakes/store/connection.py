@@ -40,7 +40,7 @@ SAFE_PARALLEL_BUILDS = (0, 8, 4)
 """0.8.2 to 0.8.4 fix an overflow in parallel HNSW builds and a corruption by vacuum."""
 
 _UNSET = {DATABASE_URL: "Pinakes runs a database of its own", LIMITER_URL: "the rate limits are kept in the database"}
-"""What is done where a setting names no server."""
+"""What happens where a setting names no server."""
 
 _FULL = " Free some space on the database's disk and run the same command again: a checkpoint keeps what was answered."
 _LOST = (

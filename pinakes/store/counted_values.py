@@ -28,7 +28,7 @@ Mask = npt.NDArray[np.bool_]
 FIRST, LAST = ("years", "first"), ("years", "last")
 
 LENGTHS = "<u4"
-"""How many values a cell has, as it is kept."""
+"""The form in which the number of values of a cell is kept."""
 
 BLOCK = 1 << 22
 """Bytes that are read at once; the values of an image take less."""
@@ -67,7 +67,7 @@ class Coded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CountedValues:
-    """What is kept of a collection at a moment.
+    """The values of a collection as they were counted at a moment.
 
     Attributes:
         at: when it was counted; another count has another moment.
@@ -86,7 +86,7 @@ class CountedValues:
         return [name for own, name in self.columns if own == kind]
 
     def answer(self, filters: Sequence[Filter], restrictions: Sequence[str]) -> bool:
-        """Whether these conditions can be judged by what is kept."""
+        """Whether the counted values are enough to judge these conditions."""
         return all(("hidden", text) in self.columns for text in restrictions) and all(map(self._answers, filters))
 
     def _answers(self, item: Filter) -> bool:
@@ -134,12 +134,12 @@ class CountedValues:
 
 
 def read_counted(conn: Connection, collection: str, kept: CountedValues | None = None) -> CountedValues | None:
-    """What is kept of a collection, as it is now; None where images have been changed since.
+    """The counted values of a collection; None where images have been changed since they were counted.
 
     Args:
         conn: a connection.
         collection: the collection.
-        kept: what was read before: it is returned where it still holds.
+        kept: the values that were read before; they are returned if they are still true.
     """
     valid = sql.SQL(
         "(SELECT counted_at FROM {collection} WHERE NOT EXISTS (SELECT FROM {changes}))",
@@ -253,7 +253,7 @@ class _Blocks(io.RawIOBase):
 
 
 def _read(copy: psycopg.Copy, names: Sequence[str]) -> Iterator[Coded]:
-    """The columns of a COPY as CSV; there are images."""
+    """The columns of a COPY in CSV, which has at least one row."""
     import pyarrow as pa  # neither of which a search needs
     from pyarrow import csv
 
@@ -273,7 +273,7 @@ def _read(copy: psycopg.Copy, names: Sequence[str]) -> Iterator[Coded]:
 
 
 def _sorted(known: Sequence[str], codes: npt.NDArray[np.integer[Any]], images: Codes | None = None) -> Coded:
-    """A column whose values are in any order, and may repeat, as one whose values are in order."""
+    """A column with its values in order, from `known` in any order, in which values may repeat."""
     order = sorted(set(known))
     place = {value: number for number, value in enumerate(order, start=1)}
     small = np.min_scalar_type(len(order)).newbyteorder("<")
@@ -281,7 +281,7 @@ def _sorted(known: Sequence[str], codes: npt.NDArray[np.integer[Any]], images: C
 
 
 def _split(cells: Coded) -> Coded:
-    """From a column of JSON lists to one whose cells hold several values."""
+    """A column of JSON lists as one whose cells hold several values."""
     lists: list[list[str]] = [[], *map(json.loads, cells.known)]
     lengths = np.array(list(map(len, lists)))
     starts = np.cumsum(lengths) - lengths

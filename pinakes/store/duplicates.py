@@ -58,7 +58,7 @@ class Member:
 
 
 def without_sketch(conn: Connection, collection: str, after: str, count: int) -> list[tuple[str, str]]:
-    """The next fingerprints, in order, that no sketch was made of, each with where such a picture is."""
+    """The next fingerprints, in order, without a sketch, each with the address of such a picture."""
     with translated("looking for pictures that are new"):
         return conn.execute(
             sql.SQL(
@@ -182,7 +182,7 @@ def near_in_shape(
 
 
 def keep_alike(conn: Connection, collection: str, compared: Sequence[str], how: str, found: Iterable[Alike]) -> None:
-    """Enter which pictures are alike, and that these were compared: both, or neither after a crash."""
+    """Enter which pictures are alike, and that they were compared: a crash leaves both or neither."""
     with translated("entering which pictures are alike"), conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
             sql.SQL(
@@ -217,7 +217,7 @@ def drop_unused_sketches(conn: Connection, collection: str) -> None:
 
 
 def equal_files(conn: Connection, collection: str) -> Iterator[list[str]]:
-    """The images of each fingerprint that several have, streamed; the first is the first of them by id."""
+    """The images of each fingerprint that several images have, in the order of their ids, streamed."""
     statement = sql.SQL(
         """
         SELECT array_agg(image_id ORDER BY image_id)

@@ -35,7 +35,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """How what is kept stands to the images.
+    """Whether the counted values and the digests are still true of the images.
 
     Attributes:
         counted_at: when the values were counted; None: never.
@@ -49,7 +49,7 @@ class ImageState:
 
 
 def image_state(conn: Connection, collection: str) -> ImageState:
-    """How what is kept of a collection stands to its images."""
+    """Whether the counted values and the digests of a collection are still true of its images."""
     with translated(f"looking for changes of {collection}"):
         row = conn.execute(
             sql.SQL(
@@ -71,7 +71,7 @@ def count_again(
     said: Said | None = None,
     since: ImageState | None = None,
 ) -> bool:
-    """Bring what is kept up to date, where it is not; whether anything was counted.
+    """Bring the counted values and the digests up to date; returns whether anything was counted.
 
     Args:
         conn: a connection.

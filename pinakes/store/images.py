@@ -29,7 +29,7 @@ class Row(Captioned):
         metadata: the columns that are known, its fingerprint, and the extra columns.
         distance: cosine distance to what was asked, where vectors were compared.
         several: the values of each column whose cell holds several.
-        region: the part of the picture that is so near; None where that is the whole.
+        region: the part of the picture that has this distance; None for the whole.
     """
 
     image_id: str
@@ -58,7 +58,7 @@ def row_of(values: Sequence[Any]) -> Row:
 
 
 def region_row_of(values: Sequence[Any]) -> Row:
-    """A row of `IMAGE_COLUMNS`, a distance, and the fingerprint of the vector that is so near."""
+    """A row of `IMAGE_COLUMNS`, a distance, and the fingerprint of the vector with that distance."""
     return replace(row_of(values), region=frame_of(values[6 + len(COLUMNS)]))
 
 
@@ -121,7 +121,7 @@ def listed(
 
 
 def works_of(conn: Connection, collection: str, image_ids: Sequence[str]) -> dict[str, tuple[str, bool]]:
-    """The group of copies of each of some images that are in one, and whether the image is the preferred one of it."""
+    """The group of copies of those images that are in one, and whether the image is the preferred one of its group."""
     with translated("reading groups of copies"):
         rows = conn.execute(
             sql.SQL("SELECT image_id, work, preferred FROM {} WHERE NOT pair AND image_id = ANY(%s)").format(

@@ -83,7 +83,7 @@ class WantedIndex:
     ivfflat: str | None = None
 
     def check(self) -> None:
-        """See that one kind is asked for.
+        """Check that only one kind is asked for.
 
         Raises:
             UsageError: two are, or the settings cannot be read.
@@ -102,12 +102,12 @@ class WantedIndex:
 
     @property
     def settings(self) -> dict[str, int]:
-        """What it is to be built with, as far as somebody says it."""
+        """The settings that somebody has chosen for it."""
         if self.hnsw:
             return parse_settings("hnsw", self.hnsw)
         return parse_settings("ivfflat", self.ivfflat) if self.ivfflat else {}
 
 
 def written(settings: Mapping[str, int]) -> str:
-    """As it is given and shown: ``m=24, ef_construction=128``."""
+    """Settings as people write them: ``m=24, ef_construction=128``."""
     return ", ".join(f"{name}={value}" for name, value in settings.items())

@@ -56,7 +56,7 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """What is entered for a collection.
+    """The language that is entered for a collection.
 
     Attributes:
         name: the text search configuration.

@@ -102,7 +102,7 @@ WHERE resource = %s
 
 
 def holder_name() -> str:
-    """This process as the holder of a lease, in words a person can act on."""
+    """This process as the holder of a lease, so that a person can find it."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 

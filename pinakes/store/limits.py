@@ -27,7 +27,7 @@ from pinakes.store.limit_statements import CORRECT, ENTER, FIGURES, RESERVE, THR
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 
 WINDOW = ("unit", "seconds", "count", "burst", "spacing", "head_start", "lead", "lead_units", "lateness")
-"""Of a rate: what the row of its window holds."""
+"""The attributes of a `Rate` that are columns of the table."""
 
 _CONNECTION = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 """A connection that died without a word is noticed within 20 s."""
@@ -68,7 +68,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What a call counted.
+    """How many tokens a call counted.
 
     Attributes:
         number: of the call; see `Reservation`.

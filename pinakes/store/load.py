@@ -248,7 +248,7 @@ class Loader:
             conn.execute(statement.format(sql.Identifier(name), self._images))
 
     def _write(self, what: str, action: Callable[[Connection], T], *, own: bool = False) -> T:
-        """Do something in a transaction of its own under the lease; begun again when the connection is lost."""
+        """The result of an action in a transaction of its own under the lease; repeated when the connection is lost."""
 
         def guarded(conn: Connection) -> T:
             with conn.transaction():

@@ -170,7 +170,7 @@ def trim_queries(conn: Connection, days: int, orphan_days: int, spaces: Sequence
 
 
 def enter_baseline(conn: Connection, collection: str, space: Space, state: IndexState) -> None:
-    """Judge an index from now on by its present size: it was built before sizes were kept."""
+    """Enter the present size of an index as that of its build, which was not kept then."""
     with translated(f"entering the size of the index of {space.name}"):
         conn.execute(
             sql.SQL("UPDATE {} SET index_rows = %s, index_bytes = %s WHERE space = %s AND index_bytes IS NULL").format(

@@ -36,7 +36,7 @@ _PLACES = np.dtype([("x", "<u2"), ("y", "<u2"), ("cluster", "<u2")])
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """What a map is of.
+    """How and of how many images a map was made.
 
     Attributes:
         method: `t-SNE` or `PCA`.
@@ -111,7 +111,7 @@ def write_map(
     method: str,
     seed: int,
 ) -> None:
-    """Put a map in the place of the one before, all at once.
+    """Replace the map of a space, all at once.
 
     Args:
         conn: a connection.

@@ -183,7 +183,7 @@ class _FirstPage:
 
 
 def _lost(taken: Taken, far: float | None) -> bool:
-    """Whether an index seems to have led to the wrong place: nothing that it found is near, or near enough for the query."""
+    """Whether an index seems to have missed the right cluster: even the nearest of what it found is too far away."""
     return far is not None and (not taken.rows or (taken.rows[0][0].distance or 0) > far)
 
 

@@ -13,7 +13,7 @@ NOTHING = sql.SQL("")
 
 
 class OneOfEach:
-    """What makes a statement show one image of each group.
+    """The parts of a statement that let it show one image of each group.
 
     Of a group of copies only the preferred one is considered where it is among what is asked for. Where a column makes
     groups too, it makes them of what is left of the copies.

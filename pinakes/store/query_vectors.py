@@ -23,7 +23,7 @@ def key_of(kind: Literal["text", "picture"], content: bytes) -> bytes:
 
 
 def recall(conn: Connection, space: str, query: bytes) -> Kept | None:
-    """What was kept for a query, by its hash, in a space; None where nothing was."""
+    """The vector that is kept for a query, by its hash, in a space; None where there is none."""
     with translated("looking up a query"):
         row = conn.execute(
             # Reads it and notes that it is used, so that what is asked for again is not removed.

@@ -32,7 +32,7 @@ LEAST_ROWS = 2_000
 
 
 def reload_for(conn: Connection, collection: str, space: Space, expected: int, pgvector: Pgvector) -> Reload | None:
-    """The way to load `expected` vectors into a second table, or None where row by row is the better way."""
+    """A reload for `expected` vectors, or None where loading them row by row takes less time."""
     if expected < LEAST_ROWS:
         return None
     kind = registered_as(conn, collection, space).index_kind

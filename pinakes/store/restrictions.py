@@ -25,7 +25,7 @@ class Restriction:
 
     @property
     def problem(self) -> str | None:
-        """What to tell whoever relies on it; None where it takes out anything."""
+        """A warning for whoever relies on it; None where it hides some picture."""
         if self.images:
             return None
         return (

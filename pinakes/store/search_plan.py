@@ -18,7 +18,7 @@ MARGIN = 32
 """Rows of a scan beyond k before single precision orders them: the order of half precision may be off by a few."""
 
 BEYOND = 8
-"""As many of an index's candidates: below a narrow filter each of them costs the scan many more that do not pass."""
+"""The same for an index's candidates: with a narrow filter each of them costs the scan many others that do not pass."""
 
 NARROW = 8
 """An index is measured without a filter, and with one that one image in so many passes."""
@@ -33,15 +33,16 @@ SAMPLE = 2000
 """Images of a sample that tells broad filters from narrow ones."""
 
 FEW = 30
-"""Fewer that pass, of a sample, say nothing sure about their share."""
+"""If fewer images of a sample pass, their share is too uncertain to plan by."""
 
 SURELY = 1.5
-"""A sample's pages may hold images that are alike: with this many times the matches the index is worth it at any rate."""
+"""The sample alone decides only where it promises so many times the matches that make the index worth it, or so many times
+too few: its pages may hold images that are alike."""
 
 ALL = sql.SQL("")
 
 AGAIN = 4
-"""How many times as far an index looks for a query that it seems to have led to the wrong place."""
+"""How many times as many candidates the second search has of a query that the index seems to have led astray."""
 
 VISIT_COST = {"hnsw": 6, "binary": 2, "ivfflat": 4}
 """What an index spends on one candidate, in images that pass and are compared one by one: it compares the 2 m links of each
@@ -122,7 +123,7 @@ def plan(
 
 
 def farther(chosen: Plan, kind: str) -> Plan:
-    """How to look again for what may be elsewhere.
+    """The plan of a second search, for what the index may have missed.
 
     A graph leads a query in a hundred into the wrong cluster, and there to nothing near. Looking so far for every query
     would take three times as long.
@@ -136,7 +137,7 @@ def farther(chosen: Plan, kind: str) -> Plan:
 
 
 def searched_with(registered: RegisteredSpace) -> dict[str, int]:
-    """What the index of a space is asked with where a search says nothing; empty where there is none."""
+    """The setting of a space's index for searches that give none; empty where no index is used."""
     if registered.index_kind is None or registered.falls_short:
         return {}
     if registered.index_kind == "ivfflat":
@@ -168,7 +169,7 @@ def _worth(registered: RegisteredSpace, deep: int) -> int:
 
 
 def _sampled(conn: Connection, collection: str, registered: RegisteredSpace, passing: Conditions) -> int:
-    """How many images of a sample of `SAMPLE` pass, or of all where these are no more."""
+    """How many images pass, of a sample of `SAMPLE` of them, or of all if there are no more."""
     if registered.rows <= SAMPLE:
         return _count(conn, collection, passing, None)
     # The sample is made of whole pages.

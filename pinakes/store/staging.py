@@ -80,7 +80,7 @@ def copy_vectors(conn: Connection, chunk: VectorChunk, table: sql.Identifier) ->
 
 
 def merge_images(conn: Connection, images: sql.Identifier, *, with_metadata: bool) -> Written:
-    """Merge the staged images into the table; without metadata only where and what a picture is."""
+    """Merge the staged images into the table; without metadata, only their addresses and fingerprints."""
     if not with_metadata:
         conn.execute(
             # The metadata that is kept has folded forms, too: those of the new address are added to them.
@@ -100,7 +100,7 @@ def merge_images(conn: Connection, images: sql.Identifier, *, with_metadata: boo
 def merge_vectors(
     conn: Connection, vectors: sql.Identifier, images: sql.Identifier, key: Sequence[str] = ("image_id",)
 ) -> Written:
-    """Merge the staged vectors into the table, but for those of other bytes than their image has now."""
+    """Merge the staged vectors into the table, except those of other bytes than their image has now."""
     # A region has the fingerprint of its picture, and its frame behind a #.
     current = sql.SQL(
         "{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE \"C\", '#', 1)"

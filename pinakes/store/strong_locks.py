@@ -282,7 +282,7 @@ def naming_who_is_waited_for(conn: Connection, purpose: str, *, patience: float)
 
 @contextmanager
 def watched(conn: Connection, look: Callable[[psycopg.Connection[Any]], None], *, every: float) -> Iterator[None]:
-    """Around one long statement of `conn`: `look` is called `every` so many seconds, with a second connection.
+    """Around one long statement of `conn`: a second connection is given to `look` every `every` seconds.
 
     Where the server accepts no second connection, it is not called.
     """
@@ -313,7 +313,7 @@ def watched(conn: Connection, look: Callable[[psycopg.Connection[Any]], None], *
 
 
 def take_turn(conn: Connection, collection: str) -> None:
-    """Inside a transaction: wait for the short ones of others that write a collection's images, or several of its spaces.
+    """Inside a transaction: wait for short transactions of others that write the images, or several spaces, of a collection.
 
     Two runs may fill two spaces of one collection. They lock rows of the same tables, in orders that depend on the data,
     and PostgreSQL would end one of them as deadlocked.

@@ -21,7 +21,7 @@ FORCE_FLUSH = 150000
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """What a stored image is called by wherever else something of it is kept."""
+    """The names under which something of a stored image is kept in other places."""
 
     image_id: str
     uri: str
@@ -83,7 +83,7 @@ def images_of(
 def remove_images(
     conn: Connection, collection: str, image_ids: Sequence[str], leases: Iterable[Lease]
 ) -> dict[str, int]:
-    """Delete images with their vectors; how many vectors of each space went along.
+    """Delete images with their vectors; returns how many vectors of each space were deleted.
 
     `leases` are those of all its spaces.
 
@@ -121,7 +121,7 @@ def remove_images(
 
 
 def scrub(conn: Connection, collection: str, tables: Iterable[str]) -> list[str]:
-    """VACUUM tables so that neither they nor their indexes hold a dead row; those that still do.
+    """VACUUM tables so that neither they nor their indexes hold a dead row; returns those that still do.
 
     A transaction that began before the deletion and is still open keeps dead rows in place.
 
