@@ -11,6 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, LiteralString
 from uuid import UUID
 
@@ -290,12 +291,16 @@ class RunOfWorker(Reconnecting):
 
     def give_back_calls(self, calls: int) -> None:
         """Give back calls that were taken and not made."""
-        self.do(
-            "giving calls back to the run's allowance",
-            lambda conn: conn.execute(
-                "UPDATE pinakes.runs SET calls_left = calls_left + %s WHERE run_id = %s", (calls, self._run_id)
-            ),
-        )
+        attempts = count()
+
+        def give(conn: Connection) -> None:
+            # Once: an attempt whose connection was lost may have been carried out, and calls that are given back twice
+            # would exceed what the run may cost.
+            if next(attempts) == 0:
+                statement = "UPDATE pinakes.runs SET calls_left = calls_left + %s WHERE run_id = %s"
+                conn.execute(statement, (calls, self._run_id))
+
+        self.do("giving calls back to the run's allowance", give)
 
     def _over(self) -> LeaseLostError:
         return LeaseLostError(

@@ -69,8 +69,8 @@ def ensure_collection(
         root = _root(conn, name)
         if root is None:
             conn.execute(
-                # Enters the root and the language of a new collection. Of two first runs one comes too late: `check_root`
-                # tells it.
+                # Enters the root and the language of a new collection. Of two first runs the later one keeps what the other
+                # has entered, and `check_root` refuses it if that is another root.
                 sql.SQL(
                     """
                     INSERT INTO {collection} (source_root, language, language_open)
