@@ -227,7 +227,7 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
 
 
 def drop_half_built(conn: Connection, collection: str, space: Space) -> int:
-    """Drop the invalid indexes that concurrent builds left on a space's table when they died; how many.
+    """Drop the invalid indexes that concurrent builds left on a space's table when they died; returns how many.
 
     The caller holds the lease, so a build that is still running is one whose program was killed: it is ended first.
     """

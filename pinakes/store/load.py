@@ -101,6 +101,7 @@ class Loader:
         copy_images(conn, (part,), STAGED_IMAGES)
         # Only from here on do two runs lock the same rows; what they copy into tables of their own delays nobody.
         take_turn(conn, self._collection)
+        # Before the merge, after which no fingerprint tells any more whose bytes have changed.
         self._drop_outdated_vectors(conn)
         return merge_images(conn, self._images, with_metadata=with_metadata)
 

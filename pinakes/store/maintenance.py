@@ -130,7 +130,7 @@ def tidy(conn: Connection, table: TableState) -> None:
 
 
 def prune_runs(conn: Connection, days: int) -> int:
-    """Remove runs that began more than `days` ago, except the newest of each collection and space; how many."""
+    """Remove runs that began more than `days` ago, except the newest of each collection and space; returns how many."""
     with translated("removing old runs"):
         return conn.execute(
             """
@@ -147,7 +147,7 @@ def prune_runs(conn: Connection, days: int) -> int:
 
 
 def prune_locks(conn: Connection, days: int) -> int:
-    """Remove locks that ran out more than `days` ago; how many. Their holders can no longer renew them."""
+    """Remove locks that ran out more than `days` ago; returns how many. Their holders can no longer renew them."""
     with translated("removing old locks"):
         return conn.execute(
             "DELETE FROM pinakes.locks WHERE expires_at < clock_timestamp() - %s * interval '1 day'", (days,)
@@ -155,7 +155,7 @@ def prune_locks(conn: Connection, days: int) -> int:
 
 
 def trim_queries(conn: Connection, days: int, orphan_days: int, spaces: Sequence[str]) -> int:
-    """Remove vectors of queries that have not been asked for so long; how many.
+    """Remove vectors of queries that have not been used for so long; returns how many.
 
     Those in one of `spaces`, which collections have, are kept for `days`, all others for `orphan_days`.
     """

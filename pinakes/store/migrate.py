@@ -142,6 +142,7 @@ def _apply(
 
 
 def _enter(conn: Connection, schema: str, script: Script) -> None:
+    # Several processes may have done the work that follows a migration.
     conn.execute(
         sql.SQL("INSERT INTO {} (number, name) VALUES (%s, %s) ON CONFLICT DO NOTHING").format(
             sql.Identifier(schema, "migrations")

@@ -43,6 +43,7 @@ class OneOfEach:
         """What joins images `i` with their groups of copies `d`."""
         if not self._collapse:
             return NOTHING
+        # A pair is of two pictures that belong together, such as the sides of a leaf, and not of copies.
         return sql.SQL(
             "LEFT JOIN (SELECT image_id, work, preferred FROM {} WHERE NOT pair) AS d USING (image_id)"
         ).format(self._copies)

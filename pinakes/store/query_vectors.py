@@ -43,6 +43,7 @@ def keep(conn: Connection, space: str, query: bytes, kept: Kept) -> None:
     vector, read, unread = kept
     with translated("keeping a query"), conn.transaction():
         conn.execute(
+            # Two searches may have paid for the same query at the same time.
             """
             INSERT INTO pinakes.query_vectors (space, query, vector, read, unread)
             VALUES (%s, %s, %s, %s, %s)

@@ -68,7 +68,7 @@ class Reload:
         if left:  # to drop a table, PostgreSQL also locks what it refers to
             StrongLock((self._images, self.table), "ACCESS EXCLUSIVE", purpose).take(conn, patience=LONG_PATIENCE)
             conn.execute(sql.SQL("DROP TABLE {}").format(self.table))
-        else:
+        else:  # a foreign key takes the same lock, but would wait for writers without a limit
             StrongLock((self._images,), "SHARE ROW EXCLUSIVE", purpose).take(conn, patience=LONG_PATIENCE)
         conn.execute(
             sql.SQL(
@@ -86,6 +86,7 @@ class Reload:
     def take(self, conn: Connection, staged: sql.Identifier) -> None:
         """Move vectors from a staging table; those of other bytes than their image has now are left out."""
         conn.execute(
+            # Rows that exist stay: those of a chunk that is loaded again and, where the first table is read, those of this load.
             sql.SQL(
                 """
                 INSERT INTO {second} (image_id, fingerprint, norm, embedding)

@@ -57,6 +57,7 @@ def drop_collection(conn: Connection, name: str, *, own: Lease | None = None, pa
     def drop() -> None:
         with conn.transaction():
             lock.attempt(conn)
+            # Under the locks: a run that takes its lease later waits for them, and then finds no collection.
             writer = value_of(
                 conn,
                 # Who holds a lock of one of its spaces.

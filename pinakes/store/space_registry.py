@@ -129,7 +129,7 @@ def _create(conn: Connection, collection: str, space: Space, patience: float) ->
     lock = StrongLock((images, registry), "SHARE ROW EXCLUSIVE", f"registering the space {space.name}")
     lock.take(conn, patience=patience)
     conn.execute(
-        # Enters the space, active if no other is.
+        # Enters the space, active if no other is. It may be entered already, and only its table be lost.
         sql.SQL(
             """
             INSERT INTO {registry} (space, provider, model, version, dimension, preprocessing, active)

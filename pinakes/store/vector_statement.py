@@ -151,6 +151,8 @@ class VectorStatement:
         preferred = sql.SQL("JOIN {} AS v USING (image_id) WHERE {} AND {}").format(
             self._vectors_of(self.tables), passing, NEAR_ENOUGH.format(distance=FULL)
         )
+        # Of each group the nearest of all is chosen before the place of the page is looked for: a group that was shown would
+        # else come again with its second image.
         names = [sql.Identifier(name) for name in self.one.names]
         kept: sql.Composable = sql.SQL("kept")
         if self.values["shown"]:
