@@ -147,7 +147,7 @@ def _parse(condition: str) -> Filter:
         raise UsageError(f"the condition {condition!r} (--where) asks {column} for a text; write {form}.")
     if sign == "~":
         if not value:
-            raise UsageError(f"the condition {condition!r} (--where) says no text that the column should contain.")
+            raise UsageError(f"the condition {condition!r} (--where) gives no text that the column should contain.")
         return Contains(column, value)
     if column == YEARS:
         return _years(condition, value)
@@ -161,7 +161,7 @@ def _years(condition: str, value: str) -> Years:
     if match is None and re.fullmatch(r"\d{1,4}", value):
         return Years(int(value), int(value))
     if match is None or not any(match.groups()):
-        raise UsageError(f"the condition {condition!r} (--where) is no range of years such as years=1650..1700.")
+        raise UsageError(f"the condition {condition!r} (--where) is not a range of years such as years=1650..1700.")
     first, last = (int(match[1] or FIRST_YEAR), int(match[2] or LAST_YEAR))
     if first > last:
         raise UsageError(f"the condition {condition!r} (--where) ends before it begins; write the earlier year first.")
@@ -178,7 +178,7 @@ def _on_map(condition: str, value: str) -> OnMap:
     # Python reads "nan" and "inf" as numbers, too.
     if not 3 <= len(corners) <= MAX_CORNERS or not all(math.isfinite(number) for pair in corners for number in pair):
         raise UsageError(
-            f"the condition {condition!r} (--where) is no part of the map: write the number of a cluster, map=3, or the"
+            f"the condition {condition!r} (--where) is not a part of the map: write the number of a cluster, map=3, or the"
             f" corners of an area, 3 to {MAX_CORNERS}: map=0.1,0.2;0.5,0.2;0.3,0.6."
         )
     return OnMap(corners=corners)

@@ -163,14 +163,14 @@ class Query:
         if not 1 <= self.k <= MAX_K:
             raise UsageError(f"-k {self.k} is out of range; a search answers 1 to {MAX_K} hits.")
         if len(self.parts) > MAX_PARTS:
-            raise UsageError(f"the query has {len(self.parts)} parts, and {MAX_PARTS} are the most.")
+            raise UsageError(f"the query has {len(self.parts)} parts; a query takes at most {MAX_PARTS}.")
         if self.mode not in get_args(Mode):
             raise UsageError(f"--mode {self.mode} is unknown; it is one of {', '.join(get_args(Mode))}.")
         if self.effort is not None and not 1 <= self.effort <= MAX_EFFORT:
             raise UsageError(f"--effort {self.effort} is out of range; an index takes 1 to {MAX_EFFORT:,}.")
         if self.effort is not None and self.mode == "exact":
             raise UsageError(
-                "--effort says how far the index looks, and --mode exact asks none; leave one of them out."
+                "--effort says how far the index looks, and --mode exact uses no index; leave one of them out."
             )
         if self.metric not in get_args(Metric):
             raise UsageError(f"--metric {self.metric} is unknown; it is one of {', '.join(get_args(Metric))}.")

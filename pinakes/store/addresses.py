@@ -39,7 +39,7 @@ def check_address(dsn: str, setting: str = DATABASE_URL) -> dict[str, Any]:
     """The parts of `dsn`, the value of `setting`, under libpq's names.
 
     Raises:
-        DatabaseError: it is no address of a database; the message does not repeat any of it.
+        DatabaseError: it is not the address of a database; the message does not repeat any of it.
         UsageError: it is a malformed address of Cloud SQL; likewise.
     """
     if dsn.startswith(SCHEME):

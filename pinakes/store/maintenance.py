@@ -25,7 +25,7 @@ class IndexState:
     """An index, and what its size would be if it were built now.
 
     Attributes:
-        kind: `hnsw` or `ivfflat`.
+        kind: `hnsw`, `binary` or `ivfflat`.
         rows: of the table, now.
         built_rows: when it was built.
         size: bytes, now.

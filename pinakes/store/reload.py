@@ -86,7 +86,7 @@ class Reload:
     def take(self, conn: Connection, staged: sql.Identifier) -> None:
         """Move vectors from a staging table; those of other bytes than their image has now are left out."""
         conn.execute(
-            # Rows that exist stay: those of a chunk that is loaded again and, where the first table is read, those of this load.
+            # Rows that exist stay: those of a chunk that is loaded again and, against the first table's, those of this load.
             sql.SQL(
                 """
                 INSERT INTO {second} (image_id, fingerprint, norm, embedding)

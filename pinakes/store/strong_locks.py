@@ -37,6 +37,9 @@ START_PATIENCE = 300.0
 LONG_PATIENCE = 1800.0
 """Seconds after which work that took long, or that cost money, is given up."""
 
+MOST_NAMED = 4
+"""Tables that a message names: dropping a collection locks some twenty."""
+
 POLL_SECONDS = 0.1
 """How often a session checks whether another one has finished creating what both need."""
 
@@ -194,7 +197,9 @@ class StrongLock:
         return _who(conn, modes=_CONFLICTING[self.mode], tables=tables) or "a transaction that has just ended"
 
     def _named(self, conn: Connection) -> str:
-        return ", ".join(table.as_string(conn).replace('"', "") for table in self.tables) or "the schema"
+        names = [table.as_string(conn).replace('"', "") for table in self.tables] or ["the schema"]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        return ", ".join(names[:MOST_NAMED]) + more
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def remove_images(
     `leases` are those of all its spaces.
 
     Raises:
-        DatabaseError: somebody who is no run of Pinakes has been writing one of the tables for `LONG_PATIENCE` seconds;
+        DatabaseError: a session that is not a run of Pinakes has been writing one of the tables for `LONG_PATIENCE` seconds;
             the message says who. Or PostgreSQL failed.
     """
     held, ids = list(leases), list(image_ids)
