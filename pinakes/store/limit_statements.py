@@ -125,6 +125,7 @@ RESERVE: LiteralString = (
 ), moved AS (
 UPDATE pinakes.limits AS l
 SET free_at = greatest(g.place + n.slots * g.step, t.slots[n.slots::integer] + g.step),
+    -- An interactive call that came before its regular time is owed until then.
     owed = CASE WHEN %(interactive)s AND g.base > g.slot THEN g.debts || g.base ELSE g.debts END,
     given = o.number + n.slots::integer,
     settled = coalesce(pinakes.free_after(e.settled, e.starts[:e.past], e.steps[:e.past]), l.settled),
@@ -134,7 +135,8 @@ FROM grid AS g LEFT JOIN line AS e USING (unit, seconds) CROSS JOIN given AS n C
     CROSS JOIN (SELECT max(given) AS number FROM held) AS o
 WHERE l.quota = %(quota)s AND l.unit = g.unit AND l.seconds = g.seconds AND n.slots > 0
 )
-SELECT now, times.slots, slot, step, lateness, generation, tokens, max(given) OVER () + 1
+SELECT now, times.slots, slot, step, lateness, generation, tokens,
+    max(given) OVER () + 1  -- as it was before the update: the number of the first of these calls
 FROM grid JOIN held USING (unit, seconds) CROSS JOIN times"""
 )
 """Reserves slots for calls of so many tokens each. Takes quota, asked, interactive and tokens; a row for each window.
@@ -153,6 +155,7 @@ WITH answer AS MATERIALIZED (
     SELECT h.unit, h.seconds, h.spacing, a.counted > 0 AS made,
         CASE WHEN h.unit = 'tokens' THEN least(a.reserved, h.burst) ELSE 1 END AS reserved,
         CASE WHEN h.unit = 'tokens' THEN least(a.counted, h.burst) ELSE least(a.counted, 1) END AS counted,
+        -- By its slot too: the numbers of a quota that was removed and entered again begin at 1 again.
         CASE WHEN abs(h.starts[p.place] - a.slot) < 0.001 THEN p.place END AS place
     FROM held AS h CROSS JOIN answer AS a
         CROSS JOIN LATERAL (SELECT (a.number - h.given + cardinality(h.starts))::integer) AS p (place)
