@@ -54,9 +54,23 @@ def drop_collection(conn: Connection, name: str, *, own: Lease | None = None, pa
     require_collection(conn, name)
     purpose = f"dropping the collection {name!r}"
 
+    def lock() -> StrongLock:
+        # Every table of the schema, since DROP SCHEMA waits without a limit for whoever reads one of them.
+        tables = conn.execute(
+            """
+            SELECT relname
+            FROM pg_class
+            WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'
+            ORDER BY relname <> 'images', relname
+            """,
+            (name,),
+        ).fetchall()
+        return StrongLock(tuple(sql.Identifier(name, table) for (table,) in tables), "ACCESS EXCLUSIVE", purpose)
+
     def drop() -> None:
         with conn.transaction():
-            lock.attempt(conn)
+            # Read again each time: a load may have put a second table in the place of the first.
+            lock().attempt(conn)
             # Under the locks: a run that takes its lease later waits for them, and then finds no collection.
             writer = value_of(
                 conn,
@@ -77,15 +91,4 @@ def drop_collection(conn: Connection, name: str, *, own: Lease | None = None, pa
                 conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
     with translated(purpose):
-        # Every table of the schema, since DROP SCHEMA waits without a limit for whoever reads one of them.
-        tables = conn.execute(
-            """
-            SELECT relname
-            FROM pg_class
-            WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'
-            ORDER BY relname <> 'images', relname
-            """,
-            (name,),
-        ).fetchall()
-        lock = StrongLock(tuple(sql.Identifier(name, table) for (table,) in tables), "ACCESS EXCLUSIVE", purpose)
-        lock.persist(conn, drop, patience=patience)
+        lock().persist(conn, drop, patience=patience)
