@@ -18,7 +18,7 @@ from pinakes.store.image_changes import ImageState, Said, count_again
 from pinakes.store.lease import Lease
 from pinakes.store.pixels import drop_unused_sizes
 from pinakes.store.reconnecting import Reconnecting
-from pinakes.store.region_table import drop_other_regions
+from pinakes.store.region_table import drop_other_regions, picture_of
 from pinakes.store.reload import Reload, reload_for
 from pinakes.store.space_registry import count_rows, vector_tables
 from pinakes.store.staging import (
@@ -191,10 +191,9 @@ class Loader:
                 """
                 SELECT count(*)
                 FROM unnest(%s::text[], %s::text[]) AS c (image_id, fingerprint)
-                JOIN {images} AS i
-                    ON i.image_id = c.image_id AND i.fingerprint = split_part(c.fingerprint COLLATE "C", '#', 1)
+                JOIN {images} AS i ON i.image_id = c.image_id AND i.fingerprint = {picture}
                 """
-            ).format(images=self._images),
+            ).format(images=self._images, picture=picture_of("c")),
             (list(chunk.image_ids), list(chunk.fingerprints)),
         )
         return current == len(chunk.image_ids)

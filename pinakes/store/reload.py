@@ -21,6 +21,7 @@ from pinakes.store.indexes import (
     lock_gently,
     size_for_build,
 )
+from pinakes.store.region_table import picture_of
 from pinakes.store.space_registry import primary_key, registered_as
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
@@ -92,11 +93,10 @@ class Reload:
                 INSERT INTO {second} (image_id, fingerprint, norm, embedding)
                 SELECT s.image_id, s.fingerprint, s.norm, s.embedding
                 FROM {staged} AS s
-                JOIN {images} AS i
-                    ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE "C", '#', 1)
+                JOIN {images} AS i ON i.image_id = s.image_id AND i.fingerprint = {picture}
                 ON CONFLICT DO NOTHING
                 """
-            ).format(second=self.table, staged=staged, images=self._images)
+            ).format(second=self.table, staged=staged, images=self._images, picture=picture_of("s"))
         )
 
     def keep(self, conn: Connection) -> None:
@@ -168,10 +168,10 @@ class Reload:
                 DELETE FROM {second} AS n
                 WHERE NOT EXISTS (
                     SELECT FROM {images} AS i
-                    WHERE i.image_id = n.image_id AND i.fingerprint = split_part(n.fingerprint COLLATE "C", '#', 1)
+                    WHERE i.image_id = n.image_id AND i.fingerprint = {picture}
                 )
                 """
-            ).format(second=self.table, images=self._images)
+            ).format(second=self.table, images=self._images, picture=picture_of("n"))
         )
 
     def _written(self, conn: Connection) -> tuple[int, int]:

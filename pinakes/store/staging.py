@@ -21,6 +21,7 @@ from psycopg.types.range import Range
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.store.connection import Connection
 from pinakes.store.folded_texts import TEXT_COLUMNS, foldings, full_text
+from pinakes.store.region_table import picture_of
 
 IMAGE_COLUMNS = (*TEXT_COLUMNS, "extra", "folded", "foldings", "several", "dated")
 VECTOR_COLUMNS = ("image_id", "fingerprint", "norm", "embedding")
@@ -101,10 +102,9 @@ def merge_vectors(
     conn: Connection, vectors: sql.Identifier, images: sql.Identifier, key: Sequence[str] = ("image_id",)
 ) -> Written:
     """Merge the staged vectors into the table, except those of other bytes than their image has now."""
-    # A region has the fingerprint of its picture, and its frame behind a #.
-    current = sql.SQL(
-        "{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE \"C\", '#', 1)"
-    ).format(STAGED_VECTORS, images)
+    current = sql.SQL("{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = {}").format(
+        STAGED_VECTORS, images, picture_of("s")
+    )
     updated = [name for name in VECTOR_COLUMNS if name not in key]
     return _merge(conn, current, vectors, VECTOR_COLUMNS, updated, key)
 
