@@ -18,7 +18,7 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from pinakes.errors import LeaseLostError
-from pinakes.store.connection import Connection
+from pinakes.store.connection import Connection, value_of
 from pinakes.store.reconnecting import Reconnecting
 
 MOST_CALLS_AT_ONCE = 16
@@ -123,13 +123,8 @@ class RunOfLeader(Reconnecting):
 
     def at_work(self) -> int:
         """How many batches are being embedded."""
-        rows = self.do(
-            "counting the batches at work",
-            lambda conn: conn.execute(
-                "SELECT count(*) FROM pinakes.batches WHERE run_id = %s AND at_work", (self._run_id,)
-            ).fetchall(),
-        )
-        return int(rows[0][0])
+        statement: LiteralString = "SELECT count(*) FROM pinakes.batches WHERE run_id = %s AND at_work"
+        return int(self.do("counting the batches at work", lambda conn: value_of(conn, statement, (self._run_id,))))
 
     def ask_to_stop(self) -> None:
         """Let nothing new be begun."""
@@ -267,9 +262,10 @@ class RunOfWorker(Reconnecting):
 
     def take_calls(self) -> int:
         """Some of the calls that the run may still make; 0: there are none left."""
-        row = self.do(
+        taken = self.do(
             "taking calls from the run's allowance",
-            lambda conn: conn.execute(
+            lambda conn: value_of(
+                conn,
                 # The row is locked before it is read, so that no two workers take the same calls.
                 """
                 WITH taken AS (
@@ -285,9 +281,9 @@ class RunOfWorker(Reconnecting):
                 RETURNING n
                 """,
                 {"run": self._run_id, "most": MOST_CALLS_AT_ONCE, "fine": FINE_BELOW},
-            ).fetchone(),
+            ),
         )
-        return 0 if row is None else int(row[0] or 0)
+        return int(taken or 0)
 
     def give_back_calls(self, calls: int) -> None:
         """Give back calls that were taken and not made."""

@@ -7,7 +7,7 @@ IAM principal. `?ip=private` or `?ip=psc` chooses another way than the public ad
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
@@ -30,12 +30,9 @@ class CloudSqlAddress:
 
     instance: str
     user: str
-    password: str | None
+    password: str | None = field(repr=False)
     database: str
     ip: str
-
-    def __str__(self) -> str:
-        return f"{self.instance}/{self.database}"
 
 
 def parse_address(url: str) -> CloudSqlAddress:

@@ -11,7 +11,6 @@ from pinakes.store.languages import PLAIN, check_language
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 from pinakes.store.prepared_database import check_temporary
-from pinakes.store.strong_locks import START_PATIENCE
 
 
 def prepare(conn: Connection) -> Pgvector:
@@ -41,7 +40,6 @@ def ensure_collection(
     *,
     language: str | None = None,
     lease: Lease | None = None,
-    patience: float = START_PATIENCE,
 ) -> None:
     """Create the collection, or check that it is the one of `source_root`; a collection that matches is only read.
 
@@ -54,7 +52,6 @@ def ensure_collection(
         source_root: where its pictures are listed.
         language: of the words of a new collection; None: the first run that brings texts guesses it.
         lease: the run's own, which does not count as another writer.
-        patience: how many seconds to wait for others who use what has to change.
 
     Raises:
         UsageError: the name cannot be used, or the collection has another source root.
@@ -63,7 +60,7 @@ def ensure_collection(
     pgvector = prepare(conn)
     check_temporary(conn)
     foresee_collection(conn, name, source_root, language=language)
-    migrate(conn, name, "collection", pgvector, language=language or PLAIN, patience=patience)
+    migrate(conn, name, "collection", pgvector, language=language or PLAIN)
     table = sql.Identifier(name, "collection")
     with translated(f"entering the collection {name!r}"):
         root = _root(conn, name)

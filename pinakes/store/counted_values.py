@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -76,10 +76,11 @@ class CountedValues:
 
     at: datetime
     columns: Mapping[tuple[str, str], Coded]
-    total: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "total", len(self.columns[FIRST].codes))
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return len(self.columns[FIRST].codes)
 
     def names(self, kind: str) -> list[str]:
         """The columns of a kind."""

@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -42,13 +42,11 @@ class Map:
         method: `t-SNE` or `PCA`.
         seed: it was made with.
         images: that it holds.
-        made_at: UTC.
     """
 
     method: str
     seed: int
     images: int
-    made_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +73,7 @@ def map_of(conn: Connection, collection: str, space: str) -> Map | None:
     """The map of a space, or None."""
     with translated(f"looking for a map of {space}"):
         row = conn.execute(
-            sql.SQL("SELECT method, seed, images, made_at FROM {} WHERE space = %s").format(
-                sql.Identifier(collection, "maps")
-            ),
+            sql.SQL("SELECT method, seed, images FROM {} WHERE space = %s").format(sql.Identifier(collection, "maps")),
             (space,),
         ).fetchone()
     return None if row is None else Map(*row)
@@ -196,20 +192,14 @@ def at(conn: Connection, collection: str, space: str, x: float, y: float) -> str
 def clusters(conn: Connection, collection: str, space: str) -> list[Cluster]:
     """The clusters of a map, the largest first."""
     with translated(f"reading the clusters of {space}"):
-        names = _names(conn, collection, space)
-        middles = _shown(
-            conn,
-            collection,
-            space,
+        names, shown = _names(conn, collection, space), partial(_shown, conn, collection, space)
+        middles = shown(
             sql.SQL(
                 "SELECT p.region, avg(p.x)::float8, avg(p.y)::float8, count(*) {shown} GROUP BY 1 ORDER BY 4 DESC, 1"
-            ),
+            )
         )
         examples: dict[int, list[Row]] = defaultdict(list)
-        for *row, cluster in _shown(
-            conn,
-            collection,
-            space,
+        for *row, cluster in shown(
             sql.SQL(
                 """
                 SELECT {columns}, NULL::float8, near.region

@@ -174,12 +174,12 @@ class _FirstPage:
             return self.statement.by_index(table, chosen, min(deep + MARGIN, MAX_EFFORT))
         return self.statement.by_scan([table], deep + MARGIN)
 
-    def _plan(self, table: RegisteredSpace, deep: int, mode: Mode | None = None) -> Plan:
-        asked, wanted = self.statement, self.wanted
-        mode = mode or wanted.mode
-        if mode == "index" and table is not asked.tables[0] and table.index_kind is None:
-            mode = "auto"  # that of the wholes was asked for
-        return plan(asked.conn, asked.collection, table, asked.passing, deep, mode, self.pgvector, effort=wanted.effort)
+    def _plan(self, table: RegisteredSpace, deep: int) -> Plan:
+        of, mode, effort = self.statement, self.wanted.mode, self.wanted.effort
+        # --mode index means the index of the wholes; regions may have none.
+        if mode == "index" and table is not of.tables[0] and table.index_kind is None:
+            mode = "auto"
+        return plan(of.conn, of.collection, table, of.passing, deep, mode, self.pgvector, effort=effort)
 
 
 def _lost(taken: Taken, far: float | None) -> bool:
