@@ -497,11 +497,17 @@ def test_a_server_that_ends_a_session_while_the_limits_are_opened_is_waited_for(
         " WHERE datname = current_database() AND application_name = 'pinakes' AND wait_event_type = 'Lock'"
     )
     shared = store(database_url, FAST)
-    with psycopg.connect(database_url) as blocking, ThreadPoolExecutor(1) as pool:
+    with (
+        psycopg.connect(
+            database_url, autocommit=True
+        ) as watching,  # a transaction would see the same sessions each time
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(database_url) as blocking,
+    ):
         blocking.execute("LOCK TABLE pinakes.migrations IN ACCESS EXCLUSIVE MODE")
         opening = pool.submit(shared.generation)
-        ((pid,),) = until(lambda: blocking.execute(waiting).fetchall())
-        blocking.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        ((pid,),) = until(lambda: watching.execute(waiting).fetchall())
+        watching.execute("SELECT pg_terminate_backend(%s)", (pid,))
         with pytest.raises(LimitsUnreachableError, match="terminating connection"):
             opening.result(PATIENCE)
     assert shared.generation() > 0
