@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from pinakes.errors import UsageError
 
+# Raised with every change of the layout, so that an older link is refused and never misread.
 VERSION = 2
 DIGEST_BYTES = 5
 """Bytes by which a shown picture is remembered. For a false match one of the few pictures that were missed would have to
@@ -55,8 +56,11 @@ class Cursor:
         body = bytes([VERSION]) + self.query
         for place in (self.position, self.boundary):
             name = place.image_id.encode() if place else b""
+            # Distances are kept whole: a rounded one could skip a picture, or show it twice.
             body += struct.pack("<?dH", place is not None, place.distance if place else 0.0, len(name)) + name
         body += struct.pack("<H", len(self.shown)) + b"".join((*self.shown, *self.rest))
+        # The checksum tells a link that was cut short. It is no signature: a forged cursor reaches nothing that a search
+        # would not show anyway.
         return base64.urlsafe_b64encode(struct.pack("<I", zlib.crc32(body)) + body).decode().rstrip("=")
 
     @classmethod
@@ -70,12 +74,12 @@ class Cursor:
             raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
             body = raw[4:]
             _check(raw[:4], body)
-            found, at = body[1 : 1 + len(query)], 1 + len(query)
+            digest_of_query, at = body[1 : 1 + len(query)], 1 + len(query)
             places: list[Position | None] = []
             for _ in range(2):
-                there, distance, length = struct.unpack_from("<?dH", body, at)
+                given, distance, length = struct.unpack_from("<?dH", body, at)
                 at += struct.calcsize("<?dH")
-                places.append(Position(distance, _name(body[at : at + length])) if there else None)
+                places.append(Position(distance, _name(body[at : at + length])) if given else None)
                 at += length
             (shown,) = struct.unpack_from("<H", body, at)
             at += struct.calcsize("<H")
@@ -83,7 +87,7 @@ class Cursor:
             raise UsageError(
                 "the cursor (--after) is damaged; give the one of the page before, or search again without it."
             ) from exc
-        if found != query:
+        if digest_of_query != query:
             raise UsageError(
                 "the cursor (--after) belongs to another search: keep the query, the filters and the space as they were,"
                 " or search again without it."
@@ -93,7 +97,7 @@ class Cursor:
 
 
 def _check(checksum: bytes, body: bytes) -> None:
-    """Raises `ValueError` unless this is a whole cursor of this version."""
+    """Raise `ValueError` unless this is a whole cursor of this version."""
     if struct.unpack("<I", checksum)[0] != zlib.crc32(body) or body[:1] != bytes([VERSION]):
         raise ValueError("no cursor")
 
@@ -111,5 +115,5 @@ def digest(parts: Iterable[object]) -> bytes:
 
 
 def shown_digest(image_id: str) -> bytes:
-    """What a picture is remembered by: the first bytes of its md5, which SQL can compute too."""
+    """The name of a picture in a cursor: the first bytes of the md5 of its image_id, which SQL can compute too."""
     return hashlib.md5(image_id.encode(), usedforsecurity=False).digest()[:DIGEST_BYTES]

@@ -13,6 +13,7 @@ def as_cosine(distance: float | None, metric: Metric) -> float | None:
         return distance
     if metric == "ip":
         return distance + 1
+    # Nothing is nearer than 0: squared, a negative limit would let pictures through.
     return distance * distance / 2 if distance >= 0 else -1.0
 
 
@@ -20,4 +21,5 @@ def shown(distance: float | None, metric: Metric) -> float | None:
     """A cosine distance of unit vectors in the metric asked for."""
     if distance is None or metric == "cosine":
         return distance
+    # Rounding leaves the distance of a vector to itself a little below 0 at times.
     return distance - 1 if metric == "ip" else math.sqrt(max(2 * distance, 0.0))

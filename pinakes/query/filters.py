@@ -78,18 +78,18 @@ def parse_filters(where: Sequence[str]) -> tuple[Filter, ...]:
     """Read conditions; those on one column with ``=`` become one, in the order of their first mention.
 
     Raises:
-        UsageError: one of them is not written in any of the three ways, or they are too many.
+        UsageError: a condition has none of the forms above, or there are too many.
     """
     if len(where) > MAX_FILTERS:
         raise UsageError(f"{len(where)} conditions were given, and a query takes at most {MAX_FILTERS}.")
     equals: dict[str, list[str]] = {}
     others: list[Filter] = []
     for condition in where:
-        read = _parse(condition)
-        if isinstance(read, Equals):
-            equals.setdefault(read.column, []).extend(read.values)
+        parsed = _parse(condition)
+        if isinstance(parsed, Equals):
+            equals.setdefault(parsed.column, []).extend(parsed.values)
         else:
-            others.append(read)
+            others.append(parsed)
     return (*(Equals(column, tuple(dict.fromkeys(values))) for column, values in equals.items()), *others)
 
 
@@ -105,7 +105,8 @@ def write_filters(filters: Sequence[Filter]) -> list[str]:
             case Years(first, last):
                 written.append(f"{YEARS}={first}..{last}")
             case OnMap(cluster, corners):
-                area = ";".join(f"{x:g},{y:g}" for x, y in corners)
+                # Python's own form of a float reads back as the same number: a cursor continues only the very same query.
+                area = ";".join(f"{x},{y}" for x, y in corners)
                 written.append(f"{MAP}={area if cluster is None else cluster}")
     return written
 
@@ -122,7 +123,7 @@ def columns_of(filters: Sequence[Filter]) -> list[str]:
 
 
 def column_of(item: Filter) -> str:
-    """What a condition names: a column, `YEARS` or `MAP`."""
+    """The name that a condition begins with: a column, `YEARS` or `MAP`."""
     match item:
         case Years():
             return YEARS
@@ -133,19 +134,20 @@ def column_of(item: Filter) -> str:
 
 
 def _parse(condition: str) -> Filter:
-    found = re.match(r"\s*([^=~]+?)\s*([=~])\s*(.*?)\s*\Z", condition, re.DOTALL)
-    if found is None or "\0" in condition:
+    # The first = or ~ ends the column's name, so a value may hold both signs.
+    match = re.match(r"\s*([^=~]+?)\s*([=~])\s*(.*?)\s*\Z", condition, re.DOTALL)
+    if match is None or "\0" in condition:
         raise UsageError(
             f"the condition {condition!r} (--where) is not of the form COLUMN=VALUE, COLUMN~TEXT or years=1650..1700."
         )
-    sign, value = found[2], found[3]
-    column = column_name(found[1])
+    sign, value = match[2], match[3]
+    column = column_name(match[1])
     if sign == "~" and column in (YEARS, MAP):
         form = "years=1650..1700" if column == YEARS else "map=3"
         raise UsageError(f"the condition {condition!r} (--where) asks {column} for a text; write {form}.")
     if sign == "~":
         if not value:
-            raise UsageError(f"the condition {condition!r} (--where) says no text that the column should contain.")
+            raise UsageError(f"the condition {condition!r} (--where) gives no text that the column should contain.")
         return Contains(column, value)
     if column == YEARS:
         return _years(condition, value)
@@ -155,12 +157,12 @@ def _parse(condition: str) -> Filter:
 
 
 def _years(condition: str, value: str) -> Years:
-    found = _YEARS.fullmatch(value) or _TIMEFRAME.fullmatch(value)
-    if found is None and re.fullmatch(r"\d{1,4}", value):
+    match = _YEARS.fullmatch(value) or _TIMEFRAME.fullmatch(value)
+    if match is None and re.fullmatch(r"\d{1,4}", value):
         return Years(int(value), int(value))
-    if found is None or not any(found.groups()):
-        raise UsageError(f"the condition {condition!r} (--where) is no range of years such as years=1650..1700.")
-    first, last = (int(found[1] or FIRST_YEAR), int(found[2] or LAST_YEAR))
+    if match is None or not any(match.groups()):
+        raise UsageError(f"the condition {condition!r} (--where) is not a range of years such as years=1650..1700.")
+    first, last = (int(match[1] or FIRST_YEAR), int(match[2] or LAST_YEAR))
     if first > last:
         raise UsageError(f"the condition {condition!r} (--where) ends before it begins; write the earlier year first.")
     return Years(first, last)
@@ -173,9 +175,10 @@ def _on_map(condition: str, value: str) -> OnMap:
         corners = tuple((float(x), float(y)) for x, y in (pair.split(",") for pair in value.split(";")))
     except ValueError:
         corners = ()
+    # Python reads "nan" and "inf" as numbers, too.
     if not 3 <= len(corners) <= MAX_CORNERS or not all(math.isfinite(number) for pair in corners for number in pair):
         raise UsageError(
-            f"the condition {condition!r} (--where) is no part of the map: write the number of a cluster, map=3, or the"
+            f"the condition {condition!r} (--where) is not a part of the map: write the number of a cluster, map=3, or the"
             f" corners of an area, 3 to {MAX_CORNERS}: map=0.1,0.2;0.5,0.2;0.3,0.6."
         )
     return OnMap(corners=corners)

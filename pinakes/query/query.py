@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from pinakes.errors import UsageError
-from pinakes.query.filters import YEARS, Filter, column_name, parse_filters
+from pinakes.query.filters import MAP, YEARS, Filter, column_name, parse_filters
 from pinakes.types import Vector
 
 DEFAULT_K = 10
+# The cursor of a first page names all of its hits, and has to fit into a link: see `pinakes.query.cursor.DIGEST_BYTES`.
 MAX_K = 1000
 MAX_PARTS = 20
 MAX_EFFORT = 1000
@@ -75,7 +76,7 @@ class Crop:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that a query asks for or, with a negative weight, turns away from.
+    """One thing that a query asks for or, with a negative weight, avoids.
 
     Attributes:
         text, picture, like, vector: exactly one of them: words; the bytes of a picture file; the image_id of a stored
@@ -105,6 +106,7 @@ class Part:
             raise UsageError(
                 f"the words of a query may have {MAX_WORDS_LENGTH:,} characters, and {self.label} has more."
             )
+        # PostgreSQL's text cannot hold it: the driver would fail in the middle of a search.
         if "\0" in (self.text or "") + (self.like or ""):
             raise UsageError("a query may not contain the character NUL.")
         if self.crop is not None and self.picture is None and self.like is None:
@@ -161,14 +163,14 @@ class Query:
         if not 1 <= self.k <= MAX_K:
             raise UsageError(f"-k {self.k} is out of range; a search answers 1 to {MAX_K} hits.")
         if len(self.parts) > MAX_PARTS:
-            raise UsageError(f"the query has {len(self.parts)} parts, and {MAX_PARTS} are the most.")
+            raise UsageError(f"the query has {len(self.parts)} parts; a query takes at most {MAX_PARTS}.")
         if self.mode not in get_args(Mode):
             raise UsageError(f"--mode {self.mode} is unknown; it is one of {', '.join(get_args(Mode))}.")
         if self.effort is not None and not 1 <= self.effort <= MAX_EFFORT:
             raise UsageError(f"--effort {self.effort} is out of range; an index takes 1 to {MAX_EFFORT:,}.")
         if self.effort is not None and self.mode == "exact":
             raise UsageError(
-                "--effort says how far the index looks, and --mode exact asks none; leave one of them out."
+                "--effort says how far the index looks, and --mode exact uses no index; leave one of them out."
             )
         if self.metric not in get_args(Metric):
             raise UsageError(f"--metric {self.metric} is unknown; it is one of {', '.join(get_args(Metric))}.")
@@ -182,6 +184,9 @@ class Query:
             raise UsageError("--group-by names no column.")
         if self.group_by == YEARS:
             raise UsageError("--group-by takes a column, and years are a range that is read from date or timeframe.")
+        # No image has a column of that name, so each would be a group of its own.
+        if self.group_by == MAP:
+            raise UsageError("--group-by takes a column, and map is a condition: --where map=3.")
         if self.max_distance is not None and (not self.parts or self.hybrid == 1):
             raise UsageError(
                 "--max-distance cuts off by the distance to what is asked for, and nothing is compared here: "
@@ -218,7 +223,7 @@ def ask(
     group_by: str | None = None,
     **options: Any,
 ) -> Query:
-    """A query from the words in which people put it.
+    """Build a query from what people type.
 
     Args:
         text: words.
@@ -226,10 +231,10 @@ def ask(
         fingerprint: of the file that `image` was made from, where it is not the file itself.
         like: the image_id of a stored image.
         plus: more parts, each ``[WEIGHT*]WORDS``, ``[WEIGHT*]like:IMAGE_ID`` or ``[WEIGHT*]image:PATH``.
-        minus: parts to turn away from, in the same words.
+        minus: parts to avoid, in the same form.
         crop: the part of `image`, or of `like` where there is no image, that counts.
         where: conditions, see `pinakes.query.filters`.
-        others: parts that are made already.
+        others: parts that exist as objects already.
         read_picture: reads a picture by its path or address; None refuses them.
         group_by: a column, in any case of letters where it is one of the metadata's own.
         options: the other attributes of `Query`.
@@ -240,8 +245,9 @@ def ask(
     """
     parts: list[Part] = []
     cut = Crop.parse(crop) if isinstance(crop, str) else crop
-    if (text or "").strip():
-        parts.append(Part(text=(text or "").strip()))
+    # A form sends an empty field where nothing was typed.
+    if words := (text or "").strip():
+        parts.append(Part(text=words))
     if image is not None:
         parts.append(replace(_picture(image, read_picture, crop=cut), fingerprint=fingerprint))
     if like is not None:
@@ -263,20 +269,22 @@ _WEIGHTED = re.compile(r"\s*(?:([+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s
 
 
 def _parse_part(item: str, sign: float, read_picture: ReadPicture | None) -> Part:
-    found = _WEIGHTED.fullmatch(item)
-    if found is None:
+    match = _WEIGHTED.fullmatch(item)
+    if match is None:
         raise UsageError("--plus and --minus take words, like:IMAGE_ID or image:PATH, and one of them is empty.")
-    if (found[1] or "").startswith("-"):
+    # --minus=-2*WORDS would add the words, which hardly anybody means who writes it.
+    if (match[1] or "").startswith("-"):
         raise UsageError(
             f"the weight of {item.strip()[:80]!r} is below 0; --minus takes a part away, and --plus adds it."
         )
-    weight = sign * float(found[1] or 1)
-    kind, _, rest = found[2].partition(":")
+    weight = sign * float(match[1] or 1)
+    kind, _, rest = match[2].partition(":")
     if kind == "like":
         return Part(like=rest.strip(), weight=weight)
     if kind == "image":
         return _picture(rest.strip(), read_picture, weight=weight)
-    return Part(text=found[2], weight=weight)
+    # A colon after any other word is part of the words.
+    return Part(text=match[2], weight=weight)
 
 
 def _picture(

@@ -15,7 +15,7 @@ from pinakes.query.query import DEFAULT_K, MAX_EFFORT, MAX_K, Metric, Mode
 
 @dataclass(frozen=True, slots=True)
 class QueryOptions:
-    """One query, as it is asked; what each field means stands in its declaration."""
+    """One query, as it is typed; the help of each option says what its field means."""
 
     text: Annotated[str | None, Option('Words, such as "dark blue and gold".', flag="")] = None
     image: Annotated[str | None, Option("A picture to search by: its path, or its address.", metavar="PATH|URL")] = None

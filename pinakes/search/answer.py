@@ -81,17 +81,17 @@ class SearchPlan:
 
     Attributes:
         mode: `exact`, `hnsw`, `binary`, `ivfflat`, `full-text`, two of them joined by " + " where their ranks were fused,
-            with " + amounts of colour" where these order what was found, `fused` on the pages after that, or `listing`
-            where nothing was compared.
+            with " + amounts of colour" where these order the hits, `fused` on the pages after that, or `listing` where
+            nothing was compared.
         space: whose vectors were compared; None when none were.
         metric: how distances are shown.
-        embedder: what the embedder is, or how the answer was found without it, in a sentence.
+        embedder: a sentence that describes the embedder, or says how the answer was found without it.
         scanned: vectors that were compared; of an index, those that it handed over.
         matched_words: images that full text matched.
         calls: answers of a provider that were paid for.
         milliseconds: all of it.
         notes: what a person must know in order not to be misled by the answer.
-        hints: what helps a person to ask otherwise; once is enough.
+        hints: what helps a person to ask a better question; once is enough.
     """
 
     mode: str
@@ -146,39 +146,50 @@ def search(conn: Connection, pgvector: Pgvector, collection: str, query: Query, 
         EmbedderError: the provider did not answer.
     """
     started = time.perf_counter()
+    # Once for the whole query: another space may become the active one meanwhile.
     registered = resolve_space(conn, collection, query.space)
+    # Before anything is paid for.
     check_columns(conn, collection, [*columns_of(query.filters), *([query.group_by] if query.group_by else [])])
     passing = visible(conn, collection, query.filters)
     if query.parts:
         embedder = embedders.of(registered.space)
-        asked = resolve_query(conn, collection, registered, embedder, query)
-        page = _searched(conn, pgvector, collection, registered, query, asked, passing)
+        resolved = resolve_query(conn, collection, registered, embedder, query)
+        page = _searched(conn, pgvector, collection, registered, query, resolved, passing)
         description = embedder.facts.description
-        if asked.vector is None:
+        if resolved.vector is None:
             description = f"{FOUND_BY_WORDS.capitalize()}; no pictures were compared."
-        near = embedder.facts.nearly_identical if asked.whole_picture else None
+        near = embedder.facts.nearly_identical if resolved.whole_picture else None
     else:
-        asked, near = ResolvedQuery(), None
+        resolved, near = ResolvedQuery(), None
         page = _listed(conn, collection, query, passing)
         description = "pictures by their names; nothing was compared"
-    notes = list(asked.notes)
+    notes = list(resolved.notes)
     if query.collapse_duplicates and not copies_known(conn, collection):
         notes.append(NO_COPIES)
+    # A later page would only repeat what the first has said.
     misspelt = [] if query.after else unknown_values(conn, collection, query.filters, found=bool(page.rows))
     plan = SearchPlan(
         mode=page.mode,
-        space=registered.name if asked.vector is not None else None,
+        space=registered.name if resolved.vector is not None else None,
         metric=query.metric,
         embedder=description,
         scanned=page.scanned,
         matched_words=page.matched_words,
-        calls=asked.calls,
+        calls=resolved.calls,
         milliseconds=(time.perf_counter() - started) * 1000,
         notes=(*notes, *misspelt),
-        hints=tuple(asked.hints),
+        hints=tuple(resolved.hints),
     )
     hits = [
-        Hit(r.image_id, shown(r.distance, query.metric), r.uri, r.metadata, _match(r, asked, near), r.several, r.region)
+        Hit(
+            r.image_id,
+            shown(r.distance, query.metric),
+            r.uri,
+            r.metadata,
+            _match(r, resolved, near),
+            r.several,
+            r.region,
+        )
         for r in page.rows
     ]
     return SearchResult(hits, plan, None if page.cursor is None else page.cursor.encode())
@@ -199,6 +210,7 @@ def _listed(conn: Connection, collection: str, query: Query, passing: Conditions
     rows = listed(
         conn,
         collection,
+        # One more than is shown tells whether there is another page.
         query.k + 1,
         passing,
         group_by=query.group_by,
@@ -216,56 +228,59 @@ def _searched(
     collection: str,
     registered: RegisteredSpace,
     query: Query,
-    asked: ResolvedQuery,
+    resolved: ResolvedQuery,
     passing: Conditions,
 ) -> _Page:
     wanted = Wanted(
         k=query.k + 1,
         passing=passing,
-        exclude_ids=tuple(asked.exclude_ids),
-        exclude_fingerprints=tuple(asked.exclude_fingerprints),
+        exclude_ids=tuple(resolved.exclude_ids),
+        exclude_fingerprints=tuple(resolved.exclude_fingerprints),
         max_distance=as_cosine(query.max_distance, query.metric),
         mode=query.mode,
         effort=query.effort,
     )
-    this = _identity(registered, query, asked)
+    this = _identity(registered, query, resolved)
     after = Cursor.decode(query.after, this) if query.after else None
-    # The very files come first, whatever an index or a distance says; of a group, only its nearest picture may.
-    files = () if query.group_by is not None or query.collapse_duplicates else asked.fingerprints
-    first = same_files(conn, collection, registered, asked.vector, files, replace(wanted, k=query.k))
+    # The very files come first, even where an index or the largest distance leaves them out; of a group, only its nearest
+    # picture may be shown.
+    files = () if query.group_by is not None or query.collapse_duplicates else resolved.fingerprints
+    first = same_files(conn, collection, registered, resolved.vector, files, replace(wanted, k=query.k))
+    # Later pages leave them out too, so they are looked up again although only the first page shows them.
     wanted = replace(wanted, exclude_ids=(*wanted.exclude_ids, *(row.image_id for row in first)))
     first = [] if after else first
     room = query.k - len(first)
-    if asked.words is None and asked.amounts is None:
-        assert asked.vector is not None
+    if resolved.words is None and resolved.amounts is None:
+        assert resolved.vector is not None
         collapse = query.collapse_duplicates
         wanted = replace(wanted, k=room + 1, group_by=query.group_by, collapse=collapse, after=after)
-        found = nearest(conn, pgvector, collection, registered, asked.vector, wanted)
+        found = nearest(conn, pgvector, collection, registered, resolved.vector, wanted)
         rows = found.rows[:room]
         more = len(found.rows) > room
         return _Page([*first, *rows], _next(this, wanted, rows) if more else None, found.mode, found.scanned)
     if after is not None:
-        found_again = in_order(conn, collection, registered, asked.vector, after.rest, wanted)
-        return _fixed_page(this, query, after.rest, found_again)
+        still_there = in_order(conn, collection, registered, resolved.vector, after.rest, wanted)
+        return _fixed_page(this, query, after.rest, still_there)
+    # Groups are made in Python here, of the fused order; the lists themselves are not grouped.
     deep = replace(wanted, k=FUSION_DEPTH)
     lists: list[tuple[float, Found]] = []
-    if asked.vector is not None:
-        vectors = nearest(conn, pgvector, collection, registered, asked.vector, deep)
-        if asked.amounts is not None:
-            vectors = by_amount(conn, collection, registered, asked, vectors)
+    if resolved.vector is not None:
+        vectors = nearest(conn, pgvector, collection, registered, resolved.vector, deep)
+        if resolved.amounts is not None:
+            vectors = by_amount(conn, collection, registered, resolved, vectors)
         lists.append((0.5 if query.hybrid is None else 1 - query.hybrid, vectors))
     elif query.max_distance is not None:
-        asked.notes.append("no distance was measured, so that none could be too far")
-    if asked.words is not None:
-        words = by_words(conn, collection, registered, asked.words, asked.vector, deep)
+        resolved.notes.append("no distance was measured, so that none could be too far")
+    if resolved.words is not None:
+        words = by_words(conn, collection, registered, resolved.words, resolved.vector, deep)
         lists.append((0.5 if query.hybrid is None else query.hybrid, words))
         # Words that match nothing must not thin out what the vectors found.
-        if asked.vector is not None and not words.rows:
-            asked.notes.append(
+        if resolved.vector is not None and not words.rows:
+            resolved.notes.append(
                 "the words of the catalogue match nothing" + (" that is near enough" if words.scanned else "")
             )
-    if asked.amounts is not None and asked.words is not None and query.hybrid is None:
-        order = among_words(conn, collection, registered, asked, vectors, words, deep)
+    if resolved.amounts is not None and resolved.words is not None and query.hybrid is None:
+        order = among_words(conn, collection, registered, resolved, vectors, words, deep)
     else:
         order = fused(lists)
     order = [*first, *order]
@@ -284,6 +299,7 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
         # The first page's order may be the index's: what it missed has to come on the next one.
         return Cursor(this, None, last, tuple(shown_digest(row.image_id) for row in rows))
     boundary = after.boundary
+    # Past the farthest picture of the first page, exact order can show none of that page again.
     if boundary is None or (last.distance, last.image_id) >= (boundary.distance, boundary.image_id):
         return Cursor(this, last)
     return Cursor(this, last, boundary, after.shown)
@@ -292,36 +308,37 @@ def _next(this: bytes, wanted: Wanted, rows: Sequence[Row]) -> Cursor:
 def _fused_page(
     this: bytes, query: Query, order: Sequence[Row], lists: Sequence[Found], works: Mapping[str, tuple[str, bool]]
 ) -> _Page:
-    """The first page of an order made of lists, which fixes that of all that follow; `works` are groups of copies."""
+    """The first page of lists that were joined; it fixes the order of all later pages. `works` are groups of copies."""
     rows = best_of_each(order, query.group_by, works)[:FUSION_DEPTH]
     rest = tuple(shown_digest(row.image_id) for row in rows[query.k :])
-    texts = [found for found in lists if found.mode == "full-text"]
     return _Page(
         rows[: query.k],
         Cursor(this, rest=rest) if rest else None,
         " + ".join(found.mode for found in lists),
-        sum(found.scanned for found in lists if found not in texts),
-        sum(found.scanned for found in texts),
+        sum(found.scanned for found in lists if found.mode != "full-text"),
+        sum(found.scanned for found in lists if found.mode == "full-text"),
     )
 
 
 def _fixed_page(this: bytes, query: Query, rest: Sequence[bytes], found: Sequence[tuple[int, Row]]) -> _Page:
-    """A later page of fused lists: those of the order fixed by the first page that are still there."""
+    """A later page of fused lists: the images of the fixed order that still exist and pass."""
     rows = [row for _, row in found[: query.k]]
     later = rest[found[query.k - 1][0] :] if len(found) > query.k else ()
     return _Page(rows, Cursor(this, rest=tuple(later)) if later else None, "fused")
 
 
-def _match(row: Row, asked: ResolvedQuery, near: float | None) -> Match | None:
-    if row.metadata["fingerprint"] in asked.fingerprints:
+def _match(row: Row, resolved: ResolvedQuery, near: float | None) -> Match | None:
+    if row.metadata["fingerprint"] in resolved.fingerprints:
         return "file"
+    # A part of a picture that is as near is no copy of the query's whole picture.
     if near is None or row.distance is None or row.region is not None:
         return None
     return "nearly identical" if row.distance <= near else None
 
 
-def _identity(registered: RegisteredSpace, query: Query, asked: ResolvedQuery) -> bytes:
+def _identity(registered: RegisteredSpace, query: Query, resolved: ResolvedQuery) -> bytes:
     """A hash of everything that must be the same on every page."""
-    vector = b"" if asked.vector is None else asked.vector.tobytes()
+    vector = b"" if resolved.vector is None else resolved.vector.tobytes()
     options = [query.filters, query.group_by, query.max_distance, query.hybrid, query.metric, query.collapse_duplicates]
-    return digest([registered.name, vector, asked.words, *options, asked.exclude_ids, asked.exclude_fingerprints])
+    excluded = [resolved.exclude_ids, resolved.exclude_fingerprints]
+    return digest([registered.name, vector, resolved.words, *options, *excluded])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from pathlib import Path
 
-from pinakes.errors import PinakesError, UsageError
+from pinakes.errors import UsageError
+from pinakes.files import whole_file
 from pinakes.metadata.columns import COLUMNS
 from pinakes.metadata.excel import write_excel
 from pinakes.search.answer import SearchResult
@@ -23,6 +23,7 @@ def save_hits(path: Path, result: SearchResult) -> None:
     """
     if path.suffix.lower() != ".xlsx":
         raise UsageError(f"the table {str(path)!r} (--excel) must end in .xlsx.")
+    # The fingerprint is among the metadata, but says nothing to a person.
     known = dict.fromkeys(name for hit in result.hits for name in hit.metadata if name != "fingerprint")
     columns = [*(name for name in COLUMNS if name in known), *(name for name in known if name not in COLUMNS)]
     distance = ["distance"] if any(hit.distance is not None for hit in result.hits) else []
@@ -30,9 +31,5 @@ def save_hits(path: Path, result: SearchResult) -> None:
     for place, hit in enumerate(result.hits, start=1):
         near = [None if hit.distance is None else round(hit.distance, 6)] if distance else []
         rows.append([place, hit.image_id, *near, *(hit.metadata.get(name) for name in columns), hit.uri])
-    book = BytesIO()
-    write_excel(book, rows)
-    try:
-        path.write_bytes(book.getvalue())
-    except OSError as exc:
-        raise PinakesError(f"the table {str(path)!r} cannot be written: {exc.strerror or exc}.") from exc
+    with whole_file(path, "the table") as out:
+        write_excel(out, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from pinakes.store.images import Row
@@ -13,23 +14,25 @@ FUSION_CONSTANT = 60
 
 def fused(lists: Sequence[tuple[float, Found]]) -> list[Row]:
     """Reciprocal rank fusion with weights: a row scores the sum of weight / (60 + rank), ties by image_id."""
-    scores: dict[str, float] = {}
+    if len(lists) == 1:
+        return lists[0][1].rows
+    scores: dict[str, float] = defaultdict(float)
     rows: dict[str, Row] = {}
     for weight, found in lists:
         for rank, row in enumerate(found.rows, start=1):
-            scores[row.image_id] = scores.get(row.image_id, 0.0) + weight / (FUSION_CONSTANT + rank)
+            scores[row.image_id] += weight / (FUSION_CONSTANT + rank)
             rows.setdefault(row.image_id, row)
-    if len(lists) == 1:
-        return lists[0][1].rows
-    return [rows[image_id] for image_id in sorted(scores, key=lambda i: (-scores[i], i))]
+    return sorted(rows.values(), key=lambda row: (-scores[row.image_id], row.image_id))
 
 
 def best_of_each(rows: Iterable[Row], column: str | None, works: Mapping[str, tuple[str, bool]]) -> list[Row]:
-    """The first row of each group of copies, in which a preferred image takes its place; of these, that of each value."""
+    """The first row of each group of copies, or its preferred image; with a column, of these the first of each value."""
     best: dict[str, Row] = {}
     for row in rows:
         work, preferred = works.get(row.image_id, ("", False))
+        # A group is named after one of its images, so the two kinds of keys need different beginnings.
         key = f"w{work}" if work else f"i{row.image_id}"
+        # A dictionary keeps a key in its first place: the preferred image stands where the nearest copy stood.
         if key not in best or preferred:
             best[key] = row
     if column is None:

@@ -9,16 +9,17 @@ import html
 import json
 import mimetypes
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from pinakes.errors import UsageError
 from pinakes.files import whole_file
-from pinakes.metadata.captions import Caption
+from pinakes.search.answer import Hit
+from pinakes.store.images import Row
 
 CONTEXT = "http://iiif.io/api/presentation/3/context.json"
 MEDIA_TYPE = f'application/ld+json;profile="{CONTEXT}"'
@@ -38,7 +39,7 @@ _BY_SERVICE = re.compile(r"ImageService([23])(?: level([012]))? (https?://\S+)")
 _RIGHTS = re.compile(
     r"https?://((?:creativecommons\.org/(?:licenses|publicdomain)|rightsstatements\.org/vocab)/[A-Za-z0-9./-]+)"
 )
-"""The only addresses that `rights` may be, and with http:// alone."""
+"""The only addresses that the specification allows in `rights`, where they begin with http://."""
 _DATE_IN_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)")
 _NOT_IN_BROWSERS = frozenset({"image/tiff", "image/jp2", "image/jpx", "image/heic", "image/heif"})
 _OWN = frozenset(
@@ -54,42 +55,13 @@ _OWN = frozenset(
         "requiredStatement",
     }
 )
-"""What a document says in another place than its metadata."""
+"""The columns that a document does not list under `metadata`: it has another place for them, or none."""
 
 Json = dict[str, Any]
 
 
-class Shown(Protocol):
-    """A hit or a stored image: `pinakes.search.answer.Hit` or `pinakes.store.images.Row`."""
-
-    @property
-    def image_id(self) -> str:
-        """The image."""
-        ...
-
-    @property
-    def uri(self) -> str:
-        """Where the picture is."""
-        ...
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """What is known about it."""
-        ...
-
-    @property
-    def region(self) -> tuple[float, float, float, float] | None:
-        """The part that matters, in fractions; None: all of it."""
-        ...
-
-    @property
-    def caption(self) -> Caption:
-        """What stands with it."""
-        ...
-
-    def shown(self, column: str) -> str:
-        """What is known about it in a column, as people write it."""
-        ...
+Shown = Hit | Row
+"""A picture of a document: a hit of a search, or a stored image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +89,7 @@ class Publisher:
             )
         credits_ = list(dict.fromkeys(filter(None, (image.caption.credit for image in shown))))
         head: Json = {"@context": CONTEXT, "id": _uri(address), "type": "Manifest", "label": _plain(label)}
-        # Said of the whole as well: Mirador shows no statement of a single canvas.
+        # The whole names them as well: Mirador shows no statement of a single canvas.
         return head | _credit(credits_) | {"items": [self._canvas(image) for image in shown]}
 
     def manifest_of(self, image: Shown) -> Json:
@@ -143,6 +115,7 @@ class Publisher:
 
     def _canvas(self, image: Shown) -> Json:
         address = f"{self.address_of(image)}/canvas"
+        # A canvas must have a size, which is only a proportion; a picture that has never been measured says none.
         known = self.size(image)
         width, height = known or UNKNOWN_SIZE
         body = self._picture(image) | ({"width": width, "height": height} if known else {})
@@ -159,15 +132,16 @@ class Publisher:
         }
         if image.region is not None:
             left, top, wide, high = image.region
+            # The width and the height of a media fragment have to be above 0.
             part = (left * width, top * height, max(1, wide * width), max(1, high * height))
             target = f"{address}#xywh={','.join(str(round(side)) for side in part)}"
-            said = {
+            comment = {
                 "type": "TextualBody",
                 "value": "the part that matches best",
                 "format": "text/plain",
                 "language": "en",
             }
-            marked = _annotation(f"{address}/region", "commenting", said, target)
+            marked = _annotation(f"{address}/region", "commenting", comment, target)
             canvas["annotations"] = [{"id": f"{address}/regions", "type": "AnnotationPage", "items": [marked]}]
         return canvas
 
@@ -175,9 +149,9 @@ class Publisher:
         """What is known about a picture, and what its owner requires to be shown with it."""
         metadata, caption = image.metadata, image.caption
         pairs = [
-            {"label": _plain(name[:1].upper() + name[1:].replace("_", " ")), "value": _marked(said)}
+            {"label": _plain(name[:1].upper() + name[1:].replace("_", " ")), "value": _marked(value)}
             for name in metadata
-            if name not in _OWN and (said := image.shown(name))
+            if name not in _OWN and (value := image.shown(name))
         ]
         about: Json = {"metadata": pairs} if pairs else {}
         if summary := str(metadata.get("description") or "").strip():
@@ -193,14 +167,16 @@ class Publisher:
 
     def _picture(self, image: Shown) -> Json:
         """The picture where it is published, and by its image service if there is one; else as the page gives it."""
-        found = _BY_SERVICE.fullmatch(str(image.metadata.get("imageService") or ""))
+        service = _BY_SERVICE.fullmatch(str(image.metadata.get("imageService") or ""))
         kind = mimetypes.guess_type(urlsplit(image.uri).path)[0] or ""
-        if not image.uri.startswith(("https://", "http://")) or (kind in _NOT_IN_BROWSERS and not found):
+        # A viewer reads a TIFF in tiles from an image service; without one it would hand the file to the browser.
+        if not image.uri.startswith(("https://", "http://")) or (kind in _NOT_IN_BROWSERS and not service):
             return self._own_picture(image, WHOLE)
         form = kind if kind.startswith("image/") else "image/jpeg"
         body: Json = {"id": _uri(image.uri), "type": "Image", "format": form}
-        if found:
-            version, level, address = found[1], f"level{found[2] or 0}", _uri(found[3])
+        if service:
+            # Level 0 promises least: a viewer then asks only for the sizes that the service lists.
+            version, level, address = service[1], f"level{service[2] or 0}", _uri(service[3])
             if version == "2":
                 profile = f"http://iiif.io/api/image/2/{level}.json"
                 body["service"] = [{"@id": address, "@type": "ImageService2", "profile": profile}]
@@ -230,10 +206,10 @@ def _annotation(address: str, motivation: str, body: Json, target: str) -> Json:
     return {"id": address, "type": "Annotation", "motivation": motivation, "body": body, "target": target}
 
 
-def _credit(said: list[str]) -> Json:
+def _credit(statements: list[str]) -> Json:
     """What the owners of pictures require to be shown with them; nothing where they require nothing."""
-    value = {"none": [text for each in said for text in _marked(each)["none"]]}
-    return {"requiredStatement": {"label": {"en": ["Credit"]}, "value": value}} if said else {}
+    value = {"none": [text for statement in statements for text in _marked(statement)["none"]]}
+    return {"requiredStatement": {"label": {"en": ["Credit"]}, "value": value}} if statements else {}
 
 
 def _uri(address: str) -> str:
@@ -250,7 +226,7 @@ def _is_moment(text: str) -> bool:
 
 
 def _marked(text: str) -> dict[str, list[str]]:
-    """A text where HTML may stand: what only looks like it, as `<untitled>` does, would vanish in a viewer."""
+    """A text of a field that may hold HTML: what only looks like HTML, as `<untitled>` does, would vanish in a viewer."""
     return _plain(f"<span>{html.escape(text)}</span>" if text.startswith("<") and text.endswith(">") else text)
 
 

@@ -29,18 +29,19 @@ pink", of which hardly any has some, have 0.02 to 0.03; the one with the most pu
 
 
 def by_amount(
-    conn: Connection, collection: str, registered: RegisteredSpace, asked: ResolvedQuery, found: Found
+    conn: Connection, collection: str, registered: RegisteredSpace, resolved: ResolvedQuery, found: Found
 ) -> Found:
-    """What the index or a scan found, looked at again: ordered by how much of what was asked for each picture has.
+    """What the index or a scan found, ordered by how much of the query's colours each picture has.
 
     No vector can ask for two colours and demand both: the sum of a little of one and much of the other is as near.
     """
-    assert asked.amounts is not None
-    there = _amounts(conn, collection, registered, asked.amounts, found.rows)
-    if found.rows and max(there.values()) < LEAST_AMOUNT:
-        asked.notes.append(f'nothing here is "{" ".join(asked.amounts_of)}"; these pictures come nearest to it')
-    rows = sorted(found.rows, key=lambda row: (-there[row.image_id], row.image_id))
-    mode = found.mode if asked.words is not None else f"{found.mode} + {BY_AMOUNT}"
+    assert resolved.amounts is not None
+    amount_of = _amounts(conn, collection, registered, resolved.amounts, found.rows)
+    # The nearest pictures are shown in any case, so the answer has to say that they are not what was asked for.
+    if found.rows and max(amount_of.values()) < LEAST_AMOUNT:
+        resolved.notes.append(f'nothing here is "{" ".join(resolved.amounts_of)}"; these pictures come nearest to it')
+    rows = sorted(found.rows, key=lambda row: (-amount_of[row.image_id], row.image_id))
+    mode = found.mode if resolved.words is not None else f"{found.mode} + {BY_AMOUNT}"
     return replace(found, rows=rows, mode=mode)
 
 
@@ -48,7 +49,7 @@ def among_words(
     conn: Connection,
     collection: str,
     registered: RegisteredSpace,
-    asked: ResolvedQuery,
+    resolved: ResolvedQuery,
     vectors: Found,
     words: Found,
     wanted: Wanted,
@@ -57,17 +58,18 @@ def among_words(
 
     Where the words match more pictures than are considered, those that are also near by colour are among them.
     """
-    assert asked.amounts is not None
-    assert asked.words is not None
+    assert resolved.amounts is not None
+    assert resolved.words is not None
+    # Rows with all of the words come first in a list, and `whole` counts them.
     found = [(row, number < words.whole) for number, row in enumerate(words.rows)]
     if words.scanned > len(words.rows):
         nearby = replace(wanted, passing=_only(wanted.passing, [row.image_id for row in vectors.rows]))
-        near = by_words(conn, collection, registered, asked.words, asked.vector, nearby)
+        near = by_words(conn, collection, registered, resolved.words, resolved.vector, nearby)
         found += [(row, number < near.whole) for number, row in enumerate(near.rows)]
-    whole = {row.image_id: has_all for row, has_all in found}
+    has_all = {row.image_id: whole for row, whole in found}
     rows = {row.image_id: row for row, _ in found}
-    there = _amounts(conn, collection, registered, asked.amounts, list(rows.values()))
-    first = sorted(rows, key=lambda image_id: (not whole[image_id], -there[image_id], image_id))
+    amount_of = _amounts(conn, collection, registered, resolved.amounts, list(rows.values()))
+    first = sorted(rows, key=lambda image_id: (not has_all[image_id], -amount_of[image_id], image_id))
     return [*(rows[image_id] for image_id in first), *(row for row in vectors.rows if row.image_id not in rows)]
 
 
@@ -79,9 +81,9 @@ def _only(passing: Conditions, image_ids: list[str]) -> Conditions:
 def _amounts(
     conn: Connection, collection: str, registered: RegisteredSpace, amounts: Amounts, rows: Sequence[Row]
 ) -> dict[str, float]:
-    """How much of what was asked for each picture has; less than nothing where it has no vector."""
+    """How much of the query's colours each picture has; less than nothing where it has no vector."""
     vectors = stored_vectors(conn, collection, registered.name, [row.image_id for row in rows])
-    there = dict.fromkeys((row.image_id for row in rows), -1.0)
+    amount_of = dict.fromkeys((row.image_id for row in rows), -1.0)
     if vectors:
-        there.update(zip(vectors, amounts(np.array(list(vectors.values()))).tolist(), strict=True))
-    return there
+        amount_of.update(zip(vectors, amounts(np.array(list(vectors.values()))).tolist(), strict=True))
+    return amount_of

@@ -25,11 +25,10 @@ from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Failure, Image, Vector
 
 CROP_SIDE = 1600
-"""Pixels that are kept on the short side of a crop, where there are as many: more than any embedder looks at."""
+"""Pixels that are kept on the short side of a crop, if it has as many: more than any embedder uses."""
 
 MD5 = "md5:"
-"""What the fingerprints begin with that prove bytes to be equal."""
-
+"""The beginning of fingerprints that prove bytes to be equal: those of composite objects and of ETags do not."""
 
 MOST_QUOTED = 8
 """Words that a note repeats: a person who typed a page of them does not want to read them again."""
@@ -46,11 +45,11 @@ class ResolvedQuery:
             None where only the distance tells.
         fingerprints: of the query's own pictures: a hit with one of them is the very file.
         whole_picture: whether the query is one picture and nothing else, so that distances compare pictures.
-        exclude_ids, exclude_fingerprints: what is never a hit: the stored images that it names, the pictures that it turns
-            away from, and its own where the query leaves them out.
+        exclude_ids, exclude_fingerprints: what is never a hit: the stored images that it names, the pictures that it
+            avoids, and its own where the query leaves them out.
         calls: answers of a provider that were paid for.
         notes: what a person must know in order not to be misled by the result.
-        hints: what helps a person to ask otherwise, and need be said only once.
+        hints: what helps a person to ask a better question; once is enough.
     """
 
     vector: Vector | None = None
@@ -76,9 +75,9 @@ def resolve_query(
         PictureError: a picture cannot be embedded.
         EmbedderError: the provider did not answer.
     """
-    asked = ResolvedQuery()
-    reader = _Reader(conn, collection, registered, embedder, asked, exclude_query=query.exclude_query)
-    asked.whole_picture = len(query.parts) == 1 and all(
+    resolved = ResolvedQuery()
+    reader = _Reader(conn, collection, registered, embedder, resolved, query.exclude_query)
+    resolved.whole_picture = len(query.parts) == 1 and all(
         part.text is None and part.vector is None and part.crop is None and part.weight > 0 for part in query.parts
     )
     words: list[str] = []
@@ -90,13 +89,14 @@ def resolve_query(
             if for_words and part.text is not None:
                 words.append(part.text)
             else:
-                asked.notes.append(f"{_quoted([part.label])} was left out, for full text alone was asked")
+                resolved.notes.append(f"{_quoted([part.label])} was left out, for full text alone was asked")
         elif part.text is not None:
-            reading = reader.text(part.text, wanted=for_words)
+            reading = reader.text(part.text, for_words=for_words)
             if reading is not None:
                 directions.append((part.weight, reading.vector))
+                # Amounts order the answer by one text alone: together with other parts they would overrule those.
                 if len(query.parts) == 1 and part.weight > 0:
-                    asked.amounts, asked.amounts_of = reading.amounts, reading.read
+                    resolved.amounts, resolved.amounts_of = reading.amounts, reading.read
             if for_words and (query.hybrid or reading is None):
                 words.append(part.text)
             elif for_words and reading is not None:
@@ -105,11 +105,11 @@ def resolve_query(
         else:
             directions.append((part.weight, reader.vector(part)))
     if directions:
-        asked.vector = direction(directions)
-    asked.words = " ".join(words) or None
-    if asked.vector is None and asked.words is None:
-        raise UsageError(f"nothing is left to search for: {'; '.join(asked.notes) or 'the query is empty'}.")
-    return asked
+        resolved.vector = direction(directions)
+    resolved.words = " ".join(words) or None
+    if resolved.vector is None and resolved.words is None:
+        raise UsageError(f"nothing is left to search for: {'; '.join(resolved.notes) or 'the query is empty'}.")
+    return resolved
 
 
 def direction(parts: Sequence[tuple[float, Vector]]) -> Vector:
@@ -120,9 +120,11 @@ def direction(parts: Sequence[tuple[float, Vector]]) -> Vector:
     """
     total = np.zeros(parts[0][1].shape, dtype=np.float64)
     for weight, part in parts:
+        # A provider's vectors need not have unit length: without this a long one would outweigh the others.
         wide = part.astype(np.float64)
         total += weight * wide / np.linalg.norm(wide)
     length = float(np.linalg.norm(total))
+    # What parts that cancel one another leave is rounding, and would point anywhere.
     if not math.isfinite(length) or length < 1e-6:
         raise UsageError("the parts of this query cancel one another; nothing is left to search for.")
     return (total / length).astype(np.float32)
@@ -137,101 +139,97 @@ def cut_out(data: bytes, crop: Crop) -> bytes:
     from pinakes.images.decoding import decode  # most queries have no picture
 
     picture = decode(data, at_least=math.ceil(CROP_SIDE / max(0.001, min(crop.width, crop.height))))
-    left, upper = round(crop.x * picture.width), round(crop.y * picture.height)
-    right = max(left + 1, min(picture.width, round((crop.x + crop.width) * picture.width)))
-    lower = max(upper + 1, min(picture.height, round((crop.y + crop.height) * picture.height)))
+    # At least a pixel, and none beyond the edge, which Pillow would paint black.
+    left = min(round(crop.x * picture.width), picture.width - 1)
+    upper = min(round(crop.y * picture.height), picture.height - 1)
+    right = min(max(left + 1, round((crop.x + crop.width) * picture.width)), picture.width)
+    lower = min(max(upper + 1, round((crop.y + crop.height) * picture.height)), picture.height)
     out = io.BytesIO()
-    picture.crop((min(left, right - 1), min(upper, lower - 1), right, lower)).save(
-        out, "JPEG", quality=95, subsampling=0
-    )
+    picture.crop((left, upper, right, lower)).save(out, "JPEG", quality=95, subsampling=0)
     return out.getvalue()
 
 
+@dataclass(frozen=True, slots=True)
 class _Reader:
-    """Makes the vectors of one query's parts."""
+    """Makes the vectors of one query's parts, and notes in `resolved` what it learns about them."""
 
-    def __init__(
-        self,
-        conn: Connection,
-        collection: str,
-        registered: RegisteredSpace,
-        embedder: Embedder,
-        asked: ResolvedQuery,
-        *,
-        exclude_query: bool,
-    ) -> None:
-        self._conn = conn
-        self._collection = collection
-        self._registered = registered
-        self._embedder = embedder
-        self._asked = asked
-        self._exclude_query = exclude_query
+    conn: Connection
+    collection: str
+    registered: RegisteredSpace
+    embedder: Embedder
+    resolved: ResolvedQuery
+    exclude_query: bool
 
-    def text(self, text: str, *, wanted: bool) -> TextReading | None:
-        """The embedder's reading of words; None when it can read none of them. Full text answers those `wanted`."""
-        limits, notes, name = self._embedder.facts.limits, self._asked.notes, self._embedder.facts.space.provider
+    def text(self, text: str, *, for_words: bool) -> TextReading | None:
+        """The embedder's reading of words; None when it can read none of them.
+
+        `for_words` says whether full text answers what the embedder cannot read.
+        """
+        limits, notes, name = self.embedder.facts.limits, self.resolved.notes, self.embedder.facts.space.provider
         key = key_of("text", text.encode())
         reading = self._recalled(key)
         if reading is None:
             try:
-                reading = self._embedder.embed_text(text)
+                reading = self.embedder.embed_text(text)
             except UnreadableQueryError as exc:
-                if wanted:
-                    self._asked.hints.append(str(exc))
+                # Full text answers instead, so nothing misleads; with a minus, or without full text, the words are lost.
+                if for_words:
+                    self.resolved.hints.append(str(exc))
                 else:
                     notes.append(f"{str(exc).rstrip('.')}. {_quoted([text])} was left out")
                 return None
             self._paid(key, reading)
-        ignored = self._embedder.unsent_words(text)
+        ignored = self.embedder.unsent_words(text)
         if ignored:
             notes.append(f"{name} reads {limits.max_words} words and will ignore {_quoted(ignored)}")
         if reading.unread:
             unread = f"{name} read {_quoted(reading.read)} and cannot read {_quoted(reading.unread)}"
-            notes.append(f"{unread}; that is looked for in the words of the catalogue" if wanted else unread)
+            notes.append(f"{unread}; that is looked for in the words of the catalogue" if for_words else unread)
         return reading
 
     def vector(self, part: Part) -> Vector:
-        """The vector of a part that is no text."""
+        """The vector of a part that is a picture, a stored image or a vector."""
         if part.vector is not None:
             return self._given(part.vector)
         if part.like is not None:
             return self._of_stored(part.like, part)
         assert part.picture is not None
+        # Of the whole file, also where a crop or a reduced copy is embedded: it tells the very file among the hits.
         self._own(part.fingerprint or _fingerprint(part.picture), part)
         return self._of_picture(part.picture if part.crop is None else cut_out(part.picture, part.crop))
 
     def _given(self, vector: Vector) -> Vector:
-        wanted = (self._registered.space.dimension,)
+        shape = (self.registered.space.dimension,)
         given = np.asarray(vector, dtype=np.float32)
-        if given.shape != wanted or not np.isfinite(given).all() or not given.any():
+        if given.shape != shape or not np.isfinite(given).all() or not given.any():
             raise UsageError(
-                f"the vector of this query has shape {given.shape}; the space {self._registered.name} takes finite ones of"
-                f" shape {wanted} that are not zero."
+                f"the vector of this query has shape {given.shape}; the space {self.registered.name} takes finite ones of"
+                f" shape {shape} that are not zero."
             )
         return given
 
     def _own(self, fingerprint: str, part: Part) -> None:
-        """Enter a picture of the query, by which the very file is recognised."""
+        """Note a picture of the query, so that the very file is recognised among the hits."""
         if fingerprint.startswith(MD5):
-            excluded = self._exclude_query or part.weight < 0
-            (self._asked.exclude_fingerprints if excluded else self._asked.fingerprints).append(fingerprint)
+            excluded = self.exclude_query or part.weight < 0
+            (self.resolved.exclude_fingerprints if excluded else self.resolved.fingerprints).append(fingerprint)
 
     def _of_stored(self, image_id: str, part: Part) -> Vector:
-        stored = stored_image(self._conn, self._collection, image_id)
+        stored = stored_image(self.conn, self.collection, image_id)
         if stored is None:
             raise UsageError(
-                f"the collection {self._collection!r} has no image {image_id!r}; pinakes search --json lists ids."
+                f"the collection {self.collection!r} has no image {image_id!r}; pinakes search --json lists ids."
             )
-        self._asked.exclude_ids.append(image_id)
+        self.resolved.exclude_ids.append(image_id)
         if part.weight > 0:
             self._own(stored.metadata["fingerprint"], part)
         if part.crop is not None:
             return self._of_picture(cut_out(read_uri(stored.uri), part.crop))
-        vector = stored_vector(self._conn, self._collection, self._registered.name, image_id)
+        vector = stored_vector(self.conn, self.collection, self.registered.name, image_id)
         if vector is None:
             raise UsageError(
-                f"the image {image_id!r} has no vector in the space {self._registered.name}: it failed; see pinakes"
-                " status."
+                f"the image {image_id!r} has no vector in the space {self.registered.name}: it failed, or no run has"
+                " embedded it yet; see pinakes status."
             )
         return vector
 
@@ -241,32 +239,30 @@ class _Reader:
         if recalled is not None:
             return recalled.vector
         picture = Picture(Image("query", "", _fingerprint(data), len(data)), lambda: data)
-        outcome = self._embedder.embed_query_picture(picture)
+        outcome = self.embedder.embed_query_picture(picture)
         if isinstance(outcome, Failure):
-            raise PictureError(
-                f"the picture that was asked about cannot be used: {outcome.message}", outcome.error_class
-            )
+            raise PictureError(f"the picture of this query cannot be used: {outcome.message}", outcome.error_class)
         self._paid(key, TextReading(outcome))
         return outcome
 
     # -- what was paid for is kept -------------------------------------------------------------------------------------
 
     def _recalled(self, key: bytes) -> TextReading | None:
-        if not self._embedder.paid:
+        if not self.embedder.paid:
             return None
-        kept = recall(self._conn, self._registered.name, key)
+        kept = recall(self.conn, self.registered.name, key)
         return None if kept is None else TextReading(*kept)
 
     def _paid(self, key: bytes, reading: TextReading) -> None:
-        if self._embedder.paid:
-            self._asked.calls += 1
-            keep(self._conn, self._registered.name, key, (reading.vector, reading.read, reading.unread))
+        if self.embedder.paid:
+            self.resolved.calls += 1
+            keep(self.conn, self.registered.name, key, (reading.vector, reading.read, reading.unread))
 
 
 def _quoted(words: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(words))
-    said = ", ".join(f'"{word}"' for word in distinct[:MOST_QUOTED])
-    return said if len(distinct) <= MOST_QUOTED else f"{said} and {len(distinct) - MOST_QUOTED:,} more"
+    quoted = ", ".join(f'"{word}"' for word in distinct[:MOST_QUOTED])
+    return quoted if len(distinct) <= MOST_QUOTED else f"{quoted} and {len(distinct) - MOST_QUOTED:,} more"
 
 
 def _fingerprint(data: bytes) -> str:

@@ -21,7 +21,7 @@ THUMBNAIL = 640
 
 
 def sheet_of(query: Query, result: SearchResult) -> Image.Image:
-    """Draw a search.
+    """A contact sheet of a search.
 
     Args:
         query: what was asked; the first picture among its parts is shown.

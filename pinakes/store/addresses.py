@@ -39,7 +39,7 @@ def check_address(dsn: str, setting: str = DATABASE_URL) -> dict[str, Any]:
     """The parts of `dsn`, the value of `setting`, under libpq's names.
 
     Raises:
-        DatabaseError: it is no address of a database; the message does not repeat any of it.
+        DatabaseError: it is not the address of a database; the message does not repeat any of it.
         UsageError: it is a malformed address of Cloud SQL; likewise.
     """
     if dsn.startswith(SCHEME):
@@ -90,6 +90,7 @@ def _secrets(parts: Mapping[str, Any]) -> list[str]:
     """The values of an address that nobody may see; one typed as `user=NAME:PASSWORD` is among them."""
     found = [str(parts[name]) for name in _SECRET if parts.get(name)]
     found += filter(None, [str(parts.get("user") or "").partition(":")[2]])
+    # The longest first: a secret that is part of another must not leave the rest of it.
     return sorted(found, key=len, reverse=True)
 
 
@@ -98,6 +99,7 @@ def _is_url(dsn: str) -> bool:
     found = _URL.fullmatch(dsn)
     if found is None or not dsn.isprintable() or len(_ESCAPED.findall(dsn)) != dsn.count("%"):
         return False
+    # libpq takes ssl=true for sslmode=require in a URL, and does not list it.
     known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()} | {"ssl"}
     options = (found["options"] or "").split("&")
     return options == [""] or all(name in known and sign for name, sign, _ in (o.partition("=") for o in options))
@@ -105,6 +107,7 @@ def _is_url(dsn: str) -> bool:
 
 def _is_plausible(parts: Mapping[str, Any]) -> bool:
     """Whether no part that messages show looks like an address with a password in it."""
+    # A host that begins with / or @ is a Unix socket's.
     hosts = [host for host in str(parts.get("host") or "").split(",") if not host.startswith(("/", "@"))]
     shown = [*hosts, str(parts.get("hostaddr") or ""), str(parts.get("dbname") or "")]
     return _PORTS.fullmatch(str(parts.get("port") or "")) is not None and not any(

@@ -1,7 +1,7 @@
 """What the leader of a run and the workers that embed batches for it tell one another, by way of the database.
 
-The leader holds the lease. Workers know its token, and look whether it is still in force before they begin anything and
-before they write. What a batch came to is kept here as well, so that one that is handed out twice is counted once.
+The leader holds the lease. Workers know its token, and check that it is still in force before they begin anything and
+before they write. The result of a batch is kept here as well, so that a batch that is handed out twice is counted once.
 
 The column that says whether workers may begin batches is called `pinakes.runs.outposts`.
 """
@@ -11,13 +11,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, LiteralString
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
 from pinakes.errors import LeaseLostError
-from pinakes.store.connection import Connection
+from pinakes.store.connection import Connection, value_of
 from pinakes.store.reconnecting import Reconnecting
 
 MOST_CALLS_AT_ONCE = 16
@@ -44,7 +45,7 @@ class Begun:
 
     Attributes:
         times: how often it was begun, this time included.
-        result: what it came to, if another worker has finished it; else None.
+        result: its result, if another worker has finished it; else None.
         stopping: whether the run has been asked to stop, so that no request may be begun for it.
     """
 
@@ -95,6 +96,7 @@ class RunOfLeader(Reconnecting):
 
         def insert(conn: Connection) -> None:
             with conn.transaction(), conn.cursor() as cursor:
+                # What an attempt has entered whose connection was lost after its commit.
                 cursor.execute("DELETE FROM pinakes.batches WHERE run_id = %s", (self._run_id,))
                 cursor.executemany(
                     "INSERT INTO pinakes.batches (run_id, number, shard, work) VALUES (%s, %s, %s, %s)",
@@ -104,10 +106,10 @@ class RunOfLeader(Reconnecting):
         self.do("entering the batches of the run", insert)
 
     def results(self, wanted: Iterable[int]) -> list[tuple[int, dict[str, Any]]]:
-        """Those of these batches that are finished, with what they came to."""
+        """Those of these batches that are finished, with their results."""
         numbers = list(wanted)
         return self.do(
-            "reading what batches came to",
+            "reading the results of batches",
             lambda conn: conn.execute(
                 """
                 SELECT number, result
@@ -121,13 +123,8 @@ class RunOfLeader(Reconnecting):
 
     def at_work(self) -> int:
         """How many batches are being embedded."""
-        rows = self.do(
-            "counting the batches at work",
-            lambda conn: conn.execute(
-                "SELECT count(*) FROM pinakes.batches WHERE run_id = %s AND at_work", (self._run_id,)
-            ).fetchall(),
-        )
-        return int(rows[0][0])
+        statement: LiteralString = "SELECT count(*) FROM pinakes.batches WHERE run_id = %s AND at_work"
+        return int(self.do("counting the batches at work", lambda conn: value_of(conn, statement, (self._run_id,))))
 
     def ask_to_stop(self) -> None:
         """Let nothing new be begun."""
@@ -194,7 +191,7 @@ class RunOfWorker(Reconnecting):
         return Standing.STOPPING if leader_is_dead or outposts == "stopping" else Standing.OPEN
 
     def check(self) -> None:
-        """See whether this worker may still write for the run.
+        """Check that this worker may still write for the run.
 
         Raises:
             LeaseLostError: the run has ended, or another one has taken over.
@@ -211,6 +208,7 @@ class RunOfWorker(Reconnecting):
         row = self.do(
             f"beginning batch {number} of the run {self._run_id}",
             lambda conn: conn.execute(
+                # In one statement: nothing is entered for a run that is closed in between.
                 """
                 WITH run AS (
                     SELECT run_id, outposts FROM pinakes.runs WHERE run_id = %s AND outposts <> 'closed'
@@ -228,10 +226,11 @@ class RunOfWorker(Reconnecting):
         return Begun(*row)
 
     def end(self, number: int, result: dict[str, Any] | None) -> None:
-        """Enter what a batch came to; None: it raised."""
+        """Enter the result of a batch; None: it raised."""
         self.do(
             f"ending batch {number} of the run {self._run_id}",
             lambda conn: conn.execute(
+                # A batch that was handed out twice keeps the result of the worker that finished it.
                 """
                 UPDATE pinakes.batches
                 SET at_work = false, result = coalesce(%s, result)
@@ -263,9 +262,11 @@ class RunOfWorker(Reconnecting):
 
     def take_calls(self) -> int:
         """Some of the calls that the run may still make; 0: there are none left."""
-        row = self.do(
+        taken = self.do(
             "taking calls from the run's allowance",
-            lambda conn: conn.execute(
+            lambda conn: value_of(
+                conn,
+                # The row is locked before it is read, so that no two workers take the same calls.
                 """
                 WITH taken AS (
                     SELECT run_id, least(calls_left, greatest(1, least(%(most)s, calls_left / %(fine)s))) AS n
@@ -280,18 +281,22 @@ class RunOfWorker(Reconnecting):
                 RETURNING n
                 """,
                 {"run": self._run_id, "most": MOST_CALLS_AT_ONCE, "fine": FINE_BELOW},
-            ).fetchone(),
+            ),
         )
-        return 0 if row is None else int(row[0] or 0)
+        return int(taken or 0)
 
     def give_back_calls(self, calls: int) -> None:
         """Give back calls that were taken and not made."""
-        self.do(
-            "giving calls back to the run's allowance",
-            lambda conn: conn.execute(
-                "UPDATE pinakes.runs SET calls_left = calls_left + %s WHERE run_id = %s", (calls, self._run_id)
-            ),
-        )
+        attempts = count()
+
+        def give(conn: Connection) -> None:
+            # Once: an attempt whose connection was lost may have been carried out, and calls that are given back twice
+            # would exceed what the run may cost.
+            if next(attempts) == 0:
+                statement = "UPDATE pinakes.runs SET calls_left = calls_left + %s WHERE run_id = %s"
+                conn.execute(statement, (calls, self._run_id))
+
+        self.do("giving calls back to the run's allowance", give)
 
     def _over(self) -> LeaseLostError:
         return LeaseLostError(

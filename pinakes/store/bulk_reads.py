@@ -48,6 +48,7 @@ class Dated:
 def one_state(conn: Connection) -> Iterator[None]:
     """Everything that is read in the block is of one state of the collection, however much is written meanwhile."""
     with translated("reading one state of the collection"), conn.transaction():
+        # Of the transaction only: a level of the session would reach whoever has it next behind a pooler.
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         yield
 
@@ -124,24 +125,25 @@ def read_vectors(
     Returns:
         image_ids, and shape (image_ids, dimension), float32, unit length but for the rounding of `halfvec`.
     """
-    shown = visible(conn, collection)
-    statement = sql.SQL(
-        """
-        SELECT i.image_id, v.embedding
-        FROM {images} AS i
-        JOIN {space} AS v USING (image_id, fingerprint)
-        WHERE {shown} AND (%(ids)s::text[] IS NULL OR image_id = ANY(%(ids)s))
-        ORDER BY i.image_id
-        """
-    ).format(
-        images=sql.Identifier(collection, "images"),
-        space=sql.Identifier(collection, registered.name),
-        shown=shown.where,
-    )
-    values = {**shown.values, "ids": None if ids is None else list(ids)}
     found: list[str] = []
-    # Counting first lets each vector be put where it belongs, without a second copy of them all.
+    # Counting first lets each vector be put where it belongs, without a second copy of them all. The restrictions too are
+    # read in this one state: with others the vectors would not be as many as were counted.
     with one_state(conn):
+        shown = visible(conn, collection)
+        statement = sql.SQL(
+            """
+            SELECT i.image_id, v.embedding
+            FROM {images} AS i
+            JOIN {space} AS v USING (image_id, fingerprint)
+            WHERE {shown} AND (%(ids)s::text[] IS NULL OR image_id = ANY(%(ids)s))
+            ORDER BY i.image_id
+            """
+        ).format(
+            images=sql.Identifier(collection, "images"),
+            space=sql.Identifier(collection, registered.name),
+            shown=shown.where,
+        )
+        values = {**shown.values, "ids": None if ids is None else list(ids)}
         count = count_vectors(conn, collection, registered.name, ids)
         vectors = np.empty((count, registered.space.dimension), dtype=np.float32)
         for image_id, vector in streamed(conn, statement, values, at_once=VECTORS_AT_ONCE):
@@ -150,15 +152,15 @@ def read_vectors(
     if ids is None:
         return found, vectors
     at = {image_id: position for position, image_id in enumerate(found)}
-    asked = [image_id for image_id in ids if image_id in at]
-    return asked, vectors[[at[image_id] for image_id in asked]]
+    in_order = [image_id for image_id in ids if image_id in at]
+    return in_order, vectors[[at[image_id] for image_id in in_order]]
 
 
 # -- what a run compares -----------------------------------------------------------------------------------------------
 
 
 def stored_listing(conn: Connection, collection: str) -> Iterator[tuple[str, str, str]]:
-    """(image_id, uri, fingerprint) of every image of a collection, hidden ones too, by image_id, streamed."""
+    """(image_id, uri, fingerprint) of every image of a collection, restricted ones too, by image_id, streamed."""
     images = sql.Identifier(collection, "images")
     statement = sql.SQL("SELECT image_id, uri, fingerprint FROM {} ORDER BY image_id").format(images)
     with translated("reading what is stored"), conn.transaction():
@@ -178,9 +180,10 @@ def current_vectors(conn: Connection, collection: str, space: str) -> pa.Table:
 def held_pairs(
     conn: Connection, collection: str, space: str, pairs: Sequence[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """Those of some (image_id, fingerprint) that a space has a vector of; none where there is no such table yet."""
+    """Those of the given (image_id, fingerprint) that a space has a vector of; none while it has no table."""
     table = sql.Identifier(collection, space)
     with translated(f"looking for vectors of {space}"):
+        # A first run asks for each of its pictures: an empty table answers for all of them at once.
         if value_of(conn, "SELECT to_regclass(%s)", (table.as_string(conn),)) is None or is_empty(conn, table):
             return
         for start in range(0, len(pairs), IDS_AT_ONCE):
@@ -202,7 +205,7 @@ def held_vectors(
 
 
 def regions_of(conn: Connection, collection: str, table: str, image_ids: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """(image_id, fingerprint) of the regions of some images that have a vector; none where there is no such table yet."""
+    """(image_id, fingerprint) of the regions of some images that have a vector; none while there is no table of regions."""
     named = sql.Identifier(collection, table)
     with translated(f"looking for regions in {table}"):
         if value_of(conn, "SELECT to_regclass(%s) IS NULL", (named.as_string(conn),)):
@@ -227,7 +230,7 @@ def _columns(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
 
 
 def _texts(conn: Connection, table: sql.Identifier, *names: str) -> pa.Table:
-    """Some columns of a table, in columns: a third of the memory of as many Python strings."""
+    """Some columns of a table in Arrow's form, which takes a third of the memory of as many Python strings."""
     import pyarrow as pa  # which a search does without
 
     statement = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(map(sql.Identifier, names)), table)

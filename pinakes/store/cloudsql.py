@@ -7,7 +7,7 @@ IAM principal. `?ip=private` or `?ip=psc` chooses another way than the public ad
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from urllib.parse import unquote
@@ -30,12 +30,9 @@ class CloudSqlAddress:
 
     instance: str
     user: str
-    password: str | None
+    password: str | None = field(repr=False)
     database: str
     ip: str
-
-    def __str__(self) -> str:
-        return f"{self.instance}/{self.database}"
 
 
 def parse_address(url: str) -> CloudSqlAddress:
@@ -68,6 +65,7 @@ def connect_cloudsql(url: str) -> Any:
         psycopg.OperationalError: the instance cannot be reached, or there are no credentials.
     """
     address = parse_address(url)
+    # One connector for the whole process: each has a thread and keys of its own.
     connector = _connector()
     try:
         return connector.connect(
@@ -95,4 +93,5 @@ def _connector() -> Any:
             f"an address cloudsql://… needs Google's connector; in the checkout of Pinakes run {extra_install('cloudsql')},"
             " or run the Cloud SQL Auth Proxy and give a plain postgresql:// address."
         ) from exc
+    # Refreshed when a connection is made: Google advises that where a container's processor may be throttled.
     return Connector(refresh_strategy="lazy")

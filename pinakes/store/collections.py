@@ -6,12 +6,11 @@ from psycopg import sql
 
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.ids import check_collection
-from pinakes.store.connection import Connection, Pgvector, ensure_pgvector, translated, value_of
+from pinakes.store.connection import Connection, Pgvector, ensure_pgvector, is_empty, translated, value_of
 from pinakes.store.languages import PLAIN, check_language
 from pinakes.store.lease import Lease
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 from pinakes.store.prepared_database import check_temporary
-from pinakes.store.strong_locks import START_PATIENCE
 
 
 def prepare(conn: Connection) -> Pgvector:
@@ -30,8 +29,7 @@ def foresee_collection(conn: Connection, name: str, source_root: str, *, languag
     check_collection(name)
     if language is not None:
         check_language(conn, language)
-    images = sql.Identifier(name, "images")
-    if name in collection_names(conn) and value_of(conn, sql.SQL("SELECT EXISTS (SELECT FROM {})").format(images)):
+    if name in collection_names(conn) and not is_empty(conn, sql.Identifier(name, "images")):
         check_root(conn, name, source_root)
 
 
@@ -42,7 +40,6 @@ def ensure_collection(
     *,
     language: str | None = None,
     lease: Lease | None = None,
-    patience: float = START_PATIENCE,
 ) -> None:
     """Create the collection, or check that it is the one of `source_root`; a collection that matches is only read.
 
@@ -55,7 +52,6 @@ def ensure_collection(
         source_root: where its pictures are listed.
         language: of the words of a new collection; None: the first run that brings texts guesses it.
         lease: the run's own, which does not count as another writer.
-        patience: how many seconds to wait for others who use what has to change.
 
     Raises:
         UsageError: the name cannot be used, or the collection has another source root.
@@ -64,13 +60,14 @@ def ensure_collection(
     pgvector = prepare(conn)
     check_temporary(conn)
     foresee_collection(conn, name, source_root, language=language)
-    migrate(conn, name, "collection", pgvector, language=language or PLAIN, patience=patience)
+    migrate(conn, name, "collection", pgvector, language=language or PLAIN)
     table = sql.Identifier(name, "collection")
     with translated(f"entering the collection {name!r}"):
         root = _root(conn, name)
         if root is None:
             conn.execute(
-                # Enters the root and the language of a new collection.
+                # Enters the root and the language of a new collection. Of two first runs the later one keeps what the other
+                # has entered, and `check_root` refuses it if that is another root.
                 sql.SQL(
                     """
                     INSERT INTO {collection} (source_root, language, language_open)

@@ -24,11 +24,11 @@ MOST_VALUES = 20_000
 """Values of a column that a misspelt one is compared with, the most frequent: a tenth of a second."""
 NEAR_VALUES = 3
 FEW_VALUES = 12
-"""So many values of a column are named where none is near."""
+"""A column of no more values has them all named where none of them is near."""
 
 
 def unknown_columns(conn: Connection, collection: str, names: Sequence[str], among: Conditions) -> list[str]:
-    """Those of `names` that no image has of those that meet the condition."""
+    """The names that are a column of no image that meets the condition."""
     extra = [name for name in names if name not in (*PLAIN_COLUMNS, YEARS, MAP)]
     if not extra:
         return []
@@ -48,11 +48,12 @@ def unknown_columns(conn: Connection, collection: str, names: Sequence[str], amo
 
 
 def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> None:
-    """Check that images which are not restricted have these columns: what only the others have must not be found out.
+    """Check that visible images have these columns: one that only restricted images have must not be revealed.
 
     Raises:
         UsageError: none has one of them; the message names the columns that there are.
     """
+    # Every collection has these: most searches cost no look at the images here.
     if all(name in PLAIN_COLUMNS for name in names):
         return
     shown = visible(conn, collection)
@@ -72,7 +73,7 @@ def check_columns(conn: Connection, collection: str, names: Sequence[str]) -> No
 
 
 def unknown_values(conn: Connection, collection: str, filters: Sequence[Filter], *, found: bool) -> list[str]:
-    """A sentence for each value that conditions ask for and no picture that is shown has, with those that are near it.
+    """A sentence for each value of the conditions that no visible picture has, with the values that are near it.
 
     Where pictures were `found`, a column that is asked for one value has it.
     """
@@ -80,19 +81,19 @@ def unknown_values(conn: Connection, collection: str, filters: Sequence[Filter],
     if not doubtful:
         return []
     shown = visible(conn, collection)
-    told = []
+    sentences = []
     for item in doubtful:
         known = _values(conn, collection, item.column, shown)
         for value in item.values:
             if value in known:
                 continue
-            folded: dict[str, str] = {}
-            for each in known:  # the most frequent of those that only case and accents tell apart
-                folded.setdefault(fold(each), each)
-            near = [folded[each] for each in difflib.get_close_matches(fold(value), folded, n=NEAR_VALUES)]
-            others = f"did you mean {' or '.join(map(repr, near))}?" if near else _there_are(known)
-            told.append(f"no picture has {item.column} {value!r}{'; ' if others else ''}{others}")
-    return told
+            by_folded: dict[str, str] = {}
+            for other in known:  # the most frequent of those that only case and accents tell apart
+                by_folded.setdefault(fold(other), other)
+            near = [by_folded[key] for key in difflib.get_close_matches(fold(value), by_folded, n=NEAR_VALUES)]
+            advice = f"did you mean {' or '.join(map(repr, near))}?" if near else _there_are(known)
+            sentences.append(f"no picture has {item.column} {value!r}{'; ' if advice else ''}{advice}")
+    return sentences
 
 
 def _there_are(known: Sequence[str]) -> str:

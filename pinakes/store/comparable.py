@@ -18,7 +18,8 @@ class Comparable:
     def __init__(self, conn: Connection, collection: str, spaces: Sequence[str]) -> None:
         self._conn = conn
         self._shown = visible(conn, collection)
-        # Under `i`: joined with each space over the image and its bytes.
+        # Only images of which every space has a vector of the present bytes: otherwise spaces would be judged by different
+        # pictures.
         self._images = sql.SQL("{} AS i").format(sql.Identifier(collection, "images"))
         for number, space in enumerate(spaces):
             self._images += sql.SQL(
@@ -73,7 +74,7 @@ class Comparable:
                     WHERE {shown}
                         AND i.description <> ''
                         AND (%(split)s::text IS NULL OR i.extra ->> 'split' = %(split)s)
-                    ORDER BY md5(%(seed)s || i.image_id), i.image_id
+                    ORDER BY md5(%(seed)s || i.image_id), i.image_id  -- the same sample on every server
                     LIMIT %(count)s
                     """
                 ).format(images=self._images, shown=self._shown.where),

@@ -51,6 +51,7 @@ def conditions(collection: str, filters: Sequence[Filter], restricted: Sequence[
     """
     values: dict[str, Any] = {}
     parts = [_condition(collection, item, f"f{number}", values, "false") for number, item in enumerate(filters)]
+    # A condition on a value that an image does not have is NULL, and such an image is shown.
     parts += [
         sql.SQL("({}) IS NOT TRUE").format(_condition(collection, item, f"h{number}", values, "true"))
         for number, item in enumerate(restricted)
@@ -91,9 +92,7 @@ def _condition(
                 YEARS_SAID, sql.Placeholder(f"{key}a"), sql.Placeholder(f"{key}b")
             )
         case OnMap(cluster, corners):
-            values[key] = (
-                cluster if cluster is not None else "".join(("(", ",".join(f"({x},{y})" for x, y in corners), ")"))
-            )
+            values[key] = f"({','.join(f'({x},{y})' for x, y in corners)})" if cluster is None else cluster
             inside = "p.region = {}" if cluster is not None else "{}::polygon @> point(p.x, p.y)"
             # Only the map of the active space is on the page.
             return sql.SQL(

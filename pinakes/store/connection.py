@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 Connection = ScopedConnection
 
+# libpq itself sets no limit: an address that swallows every packet would hold a command for minutes.
 CONNECT_SECONDS = 10
 MIN_SERVER = 130000
 """PostgreSQL 13: the oldest that pgvector 0.8 supports."""
@@ -39,7 +40,7 @@ SAFE_PARALLEL_BUILDS = (0, 8, 4)
 """0.8.2 to 0.8.4 fix an overflow in parallel HNSW builds and a corruption by vacuum."""
 
 _UNSET = {DATABASE_URL: "Pinakes runs a database of its own", LIMITER_URL: "the rate limits are kept in the database"}
-"""What is done where a setting names no server."""
+"""What happens where a setting names no server."""
 
 _FULL = " Free some space on the database's disk and run the same command again: a checkpoint keeps what was answered."
 _LOST = (
@@ -67,6 +68,7 @@ def translated(what: str) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as exc:
+        # Without a state the server gave no answer; 08 is a broken connection, 57P a server that stops or starts.
         lost = isinstance(exc, psycopg.OperationalError) and (
             exc.sqlstate is None or exc.sqlstate.startswith(("08", "57P"))
         )
@@ -100,6 +102,7 @@ def connect(dsn: str, *, setting: str = DATABASE_URL) -> Connection:
         try:
             conn = _connected(dsn)
         except psycopg.OperationalError:
+            # An embedded server that was killed while a run uses it is started again by whoever connects next.
             if dsn.startswith(SCHEME) or not revived(dsn):
                 raise
             conn = _connected(dsn)
@@ -123,7 +126,9 @@ def _connected(dsn: str) -> Connection:
     return Connection.connect(
         dsn,
         autocommit=True,
+        # psycopg sets its own threshold after the constructor, so that of `ScopedConnection` would not stay.
         prepare_threshold=None,
+        # Else PGCLIENTENCODING decides, and names of pictures that it lacks fail in the middle of a load.
         client_encoding="UTF8",
         connect_timeout=CONNECT_SECONDS,
         application_name="pinakes",
@@ -138,9 +143,8 @@ def ensure_pgvector(conn: Connection) -> Pgvector:
             or the database does not keep its text in UTF8.
     """
     check_encoding(conn)
-    found = find_pgvector(conn)
-    if found is None:
-        found = _create_pgvector(conn)
+    # Looked for before it is created: a user may use an extension that an administrator has created.
+    found = find_pgvector(conn) or _create_pgvector(conn)
     check_extension(conn, found.schema)
     if found.version < MIN_PGVECTOR:
         raise DatabaseError(
@@ -154,7 +158,7 @@ def ensure_pgvector(conn: Connection) -> Pgvector:
 
 
 def _register_types(conn: Connection, schema: str) -> None:
-    """As pgvector's `register_vector`, which takes thirteen statements a connection for what one tells."""
+    """Do what pgvector's `register_vector` does with thirteen statements for each connection, with one."""
     rows = conn.execute(
         """
         SELECT t.typname, t.oid, t.typarray, t.oid::regtype::text
@@ -206,6 +210,7 @@ def _create_pgvector(conn: Connection) -> Pgvector:
         with one_at_a_time(conn, "extension"):
             if find_pgvector(conn) is None:
                 conn.execute("CREATE EXTENSION IF NOT EXISTS vector")
+    # The second is raised where the user may create nothing in any schema of the search_path.
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidSchemaName) as exc:
         if not _create_by_function(conn):
             raise DatabaseError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from psycopg import sql
 
 from pinakes.query.filters import Equals, Filter, Years, column_of, parse_filters
 from pinakes.store.conditions import YEARS_SAID, column, conditions
-from pinakes.store.connection import Connection, is_empty, translated
+from pinakes.store.connection import Connection, is_empty, translated, value_of
 
 Codes = npt.NDArray[np.integer[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -28,7 +28,7 @@ Mask = npt.NDArray[np.bool_]
 FIRST, LAST = ("years", "first"), ("years", "last")
 
 LENGTHS = "<u4"
-"""How many values a cell has, as it is kept."""
+"""The form in which the number of values of a cell is kept."""
 
 BLOCK = 1 << 22
 """Bytes that are read at once; the values of an image take less."""
@@ -67,7 +67,7 @@ class Coded:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CountedValues:
-    """What is kept of a collection at a moment.
+    """The values of a collection as they were counted at a moment.
 
     Attributes:
         at: when it was counted; another count has another moment.
@@ -76,17 +76,18 @@ class CountedValues:
 
     at: datetime
     columns: Mapping[tuple[str, str], Coded]
-    total: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "total", len(self.columns[FIRST].codes))
+    @property
+    def total(self) -> int:
+        """How many images there are."""
+        return len(self.columns[FIRST].codes)
 
     def names(self, kind: str) -> list[str]:
         """The columns of a kind."""
-        return [name for each, name in self.columns if each == kind]
+        return [name for own, name in self.columns if own == kind]
 
     def answer(self, filters: Sequence[Filter], restrictions: Sequence[str]) -> bool:
-        """Whether these conditions can be judged by what is kept."""
+        """Whether the counted values are enough to judge these conditions."""
         return all(("hidden", text) in self.columns for text in restrictions) and all(map(self._answers, filters))
 
     def _answers(self, item: Filter) -> bool:
@@ -134,19 +135,19 @@ class CountedValues:
 
 
 def read_counted(conn: Connection, collection: str, kept: CountedValues | None = None) -> CountedValues | None:
-    """What is kept of a collection, as it is now; None where images have been changed since.
+    """The counted values of a collection; None where images have been changed since they were counted.
 
     Args:
         conn: a connection.
         collection: the collection.
-        kept: what was read before: it is returned where it still holds.
+        kept: the values that were read before; they are returned if they are still true.
     """
     valid = sql.SQL(
         "(SELECT counted_at FROM {collection} WHERE NOT EXISTS (SELECT FROM {changes}))",
     ).format(collection=sql.Identifier(collection, "collection"), changes=sql.Identifier(collection, "image_changes"))
     with translated(f"reading the values of {collection}"):
-        row = conn.execute(sql.SQL("SELECT {}").format(valid)).fetchone()
-        at = row[0] if row else None
+        # First the time alone, which is some bytes; what is kept may be megabytes.
+        at = value_of(conn, sql.SQL("SELECT {}").format(valid))
         if at is None or (kept is not None and kept.at == at):
             return kept if at is not None else None
         rows = conn.execute(
@@ -173,6 +174,7 @@ def read_counted(conn: Connection, collection: str, kept: CountedValues | None =
 
 def _numbers(kept: bytes, most: int) -> Codes:
     """Numbers that are at most `most`."""
+    # Little-endian wherever they are read or written: machines of several kinds may share a database.
     return np.frombuffer(kept, np.min_scalar_type(most).newbyteorder("<"))
 
 
@@ -208,6 +210,7 @@ def write_counted(
         wanted["hidden", text] = sql.SQL("CASE WHEN NOT {} THEN 1 END").format(part)
     statement = sql.SQL("COPY (SELECT {} FROM {} AS i) TO STDOUT (FORMAT csv)")
     conn.execute(sql.SQL("DELETE FROM {}").format(table))
+    # No rows, not columns without a value: pyarrow reads no CSV that is empty.
     if is_empty(conn, images):
         return
     with (
@@ -230,7 +233,7 @@ def write_counted(
 
 
 class _Blocks(io.RawIOBase):
-    """The rows of a COPY as a file."""
+    """The rows of a COPY as a file, which is what pyarrow reads."""
 
     def __init__(self, copy: psycopg.Copy) -> None:
         self._copy = copy
@@ -251,25 +254,27 @@ class _Blocks(io.RawIOBase):
 
 
 def _read(copy: psycopg.Copy, names: Sequence[str]) -> Iterator[Coded]:
-    """The columns of a COPY as CSV; there are images."""
+    """The columns of a COPY in CSV, which has at least one row."""
     import pyarrow as pa  # neither of which a search needs
     from pyarrow import csv
 
+    # Dictionaries from the start: a string for each cell would take many times the memory.
     text = pa.dictionary(pa.int32(), pa.string())
     table = csv.open_csv(
         pa.PythonFile(_Blocks(copy), "r"),
         csv.ReadOptions(column_names=names, block_size=BLOCK),
-        csv.ParseOptions(newlines_in_values=True),
+        csv.ParseOptions(newlines_in_values=True),  # which the texts of a catalogue may hold
         csv.ConvertOptions(column_types=dict.fromkeys(names, text), strings_can_be_null=True, null_values=[""]),
     ).read_all()
     for name in names:
+        # Each block has numbered its values by itself.
         cells = table[name].unify_dictionaries().combine_chunks()
         known = cells.dictionary.to_pylist()
         yield _sorted(known, cells.indices.fill_null(-1).to_numpy() + 1)
 
 
 def _sorted(known: Sequence[str], codes: npt.NDArray[np.integer[Any]], images: Codes | None = None) -> Coded:
-    """A column whose values are in any order, and may repeat, as one whose values are in order."""
+    """A column with its values in order, from `known` in any order, in which values may repeat."""
     order = sorted(set(known))
     place = {value: number for number, value in enumerate(order, start=1)}
     small = np.min_scalar_type(len(order)).newbyteorder("<")
@@ -277,15 +282,15 @@ def _sorted(known: Sequence[str], codes: npt.NDArray[np.integer[Any]], images: C
 
 
 def _split(cells: Coded) -> Coded:
-    """From a column of JSON lists to one whose cells hold several values."""
+    """A column of JSON lists as one whose cells hold several values."""
     lists: list[list[str]] = [[], *map(json.loads, cells.known)]
     lengths = np.array(list(map(len, lists)))
     starts = np.cumsum(lengths) - lengths
     of_image = lengths[cells.codes]
     images = np.repeat(np.arange(len(of_image)), of_image)
-    # Each image's list begins where its lists' values begin, and goes on from there.
+    # The values of an image follow one another from where its list starts in `values`.
     within = np.arange(len(images)) - np.repeat(np.cumsum(of_image) - of_image, of_image)
-    values = [value for each in lists for value in each]
+    values = [value for cell in lists for value in cell]
     return _sorted(values, np.repeat(starts[cells.codes], of_image) + within + 1, images)
 
 

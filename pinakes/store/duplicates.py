@@ -14,6 +14,7 @@ from pinakes.store.bulk_reads import streamed
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
+from pinakes.store.search_plan import PROBES
 from pinakes.store.search_settings import searching
 from pinakes.store.space_registry import RegisteredSpace
 from pinakes.types import Vector
@@ -21,7 +22,7 @@ from pinakes.types import Vector
 ROWS_AT_ONCE = 5000
 
 NEAREST = 12
-"""Neighbours of a picture that are looked at: more of its copies find it from their side."""
+"""Neighbours of a picture that are compared with it. A picture with more copies is found by those in turn."""
 
 INDEX_SETTINGS = {"hnsw.ef_search": "40", "enable_seqscan": "off"}
 """With 64 candidates the same pairs were found among 8,000 pictures, in a quarter more time."""
@@ -58,7 +59,7 @@ class Member:
 
 
 def without_sketch(conn: Connection, collection: str, after: str, count: int) -> list[tuple[str, str]]:
-    """The next fingerprints, in order, that no sketch was made of, each with where such a picture is."""
+    """The next fingerprints, in order, without a sketch, each with the address of such a picture."""
     with translated("looking for pictures that are new"):
         return conn.execute(
             sql.SQL(
@@ -123,7 +124,9 @@ def near_in_space(
     conn: Connection, collection: str, registered: RegisteredSpace, fingerprints: Sequence[str], within: float
 ) -> list[tuple[str, str]]:
     """The pictures nearest to each of some, by the vectors of a space: pairs of fingerprints."""
-    settings = INDEX_SETTINGS if registered.index_kind == "hnsw" else {}
+    # pgvector's own single probe of an IVFFlat index would miss most neighbours near the edge of a list.
+    probes = {"ivfflat.probes": str(registered.ef_search or PROBES)}
+    settings = {"hnsw": INDEX_SETTINGS, "ivfflat": probes}.get(str(registered.index_kind))
     with translated(f"looking for neighbours in {registered.name}"), searching(conn, settings):
         return conn.execute(
             sql.SQL(
@@ -180,7 +183,7 @@ def near_in_shape(
 
 
 def keep_alike(conn: Connection, collection: str, compared: Sequence[str], how: str, found: Iterable[Alike]) -> None:
-    """Enter which pictures are alike, and that these were compared: both, or neither after a crash."""
+    """Enter which pictures are alike, and that they were compared: a crash leaves both or neither."""
     with translated("entering which pictures are alike"), conn.transaction(), conn.cursor() as cursor:
         cursor.executemany(
             sql.SQL(
@@ -215,7 +218,7 @@ def drop_unused_sketches(conn: Connection, collection: str) -> None:
 
 
 def equal_files(conn: Connection, collection: str) -> Iterator[list[str]]:
-    """The images of each fingerprint that several have, streamed; the first is the first of them by id."""
+    """The images of each fingerprint that several images have, in the order of their ids, streamed."""
     statement = sql.SQL(
         """
         SELECT array_agg(image_id ORDER BY image_id)
@@ -226,7 +229,7 @@ def equal_files(conn: Connection, collection: str) -> Iterator[list[str]]:
         """
     ).format(_table(collection, "images"))
     with translated("looking for equal files"), conn.transaction():
-        for (image_ids,) in streamed(conn, statement, {}, at_once=ROWS_AT_ONCE):
+        for (image_ids,) in streamed(conn, statement, at_once=ROWS_AT_ONCE):
             yield image_ids
 
 
@@ -242,7 +245,7 @@ def alike_images(conn: Connection, collection: str) -> Iterator[Alike]:
         """
     ).format(images=_table(collection, "images"), alike=_table(collection, "alike"))
     with translated("reading which pictures are alike"), conn.transaction():
-        for row in streamed(conn, statement, {}, at_once=ROWS_AT_ONCE):
+        for row in streamed(conn, statement, at_once=ROWS_AT_ONCE):
             yield Alike(*row)
 
 
@@ -250,7 +253,7 @@ def image_ids(conn: Connection, collection: str) -> Iterator[str]:
     """The ids of all images, streamed in order."""
     statement = sql.SQL("SELECT image_id FROM {} ORDER BY image_id").format(_table(collection, "images"))
     with translated("reading the names of images"), conn.transaction():
-        for (image_id,) in streamed(conn, statement, {}, at_once=ROWS_AT_ONCE):
+        for (image_id,) in streamed(conn, statement, at_once=ROWS_AT_ONCE):
             yield image_id
 
 
@@ -258,12 +261,13 @@ def image_ids(conn: Connection, collection: str) -> Iterator[str]:
 def regrouping(conn: Connection, collection: str) -> Iterator[None]:
     """A transaction in which nobody else makes groups: the last one sees every decision."""
     with translated("making groups of pictures"), conn.transaction():
+        # It conflicts with itself and with writers, and lets searches read the groups of before.
         conn.execute(sql.SQL("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE").format(_table(collection, "duplicates")))
         yield
 
 
 def replace_groups(conn: Connection, collection: str, members: Iterable[Member], *, pairs: str) -> None:
-    """Enter the groups, in the place of those that are there; `pairs` is the kind that holds no copies."""
+    """Replace all groups; `pairs` is the kind that holds no copies."""
     with translated("entering groups of pictures"), conn.transaction():
         conn.execute(sql.SQL("DELETE FROM {}").format(_table(collection, "duplicates")))
         with conn.cursor().copy(

@@ -24,7 +24,7 @@ FACET_COLUMNS = ("type", "school", "timeframe", "author", "medium")
 EXTRA_KEYS = 8
 """Extra columns that get a facet, at most."""
 SAMPLED = 1000
-"""Images whose extra columns are looked at to learn which there are."""
+"""Images whose extra columns are read to learn which columns exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """What may be chosen from.
+    """The columns and values that may be chosen from.
 
     Attributes:
         total: images that pass all filters.
@@ -66,20 +66,20 @@ def facets(
         collection: the collection.
         filters: conditions.
         top: values of a column, at most.
-        kept: what the images are counted by where that answers the conditions; None: the images themselves are read.
+        kept: counted values, used if they are enough to judge the conditions; None: the images themselves are read.
 
     Raises:
         UsageError: a filter names a column that no image has.
     """
     check_columns(conn, collection, columns_of(filters))
     restrictions = restriction_texts(conn, collection)
-    counted: Callable[[_Asked], _Counts]
+    counted: Callable[[_FacetQuery], _Counts]
     if kept is not None and kept.answer(filters, restrictions):
-        counted = partial(_counted_of_kept, kept, restrictions)
+        counted = partial(_from_kept, kept, restrictions)
         extra, several = kept.names("text"), kept.names("several")
     else:
         restricted = parsed_restrictions(restrictions)
-        counted = partial(_counted, conn, collection, restricted)
+        counted = partial(_from_images, conn, collection, restricted)
         images, shown = sql.Identifier(collection, "images"), conditions(collection, (), restricted)
         with translated(f"looking for the columns of {collection}"), searching(conn):
             extra, several = extra_keys(conn, images, shown), _several_keys(conn, images, shown)
@@ -87,16 +87,19 @@ def facets(
     equal = [item.column for item in filters if isinstance(item, Equals)]
     names = list(dict.fromkeys((*FACET_COLUMNS, *extra, *equal, *several)))
     with translated(f"counting the values of {collection}"), searching(conn):
-        total, years, found = counted(_Asked([name for name in names if name not in (*chosen, *several)], filters, top))
+        total, years, found = counted(
+            _FacetQuery([name for name in names if name not in (*chosen, *several)], filters, top)
+        )
         for name in names:
             if name in chosen or name in several:
+                # Without the filter on the column itself, which would leave only what is chosen already.
                 others = [item for item in filters if column_of(item) != name]
-                found |= counted(_Asked([name], others, top, _wanted(filters, name), single=name in several))[2]
+                found |= counted(_FacetQuery([name], others, top, _chosen(filters, name), single=name in several))[2]
     return Facets(total, [found[name] for name in names if found[name].values], years)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _FacetQuery:
     """What is counted at once: of each column the `top` values and those to `keep`, among the images that pass.
 
     With `single` the one column of `names` holds several values, each of which is counted; the count of what passes may be
@@ -114,31 +117,31 @@ _Counts = tuple[int, tuple[int, int] | None, dict[str, Facet]]
 """The count of what passes, its years, and the facets of the columns."""
 
 
-def _counted_of_kept(kept: CountedValues, restrictions: Sequence[str], asked: _Asked) -> _Counts:
-    """By what is kept."""
-    passing = kept.passing(asked.filters, restrictions)
+def _from_kept(kept: CountedValues, restrictions: Sequence[str], query: _FacetQuery) -> _Counts:
+    """Count by the values that are kept."""
+    passing = kept.passing(query.filters, restrictions)
     found = {}
-    for name in asked.names:
-        coded = kept.columns["several" if asked.single else "text", name]
+    for name in query.names:
+        coded = kept.columns["several" if query.single else "text", name]
         counts = coded.counts(passing)
         order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]  # equal counts stay in the values' order
-        values = [(coded.known[at], int(counts[at])) for at in order[: asked.top + 1]]
-        more = len(values) > asked.top and values[asked.top][0] not in asked.keep
-        rest = order[asked.top :] if asked.keep else ()
-        values = values[: asked.top] + [
-            (coded.known[at], int(counts[at])) for at in rest if coded.known[at] in asked.keep
+        values = [(coded.known[at], int(counts[at])) for at in order[: query.top + 1]]
+        more = len(values) > query.top and values[query.top][0] not in query.keep
+        rest = order[query.top :] if query.keep else ()
+        values = values[: query.top] + [
+            (coded.known[at], int(counts[at])) for at in rest if coded.known[at] in query.keep
         ]
         found[name] = Facet(name, values, more)
     return kept.total if passing is None else int(np.count_nonzero(passing)), kept.years(passing), found
 
 
-def _counted(conn: Connection, collection: str, restricted: Sequence[Filter], asked: _Asked) -> _Counts:
-    """By reading the images."""
-    names = asked.names
-    passing = conditions(collection, asked.filters, restricted)
+def _from_images(conn: Connection, collection: str, restricted: Sequence[Filter], query: _FacetQuery) -> _Counts:
+    """Count by reading the images."""
+    names = query.names
+    passing = conditions(collection, query.filters, restricted)
     values: dict[str, Any] = dict(passing.values)
     columns = [column(name, f"n{number}", values) for number, name in enumerate(names)]
-    if asked.single:
+    if query.single:
         values["n0"] = names[0]
         columns = [sql.SQL("jsonb_array_elements_text(i.several -> {})").format(sql.Placeholder("n0"))]
     value = [sql.Identifier(f"c{number}") for number in range(len(names))]
@@ -163,7 +166,7 @@ def _counted(conn: Connection, collection: str, restricted: Sequence[Filter], as
             )
             SELECT facet, value, images, first, last, place
             FROM ranked
-            WHERE place <= %(top)s + 1 OR value = ANY(%(keep)s)
+            WHERE place <= %(top)s + 1 OR value = ANY(%(keep)s)  -- one more tells that there are more
             ORDER BY facet, place
             """
         ).format(
@@ -179,7 +182,7 @@ def _counted(conn: Connection, collection: str, restricted: Sequence[Filter], as
             value=sql.SQL("coalesce({})").format(sql.SQL(", ").join(value)) if names else sql.SQL("NULL::text"),
             sets=_each(", ({})", value),
         ),
-        values | {"top": asked.top, "keep": list(asked.keep)},
+        values | {"top": query.top, "keep": list(query.keep)},
     ).fetchall()
     found: dict[str, list[tuple[str, int]]] = {name: [] for name in names}
     more = dict.fromkeys(names, False)
@@ -187,21 +190,21 @@ def _counted(conn: Connection, collection: str, restricted: Sequence[Filter], as
     for facet, value, images, first, last, place in rows:
         if facet is None:
             total, years = images, (None if first is None else (first, last))
-        elif place <= asked.top or value in asked.keep:
+        elif place <= query.top or value in query.keep:
             found[names[facet]].append((value, images))
         else:
             more[names[facet]] = True
     return total, years, {name: Facet(name, found[name], more[name]) for name in names}
 
 
-def _wanted(filters: Sequence[Filter], name: str) -> list[str]:
+def _chosen(filters: Sequence[Filter], name: str) -> list[str]:
     """The values that are chosen now: they are shown however rare they are."""
     return [value for item in filters if isinstance(item, Equals) and item.column == name for value in item.values]
 
 
 def _each(form: LiteralString, *parts: Iterable[sql.Composable]) -> sql.Composed:
     """A form of SQL filled with each of the parts in turn."""
-    return sql.SQL(" ").join(sql.SQL(form).format(*each) for each in zip(*parts, strict=True))
+    return sql.SQL(" ").join(sql.SQL(form).format(*values) for values in zip(*parts, strict=True))
 
 
 def extra_keys(conn: Connection, images: sql.Identifier, shown: Conditions) -> list[str]:

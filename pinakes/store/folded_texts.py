@@ -47,7 +47,7 @@ _NOT_WORDS = re.compile(r"[\W_]+")
 
 
 def full_text(texts: Sequence[str | None], extra: Mapping[str, object]) -> str:
-    """What full text finds an image by: the words of its name and of every metadata column, folded.
+    """The words by which full text finds an image: of its name and of every metadata column, folded.
 
     Args:
         texts: in the order of `TEXT_COLUMNS`.
@@ -81,7 +81,7 @@ def folded_value(text: sql.Composable) -> sql.Composed:
 
 
 def fold_stored(conn: Connection, collection: str) -> int:
-    """Bring what is kept of the texts of stored images up to date: folded forms, years and the stems of the language.
+    """Bring folded forms, years and stems of stored images up to date.
 
     Returns how many images were changed.
 
@@ -115,6 +115,7 @@ def _fold_batch(conn: Connection, collection: str, after: str) -> tuple[str | No
     with conn.transaction():
         conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_SECONDS:g}s",))
         rows: list[tuple[Any, ...]] = conn.execute(
+            # NO KEY: a run may enter vectors that refer to these images meanwhile.
             sql.SQL(
                 """
                 SELECT {texts}, extra, folded, foldings,

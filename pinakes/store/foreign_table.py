@@ -37,6 +37,7 @@ class ForeignTable:
         with ExitStack() as stack, translated(f"opening the table {name}"):
             self._conn = connect(dsn, setting="the address of the table to import")
             stack.callback(self._conn.close)
+            # Rows are read in many batches, which must be of one moment, and nothing of somebody else's is written.
             self._conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
             self._conn.read_only = True
             stack.enter_context(self._conn.transaction())
@@ -60,6 +61,7 @@ class ForeignTable:
                 raise UsageError(f"the database has no table {name!r}; {self._with_vectors()}.")
             self._table = sql.Identifier(columns[0][0], table)
             self.types: dict[str, str] = {column: kind for _, column, kind in columns}
+            # All went well: connection and transaction stay open until `close`.
             self._stack = stack.pop_all()
 
     def rows(self, columns: Sequence[str]) -> Iterator[tuple[Any, ...]]:

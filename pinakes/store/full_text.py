@@ -31,6 +31,7 @@ def by_words(
     their distances to it, and a cut-off holds for them.
     """
     language = language_of(conn, collection)
+    # PostgreSQL's stop words are composed and in small letters, and keep their accents, which folding removes.
     typed = unicodedata.normalize("NFC", text).lower().split()
     with translated(f"searching the words of {collection}"), searching(conn):
         rows = conn.execute(
@@ -71,7 +72,7 @@ def by_words(
                 columns=IMAGE_COLUMNS,
                 images=sql.Identifier(collection, "images"),
                 space=sql.Identifier(collection, registered.name),
-                distance=_distance_to(query),
+                distance=distance_to(query),
                 passing=wanted.passing.where,
             ),
             {
@@ -136,7 +137,7 @@ def in_order(
                 images=sql.Identifier(collection, "images"),
                 space=sql.Identifier(collection, registered.name),
                 digits=sql.Literal(2 * DIGEST_BYTES),
-                distance=_distance_to(query),
+                distance=distance_to(query),
                 passing=wanted.passing.where,
             ),
             {
@@ -149,7 +150,7 @@ def in_order(
     return [(row[-1], row_of(row)) for row in rows]
 
 
-def _distance_to(query: Vector | None) -> sql.SQL:
+def distance_to(query: Vector | None) -> sql.SQL:
     """The distance of `v` to the parameter `full`; without a query nothing is compared, and pgvector is not needed."""
     return sql.SQL("NULL::float8" if query is None else "v.embedding::vector <=> %(full)s")
 

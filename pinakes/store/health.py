@@ -81,8 +81,9 @@ def buffers(conn: Connection) -> int:
 
 
 def clock(conn: Connection) -> tuple[timedelta, timedelta]:
-    """How far the server's clock is ahead of this machine's, and how much of that may be the way there and back."""
+    """How far the server's clock is ahead of this machine's, and how much of that the transfer may explain."""
     best: tuple[timedelta, timedelta] | None = None
+    # The answer that came soonest says most: what delayed the others may have been on either way.
     for _ in range(3):
         before = utc_now()
         with translated("asking the server for the time"):

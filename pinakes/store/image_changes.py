@@ -35,7 +35,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """How what is kept stands to the images.
+    """Whether the counted values and the digests are still true of the images.
 
     Attributes:
         counted_at: when the values were counted; None: never.
@@ -49,7 +49,7 @@ class ImageState:
 
 
 def image_state(conn: Connection, collection: str) -> ImageState:
-    """How what is kept of a collection stands to its images."""
+    """Whether the counted values and the digests of a collection are still true of its images."""
     with translated(f"looking for changes of {collection}"):
         row = conn.execute(
             sql.SQL(
@@ -71,7 +71,7 @@ def count_again(
     said: Said | None = None,
     since: ImageState | None = None,
 ) -> bool:
-    """Bring what is kept up to date, where it is not; whether anything was counted.
+    """Bring the counted values and the digests up to date; returns whether anything was counted.
 
     Args:
         conn: a connection.
@@ -86,6 +86,7 @@ def count_again(
         # One at a time.
         conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"pinakes.counted {collection}",))
         before = image_state(conn, collection)
+        # Those that are seen now, and no others: a change that is committed while the values are counted leaves its number.
         seen = conn.execute(sql.SQL("DELETE FROM {changes} RETURNING transaction").format(**named)).fetchall()
         # A map may change without any image, so whom a part of it takes out is not kept.
         restricted = [
@@ -99,6 +100,8 @@ def count_again(
             extra = extra_keys(conn, named["images"], Conditions())
             write_counted(conn, collection, FACET_COLUMNS, extra, restricted)
             conn.execute(sql.SQL("UPDATE {collection} SET counted_at = clock_timestamp()").format(**named))
+        # Whoever else has changed an image, or has counted in between and taken such numbers away, may have written other
+        # metadata than `said`: the next run then writes all of it again.
         alone = {number for (number,) in seen} <= {*own, *(since.changes if since and said else ())}
         alone &= since is None or since.counted_at == before.counted_at
         if not alone or said is not None:
@@ -111,4 +114,4 @@ def count_again(
 
 def _tables(collection: str) -> dict[str, sql.Identifier]:
     names = {"collection": "collection", "changes": "image_changes", "images": "images", "values": "counted_values"}
-    return {each: sql.Identifier(collection, name) for each, name in names.items()}
+    return {key: sql.Identifier(collection, name) for key, name in names.items()}

@@ -29,7 +29,7 @@ class Row(Captioned):
         metadata: the columns that are known, its fingerprint, and the extra columns.
         distance: cosine distance to what was asked, where vectors were compared.
         several: the values of each column whose cell holds several.
-        region: the part of the picture that is so near; None where that is the whole.
+        region: the part of the picture that has this distance; None for the whole.
     """
 
     image_id: str
@@ -51,13 +51,14 @@ def row_of(values: Sequence[Any]) -> Row:
     image_id, uri, fingerprint, *columns = values[: 3 + len(COLUMNS)]
     metadata = {name: value for name, value in zip(COLUMNS, columns, strict=True) if value is not None}
     metadata["fingerprint"] = fingerprint
+    # A key of `extra` never takes the place of a column of its name, nor of the fingerprint.
     metadata.update({f: v for f, v in (values[3 + len(COLUMNS)] or {}).items() if f not in metadata})
     several, distance = values[4 + len(COLUMNS) : 6 + len(COLUMNS)]
     return Row(image_id, uri, metadata, None if distance is None else float(distance), several or {})
 
 
 def region_row_of(values: Sequence[Any]) -> Row:
-    """A row of `IMAGE_COLUMNS`, a distance, and the fingerprint of the vector that is so near."""
+    """A row of `IMAGE_COLUMNS`, a distance, and the fingerprint of the vector with that distance."""
     return replace(row_of(values), region=frame_of(values[6 + len(COLUMNS)]))
 
 
@@ -93,6 +94,8 @@ def listed(
     With `collapse` the groups are those of copies, of which the preferred image is the first.
     """
     values: dict[str, Any] = {"k": k, "after": after, **passing.values}
+    # Groups are made of all that pass, and only then is the place found: a group that an earlier page has shown would else
+    # come again with its second image.
     one = OneOfEach(collection, group_by, collapse, values)
     found = sql.SQL("(SELECT i.*{keys} FROM {images} AS i {copies} WHERE {passing} AND {considered})").format(
         keys=one.columns,
@@ -118,7 +121,7 @@ def listed(
 
 
 def works_of(conn: Connection, collection: str, image_ids: Sequence[str]) -> dict[str, tuple[str, bool]]:
-    """The group of copies of each of some images that are in one, and whether the image is the preferred one of it."""
+    """The group of copies of those images that are in one, and whether the image is the preferred one of its group."""
     with translated("reading groups of copies"):
         rows = conn.execute(
             sql.SQL("SELECT image_id, work, preferred FROM {} WHERE NOT pair AND image_id = ANY(%s)").format(
@@ -143,6 +146,7 @@ def stored_vector(conn: Connection, collection: str, space: str, image_id: str) 
 
 def stored_vectors(conn: Connection, collection: str, space: str, image_ids: Sequence[str]) -> dict[str, Vector]:
     """The stored unit vectors of those images that the space has."""
+    # Only inside a transaction does the search_path hold by which PostgreSQL finds the type `vector`.
     with translated("reading stored vectors"), conn.transaction():
         rows = conn.execute(
             sql.SQL("SELECT image_id, embedding::vector FROM {} WHERE image_id = ANY(%s)").format(

@@ -16,7 +16,7 @@ KINDS: tuple[IndexKind, ...] = ("hnsw", "binary", "ivfflat")
 
 HNSW_M = 16
 HNSW_EF_CONSTRUCTION = 200
-"""The links of a node, pgvector's default, and the candidates looked at while building, three times its default: with 64
+"""The links of a node, pgvector's default, and the candidates compared while building, three times its default: with 64
 no ef_search up to 800 found 99 of 100 nearest among 200,000 x 512 clustered vectors, with 200 an ef_search of 40 did. The
 build takes about twice as long. See `python -m benchmarks.search --index`."""
 
@@ -83,7 +83,7 @@ class WantedIndex:
     ivfflat: str | None = None
 
     def check(self) -> None:
-        """See that one kind is asked for.
+        """Check that only one kind is asked for.
 
         Raises:
             UsageError: two are, or the settings cannot be read.
@@ -93,7 +93,7 @@ class WantedIndex:
             asked.append(f"--index {self.index}")
         if len(asked) > 1:
             raise UsageError(f"{asked[0]} and {asked[1]} ask for different indexes; leave one of them out.")
-        self.settings  # noqa: B018 - raises where it cannot be read
+        self.settings  # noqa: B018 - raises where they cannot be read
 
     @property
     def choice(self) -> IndexChoice:
@@ -102,12 +102,12 @@ class WantedIndex:
 
     @property
     def settings(self) -> dict[str, int]:
-        """What it is to be built with, as far as somebody says it."""
+        """The settings that somebody has chosen for it."""
         if self.hnsw:
             return parse_settings("hnsw", self.hnsw)
         return parse_settings("ivfflat", self.ivfflat) if self.ivfflat else {}
 
 
 def written(settings: Mapping[str, int]) -> str:
-    """As it is given and shown: ``m=24, ef_construction=128``."""
+    """Settings as people write them: ``m=24, ef_construction=128``."""
     return ", ".join(f"{name}={value}" for name, value in settings.items())

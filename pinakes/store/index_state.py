@@ -17,9 +17,9 @@ class IndexState:
     """The index of a space.
 
     Attributes:
-        kind: `hnsw`, `ivfflat`, or None while searches are exact.
-        settings: what it was built with; None where it is not there (any more).
-        searched_with: what it is asked with where a search says nothing.
+        kind: `hnsw`, `binary`, `ivfflat`, or None while searches are exact.
+        settings: what it was built with; None where the index does not exist (any more).
+        searched_with: the setting for searches that give none.
         coverage: the share of the rows that are in it; None where there is none.
         built_at: when it was last built.
         refreshed_at: when vectors last came into it.

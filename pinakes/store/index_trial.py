@@ -25,7 +25,7 @@ from pinakes.store.search_settings import NO_JIT
 from pinakes.store.space_registry import RegisteredSpace
 
 NEIGHBOURS = 8
-"""Of a stored vector, those that show in which directions pictures lie around it."""
+"""Neighbours of a stored vector that are read to learn in which directions from it pictures are found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,7 @@ class Answered:
     seconds: npt.NDArray[np.float64]
 
 
+@dataclass(frozen=True, slots=True)
 class IndexTrial:
     """Asks a space for the neighbours of its own images, each of which is left out of its answer.
 
@@ -50,19 +51,16 @@ class IndexTrial:
     The connection is inside `one_state`.
     """
 
-    def __init__(
-        self, conn: Connection, pgvector: Pgvector, collection: str, registered: RegisteredSpace, k: int
-    ) -> None:
-        self._conn = conn
-        self._pgvector = pgvector
-        self._collection = collection
-        self._registered = registered
-        self._k = k
+    conn: Connection
+    pgvector: Pgvector
+    collection: str
+    registered: RegisteredSpace
+    k: int
 
     @property
     def candidates(self) -> int:
         """How many a search takes at least before it orders them; it never asks with a smaller ef_search."""
-        return self._k + 1 + BEYOND
+        return self.k + 1 + BEYOND
 
     def index(
         self, setting: int, ids: Sequence[str], vectors: Matrix, *, filtered: bool = False, far: float | None = None
@@ -79,8 +77,9 @@ class IndexTrial:
         Raises:
             DatabaseError: PostgreSQL does not use the index.
         """
-        kind = str(self._registered.index_kind)
+        kind = str(self.registered.index_kind)
         self._settings_of_index(setting)
+        # Two of the sixteen first digits of a hash are one image in `NARROW`, spread over the whole space.
         statement = self._statement(self._nearness, "WHERE md5(image_id) < '2'" if filtered else "")
         take = self.candidates
         if kind == "binary":
@@ -98,7 +97,7 @@ class IndexTrial:
         return answered
 
     def strangers(self, vectors: Matrix) -> Matrix:
-        """For each of some stored vectors, shape (n, dimension), one that is not stored and lies as pictures do there.
+        """For each of some stored vectors, shape (n, dimension), one that is not stored but could be a picture's.
 
         A graph finds the neighbours of its own nodes too easily: it leads to the node, and has linked those to it. So the
         vector is moved by as much as its nearest neighbour is away from it, parallel to the line between two others: by half
@@ -108,7 +107,7 @@ class IndexTrial:
         order, moved = self._nearness, vectors.copy()
         statement = sql.SQL("SELECT embedding FROM {} ORDER BY {} LIMIT %(take)s").format(self._table, order)
         for number, vector in enumerate(vectors):
-            rows = self._conn.execute(statement, self._values("", vector, NEIGHBOURS + 1), binary=True).fetchall()
+            rows = self.conn.execute(statement, self._values("", vector, NEIGHBOURS + 1), binary=True).fetchall()
             near = np.stack([found.to_numpy() for (found,) in rows]).astype(np.float32)
             if len(near) <= NEIGHBOURS:
                 continue
@@ -127,42 +126,42 @@ class IndexTrial:
 
     def lists(self) -> int:
         """How many lists the IVFFlat index has: with as many probes it is exact."""
-        built = built_settings(self._conn, self._collection, self._registered.space, "ivfflat") or {}
+        built = built_settings(self.conn, self.collection, self.registered.space, "ivfflat") or {}
         return built.get("lists", 100)
 
     def _settings_of_index(self, setting: int) -> None:
-        method, name = ("ivfflat", "probes") if self._registered.index_kind == "ivfflat" else ("hnsw", "ef_search")
+        method, name = ("ivfflat", "probes") if self.registered.index_kind == "ivfflat" else ("hnsw", "ef_search")
         settings = {"enable_seqscan": "off", "enable_sort": "off", f"{method}.{name}": str(setting)}
-        if self._pgvector.version >= ITERATIVE_SCANS:
+        if self.pgvector.version >= ITERATIVE_SCANS:
             settings[f"{method}.iterative_scan"] = "relaxed_order"
         self._set(settings)
 
     @property
     def _table(self) -> sql.Identifier:
-        return sql.Identifier(self._collection, self._registered.name)
+        return sql.Identifier(self.collection, self.registered.name)
 
     @property
     def _nearness(self) -> sql.Composed:
-        kind, dimension = str(self._registered.index_kind), self._registered.space.dimension
+        kind, dimension = str(self.registered.index_kind), self.registered.space.dimension
         return nearness(kind, sql.SQL("embedding"), self._half, dimension)
 
     @property
     def _half(self) -> sql.Composed:
-        return sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self._registered.space.dimension))
+        return sql.SQL("%(half)s::halfvec({})").format(sql.Literal(self.registered.space.dimension))
 
     def _ask(self, statement: sql.Composed, ids: Sequence[str], vectors: Matrix, take: int) -> Answered:
-        distances = np.full((len(ids), self._k), np.inf)
+        distances = np.full((len(ids), self.k), np.inf)
         seconds = np.zeros(len(ids))
         for number, (image_id, vector) in enumerate(zip(ids, vectors, strict=True)):
             started = time.perf_counter()
-            rows = self._conn.execute(statement, self._values(image_id, vector, take), binary=True).fetchall()
+            rows = self.conn.execute(statement, self._values(image_id, vector, take), binary=True).fetchall()
             seconds[number] = time.perf_counter() - started
             distances[number, : len(rows)] = [distance for (distance,) in rows]
         return Answered(distances, seconds)
 
     def _values(self, image_id: str, vector: npt.NDArray[np.float32], take: int) -> dict[str, Any]:
         half, full = HalfVector(vector), PgVector(vector)
-        return {"id": image_id, "half": half, "full": full, "take": take, "k": self._k}
+        return {"id": image_id, "half": half, "full": full, "take": take, "k": self.k}
 
     def _statement(self, order: sql.Composed, where: LiteralString = "") -> sql.Composed:
         return sql.SQL(
@@ -184,14 +183,15 @@ class IndexTrial:
 
     def _set(self, settings: dict[str, str]) -> None:
         for name, value in (settings | NO_JIT).items():
-            self._conn.execute("SELECT set_config(%s, %s, true)", (name, value))
+            self.conn.execute("SELECT set_config(%s, %s, true)", (name, value))
 
     def _check(self, kind: str, statement: sql.Composed, vector: npt.NDArray[np.float32]) -> None:
+        # A plan without the index would compare every vector, and its recall of 1 be stored for searches by the index.
         values = self._values("", vector, self.candidates)
-        plan = self._conn.execute(sql.SQL("EXPLAIN ") + statement, values).fetchall()
+        plan = self.conn.execute(sql.SQL("EXPLAIN ") + statement, values).fetchall()
         if not any("Index Scan using" in line and f"_{kind}" in line for (line,) in plan):
             raise DatabaseError(
-                f"PostgreSQL does not use the {kind} index of {self._registered.name}; rebuild it with"
+                f"PostgreSQL does not use the {kind} index of {self.registered.name}; rebuild it with"
                 f" pinakes ingest --index none and then --index {kind}."
             )
 

@@ -34,7 +34,7 @@ EXACT_BYTES = 128 * 2**20
 which there are many more, get an index as soon as asking it costs less than a scan."""
 
 CHECKS_CLIENTS = 140000
-"""PostgreSQL 14 looks during a statement whether the program that asked for it is still there, if it is told to."""
+"""PostgreSQL 14 can check during a statement whether the program that sent it is still connected."""
 
 _CHECK_CLIENT = "client_connection_check_interval"
 _SIZES = ("maintenance_work_mem", "max_parallel_maintenance_workers")
@@ -78,6 +78,7 @@ def ensure_index(
         rows, entered_kind, built_rows = _state(conn, collection, space)
         built = None if entered_kind is None else built_settings(conn, collection, space, entered_kind)
         kind = wanted_kind(choice, space, rows)
+        # An index that was asked for, or that was worth building once, stays when the space shrinks.
         if choice == "auto" and entered_kind is not None:
             kind = entered_kind
         stale = kind == "ivfflat" and rows > REBUILD_GROWTH * (built_rows or 0)
@@ -91,6 +92,7 @@ def ensure_index(
             lock_for_build(conn, table, space)
             size_for_build(conn, rows, space, kind, pgvector, with_settings, only_here=True)
             create_index(conn, table, f"{space.name}_{kind}{NEXT}", kind, space, with_settings)
+        # Dropping an index locks its table exclusively; a table without one has nothing to drop.
         if entered_kind is not None:
             lock_gently(conn, table)
         for old in KINDS:
@@ -113,7 +115,7 @@ def create_index(
     space: Space,
     settings: Mapping[str, int],
 ) -> None:
-    """Build an index of `kind`; readers go on meanwhile, writers wait. How far it has come is logged."""
+    """Build an index of `kind`; readers continue meanwhile, writers wait. How far it has come is logged."""
     indexed = sql.SQL("({} bit_hamming_ops)").format(signs(sql.SQL("embedding"), space.dimension))
     statement = sql.SQL("CREATE INDEX {} ON {} USING {} {} WITH ({})").format(
         sql.Identifier(name),
@@ -225,11 +227,12 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
 
 
 def drop_half_built(conn: Connection, collection: str, space: Space) -> int:
-    """Drop the invalid indexes that concurrent builds left on a space's table when they died; how many.
+    """Drop the invalid indexes that concurrent builds left on a space's table when they died; returns how many.
 
-    The caller holds the lease, so a build that still goes on is one whose program was killed: it is ended first.
+    The caller holds the lease, so a build that is still running is one whose program was killed: it is ended first.
     """
     end_builds(conn, collection, space)
+    # REINDEX CONCURRENTLY gives its indexes these endings; an invalid index of another name is somebody else's.
     left = conn.execute(
         """
         SELECT c.relname
@@ -246,7 +249,7 @@ def drop_half_built(conn: Connection, collection: str, space: Space) -> int:
 
 
 def end_builds(conn: Connection, collection: str, space: Space) -> None:
-    """End builds of an index of this space that go on in the server although the program that asked for them is gone.
+    """End builds of an index of this space that are still running in the server although their program is gone.
 
     The caller holds the lease. Otherwise a load would wait until they have ended.
     """
@@ -273,6 +276,7 @@ def index_name(collection: str, space: Space, kind: str) -> sql.Identifier:
 
 def build_memory() -> int:
     """Bytes that one index build may use: a quarter of the machine's memory, at most 4 GiB."""
+    # Of this machine: PostgreSQL does not say how much memory its own has.
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return int(min(machine // 4, 4 * 2**30))
 
@@ -312,6 +316,7 @@ def size_for_build(
     memory = max(64 * 2**20, min(graph, build_memory()))
     conn.execute("SELECT set_config('maintenance_work_mem', %s, %s)", (f"{memory // 1024}kB", only_here))
     parallel = pgvector.version >= SAFE_PARALLEL_BUILDS
+    # Besides the session itself, which builds along with them.
     workers = max((os.cpu_count() or 1) - 1, 0) if parallel else 0
     conn.execute("SELECT set_config('max_parallel_maintenance_workers', %s, %s)", (str(workers), only_here))
     # The server ends the build of a program that was killed.

@@ -56,7 +56,7 @@ class Guess:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """What is entered for a collection.
+    """The language that is entered for a collection.
 
     Attributes:
         name: the text search configuration.
@@ -150,9 +150,8 @@ def set_language(conn: Connection, collection: str, language: str) -> int:
     """
     check_language(conn, language)
     images = sql.Identifier(collection, "images")
-    replaces = (
-        conn.info.server_version >= 140000
-    )  # an older one drops the trigger first, which keeps readers out as well
+    # PostgreSQL 14 replaces a trigger; an older one has to drop it first, which keeps readers out as well.
+    replaces = conn.info.server_version >= 140000
     mode: Literal["SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"] = "SHARE ROW EXCLUSIVE" if replaces else "ACCESS EXCLUSIVE"
     lock = StrongLock((images,), mode, f"changing the language of {collection!r}")
 
@@ -169,6 +168,7 @@ def set_language(conn: Connection, collection: str, language: str) -> int:
                 ).format(collection=sql.Identifier(collection, "collection")),
                 {"new": language},
             )
+            # A trigger looks for the configuration in whichever search_path the writer has: only a qualified name is safe.
             qualified = value_of(
                 conn,
                 """

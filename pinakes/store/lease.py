@@ -28,10 +28,11 @@ from pinakes.store.connection import Connection, connect, translated, value_of
 
 logger = logging.getLogger(__name__)
 
+# Two renewals in a row may fail before the lease runs out.
 RENEWALS_PER_LEASE = 3
 
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Linux's goes on while the machine sleeps, as the lease does."""
+"""Linux's clock of that name also counts the time in which the machine sleeps, as the lease does."""
 
 # Lasts again for its full time; no row where the lease has changed hands.
 _RENEW = """
@@ -101,7 +102,7 @@ WHERE resource = %s
 
 
 def holder_name() -> str:
-    """This process as the holder of a lease, in words a person can act on."""
+    """This process as the holder of a lease, so that a person can find it."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
@@ -138,6 +139,7 @@ class Lease:
         except BaseException:
             self._conn.close()
             raise
+        # A daemon, so that a process whose main thread dies does not live on to renew a lease that nobody uses.
         self._thread = threading.Thread(target=self._renew_until_closed, name=f"lease {self.resource}", daemon=True)
         self._thread.start()
         return self
@@ -148,8 +150,10 @@ class Lease:
         self._closing.set()
         assert self._thread is not None
         assert self._conn is not None
+        # First the thread: it uses the same connection, and would renew what is being given up.
         self._thread.join()
         try:
+            # By the token: a run that was overtaken must leave the lease to its new holder.
             self._conn.execute(
                 "DELETE FROM pinakes.locks WHERE resource = %s AND token = %s", (self.resource, self.token)
             )
@@ -195,6 +199,7 @@ class Lease:
             )
 
     def _ask(self) -> None:
+        # One thread asks for all of them; those that have waited find its answer.
         with self._asking:
             if self._lost.is_set() or _now() < self._good_until:
                 return
@@ -210,7 +215,7 @@ class Lease:
     def _acquire(self, conn: Connection) -> None:
         deadline = time.monotonic() + self._wait
         seen: tuple[int, object] | None = None
-        told = False
+        logged = False
         while True:
             token = self._try(conn)
             if token is not None:
@@ -223,17 +228,18 @@ class Lease:
             holder, other, expires_at, acquired_at, left = row
             if not left:
                 self._end_guarded(conn, holder)
+            # Only a living process changes the row: its holder by a renewal, or another one by taking over.
             renewed = seen is not None and seen != (other, expires_at)
             if renewed and time.monotonic() >= deadline:
                 raise LockHeldError(
                     f"{self.resource} is being written by {holder} since {acquired_at:%Y-%m-%d %H:%M:%S %Z}; wait for it"
                     " to end, or use --wait SECONDS to queue behind it."
                 )
-            if renewed and not told:
+            if renewed and not logged:
                 logger.warning(
                     "%s is being written by %s; waiting for it, for up to %.0f s", self.resource, holder, self._wait
                 )
-                told = True
+                logged = True
             if seen is None:
                 logger.info("%s is locked by %s; checking whether that run is alive", self.resource, holder)
             seen = (other, expires_at)
@@ -241,10 +247,11 @@ class Lease:
             time.sleep(min(left, self.seconds / RENEWALS_PER_LEASE) + 0.05)
 
     def _try(self, conn: Connection) -> int | None:
-        asked = {"resource": self.resource, "holder": holder_name(), "seconds": self.seconds}
+        values = {"resource": self.resource, "holder": holder_name(), "seconds": self.seconds}
+        # Reckoned before the statement is sent: the database's time begins later, and so ends later than this.
         good_until = _now() + self.seconds
         with translated(f"locking {self.resource}"):
-            row = conn.execute(_NEW, asked).fetchone() or conn.execute(_TAKE_OVER, asked).fetchone()
+            row = conn.execute(_NEW, values).fetchone() or conn.execute(_TAKE_OVER, values).fetchone()
         if row is None:
             return None
         self._good_until = good_until
@@ -266,6 +273,7 @@ class Lease:
                 self._renew(self._conn)
             except (psycopg.Error, DatabaseError) as exc:
                 logger.warning("the lock of %s could not be renewed (trying again): %s", self.resource, reason(exc))
+                # The next round opens another: this one may be half dead, and never say so.
                 if self._conn is not None:
                     self._conn.close()
             if self._lost.is_set():

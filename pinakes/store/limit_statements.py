@@ -68,6 +68,7 @@ FIGURES = {
 }
 """The figures above as parameters: each statement is given all of them, and uses those that it names."""
 
+# The beginning of every statement but `CORRECT`: locks the rows, reads the clock, and works out what is in force now.
 _LOCKED = """
 WITH held AS MATERIALIZED (
     SELECT *, CASE unit WHEN 'tokens' THEN least(greatest(1, %(tokens)s::float8), burst) ELSE 1 END AS units
@@ -87,7 +88,7 @@ WITH held AS MATERIALIZED (
 
 RESERVE: LiteralString = (
     _LOCKED  # noqa: S608 - constants of this module
-    + """, turn AS MATERIALIZED (
+    + """, turn AS MATERIALIZED (  -- the first moment that suits every window
     SELECT min(now) AS now, bool_or(unit = 'tokens') AS tokens,
         CASE WHEN bool_or(unit = 'tokens') THEN %(tokens_horizon)s ELSE %(horizon)s END AS horizon,
         greatest(max(open), max(
@@ -100,7 +101,7 @@ RESERVE: LiteralString = (
     SELECT p.*, t.slot, t.gap, t.tokens, t.horizon, greatest(p.free_at, t.slot) AS place,
         greatest(p.free_at, t.slot) - p.head_start AS base
     FROM paced AS p CROSS JOIN turn AS t
-), given AS MATERIALIZED (
+), given AS MATERIALIZED (  -- as many slots as asked for, of those up to the horizon
     SELECT CASE WHEN bool_or(tokens AND NOT %(interactive)s AND slot > now + horizon) THEN 0
         ELSE greatest(1, least(%(asked)s, min(floor((now + horizon - base) / step) + 1),
             min(floor((now + horizon - slot) / nullif(gap, 0)) + 1))) END AS slots
@@ -124,6 +125,7 @@ RESERVE: LiteralString = (
 ), moved AS (
 UPDATE pinakes.limits AS l
 SET free_at = greatest(g.place + n.slots * g.step, t.slots[n.slots::integer] + g.step),
+    -- An interactive call that came before its regular time is owed until then.
     owed = CASE WHEN %(interactive)s AND g.base > g.slot THEN g.debts || g.base ELSE g.debts END,
     given = o.number + n.slots::integer,
     settled = coalesce(pinakes.free_after(e.settled, e.starts[:e.past], e.steps[:e.past]), l.settled),
@@ -133,7 +135,8 @@ FROM grid AS g LEFT JOIN line AS e USING (unit, seconds) CROSS JOIN given AS n C
     CROSS JOIN (SELECT max(given) AS number FROM held) AS o
 WHERE l.quota = %(quota)s AND l.unit = g.unit AND l.seconds = g.seconds AND n.slots > 0
 )
-SELECT now, times.slots, slot, step, lateness, generation, tokens, max(given) OVER () + 1
+SELECT now, times.slots, slot, step, lateness, generation, tokens,
+    max(given) OVER () + 1  -- as it was before the update: the number of the first of these calls
 FROM grid JOIN held USING (unit, seconds) CROSS JOIN times"""
 )
 """Reserves slots for calls of so many tokens each. Takes quota, asked, interactive and tokens; a row for each window.
@@ -152,6 +155,7 @@ WITH answer AS MATERIALIZED (
     SELECT h.unit, h.seconds, h.spacing, a.counted > 0 AS made,
         CASE WHEN h.unit = 'tokens' THEN least(a.reserved, h.burst) ELSE 1 END AS reserved,
         CASE WHEN h.unit = 'tokens' THEN least(a.counted, h.burst) ELSE least(a.counted, 1) END AS counted,
+        -- By its slot too: the numbers of a quota that was removed and entered again begin at 1 again.
         CASE WHEN abs(h.starts[p.place] - a.slot) < 0.001 THEN p.place END AS place
     FROM held AS h CROSS JOIN answer AS a
         CROSS JOIN LATERAL (SELECT (a.number - h.given + cardinality(h.starts))::integer) AS p (place)

@@ -27,7 +27,7 @@ from pinakes.store.limit_statements import CORRECT, ENTER, FIGURES, RESERVE, THR
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 
 WINDOW = ("unit", "seconds", "count", "burst", "spacing", "head_start", "lead", "lead_units", "lateness")
-"""Of a rate: what the row of its window holds."""
+"""The attributes of a `Rate` that are columns of the table."""
 
 _CONNECTION = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 20_000}
 """A connection that died without a word is noticed within 20 s."""
@@ -68,7 +68,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """What a call counted.
+    """How many tokens a call counted.
 
     Attributes:
         number: of the call; see `Reservation`.
@@ -123,6 +123,7 @@ class LimitStore:
     def __init__(self, dsn: str, quota: str, rates: Sequence[Rate], *, setting: str = DATABASE_URL) -> None:
         self.quota = quota
         self._setting = setting
+        # Now, and not with the first call: a wrong address is no database that is away for a while.
         check_address(dsn, setting)
         # The connector of Cloud SQL makes its own connections, and its addresses take no such parameters.
         self._dsn = dsn if dsn.startswith(SCHEME) else make_conninfo(dsn, **_CONNECTION)
@@ -136,15 +137,16 @@ class LimitStore:
 
         An interactive call gets its slot at once and is paid back later, while fewer than `lead` are owed.
         """
-        asked = {"asked": 1 if interactive else count, "interactive": interactive, "tokens": tokens}
+        values = {"asked": 1 if interactive else count, "interactive": interactive, "tokens": tokens}
         sent = time.monotonic()
-        rows = self._rows(RESERVE, asked)
+        rows = self._rows(RESERVE, values)
         if not rows:  # the quota was removed while this process was running
             with self._connection() as conn:
                 enter_default(conn, self.quota, self._rates)
             sent = time.monotonic()
-            rows = self._rows(RESERVE, asked)
+            rows = self._rows(RESERVE, values)
         received = time.monotonic()
+        # Every row has the same slots, which suit all windows; of what differs, the strictest holds.
         now, slots, due, *_, counted, number = rows[0]
         return Reservation(
             slots=tuple(slots),
@@ -161,6 +163,7 @@ class LimitStore:
     def throttled(self, retry_after: float | None) -> int:
         """Enter a 429; the generation from now on."""
         with self._connection() as conn, conn.transaction():
+            # Unlike a slot, a pause of minutes must survive a crash of the server.
             conn.execute("SET LOCAL synchronous_commit TO on")
             rows = conn.execute(THROTTLE, FIGURES | {"quota": self.quota, "retry_after": retry_after}).fetchall()
         return max((generation for (generation,) in rows), default=0)
@@ -196,8 +199,16 @@ class LimitStore:
     def _connection(self) -> Iterator[Connection]:
         try:
             if self._conn is None:
-                self._conn = self._opened()
+                self._conn = connect(self._dsn, setting=self._setting)
+                self._prepare(self._conn)
             yield self._conn
+        except DatabaseError as exc:
+            # Opening and reading the rate translate their errors themselves.
+            lost = isinstance(exc.__cause__, psycopg.OperationalError) if self._conn is None else self._conn.broken
+            self.close()
+            if lost:
+                raise LimitsUnreachableError(str(exc)) from exc
+            raise
         except (psycopg.OperationalError, psycopg.InterfaceError) as exc:
             self.close()
             raise LimitsUnreachableError(
@@ -209,19 +220,13 @@ class LimitStore:
                 f"PostgreSQL at {address(self._dsn)} failed while reserving from {self.quota}: {reason(exc)}."
             ) from exc
 
-    def _opened(self) -> Connection:
-        try:
-            conn = connect(self._dsn, setting=self._setting)
-        except DatabaseError as exc:
-            if isinstance(exc.__cause__, psycopg.OperationalError):
-                raise LimitsUnreachableError(str(exc)) from exc
-            raise
+    def _prepare(self, conn: Connection) -> None:
         # A slot is worthless after a second: a server that crashes, and so forgets the last ones, is away for longer.
         conn.settings["synchronous_commit"] = sql.SQL("off")
         migrate(conn, SYSTEM_SCHEMA, "system", None)
         enter_default(conn, self.quota, self._rates)
+        # From here on each statement is a transaction of its own, so that the setting holds for it.
         conn.every_statement = True
-        return conn
 
 
 def limits_address(settings: Settings, dsn: str) -> tuple[str, str]:
@@ -295,11 +300,12 @@ def enter_default(conn: Connection, quota: str, rates: Sequence[Rate]) -> None:
     default = sorted((rate.unit, rate.seconds, rate.count, rate.burst) for rate in rates)
     with conn.transaction():
         _alone(conn, quota)
-        found = conn.execute(
+        entered = conn.execute(
             "SELECT unit, seconds, count, burst, pinned FROM pinakes.limits WHERE quota = %s ORDER BY unit, seconds",
             (quota,),
         ).fetchall()
-        if not any(pinned for *_, pinned in found) and [row[:4] for row in found] != default:
+        # Entering equal rates would void the slots of everybody who has reserved some.
+        if not any(pinned for *_, pinned in entered) and [row[:4] for row in entered] != default:
             _enter(conn, quota, rates, pinned=False)
 
 
@@ -309,6 +315,7 @@ def _alone(conn: Connection, quota: str) -> None:
 
 
 def _enter(conn: Connection, quota: str, rates: Sequence[Rate], *, pinned: bool) -> None:
+    # In the order in which every statement locks the rows of a quota.
     for rate in sorted(rates, key=lambda rate: (rate.unit, rate.seconds)):
         window = {name: getattr(rate, name) for name in WINDOW}
         conn.execute(ENTER, FIGURES | window | {"quota": quota, "pinned": pinned})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from typing import Any, TypeVar
 
 import pandas as pd
@@ -17,7 +18,7 @@ from pinakes.store.image_changes import ImageState, Said, count_again
 from pinakes.store.lease import Lease
 from pinakes.store.pixels import drop_unused_sizes
 from pinakes.store.reconnecting import Reconnecting
-from pinakes.store.region_table import drop_other_regions
+from pinakes.store.region_table import drop_other_regions, picture_of
 from pinakes.store.reload import Reload, reload_for
 from pinakes.store.space_registry import count_rows, vector_tables
 from pinakes.store.staging import (
@@ -87,6 +88,7 @@ class Loader:
 
     def _first_images(self, conn: Connection, parts: Iterable[pd.DataFrame]) -> Written | None:
         """Copy straight into an empty table, in one transaction; None where there are images already."""
+        # Before the lock as well: nearly every run finds images, and must not keep others from writing to learn that.
         if not is_empty(conn, self._images):
             return None
         # Against a run that embeds the same collection into another space at the same time.
@@ -97,7 +99,9 @@ class Loader:
     def _merge_images(self, part: pd.DataFrame, with_metadata: bool, conn: Connection) -> Written:
         create_staging(conn, STAGED_IMAGES, self._images)
         copy_images(conn, (part,), STAGED_IMAGES)
+        # Only from here on do two runs lock the same rows; what they copy into tables of their own delays nobody.
         take_turn(conn, self._collection)
+        # Before the merge, after which no fingerprint tells any more whose bytes have changed.
         self._drop_outdated_vectors(conn)
         return merge_images(conn, self._images, with_metadata=with_metadata)
 
@@ -152,11 +156,12 @@ class Loader:
             return self._reload_vectors(what, chunks, reload)
         total = Written()
         for chunk in chunks:
-            total += self._write(what, partial(self._load_chunk, chunk, first))
+            total += self._write(what, partial(self._load_chunk, chunk, first, count()))
         return total
 
-    def _load_chunk(self, chunk: VectorChunk, first: bool, conn: Connection) -> Written:
-        if first and self._all_current(conn, chunk):
+    def _load_chunk(self, chunk: VectorChunk, first: bool, attempts: Iterator[int], conn: Connection) -> Written:
+        # A connection may be lost between a commit and the news of it: copied again, the same rows would break the key.
+        if first and next(attempts) == 0 and self._all_current(conn, chunk):
             return copy_vectors(conn, chunk, self._vectors)
         create_staging(conn, STAGED_VECTORS, self._vectors)
         copy_vectors(conn, chunk, STAGED_VECTORS)
@@ -186,10 +191,9 @@ class Loader:
                 """
                 SELECT count(*)
                 FROM unnest(%s::text[], %s::text[]) AS c (image_id, fingerprint)
-                JOIN {images} AS i
-                    ON i.image_id = c.image_id AND i.fingerprint = split_part(c.fingerprint COLLATE "C", '#', 1)
+                JOIN {images} AS i ON i.image_id = c.image_id AND i.fingerprint = {picture}
                 """
-            ).format(images=self._images),
+            ).format(images=self._images, picture=picture_of("c")),
             (list(chunk.image_ids), list(chunk.fingerprints)),
         )
         return current == len(chunk.image_ids)
@@ -209,8 +213,10 @@ class Loader:
         """Enter the load in the registry; statistics and the indexes of the metadata are brought up to date."""
         what = "finishing the load"
         tables = sql.SQL("ANALYZE {}, {}").format(self._images, self._vectors)
+        # After the rows: building an index once costs less than entering every row into it.
         self._write(what, self._index_metadata)
         self._write(what, self._enter_load)
+        # Outside of any transaction and of the lease: it changes nothing that a reader could see.
         self._conn.do(what, lambda conn: conn.execute(tables))
 
     def count_again(self, said: Said | None = None, since: ImageState | None = None) -> None:
@@ -228,7 +234,7 @@ class Loader:
         drop_unused_sizes(conn, self._collection)
 
     def _index_metadata(self, conn: Connection) -> None:
-        """Create the indexes of the metadata that are missing; readers go on meanwhile, writers wait."""
+        """Create the indexes of the metadata that are missing; readers continue meanwhile, writers wait."""
         rows = conn.execute(
             "SELECT indexname FROM pg_indexes WHERE schemaname = %s AND tablename = 'images'", (self._collection,)
         ).fetchall()
@@ -242,12 +248,14 @@ class Loader:
             conn.execute(statement.format(sql.Identifier(name), self._images))
 
     def _write(self, what: str, action: Callable[[Connection], T], *, own: bool = False) -> T:
-        """Do something in a transaction of its own under the lease; begun again when the connection is lost."""
+        """The result of an action in a transaction of its own under the lease; repeated when the connection is lost."""
 
         def guarded(conn: Connection) -> T:
             with conn.transaction():
+                # First: an action that waits for a lock does so under the lease, and cannot outlive it.
                 self._lease.guard(conn)
                 if own:
+                    # The number that the trigger of `image_changes` enters for this transaction.
                     self._own.add(value_of(conn, "SELECT txid_current()"))
                 return action(conn)
 

@@ -25,7 +25,7 @@ class IndexState:
     """An index, and what its size would be if it were built now.
 
     Attributes:
-        kind: `hnsw` or `ivfflat`.
+        kind: `hnsw`, `binary` or `ivfflat`.
         rows: of the table, now.
         built_rows: when it was built.
         size: bytes, now.
@@ -90,6 +90,7 @@ def index_state(conn: Connection, collection: str, space: Space) -> IndexState |
             (name, table.as_string(conn)),
         ).fetchone()
         assert sizes is not None
+    # In proportion to the rows: the size of a graph is that of its nodes.
     fresh = built_bytes / built_rows * max(rows, 1) if built_bytes and built_rows else None
     return IndexState(kind, rows, built_rows or 0, sizes[0], fresh, sizes[1])
 
@@ -98,6 +99,7 @@ def tables_due(conn: Connection, schemas: Sequence[str]) -> Iterator[TableState]
     """The tables of some schemas for which a vacuum or new statistics are due."""
     with translated("looking for dead rows"):
         rows = conn.execute(
+            # Counted by the server as it writes, and so known without reading a table.
             """
             SELECT schemaname, relname, n_dead_tup, n_mod_since_analyze,
                 n_dead_tup > %(rows)s + %(dead)s * n_live_tup,
@@ -112,7 +114,7 @@ def tables_due(conn: Connection, schemas: Sequence[str]) -> Iterator[TableState]
 
 
 def tidy(conn: Connection, table: TableState) -> None:
-    """VACUUM or ANALYZE a table as it is due; readers and writers go on meanwhile.
+    """VACUUM or ANALYZE a table as it is due; readers and writers continue meanwhile.
 
     Raises:
         DatabaseError: another vacuum, an index build or an ALTER TABLE has kept it for `LONG_PATIENCE` seconds; the message
@@ -128,7 +130,7 @@ def tidy(conn: Connection, table: TableState) -> None:
 
 
 def prune_runs(conn: Connection, days: int) -> int:
-    """Remove runs that began more than `days` ago, except the newest of each collection and space; how many."""
+    """Remove runs that began more than `days` ago, except the newest of each collection and space; returns how many."""
     with translated("removing old runs"):
         return conn.execute(
             """
@@ -145,7 +147,7 @@ def prune_runs(conn: Connection, days: int) -> int:
 
 
 def prune_locks(conn: Connection, days: int) -> int:
-    """Remove locks that ran out more than `days` ago; how many. Their holders can no longer renew them."""
+    """Remove locks that ran out more than `days` ago; returns how many. Their holders can no longer renew them."""
     with translated("removing old locks"):
         return conn.execute(
             "DELETE FROM pinakes.locks WHERE expires_at < clock_timestamp() - %s * interval '1 day'", (days,)
@@ -153,7 +155,7 @@ def prune_locks(conn: Connection, days: int) -> int:
 
 
 def trim_queries(conn: Connection, days: int, orphan_days: int, spaces: Sequence[str]) -> int:
-    """Remove vectors of queries that have not been asked for so long; how many.
+    """Remove vectors of queries that have not been used for so long; returns how many.
 
     Those in one of `spaces`, which collections have, are kept for `days`, all others for `orphan_days`.
     """
@@ -168,7 +170,7 @@ def trim_queries(conn: Connection, days: int, orphan_days: int, spaces: Sequence
 
 
 def enter_baseline(conn: Connection, collection: str, space: Space, state: IndexState) -> None:
-    """Judge an index from now on by its present size: it was built before sizes were kept."""
+    """Enter the present size of an index as that of its build, which was not kept then."""
     with translated(f"entering the size of the index of {space.name}"):
         conn.execute(
             sql.SQL("UPDATE {} SET index_rows = %s, index_bytes = %s WHERE space = %s AND index_bytes IS NULL").format(

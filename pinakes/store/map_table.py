@@ -1,4 +1,4 @@
-"""The maps of a collection as rows: where pictures lie, in which cluster, and how much has changed since.
+"""The maps of a collection as rows: the place of each picture, its cluster, and how much has changed since.
 
 What people see (`clusters`, `points`, `drawn`, `at`) leaves restricted images out; a map is laid out with them. The
 column of clusters is called `region`.
@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,29 +36,27 @@ _PLACES = np.dtype([("x", "<u2"), ("y", "<u2"), ("cluster", "<u2")])
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """What a map is of.
+    """How and of how many images a map was made.
 
     Attributes:
         method: `t-SNE` or `PCA`.
         seed: it was made with.
         images: that it holds.
-        made_at: UTC.
     """
 
     method: str
     seed: int
     images: int
-    made_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Pictures that lie together.
+    """Pictures whose places on the map are close together.
 
     Attributes:
         number: from 0.
         x, y: its middle, 0 to 1.
-        images: how many lie there.
+        images: how many it has.
         name: what many of them have in common and few others; "" where nothing is known.
         examples: those nearest to the middle.
     """
@@ -75,9 +73,7 @@ def map_of(conn: Connection, collection: str, space: str) -> Map | None:
     """The map of a space, or None."""
     with translated(f"looking for a map of {space}"):
         row = conn.execute(
-            sql.SQL("SELECT method, seed, images, made_at FROM {} WHERE space = %s").format(
-                sql.Identifier(collection, "maps")
-            ),
+            sql.SQL("SELECT method, seed, images FROM {} WHERE space = %s").format(sql.Identifier(collection, "maps")),
             (space,),
         ).fetchone()
     return None if row is None else Map(*row)
@@ -111,7 +107,7 @@ def write_map(
     method: str,
     seed: int,
 ) -> None:
-    """Put a map in the place of the one before, all at once.
+    """Replace the map of a space, all at once.
 
     Args:
         conn: a connection.
@@ -123,6 +119,7 @@ def write_map(
     """
     maps, points = (sql.Identifier(collection, name) for name in ("maps", "map_points"))
     with translated(f"writing the map of {registered.name}"), conn.transaction():
+        # Its points go along with it.
         conn.execute(sql.SQL("DELETE FROM {} WHERE space = %s").format(maps), (registered.name,))
         conn.execute(
             sql.SQL("INSERT INTO {} (space, method, seed, images) VALUES (%s, %s, %s, %s)").format(maps),
@@ -136,6 +133,8 @@ def write_map(
             for row in rows:
                 copy.write_row(row)
         conn.execute(
+            # The collation is named, since that of the temporary table is the database's own. With the lock an image that is
+            # being removed is waited for and left out; without it, its point would break the foreign key.
             sql.SQL(
                 """
                 INSERT INTO {points} (space, image_id, fingerprint, x, y, region)
@@ -178,7 +177,7 @@ def _drawn(conn: Connection, collection: str, space: str, wanted: sql.SQL) -> li
 
 
 def at(conn: Connection, collection: str, space: str, x: float, y: float) -> str | None:
-    """The image_id of the picture that lies nearest to a place; None where there is none."""
+    """The image_id of the picture that is nearest to a place; None on an empty map."""
     with translated(f"looking at the map of {space}"):
         rows = _shown(
             conn,
@@ -193,20 +192,14 @@ def at(conn: Connection, collection: str, space: str, x: float, y: float) -> str
 def clusters(conn: Connection, collection: str, space: str) -> list[Cluster]:
     """The clusters of a map, the largest first."""
     with translated(f"reading the clusters of {space}"):
-        names = _names(conn, collection, space)
-        middles = _shown(
-            conn,
-            collection,
-            space,
+        names, shown = _names(conn, collection, space), partial(_shown, conn, collection, space)
+        middles = shown(
             sql.SQL(
                 "SELECT p.region, avg(p.x)::float8, avg(p.y)::float8, count(*) {shown} GROUP BY 1 ORDER BY 4 DESC, 1"
-            ),
+            )
         )
         examples: dict[int, list[Row]] = defaultdict(list)
-        for *row, cluster in _shown(
-            conn,
-            collection,
-            space,
+        for *row, cluster in shown(
             sql.SQL(
                 """
                 SELECT {columns}, NULL::float8, near.region

@@ -73,16 +73,18 @@ def migrate(
             tables stay in use; or PostgreSQL failed.
     """
     known = scripts(kind)
-    if _applied(conn, schema) == [number for number, _, _ in known]:
+    applied = _applied(conn, schema)
+    # Nearly every command finds nothing to do, and takes no lock to learn that.
+    if applied == [number for number, _, _ in known]:
         return False
     with translated(f"migrating the schema {schema!r}"):
-        applied = _applied(conn, schema)
         _refuse_newer(schema, applied, known)
         todo = [script for script in known if script[0] not in applied]
         part: list[Script] = []
         for script in todo:
             part.append(script)
             follow = FOLLOWED_BY.get((kind, script[0]))
+            # As many scripts as possible go into one transaction: each takes the strong locks once more.
             if follow is None and script is not todo[-1]:
                 continue
             _apply(conn, schema, kind, part, pgvector, language, patience)
@@ -112,9 +114,10 @@ def _apply(
     def once() -> None:
         with one_at_a_time(conn, "migration", patience=patience):
             make_schema(conn, schema)
-            applied = _applied(conn, schema)  # another process may have made it since
+            applied = _applied(conn, schema)  # another process may have created it since
             missing = [script for script in part if script[0] not in applied]
             refuse_foreign(conn, schema, (script[2] for script in missing))
+            # The scripts name their own tables and pgvector's types without a schema.
             conn.execute(
                 sql.SQL("SET LOCAL search_path TO {}").format(sql.SQL(", ").join(map(sql.Identifier, schemas)))
             )
@@ -139,6 +142,7 @@ def _apply(
 
 
 def _enter(conn: Connection, schema: str, script: Script) -> None:
+    # Several processes may have done the work that follows a migration.
     conn.execute(
         sql.SQL("INSERT INTO {} (number, name) VALUES (%s, %s) ON CONFLICT DO NOTHING").format(
             sql.Identifier(schema, "migrations")

@@ -111,6 +111,7 @@ def nearest(
     regions = [registered.regions] if registered.regions and registered.regions.rows else []
     statement = VectorStatement(conn, collection, [registered, *regions], wanted.passing, one, values)
     with translated(f"searching {collection}"):
+        # A later page continues after a distance of exact order, which an index does not keep to.
         found = None if wanted.after else _FirstPage(statement, pgvector, wanted).found()
         if found is None:
             every = statement.every_vector()
@@ -127,7 +128,7 @@ class _FirstPage:
     wanted: Wanted
 
     def found(self) -> Found | None:
-        """They; None where they are of too few groups."""
+        """The rows; None where the candidates are of too few groups."""
         one, (wholes, *regions) = self.statement.one, self.statement.tables
         images = (OF_EACH_GROUP if one.keys else 1) * (self.wanted.k + len(self.wanted.exclude_ids))
         # All regions of each nearer picture may come before the first region of the last.
@@ -157,11 +158,12 @@ class _FirstPage:
             if _lost(taken, chosen.far):
                 chosen = farther(chosen, str(table.index_kind))
                 taken = self.statement.by_index(table, chosen, chosen.candidates)
-            # Beyond the largest distance there is nothing to be found.
+            # Where the candidates reach beyond the largest distance, fewer than k are all that there are.
             limit = self.wanted.max_distance
             enough = len(taken.rows) >= self.wanted.k or (limit is not None and taken.farthest > limit)
             if enough and taken.candidates >= chosen.candidates:
                 return taken
+        # How many candidates make enough groups is not known: then every vector is compared.
         if self.statement.one.keys:
             return None
         return self.statement.by_scan([table], deep + MARGIN)
@@ -172,16 +174,16 @@ class _FirstPage:
             return self.statement.by_index(table, chosen, min(deep + MARGIN, MAX_EFFORT))
         return self.statement.by_scan([table], deep + MARGIN)
 
-    def _plan(self, table: RegisteredSpace, deep: int, mode: Mode | None = None) -> Plan:
-        asked, wanted = self.statement, self.wanted
-        mode = mode or wanted.mode
-        if mode == "index" and table is not asked.tables[0] and table.index_kind is None:
-            mode = "auto"  # that of the wholes was asked for
-        return plan(asked.conn, asked.collection, table, asked.passing, deep, mode, self.pgvector, effort=wanted.effort)
+    def _plan(self, table: RegisteredSpace, deep: int) -> Plan:
+        of, mode, effort = self.statement, self.wanted.mode, self.wanted.effort
+        # --mode index means the index of the wholes; regions may have none.
+        if mode == "index" and table is not of.tables[0] and table.index_kind is None:
+            mode = "auto"
+        return plan(of.conn, of.collection, table, of.passing, deep, mode, self.pgvector, effort=effort)
 
 
 def _lost(taken: Taken, far: float | None) -> bool:
-    """Whether an index seems to have led to the wrong place: nothing that it found is near, or near enough for the query."""
+    """Whether an index seems to have missed the right cluster: even the nearest of what it found is too far away."""
     return far is not None and (not taken.rows or (taken.rows[0][0].distance or 0) > far)
 
 

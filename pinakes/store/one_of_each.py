@@ -13,7 +13,7 @@ NOTHING = sql.SQL("")
 
 
 class OneOfEach:
-    """What makes a statement show one image of each group.
+    """The parts of a statement that let it show one image of each group.
 
     Of a group of copies only the preferred one is considered where it is among what is asked for. Where a column makes
     groups too, it makes them of what is left of the copies.
@@ -43,6 +43,7 @@ class OneOfEach:
         """What joins images `i` with their groups of copies `d`."""
         if not self._collapse:
             return NOTHING
+        # A pair is of two pictures that belong together, such as the sides of a leaf, and not of copies.
         return sql.SQL(
             "LEFT JOIN (SELECT image_id, work, preferred FROM {} WHERE NOT pair) AS d USING (image_id)"
         ).format(self._copies)
@@ -72,6 +73,7 @@ class OneOfEach:
 
     def of(self, rows: sql.Composable, order: sql.Composable) -> sql.Composable:
         """The first of each among `rows`, which have the keys."""
+        # Copies first: `DISTINCT ON` the value then chooses among what is left of them.
         for name in self.names:
             rows = sql.SQL(
                 "(SELECT DISTINCT ON ({name}) * FROM {rows} AS all_of_them ORDER BY {name}, {order})"

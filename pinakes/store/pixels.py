@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 
 def keep_sizes(conn: Connection, collection: str, sizes: Mapping[str, Size]) -> None:
-    """Enter the sizes of pictures by fingerprint; those that are known stay as they are."""
+    """Enter the sizes of pictures by fingerprint; those that are known already stay as they are."""
     with translated("entering the sizes of pictures"):
         conn.execute(
             sql.SQL(

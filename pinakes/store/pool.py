@@ -34,6 +34,7 @@ class Connections:
         self._dsn = dsn
         self._closed_until = 0.0
 
+        # The pool is given no connections but a class, and calls its `connect`.
         class Made(Connection):
             """Connects as the rest of Pinakes does, Cloud SQL's connector included."""
 
@@ -49,6 +50,7 @@ class Connections:
             timeout=wait_seconds,
             reconnect_timeout=RECONNECT_SECONDS,
             configure=_configure,
+            # A restart of the server breaks idle connections without a word: they are tried before they are handed out.
             check=ConnectionPool.check_connection,
             name="pinakes",
             open=True,
@@ -67,6 +69,7 @@ class Connections:
         """
         if time.monotonic() < self._closed_until and not self._pool.get_stats()["pool_available"]:
             raise DatabaseError(f"PostgreSQL at {address(self._dsn)} had no connection for a request just now.")
+        # Not the pool's own `connection()`: an error of the block would be taken for one of waiting.
         try:
             conn = self._pool.getconn()
         except psycopg.Error as exc:

@@ -84,24 +84,17 @@ def make_schema(conn: Connection, schema: str) -> None:
     Raises:
         DatabaseError: this user may not create it, or may not create tables in it; the message gives the statement to run.
     """
-    row = conn.execute(
-        """
-        SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
-        FROM pg_namespace
-        WHERE nspname = %s
-        """,
-        (schema,),
-    ).fetchone()
-    user = conn.info.user
-    if row is None and not may_create_schemas(conn):
+    usable, user = _usable(conn, schema), conn.info.user
+    if usable is None and not may_create_schemas(conn):
         raise DatabaseError(
             f"the user {user!r} may not create the schema {schema!r} in the database {conn.info.dbname!r}: as an"
             f" administrator run CREATE SCHEMA {_quoted(conn, schema)} AUTHORIZATION {_quoted(conn, user)}."
             " Pinakes needs the schema pinakes, and one for each collection with the collection's name."
         )
-    if row is None:
+    if usable is None:
+        # Only now: PostgreSQL asks for the right to create schemas even where IF NOT EXISTS finds one.
         conn.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
-    elif not row[0]:
+    elif not usable:
         raise DatabaseError(
             f"the user {user!r} may not create tables in the schema {schema!r}: as an administrator run GRANT USAGE,"
             f" CREATE ON SCHEMA {_quoted(conn, schema)} TO {_quoted(conn, user)} in the database {conn.info.dbname!r}."
@@ -115,14 +108,20 @@ def may_create_schemas(conn: Connection) -> bool:
 
 def may_use_schema(conn: Connection, schema: str) -> bool:
     """Whether a schema exists in which this user may create tables."""
+    return _usable(conn, schema) is True
+
+
+def _usable(conn: Connection, schema: str) -> bool | None:
+    """Whether this user may create tables in a schema; None where there is no such schema."""
     row = conn.execute(
         """
-        SELECT FROM pg_namespace
-        WHERE nspname = %s AND has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
+        SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE')
+        FROM pg_namespace
+        WHERE nspname = %s
         """,
         (schema,),
     ).fetchone()
-    return row is not None
+    return None if row is None else bool(row[0])
 
 
 def has_migrations(conn: Connection, schema: str) -> bool:
@@ -157,6 +156,7 @@ def refuse_foreign(conn: Connection, schema: str, scripts: Iterable[str]) -> Non
         DatabaseError: it holds a table of such a name, which Pinakes did not create.
     """
     made = sorted({name for script in scripts for name in _MADE.findall(script)})
+    # Sequences, views and indexes too: all of them share one space of names.
     row = conn.execute(
         """
         SELECT c.relname

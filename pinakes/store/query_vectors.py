@@ -23,9 +23,10 @@ def key_of(kind: Literal["text", "picture"], content: bytes) -> bytes:
 
 
 def recall(conn: Connection, space: str, query: bytes) -> Kept | None:
-    """What was kept for a query, by its hash, in a space; None where nothing was."""
+    """The vector that is kept for a query, by its hash, in a space; None where there is none."""
     with translated("looking up a query"):
         row = conn.execute(
+            # Reads it and notes that it is used, so that what is asked for again is not removed.
             """
             UPDATE pinakes.query_vectors
             SET used_at = now()
@@ -42,6 +43,7 @@ def keep(conn: Connection, space: str, query: bytes, kept: Kept) -> None:
     vector, read, unread = kept
     with translated("keeping a query"), conn.transaction():
         conn.execute(
+            # Two searches may have paid for the same query at the same time.
             """
             INSERT INTO pinakes.query_vectors (space, query, vector, read, unread)
             VALUES (%s, %s, %s, %s, %s)

@@ -1,4 +1,4 @@
-"""A connection that survives a restart of the database: the one way to go on after it was lost."""
+"""A connection that survives a restart of the database: the one way in which work continues after a connection is lost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -15,7 +16,8 @@ from pinakes.store.connection import Connection, connect, translated
 logger = logging.getLogger(__name__)
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds before each further attempt: together a minute, which a restart of PostgreSQL takes."""
+"""Seconds before each further attempt: together a minute, which a restart of PostgreSQL takes. Attempts are counted and
+not the time that passes, so that an action of ten minutes is repeated as well as a short one."""
 
 T = TypeVar("T")
 
@@ -67,6 +69,8 @@ class Reconnecting:
                 try:
                     return self._try(what, action)
                 except DatabaseError as exc:
+                    # A server that was never reached has a wrong address. Where the connection still works, the statement
+                    # failed by itself, and would fail again.
                     if not self._was_up or (self._conn is not None and not self._conn.broken):
                         raise
                     self._drop()
@@ -78,12 +82,10 @@ class Reconnecting:
         with translated(what):
             if self._conn is None or self._conn.closed:
                 self._conn = None
-                conn = connect(self._dsn)
-                try:
+                with ExitStack() as stack:
+                    conn = stack.enter_context(closing(connect(self._dsn)))
                     self._prepare(conn)
-                except BaseException:
-                    conn.close()
-                    raise
+                    stack.pop_all()
                 self._conn, self._was_up = conn, True
             return action(self._conn)
 

@@ -21,6 +21,7 @@ from pinakes.store.indexes import (
     lock_gently,
     size_for_build,
 )
+from pinakes.store.region_table import picture_of
 from pinakes.store.space_registry import primary_key, registered_as
 from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock
 
@@ -32,7 +33,7 @@ LEAST_ROWS = 2_000
 
 
 def reload_for(conn: Connection, collection: str, space: Space, expected: int, pgvector: Pgvector) -> Reload | None:
-    """The way to load `expected` vectors into a second table, or None where row by row is the better way."""
+    """A reload for `expected` vectors, or None where loading them row by row takes less time."""
     if expected < LEAST_ROWS:
         return None
     kind = registered_as(conn, collection, space).index_kind
@@ -59,6 +60,7 @@ class Reload:
         self._key = sql.SQL(", ").join(map(sql.Identifier, space.key))
         self.old = sql.Identifier(collection, space.name)
         self.table = sql.Identifier(collection, f"{space.name}{NEXT}")
+        self._ended: tuple[int, int] | None = None
 
     def begin(self, conn: Connection) -> None:
         """Create the second table, empty; what a load that died has left is dropped."""
@@ -67,7 +69,7 @@ class Reload:
         if left:  # to drop a table, PostgreSQL also locks what it refers to
             StrongLock((self._images, self.table), "ACCESS EXCLUSIVE", purpose).take(conn, patience=LONG_PATIENCE)
             conn.execute(sql.SQL("DROP TABLE {}").format(self.table))
-        else:
+        else:  # a foreign key takes the same lock, but would wait for writers without a limit
             StrongLock((self._images,), "SHARE ROW EXCLUSIVE", purpose).take(conn, patience=LONG_PATIENCE)
         conn.execute(
             sql.SQL(
@@ -85,25 +87,27 @@ class Reload:
     def take(self, conn: Connection, staged: sql.Identifier) -> None:
         """Move vectors from a staging table; those of other bytes than their image has now are left out."""
         conn.execute(
+            # Rows that exist stay: those of a chunk that is loaded again and, against the first table's, those of this load.
             sql.SQL(
                 """
                 INSERT INTO {second} (image_id, fingerprint, norm, embedding)
                 SELECT s.image_id, s.fingerprint, s.norm, s.embedding
                 FROM {staged} AS s
-                JOIN {images} AS i
-                    ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE "C", '#', 1)
+                JOIN {images} AS i ON i.image_id = s.image_id AND i.fingerprint = {picture}
                 ON CONFLICT DO NOTHING
                 """
-            ).format(second=self.table, staged=staged, images=self._images)
+            ).format(second=self.table, staged=staged, images=self._images, picture=picture_of("s"))
         )
 
     def keep(self, conn: Connection) -> None:
         """Take over the vectors of the first table that this load does not bring."""
         self.take(conn, self.old)
+        # Before the build, so that the graph holds none of them.
         self._drop_outdated(conn)
 
     def build(self, conn: Connection) -> None:
         """Build the index of the second table; a run that removes images waits for that."""
+        # Left by a build whose connection was lost after its commit.
         conn.execute(
             sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(self._collection, f"{self._index}{NEXT}"))
         )
@@ -124,9 +128,15 @@ class Reload:
         Returns:
             How many of the vectors are new, and how many took the place of another.
         """
+        # Called again after a lost connection, it finds no second table where the first call was committed.
+        if self._ended and value_of(conn, "SELECT to_regclass(%s) IS NULL", (self.table.as_string(conn),)):
+            return self._ended
+        # The images too: dropping a table that refers to them locks them, and would wait for their readers without a limit.
         lock_gently(conn, self._images, self.old)
+        # An image may have changed since `keep` has looked. Nothing can change from here on.
         self._drop_outdated(conn)
-        written = self._written(conn)
+        self._ended = self._written(conn)
+        # PostgreSQL has given the second table's constraints names of its own; those of the first are kept.
         names = self._constraints(conn, self.old)
         conn.execute(sql.SQL("DROP TABLE {}").format(self.old))
         conn.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(self.table, sql.Identifier(self._space.name)))
@@ -143,7 +153,7 @@ class Reload:
                     )
                 )
         enter_index(conn, self._collection, self._space, self._kind, self.count(conn, self.old))
-        return written
+        return self._ended
 
     def count(self, conn: Connection, table: sql.Identifier) -> int:
         """The rows of a table."""
@@ -158,10 +168,10 @@ class Reload:
                 DELETE FROM {second} AS n
                 WHERE NOT EXISTS (
                     SELECT FROM {images} AS i
-                    WHERE i.image_id = n.image_id AND i.fingerprint = split_part(n.fingerprint COLLATE "C", '#', 1)
+                    WHERE i.image_id = n.image_id AND i.fingerprint = {picture}
                 )
                 """
-            ).format(second=self.table, images=self._images)
+            ).format(second=self.table, images=self._images, picture=picture_of("n"))
         )
 
     def _written(self, conn: Connection) -> tuple[int, int]:

@@ -8,8 +8,7 @@ from pinakes.errors import LockHeldError
 from pinakes.store.collections import require_collection
 from pinakes.store.connection import Connection, translated, value_of
 from pinakes.store.lease import Lease
-from pinakes.store.space_registry import vector_tables
-from pinakes.store.strong_locks import START_PATIENCE, StrongLock
+from pinakes.store.strong_locks import START_PATIENCE, StrongLock, short_waits
 
 
 def schema_exists(conn: Connection, name: str) -> bool:
@@ -53,14 +52,26 @@ def drop_collection(conn: Connection, name: str, *, own: Lease | None = None, pa
         DatabaseError: its tables stayed in use, or this user may not drop its schema.
     """
     require_collection(conn, name)
-    tables = ["images", "spaces", "collection", *vector_tables(conn, name)]
-    lock = StrongLock(
-        tuple(sql.Identifier(name, table) for table in tables), "ACCESS EXCLUSIVE", f"dropping the collection {name!r}"
-    )
+    purpose = f"dropping the collection {name!r}"
+
+    def lock() -> StrongLock:
+        # Every table of the schema, since DROP SCHEMA waits without a limit for whoever reads one of them.
+        tables = conn.execute(
+            """
+            SELECT relname
+            FROM pg_class
+            WHERE relnamespace = to_regnamespace(%s) AND relkind = 'r'
+            ORDER BY relname <> 'images', relname
+            """,
+            (name,),
+        ).fetchall()
+        return StrongLock(tuple(sql.Identifier(name, table) for (table,) in tables), "ACCESS EXCLUSIVE", purpose)
 
     def drop() -> None:
         with conn.transaction():
-            lock.attempt(conn)
+            # Read again each time: a load may have put a second table in the place of the first.
+            lock().attempt(conn)
+            # Under the locks: a run that takes its lease later waits for them, and then finds no collection.
             writer = value_of(
                 conn,
                 # Who holds a lock of one of its spaces.
@@ -76,7 +87,8 @@ def drop_collection(conn: Connection, name: str, *, own: Lease | None = None, pa
                 raise LockHeldError(
                     f"the collection {name!r} is being written by {writer}: wait for that run to end, or stop it."
                 )
-            conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
+            with short_waits(conn):  # a table that was created meanwhile is not locked
+                conn.execute(sql.SQL("DROP SCHEMA {} CASCADE").format(sql.Identifier(name)))
 
-    with translated(f"dropping the collection {name!r}"):
-        lock.persist(conn, drop, patience=patience)
+    with translated(purpose):
+        lock().persist(conn, drop, patience=patience)

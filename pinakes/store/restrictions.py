@@ -1,6 +1,6 @@
 """Restricted pictures: conditions that take images out of every search, facet and thumbnail.
 
-Each query looks at the conditions again, so that they also hold for images that are ingested later.
+Each query applies the conditions again, so that they also hold for images that are ingested later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Restriction:
 
     @property
     def problem(self) -> str | None:
-        """What to tell whoever relies on it; None where it takes out anything."""
+        """A warning for whoever relies on it; None where it hides some picture."""
         if self.images:
             return None
         return (
@@ -41,6 +41,7 @@ def hide(conn: Connection, collection: str, condition: str) -> Restriction:
     Raises:
         UsageError: the condition cannot be understood.
     """
+    # Before it is kept: one that cannot be read would fail every search.
     parse_filters([condition])
     with translated(f"restricting pictures of {collection}"), conn.transaction():
         conn.execute(

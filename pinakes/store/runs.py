@@ -81,6 +81,7 @@ def latest_runs(conn: Connection, collection: str | None, limit: int = 10) -> li
     """
     with translated("reading the runs"):
         rows = conn.execute(
+            # A later run of the same process has the same holder, but has taken the lease after this one began.
             """
             SELECT r.run_id, r.collection, r.space, r.holder,
                 CASE WHEN r.state = 'running' AND l.resource IS NULL THEN 'died' ELSE r.state END,

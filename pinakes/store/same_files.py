@@ -8,6 +8,7 @@ from pgvector import Vector as PgVector
 from psycopg import sql
 
 from pinakes.store.connection import Connection, translated
+from pinakes.store.full_text import distance_to
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
 from pinakes.store.nearest import Wanted
 from pinakes.store.search_settings import searching
@@ -42,7 +43,7 @@ def same_files(
                 """
             ).format(
                 columns=IMAGE_COLUMNS,
-                distance=sql.SQL("NULL::float8" if query is None else "v.embedding::vector <=> %(full)s"),
+                distance=distance_to(query),
                 images=sql.Identifier(collection, "images"),
                 space=sql.Identifier(collection, registered.name),
                 passing=wanted.passing.where,

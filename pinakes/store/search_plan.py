@@ -18,30 +18,31 @@ MARGIN = 32
 """Rows of a scan beyond k before single precision orders them: the order of half precision may be off by a few."""
 
 BEYOND = 8
-"""As many of an index's candidates: below a narrow filter each of them costs the scan many more that do not pass."""
+"""The same for an index's candidates: with a narrow filter each of them costs the scan many others that do not pass."""
 
 NARROW = 8
-"""One image in so many passes the filter that an index is measured with, besides searches without one."""
+"""An index is measured without a filter, and with one that one image in so many passes."""
 
 EF_SEARCH = {"hnsw": 200, "binary": 400}
 """Candidates of a scan where none were measured for the space; pgvector's default of 40 is quicker and misses more."""
 
 PROBES = 10
-"""Lists that an IVFFlat scan begins with where no number was measured; it goes on to others while it has too few."""
+"""Lists that an IVFFlat scan begins with where no number was measured; it continues with others while it has too few."""
 
 SAMPLE = 2000
 """Images of a sample that tells broad filters from narrow ones."""
 
 FEW = 30
-"""Fewer that pass, of a sample, say nothing sure about their share."""
+"""If fewer images of a sample pass, their share is too uncertain to plan by."""
 
 SURELY = 1.5
-"""A sample's pages may hold images that are alike: with this many times the matches the index is worth it at any rate."""
+"""The sample alone decides only where it promises so many times the matches that make the index worth it, or so many times
+too few: its pages may hold images that are alike."""
 
 ALL = sql.SQL("")
 
 AGAIN = 4
-"""How many times as far an index looks for a query that it seems to have led to the wrong place."""
+"""How many times as many candidates the second search has of a query that the index seems to have led astray."""
 
 VISIT_COST = {"hnsw": 6, "binary": 2, "ivfflat": 4}
 """What an index spends on one candidate, in images that pass and are compared one by one: it compares the 2 m links of each
@@ -107,6 +108,7 @@ def plan(
         )
     if mode == "auto" and registered.falls_short:
         mode = "exact"
+    # Without a filter everything passes, and nothing has to be counted.
     if not passing or mode == "exact" or not able:
         return planned(able and mode != "exact")
     sampled = _sampled(conn, collection, registered, passing)
@@ -121,7 +123,7 @@ def plan(
 
 
 def farther(chosen: Plan, kind: str) -> Plan:
-    """How to look again for what may be elsewhere.
+    """The plan of a second search, for what the index may have missed.
 
     A graph leads a query in a hundred into the wrong cluster, and there to nothing near. Looking so far for every query
     would take three times as long.
@@ -135,7 +137,7 @@ def farther(chosen: Plan, kind: str) -> Plan:
 
 
 def searched_with(registered: RegisteredSpace) -> dict[str, int]:
-    """What the index of a space is asked with where a search says nothing; empty where there is none."""
+    """The setting of a space's index for searches that give none; empty where no index is used."""
     if registered.index_kind is None or registered.falls_short:
         return {}
     if registered.index_kind == "ivfflat":
@@ -144,7 +146,7 @@ def searched_with(registered: RegisteredSpace) -> dict[str, int]:
 
 
 def _wide(registered: RegisteredSpace, deep: int, share: float) -> int:
-    """How many candidates a scan looks at for the `deep` nearest of a `share` of the images.
+    """How many candidates an index scan compares for the `deep` nearest of a `share` of the images.
 
     What they need was measured for `DEFAULT_K` hits of all images, and of one in `NARROW`. Between the two it follows a
     power of the depth; beyond, it grows as the depth does. And so many have to pass as are taken.
@@ -161,17 +163,18 @@ def _wide(registered: RegisteredSpace, deep: int, share: float) -> int:
 def _worth(registered: RegisteredSpace, deep: int) -> int:
     """The fewest matching images with which asking the index costs less than comparing them all."""
     cost = VISIT_COST[str(registered.index_kind)]
-    # Of so few of them that the index looks at in proportion to 1 / share, which is rows / matching.
+    # Where so few match that what the index compares grows in proportion to 1 / share, which is rows / matching.
     few = math.sqrt(cost * _wide(registered, deep, 1 / NARROW) / NARROW * registered.rows)
     return math.ceil(max(cost * _wide(registered, deep, 1), few))
 
 
 def _sampled(conn: Connection, collection: str, registered: RegisteredSpace, passing: Conditions) -> int:
-    """How many images of a sample of `SAMPLE` pass, or of all where these are no more."""
+    """How many images pass, of a sample of `SAMPLE` of them, or of all if there are no more."""
     if registered.rows <= SAMPLE:
         return _count(conn, collection, passing, None)
     # The sample is made of whole pages.
     percent = sql.Literal(100 * SAMPLE / registered.rows)
+    # The same pages each time, so that a search is not planned now in one way and now in another.
     sample = sql.SQL("TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(percent)
     return _count(conn, collection, passing, None, sample)
 

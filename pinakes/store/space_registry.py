@@ -129,7 +129,7 @@ def _create(conn: Connection, collection: str, space: Space, patience: float) ->
     lock = StrongLock((images, registry), "SHARE ROW EXCLUSIVE", f"registering the space {space.name}")
     lock.take(conn, patience=patience)
     conn.execute(
-        # Enters the space, active if no other is.
+        # Enters the space, active if no other is. It may be entered already, and only its table be lost.
         sql.SQL(
             """
             INSERT INTO {registry} (space, provider, model, version, dimension, preprocessing, active)
@@ -196,24 +196,21 @@ def spaces(conn: Connection, collection: str) -> list[RegisteredSpace]:
                 """
                 SELECT provider, model, version, dimension, preprocessing, active, created_at, loaded_at, rows,
                     index_kind, index_rows, index_built_at, ef_search, ef_search_recall, ef_search_filtered,
-                    ef_search_wanted, ef_search_rows, ef_search_built, ef_search_far, right(space, {length}) = {ending}
-                FROM {registry}
+                    ef_search_wanted, ef_search_rows, ef_search_built, ef_search_far, space
+                FROM {}
                 ORDER BY active DESC, created_at, space
                 """
-            ).format(
-                registry=sql.Identifier(collection, "spaces"),
-                length=sql.Literal(len(REGIONS)),
-                ending=sql.Literal(REGIONS),
-            )
+            ).format(sql.Identifier(collection, "spaces"))
         ).fetchall()
-    regions = {row[:5]: RegisteredSpace(RegionSpace(*row[:5]), *row[5:-1]) for row in rows if row[-1]}
-    wholes = (RegisteredSpace(Space(*row[:5]), *row[5:-1]) for row in rows if not row[-1])
+    # The regions of a space share its five facts; only the ending of their name tells them from it.
+    regions = {row[:5]: RegisteredSpace(RegionSpace(*row[:5]), *row[5:-1]) for row in rows if row[-1].endswith(REGIONS)}
+    wholes = (RegisteredSpace(Space(*row[:5]), *row[5:-1]) for row in rows if not row[-1].endswith(REGIONS))
     return [replace(found, regions=regions.get(astuple(found.space))) for found in wholes]
 
 
 def vector_tables(conn: Connection, collection: str) -> list[str]:
     """The names of all tables of vectors: of each space, and of the regions of those that have some."""
-    return [each.name for found in spaces(conn, collection) for each in (found, found.regions) if each is not None]
+    return [table.name for space in spaces(conn, collection) for table in (space, space.regions) if table is not None]
 
 
 def resolve_space(conn: Connection, collection: str, name: str | None = None) -> RegisteredSpace:
@@ -277,7 +274,7 @@ def registered_as(conn: Connection, collection: str, space: Space) -> Registered
     if not isinstance(space, RegionSpace):
         return resolve_space(conn, collection, space.name)
     found = next(
-        (each.regions for each in spaces(conn, collection) if each.regions and each.regions.space == space), None
+        (whole.regions for whole in spaces(conn, collection) if whole.regions and whole.regions.space == space), None
     )
     if found is None:
         raise UsageError(

@@ -21,6 +21,7 @@ from psycopg.types.range import Range
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.store.connection import Connection
 from pinakes.store.folded_texts import TEXT_COLUMNS, foldings, full_text
+from pinakes.store.region_table import picture_of
 
 IMAGE_COLUMNS = (*TEXT_COLUMNS, "extra", "folded", "foldings", "several", "dated")
 VECTOR_COLUMNS = ("image_id", "fingerprint", "norm", "embedding")
@@ -58,6 +59,7 @@ def copy_images(conn: Connection, parts: Iterable[pd.DataFrame], table: sql.Iden
     copied = 0
     statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT BINARY)").format(table, _listed(IMAGE_COLUMNS))
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        # PostgreSQL converts nothing in a binary COPY: these have to be the very types of the columns.
         copy.set_types(("text",) * len(TEXT_COLUMNS) + ("jsonb", "text", "jsonb", "jsonb", "int4range"))
         for part in parts:
             for row in _image_rows(part):
@@ -79,7 +81,7 @@ def copy_vectors(conn: Connection, chunk: VectorChunk, table: sql.Identifier) ->
 
 
 def merge_images(conn: Connection, images: sql.Identifier, *, with_metadata: bool) -> Written:
-    """Merge the staged images into the table; without metadata only where and what a picture is."""
+    """Merge the staged images into the table; without metadata, only their addresses and fingerprints."""
     if not with_metadata:
         conn.execute(
             # The metadata that is kept has folded forms, too: those of the new address are added to them.
@@ -99,10 +101,10 @@ def merge_images(conn: Connection, images: sql.Identifier, *, with_metadata: boo
 def merge_vectors(
     conn: Connection, vectors: sql.Identifier, images: sql.Identifier, key: Sequence[str] = ("image_id",)
 ) -> Written:
-    """Merge the staged vectors into the table, but for those of other bytes than their image has now."""
-    current = sql.SQL(
-        "{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = split_part(s.fingerprint COLLATE \"C\", '#', 1)"
-    ).format(STAGED_VECTORS, images)
+    """Merge the staged vectors into the table, except those of other bytes than their image has now."""
+    current = sql.SQL("{} AS s JOIN {} AS i ON i.image_id = s.image_id AND i.fingerprint = {}").format(
+        STAGED_VECTORS, images, picture_of("s")
+    )
     updated = [name for name in VECTOR_COLUMNS if name not in key]
     return _merge(conn, current, vectors, VECTOR_COLUMNS, updated, key)
 
@@ -161,6 +163,7 @@ def normalised(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Unit vectors, shape (n, dimension), float32; norms, shape (n,), float32.
     """
+    # In single precision the squares of large components would overflow.
     norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
     return (vectors / norms[:, None]).astype(np.float32), norms.astype(np.float32)
 
@@ -174,6 +177,7 @@ def _image_rows(part: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
     columns: list[Any] = []
     for name in TEXT_COLUMNS:
         if name in part:
+            # pandas says NaN, a number, where a text is missing.
             column = part[name].astype(object)
             columns.append(column.where(column.notna(), None).tolist())
         else:

@@ -37,6 +37,9 @@ START_PATIENCE = 300.0
 LONG_PATIENCE = 1800.0
 """Seconds after which work that took long, or that cost money, is given up."""
 
+MOST_NAMED = 4
+"""Tables that a message names: dropping a collection locks some twenty."""
+
 POLL_SECONDS = 0.1
 """How often a session checks whether another one has finished creating what both need."""
 
@@ -137,10 +140,11 @@ class StrongLock:
             DatabaseError: one of them stayed in use for `patience` seconds; the message says by whom.
         """
         given_up = time.monotonic() + patience
-        told = False
+        logged = False
         while True:
             try:
                 return action()
+            # A deadlock too: somebody locks the same tables in another order, and the attempt has released them.
             except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as exc:
                 holder = self._holder(conn)
                 if time.monotonic() >= given_up:
@@ -148,9 +152,9 @@ class StrongLock:
                         f"{self.purpose} needs {self._named(conn)} to itself for a moment, and {holder} has not let go of"
                         f" it for {patience:g} s. Wait for that to end, or end it, and run this again."
                     ) from exc
-                if not told:
+                if not logged:
                     logger.warning("%s waits for %s, which is used by %s", self.purpose, self._named(conn), holder)
-                    told = True
+                    logged = True
             time.sleep(PAUSE_SECONDS)
 
     def persist_with_vacuum(self, conn: Connection, what: sql.SQL, *, patience: float) -> None:
@@ -169,7 +173,8 @@ class StrongLock:
         """
         skipped: list[str] = []
 
-        def look(notice: psycopg.errors.Diagnostic) -> None:
+        # SKIP_LOCKED passes over a table with a warning and no error; only its code tells that it did.
+        def collect(notice: psycopg.errors.Diagnostic) -> None:
             if notice.sqlstate == psycopg.errors.LockNotAvailable.sqlstate:
                 skipped.append(notice.message_primary or "")
 
@@ -181,18 +186,20 @@ class StrongLock:
                 del left[0]
 
         left = list(self.tables)
-        conn.add_notice_handler(look)
+        conn.add_notice_handler(collect)
         try:
             self.persist(conn, once, patience=patience)
         finally:
-            conn.remove_notice_handler(look)
+            conn.remove_notice_handler(collect)
 
     def _holder(self, conn: Connection) -> str:
         tables = [table.as_string(conn) for table in self.tables]
         return _who(conn, modes=_CONFLICTING[self.mode], tables=tables) or "a transaction that has just ended"
 
     def _named(self, conn: Connection) -> str:
-        return ", ".join(table.as_string(conn).replace('"', "") for table in self.tables) or "the schema"
+        names = [table.as_string(conn).replace('"', "") for table in self.tables] or ["the schema"]
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        return ", ".join(names[:MOST_NAMED]) + more
 
 
 @contextmanager
@@ -200,6 +207,7 @@ def short_waits(conn: Connection, shares: int = 1) -> Iterator[None]:
     """Inside a transaction: no statement of the block waits longer for a lock than its share of `LOCK_SECONDS`."""
     row = conn.execute("SELECT current_setting('lock_timeout')").fetchone()
     assert row is not None
+    # PostgreSQL takes 0 for no limit.
     milliseconds = max(1, int(LOCK_SECONDS * 1000 / max(shares, 1)))
     conn.execute("SELECT set_config('lock_timeout', %s, true)", (f"{milliseconds}ms",))
     yield
@@ -220,13 +228,14 @@ def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENC
     """
     key = f"pinakes.{what}"
     begun = time.monotonic()
-    told = False
+    logged = False
     while True:
         with conn.transaction():
             if _locked(conn, key):
                 yield
                 return
         waited = time.monotonic() - begun
+        # Most wait for a moment only, which is not worth a line in the log.
         if waited < min(PAUSE_SECONDS, patience):
             time.sleep(POLL_SECONDS)
             continue
@@ -236,9 +245,9 @@ def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENC
                 f"the {what} of this database is being made by {holder}, for more than {patience:g} s. Wait for that to"
                 " end, or end it, and run this again."
             )
-        if not told:
+        if not logged:
             logger.warning("waiting for the %s of this database, which is being made by %s", what, holder)
-            told = True
+            logged = True
         time.sleep(POLL_SECONDS)
 
 
@@ -252,40 +261,64 @@ def naming_who_is_waited_for(conn: Connection, purpose: str, *, patience: float)
     Raises:
         DatabaseError: it has waited for one of them for `patience` seconds; the message says whom.
     """
-    ended = threading.Event()
     named: list[str] = []
-    pid, address, password = conn.info.backend_pid, conn.info.dsn, conn.info.password
+    pid = conn.info.backend_pid
 
-    def look() -> None:
+    def look(other: psycopg.Connection[Any]) -> None:
+        row = other.execute(_BLOCKING, (pid,)).fetchone()
+        if row is not None and not named:
+            named.append(_described(row))
+            logger.warning("%s waits for %s", purpose, named[0])
+
+    with watched(conn, look, every=PAUSE_SECONDS):
+        # For the session, since the statement runs in no transaction of ours.
+        conn.execute("SELECT set_config('lock_timeout', %s, false)", (f"{max(1, int(patience * 1000))}ms",))
+        try:
+            yield
+        except psycopg.errors.LockNotAvailable as exc:
+            raise DatabaseError(
+                f"{purpose} has waited for {patience:g} s for {named[0] if named else 'the transaction of somebody else'}."
+                " Wait for that to end, or end it, and run this again."
+            ) from exc
+        finally:
+            if not conn.closed:
+                conn.execute("RESET lock_timeout")
+
+
+@contextmanager
+def watched(conn: Connection, look: Callable[[psycopg.Connection[Any]], None], *, every: float) -> Iterator[None]:
+    """Around one long statement of `conn`: a second connection is given to `look` every `every` seconds.
+
+    Where the server accepts no second connection, it is not called.
+    """
+    ended = threading.Event()
+    # libpq leaves the password out of the address that it reports.
+    address, password = conn.info.dsn, conn.info.password or None
+
+    def watch() -> None:
+        # Most statements end sooner, and cost no second connection.
+        if ended.wait(every):
+            return
         with (
             suppress(psycopg.Error),
-            psycopg.connect(address, password=password or None, autocommit=True, connect_timeout=5) as other,
+            psycopg.connect(address, password=password, autocommit=True, connect_timeout=5) as other,
         ):
-            while not ended.wait(PAUSE_SECONDS):
-                row = other.execute(_BLOCKING, (pid,)).fetchone()
-                if row is not None and not named:
-                    named.append(_described(row))
-                    logger.warning("%s waits for %s", purpose, named[0])
+            while True:
+                look(other)
+                if ended.wait(every):
+                    return
 
-    thread = threading.Thread(target=look, name="waiting", daemon=True)
+    thread = threading.Thread(target=watch, name="watching a statement", daemon=True)
     thread.start()
-    conn.execute("SELECT set_config('lock_timeout', %s, false)", (f"{max(1, int(patience * 1000))}ms",))
     try:
         yield
-    except psycopg.errors.LockNotAvailable as exc:
-        raise DatabaseError(
-            f"{purpose} has waited for {patience:g} s for {named[0] if named else 'the transaction of somebody else'}. Wait"
-            " for that to end, or end it, and run this again."
-        ) from exc
     finally:
         ended.set()
-        if not conn.closed:
-            conn.execute("RESET lock_timeout")
         thread.join()
 
 
 def take_turn(conn: Connection, collection: str) -> None:
-    """Inside a transaction: wait for the short ones of others that write a collection's images, or several of its spaces.
+    """Inside a transaction: wait for short transactions of others that write the images, or several spaces, of a collection.
 
     Two runs may fill two spaces of one collection. They lock rows of the same tables, in orders that depend on the data,
     and PostgreSQL would end one of them as deadlocked.

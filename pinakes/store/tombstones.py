@@ -16,12 +16,12 @@ from pinakes.store.strong_locks import LONG_PATIENCE, StrongLock, short_waits, t
 from pinakes.tombstones import Tombstone, Tombstones
 
 FORCE_FLUSH = 150000
-"""PostgreSQL 15 keeps statistics in shared memory, and can be told to bring them up to date at once."""
+"""PostgreSQL 15 keeps statistics in shared memory, and has a function that brings them up to date at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredImage:
-    """What a stored image is called by wherever else something of it is kept."""
+    """The names under which something of a stored image is kept in other places."""
 
     image_id: str
     uri: str
@@ -38,7 +38,7 @@ def stored_tombstones(conn: Connection, collection: str) -> Tombstones:
 
 
 def add_tombstones(conn: Connection, collection: str, tombstones: Tombstones) -> None:
-    """Enter tombstones, along with those that are there."""
+    """Enter tombstones; those that are entered already stay as they are."""
     with translated(f"entering what {collection} has forgotten"), conn.cursor() as cursor:
         cursor.executemany(
             sql.SQL(
@@ -48,7 +48,7 @@ def add_tombstones(conn: Connection, collection: str, tombstones: Tombstones) ->
                 ON CONFLICT DO NOTHING
                 """
             ).format(tombstones=_table(collection)),
-            [(each.image_id, each.fingerprint, each.forgotten_at) for each in tombstones],
+            [(tombstone.image_id, tombstone.fingerprint, tombstone.forgotten_at) for tombstone in tombstones],
         )
 
 
@@ -57,7 +57,7 @@ def remove_tombstones(conn: Connection, collection: str, tombstones: Tombstones)
     with translated(f"entering what {collection} may hold again"), conn.cursor() as cursor:
         cursor.executemany(
             sql.SQL("DELETE FROM {} WHERE image_id = %s AND fingerprint = %s").format(_table(collection)),
-            [(each.image_id, each.fingerprint) for each in tombstones],
+            [(tombstone.image_id, tombstone.fingerprint) for tombstone in tombstones],
         )
 
 
@@ -83,12 +83,12 @@ def images_of(
 def remove_images(
     conn: Connection, collection: str, image_ids: Sequence[str], leases: Iterable[Lease]
 ) -> dict[str, int]:
-    """Delete images with their vectors; how many vectors of each space went along.
+    """Delete images with their vectors; returns how many vectors of each space were deleted.
 
     `leases` are those of all its spaces.
 
     Raises:
-        DatabaseError: somebody who is no run of Pinakes has been writing one of the tables for `LONG_PATIENCE` seconds;
+        DatabaseError: a session that is not a run of Pinakes has been writing one of the tables for `LONG_PATIENCE` seconds;
             the message says who. Or PostgreSQL failed.
     """
     held, ids = list(leases), list(image_ids)
@@ -102,6 +102,7 @@ def remove_images(
                 # Counted at the end of this transaction, and so before `scrub`, which another session may carry out.
                 conn.execute("SELECT pg_stat_force_next_flush()")
             take_turn(conn, collection)
+            # Before the images, whose deletion takes their vectors along without saying how many.
             for name, table in tables.items():
                 deleted = conn.execute(sql.SQL("DELETE FROM {} WHERE image_id = ANY(%s)").format(table), (ids,))
                 gone[name] = deleted.rowcount
@@ -114,12 +115,13 @@ def remove_images(
     images = sql.Identifier(collection, "images")
     with translated("removing images"):
         tables = {name: sql.Identifier(collection, name) for name in vector_tables(conn, collection)}
+        # It is not taken, since rows are locked singly: it repeats the action, and names who keeps it waiting.
         others = StrongLock((*tables.values(), images), "SHARE ROW EXCLUSIVE", f"removing pictures of {collection}")
         return others.persist(conn, once, patience=LONG_PATIENCE)
 
 
 def scrub(conn: Connection, collection: str, tables: Iterable[str]) -> list[str]:
-    """VACUUM tables so that neither they nor their indexes hold a dead row; those that still do.
+    """VACUUM tables so that neither they nor their indexes hold a dead row; returns those that still do.
 
     A transaction that began before the deletion and is still open keeps dead rows in place.
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ from pinakes import Collection
 from pinakes.errors import DatabaseError, PictureError, SourceError, UsageError
 from pinakes.metadata.columns import COLUMNS
 from pinakes.settings import Settings, load_settings
+from pinakes.store import bulk_reads
+from pinakes.store.connection import Connection
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import remove_server, server_info
 from pinakes.store.restrictions import hide
@@ -259,6 +262,22 @@ def test_vectors_are_what_is_stored_in_the_order_that_is_asked_for(
     assert collection.vectors(ids=[])[1].shape == (0, 27)
     with pytest.raises(UsageError, match="list of image_ids"):
         collection.vectors(ids="p05.png")
+
+
+def test_vectors_are_as_many_as_images_though_somebody_restricts_one_meanwhile(
+    own: Collection, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def restricted_first(conn: Connection) -> Iterator[None]:
+        with database.connection() as (other, _):
+            hide(other, "pictures", "image_id=p01.png")
+        with one_state(conn):
+            yield
+
+    one_state = bulk_reads.one_state
+    monkeypatch.setattr(bulk_reads, "one_state", restricted_first)
+    found, vectors = own.vectors()
+    assert len(found) == len(vectors) == 11
 
 
 def test_an_image_without_a_vector_says_so(own: Collection, database: Database) -> None:

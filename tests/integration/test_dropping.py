@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
 from pinakes.cli.main import cli
-from pinakes.errors import CheckpointError, LockHeldError, SourceError, UsageError
+from pinakes.errors import CheckpointError, DatabaseError, LockHeldError, SourceError, UsageError
 from pinakes.settings import Settings
 from pinakes.store.collections import collection_names
 from pinakes.store.database import Database
@@ -74,6 +75,21 @@ def test_what_a_run_writes_is_not_dropped(settings: Settings, database: Database
         pytest.raises(LockHeldError, match="is being written by process"),
     ):
         drop_collection(conn, "pictures")
+    assert names(database) == ["pictures"]
+
+
+def test_whoever_reads_any_table_of_a_collection_is_named_and_not_waited_for_without_a_limit(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    run(settings, gallery(tmp_path / "in", 1))
+    with (
+        psycopg.connect(database.dsn, application_name="a backup") as reader,
+        database.connection() as (conn, _),
+    ):
+        reader.execute("SELECT FROM pictures.hidden")
+        conn.execute("SET statement_timeout TO '20s'")  # so that the test ends if it waits
+        with pytest.raises(DatabaseError, match=r"dropping the collection 'pictures' needs .* \(a backup, "):
+            drop_collection(conn, "pictures", patience=0)
     assert names(database) == ["pictures"]
 
 

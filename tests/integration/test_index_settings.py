@@ -176,7 +176,7 @@ def test_effort_is_taken_by_a_search_and_refused_where_no_index_is_asked(
     assert find(database, like="p03.png", effort=3, k=3).plan.mode == "ivfflat"
     with pytest.raises(UsageError, match=r"--effort 1001 is out of range; an index takes 1 to 1,000"):
         ask(like="p03.png", effort=1001)
-    with pytest.raises(UsageError, match="--mode exact asks none"):
+    with pytest.raises(UsageError, match="--mode exact uses no index"):
         ask(like="p03.png", effort=3, mode="exact")
 
 

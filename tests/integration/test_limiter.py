@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
@@ -26,7 +27,14 @@ from pinakes.rates import Rate, parse_rate, parse_rates
 from pinakes.spaces import Space
 from pinakes.store import cloudsql
 from pinakes.store.addresses import LIMITER_URL
-from pinakes.store.limits import LimitStore, change_limit, limits_connection, list_limits, remove_limit
+from pinakes.store.limits import (
+    LimitStore,
+    LimitsUnreachableError,
+    change_limit,
+    limits_connection,
+    list_limits,
+    remove_limit,
+)
 from pinakes.types import ErrorClass, Vector
 from tests.fakes.quota import Quota
 from tests.gcra import Reference, refusals, rounding
@@ -503,6 +511,42 @@ def test_a_slot_held_when_the_database_was_lost_keeps_nobody_waiting_once_it_is_
         assert ended(holding)
     assert len(failures) == 1
     assert ended(in_threads(1, pace.acquire))
+
+
+def test_a_server_that_ends_a_session_while_the_limits_are_opened_is_waited_for(database_url: str) -> None:
+    waiting = (
+        "SELECT pid FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'pinakes' AND wait_event_type = 'Lock'"
+    )
+    shared = store(database_url, FAST)
+    with (
+        psycopg.connect(
+            database_url, autocommit=True
+        ) as watching,  # a transaction would see the same sessions each time
+        ThreadPoolExecutor(1) as pool,
+        psycopg.connect(database_url) as blocking,
+    ):
+        blocking.execute("LOCK TABLE pinakes.migrations IN ACCESS EXCLUSIVE MODE")
+        opening = pool.submit(shared.generation)
+        ((pid,),) = until(lambda: watching.execute(waiting).fetchall())
+        watching.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        with pytest.raises(LimitsUnreachableError, match="terminating connection"):
+            opening.result(PATIENCE)
+    assert shared.generation() > 0
+    shared.close()
+
+
+def test_limits_that_cannot_be_opened_leave_no_connection_behind(database_url: str) -> None:
+    shared = store(database_url, FAST)
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        conn.execute("INSERT INTO pinakes.migrations (number, name) VALUES (9999, 'newer')")
+        with pytest.raises(DatabaseError, match="newer Pinakes") as caught:
+            shared.generation()
+        sessions = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        until(lambda: conn.execute(sessions).fetchone() == (0,))
+    assert caught.value.__traceback__, "which would keep the connection alive"
 
 
 def test_a_database_that_is_not_there_is_said_at_once() -> None:

@@ -18,6 +18,7 @@ from pinakes.spaces import Space
 from pinakes.store import index_progress
 from pinakes.store.conditions import Conditions, conditions
 from pinakes.store.database import Database
+from pinakes.store.duplicates import NEAREST, near_in_space
 from pinakes.store.index_settings import IndexChoice, IndexKind
 from pinakes.store.indexes import built_settings, ensure_index, rebuild_index
 from pinakes.store.lease import Lease
@@ -158,3 +159,17 @@ def test_a_query_that_seems_to_have_been_led_to_the_wrong_place_is_looked_for_fa
             assert modes == {"hnsw"}
             recalls.append(recall)
     assert recalls[1] > recalls[0] + 0.1
+
+
+def test_neighbours_for_copies_are_looked_for_in_more_than_one_list(database: Database) -> None:
+    ids = store(database, SPACE, np.random.default_rng(5).standard_normal((ROWS, 256)).astype(np.float32), {})
+    asked = range(50)
+    with database.connection() as (conn, pgvector), Lease(database.dsn, "x", seconds=60) as lease:
+        ensure_index(conn, COLLECTION, SPACE, "ivfflat", lease, pgvector, {"lists": 20})
+        conn.execute("SET enable_seqscan TO off")  # as for a table of a million
+        space = resolve_space(conn, COLLECTION)
+        near = set(near_in_space(conn, COLLECTION, space, [ids[n] for n in asked], within=2.0))
+    vectors = stored_vectors(database, SPACE)
+    nearest_of = {n: np.argsort(distances(vectors, vectors[n]))[1:NEAREST].tolist() for n in asked}
+    right = sum((ids[n], ids[other]) in near for n, others in nearest_of.items() for other in others)
+    assert right / len(asked) / (NEAREST - 1) > 0.5

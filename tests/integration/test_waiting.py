@@ -28,6 +28,7 @@ from pinakes.store.load import Loader
 from pinakes.store.maintenance import TableState, tidy
 from pinakes.store.migrate import migrate, scripts
 from pinakes.store.space_registry import activate, register_space
+from pinakes.store.strong_locks import naming_who_is_waited_for
 from pinakes.store.tombstones import remove_images, scrub
 from tests.waiting import until
 
@@ -161,6 +162,20 @@ def test_searches_go_on_while_a_load_waits_to_remove_what_a_killed_load_has_left
     loaded.join(60)
     assert not loaded.is_alive()
     assert indexed.one(f"SELECT count(*) FROM {TABLE} WHERE fingerprint LIKE 'md5:b%'") == len(NAMES)
+
+
+def test_a_statement_that_cannot_begin_leaves_nobody_watching_it(indexed: Indexed) -> None:
+    before = threading.active_count()
+    indexed.conn.execute("BEGIN")
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        indexed.conn.execute("SELECT 1 / 0")
+    with (
+        pytest.raises(psycopg.errors.InFailedSqlTransaction),
+        naming_who_is_waited_for(indexed.conn, "rebuilding", patience=1),
+    ):
+        pass
+    indexed.conn.execute("ROLLBACK")
+    assert threading.active_count() == before
 
 
 def test_an_index_that_cannot_be_built_for_a_writer_says_so(indexed: Indexed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from pinakes.errors import UsageError
 from pinakes.query.cursor import DIGEST_BYTES, Cursor, Position
 from pinakes.query.filters import Contains, Equals, OnMap, Years, parse_filters, write_filters
 from pinakes.query.query import Crop, Part, Query, ask
+from pinakes.search.query_vector import cut_out
 
 
 def test_conditions_on_one_column_are_alternatives_and_all_others_hold_together() -> None:
@@ -45,12 +48,12 @@ def test_a_range_of_years_may_be_open(condition: str, years: Years) -> None:
         ("author", "not of the form"),
         ("=x", "not of the form"),
         ("a=\0", "not of the form"),
-        ("title~", "says no text"),
-        ("years=soon", "no range of years"),
-        ("years=..", "no range of years"),
-        ("years=-500", "no range of years"),
-        ("years=1650-", "no range of years"),
-        ("years=c. 1650", "no range of years"),
+        ("title~", "gives no text"),
+        ("years=soon", "not a range of years"),
+        ("years=..", "not a range of years"),
+        ("years=-500", "not a range of years"),
+        ("years=1650-", "not a range of years"),
+        ("years=c. 1650", "not a range of years"),
         ("years=1700..1650", "ends before it begins"),
     ],
 )
@@ -75,7 +78,7 @@ def test_a_thousand_conditions_are_refused() -> None:
 
 
 NAMES = st.text(st.characters(exclude_characters="=~\0", exclude_categories=["Cs", "Z", "Cc"]), min_size=1, max_size=10)
-PLACES = st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)
+PLACES = st.floats(0, 1)
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs", "Z", "Cc"]), min_size=1, max_size=20)
 
 
@@ -141,6 +144,7 @@ def test_a_query_is_put_together_from_its_parts() -> None:
         ({"hybrid": 0.5}, "has no words"),
         ({"max_distance": float("nan")}, "not a number"),
         ({"group_by": " "}, "names no column"),
+        ({"group_by": "Map"}, "--group-by takes a column, and map is a condition"),
         ({"crop": "0,0,1,1"}, "there is neither"),
         ({"like": "a", "crop": "0,0,1"}, "not four fractions"),
         ({"like": "a", "crop": "0.5,0,0.6,1"}, "not a part of the picture"),
@@ -152,7 +156,7 @@ def test_a_query_is_put_together_from_its_parts() -> None:
         ({"image": "/etc/passwd"}, "send the file"),
         ({"text": "x" * 2001}, "may have 2,000 characters"),
         ({"text": "a\0b"}, "NUL"),
-        ({"plus": ["x"] * 21}, "20 are the most"),
+        ({"plus": ["x"] * 21}, "has 21 parts; a query takes at most 20"),
         ({"plus": ["-1*blue"]}, "is below 0; --minus takes a part away"),
         ({"minus": ["-.5 * like:a"]}, "is below 0"),
         ({"plus": ["1e999*blue"]}, "does not count"),
@@ -169,6 +173,14 @@ def test_what_cannot_be_asked_is_refused(options: dict[str, Any], message: str) 
 def test_a_part_is_one_thing(given_parts: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="is one of words"):
         Part(**given_parts)
+
+
+def test_a_crop_at_the_edge_holds_nothing_but_the_picture() -> None:
+    white = BytesIO()
+    Image.new("RGB", (100, 50), "white").save(white, "PNG")
+    for crop in (Crop(0.999, 0.999, 0.001, 0.001), Crop(0, 0.999, 1, 0.001), Crop(0.5, 0.5, 0.501, 0.501)):
+        with Image.open(BytesIO(cut_out(white.getvalue(), crop))) as cut:
+            assert min(low for low, _ in cut.getextrema()) > 250, crop
 
 
 POSITIONS = st.none() | st.builds(Position, st.floats(0, 2), st.text(max_size=40).filter(lambda t: t.isprintable()))
