@@ -81,6 +81,9 @@ class PruneRefusedError(UnfinishedError):
     """Pruning would remove more of the collection than is allowed, or the listing is not complete; the rest was done."""
 
 
+# Codes of their own, so that a script can tell a run with failed pictures, or one to resume, from a run that never worked.
+
+
 class TooManyFailuresError(UnfinishedError):
     """Everything was tried, and more images failed than `--allow-failures` permits."""
 

@@ -19,8 +19,7 @@ from pinakes.errors import SettingsError
 DEFAULT_COLLECTION = "pictures"
 
 BLOCK = "block:"
-"""What a value begins with that a block of Prefect's server holds (`tasks.blocks`)."""
-
+"""The beginning of a value that names a block of Prefect's server, which holds the real value (`tasks.blocks`)."""
 
 READ_BY_CLIENTS = (
     *("GOOGLE_", "CLOUDSDK_", "STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"),
@@ -29,7 +28,7 @@ READ_BY_CLIENTS = (
     *("HF_", "FASTEMBED_CACHE_PATH"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_", "REQUESTS_CA_BUNDLE"),
 )
-"""How the names begin that clients of services read from the environment only; those in `.env` are put there."""
+"""Beginnings of the names that clients of services read from the environment only; those in `.env` are copied there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +99,13 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
 
 def _merged(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
     try:
+        # Editors on Windows put a byte order mark in front, which would become part of the first name.
         text = dotenv.read_text("utf-8-sig") if dotenv.is_file() else ""
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"the settings file {dotenv} cannot be read: {exc}.") from exc
+    # python-dotenv only warns about a line that it cannot parse: a run would then begin without the setting.
     for line in parse_stream(StringIO(text)):
-        if line.error or (line.key is not None and line.value is None):  # the line itself may hold a key
+        if line.error or (line.key is not None and line.value is None):  # the line is not shown: it may hold a key
             raise SettingsError(
                 f"line {line.original.line} of the settings file {dotenv} cannot be read; write it as NAME=VALUE, with"
                 " quotes closed, or begin it with #."
@@ -114,12 +115,12 @@ def _merged(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
 
 
 def _with_vision_version(values: dict[str, str]) -> dict[str, str]:
-    """The Azure tutorial's `VISION_VERSION`, the query of its requests, under our names."""
-    said = parse_qs(values.get("VISION_VERSION", "").strip().lstrip("?"))
+    """Settings with the versions that the Azure tutorial's `VISION_VERSION` names, the query string of its requests."""
+    query = parse_qs(values.get("VISION_VERSION", "").strip().lstrip("?"))
     for name, keys in _VISION_VERSION.items():
-        found = next((said[key][0] for key in keys if key in said), None)
-        if found and not values.get(name):
-            values[name] = found
+        version = next((query[key][0] for key in keys if key in query), None)
+        if version and not values.get(name):
+            values[name] = version
     return values
 
 
@@ -130,20 +131,21 @@ _VISION_VERSION = {
 
 
 def _postgres(values: Mapping[str, str]) -> str | None:
-    """The database that `POSTGRES_HOST` and its like name, as the Azure tutorial's `.env` does; None where they do not."""
+    """The database of `POSTGRES_HOST` and the like, as the Azure tutorial's `.env` has them; None if they are not set."""
     host = values.get("POSTGRES_HOST")
     if not host:
         return None
     user, password = (quote(values.get(f"POSTGRES_{name}", ""), safe="") for name in ("USER", "PASSWORD"))
     port = values.get("POSTGRES_PORT") or "5432"
     database = quote(values.get("POSTGRES_DB_NAME") or values.get("POSTGRES_DB") or "postgres", safe="")
+    # A password crosses a network only encrypted; a server on this machine often has no certificate.
     mode = values.get("POSTGRES_SSLMODE") or ("prefer" if host.startswith("/") or is_loopback(host) else "require")
     login = f"{user}:{password}@" if password else f"{user}@" if user else ""
     return f"postgresql://{login}{quote(host, safe='[]:')}:{port}/{database}?sslmode={quote(mode, safe='')}"
 
 
 def _paths(values: Mapping[str, str], name: str) -> tuple[str, ...]:
-    # The colon of an address (bigquery://…) separates nothing.
+    # The colon in an address (bigquery://…) is no separator.
     return tuple(filter(None, re.split(rf"{os.pathsep}(?!//)", values.get(name) or "")))
 
 

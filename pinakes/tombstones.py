@@ -26,7 +26,7 @@ class Tombstone:
 
 
 class Tombstones:
-    """Some tombstones, immutable; of two for the same picture and bytes the earlier one is kept."""
+    """A set of tombstones, immutable; of two for the same picture and bytes the earlier one is kept."""
 
     def __init__(self, tombstones: Iterable[Tombstone] = ()) -> None:
         kept: dict[tuple[str, str], Tombstone] = {}

@@ -18,7 +18,7 @@ Vector = npt.NDArray[np.float32]
 
 
 HALF_PRECISION = " (halfvec)"
-"""Behind the model version of an answer that was lost and taken from the table, where vectors are rounded."""
+"""Appended to the model version of an answer that was lost and restored from the table, where vectors are rounded."""
 
 
 class ErrorClass(enum.StrEnum):
@@ -152,6 +152,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+# Without `eq`: == of two vectors is an array, whose truth value NumPy refuses to give.
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
     """What an embedder said about one image: one row of the checkpoint.
