@@ -49,12 +49,19 @@ def open_regular(path: str | bytes, flags: int) -> int:
     """
     # Without O_NONBLOCK, opening a named pipe waits for a writer; it changes nothing for a regular file.
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-    # The open file is examined, not the path: the path may lead to another file a moment later.
-    kind = special_kind(os.fstat(descriptor).st_mode)
-    if kind is not None:
+    try:
+        # The open file is examined, not the path: the path may lead to another file a moment later.
+        _refuse_special(os.fstat(descriptor).st_mode)
+    except OSError:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, f"it is {kind}, not a file")
+        raise
     return descriptor
+
+
+def _refuse_special(mode: int) -> None:
+    kind = special_kind(mode)
+    if kind is not None:
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file")
 
 
 def read_regular(path: Path) -> bytes:
@@ -80,9 +87,9 @@ def whole_file(path: Path, what: str) -> Iterator[BinaryIO]:
     """
     partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
-        # To rename a file over /dev/null is possible for root, and would take it away from every program.
-        if path.exists() and (kind := special_kind(path.stat().st_mode)) is not None:
-            raise OSError(errno.EINVAL, f"it is {kind}, not a file")
+        # Root may rename a file over /dev/null, and would take it away from every program.
+        if path.exists():
+            _refuse_special(path.stat().st_mode)
         with partial.open("wb") as out:
             yield out
             out.flush()

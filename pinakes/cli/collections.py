@@ -43,8 +43,5 @@ def _rendered(documents: list[dict[str, Any]]) -> str:
         for document in documents
     ]
     header = ("collection", "pictures", "spaces", "size", "last run")
-    head, rule, *lines = table(header, rows, right=(1, 2, 3), whole=(0,)).splitlines()
-    told = [head, rule]
-    for document, line in zip(documents, lines, strict=True):
-        told += [line, f"  active: {document['active'] or 'no space yet'}"]
-    return "\n".join(told)
+    below = [[f"  active: {document['active'] or 'no space yet'}"] for document in documents]
+    return table(header, rows, right=(1, 2, 3), whole=(0,), below=below)

@@ -52,6 +52,7 @@ def command(*, file: str, like: Form | None, excel_safe: bool, **given: Any) -> 
         raise UsageError(f"--like {like} writes a file; give one, such as dataset.csv.")
 
     settings = load_settings()
+    # A request must have a source, though an export lists none; its other options are those of ingest, checks included.
     request = IngestRequest.with_settings(settings, {"source": file, **given})
     choice = Choice(request.embedder, request.dimension)
     what: dict[str, Any] = {

@@ -41,8 +41,8 @@ def command(*, collection: str, language: str | None, as_json: bool) -> None:
         click.echo(json.dumps(document))
         return
     how = "whole words" if entered.name == PLAIN else f"{entered.name} stems"
-    told = "" if changed is None else f"; {changed:,} pictures were brought up to date"
-    click.echo(f"full text of {collection} compares {how}{told}")
+    updated = "" if changed is None else f"; {changed:,} pictures were brought up to date"
+    click.echo(f"full text of {collection} compares {how}{updated}")
     if language is None and guess is not None and guess.language != entered.name:
         click.echo(note(f"the texts look {guess}. To change it: pinakes language {collection} {guess.language}"))
     if entered.earlier:

@@ -40,6 +40,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         if quota and back and not remove_limit(conn, quota):
             raise click.UsageError(f"there is no quota {quota!r}.")
         if quota and rate:
+            # A mistyped name would become a limit that no run ever asks for.
             known = {limit.quota for limit in list_limits(conn)}
             if quota not in known:
                 raise click.UsageError(
@@ -69,12 +70,13 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         return
     rows = [
         (
-            each["quota"],
-            f"{each['rate']}{' (set)' if each['set'] else ''}",
+            limit.quota,
+            f"{limit.rate}{' (set)' if limit.pinned else ''}",
+            # Four digits of the lowered rate in the limit's own unit, and never as 1.2e+05.
             f"{float(f'{limit.effective * limit.rate.seconds:.4g}'):.10g}/{str(limit.rate).rpartition('/')[2]}",
-            f"{each['next_free_seconds']:.2f} s",
-            each["throttled"],
+            f"{document['next_free_seconds']:.2f} s",
+            limit.throttled,
         )
-        for each, limit in zip(documents, limits, strict=True)
+        for document, limit in zip(documents, limits, strict=True)
     ]
     click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,), whole=(0, 1)))

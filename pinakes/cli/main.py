@@ -50,7 +50,7 @@ COMMANDS = {
     "up": "pinakes.cli.up",
 }
 
-TOLD = ("pinakes.ingest.progress", "pinakes.store.index_progress", "pinakes.store.lease")
+PROGRESS_LOGGERS = ("pinakes.ingest.progress", "pinakes.store.index_progress", "pinakes.store.lease")
 """Loggers that report what a person waits for: how far a run has come, and which run it waits for."""
 
 INTERRUPTED = 4
@@ -58,7 +58,7 @@ INTERRUPTED = 4
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is asked for: a search needs neither Prefect nor pandas."""
+    """A group that imports a command when it is run: a search needs neither Prefect nor pandas."""
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -69,13 +69,14 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command = importlib.import_module(COMMANDS[cmd_name]).command
-        gc.freeze()  # what an import makes is never garbage, and need not be looked at again, at the end least of all
+        # What an import makes is never garbage. Frozen, it is left out of later collections, and of the one at the exit.
+        gc.freeze()
         assert isinstance(command, click.Command)
         return command
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands with their first sentences, for which none is imported: that would take a second."""
+        """List the commands with their first sentences, without importing any: that would take a second."""
         width = formatter.width - 6 - max(map(len, COMMANDS))
         commands = (click.Command(name, help=_docstring(module)) for name, module in COMMANDS.items())
         with formatter.section("Commands"):
@@ -119,14 +120,16 @@ def cli(*, verbose: bool) -> None:
       4  stopped before the end (run the same command again to resume)
     """
     log_to_stderr(load_settings().values)
+    # Only loggers of Pinakes: urllib3's log the whole address of each request, with signatures that give access.
     logging.getLogger("pinakes").setLevel(logging.DEBUG if verbose else logging.WARNING)
-    for name in TOLD:
+    for name in PROGRESS_LOGGERS:
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def main() -> None:
     """The entry point."""
     with collecting_seldom():
+        # Click's standalone mode ends with code 1 on Ctrl-C, which here means an error.
         run(lambda: cli(standalone_mode=False))
 
 

@@ -50,9 +50,9 @@ def command(*, collections: tuple[str, ...], checkpoint: str | None, wait: float
 
 
 def rendered(acts: Sequence[Act]) -> str:
-    """Below each place what was looked at, `*` where something was done; what was found is wrapped, not cut."""
+    """Under each place its steps, marked with `*` if anything was changed; details are wrapped, not cut."""
     names = max((len(act.what) for act in acts), default=0)
-    lines = ["* done; the rest is as it was"]
+    lines = ["* done; the others needed nothing"]
     for number, act in enumerate(acts):
         if number == 0 or acts[number - 1].where != act.where:
             lines.append(act.where)

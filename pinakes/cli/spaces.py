@@ -30,15 +30,15 @@ def command(*, collection: str | None, as_json: bool) -> None:
         open_collection(conn, collection)
         documents = []
         for registered in spaces(conn, collection):
-            counted = coverage(conn, collection, registered.name)
+            covered = coverage(conn, collection, registered.name)
             index = index_state(conn, collection, registered)
             built, refreshed = index.built_at, index.refreshed_at
             documents.append(
                 {
                     "space": registered.name,
                     "active": registered.active,
-                    "rows": counted.vectors,
-                    "coverage": counted.share,
+                    "rows": covered.vectors,
+                    "coverage": covered.share,
                     "index": index.kind,
                     "index_built_at": built.isoformat(timespec="seconds") if built else None,
                     "index_settings": index.settings,

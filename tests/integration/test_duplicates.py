@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageOps
 from pinakes.checkpoints.decision_file import decision_file
 from pinakes.cli.main import cli
 from pinakes.duplicates.comparison import compare
-from pinakes.duplicates.finding import find_copies
+from pinakes.duplicates.finding import Looked, Told, find_copies
 from pinakes.duplicates.sketch import Sketch
 from pinakes.errors import CheckpointError, UsageError
 from pinakes.settings import Settings
@@ -120,6 +120,27 @@ COPIES = {
     ("framed", "framed-copy"): "crop",
     ("leaf 7r", "leaf 7v"): "recto-verso",
 }
+
+
+def test_progress_is_on_a_line_of_its_own_above_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    class _Terminal:
+        class stderr:  # noqa: N801 - stands for the module's attribute
+            @staticmethod
+            def isatty() -> bool:
+                return True
+
+    def find(_database: Database, _name: str, _space: object, _within: float, told: Told) -> Looked:
+        told("looked at", IMAGES)
+        told("compared", IMAGES)
+        return Looked(IMAGES, IMAGES, COPIED, 0)
+
+    monkeypatch.setattr("pinakes.cli.duplicates.sys", _Terminal)
+    monkeypatch.setattr("pinakes.cli.duplicates.find_copies", find)
+    outcome = CliRunner().invoke(cli, ["duplicates"], catch_exceptions=False, standalone_mode=False)
+    _, sketched, compared = outcome.stderr.split("\r")
+    assert compared.rstrip() == f"compared {IMAGES} pictures"
+    assert len(compared.rstrip("\n")) == len(sketched)
+    assert compared.endswith("\n")
 
 
 def test_a_run_that_is_killed_continues_where_it_was(database: Database) -> None:

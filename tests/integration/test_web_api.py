@@ -372,6 +372,15 @@ def test_serve_says_where_it_answers_and_ends_when_told(
         process.kill()
 
 
+def test_an_empty_setting_names_no_collection(command: dict[str, str], tmp_path: Path) -> None:
+    process = _start(command | {"PINAKES_COLLECTION": ""}, tmp_path, "--port", "0")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Serving pictures at ")
+    finally:
+        process.kill()
+
+
 def test_serve_ends_while_an_answer_waits_for_its_embedder(command: dict[str, str], tmp_path: Path) -> None:
     asked = tmp_path / "asked"
     process = _start(command | {"COUNTING_SECONDS": "600", "COUNTING_LOG": str(asked)}, tmp_path, "--port", "0")

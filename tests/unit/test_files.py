@@ -47,5 +47,5 @@ def test_a_special_file_is_not_replaced_by_an_export(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "..", "/"])
 def test_an_export_needs_the_name_of_a_file(name: str) -> None:
-    with pytest.raises(PinakesError, match="cannot be written: .*; name a file"), whole_file(Path(name), "the export"):
+    with pytest.raises(PinakesError, match=r"cannot be written: .*; name a file"), whole_file(Path(name), "the export"):
         pass
