@@ -37,19 +37,19 @@ from pinakes.store.prepared_database import check_encoding, may_use_schema
 from pinakes.store.restrictions import restrictions
 
 SPARE_CONNECTIONS = 10
-"""A run takes up to six: lease, load, limiter, and a search or two at the same time."""
+"""The free connections that the server should have. A run takes up to six: lease, load, limiter, and a search or two."""
 
 
 @dataclass
 class Examination:
-    """What the checks look at.
+    """What the checks examine, and what they learn for later ones.
 
     Attributes:
-        settings: where things are.
-        images: how many pictures there are going to be, if that is more than there are.
+        settings: the settings.
+        images: the expected number of pictures, if that is more than are stored.
         calls: embedders to call once each, with what costs least; no other embedder is called.
         connected: whether the check of the database has passed.
-        sizes: the spaces that are stored; known when the check of the schema has passed.
+        sizes: the stored spaces; known once the check of the schema has passed.
     """
 
     settings: Settings
@@ -93,9 +93,10 @@ def examine(settings: Settings, *, images: int = 0, calls: Sequence[str] = ()) -
 def _database(at: Examination) -> Finding:
     url = at.settings.database_url
     check_encoding(at.conn)
-    found = Finding(State.OK, f"PostgreSQL {at.server.version}, {'embedded' if url is None else address(url)}")
+    shown = f"PostgreSQL {at.server.version}, {'embedded' if url is None else address(url)}"
+    # Only after what may fail: the other checks of the database would report the same error again.
     at.connected = True
-    return found
+    return Finding(State.OK, shown)
 
 
 def _home(at: Examination) -> Finding:
@@ -108,6 +109,7 @@ def _home(at: Examination) -> Finding:
 
 def _rights(at: Examination) -> Iterator[Finding]:
     if not at.server.may_create:
+        # An administrator may have prepared the schemas; then everything works but a new collection.
         yield Finding(
             State.WARN if may_use_schema(at.conn, SYSTEM_SCHEMA) else State.ERROR,
             "this user may not create schemas in this database, and every collection is one",
@@ -163,11 +165,12 @@ def schema_finding(schemas: Sequence[health.Schema]) -> Finding:
         return Finding(State.OK, f"of an older version, and brought up to date by the next use: {', '.join(behind)}")
     if not schemas:
         return Finding(State.OK, "none yet; the first pinakes ingest makes it")
-    return Finding(State.OK, f"up to date; {len(schemas) - 1} collections")
+    count = len(schemas) - 1  # without the one that all collections share
+    return Finding(State.OK, f"up to date; {count} collection{'' if count == 1 else 's'}")
 
 
 def _restrictions(at: Examination) -> Iterator[Finding]:
-    """A restriction that hides nothing may be a broken promise to a rights holder."""
+    """A restriction that hides no picture may be a mistyped one, and a promise to a rights holder that is not kept."""
     for name in at.collections:
         restricted = restrictions(at.conn, name)
         problems = [each.problem for each in restricted if each.problem is not None]
@@ -188,7 +191,7 @@ def _source(at: Examination) -> Finding:
     source = at.settings.source
     assert source
     if source.startswith(BIGQUERY):
-        ObjectTableSource(source).reading()  # asks what the query would scan
+        ObjectTableSource(source).reading()  # a dry run, which is free and fails as the query would
         return Finding(State.OK, f"{source} can be read")
     try:
         path, is_folder = found_here(source)
@@ -208,7 +211,8 @@ def _source(at: Examination) -> Finding:
 def _metadata(at: Examination) -> Finding:
     for name in at.settings.metadata:
         check_table(name)
-    return Finding(State.OK, f"{len(at.settings.metadata)} tables can be read")
+    count = len(at.settings.metadata)
+    return Finding(State.OK, "the table can be read" if count == 1 else f"{count} tables can be read")
 
 
 def _checkpoint(at: Examination) -> Finding:
@@ -216,6 +220,7 @@ def _checkpoint(at: Examination) -> Finding:
     settings = at.settings
     folder = Path(settings.checkpoint).expanduser().absolute() / settings.collection
     remote = in_bucket(settings.checkpoint)
+    # Folders that the write makes are removed again, the innermost first: doctor leaves nothing behind.
     made = [] if remote else [path for path in (folder, *folder.parents) if not path.exists()]
     name = f".{PART_PREFIX}{uuid.uuid4()}.tmp"  # hidden, and treated as a leftover if this process dies in between
     try:
@@ -223,7 +228,7 @@ def _checkpoint(at: Examination) -> Finding:
         storage.write(name, lambda _: None)
         storage.delete(name)
     finally:
-        with contextlib.suppress(OSError):  # somebody else has put something there meanwhile
+        with contextlib.suppress(OSError):  # a run may have put its parts there meanwhile
             for path in made:
                 path.rmdir()
     return Finding(State.OK, f"{storage.location} can be written")
@@ -240,6 +245,7 @@ def _has_bucket(at: Examination) -> bool:
 _READ_FIX: Final = "let this user read the schemas of Pinakes in this database"
 _SOURCE_FIX: Final = "mount it, let this user read it, or correct PINAKES_SOURCE"
 
+# In this order, because the later checks use what the earlier ones find: a connection, then the sizes of the spaces.
 CHECKS: Final[tuple[Check[Examination], ...]] = (
     Check("database", _database, "start PostgreSQL, or correct PINAKES_DATABASE_URL"),
     Check("home", _home, applies=lambda at: at.settings.home.is_dir()),
@@ -291,4 +297,4 @@ CHECKS: Final[tuple[Check[Examination], ...]] = (
         lambda at: build_memory_finding(at.sizes, at.images, local=at.settings.database_url is None),
     ),
 )
-"""Everything that is looked at, in this order."""
+"""Every check on the library's side."""
