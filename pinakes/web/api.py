@@ -50,7 +50,7 @@ router = APIRouter()
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """The same schema for a form, which cannot express null: a parameter without a value is left out."""
+    """The schema for a form, which cannot express null: a parameter without a value is left out."""
     for described in schema["properties"].values():
         kinds = [kind for kind in described.pop("anyOf", ()) if kind != {"type": "null"}]
         if kinds:
@@ -65,9 +65,10 @@ def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def service_of(request: Request) -> Service:
-    """The service of the collection that the address names."""
+    """The service of the collection in the address."""
     service = request.app.state.service
     assert isinstance(service, Service)
+    # Set by `Places`; empty for the collection at the root.
     if name := request.scope[COLLECTION]:
         service = service.of(name)
         if service is None:
@@ -98,7 +99,8 @@ def search(asked: Annotated[SearchParameters, Query()], service: Served) -> Sear
     },
 )
 async def search_by_picture(request: Request, service: Served) -> SearchAnswer:
-    """The same search, also by a picture that is sent along: JSON with base64, or a form with a file."""
+    """The same search, also by a picture in the body: JSON with base64, or a form with a file."""
+    # The body is read here and not by FastAPI, because the route accepts two kinds of it.
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         asked, picture = _from_json(await request.body())
@@ -107,6 +109,7 @@ async def search_by_picture(request: Request, service: Served) -> SearchAnswer:
             asked, picture = await _from_form(form)
     else:
         raise HTTPException(415, "send application/json or multipart/form-data.")
+    # A search blocks its thread; on the event loop it would hold up every other visitor.
     return await run_in_threadpool(_answer, service, asked, picture)
 
 
@@ -141,7 +144,7 @@ def facets(asked: Annotated[FacetParameters, Query()], service: Served) -> Facet
 
 @router.get("/healthz", responses={503: {"model": Error}})
 def health(service: Served) -> Health:
-    """Whether the page and its database answer; asked without a token."""
+    """Whether the page and its database answer; no token is required."""
     service.check()
     return Health(status="ok")
 
@@ -160,6 +163,7 @@ async def thumbnail(size: ThumbnailSize, image_id: str, request: Request, servic
     A picture that cannot be read or decoded is shown as a neutral placeholder: status 200, so that the page is whole, with
     the reason in `X-Placeholder`, and never cached. Unknown and restricted images are 404.
     """
+    # In two steps with threads of their own: thumbnails that exist never queue behind a slow server of pictures.
     known = request.headers.get("if-none-match", "")
     found = await run_in_threadpool(_kept_thumbnail, service, image_id, size.value, known)
     if isinstance(found, Response):
@@ -170,7 +174,7 @@ async def thumbnail(size: ThumbnailSize, image_id: str, request: Request, servic
 
 @router.get("/uploads/{token}", response_class=Response, responses=errors(404) | {200: _PICTURE})
 def upload(token: str, service: Served) -> Response:
-    """A picture that was sent, without its metadata."""
+    """An uploaded picture, without its metadata."""
     headers = {"Cache-Control": "private, max-age=86400, immutable"}
     return Response(_upload(service, token), media_type=thumbnails.MEDIA_TYPE, headers=headers)
 
@@ -181,24 +185,24 @@ def thumbnail_path(image_id: str, size: int = thumbnails.SIZES[0]) -> str:
 
 
 def _kept_thumbnail(service: Service, image_id: str, size: int, known: str) -> Response | Row:
-    """The answer if the thumbnail is known to the browser or kept here, else the image, whose thumbnail must be made."""
+    """The answer if the browser or the disk has the thumbnail, else the image, whose thumbnail must be made."""
     row = service.image(image_id)
     if row is None:
         raise no_image()
     # Browsers ask again each time: a picture may have been restricted meanwhile.
-    headers = {"Cache-Control": "private, no-cache", "ETag": service.thumbnail_etag(row, size)}
+    headers = {"Cache-Control": "private, no-cache", "ETag": thumbnails.etag(row.metadata["fingerprint"], size)}
     if headers["ETag"] in known:
         return Response(status_code=304, headers=headers)
     kept = service.kept_thumbnail(row, size)
-    return row if kept is None else _sent(kept)
+    return row if kept is None else _thumbnail_response(kept)
 
 
 def _made_thumbnail(service: Service, row: Row, size: int) -> Response:
-    WAITING.get().check()  # there may have been a queue
-    return _sent(service.thumbnail_of(row, size))
+    WAITING.get().check()  # the visitor may have left while this request queued
+    return _thumbnail_response(service.thumbnail_of(row, size))
 
 
-def _sent(found: Thumbnail) -> Response:
+def _thumbnail_response(found: Thumbnail) -> Response:
     headers = {"Cache-Control": "private, no-cache", "ETag": found.etag}
     if found.placeholder is not None:
         headers = {"Cache-Control": "no-store", "X-Placeholder": found.placeholder}
@@ -206,16 +210,16 @@ def _sent(found: Thumbnail) -> Response:
 
 
 def no_image() -> HTTPException:
-    """The answer where an image is not there, or is restricted."""
+    """The answer for an image that does not exist, or that is restricted: visitors cannot tell which."""
     return HTTPException(404, "there is no such image.")
 
 
 def _answer(service: Service, asked: SearchParameters, picture: bytes | None) -> SearchAnswer:
-    return _shown(service, found_by(service, asked, picture)[1])
+    return _document(service, found_by(service, asked, picture)[1])
 
 
 def found_by(service: Service, asked: SearchParameters, picture: bytes | None) -> tuple[queries.Query, SearchResult]:
-    """The query that parameters, and a picture that was sent along, make, and its answer."""
+    """The query of some parameters, and of a picture in the body, with its result."""
     if asked.upload is not None:
         if picture is not None:
             raise HTTPException(400, "the search has two pictures, upload and picture; send one.")
@@ -225,13 +229,14 @@ def found_by(service: Service, asked: SearchParameters, picture: bytes | None) -
     try:
         return query, service.search(query)
     except UsageError as exc:
-        if _refers_to_nothing(service, query):
+        # Found out only now, since most queries are answered and need not be checked first.
+        if _names_unknown(service, query):
             raise HTTPException(404, str(exc)) from exc
         raise
 
 
-def _refers_to_nothing(service: Service, query: queries.Query) -> bool:
-    """Whether a query failed because an image or a space that it names is not there."""
+def _names_unknown(service: Service, query: queries.Query) -> bool:
+    """Whether a query names an image or a space that does not exist."""
     if query.space is not None and query.space not in {registered.name for registered in service.spaces()}:
         return True
     return any(part.like is not None and service.image(part.like) is None for part in query.parts)
@@ -244,7 +249,7 @@ def _upload(service: Service, token: str) -> bytes:
         raise HTTPException(404, str(exc)) from exc
 
 
-def _shown(service: Service, result: SearchResult) -> SearchAnswer:
+def _document(service: Service, result: SearchResult) -> SearchAnswer:
     document = result.as_dict()
     return SearchAnswer(
         collection=service.collection,
@@ -268,6 +273,7 @@ def _from_json(body: bytes) -> tuple[SearchParameters, bytes | None]:
     try:
         asked = SearchBody.model_validate_json(body)
     except ValidationError as exc:
+        # Without the input, which may be a picture of 15 MB in base64.
         raise RequestValidationError(exc.errors(include_context=False, include_input=False)) from exc
     if asked.picture is None:
         return asked, None

@@ -56,6 +56,7 @@ def _publisher(request: Request, service: Service) -> Publisher:
 
 def _base(request: Request, service: Service) -> str:
     """The address of the collection's page, as visitors see it."""
+    # Documents are kept and passed on. Behind a proxy the request names another host, and PINAKES_WEB_URL the real one.
     return (service.web_url or str(request.base_url)).rstrip("/") + file_path("")
 
 

@@ -1,4 +1,4 @@
-"""What the JSON API takes and gives, as its OpenAPI document shows it."""
+"""The requests and answers of the JSON API, as its OpenAPI document shows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pinakes.sources import thumbnails
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 
 MAX_TEXT = 50_000
-"""Characters of a cursor: after a thousand hits it names them all."""
+"""The longest cursor, in characters: after a thousand hits it names them all."""
 
 Text = Annotated[str, Field(max_length=MAX_WORDS_LENGTH, pattern=r"^[^\u0000]*$")]
 """PostgreSQL's text holds no NUL."""
@@ -26,7 +26,7 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
-    """Refuses unknown names: a misspelt filter must not be ignored."""
+    """Refuses unknown names: if a misspelt filter were ignored, its answer would look right."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -151,7 +151,7 @@ class FacetParameters(Strict):
 
 
 class FacetsAnswer(BaseModel):
-    """What may be chosen from."""
+    """The values to choose from."""
 
     total: int
     columns: list[FacetColumn]

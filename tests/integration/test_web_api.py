@@ -283,7 +283,7 @@ def test_a_restricted_picture_is_gone_at_once_from_everywhere(
             assert "p04.png" not in ids(search(web, q="blue", k=100)) + ids(search(web, k=100))
             assert web.get("/api/facets").json()["total"] == before - 1
             assert search(web, like="p04.png").status_code == 404
-            assert service.thumbnail("p04.png", 320) is None
+            assert service.image("p04.png") is None
         finally:
             unhide(conn, "pictures", "title=Title 4")
     assert web.get("/api/facets").json()["total"] == before

@@ -117,6 +117,12 @@ def test_a_post_of_another_site_is_refused(web: httpx.Client, headers: dict[str,
     assert web.post("/", files={"picture": picture()}, headers=headers).status_code == (303 if status == 200 else 403)
 
 
+def test_a_program_is_refused_in_json_in_every_collection(web: httpx.Client) -> None:
+    for path in ("/api/search", "/in/pictures/api/search"):
+        refused = web.post(path, json={"q": "blue"}, headers={"sec-fetch-site": "cross-site"})
+        assert (refused.status_code, list(refused.json())) == (403, ["error"])
+
+
 def test_another_site_may_link_here_and_show_nothing_of_it(web: httpx.Client) -> None:
     linked = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
     assert web.get("/", headers=linked).status_code == 200

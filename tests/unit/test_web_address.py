@@ -42,6 +42,12 @@ def test_whatever_is_asked_comes_back_from_its_address(values: dict[str, Any]) -
     assert urlsplit(asked.url).netloc == ""
 
 
+@pytest.mark.parametrize("name", ["q", "like", "space", "group_by"])
+def test_what_no_text_of_the_database_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="may not contain the character NUL"):
+        Address(**{name: "a\0b"}).query(lambda _token: b"")
+
+
 def test_an_address_can_be_read_by_people() -> None:
     assert (
         Address(q="a blue house", where=("author=X", "years=1650..")).url
