@@ -76,11 +76,12 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
         SettingsError: `.env` cannot be read, or a value is invalid.
     """
     values = _merged(os.environ if environ is None else environ, (directory or Path.cwd()) / ".env")
-    if environ is None:
+    if environ is None:  # an environment that a caller made up must not reach this process's
         for name in values:
             if name.startswith(READ_BY_CLIENTS):
                 os.environ.setdefault(name, values[name])
     data_home = values.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    # Absolute: other processes of a run, whose working directory differs, must find the same folder.
     home = Path(values.get("PINAKES_HOME") or Path(data_home) / "pinakes").expanduser().absolute()
     return Settings(
         home=home,

@@ -50,6 +50,7 @@ class ErrorClass(enum.StrEnum):
         return self not in _TRANSIENT
 
 
+# Listed, so that a class that somebody adds is final: tried again in every run, it might be paid for in every run.
 _TRANSIENT = frozenset(
     {
         ErrorClass.UNREADABLE,

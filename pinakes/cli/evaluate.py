@@ -72,7 +72,7 @@ def command(*, plot: Path | None, as_json: bool, **options: Any) -> None:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(line, err=True)  # the price, which --json must not mix with its document
 
 
 def _blocks(evaluation: Evaluation) -> Iterator[str]:

@@ -108,6 +108,7 @@ def command(
         collection = collection or settings.collection
         request = IngestRequest.of(
             source=source or settings.source or _source_of(collection, settings) or "",
+            # The other columns of a table are its metadata: PINAKES_METADATA is for embeddings that bring none.
             metadata=metadata or (() if opened.metadata else settings.metadata),
             key=key,
             collection=collection,

@@ -45,7 +45,7 @@ def command(*, as_json: bool, sheet: Path | None, **options: Any) -> None:
     if not (server and any(value.startswith(BLOCK) for value in settings.values.values())):
         check_embedder(request, settings)
     for name in request.metadata:
-        check_table(name)
+        check_table(name)  # a run reads it only when the pictures have been embedded and paid for
     if request.shards > 1 and not server:
         raise UsageError(
             f"--shards {request.shards} needs a Prefect server with workers, and PREFECT_API_URL is not set: run pinakes up"

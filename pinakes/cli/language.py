@@ -28,6 +28,7 @@ def command(*, collection: str, language: str | None, as_json: bool) -> None:
     with open_database(settings) as database, database.connection() as (conn, _):
         open_collection(conn, collection)
         changed = None if language is None else set_language(conn, collection, language)
+        # Read again, since a change that was interrupted earlier may still be unfinished.
         entered = language_of(conn, collection)
         guess = guess_language(conn, stored_texts(conn, collection))
     document = {

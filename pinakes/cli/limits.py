@@ -36,6 +36,7 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         raise click.UsageError("give QUOTA a RATE such as 30/s, or --default.")
     if back and (rate or not quota):
         raise click.UsageError("--default takes a QUOTA and no RATE.")
+    # Limits may be in another database than the collections: PINAKES_LIMITER_URL.
     with open_database(settings) as database, limits_connection(*limits_address(settings, database.dsn)) as conn:
         if quota and back and not remove_limit(conn, quota):
             raise click.UsageError(f"there is no quota {quota!r}.")

@@ -23,32 +23,13 @@ from pinakes.ingest.stopping import interruptible
 from pinakes.logs import log_to_stderr
 from pinakes.settings import load_settings
 
-COMMANDS = {
-    "ingest": "pinakes.cli.ingest",
-    "search": "pinakes.cli.search",
-    "status": "pinakes.cli.status",
-    "doctor": "pinakes.cli.doctor",
-    "limits": "pinakes.cli.limits",
-    "models": "pinakes.cli.models",
-    "spaces": "pinakes.cli.spaces",
-    "space": "pinakes.cli.space",
-    "collections": "pinakes.cli.collections",
-    "activate": "pinakes.cli.activate",
-    "language": "pinakes.cli.language",
-    "duplicates": "pinakes.cli.duplicates",
-    "hide": "pinakes.cli.hide",
-    "forget": "pinakes.cli.forget",
-    "drop": "pinakes.cli.drop",
-    "maintain": "pinakes.cli.maintain",
-    "map": "pinakes.cli.map",
-    "evaluate": "pinakes.cli.evaluate",
-    "export": "pinakes.cli.export",
-    "import": "pinakes.cli.importing",
-    "sample": "pinakes.cli.sample",
-    "setup": "pinakes.cli.setup",
-    "serve": "pinakes.cli.serve",
-    "up": "pinakes.cli.up",
-}
+_NAMES = (
+    "ingest search status doctor limits models spaces space collections activate language duplicates hide forget drop"
+    " maintain map evaluate export import sample setup serve up"
+)
+
+COMMANDS = {name: f"pinakes.cli.{'importing' if name == 'import' else name}" for name in _NAMES.split()}
+"""The module of each command, in the order of --help. No module can be called `import`, a word of the language."""
 
 PROGRESS_LOGGERS = ("pinakes.ingest.progress", "pinakes.store.index_progress", "pinakes.store.lease")
 """Loggers that report what a person waits for: how far a run has come, and which run it waits for."""
@@ -96,7 +77,7 @@ class LazyGroup(click.Group):
 
 
 def _docstring(module: str) -> str | None:
-    """The docstring of the function `command` in the source of a module, which is not imported."""
+    """The docstring of the function `command` in a module's source; the module is not imported."""
     spec = importlib.util.find_spec(module)
     assert spec is not None
     assert isinstance(spec.loader, InspectLoader)

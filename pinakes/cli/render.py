@@ -28,6 +28,7 @@ def cut(text: str, width: int) -> str:
     if width_of(text) <= width:
         return text
     kept = ""
+    # Character by character, since a slice counts a wide character as one column.
     for character in text:
         if width_of(kept + character) > width - 1:
             break

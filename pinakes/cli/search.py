@@ -84,6 +84,7 @@ def command(
     given = completed(QueryOptions, options | {"text": " ".join(text)}, settings)
     collection = given.pop("collection")
     query = ask(read_picture=read_named, **(given | ({"mode": "exact"} if exact else {})))
+    # The library would list the whole collection, which on a terminal was hardly meant.
     if not query.parts and not query.filters:
         raise UsageError(
             "nothing was asked: give some words, a picture (--image FILE), a stored one (--like ID) or a condition"

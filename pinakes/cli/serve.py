@@ -137,6 +137,7 @@ def command(
                     )
                 )
                 pages.prepare()
+                # Somebody opens the address as soon as it is printed. Connections wait in the listening socket until then.
                 click.echo(f"Serving {service.collection} at http://{url_host(host)}:{listener.getsockname()[1]}/")
                 server.run(sockets=[listener])
             finally:

@@ -79,7 +79,7 @@ class Collection:
     def __init__(self, name: str | None = None, *, settings: Settings | None = None) -> None:
         self._settings = settings or load_settings()
         self.name = check_collection(name or self._settings.collection)
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # reentrant: to open a lost connection again, `_ask` calls `close`
         self._opened: _Open | None = None
         self._close: Callable[[], object] = lambda: None
 
@@ -158,6 +158,7 @@ class Collection:
             exclude_query=exclude_query,
             collapse_duplicates=collapse_duplicates,
         )
+        # A page holds methods of this object, and so keeps it open while `Results.next` may be called.
         return Results(Answers(self.answer, self.uri), query, self.answer(query))
 
     def answer(self, query: Query) -> SearchResult:

@@ -69,7 +69,7 @@ class Results(Sequence[Hit]):
             UsageError: searches of the collection have changed meanwhile, for example to another space.
         """
         if self.cursor is None:
-            return self[len(self) :]
+            return self[len(self) :]  # empty, with the query and the plan of this page
         query = replace(self.query, after=self.cursor)
         return Results(self._answers, query, self._answers.search(query))
 

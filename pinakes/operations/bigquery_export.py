@@ -54,6 +54,7 @@ def export_to_bigquery(address: str, *, collection: str, space: Space, **more: A
         PinakesError: BigQuery refuses.
     """
     named = parse_bigquery_address(address)
+    # The table carries them, so that another collection or space is never merged into it by mistake.
     labels = {"pinakes_collection": collection, "pinakes_space": space.name}
     table = MergedTable(named, (*COLUMNS, "extra"), labels)
     with tempfile.TemporaryDirectory(prefix="pinakes-export-") as folder:

@@ -119,6 +119,7 @@ def _graph_bytes(rows: int, dimension: int) -> int:
 
 def _existing(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
+    # A folder that is still to be made will be on the disk of the folder above it.
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 

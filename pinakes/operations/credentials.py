@@ -115,6 +115,7 @@ def _ask(embedder: Embedder) -> tuple[str, float, int]:
     """What was sent, its price in US dollars, and the number of components of the vector."""
     price = embedder.facts.price
     declaration = EMBEDDERS[embedder.facts.space.provider]
+    # At Vertex AI a text costs as much as two pictures.
     if price.per_image < price.of_text(declaration.example) or not declaration.reads_words:
         data = _plain_picture()
         picture = Picture(Image("doctor.png", "doctor.png", "", len(data)), lambda: data)

@@ -193,9 +193,11 @@ class Maintenance:
         if state is None:
             yield Act(where, "index", False, "none: searches are exact")
             return
+        # An index of an earlier version has no size to compare with: it is measured against its present one next time.
         if state.fresh is None:
             store.enter_baseline(conn, collection, space, state)
         sizes = f"{state.bloat:.2f} times its size when built, {state.dead_share:.0%} dead"
+        # The lists of IVFFlat were chosen for the rows of that time: with many more it is slow, though not bloated.
         if state.kind == "ivfflat" and state.rows > REBUILD_GROWTH * state.built_rows:
             ensure_index(conn, collection, space, "ivfflat", lease, pgvector)
             yield Act(where, "index", True, f"rebuilt: {state.built_rows:,} rows have become {state.rows:,}")

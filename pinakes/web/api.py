@@ -25,6 +25,7 @@ from pinakes.search.answer import SearchResult
 from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import Thumbnail
 from pinakes.store.images import Row
+from pinakes.web.address import LISTS
 from pinakes.web.models import (
     MAX_TEXT,
     Error,
@@ -88,6 +89,7 @@ def search(asked: Annotated[SearchParameters, Query()], service: Served) -> Sear
 @router.post(
     "/api/search",
     responses=errors(400, 404, 408, 413, 415),
+    # The body is described here because FastAPI does not see what the function reads from the request.
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -100,11 +102,11 @@ def search(asked: Annotated[SearchParameters, Query()], service: Served) -> Sear
 )
 async def search_by_picture(request: Request, service: Served) -> SearchAnswer:
     """The same search, also by a picture in the body: JSON with base64, or a form with a file."""
-    # The body is read here and not by FastAPI, because the route accepts two kinds of it.
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         asked, picture = _from_json(await request.body())
     elif kind == "multipart/form-data":
+        # A character of UTF-8 takes up to four bytes.
         async with request.form(max_files=1, max_fields=200, max_part_size=MAX_TEXT * 4) as form:
             asked, picture = await _from_form(form)
     else:
@@ -286,13 +288,13 @@ def _from_json(body: bytes) -> tuple[SearchParameters, bytes | None]:
 async def _from_form(form: FormData) -> tuple[SearchParameters, bytes | None]:
     values: dict[str, Any] = {}
     picture: bytes | None = None
-    lists = {"plus", "minus", "where"}
     for name in form:
         sent = form.getlist(name)
         if name == "picture" and len(sent) == 1 and isinstance(sent[0], UploadFile):
             picture = await sent[0].read()
         else:
-            values[name] = sent if name in lists or len(sent) > 1 else sent[0]
+            # A single value that was sent twice stays a list, which the check below refuses instead of taking the last.
+            values[name] = sent if name in LISTS or len(sent) > 1 else sent[0]
     try:
         return SearchParameters.model_validate(values), picture
     except ValidationError as exc:

@@ -60,6 +60,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
+    # Not a global: a limiter belongs to the event loop in which it is first used.
     app.state.thumbnail_turns = anyio.CapacityLimiter(THUMBNAILS_AT_ONCE)
     # The one that is added last sees a request first: nothing runs before the guard.
     app.add_middleware(_LastResort)

@@ -52,6 +52,9 @@ STATIC_TYPES = {
 }
 """The machine's own table of types may differ, and a browser runs a script only if it has the right type."""
 
+TUNING = ("group_by", "collapse_duplicates", "k", "max_distance", "mode", "metric", "space")
+"""Parameters whose controls are folded away unless one of them is used."""
+
 HEADINGS = {400: "That could not be done", 404: "There is no such page", 503: "Not at the moment"}
 
 router = APIRouter(include_in_schema=False)
@@ -87,7 +90,7 @@ def static_file(name: str, request: Request) -> Response:
     """The style sheet, the script, the icon."""
     if name not in STATIC:
         return error_page(request, 404, f"there is no file {name}.")
-    # The style sheet cannot know versions, so another version of a font gets another name.
+    # The style sheet cannot contain hashes, so another version of a font gets another name.
     versioned = request.query_params.get("v") == VERSIONS[name] or name.endswith(".woff2")
     caching = "public, max-age=31536000, immutable" if versioned else "no-cache"
     return Response(STATIC[name], media_type=STATIC_TYPES[Path(name).suffix], headers={"Cache-Control": caching})
@@ -155,6 +158,7 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         description=image.shown("description"),
         facts=views.facts(image),
         manifest=file_path(f"/iiif/manifest/{quote(image_id)}"),
+        # No link to a bucket or a file: it would not work, and would say where the server keeps its pictures.
         original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
         like=Address(like=image_id).url,
         neighbours=views.cards(result, plain, service.framed(result)),
@@ -175,6 +179,7 @@ def error_page(request: Request, status: int, message: str) -> HTMLResponse:
 def _status(error: PinakesError | None) -> int:
     if error is None:
         return 200
+    # A picture that a busy machine did not decode in time may be sent again; a torn one may not.
     busy = isinstance(error, PictureError) and not ErrorClass(error.error_class).final
     return 503 if busy or isinstance(error, EmbedderError) else 400
 
@@ -204,17 +209,7 @@ def _search_page(
         years_known=facets.years,
         columns=[(column, views.label(column)) for column in columns if column not in views.HIDDEN_COLUMNS],
         examples=views.examples(asked.space.provider, facets) if asked else (),
-        tuned=any(
-            (
-                address.group_by,
-                address.collapse_duplicates,
-                address.k,
-                address.max_distance,
-                address.mode,
-                address.metric,
-                address.space,
-            )
-        ),
+        tuned=any(getattr(address, name) for name in TUNING),
         page_size=PAGE_SIZE,
         modes=[("" if value == MODES[0] else value, name) for value, name in views.MODE_NAMES.items()],
         metrics=[("" if value == METRICS[0] else value, name) for value, name in views.METRIC_NAMES.items()],

@@ -90,5 +90,6 @@ class Places:
         name, path = (found[1], found[2]) if found else ("", scope["path"])
         # A page that answers a POST has no address of its own: links on it lead to the bare path.
         pairs = tuple(pair for pair in sent if pair[0] != KEEP) if scope["method"] == "GET" else ()
+        # Never reset: each request runs in a context of its own.
         PLACE.set(Place(f"/in/{quote(name)}" if name else "", kept, quote(path), pairs))
         await self._app({**scope, "path": path, "raw_path": quote(path).encode(), COLLECTION: name}, receive, send)

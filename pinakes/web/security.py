@@ -161,6 +161,7 @@ class Guard:
         self._wrong += 1
         if time.monotonic() - self._logged_at < WRONG_TOKENS_LOGGED_SECONDS:
             return
+        # Of all clients together: one line for each address could be made to fill the disk by a network of machines.
         host, _ = scope.get("client") or ("an unknown address", 0)
         logger.warning(
             "%d request(s) with a wrong token since the last such line; the latest from %s", self._wrong, host
@@ -241,7 +242,7 @@ def _is_foreign(method: str, headers: Headers, host: str) -> bool:
     """
     # A page cannot set this header; older browsers do not send it, and for them `Origin` decides.
     site = headers.get("sec-fetch-site")
-    if site in ("same-origin", "none"):
+    if site in ("same-origin", "none"):  # none: the address was typed, or is a bookmark
         return False
     if method in _SAFE_METHODS:
         return site is not None and headers.get("sec-fetch-mode") != "navigate"

@@ -59,6 +59,9 @@ def _check_columns(names: Iterable[str | None]) -> None:
 class Service:
     """One collection as visitors see it; safe among threads.
 
+    Every method that reads or writes the collection raises `DatabaseError` if the database does not answer, or if no
+    connection becomes free in `WAIT_SECONDS`.
+
     Args:
         settings: credentials, and the home where pictures are cached.
         database: the database of the collection.
@@ -106,11 +109,7 @@ class Service:
         self._embedders.close()
 
     def collections(self) -> list[str]:
-        """The names of the collections that visitors may see.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The names of the collections that visitors may see."""
         if self._others is None:
             return [self.collection]
         with self._connections.connection() as conn:
@@ -122,13 +121,13 @@ class Service:
         return [(name, "/" if name == self._first else f"/in/{name}/") for name in names] if len(names) > 1 else []
 
     def of(self, collection: str) -> Service | None:
-        """The same service for another collection; None if visitors may see no such collection.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The same service for another collection; None if visitors may see no such collection."""
         if self._others is None or collection not in self.collections():
             return None
+        if collection not in self._others:
+            # Nothing else may have brought its schema up to date since an upgrade. It may wait, so it holds no lock.
+            with self._database.connection() as (conn, _):
+                open_collection(conn, collection)
         with self._others_lock:
             if collection not in self._others:
                 # A copy shares the pool, the embedders and the caches, which are limited for the whole process.
@@ -139,11 +138,7 @@ class Service:
             return self._others[collection]
 
     def check(self) -> None:
-        """See whether the database answers.
-
-        Raises:
-            DatabaseError: it does not.
-        """
+        """Raise `DatabaseError` if the database does not answer."""
         with self._connections.connection():
             pass
 
@@ -154,10 +149,10 @@ class Service:
             UsageError: it has no answer in this collection: no such space, image, or page.
             PictureError: a picture of it cannot be used.
             BusyError: too many searches by picture are waiting.
-            DatabaseError: the database does not answer.
             EmbedderError: the embedder does not.
         """
         _check_columns([*columns_of(query.filters), query.group_by])
+        # A crop of a stored image is read and decoded as well; a whole one is compared by its stored vector.
         by_picture = [part for part in query.parts if part.picture is not None or (part.like and part.crop is not None)]
         for part in by_picture:
             check_length(part.picture or b"")
@@ -167,11 +162,7 @@ class Service:
             return search(conn, self._pgvector, self.collection, query, self._embedders)
 
     def duplicates(self, after: tuple[str, bool], count: int) -> list[list[tuple[Member, Row]]]:
-        """The next groups of copies that visitors may see.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The next groups of copies that visitors may see."""
         if "\0" in after[0]:  # which PostgreSQL's text cannot hold
             return []
         with self._connections.connection() as conn:
@@ -184,7 +175,6 @@ class Service:
         Raises:
             UsageError: there is no such image, or it is restricted; or their number does not fit.
             CheckpointError: it cannot be kept.
-            DatabaseError: the database does not answer.
         """
         # Checked here: the library's own check would accept, and so reveal, pictures that are restricted.
         for image_id in images:
@@ -194,11 +184,7 @@ class Service:
         decide(self._database, self.collection, root, verdict, images, lease_seconds=seconds)
 
     def decisions(self) -> list[Decision]:
-        """The decisions that hold, the latest first; they may be about restricted pictures.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The decisions that hold, the latest first; they may be about restricted pictures."""
         with self._connections.connection() as conn:
             decisions = [Decision(*row) for row in stored_decisions(conn, self.collection) if row[2] != "undecided"]
         return sorted(decisions, key=lambda decision: decision.decided_at, reverse=True)
@@ -208,17 +194,12 @@ class Service:
 
         Raises:
             UsageError: a filter names a column that no image has, or that is not for visitors.
-            DatabaseError: the database does not answer.
         """
         _check_columns(columns_of(filters))
         return self._facets.of(filters)
 
     def image(self, image_id: str) -> Row | None:
-        """A stored image; None when there is none of that id, or when it is restricted.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """A stored image; None when there is none of that id, or when it is restricted."""
         if "\0" in image_id:  # which PostgreSQL's text cannot hold
             return None
         with self._connections.connection() as conn:
@@ -240,9 +221,6 @@ class Service:
         """Width and height of a picture whose longer side has at most `most` pixels; a square if they are not known.
 
         Nothing is fetched or decoded, because the server of the picture may be slow. The browser corrects a wrong shape.
-
-        Raises:
-            DatabaseError: the database does not answer.
         """
         size = self.pixels(row)
         if size is not None:
@@ -252,20 +230,12 @@ class Service:
         return (most, most) if kept is None else (kept.width, kept.height)
 
     def pixels(self, image: Shown) -> tuple[int, int] | None:
-        """Width and height of a stored picture; None if it was never measured.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """Width and height of a stored picture; None if it was never measured."""
         with self._connections.connection() as conn:
             return sizes_of(conn, self.collection, [image.metadata["fingerprint"]]).get(image.metadata["fingerprint"])
 
     def framed(self, result: SearchResult | None) -> dict[str, Size]:
-        """The known sizes, by image_id, of the hits that match with a part: a frame cannot be drawn without.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The known sizes, by image_id, of the hits that match with a part: a frame cannot be drawn without."""
         hits = [hit for hit in result.hits if hit.region is not None] if result else []
         if not hits:
             return {}
@@ -274,11 +244,7 @@ class Service:
         return {hit.image_id: size for hit in hits if (size := sizes.get(hit.metadata["fingerprint"])) is not None}
 
     def spaces(self) -> list[RegisteredSpace]:
-        """The embedding spaces, the active one first.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The embedding spaces, the active one first."""
         with self._connections.connection() as conn:
             return spaces(conn, self.collection)
 
@@ -286,9 +252,6 @@ class Service:
         """The spaces; the one of that name, else the active one; its index; and whether there is a map.
 
         One connection for all of it, because every page asks for it.
-
-        Raises:
-            DatabaseError: the database does not answer.
         """
         with self._connections.connection() as conn:
             found = spaces(conn, self.collection)
@@ -297,11 +260,7 @@ class Service:
             return found, asked, index, has_map(conn, self.collection)
 
     def connection(self) -> AbstractContextManager[Connection]:
-        """A connection of the pool, for the length of a block.
-
-        Raises:
-            DatabaseError: the database does not answer, or none has become free.
-        """
+        """A connection of the pool, for the length of a block."""
         return self._connections.connection()
 
     def keep_upload(self, data: bytes) -> str:
