@@ -21,13 +21,13 @@ REQUIRED: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """The description of an option, and where its value comes from when none is given.
+    """The description of an option, and the source of its value if none is given.
 
     Attributes:
         help: a sentence, with the unit of a number.
         metavar: the placeholder for its value on the command line.
-        flag: its name on the command line where that is not the field's; a positional argument has none: "".
-        setting: the field of `Settings` that it is taken from when it is not given.
+        flag: its name on the command line, if that is not the field's; "" for a positional argument.
+        setting: the field of `Settings` that gives its value if the option is not given.
         empty: what leaving it out means, if its default does not say so.
         pattern: what a value in text looks like, as a regular expression for forms; what does not match it would certainly
             be refused by the request's own check.
@@ -68,7 +68,7 @@ class Declared:
 
     @property
     def flag(self) -> str:
-        """As it is written on the command line; empty for a positional argument."""
+        """Its name on the command line; empty for a positional argument."""
         return "--" + self.name.replace("_", "-") if self.option.flag is None else self.option.flag
 
     @property

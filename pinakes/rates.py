@@ -109,7 +109,7 @@ class Rate:
 
     @property
     def spacing(self) -> float:
-        """Seconds between the regular times of two slots: 1/rate, and a little more where the bucket holds too little.
+        """Seconds between the regular times of two slots: 1/rate, and a little more if the bucket is very small.
 
         n calls that start up to `lateness` L after slots that are T + d apart take (n-1)(T+d) - L seconds at least, and
         a bucket of b requires (n-b)T. The case n = b+1 is the tightest: b·d >= L - (b-1)T.
@@ -176,12 +176,12 @@ def parse_rates(text: str) -> list[Rate]:
 
 
 def allowed(rates: Iterable[Rate]) -> float:
-    """Calls a second that all windows of a quota together allow, if a call counts `CALL_TOKENS`."""
+    """Calls a second that all windows of a quota together allow, if a call takes `CALL_TOKENS`."""
     return min(1 / (rate.spacing * rate.lead_units) for rate in rates)
 
 
 def text_tokens(text: str) -> int:
-    """What a text is taken to count before it is sent."""
+    """An estimate of a text's tokens before it is sent."""
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 

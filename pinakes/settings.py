@@ -33,23 +33,23 @@ READ_BY_CLIENTS = (
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a person may set without an option.
+    """The settings of a user.
 
     Attributes:
         home: `PINAKES_HOME`: the embedded database, checkpoints and caches; default `$XDG_DATA_HOME/pinakes`.
-        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one. Never shown. Where
-            it is not set, `POSTGRES_HOST` and what belongs to it are read.
+        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one. Never shown. If it is
+            not set, it is made of `POSTGRES_HOST` and the other `POSTGRES_…` variables.
         collection: `PINAKES_COLLECTION`.
-        source: `PINAKES_SOURCE`: what the deployments ingest when no source is named.
+        source: `PINAKES_SOURCE`: what the deployments ingest if no source is named.
         metadata: `PINAKES_METADATA`: metadata files, separated like `PATH`.
-        checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints, a folder, also in a bucket; default
+        checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints, a folder or a prefix in a bucket; default
             `<home>/checkpoints`.
         lease_seconds: `PINAKES_LEASE_SECONDS`: how long a dead run keeps its collection locked.
-        limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ. Never shown.
+        limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits for several databases. Never shown.
         search_folders: `PINAKES_SEARCH_FOLDERS`: where the flow `search` may read pictures, apart from `source`; separated
             like `PATH`.
         prices: `PINAKES_PRICES`: the user's own price list.
-        values: all of them as text, for embedders that have settings of their own. Never shown: it holds keys.
+        values: all variables as text, for embedders that have settings of their own. Never shown: it holds keys.
     """
 
     home: Path
@@ -166,7 +166,7 @@ def _seconds(values: Mapping[str, str], name: str, *, default: float) -> float:
 def is_loopback(host: str) -> bool:
     """Whether an address names this machine (`localhost`, 127.0.0.0/8, `::1`), by its text alone and without a resolver.
 
-    Everything else must be asked over https://.
+    Requests to any other address must use https://.
     """
     if host.lower() == "localhost":
         return True

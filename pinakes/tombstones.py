@@ -15,8 +15,8 @@ class Tombstone:
     """One picture that must not come back.
 
     Attributes:
-        image_id: kept out under this id, with any bytes.
-        fingerprint: bytes that are kept out under every id; "" where the picture was forgotten only by its id.
+        image_id: the id that is kept out, with any bytes.
+        fingerprint: of bytes that are kept out under every id; "" if the picture was forgotten only by its id.
         forgotten_at: UTC.
     """
 

@@ -1,4 +1,4 @@
-"""`pinakes ingest`: a whole run in this process; as the flow where a Prefect server is set."""
+"""`pinakes ingest`: a whole run in this process, or the Prefect flow if a server is set."""
 
 from __future__ import annotations
 

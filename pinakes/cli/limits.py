@@ -26,10 +26,10 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
     \b
     RATE is for example 30/s, 120/min, or 30/s burst 30 (30 at once).
     Several windows of one provider: 30/s,1500/min
-    Tokens of what is sent, where the provider counts them as well:
+    A limit on tokens as well, if the provider has one:
     120/min,1000000 tokens/min
     Calls are spread evenly over a window: 5000/day is one in 17 s, and
-    5000/day burst 2500 lets 2,500 of them come at once.
+    5000/day burst 2500 allows 2,500 of them at once.
     """
     settings = load_settings()
     if quota and not rate and not back:

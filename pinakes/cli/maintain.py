@@ -31,11 +31,11 @@ def command(*, collections: tuple[str, ...], checkpoint: str | None, wait: float
 
     \b
     checkpoint   small parts are merged
-    index        rebuilt where it has bloated; the old one serves until then
-    map          made again where a tenth of its pictures has changed
+    index        rebuilt if it has bloated; the old one serves until then
+    map          made again if a tenth of its pictures has changed
     vacuum       dead rows are removed, statistics are updated
-    runs …       what nobody needs any more is removed: runs of more than a year
-                 ago, old vectors of queries, thumbnails beyond their limit
+    runs …       old data is removed: runs of more than a year ago, old vectors
+                 of queries, thumbnails beyond their limit
 
     Run it on a schedule, such as once a week. A space that is being written is left for the next time.
     """

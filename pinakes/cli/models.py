@@ -55,7 +55,7 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(facts(here) + "\n")
     legend = [
         "* is recommended: pinakes models get fetches it, and --embedder clip uses it unless --model names another.",
-        f"Recall: for English on Crossmodal-3600, from {RECALL_SOURCE}; – means that the model is not there.",
+        f"Recall: for English on Crossmodal-3600, from {RECALL_SOURCE}; – means that the model is not listed there.",
         f"Any other image encoder, such as DINOv2, runs from an ONNX file: --embedder onnx ({CLIP.guide}).",
     ]
     click.echo("\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in legend))

@@ -29,7 +29,7 @@ class Answers:
 
     Attributes:
         search: answers a query, such as that for the next page.
-        uri: where the picture of an image is; None when there is no such image, or it is restricted.
+        uri: the address of an image's picture; None if there is no such image, or if it is restricted.
     """
 
     search: Callable[[Query], SearchResult]
@@ -44,7 +44,7 @@ class Results(Sequence[Hit]):
     Attributes:
         query: the query.
         plan: how it was answered: `mode`, `space`, `scanned`, `milliseconds`, `notes`.
-        cursor: where the next page begins, for `after=`; None when there is none.
+        cursor: where the next page begins, for `after=`; None if there is none.
     """
 
     def __init__(self, answers: Answers, query: Query, result: SearchResult) -> None:

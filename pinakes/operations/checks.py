@@ -33,7 +33,7 @@ class Finding:
     Attributes:
         state: ok; warn: it works, but there are problems ahead; error: it does not work.
         found: what was found.
-        fix: what to do about it; empty where it is ok.
+        fix: what to do about it; empty if it is ok.
         what: what was checked: the name of the check and, if it checks several things, which of them. The check itself
             gives only the latter.
     """

@@ -1,4 +1,4 @@
-"""A smaller space out of one that is paid for, where the model's vectors are nested. No embedder is called."""
+"""A smaller space from the paid vectors of a larger one, if the model's vectors are nested. No embedder is called."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ def derived_space(space: Space, dimension: int) -> Space:
         UsageError: the provider does not say that vectors of this model may be cut, or offers no such dimension.
     """
     model = model_of(space)
+    # Of any other model the first components are no vector of the model: searches would compare noise.
     if model is None or model.nested is None:
         raise UsageError(
             f"the vectors of {space.name} cannot be cut: nothing is published that says that the first components of a"

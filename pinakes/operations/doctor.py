@@ -61,7 +61,11 @@ class Examination:
 
     @cached_property
     def conn(self) -> Connection:
-        """A connection to the database; DatabaseError where there is none."""
+        """A connection to the database.
+
+        Raises:
+            DatabaseError: there is none.
+        """
         database = self.opened.enter_context(open_database(self.settings))
         return self.opened.enter_context(contextlib.closing(connect(database.dsn)))
 

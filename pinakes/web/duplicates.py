@@ -86,7 +86,7 @@ def _size(service: Service, row: Row) -> str:
 
 
 def changing(service: Served) -> None:
-    """A dependency of every route that changes something: it refuses where the page is read-only."""
+    """A dependency of every route that changes something: it refuses if the page is read-only."""
     if service.read_only:
         raise HTTPException(403, "this page only shows the collection, and nothing can be changed here.")
 

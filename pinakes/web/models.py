@@ -98,8 +98,8 @@ class Hit(StoredImage):
     )
     region: tuple[float, float, float, float] | None = Field(
         None,
-        description="The part of the picture that is so near, as x, y, width and height in fractions of the picture, from"
-        " the upper left corner; null where that is the whole.",
+        description="The part of the picture that matches, as x, y, width and height in fractions of the picture, from the"
+        " upper left corner; null if the whole picture matches.",
     )
 
 

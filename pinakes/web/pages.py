@@ -158,7 +158,7 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         description=image.shown("description"),
         facts=views.facts(image),
         manifest=file_path(f"/iiif/manifest/{quote(image_id)}"),
-        # No link to a bucket or a file: it would not work, and would say where the server keeps its pictures.
+        # No link to a bucket or a file: it would not work, and would show where the server keeps its pictures.
         original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
         like=Address(like=image_id).url,
         neighbours=views.cards(result, plain, service.framed(result)),

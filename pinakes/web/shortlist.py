@@ -108,14 +108,15 @@ def _pdf(service: Service, rows: list[Row]) -> bytes:
 
 
 def _pages(service: Service, rows: list[Row]) -> Iterator[Image.Image]:
-    """The pages of the sheet, RGB, each of the size `A4`; one page where there is no picture."""
+    """The pages of the sheet, RGB, each of the size `A4`; one page if there is no picture."""
     per_page = ROWS * COLUMNS
     pages = max(1, -(-len(rows) // per_page))
     for number in range(pages):
         cards = [_card(service, row) for row in rows[number * per_page : (number + 1) * per_page]]
-        said = f"{len(rows):,} {'picture' if len(rows) == 1 else 'pictures'}, page {number + 1} of {pages}"
+        counted = f"{len(rows):,} {'picture' if len(rows) == 1 else 'pictures'}, page {number + 1} of {pages}"
         heading = f"{service.collection.replace('_', ' ')}: shortlist"
-        sheet = contact_sheet(cards, heading=heading, subheading=said, columns=COLUMNS, width=A4[0])
+        sheet = contact_sheet(cards, heading=heading, subheading=counted, columns=COLUMNS, width=A4[0])
+        # A sheet is as high as its captions need; on paper all pages have one size.
         whole = Image.new("RGB", A4, PAPER)
         whole.paste(sheet)
         yield whole

@@ -33,8 +33,8 @@ class Uploads:
     """Uploaded pictures on disk, without the metadata (place, camera, owner) that they came with.
 
     Args:
-        folder: where they are kept.
-        max_bytes: of all of them together.
+        folder: the folder of the copies.
+        max_bytes: the limit for all copies together.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int = KEPT_BYTES) -> None:
