@@ -95,6 +95,7 @@ class Rate:
     @property
     def lead(self) -> int:
         """How many interactive calls may be ahead of their turn at any moment."""
+        # At most half of what the regular slots leave: the other half covers calls that start late.
         return min((self.burst - 1) // (2 * self.lead_units), MOST_LEAD)
 
     @property

@@ -49,6 +49,7 @@ class Space:
         slug = "_".join(filter(None, (re.sub(r"[^a-z0-9]+", "_", p.lower()).strip("_") for p in parts)))
         if len(slug) <= MAX_SPACE_BYTES:
             return slug
+        # Of all parts as they are, so that two long names that are cut alike stay two spaces.
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
         return f"{slug[: MAX_SPACE_BYTES - 9].rstrip('_')}_{digest}"
 

@@ -52,4 +52,5 @@ class Tombstones:
 
     def cover(self, image_id: str, fingerprint: str = "") -> bool:
         """Whether a picture is kept out, by its id or by its bytes."""
+        # "" is never among the fingerprints, so a picture whose bytes could not be read is judged by its id alone.
         return image_id in self.ids or fingerprint in self.fingerprints

@@ -117,7 +117,7 @@ class Rejected:
     r"""A listed entry that is meant to be an image but cannot even be named or read.
 
     Attributes:
-        image_id: the id under which the ledger keeps it; bytes of the name that are not UTF-8 are written as `\\xNN`.
+        image_id: the id under which the ledger keeps it; bytes of the name that are not UTF-8 are written as `\xNN`.
         uri: where it is, percent-encoded.
         failure: why.
     """

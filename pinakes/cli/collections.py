@@ -20,7 +20,7 @@ from pinakes.store.database import open_database
 def command(*, as_json: bool) -> None:
     """List the collections: pictures, spaces, the space that searches use, size, and the last run."""
     with open_database(load_settings()) as database, database.connection() as (conn, _):
-        prepare(conn)
+        prepare(conn)  # a database that no run has used has no tables to read
         documents = collections(conn)
     if as_json:
         click.echo(json.dumps({"collections": documents}, ensure_ascii=False))

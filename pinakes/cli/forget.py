@@ -59,10 +59,12 @@ def command(
             _list(takedowns, as_json=as_json)
         elif undo:
             allowed = takedowns.undo(images, equal_bytes=equal_bytes)
+            # A picture may come back by its id and still be kept out by bytes that were forgotten under another one.
             bytes_kept_out = bool(takedowns.tombstones().fingerprints)
             _print_undone(collection, allowed, bytes_kept_out=bytes_kept_out, as_json=as_json)
         else:
             plan = takedowns.find(images, equal_bytes=equal_bytes, ahead=ahead)
+            # A person answers before any lock is taken: a run must not wait for somebody who is at lunch.
             if not yes:
                 _confirm(collection, plan)
             done = takedowns.forget(plan, wait=wait).as_dict()

@@ -98,6 +98,7 @@ def command(
     if embedder is None and (dimension or model):
         raise UsageError("--dimension and --model belong to --embedder; name the embedder, or leave them out.")
     settings = load_settings()
+    # Opened before the space is chosen, since the vectors' dimension decides about it.
     opened = open_embeddings(embeddings, vector=vector, name=name, names=names, key=key)
     with closing(opened):
         made_by = (

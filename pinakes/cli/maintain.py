@@ -42,7 +42,7 @@ def command(*, collections: tuple[str, ...], checkpoint: str | None, wait: float
     settings = load_settings()
     with open_database(settings) as database:
         maintenance = Maintenance(settings, database, checkpoint=checkpoint, wait=wait)
-        acts = list(maintenance.run(collections or None))
+        acts = list(maintenance.run(collections or None))  # Click gives an empty tuple if none is named
     if as_json:
         click.echo(json.dumps({"acts": [act.as_dict() for act in acts]}, ensure_ascii=False))
         return

@@ -65,6 +65,7 @@ def table(
     room = WIDTH - 2 * (len(widths) - 1)
     elastic = [number for number in range(len(widths)) if number not in whole]
     least = LEAST_COLUMN if whole else 0
+    # One column of the terminal at a time, so that the widest columns become equally wide.
     while sum(widths) > room and max(widths[number] for number in elastic) > least:
         widths[max(elastic, key=widths.__getitem__)] -= 1
     lines = [_line(header, widths, right), "  ".join("─" * width for width in widths)]
@@ -176,6 +177,7 @@ def account_table(summary: dict[str, Any]) -> str:
     rows = [(name, f"{summary[name]:,}") for name in parts if summary[name] or name in {"embedded", "reused"}]
     rows.append(("listed", f"{summary['listed']:,}"))
     seconds = summary["seconds"]
+    # Without a rate for a run that embedded nothing: listing and loading alone would look very slow.
     rate = f" ({summary['embedded'] / seconds:,.1f} images/s)" if summary["embedded"] and seconds else ""
     lines = [
         table(("pictures", "count"), rows, right=(1,)),

@@ -70,6 +70,7 @@ def command(*, collection: str | None, as_json: bool) -> None:
 
 def _index_of(space: dict[str, Any]) -> str:
     """The index of a space, in a sentence."""
+    # The registry still names an index that somebody dropped with SQL; then every search compares all vectors.
     if space["index_settings"] is None:
         return note(
             f"the {space['index']} index of {space['space']} is not there any more: 0.0% of {space['rows']:,} rows are"

@@ -61,6 +61,7 @@ def command(
     if show_runs and failures is not None:
         raise UsageError("--failures shows pictures, and --runs shows runs; leave one out.")
     settings = load_settings()
+    # In another checkpoint than that of the runs every picture would look as if it had not been embedded yet.
     settings = replace(settings, checkpoint=checkpoint or settings.checkpoint)
     with open_database(settings) as database, database.connection() as (conn, _):
         if show_runs:
@@ -96,6 +97,7 @@ def _runs_table(shown: list[dict[str, Any]]) -> str:
     for run in shown:
         whose = f"{run['collection']}, {run['who']}, run {run['run_id']}"
         message = run["message"]
+        # A process that was killed could not write why.
         if run["state"] == "died" and not message:
             message = "its process ended without reporting an error, or lost its connection to the database"
         below.append([f"  {cut(whose, WIDTH - 2)}", *_indented(message or "")])

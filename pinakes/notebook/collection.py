@@ -240,7 +240,7 @@ class Collection:
             The image_ids, and an array of shape (image_ids, dimension), float32. Its rows have unit length (stored
             as `halfvec`, to about 1e-4), so the cosine similarities of all with all are ``v @ v.T``.
         """
-        if isinstance(ids, str):
+        if isinstance(ids, str):  # which is also an iterable, of letters
             raise UsageError("ids is a list of image_ids; one image's vector is given by .vector(image_id).")
         wanted = None if ids is None else [str(image_id) for image_id in ids]
 

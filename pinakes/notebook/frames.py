@@ -26,7 +26,7 @@ def frame_of(own: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> pd.Da
         The columns of `own`, then the ten metadata columns, the fingerprint and the extra columns in the order in which
         they first occur, all of these as `TEXT`. There are no columns of vectors.
     """
-    kept = list(rows)
+    kept = list(rows)  # read twice: the extra columns are known only after the last row
     extra = dict.fromkeys(name for row in kept for name in row)
     names = dict.fromkeys([*own, *COLUMNS, "fingerprint", *extra])
     return _frame(

@@ -76,7 +76,7 @@ def grid(query: Query, plan: SearchPlan, hits: Sequence[Hit], asked_pictures: Se
     for number, (hit, picture) in enumerate(zip(hits, pictures, strict=False), start=1):
         figure = _parts.figure(number, hit, plan, picture, _CARD_WIDTH, height)
         size += len(figure)
-        if size > MAX_BYTES:
+        if size > MAX_BYTES:  # the template counts the hits that are left out
             break
         figures.append(figure)
     return str(_parts.grid(head, figures, len(hits) - len(figures)))
@@ -86,7 +86,7 @@ def thumbnail(uri: str, crop: Crop | None = None) -> Shown:
     """A stored picture, reduced."""
     try:
         return thumbnail_of(read_uri(uri), crop)
-    except SourceError as exc:
+    except SourceError as exc:  # one missing file must not hide the other hits
         return Shown(reason=str(exc))
 
 

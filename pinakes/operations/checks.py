@@ -99,6 +99,7 @@ def clock_finding(ahead: timedelta, uncertain: timedelta) -> Finding:
         ahead: how far it is ahead.
         uncertain: how much of that may be due to the time that the request took; it is subtracted.
     """
+    # A slow network must not look like a wrong clock: the true difference is at least this.
     off = max(abs(ahead) - uncertain, timedelta())
     way = "ahead of" if ahead > timedelta() else "behind"
     shown = "within a second" if off < timedelta(seconds=1) else f"{off.total_seconds():,.1f} s {way} this machine"

@@ -49,6 +49,7 @@ def kept(checkpoint: str, name: str) -> dict[str, Any]:
         UsageError, CheckpointError: see `kept_spaces`.
     """
     location = open_storage(checkpoint, name).location
+    # Quoted: the user copies the command, and a space in a folder's name would make it delete another one.
     delete = removing(location) if in_bucket(location) else f"rm -r {shlex.quote(location)}"
     return {
         "checkpoint": location,

@@ -131,6 +131,7 @@ class Address:
     @property
     def years(self) -> tuple[str, str]:
         """The years from and to, as the form shows them."""
+        # Written by hand, the range may have a dash, as in the catalogue; one year stands for both.
         for condition in self.where:
             found = re.fullmatch(rf"\s*{YEARS}\s*=\s*(\d*)\s*(\.\.|-|–)?\s*(\d*)\s*", condition, re.IGNORECASE)
             if found:

@@ -102,4 +102,4 @@ async def decide(request: Request, service: Served) -> Response:
     if verdict not in get_args(Verdict):
         raise UsageError(f"a decision is one of {', '.join(get_args(Verdict))}.")
     await run_in_threadpool(service.decide, cast("Verdict", verdict), images)
-    return RedirectResponse(link("/duplicates", here), SEE_OTHER)
+    return RedirectResponse(link("/duplicates", here), SEE_OTHER)  # a reload does not decide again

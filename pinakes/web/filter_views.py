@@ -92,6 +92,7 @@ def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
         values = list(columns[column].values) if column in columns else []
         # A chosen value without a box could not be unticked, and the form would drop it.
         values += [(value, 0) for value in chosen.get(column, ()) if value not in dict(values)]
+        # Counts decide the order of names, but people look for a period where it is in time.
         if column == "timeframe" or all(value[:1].isdecimal() for value, _ in values):
             values.sort(key=_number_in)
         options = tuple(
@@ -118,7 +119,7 @@ def readable_filters(address: Address) -> tuple[Filter, ...]:
 def _number_in(counted: tuple[str, int]) -> tuple[int, str]:
     """The sort key of a value with its count: the first number in it, which orders periods in time."""
     number = re.search(r"\d+", counted[0])
-    return (int(number[0]) if number else sys.maxsize), counted[0]
+    return (int(number[0]) if number else sys.maxsize), counted[0]  # without a number: after all others
 
 
 def _kind_and_text(condition: str) -> tuple[str, str]:

@@ -30,6 +30,7 @@ class Document(JSONResponse):
 @router.get("/iiif/search", response_class=Response, responses=errors(400, 404) | _ANSWER)
 def search_as_manifest(asked: Annotated[SearchParameters, Query()], request: Request, service: Served) -> Document:
     """The hits of a search as the canvases of one manifest; the parameters are those of `/api/search`."""
+    # The address of a document is also its `id`, so the query is part of it: see `_address`.
     query, result = found_by(service, asked, None)
     return Document(_publisher(request, service).manifest(_address(request, service), query.label, result.hits))
 

@@ -77,6 +77,7 @@ class SearchBody(SearchParameters):
 class SearchForm(SearchParameters):
     """The same with a picture as a file."""
 
+    # Only for the OpenAPI document: the route reads the file itself.
     picture: bytes | None = Field(None, json_schema_extra={"format": "binary"}, description="A picture file.")
 
 
@@ -170,6 +171,7 @@ class Error(BaseModel):
     error: str
 
 
+# Only these: a visitor who could name any size would have any number of files made.
 class ThumbnailSize(IntEnum):
     """Pixels of the long side."""
 

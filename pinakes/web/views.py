@@ -43,6 +43,7 @@ CONTROLS = {
 }
 """The page's words for options of the command line, which the library's messages name."""
 
+# Strict: a new mode without a name for people must fail at once.
 MODE_NAMES = dict(zip(MODES, ("as fits best", "every picture (exact)", "by the index"), strict=True))
 METRIC_NAMES = dict(zip(METRICS, ("cosine", "Euclidean", "inner product"), strict=True))
 
