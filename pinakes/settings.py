@@ -81,7 +81,6 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
             if name.startswith(READ_BY_CLIENTS):
                 os.environ.setdefault(name, values[name])
     data_home = values.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    # Absolute: other processes of a run, whose working directory differs, must find the same folder.
     home = Path(values.get("PINAKES_HOME") or Path(data_home) / "pinakes").expanduser().absolute()
     return Settings(
         home=home,

@@ -64,7 +64,7 @@ def command(
             _print_undone(collection, allowed, bytes_kept_out=bytes_kept_out, as_json=as_json)
         else:
             plan = takedowns.find(images, equal_bytes=equal_bytes, ahead=ahead)
-            # A person answers before any lock is taken: a run must not wait for somebody who is at lunch.
+            # Asked before any lock is taken: a run must not wait until somebody answers at a terminal.
             if not yes:
                 _confirm(collection, plan)
             done = takedowns.forget(plan, wait=wait).as_dict()

@@ -97,7 +97,7 @@ def command(
     ):
         pgvector = open_collection(conn, collection)
         result = search(conn, pgvector, collection, query, embedders)
-        # Where a page begins is known only from the one before it. The query is embedded, and paid for, once.
+        # Where a page begins is known only from the one before it. The query is paid for once.
         for number in range(1, page):
             if result.cursor is None:
                 raise UsageError(f"there is no page {page}: the hits end on page {number}.")

@@ -331,7 +331,7 @@ class Collection:
             pgvector = open_collection(conn, self.name)
             embedders = Embedders(self._settings, database.dsn)
             stack.callback(embedders.close)
-            # It closes at the end of the object or of the interpreter, whichever comes first; __del__ may come too late.
+            # At the end of the object or of the interpreter, whichever comes first; then `__del__` would be too late.
             self._close = weakref.finalize(self, stack.pop_all().close)
         self._opened = _Open(database, conn, pgvector, embedders)
         return self._opened

@@ -76,7 +76,7 @@ class Bodies:
             if body.size > SMALL_BYTES:
                 self.count -= 1
                 self.size -= body.size
-                # Free memory would otherwise stay with the process until it ends, 100 MB and more after a rush.
+                # The C library would otherwise keep the freed memory, 100 MB and more after many uploads.
                 if not self.count:
                     give_memory_back()
 

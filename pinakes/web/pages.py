@@ -100,7 +100,7 @@ def static_file(name: str, request: Request) -> Response:
 def search_page(request: Request, service: Served) -> Response:
     """The search in the address; the whole collection if it names none."""
     address = Address.read(request.query_params)
-    # Without a script the form sends every field, empty ones too; links that people pass on should be short.
+    # The script sends the form's fields as they are; an address that people pass on should be short.
     if not is_tidy(request.query_params):
         return RedirectResponse(address.url, SEE_OTHER)
     try:
