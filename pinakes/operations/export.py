@@ -68,7 +68,7 @@ def export(
     Raises:
         UsageError: the file's name ends in none of `SUFFIXES`, `excel_safe` is set for another format than CSV, or openpyxl
             is not installed for Excel.
-        CheckpointError: the checkpoint holds no vector of this space.
+        CheckpointError: the checkpoint holds no readable vector of this space.
         PinakesError: the file cannot be written.
     """
     if file.suffix not in SUFFIXES:
@@ -86,6 +86,12 @@ def export(
             vectors = images.assign(vector=list(chunk.vectors))
             write(merge_vectors(join.rows(images), vectors))
             rows += len(images)
+        # Damage to a vector is found only now. An error here leaves an earlier export in its place, not an empty file.
+        if not rows:
+            raise CheckpointError(
+                f"nothing was exported: all vectors in the checkpoint {kept.location} are damaged and lost; pinakes status"
+                " says what can be done."
+            )
     return Exported(rows, notes + kept.problems)
 
 

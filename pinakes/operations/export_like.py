@@ -15,7 +15,7 @@ import pandas as pd
 
 from pinakes.checkpoints.base import Vectors
 from pinakes.checkpoints.checkpoint import Checkpoint
-from pinakes.errors import UsageError
+from pinakes.errors import CheckpointError, UsageError
 from pinakes.files import whole_file
 from pinakes.metadata.cleaning import DISTINCT_COLUMNS, read_as_pandas, tutorial_subset
 from pinakes.metadata.column_map import ColumnMap
@@ -60,7 +60,7 @@ def export_like(
         UsageError: the file does not end in .csv, the metadata is missing or not text, its files differ in their columns, or
             several pictures share a row.
         MetadataError: the metadata cannot be read.
-        CheckpointError: the checkpoint holds no vector of this space.
+        CheckpointError: the checkpoint holds no vector of this space, or some of its vectors are damaged.
         PinakesError: the file cannot be written.
     """
     if file.suffix != ".csv":
@@ -135,6 +135,13 @@ def _in_order(
     if not places:  # an empty file cannot be mapped
         return np.zeros((0, dimension), dtype=np.float32)
     ordered = np.memmap(scratch, dtype=np.float32, mode="w+", shape=(len(places), dimension))
+    read = 0
     for chunk in kept.vectors(lambda image_id, fingerprint: image_id in places and newest[image_id] == fingerprint):
         ordered[[places[image_id] for image_id in chunk.image_ids]] = chunk.vectors
+        read += len(chunk.image_ids)
+    if read < len(places):  # their places still hold zeros, which nobody could tell from a vector
+        raise CheckpointError(
+            f"{len(places) - read:,} of {len(places):,} vectors in the checkpoint {kept.location} are damaged and lost, and"
+            " nothing was exported: export again to leave their pictures out; pinakes status says what else can be done."
+        )
     return ordered
