@@ -26,7 +26,7 @@ from pinakes.operations.capacity import buffers_finding, build_memory_finding, d
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.operations.credentials import call_finding, embedder_finding, embedders_meant, ready_embedders
 from pinakes.settings import Settings
-from pinakes.sources.kinds import found_here
+from pinakes.sources.kinds import IIIF, found_here
 from pinakes.sources.object_table import ObjectTableSource
 from pinakes.store import health
 from pinakes.store.addresses import LIMITER_URL, address
@@ -238,6 +238,12 @@ def _checkpoint(at: Examination) -> Finding:
     return Finding(State.OK, f"{storage.location} can be written")
 
 
+def _has_local_source(at: Examination) -> bool:
+    """Whether the source can be checked without reading from a bucket or from somebody's server of documents."""
+    source = (at.settings.source or "").strip()
+    return bool(source) and not in_bucket(source) and not IIIF.match(source)
+
+
 def _is_connected(at: Examination) -> bool:
     return at.connected
 
@@ -275,7 +281,7 @@ CHECKS: Final[tuple[Check[Examination], ...]] = (
         "paid embedders wait for it; start it, or correct PINAKES_LIMITER_URL",
         lambda at: at.settings.limiter_url,
     ),
-    Check("source", _source, _SOURCE_FIX, lambda at: at.settings.source and not in_bucket(at.settings.source)),
+    Check("source", _source, _SOURCE_FIX, _has_local_source),
     Check("metadata", _metadata, "let this user read it, or correct PINAKES_METADATA", lambda at: at.settings.metadata),
     Check(
         "checkpoint",

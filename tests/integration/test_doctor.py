@@ -122,6 +122,7 @@ def test_the_source_and_the_metadata_of_the_deployments_are_looked_at(settings: 
     assert found(unmounted) == [("source", State.WARN), ("metadata", State.ERROR)]
     assert found(tmp_path / "gone")[0] == ("source", State.ERROR)
     assert not looked_at(replace(settings, source="gs://bucket/in"))
+    assert not looked_at(replace(settings, source="iiif+https://museum.example/collection.json"))
 
 
 def test_an_object_table_as_the_source_is_asked_for_nothing_but_a_dry_run(
