@@ -108,7 +108,8 @@ def command(
         )
         collection = collection or settings.collection
         request = IngestRequest.of(
-            source=source or settings.source or _source_of(collection, settings) or "",
+            # The collection's own comes first: PINAKES_SOURCE may be that of another one, and would be refused.
+            source=source or _source_of(collection, settings) or settings.source or "",
             # The other columns of a table are its metadata: PINAKES_METADATA is for embeddings that bring none.
             metadata=metadata or (() if opened.metadata else settings.metadata),
             key=key,
