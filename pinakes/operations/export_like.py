@@ -20,7 +20,7 @@ from pinakes.files import whole_file
 from pinakes.metadata.cleaning import DISTINCT_COLUMNS, read_as_pandas, tutorial_subset
 from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.join import Join
-from pinakes.metadata.opening_tables import open_table
+from pinakes.metadata.opening_tables import AnyTable, open_table
 from pinakes.metadata.records import Table
 from pinakes.metadata.table import Cleaning, read_metadata
 from pinakes.operations.export import Exported, kept_vectors, shortest
@@ -39,7 +39,7 @@ def export_like(
     collection: str,
     space: Space,
     checkpoint: str,
-    metadata: Sequence[str | Path] = (),
+    metadata: Sequence[str | Path | AnyTable] = (),
     columns: ColumnMap | None = None,
     profile: str | None = None,
     cleaning: Cleaning = "lossless",
@@ -93,9 +93,9 @@ def export_like(
     return Exported(len(places), notes + kept.problems)
 
 
-def _dataset(paths: Sequence[str | Path], cleaning: Cleaning) -> pd.DataFrame:
+def _dataset(metadata: Sequence[str | Path | AnyTable], cleaning: Cleaning) -> pd.DataFrame:
     """The metadata as the tutorial reads it: every column as text, under its own name."""
-    tables = [open_table(path) for path in paths]
+    tables = [open_table(table) if isinstance(table, str | Path) else table for table in metadata]
     if cleaning == "tutorial":
         subset = tutorial_subset(tables).frame[list(DISTINCT_COLUMNS)].rename(columns=str.lower)
         # The tutorial saves its subset and reads it again, which turns words such as NA into missing values once more.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -79,6 +80,27 @@ def test_no_row_of_zeros_takes_the_place_of_a_damaged_vector(damaged: str, tmp_p
     assert not path.exists()
     assert export_like("vertex", path, collection="art", space=SPACE, checkpoint=damaged).rows == 100
     assert not any(line.endswith(",0.0") for line in path.read_text().splitlines())
+
+
+class Document:
+    """A table that is in no file, as a document of IIIF gives it."""
+
+    path, columns, form = "iiif+https://museum.example/all.json", ("file", "title"), "document"
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        yield 1, ["00001.jpg", "One"]
+
+
+def test_the_tutorials_dataset_is_not_made_of_a_table_that_is_in_no_file(damaged: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--like tutorial takes CSV or TSV, and iiif\+https://.* is neither"):
+        export_like(
+            "tutorial",
+            tmp_path / "dataset.csv",
+            collection="art",
+            space=SPACE,
+            checkpoint=damaged,
+            metadata=[Document()],
+        )
 
 
 def test_an_export_that_cannot_be_written_is_one_sentence(settings: Settings, tmp_path: Path) -> None:
