@@ -14,7 +14,6 @@ from pinakes.duplicates.groups import TWO_SIDES
 from pinakes.errors import UsageError
 from pinakes.store.images import Row
 from pinakes.web import views
-from pinakes.web.address import Address
 from pinakes.web.api import Served
 from pinakes.web.pages import FORM_BYTES, SEE_OTHER, page
 from pinakes.web.place import link
@@ -53,7 +52,7 @@ def duplicates_page(request: Request, service: Served) -> Response:
     found = service.duplicates((sent.get("after", ""), sent.get("pair") == "1"), GROUPS + 1)
     groups = []
     for members in found[:GROUPS]:
-        cards = [(views.card(row, Address(), None), member, _size(service, row)) for member, row in members]
+        cards = [(views.card(row), member, _size(service, row)) for member, row in members]
         kind = members[0][0].kind
         groups.append({"kind": KINDS.get(kind, kind), "copies": kind != TWO_SIDES, "members": cards})
     more = ""

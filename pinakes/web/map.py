@@ -28,7 +28,6 @@ Fraction = Annotated[float, Query(ge=0, le=1, allow_inf_nan=False)]
 @router.get("/map")
 def map_page(service: Served) -> Response:
     """The map of the active space."""
-    plain = Address()
     clusters = _of_map(service, map_table.clusters)
     return page(
         "map.html",
@@ -40,7 +39,7 @@ def map_page(service: Served) -> Response:
                 "x": cluster.x,
                 "y": cluster.y,
                 "href": Address(where=(f"map={cluster.number}",)).url,
-                "cards": [views.card(row, plain, None) for row in cluster.examples],
+                "cards": [views.card(row) for row in cluster.examples],
             }
             for cluster in clusters
         ],

@@ -15,7 +15,6 @@ from pinakes.images.contact_sheet import PAPER, Card, contact_sheet
 from pinakes.sources.thumbnails import SIZES
 from pinakes.store.images import Row
 from pinakes.web import views
-from pinakes.web.address import Address
 from pinakes.web.api import Served
 from pinakes.web.pages import error_page, page
 from pinakes.web.place import PLACE, link
@@ -41,7 +40,7 @@ def shortlist_page(service: Served) -> Response:
     return page(
         "shortlist.html",
         service,
-        cards=[views.card(row, Address(), None) for row in rows],
+        cards=[views.card(row) for row in rows],
         gone=len(PLACE.get().kept) - len(rows),
         saves=[(name, link(f"/shortlist.{kind}")) for kind, (name, _, _) in _kinds().items()],
         emptied=link("/shortlist", (), ()),

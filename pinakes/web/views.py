@@ -173,8 +173,13 @@ def cards(result: SearchResult | None, address: Address, sizes: Mapping[str, tup
     return [card(hit, address, result.plan, sizes.get(hit.image_id)) for hit in result.hits] if result else []
 
 
-def card(image: Stored, address: Address, plan: SearchPlan | None, size: tuple[int, int] | None = None) -> Card:
-    """A picture on the page of `address`; `plan` is None if it is not a hit, and then it has no distance."""
+_NO_SEARCH = Address()
+
+
+def card(
+    image: Stored, address: Address = _NO_SEARCH, plan: SearchPlan | None = None, size: tuple[int, int] | None = None
+) -> Card:
+    """A picture on the page of `address`; without `plan` it is not a hit, and has no distance."""
     this, caption = f"like:{image.image_id}", image.caption
     return Card(
         image_id=image.image_id,
