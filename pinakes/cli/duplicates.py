@@ -93,7 +93,7 @@ def _find(
         with database.connection() as (conn, _):
             open_collection(conn, name)
             registered = resolve_space(conn, name, space)
-        # First what other databases decided about these pictures, which is with the checkpoint: groups follow decisions.
+        # Decisions that were made in another database come with the checkpoint, and groups depend on them.
         sync_decisions(database, name, root, lease_seconds=settings.lease_seconds)
         progress = _show_progress if sys.stderr.isatty() else None
         compared = find_copies(database, name, registered, within, progress)

@@ -88,7 +88,7 @@ def command(
     With --embedder, later runs of ingest embed only what EMBEDDINGS did not contain, and words are searched by the same
     model. Vectors of a model that no embedder calls go into imported/MODEL/VERSION.
     """
-    # They import pandas and pyarrow, which --help does not need.
+    # These modules import pandas and pyarrow, which --help does not need.
     from pinakes.importing.import_run import import_embeddings
     from pinakes.importing.places import open_embeddings
     from pinakes.importing.space_choice import space_of, space_of_embedder

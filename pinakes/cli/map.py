@@ -31,7 +31,7 @@ def command(*, collection: str | None, space: str | None, seed: int, as_json: bo
     The page shows it at /map (pinakes serve). With the extra `map` the layout is computed by t-SNE, without it by principal
     components. pinakes maintain makes the map again once more than a tenth of the pictures has changed.
     """
-    # NumPy and the decoder of pictures, which --help does not need.
+    # These modules import NumPy and the decoder of pictures, which --help does not need.
     from pinakes.maps.drawing import MAX_BYTES, PER_SHEET, Sheets
     from pinakes.maps.layout import has_tsne
     from pinakes.maps.making import make_map

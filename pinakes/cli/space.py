@@ -34,7 +34,7 @@ def add(*, origin: str | None, dimension: int, collection: str | None, checkpoin
     its provider says so; other models are refused. Words and pictures that are searched for are embedded at N, and a
     later pinakes ingest --dimension N continues the space.
     """
-    # They import pandas and pyarrow, which --help does not need.
+    # These modules import pandas and pyarrow, which --help does not need.
     from pinakes.checkpoints.checkpoint import open_checkpoint
     from pinakes.ingest.answers import defer_the_rest, import_answers
     from pinakes.ingest.listing import list_and_plan, planned_with_imported

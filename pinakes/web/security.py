@@ -161,7 +161,7 @@ class Guard:
         self._wrong += 1
         if time.monotonic() - self._logged_at < WRONG_TOKENS_LOGGED_SECONDS:
             return
-        # Of all clients together: one line for each address could be made to fill the disk by a network of machines.
+        # Counted over all clients: with a line for each address, many machines together could fill the disk.
         host, _ = scope.get("client") or ("an unknown address", 0)
         logger.warning(
             "%d request(s) with a wrong token since the last such line; the latest from %s", self._wrong, host
@@ -172,7 +172,7 @@ class Guard:
         if self._access.token is None:
             return True
         sent = _token_in(headers.get("authorization", ""))
-        # == takes the longer the more bytes agree, which tells a patient client the token byte by byte.
+        # == takes longer the more bytes agree, which would reveal the token byte by byte to a patient client.
         return sent is not None and hmac.compare_digest(sent, self._access.token.encode())
 
 
