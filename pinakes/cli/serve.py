@@ -152,12 +152,16 @@ def _origin(text: str) -> str:
     Raises:
         UsageError: `text` is not an origin.
     """
-    parts = urlsplit(text.strip().lower())
-    if parts.scheme not in ("https", "http") or not parts.netloc or parts.path.strip("/") or parts.query:
+    try:
+        parts = urlsplit(text.strip().lower())
+    except ValueError:
+        parts = urlsplit("")
+    ports = {"https": ":443", "http": ":80"}
+    if parts.scheme not in ports or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query:
         raise UsageError(
             f"--iiif-viewer {text!r} is no origin; write its scheme and host, such as https://viewer.example.org."
         )
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc.removesuffix(ports[parts.scheme])}"
 
 
 def _first(collection: str, database: Database) -> str:
@@ -214,9 +218,10 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             listener.listen(256)
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # the latter for a name that no host can have, such as a..b
+            reason = getattr(exc, "strerror", None) or exc
             raise PinakesError(
-                f"--host {host} --port {port} cannot be listened on: {exc.strerror or exc}; choose another port with --port."
+                f"--host {host} --port {port} cannot be listened on: {reason}; choose another port with --port."
             ) from exc
         yield listener
 

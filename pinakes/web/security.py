@@ -14,7 +14,7 @@ import re
 import time
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
@@ -154,7 +154,7 @@ class Guard:
         if scope["method"] not in ("GET", "HEAD") or not _FOR_VIEWERS.match(scope["path"]):
             return None
         # For a picture in an <img>, a browser sends no Origin, but the address of the page as Referer.
-        origin = headers.get("origin") or "://".join(urlsplit(headers.get("referer", ""))[:2])
+        origin = headers.get("origin") or "://".join(_parsed(headers.get("referer", ""))[:2])
         return origin if origin in self._access.viewers else None
 
     def _count_wrong_token(self, scope: Scope) -> None:
@@ -249,7 +249,16 @@ def _is_foreign(method: str, headers: Headers, host: str) -> bool:
     if site is not None:
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    return origin is not None and _parsed(origin).netloc.lower() != host.lower()
+
+
+def _parsed(address: str) -> SplitResult:
+    """The parts of an address, empty ones if it is none, such as `http://[`."""
+    # An error in the guard would be logged with a traceback for everybody who sends such a header, token or not.
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _refused(scope: Scope, status: int, message: str) -> Response:
