@@ -24,7 +24,7 @@ from pinakes.types import ErrorClass
 from pinakes.web import filter_views, views
 from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
 from pinakes.web.api import Served, thumbnail_path
-from pinakes.web.place import COLLECTION, PLACE, file_path, link, toggled
+from pinakes.web.place import COLLECTION, MOST_KEPT, PLACE, file_path, link, toggled
 from pinakes.web.service import Service
 
 NEIGHBOURS = 12
@@ -74,8 +74,8 @@ templates = Environment(
 templates.globals["static"] = lambda name: f"/static/{name}?v={VERSIONS[name]}"
 templates.globals["thumbnail"] = thumbnail_path
 templates.globals |= {"link": link, "toggled": toggled, "place": PLACE.get, "controls": views.CONTROLS}
-# The base template asks for both; most pages have neither.
-templates.globals |= {"cards": (), "neighbours": ()}
+# The base template asks for cards and neighbours; most pages have neither.
+templates.globals |= {"most_kept": MOST_KEPT, "cards": (), "neighbours": ()}
 templates.filters["capital"] = _capital
 
 

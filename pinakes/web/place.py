@@ -63,8 +63,11 @@ def link(path: str, pairs: Iterable[tuple[str, str]] = (), kept: tuple[str, ...]
 
 
 def toggled(image_id: str) -> str:
-    """The address of the same page, with a picture added to the shortlist or taken off it."""
+    """The address of the same page, with a picture added to the shortlist or taken off it; a full list is shown instead."""
     place = PLACE.get()
+    # The address would carry one picture too many, and the next page would leave it out without a word.
+    if image_id not in place.kept and len(place.kept) >= MOST_KEPT:
+        return link("/shortlist")
     others = tuple(kept for kept in place.kept if kept != image_id)
     return link(place.path, place.pairs, others if image_id in place.kept else (*place.kept, image_id))
 

@@ -3,6 +3,7 @@
 
 const form = document.getElementById("search");
 const base = document.documentElement.dataset.base;
+const mostKept = Number(document.documentElement.dataset.mostKept);
 const wide = matchMedia("(min-width: 60rem)");
 
 /** Announce a text to screen readers. */
@@ -43,10 +44,14 @@ function keep(ids) {
   }
   for (const link of document.querySelectorAll('a[href^="/"]:not(#zoom):not(.chooser a)')) {
     const { keep: id, title } = link.dataset;
-    const address = id ? location.pathname + location.search : link.getAttribute("href");
+    if (!id) {
+      link.setAttribute("href", carrying(link.getAttribute("href"), ids));
+      continue;
+    }
     const has = ids.includes(id);
-    link.setAttribute("href", carrying(address, id ? (has ? ids.filter((other) => other !== id) : [...ids, id]) : ids));
-    if (!id) continue;
+    const full = !has && ids.length >= mostKept;
+    const toggled = has ? ids.filter((other) => other !== id) : [...ids, id];
+    link.setAttribute("href", full ? carrying(`${base}/shortlist`, ids) : carrying(location.pathname + location.search, toggled));
     link.classList.toggle("kept", has);
     link.ariaLabel = has ? `Take ${title} off the shortlist` : `Keep ${title} in the shortlist`;
     link.title = has ? "Take it off the shortlist" : "Keep it in the shortlist";
@@ -62,9 +67,10 @@ function prepareKeeping() {
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("a[data-keep]")?.dataset.keep;
     if (!id || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-    event.preventDefault();
     const ids = kept();
     const had = ids.includes(id);
+    if (!had && ids.length >= mostKept) return;   // the link leads to the list, which says that it is full
+    event.preventDefault();
     keep(had ? ids.filter((other) => other !== id) : [...ids, id]);
     say(had ? "Taken off the shortlist" : "Kept in the shortlist");
   });
