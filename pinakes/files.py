@@ -74,6 +74,18 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
+def is_visible(path: Path) -> bool:
+    """Whether something is at `path`, as far as this user can see.
+
+    `Path.exists` raises an error for a path below a folder that this user may not enter.
+    """
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, what: str) -> Iterator[BinaryIO]:
     """A file to write to, which replaces `path` when the block ends without an error.

@@ -15,6 +15,7 @@ import click
 from pinakes.cli.options import as_json, declared_options, sheet
 from pinakes.cli.render import hits_table, note
 from pinakes.errors import UsageError
+from pinakes.files import is_visible
 from pinakes.options import completed, declared
 from pinakes.query.query import Query, ask
 from pinakes.query.query_options import QueryOptions
@@ -108,7 +109,7 @@ def command(
         words_in_palette = (
             bool(given.get("text"))
             and not as_json
-            and not (settings.home / MODELS_HINT).exists()
+            and not is_visible(settings.home / MODELS_HINT)
             and resolve_space(conn, collection, query.space).space.provider == "palette"
         )
     if as_json:
@@ -158,7 +159,7 @@ def _write_manifest(
 def _first_time(settings: Settings, name: str) -> bool:
     """Whether something is shown for the first time in this home; a file of that name keeps that it was."""
     marker = settings.home / name
-    if marker.exists():
+    if is_visible(marker):
         return False
     if os.access(settings.home, os.W_OK):  # a search also works for a user who may only read
         marker.touch()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pinakes.buckets.addresses import in_bucket
+from pinakes.files import is_visible
 from pinakes.operations.checks import Finding, State
 from pinakes.settings import Settings
 from pinakes.spaces import Space
@@ -120,7 +121,7 @@ def _graph_bytes(rows: int, dimension: int) -> int:
 def _existing(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
     # A folder that is still to be made will be on the disk of the folder above it.
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    return next(folder for folder in (path, *path.parents) if is_visible(folder))
 
 
 def _size(count: float) -> str:

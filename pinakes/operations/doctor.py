@@ -21,6 +21,7 @@ from pinakes.bigquery.address import SCHEME as BIGQUERY
 from pinakes.buckets.addresses import in_bucket
 from pinakes.checkpoints.base import PART_PREFIX
 from pinakes.checkpoints.locations import open_storage
+from pinakes.files import is_visible
 from pinakes.metadata.opening_tables import check_table
 from pinakes.operations.capacity import buffers_finding, build_memory_finding, disks
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
@@ -103,12 +104,21 @@ def _database(at: Examination) -> Finding:
     return Finding(State.OK, shown)
 
 
-def _home(at: Examination) -> Finding:
+def _home(at: Examination) -> Iterator[Finding]:
     home = at.settings.home
-    if home.stat().st_mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH):
+    try:
+        mode = home.stat().st_mode
+    except FileNotFoundError:  # the first run makes it
+        return
+    except OSError as exc:
+        fix = "let this user enter the folders above it, or correct PINAKES_HOME"
+        yield Finding(State.ERROR, f"{home} cannot be read: {exc.strerror or exc}", fix)
+        return
+    if mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH):
         fix = f"if nobody else needs it: chmod -R go-rw {home}"
-        return Finding(State.WARN, f"{home} is open to other users of this machine", fix)
-    return Finding(State.OK, f"{home} is for its owner alone")
+        yield Finding(State.WARN, f"{home} is open to other users of this machine", fix)
+    else:
+        yield Finding(State.OK, f"{home} is for its owner alone")
 
 
 def _rights(at: Examination) -> Iterator[Finding]:
@@ -225,7 +235,7 @@ def _checkpoint(at: Examination) -> Finding:
     folder = Path(settings.checkpoint).expanduser().absolute() / settings.collection
     remote = in_bucket(settings.checkpoint)
     # Folders that the write makes are removed again, the innermost first: doctor leaves nothing behind.
-    made = [] if remote else [path for path in (folder, *folder.parents) if not path.exists()]
+    made = [] if remote else [path for path in (folder, *folder.parents) if not is_visible(path)]
     name = f".{PART_PREFIX}{uuid.uuid4()}.tmp"  # hidden, and treated as a leftover if this process dies in between
     try:
         storage = open_storage(settings.checkpoint, settings.collection)
@@ -258,7 +268,7 @@ _SOURCE_FIX: Final = "mount it, let this user read it, or correct PINAKES_SOURCE
 # In this order, because the later checks use what the earlier ones find: a connection, then the sizes of the spaces.
 CHECKS: Final[tuple[Check[Examination], ...]] = (
     Check("database", _database, "start PostgreSQL, or correct PINAKES_DATABASE_URL"),
-    Check("home", _home, applies=lambda at: at.settings.home.is_dir()),
+    Check("home", _home),
     Check("database rights", _rights, _READ_FIX, _is_connected),
     Check("connections", _connections, _READ_FIX, _is_connected),
     Check("pgvector", lambda at: pgvector_finding(at.server), _READ_FIX, _is_connected),
