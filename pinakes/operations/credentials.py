@@ -15,6 +15,7 @@ from pinakes.embedders.base import Embedder, Picture
 from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import EMBEDDERS, open_embedder
 from pinakes.errors import EmbedderError, PinakesError, UsageError
+from pinakes.files import is_visible
 from pinakes.operations.checks import Finding, State
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.settings import Settings
@@ -78,8 +79,9 @@ def embedder_finding(settings: Settings, name: str, stored: bool) -> Finding:
         return Finding(state, str(exc), declaration.install, name)
     for setting in declaration.settings:
         path = setting.value(values)
-        if setting.is_path and path and not Path(path).expanduser().exists():
-            return Finding(state, f"{setting.name} is {path}, which does not exist", _guide(name), name)
+        if setting.is_path and path and not is_visible(Path(path).expanduser()):
+            shown = f"{setting.name} is {path}, which does not exist or is in a folder that this user may not enter"
+            return Finding(state, shown, _guide(name), name)
     try:
         declaration.check_settings(values)
         # A client is made without a call, and checks its settings; a model of this machine would be loaded for seconds.
@@ -106,9 +108,9 @@ def _google_file(settings: Settings) -> bool:
     """Whether there is a file where Google's libraries look for application default credentials."""
     named = settings.values.get(GOOGLE_KEY_FILE)
     if named:
-        return Path(named).is_file()
+        return is_visible(Path(named))
     folder = settings.values.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud"
-    return (Path(folder) / "application_default_credentials.json").is_file()
+    return is_visible(Path(folder) / "application_default_credentials.json")
 
 
 def _ask(embedder: Embedder) -> tuple[str, float, int]:
