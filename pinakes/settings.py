@@ -80,8 +80,11 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
         for name in values:
             if name.startswith(READ_BY_CLIENTS):
                 os.environ.setdefault(name, values[name])
-    data_home = values.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    home = Path(values.get("PINAKES_HOME") or Path(data_home) / "pinakes").expanduser().absolute()
+    home = Path(values.get("PINAKES_HOME") or Path(values.get("XDG_DATA_HOME") or "~/.local/share") / "pinakes")
+    try:
+        home = home.expanduser().absolute()
+    except RuntimeError as exc:  # a user without an entry and without HOME, as containers have
+        raise SettingsError(f"{home} cannot be found, because this user has no home; set PINAKES_HOME.") from exc
     return Settings(
         home=home,
         database_url=values.get("PINAKES_DATABASE_URL") or _postgres(values),
