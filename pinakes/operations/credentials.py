@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterable
 from contextlib import closing
@@ -109,7 +110,8 @@ def _google_file(settings: Settings) -> bool:
     named = settings.values.get(GOOGLE_KEY_FILE)
     if named:
         return is_visible(Path(named))
-    folder = settings.values.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud"
+    # Path.home() fails for a user without a home, as in a container; this leaves the "~", where nothing is found.
+    folder = settings.values.get("CLOUDSDK_CONFIG") or os.path.expanduser("~/.config/gcloud")  # noqa: PTH111
     return is_visible(Path(folder) / "application_default_credentials.json")
 
 
