@@ -25,24 +25,8 @@ from pinakes.search.answer import SearchResult
 from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import Thumbnail
 from pinakes.store.images import Row
+from pinakes.web import models
 from pinakes.web.address import LISTS
-from pinakes.web.models import (
-    MAX_TEXT,
-    Error,
-    FacetColumn,
-    FacetParameters,
-    FacetsAnswer,
-    FacetValue,
-    Health,
-    Hit,
-    Plan,
-    SearchAnswer,
-    SearchBody,
-    SearchForm,
-    SearchParameters,
-    StoredImage,
-    ThumbnailSize,
-)
 from pinakes.web.place import COLLECTION, file_path
 from pinakes.web.service import Service
 from pinakes.web.uploads import Uploads
@@ -62,7 +46,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """How a route's errors are documented."""
-    return {status: {"model": Error} for status in (*statuses, 422, 503)}
+    return {status: {"model": models.Error} for status in (*statuses, 422, 503)}
 
 
 def service_of(request: Request) -> Service:
@@ -81,7 +65,7 @@ Served = Annotated[Service, Depends(service_of)]
 
 
 @router.get("/api/search", responses=errors(400, 404, 413, 415))
-def search(asked: Annotated[SearchParameters, Query()], service: Served) -> SearchAnswer:
+def search(asked: Annotated[models.SearchParameters, Query()], service: Served) -> models.SearchAnswer:
     """Search by words, by stored images, by an upload, or by several of them together."""
     return _answer(service, asked, None)
 
@@ -94,20 +78,20 @@ def search(asked: Annotated[SearchParameters, Query()], service: Served) -> Sear
         "requestBody": {
             "required": True,
             "content": {
-                "application/json": {"schema": SearchBody.model_json_schema()},
-                "multipart/form-data": {"schema": _without_null(SearchForm.model_json_schema())},
+                "application/json": {"schema": models.SearchBody.model_json_schema()},
+                "multipart/form-data": {"schema": _without_null(models.SearchForm.model_json_schema())},
             },
         }
     },
 )
-async def search_by_picture(request: Request, service: Served) -> SearchAnswer:
+async def search_by_picture(request: Request, service: Served) -> models.SearchAnswer:
     """The same search, also by a picture in the body: JSON with base64, or a form with a file."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         asked, picture = _from_json(await request.body())
     elif kind == "multipart/form-data":
         # A character of UTF-8 takes up to four bytes.
-        async with request.form(max_files=1, max_fields=200, max_part_size=MAX_TEXT * 4) as form:
+        async with request.form(max_files=1, max_fields=200, max_part_size=models.MAX_TEXT * 4) as form:
             asked, picture = await _from_form(form)
     else:
         raise HTTPException(415, "send application/json or multipart/form-data.")
@@ -116,39 +100,32 @@ async def search_by_picture(request: Request, service: Served) -> SearchAnswer:
 
 
 @router.get("/api/images/{image_id:path}", responses=errors(404))
-def image(image_id: str, service: Served) -> StoredImage:
+def image(image_id: str, service: Served) -> models.StoredImage:
     """One image with its metadata."""
     row = service.image(image_id)
     if row is None:
         raise no_image()
-    return StoredImage(
+    return models.StoredImage(
         image_id=row.image_id, uri=_public(row.uri), thumbnail=thumbnail_path(row.image_id), metadata=row.metadata
     )
 
 
 @router.get("/api/facets", responses=errors(400))
-def facets(asked: Annotated[FacetParameters, Query()], service: Served) -> FacetsAnswer:
+def facets(asked: Annotated[models.FacetParameters, Query()], service: Served) -> models.FacetsAnswer:
     """The values of the metadata columns with their counts."""
     found = service.facets(parse_filters(asked.where))
-    return FacetsAnswer(
-        total=found.total,
-        columns=[
-            FacetColumn(
-                column=facet.column,
-                values=[FacetValue(value=value, count=count) for value, count in facet.values],
-                more=facet.more,
-            )
-            for facet in found.columns
-        ],
-        years=found.years,
-    )
+    columns = []
+    for facet in found.columns:
+        values = [models.FacetValue(value=value, count=count) for value, count in facet.values]
+        columns.append(models.FacetColumn(column=facet.column, values=values, more=facet.more))
+    return models.FacetsAnswer(total=found.total, columns=columns, years=found.years)
 
 
-@router.get("/healthz", responses={503: {"model": Error}})
-def health(service: Served) -> Health:
+@router.get("/healthz", responses={503: {"model": models.Error}})
+def health(service: Served) -> models.Health:
     """Whether the page and its database answer; no token is required."""
     service.check()
-    return Health(status="ok")
+    return models.Health(status="ok")
 
 
 _PICTURE: dict[str, Any] = {"content": {thumbnails.MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
@@ -159,7 +136,7 @@ _PICTURE: dict[str, Any] = {"content": {thumbnails.MEDIA_TYPE: {"schema": {"type
     response_class=Response,
     responses=errors(404) | {200: _PICTURE, 304: {"description": "The picture that the browser has is the one."}},
 )
-async def thumbnail(size: ThumbnailSize, image_id: str, request: Request, service: Served) -> Response:
+async def thumbnail(size: models.ThumbnailSize, image_id: str, request: Request, service: Served) -> Response:
     """A small picture of an image.
 
     A picture that cannot be read or decoded is shown as a neutral placeholder: status 200, so that the page is whole, with
@@ -216,11 +193,13 @@ def no_image() -> HTTPException:
     return HTTPException(404, "there is no such image.")
 
 
-def _answer(service: Service, asked: SearchParameters, picture: bytes | None) -> SearchAnswer:
+def _answer(service: Service, asked: models.SearchParameters, picture: bytes | None) -> models.SearchAnswer:
     return _document(service, found_by(service, asked, picture)[1])
 
 
-def found_by(service: Service, asked: SearchParameters, picture: bytes | None) -> tuple[queries.Query, SearchResult]:
+def found_by(
+    service: Service, asked: models.SearchParameters, picture: bytes | None
+) -> tuple[queries.Query, SearchResult]:
     """The query of some parameters, and of a picture in the body, with its result."""
     if asked.upload is not None:
         if picture is not None:
@@ -246,24 +225,16 @@ def _names_unknown(service: Service, query: queries.Query) -> bool:
 
 def _upload(service: Service, token: str) -> bytes:
     try:
-        return service.upload(token)
+        return service.uploads.get(token)
     except UsageError as exc:
         raise HTTPException(404, str(exc)) from exc
 
 
-def _document(service: Service, result: SearchResult) -> SearchAnswer:
-    document = result.as_dict()
-    return SearchAnswer(
-        collection=service.collection,
-        hits=[
-            Hit(**hit | {"uri": _public(hit["uri"]), "thumbnail": thumbnail_path(hit["image_id"])})
-            for hit in document["hits"]
-        ],
-        plan=Plan(**document["plan"]),
-        cursor=document["cursor"],
-        scanned=document["scanned"],
-        milliseconds=document["milliseconds"],
-    )
+def _document(service: Service, result: SearchResult) -> models.SearchAnswer:
+    document = result.as_dict() | {"collection": service.collection}
+    for hit in document["hits"]:
+        hit |= {"uri": _public(hit["uri"]), "thumbnail": thumbnail_path(hit["image_id"])}
+    return models.SearchAnswer.model_validate(document)
 
 
 def _public(uri: str) -> str | None:
@@ -271,9 +242,9 @@ def _public(uri: str) -> str | None:
     return None if uri.startswith("file:") else uri
 
 
-def _from_json(body: bytes) -> tuple[SearchParameters, bytes | None]:
+def _from_json(body: bytes) -> tuple[models.SearchParameters, bytes | None]:
     try:
-        asked = SearchBody.model_validate_json(body)
+        asked = models.SearchBody.model_validate_json(body)
     except ValidationError as exc:
         # Without the input, which may be a picture of 15 MB in base64.
         raise RequestValidationError(exc.errors(include_context=False, include_input=False)) from exc
@@ -285,7 +256,7 @@ def _from_json(body: bytes) -> tuple[SearchParameters, bytes | None]:
         raise HTTPException(400, "the picture is not in base64.") from exc
 
 
-async def _from_form(form: FormData) -> tuple[SearchParameters, bytes | None]:
+async def _from_form(form: FormData) -> tuple[models.SearchParameters, bytes | None]:
     values: dict[str, Any] = {}
     picture: bytes | None = None
     for name in form:
@@ -296,6 +267,6 @@ async def _from_form(form: FormData) -> tuple[SearchParameters, bytes | None]:
             # A single value that was sent twice stays a list, which the check below refuses instead of taking the last.
             values[name] = sent if name in LISTS or len(sent) > 1 else sent[0]
     try:
-        return SearchParameters.model_validate(values), picture
+        return models.SearchParameters.model_validate(values), picture
     except ValidationError as exc:
         raise RequestValidationError(exc.errors(include_context=False, include_input=False)) from exc

@@ -104,7 +104,7 @@ def search_page(request: Request, service: Served) -> Response:
     if not is_tidy(request.query_params):
         return RedirectResponse(address.url, SEE_OTHER)
     try:
-        return _search_page(service, address, service.search(address.query(service.upload)))
+        return _search_page(service, address, service.search(address.query(service.uploads.get)))
     except UsageError as exc:
         return _search_page(service, address, error=_missing(service, address) or exc)
     except (PictureError, EmbedderError, UnreadableQueryError) as exc:
@@ -120,7 +120,7 @@ async def search_by_form(request: Request, service: Served) -> Response:
         picture = await _picture(form)
     if picture:
         try:
-            token = await run_in_threadpool(service.keep_upload, picture)
+            token = await run_in_threadpool(service.uploads.keep, picture)
         except PictureError as exc:
             return await run_in_threadpool(_search_page, service, address, error=exc)
         address = address.but(upload=token, like="", crop="")
@@ -137,7 +137,7 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
     result, error = None, ""
     # The picture and its metadata are shown even if it has no vector, or no space can be searched.
     try:
-        result = service.search(nearby.query(service.upload))
+        result = service.search(nearby.query(service.uploads.get))
     except (UsageError, EmbedderError) as exc:
         error = _sentence(exc)
     caption, plain = image.caption, Address()
@@ -243,7 +243,7 @@ def _asked(service: Service, address: Address) -> views.Asked | None:
     """The picture that the search uses, or None."""
     if address.upload:
         try:
-            with Image.open(BytesIO(service.upload(address.upload))) as sent:
+            with Image.open(BytesIO(service.uploads.get(address.upload))) as sent:
                 return views.Asked.of(file_path(f"/uploads/{address.upload}"), sent.size, "Your picture")
         except UsageError:
             return None

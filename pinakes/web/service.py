@@ -95,7 +95,7 @@ class Service:
         self.web_url = settings.values.get(PAGE_URL, "")
         self._thumbnails = Thumbnails(cache / "thumbnails")
         self.map_sheets = Sheets(self._thumbnails, DiskCache(cache / MAP_SHEETS, MAX_BYTES))
-        self._uploads = Uploads(cache / "uploads")
+        self.uploads = Uploads(cache / "uploads")
         self._others_lock = threading.Lock()
         self._others: dict[str, Service] | None = {collection: self} if others else None
         self._embedders = Embedders(settings, database.dsn)
@@ -262,20 +262,3 @@ class Service:
     def connection(self) -> AbstractContextManager[Connection]:
         """A connection of the pool, for the length of a block."""
         return self._connections.connection()
-
-    def keep_upload(self, data: bytes) -> str:
-        """Check and keep a picture to search by; the token for `upload`.
-
-        Raises:
-            PictureError: it cannot be decoded, or has too many bytes or pixels.
-            BusyError: too many pictures are waiting to be decoded.
-        """
-        return self._uploads.keep(data)
-
-    def upload(self, token: str) -> bytes:
-        """A picture that was kept, as a JPEG without metadata.
-
-        Raises:
-            UsageError: it is no longer kept.
-        """
-        return self._uploads.get(token)

@@ -45,6 +45,7 @@ class Uploads:
 
         Raises:
             PictureError: it cannot be decoded, or has too many bytes or pixels.
+            BusyError: too many pictures are waiting to be decoded.
         """
         check_length(data)
         picture = decode(data, at_least=KEPT_LONG_SIDE)

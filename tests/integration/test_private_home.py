@@ -41,7 +41,7 @@ def test_nothing_that_a_run_keeps_is_open_to_others(settings: Settings, tmp_path
         row = service.image("p00.png")
         assert row is not None
         assert service.thumbnail_of(row, 320)
-        service.keep_upload(serving.picture())
+        service.uploads.keep(serving.picture())
     log = log_folder(settings.home) / "a.log"
     program = Guarded(["echo", "hello"], log=log)
     until(lambda: log.exists() and log.read_text() == "hello\n")

@@ -123,7 +123,7 @@ def test_a_picture_is_searched_by(web: httpx.Client, way: str) -> None:
 
 
 def test_an_upload_is_searched_by_and_shown(web: httpx.Client, service: Service) -> None:
-    token = service.keep_upload(picture("#0000ff"))
+    token = service.uploads.keep(picture("#0000ff"))
     assert ids(search(web, upload=token, k=1)) == [ODD]
     assert ids(search(web, upload=token, crop="0,0,0.5,1", k=1)) == [ODD]
     shown = web.get(f"/uploads/{token}")
