@@ -65,7 +65,7 @@ def grid(query: Query, plan: SearchPlan, hits: Sequence[Hit], asked_pictures: Se
         more: whether there is a further page.
     """
     head = _parts.head(
-        asked_line(query), [plan_line(plan, len(hits), more), *plan.notes, *first_time(plan.hints)], asked_pictures
+        asked_line(query), [plan_line(plan, len(hits), more), *plan.notes, *first_hints(plan)], asked_pictures
     )
     with ThreadPoolExecutor(READERS, thread_name_prefix="pinakes-thumbnails") as pool:
         pictures = list(pool.map(lambda hit: thumbnail(hit.uri), hits[:MAX_SHOWN]))
@@ -138,14 +138,16 @@ def plan_line(plan: SearchPlan, hits: int, more: bool) -> str:
     return " · ".join([*phrases, *filter(None, [plan.space])])
 
 
-def first_time(hints: Sequence[str]) -> list[str]:
-    """The hints if this session has not shown any before, else none."""
-    new = list(hints) if not _shown_hints else []
-    _shown_hints.extend(new)
-    return new
+def first_hints(plan: SearchPlan) -> Sequence[str]:
+    """The hints of the first plan of this session that has any; of every other plan none."""
+    # The plan is remembered, not only that hints were shown: a notebook makes the text of a result before its HTML, and
+    # shows only the HTML.
+    if plan.hints and not _hinting:
+        _hinting.append(plan)
+    return plan.hints if any(plan is first for first in _hinting) else ()
 
 
-_shown_hints: list[str] = []
+_hinting: list[SearchPlan] = []
 
 
 def _plain(value: str, length: int | None = None) -> str:

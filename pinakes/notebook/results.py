@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from typing_extensions import override
 
 from pinakes.notebook.frames import TEXT, frame_of
-from pinakes.notebook.html import Shown, asked_line, first_time, grid, plan_line, thumbnail, thumbnail_of
+from pinakes.notebook.html import Shown, asked_line, first_hints, grid, plan_line, thumbnail, thumbnail_of
 from pinakes.query.query import Query
 from pinakes.search.answer import Hit, SearchPlan, SearchResult
 
@@ -130,7 +130,7 @@ class Results(Sequence[Hit]):
             lines.append(f"{number:3} {distance}  {hit.image_id}  {', '.join(phrases)}")
         if len(self) > _ROWS:
             lines.append(f"    … {len(self) - _ROWS:,} more")
-        return "\n".join([*lines, *self.plan.notes, *first_time(self.plan.hints)])
+        return "\n".join([*lines, *self.plan.notes, *first_hints(self.plan)])
 
     def _repr_html_(self) -> str:
         asked_pictures: list[Shown] = []
