@@ -158,7 +158,7 @@ def _write_manifest(
 
 def _first_time(settings: Settings, name: str) -> bool:
     """Whether something is shown for the first time in this home; a file of that name keeps that it was."""
-    marker = settings.home / name
+    marker = settings.home / name.replace("/", "-")  # the name of a model may have a slash
     if is_visible(marker):
         return False
     if os.access(settings.home, os.W_OK):  # a search also works for a user who may only read
