@@ -122,6 +122,9 @@ class Service:
 
     def of(self, collection: str) -> Service | None:
         """The same service for another collection; None if visitors may see no such collection."""
+        # A manifest that pinakes search wrote names its collection, whichever one is at the root here.
+        if collection == self.collection:
+            return self
         if self._others is None or collection not in self.collections():
             return None
         if collection not in self._others:

@@ -90,6 +90,12 @@ def test_without_a_question_the_collection_is_listed_page_by_page(web: httpx.Cli
     assert len(seen) == IMAGES
 
 
+def test_the_only_collection_answers_under_its_name_too(web: httpx.Client) -> None:
+    answer = web.get("/in/pictures/api/images/p03.png")
+    assert (answer.status_code, answer.json()["thumbnail"]) == (200, "/in/pictures/thumbnails/320/p03.png")
+    assert web.get("/in/others/api/images/p03.png").status_code == 404
+
+
 def test_a_stored_image_leads_to_others(web: httpx.Client) -> None:
     found = ids(search(web, like="p05.png", k=2))
     assert sorted(found) == ["p04.png", "p06.png"]
