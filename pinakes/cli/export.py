@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 def command(*, file: str, like: Form | None, excel_safe: bool, **given: Any) -> None:
     """Write embeddings merged with metadata to FILE (.csv or .parquet), without PostgreSQL.
 
-    With a FILE that ends in .xlsx, the metadata alone, for people. With bigquery://PROJECT/DATASET/TABLE a table of
-    BigQuery is made to hold them, and the SQL that searches it there is printed.
+    A FILE that ends in .xlsx gets the metadata alone, for people. With bigquery://PROJECT/DATASET/TABLE they go into a
+    table of BigQuery, and the SQL that searches it there is printed.
     """
     # These import pandas, which --help does not need.
     from pinakes.operations.bigquery_export import export_to_bigquery

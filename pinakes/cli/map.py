@@ -22,7 +22,12 @@ from pinakes.store.space_registry import resolve_space
     "--space", metavar="SPACE", help="Whose vectors are laid out. Default: the active space; the page shows its map."
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="The same seed, the same map."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="The same seed gives the same map.",
 )
 @options.as_json
 def command(*, collection: str | None, space: str | None, seed: int, as_json: bool) -> None:

@@ -71,7 +71,7 @@ logger = logging.getLogger("pinakes.serve")
     "viewers",
     multiple=True,
     metavar="ORIGIN",
-    help="Where a viewer of IIIF is that may show what /iiif gives, such as https://viewer.example.org; repeatable."
+    help="The origin of a IIIF viewer that may read /iiif and /thumbnails, such as https://viewer.example.org; repeatable."
     " Default: none.",
 )
 @click.option(
