@@ -42,7 +42,7 @@ class EmbedderError(PinakesError):
 
 
 class UnreadableQueryError(PinakesError):
-    """The embedder finds nothing in a text that it could turn into a vector; full text answers instead."""
+    """The embedder understands nothing in a text, so that it has no vector; full text answers instead."""
 
 
 class CheckpointError(PinakesError):
@@ -70,7 +70,7 @@ class AccountError(PinakesError):
 
 
 class UnfinishedError(PinakesError):
-    """A run ended in order but not everything succeeded; `summary` says what it did."""
+    """A run ended in an orderly way, but not everything succeeded; `summary` is its result."""
 
     def __init__(self, message: str, summary: dict[str, Any]) -> None:
         super().__init__(message)
@@ -79,6 +79,9 @@ class UnfinishedError(PinakesError):
 
 class PruneRefusedError(UnfinishedError):
     """Pruning would remove more of the collection than is allowed, or the listing is not complete; the rest was done."""
+
+
+# Codes of their own, so that a script can tell a run with failed pictures, or one to resume, from a run that never worked.
 
 
 class TooManyFailuresError(UnfinishedError):
@@ -96,7 +99,7 @@ class StoppedError(UnfinishedError):
 def extra_install(extra: str) -> str:
     """The command that installs an extra of `pyproject.toml` in a checkout, for messages.
 
-    It never names `pinakes`, since on the public package index that name belongs to another project; and without `-e`
-    pip would replace an editable install with a copy that no longer follows the checkout.
+    It never names `pinakes`, because on the public package index that name belongs to another project. Without `-e` pip
+    would replace an editable install with a copy that no longer follows the checkout.
     """
     return f".venv/bin/python -m pip install -e '.[{extra}]'"

@@ -1,7 +1,7 @@
-"""Files and folders of the file system: those that somebody names, and those that are for their owner alone.
+"""Files and folders of the file system: those that a user names, and those that only their owner may read.
 
-What somebody names is never opened where it is a named pipe, on which a program would wait, or a device that has no end.
-What Pinakes itself keeps is private, since it says what a collection holds and what was looked for in it.
+A path that a user names is never opened if it is a named pipe, on which a program would wait, or a device without an end.
+What Pinakes itself keeps is private, because it shows what a collection holds and what people searched for.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 from pinakes.errors import PinakesError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What the system says where nothing more fits."""
+"""A full disk, a user's quota, and the largest file that the file system or `ulimit -f` allows."""
 
 FOLDER = 0o700
 FILE = 0o600
@@ -35,24 +35,33 @@ _KINDS = (
 
 
 def special_kind(mode: int) -> str | None:
-    """What a file of this mode is, if it is neither a regular file nor a folder."""
+    """The kind of a special file with this mode; None for a regular file or a folder."""
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return None
     return next((name for test, name in _KINDS if test(mode)), "a special file")
 
 
 def open_regular(path: str | bytes, flags: int) -> int:
-    """An `opener` for `open` that never waits, and refuses what is no regular file.
+    """An `opener` for `open` that never waits, and refuses special files.
 
     Raises:
-        OSError: it cannot be opened, or is a special file, which `strerror` names.
+        OSError: it cannot be opened, or is a special file; `strerror` names the kind.
     """
+    # Without O_NONBLOCK, opening a named pipe waits for a writer; it changes nothing for a regular file.
     descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
-    kind = special_kind(os.fstat(descriptor).st_mode)
-    if kind is not None:
+    try:
+        # The open file is examined, not the path: the path may lead to another file a moment later.
+        _refuse_special(os.fstat(descriptor).st_mode)
+    except OSError:
         os.close(descriptor)
-        raise OSError(errno.EINVAL, f"it is {kind}, not a file")
+        raise
     return descriptor
+
+
+def _refuse_special(mode: int) -> None:
+    kind = special_kind(mode)
+    if kind is not None:
+        raise OSError(errno.EINVAL, f"it is {kind}, not a file")
 
 
 def read_regular(path: Path) -> bytes:
@@ -65,22 +74,38 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
+def is_visible(path: Path) -> bool:
+    """Whether something is at `path`, as far as this user can see.
+
+    `Path.exists` raises an error for a path below a folder that this user may not enter.
+    """
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, what: str) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the place of `path` when the block ends without an error.
+    """A file to write to, which replaces `path` when the block ends without an error.
 
     Args:
-        path: the file that somebody has named.
-        what: it is called in the message, such as "the export".
+        path: the file that the user named.
+        what: the file's name in messages, such as "the export".
 
     Raises:
-        PinakesError: it cannot be written there.
+        PinakesError: it cannot be written there, or `path` is a special file.
     """
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     try:
+        # Root may rename a file over /dev/null, and would take it away from every program.
+        if path.exists():
+            _refuse_special(path.stat().st_mode)
         with partial.open("wb") as out:
             yield out
             out.flush()
+            # After a power cut the new name could otherwise lead to an empty file.
             os.fsync(out.fileno())
         partial.replace(path)
     except OSError as exc:
@@ -100,7 +125,7 @@ def private_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     make_above(folder)
-    folder.mkdir(mode=FOLDER, exist_ok=True)
+    folder.mkdir(mode=FOLDER, exist_ok=True)  # another process may have made it meanwhile
 
 
 def make_above(folder: Path) -> None:
@@ -122,6 +147,6 @@ def private_opener(path: str | bytes | os.PathLike[str], flags: int) -> int:
 
 
 def is_shared(folder: Path) -> bool:
-    """Whether a group writes to an existing folder, as a checkpoint's of several users; then the umask decides."""
+    """Whether a group may write to an existing folder, such as a checkpoint of several users; then the umask decides."""
     mode = folder.stat().st_mode
     return bool(mode & stat.S_IWGRP) and not mode & stat.S_ISVTX  # not /tmp, which is everybody's

@@ -1,4 +1,4 @@
-"""How often Python looks for garbage in cycles of objects."""
+"""How often Python collects cyclic garbage."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 OBJECTS_BETWEEN = 50_000
-"""New objects that set off a search: more than a batch of a listing makes for a moment, or than most modules. With Python's
-own 700, each had all that was ever imported searched."""
+"""New objects after which a collection starts: more than a batch of a listing makes for a moment, or than most modules make.
+With Python's default of 700, importing a module examined everything that had been imported before."""
 
 
 @contextmanager
 def collecting_seldom() -> Iterator[None]:
-    """Look seldom in this block, or in the function that this decorates.
+    """Collect seldom in this block, or in the function that this decorates.
 
-    Looking often took up to an eighth of a stage's time, and for each picture more the more there were.
+    Frequent collections took up to an eighth of a stage's time, and the more pictures there were, the more for each.
     """
     before = gc.get_threshold()
-    if not 0 < before[0] < OBJECTS_BETWEEN:  # never, or a block around this one is as seldom already
+    if not 0 < before[0] < OBJECTS_BETWEEN:  # collection is switched off, or an outer block has made it seldom
         yield
         return
     gc.set_threshold(OBJECTS_BETWEEN, *before[1:])

@@ -20,6 +20,7 @@ MAX_SPACE_BYTES = 50
 COLLECTION_PATTERN = rf"[a-z][a-z0-9_]{{0,{MAX_COLLECTION_BYTES - 1}}}"
 """What the name of a collection looks like, for forms; `check_collection` has the last word."""
 
+# Not `$`, which would let a name end in a line break.
 _IDENTIFIER = re.compile(r"[a-z][a-z0-9_]*\Z")
 _RESERVED = frozenset({"pinakes", "public", "information_schema"})
 
@@ -31,7 +32,7 @@ class BadNameError(ValueError):
 def image_id(relative: str | bytes) -> str:
     """The id of the picture at `relative`, a `/`-separated path below the source's root.
 
-    Bytes are taken as UTF-8, text may carry `os.fsdecode`'s surrogates for bytes that are not.
+    Bytes are read as UTF-8; text may contain `os.fsdecode`'s surrogates for bytes that are not UTF-8.
 
     Raises:
         BadNameError: the name is empty, is not UTF-8, holds a NUL, or is longer than `MAX_ID_BYTES`.
@@ -41,6 +42,7 @@ def image_id(relative: str | bytes) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise BadNameError(f"the name is not UTF-8 (byte 0x{raw[exc.start]:02x} at position {exc.start})") from exc
+    # The same "é" may be one character or two, depending on the system that wrote the name; a metadata table has either.
     name = unicodedata.normalize("NFC", text)
     size = len(name.encode("utf-8"))
     if not name:
@@ -53,10 +55,11 @@ def image_id(relative: str | bytes) -> str:
 
 
 def ledger_id(name: str, raw: bytes) -> str:
-    """`name` as an id of the ledger; where it is longer than an id may be, it is cut and ends in a digest of `raw`."""
+    """`name` as an id of the ledger; one that is too long for an id is cut, and ends in a digest of `raw`."""
     encoded = name.encode("utf-8", "replace")
     if len(encoded) <= MAX_ID_BYTES:
         return name
+    # Long names may differ only at their end, and the ledger has one row for each id.
     digest = f"…{hashlib.sha256(raw).hexdigest()[:16]}"
     return encoded[: MAX_ID_BYTES - len(digest.encode())].decode("utf-8", "ignore") + digest
 

@@ -1,7 +1,7 @@
-"""Log records that say which run they belong to, and their form: text for a person, JSON for a program.
+"""Log records that say which run they belong to, and their form: text for people, JSON for programs.
 
-A run is known here inside the block of `belonging_to`. `RunFilter` puts it on the records that pass a handler, as `run_id`,
-`collection` and `space`; `JsonFormatter` writes one JSON object a line.
+`belonging_to` registers a run for the length of a block. `RunFilter` adds it to the records that pass a handler, as
+`run_id`, `collection` and `space`; `JsonFormatter` writes one JSON object a line.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pinakes.errors import SettingsError
 FORMAT: Final = "PINAKES_LOG"
 
 PREFECT_FIELDS: Final = ("flow_run_id", "flow_run_name", "flow_name", "task_run_id", "task_run_name", "worker_name")
-"""What Prefect's own records carry; kept, so that its lines can be joined with ours."""
+"""Attributes of Prefect's own records; they are kept, so that its lines can be joined with those of Pinakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,13 @@ _here: ContextVar[object] = ContextVar("pinakes_run", default=None)
 def belonging_to(run_id: UUID, collection: str, space: str) -> Iterator[None]:
     """Let log records belong to this run for the length of the block.
 
-    Those of this thread and of tasks that it starts do; those of all threads where it is the only run of the process.
-    The block may be left in another thread than it was entered in.
+    These are the records of this thread and of the tasks that it starts, and those of all threads if this is the only run
+    of the process. The block may be left in another thread than it was entered in.
     """
     block = object()
     with _lock:
         _running[block] = RunFields(str(run_id), collection, space)
+    # Never reset: a context variable can only be reset where it was set. A block that has ended is not in `_running`.
     _here.set(block)
     try:
         yield
@@ -69,16 +70,17 @@ def belonging_to(run_id: UUID, collection: str, space: str) -> Iterator[None]:
 
 
 def current() -> RunFields | None:
-    """The run that a record of this thread belongs to; None where there is none, or where several are possible."""
+    """The run that a record of this thread belongs to; None if there is none, or if it could be one of several."""
     with _lock:
         own = _running.get(_here.get())
+        # Threads of a pool do not inherit the context, so that most records of an embedder name no block.
         if own is None and len(runs := set(_running.values())) == 1:
             (own,) = runs
         return own
 
 
 class RunFilter(logging.Filter):
-    """Puts `run_id`, `collection` and `space` on every record; empty outside of runs."""
+    """Adds `run_id`, `collection` and `space` to every record; they are empty outside of runs."""
 
     @override
     def filter(self, record: logging.LogRecord) -> bool:
@@ -91,9 +93,9 @@ class RunFilter(logging.Filter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line.
+    """One JSON object a line: time (UTC, milliseconds), level, logger, message, and inside a run its fields.
 
-    It holds time (UTC, milliseconds), level, logger and message; inside a run its fields; `error` is a traceback.
+    `error` is a traceback.
     """
 
     @override

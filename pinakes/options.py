@@ -21,18 +21,18 @@ REQUIRED: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """The description of an option, and where its value comes from when none is given.
+    """The description of an option, and the source of its value if none is given.
 
     Attributes:
         help: a sentence, with the unit of a number.
         metavar: the placeholder for its value on the command line.
-        flag: its name on the command line where that is not the field's; a positional argument has none: "".
-        setting: the field of `Settings` that it is taken from when it is not given.
-        empty: what not giving it means, where its default does not say so.
-        pattern: what a value in text looks like, as a regular expression for forms: what the request's own check refuses
-            for certain.
-        choices: the values that it may have, where the type does not list them: called when a command or a form is made.
-        ge, gt, le, lt: what a number must be for forms: at least, more than, at most or less than this.
+        flag: its name on the command line, if that is not the field's; "" for a positional argument.
+        setting: the field of `Settings` that gives its value if the option is not given.
+        empty: what leaving it out means, if its default does not say so.
+        pattern: what a value in text looks like, as a regular expression for forms; what does not match it would certainly
+            be refused by the request's own check.
+        choices: gives the allowed values if the type does not list them; called when a command or a form is made.
+        ge, gt, le, lt: bounds of a number for forms: at least, more than, at most, less than this.
     """
 
     help: str
@@ -53,11 +53,11 @@ class Declared:
     """An option with the field that declares it.
 
     Attributes:
-        name: the field's.
+        name: the field's name.
         kind: its type, without bounds.
-        bounds: what else its annotation holds: limits in pydantic's form.
-        default: or `REQUIRED`.
-        option: the rest.
+        bounds: the rest of its annotation: limits in pydantic's form.
+        default: its default, or `REQUIRED`.
+        option: its description.
     """
 
     name: str
@@ -68,17 +68,17 @@ class Declared:
 
     @property
     def flag(self) -> str:
-        """As it is written on the command line; empty for a positional argument."""
+        """Its name on the command line; empty for a positional argument."""
         return "--" + self.name.replace("_", "-") if self.option.flag is None else self.option.flag
 
     @property
     def setting(self) -> str | None:
-        """The variable that it is taken from when it is not given."""
+        """The environment variable that gives its value when it is not given."""
         return None if self.option.setting is None else f"PINAKES_{self.option.setting.upper()}"
 
     @property
     def empty(self) -> str:
-        """What not giving it means, in a few words; empty where the default says it."""
+        """What leaving it out means, in a few words; empty if the default says so."""
         return ", ".join(part for part in (self.setting, self.option.empty) if part)
 
 
@@ -109,7 +109,8 @@ def _defaults(declaration: type) -> dict[str, Any]:
 
 
 def completed(declaration: type, given: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """The options that were given, and from the settings those that were not and have a setting."""
+    """The options that were given, and those that were not given but have a value in the settings."""
+    # Click gives an empty tuple for a repeatable option that was not used. False and 0 are values.
     known = {name: value for name, value in given.items() if value not in (None, (), [], {})}
     for option in declared(declaration):
         if option.option.setting is not None and option.name not in known:

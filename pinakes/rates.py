@@ -17,7 +17,7 @@ MOST_LEAD = 8
 """Interactive calls that may run ahead of their turn at once; more people than that seldom press Enter within a second."""
 
 JITTER_SECONDS = 0.5
-"""As much of the bucket as is kept for calls that start, or arrive, later than planned."""
+"""The part of the bucket, in seconds of calls, that is kept for calls which start or arrive later than planned."""
 
 LEAST_LATENESS = 0.005
 """A thread that sleeps wakes within a few milliseconds; a slot that allows less would hardly ever be used."""
@@ -26,7 +26,7 @@ BURST_SECONDS = 0.25
 """A bucket that is not known is taken to hold a quarter of a second's calls: providers' hold at least a second's."""
 
 CALL_TOKENS = 258
-"""What a call is taken to count where nothing better is known: one picture, as Gemini counts it."""
+"""The tokens of a call for which there is no better estimate: one picture, as Gemini counts it."""
 
 MOST_CALL_TOKENS = 8192
 """The longest text that Gemini takes; a bucket of tokens that is not known is taken to hold twice as many."""
@@ -38,10 +38,10 @@ _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0, "day": 86400.0}
 _ALIASES = {"sec": "s", "second": "s", "m": "min", "minute": "min", "hr": "h", "hour": "h", "d": "day"}
 
 MOST_CALLS = 1_000_000
-"""A second, and at once: more than any provider allows, and what the database's columns hold."""
+"""Calls a second, and calls at once: more than any provider allows, and within what the database's columns can hold."""
 
 MOST_TOKENS = 1_000_000_000
-"""The same of tokens."""
+"""The same limit for tokens."""
 
 RATES = r"none|\d[\d.]*\s*(tokens?\s*)?/\s*[A-Za-z].*"
 """What `--rate` looks like, for forms; `parse_rates` has the last word."""
@@ -64,7 +64,7 @@ class Rate:
         count: calls in `seconds`; more than 0.
         seconds: the window in which the provider counts.
         burst: what its bucket holds, in calls; at least 1.
-        unit: what is counted. All that is said of calls here holds for tokens one by one.
+        unit: what is counted. Everything said about calls here holds for single tokens as well.
 
     Raises:
         UsageError: a value is out of range.
@@ -95,6 +95,7 @@ class Rate:
     @property
     def lead(self) -> int:
         """How many interactive calls may be ahead of their turn at any moment."""
+        # At most half of what the regular slots leave: the other half covers calls that start late.
         return min((self.burst - 1) // (2 * self.lead_units), MOST_LEAD)
 
     @property
@@ -109,7 +110,7 @@ class Rate:
 
     @property
     def spacing(self) -> float:
-        """Seconds between the regular times of two slots: 1/rate, and a little more where the bucket holds too little.
+        """Seconds between the regular times of two slots: 1/rate, and a little more if the bucket is very small.
 
         n calls that start up to `lateness` L after slots that are T + d apart take (n-1)(T+d) - L seconds at least, and
         a bucket of b requires (n-b)T. The case n = b+1 is the tightest: b·d >= L - (b-1)T.
@@ -143,6 +144,7 @@ def parse_rate(text: str) -> Rate:
         UsageError: it is not a rate.
     """
     match = _RATE.fullmatch(text)
+    # A plural such as "seconds" loses its s; the unit "s" itself must not.
     unit = (match[3].lower().rstrip("s") or "s") if match else ""
     seconds = _UNITS.get(_ALIASES.get(unit, unit))
     if match is None or seconds is None or float(match[1]) == 0:
@@ -175,16 +177,17 @@ def parse_rates(text: str) -> list[Rate]:
 
 
 def allowed(rates: Iterable[Rate]) -> float:
-    """Calls a second that all windows of a quota together allow, if a call counts `CALL_TOKENS`."""
+    """Calls a second that all windows of a quota together allow, if a call takes `CALL_TOKENS`."""
     return min(1 / (rate.spacing * rate.lead_units) for rate in rates)
 
 
 def text_tokens(text: str) -> int:
-    """What a text is taken to count before it is sent."""
+    """An estimate of a text's tokens before it is sent."""
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
 def _cautious_burst(count: float, seconds: float, unit: Unit) -> int:
     least = 2 * MOST_CALL_TOKENS if unit == "tokens" else 3
     units = max(least, math.ceil(BURST_SECONDS * count / seconds))
+    # With what flows in meanwhile, a larger bucket would let through more than twice a window's calls.
     return max(1, min(units, math.floor(count)))

@@ -19,8 +19,7 @@ from pinakes.errors import SettingsError
 DEFAULT_COLLECTION = "pictures"
 
 BLOCK = "block:"
-"""What a value begins with that a block of Prefect's server holds (`tasks.blocks`)."""
-
+"""The beginning of a value that names a block of Prefect's server, which holds the real value (`tasks.blocks`)."""
 
 READ_BY_CLIENTS = (
     *("GOOGLE_", "CLOUDSDK_", "STORAGE_EMULATOR_HOST", "BIGQUERY_EMULATOR_HOST"),
@@ -29,28 +28,28 @@ READ_BY_CLIENTS = (
     *("HF_", "FASTEMBED_CACHE_PATH"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_", "REQUESTS_CA_BUNDLE"),
 )
-"""How the names begin that clients of services read from the environment only; those in `.env` are put there."""
+"""Beginnings of the names that clients of services read from the environment only; those in `.env` are copied there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a person may set without an option.
+    """The settings of a user.
 
     Attributes:
         home: `PINAKES_HOME`: the embedded database, checkpoints and caches; default `$XDG_DATA_HOME/pinakes`.
-        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one. Never shown. Where
-            it is not set, `POSTGRES_HOST` and what belongs to it are read.
+        database_url: `PINAKES_DATABASE_URL`: a PostgreSQL with pgvector; None means the embedded one. Never shown. If it is
+            not set, it is made of `POSTGRES_HOST` and the other `POSTGRES_…` variables.
         collection: `PINAKES_COLLECTION`.
-        source: `PINAKES_SOURCE`: what the deployments ingest when no source is named.
+        source: `PINAKES_SOURCE`: what the deployments ingest if no source is named.
         metadata: `PINAKES_METADATA`: metadata files, separated like `PATH`.
-        checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints, a folder, also in a bucket; default
+        checkpoint: `PINAKES_CHECKPOINT`: the root of the checkpoints, a folder or a prefix in a bucket; default
             `<home>/checkpoints`.
         lease_seconds: `PINAKES_LEASE_SECONDS`: how long a dead run keeps its collection locked.
-        limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits when databases differ. Never shown.
+        limiter_url: `PINAKES_LIMITER_URL`: a PostgreSQL that keeps the rate limits for several databases. Never shown.
         search_folders: `PINAKES_SEARCH_FOLDERS`: where the flow `search` may read pictures, apart from `source`; separated
             like `PATH`.
         prices: `PINAKES_PRICES`: the user's own price list.
-        values: all of them as text, for embedders that have settings of their own. Never shown: it holds keys.
+        values: all variables as text, for embedders that have settings of their own. Never shown: it holds keys.
     """
 
     home: Path
@@ -77,12 +76,15 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
         SettingsError: `.env` cannot be read, or a value is invalid.
     """
     values = _merged(os.environ if environ is None else environ, (directory or Path.cwd()) / ".env")
-    if environ is None:
+    if environ is None:  # an environment that a caller made up must not reach this process's
         for name in values:
             if name.startswith(READ_BY_CLIENTS):
                 os.environ.setdefault(name, values[name])
-    data_home = values.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    home = Path(values.get("PINAKES_HOME") or Path(data_home) / "pinakes").expanduser().absolute()
+    home = Path(values.get("PINAKES_HOME") or Path(values.get("XDG_DATA_HOME") or "~/.local/share") / "pinakes")
+    try:
+        home = home.expanduser().absolute()
+    except RuntimeError as exc:  # a user without an entry and without HOME, as containers have
+        raise SettingsError(f"{home} cannot be found, because this user has no home; set PINAKES_HOME.") from exc
     return Settings(
         home=home,
         database_url=values.get("PINAKES_DATABASE_URL") or _postgres(values),
@@ -100,11 +102,13 @@ def load_settings(environ: Mapping[str, str] | None = None, directory: Path | No
 
 def _merged(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
     try:
+        # Editors on Windows put a byte order mark in front, which would become part of the first name.
         text = dotenv.read_text("utf-8-sig") if dotenv.is_file() else ""
     except (OSError, UnicodeDecodeError) as exc:
         raise SettingsError(f"the settings file {dotenv} cannot be read: {exc}.") from exc
+    # python-dotenv only warns about a line that it cannot parse: a run would then begin without the setting.
     for line in parse_stream(StringIO(text)):
-        if line.error or (line.key is not None and line.value is None):  # the line itself may hold a key
+        if line.error or (line.key is not None and line.value is None):  # the line is not shown: it may hold a key
             raise SettingsError(
                 f"line {line.original.line} of the settings file {dotenv} cannot be read; write it as NAME=VALUE, with"
                 " quotes closed, or begin it with #."
@@ -114,12 +118,12 @@ def _merged(environ: Mapping[str, str], dotenv: Path) -> dict[str, str]:
 
 
 def _with_vision_version(values: dict[str, str]) -> dict[str, str]:
-    """The Azure tutorial's `VISION_VERSION`, the query of its requests, under our names."""
-    said = parse_qs(values.get("VISION_VERSION", "").strip().lstrip("?"))
+    """Settings with the versions that the Azure tutorial's `VISION_VERSION` names, the query string of its requests."""
+    query = parse_qs(values.get("VISION_VERSION", "").strip().lstrip("?"))
     for name, keys in _VISION_VERSION.items():
-        found = next((said[key][0] for key in keys if key in said), None)
-        if found and not values.get(name):
-            values[name] = found
+        version = next((query[key][0] for key in keys if key in query), None)
+        if version and not values.get(name):
+            values[name] = version
     return values
 
 
@@ -130,20 +134,21 @@ _VISION_VERSION = {
 
 
 def _postgres(values: Mapping[str, str]) -> str | None:
-    """The database that `POSTGRES_HOST` and its like name, as the Azure tutorial's `.env` does; None where they do not."""
+    """The database of `POSTGRES_HOST` and the like, as the Azure tutorial's `.env` has them; None if they are not set."""
     host = values.get("POSTGRES_HOST")
     if not host:
         return None
     user, password = (quote(values.get(f"POSTGRES_{name}", ""), safe="") for name in ("USER", "PASSWORD"))
     port = values.get("POSTGRES_PORT") or "5432"
     database = quote(values.get("POSTGRES_DB_NAME") or values.get("POSTGRES_DB") or "postgres", safe="")
+    # A password crosses a network only encrypted; a server on this machine often has no certificate.
     mode = values.get("POSTGRES_SSLMODE") or ("prefer" if host.startswith("/") or is_loopback(host) else "require")
     login = f"{user}:{password}@" if password else f"{user}@" if user else ""
     return f"postgresql://{login}{quote(host, safe='[]:')}:{port}/{database}?sslmode={quote(mode, safe='')}"
 
 
 def _paths(values: Mapping[str, str], name: str) -> tuple[str, ...]:
-    # The colon of an address (bigquery://…) separates nothing.
+    # The colon in an address (bigquery://…) is no separator.
     return tuple(filter(None, re.split(rf"{os.pathsep}(?!//)", values.get(name) or "")))
 
 
@@ -163,7 +168,7 @@ def _seconds(values: Mapping[str, str], name: str, *, default: float) -> float:
 def is_loopback(host: str) -> bool:
     """Whether an address names this machine (`localhost`, 127.0.0.0/8, `::1`), by its text alone and without a resolver.
 
-    Everything else must be asked over https://.
+    Requests to any other address must use https://.
     """
     if host.lower() == "localhost":
         return True

@@ -49,6 +49,7 @@ class Space:
         slug = "_".join(filter(None, (re.sub(r"[^a-z0-9]+", "_", p.lower()).strip("_") for p in parts)))
         if len(slug) <= MAX_SPACE_BYTES:
             return slug
+        # Of all parts as they are, so that two long names that are cut alike stay two spaces.
         digest = hashlib.sha256(repr(parts).encode()).hexdigest()[:8]
         return f"{slug[: MAX_SPACE_BYTES - 9].rstrip('_')}_{digest}"
 
@@ -59,9 +60,9 @@ REGIONS = "~regions"
 
 @dataclass(frozen=True, slots=True)
 class RegionSpace(Space):
-    """The vectors of one space that are about regions of its images: a table of its own, and no checkpoint.
+    """The vectors of regions of a space's images: they have a table of their own, and no checkpoint.
 
-    They are comparable with those of the space; whoever counts or evaluates images never meets them.
+    They are comparable with those of the space. Nothing that counts or evaluates images reads them.
     """
 
     key: ClassVar[tuple[str, ...]] = ("image_id", "fingerprint")
@@ -69,6 +70,7 @@ class RegionSpace(Space):
     @property
     def name(self) -> str:
         """The name of its table, not longer than that of any space."""
+        # Not super().name: slots make the decorator build a second class, which super() without arguments does not know.
         own = Space(self.provider, self.model, self.version, self.dimension, self.preprocessing).name
         room = MAX_SPACE_BYTES - len(REGIONS)
         if len(own) > room:
@@ -77,7 +79,7 @@ class RegionSpace(Space):
 
     @classmethod
     def of(cls, space: Space) -> RegionSpace:
-        """That of the regions of a space."""
+        """The space of the regions of `space`."""
         return cls(space.provider, space.model, space.version, space.dimension, space.preprocessing)
 
 
@@ -88,9 +90,9 @@ class Spaces:
     Attributes:
         provider: the embedder.
         model: the provider's name of the model.
-        versions: of the model, the default first.
-        dimensions: that the model offers, ascending.
-        preprocessing: the version that is in force.
+        versions: the model's versions, the default first.
+        dimensions: the dimensions that the model offers, ascending.
+        preprocessing: its current version.
     """
 
     provider: str
@@ -100,7 +102,7 @@ class Spaces:
     preprocessing: str
 
     def space(self, dimension: int, version: str | None = None) -> Space:
-        """The space of that dimension; of the default version unless another is named."""
+        """The space of this dimension, and of the default version unless another is named."""
         return Space(self.provider, self.model, version or self.versions[0], dimension, self.preprocessing)
 
     def __str__(self) -> str:

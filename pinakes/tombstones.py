@@ -15,8 +15,8 @@ class Tombstone:
     """One picture that must not come back.
 
     Attributes:
-        image_id: kept out under this id, with any bytes.
-        fingerprint: bytes that are kept out under every id; "" where the picture was forgotten only by its id.
+        image_id: the id that is kept out, with any bytes.
+        fingerprint: of bytes that are kept out under every id; "" if the picture was forgotten only by its id.
         forgotten_at: UTC.
     """
 
@@ -26,7 +26,7 @@ class Tombstone:
 
 
 class Tombstones:
-    """Some tombstones, immutable; of two for the same picture and bytes the earlier one is kept."""
+    """A set of tombstones, immutable; of two for the same picture and bytes the earlier one is kept."""
 
     def __init__(self, tombstones: Iterable[Tombstone] = ()) -> None:
         kept: dict[tuple[str, str], Tombstone] = {}
@@ -52,4 +52,5 @@ class Tombstones:
 
     def cover(self, image_id: str, fingerprint: str = "") -> bool:
         """Whether a picture is kept out, by its id or by its bytes."""
+        # "" is never among the fingerprints, so a picture whose bytes could not be read is judged by its id alone.
         return image_id in self.ids or fingerprint in self.fingerprints

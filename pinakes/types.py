@@ -18,7 +18,7 @@ Vector = npt.NDArray[np.float32]
 
 
 HALF_PRECISION = " (halfvec)"
-"""Behind the model version of an answer that was lost and taken from the table, where vectors are rounded."""
+"""Appended to the model version of an answer that was lost and restored from the table, where vectors are rounded."""
 
 
 class ErrorClass(enum.StrEnum):
@@ -50,6 +50,7 @@ class ErrorClass(enum.StrEnum):
         return self not in _TRANSIENT
 
 
+# Listed, so that a class that somebody adds is final: tried again in every run, it might be paid for in every run.
 _TRANSIENT = frozenset(
     {
         ErrorClass.UNREADABLE,
@@ -73,7 +74,7 @@ class Image:
         uri: where the bytes are, percent-encoded from the original name bytes (`file:///…`, `gs://…`, `https://…`).
         fingerprint: `md5:<hex>` of the bytes (or `crc32c:<hex>:<size>` where a bucket gives no MD5).
         size: bytes.
-        content_type: what the source says they are, e.g. `image/jpeg`; "" where it does not say.
+        content_type: their type according to the source, such as `image/jpeg`; "" if it gives none.
     """
 
     image_id: str
@@ -98,7 +99,7 @@ class Failure:
     Attributes:
         error_class: the class under which it is counted; it decides between final and transient.
         message: one sentence for a person; it never holds a key or a token.
-        http_status: the provider's status where there was one.
+        http_status: the provider's status, if there was a response.
     """
 
     error_class: ErrorClass
@@ -113,10 +114,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A listed entry that is meant to be an image but cannot even be named or read.
+    r"""A listed entry that is meant to be an image but cannot even be named or read.
 
     Attributes:
-        image_id: the id under which the ledger keeps it; of a name that is not UTF-8 the odd bytes are spelled out.
+        image_id: the id under which the ledger keeps it; bytes of the name that are not UTF-8 are written as `\xNN`.
         uri: where it is, percent-encoded.
         failure: why.
     """
@@ -127,17 +128,17 @@ class Rejected:
 
 
 Entry = Image | Skipped | Rejected
-"""What a source's listing yields: every entry that it met is exactly one of these."""
+"""What a source's listing yields: every entry of the source is exactly one of these."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What somebody decided about two images, or about one.
+    """A decision of a person about two images, or about one.
 
     Attributes:
         image_id: the image.
-        other: the other one, later in the order of ids; "" where the decision is about one.
-        verdict: of two `same` or `different`; of one `preferred`; `undecided` takes back what was decided before.
+        other: the other image, later in the order of ids; "" if the decision is about one.
+        verdict: `same` or `different` about two images, `preferred` about one; `undecided` withdraws an earlier decision.
         decided_at: UTC; of two decisions about the same images the later one holds.
     """
 
@@ -152,17 +153,18 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+# Without `eq`: == of two vectors is an array, whose truth value NumPy refuses to give.
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What an embedder said about one image: one row of the checkpoint.
+    """An embedder's answer about one image: one row of the checkpoint.
 
     Attributes:
         image_id: the image.
         fingerprint: of the bytes that were embedded; "" for an entry whose bytes could not be read.
-        vector: shape (dimension,), float32, as the provider gave it (not normalised), or None when it failed.
+        vector: shape (dimension,), float32, as the provider gave it (not normalised), or None if there is a failure.
         failure: why there is no vector, or None.
-        attempts: how many times this image has been tried, this one included.
-        model_version: what the provider says it is; with `HALF_PRECISION` behind it where the vector is from the table.
+        attempts: how many times this image has been tried, this time included.
+        model_version: according to the provider; `HALF_PRECISION` is appended if the vector is from the table.
         embedded_at: UTC.
     """
 

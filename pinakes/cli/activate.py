@@ -32,5 +32,6 @@ def command(*, space: str, collection: str | None, min_coverage: float, force: b
     collection = collection or settings.collection
     with open_database(settings) as database, database.connection() as (conn, _):
         open_collection(conn, collection)
+        # The space of before is shown, because its name is what undoes this.
         before = activate(conn, collection, space, least_coverage=0.0 if force else min_coverage)
     click.echo(f"searches of {collection} use {space} now; before: {before.name}")

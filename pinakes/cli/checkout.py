@@ -44,6 +44,7 @@ def enter_checkout(what: str) -> Path:
             f"{what} needs the project's flows and deployments, which the installed package does not contain: run it in a"
             " checkout of the Pinakes repository, or in its image."
         )
+    # In front, and not only somewhere: `flows` and `tasks` are common names of packages.
     if sys.path[0] != str(folder):
         sys.path.insert(0, str(folder))
     return folder

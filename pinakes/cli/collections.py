@@ -20,7 +20,7 @@ from pinakes.store.database import open_database
 def command(*, as_json: bool) -> None:
     """List the collections: pictures, spaces, the space that searches use, size, and the last run."""
     with open_database(load_settings()) as database, database.connection() as (conn, _):
-        prepare(conn)
+        prepare(conn)  # a database that no run has used has no tables to read
         documents = collections(conn)
     if as_json:
         click.echo(json.dumps({"collections": documents}, ensure_ascii=False))
@@ -43,8 +43,5 @@ def _rendered(documents: list[dict[str, Any]]) -> str:
         for document in documents
     ]
     header = ("collection", "pictures", "spaces", "size", "last run")
-    head, rule, *lines = table(header, rows, right=(1, 2, 3), whole=(0,)).splitlines()
-    told = [head, rule]
-    for document, line in zip(documents, lines, strict=True):
-        told += [line, f"  active: {document['active'] or 'no space yet'}"]
-    return "\n".join(told)
+    below = [[f"  active: {document['active'] or 'no space yet'}"] for document in documents]
+    return table(header, rows, right=(1, 2, 3), whole=(0,), below=below)

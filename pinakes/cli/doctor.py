@@ -43,20 +43,20 @@ def command(*, calls: Sequence[str], images: int, pool: str | None, as_json: boo
     The exit code is 1 if something does not work; problems ahead are warnings. Nothing is changed, and nothing is paid
     for without --call.
     """
-    found = [*examine(load_settings(), images=images, calls=calls), *_prefect(pool)]
-    errors, warnings = (sum(each.state is state for each in found) for state in (State.ERROR, State.WARN))
+    findings = [*examine(load_settings(), images=images, calls=calls), *_prefect(pool)]
+    errors, warnings = (sum(finding.state is state for finding in findings) for state in (State.ERROR, State.WARN))
     if as_json:
-        document = {"errors": errors, "warnings": warnings, "checks": [each.as_dict() for each in found]}
+        document = {"errors": errors, "warnings": warnings, "checks": [finding.as_dict() for finding in findings]}
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
-        click.echo(rendered(found))
-        click.echo(f"\nchecks: {len(found)}, errors: {errors}, warnings: {warnings}")
+        click.echo(rendered(findings))
+        click.echo(f"\nchecks: {len(findings)}, errors: {errors}, warnings: {warnings}")
     if errors:
         sys.exit(1)
 
 
 def _prefect(pool: str | None) -> Iterator[Finding]:
-    """The checks of a Prefect server, where the project's flows are available."""
+    """The checks of a Prefect server, if the project's flows are available."""
     if checkout() is None:
         shown = "the flows are not installed here: pinakes ingest runs without a server"
         yield Finding(State.OK, shown, what="Prefect")
@@ -64,22 +64,23 @@ def _prefect(pool: str | None) -> Iterator[Finding]:
     enter_checkout("pinakes doctor")
     from deployments.constants import NO_TELEMETRY, POOL
 
-    os.environ |= NO_TELEMETRY
-    from deployments.server_health import examine as examine_server  # imports Prefect, after the environment is set
+    os.environ |= NO_TELEMETRY  # Prefect reads its settings when it is imported
+    from deployments.server_health import examine as examine_server
 
     yield from examine_server(pool or POOL)
 
 
-def rendered(found: Sequence[Finding]) -> str:
+def rendered(findings: Sequence[Finding]) -> str:
     """A table within 80 columns whose last column is wrapped, not cut: what was found, and below it how to fix it."""
-    names = max((len(each.what) for each in found), default=0)
+    names = max((len(finding.what) for finding in findings), default=0)
     room = WIDTH - names - 9
     lines = [f"{pad('check', names)}  state  found, and how to fix it", f"{'─' * names}  {'─' * 5}  {'─' * room}"]
-    for each in found:
-        told = textwrap.wrap(each.found, room, break_on_hyphens=False)
-        if each.fix:
-            told += textwrap.wrap(f"→ {each.fix}", room, subsequent_indent="  ", break_on_hyphens=False)
-        for number, line in enumerate(told or [""]):
-            what, state = (each.what, each.state.value) if number == 0 else ("", "")
+    for finding in findings:
+        # Not broken at hyphens: somebody copies --shm-size, or a statement, from here.
+        text = textwrap.wrap(finding.found, room, break_on_hyphens=False)
+        if finding.fix:
+            text += textwrap.wrap(f"→ {finding.fix}", room, subsequent_indent="  ", break_on_hyphens=False)
+        for number, line in enumerate(text or [""]):
+            what, state = (finding.what, finding.state.value) if number == 0 else ("", "")
             lines.append(f"{pad(what, names)}  {pad(state, 5)}  {line}".rstrip())
     return "\n".join(lines)

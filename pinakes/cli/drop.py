@@ -30,6 +30,7 @@ def command(*, collection: str, yes: bool, checkpoint: str | None, as_json: bool
     settings = load_settings()
     with open_database(settings) as database, database.connection() as (conn, _):
         prepare(conn)
+        # Read before the drop: afterwards the database no longer knows the collection's source, size and spaces.
         document = about(conn, collection) | kept(checkpoint or settings.checkpoint, collection)
         if not yes:
             options.confirm(_shown(document), f"Drop {collection} from the database?")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import sys
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast, get_args
 
 import click
 
 from pinakes.cli import options
+from pinakes.cli.render import WIDTH
 from pinakes.duplicates.decisions import Verdict, decide, sync_decisions
 from pinakes.duplicates.finding import WITHIN, find_copies, regroup
 from pinakes.duplicates.groups import groups_of
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pinakes.images.contact_sheet import Card
 
 SHEET_PICTURES = 60
-"""On one sheet: more would be too small to compare."""
+"""Pictures on one sheet: more would be too small to compare."""
 
 Group = list[tuple[Member, Row]]
 
@@ -38,14 +39,14 @@ Group = list[tuple[Member, Row]]
 @click.group("duplicates", invoke_without_command=True)
 @options.collection
 @options.checkpoint
-@click.option("--space", metavar="NAME", help="The space whose neighbours are looked at. Default: the active one.")
+@click.option("--space", metavar="NAME", help="The space whose neighbours are compared. Default: the active one.")
 @click.option(
     "--within",
     type=click.FloatRange(min=0, max=2),
     default=WITHIN,
     show_default=True,
     metavar="D",
-    help="How far apart, in cosine distance, two pictures may be that are looked at closely; crops need the most.",
+    help="The largest cosine distance of two pictures that are compared in detail; crops need the most.",
 )
 @click.option(
     "--csv",
@@ -61,11 +62,11 @@ Group = list[tuple[Member, Row]]
 def command(context: click.Context, /, **given: Any) -> None:
     """Find pictures that are the same: files saved again, resized, cropped, without colours, in other colours, turned.
 
-    Neighbours in the embedding space and pictures of one shape are laid over each other; the groups that come of it are
-    printed with the largest change in each. Two sides of a leaf (12r.jpg, 12v.jpg) are pairs by their names. Nothing is
-    deleted. A run that was stopped continues where it was, and a later one looks only at what is new.
+    Neighbours in the embedding space and pictures of the same shape are compared in detail; the groups are printed with
+    the largest change in each. Two sides of a leaf (12r.jpg, 12v.jpg) are pairs by their names. Nothing is deleted. A run
+    that was stopped continues where it was, and a later one compares only what is new.
 
-    pinakes duplicates decide same|different|preferred|undecided IMAGE_ID... keeps what you know better, and pinakes search
+    pinakes duplicates decide same|different|preferred|undecided IMAGE_ID... corrects the result, and pinakes search
     --collapse-duplicates shows one of each group.
     """
     if context.invoked_subcommand is None:
@@ -92,9 +93,14 @@ def _find(
         with database.connection() as (conn, _):
             open_collection(conn, name)
             registered = resolve_space(conn, name, space)
+        # Decisions that were made in another database come with the checkpoint, and groups depend on them.
         sync_decisions(database, name, root, lease_seconds=settings.lease_seconds)
-        looked = find_copies(database, name, registered, within, _told if sys.stderr.isatty() else None)
+        progress = _show_progress if sys.stderr.isatty() else None
+        compared = find_copies(database, name, registered, within, progress)
+        if progress and (compared.sketched or compared.compared or compared.unreadable):
+            click.echo(err=True)  # the groups begin on a line of their own
         regroup(database, name)
+        # Groups are read again for each form: of millions of pictures they do not fit into memory.
         if as_json:
             _print_json(_groups(database, name), name)
         elif csv_file == "-":
@@ -103,12 +109,12 @@ def _find(
             _print_groups(_groups(database, name), name)
         if csv_file is not None and csv_file != "-":
             with whole_file(Path(csv_file), "the table") as out:
-                out.write(_csv_of(_groups(database, name)))
+                _write_csv(_groups(database, name), codecs.getwriter("utf-8")(out))
         if sheet is not None:
             _write_sheet(_groups(database, name), name, sheet)
-    if looked.unreadable and not quiet:
+    if compared.unreadable and not quiet:
         click.echo(
-            f"{looked.unreadable:,} could not be read, and were compared by their names and bytes alone", err=True
+            f"{compared.unreadable:,} could not be read, and were compared by their names and bytes alone", err=True
         )
 
 
@@ -126,8 +132,8 @@ def decide_command(
     \b
     same        the first picture and each of the others show one work
     different   the first picture is no copy of any of the others
-    preferred   of its group this picture is shown
-    undecided   takes back what was decided about these pictures
+    preferred   this picture is shown for its group
+    undecided   withdraws all decisions about these pictures
     """
     settings = load_settings()
     name = collection or settings.collection
@@ -148,8 +154,9 @@ def decide_command(
         click.echo(f"{verdict}: {made:,} {'decision' if made == 1 else 'decisions'} kept")
 
 
-def _told(step: str, done: int) -> None:
-    click.echo(f"\r{step} {done:,} pictures", nl=False, err=True)
+def _show_progress(step: str, done: int) -> None:
+    # Padded, because a shorter line leaves the end of a longer one on the screen.
+    click.echo(f"\r{step} {done:,} pictures".ljust(WIDTH), nl=False, err=True)
 
 
 def _groups(database: Database, collection: str) -> Iterator[Group]:
@@ -163,27 +170,19 @@ def _as_dict(group: Group) -> dict[str, Any]:
 
 
 def _print_json(groups: Iterator[Group], collection: str) -> None:
-    """One document, written group by group: there may be very many."""
+    """One document, written group by group."""
     click.echo('{"groups": [', nl=False)
     for number, group in enumerate(groups):
         click.echo((", " if number else "") + json.dumps(_as_dict(group), ensure_ascii=False), nl=False)
     click.echo(f'], "collection": {json.dumps(collection)}}}')
 
 
-def _write_csv(groups: Iterator[Group], out: IO[str]) -> None:
+def _write_csv(groups: Iterator[Group], out: IO[str] | codecs.StreamWriter) -> None:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("group", "kind", "image_id", "preferred"))
     for number, group in enumerate(groups, start=1):
         for member, _ in group:
             writer.writerow((number, member.kind, member.image_id, "yes" if member.preferred else ""))
-
-
-def _csv_of(groups: Iterator[Group]) -> bytes:
-    import io
-
-    out = io.StringIO()
-    _write_csv(groups, out)
-    return out.getvalue().encode()
 
 
 def _print_groups(groups: Iterator[Group], collection: str) -> None:
@@ -205,10 +204,11 @@ def _write_sheet(groups: Iterator[Group], collection: str, path: Path) -> None:
     cards: list[Card] = []
     shown = 0
     for group in groups:
+        # A group is never divided between sheets; one that is larger than a sheet is shown by its first pictures.
         if cards and len(cards) + len(group) > SHEET_PICTURES:
             break
         shown += 1
-        cards += [_card(shown, member, row) for member, row in islice(group, SHEET_PICTURES)]
+        cards += [_card(shown, member, row) for member, row in group[:SHEET_PICTURES]]
     several = "group" if shown == 1 else "groups"
     heading = f"{collection.replace('_', ' ')}: pictures that are the same"
     save_sheet(contact_sheet(cards, heading=heading, subheading=f"{shown:,} {several}", columns=6), path)
@@ -221,7 +221,7 @@ def _card(number: int, member: Member, row: Row) -> Card:
 
     try:
         picture = decode(read_uri(row.uri), at_least=320)
-    except (SourceError, PictureError):  # a quiet placeholder shows it
+    except (SourceError, PictureError):  # the sheet has a placeholder for it
         picture = None
     note = f"group {number} · {member.kind}{' · preferred' if member.preferred else ''}"
     return Card(picture, title=member.image_id, note=note)

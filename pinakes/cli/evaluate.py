@@ -48,9 +48,9 @@ def command(*, plot: Path | None, as_json: bool, **options: Any) -> None:
     if plot is not None:
         from pinakes.evaluation.plot import check_plot
 
-        check_plot(plot)
+        check_plot(plot)  # before minutes of measuring, and before texts are paid for
     with open_database(settings) as database:
-        if request.indexes:
+        if request.indexes:  # each kind that is built is measured against exact search as well
             compared, recall = evaluate_indexes(database, settings, request)
             evaluation = Evaluation(request.collection, recall, indexes=compared)
         else:
@@ -72,7 +72,7 @@ def command(*, plot: Path | None, as_json: bool, **options: Any) -> None:
 
 
 def _say(line: str) -> None:
-    click.echo(line, err=True)
+    click.echo(line, err=True)  # the price, which --json must not mix with its document
 
 
 def _blocks(evaluation: Evaluation) -> Iterator[str]:
@@ -110,11 +110,11 @@ def _recall_blocks(report: RecallReport) -> Iterator[str]:
     yield "\n".join(lines + [note(text) for text in report.notes])
 
 
-def _index_blocks(found: IndexComparison) -> Iterator[str]:
+def _index_blocks(comparison: IndexComparison) -> Iterator[str]:
     yield facts(
         [
-            ("space", found.space + (" (active)" if found.active else "")),
-            ("holds", f"{found.rows:,} vectors"),
+            ("space", comparison.space + (" (active)" if comparison.active else "")),
+            ("holds", f"{comparison.rows:,} vectors"),
         ]
     )
     rows = [
@@ -127,13 +127,13 @@ def _index_blocks(found: IndexComparison) -> Iterator[str]:
             f"{kind.p95_ms:.2f}",
             megabytes(kind.bytes) if kind.bytes else "",
             "" if kind.build_seconds is None else duration(kind.build_seconds),
-            "←" if kind.index == found.quickest else "",
+            "←" if kind.index == comparison.quickest else "",
         )
-        for kind in found.kinds
+        for kind in comparison.kinds
     ]
-    header = ("index", "setting", f"recall@{found.k}", "at least", "p50 ms", "p95 ms", "size", "built", "")
+    header = ("index", "setting", f"recall@{comparison.k}", "at least", "p50 ms", "p95 ms", "size", "built", "")
     yield table(header, rows, right=(1, 2, 3, 4, 5, 6, 7))
-    yield textwrap.fill(found.conclusion, WIDTH)
+    yield textwrap.fill(comparison.conclusion, WIDTH)
 
 
 def _recommendation(report: RecallReport) -> str:
@@ -159,7 +159,7 @@ def _retrieval_blocks(report: RetrievalReport) -> Iterator[str]:
                 p.column,
                 p.space,
                 f"{p.queries:,}",
-                f"{p.precision:.3f} ± {1.96 * p.error:.3f}",
+                f"{p.precision:.3f} ± {1.96 * p.error:.3f}",  # the interval of 95 %
                 f"{p.chance:.3f}",
                 f"{p.precision / p.chance:.1f}" if p.chance else "–",
             )

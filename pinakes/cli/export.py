@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 def command(*, file: str, like: Form | None, excel_safe: bool, **given: Any) -> None:
     """Write embeddings merged with metadata to FILE (.csv or .parquet), without PostgreSQL.
 
-    With a FILE that ends in .xlsx, the metadata alone, for people. With bigquery://PROJECT/DATASET/TABLE a table of
-    BigQuery is made to hold them, and the SQL that searches it there is printed.
+    A FILE that ends in .xlsx gets the metadata alone, for people. With bigquery://PROJECT/DATASET/TABLE they go into a
+    table of BigQuery, and the SQL that searches it there is printed.
     """
     # These import pandas, which --help does not need.
     from pinakes.operations.bigquery_export import export_to_bigquery
@@ -52,6 +52,7 @@ def command(*, file: str, like: Form | None, excel_safe: bool, **given: Any) -> 
         raise UsageError(f"--like {like} writes a file; give one, such as dataset.csv.")
 
     settings = load_settings()
+    # A request must have a source, though an export lists none; its other options are those of ingest, checks included.
     request = IngestRequest.with_settings(settings, {"source": file, **given})
     choice = Choice(request.embedder, request.dimension)
     what: dict[str, Any] = {

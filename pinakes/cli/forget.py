@@ -15,7 +15,7 @@ from pinakes.store.database import open_database
 from pinakes.takedowns.forget import TakedownPlan, Takedowns
 
 NAMED = 20
-"""Pictures that the confirmation lists; all of them are counted."""
+"""Pictures that the confirmation names; it counts all of them."""
 
 
 @click.command("forget")
@@ -58,36 +58,38 @@ def command(
         if listing:
             _list(takedowns, as_json=as_json)
         elif undo:
-            again = takedowns.undo(images, equal_bytes=equal_bytes)
-            left = takedowns.tombstones().fingerprints
-            _undone(collection, again, left=bool(left), as_json=as_json)
+            allowed = takedowns.undo(images, equal_bytes=equal_bytes)
+            # A picture may come back by its id and still be kept out by bytes that were forgotten under another one.
+            bytes_kept_out = bool(takedowns.tombstones().fingerprints)
+            _print_undone(collection, allowed, bytes_kept_out=bytes_kept_out, as_json=as_json)
         else:
-            found = takedowns.find(images, equal_bytes=equal_bytes, ahead=ahead)
+            plan = takedowns.find(images, equal_bytes=equal_bytes, ahead=ahead)
+            # Asked before any lock is taken: a run must not wait until somebody answers at a terminal.
             if not yes:
-                _ask(collection, found)
-            done = takedowns.forget(found, wait=wait).as_dict()
-            done["notes"] = found.notes + _equal(found) + done["notes"]
-            click.echo(json.dumps(done, ensure_ascii=False) if as_json else _told(collection, done))
+                _confirm(collection, plan)
+            done = takedowns.forget(plan, wait=wait).as_dict()
+            done["notes"] = plan.notes + _equal_bytes_note(plan) + done["notes"]
+            click.echo(json.dumps(done, ensure_ascii=False) if as_json else _rendered(collection, done))
 
 
-def _ask(collection: str, found: TakedownPlan) -> None:
-    lines = [f"  {image_id}" for image_id in found.image_ids[:NAMED]]
-    if len(found.image_ids) > NAMED:
-        lines.append(f"  … and {len(found.image_ids) - NAMED:,} more")
-    lines += [f"note: {note}" for note in found.notes + _equal(found)]
-    options.confirm("\n".join(lines), f"Forget {_pictures(len(found.image_ids))} of {collection} for good?")
+def _confirm(collection: str, plan: TakedownPlan) -> None:
+    lines = [f"  {image_id}" for image_id in plan.image_ids[:NAMED]]
+    if len(plan.image_ids) > NAMED:
+        lines.append(f"  … and {len(plan.image_ids) - NAMED:,} more")
+    lines += [f"note: {note}" for note in plan.notes + _equal_bytes_note(plan)]
+    options.confirm("\n".join(lines), f"Forget {_pictures(len(plan.image_ids))} of {collection} for good?")
 
 
-def _equal(found: TakedownPlan) -> list[str]:
-    count = len(found.equal)
+def _equal_bytes_note(plan: TakedownPlan) -> list[str]:
+    count = len(plan.equal)
     if not count:
         return []
     return [
-        f"{_pictures(count)} of equal bytes stay{'s' * (count == 1)}, among them {found.equal[0]}; --bytes takes all"
+        f"{_pictures(count)} of equal bytes stay{'s' * (count == 1)}, among them {plan.equal[0]}; --bytes takes all"
     ]
 
 
-def _told(collection: str, done: dict[str, Any]) -> str:
+def _rendered(collection: str, done: dict[str, Any]) -> str:
     vectors, answers = sum(done["vectors"].values()), sum(done["answers"].values())
     lines = [
         f"{_pictures(len(done['forgotten']))} of {collection} forgotten",
@@ -101,11 +103,11 @@ def _told(collection: str, done: dict[str, Any]) -> str:
 def _list(takedowns: Takedowns, *, as_json: bool) -> None:
     documents = [
         {
-            "image_id": each.image_id,
-            "fingerprint": each.fingerprint or None,
-            "forgotten_at": each.forgotten_at.isoformat(timespec="seconds"),
+            "image_id": tombstone.image_id,
+            "fingerprint": tombstone.fingerprint or None,
+            "forgotten_at": tombstone.forgotten_at.isoformat(timespec="seconds"),
         }
-        for each in takedowns.tombstones()
+        for tombstone in takedowns.tombstones()
     ]
     if as_json:
         click.echo(json.dumps({"forgotten": documents}, ensure_ascii=False))
@@ -116,14 +118,14 @@ def _list(takedowns: Takedowns, *, as_json: bool) -> None:
         click.echo(table(("image", "bytes kept out", "since"), rows))
 
 
-def _undone(collection: str, again: list[str], *, left: bool, as_json: bool) -> None:
+def _print_undone(collection: str, allowed: list[str], *, bytes_kept_out: bool, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"let_in_again": again}, ensure_ascii=False))
+        click.echo(json.dumps({"let_in_again": allowed}, ensure_ascii=False))
         return
     click.echo(
-        f"{_pictures(len(again))} may come back to {collection}: pinakes ingest embeds those that the source still has"
+        f"{_pictures(len(allowed))} may come back to {collection}: pinakes ingest embeds those that the source still has"
     )
-    if left:
+    if bytes_kept_out:
         click.echo("note: bytes that are kept out because of other pictures stay out; see --list, --undo --bytes")
 
 

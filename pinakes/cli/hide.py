@@ -40,33 +40,35 @@ def command(*, condition: str | None, undo: bool, collection: str | None, as_jso
     collection = collection or settings.collection
     with open_database(settings) as database, database.connection() as (conn, _):
         open_collection(conn, collection)
+        # The stored counts hold who is restricted: until they are made again, every facet reads all images instead.
         if condition is not None and undo:
             unhide(conn, collection, condition)
             count_again(conn, collection)
             document: dict[str, Any] = {"collection": collection, "lifted": condition}
-            told, warnings = f"{condition}: shown again in {collection}", []
+            text, warnings = f"{condition}: shown again in {collection}", []
         elif condition is not None:
-            made = hide(conn, collection, condition)
+            restriction = hide(conn, collection, condition)
             count_again(conn, collection)
-            document = {"collection": collection} | _shown(conn, collection, made)
-            several = "" if made.images == 1 else "s"
-            told = f"{condition}: {made.images:,} picture{several} of {collection} restricted"
+            document = {"collection": collection} | _as_dict(conn, collection, restriction)
+            several = "" if restriction.images == 1 else "s"
+            text = f"{condition}: {restriction.images:,} picture{several} of {collection} restricted"
             warnings = document["warnings"]
         else:
-            shown = [_shown(conn, collection, each) for each in restrictions(conn, collection)]
-            document = {"collection": collection, "restrictions": shown}
-            told = "\n".join(each["condition"] for each in shown) or f"nothing in {collection} is restricted"
-            warnings = [warning for each in shown for warning in each["warnings"]]
+            listed = [_as_dict(conn, collection, restriction) for restriction in restrictions(conn, collection)]
+            document = {"collection": collection, "restrictions": listed}
+            text = "\n".join(entry["condition"] for entry in listed) or f"nothing in {collection} is restricted"
+            warnings = [warning for entry in listed for warning in entry["warnings"]]
     if as_json:
         click.echo(json.dumps(document, ensure_ascii=False))
     else:
-        click.echo(told)
+        click.echo(text)
         for warning in warnings:
             click.echo(f"WARNING: {warning}", err=True)
 
 
-def _shown(conn: Connection, collection: str, restriction: Restriction) -> dict[str, Any]:
+def _as_dict(conn: Connection, collection: str, restriction: Restriction) -> dict[str, Any]:
     warnings = [] if restriction.problem is None else [restriction.problem]
+    # Empty `Conditions`: a column counts as known if any picture has it, restricted ones included.
     warnings += [
         f"no picture of {collection} has a column {name!r} so far; is it spelt right?"
         for name in unknown_columns(conn, collection, columns_of(parse_filters([restriction.condition])), Conditions())

@@ -88,7 +88,7 @@ def command(
     With --embedder, later runs of ingest embed only what EMBEDDINGS did not contain, and words are searched by the same
     model. Vectors of a model that no embedder calls go into imported/MODEL/VERSION.
     """
-    # These import pandas and pyarrow, which --help does not need.
+    # These modules import pandas and pyarrow, which --help does not need.
     from pinakes.importing.import_run import import_embeddings
     from pinakes.importing.places import open_embeddings
     from pinakes.importing.space_choice import space_of, space_of_embedder
@@ -98,6 +98,7 @@ def command(
     if embedder is None and (dimension or model):
         raise UsageError("--dimension and --model belong to --embedder; name the embedder, or leave them out.")
     settings = load_settings()
+    # Opened before the space is chosen, since the vectors' dimension decides about it.
     opened = open_embeddings(embeddings, vector=vector, name=name, names=names, key=key)
     with closing(opened):
         made_by = (
@@ -107,7 +108,9 @@ def command(
         )
         collection = collection or settings.collection
         request = IngestRequest.of(
-            source=source or settings.source or _root_of(collection, settings) or "",
+            # The collection's own comes first: PINAKES_SOURCE may be that of another one, and would be refused.
+            source=source or _source_of(collection, settings) or settings.source or "",
+            # The other columns of a table are its metadata: PINAKES_METADATA is for embeddings that bring none.
             metadata=metadata or (() if opened.metadata else settings.metadata),
             key=key,
             collection=collection,
@@ -121,8 +124,8 @@ def command(
     )
 
 
-def _root_of(collection: str, settings: Settings) -> str | None:
-    """The source of the collection if it exists and has pictures."""
+def _source_of(collection: str, settings: Settings) -> str | None:
+    """The source of the collection; None if there is no such collection, or an import without a source made it."""
     with open_database(settings) as database, database.connection() as (conn, _):
         prepare(conn)
         try:

@@ -1,4 +1,4 @@
-"""`pinakes ingest`: a whole run in this process; as the flow where a Prefect server is set."""
+"""`pinakes ingest`: a whole run in this process, or the Prefect flow if a server is set."""
 
 from __future__ import annotations
 
@@ -35,16 +35,17 @@ def command(*, as_json: bool, sheet: Path | None, **options: Any) -> None:
     file that lists names or URLs. Run again it embeds and writes only what is new or changed.
     """
     settings = load_settings()
-    # Said at once, not after the seconds that Prefect takes to start.
+    # What is wrong with the request is reported at once, not after the seconds that Prefect takes to start.
     request = IngestRequest.with_settings(settings, options)
     source_of(request, settings)
     if sheet is not None and not request.dry_run:
         raise UsageError("--sheet shows what a run would embed, before it does; add --dry-run.")
     server = os.environ.get("PREFECT_API_URL")
+    # A setting that names a block has its value only on the server: the flow reads it, and then checks the embedder.
     if not (server and any(value.startswith(BLOCK) for value in settings.values.values())):
         check_embedder(request, settings)
     for name in request.metadata:
-        check_table(name)
+        check_table(name)  # a run reads it only when the pictures have been embedded and paid for
     if request.shards > 1 and not server:
         raise UsageError(
             f"--shards {request.shards} needs a Prefect server with workers, and PREFECT_API_URL is not set: run pinakes up"
@@ -56,7 +57,7 @@ def command(*, as_json: bool, sheet: Path | None, **options: Any) -> None:
     try:
         outcome = _as_flow(request, settings) if as_flow else _directly(request, settings, sheet)
     except KeyboardInterrupt as exc:
-        how = str(exc) or "interrupted"
+        how = str(exc) or "interrupted"  # a flow run says if it was paused
         fail(f"{how}; what was paid for is kept, run the same command again to resume.", INTERRUPTED)
     summary = outcome.summary if isinstance(outcome, UnfinishedError) else outcome
     rendered = plan_table(summary) if request.dry_run else account_table(summary)
@@ -68,12 +69,13 @@ def command(*, as_json: bool, sheet: Path | None, **options: Any) -> None:
             click.echo(f"contact sheet: {sheet}" if summary["first"] else "no sheet: there is nothing to embed")
         else:
             click.echo(f"run as a Prefect flow{f' at {server}' if server else ''}" if as_flow else DIRECTLY)
+    # Last: the account says what was done before the run failed.
     if isinstance(outcome, UnfinishedError):
         fail(str(outcome), outcome.exit_code)
 
 
 def _directly(request: IngestRequest, settings: Settings, sheet: Path | None) -> dict[str, Any] | UnfinishedError:
-    # What is missing has been said by now.
+    # These take a second, which a request that is refused need not wait for.
     from pinakes.ingest.opening import dry_run
     from pinakes.ingest.stages import ingest
 

@@ -28,6 +28,7 @@ def command(*, collection: str, language: str | None, as_json: bool) -> None:
     with open_database(settings) as database, database.connection() as (conn, _):
         open_collection(conn, collection)
         changed = None if language is None else set_language(conn, collection, language)
+        # Read again, since a change that was interrupted earlier may still be unfinished.
         entered = language_of(conn, collection)
         guess = guess_language(conn, stored_texts(conn, collection))
     document = {
@@ -41,8 +42,8 @@ def command(*, collection: str, language: str | None, as_json: bool) -> None:
         click.echo(json.dumps(document))
         return
     how = "whole words" if entered.name == PLAIN else f"{entered.name} stems"
-    told = "" if changed is None else f"; {changed:,} pictures were brought up to date"
-    click.echo(f"full text of {collection} compares {how}{told}")
+    updated = "" if changed is None else f"; {changed:,} pictures were brought up to date"
+    click.echo(f"full text of {collection} compares {how}{updated}")
     if language is None and guess is not None and guess.language != entered.name:
         click.echo(note(f"the texts look {guess}. To change it: pinakes language {collection} {guess.language}"))
     if entered.earlier:

@@ -26,20 +26,22 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
     \b
     RATE is for example 30/s, 120/min, or 30/s burst 30 (30 at once).
     Several windows of one provider: 30/s,1500/min
-    Tokens of what is sent, where the provider counts them as well:
+    A limit on tokens as well, if the provider has one:
     120/min,1000000 tokens/min
     Calls are spread evenly over a window: 5000/day is one in 17 s, and
-    5000/day burst 2500 lets 2,500 of them come at once.
+    5000/day burst 2500 allows 2,500 of them at once.
     """
     settings = load_settings()
     if quota and not rate and not back:
         raise click.UsageError("give QUOTA a RATE such as 30/s, or --default.")
     if back and (rate or not quota):
         raise click.UsageError("--default takes a QUOTA and no RATE.")
+    # Limits may be in another database than the collections: PINAKES_LIMITER_URL.
     with open_database(settings) as database, limits_connection(*limits_address(settings, database.dsn)) as conn:
         if quota and back and not remove_limit(conn, quota):
             raise click.UsageError(f"there is no quota {quota!r}.")
         if quota and rate:
+            # A mistyped name would become a limit that no run ever asks for.
             known = {limit.quota for limit in list_limits(conn)}
             if quota not in known:
                 raise click.UsageError(
@@ -69,12 +71,13 @@ def command(*, quota: str | None, rate: str | None, back: bool, as_json: bool) -
         return
     rows = [
         (
-            each["quota"],
-            f"{each['rate']}{' (set)' if each['set'] else ''}",
+            limit.quota,
+            f"{limit.rate}{' (set)' if limit.pinned else ''}",
+            # Four digits of the lowered rate in the limit's own unit, and never as 1.2e+05.
             f"{float(f'{limit.effective * limit.rate.seconds:.4g}'):.10g}/{str(limit.rate).rpartition('/')[2]}",
-            f"{each['next_free_seconds']:.2f} s",
-            each["throttled"],
+            f"{document['next_free_seconds']:.2f} s",
+            limit.throttled,
         )
-        for each, limit in zip(documents, limits, strict=True)
+        for document, limit in zip(documents, limits, strict=True)
     ]
     click.echo(table(("quota", "rate", "in force", "next free in", "429s"), rows, right=(4,), whole=(0, 1)))

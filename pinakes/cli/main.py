@@ -23,34 +23,15 @@ from pinakes.ingest.stopping import interruptible
 from pinakes.logs import log_to_stderr
 from pinakes.settings import load_settings
 
-COMMANDS = {
-    "ingest": "pinakes.cli.ingest",
-    "search": "pinakes.cli.search",
-    "status": "pinakes.cli.status",
-    "doctor": "pinakes.cli.doctor",
-    "limits": "pinakes.cli.limits",
-    "models": "pinakes.cli.models",
-    "spaces": "pinakes.cli.spaces",
-    "space": "pinakes.cli.space",
-    "collections": "pinakes.cli.collections",
-    "activate": "pinakes.cli.activate",
-    "language": "pinakes.cli.language",
-    "duplicates": "pinakes.cli.duplicates",
-    "hide": "pinakes.cli.hide",
-    "forget": "pinakes.cli.forget",
-    "drop": "pinakes.cli.drop",
-    "maintain": "pinakes.cli.maintain",
-    "map": "pinakes.cli.map",
-    "evaluate": "pinakes.cli.evaluate",
-    "export": "pinakes.cli.export",
-    "import": "pinakes.cli.importing",
-    "sample": "pinakes.cli.sample",
-    "setup": "pinakes.cli.setup",
-    "serve": "pinakes.cli.serve",
-    "up": "pinakes.cli.up",
-}
+_NAMES = (
+    "ingest search status doctor limits models spaces space collections activate language duplicates hide forget drop"
+    " maintain map evaluate export import sample setup serve up"
+)
 
-TOLD = ("pinakes.ingest.progress", "pinakes.store.index_progress", "pinakes.store.lease")
+COMMANDS = {name: f"pinakes.cli.{'importing' if name == 'import' else name}" for name in _NAMES.split()}
+"""The module of each command, in the order of --help. No module can be called `import`, a word of the language."""
+
+PROGRESS_LOGGERS = ("pinakes.ingest.progress", "pinakes.store.index_progress", "pinakes.store.lease")
 """Loggers that report what a person waits for: how far a run has come, and which run it waits for."""
 
 INTERRUPTED = 4
@@ -58,7 +39,7 @@ INTERRUPTED = 4
 
 
 class LazyGroup(click.Group):
-    """A group that imports a command when it is asked for: a search needs neither Prefect nor pandas."""
+    """A group that imports a command when it is run: a search needs neither Prefect nor pandas."""
 
     @override
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -69,13 +50,14 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command = importlib.import_module(COMMANDS[cmd_name]).command
-        gc.freeze()  # what an import makes is never garbage, and need not be looked at again, at the end least of all
+        # What an import makes is never garbage. Frozen, it is left out of later collections, and of the one at the exit.
+        gc.freeze()
         assert isinstance(command, click.Command)
         return command
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands with their first sentences, for which none is imported: that would take a second."""
+        """List the commands with their first sentences, without importing any: that would take a second."""
         width = formatter.width - 6 - max(map(len, COMMANDS))
         commands = (click.Command(name, help=_docstring(module)) for name, module in COMMANDS.items())
         with formatter.section("Commands"):
@@ -95,7 +77,7 @@ class LazyGroup(click.Group):
 
 
 def _docstring(module: str) -> str | None:
-    """The docstring of the function `command` in the source of a module, which is not imported."""
+    """The docstring of the function `command` in a module's source; the module is not imported."""
     spec = importlib.util.find_spec(module)
     assert spec is not None
     assert isinstance(spec.loader, InspectLoader)
@@ -119,14 +101,16 @@ def cli(*, verbose: bool) -> None:
       4  stopped before the end (run the same command again to resume)
     """
     log_to_stderr(load_settings().values)
+    # Only loggers of Pinakes: urllib3's log the whole address of each request, with signatures that give access.
     logging.getLogger("pinakes").setLevel(logging.DEBUG if verbose else logging.WARNING)
-    for name in TOLD:
+    for name in PROGRESS_LOGGERS:
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 def main() -> None:
     """The entry point."""
     with collecting_seldom():
+        # Click's standalone mode ends with code 1 on Ctrl-C, which here means an error.
         run(lambda: cli(standalone_mode=False))
 
 

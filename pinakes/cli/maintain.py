@@ -31,18 +31,18 @@ def command(*, collections: tuple[str, ...], checkpoint: str | None, wait: float
 
     \b
     checkpoint   small parts are merged
-    index        rebuilt where it has bloated; the old one serves until then
-    map          made again where a tenth of its pictures has changed
+    index        rebuilt if it has bloated; the old one serves until then
+    map          made again if a tenth of its pictures has changed
     vacuum       dead rows are removed, statistics are updated
-    runs …       what nobody needs any more is removed: runs of more than a year
-                 ago, old vectors of queries, thumbnails beyond their limit
+    runs …       old data is removed: runs of more than a year ago, old vectors
+                 of queries, thumbnails beyond their limit
 
     Run it on a schedule, such as once a week. A space that is being written is left for the next time.
     """
     settings = load_settings()
     with open_database(settings) as database:
         maintenance = Maintenance(settings, database, checkpoint=checkpoint, wait=wait)
-        acts = list(maintenance.run(collections or None))
+        acts = list(maintenance.run(collections or None))  # Click gives an empty tuple if none is named
     if as_json:
         click.echo(json.dumps({"acts": [act.as_dict() for act in acts]}, ensure_ascii=False))
         return
@@ -50,9 +50,9 @@ def command(*, collections: tuple[str, ...], checkpoint: str | None, wait: float
 
 
 def rendered(acts: Sequence[Act]) -> str:
-    """Below each place what was looked at, `*` where something was done; what was found is wrapped, not cut."""
+    """Under each place its steps, marked with `*` if anything was changed; details are wrapped, not cut."""
     names = max((len(act.what) for act in acts), default=0)
-    lines = ["* done; the rest is as it was"]
+    lines = ["* done; the others needed nothing"]
     for number, act in enumerate(acts):
         if number == 0 or acts[number - 1].where != act.where:
             lines.append(act.where)

@@ -9,6 +9,7 @@ import click
 from tqdm import tqdm
 
 from pinakes.cli import options
+from pinakes.errors import extra_install
 from pinakes.settings import load_settings
 from pinakes.store.collections import open_collection
 from pinakes.store.database import open_database
@@ -21,15 +22,21 @@ from pinakes.store.space_registry import resolve_space
     "--space", metavar="SPACE", help="Whose vectors are laid out. Default: the active space; the page shows its map."
 )
 @click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="The same seed, the same map."
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="The same seed gives the same map.",
 )
 @options.as_json
 def command(*, collection: str | None, space: str | None, seed: int, as_json: bool) -> None:
-    """Lay the collection out as a map: pictures that look alike lie near each other.
+    """Lay the collection out as a map: pictures that look alike are near each other.
 
-    The page shows it at /map (pinakes serve). With the extra `map` t-SNE lays it out; without, principal components
-    do. pinakes maintain makes it again once more than a tenth of the pictures has changed.
+    The page shows it at /map (pinakes serve). With the extra `map` the layout is computed by t-SNE, without it by principal
+    components. pinakes maintain makes the map again once more than a tenth of the pictures has changed.
     """
+    # These modules import NumPy and the decoder of pictures, which --help does not need.
     from pinakes.maps.drawing import MAX_BYTES, PER_SHEET, Sheets
     from pinakes.maps.layout import has_tsne
     from pinakes.maps.making import make_map
@@ -43,6 +50,7 @@ def command(*, collection: str | None, space: str | None, seed: int, as_json: bo
         open_collection(conn, collection)
         made = make_map(conn, collection, resolve_space(conn, collection, space), seed)
         shown = drawn(conn, collection, made.space)
+    # The small pictures are made here, once, and not by the first visitor, who would wait for all of them.
     folder = settings.home.joinpath(*THUMBNAILS)
     sheets = Sheets(Thumbnails(folder), DiskCache(folder.parent / MAP_SHEETS, MAX_BYTES))
     numbers = range(0, len(shown), PER_SHEET)
@@ -55,7 +63,4 @@ def command(*, collection: str | None, space: str | None, seed: int, as_json: bo
         f"{made.images:,} pictures in {made.clusters} clusters by {made.method}; pinakes serve shows them at /map."
     )
     if not has_tsne():
-        click.echo(
-            "note: t-SNE keeps neighbours together better; .venv/bin/python -m pip install -e '.[map]' brings it.",
-            err=True,
-        )
+        click.echo(f"note: t-SNE keeps neighbours together better; {extra_install('map')} installs it.", err=True)

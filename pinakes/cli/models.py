@@ -53,26 +53,26 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
     click.echo()
     if here := [(each["name"].rpartition("/")[2], "\n".join(each["folders"])) for each in documents if each["folders"]]:
         click.echo(facts(here) + "\n")
-    told = [
+    legend = [
         "* is recommended: pinakes models get fetches it, and --embedder clip uses it unless --model names another.",
-        f"Recall: for English on Crossmodal-3600, from {RECALL_SOURCE}; – means that the model is not there.",
+        f"Recall: for English on Crossmodal-3600, from {RECALL_SOURCE}; – means that the model is not listed there.",
         f"Any other image encoder, such as DINOv2, runs from an ONNX file: --embedder onnx ({CLIP.guide}).",
     ]
-    click.echo("\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in told))
+    click.echo("\n".join(textwrap.fill(line, WIDTH, break_on_hyphens=False) for line in legend))
 
 
 @command.command("get", short_help="Fetch a model and check it.")
 @click.argument("name", default=DEFAULT_PAIR.name, metavar="[NAME]")
 def get(*, name: str) -> None:
-    """Fetch a model, show how far it is, and check it against its published digests.
+    """Fetch a model, show the progress, and check it against its published digests.
 
     NAME is one that `pinakes models` lists; without it, the recommended one. What is already here is not fetched again,
-    and after an interruption the same command goes on with the files that are not complete. Files are kept in
-    FASTEMBED_CACHE_PATH if it is set, otherwise in Hugging Face's cache; HF_ENDPOINT names another hub.
+    and after an interruption the same command continues with the incomplete files. Files are kept in FASTEMBED_CACHE_PATH
+    if it is set, otherwise in Hugging Face's cache; HF_ENDPOINT names another hub.
     """
     pair = pair_named(name)
     settings = load_settings()
-    CLIP.check_packages()
+    CLIP.check_packages()  # before a gigabyte is fetched that nothing here could run
     found = _found(pair, settings)
     if found is None:
         download(pair)
@@ -101,7 +101,8 @@ def _document(pair: Pair, settings: Settings) -> dict[str, Any]:
 
 
 def _found(pair: Pair, settings: Settings) -> Folders | None:
-    """Where it is on this machine; None where it is not, or where what would run it is not installed."""
+    """Where it is on this machine; None if it is not, or if what would run it is not installed."""
+    # Without huggingface_hub the place of its cache is unknown; a folder that the user has named is still searched.
     try:
         require("huggingface_hub.constants")
     except EmbedderError:

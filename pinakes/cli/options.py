@@ -16,7 +16,7 @@ from pinakes.options import REQUIRED, Declared, declared
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")
-"""Of every command whose answer a program may want."""
+"""For every command whose answer a program may use."""
 
 collection = click.option(
     "--collection", metavar="NAME", help="The collection. Default: PINAKES_COLLECTION, or 'pictures'."
@@ -35,11 +35,12 @@ wait = click.option(
 
 
 def sheet(of: str) -> Callable[[Command], Command]:
-    """The option of a command that draws pictures: `sheet`, of `of`."""
+    """The option `--sheet` of a command that draws a contact sheet of `of`."""
 
+    # Checked as the command line is read: a wrong file name must not be found out after a search that was paid for.
     def check(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
         if path is not None:
-            from pinakes.images.contact_sheet import check_sheet  # drawing is only for those who ask for a sheet
+            from pinakes.images.contact_sheet import check_sheet  # imports Pillow, which only a sheet needs
 
             check_sheet(path)
         return path
@@ -54,14 +55,16 @@ def sheet(of: str) -> Callable[[Command], Command]:
 
 
 def confirm(shown: str, question: str) -> None:
-    """Show what is about to be removed, and ask for it.
+    """Show what is about to be removed, and ask for confirmation.
 
     Raises:
         UsageError: there is no terminal to ask at.
         PinakesError: the answer is no.
     """
+    # A script may have a "y" on its standard input that is meant for something else.
     if not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask for confirmation; add --yes.")
+    # On standard error, which --json leaves free and a redirection does not take away.
     click.echo(shown, err=True)
     if not click.confirm(question, err=True):
         raise PinakesError("nothing was removed.")
@@ -76,6 +79,7 @@ def declared_options(declaration: type, *, only: frozenset[str] = frozenset()) -
     """
 
     def decorate(command: Command) -> Command:
+        # Click lists the option that was added last first, as decorators are applied from the bottom.
         for option in reversed(declared(declaration)):
             if not only or option.name in only:
                 command = _parameter(option)(command)
@@ -92,6 +96,7 @@ def _parameter(option: Declared) -> Callable[[Command], Command]:
     )
     given: dict[str, Any] = {"type": click.Choice(list(choices)) if choices else _TYPES.get(kind, kind)}
     if not option.flag:
+        # Not required here: the value may come from the settings, and if it does not, the request says so itself.
         return click.argument(option.name, required=False, **given)
     flag = option.flag
     if kind is bool:
@@ -109,7 +114,7 @@ def _parameter(option: Declared) -> Callable[[Command], Command]:
 
 
 def _as_pairs(_context: click.Context, parameter: click.Parameter, given: Sequence[str]) -> dict[str, str]:
-    """What was given as LEFT=RIGHT, by what stands on the left."""
+    """The values of LEFT=RIGHT by their left sides."""
     pairs = {}
     for text in given:
         left, equals, right = text.partition("=")
@@ -123,9 +128,9 @@ _TYPES = {Path: click.Path(path_type=Path)}
 
 
 def _kind(annotation: Any) -> tuple[Any, bool]:
-    """The type without None, and of a tuple what it holds, with whether it is one."""
+    """The type without None, and whether it is a tuple; of a tuple, the type of its items."""
     if get_origin(annotation) in (Union, UnionType):
-        (annotation,) = (each for each in get_args(annotation) if each is not NoneType)
+        (annotation,) = (member for member in get_args(annotation) if member is not NoneType)
     if get_origin(annotation) is tuple:
         return get_args(annotation)[0], True
     return annotation, False

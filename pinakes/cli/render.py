@@ -6,6 +6,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 WIDTH = 80
 LEAST_COLUMN = 16
-"""Next to a column that is kept whole, columns up to this width are kept whole as well: a date, a share, a rate."""
+"""If a table has a column that is never shortened, its columns up to this width are not shortened either: a date, a rate."""
 
 
 def width_of(text: str) -> int:
@@ -27,6 +28,7 @@ def cut(text: str, width: int) -> str:
     if width_of(text) <= width:
         return text
     kept = ""
+    # Character by character, since a slice counts a wide character as one column.
     for character in text:
         if width_of(kept + character) > width - 1:
             break
@@ -41,7 +43,12 @@ def pad(text: str, width: int, *, right: bool = False) -> str:
 
 
 def table(
-    header: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = (), whole: Sequence[int] = ()
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[int] = (),
+    whole: Sequence[int] = (),
+    below: Iterable[Sequence[str]] = (),
 ) -> str:
     """Rows under a header, as wide as they need to be but within `WIDTH`: the widest columns are shortened.
 
@@ -50,16 +57,20 @@ def table(
         rows: cells, shown with `str`.
         right: numbers of the columns that are aligned to the right.
         whole: numbers of the columns that are never shortened, even past `WIDTH`: names that another command takes.
+        below: for each row the lines under it, for texts that a cell has no room for.
     """
+    # A line break in a title would tear its row apart.
     cells = [[" ".join(str(cell).split()) for cell in row] for row in rows]
     widths = [max(map(width_of, column)) for column in zip(header, *cells, strict=True)]
     room = WIDTH - 2 * (len(widths) - 1)
     elastic = [number for number in range(len(widths)) if number not in whole]
     least = LEAST_COLUMN if whole else 0
+    # One column of the terminal at a time, so that the widest columns become equally wide.
     while sum(widths) > room and max(widths[number] for number in elastic) > least:
         widths[max(elastic, key=widths.__getitem__)] -= 1
     lines = [_line(header, widths, right), "  ".join("─" * width for width in widths)]
-    lines += [_line(row, widths, right) for row in cells]
+    for row, under in zip_longest(cells, below, fillvalue=()):
+        lines += [_line(row, widths, right), *under]
     return "\n".join(lines)
 
 
@@ -98,13 +109,13 @@ def facts(pairs: Iterable[tuple[str, object]]) -> str:
 
 
 def _compared(summary: dict[str, Any]) -> str:
-    """Planned against actual, and what went wrong, for an embedder that costs something."""
+    """For an embedder that costs money: planned against actual calls and cost, retries, and refusals over quota."""
     planned, actual = summary["planned"], summary["actual"]
     if not planned["price_per_image"]:
         return ""
-    trouble = f", {summary['retries']:,} retries, {summary['rate_limited']:,} times over quota"
+    retries = f", {summary['retries']:,} retries, {summary['rate_limited']:,} times over quota"
     money = f", USD {actual['cost']:,.4f} (planned {planned['cost']:,.4f})"
-    return f" (planned {planned['calls']:,}){money}{trouble}"
+    return f" (planned {planned['calls']:,}){money}{retries}"
 
 
 def note(text: str) -> str:
@@ -112,20 +123,19 @@ def note(text: str) -> str:
     return textwrap.fill(f"note: {text}", WIDTH, subsequent_indent="      ", break_long_words=False)
 
 
-def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) -> str:
+def hits_table(result: SearchResult, *, first: int = 1, explain: bool = True) -> str:
     """The hits with title and author, and the plan that ran.
-
-    Distances are shown where the hits are in their order: fused ranks and words have none.
 
     Args:
         result: the hits.
         first: the number of the first of them.
-        lecture: whether to say what the embedder is, and how to ask otherwise.
+        explain: whether to say what the embedder is, and how to phrase a better query.
     """
     plan = result.plan
     lines = []
     if result.hits:
         columns: dict[str, Callable[[Hit], str]] = {}
+        # The hits of a fused search are in the order of their ranks: a column of distances would look like a mistake.
         if not plan.fused and any(hit.distance is not None for hit in result.hits):
             columns["distance"] = lambda hit: "–" if hit.distance is None else f"{hit.distance:.4f}"
         columns["title"] = lambda hit: hit.shown("title") or "–"
@@ -154,7 +164,7 @@ def hits_table(result: SearchResult, *, first: int = 1, lecture: bool = True) ->
         line = f"plan: {', '.join(how)}, {plan.milliseconds:.0f} ms"
         lines += textwrap.wrap(line, WIDTH, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
     lines += map(note, plan.notes)
-    if lecture:
+    if explain:
         lines += map(note, plan.hints)
         if plan.space:
             lines.append(note(plan.embedder))
@@ -167,6 +177,7 @@ def account_table(summary: dict[str, Any]) -> str:
     rows = [(name, f"{summary[name]:,}") for name in parts if summary[name] or name in {"embedded", "reused"}]
     rows.append(("listed", f"{summary['listed']:,}"))
     seconds = summary["seconds"]
+    # Without a rate for a run that embedded nothing: listing and loading alone would look very slow.
     rate = f" ({summary['embedded'] / seconds:,.1f} images/s)" if summary["embedded"] and seconds else ""
     lines = [
         table(("pictures", "count"), rows, right=(1,)),

@@ -17,5 +17,6 @@ def command(*, directory: Path, count: int | None) -> None:
     enter_checkout("pinakes sample")
     from gallery import PICTURES, write_gallery
 
+    # The default cannot be the option's: its module is not part of the installed package, and --help must work there.
     gallery = write_gallery(directory, count=count or PICTURES)
     click.echo(f"{gallery.images} pictures and {len(gallery.metadata)} metadata files in {gallery.directory}")

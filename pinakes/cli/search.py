@@ -15,6 +15,7 @@ import click
 from pinakes.cli.options import as_json, declared_options, sheet
 from pinakes.cli.render import hits_table, note
 from pinakes.errors import UsageError
+from pinakes.files import is_visible
 from pinakes.options import completed, declared
 from pinakes.query.query import Query, ask
 from pinakes.query.query_options import QueryOptions
@@ -27,8 +28,8 @@ from pinakes.store.connection import Connection
 from pinakes.store.database import open_database
 from pinakes.store.space_registry import resolve_space
 
-TOLD_OF_MODELS = "told-of-models"
-"""The file of a home that remembers that the list of models has been pointed to."""
+MODELS_HINT = "told-of-models"
+"""The name of a file in the home; if it exists, the hint about the list of models has been shown."""
 
 
 @click.command("search")
@@ -81,9 +82,10 @@ def command(
             "--page counts from the first page, and --after continues after another; leave one of them out."
         )
     settings = load_settings()
-    asked = completed(QueryOptions, options | {"text": " ".join(text)}, settings)
-    collection = asked.pop("collection")
-    query = ask(read_picture=read_named, **(asked | ({"mode": "exact"} if exact else {})))
+    given = completed(QueryOptions, options | {"text": " ".join(text)}, settings)
+    collection = given.pop("collection")
+    query = ask(read_picture=read_named, **(given | ({"mode": "exact"} if exact else {})))
+    # The library would list the whole collection, which on a terminal was hardly meant.
     if not query.parts and not query.filters:
         raise UsageError(
             "nothing was asked: give some words, a picture (--image FILE), a stored one (--like ID) or a condition"
@@ -96,25 +98,26 @@ def command(
     ):
         pgvector = open_collection(conn, collection)
         result = search(conn, pgvector, collection, query, embedders)
+        # Where a page begins is known only from the one before it. The query is paid for once.
         for number in range(1, page):
             if result.cursor is None:
                 raise UsageError(f"there is no page {page}: the hits end on page {number}.")
             result = search(conn, pgvector, collection, replace(query, after=result.cursor), embedders)
         if iiif is not None:
             _write_manifest(iiif, settings, conn, collection, query, result)
-        # Asked only where the answer may be said, and only as long as it has not been.
+        # The last condition asks the database, so it comes after those that rule the hint out.
         words_in_palette = (
-            bool(asked.get("text"))
+            bool(given.get("text"))
             and not as_json
-            and not (settings.home / TOLD_OF_MODELS).exists()
+            and not is_visible(settings.home / MODELS_HINT)
             and resolve_space(conn, collection, query.space).space.provider == "palette"
         )
     if as_json:
         click.echo(json.dumps({**result.as_dict(), "collection": collection}, ensure_ascii=False))
     else:
         embedder = result.plan.embedder if result.plan.space else ""
-        lecture = bool(embedder or result.plan.hints) and _first_time(settings, f"told-of-{embedder.partition(',')[0]}")
-        click.echo(hits_table(result, first=(page - 1) * query.k + 1, lecture=lecture))
+        explain = bool(embedder or result.plan.hints) and _first_time(settings, f"told-of-{embedder.partition(',')[0]}")
+        click.echo(hits_table(result, first=(page - 1) * query.k + 1, explain=explain))
         if result.cursor is not None:
             more = f"--page {page + 1}" if query.after is None else f"--after {result.cursor}"
             click.echo(f"next page: the same with {more}")
@@ -125,16 +128,16 @@ def command(
     if iiif is not None and not as_json:
         click.echo(f"manifest of IIIF: {iiif}")
     if excel is not None:
-        from pinakes.search.excel_file import save_hits  # for those who ask for it
+        from pinakes.search.excel_file import save_hits  # imports openpyxl, which is not always installed
 
         save_hits(excel, result)
-    if words_in_palette and _first_time(settings, TOLD_OF_MODELS):
+    if words_in_palette and _first_time(settings, MODELS_HINT):
         click.echo(note("to search by what pictures show, fetch a model: pinakes models (said once)"))
 
 
 def _write_sheet(path: Path, query: Query, result: SearchResult) -> None:
     from pinakes.images.contact_sheet import save_sheet
-    from pinakes.search.sheet import sheet_of  # drawing is only for those who ask for a sheet
+    from pinakes.search.sheet import sheet_of
 
     save_sheet(sheet_of(query, result), path)
 
@@ -154,10 +157,10 @@ def _write_manifest(
 
 
 def _first_time(settings: Settings, name: str) -> bool:
-    """Whether it is the first time in this home, in which a file of that name remembers it, where it can be written."""
-    told = settings.home / name
-    if told.exists():
+    """Whether something is shown for the first time in this home; a file of that name keeps that it was."""
+    marker = settings.home / name.replace("/", "-")  # the name of a model may have a slash
+    if is_visible(marker):
         return False
-    if os.access(settings.home, os.W_OK):
-        told.touch()
+    if os.access(settings.home, os.W_OK):  # a search also works for a user who may only read
+        marker.touch()
     return True

@@ -34,17 +34,17 @@ DEFAULT_PORT = 8484
 
 TOKEN = "PINAKES_WEB_TOKEN"  # noqa: S105 - the name of the setting
 SHORT_TOKEN = 16
-"""Characters; a program can guess a shorter one."""
+"""The shortest token, in characters, that a program cannot guess."""
 
 MAX_HEAD_BYTES = 256 << 10
-"""For the head of a request: room for a cursor and the longest query."""
+"""The largest head of a request: room for a cursor and the longest query."""
 
 LOOK_SECONDS = 1.0
 """How often --wait looks for the collection."""
 
 STOP_SECONDS = 3.0
-"""How long closing may take after Ctrl-C, including the embedded database. It takes tenths of a second if nothing is being
-worked on."""
+"""How long closing may take after Ctrl-C, including the embedded database. It takes tenths of a second if no request is
+being answered."""
 
 logger = logging.getLogger("pinakes.serve")
 
@@ -71,7 +71,7 @@ logger = logging.getLogger("pinakes.serve")
     "viewers",
     multiple=True,
     metavar="ORIGIN",
-    help="Where a viewer of IIIF is that may show what /iiif gives, such as https://viewer.example.org; repeatable."
+    help="The origin of a IIIF viewer that may read /iiif and /thumbnails, such as https://viewer.example.org; repeatable."
     " Default: none.",
 )
 @click.option(
@@ -100,41 +100,44 @@ def command(
             " --host out to serve only this machine."
         )
     if token is not None and len(token) < SHORT_TOKEN:
-        said = f"{TOKEN} has {len(token)} characters, and a program can guess it; set one of {SHORT_TOKEN} or more"
+        problem = f"{TOKEN} has {len(token)} characters, and a program can guess it; set one of {SHORT_TOKEN} or more"
         if not loopback:
             raise SettingsError(
-                f"{said} (openssl rand -hex 16 makes one), or leave --host out to serve only this machine."
+                f"{problem} (openssl rand -hex 16 makes one), or leave --host out to serve only this machine."
             )
-        logger.warning("%s.", said)
+        logger.warning("%s.", problem)
     # With a token any host name will do: a browser sends it to no other name, and a proxy may use a name of its own.
     hosts = LOOPBACK_NAMES | {url_host(host)} if token is None else None
     access = Access(token, hosts, viewers=frozenset(map(_origin, viewers)))
     try:
+        # The port first: if it is taken, no embedded server is started in vain.
         with listening(host, port) as listener, open_database(settings) as database:
+            # `settings.collection` alone does not tell a collection that somebody chose from the default one.
             named = collection or settings.values.get("PINAKES_COLLECTION")
-            name = settings.collection if named is None else named
+            name = named or settings.collection
             if wait:
                 _await(name, database)
-            elif named is None:
+            elif not named:
                 name = _first(name, database)
-            # Whoever names a collection shows that one alone.
-            service = Service(settings, database, name, others=named is None, read_only=read_only)
+            # A page for a named collection offers no other.
+            service = Service(settings, database, name, others=not named, read_only=read_only)
             try:
                 server = _Server(
                     uvicorn.Config(
                         create_app(service, access),
-                        log_config=None,
+                        log_config=None,  # records keep the format of PINAKES_LOG
                         http=PatientProtocol,
                         h11_max_incomplete_event_size=MAX_HEAD_BYTES,
                         log_level="warning",
-                        access_log=False,
+                        access_log=False,  # its lines would say what each visitor looked for
                         server_header=False,
-                        proxy_headers=False,
+                        proxy_headers=False,  # anybody can send X-Forwarded-For, and wrong tokens are logged by address
                         timeout_keep_alive=15,
-                        timeout_graceful_shutdown=1,
+                        timeout_graceful_shutdown=1,  # otherwise it waits for every answer, however long a provider takes
                     )
                 )
                 pages.prepare()
+                # Somebody opens the address as soon as it is printed. Connections wait in the listening socket until then.
                 click.echo(f"Serving {service.collection} at http://{url_host(host)}:{listener.getsockname()[1]}/")
                 server.run(sockets=[listener])
             finally:
@@ -147,18 +150,22 @@ def _origin(text: str) -> str:
     """An origin as browsers write it.
 
     Raises:
-        UsageError: it is none.
+        UsageError: `text` is not an origin.
     """
-    parts = urlsplit(text.strip().lower())
-    if parts.scheme not in ("https", "http") or not parts.netloc or parts.path.strip("/") or parts.query:
+    try:
+        parts = urlsplit(text.strip().lower())
+    except ValueError:
+        parts = urlsplit("")
+    ports = {"https": ":443", "http": ":80"}
+    if parts.scheme not in ports or not parts.hostname or "@" in parts.netloc or parts.path.strip("/") or parts.query:
         raise UsageError(
             f"--iiif-viewer {text!r} is no origin; write its scheme and host, such as https://viewer.example.org."
         )
-    return f"{parts.scheme}://{parts.netloc}"
+    return f"{parts.scheme}://{parts.netloc.removesuffix(ports[parts.scheme])}"
 
 
 def _first(collection: str, database: Database) -> str:
-    """The collection to begin with: the default one, or else the first that there is."""
+    """The collection to begin with: the default one if it exists, else the first one."""
     with database.connection() as (conn, _):
         names = collection_names(conn)
     return collection if collection in names or not names else names[0]
@@ -166,19 +173,19 @@ def _first(collection: str, database: Database) -> str:
 
 def _await(collection: str, database: Database) -> None:
     """Wait until a run has created the collection."""
-    said = False
+    announced = False
     while True:
         with database.connection() as (conn, _):
             if collection in collection_names(conn):
                 return
-        if not said:
+        if not announced:
             click.echo(f"Waiting for the collection {collection}; pinakes ingest makes it.")
-            said = True
+            announced = True
         time.sleep(LOOK_SECONDS)
 
 
 class _Server(uvicorn.Server):
-    """Ends soon after Ctrl-C even if a thread is waiting for a provider, which cannot be interrupted."""
+    """Ends soon after Ctrl-C even while a thread waits for a provider, because a thread cannot be interrupted."""
 
     @override
     @contextmanager
@@ -189,6 +196,7 @@ class _Server(uvicorn.Server):
 
     @override
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # sys.exit would wait for the threads of the pool. A daemon, so that it keeps no process that ends by itself.
         last = threading.Timer(STOP_SECONDS, os._exit, (0,))
         last.daemon = True
         last.start()
@@ -206,12 +214,14 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
             listener = opened.enter_context(socket.socket(family, kind, protocol))
+            # Otherwise a restart finds the port in use for a minute, by connections that have been closed.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(address)
             listener.listen(256)
-        except OSError as exc:
+        except (OSError, UnicodeError) as exc:  # the latter for a name that no host can have, such as a..b
+            reason = getattr(exc, "strerror", None) or exc
             raise PinakesError(
-                f"--host {host} --port {port} cannot be listened on: {exc.strerror or exc}; choose another port with --port."
+                f"--host {host} --port {port} cannot be listened on: {reason}; choose another port with --port."
             ) from exc
         yield listener
 

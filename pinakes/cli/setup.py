@@ -26,8 +26,8 @@ def command(*, pool: str | None, concurrent_batches: int | None) -> None:
     enter_checkout("pinakes setup")
     from deployments.constants import LEASE_STORAGE, NO_TELEMETRY, POOL
 
-    os.environ |= NO_TELEMETRY
-    from deployments.server_setup import leases_are_lost, set_up  # imports Prefect, after the environment is set
+    os.environ |= NO_TELEMETRY  # Prefect reads its settings when it is imported
+    from deployments.server_setup import leases_are_lost, set_up
 
     for step in set_up(pool=pool or POOL, concurrent_batches=concurrent_batches):
         click.echo(step.line())

@@ -34,7 +34,7 @@ def add(*, origin: str | None, dimension: int, collection: str | None, checkpoin
     its provider says so; other models are refused. Words and pictures that are searched for are embedded at N, and a
     later pinakes ingest --dimension N continues the space.
     """
-    # These import pandas and pyarrow, which --help does not need.
+    # These modules import pandas and pyarrow, which --help does not need.
     from pinakes.checkpoints.checkpoint import open_checkpoint
     from pinakes.ingest.answers import defer_the_rest, import_answers
     from pinakes.ingest.listing import list_and_plan, planned_with_imported
@@ -54,11 +54,13 @@ def add(*, origin: str | None, dimension: int, collection: str | None, checkpoin
         source = StoredSource(require_collection(conn, collection), list(stored_listing(conn, collection)))
     request = IngestRequest.of(source=source.root, collection=collection, checkpoint=checkpoint)
     paid = open_checkpoint(checkpoint, collection, larger)
+    # A run of its own, with lease, account and checkpoint, whose answers come from the larger space instead of calls.
     with open_ingestion(request, settings, source=source, embedder=Imported(space)) as run:
         planned = list_and_plan(run)
-        lacking = [image for work in planned.plan.work for image in (work.image, *work.also)]
-        import_answers(run, cut_answers(paid, lacking, dimension))
+        missing = [image for work in planned.plan.work for image in (work.image, *work.also)]
+        import_answers(run, cut_answers(paid, missing, dimension))
         cut = run.tally.account().answers
+        # What the larger space has no vector of is deferred: ingest --dimension embeds it.
         stages = Stages(
             list_and_plan=lambda run: planned_with_imported(run, planned),
             verify_embedder=lambda _run, _planned: None,

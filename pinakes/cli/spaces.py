@@ -30,15 +30,15 @@ def command(*, collection: str | None, as_json: bool) -> None:
         open_collection(conn, collection)
         documents = []
         for registered in spaces(conn, collection):
-            counted = coverage(conn, collection, registered.name)
+            covered = coverage(conn, collection, registered.name)
             index = index_state(conn, collection, registered)
             built, refreshed = index.built_at, index.refreshed_at
             documents.append(
                 {
                     "space": registered.name,
                     "active": registered.active,
-                    "rows": counted.vectors,
-                    "coverage": counted.share,
+                    "rows": covered.vectors,
+                    "coverage": covered.share,
                     "index": index.kind,
                     "index_built_at": built.isoformat(timespec="seconds") if built else None,
                     "index_settings": index.settings,
@@ -70,6 +70,7 @@ def command(*, collection: str | None, as_json: bool) -> None:
 
 def _index_of(space: dict[str, Any]) -> str:
     """The index of a space, in a sentence."""
+    # The registry still names an index that somebody dropped with SQL; then every search compares all vectors.
     if space["index_settings"] is None:
         return note(
             f"the {space['index']} index of {space['space']} is not there any more: 0.0% of {space['rows']:,} rows are"

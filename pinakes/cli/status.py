@@ -58,11 +58,12 @@ def command(
     as_json: bool,
 ) -> None:
     """Show counts by status, the pictures that failed and why, spaces, rows and indexes; or the runs."""
+    if show_runs and failures is not None:
+        raise UsageError("--failures shows pictures, and --runs shows runs; leave one out.")
     settings = load_settings()
+    # In another checkpoint than that of the runs every picture would look as if it had not been embedded yet.
     settings = replace(settings, checkpoint=checkpoint or settings.checkpoint)
     with open_database(settings) as database, database.connection() as (conn, _):
-        if show_runs and failures is not None:
-            raise UsageError("--failures shows pictures, and --runs shows runs; leave one out.")
         if show_runs:
             document: dict[str, Any] = {"runs": runs(conn, settings, collection, limit)}
         else:
@@ -92,18 +93,15 @@ def _runs_table(shown: list[dict[str, Any]]) -> str:
         )
         for run in shown
     ]
-    head, rule, *numbers = table(header, rows, right=range(2, len(header))).splitlines()
-    lines = [head, rule]
-    for run, line in zip(shown, numbers, strict=True):
+    below = []
+    for run in shown:
         whose = f"{run['collection']}, {run['who']}, run {run['run_id']}"
-        lines += [line, f"  {cut(whose, WIDTH - 2)}"]
-        if run["state"] == "died":
-            lines += _indented(
-                run["message"] or "its process ended without reporting an error, or lost its connection to the database"
-            )
-        elif run["message"]:
-            lines += _indented(run["message"])
-    return "\n".join(lines)
+        message = run["message"]
+        # A process that was killed could not write why.
+        if run["state"] == "died" and not message:
+            message = "its process ended without reporting an error, or lost its connection to the database"
+        below.append([f"  {cut(whose, WIDTH - 2)}", *_indented(message or "")])
+    return table(header, rows, right=range(2, len(header)), below=below)
 
 
 def _number(value: float | None) -> str:
@@ -156,22 +154,19 @@ def _regions(regions: dict[str, Any] | None) -> list[tuple[str, str]]:
 
 
 def _skipped_table(entries: list[dict[str, str]], total: int) -> str:
-    """The entries that the last listing skipped: names are never shortened, so that they can be looked for."""
-    told = table(("skipped", "reason"), [(entry["name"], entry["reason"]) for entry in entries], whole=(0,))
-    return told + (f"\nand {total - len(entries):,} more" if total > len(entries) else "")
+    """The entries that the last listing skipped: names are never shortened, so that they can be searched for."""
+    rows = table(("skipped", "reason"), [(entry["name"], entry["reason"]) for entry in entries], whole=(0,))
+    return rows + (f"\nand {total - len(entries):,} more" if total > len(entries) else "")
 
 
 def _failures_table(failures: list[dict[str, Any]], at_most: int | None) -> str:
     """A row for each failed picture, and below it the reason in full: half a reason does not help."""
     shown = failures[:at_most]
     rows = [(failure["image_id"], failure["reason"], failure["attempts"]) for failure in shown]
-    head, rule, *lines = table(("failed", "reason", "tries"), rows, right=(2,)).splitlines()
-    told = [head, rule]
-    for failure, line in zip(shown, lines, strict=True):
-        told += [line, *_indented(failure["message"])]
-    if len(failures) > len(shown):
-        told.append(f"and {len(failures) - len(shown):,} more: pinakes status --failures [FILE] has all")
-    return "\n".join(told)
+    messages = [_indented(failure["message"]) for failure in shown]
+    left = len(failures) - len(shown)
+    more = f"\nand {left:,} more: pinakes status --failures [FILE] has all" if left else ""
+    return table(("failed", "reason", "tries"), rows, right=(2,), below=messages) + more
 
 
 def _indented(text: str) -> list[str]:

@@ -22,8 +22,8 @@ PREFECT_PORT = 4200
 def command(*, port: int) -> None:
     """Start Prefect's server, a work pool with a worker, the database and the deployments; Ctrl-C ends them all.
 
-    Without PINAKES_SOURCE the deployments ingest the sample gallery: the one of `make demo`, which is painted if it is
-    not there yet.
+    Without PINAKES_SOURCE the deployments ingest the sample gallery of `make demo`, which is painted first if it does not
+    exist yet.
     """
     project = enter_checkout("pinakes up")
     from deployments.up import up

@@ -22,12 +22,12 @@ Picture = str | os.PathLike[str] | bytes | Image.Image
 """A picture to search by: its path, its address (`https://…`), the bytes of its file, or a Pillow image."""
 
 More = Picture | Sequence[Picture]
-"""What `plus` and `minus` take, one or several: text as on the command line (`at night`, `0.5*like:ID`, `image:PATH`);
-anything else is a picture."""
+"""A value of `plus` or `minus`, or several: a string is read as on the command line (`at night`, `0.5*like:ID`,
+`image:PATH`); anything else is a picture."""
 
 Value = str | int
 Where = str | Sequence[str] | Mapping[str, Value | Sequence[Value]]
-"""`"type=portrait"`, several of these, or `{"type": ["portrait", "genre"], "years": (1650, 1700)}`."""
+"""Conditions: `"type=portrait"`, several of these, or `{"type": ["portrait", "genre"], "years": (1650, 1700)}`."""
 
 CropLike = str | Sequence[float] | Crop
 
@@ -51,10 +51,10 @@ def query_of(
         UsageError: an argument cannot be understood, or a picture's path cannot be read.
         SourceError: a picture's address cannot be read.
     """
-    added, taken = _several(plus), _several(minus)
+    more, less = _as_list(plus), _as_list(minus)
     others = [
         Part(picture=_bytes(item), name=_name(item), weight=weight)
-        for items, weight in ((added, 1.0), (taken, -1.0))
+        for items, weight in ((more, 1.0), (less, -1.0))
         for item in items
         if not isinstance(item, str)
     ]
@@ -63,8 +63,8 @@ def query_of(
     return ask(
         text,
         image=None if image is None else _named(image),
-        plus=[item for item in added if isinstance(item, str)],
-        minus=[item for item in taken if isinstance(item, str)],
+        plus=[item for item in more if isinstance(item, str)],
+        minus=[item for item in less if isinstance(item, str)],
         crop=_crop(crop),
         where=conditions_of(where),
         others=others,
@@ -85,12 +85,13 @@ def conditions_of(where: Where) -> list[str]:
 def _values(column: str, values: Value | Sequence[Value]) -> Sequence[Value]:
     if isinstance(values, (str, int)):
         return [values]
+    # Two years are the ends of a range; of any other column, several values are alternatives.
     if column == YEARS and len(values) == 2:
         return ["{}..{}".format(*values)]
     return values
 
 
-def _several(items: More) -> list[Picture]:
+def _as_list(items: More) -> list[Picture]:
     return [items] if isinstance(items, (str, bytes, os.PathLike, Image.Image)) else list(items)
 
 
@@ -99,14 +100,14 @@ def _crop(crop: CropLike | None) -> str | Crop | None:
 
 
 def _vector(vector: npt.ArrayLike) -> Vector:
-    made = np.asarray(vector, dtype=np.float32)
-    if made.ndim != 1:
-        raise UsageError(f"a vector to search by has one axis, and this one has the shape {made.shape}.")
-    return made
+    array = np.asarray(vector, dtype=np.float32)
+    if array.ndim != 1:
+        raise UsageError(f"a vector to search by has one axis, and this one has the shape {array.shape}.")
+    return array
 
 
 def _named(image: Picture) -> str | bytes:
-    """The picture as `ask` takes it: a path or an address keeps its name for where the query is shown."""
+    """The picture as `ask` takes it: the name of a path or an address is shown with the query."""
     return os.fspath(image) if isinstance(image, (str, os.PathLike)) else _bytes(image)
 
 
@@ -121,6 +122,7 @@ def _bytes(image: Picture) -> bytes:
 
 
 def _png(image: Image.Image) -> bytes:
+    # PNG, because JPEG would change the pixels that are compared. It is written without the orientation.
     upright = ImageOps.exif_transpose(image)
     if upright.mode not in _PNG_MODES:
         upright = upright.convert("RGB")

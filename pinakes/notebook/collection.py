@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """What stays open from one question to the next."""
+    """Everything that stays open between calls."""
 
     database: Database
     conn: Connection
@@ -61,9 +61,9 @@ class _Open:
 class Collection:
     """A collection that `pinakes ingest` has made.
 
-    Nothing is opened before the first question. The database (the embedded one is started if necessary) then stays open
-    until `close()`, the end of a ``with`` block or the end of the object, and is opened again for a later question.
-    Threads may share a collection: their questions wait for one another. Nothing it returns contains what
+    Nothing is opened before the first call that needs the database. The database (the embedded one is started if
+    necessary) then stays open until `close()`, the end of a ``with`` block or the end of the object, and is opened again
+    for a later call. Threads may share a collection: their calls wait for one another. Nothing it returns contains what
     `pinakes hide` restricts.
 
     Args:
@@ -71,15 +71,15 @@ class Collection:
         settings: instead of the environment and `.env` in the working directory.
 
     Raises:
-        UsageError: no collection can have this name; from the first question: there is no such collection.
+        UsageError: no collection can have this name; from the first call: there is no such collection.
         SettingsError: a setting cannot be used.
-        DatabaseError: from any question: the database cannot be reached.
+        DatabaseError: from any call: the database cannot be reached.
     """
 
     def __init__(self, name: str | None = None, *, settings: Settings | None = None) -> None:
         self._settings = settings or load_settings()
         self.name = check_collection(name or self._settings.collection)
-        self._lock = threading.RLock()
+        self._lock = threading.RLock()  # reentrant: to open a lost connection again, `_ask` calls `close`
         self._opened: _Open | None = None
         self._close: Callable[[], object] = lambda: None
 
@@ -112,7 +112,7 @@ class Collection:
 
         Args:
             text: words.
-            image: a picture. The stored picture that is the very file comes first; a Pillow image is none.
+            image: a picture. The stored picture that is the very file comes first; a Pillow image is not a file.
             like: the image_id of a stored image, which is left out of the hits.
             vector: shape (dimension,), from the space that is searched.
             plus: what else to look for.
@@ -158,6 +158,7 @@ class Collection:
             exclude_query=exclude_query,
             collapse_duplicates=collapse_duplicates,
         )
+        # A page holds methods of this object, and so keeps it open while `Results.next` may be called.
         return Results(Answers(self.answer, self.uri), query, self.answer(query))
 
     def answer(self, query: Query) -> SearchResult:
@@ -206,8 +207,8 @@ class Collection:
         (bool), dimension and rows (int64; rows are images with a current vector), coverage (float64: their share of the
         images, 0 to 1), created_at (datetime64[s, UTC]).
         """
-        images, counted = self._ask(lambda o: (bulk_reads.count_images(o.conn, self.name), self._counted(o)))
-        return spaces_frame(counted, images)
+        images, spaces = self._ask(lambda o: (bulk_reads.count_images(o.conn, self.name), self._counted_spaces(o)))
+        return spaces_frame(spaces, images)
 
     def vector(self, image_id: str, space: str | None = None) -> Vector:
         """The vector of an image: shape (dimension,), float32, unit length.
@@ -215,7 +216,7 @@ class Collection:
         Raises:
             UsageError: there is no such image, or it has no vector in this space.
         """
-        self._stored(image_id)
+        self._require_uri(image_id)  # a mistyped id gets a message of its own
         found, vectors = self.vectors(space, [image_id])
         if not found:
             raise UsageError(
@@ -239,7 +240,7 @@ class Collection:
             The image_ids, and an array of shape (image_ids, dimension), float32. Its rows have unit length (stored
             as `halfvec`, to about 1e-4), so the cosine similarities of all with all are ``v @ v.T``.
         """
-        if isinstance(ids, str):
+        if isinstance(ids, str):  # which is also an iterable, of letters
             raise UsageError("ids is a list of image_ids; one image's vector is given by .vector(image_id).")
         wanted = None if ids is None else [str(image_id) for image_id in ids]
 
@@ -256,7 +257,7 @@ class Collection:
             SourceError: its file is gone or unreadable.
             PictureError: it cannot be decoded.
         """
-        return decode(read_uri(self._stored(image_id)))
+        return decode(read_uri(self._require_uri(image_id)))
 
     def uri(self, image_id: str) -> str | None:
         """The address of an image's picture; None if there is no such image."""
@@ -284,7 +285,7 @@ class Collection:
         return self._ask(lambda o: bulk_reads.count_images(o.conn, self.name))
 
     def __bool__(self) -> bool:
-        return True  # whether there is an object does not depend on what the database holds, and need not ask it
+        return True  # otherwise `if collection:` would call __len__, which asks the database
 
     def __repr__(self) -> str:
         return f"Collection({self.name!r})"
@@ -292,28 +293,29 @@ class Collection:
     def _repr_html_(self) -> str:
         def read(o: _Open) -> str:
             found = facets(o.conn, self.name, top=6, kept=read_counted(o.conn, self.name))
-            return collection_card(self.name, require_collection(o.conn, self.name), found, self._counted(o))
+            return collection_card(self.name, require_collection(o.conn, self.name), found, self._counted_spaces(o))
 
         return self._ask(read)
 
-    def _counted(self, o: _Open) -> list[tuple[RegisteredSpace, int]]:
+    def _counted_spaces(self, o: _Open) -> list[tuple[RegisteredSpace, int]]:
         """The spaces, each with how many current vectors it has."""
         return [
             (registered, bulk_reads.count_vectors(o.conn, self.name, registered.name))
             for registered in spaces(o.conn, self.name)
         ]
 
-    def _stored(self, image_id: str) -> str:
+    def _require_uri(self, image_id: str) -> str:
         uri = self.uri(image_id)
         if uri is None:
             raise UsageError(f"the collection {self.name!r} has no image {image_id!r}; .images() lists them.")
         return uri
 
     def _ask(self, question: Callable[[_Open], T]) -> T:
-        """Answer a question, and once more over a new connection if the existing one turns out to be lost."""
+        """Answer a question, and a second time over a new connection if the first one turns out to be lost."""
         with self._lock:
             kept = self._opened
             opened = self._open() if kept is None or kept.conn.closed else kept
+            # A notebook stays open for days, in which servers restart. Questions only read, so repeating one is safe.
             try:
                 return question(opened)
             except DatabaseError:
@@ -329,7 +331,7 @@ class Collection:
             pgvector = open_collection(conn, self.name)
             embedders = Embedders(self._settings, database.dsn)
             stack.callback(embedders.close)
-            # At the end of the object or of the interpreter, whichever comes first.
+            # At the end of the object or of the interpreter, whichever comes first; then `__del__` would be too late.
             self._close = weakref.finalize(self, stack.pop_all().close)
         self._opened = _Open(database, conn, pgvector, embedders)
         return self._opened

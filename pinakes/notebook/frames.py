@@ -19,14 +19,14 @@ def frame_of(own: Mapping[str, str], rows: Iterable[Mapping[str, Any]]) -> pd.Da
     """A table with a row for each image.
 
     Args:
-        own: the dtypes of the columns that stand first, by name.
+        own: the dtypes of the columns that come first, by name.
         rows: the values by column; a missing value is unknown.
 
     Returns:
-        The columns of `own`, then the ten metadata columns, the fingerprint and the extra columns in the order of their
-        first mention, all of these as `TEXT`. There are no columns of vectors.
+        The columns of `own`, then the ten metadata columns, the fingerprint and the extra columns in the order in which
+        they first occur, all of these as `TEXT`. There are no columns of vectors.
     """
-    kept = list(rows)
+    kept = list(rows)  # read twice: the extra columns are known only after the last row
     extra = dict.fromkeys(name for row in kept for name in row)
     names = dict.fromkeys([*own, *COLUMNS, "fingerprint", *extra])
     return _frame(
@@ -38,8 +38,8 @@ def spaces_frame(counted: Sequence[tuple[RegisteredSpace, int]], images: int) ->
     """A table of spaces.
 
     Args:
-        counted: each with how many of the images have a current vector in it.
-        images: how many there are.
+        counted: each with the number of images that have a current vector in it.
+        images: the number of all images.
     """
     spaces = [registered for registered, _ in counted]
     rows = [count for _, count in counted]

@@ -1,6 +1,6 @@
-"""What a notebook shows: hits as a grid of pictures, a collection as a card.
+"""The HTML that a notebook shows: hits as a grid of pictures, a collection as a card.
 
-The HTML is in one piece: pictures are data URIs, nothing is fetched and nothing is run. It takes its colours from the
+The HTML is self-contained: pictures are data URIs, nothing is fetched and no script runs. It takes its colours from the
 notebook or uses a transparent grey, so it fits light and dark themes.
 """
 
@@ -35,10 +35,10 @@ MAX_SHOWN = 60
 """Hits in a grid; the others are only counted."""
 
 MAX_BYTES = 1_500_000
-"""Characters of a grid: notebooks keep it in their file."""
+"""The largest grid, in characters: notebooks save it in their file."""
 
 READERS = 4
-"""Pictures to read at a time: they may be far away, and a large one takes memory."""
+"""Pictures that are read at once: they may be on a slow server, and a large one takes memory."""
 
 _CARD_WIDTH = 170
 _PICTURE_HEIGHT = 150
@@ -61,22 +61,22 @@ def grid(query: Query, plan: SearchPlan, hits: Sequence[Hit], asked_pictures: Se
         query: the query.
         plan: how it was answered.
         hits: in their order.
-        asked_pictures: those that the query contains.
+        asked_pictures: the pictures of the query.
         more: whether there is a further page.
     """
     head = _parts.head(
-        asked_line(query), [plan_line(plan, len(hits), more), *plan.notes, *first_time(plan.hints)], asked_pictures
+        asked_line(query), [plan_line(plan, len(hits), more), *plan.notes, *first_hints(plan)], asked_pictures
     )
     with ThreadPoolExecutor(READERS, thread_name_prefix="pinakes-thumbnails") as pool:
         pictures = list(pool.map(lambda hit: thumbnail(hit.uri), hits[:MAX_SHOWN]))
-    # As high as the tallest, so that the captions line up without an empty band above the pictures.
+    # All as high as the tallest one, so that the captions line up without an empty band above the pictures.
     height = min(_PICTURE_HEIGHT, max((round(_CARD_WIDTH * picture.shape) for picture in pictures), default=0))
     figures: list[str] = []
     size = len(head)
     for number, (hit, picture) in enumerate(zip(hits, pictures, strict=False), start=1):
         figure = _parts.figure(number, hit, plan, picture, _CARD_WIDTH, height)
         size += len(figure)
-        if size > MAX_BYTES:
+        if size > MAX_BYTES:  # the template counts the hits that are left out
             break
         figures.append(figure)
     return str(_parts.grid(head, figures, len(hits) - len(figures)))
@@ -86,7 +86,7 @@ def thumbnail(uri: str, crop: Crop | None = None) -> Shown:
     """A stored picture, reduced."""
     try:
         return thumbnail_of(read_uri(uri), crop)
-    except SourceError as exc:
+    except SourceError as exc:  # one missing file must not hide the other hits
         return Shown(reason=str(exc))
 
 
@@ -97,6 +97,7 @@ def thumbnail_of(data: bytes, crop: Crop | None = None) -> Shown:
     except PictureError as exc:
         return Shown(reason=str(exc))
     picture.thumbnail((LONG_SIDE, LONG_SIDE), Image.Resampling.LANCZOS)
+    # WebP takes about two thirds of JPEG at this size, and all of it is saved with the notebook.
     out = io.BytesIO()
     picture.save(out, "WEBP", quality=QUALITY, method=4)
     encoded = base64.b64encode(out.getvalue()).decode("ascii")
@@ -130,25 +131,27 @@ def asked_line(query: Query) -> str:
 def plan_line(plan: SearchPlan, hits: int, more: bool) -> str:
     """How a search was answered, in one line."""
     counted = f"{hits:,} {'hit' if hits == 1 else 'hits'}"
-    said = [f"{counted}, more with .next()" if more else counted, FOUND_BY_WORDS if plan.by_words else plan.mode]
+    phrases = [f"{counted}, more with .next()" if more else counted, FOUND_BY_WORDS if plan.by_words else plan.mode]
     if plan.scanned:
-        said.append(f"{plan.scanned:,} compared")
-    said.append(f"{plan.milliseconds:.0f} ms")
-    return " · ".join([*said, *filter(None, [plan.space])])
+        phrases.append(f"{plan.scanned:,} compared")
+    phrases.append(f"{plan.milliseconds:.0f} ms")
+    return " · ".join([*phrases, *filter(None, [plan.space])])
 
 
-def first_time(hints: Sequence[str]) -> list[str]:
-    """The hints if this session has shown none yet."""
-    shown = list(hints) if not _hinted else []
-    _hinted.extend(shown)
-    return shown
+def first_hints(plan: SearchPlan) -> Sequence[str]:
+    """The hints of the first plan of this session that has any; of every other plan none."""
+    # The plan is remembered, not only that hints were shown: a notebook makes the text of a result before its HTML, and
+    # shows only the HTML.
+    if plan.hints and not _hinting:
+        _hinting.append(plan)
+    return plan.hints if any(plan is first for first in _hinting) else ()
 
 
-_hinted: list[str] = []
+_hinting: list[SearchPlan] = []
 
 
 def _plain(value: str, length: int | None = None) -> str:
-    """`value` on one line, without what HTML does not allow, and cut to `length` characters."""
+    """`value` on one line, without characters that HTML does not allow, and cut to `length` characters."""
     text = " ".join("".join(c if c.isprintable() else " " for c in value).split())
     return text if length is None or len(text) <= length else text[: length - 1].rstrip() + "…"
 

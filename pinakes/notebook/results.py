@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 from typing_extensions import override
 
 from pinakes.notebook.frames import TEXT, frame_of
-from pinakes.notebook.html import Shown, asked_line, first_time, grid, plan_line, thumbnail, thumbnail_of
+from pinakes.notebook.html import Shown, asked_line, first_hints, grid, plan_line, thumbnail, thumbnail_of
 from pinakes.query.query import Query
 from pinakes.search.answer import Hit, SearchPlan, SearchResult
 
@@ -25,11 +25,11 @@ _ROWS = 20
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a page of hits needs of the collection that was searched.
+    """The two functions of the searched collection that a page of hits needs.
 
     Attributes:
         search: answers a query, such as that for the next page.
-        uri: where the picture of an image is; None when there is no such image, or it is restricted.
+        uri: the address of an image's picture; None if there is no such image, or if it is restricted.
     """
 
     search: Callable[[Query], SearchResult]
@@ -44,7 +44,7 @@ class Results(Sequence[Hit]):
     Attributes:
         query: the query.
         plan: how it was answered: `mode`, `space`, `scanned`, `milliseconds`, `notes`.
-        cursor: where the next page begins, for `after=`; None when there is none.
+        cursor: where the next page begins, for `after=`; None if there is none.
     """
 
     def __init__(self, answers: Answers, query: Query, result: SearchResult) -> None:
@@ -69,16 +69,16 @@ class Results(Sequence[Hit]):
             UsageError: searches of the collection have changed meanwhile, for example to another space.
         """
         if self.cursor is None:
-            return self[len(self) :]
+            return self[len(self) :]  # empty, with the query and the plan of this page
         query = replace(self.query, after=self.cursor)
         return Results(self._answers, query, self._answers.search(query))
 
     def to_pandas(self) -> pd.DataFrame:
         """The hits as a table with one row for each, in their order.
 
-        Columns: image_id, distance (float64; NaN if only words were compared), match (`file`, `nearly identical`; both only
-        where a picture was asked about), uri, the ten metadata columns,
-        fingerprint, then extra columns. All but the distance have the dtype `string`, with pandas.NA for unknown values.
+        Columns: image_id, distance (float64; NaN if only words were compared), match (`file` or `nearly identical`, if the
+        query has a picture), uri, the ten metadata columns, fingerprint, then extra columns. All but the distance have the
+        dtype `string`, with pandas.NA for unknown values.
         """
         return frame_of(
             OWN_COLUMNS,
@@ -92,10 +92,10 @@ class Results(Sequence[Hit]):
         """Write the hits as a contact sheet, 1,600 pixels wide, and return its path.
 
         Args:
-            path: its end says what is written: .png, .jpg, .jpeg or .pdf.
+            path: its suffix chooses the format: .png, .jpg, .jpeg or .pdf.
 
         Raises:
-            UsageError: it ends otherwise.
+            UsageError: it has another suffix.
             PinakesError: it cannot be written there.
         """
         from pinakes.images.contact_sheet import save_sheet
@@ -116,6 +116,7 @@ class Results(Sequence[Hit]):
     @override
     def __getitem__(self, index: int | slice) -> Hit | Results:
         if isinstance(index, slice):
+            # Without a cursor: the next page follows the whole page, and hits that the slice leaves out would be lost.
             part = replace(self._result, hits=self._result.hits[index], cursor=None)
             return Results(self._answers, self.query, part)
         return self._result.hits[index]
@@ -125,20 +126,20 @@ class Results(Sequence[Hit]):
         lines = [f"{asked_line(self.query)}: {plan_line(self.plan, len(self), self.cursor is not None)}"]
         for number, hit in enumerate(self[:_ROWS], start=1):
             distance = "     –" if hit.distance is None or self.plan.fused else f"{hit.distance:6.3f}"
-            said = filter(None, (hit.caption.title, hit.caption.made, hit.marked))
-            lines.append(f"{number:3} {distance}  {hit.image_id}  {', '.join(said)}")
+            phrases = filter(None, (hit.caption.title, hit.caption.made, hit.marked))
+            lines.append(f"{number:3} {distance}  {hit.image_id}  {', '.join(phrases)}")
         if len(self) > _ROWS:
             lines.append(f"    … {len(self) - _ROWS:,} more")
-        return "\n".join([*lines, *self.plan.notes, *first_time(self.plan.hints)])
+        return "\n".join([*lines, *self.plan.notes, *first_hints(self.plan)])
 
     def _repr_html_(self) -> str:
-        asked: list[Shown] = []
+        asked_pictures: list[Shown] = []
         for part in self.query.parts:
             if part.picture is not None:
-                asked.append(thumbnail_of(part.picture, part.crop))
+                asked_pictures.append(thumbnail_of(part.picture, part.crop))
             elif part.like is not None and (uri := self._answers.uri(part.like)) is not None:
-                asked.append(thumbnail(uri, part.crop))
-        return grid(self.query, self.plan, self._result.hits, asked, more=self.cursor is not None)
+                asked_pictures.append(thumbnail(uri, part.crop))
+        return grid(self.query, self.plan, self._result.hits, asked_pictures, more=self.cursor is not None)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """Print what `repr` gives; IPython itself would print a sequence hit by hit."""

@@ -1,1 +1,1 @@
-"""What an operator does with a collection: check it, look at it, maintain it, take data in and out."""
+"""The work of an operator: to check, inspect and maintain collections, and to export them."""

@@ -27,9 +27,9 @@ class ExportedTable:
     """What an export to BigQuery has done.
 
     Attributes:
-        exported: rows of the dataset, and remarks.
-        merged: rows of the table that it has changed.
-        statements: SQL to go on with: the vector index, as soon as BigQuery builds one, and a search.
+        exported: the rows of the dataset, and remarks.
+        merged: the rows of the table that were changed.
+        statements: SQL for the next steps: a vector index, if BigQuery builds one for so many rows, and a search.
     """
 
     exported: Exported
@@ -38,7 +38,7 @@ class ExportedTable:
 
 
 def export_to_bigquery(address: str, *, collection: str, space: Space, **more: Any) -> ExportedTable:
-    """Make a table of BigQuery repeat the dataset; a row that is the same there is not written.
+    """Make a table of BigQuery equal to the dataset; a row that is the same there is not written.
 
     Its columns: image_id, fingerprint, `COLUMNS`, extra as JSON text, and embedding (FLOAT64, as the provider gave it).
 
@@ -54,10 +54,12 @@ def export_to_bigquery(address: str, *, collection: str, space: Space, **more: A
         PinakesError: BigQuery refuses.
     """
     named = parse_bigquery_address(address)
+    # The table carries them, so that another collection or space is never merged into it by mistake.
     labels = {"pinakes_collection": collection, "pinakes_space": space.name}
     table = MergedTable(named, (*COLUMNS, "extra"), labels)
     with tempfile.TemporaryDirectory(prefix="pinakes-export-") as folder:
         file = Path(folder) / "dataset.parquet"
+        # The whole dataset is written before BigQuery is called: an export that fails leaves no empty table there.
         exported = export(file, collection=collection, space=space, **more)
         table.open()
         columns = [name for name in pq.read_schema(file).names if name != "vector"]

@@ -1,4 +1,4 @@
-"""Whether disks and memory suffice for the collections that there are, and for those to come."""
+"""Whether disks and memory suffice for the stored collections, and for more pictures."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pinakes.buckets.addresses import in_bucket
+from pinakes.files import is_visible
 from pinakes.operations.checks import Finding, State
 from pinakes.settings import Settings
 from pinakes.spaces import Space
@@ -16,16 +17,16 @@ from pinakes.store.index_settings import HNSW_M
 from pinakes.store.indexes import build_memory, wanted_kind
 
 LEAST_FREE = 1 << 30
-"""Bytes that a disk should have left for a collection of any size: PostgreSQL's log, parts being merged, pictures."""
+"""The bytes that a disk should have free for a collection of any size: PostgreSQL's log, parts being merged, pictures."""
 QUICK_ANYWHERE = 1 << 30
-"""Bytes of a space that is searched quickly from the system's cache as well."""
+"""The size in bytes up to which a space is searched quickly from the system's cache as well."""
 NO_ROOM = 128 << 20
-"""With fewer bytes a run stops within minutes."""
+"""With less than this free, in bytes, a run stops within minutes."""
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps what parallel workers share
 
 _UNKNOWN = Space("", "", "", 1024, "")
-"""Where nothing is stored yet: with as many components as most embedders give."""
+"""Stands for the space of a collection that has none yet: most embedders give about as many components."""
 
 
 def disks(settings: Settings, sizes: Sequence[Size], images: int) -> Iterator[Finding]:
@@ -42,10 +43,11 @@ def disks(settings: Settings, sizes: Sequence[Size], images: int) -> Iterator[Fi
     if not in_bucket(settings.checkpoint):
         places.insert(1, ("of the checkpoint", Path(settings.checkpoint).expanduser().absolute(), kept))
     for what, path, _ in places:
-        there = _existing(path)
-        device = there.stat().st_dev
+        folder = _existing(path)
+        device = folder.stat().st_dev
+        # Each of several folders on one disk would find enough room for itself.
         need = LEAST_FREE + sum(need for _, other, need in places if _existing(other).stat().st_dev == device)
-        yield disk_finding(what, there, shutil.disk_usage(there).free, need)
+        yield disk_finding(what, folder, shutil.disk_usage(folder).free, need)
 
 
 def disk_finding(what: str, path: Path, free: int, need: int) -> Finding:
@@ -62,7 +64,7 @@ def build_memory_finding(sizes: Sequence[Size], images: int, *, local: bool) -> 
 
     Args:
         sizes: the spaces.
-        images: how many pictures there are going to be.
+        images: the expected number of pictures.
         local: whether the database is on this machine.
     """
     stored = [(size.space, size.rows) for size in sizes] or [(_UNKNOWN, 0)]
@@ -82,6 +84,7 @@ def build_memory_finding(sizes: Sequence[Size], images: int, *, local: bool) -> 
             f"{shown}, and it may use at most {_size(machine)}: a quarter of this machine's memory, but no more than 4 GiB",
             "give the machine that runs pinakes more memory, or use fewer dimensions; without it the build is slow",
         )
+    # Too little shared memory is an error, not a slow build: PostgreSQL fails with "No space left on device".
     if local and SHARED_MEMORY.is_dir():
         shared = shutil.disk_usage(SHARED_MEMORY).total
         if shared < graph:
@@ -117,7 +120,8 @@ def _graph_bytes(rows: int, dimension: int) -> int:
 
 def _existing(path: Path) -> Path:
     """The path, or the nearest folder above it that exists."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    # A folder that is still to be made will be on the disk of the folder above it.
+    return next(folder for folder in (path, *path.parents) if is_visible(folder))
 
 
 def _size(count: float) -> str:

@@ -1,4 +1,4 @@
-"""What `pinakes doctor` looks at: checks, each declared once, and the findings that they give."""
+"""The parts of `pinakes doctor`: checks, each declared once, and their findings."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class Finding:
     Attributes:
         state: ok; warn: it works, but there are problems ahead; error: it does not work.
         found: what was found.
-        fix: what to do about it; empty where it is ok.
-        what: what was looked at: the name of the check, and which one where it looks at several things. A check itself
-            gives only which one.
+        fix: what to do about it; empty if it is ok.
+        what: what was checked: the name of the check and, if it checks several things, which of them. The check itself
+            gives only the latter.
     """
 
     state: State
@@ -50,14 +50,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check(Generic[T]):
-    """One thing to look at.
+    """One check.
 
     Attributes:
-        name: what it is, in two or three words.
-        look: gives what it found; several findings where there are several such things, none where there is none. An
-            error that it raises is a finding as well.
-        fix: what to do where `look` raises an error.
-        applies: whether there is anything to look at.
+        name: what is checked, in two or three words.
+        look: returns a finding, or one for each of several things. An error that it raises becomes a finding.
+        fix: what to do if `look` raises an error.
+        applies: whether there is anything to check.
     """
 
     name: str
@@ -73,14 +72,15 @@ def findings(
     errors: type[Exception] | tuple[type[Exception], ...] = PinakesError,
     told: Callable[[Exception], str] = str,
 ) -> Iterator[Finding]:
-    """What the checks that apply find, in their order.
+    """The findings of the checks that apply, in their order.
 
     Args:
-        checks: what to look at.
-        at: what they look at it in.
-        errors: those that say that something does not work; any other is a bug and is raised.
-        told: an error in words.
+        checks: the checks.
+        at: the argument of each.
+        errors: the exceptions that mean that something does not work; any other is a bug and is raised.
+        told: turns such an exception into text.
     """
+    # A check may set on `at` what later ones ask in `applies`, so each is finished before the next one begins.
     for check in checks:
         if not check.applies(at):
             continue
@@ -97,8 +97,9 @@ def clock_finding(ahead: timedelta, uncertain: timedelta) -> Finding:
 
     Args:
         ahead: how far it is ahead.
-        uncertain: how much of that may be the time that the question and the answer took; it does not count.
+        uncertain: how much of that may be due to the time that the request took; it is subtracted.
     """
+    # A slow network must not look like a wrong clock: the true difference is at least this.
     off = max(abs(ahead) - uncertain, timedelta())
     way = "ahead of" if ahead > timedelta() else "behind"
     shown = "within a second" if off < timedelta(seconds=1) else f"{off.total_seconds():,.1f} s {way} this machine"

@@ -1,4 +1,4 @@
-"""The collections of a database side by side, and what is left of one that is dropped."""
+"""The collections of a database, and what a checkpoint keeps of one that is dropped."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def about(conn: Connection, name: str) -> dict[str, Any]:
         "collection": name,
         "source": require_collection(conn, name),
         "pictures": pictures,
-        "spaces": [each.name for each in registered],
-        "active": next((each.name for each in registered if each.active), None),
+        "spaces": [space.name for space in registered],
+        "active": next((space.name for space in registered if space.active), None),
         "bytes": size,
         "last_run": None
         if last is None
@@ -49,6 +49,7 @@ def kept(checkpoint: str, name: str) -> dict[str, Any]:
         UsageError, CheckpointError: see `kept_spaces`.
     """
     location = open_storage(checkpoint, name).location
+    # Quoted: the user copies the command, and a space in a folder's name would make it delete another one.
     delete = removing(location) if in_bucket(location) else f"rm -r {shlex.quote(location)}"
     return {
         "checkpoint": location,

@@ -1,8 +1,9 @@
-"""Whether embedders have the settings that they need and, on request, one call that shows that they work."""
+"""Checks whether embedders have the settings that they need and, on request, calls one to see whether it works."""
 
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterable
 from contextlib import closing
@@ -15,6 +16,7 @@ from pinakes.embedders.base import Embedder, Picture
 from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import EMBEDDERS, open_embedder
 from pinakes.errors import EmbedderError, PinakesError, UsageError
+from pinakes.files import is_visible
 from pinakes.operations.checks import Finding, State
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.settings import Settings
@@ -26,7 +28,7 @@ GOOGLE_KEY_FILE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
 
 
 def embedders_meant(settings: Settings, sizes: Iterable[Size]) -> list[tuple[str, bool]]:
-    """The embedders that the settings are made for and those whose spaces are stored, each with whether it is stored."""
+    """The embedders that are set up or whose spaces are stored, each with whether a space is stored."""
     stored = {size.space.provider for size in sizes}
     return [
         (declaration.name, declaration.name in stored)
@@ -43,10 +45,11 @@ def ready_embedders() -> str:
 def call_finding(settings: Settings, name: str) -> Finding:
     """Call an embedder once, for a text or a picture, whichever costs less, at the pace that all machines share."""
     try:
+        # With the database, whose limits make this call wait for its turn next to a run that uses the whole quota.
         with open_database(settings) as database, closing(Embedders(settings, database.dsn)) as embedders:
             embedder = embedders.open(Choice(name))
             began = time.monotonic()
-            asked, cost, size = _ask(embedder)
+            sent, cost, size = _ask(embedder)
             seconds = time.monotonic() - began
     except UsageError as exc:
         return Finding(State.ERROR, str(exc), f"name one of {', '.join(EMBEDDERS)}", name)
@@ -56,7 +59,7 @@ def call_finding(settings: Settings, name: str) -> Finding:
     if size != expected:
         shown = f"the vector has {size} components instead of {expected}"
         return Finding(State.ERROR, shown, _guide(name), name)
-    shown = f"{asked} was answered in {seconds:.2f} s, {size:,} components, USD {cost:g}"
+    shown = f"{sent} was answered in {seconds:.2f} s, {size:,} components, USD {cost:g}"
     return Finding(State.OK, shown, what=name)
 
 
@@ -64,8 +67,8 @@ def embedder_finding(settings: Settings, name: str, stored: bool) -> Finding:
     """Whether an embedder has what it needs. No provider is called, and no model is loaded.
 
     Args:
-        settings: credentials among them.
-        name: the embedder's.
+        settings: the settings, which hold the credentials.
+        name: the embedder's name.
         stored: whether a space of it is stored.
     """
     declaration, values = EMBEDDERS[name], settings.values
@@ -77,10 +80,12 @@ def embedder_finding(settings: Settings, name: str, stored: bool) -> Finding:
         return Finding(state, str(exc), declaration.install, name)
     for setting in declaration.settings:
         path = setting.value(values)
-        if setting.is_path and path and not Path(path).expanduser().exists():
-            return Finding(state, f"{setting.name} is {path}, which does not exist", _guide(name), name)
+        if setting.is_path and path and not is_visible(Path(path).expanduser()):
+            shown = f"{setting.name} is {path}, which does not exist or is in a folder that this user may not enter"
+            return Finding(state, shown, _guide(name), name)
     try:
         declaration.check_settings(values)
+        # A client is made without a call, and checks its settings; a model of this machine would be loaded for seconds.
         if not declaration.packages:
             open_embedder(Choice(name), Surroundings(values, settings.home, prices=settings.prices)).close()
     except PinakesError as exc:
@@ -89,6 +94,7 @@ def embedder_finding(settings: Settings, name: str, stored: bool) -> Finding:
         paths = ", ".join(path for setting in declaration.settings if (path := setting.value(values)))
         where = paths or "the model is looked for where it was downloaded"
         return Finding(State.OK, f"{where}; not loaded now", what=name)
+    # Only a warning: on machines of Google the credentials come from the machine, and there is no file.
     if declaration.uses_google(values) and not _google_file(settings):
         return Finding(
             State.WARN,
@@ -103,15 +109,17 @@ def _google_file(settings: Settings) -> bool:
     """Whether there is a file where Google's libraries look for application default credentials."""
     named = settings.values.get(GOOGLE_KEY_FILE)
     if named:
-        return Path(named).is_file()
-    folder = settings.values.get("CLOUDSDK_CONFIG") or Path.home() / ".config" / "gcloud"
-    return (Path(folder) / "application_default_credentials.json").is_file()
+        return is_visible(Path(named))
+    # Path.home() fails for a user without a home, as in a container; this leaves the "~", where nothing is found.
+    folder = settings.values.get("CLOUDSDK_CONFIG") or os.path.expanduser("~/.config/gcloud")  # noqa: PTH111
+    return is_visible(Path(folder) / "application_default_credentials.json")
 
 
 def _ask(embedder: Embedder) -> tuple[str, float, int]:
-    """What was asked, its price in US dollars, and the number of components of the answer."""
+    """What was sent, its price in US dollars, and the number of components of the vector."""
     price = embedder.facts.price
     declaration = EMBEDDERS[embedder.facts.space.provider]
+    # At Vertex AI a text costs as much as two pictures.
     if price.per_image < price.of_text(declaration.example) or not declaration.reads_words:
         data = _plain_picture()
         picture = Picture(Image("doctor.png", "doctor.png", "", len(data)), lambda: data)

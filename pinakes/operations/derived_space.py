@@ -1,4 +1,4 @@
-"""A smaller space out of one that is paid for, where the model's vectors are nested. No embedder is called."""
+"""A smaller space from the paid vectors of a larger one, if the model's vectors are nested. No embedder is called."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from pinakes.types import Entry, ErrorClass, Failure, Image, Rejected, Vector
 
 
 def derived_space(space: Space, dimension: int) -> Space:
-    """The space that the embedder of `space` fills when it is asked for vectors of `dimension` components.
+    """The space of the same model as `space`, with vectors of `dimension` components.
 
     Raises:
-        UsageError: the provider does not say that vectors of this model may be cut, or has none of this dimension.
+        UsageError: the provider does not say that vectors of this model may be cut, or offers no such dimension.
     """
     model = model_of(space)
+    # Of any other model the first components are no vector of the model: searches would compare noise.
     if model is None or model.nested is None:
         raise UsageError(
             f"the vectors of {space.name} cannot be cut: nothing is published that says that the first components of a"
@@ -36,14 +37,15 @@ def derived_space(space: Space, dimension: int) -> Space:
 
 
 def cut(vector: Vector, dimension: int) -> Vector | None:
-    """The first components, brought to length 1 again: shape (dimension,), float32. None where all of them are 0."""
+    """The first components, scaled to length 1: shape (dimension,), float32. None if all of them are 0."""
+    # In double precision: in single precision the squares of very small components would be 0.
     first = vector[:dimension].astype(np.float64)
     length = float(np.linalg.norm(first))
     return (first / length).astype(np.float32) if length else None
 
 
 def cut_answers(checkpoint: Checkpoint, images: Sequence[Image], dimension: int) -> Iterator[tuple[Image, Vector]]:
-    """What the larger space's checkpoint answers about these images, cut."""
+    """The vectors of these images in the larger space's checkpoint, cut."""
     wanted = {(image.image_id, image.fingerprint): image for image in images}
     for chunk in checkpoint.vectors(lambda *pair: pair in wanted):
         for *pair, vector in zip(chunk.image_ids, chunk.fingerprints, chunk.vectors, strict=True):
@@ -53,11 +55,11 @@ def cut_answers(checkpoint: Checkpoint, images: Sequence[Image], dimension: int)
 
 
 class StoredSource:
-    """The images of a collection as its tables know them, for a run that reads no picture.
+    """The images of a collection as its tables have them, for a run that reads no picture.
 
     Args:
-        root: of the collection's source.
-        rows: (image_id, uri, fingerprint) of each; the fingerprint is empty where the bytes could not be read.
+        root: the root of the collection's source.
+        rows: (image_id, uri, fingerprint) of each image; the fingerprint is empty if the bytes could not be read.
     """
 
     def __init__(self, root: str, rows: Sequence[tuple[str, str, str]]) -> None:

@@ -21,12 +21,13 @@ from pinakes.bigquery.address import SCHEME as BIGQUERY
 from pinakes.buckets.addresses import in_bucket
 from pinakes.checkpoints.base import PART_PREFIX
 from pinakes.checkpoints.locations import open_storage
+from pinakes.files import is_visible
 from pinakes.metadata.opening_tables import check_table
 from pinakes.operations.capacity import buffers_finding, build_memory_finding, disks
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.operations.credentials import call_finding, embedder_finding, embedders_meant, ready_embedders
 from pinakes.settings import Settings
-from pinakes.sources.kinds import found_here
+from pinakes.sources.kinds import IIIF, found_here
 from pinakes.sources.object_table import ObjectTableSource
 from pinakes.store import health
 from pinakes.store.addresses import LIMITER_URL, address
@@ -37,19 +38,19 @@ from pinakes.store.prepared_database import check_encoding, may_use_schema
 from pinakes.store.restrictions import restrictions
 
 SPARE_CONNECTIONS = 10
-"""A run takes up to six: lease, load, limiter, and a search or two at the same time."""
+"""The free connections that the server should have. A run takes up to six: lease, load, limiter, and a search or two."""
 
 
 @dataclass
 class Examination:
-    """What the checks look at.
+    """What the checks examine, and what they learn for later ones.
 
     Attributes:
-        settings: where things are.
-        images: how many pictures there are going to be, if that is more than there are.
+        settings: the settings.
+        images: the expected number of pictures, if that is more than are stored.
         calls: embedders to call once each, with what costs least; no other embedder is called.
         connected: whether the check of the database has passed.
-        sizes: the spaces that are stored; known when the check of the schema has passed.
+        sizes: the stored spaces; known once the check of the schema has passed.
     """
 
     settings: Settings
@@ -61,7 +62,11 @@ class Examination:
 
     @cached_property
     def conn(self) -> Connection:
-        """A connection to the database; DatabaseError where there is none."""
+        """A connection to the database.
+
+        Raises:
+            DatabaseError: there is none.
+        """
         database = self.opened.enter_context(open_database(self.settings))
         return self.opened.enter_context(contextlib.closing(connect(database.dsn)))
 
@@ -93,21 +98,32 @@ def examine(settings: Settings, *, images: int = 0, calls: Sequence[str] = ()) -
 def _database(at: Examination) -> Finding:
     url = at.settings.database_url
     check_encoding(at.conn)
-    found = Finding(State.OK, f"PostgreSQL {at.server.version}, {'embedded' if url is None else address(url)}")
+    shown = f"PostgreSQL {at.server.version}, {'embedded' if url is None else address(url)}"
+    # Only after what may fail: the other checks of the database would report the same error again.
     at.connected = True
-    return found
+    return Finding(State.OK, shown)
 
 
-def _home(at: Examination) -> Finding:
+def _home(at: Examination) -> Iterator[Finding]:
     home = at.settings.home
-    if home.stat().st_mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH):
+    try:
+        mode = home.stat().st_mode
+    except FileNotFoundError:  # the first run makes it
+        return
+    except OSError as exc:
+        fix = "let this user enter the folders above it, or correct PINAKES_HOME"
+        yield Finding(State.ERROR, f"{home} cannot be read: {exc.strerror or exc}", fix)
+        return
+    if mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH):
         fix = f"if nobody else needs it: chmod -R go-rw {home}"
-        return Finding(State.WARN, f"{home} is open to other users of this machine", fix)
-    return Finding(State.OK, f"{home} is for its owner alone")
+        yield Finding(State.WARN, f"{home} is open to other users of this machine", fix)
+    else:
+        yield Finding(State.OK, f"{home} is for its owner alone")
 
 
 def _rights(at: Examination) -> Iterator[Finding]:
     if not at.server.may_create:
+        # An administrator may have prepared the schemas; then everything works but a new collection.
         yield Finding(
             State.WARN if may_use_schema(at.conn, SYSTEM_SCHEMA) else State.ERROR,
             "this user may not create schemas in this database, and every collection is one",
@@ -163,11 +179,12 @@ def schema_finding(schemas: Sequence[health.Schema]) -> Finding:
         return Finding(State.OK, f"of an older version, and brought up to date by the next use: {', '.join(behind)}")
     if not schemas:
         return Finding(State.OK, "none yet; the first pinakes ingest makes it")
-    return Finding(State.OK, f"up to date; {len(schemas) - 1} collections")
+    count = len(schemas) - 1  # without the one that all collections share
+    return Finding(State.OK, f"up to date; {count} collection{'' if count == 1 else 's'}")
 
 
 def _restrictions(at: Examination) -> Iterator[Finding]:
-    """A restriction that hides nothing may be a broken promise to a rights holder."""
+    """A restriction that hides no picture may be a mistyped one, and a promise to a rights holder that is not kept."""
     for name in at.collections:
         restricted = restrictions(at.conn, name)
         problems = [each.problem for each in restricted if each.problem is not None]
@@ -188,7 +205,7 @@ def _source(at: Examination) -> Finding:
     source = at.settings.source
     assert source
     if source.startswith(BIGQUERY):
-        ObjectTableSource(source).reading()  # asks what the query would scan
+        ObjectTableSource(source).reading()  # a dry run, which is free and fails as the query would
         return Finding(State.OK, f"{source} can be read")
     try:
         path, is_folder = found_here(source)
@@ -208,7 +225,8 @@ def _source(at: Examination) -> Finding:
 def _metadata(at: Examination) -> Finding:
     for name in at.settings.metadata:
         check_table(name)
-    return Finding(State.OK, f"{len(at.settings.metadata)} tables can be read")
+    count = len(at.settings.metadata)
+    return Finding(State.OK, "the table can be read" if count == 1 else f"{count} tables can be read")
 
 
 def _checkpoint(at: Examination) -> Finding:
@@ -216,17 +234,24 @@ def _checkpoint(at: Examination) -> Finding:
     settings = at.settings
     folder = Path(settings.checkpoint).expanduser().absolute() / settings.collection
     remote = in_bucket(settings.checkpoint)
-    made = [] if remote else [path for path in (folder, *folder.parents) if not path.exists()]
+    # Folders that the write makes are removed again, the innermost first: doctor leaves nothing behind.
+    made = [] if remote else [path for path in (folder, *folder.parents) if not is_visible(path)]
     name = f".{PART_PREFIX}{uuid.uuid4()}.tmp"  # hidden, and treated as a leftover if this process dies in between
     try:
         storage = open_storage(settings.checkpoint, settings.collection)
         storage.write(name, lambda _: None)
         storage.delete(name)
     finally:
-        with contextlib.suppress(OSError):  # somebody else has put something there meanwhile
+        with contextlib.suppress(OSError):  # a run may have put its parts there meanwhile
             for path in made:
                 path.rmdir()
     return Finding(State.OK, f"{storage.location} can be written")
+
+
+def _has_local_source(at: Examination) -> bool:
+    """Whether the source can be checked without reading from a bucket or from somebody's server of documents."""
+    source = (at.settings.source or "").strip()
+    return bool(source) and not in_bucket(source) and not IIIF.match(source)
 
 
 def _is_connected(at: Examination) -> bool:
@@ -240,9 +265,10 @@ def _has_bucket(at: Examination) -> bool:
 _READ_FIX: Final = "let this user read the schemas of Pinakes in this database"
 _SOURCE_FIX: Final = "mount it, let this user read it, or correct PINAKES_SOURCE"
 
+# In this order, because the later checks use what the earlier ones find: a connection, then the sizes of the spaces.
 CHECKS: Final[tuple[Check[Examination], ...]] = (
     Check("database", _database, "start PostgreSQL, or correct PINAKES_DATABASE_URL"),
-    Check("home", _home, applies=lambda at: at.settings.home.is_dir()),
+    Check("home", _home),
     Check("database rights", _rights, _READ_FIX, _is_connected),
     Check("connections", _connections, _READ_FIX, _is_connected),
     Check("pgvector", lambda at: pgvector_finding(at.server), _READ_FIX, _is_connected),
@@ -265,7 +291,7 @@ CHECKS: Final[tuple[Check[Examination], ...]] = (
         "paid embedders wait for it; start it, or correct PINAKES_LIMITER_URL",
         lambda at: at.settings.limiter_url,
     ),
-    Check("source", _source, _SOURCE_FIX, lambda at: at.settings.source and not in_bucket(at.settings.source)),
+    Check("source", _source, _SOURCE_FIX, _has_local_source),
     Check("metadata", _metadata, "let this user read it, or correct PINAKES_METADATA", lambda at: at.settings.metadata),
     Check(
         "checkpoint",
@@ -291,4 +317,4 @@ CHECKS: Final[tuple[Check[Examination], ...]] = (
         lambda at: build_memory_finding(at.sizes, at.images, local=at.settings.database_url is None),
     ),
 )
-"""Everything that is looked at, in this order."""
+"""Every check on the library's side."""

@@ -1,7 +1,7 @@
 """The merged dataset: one row for each image, with its metadata and its vector.
 
-It comes from checkpoints and metadata files; no database is needed. Vectors stream through the join part by part, so that
-memory stays flat.
+It comes from checkpoints and metadata files; no database is needed. Vectors pass through the join part by part, so that the
+memory does not grow with the collection.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from pinakes.types import Vector
 SUFFIXES = (".csv", ".parquet", ".xlsx")
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-"""How a text begins that spreadsheets may run as a formula."""
+"""The first characters of a text that spreadsheets may run as a formula."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +66,9 @@ def export(
     With `excel_safe` a text in a CSV that a spreadsheet would run as a formula begins with an apostrophe.
 
     Raises:
-        UsageError: the file's name ends in none of `SUFFIXES`, `excel_safe` is asked of another form than CSV, or openpyxl
+        UsageError: the file's name ends in none of `SUFFIXES`, `excel_safe` is set for another format than CSV, or openpyxl
             is not installed for Excel.
-        CheckpointError: the checkpoint holds no vector of this space.
+        CheckpointError: the checkpoint holds no readable vector of this space.
         PinakesError: the file cannot be written.
     """
     if file.suffix not in SUFFIXES:
@@ -86,21 +86,28 @@ def export(
             vectors = images.assign(vector=list(chunk.vectors))
             write(merge_vectors(join.rows(images), vectors))
             rows += len(images)
+        # Damage to a vector is found only now. An error here leaves an earlier export in its place, not an empty file.
+        if not rows:
+            raise CheckpointError(
+                f"nothing was exported: all vectors in the checkpoint {kept.location} are damaged and lost; pinakes status"
+                " says what can be done."
+            )
     return Exported(rows, notes + kept.problems)
 
 
 def with_iiif(names: Sequence[str], home: Path) -> list[str | AnyTable]:
-    """Names of tables, with those of the documents behind addresses of IIIF in their place; see `kinds.open_source`."""
+    """The names, with each address of a IIIF document replaced by the table of its items; see `kinds.open_source`."""
     return [open_iiif(name, home=home).table if IIIF.match(name) else name for name in names]
 
 
 def kept_vectors(checkpoint: str, collection: str, space: Space) -> tuple[Checkpoint, dict[str, str]]:
-    """The checkpoint, and image_id → fingerprint of what is exported of it.
+    """The checkpoint, and image_id → fingerprint of the vectors to export.
 
     Raises:
         CheckpointError: it holds no vector of this space.
     """
     kept = open_checkpoint(checkpoint, collection, space)
+    # A take-down that was interrupted leaves answers behind, and an export is passed on to others.
     tombstones = TombstoneFile(checkpoint, collection).read()
     ledger = kept.ledger()
     newest = {
@@ -117,17 +124,19 @@ def kept_vectors(checkpoint: str, collection: str, space: Space) -> tuple[Checkp
 
 
 def shortest(vector: Vector) -> list[float]:
-    """Numbers whose text has the fewest digits that give the same number in single precision: as providers write them."""
+    """The numbers with the fewest digits that are the same in single precision, which is how providers write them."""
+    # str() of a float32 gives these digits; float() alone would give those of its exact value, such as 0.10000000149.
     return [float(str(number)) for number in vector]
 
 
 @contextmanager
 def _written(file: Path, *, excel_safe: bool) -> Iterator[Callable[[pd.DataFrame], None]]:
-    """A function that appends frames to `file`, which appears when the block ends without an error."""
+    """A function that appends frames to `file`; the file appears when the block ends without an error."""
     with whole_file(file, "the export") as sink:
         if file.suffix == ".csv":
             yield _csv_writer(sink, excel_safe=excel_safe)
         elif file.suffix == ".xlsx":
+            # Its columns are known only when all of `extra` has been seen. Metadata without vectors fits into memory.
             frames: list[pd.DataFrame] = []
             yield lambda frame: frames.append(frame.drop(columns="vector"))
             write_excel(sink, _for_people(pd.concat(frames)))
@@ -171,7 +180,7 @@ def _parquet_writer(sink: Any) -> Iterator[Callable[[pd.DataFrame], None]]:
         nonlocal writer
         frame = _flat(frame)
         table = pa.Table.from_pandas(frame, schema=_schema(frame), preserve_index=False)
-        # Looking for vectors that repeat takes three quarters of the time, and none do.
+        # A dictionary of vectors would take three quarters of the time, and no two of them are equal.
         texts = [name for name in table.column_names if name != "vector"]
         writer = writer or pq.ParquetWriter(sink, table.schema, use_dictionary=texts)
         writer.write_table(table)
@@ -184,6 +193,7 @@ def _parquet_writer(sink: Any) -> Iterator[Callable[[pd.DataFrame], None]]:
 
 
 def _schema(frame: pd.DataFrame) -> pa.Schema:
+    # Declared, not inferred: in a chunk without any value pyarrow would take a column of text for one of nulls.
     fields = [(name, pa.string()) for name in frame.columns if name != "vector"]
     return pa.schema([*fields, ("vector", pa.list_(pa.float32(), len(frame["vector"].iloc[0])))])
 

@@ -15,12 +15,12 @@ import pandas as pd
 
 from pinakes.checkpoints.base import Vectors
 from pinakes.checkpoints.checkpoint import Checkpoint
-from pinakes.errors import UsageError
+from pinakes.errors import CheckpointError, UsageError
 from pinakes.files import whole_file
 from pinakes.metadata.cleaning import DISTINCT_COLUMNS, read_as_pandas, tutorial_subset
 from pinakes.metadata.column_map import ColumnMap
 from pinakes.metadata.join import Join
-from pinakes.metadata.opening_tables import open_table
+from pinakes.metadata.opening_tables import AnyTable, open_table
 from pinakes.metadata.records import Table
 from pinakes.metadata.table import Cleaning, read_metadata
 from pinakes.operations.export import Exported, kept_vectors, shortest
@@ -29,7 +29,7 @@ from pinakes.spaces import Space
 Form = Literal["tutorial", "vertex"]
 
 ROWS_AT_ONCE = 500
-"""Rows whose vectors are text at one time: some 10 MB."""
+"""Rows whose vectors are converted to text at once: about 10 MB."""
 
 
 def export_like(
@@ -39,19 +39,19 @@ def export_like(
     collection: str,
     space: Space,
     checkpoint: str,
-    metadata: Sequence[str | Path] = (),
+    metadata: Sequence[str | Path | AnyTable] = (),
     columns: ColumnMap | None = None,
     profile: str | None = None,
     cleaning: Cleaning = "lossless",
 ) -> Exported:
-    """Write a file as a tutorial's own program wrote it, whole or not at all. Vectors never fill the memory.
+    """Write a file as a tutorial's own program writes it, whole or not at all. Memory does not grow with the collection.
 
-    Its bytes are those of the tutorial's file. Checkpoints keep single precision, so that a number of which the provider
-    sent more digits than tell it from others in that precision is written with fewer.
+    Its bytes are those of the tutorial's file. Checkpoints keep single precision, so a number that the provider sent with
+    more digits than single precision has is written with fewer.
 
     `tutorial`, the Azure tutorial's `dataset_embeddings.csv`: tab-separated, UTF-8; the columns and the rows of the
-    metadata in their own order, without those that no picture fits, and `vector` as a JSON list. With
-    `cleaning="tutorial"` the metadata is SemArt's files, and the columns are those of the tutorial's table.
+    metadata in their own order, without rows that have no picture, and `vector` as a JSON list. With `cleaning="tutorial"`
+    the metadata is SemArt's files, and the columns are those of the tutorial's table.
 
     `vertex`, the Vertex AI tutorial's `embeddings.csv`: no header, the name and then each number, by image_id, lines that
     end in CRLF as Python's `csv` writes them. Metadata is left out.
@@ -60,7 +60,7 @@ def export_like(
         UsageError: the file does not end in .csv, the metadata is missing or not text, its files differ in their columns, or
             several pictures share a row.
         MetadataError: the metadata cannot be read.
-        CheckpointError: the checkpoint holds no vector of this space.
+        CheckpointError: the checkpoint holds no vector of this space, or some of its vectors are damaged.
         PinakesError: the file cannot be written.
     """
     if file.suffix != ".csv":
@@ -77,9 +77,10 @@ def export_like(
         notes = [*read.report.lines(), *join.report.lines()]
         key = "image_file" if cleaning == "tutorial" else str(read.report.files[0].key)
         dataset, places = _merged(_dataset(metadata, cleaning), key, join.keys())
+    # Vectors come in the checkpoint's order and are written in the metadata's: a file on disk, not memory, sorts them.
     with tempfile.TemporaryFile() as scratch, whole_file(file, "the export") as sink:
         vectors = _in_order(kept, newest, places, space.dimension, scratch)
-        for first in range(0, len(places) or 1, ROWS_AT_ONCE):  # a header alone where nothing fits
+        for first in range(0, len(places) or 1, ROWS_AT_ONCE):  # once even without rows, for the header
             part = [shortest(vector) for vector in vectors[first : first + ROWS_AT_ONCE]]
             text = io.StringIO(newline="")
             if dataset is None:
@@ -92,12 +93,12 @@ def export_like(
     return Exported(len(places), notes + kept.problems)
 
 
-def _dataset(paths: Sequence[str | Path], cleaning: Cleaning) -> pd.DataFrame:
-    """The metadata as the tutorial reads it: every column a text, under its own name."""
-    tables = [open_table(path) for path in paths]
+def _dataset(metadata: Sequence[str | Path | AnyTable], cleaning: Cleaning) -> pd.DataFrame:
+    """The metadata as the tutorial reads it: every column as text, under its own name."""
+    tables = [open_table(table) if isinstance(table, str | Path) else table for table in metadata]
     if cleaning == "tutorial":
         subset = tutorial_subset(tables).frame[list(DISTINCT_COLUMNS)].rename(columns=str.lower)
-        # The tutorial saves its subset and reads it again, and so takes words such as NA for nothing once more.
+        # The tutorial saves its subset and reads it again, which turns words such as NA into missing values once more.
         saved = io.StringIO(subset.to_csv(index=False, sep="\t"))
         return pd.read_csv(saved, sep="\t", dtype="string")
     frames = []
@@ -114,7 +115,7 @@ def _dataset(paths: Sequence[str | Path], cleaning: Cleaning) -> pd.DataFrame:
 
 
 def _merged(dataset: pd.DataFrame, key: str, keys: dict[str, str]) -> tuple[pd.DataFrame, dict[str, int]]:
-    """The rows that a picture fits, in their order, and image_id → the number of its row."""
+    """The rows that have a picture, in their order, and image_id → the number of its row."""
     column = next(name for name in dataset.columns if str(name).strip().lower() == key.lower())
     written = dataset[column].map(lambda text: unicodedata.normalize("NFC", str(text).strip()), na_action="ignore")
     image_of = {key: image_id for image_id, key in keys.items()}
@@ -130,10 +131,17 @@ def _merged(dataset: pd.DataFrame, key: str, keys: dict[str, str]) -> tuple[pd.D
 def _in_order(
     kept: Checkpoint, newest: dict[str, str], places: dict[str, int], dimension: int, scratch: IO[bytes]
 ) -> Vectors:
-    """The vectors of the pictures that have a place, each in its own: shape (places, dimension), kept in a file."""
-    if not places:
+    """The vectors of the pictures in `places`, each at its place: shape (places, dimension), kept in a file."""
+    if not places:  # an empty file cannot be mapped
         return np.zeros((0, dimension), dtype=np.float32)
     ordered = np.memmap(scratch, dtype=np.float32, mode="w+", shape=(len(places), dimension))
+    read = 0
     for chunk in kept.vectors(lambda image_id, fingerprint: image_id in places and newest[image_id] == fingerprint):
         ordered[[places[image_id] for image_id in chunk.image_ids]] = chunk.vectors
+        read += len(chunk.image_ids)
+    if read < len(places):  # their places still hold zeros, which nobody could tell from a vector
+        raise CheckpointError(
+            f"{len(places) - read:,} of {len(places):,} vectors in the checkpoint {kept.location} are damaged and lost, and"
+            " nothing was exported: export again to leave their pictures out; pinakes status says what else can be done."
+        )
     return ordered

@@ -1,7 +1,7 @@
-"""Housekeeping: what piles up over the years is merged, rebuilt or removed, while the collections stay searchable.
+"""Housekeeping: what accumulates over the years is merged, rebuilt or removed, while the collections stay searchable.
 
-Nothing here changes what a search finds or what a run would do. Each thing is done only where it is due, so that it may
-run as often as a schedule likes.
+Nothing here changes what a search finds or what a run would do. Each step is done only if it is due, so maintenance may run
+as often as a schedule likes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from pinakes.takedowns.sync import sync_tombstones
 from pinakes.tombstones import Tombstones
 
 MANY_SMALL_PARTS = 8
-"""Small parts that are worth merging here: few enough to read quickly, too many to rewrite every night."""
+"""The number of small parts from which they are merged: reading fewer is quick, and merging rewrites them all."""
 
 BLOATED = 1.5
 """An index that has grown to this many times the size of a new one is rebuilt. See `python -m benchmarks.bloat`."""
@@ -46,18 +46,17 @@ each of them than a build takes. See `python -m benchmarks.bloat --vacuum`."""
 KEEP_RUNS_DAYS = 365
 KEEP_QUERIES_DAYS = 365
 KEEP_ORPHANED_QUERIES_DAYS = 30
-"""Vectors of queries in a space that no collection has: it may come back, from its checkpoint."""
+"""For vectors of queries in a space that no collection has: it may come back, from its checkpoint."""
 KEEP_LOCKS_DAYS = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing that was looked at.
+    """One step of the maintenance.
 
     Attributes:
         where: the collection, with a space or a table; or what all collections share.
-        what: the kind of thing: tombstones, checkpoint, index, map, values, vacuum, runs, locks,
-            queries, thumbnails.
+        what: the kind of step: tombstones, checkpoint, index, map, values, vacuum, runs, locks, queries, thumbnails.
         done: whether anything was changed.
         detail: what was done, or why nothing was.
     """
@@ -76,10 +75,10 @@ class Maintenance:
     """The maintenance of some collections and of what all collections share.
 
     Args:
-        settings: where things are.
+        settings: the settings.
         database: the database.
-        checkpoint: the root of the checkpoints; None: the settings'.
-        wait: seconds to queue behind a run; a space that is being written then is left for the next time.
+        checkpoint: the root of the checkpoints; None: that of the settings.
+        wait: seconds to queue behind a run; a space that is still being written then is left for the next time.
     """
 
     def __init__(
@@ -100,27 +99,29 @@ class Maintenance:
         with self._database.connection() as (conn, _):
             prepare(conn)
             everything = collection_names(conn)
-            for name in collections or ():
+            for name in collections or ():  # all names are checked before hours of work on the first one
                 require_collection(conn, name)
             for name in everything if collections is None else collections:
                 yield from self._collection(conn, name)
-            known = [registered.name for name in everything for registered in self._registered(conn, name)]
+            # Of all collections, even if only one is maintained: queries of the others' spaces are not orphaned.
+            known: list[str] = []
+            for name in everything:
+                open_collection(conn, name)
+                known += [registered.name for registered in spaces(conn, name)]
             yield from self._shared(conn, known)
             yield from self._vacuum(conn, SYSTEM_SCHEMA)
         yield from self._caches()
 
-    def _registered(self, conn: Connection, collection: str) -> list[RegisteredSpace]:
-        open_collection(conn, collection)
-        return spaces(conn, collection)
-
     def _collection(self, conn: Connection, collection: str) -> Iterator[Act]:
         pgvector = open_collection(conn, collection)
         tombstones = sync_tombstones(self._database, collection, self._root, lease_seconds=self._settings.lease_seconds)
-        registered = {each.name: each for each in self._registered(conn, collection)}
+        registered = {each.name: each for each in spaces(conn, collection)}
+        # A space may be in the checkpoint only, after a drop or before the first load.
         known = {space.name: space for space in kept_spaces(self._root, collection)}
         known |= {name: each.space for name, each in registered.items()}
         for name, space in sorted(known.items()):
             where = f"{collection}/{name}"
+            # The lease of a run: while one writes the space, neither its parts nor its index may be replaced.
             lease = Lease(self._database.dsn, where, seconds=self._settings.lease_seconds, wait=self._wait)
             try:
                 with lease:
@@ -132,6 +133,7 @@ class Maintenance:
                             yield from self._index(conn, at, collection, each.space, lease, pgvector)
             except LockHeldError as exc:
                 yield Act(where, "space", False, f"left for the next time: {exc}")
+        # These need no lease. They come last, and the vacuum after them, because the steps above change rows.
         for each in spaces(conn, collection):
             yield from self._map(conn, collection, each)
         counted = count_again(conn, collection)
@@ -140,19 +142,20 @@ class Maintenance:
 
     @staticmethod
     def _map(conn: Connection, collection: str, registered: RegisteredSpace) -> Iterator[Act]:
-        found = renew_map(conn, collection, registered)
-        if found is not None:
-            changed, made = found
+        renewed = renew_map(conn, collection, registered)
+        if renewed is not None:
+            changed, made = renewed
             detail = f"{changed:.0%} of its pictures had changed" if made else f"{changed:.0%} of its pictures changed"
             yield Act(f"{collection}/{registered.name}", "map", made is not None, detail)
 
     def _checkpoint(
         self, where: str, collection: str, space: Space, tombstones: Tombstones, lease: Lease
     ) -> Iterator[Act]:
-        """What a take-down that died has left, and small parts."""
+        """Finish a take-down that died, and merge small parts."""
         checkpoint = open_checkpoint(self._root, collection, space)
+        # Before the merge, which would copy the forgotten answers into a new part.
         if self._holds_forgotten(checkpoint, tombstones):
-            lease.check()
+            lease.check()  # listing a large checkpoint may take longer than the lease lasts
             erased = checkpoint.erase(tombstones.ids, tombstones.fingerprints)
             yield Act(where, "tombstones", True, f"forgotten answers removed: {erased.rows:,}")
         parts = len(checkpoint.ledger().parts)
@@ -160,6 +163,7 @@ class Maintenance:
             yield Act(where, "checkpoint", False, f"parts: {parts:,}")
             return
         lease.check()
+        # In the format of most of its parts: a collection that was kept as CSV stays CSV.
         open_checkpoint(self._root, collection, space, format=checkpoint.kept_as).compact()
         yield Act(where, "checkpoint", True, f"parts: {parts:,}, now {len(checkpoint.ledger().parts):,}")
 
@@ -189,9 +193,11 @@ class Maintenance:
         if state is None:
             yield Act(where, "index", False, "none: searches are exact")
             return
+        # An index of an earlier version has no size to compare with: it is measured against its present one next time.
         if state.fresh is None:
             store.enter_baseline(conn, collection, space, state)
         sizes = f"{state.bloat:.2f} times its size when built, {state.dead_share:.0%} dead"
+        # The lists of IVFFlat were chosen for the rows of that time: with many more it is slow, though not bloated.
         if state.kind == "ivfflat" and state.rows > REBUILD_GROWTH * state.built_rows:
             ensure_index(conn, collection, space, "ivfflat", lease, pgvector)
             yield Act(where, "index", True, f"rebuilt: {state.built_rows:,} rows have become {state.rows:,}")
@@ -201,9 +207,11 @@ class Maintenance:
                 yield Act(where, "index", False, f"{sizes}; {problem}")
                 return
             rebuild_index(conn, collection, space, lease, pgvector)
+            # A new graph is another graph: how far a search must look in it is measured again.
             if not isinstance(space, RegionSpace):
                 settle(conn, pgvector, collection, space)
             yield Act(where, "index", True, f"rebuilt: it was {sizes}")
+            # The new index knows no dead row, so that the vacuum has no graph to repair.
             if state.dead:
                 store.tidy(conn, store.TableState(collection, space.name, state.dead, state.dead, True, True))
                 yield Act(where, "vacuum", True, f"dead rows: {state.dead:,}")

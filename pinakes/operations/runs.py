@@ -17,10 +17,10 @@ COUNTS = ("listed", "embedded", "reused", "failed", "deferred", "calls", "rows_w
 
 
 def runs(conn: Connection, settings: Settings, collection: str | None, limit: int) -> list[dict[str, Any]]:
-    """The newest runs, newest first, of a collection or (None) of all; every value fits JSON.
+    """The latest runs, newest first, of a collection or (None) of all; every value fits JSON.
 
-    `cost` is what the run spent, in US dollars. For a run of an earlier version it is computed
-    from its calls and the current price of an image. It is None if the run has not ended, or if the price is unknown.
+    `cost` is what the run spent, in US dollars. For a run of an earlier version it is computed from its calls and the
+    current price of an image. It is None if the run has not ended, or if the price is unknown.
     """
     prepare(conn)
     price = _prices(conn, settings)
@@ -46,12 +46,12 @@ def _document(run: Run, price: float | None) -> dict[str, Any]:
 
 
 def _prices(conn: Connection, settings: Settings) -> Callable[[str, str], float | None]:
-    """From a collection and the name of a space to the price of an image."""
-    there = set(collection_names(conn))
+    """A function from a collection and the name of a space to the price of an image."""
+    existing = set(collection_names(conn))
 
     @cache
     def of(collection: str) -> dict[str, float]:
-        if collection not in there:
+        if collection not in existing:  # runs outlive the collection that they filled
             return {}
         return {s.name: price_of(s.space, settings.prices).per_image for s in spaces(conn, collection)}
 

@@ -22,7 +22,7 @@ from pinakes.store.space_registry import RegisteredSpace, coverage, spaces, tabl
 
 
 def status(conn: Connection, settings: Settings, collection: str) -> dict[str, Any]:
-    """A document about one collection; every value fits JSON.
+    """The status of one collection; every value fits JSON.
 
     Raises:
         UsageError: there is no such collection.
@@ -30,6 +30,7 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
     open_collection(conn, collection)
     root = require_collection(conn, collection)
     runs = latest_runs(conn, collection)
+    # The last run may have died before it listed anything.
     listing = next((run.account for run in runs if run.account.get("listed")), {})
     restricted = restrictions(conn, collection)
     return {
@@ -57,7 +58,7 @@ def status(conn: Connection, settings: Settings, collection: str) -> dict[str, A
 
 
 def write_failures(document: dict[str, Any], file: Path) -> int:
-    """Write every failed picture of a status as CSV, with a header; how many there are.
+    """Write every failed picture of a status as CSV, with a header; returns their number.
 
     Raises:
         PinakesError: the file cannot be written.
@@ -77,18 +78,20 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
     counted, regions = coverage(conn, collection, registered.name), registered.regions
     checkpoint = open_checkpoint(settings.checkpoint, collection, registered.space)
     ledger = checkpoint.ledger()
+    # By columns: to compare a million images row by row takes several times as long.
     stored = stored_images(conn, collection)
-    found = ledger.find(stored["image_id"], stored["fingerprint"])
-    ok = ledger.ok_at(found)
+    positions = ledger.find(stored["image_id"], stored["fingerprint"])
+    ok = ledger.ok_at(positions)
     lacking = stored.filter(pa.array(~ok))
     without = list(zip(lacking["image_id"].to_pylist(), lacking["fingerprint"].to_pylist(), strict=True))
-    failures = [ledger.row(position).as_failure() for position in found[(found >= 0) & ~ok].tolist()]
+    failures = [ledger.row(position).as_failure() for position in positions[(positions >= 0) & ~ok].tolist()]
     problems = list(checkpoint.problems)
     if not counted.images and (kept := ledger.counts()[OK]):
         problems.append(
             f"the checkpoint holds {kept:,} answers, and none is loaded yet: a run loads them at its end. Where it has died,"
             " run the same pinakes ingest again; they are not paid for again."
         )
+    # The table has their vectors and the checkpoint does not: the next run would pay for them again.
     if lost := sum(1 for _ in held_pairs(conn, collection, registered.name, without)):
         problems.append(checkpoint.lacking(lost))
     if damaged := sum(pair in ledger.lost for pair in without):
@@ -117,7 +120,7 @@ def _space(conn: Connection, settings: Settings, collection: str, registered: Re
         "statuses": {
             "ok": int(ok.sum()),
             "failed": len(failures),
-            "not embedded yet": int((found < 0).sum()),
+            "not embedded yet": int((positions < 0).sum()),
         },
         "failures": failures,
         "problems": problems,

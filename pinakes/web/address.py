@@ -16,7 +16,7 @@ from pinakes.web.place import link
 from pinakes.web.uploads import Uploads
 
 PAGE_SIZE = 24
-"""Hits of a page where the address says nothing: fills rows of two, three, four and six."""
+"""The number of hits on a page unless the address names another: it fills rows of two, three, four and six."""
 
 MODES: tuple[str, ...] = get_args(Mode)
 METRICS: tuple[str, ...] = get_args(Metric)
@@ -24,26 +24,29 @@ METRICS: tuple[str, ...] = get_args(Metric)
 LISTS = ("plus", "minus", "where")
 """Parameters that may be repeated."""
 
-FORM_FIELDS = ("add", "less", "column", "has", "from", "to", "left", "top", "width", "height", "picture")
-"""What the form sends in parts, and an address holds as one: more words, years, a text in a column, the sides of a crop."""
+SIDES = ("left", "top", "width", "height")
+"""The form's fields for a crop, in percent."""
+
+FORM_FIELDS = ("add", "less", "column", "has", "from", "to", *SIDES, "picture")
+"""The form's fields that an address has under another name or joined: more words, years, a text in a column, a crop."""
 
 DEFAULTS = {"k": str(PAGE_SIZE), "mode": MODES[0], "metric": METRICS[0]}
-"""Values that an address need not name."""
+"""Values that an address leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """The parameters of a search, as text; an empty one is not asked for.
+    """The parameters of a search, as text; an empty one has no effect.
 
     Attributes:
         q: words.
         like: the image_id of a stored image.
-        upload: the token of a picture that was sent.
+        upload: the token of an uploaded picture.
         crop: ``x,y,w,h``, fractions of the picture of `upload`, or else of `like`.
         plus, minus: more parts, as `pinakes.query.query.ask` reads them.
         where: conditions on the metadata, as `pinakes.query.filters` reads them.
         group_by, max_distance, k, mode, space, hybrid, metric: see `pinakes.query.query.Query`.
-        exclude_query: `1` leaves out the picture that was sent, where it is stored.
+        exclude_query: `1` leaves out the stored picture that is the very file of `upload`.
         collapse_duplicates: `1` shows one of each group of copies.
         after: the cursor of the page before.
     """
@@ -68,7 +71,7 @@ class Address:
 
     @classmethod
     def read(cls, sent: ImmutableMultiDict[str, Any]) -> Address:
-        """What an address or the form holds; anything else in it is passed over."""
+        """The search in an address or in the form's fields; other parameters are ignored."""
         texts = ImmutableMultiDict([(name, value) for name, value in sent.multi_items() if isinstance(value, str)])
         values: dict[str, Any] = {}
         for field in fields(cls):
@@ -82,7 +85,8 @@ class Address:
         return replace(address, **_joined(address, texts)).pruned()
 
     def pruned(self) -> Address:
-        """Without what has nothing to act on: a crop without a picture, a share of words without words, a mere distance."""
+        """Without options that have nothing to act on: a crop without a picture, a share of words without words."""
+        # The library refuses them, and a visitor who takes a picture away has not asked for an error.
         return replace(
             self,
             crop=self.crop if self.upload or self.like else "",
@@ -121,12 +125,13 @@ class Address:
 
     @property
     def looks(self) -> bool:
-        """Whether anything is looked for, beyond what the filters choose."""
+        """Whether the search has words or pictures, and not only filters."""
         return bool(self.q or self.like or self.upload or self.plus or self.minus)
 
     @property
     def years(self) -> tuple[str, str]:
         """The years from and to, as the form shows them."""
+        # Written by hand, the range may have a dash, as in the catalogue; one year stands for both.
         for condition in self.where:
             found = re.fullmatch(rf"\s*{YEARS}\s*=\s*(\d*)\s*(\.\.|-|–)?\s*(\d*)\s*", condition, re.IGNORECASE)
             if found:
@@ -144,14 +149,18 @@ class Address:
         return left, top, width, height
 
     def query(self, picture: Callable[[str], bytes]) -> Query:
-        """The search itself.
+        """The query.
 
         Args:
-            picture: the bytes that were sent under a token.
+            picture: from the token of an upload to its bytes.
 
         Raises:
-            UsageError: something in it has no meaning.
+            UsageError: a value is invalid.
         """
+        # Forms cannot send it, but anybody can write it into an address; PostgreSQL's text cannot hold it.
+        if any("\0" in value for _, value in self.pairs):
+            raise UsageError("a query may not contain the character NUL.")
+        # Without `read_picture`, so that `image:` in `plus` cannot make the server read a file of its own, or an address.
         return ask(
             self.q or None,
             image=picture(self.upload) if self.upload else None,
@@ -175,7 +184,7 @@ class Address:
 
 
 def is_tidy(sent: ImmutableMultiDict[str, str]) -> bool:
-    """Whether an address is as `Address.url` writes it: no empty values, no defaults, nothing in parts."""
+    """Whether an address is as `Address.url` writes it: no empty values, no defaults, no fields of the form."""
     names = {field.name for field in fields(Address)}
     return all(
         name not in FORM_FIELDS and not (name in names and value.strip() in ("", DEFAULTS.get(name)))
@@ -184,9 +193,10 @@ def is_tidy(sent: ImmutableMultiDict[str, str]) -> bool:
 
 
 def _joined(address: Address, texts: ImmutableMultiDict[str, str]) -> dict[str, Any]:
-    """What the parts of the form come to; a part that was not sent leaves what the address holds."""
+    """The values that result from the form's own fields; a field that was not sent changes nothing."""
     changes: dict[str, Any] = {}
     where = address.where
+    # The form sends both years even if they are empty, and so removes them; a link to a search has neither.
     if "from" in texts or "to" in texts:
         first, last = texts.get("from", "").strip(), texts.get("to", "").strip()
         where = tuple(item for item in where if not re.match(rf"\s*{YEARS}\s*=", item, re.IGNORECASE))
@@ -197,9 +207,8 @@ def _joined(address: Address, texts: ImmutableMultiDict[str, str]) -> dict[str, 
     for name, target in (("add", "plus"), ("less", "minus")):
         if texts.get(name, "").strip():
             changes[target] = tuple(dict.fromkeys((*getattr(address, target), texts[name].strip())))
-    sides = [texts.get(name, "").strip() for name in ("left", "top", "width", "height")]
-    if any(name in texts for name in ("left", "top", "width", "height")):
-        changes["crop"] = _crop(sides)
+    if any(name in texts for name in SIDES):
+        changes["crop"] = _crop([texts.get(name, "").strip() for name in SIDES])
     return changes
 
 
@@ -213,7 +222,7 @@ def _crop(sides: list[str]) -> str:
             float(side) if side else 100 - start for side, start in zip(sides[2:], (left, top), strict=True)
         )
     except ValueError:
-        return ",".join(sides)  # `Crop.parse` says what is wrong with it
+        return ",".join(sides)  # for `Crop.parse`, whose message says what is wrong with it
     if (left, top, width, height) == (0, 0, 100, 100):
         return ""
     return ",".join(f"{value / 100:.4g}" for value in (left, top, width, height))

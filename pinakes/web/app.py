@@ -19,20 +19,21 @@ import pinakes
 from pinakes.errors import DatabaseError, EmbedderError, PictureError, PinakesError, SourceError, UsageError
 from pinakes.images.turns import BusyError, LeftError
 from pinakes.types import ErrorClass
-from pinakes.web import duplicates, iiif, pages, shortlist
+from pinakes.web import api, duplicates, iiif, pages, shortlist
 from pinakes.web import map as map_page
-from pinakes.web.api import router as api_router
 from pinakes.web.place import Places
 from pinakes.web.security import Access, Guard
 from pinakes.web.service import Service
 
 logger = logging.getLogger(__name__)
 
+ROUTERS = (api.router, iiif.router, pages.router, shortlist.router, map_page.router, duplicates.router)
+
 RETRY_SECONDS = 5
 """The `Retry-After` of a 503: by then a database has restarted, or a rush of visitors is over."""
 
 THUMBNAILS_AT_ONCE = 8
-"""Threads of their own that fetch pictures and make thumbnails, so that nothing else waits for a slow server."""
+"""Threads that only fetch pictures and make thumbnails, so that nothing else waits for a slow server."""
 
 _PICTURE_STATUS = {
     ErrorClass.TOO_LARGE: 413,
@@ -47,7 +48,7 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
     """The application over a service, which the caller closes afterwards.
 
     Args:
-        service: answers everything.
+        service: the collection to serve.
         access: who is let in; None: anybody on this machine.
     """
     app = FastAPI(
@@ -55,20 +56,18 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
         version=pinakes.__version__,
         description="Search a picture collection by words and by pictures.",
         openapi_url="/api/openapi.json",
-        docs_url=None,  # they load scripts from elsewhere
+        docs_url=None,  # these pages load scripts from another site
         redoc_url=None,
     )
     app.state.service = service
+    # Not a global: a limiter belongs to the event loop in which it is first used.
     app.state.thumbnail_turns = anyio.CapacityLimiter(THUMBNAILS_AT_ONCE)
+    # The one that is added last sees a request first: nothing runs before the guard.
     app.add_middleware(_LastResort)
     app.add_middleware(Places)
     app.add_middleware(Guard, access=access or Access())
-    app.include_router(api_router)
-    app.include_router(iiif.router)
-    app.include_router(pages.router, include_in_schema=False)
-    app.include_router(shortlist.router, include_in_schema=False)
-    app.include_router(map_page.router, include_in_schema=False)
-    app.include_router(duplicates.router, include_in_schema=False)
+    for router in ROUTERS:
+        app.include_router(router)
     app.add_exception_handler(PinakesError, _on_pinakes_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -78,28 +77,30 @@ def create_app(service: Service, access: Access | None = None) -> FastAPI:
 async def _on_pinakes_error(request: Request, exc: Exception) -> Response:
     match exc:
         case UsageError():
-            return _told(request, 400, str(exc))
+            return _error_response(request, 400, str(exc))
         case PictureError():
-            return _told(request, _PICTURE_STATUS.get(ErrorClass(exc.error_class), 415), _sentence(str(exc)))
+            status = _PICTURE_STATUS.get(ErrorClass(exc.error_class), 415)
+            return _error_response(request, status, _sentence(str(exc)))
         case LeftError():
-            return _told(request, 499, str(exc))  # which nobody receives
+            return _error_response(request, 499, str(exc))  # nobody receives it
         case BusyError():
-            return _told(request, 503, str(exc))
+            return _error_response(request, 503, str(exc))
         case EmbedderError():
-            return _told(request, 503, f"{exc} (error {_logged(request, exc)})")
+            return _error_response(request, 503, f"{exc} (error {_log_error(request, exc)})")
         case SourceError():
             # Visitors must not learn where pictures are stored; the log says it.
-            return _told(request, 404, f"a stored picture cannot be read any more (error {_logged(request, exc)}).")
+            message = f"a stored picture cannot be read any more (error {_log_error(request, exc)})."
+            return _error_response(request, 404, message)
         case DatabaseError():
-            number = _logged(request, exc)
-            return _told(request, 503, f"the database does not answer; try again in a few seconds (error {number}).")
+            message = f"the database does not answer; try again in a few seconds (error {_log_error(request, exc)})."
+            return _error_response(request, 503, message)
         case _:
-            return _unforeseen(request, exc)
+            return _unexpected(request, exc)
 
 
 async def _on_invalid(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)
-    return _told(request, 422, "; ".join(_problem(error) for error in exc.errors()[:3]) + ".")
+    return _error_response(request, 422, "; ".join(_problem(error) for error in exc.errors()[:3]) + ".")
 
 
 async def _on_http_exception(request: Request, exc: Exception) -> Response:
@@ -110,24 +111,14 @@ async def _on_http_exception(request: Request, exc: Exception) -> Response:
     if exc.status_code == 405:
         headers["Allow"] = ", ".join(_allowed(request))
         message = f"this address answers only {headers['Allow']}"
-    return _told(request, exc.status_code, _sentence(message), headers)
+    return _error_response(request, exc.status_code, _sentence(message), headers)
 
 
 def _allowed(request: Request) -> list[str]:
-    """The methods of all routes at an address; Starlette names those of the first one.
-
-    The routers are asked themselves: the application's own list holds them as wholes.
-    """
-    every = (
-        *api_router.routes,
-        *iiif.router.routes,
-        *pages.router.routes,
-        *shortlist.router.routes,
-        *map_page.router.routes,
-        *duplicates.router.routes,
-        *request.app.routes,
-    )
-    matching = [r for r in every if isinstance(r, Route) and r.matches(request.scope)[0] != Match.NONE]
+    """The methods of all routes at an address; Starlette names those of the first one."""
+    # The application's own list of routes has each router as a whole, which names no methods.
+    routes = [route for router in (*ROUTERS, request.app) for route in router.routes]
+    matching = [r for r in routes if isinstance(r, Route) and r.matches(request.scope)[0] != Match.NONE]
     methods = {method for route in matching for method in route.methods or ()}
     return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
@@ -151,19 +142,20 @@ class _LastResort:
 
         try:
             await self._app(scope, receive, watched)
-        except ClientDisconnect:  # there is nobody left to tell, and nothing to look after
+        except ClientDisconnect:  # nobody is left to answer, and nothing is wrong here
             logger.debug("a client hung up at %s %s", scope["method"], scope["path"])
         except Exception as exc:
-            if started or scope["type"] != "http":
+            if started or scope["type"] != "http":  # half an answer cannot be replaced by another
                 raise
-            await _unforeseen(Request(scope), exc)(scope, receive, send)
+            await _unexpected(Request(scope), exc)(scope, receive, send)
 
 
-def _unforeseen(request: Request, exc: Exception) -> Response:
-    return _told(request, 500, f"something went wrong here; the log has it as error {_logged(request, exc)}.")
+def _unexpected(request: Request, exc: Exception) -> Response:
+    message = f"something went wrong here; the log has it as error {_log_error(request, exc)}."
+    return _error_response(request, 500, message)
 
 
-def _told(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+def _error_response(request: Request, status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     """An error, as a page for people or as JSON for programs."""
     path = request.url.path
     if "text/html" in request.headers.get("accept", "") and not path.startswith(
@@ -179,11 +171,11 @@ def _told(request: Request, status: int, message: str, headers: dict[str, str] |
     return response
 
 
-def _logged(request: Request, exc: Exception) -> str:
+def _log_error(request: Request, exc: Exception) -> str:
     """Log an error, and return the number under which the log has it."""
     number = uuid.uuid4().hex[:8]
     known = isinstance(exc, PinakesError)
-    # Only the path: a query would say what somebody looked for.
+    # Only the path: the query would say what somebody looked for.
     logger.error(
         "error %s at %s %s: %s", number, request.method, request.url.path, exc, exc_info=None if known else exc
     )

@@ -15,41 +15,42 @@ from starlette.types import Message, Receive, Scope
 from pinakes.images.turns import WAITING, Waiting, give_memory_back
 
 SMALL_BYTES: Final = 256 << 10
-"""A body of up to this size, which is any without a picture, is never refused: connections limit how many there are."""
+"""A body of up to this size, such as any without a picture, is never refused; connections limit the number of these."""
 
 BODIES: Final = 32
-"""Larger bodies at once."""
+"""The most larger bodies at once."""
 
 BYTES_IN_FLIGHT: Final = 96 << 20
-"""Of them together, from their first byte until they are answered. Base64 takes twice as much again for a moment."""
+"""The most bytes of these together, from the first byte until the answer. Base64 takes twice as much again for a moment."""
 
 WAIT_SECONDS: Final = 20.0
-"""Then it is better to refuse a visitor than to keep them waiting."""
+"""How long a visitor waits for a turn: refusing them is then better than a longer wait."""
 
 WORK_SECONDS: Final = 30.0
-"""For one picture that has its turn. With the wait for it, every visitor is answered before programs give up, which is after
-60 s. The slowest pictures that fit into memory take about 10 s of a processor."""
+"""How long the work on one picture may take. With the wait before it, every visitor is answered before programs give up,
+which they do after 60 s. The slowest pictures that fit into memory take about 10 s of a processor."""
 
 WAITING_LINE: Final = 8
-"""Visitors who wait for one kind of work. Each holds one of the 40 threads that answer all the others."""
+"""The most visitors who wait for one kind of work: each occupies one of the 40 threads that answer everybody."""
 
 _FULL: Final = "too many pictures are being sent at this moment; try again in a few seconds."
 
 
 class Body:
-    """One request's body, as far as it has come."""
+    """One request's body, as far as it has arrived."""
 
     def __init__(self, all_bodies: Bodies) -> None:
         self._all = all_bodies
         self.size = 0
 
     def took(self, size: int) -> int:
-        """Count what has just come; how much there is.
+        """Count bytes that have just arrived; returns the size so far.
 
         Raises:
             HTTPException: the bodies of all requests are too many or too large.
         """
         before, self.size = self.size, self.size + size
+        # A body is counted from the moment when it grows beyond a small one, then with all that came before.
         if self.size > SMALL_BYTES:
             self._all.count += before <= SMALL_BYTES
             self._all.size += size if before > SMALL_BYTES else self.size
@@ -59,7 +60,7 @@ class Body:
 
 
 class Bodies:
-    """The larger bodies of all requests. Only the server's one loop counts, so nothing is locked."""
+    """The larger bodies of all requests. Only the server's event loop counts them, so there is no lock."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -75,24 +76,23 @@ class Bodies:
             if body.size > SMALL_BYTES:
                 self.count -= 1
                 self.size -= body.size
+                # The C library would otherwise keep the freed memory, 100 MB and more after many uploads.
                 if not self.count:
                     give_memory_back()
 
 
 @asynccontextmanager
 async def departures(scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
-    """For the length of the block, `WAITING` tells the threads that work for this request whether its visitor has left.
-
-    Only when the body has come is it asked for more, which then is that the visitor leaves. A request without a body is
-    not read by its route at all.
-    """
-    came, left = asyncio.Event(), threading.Event()
+    """For the length of the block, `WAITING` tells the threads that work for this request whether its visitor has left."""
+    # A server reports that a visitor left only to somebody who calls `receive`, and the route stops calling it once it has
+    # the body. From then on the watcher calls it. A route for GET does not read a body at all.
+    complete, left = asyncio.Event(), threading.Event()
     gone = asyncio.Event()
     if scope["method"] not in {"POST", "PUT", "PATCH"}:
-        came.set()
+        complete.set()
 
     async def watch() -> None:
-        await came.wait()
+        await complete.wait()
         with contextlib.suppress(HTTPException):  # a body that nobody reads is too long, or does not end
             while (await receive())["type"] != "http.disconnect":
                 pass
@@ -100,12 +100,12 @@ async def departures(scope: Scope, receive: Receive) -> AsyncIterator[Receive]:
         gone.set()
 
     async def received() -> Message:
-        if came.is_set():
+        if complete.is_set():
             await gone.wait()
             return {"type": "http.disconnect"}
         message = await receive()
         if not message.get("more_body", False):
-            came.set()
+            complete.set()
         return message
 
     token = WAITING.set(Waiting(WAIT_SECONDS, left.is_set, WAITING_LINE, WORK_SECONDS))

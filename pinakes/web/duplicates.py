@@ -1,7 +1,8 @@
-"""The page of copies: group by group, with what somebody may decide about them. Forms alone; nothing is deleted."""
+"""The page of copies: group by group, with the decisions that visitors may make. It works without a script."""
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import cast, get_args
 
 from fastapi import APIRouter, Depends, HTTPException, Request
@@ -13,19 +14,18 @@ from pinakes.duplicates.groups import TWO_SIDES
 from pinakes.errors import UsageError
 from pinakes.store.images import Row
 from pinakes.web import views
-from pinakes.web.address import Address
 from pinakes.web.api import Served
 from pinakes.web.pages import FORM_BYTES, SEE_OTHER, page
 from pinakes.web.place import link
 from pinakes.web.service import Service
 
 GROUPS = 12
-"""On a page."""
+"""Groups on a page."""
 
 DECISIONS = 20
-"""That are listed, the latest first; the command line takes back any."""
+"""The latest decisions, which the page lists; the command line can withdraw any."""
 
-SAID = {
+KINDS = {
     "equal-bytes": "the same file",
     "re-encoded": "saved again",
     "resized": "in other sizes",
@@ -47,44 +47,45 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/duplicates")
 def duplicates_page(request: Request, service: Served) -> Response:
-    """The groups after the one that the address names."""
-    asked = request.query_params
-    found = service.duplicates((asked.get("after", ""), asked.get("pair") == "1"), GROUPS + 1)
+    """The groups after the one in the address."""
+    sent = request.query_params
+    found = service.duplicates((sent.get("after", ""), sent.get("pair") == "1"), GROUPS + 1)
     groups = []
     for members in found[:GROUPS]:
-        shown = [(views.card(row, Address(), None), member, _size(service, row)) for member, row in members]
+        cards = [(views.card(row), member, _size(service, row)) for member, row in members]
         kind = members[0][0].kind
-        groups.append({"kind": SAID.get(kind, kind), "copies": kind != TWO_SIDES, "members": shown})
+        groups.append({"kind": KINDS.get(kind, kind), "copies": kind != TWO_SIDES, "members": cards})
     more = ""
     if len(found) > GROUPS:
         last = found[GROUPS - 1][0][0]
         more = link("/duplicates", [("after", last.work), *([("pair", "1")] if last.kind == TWO_SIDES else [])])
-    decided = [
-        (each, VERDICTS.get(each.verdict, each.verdict))
-        for each in service.decisions()
-        if all(service.image(name) is not None for name in (each.image_id, each.other) if name)
-    ][:DECISIONS]
+    # Lazily: each decision costs queries for its images, and a collection may have thousands of decisions.
+    visible = (
+        (decision, VERDICTS.get(decision.verdict, decision.verdict))
+        for decision in service.decisions()
+        if all(service.image(name) is not None for name in (decision.image_id, decision.other) if name)
+    )
     return page(
         "duplicates.html",
         service,
         cards=groups,
         groups=groups,
-        first=not asked.get("after"),
+        first=not sent.get("after"),
         more=more,
-        here=[(name, asked[name]) for name in ("after", "pair") if asked.get(name)],
-        decided=decided,
+        here=[(name, sent[name]) for name in ("after", "pair") if sent.get(name)],
+        decided=list(islice(visible, DECISIONS)),
         read_only=service.read_only,
     )
 
 
 def _size(service: Service, row: Row) -> str:
-    """Width and height in pixels, by which one prefers a picture; empty where they are not known."""
+    """Width and height in pixels, which help to choose the preferred picture; empty if they are not known."""
     width, height = service.size(row, UNREDUCED)
     return "" if width == UNREDUCED else f"{width:,} × {height:,} pixels"
 
 
 def changing(service: Served) -> None:
-    """Whatever changes something depends on this."""
+    """A dependency of every route that changes something: it refuses if the page is read-only."""
     if service.read_only:
         raise HTTPException(403, "this page only shows the collection, and nothing can be changed here.")
 
@@ -92,6 +93,7 @@ def changing(service: Served) -> None:
 @router.post("/duplicates", dependencies=[Depends(changing)])
 async def decide(request: Request, service: Served) -> Response:
     """Keep a decision, and show the same page again."""
+    # "All one work" names every picture of a group.
     async with request.form(max_files=0, max_fields=2000, max_part_size=FORM_BYTES) as form:
         verdict = form.get("verdict")
         images = [value for value in form.getlist("image") if isinstance(value, str)]
@@ -99,4 +101,4 @@ async def decide(request: Request, service: Served) -> Response:
     if verdict not in get_args(Verdict):
         raise UsageError(f"a decision is one of {', '.join(get_args(Verdict))}.")
     await run_in_threadpool(service.decide, cast("Verdict", verdict), images)
-    return RedirectResponse(link("/duplicates", here), SEE_OTHER)
+    return RedirectResponse(link("/duplicates", here), SEE_OTHER)  # a reload does not decide again

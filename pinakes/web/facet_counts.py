@@ -1,4 +1,4 @@
-"""The counts next to the filters, for many visitors: of what is kept of a collection, or of its images, some seconds old."""
+"""The counts next to the filters, shared by many visitors and a few seconds old while pictures are written."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pinakes.store.pool import Connections
 from pinakes.store.restrictions import restriction_texts
 
 FACETS_SECONDS = 5.0
-"""How old the counts next to the filters may be while pictures are being written."""
+"""The greatest age of counts that are shown."""
 FACETS_KEPT = 256
-"""Different sets of filters that are remembered."""
+"""The most sets of filters whose counts are remembered."""
 
 
 class _Counted:
@@ -41,7 +41,7 @@ class FacetCounts:
         self._kept: CountedValues | None = None
 
     def of(self, filters: Sequence[Filter]) -> Facets:
-        """The values that may be chosen; a restriction is heeded at once.
+        """The values to choose from, with counts; a restriction takes effect at once.
 
         Raises:
             UsageError: a filter names a column that no image has.
@@ -50,9 +50,10 @@ class FacetCounts:
         with self._connections.connection() as conn:
             restrictions = restriction_texts(conn, self._collection)
             self._kept = kept = read_counted(conn, self._collection, self._kept)
+        # With the restrictions, so that counts from before one are never shown after it.
         key = (tuple(filters), tuple(restrictions), kept and kept.at)
         with self._lock:
-            if len(self._counted) >= FACETS_KEPT:
+            if len(self._counted) >= FACETS_KEPT:  # to forget all costs each visitor one count
                 self._counted.clear()
             counted = self._counted.setdefault(key, _Counted())
         known = counted.known

@@ -1,4 +1,4 @@
-"""What a search asks for, as the page shows it: a chip for each part, and the filters that can be chosen."""
+"""The search as the page shows it: a chip for each part, and the filters that can be chosen."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pinakes.web.address import Address
 from pinakes.web.views import HIDDEN_COLUMNS, cut, label
 
 OPEN_GROUPS = 3
-"""Groups of filters that are unfolded before anything is chosen."""
+"""The first groups of filters are unfolded even if nothing in them is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +52,22 @@ class Group:
 
 
 def chips(address: Address, titles: Mapping[str, str]) -> list[Chip]:
-    """What is asked for, piece by piece. Conditions that cannot be read are shown as they stand.
+    """A chip for each part of the search. Conditions that cannot be read are shown as they are.
 
     Args:
         address: the search.
-        titles: what stored images are called, by ``like:<image_id>``.
+        titles: the titles of stored images, by ``like:<image_id>``.
     """
-    shown: list[Chip] = []
+    parts: list[Chip] = []
     if address.q:
-        shown.append(Chip("words", cut(address.q), address.but(q="").url))
+        parts.append(Chip("words", cut(address.q), address.but(q="").url))
     for kind, name in (("more of", "plus"), ("less of", "minus")):
-        shown += [
+        parts += [
             Chip(kind, cut(titles.get(item, item)), address.without(name, item).url) for item in getattr(address, name)
         ]
     for condition in address.where:
-        kind, text = _said(condition)
-        shown.append(Chip(kind, cut(text), address.without("where", condition).url))
+        kind, text = _kind_and_text(condition)
+        parts.append(Chip(kind, cut(text), address.without("where", condition).url))
     options = (
         ("one for each", "group_by", label(address.group_by)),
         ("copies", "collapse_duplicates", "one of each" if address.collapse_duplicates else ""),
@@ -78,7 +78,7 @@ def chips(address: Address, titles: Mapping[str, str]) -> list[Chip]:
         ("share of words", "hybrid", address.hybrid),
         ("distance", "metric", address.metric),
     )
-    return shown + [Chip(kind, text, address.but(**{name: ""}).url) for kind, name, text in options if text]
+    return parts + [Chip(kind, text, address.but(**{name: ""}).url) for kind, name, text in options if text]
 
 
 def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
@@ -90,7 +90,9 @@ def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
         if column in HIDDEN_COLUMNS and column not in chosen:
             continue
         values = list(columns[column].values) if column in columns else []
+        # A chosen value without a box could not be unticked, and the form would drop it.
         values += [(value, 0) for value in chosen.get(column, ()) if value not in dict(values)]
+        # Counts decide the order of names, but people look for a period where it is in time.
         if column == "timeframe" or all(value[:1].isdecimal() for value, _ in values):
             values.sort(key=_number_in)
         options = tuple(
@@ -102,12 +104,12 @@ def groups(found: Facets, filters: Sequence[Filter]) -> list[Group]:
 
 
 def kept_conditions(filters: Sequence[Filter]) -> list[str]:
-    """The conditions that have no control of their own in the form, so that it carries them along."""
+    """The conditions for which the form has no control; it carries them in hidden fields."""
     return write_filters([item for item in filters if isinstance(item, Contains | OnMap)])
 
 
 def readable_filters(address: Address) -> tuple[Filter, ...]:
-    """The conditions of an address, none of them where one cannot be read."""
+    """The conditions of an address; none if one of them cannot be read."""
     try:
         return parse_filters(address.where)
     except UsageError:
@@ -115,12 +117,12 @@ def readable_filters(address: Address) -> tuple[Filter, ...]:
 
 
 def _number_in(counted: tuple[str, int]) -> tuple[int, str]:
-    """The order in time, or by size, of a value with its count: by the first number in it."""
+    """The sort key of a value with its count: the first number in it, which orders periods in time."""
     number = re.search(r"\d+", counted[0])
-    return (int(number[0]) if number else sys.maxsize), counted[0]
+    return (int(number[0]) if number else sys.maxsize), counted[0]  # without a number: after all others
 
 
-def _said(condition: str) -> tuple[str, str]:
+def _kind_and_text(condition: str) -> tuple[str, str]:
     try:
         (read,) = parse_filters([condition])
     except UsageError:

@@ -30,6 +30,7 @@ class Document(JSONResponse):
 @router.get("/iiif/search", response_class=Response, responses=errors(400, 404) | _ANSWER)
 def search_as_manifest(asked: Annotated[SearchParameters, Query()], request: Request, service: Served) -> Document:
     """The hits of a search as the canvases of one manifest; the parameters are those of `/api/search`."""
+    # The address of a document is also its `id`, so the query is part of it: see `_address`.
     query, result = found_by(service, asked, None)
     return Document(_publisher(request, service).manifest(_address(request, service), query.label, result.hits))
 
@@ -56,6 +57,7 @@ def _publisher(request: Request, service: Service) -> Publisher:
 
 def _base(request: Request, service: Service) -> str:
     """The address of the collection's page, as visitors see it."""
+    # Documents are kept and passed on. Behind a proxy the request names another host, and PINAKES_WEB_URL the real one.
     return (service.web_url or str(request.base_url)).rstrip("/") + file_path("")
 
 

@@ -28,23 +28,22 @@ Fraction = Annotated[float, Query(ge=0, le=1, allow_inf_nan=False)]
 @router.get("/map")
 def map_page(service: Served) -> Response:
     """The map of the active space."""
-    plain = Address()
-    found = _of_map(service, map_table.clusters)
+    clusters = _of_map(service, map_table.clusters)
     return page(
         "map.html",
         service,
         clusters=[
             {
-                "name": views.cut(each.name) or f"Cluster {each.number + 1}",
-                "count": each.images,
-                "x": each.x,
-                "y": each.y,
-                "href": Address(where=(f"map={each.number}",)).url,
-                "cards": [views.card(row, plain, None) for row in each.examples],
+                "name": views.cut(cluster.name) or f"Cluster {cluster.number + 1}",
+                "count": cluster.images,
+                "x": cluster.x,
+                "y": cluster.y,
+                "href": Address(where=(f"map={cluster.number}",)).url,
+                "cards": [views.card(row) for row in cluster.examples],
             }
-            for each in found
+            for cluster in clusters
         ],
-        total=sum(each.images for each in found),
+        total=sum(cluster.images for cluster in clusters),
         tile=TILE,
         across=ACROSS,
         per_sheet=PER_SHEET,
@@ -53,7 +52,7 @@ def map_page(service: Served) -> Response:
 
 @router.get("/map/points")
 def map_points(service: Served) -> Response:
-    """The places of the pictures; see `pinakes.store.map_table.points`."""
+    """The positions of the pictures; see `pinakes.store.map_table.points`."""
     return Response(_of_map(service, map_table.points), media_type="application/octet-stream")
 
 
@@ -63,15 +62,15 @@ def map_sheet(number: int, service: Served) -> Response:
     shown = _of_map(service, map_table.drawn)
     if not 0 <= number * PER_SHEET < len(shown):
         raise HTTPException(404, f"the map has no sheet {number}.")
-    with service.sheets.turn(1):
+    with service.sheets.turn(1):  # one at a time, because making a sheet reads and decodes hundreds of pictures
         data, whole = service.map_sheets.sheet(shown, number)
-    # The pictures of a sheet change with the collection; one that is not whole is asked for again.
+    # The pictures of a sheet change with the collection; a browser requests an incomplete one again.
     return Response(data, media_type="image/jpeg", headers={"Cache-Control": "no-cache" if whole else "no-store"})
 
 
 @router.get("/map/at")
 def map_at(x: Fraction, y: Fraction, service: Served) -> Response:
-    """The page of the picture that lies nearest to a place."""
+    """The page of the picture that is nearest to a position."""
     image_id = _of_map(service, lambda conn, collection, space: map_table.at(conn, collection, space, x, y))
     if image_id is None:
         raise HTTPException(404, "there is no picture on the map.")
@@ -79,6 +78,6 @@ def map_at(x: Fraction, y: Fraction, service: Served) -> Response:
 
 
 def _of_map(service: Service, read: Callable[[Connection, str, str], T]) -> T:
-    """What the map of the active space has to tell."""
+    """What `read` returns for the active space."""
     with service.connection() as conn:
         return read(conn, service.collection, resolve_space(conn, service.collection).name)

@@ -1,4 +1,4 @@
-"""What the JSON API takes and gives, as its OpenAPI document shows it."""
+"""The requests and answers of the JSON API, as its OpenAPI document shows them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pinakes.sources import thumbnails
 from pinakes.web.uploads import MAX_UPLOAD_BYTES
 
 MAX_TEXT = 50_000
-"""Characters of a cursor: after a thousand hits it names them all."""
+"""The longest cursor, in characters: after a thousand hits it names them all."""
 
 Text = Annotated[str, Field(max_length=MAX_WORDS_LENGTH, pattern=r"^[^\u0000]*$")]
 """PostgreSQL's text holds no NUL."""
@@ -26,7 +26,7 @@ Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
 class Strict(BaseModel):
-    """Refuses unknown names: a misspelt filter must not be ignored."""
+    """Refuses unknown names: if a misspelt filter were ignored, its answer would look right."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -77,6 +77,7 @@ class SearchBody(SearchParameters):
 class SearchForm(SearchParameters):
     """The same with a picture as a file."""
 
+    # Only for the OpenAPI document: the route reads the file itself.
     picture: bytes | None = Field(None, json_schema_extra={"format": "binary"}, description="A picture file.")
 
 
@@ -98,8 +99,8 @@ class Hit(StoredImage):
     )
     region: tuple[float, float, float, float] | None = Field(
         None,
-        description="The part of the picture that is so near, as x, y, width and height in fractions of the picture, from"
-        " the upper left corner; null where that is the whole.",
+        description="The part of the picture that matches, as x, y, width and height in fractions of the picture, from the"
+        " upper left corner; null if the whole picture matches.",
     )
 
 
@@ -151,7 +152,7 @@ class FacetParameters(Strict):
 
 
 class FacetsAnswer(BaseModel):
-    """What may be chosen from."""
+    """The values to choose from."""
 
     total: int
     columns: list[FacetColumn]
@@ -170,6 +171,7 @@ class Error(BaseModel):
     error: str
 
 
+# Only these: a visitor who could name any size would have any number of files made.
 class ThumbnailSize(IntEnum):
     """Pixels of the long side."""
 

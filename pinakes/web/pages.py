@@ -1,4 +1,4 @@
-"""The search page: plain HTML whose links and forms work by themselves; a small script adds comfort."""
+"""The search page: plain HTML whose links and forms work without a script; a small script adds convenience."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pinakes.types import ErrorClass
 from pinakes.web import filter_views, views
 from pinakes.web.address import METRICS, MODES, PAGE_SIZE, Address, is_tidy
 from pinakes.web.api import Served, thumbnail_path
-from pinakes.web.place import COLLECTION, PLACE, file_path, link, toggled
+from pinakes.web.place import COLLECTION, MOST_KEPT, PLACE, file_path, link, toggled
 from pinakes.web.service import Service
 
 NEIGHBOURS = 12
@@ -39,6 +39,7 @@ SEE_OTHER = 303
 
 HERE = Path(__file__).parent
 STATIC = {path.name: path.read_bytes() for path in (HERE / "static").iterdir()}
+"""All files, read once: an address can name only one of these, and never a path."""
 VERSIONS = {name: hashlib.sha256(data).hexdigest()[:12] for name, data in STATIC.items()}
 """Hashes that are part of a file's address: it changes with the content, so that browsers may keep a file for good."""
 
@@ -51,25 +52,35 @@ STATIC_TYPES = {
 }
 """The machine's own table of types may differ, and a browser runs a script only if it has the right type."""
 
+TUNING = ("group_by", "collapse_duplicates", "k", "max_distance", "mode", "metric", "space")
+"""Parameters whose controls are folded away unless one of them is used."""
+
 HEADINGS = {400: "That could not be done", 404: "There is no such page", 503: "Not at the moment"}
 
 router = APIRouter(include_in_schema=False)
 
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 templates = Environment(
     loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
-    undefined=StrictUndefined,
+    undefined=StrictUndefined,  # a misspelt name fails in a test instead of showing nothing
     trim_blocks=True,
     lstrip_blocks=True,
 )
 templates.globals["static"] = lambda name: f"/static/{name}?v={VERSIONS[name]}"
 templates.globals["thumbnail"] = thumbnail_path
 templates.globals |= {"link": link, "toggled": toggled, "place": PLACE.get, "controls": views.CONTROLS}
-templates.filters["capital"] = lambda text: text[:1].upper() + text[1:]
+# The base template asks for cards and neighbours; most pages have neither.
+templates.globals |= {"most_kept": MOST_KEPT, "cards": (), "neighbours": ()}
+templates.filters["capital"] = _capital
 
 
 def prepare() -> None:
-    """Compile what the first page is made from, which takes a tenth of a second: nobody shall wait for it."""
+    """Compile the templates of the first page, which takes a tenth of a second, before a visitor waits for it."""
     for name in ("search.html", "base.html", "parts.html"):
         templates.get_template(name)
 
@@ -79,7 +90,7 @@ def static_file(name: str, request: Request) -> Response:
     """The style sheet, the script, the icon."""
     if name not in STATIC:
         return error_page(request, 404, f"there is no file {name}.")
-    # The style sheet cannot know versions, so another version of a font gets another name.
+    # The style sheet cannot contain hashes, so another version of a font gets another name.
     versioned = request.query_params.get("v") == VERSIONS[name] or name.endswith(".woff2")
     caching = "public, max-age=31536000, immutable" if versioned else "no-cache"
     return Response(STATIC[name], media_type=STATIC_TYPES[Path(name).suffix], headers={"Cache-Control": caching})
@@ -87,29 +98,31 @@ def static_file(name: str, request: Request) -> Response:
 
 @router.get("/")
 def search_page(request: Request, service: Served) -> Response:
-    """The search that the address describes; the whole collection if it describes none."""
+    """The search in the address; the whole collection if it names none."""
     address = Address.read(request.query_params)
+    # The script sends the form's fields as they are; an address that people pass on should be short.
     if not is_tidy(request.query_params):
         return RedirectResponse(address.url, SEE_OTHER)
     try:
-        return _shown(service, address, service.search(address.query(service.upload)))
+        return _search_page(service, address, service.search(address.query(service.uploads.get)))
     except UsageError as exc:
-        return _shown(service, address, error=_missing(service, address) or exc)
+        return _search_page(service, address, error=_missing(service, address) or exc)
     except (PictureError, EmbedderError, UnreadableQueryError) as exc:
-        return _shown(service, address, error=exc)
+        return _search_page(service, address, error=exc)
 
 
 @router.post("/")
 async def search_by_form(request: Request, service: Served) -> Response:
-    """Keep the picture that was sent, if one was, and go to the address of the search."""
+    """Keep an uploaded picture, if there is one, and redirect to the address of the search."""
+    # The redirect makes reload and Back repeat the search, not the upload.
     async with request.form(max_files=1, max_fields=200, max_part_size=FORM_BYTES) as form:
         address = Address.read(form).but()
         picture = await _picture(form)
     if picture:
         try:
-            token = await run_in_threadpool(service.keep_upload, picture)
+            token = await run_in_threadpool(service.uploads.keep, picture)
         except PictureError as exc:
-            return await run_in_threadpool(_shown, service, address, error=exc)
+            return await run_in_threadpool(_search_page, service, address, error=exc)
         address = address.but(upload=token, like="", crop="")
     return RedirectResponse(address.url, SEE_OTHER)
 
@@ -122,8 +135,9 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         return error_page(request, 404, "The collection has no such picture, or it is not shown here.")
     nearby = Address(like=image_id, k=str(NEIGHBOURS))
     result, error = None, ""
+    # The picture and its metadata are shown even if it has no vector, or no space can be searched.
     try:
-        result = service.search(nearby.query(service.upload))
+        result = service.search(nearby.query(service.uploads.get))
     except (UsageError, EmbedderError) as exc:
         error = _sentence(exc)
     caption, plain = image.caption, Address()
@@ -144,6 +158,7 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
         description=image.shown("description"),
         facts=views.facts(image),
         manifest=file_path(f"/iiif/manifest/{quote(image_id)}"),
+        # No link to a bucket or a file: it would not work, and would show where the server keeps its pictures.
         original=image.uri if urlsplit(image.uri).scheme in ("http", "https") else "",
         like=Address(like=image_id).url,
         neighbours=views.cards(result, plain, service.framed(result)),
@@ -156,36 +171,30 @@ def image_page(image_id: str, request: Request, service: Served) -> Response:
 def error_page(request: Request, status: int, message: str) -> HTMLResponse:
     """A page that says what went wrong; it does not use the database."""
     heading = HEADINGS.get(status, HEADINGS[503 if status >= 500 else 400])
-    headers = {"Retry-After": "5"} if status == 503 else None
     collection = request.scope[COLLECTION] or request.app.state.service.collection
-    shown = {
-        "cards": [],
-        "neighbours": [],
-        "collection": collection,
-        "collections": [],
-        "heading": heading,
-        "message": _capital(message),
-    }
-    return HTMLResponse(templates.get_template("error.html").render(shown), status, headers)
+    shown = {"collection": collection, "collections": [], "heading": heading, "message": _capital(message)}
+    return HTMLResponse(templates.get_template("error.html").render(shown), status)
 
 
 def _status(error: PinakesError | None) -> int:
     if error is None:
         return 200
+    # A picture that a busy machine did not decode in time may be sent again; a torn one may not.
     busy = isinstance(error, PictureError) and not ErrorClass(error.error_class).final
     return 503 if busy or isinstance(error, EmbedderError) else 400
 
 
-def _shown(
+def _search_page(
     service: Service, address: Address, result: SearchResult | None = None, *, error: PinakesError | None = None
 ) -> HTMLResponse:
+    """The form with the result, or with the error: what was entered stays in the form, so that it can be corrected."""
     filters = filter_views.readable_filters(address)
     try:
-        found = service.facets(filters)
+        facets = service.facets(filters)
     except UsageError as exc:  # there is no such column
-        found, error = service.facets(()), error or exc
+        facets, error = service.facets(()), error or exc
     chips = filter_views.chips(address, _titles(service, address))
-    columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in found.columns)))
+    columns = dict.fromkeys((*COLUMNS, *(facet.column for facet in facets.columns)))
     spaces, asked, index, mapped = service.searched_in(address.space)
     return page(
         "search.html",
@@ -196,21 +205,11 @@ def _shown(
         chips=chips,
         chosen=len(address.where),
         carried=_carried(address, filter_views.kept_conditions(filters)),
-        groups=filter_views.groups(found, filters),
-        years_known=found.years,
+        groups=filter_views.groups(facets, filters),
+        years_known=facets.years,
         columns=[(column, views.label(column)) for column in columns if column not in views.HIDDEN_COLUMNS],
-        examples=views.examples(asked.space.provider, found) if asked else (),
-        tuned=any(
-            (
-                address.group_by,
-                address.collapse_duplicates,
-                address.k,
-                address.max_distance,
-                address.mode,
-                address.metric,
-                address.space,
-            )
-        ),
+        examples=views.examples(asked.space.provider, facets) if asked else (),
+        tuned=any(getattr(address, name) for name in TUNING),
         page_size=PAGE_SIZE,
         modes=[("" if value == MODES[0] else value, name) for value, name in views.MODE_NAMES.items()],
         metrics=[("" if value == METRICS[0] else value, name) for value, name in views.METRIC_NAMES.items()],
@@ -218,7 +217,7 @@ def _shown(
         index=views.index_line(asked, index) if asked and index else "",
         asked=_asked(service, address),
         mapped=mapped,
-        total=found.total,
+        total=facets.total,
         cards=views.cards(result, address, service.framed(result)),
         more=address.but(after=result.cursor).url if result and result.cursor else "",
         notes=[_sentence(note) for note in result.plan.notes] if result else [],
@@ -231,7 +230,7 @@ def _shown(
 
 def page(name: str, service: Service, status: int = 200, **shown: Any) -> HTMLResponse:
     """A page of the collection."""
-    shown = {"cards": [], "neighbours": [], "collection": service.collection, "collections": service.offered()} | shown
+    shown = {"collection": service.collection, "collections": service.offered()} | shown
     return HTMLResponse(templates.get_template(name).render(shown), status, {"Cache-Control": "no-cache"})
 
 
@@ -244,7 +243,7 @@ def _asked(service: Service, address: Address) -> views.Asked | None:
     """The picture that the search uses, or None."""
     if address.upload:
         try:
-            with Image.open(BytesIO(service.upload(address.upload))) as sent:
+            with Image.open(BytesIO(service.uploads.get(address.upload))) as sent:
                 return views.Asked.of(file_path(f"/uploads/{address.upload}"), sent.size, "Your picture")
         except UsageError:
             return None
@@ -265,16 +264,16 @@ def _missing(service: Service, address: Address) -> UsageError | None:
 
 
 def _titles(service: Service, address: Address) -> dict[str, str]:
-    """What the stored images that are added or taken away are called."""
-    found: dict[str, str] = {}
-    for item in (*address.plus, *address.minus)[:MAX_PARTS]:
+    """The titles of the stored images in `plus` and `minus`, by ``like:<image_id>``."""
+    titles: dict[str, str] = {}
+    for item in (*address.plus, *address.minus)[:MAX_PARTS]:  # an address may repeat a parameter a thousand times
         if item.startswith("like:") and (image := service.image(item.removeprefix("like:"))) is not None:
-            found[item] = image.caption.title
-    return found
+            titles[item] = image.caption.title
+    return titles
 
 
 def _carried(address: Address, conditions: list[str]) -> list[tuple[str, str]]:
-    """The parameters that the form has no control for and must carry along."""
+    """The parameters for which the form has no control; it sends them from hidden fields."""
     single = [("like", address.like), ("upload", address.upload)]
     repeated = [("plus", address.plus), ("minus", address.minus), ("where", conditions)]
     return [(n, v) for n, v in single if v] + [(name, value) for name, values in repeated for value in values]
@@ -290,10 +289,6 @@ def _heading(address: Address) -> str:
     return "A choice from the collection" if address.where else "The collection"
 
 
-def _sentence(said: object) -> str:
-    text = _capital(views.in_words_of_the_page(str(said)))
+def _sentence(message: object) -> str:
+    text = _capital(views.in_words_of_the_page(str(message)))
     return text if text.endswith((".", "!", "?", "…")) else f"{text}."
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

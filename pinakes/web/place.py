@@ -1,4 +1,4 @@
-"""Where a visitor is: in which collection, and with which pictures kept. Every link of a page carries both along."""
+"""The collection that a visitor looks at, and the pictures of their shortlist; every link of a page contains both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEEP = "keep"
 """The parameter of an address that names a kept picture; it is repeated."""
 
 MOST_KEPT = 100
-"""Pictures of a shortlist: its address stays below what browsers and mail programs can carry."""
+"""The most pictures of a shortlist: its address stays shorter than browsers and mail programs allow."""
 
 COLLECTION = "collection"
 """The key of a request's scope under which the name of its collection is; empty for the one at the root."""
@@ -25,12 +25,12 @@ _COLLECTION = re.compile(r"/in/([^/]+)(/.*)")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a request is answered.
+    """The place of a request.
 
     Attributes:
-        prefix: before every path, empty for the collection at the root.
-        kept: the image_ids of the shortlist, in the order in which they were kept.
-        path, pairs: the address itself, without the prefix and the shortlist.
+        prefix: comes before every path; empty for the collection at the root.
+        kept: the image_ids of the shortlist, in the order in which they were added.
+        path, pairs: the path and the parameters of the request, without the prefix and the shortlist.
     """
 
     prefix: str = ""
@@ -44,7 +44,7 @@ PLACE: ContextVar[Place] = ContextVar("place", default=Place())  # noqa: B039 - 
 
 
 def file_path(path: str) -> str:
-    """The address of a file of this collection: of a picture, or of an answer for programs."""
+    """The address of a file of this collection, such as a picture or a document for programs: without the shortlist."""
     return PLACE.get().prefix + path
 
 
@@ -54,16 +54,20 @@ def link(path: str, pairs: Iterable[tuple[str, str]] = (), kept: tuple[str, ...]
     Args:
         path: from the root of the collection.
         pairs: its parameters.
-        kept: the shortlist; None: as it is now.
+        kept: the shortlist; None: that of the request.
     """
     kept = PLACE.get().kept if kept is None else kept
     every = [*pairs, *((KEEP, image_id) for image_id in kept)]
+    # Conditions such as author=X stay readable: a query may contain these characters.
     return file_path(path) + ("?" + urlencode(every, quote_via=quote, safe="=,:/~*") if every else "")
 
 
 def toggled(image_id: str) -> str:
-    """The address of the same page, with a picture added to the shortlist or taken off it."""
+    """The address of the same page, with a picture added to the shortlist or taken off it; a full list is shown instead."""
     place = PLACE.get()
+    # The address would carry one picture too many, and the next page would leave it out without a word.
+    if image_id not in place.kept and len(place.kept) >= MOST_KEPT:
+        return link("/shortlist")
     others = tuple(kept for kept in place.kept if kept != image_id)
     return link(place.path, place.pairs, others if image_id in place.kept else (*place.kept, image_id))
 
@@ -72,7 +76,7 @@ class Places:
     """ASGI middleware that finds the collection of a path and the shortlist of an address.
 
     Args:
-        app: what answers; the path that it sees has no prefix.
+        app: the application; it gets the path without the prefix.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -87,6 +91,8 @@ class Places:
         kept = tuple(dict.fromkeys(value for name, value in sent if name == KEEP))[:MOST_KEPT]
         found = _COLLECTION.fullmatch(scope["path"])
         name, path = (found[1], found[2]) if found else ("", scope["path"])
+        # A page that answers a POST has no address of its own: links on it lead to the bare path.
         pairs = tuple(pair for pair in sent if pair[0] != KEEP) if scope["method"] == "GET" else ()
+        # Never reset: each request runs in a context of its own.
         PLACE.set(Place(f"/in/{quote(name)}" if name else "", kept, quote(path), pairs))
         await self._app({**scope, "path": path, "raw_path": quote(path).encode(), COLLECTION: name}, receive, send)

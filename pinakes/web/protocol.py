@@ -20,11 +20,11 @@ class PatientProtocol(H11Protocol):
     """
 
     head_seconds: ClassVar[float] = 20.0
-    """A browser sends a head in one piece; one that connected in advance connects again."""
+    """How long a head may take. A browser sends it in one piece; one that connected in advance connects again."""
 
     most: ClassVar[int] = 512
-    """Connections at once: each may hold 64 kB that have not been read. A page takes six, and leaves them idle. Beyond
-    that, the one that has asked for nothing for longest gives way, so that nobody can take them all."""
+    """The most connections at once: each may hold 64 kB that have not been read. A browser opens six and leaves them idle.
+    Beyond that, the connection that has been idle for longest is closed, so that nobody can take them all."""
 
     overdue: asyncio.TimerHandle | None = None
 
@@ -34,14 +34,15 @@ class PatientProtocol(H11Protocol):
         if len(self.connections) > self.most:
             waiting = [each for each in self.connections if isinstance(each, PatientProtocol) and each.overdue]
             idle = min(waiting, key=lambda each: each.overdue.when() if each.overdue else 0.0, default=self)
-            idle.transport.abort()
-            idle.head_came()  # it is not asked to give way again
+            idle.transport.abort()  # close() would first wait for the client to read what was sent
+            idle.head_came()  # it no longer counts as waiting: `connection_lost` is called only later
         if not self.transport.is_closing():
             self._expect_head()
 
     @override
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
+        # Asked of h11, since one packet may hold half a head, or several requests.
         if self.conn.their_state is h11.IDLE:
             self._expect_head()
         elif not self._answered_early():
@@ -59,10 +60,11 @@ class PatientProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _answered_early(self) -> bool:
-        """Whether the body of a request is still coming that has had its answer, such as a refusal."""
+        """Whether a request that has been answered, such as a refused one, is still sending its body."""
         return self.conn.their_state is h11.SEND_BODY and self.cycle is not None and self.cycle.response_complete
 
     def _expect_head(self) -> None:
+        # The time is not extended, or a client could send a byte now and then forever.
         if self.overdue is None:
             self.overdue = self.loop.call_later(self.head_seconds, self.transport.close)
 

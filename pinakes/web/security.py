@@ -14,7 +14,7 @@ import re
 import time
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
@@ -28,7 +28,7 @@ from pinakes.web.uploads import MAX_UPLOAD_BYTES
 logger = logging.getLogger(__name__)
 
 OPEN_TO_ALL: Final = "/healthz"
-"""What a load balancer requests without a token; it says only that the page answers."""
+"""The path that load balancers request without a token; the answer says only that the page works."""
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -45,7 +45,10 @@ WRONG_TOKENS_LOGGED_SECONDS: Final = 10.0
 """Wrong tokens are logged in one line at most this often, so that nobody can fill the disk with them."""
 
 _FOR_VIEWERS: Final = re.compile(r"(?:/in/[^/]+)?/(?:iiif|thumbnails)/")
-"""What the pages of the viewers of `Access` may use."""
+"""The paths that pages of `Access.viewers` may use. The guard runs before `Places`, which takes the prefix off."""
+
+_FOR_PROGRAMS: Final = re.compile(r"(?:/in/[^/]+)?/api/")
+"""The paths whose errors are JSON."""
 
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -76,11 +79,11 @@ class Access:
     """Who is let in.
 
     Attributes:
-        token: what a client must send, as a bearer token or as the password of basic authentication; None: nothing.
+        token: must be sent by clients, as a bearer token or as the password of basic authentication; None: none is needed.
         hosts: the names under which the page may be requested; None: any. On loopback this keeps out the pages of other
             sites whose own name points to this machine (DNS rebinding).
         body_seconds: the time in which the body of a request must arrive.
-        viewers: origins, such as `https://viewer.example.org`, whose pages may show what is for viewers of IIIF.
+        viewers: origins, such as `https://viewer.example.org`, whose pages may show documents of IIIF and thumbnails.
         wrong_token_seconds: how long a client that sent a wrong token waits for its answer.
     """
 
@@ -142,22 +145,23 @@ class Guard:
         length = headers.get("content-length", "0")
         if length.isdecimal() and int(length) > MAX_BODY_BYTES:
             response = _refused(scope, 413, _TOO_LARGE)
-            response.headers["Connection"] = "close"
+            response.headers["Connection"] = "close"  # otherwise the server would read the body to its end
             return response
         return None
 
     def _viewer(self, scope: Scope, headers: Headers) -> str | None:
-        """The origin of a viewer that requests what is for viewers; None for anybody else."""
+        """The origin of a viewer, if one of its pages requests a path that viewers may use; else None."""
         if scope["method"] not in ("GET", "HEAD") or not _FOR_VIEWERS.match(scope["path"]):
             return None
-        # For a picture that it only shows, a browser says no origin, but where the page is that shows it.
-        said = headers.get("origin") or "://".join(urlsplit(headers.get("referer", ""))[:2])
-        return said if said in self._access.viewers else None
+        # For a picture in an <img>, a browser sends no Origin, but the address of the page as Referer.
+        origin = headers.get("origin") or "://".join(_parsed(headers.get("referer", ""))[:2])
+        return origin if origin in self._access.viewers else None
 
     def _count_wrong_token(self, scope: Scope) -> None:
         self._wrong += 1
         if time.monotonic() - self._logged_at < WRONG_TOKENS_LOGGED_SECONDS:
             return
+        # Counted over all clients: with a line for each address, many machines together could fill the disk.
         host, _ = scope.get("client") or ("an unknown address", 0)
         logger.warning(
             "%d request(s) with a wrong token since the last such line; the latest from %s", self._wrong, host
@@ -167,9 +171,9 @@ class Guard:
     def _knows_token(self, headers: Headers) -> bool:
         if self._access.token is None:
             return True
-        wanted = self._access.token.encode()
-        given = _given(headers.get("authorization", ""))
-        return given is not None and hmac.compare_digest(given, wanted)
+        sent = _token_in(headers.get("authorization", ""))
+        # == takes longer the more bytes agree, which would reveal the token byte by byte to a patient client.
+        return sent is not None and hmac.compare_digest(sent, self._access.token.encode())
 
 
 _TOO_LARGE: Final = f"the request is too large: a picture may have {MAX_UPLOAD_BYTES >> 20} MB."
@@ -178,7 +182,7 @@ _TOO_SLOW: Final = "the request came too slowly; send it again over a better lin
 
 
 def _secure(headers: MutableHeaders, viewer: str | None) -> None:
-    """Add what every answer carries, and what lets the pages of a viewer use it."""
+    """Add the headers of every answer, and those that let the pages of a viewer use it."""
     for name, value in HEADERS.items():
         headers[name] = value
     if viewer is not None:
@@ -191,11 +195,12 @@ def _secure(headers: MutableHeaders, viewer: str | None) -> None:
 def _capped(receive: Receive, seconds: float, body: Body) -> Receive:
     """The same body, which ends in an error once it is too long or too late: an announced length may be false."""
     complete = False
+    # One deadline for the whole body: a limit on each message would let a client send a byte at a time.
     deadline = time.monotonic() + seconds
 
     async def capped() -> Message:
         nonlocal complete
-        if complete:  # from now on the only event is that the visitor leaves
+        if complete:  # the only event left is that the visitor leaves, which has no deadline
             return await receive()
         with anyio.move_on_after(deadline - time.monotonic()) as waited:
             message = await receive()
@@ -209,11 +214,11 @@ def _capped(receive: Receive, seconds: float, body: Body) -> Receive:
     return capped
 
 
-def _given(authorization: str) -> bytes | None:
-    """The token that a request carries."""
+def _token_in(authorization: str) -> bytes | None:
+    """The token in a header, of either scheme."""
     scheme, _, value = authorization.strip().partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip().encode("latin-1")  # the bytes as they came
+        return value.strip().encode("latin-1")  # the bytes of the header, which Starlette decodes as latin-1
     if scheme.lower() == "basic":
         try:
             _, colon, password = base64.b64decode(value.strip(), validate=True).partition(b":")
@@ -231,22 +236,32 @@ def _name_of(host: str) -> str:
 
 
 def _is_foreign(method: str, headers: Headers, host: str) -> bool:
-    """Whether a page of another origin makes this request, to change something or to show or read what is here.
+    """Whether a page of another origin makes this request, to change something here, or to show or read it.
 
-    A link from elsewhere to the page is welcome. Programs other than browsers send neither header.
+    Links from other sites to the page are allowed. Programs other than browsers send neither header.
     """
+    # A page cannot set this header; older browsers do not send it, and for them `Origin` decides.
     site = headers.get("sec-fetch-site")
-    if site in ("same-origin", "none"):
+    if site in ("same-origin", "none"):  # none: the address was typed, or is a bookmark
         return False
     if method in _SAFE_METHODS:
         return site is not None and headers.get("sec-fetch-mode") != "navigate"
     if site is not None:
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    return origin is not None and _parsed(origin).netloc.lower() != host.lower()
+
+
+def _parsed(address: str) -> SplitResult:
+    """The parts of an address, empty ones if it is none, such as `http://[`."""
+    # An error in the guard would be logged with a traceback for everybody who sends such a header, token or not.
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _refused(scope: Scope, status: int, message: str) -> Response:
-    if scope["path"].startswith("/api/"):
+    if _FOR_PROGRAMS.match(scope["path"]):
         return JSONResponse({"error": message}, status)
     return PlainTextResponse(message, status)

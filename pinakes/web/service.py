@@ -1,4 +1,4 @@
-"""What the page and the API ask of a collection: the library with a pool of connections and two folders of pictures."""
+"""The library as the page and the API use it: a collection with a pool of connections and two folders of pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import SearchResult, search
 from pinakes.search.iiif import PAGE_URL, Shown
 from pinakes.settings import Settings
-from pinakes.sources import thumbnails
 from pinakes.sources.thumbnails import MAP_SHEETS, DiskCache, Thumbnail, Thumbnails
 from pinakes.store.collections import collection_names, open_collection
 from pinakes.store.connection import Connection
@@ -39,15 +38,16 @@ from pinakes.web.facet_counts import FacetCounts
 from pinakes.web.uploads import Uploads, check_length
 
 CONNECTIONS = 8
-"""More than two cores can keep busy, and few of the 100 that PostgreSQL allows by default."""
+"""The most connections: more than two cores can keep busy, and few of the 100 that PostgreSQL allows by default."""
 WAIT_SECONDS = 5.0
-"""For a connection."""
+"""How long a request waits for a connection."""
 
 PRIVATE_COLUMNS = frozenset({"uri"})
-"""What visitors may neither see nor ask for: they would learn the server's folders letter by letter."""
+"""Columns that visitors may not use in conditions: they would learn the server's folders letter by letter."""
 
 SEARCHES_BY_PICTURE = CONNECTIONS // 2
-"""At once. Each may fetch or decode a picture while it holds a connection; searches by words always find one."""
+"""The most searches by picture at once: each may fetch or decode a picture while it holds a connection. Half of the
+connections is left for searches by words."""
 
 
 def _check_columns(names: Iterable[str | None]) -> None:
@@ -57,14 +57,17 @@ def _check_columns(names: Iterable[str | None]) -> None:
 
 
 class Service:
-    """One collection as visitors meet it; safe among threads.
+    """One collection as visitors see it; safe among threads.
+
+    Every method that reads or writes the collection raises `DatabaseError` if the database does not answer, or if no
+    connection becomes free in `WAIT_SECONDS`.
 
     Args:
         settings: credentials, and the home where pictures are cached.
-        database: where the collection is.
+        database: the database of the collection.
         collection: its name.
-        others: whether visitors may look at the other collections of the database too.
-        read_only: whether visitors may look and search, and change nothing.
+        others: whether visitors may also see the other collections of the database.
+        read_only: whether visitors can change nothing.
         cache: the folder of thumbnails and uploads; None: `<home>/cache`.
 
     Raises:
@@ -92,7 +95,7 @@ class Service:
         self.web_url = settings.values.get(PAGE_URL, "")
         self._thumbnails = Thumbnails(cache / "thumbnails")
         self.map_sheets = Sheets(self._thumbnails, DiskCache(cache / MAP_SHEETS, MAX_BYTES))
-        self._uploads = Uploads(cache / "uploads")
+        self.uploads = Uploads(cache / "uploads")
         self._others_lock = threading.Lock()
         self._others: dict[str, Service] | None = {collection: self} if others else None
         self._embedders = Embedders(settings, database.dsn)
@@ -101,36 +104,36 @@ class Service:
         self._facets = FacetCounts(self._connections, collection)
 
     def close(self) -> None:
-        """Close connections and embedders; requests that are being answered end as they may."""
+        """Close connections and embedders; requests that are being answered may fail."""
         self._connections.close()
         self._embedders.close()
 
     def collections(self) -> list[str]:
-        """The names of the collections that visitors may look at.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The names of the collections that visitors may see."""
         if self._others is None:
             return [self.collection]
         with self._connections.connection() as conn:
             return collection_names(conn)
 
     def offered(self) -> list[tuple[str, str]]:
-        """Name and address of each, where there are several to choose from."""
+        """The name and the address of each collection, if there are several to choose from."""
         names = self.collections()
         return [(name, "/" if name == self._first else f"/in/{name}/") for name in names] if len(names) > 1 else []
 
     def of(self, collection: str) -> Service | None:
-        """The same service for another collection; None where visitors have no such collection.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The same service for another collection; None if visitors may see no such collection."""
+        # A manifest that pinakes search wrote names its collection, whichever one is at the root here.
+        if collection == self.collection:
+            return self
         if self._others is None or collection not in self.collections():
             return None
+        if collection not in self._others:
+            # Nothing else may have brought its schema up to date since an upgrade. It may wait, so it holds no lock.
+            with self._database.connection() as (conn, _):
+                open_collection(conn, collection)
         with self._others_lock:
             if collection not in self._others:
+                # A copy shares the pool, the embedders and the caches, which are limited for the whole process.
                 other = copy.copy(self)
                 other.collection = collection
                 other._facets = FacetCounts(self._connections, collection)  # noqa: SLF001 - another of this class
@@ -138,11 +141,7 @@ class Service:
             return self._others[collection]
 
     def check(self) -> None:
-        """See whether the database answers.
-
-        Raises:
-            DatabaseError: it does not.
-        """
+        """Raise `DatabaseError` if the database does not answer."""
         with self._connections.connection():
             pass
 
@@ -153,10 +152,10 @@ class Service:
             UsageError: it has no answer in this collection: no such space, image, or page.
             PictureError: a picture of it cannot be used.
             BusyError: too many searches by picture are waiting.
-            DatabaseError: the database does not answer.
             EmbedderError: the embedder does not.
         """
         _check_columns([*columns_of(query.filters), query.group_by])
+        # A crop of a stored image is read and decoded as well; a whole one is compared by its stored vector.
         by_picture = [part for part in query.parts if part.picture is not None or (part.like and part.crop is not None)]
         for part in by_picture:
             check_length(part.picture or b"")
@@ -166,23 +165,21 @@ class Service:
             return search(conn, self._pgvector, self.collection, query, self._embedders)
 
     def duplicates(self, after: tuple[str, bool], count: int) -> list[list[tuple[Member, Row]]]:
-        """The next groups of copies that visitors may see.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The next groups of copies that visitors may see."""
+        if "\0" in after[0]:  # which PostgreSQL's text cannot hold
+            return []
         with self._connections.connection() as conn:
             shown = visible(conn, self.collection)
             return list(groups_of(read_groups(conn, self.collection, shown, after=after, count=count)))
 
     def decide(self, verdict: Verdict, images: Sequence[str]) -> None:
-        """Keep what somebody decided about copies.
+        """Keep a decision about copies.
 
         Raises:
             UsageError: there is no such image, or it is restricted; or their number does not fit.
             CheckpointError: it cannot be kept.
-            DatabaseError: the database does not answer.
         """
+        # Checked here: the library's own check would accept, and so reveal, pictures that are restricted.
         for image_id in images:
             if self.image(image_id) is None:
                 raise UsageError(f"there is no image {image_id!r} in {self.collection}.")
@@ -190,61 +187,43 @@ class Service:
         decide(self._database, self.collection, root, verdict, images, lease_seconds=seconds)
 
     def decisions(self) -> list[Decision]:
-        """What was decided about pictures that visitors may see, the latest first.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The decisions that hold, the latest first; they may be about restricted pictures."""
         with self._connections.connection() as conn:
-            held = [Decision(*row) for row in stored_decisions(conn, self.collection) if row[2] != "undecided"]
-        return sorted(held, key=lambda each: each.decided_at, reverse=True)
+            decisions = [Decision(*row) for row in stored_decisions(conn, self.collection) if row[2] != "undecided"]
+        return sorted(decisions, key=lambda decision: decision.decided_at, reverse=True)
 
     def facets(self, filters: Sequence[Filter]) -> Facets:
-        """The values that may be chosen, with counts some seconds old; a restriction is heeded at once.
+        """The values to choose from, with counts a few seconds old; a restriction takes effect at once.
 
         Raises:
             UsageError: a filter names a column that no image has, or that is not for visitors.
-            DatabaseError: the database does not answer.
         """
         _check_columns(columns_of(filters))
         return self._facets.of(filters)
 
     def image(self, image_id: str) -> Row | None:
-        """A stored image; None when there is none of that id, or when it is restricted.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """A stored image; None when there is none of that id, or when it is restricted."""
         if "\0" in image_id:  # which PostgreSQL's text cannot hold
             return None
         with self._connections.connection() as conn:
             return stored_image(conn, self.collection, image_id)
 
-    def thumbnail(self, image_id: str, size: int) -> Thumbnail | None:
-        """The thumbnail of a stored image, or a placeholder; None when there is no such image, or it is restricted.
+    def thumbnail_of(self, row: Row, size: int) -> Thumbnail:
+        """The thumbnail of an image, or a placeholder.
 
         Raises:
             BusyError: too many pictures are waiting to be decoded.
-            DatabaseError: the database does not answer.
         """
-        row = self.image(image_id)
-        return None if row is None else self.thumbnail_of(row, size)
-
-    def thumbnail_of(self, row: Row, size: int) -> Thumbnail:
-        """`thumbnail` of an image that has just been read."""
         return self._thumbnails.of(row.metadata["fingerprint"], row.uri, size)
 
     def kept_thumbnail(self, row: Row, size: int) -> Thumbnail | None:
-        """The thumbnail of an image if it has been made: nothing is fetched or decoded."""
+        """The thumbnail of an image if it exists; nothing is fetched or decoded."""
         return self._thumbnails.kept(row.metadata["fingerprint"], size)
 
     def size(self, row: Row, most: int) -> tuple[int, int]:
-        """Width and height of a picture whose longer side has at most `most` pixels; a square where they are not known.
+        """Width and height of a picture whose longer side has at most `most` pixels; a square if they are not known.
 
-        Nothing is fetched or decoded: the server that has the picture may be slow. A browser puts a shape right.
-
-        Raises:
-            DatabaseError: the database does not answer.
+        Nothing is fetched or decoded, because the server of the picture may be slow. The browser corrects a wrong shape.
         """
         size = self.pixels(row)
         if size is not None:
@@ -254,20 +233,12 @@ class Service:
         return (most, most) if kept is None else (kept.width, kept.height)
 
     def pixels(self, image: Shown) -> tuple[int, int] | None:
-        """Width and height of a stored picture; None where it was never measured.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """Width and height of a stored picture; None if it was never measured."""
         with self._connections.connection() as conn:
             return sizes_of(conn, self.collection, [image.metadata["fingerprint"]]).get(image.metadata["fingerprint"])
 
     def framed(self, result: SearchResult | None) -> dict[str, Size]:
-        """By image_id the sizes of the hits that are near with a part, as far as they are known: a frame needs their shape.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The known sizes, by image_id, of the hits that match with a part: a frame cannot be drawn without."""
         hits = [hit for hit in result.hits if hit.region is not None] if result else []
         if not hits:
             return {}
@@ -275,25 +246,15 @@ class Service:
             sizes = sizes_of(conn, self.collection, [hit.metadata["fingerprint"] for hit in hits])
         return {hit.image_id: size for hit in hits if (size := sizes.get(hit.metadata["fingerprint"])) is not None}
 
-    @staticmethod
-    def thumbnail_etag(row: Row, size: int) -> str:
-        """The entity tag of its thumbnail, known without making it."""
-        return thumbnails.etag(row.metadata["fingerprint"], size)
-
     def spaces(self) -> list[RegisteredSpace]:
-        """The embedding spaces, the active one first.
-
-        Raises:
-            DatabaseError: the database does not answer.
-        """
+        """The embedding spaces, the active one first."""
         with self._connections.connection() as conn:
             return spaces(conn, self.collection)
 
     def searched_in(self, space: str) -> tuple[list[RegisteredSpace], RegisteredSpace | None, IndexState | None, bool]:
         """The spaces; the one of that name, else the active one; its index; and whether there is a map.
 
-        Raises:
-            DatabaseError: the database does not answer.
+        One connection for all of it, because every page asks for it.
         """
         with self._connections.connection() as conn:
             found = spaces(conn, self.collection)
@@ -302,26 +263,5 @@ class Service:
             return found, asked, index, has_map(conn, self.collection)
 
     def connection(self) -> AbstractContextManager[Connection]:
-        """A connection of the pool, for the time of a block.
-
-        Raises:
-            DatabaseError: the database does not answer, or none has become free.
-        """
+        """A connection of the pool, for the length of a block."""
         return self._connections.connection()
-
-    def keep_upload(self, data: bytes) -> str:
-        """Check and keep a picture to search by; the token for `upload`.
-
-        Raises:
-            PictureError: it cannot be decoded, or has too many bytes or pixels.
-            BusyError: too many pictures are waiting to be decoded.
-        """
-        return self._uploads.keep(data)
-
-    def upload(self, token: str) -> bytes:
-        """A picture that was kept, as a JPEG without metadata.
-
-        Raises:
-            UsageError: it is no longer kept.
-        """
-        return self._uploads.get(token)

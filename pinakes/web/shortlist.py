@@ -1,4 +1,4 @@
-"""The shortlist: pictures that a visitor keeps in the address, as a page, a sheet to print and a table."""
+"""The shortlist: pictures that a visitor collects in the address, as a page, a sheet to print and a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pinakes.images.contact_sheet import PAPER, Card, contact_sheet
 from pinakes.sources.thumbnails import SIZES
 from pinakes.store.images import Row
 from pinakes.web import views
-from pinakes.web.address import Address
 from pinakes.web.api import Served
 from pinakes.web.pages import error_page, page
 from pinakes.web.place import PLACE, link
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
 
 A4 = (1240, 1754)
 DPI = 150
-"""A4 at this resolution has `A4` pixels, and a page of them takes 6.5 MB while the sheet is made."""
+"""A4 at this resolution has `A4` pixels; a page takes 6.5 MB while the sheet is made."""
 
 ROWS, COLUMNS = 3, 3
-"""Of pictures on a page of the sheet."""
+"""The pictures on a page of the sheet."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -41,7 +40,7 @@ def shortlist_page(service: Served) -> Response:
     return page(
         "shortlist.html",
         service,
-        cards=[views.card(row, Address(), None) for row in rows],
+        cards=[views.card(row) for row in rows],
         gone=len(PLACE.get().kept) - len(rows),
         saves=[(name, link(f"/shortlist.{kind}")) for kind, (name, _, _) in _kinds().items()],
         emptied=link("/shortlist", (), ()),
@@ -50,20 +49,21 @@ def shortlist_page(service: Served) -> Response:
 
 @router.get("/shortlist.{kind}")
 def shortlist_file(kind: str, request: Request, service: Served) -> Response:
-    """The same as a file."""
-    if kind not in _kinds():
+    """The shortlist as a file."""
+    if kind not in (kinds := _kinds()):
         return error_page(request, 404, f"the shortlist cannot be saved as {kind!r}.")
-    _, media_type, made = _kinds()[kind]
+    _, media_type, written = kinds[kind]
     name = f'attachment; filename="{service.collection}-shortlist.{kind}"'
-    return Response(made(service, _kept(service)), media_type=media_type, headers={"Content-Disposition": name})
+    return Response(written(service, _kept(service)), media_type=media_type, headers={"Content-Disposition": name})
 
 
 def _kinds() -> dict[str, tuple[str, str, Callable[[Service, list[Row]], bytes]]]:
-    """The files that can be made here, by the ends of their names: name of the button, media type, and what makes it."""
+    """The files that can be made, by their suffixes: the text of the button, the media type, and the function."""
     kinds: dict[str, tuple[str, str, Callable[[Service, list[Row]], bytes]]] = {
         "pdf": ("PDF sheet", "application/pdf", _pdf),
         "csv": ("CSV", "text/csv; charset=utf-8", _csv),
     }
+    # A button that cannot work is not shown.
     if importlib.util.find_spec("openpyxl") is not None:
         kinds["xlsx"] = ("Excel", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", _xlsx)
     return kinds
@@ -75,8 +75,8 @@ def _kept(service: Service) -> list[Row]:
 
 
 def _table(rows: list[Row]) -> pd.DataFrame:
-    """A row for each picture: image_id, then what is known about it. No text of it is a formula."""
-    import pandas as pd  # heavy, and only for those who save a table
+    """A row for each picture: image_id, then its metadata. No text in it is a formula."""
+    import pandas as pd  # takes half a second, and most visitors never save a table
 
     from pinakes.operations.export import not_a_formula
 
@@ -87,7 +87,7 @@ def _table(rows: list[Row]) -> pd.DataFrame:
 
 
 def _csv(_service: Service, rows: list[Row]) -> bytes:
-    # Excel takes a CSV file for UTF-8 only if it begins with this mark.
+    # Excel reads a CSV file as UTF-8 only if it begins with a byte order mark.
     return _table(rows).to_csv(index=False, lineterminator="\n").encode("utf-8-sig")
 
 
@@ -99,7 +99,7 @@ def _xlsx(service: Service, rows: list[Row]) -> bytes:
 
 def _pdf(service: Service, rows: list[Row]) -> bytes:
     out = io.BytesIO()
-    with service.sheets.turn(1):
+    with service.sheets.turn(1):  # one at a time: all pages are in memory until the file is written
         first, *others = _pages(service, rows)
         title = f"{service.collection}: shortlist"
         first.save(out, "PDF", resolution=DPI, save_all=True, append_images=others, title=title, producer="Pinakes")
@@ -107,14 +107,15 @@ def _pdf(service: Service, rows: list[Row]) -> bytes:
 
 
 def _pages(service: Service, rows: list[Row]) -> Iterator[Image.Image]:
-    """The pages of the sheet, RGB, each of the size `A4`; one page where there is no picture."""
+    """The pages of the sheet, RGB, each of the size `A4`; one page if there is no picture."""
     per_page = ROWS * COLUMNS
     pages = max(1, -(-len(rows) // per_page))
     for number in range(pages):
         cards = [_card(service, row) for row in rows[number * per_page : (number + 1) * per_page]]
-        said = f"{len(rows):,} {'picture' if len(rows) == 1 else 'pictures'}, page {number + 1} of {pages}"
+        counted = f"{len(rows):,} {'picture' if len(rows) == 1 else 'pictures'}, page {number + 1} of {pages}"
         heading = f"{service.collection.replace('_', ' ')}: shortlist"
-        sheet = contact_sheet(cards, heading=heading, subheading=said, columns=COLUMNS, width=A4[0])
+        sheet = contact_sheet(cards, heading=heading, subheading=counted, columns=COLUMNS, width=A4[0])
+        # A sheet is as high as its captions need; on paper all pages have one size.
         whole = Image.new("RGB", A4, PAPER)
         whole.paste(sheet)
         yield whole

@@ -1,6 +1,6 @@
-"""Pictures that visitors search by: checked, made small and plain, and kept for a while under the MD5 of what was sent.
+"""Pictures that visitors search by: checked, reduced, and kept for a while under the MD5 of the file that was sent.
 
-So the token also tells whether a stored picture is the very file, of which only the small copy is kept.
+Only a small copy is kept, but the MD5 still tells whether a stored picture is the very file.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pinakes.sources.thumbnails import DiskCache
 from pinakes.types import ErrorClass
 
 MAX_UPLOAD_BYTES = 15 << 20
-"""Of one picture: phones and most cameras stay below."""
+"""The largest picture: those of phones and of most cameras are smaller."""
 
 KEPT_LONG_SIDE = 1600
-"""More than any embedder looks at, also of a crop."""
+"""The long side of the copy in pixels: more than any embedder uses, even of a crop."""
 
 KEPT_BYTES = 100 << 20
-"""About 300 uploads; a link to a search by an older one says so."""
+"""The limit for all copies: about 300. A link to a search by an older one says that it is gone."""
 
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
@@ -33,24 +33,25 @@ class Uploads:
     """Uploaded pictures on disk, without the metadata (place, camera, owner) that they came with.
 
     Args:
-        folder: where they are kept.
-        max_bytes: of all of them together.
+        folder: the folder of the copies.
+        max_bytes: the limit for all copies together.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int = KEPT_BYTES) -> None:
         self._kept = DiskCache(folder, max_bytes)
 
     def keep(self, data: bytes) -> str:
-        """Check and keep a picture; the token under which it is found.
+        """Check and keep a picture; returns its token.
 
         Raises:
             PictureError: it cannot be decoded, or has too many bytes or pixels.
+            BusyError: too many pictures are waiting to be decoded.
         """
         check_length(data)
         picture = decode(data, at_least=KEPT_LONG_SIDE)
         picture.thumbnail((KEPT_LONG_SIDE, KEPT_LONG_SIDE), Image.Resampling.LANCZOS, reducing_gap=2.0)
         out = io.BytesIO()
-        picture.save(out, "JPEG", quality=92)
+        picture.save(out, "JPEG", quality=92)  # without the metadata: a phone's pictures say where they were taken
         token = hashlib.md5(data, usedforsecurity=False).hexdigest()
         self._kept.put(token, out.getvalue())
         return token
@@ -61,11 +62,12 @@ class Uploads:
         return f"md5:{token}"
 
     def get(self, token: str) -> bytes:
-        """The picture as it is kept, a JPEG.
+        """The kept copy of the picture, a JPEG.
 
         Raises:
-            UsageError: there is none (any more).
+            UsageError: it is no longer kept, or never was.
         """
+        # The token becomes the name of a file, so nothing but a digest may pass.
         data = self._kept.get(token) if _TOKEN.fullmatch(token) else None
         if data is None:
             raise UsageError("the uploaded picture is no longer kept; choose it again.")
@@ -73,10 +75,10 @@ class Uploads:
 
 
 def check_length(data: bytes) -> None:
-    """Refuse an upload of too many bytes.
+    """Refuse an upload that is too large.
 
     Raises:
-        PictureError: it has.
+        PictureError: it is.
     """
     if len(data) > MAX_UPLOAD_BYTES:
         raise PictureError(

@@ -1,4 +1,4 @@
-"""What the page shows, prepared for its templates: cards of pictures, chips, groups of filters."""
+"""Pictures, metadata and plans in the form in which the page's templates show them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from pinakes.web.address import METRICS, MODES, Address
 from pinakes.web.place import link
 
 LABELS = {"timeframe": "period", "image_id": "file", "requiredStatement": "credit", "navDate": "date in time"}
-"""Columns that people call by another name."""
+"""Names for people, of columns whose own name would not be understood."""
 
 HIDDEN_COLUMNS = frozenset({"fingerprint", "split", "imageService"})
-"""What says something to programs and to those who train models, and nothing to visitors."""
+"""Columns that mean something to programs and to people who train models, but nothing to visitors."""
 
 CONTROLS = {
     "k": "Pictures on a page",
@@ -41,32 +41,33 @@ CONTROLS = {
     "where": "Filters",
     "after": "More pictures",
 }
-"""The page's words for options of the command line, by which the library's messages name them."""
+"""The page's words for options of the command line, which the library's messages name."""
 
+# Strict: a new mode without a name for people must fail at once.
 MODE_NAMES = dict(zip(MODES, ("as fits best", "every picture (exact)", "by the index"), strict=True))
 METRIC_NAMES = dict(zip(METRICS, ("cosine", "Euclidean", "inner product"), strict=True))
 
-MOST_SAID = 80
-"""Characters of a text that a heading or a chip repeats; the field has all of it."""
+LONGEST_LABEL = 80
+"""The most characters of a text in a heading or a chip; the field has all of it."""
 
 SHORT_DESCRIPTION = 160
-"""Characters of a description that still serve as the text of a picture; a longer one is for reading."""
+"""The most characters of a description that is the text alternative of its picture; a longer one is for reading."""
 
 PAGE_WIDTH, PAGE_HEIGHT = 1200, 720
-"""CSS pixels for the picture of its own page: as large as a screen of 1080 lines shows along with the top of the page."""
+"""The most CSS pixels of a picture on its own page: a screen of 1080 lines shows it along with the top of the page."""
 
 MOST_ENLARGED = 2.0
-"""How much a small picture is enlarged on its own page, at most: more shows nothing but its pixels."""
+"""How much a small picture is enlarged on its own page at most: more would only show its pixels."""
 
 ASKED_HEIGHT = 240
 """Height of the picture to search by, in CSS pixels: large enough to draw on, small enough to leave room for the hits."""
 
 LINKED_COLUMNS = frozenset({*FACET_COLUMNS, "technique", "date"})
-"""Columns whose value leads to the other pictures that have it."""
+"""Columns whose values are links to the other pictures with the same value."""
 
 
 Stored = Hit | Row
-"""What has an image_id and metadata."""
+"""An image with its metadata."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +81,24 @@ class Card:
     credit: str
     """What its owner requires to be shown with it, and its rights."""
     text: str
-    """What the picture shows or is, for people who cannot see it."""
+    """A description for people who cannot see it."""
     distance: float | None
     mark: str
-    """That it is the picture of the query; empty for all others."""
+    """Says that it is the picture of the query; empty for all others."""
     href: str
     like: str
     more_of: str | None
     """The searches with this picture added and taken away; None if there is no search to change."""
     less_of: str | None
     region: Frame | None = None
-    """The part of it that is so near."""
+    """The part of it that matches."""
     size: tuple[int, int] | None = None
-    """Of the picture; without it no frame can be drawn."""
+    """The size of the picture; without it no frame can be drawn."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The picture to search by: its address, its size on the page, what it is, and the address of its own page."""
+    """The picture to search by: its address, its size on the page, its description, and the address of its own page."""
 
     src: str
     width: int
@@ -129,11 +130,11 @@ def shown_size(size: tuple[int, int]) -> tuple[int, int]:
 
 def cut(text: str) -> str:
     """`text`, ended by an ellipsis if it is too long to be repeated."""
-    return text if len(text) <= MOST_SAID else text[: MOST_SAID - 1].rstrip() + "…"
+    return text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1].rstrip() + "…"
 
 
 def examples(provider: str, found: Facets) -> tuple[str, ...]:
-    """Three texts that the active space can be searched by; of the catalogue where its embedder reads none. May be empty."""
+    """Three texts that the active space can be searched by, from the catalogue if its embedder reads none; may be empty."""
     declaration = EMBEDDERS.get(provider)
     if declaration is not None and declaration.reads_words:
         return declaration.examples
@@ -145,8 +146,9 @@ def examples(provider: str, found: Facets) -> tuple[str, ...]:
 
 
 def in_words_of_the_page(message: str) -> str:
-    """A message of the library, which names options of the command line, for people who see only the page."""
+    """A message of the library, which names options of the command line, in words for people who see only the page."""
     message = re.sub(r" \(--[a-z-]+\)", "", message)
+    # Options with a value first: alone, `--mode` has another name than `--mode exact`.
     for option, names in (("mode", MODE_NAMES), ("metric", METRIC_NAMES)):
         for value, name in names.items():
             message = message.replace(f"--{option} {value}", f"“{CONTROLS[option]}: {name}”")
@@ -158,21 +160,26 @@ def in_words_of_the_page(message: str) -> str:
 
 
 def described(image: Stored) -> str:
-    """A text in place of the picture: its description if that is short, else its title and author."""
-    said = image.shown("description")
-    if said and len(said) <= SHORT_DESCRIPTION:
-        return said
+    """The text alternative of a picture: its description if that is short, else its title and author."""
+    description = image.shown("description")
+    if description and len(description) <= SHORT_DESCRIPTION:
+        return description
     caption = image.caption
     return f"{caption.title}, by {caption.author}" if caption.author else caption.title
 
 
 def cards(result: SearchResult | None, address: Address, sizes: Mapping[str, tuple[int, int]]) -> list[Card]:
-    """The hits of an answer to `address`; those whose size is known by image_id are framed where a part of them is near."""
+    """The hits of the search `address`; those that match with a part are framed if `sizes` has their image_id."""
     return [card(hit, address, result.plan, sizes.get(hit.image_id)) for hit in result.hits] if result else []
 
 
-def card(image: Stored, address: Address, plan: SearchPlan | None, size: tuple[int, int] | None = None) -> Card:
-    """A picture in the answer to `address`, which `plan` gave; None: it is no answer, and has no distance."""
+_NO_SEARCH = Address()
+
+
+def card(
+    image: Stored, address: Address = _NO_SEARCH, plan: SearchPlan | None = None, size: tuple[int, int] | None = None
+) -> Card:
+    """A picture on the page of `address`; without `plan` it is not a hit, and has no distance."""
     this, caption = f"like:{image.image_id}", image.caption
     return Card(
         image_id=image.image_id,
@@ -193,37 +200,38 @@ def card(image: Stored, address: Address, plan: SearchPlan | None, size: tuple[i
 
 
 def facts(image: Stored) -> list[tuple[str, str, str | None]]:
-    """The metadata of a picture except title and description: label, value, and the address of others with that value."""
-    found: list[tuple[str, str, str | None]] = []
+    """The metadata of a picture except title and description: label, value, and a link to others with that value."""
+    rows: list[tuple[str, str, str | None]] = []
     for column, value in image.metadata.items():
         text = str(value).strip()
         if column in ("title", "description") or column in HIDDEN_COLUMNS or not text:
             continue
-        link = Address(where=(f"{column}={text}",)).url if column in LINKED_COLUMNS else None
-        said = image.shown(column)
+        href = Address(where=(f"{column}={text}",)).url if column in LINKED_COLUMNS else None
+        value_shown = image.shown(column)
+        # Only these schemes: metadata comes from others, and must not become a javascript: link.
         if text.startswith(("https://", "http://")) and " " not in text:
-            said, link = rights_name(text), text
-        found.append((label(column), said, link))
-    return found
+            value_shown, href = rights_name(text), text
+        rows.append((label(column), value_shown, href))
+    return rows
 
 
 def plan_line(plan: SearchPlan) -> list[str]:
-    """How the answer was found, in short phrases."""
-    said = [] if plan.by_words else [plan.mode]
+    """How the result was found, in short phrases."""
+    phrases = [] if plan.by_words else [plan.mode]
     if plan.scanned:
-        said.append(f"{plan.scanned:,} compared")
+        phrases.append(f"{plan.scanned:,} compared")
     if plan.matched_words:
-        said.append(f"{plan.matched_words:,} matched by words")
+        phrases.append(f"{plan.matched_words:,} matched by words")
     if plan.calls:
-        said.append("1 paid call" if plan.calls == 1 else f"{plan.calls:,} paid calls")
-    said.append(f"{plan.milliseconds:,.0f} ms")
+        phrases.append("1 paid call" if plan.calls == 1 else f"{plan.calls:,} paid calls")
+    phrases.append(f"{plan.milliseconds:,.0f} ms")
     if plan.space:
-        said.append(f"space {plan.space}")
-    return said
+        phrases.append(f"space {plan.space}")
+    return phrases
 
 
 def index_line(space: RegisteredSpace, index: IndexState) -> str:
-    """How a space is searched, in a phrase or two."""
+    """How a space is searched, in a sentence or two."""
     if index.kind is None:
         return f"{space.rows:,} vectors, all of them compared at each search."
     if index.settings is None or index.built_at is None:

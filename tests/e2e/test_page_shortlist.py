@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import expect
 
+from pinakes.web.place import MOST_KEPT
 from tests import browsing
 from tests.browsing import HALVES, NewVisitor
 
@@ -60,6 +61,20 @@ def test_a_shortlist_goes_along_in_every_link_and_is_saved(visit: NewVisitor, sc
     assert visitor.hits() == [second]
     page.get_by_role("link", name="Empty the list").click()
     expect(page.get_by_role("heading", level=2)).to_have_text("Nothing is kept yet")
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_full_list_says_so_and_loses_no_picture(visit: NewVisitor, scripts: bool) -> None:
+    visitor = visit(java_script_enabled=scripts)
+    page = visitor.page
+    kept = "&".join(f"keep={number}.jpg" for number in range(MOST_KEPT - 1))
+    page.goto(f"/?q=gold&{kept}")
+    first = visitor.hits()[0]
+    page.get_by_role("link", name="Keep ").first.click()
+    page.wait_for_url(f"**&keep={first}")
+    page.get_by_role("link", name="Keep ").first.click()
+    page.wait_for_url(f"**/shortlist?{kept}&keep={first}")
+    expect(page.get_by_text("The list is full")).to_be_visible()
 
 
 def test_a_text_that_a_spreadsheet_would_run_is_saved_as_text(visit: NewVisitor) -> None:

@@ -83,7 +83,7 @@ def test_what_is_stored_counts_and_a_newer_schema_is_an_error(
 ) -> None:
     run(settings, gallery(tmp_path / "in", 4))
     found = by_name(examine(settings))
-    assert "1 collections" in found["schema"].found
+    assert found["schema"].found.endswith("; 1 collection")
     assert found["pgvector"].state is State.OK
     assert found["memory for searches"].state is State.OK
     with database.connection() as (conn, _):
@@ -122,6 +122,16 @@ def test_the_source_and_the_metadata_of_the_deployments_are_looked_at(settings: 
     assert found(unmounted) == [("source", State.WARN), ("metadata", State.ERROR)]
     assert found(tmp_path / "gone")[0] == ("source", State.ERROR)
     assert not looked_at(replace(settings, source="gs://bucket/in"))
+    assert not looked_at(replace(settings, source="iiif+https://museum.example/collection.json"))
+
+
+def test_folders_that_this_user_may_not_enter_are_findings(settings: Settings, tmp_path: Path) -> None:
+    closed = tmp_path / ("x" * 300)  # too long for the system, whose error even root gets
+    at = Examination(replace(settings, home=closed / "home", checkpoint=str(closed / "kept")))
+    checks = [check for check in CHECKS if check.name in {"home", "checkpoint", "disk"}]
+    states = {found.what: found.state for found in findings(checks, at)}
+    assert (states["home"], states["checkpoint"]) == (State.ERROR, State.ERROR)
+    assert {"disk of PINAKES_HOME", "disk of the checkpoint"} <= states.keys()
 
 
 def test_an_object_table_as_the_source_is_asked_for_nothing_but_a_dry_run(

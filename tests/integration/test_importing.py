@@ -110,6 +110,15 @@ def test_the_collections_own_pictures_are_the_default_source(
     assert find(database, like="p01.png", k=2, space="imported_embeddings_1_6").hits
 
 
+def test_the_source_of_another_collection_is_not_taken_for_its_own(
+    settings: Settings, working: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(settings, gallery(working / "in", 5))
+    monkeypatch.setenv("PINAKES_SOURCE", str(gallery(working / "others", 2)))
+    listed(working / "vectors.csv")
+    assert imported("vectors.csv")["imported"] == 5
+
+
 def test_a_second_file_of_the_same_bytes_takes_the_vector_of_the_first(working: Path, database: Database) -> None:
     source = gallery(working / "in", 5)
     (source / "loans").mkdir()

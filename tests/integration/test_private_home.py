@@ -38,8 +38,10 @@ def open_to_others(home: Path) -> dict[str, str]:
 def test_nothing_that_a_run_keeps_is_open_to_others(settings: Settings, tmp_path: Path, usual_umask: None) -> None:
     run(settings, gallery(tmp_path / "in"))
     with serving.service(settings) as service:
-        assert service.thumbnail("p00.png", 320)
-        service.keep_upload(serving.picture())
+        row = service.image("p00.png")
+        assert row is not None
+        assert service.thumbnail_of(row, 320)
+        service.uploads.keep(serving.picture())
     log = log_folder(settings.home) / "a.log"
     program = Guarded(["echo", "hello"], log=log)
     until(lambda: log.exists() and log.read_text() == "hello\n")

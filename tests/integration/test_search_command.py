@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from pinakes.cli.main import cli
+from pinakes.cli.search import _first_time
 from pinakes.ingest.opening import open_ingestion
 from pinakes.settings import Settings
 from tests.running import gallery, request_of, run_stages
@@ -31,6 +32,11 @@ def told(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):  
         return " ".join(outcome.output.split())
 
     return run
+
+
+def test_a_model_whose_name_has_a_slash_is_explained_once(settings: Settings) -> None:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    assert [_first_time(settings, "told-of-facebook/dinov2-base") for _ in range(2)] == [True, False]
 
 
 def test_words_pages_marks_and_the_lecture(told, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

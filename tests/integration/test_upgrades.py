@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from pinakes.store.load import Loader
 from pinakes.store.migrate import SYSTEM_SCHEMA, Kind, migrate, scripts
 from pinakes.store.restrictions import visible
 from pinakes.store.space_registry import activate, register_space, spaces
+from pinakes.web.service import Service
 from tests.counting import Counting
 from tests.homes import new_database, settings_of
 from tests.running import find, gallery, request_of, run, run_stages, stored, using
@@ -423,6 +424,20 @@ def test_an_upgraded_collection_is_searched_and_ingested_as_before(
     assert (account.calls, account.rows_written) == (0, 0)
     assert json.loads(json.dumps(account.as_dict()))["reused"] == 12
     assert stored(database, "SELECT count(*) FROM pictures.migrations") == [(NEWEST["collection"],)]
+
+
+def test_the_page_brings_every_collection_that_it_offers_up_to_date(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    run(settings, gallery(tmp_path / "in"))
+    run(settings, gallery(tmp_path / "more"), collection="more")
+    with database.connection() as (conn, pgvector):
+        take_back(conn, "more", "collection", pgvector)
+    with closing(Service(settings, database, "pictures", others=True)) as served:
+        other = served.of("more")
+        assert other is not None
+        assert other.image("p00.png") is not None
+    assert stored(database, "SELECT count(*) FROM more.migrations") == [(NEWEST["collection"],)]
 
 
 @contextmanager

@@ -90,6 +90,12 @@ def test_without_a_question_the_collection_is_listed_page_by_page(web: httpx.Cli
     assert len(seen) == IMAGES
 
 
+def test_the_only_collection_answers_under_its_name_too(web: httpx.Client) -> None:
+    answer = web.get("/in/pictures/api/images/p03.png")
+    assert (answer.status_code, answer.json()["thumbnail"]) == (200, "/in/pictures/thumbnails/320/p03.png")
+    assert web.get("/in/others/api/images/p03.png").status_code == 404
+
+
 def test_a_stored_image_leads_to_others(web: httpx.Client) -> None:
     found = ids(search(web, like="p05.png", k=2))
     assert sorted(found) == ["p04.png", "p06.png"]
@@ -123,7 +129,7 @@ def test_a_picture_is_searched_by(web: httpx.Client, way: str) -> None:
 
 
 def test_an_upload_is_searched_by_and_shown(web: httpx.Client, service: Service) -> None:
-    token = service.keep_upload(picture("#0000ff"))
+    token = service.uploads.keep(picture("#0000ff"))
     assert ids(search(web, upload=token, k=1)) == [ODD]
     assert ids(search(web, upload=token, crop="0,0,0.5,1", k=1)) == [ODD]
     shown = web.get(f"/uploads/{token}")
@@ -283,7 +289,7 @@ def test_a_restricted_picture_is_gone_at_once_from_everywhere(
             assert "p04.png" not in ids(search(web, q="blue", k=100)) + ids(search(web, k=100))
             assert web.get("/api/facets").json()["total"] == before - 1
             assert search(web, like="p04.png").status_code == 404
-            assert service.thumbnail("p04.png", 320) is None
+            assert service.image("p04.png") is None
         finally:
             unhide(conn, "pictures", "title=Title 4")
     assert web.get("/api/facets").json()["total"] == before
@@ -368,6 +374,15 @@ def test_serve_says_where_it_answers_and_ends_when_told(
             process.send_signal(end)
             _, err = process.communicate(timeout=PATIENCE)
         assert (process.returncode, err) == (0, "stopped\n")
+    finally:
+        process.kill()
+
+
+def test_an_empty_setting_names_no_collection(command: dict[str, str], tmp_path: Path) -> None:
+    process = _start(command | {"PINAKES_COLLECTION": ""}, tmp_path, "--port", "0")
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("Serving pictures at ")
     finally:
         process.kill()
 

@@ -15,6 +15,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from pinakes.cli.serve import _origin, listening
+from pinakes.errors import PinakesError, UsageError
 from pinakes.images.turns import Turns
 from pinakes.query.query import Query
 from pinakes.search.answer import SearchResult
@@ -115,6 +117,46 @@ def test_loopback_answers_to_no_other_name(web: httpx.Client, host: str) -> None
 def test_a_post_of_another_site_is_refused(web: httpx.Client, headers: dict[str, str], status: int) -> None:
     assert web.post("/api/search", json={"q": "blue"}, headers=headers).status_code == status
     assert web.post("/", files={"picture": picture()}, headers=headers).status_code == (303 if status == 200 else 403)
+
+
+def test_a_header_that_is_no_address_is_no_error_of_the_page(
+    web: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert web.get("/thumbnails/320/p00.png", headers={"referer": "http://["}).status_code == 200
+    assert web.post("/api/search", json={"q": "blue"}, headers={"origin": "http://["}).status_code == 403
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "origin"),
+    [
+        ("https://Viewer.example.org/", "https://viewer.example.org"),
+        ("https://viewer.example.org:443", "https://viewer.example.org"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://[::1]:8080", "http://[::1]:8080"),
+        *(
+            (text, None)
+            for text in ("https://[::1", "viewer.example.org", "https://me:it@viewer.example", "https://a/b")
+        ),
+    ],
+)
+def test_a_viewer_is_named_as_browsers_name_it(text: str, origin: str | None) -> None:
+    if origin is not None:
+        assert _origin(text) == origin
+        return
+    with pytest.raises(UsageError, match="is no origin"):
+        _origin(text)
+
+
+def test_a_host_that_cannot_be_is_said_in_a_sentence() -> None:
+    with pytest.raises(PinakesError, match=r"^--host a\.\.b --port 0 cannot be listened on"), listening("a..b", 0):
+        pass
+
+
+def test_a_program_is_refused_in_json_in_every_collection(web: httpx.Client) -> None:
+    for path in ("/api/search", "/in/pictures/api/search"):
+        refused = web.post(path, json={"q": "blue"}, headers={"sec-fetch-site": "cross-site"})
+        assert (refused.status_code, list(refused.json())) == (403, ["error"])
 
 
 def test_another_site_may_link_here_and_show_nothing_of_it(web: httpx.Client) -> None:

@@ -184,9 +184,14 @@ def test_credentials_of_google_are_looked_for_in_files(tmp_path: Path) -> None:
     assert check.state is State.OK
 
 
-def test_a_models_path_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    (check,) = embedders(settings(tmp_path, PINAKES_ONNX_PATH=str(tmp_path / "model.onnx")))
+@pytest.mark.parametrize("folder", ["models", "x" * 300], ids=["missing", "closed"])
+def test_files_that_are_not_there_or_may_not_be_looked_for_are_findings(tmp_path: Path, folder: str) -> None:
+    """Even root may not look for a name that is too long, as others may not in a folder that is closed to them."""
+    (check,) = embedders(settings(tmp_path, PINAKES_ONNX_PATH=str(tmp_path / folder / "model.onnx")))
     assert check.state is State.ERROR
+    google = {"PINAKES_VERTEX_PROJECT": "museum", "CLOUDSDK_CONFIG": str(tmp_path / folder)}
+    (check,) = embedders(settings(tmp_path, **google))
+    assert check.state is State.WARN
 
 
 def test_no_check_shows_a_key(tmp_path: Path) -> None:

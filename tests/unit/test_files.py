@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pinakes.errors import MetadataError, PinakesError, SourceError, UsageError
+from pinakes.files import whole_file
 from pinakes.metadata.files import detect_encoding, read_lines
 from pinakes.sources.local import file_uri
 from pinakes.sources.reading import read_named, read_uri
@@ -33,3 +34,18 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
         assert "cannot be read: " + ("Is a directory" if kind == "a folder" else f"it is {kind}, not a file") in str(
             exc
         )
+
+
+def test_a_special_file_is_not_replaced_by_an_export(tmp_path: Path) -> None:
+    pipe = tmp_path / "groups.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(PinakesError, match="cannot be written: it is a named pipe, not a file"), whole_file(pipe, "it"):
+        pass
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.parametrize("name", ["", "..", "/"])
+def test_an_export_needs_the_name_of_a_file(name: str) -> None:
+    with pytest.raises(PinakesError, match=r"cannot be written: .*; name a file"), whole_file(Path(name), "the export"):
+        pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ import pinakes
 from pinakes.notebook import html as results_html
 from pinakes.notebook.arguments import conditions_of, query_of
 from pinakes.notebook.html import grid, plan_line, thumbnail_of
+from pinakes.notebook.results import Answers, Results
 from pinakes.query.query import Query, ask
-from pinakes.search.answer import Hit, SearchPlan
+from pinakes.search.answer import Hit, SearchPlan, SearchResult
 from tests.running import paint
 
 PLAN = SearchPlan("exact", "space", "cosine", "", 12, 0, 0, 3.2, ())
@@ -51,6 +53,23 @@ def test_the_package_offers_collection_and_nothing_that_is_not_there() -> None:
 
 def hits_of(path: Path, count: int) -> list[Hit]:
     return [Hit(f"{n}.png", n / 10, path.as_uri(), {"title": f"T{n}"}) for n in range(count)]
+
+
+def test_a_hint_is_in_the_html_that_a_notebook_shows_after_it_has_made_the_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(results_html, "_hinting", [])
+
+    def result() -> Results:
+        plan = replace(PLAN, hints=("write it otherwise",))
+        return Results(
+            Answers(lambda _query: SearchResult([], plan), lambda _id: None), ask("red"), SearchResult([], plan)
+        )
+
+    first, second = result(), result()
+    for shown in (repr(first), first._repr_html_()):
+        assert "write it otherwise" in shown
+    assert "write it otherwise" not in repr(second) + second._repr_html_()
 
 
 def test_a_grid_shows_so_many_pictures_and_counts_the_rest(tmp_path: Path) -> None:

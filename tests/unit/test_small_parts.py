@@ -72,6 +72,17 @@ def test_without_any_setting_everything_is_below_the_data_home(tmp_path: Path) -
     assert settings.checkpoint == str(tmp_path / "pinakes" / "checkpoints")
 
 
+def test_a_user_without_a_home_needs_the_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(_uid: int) -> None:
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert load_settings({"PINAKES_HOME": str(tmp_path)}, tmp_path).home == tmp_path
+    with pytest.raises(SettingsError, match=r"^~/\.local/share/pinakes cannot be found, .*; set PINAKES_HOME\.$"):
+        load_settings({}, tmp_path)
+
+
 @pytest.mark.parametrize("value", ["soon", "0", "999999"])
 def test_a_setting_without_meaning_is_named(tmp_path: Path, value: str) -> None:
     with pytest.raises(SettingsError, match="PINAKES_LEASE_SECONDS"):

@@ -14,6 +14,7 @@ from starlette.datastructures import ImmutableMultiDict
 from pinakes.errors import UsageError
 from pinakes.query.filters import Contains, Equals, Years
 from pinakes.web.address import DEFAULTS, LISTS, PAGE_SIZE, Address, is_tidy
+from pinakes.web.place import MOST_KEPT, PLACE, Place, toggled
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).map(str.strip)
 
@@ -40,6 +41,23 @@ def test_whatever_is_asked_comes_back_from_its_address(values: dict[str, Any]) -
     assert Address.read(sent(asked.url)) == asked
     assert is_tidy(sent(asked.url))
     assert urlsplit(asked.url).netloc == ""
+
+
+def test_a_full_shortlist_is_shown_instead_of_losing_a_picture() -> None:
+    kept = tuple(f"{number}.jpg" for number in range(MOST_KEPT))
+    token = PLACE.set(Place(kept=kept, path="/images/new.jpg"))
+    try:
+        assert toggled("new.jpg") == "/shortlist?" + "&".join(f"keep={name}" for name in kept)
+        assert toggled("7.jpg").startswith("/images/new.jpg?keep=0.jpg&")
+        assert "=7.jpg" not in toggled("7.jpg")
+    finally:
+        PLACE.reset(token)
+
+
+@pytest.mark.parametrize("name", ["q", "like", "space", "group_by"])
+def test_what_no_text_of_the_database_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="may not contain the character NUL"):
+        Address(**{name: "a\0b"}).query(lambda _token: b"")
 
 
 def test_an_address_can_be_read_by_people() -> None:

@@ -1,4 +1,4 @@
-// The map: points at once, small pictures where there is room for them. Everything it leads to is an address.
+// The map: all points at once, and small pictures where there is room for them. Everything it leads to is an address.
 
 const frame = document.getElementById("map");
 const canvas = frame.querySelector("canvas");
@@ -17,8 +17,8 @@ const colours = Uint32Array.from({ length: HUES }, (_, hue) => {
 });
 
 let x, y, cluster;         // of each point
-const sheets = [];         // images, by number; absent until they have come
-let view = { x: 0.5, y: 0.5, scale: 1 };   // the middle, and CSS pixels for the whole map
+const sheets = [];         // images, by number; missing until they are loaded
+let view = { x: 0.5, y: 0.5, scale: 1 };   // the middle, and the width of the whole map in CSS pixels
 let fit = 1, shown = LEAST_SHOWN;
 let drawing = false, line = null, due = false;
 
@@ -59,8 +59,8 @@ function draw() {
   }
   const style = getComputedStyle(document.documentElement);
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  // Each cell of a grid that lies on the map shows one picture; the grid follows the zoom in whole steps, so that the
-  // same pictures stay while the map is moved. The other points are dots, which are set pixel by pixel: there are many.
+  // Each cell of a grid on the map shows one picture; the grid follows the zoom in whole steps, so that the same pictures
+  // stay while the map is moved. The other points are dots, set pixel by pixel: a call for each would be far too slow.
   const cell = shown / (fit * 2 ** Math.floor(Math.log2(view.scale / fit)));
   const [left, top] = onMap(-shown, -shown), [right, bottom] = onMap(width + shown, height + shown);
   const firstColumn = Math.floor(left / cell), firstRow = Math.floor(top / cell);

@@ -1,18 +1,19 @@
-// Comfort on a page that works without it: pictures by drop, paste and drag; a frame drawn on the picture; more pictures
-// in place. Every search stays an address, so that Back, reload and links are the browser's own.
+// Conveniences of a page that works without a script: pictures by drop, paste and drag; a frame drawn on the picture; more
+// pictures in place. Every search remains an address, so that Back, reload and links are the browser's own.
 
 const form = document.getElementById("search");
 const base = document.documentElement.dataset.base;
+const mostKept = Number(document.documentElement.dataset.mostKept);
 const wide = matchMedia("(min-width: 60rem)");
 
-/** Tell whoever listens instead of looking. */
+/** Announce a text to screen readers. */
 function say(text) {
   const said = document.getElementById("said");
-  said.textContent = "";
+  said.textContent = "";   // the same text again is only announced if it has changed in between
   setTimeout(() => { said.textContent = text; }, 50);
 }
 
-/** The address of a search, as the page itself writes it. */
+/** The address of a search, encoded as the server encodes it: the browser then knows both as one. */
 function address(pairs) {
   const written = pairs.map(([name, value]) => `${name}=${encodeURIComponent(value).replace(/%(3D|2C|3A|2F)/g, decodeURIComponent)}`);
   return carrying(`${base}/${written.length ? `?${written.join("&")}` : ""}`, kept());
@@ -20,7 +21,7 @@ function address(pairs) {
 
 // --- The shortlist, which every address carries ----------------------------------------------------------------------
 
-/** The image_ids that this page's address keeps. */
+/** The image_ids of the shortlist in this page's address. */
 function kept() {
   return new URLSearchParams(location.search).getAll("keep");
 }
@@ -33,7 +34,7 @@ function carrying(address, ids) {
   return path + (pairs.length ? `?${pairs.join("&")}` : "") + hash;
 }
 
-/** Give this page, and every page that it leads to, another shortlist. */
+/** Change the shortlist in this page's address and in all its links. */
 function keep(ids) {
   history.replaceState(history.state, "", carrying(location.pathname + location.search + location.hash, ids));
   sessionStorage.setItem("kept", JSON.stringify(ids));
@@ -43,10 +44,14 @@ function keep(ids) {
   }
   for (const link of document.querySelectorAll('a[href^="/"]:not(#zoom):not(.chooser a)')) {
     const { keep: id, title } = link.dataset;
-    const address = id ? location.pathname + location.search : link.getAttribute("href");
+    if (!id) {
+      link.setAttribute("href", carrying(link.getAttribute("href"), ids));
+      continue;
+    }
     const has = ids.includes(id);
-    link.setAttribute("href", carrying(address, id ? (has ? ids.filter((other) => other !== id) : [...ids, id]) : ids));
-    if (!id) continue;
+    const full = !has && ids.length >= mostKept;
+    const toggled = has ? ids.filter((other) => other !== id) : [...ids, id];
+    link.setAttribute("href", full ? carrying(`${base}/shortlist`, ids) : carrying(location.pathname + location.search, toggled));
     link.classList.toggle("kept", has);
     link.ariaLabel = has ? `Take ${title} off the shortlist` : `Keep ${title} in the shortlist`;
     link.title = has ? "Take it off the shortlist" : "Keep it in the shortlist";
@@ -62,13 +67,14 @@ function prepareKeeping() {
   document.addEventListener("click", (event) => {
     const id = event.target.closest?.("a[data-keep]")?.dataset.keep;
     if (!id || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
-    event.preventDefault();
     const ids = kept();
     const had = ids.includes(id);
+    if (!had && ids.length >= mostKept) return;   // the link leads to the list, which says that it is full
+    event.preventDefault();
     keep(had ? ids.filter((other) => other !== id) : [...ids, id]);
     say(had ? "Taken off the shortlist" : "Kept in the shortlist");
   });
-  // The address that Back returns to is from before: the list is as it was last.
+  // The address that Back returns to has the list of that time; the last list replaces it.
   addEventListener("pageshow", (event) => {
     const last = JSON.parse(sessionStorage.getItem("kept") ?? "null");
     const [came] = performance.getEntriesByType("navigation");
@@ -113,7 +119,7 @@ function prepareForm() {
     }
   });
   form.elements.exclude_query?.addEventListener("change", () => submit());
-  // Beside the pictures a filter acts at once; on a phone, where it hides them, its button does.
+  // Next to the pictures a filter acts at once; on a phone, where the filters hide the pictures, only the button acts.
   document.getElementById("filters").addEventListener("change", (event) => {
     if (event.target.type !== "checkbox" || !wide.matches) return;
     sessionStorage.setItem("focus", JSON.stringify({ value: event.target.value, y: scrollY }));
@@ -121,7 +127,7 @@ function prepareForm() {
   });
 }
 
-/** After a filter has acted, leave the keyboard where it was, and say what came of it. */
+/** After a filter has reloaded the page: put the keyboard's focus back, and announce the result. */
 function resumeFilters() {
   const kept = JSON.parse(sessionStorage.getItem("focus") ?? "null");
   sessionStorage.removeItem("focus");
@@ -139,7 +145,7 @@ function resumeFilters() {
 
 const isPicture = (file) => file.type.startsWith("image/");
 
-/** The image_id of a picture of this page that is being dragged. */
+/** The image_id of the picture that is being dragged, if it is one of this page. */
 function draggedImage(transfer) {
   const dragged = transfer.getData("text/uri-list").split("\n")[0];
   if (!dragged || !URL.canParse(dragged)) return null;
@@ -150,7 +156,7 @@ function draggedImage(transfer) {
 
 function prepareDropping() {
   const curtain = document.getElementById("drop");
-  let depth = 0;
+  let depth = 0;   // each element that the pointer passes over enters and leaves for itself
   const wanted = (event) => ["Files", "text/uri-list"].some((kind) => event.dataTransfer.types.includes(kind));
   const show = (shown) => { curtain.hidden = !shown; };
   document.addEventListener("dragenter", (event) => {
@@ -191,7 +197,7 @@ function prepareDropping() {
 // --- The frame -------------------------------------------------------------------------------------------------------
 
 const STEP = 2; // percent of the picture for one press of a key
-const LEAST = 3; // percent: a smaller frame is a slip of the hand
+const LEAST = 3; // percent: a smaller frame was not intended
 const CORNERS = [[0, 0], [1, 0], [0, 1], [1, 1]];
 
 const within = (value, low, high) => Math.min(Math.max(value, low), high);
@@ -252,7 +258,7 @@ function prepareCrop(area) {
   const between = (a, b) => ({ x: Math.min(a.x, b.x), y: Math.min(a.y, b.y), w: Math.abs(a.x - b.x), h: Math.abs(a.y - b.y) });
   let drag = null;
 
-  // Otherwise the browser takes a quick stroke for a fling, and the tap that follows it for the hand that stops it.
+  // Otherwise the browser scrolls at a quick stroke, and takes the next tap for the end of the scrolling.
   area.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   area.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
@@ -308,7 +314,7 @@ function prepareCrop(area) {
 
 // --- More pictures, in place -----------------------------------------------------------------------------------------
 
-/** Put the next page under this one; its cards. */
+/** Append the next page to this one; returns the new cards. */
 async function append(next) {
   const answer = await fetch(next, { headers: { Accept: "text/html" } });
   if (!answer.ok) throw new Error(`status ${answer.status}`);
@@ -336,7 +342,7 @@ async function prepareMore(more) {
       const cards = await append(next);
       kept.push(next);
       history.replaceState({ ...history.state, pages: kept }, "");
-      // The keyboard goes on where the new pictures begin; the page itself does not move.
+      // detail is 0 if a key was pressed: only then does the focus move to the first new picture.
       if (event.detail === 0) cards[0]?.querySelector("a").focus({ preventScroll: false });
       say(`${cards.length} more pictures, ${document.querySelectorAll("#grid > li").length} shown`);
     } catch {
@@ -345,14 +351,14 @@ async function prepareMore(more) {
       link.removeAttribute("aria-busy");
     }
   });
-  // Coming back from a picture: the same pages, at the same height.
+  // After Back from a picture: load the same pages, and scroll to the same height.
   const y = history.state?.y;
   if (kept.length) {
     history.scrollRestoration = "manual";
     try {
       for (const next of kept) await append(next);
     } catch {
-      return; // The first page is there, and its link leads on.
+      return; // the first page is shown, with its link to the next
     }
     if (y !== undefined) scrollTo({ top: y, behavior: "instant" });
   }
@@ -402,7 +408,7 @@ function prepareCopy(link) {
   });
 }
 
-/** On a picture's page: back to the search that led there. */
+/** On a picture's page: make the link lead back to the last search. */
 function prepareBack(link) {
   const search = sessionStorage.getItem("search");
   if (!search?.startsWith(`${base}/`) || (!base && search.startsWith("/in/"))) return;
@@ -418,7 +424,7 @@ function prepareBack(link) {
   });
 }
 
-/** Show the picture as large as the window, and from there, pixel by pixel, the place that was clicked on. */
+/** Show the picture as large as the window and, after a click on a place in it, that place enlarged. */
 function prepareZoom(link) {
   const dialog = document.createElement("dialog");
   dialog.className = "zoom whole";
@@ -440,9 +446,9 @@ function prepareZoom(link) {
     picture.style.width = "";
     closer.textContent = "Closer";
   };
-  /** Show it near, so that a place on it, in fractions, is in the middle. */
+  /** Enlarge the picture, with a place on it, in fractions, in the middle of the window. */
   const near = (x, y) => {
-    if (!picture.naturalWidth) {   // it has not come yet, and its size is not known
+    if (!picture.naturalWidth) {   // it is still loading, and its size is unknown
       picture.addEventListener("load", () => near(x, y), { once: true });
       return;
     }
@@ -463,7 +469,7 @@ function prepareZoom(link) {
     dialog.showModal();
   });
   picture.addEventListener("click", (event) => {
-    // The picture fills its box only in one direction.
+    // object-fit leaves bands at two sides of the box, which are not part of the picture.
     const box = picture.getBoundingClientRect();
     const scale = Math.min(box.width / picture.naturalWidth, box.height / picture.naturalHeight);
     const part = (at, side, natural) => within((at - side / 2) / (natural * scale) + 0.5, 0, 1);
