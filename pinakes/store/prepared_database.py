@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from psycopg import sql
 
 from pinakes.errors import DatabaseError
-
-if TYPE_CHECKING:
-    from pinakes.store.connection import Connection
+from pinakes.store.scoped_connection import ScopedConnection
 
 ENCODING = "UTF8"
 
@@ -26,7 +23,7 @@ _MADE = re.compile(r"^CREATE (?:TABLE|SEQUENCE) (\w+)", re.MULTILINE)
 """The tables that a script creates, as the scripts write it."""
 
 
-def check_encoding(conn: Connection) -> None:
+def check_encoding(conn: ScopedConnection) -> None:
     """Check that the database keeps its text in UTF8.
 
     Raises:
@@ -40,12 +37,12 @@ def check_encoding(conn: Connection) -> None:
         )
 
 
-def encoding(conn: Connection) -> str:
+def encoding(conn: ScopedConnection) -> str:
     """The encoding of the database, as PostgreSQL names it when a connection begins."""
     return str(conn.info.parameter_status("server_encoding"))
 
 
-def check_extension(conn: Connection, schema: str) -> None:
+def check_extension(conn: ScopedConnection, schema: str) -> None:
     """Check that this user may use pgvector in the schema where it was created.
 
     Raises:
@@ -62,7 +59,7 @@ def check_extension(conn: Connection, schema: str) -> None:
         )
 
 
-def check_temporary(conn: Connection) -> None:
+def check_temporary(conn: ScopedConnection) -> None:
     """Check that this user may create temporary tables, which loading needs.
 
     Raises:
@@ -78,7 +75,7 @@ def check_temporary(conn: Connection) -> None:
         )
 
 
-def make_schema(conn: Connection, schema: str) -> None:
+def make_schema(conn: ScopedConnection, schema: str) -> None:
     """Create a schema, unless it exists.
 
     Raises:
@@ -101,17 +98,17 @@ def make_schema(conn: Connection, schema: str) -> None:
         )
 
 
-def may_create_schemas(conn: Connection) -> bool:
+def may_create_schemas(conn: ScopedConnection) -> bool:
     """Whether this user may create schemas in the database."""
     return conn.execute("SELECT has_database_privilege(current_database(), 'CREATE')").fetchone() == (True,)
 
 
-def may_use_schema(conn: Connection, schema: str) -> bool:
+def may_use_schema(conn: ScopedConnection, schema: str) -> bool:
     """Whether a schema exists in which this user may create tables."""
     return _usable(conn, schema) is True
 
 
-def _usable(conn: Connection, schema: str) -> bool | None:
+def _usable(conn: ScopedConnection, schema: str) -> bool | None:
     """Whether this user may create tables in a schema; None where there is no such schema."""
     row = conn.execute(
         """
@@ -124,7 +121,7 @@ def _usable(conn: Connection, schema: str) -> bool | None:
     return None if row is None else bool(row[0])
 
 
-def has_migrations(conn: Connection, schema: str) -> bool:
+def has_migrations(conn: ScopedConnection, schema: str) -> bool:
     """Whether a schema has the list of migrations that Pinakes keeps in each of its own.
 
     Raises:
@@ -149,7 +146,7 @@ def has_migrations(conn: Connection, schema: str) -> bool:
     return bool(columns)
 
 
-def refuse_foreign(conn: Connection, schema: str, scripts: Iterable[str]) -> None:
+def refuse_foreign(conn: ScopedConnection, schema: str, scripts: Iterable[str]) -> None:
     """Check that a schema holds nothing yet of what scripts are going to create in it.
 
     Raises:
@@ -179,6 +176,6 @@ def _foreign(schema: str, table: str) -> DatabaseError:
     )
 
 
-def _quoted(conn: Connection, name: str) -> str:
+def _quoted(conn: ScopedConnection, name: str) -> str:
     """A name as a statement has to write it: in quotation marks where it needs them."""
     return name if re.fullmatch("[a-z_][a-z0-9_]*", name) else sql.Identifier(name).as_string(conn)

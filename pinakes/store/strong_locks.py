@@ -13,15 +13,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import psycopg
 from psycopg import sql
 
 from pinakes.errors import DatabaseError
-
-if TYPE_CHECKING:
-    from pinakes.store.connection import Connection
+from pinakes.store.scoped_connection import ScopedConnection
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +106,7 @@ class StrongLock:
     mode: Mode
     purpose: str
 
-    def attempt(self, conn: Connection) -> None:
+    def attempt(self, conn: ScopedConnection) -> None:
         """Inside a transaction: lock the tables, or fail after `LOCK_SECONDS`.
 
         Raises:
@@ -118,7 +116,7 @@ class StrongLock:
             for table in self.tables:
                 conn.execute(sql.SQL("LOCK TABLE {} IN {} MODE").format(table, sql.SQL(self.mode)))
 
-    def take(self, conn: Connection, *, patience: float) -> None:
+    def take(self, conn: ScopedConnection, *, patience: float) -> None:
         """Inside a transaction: lock the tables, a second at a time.
 
         Raises:
@@ -131,7 +129,7 @@ class StrongLock:
 
         self.persist(conn, once, patience=patience)
 
-    def persist(self, conn: Connection, action: Callable[[], T], *, patience: float) -> T:
+    def persist(self, conn: ScopedConnection, action: Callable[[], T], *, patience: float) -> T:
         """The result of an action that locks the tables; it is repeated while they are in use.
 
         The action leaves nothing behind when it fails: it opens a transaction or a savepoint of its own.
@@ -157,7 +155,7 @@ class StrongLock:
                     logged = True
             time.sleep(PAUSE_SECONDS)
 
-    def persist_with_vacuum(self, conn: Connection, what: sql.SQL, *, patience: float) -> None:
+    def persist_with_vacuum(self, conn: ScopedConnection, what: sql.SQL, *, patience: float) -> None:
         """VACUUM or ANALYZE the tables outside of transactions; one that another session has locked is tried again.
 
         PostgreSQL itself would wait for that session for good, and a limit to that can only be set for a whole session,
@@ -192,18 +190,18 @@ class StrongLock:
         finally:
             conn.remove_notice_handler(collect)
 
-    def _holder(self, conn: Connection) -> str:
+    def _holder(self, conn: ScopedConnection) -> str:
         tables = [table.as_string(conn) for table in self.tables]
         return _who(conn, modes=_CONFLICTING[self.mode], tables=tables) or "a transaction that has just ended"
 
-    def _named(self, conn: Connection) -> str:
+    def _named(self, conn: ScopedConnection) -> str:
         names = [table.as_string(conn).replace('"', "") for table in self.tables] or ["the schema"]
         more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
         return ", ".join(names[:MOST_NAMED]) + more
 
 
 @contextmanager
-def short_waits(conn: Connection, shares: int = 1) -> Iterator[None]:
+def short_waits(conn: ScopedConnection, shares: int = 1) -> Iterator[None]:
     """Inside a transaction: no statement of the block waits longer for a lock than its share of `LOCK_SECONDS`."""
     row = conn.execute("SELECT current_setting('lock_timeout')").fetchone()
     assert row is not None
@@ -216,7 +214,7 @@ def short_waits(conn: Connection, shares: int = 1) -> Iterator[None]:
 
 
 @contextmanager
-def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENCE) -> Iterator[None]:
+def one_at_a_time(conn: ScopedConnection, what: str, *, patience: float = LONG_PATIENCE) -> Iterator[None]:
     """A transaction that keeps other first users out while something is created: `IF NOT EXISTS` is not safe against itself.
 
     The block checks first whether the thing exists by now. The lock is the transaction's: behind a pooler, a session's lock
@@ -252,7 +250,7 @@ def one_at_a_time(conn: Connection, what: str, *, patience: float = LONG_PATIENC
 
 
 @contextmanager
-def naming_who_is_waited_for(conn: Connection, purpose: str, *, patience: float) -> Iterator[None]:
+def naming_who_is_waited_for(conn: ScopedConnection, purpose: str, *, patience: float) -> Iterator[None]:
     """Around one statement outside of transactions, such as REINDEX CONCURRENTLY, that waits for those of others.
 
     It keeps nobody waiting, but ends only when transactions that began before it have ended. The log says once whom it
@@ -286,7 +284,7 @@ def naming_who_is_waited_for(conn: Connection, purpose: str, *, patience: float)
 
 
 @contextmanager
-def watched(conn: Connection, look: Callable[[psycopg.Connection[Any]], None], *, every: float) -> Iterator[None]:
+def watched(conn: ScopedConnection, look: Callable[[psycopg.Connection[Any]], None], *, every: float) -> Iterator[None]:
     """Around one long statement of `conn`: a second connection is given to `look` every `every` seconds.
 
     Where the server accepts no second connection, it is not called.
@@ -317,7 +315,7 @@ def watched(conn: Connection, look: Callable[[psycopg.Connection[Any]], None], *
         thread.join()
 
 
-def take_turn(conn: Connection, collection: str) -> None:
+def take_turn(conn: ScopedConnection, collection: str) -> None:
     """Inside a transaction: wait for short transactions of others that write the images, or several spaces, of a collection.
 
     Two runs may fill two spaces of one collection. They lock rows of the same tables, in orders that depend on the data,
@@ -326,12 +324,12 @@ def take_turn(conn: Connection, collection: str) -> None:
     conn.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"pinakes.rows {collection}",))
 
 
-def _locked(conn: Connection, key: str) -> bool:
+def _locked(conn: ScopedConnection, key: str) -> bool:
     row = conn.execute("SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", (key,)).fetchone()
     return row is not None and bool(row[0])
 
 
-def _who(conn: Connection, *, modes: Sequence[str] = (), tables: Sequence[str] = (), key: str = "") -> str | None:
+def _who(conn: ScopedConnection, *, modes: Sequence[str] = (), tables: Sequence[str] = (), key: str = "") -> str | None:
     """The session that has held such a lock for longest, for messages; None where there is none any more."""
     row = conn.execute(_HOLDER, {"modes": list(modes), "tables": list(tables), "key": key}).fetchone()
     return None if row is None else _described(row)
