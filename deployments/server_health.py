@@ -22,9 +22,9 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from deployments.constants import EMBED_TAG, LEASE_STORAGE, POOL
+from deployments.constants import EMBED_LIMIT, EMBED_TAG, LEASE_STORAGE, POOL
 from deployments.schedule_health import schedules_finding
-from deployments.server_client import keeps_leases_in_memory, server_settings
+from deployments.server_client import first_line, keeps_leases_in_memory, server_settings
 from deployments.server_setup import AUTOMATION
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.settings import is_loopback
@@ -81,9 +81,8 @@ def examine(pool: str = POOL) -> Iterator[Finding]:
 def _version(at: Server) -> Finding:
     unreachable = at.client.api_healthcheck()
     if unreachable is not None:
-        reason = (str(unreachable).splitlines() or [type(unreachable).__name__])[0]
         start = "start it (pinakes up, or prefect server start), or correct PREFECT_API_URL"
-        return Finding(State.ERROR, f"no server answers at {at.url}: {reason}", start)
+        return Finding(State.ERROR, f"no server answers at {at.url}: {first_line(unreachable)}", start)
     at.answers = True
     theirs, ours = at.client.api_version(), prefect.__version__
     shown = f"{theirs} at {at.url}"
@@ -98,7 +97,7 @@ def _clock(at: Server) -> Iterator[Finding]:
     answered = at.client.request("GET", "/health").headers.get("date")
     way = timedelta(seconds=(time.monotonic() - before) / 2)
     if answered is None:
-        return  # a proxy may leave it out
+        return  # a proxy may remove the header
     # The header counts whole seconds, and servers write it once a second: the clock may be up to two seconds later.
     second = timedelta(seconds=1)
     yield clock_finding(parsedate_to_datetime(answered) + second - (asked + way), way + second)
@@ -195,17 +194,17 @@ def _automation(at: Server) -> Finding:
 
 
 def _limit(at: Server) -> Finding:
-    name = f"tag:{EMBED_TAG}"
     try:
-        limit = at.client.read_global_concurrency_limit_by_name(name)
+        limit = at.client.read_global_concurrency_limit_by_name(EMBED_LIMIT)
     except ObjectNotFound:
         return Finding(State.ERROR, f"there is none on the tag {EMBED_TAG}", _SET_UP)
     if not limit.active:
-        return Finding(State.WARN, "switched off", f"prefect gcl update {name} --enable")
+        return Finding(State.WARN, "switched off", f"prefect gcl update {EMBED_LIMIT} --enable")
     slots = f"{limit.active_slots} of {limit.limit} slots"
     running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
+    # Leases that a server has lost in a restart never run out, and every batch would wait for their slots.
     if limit.active_slots and not at.client.read_flow_runs(flow_run_filter=running, limit=1):
-        free = f"if that stays so: prefect gcl update {name} --active-slots 0"
+        free = f"if that stays so: prefect gcl update {EMBED_LIMIT} --active-slots 0"
         return Finding(State.WARN, f"{slots} are taken, but nothing is running", free)
     return Finding(State.OK, f"{slots} taken")
 
@@ -227,4 +226,4 @@ CHECKS: Final[tuple[Check[Server], ...]] = (
     Check("dead runs", _automation, _LOG, _answers),
     Check("limit of batches", _limit, _LOG, _answers),
 )
-"""Everything that is looked at, in this order."""
+"""Every check, in the order in which they are made."""

@@ -25,7 +25,15 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
-from deployments.constants import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, POOL, RUN_TAG, VARIABLES
+from deployments.constants import (
+    CONCURRENT_BATCHES,
+    EMBED_LIMIT,
+    EMBED_TAG,
+    HEARTBEAT_SECONDS,
+    POOL,
+    RUN_TAG,
+    VARIABLES,
+)
 from deployments.server_client import answering_server, keeps_leases_in_memory, server_settings
 from pinakes.errors import UsageError
 
@@ -35,6 +43,8 @@ SILENCE: Final = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 AUTOMATION: Final = "pinakes: runs that stop sending heartbeats are Crashed"
 
 _HEARTBEAT = "prefect.flow-run.heartbeat"
+
+# Each of these states is the end of heartbeats too, and no sign of a dead process.
 _NO_LONGER_RUNNING = (
     "Completed",
     "Cached",
@@ -132,17 +142,16 @@ def _work_pool(client: SyncPrefectClient, name: str) -> Step:
 
 def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
     what = f"limit on the tag {EMBED_TAG}"
-    name = f"tag:{EMBED_TAG}"
     try:
-        limit = client.read_global_concurrency_limit_by_name(name)
+        limit = client.read_global_concurrency_limit_by_name(EMBED_LIMIT)
     except ObjectNotFound:
         number = wanted or CONCURRENT_BATCHES
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=number))
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=EMBED_LIMIT, limit=number))
         return Step(what, "made", f"{number} batches at once")
     if wanted is None or wanted == limit.limit:
         off = "" if limit.active else ", switched off"
         return Step(what, "unchanged", f"{limit.limit} batches at once{off}")
-    client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=wanted))
+    client.update_global_concurrency_limit(EMBED_LIMIT, GlobalConcurrencyLimitUpdate(limit=wanted))
     return Step(what, "changed", f"{wanted} batches at once, {limit.limit} before")
 
 
@@ -207,6 +216,7 @@ def _dead_runs(silence: timedelta) -> AutomationCore:
             posture=Posture.Proactive,
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related={"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{RUN_TAG}"},
+            # Only a run that has sent a heartbeat is watched: others may be of processes that send none.
             after={_HEARTBEAT},
             expect={_HEARTBEAT, *(f"prefect.flow-run.{state}" for state in _NO_LONGER_RUNNING)},
             for_each={"prefect.resource.id"},
