@@ -20,6 +20,8 @@ from pinakes.types import Image
 class Assignment(BaseModel):
     """What a worker needs to embed for a run; it holds no key, no password and no address of a database.
 
+    Prefect's server keeps it as a parameter, and shows it to everybody who may open its UI.
+
     Attributes:
         run_id: the run.
         request: what was asked, with paths that mean the same in every working directory.
@@ -59,9 +61,10 @@ class Assignment(BaseModel):
                     "under": _anywhere(request.under) if request.under else None,
                     "checkpoint": _anywhere(request.checkpoint),
                     **WITHOUT_METADATA,
-                    # The leader has set the rate already, and spends the money.
+                    # The leader has stored the rate with the quota already, and hands out the calls that the money pays for.
                     "rate": NO_RATE if request.rate == NO_RATE else None,
                     "max_cost": None,
+                    # Shared out, since --concurrency is about the provider and not about each worker.
                     "concurrency": max(1, request.concurrency // ways) if request.concurrency else None,
                 }
             ),

@@ -24,7 +24,7 @@ DRAIN_SECONDS = 45.0
 """How long a run that failed waits for answers that are paid for: longer than one request takes."""
 
 GRACE_SECONDS = 20.0
-"""How long a run waits that was told to end: Prefect's worker kills it after 30 s."""
+"""The same for a run that was told to end: Prefect's worker kills it after 30 s."""
 
 
 class Leader:
@@ -62,12 +62,14 @@ class Leader:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
+            # KeyboardInterrupt is a second Ctrl-C, of somebody who does not want to wait.
             if isinstance(exc, Exception):
                 self._drain(DRAIN_SECONDS)
             elif exc is not None and not isinstance(exc, KeyboardInterrupt):
                 self._drain(GRACE_SECONDS)
             self._end()
             self.collect()
+            # A run that is told to end is entered as stopped, with all that its workers have done.
             if exc is not None and not isinstance(exc, Exception | KeyboardInterrupt):
                 self.reconcile()
             self._store.forget()
@@ -144,6 +146,7 @@ class Leader:
         if not self._open:
             return
         ledger = self._run.checkpoint.ledger()
+        # A worker that died has reported no result, but the answers that it kept are paid for and count.
         for number, batch in self._open.items():
             known, left = reconcile(batch.work, ledger, self._stage.planned.at)
             error = self._reasons.get(number) if left else None
