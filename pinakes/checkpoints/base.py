@@ -225,7 +225,7 @@ def chunk_rows(dimension: int) -> int:
 
 
 def check_answer(answer: Answer, space: Space) -> None:
-    """Refuse an answer that could not be written, before it can spoil a whole part.
+    """Refuse an answer that could not be written, before the other answers of its part fail with it.
 
     Raises:
         CheckpointError: its vector is not float32 of the space's dimension, or a name in it is not UTF-8.
@@ -258,6 +258,7 @@ def table_of(answers: Sequence[Answer], space: Space) -> pa.Table:
             [failure and failure.http_status for failure in failures],
             pa.array([answer.attempts for answer in answers], pa.int32()),
             [answer.model_version for answer in answers],
+            # In whole numbers: `timestamp()` is a float, which rounds microseconds, and equal answers must stay equal.
             pa.array([(answer.embedded_at - _EPOCH) // _MICROSECOND for answer in answers], pa.int64()),
         ],
         names=ROW_SCHEMA.names,
@@ -289,4 +290,5 @@ def _storable(message: str) -> str:
     """The message, cut, without what UTF-8 and PostgreSQL cannot hold: lone surrogates and NUL are spelled out."""
     if len(message) > MAX_MESSAGE:
         message = message[: MAX_MESSAGE - 1] + "…"
+    # A message may quote a file's name or a server's answer, so that any bytes may be in it.
     return message.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

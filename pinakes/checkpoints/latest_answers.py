@@ -44,12 +44,13 @@ def latest_answers(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch
     if not rows.num_rows:
         return rows
     keys = pair_keys(rows.column("image_id"), rows.column("fingerprint")).dictionary_encode()
-    if len(keys.dictionary) == rows.num_rows:
+    if len(keys.dictionary) == rows.num_rows:  # the usual case: nothing was answered twice
         return rows
     pair = numbers(keys.indices)
     del keys
     rank = np.empty(len(parts), np.int64)
     rank[sorted(range(len(parts)), key=parts.__getitem__)] = np.arange(len(parts))
+    # Grouped by pair, the last key; within each the answer that counts comes last.
     order = np.lexsort(
         (
             numbers(rows.column("row")),
@@ -63,6 +64,7 @@ def latest_answers(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch
     lasts = np.append(starts[1:], rows.num_rows) - 1
     positions = order[lasts]
     attempts = np.maximum.reduceat(numbers(rows.column("attempts"))[order], starts)
+    # Back in the order of part and row, by which vectors are read.
     by_position = np.argsort(positions)
     kept = rows.take(pa.array(positions[by_position]))
     columns = [

@@ -104,6 +104,7 @@ class Ledger:
         self._fingerprints = self._columns["fingerprint"]
         self._attempts = numbers(self._columns["attempts"])
         self._embedded_at = numbers(self._columns["embedded_at"])
+        # One or two names for millions of rows.
         models = self._columns["model_version"].dictionary_encode()
         self._model = numbers(models.indices)
         self._models: list[str] = models.dictionary.to_pylist()
@@ -125,6 +126,7 @@ class Ledger:
             if len(few) == _FEW or not tables:
                 pieces.append(pa.concat_tables(few).combine_chunks())
                 few.clear()
+        # Arrow keeps freed memory for later, which would lie idle next to what the following steps allocate.
         pa.default_memory_pool().release_unused()
         rows = one_batch(pieces)
         pieces.clear()
@@ -205,6 +207,7 @@ class Ledger:
         """An image whose answer for these bytes is ok, so that its vector can be copied; only for an MD5."""
         if not fingerprint.startswith(PROVES_EQUAL):
             return None
+        # A salient region is planned by its number, and is kept with its frame: its donor is found by way of the whole.
         if number_of(fingerprint) is None:
             found = self._donors.positions(fingerprint)
         else:

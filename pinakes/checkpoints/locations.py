@@ -75,12 +75,12 @@ def _dimension(storage: FolderStorage | BucketStorage) -> int | None:
     """Components of the vectors in a checkpoint; 1 where it holds only failures; None where it holds no part."""
     found = None
     for name in sorted(storage.names()):
-        of = next((read for suffix, read in _DIMENSION_OF.items() if name.endswith(suffix)), None)
-        if of is None or not name.startswith(PART_PREFIX):
+        read = next((reader for suffix, reader in _DIMENSION_OF.items() if name.endswith(suffix)), None)
+        if read is None or not name.startswith(PART_PREFIX):
             continue
         try:
             with storage.open(name) as source:
-                dimension = of(source)
+                dimension = read(source)
         except FileNotFoundError:  # merged with others just now
             continue
         except (ForeignPartError, UnicodeDecodeError, pa.ArrowException):

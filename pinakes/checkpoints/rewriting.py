@@ -40,6 +40,7 @@ def erase(parts: Parts, image_ids: Set[str], fingerprints: Set[str], space: Spac
     rows = found = 0
     done: set[str] = set()
     for _ in range(MAX_LISTINGS):
+        # Listed again after a part has vanished: a merge may have put its rows into a new one.
         left = [name for name in parts.names() if name not in done]
         try:
             for name, table in parts.rows_of(left):

@@ -23,7 +23,7 @@ def texts(column: pa.Array) -> Iterator[str]:
 
 def pair_keys(image_ids: pa.Array, fingerprints: pa.Array) -> pa.Array:
     """Each image_id and fingerprint of two columns, `pa.large_string()`, as one text; no id holds a NUL."""
-    nul = pa.scalar("\0", pa.large_string())  # not when this is imported: it imports pandas
+    nul = pa.scalar("\0", pa.large_string())  # not a constant of this module: the call imports pandas
     keys: pa.Array = pc.binary_join_element_wise(image_ids, fingerprints, nul)
     return keys
 
@@ -36,7 +36,7 @@ def places(wanted: pa.Array, among: pa.Array) -> npt.NDArray[np.int64]:
 
 
 def digest_of(column: pa.Array) -> bytes:
-    """What tells the texts of a column, in whatever order, from any others."""
+    """A digest of the texts of a column, the same for every order of them."""
     digest = hashlib.blake2b(digest_size=16)
     for text in texts(column.take(pc.sort_indices(column))):
         digest.update(text.encode() + b"\0")
@@ -57,9 +57,8 @@ class TextIndex:
         hashes = np.fromiter(map(hash, texts(chosen)), np.int64, len(positions))
         order = np.argsort(hashes, kind="stable")
         self._positions = positions[order]
-        self._hashes = memoryview(
-            hashes[order].data
-        )  # bisecting it is three times as quick as numpy.searchsorted of one
+        # Bisecting a memoryview takes a third of the time of `numpy.searchsorted` for a single text.
+        self._hashes = memoryview(hashes[order].data)
 
     def positions(self, text: str) -> Iterator[int]:
         """Where `text` stands, ascending."""

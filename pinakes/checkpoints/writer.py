@@ -1,4 +1,4 @@
-"""Gathers answers into parts, and writes each within a few seconds."""
+"""Collects answers into parts, and writes each part within a few seconds."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ class CheckpointWriter:
         self._checkpoint = checkpoint
         self._flush_seconds = flush_seconds
         self._flush_answers = flush_answers
+        # Two locks: a write, which may take minutes, holds `_writing` alone, so that answers can be added meanwhile.
         self._state = threading.Condition()
         self._writing = threading.Lock()
         self._waiting: list[Answer] = []
@@ -84,7 +85,7 @@ class CheckpointWriter:
             raise AnswersLostError(str(failed), self._waiting, exc) from failed
         finally:
             self._threads.shutdown()
-        self._check_background()
+        self._check_background()  # only here: while answers still wait, `flush` must come first
 
     def add(self, answer: Answer) -> None:
         """Take an answer; it is on the disk within `flush_seconds` and the time of a write.
@@ -119,7 +120,9 @@ class CheckpointWriter:
         """
         with self._writing:
             with self._state:
+                # Taken out before the write, so that what is added meanwhile goes into the next part.
                 answers, self._waiting = self._waiting, []
+            # Whatever ends the write, a lost lease or a lack of memory too: its answers wait again.
             kept = False
             try:
                 self._checkpoint.write(answers)
@@ -137,6 +140,7 @@ class CheckpointWriter:
     def _flush_when_due(self) -> None:
         while True:
             with self._state:
+                # In a loop, since a flush meanwhile moves the time at which the next one is due.
                 while not self._closing and (not self._waiting or time.monotonic() < self._due):
                     self._state.wait(self._due - time.monotonic() if self._waiting else None)
                 if self._closing:
