@@ -138,6 +138,7 @@ class Account:
                 f"the account does not balance: {expected} images have a vector by the account and {ok} by {what};"
                 " nothing you paid for is lost. Run pinakes ingest again."
             )
+        # Not only vectors: a failure that the ledger lacks would never be reported, nor tried again.
         if failed is not None and failed != self.failed:
             raise AccountError(
                 f"the account does not balance: {self.failed} images failed by the account and {failed} by {what};"
@@ -163,10 +164,10 @@ class AllowedFailures:
         Raises:
             UsageError: it is neither.
         """
-        found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text.strip())
-        if found is None or float(found[2] or 0) > 100:
+        number, sign, _ = text.strip().partition("%")
+        if not re.fullmatch(ALLOWED_FAILURES, text) or (sign and float(number) > 100):
             raise UsageError(f"--allow-failures {text!r} is neither a number (3) nor a percentage (0.5%).")
-        return cls(number=int(found[1])) if found[1] else cls(percent=float(found[2]))
+        return cls(percent=float(number)) if sign else cls(number=int(number))
 
     def exceeded_by(self, account: Account) -> bool:
         """Whether the account has more new failures than that."""
@@ -174,6 +175,6 @@ class AllowedFailures:
 
     def allow(self, account: Account, failures: int) -> bool:
         """Whether so many failures are allowed, among as many images as the account lists."""
-        if self.percent is not None:
+        if self.percent is not None:  # skipped entries are no pictures: a folder full of text files must not allow more
             return failures * 100 <= self.percent * (account.listed - account.skipped)
         return failures <= self.number

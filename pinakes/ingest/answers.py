@@ -36,7 +36,7 @@ class Embedded:
 
 
 def import_answers(run: Ingestion, vectors: Iterable[tuple[Image, Vector]]) -> None:
-    """Keep vectors that were paid for elsewhere as answers. Plan again afterwards."""
+    """Keep vectors that were paid for elsewhere as answers; the plan must be made again afterwards."""
     run.keep(Answer(i.image_id, i.fingerprint, vector, None, 1, run.space.version) for i, vector in vectors)
 
 
@@ -54,6 +54,7 @@ def _keep_rejected(run: Ingestion, planned: Planned) -> None:
     answers = []
     for entry in planned.plan.rejected:
         row = ledger.get(entry.image_id, "")
+        # Otherwise every run would add a part that says the same, and raise the exit code for it again.
         if row is None or not (row.final and entry.failure.final):
             attempts = 1 + (row.attempts if row else 0)
             answers.append(Answer(entry.image_id, "", None, entry.failure, attempts, run.space.version))
@@ -68,6 +69,7 @@ def _copy_known_answers(run: Ingestion, plan: Plan) -> None:
     for part in in_parts(copies, ANSWERS_PER_PART):
         if run.stopping():
             break
+        # Read part by part, since a folder that was renamed copies the whole collection.
         vectors = run.checkpoint.vectors_of([(donor, image.fingerprint) for image, donor in part])
         # One that a damaged part has just lost is left for the next run.
         found = [(image, vectors[pair]) for image, donor in part if (pair := (donor, image.fingerprint)) in vectors]
@@ -78,9 +80,9 @@ def _copy_known_answers(run: Ingestion, plan: Plan) -> None:
 
 
 def verify_embedder(run: Ingestion, planned: Planned) -> None:
-    """Let the embedder check itself: a paid one asks for one image and one text, so that a wrong key costs two calls.
+    """Let the embedder check itself: a paid one requests one image and one text, so that a wrong key costs two calls.
 
-    Before that, see that nothing is paid for twice, that its answers can be kept, and that the cap on the cost leaves
+    Before that, check that nothing is paid for twice, that its answers can be kept, and that the cap on the cost leaves
     something for a picture.
 
     Raises:
@@ -127,7 +129,7 @@ class EmbedStage:
     def batches(self) -> Iterator[Batch]:
         """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
         for batch in batched(self._work, self._size):
-            if self.run.stopping():
+            if self.run.stopping():  # goes on through the rest, so that every batch is counted as deferred
                 self.run.tally.add_result(batch.deferred)
             else:
                 self._began = min(self._began, time.monotonic())
@@ -142,6 +144,7 @@ class EmbedStage:
         with self._changed:
             self._at_work += 1
         try:
+            # Before each batch, and not only before its answers are written: without the lease nothing may be paid for.
             run.lease.check()
             with measuring(run.source.read, run.database.dsn, run.request.collection) as read:
                 result = embed_batch(
@@ -153,7 +156,7 @@ class EmbedStage:
                     abandon=run.stopping.abandon,
                     advance=self.progress.advance,
                 )
-            self.count(result)
+            self.count(result)  # while the batch still counts as at work, for whoever waits until none is
         finally:
             with self._changed:
                 self._at_work -= 1
@@ -192,6 +195,7 @@ def embed_here(run: Ingestion, planned: Planned) -> Embedded:
             for _, future in in_window(begin, stage.batches(), width):
                 future.result()
         except BaseException:
+            # The pool waits for the batches in flight, which would otherwise go on to their last picture.
             run.stopping.abandon()
             raise
     return stage.ended()

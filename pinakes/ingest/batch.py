@@ -30,7 +30,7 @@ from pinakes.types import Answer, ErrorClass, Failure, Image, Vector
 
 
 class Batch:
-    """Some calls of a plan, numbered from 1 for a person. Not a dataclass: Prefect would walk through its fields."""
+    """Some calls of a plan, numbered from 1 for a person. Not a dataclass, whose fields Prefect would walk through."""
 
     __slots__ = ("number", "total", "work")
 
@@ -51,7 +51,7 @@ class Batch:
 
     @property
     def deferred(self) -> BatchResult:
-        """What it comes to when it is not reached."""
+        """The result of a batch that was not reached."""
         return BatchResult(deferred=self.images, regions=Regions(deferred=self.answers - self.images))
 
 
@@ -129,7 +129,6 @@ class BatchResult:
         elsewhere: requests that the embedder of another process made for it; this process's embedder counts its own.
         timed: how long a model on this machine took for a picture, as the average of its batch, since it sees several at
             once. A provider's answers are timed one by one, with its requests.
-        regions: what became of the regions among its calls.
         regions: what became of the regions among its calls.
     """
 
@@ -212,10 +211,12 @@ def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Ba
     regions = Regions()
     left = []
     for item in work:
+        # A copy may lack its row: a part can end between images of equal bytes. Then only those that lack it are left.
         open_images: list[Image] = []
         ok = 0
         for image in (item.image, *item.also):
             row = ledger.get(image.image_id, image.fingerprint)
+            # The plan already knew an older failure and has the picture tried again.
             if row is None or not (row.ok or row.embedded_at >= since):
                 open_images.append(image)
                 continue
@@ -226,6 +227,7 @@ def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Ba
             else:
                 embedded += row.ok
                 failed += not row.ok
+        # A failure may have cost a request or none, e.g. where the picture could not be read.
         calls += ok > 0
         if open_images:
             left.append(Work(open_images[0], item.attempts, open_images[1:]))
@@ -277,7 +279,7 @@ def embed_batch(
                     for answer in _answers(item, checked, version, reader.answered):
                         try:
                             writer.add(answer)
-                        except RefusedWriteError as exc:
+                        except RefusedWriteError as exc:  # the writer still has the answer, and tries again
                             error = error or f"{exc} Run the same command again to resume."
                             abandon()
                     del open_items[index]
@@ -293,19 +295,20 @@ def embed_batch(
                     # A paid embedder ends by itself: leaving it earlier would lose the answers in flight.
                     if stopping() and not embedder.paid:
                         break
+                # Otherwise these pictures would be neither embedded, failed nor deferred.
                 if open_items and not stopping():
                     error = _unanswered(embedder, batch, open_items)
             except EmbedderError as exc:
                 # What was answered before counts all the same; what was not is deferred, and the run ends.
                 error = error or str(exc)
     except AnswersLostError as exc:
-        if exc.during is not None:
+        if exc.during is not None:  # something else ended the batch, and nobody will count what it came to
             raise
         lost = exc
         abandon()
     left = Batch(batch.number, batch.total, list(open_items.values()))
-    asked = len(work) - len(open_items)
-    timed = Latencies() if embedder.paid or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
+    done = len(work) - len(open_items)
+    timed = Latencies() if embedder.paid or not done else Latencies.each((time.monotonic() - began) / done, done)
     result = BatchResult(embedded, failed, answers=answers, error=error, timed=timed, regions=regions) + left.deferred
     return result if lost is None else result.without(lost)
 
@@ -335,6 +338,7 @@ def _checked(vector: Vector, item: Work, embedder: Embedder) -> Vector | Failure
             f"the embedder {embedder.facts.space.provider} answered {item.image.image_id!r} with a vector of shape"
             f" {vector.shape}, and the space {embedder.facts.space.name} has {dimension} components."
         )
+    # A wrong shape condemns the embedder, above; a vector that cannot be compared fails its own picture alone.
     vector = np.ascontiguousarray(vector, dtype=np.float32)
     if not np.isfinite(vector).all():
         return Failure(ErrorClass.INTERNAL, "the embedder answered with a vector that holds NaN or infinity")

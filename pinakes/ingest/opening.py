@@ -86,12 +86,14 @@ def open_ingestion(
         space = embedder.facts.space
         with database.connection() as (conn, _):
             prepare(conn)  # the lock is kept there
+            # Before the lock: a request that cannot succeed should not first wait behind another run.
             foresee_collection(conn, request.collection, source.root, language=request.language)
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
         # After the lock is taken: whoever takes it over ends what a paused run still has open.
-        stack.enter_context(_leaving_nothing_empty(database, request.collection, lease))
+        stack.enter_context(_dropping_if_empty(database, request.collection, lease))
         if isinstance(source, Listing) and (own := source.table) is not None:
+            # Its table comes with the listing, whose requests are paced by a limiter in the database.
             source.paced_by(embedders.pacing(stopping.at_once))
             metadata = _read_metadata(request, [own])
         with database.connection() as (conn, _):
@@ -99,6 +101,7 @@ def open_ingestion(
             _check_restrictions(conn, request.collection, metadata)
             end_builds(conn, request.collection, space)
             register_space(conn, request.collection, space, lease=lease)
+        # The guard keeps a process that was paused past its lease from adding a part to what its successor reads.
         checkpoint = open_checkpoint(
             request.checkpoint, request.collection, space, format=request.format, guard=lease.check
         )
@@ -121,7 +124,7 @@ def open_ingestion(
             Tally(embedder),
             regions,
         )
-        with logs.belonging_to(run_id, request.collection, space.name), _entering_its_end(run):
+        with logs.belonging_to(run_id, request.collection, space.name), _entering_end(run):
             yield run
 
 
@@ -142,8 +145,8 @@ def region_kind(conn: Connection, request: IngestRequest, checkpoint: Checkpoint
 
 
 @contextmanager
-def _leaving_nothing_empty(database: Database, collection: str, lease: Lease) -> Iterator[None]:
-    """Around a run: if it fails before a picture is stored, a collection that it has made is removed again."""
+def _dropping_if_empty(database: Database, collection: str, lease: Lease) -> Iterator[None]:
+    """Around a run: if it fails before a picture is stored, a collection that it has created is removed again."""
     with database.connection() as (conn, _):
         known = schema_exists(conn, collection)
     try:
@@ -186,16 +189,16 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
             regions = region_kind(conn, request, checkpoint)
         ledger, retry = checkpoint.ledger(), request.retry_failed
         plan = make_plan(keep_out(source, tombstones), ledger, retry_failed=retry, regions=regions)
-        with database.connection() as (conn, _):
-            held = held_in_table(conn, request.collection, space, plan)
-        if held and request.from_table:
-            plan, held = plan_again(plan, ledger, held, retry_failed=retry, regions=regions), {}
-        refused = why_refused(request, checkpoint, embedder, plan, held)
         vanished = 0
         with database.connection() as (conn, _):
+            held = held_in_table(conn, request.collection, space, plan)
+            # A limited listing says nothing about the pictures beyond its limit.
             if request.collection in collection_names(conn) and not request.limit:
                 stored = stored_images(conn, request.collection)["image_id"]
                 vanished = int((places(stored, plan.pictures()["image_id"]) < 0).sum())
+        if held and request.from_table:
+            plan, held = plan_again(plan, ledger, held, retry_failed=retry, regions=regions), {}
+        refused = why_refused(request, checkpoint, embedder, plan, held)
         planned = estimate(plan, embedder).as_dict() | {"bytes_scanned": bytes_scanned(source, request.metadata)}
     first: dict[str, Any] = {}
     if sheet is not None:
@@ -222,7 +225,7 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
 
 
 def _check_restrictions(conn: Connection, collection: str, metadata: Metadata | None) -> None:
-    """See that no restriction names a column that the metadata now moves to another name: it would hide nothing any more.
+    """Check that no restriction names a column that the metadata now moves to another name: it would hide nothing then.
 
     Raises:
         UsageError: one does; the message says how to keep the column, and how to restrict by its new name.
@@ -250,6 +253,7 @@ def _open_embedder(
     def allow(price: Price) -> Budget | None:
         if request.max_cost is None or not price.per_image:
             return None
+        # Without the addition 0.3 / 0.1, which is 2.999… in binary, would pay for two pictures.
         budget = Budget(int(request.max_cost / price.per_image + 1e-9))
         stopping.budget_used_up = lambda: budget.used_up
         budgets.append(budget)
@@ -260,19 +264,18 @@ def _open_embedder(
 
 
 @contextmanager
-def _entering_its_end(run: Ingestion) -> Iterator[None]:
+def _entering_end(run: Ingestion) -> Iterator[None]:
     """Enter into the database how the run ends, whichever way it does."""
     try:
         yield
     except BaseException as exc:
-        # The reason the run ended for is what counts; a database that is gone must not hide it.
         try:
             if isinstance(exc, Exception):
                 run.tally.defer_unreached()
                 run.enter_end("failed", str(exc) or type(exc).__name__)
-            else:  # nothing went wrong: somebody interrupted it
+            else:  # an interrupt, or Prefect's way to end a run: nothing went wrong
                 enter_stop(run)
-        except Exception as also:  # noqa: BLE001 - reported along with the first
+        except Exception as also:  # noqa: BLE001 - a database that is gone must not hide why the run ended
             logger.warning("the end of the run could not be entered: %s", also)
         raise
     if run.tally.account().unreached:

@@ -1,4 +1,4 @@
-"""The first pictures that a run would embed, on a contact sheet: a look at them before anything is paid for."""
+"""The first pictures that a run would embed, on a contact sheet, before anything is paid for."""
 
 from __future__ import annotations
 

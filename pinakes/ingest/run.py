@@ -1,4 +1,4 @@
-"""What the stages of one run share; what each of them hands to the next is a value of its own module."""
+"""What the stages of one run share. What a stage hands to the next is a value defined in that stage's module."""
 
 from __future__ import annotations
 
@@ -73,7 +73,6 @@ class Ingestion:
             CheckpointError: they cannot be kept.
         """
         for part in in_parts(answers, ANSWERS_PER_PART):
-            self.lease.check()
             self.checkpoint.write(part)
             self.tally.add(answers=len(part))
 
@@ -83,6 +82,7 @@ class Ingestion:
         Raises:
             DatabaseError: the database does not answer.
         """
+        # No parts of the account's sum, but entered with it: `pinakes status` shows them.
         account = self.tally.account().as_dict() | {
             "cost": self.tally.spent,
             "skipped_entries": self.tally.skipped_entries,

@@ -53,6 +53,7 @@ def why_deferred(run: Ingestion) -> str:
     regions = f" and {account.regions.deferred:,} regions" if account.regions.deferred else ""
     left = f"{account.deferred:,} pictures{regions} were not reached"
     if run.request.max_cost is not None and not run.stopping.asked:
+        # Spending "the same amount again" would never get further here: the two requests for the check would take it.
         if not account.calls and run.embedder.paid:
             least = (run.embedder.check_units + 1) * run.embedder.facts.price.per_image
             return (

@@ -49,6 +49,7 @@ class Tally:
     def account(self) -> Account:
         """The account as it is now."""
         seconds = time.monotonic() - self._started if self._seconds is None else self._seconds
+        # The embedder counts its calls, not the batches their answers: a call that failed may have been charged as well.
         return replace(self._account, calls=self.calls.calls, seconds=seconds)
 
     def start_from(self, plan: Plan) -> None:
@@ -93,6 +94,7 @@ class Tally:
     def defer_unreached(self) -> None:
         """Balance the account of a run that is cut short: what has become nothing else was not reached."""
         with self._lock:
+            # From nothing each time: it is called again as batches in flight end, which makes fewer of them deferred.
             account = replace(self._account, deferred=0, regions=replace(self._account.regions, deferred=0))
             self._account = replace(
                 account,
@@ -101,7 +103,7 @@ class Tally:
             )
 
     def close(self) -> Account:
-        """The account at the end: its time stands still from here on."""
+        """The account at the end, whose time no longer changes."""
         self._seconds = time.monotonic() - self._started
         return self.account()
 
