@@ -36,9 +36,13 @@ def run_settings() -> Settings:
         SettingsError: a setting names a block that the server does not have, or that holds no text.
     """
     known = {
-        name for each in EMBEDDERS.values() for setting in each.settings for name in (setting.name, *setting.aliases)
+        name
+        for declaration in EMBEDDERS.values()
+        for setting in declaration.settings
+        for name in (setting.name, *setting.aliases)
     }
     for name, value in load_settings().values.items():
+        # Only what Pinakes reads: a variable of another program may begin with "block:" and mean something else.
         if value.startswith(BLOCK) and (name in known | {GOOGLE} or name.startswith("PINAKES_")):
             os.environ[name] = _held(name, value.removeprefix(BLOCK))
     return load_settings()

@@ -37,9 +37,9 @@ def concluded(function: Callable[Parameters, Result]) -> Callable[Parameters, Re
     return conclude
 
 
-def _not_said_yet(record: logging.LogRecord) -> bool:
+def _is_no_repetition(record: logging.LogRecord) -> bool:
     """Whether a line of the log says more than the state: the process of a run repeats its error, with a traceback."""
     return record.exc_info is None or not isinstance(record.exc_info[1], PinakesError)
 
 
-logging.getLogger("prefect.flow_runs").addFilter(_not_said_yet)
+logging.getLogger("prefect.flow_runs").addFilter(_is_no_repetition)

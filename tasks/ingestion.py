@@ -60,6 +60,7 @@ def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
     answers.reuse_known_answers(run, planned)
 
 
+# No `stage`, whose task is called by the flow itself: these are submitted to a task runner, many at a time.
 @task(name="embed", task_run_name="embed {batch.number}/{batch.total}", **NOT_KEPT)
 def embed(place: EmbedStage | Worker, batch: Batch) -> BatchResult:
     """Embed one batch; every answer is in the checkpoint when the task ends."""
@@ -71,7 +72,7 @@ def embed(place: EmbedStage | Worker, batch: Batch) -> BatchResult:
 def embed_elsewhere(assignment: Assignment, batch: Batch) -> BatchResult:
     """The same in a process of a cluster, which opens what it needs at its first batch."""
     with embedding_slot():
-        run_settings()
+        run_settings()  # puts the values of blocks where `worker_here` reads its settings
         return worker_here(assignment).embed(batch)
 
 
@@ -102,7 +103,7 @@ def close_checkpoint(run: Ingestion, embedded: Embedded) -> Embedded:
 
 @stage("load", run_name="merge metadata and load", makes=_space)
 def load(run: Ingestion, planned: Planned, begins: Callable[[], object]) -> Loaded:
-    """Join the metadata and bring the table up to the checkpoint; `begins` is told once Prefect lets the task run."""
+    """Join the metadata and bring the table up to the checkpoint; `begins` is called once Prefect lets the task run."""
     begins()
     return loading.load(run, planned)
 

@@ -1,4 +1,4 @@
-"""What a run makes of what, as Prefect's assets: source → checkpoint → space. Prefect's events have each of them."""
+"""What a run makes from what, as Prefect's assets: source → checkpoint → space. Prefect's events name them."""
 
 from __future__ import annotations
 

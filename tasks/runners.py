@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
-from prefect.events.worker import EventsWorker
 from prefect.exceptions import CrashedRun
-from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from pinakes.errors import PinakesError, SettingsError, extra_install
 from pinakes.ingest.distributed.worker import close_workers
 from pinakes.ingest.request_checks import THREADS
+from tasks.watching import drain_prefect
 
 Runner = TaskRunner[Any]
 """Any of them. Their futures differ, but all of them give a result."""
@@ -54,7 +53,7 @@ def task_runner(name: str, width: int) -> Runner:
 
 @contextmanager
 def started(name: str, width: int) -> Iterator[Runner]:
-    """The same, started for the length of the block; what it starts on this machine does not hear Ctrl-C.
+    """The runner of `task_runner`, started for the length of the block; what it starts on this machine ignores Ctrl-C.
 
     Raises:
         SettingsError: its package is not installed.
@@ -64,7 +63,8 @@ def started(name: str, width: int) -> Iterator[Runner]:
     with ExitStack() as stack:
         with _deaf_to_interrupts(name), _explained(name):
             stack.enter_context(runner)
-            slots(runner, width)  # prefect-dask starts its cluster when it is first asked for
+            slots(runner, width)  # prefect-dask starts its cluster when its client is first used
+        # Called before the cluster ends, whose workers would be killed with what they still have to send.
         if _is_dask(runner):
             stack.callback(_take_leave, runner)
         yield runner
@@ -86,6 +86,7 @@ def is_lost(exc: Exception) -> bool:
     """Whether a batch raised this because the process that had it is gone."""
     if isinstance(exc, CrashedRun):
         return True
+    # By name, since neither package need be installed.
     kind = type(exc)
     if kind.__module__.startswith("distributed"):
         return kind.__name__ in {"KilledWorker", "FutureCancelledError", "FuturesCancelledError", "CommClosedError"}
@@ -114,8 +115,7 @@ async def _leave() -> None:
 
 def _give_back() -> None:
     close_workers()
-    EventsWorker.drain_all(timeout=DRAIN_SECONDS)
-    APILogWorker.drain_all(timeout=DRAIN_SECONDS)
+    drain_prefect(DRAIN_SECONDS)
 
 
 def _dask(place: str, width: int) -> Runner:

@@ -19,7 +19,7 @@ from tasks.watching import show_markdown
 
 @stage("answer")
 def answer(settings: Settings, collection: str, query: Query) -> SearchResult:
-    """Answer the query; the same code as everywhere else."""
+    """Answer the query, as `pinakes search` does."""
     with (
         open_database(settings) as database,
         database.connection() as (conn, _),

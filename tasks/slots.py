@@ -56,7 +56,7 @@ def embedding_slot() -> Iterator[None]:
         try:
             _release(lease)
         except httpx.HTTPError as exc:
-            if is_away(exc):
+            if is_away(exc):  # given back later, or the slot would stay taken until its lease runs out
                 OUTBOX.put(f"slot {lease}", partial(_release, lease))
             else:
                 logger.debug("the slot %s was not given back and runs out: %s", lease, exc)
@@ -77,6 +77,7 @@ def _acquired() -> UUID | None:
             pause = PAUSE_SECONDS
             if isinstance(exc, httpx.HTTPStatusError) and exc.response.status_code == httpx.codes.LOCKED:
                 pause = float(exc.response.headers.get("Retry-After", PAUSE_SECONDS))
+                # The server answers that all slots are taken: that is waited for, however long it takes.
                 given_up = time.monotonic() + AWAY_SECONDS
             elif not is_away(exc):
                 logger.warning("Prefect's server gives no slot for a batch, which is embedded without: %s", exc)
@@ -100,7 +101,7 @@ def _release(lease: UUID) -> None:
 
 
 def _renew(lease: UUID, ended: threading.Event) -> None:
-    while not ended.wait(LEASE_SECONDS / 3):
+    while not ended.wait(LEASE_SECONDS / 3):  # two renewals may fail before the slot is lost
         try:
             with impatient_client() as client:
                 client.renew_concurrency_lease(lease, LEASE_SECONDS)
