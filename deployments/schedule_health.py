@@ -89,5 +89,5 @@ def _comes_up(schedule: DeploymentSchedule, now: datetime) -> bool:
     if isinstance(schedule.schedule, NoSchedule):
         return False
     # The client's schedule has no dates; the server's class of the same fields counts them as the server does.
-    known = TypeAdapter(SCHEDULE_TYPES).validate_python(schedule.schedule.model_dump())
-    return bool(asyncio.run(known.get_dates(n=1, start=now, end=now + SCHEDULED_AHEAD)))
+    dated = TypeAdapter(SCHEDULE_TYPES).validate_python(schedule.schedule.model_dump())
+    return bool(asyncio.run(dated.get_dates(n=1, start=now, end=now + SCHEDULED_AHEAD)))

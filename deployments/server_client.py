@@ -40,7 +40,7 @@ def answering_server(api_url: str | None = None) -> Iterator[SyncPrefectClient]:
             ) from unreachable
         try:
             yield client
-        except (httpx.HTTPError, ValueError) as exc:
+        except (httpx.HTTPError, ValueError) as exc:  # ValueError: what answers there is no Prefect, and sends no JSON
             raise PinakesError(
                 f"Prefect's server at {url} did not accept a request, or is no Prefect server: {exc}."
             ) from exc
@@ -64,4 +64,5 @@ def server_settings(client: SyncPrefectClient) -> dict[str, Any] | None:
 
 def keeps_leases_in_memory(settings: dict[str, Any]) -> bool:
     """Whether a server with these settings loses the leases of its limits when it is restarted."""
+    # Only this storage, the default, is known to lose them; there may be others.
     return bool(settings["concurrency"]["lease_storage"] == LEASE_STORAGE.replace("filesystem", "memory"))

@@ -93,14 +93,14 @@ def _version(at: Server) -> Finding:
 
 def _clock(at: Server) -> Iterator[Finding]:
     before = time.monotonic()
-    asked = datetime.now(UTC)
-    answered = at.client.request("GET", "/health").headers.get("date")
+    sent = datetime.now(UTC)
+    date = at.client.request("GET", "/health").headers.get("date")
     way = timedelta(seconds=(time.monotonic() - before) / 2)
-    if answered is None:
+    if date is None:
         return  # a proxy may remove the header
     # The header counts whole seconds, and servers write it once a second: the clock may be up to two seconds later.
     second = timedelta(seconds=1)
-    yield clock_finding(parsedate_to_datetime(answered) + second - (asked + way), way + second)
+    yield clock_finding(parsedate_to_datetime(date) + second - (sent + way), way + second)
 
 
 def _database(at: Server) -> Finding:
@@ -130,8 +130,8 @@ def _kind(database: dict[str, Any], url: str) -> str | None:
         return "postgresql"
     if not is_loopback(urlsplit(url).hostname or ""):
         return None
-    own = get_current_settings().server.database.connection_url
-    return None if own is None else own.get_secret_value().split(":")[0]
+    address = get_current_settings().server.database.connection_url
+    return None if address is None else address.get_secret_value().split(":")[0]  # the rest may hold a password
 
 
 def _leases(at: Server) -> Iterator[Finding]:
@@ -210,6 +210,7 @@ def _limit(at: Server) -> Finding:
 
 
 def _answers(at: Server) -> bool:
+    """When the other checks are made: without a server each would wait for its own timeout to say the same."""
     return at.answers
 
 

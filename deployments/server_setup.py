@@ -134,6 +134,7 @@ def _work_pool(client: SyncPrefectClient, name: str) -> Step:
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
+        # As `prefect work-pool create` does: a pool without a template has no variables that a deployment could set.
         template = ProcessWorker.get_default_base_job_template()
         client.create_work_pool(WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template))
         return Step(what, "made", f"type {ProcessWorker.type}")
@@ -157,13 +158,14 @@ def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
 
 def _variables(client: SyncPrefectClient) -> Step:
     """The variables that prefect.yaml takes its schedules from; one that exists keeps its value."""
-    known = {name: client.read_variable_by_name(name) for name in VARIABLES}
-    for name, variable in known.items():
+    done, remarks = "unchanged", []
+    for name, value in VARIABLES.items():
+        variable = client.read_variable_by_name(name)
         if variable is None:
-            client.create_variable(VariableCreate(name=name, value=VARIABLES[name]))
-    values = {name: VARIABLES[name] if variable is None else variable.value for name, variable in known.items()}
-    remark = ", ".join(f"{name.removeprefix('pinakes_')} {value}" for name, value in values.items())
-    return Step("variables of schedules", "made" if None in known.values() else "unchanged", remark)
+            client.create_variable(VariableCreate(name=name, value=value))
+            done = "made"
+        remarks.append(f"{name.removeprefix('pinakes_')} {value if variable is None else variable.value}")
+    return Step("variables of schedules", done, ", ".join(remarks))
 
 
 def _automation(client: SyncPrefectClient, silence: timedelta) -> Step:
@@ -188,8 +190,8 @@ def _parameters(client: SyncPrefectClient, pool: str) -> list[Step]:
         deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[RUN_TAG])),
     )
     closed = {"additionalProperties": False}
-    open_ = [found for found in deployments if not closed.items() <= (found.parameter_openapi_schema or {}).items()]
-    for found in open_:
+    accepting = [found for found in deployments if not closed.items() <= (found.parameter_openapi_schema or {}).items()]
+    for found in accepting:
         schema = (found.parameter_openapi_schema or {}) | closed
         client.update_deployment(found.id, DeploymentUpdate(parameter_openapi_schema=schema))
     if not deployments:
@@ -197,7 +199,7 @@ def _parameters(client: SyncPrefectClient, pool: str) -> list[Step]:
     return [
         Step(
             "parameters of deployments",
-            "changed" if open_ else "unchanged",
+            "changed" if accepting else "unchanged",
             f"{len(deployments)} deployments refuse unknown names",
         )
     ]

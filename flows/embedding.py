@@ -172,6 +172,7 @@ class _Watch:
         try:
             for number, shard in list(self.open.items()):
                 state = self._client.read_flow_run(shard.id).state
+                # No process has this shard that could be told to stop: it would stay Scheduled until a worker takes it.
                 if state is not None and state.is_scheduled() and self._run.stopping():
                     state = self._client.set_flow_run_state(shard.id, Cancelled(message="the run is stopping")).state
                 if state is not None and state.is_final():

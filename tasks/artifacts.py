@@ -55,9 +55,9 @@ def shown_progress(progress: Progress) -> Iterator[Callable[[], None]]:
         nonlocal artifact
         share, line = 100 * progress.done / progress.images, progress.line()
         if artifact is None:
-            made = create_progress_artifact(progress=share, key="progress", description=line)
-            assert isinstance(made, UUID)
-            artifact = made
+            created = create_progress_artifact(progress=share, key="progress", description=line)
+            assert isinstance(created, UUID)
+            artifact = created
         else:
             update_progress_artifact(artifact, progress=share, description=line)
 
@@ -67,7 +67,7 @@ def shown_progress(progress: Progress) -> Iterator[Callable[[], None]]:
             last = time.monotonic()
             OUTBOX.put("progress", send)
 
-    OUTBOX.put("progress", send)
+    OUTBOX.put("progress", send)  # the bar is there before the first batch has ended
     yield show_now_and_then
     OUTBOX.put("progress", send)
 
@@ -110,6 +110,7 @@ def report(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> None:
     show_table(
         key="failures",
         table=[{name: in_cell(value) for name, value in row.items()} for row in summary["failures"][:MAX_FAILURES]]
+        # A table without a row would leave open whether nothing failed or nothing was shown.
         or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
         description=_how_many_failed(summary),
     )

@@ -49,10 +49,10 @@ def run_settings() -> Settings:
 
 
 def _held(name: str, block: str) -> str:
-    kind, _, own = block.rpartition("/")
+    kind, _, block_name = block.rpartition("/")
     try:
         with get_client(sync_client=True) as client:
-            found = client.read_block_document_by_name(own, kind or "secret", include_secrets=True)
+            found = client.read_block_document_by_name(block_name, kind or "secret", include_secrets=True)
     except ObjectNotFound as exc:
         raise SettingsError(
             f"{name} names the block {block!r}, which Prefect's server does not have: make it under Blocks in the UI, and"

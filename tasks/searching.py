@@ -52,6 +52,7 @@ def show_hits(query: Query, result: SearchResult) -> None:
 
 
 def _distance(hit: Hit, plan: SearchPlan) -> str:
+    # Where ranks were fused, distances do not follow the order of the hits.
     distance = "–" if hit.distance is None or plan.fused else f"{hit.distance:.4f}"
     return f"{distance} ({hit.marked})" if hit.match else distance
 

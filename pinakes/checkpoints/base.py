@@ -277,6 +277,7 @@ def with_vectors(rows: pa.Table, vectors: Sequence[Vector | None] | Vectors, dim
             if vector is not None:
                 row[:] = vector
     flat = pa.array(np.ascontiguousarray(values).reshape(-1), pa.float32())
+    # A null still takes its place among the floats, which is why the failures' rows are zeros.
     lists = pa.FixedSizeListArray.from_arrays(flat, dimension, mask=missing)
     return rows.add_column(VECTOR_POSITION, part_schema(dimension).field(VECTOR), lists)
 

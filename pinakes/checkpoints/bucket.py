@@ -153,8 +153,8 @@ class BucketStorage:
     def _is_kept(self, name: str, file: IO[bytes], size: int) -> bool:
         """Whether an object holds these bytes."""
         with self._bucket.errors(f"{name} in {self.location} cannot be read"):
-            there = self._bucket.find(self._prefix + name)
-        if there is None or there.size != size:
+            found = self._bucket.find(self._prefix + name)
+        if found is None or found.size != size:
             return False
         # Byte by byte and not by a checksum: not every service keeps the same one.
         file.seek(0)

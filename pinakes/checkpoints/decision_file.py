@@ -21,8 +21,7 @@ def _row(entry: Decision) -> dict[str, Any]:
 
 
 def _decision(row: dict[str, Any]) -> Decision:
-    made = Decision(row["image_id"], row["other"], row["verdict"], datetime.fromisoformat(row["decided_at"]))
-    texts = (made.image_id, made.other, made.verdict)
-    if not all(isinstance(text, str) for text in texts) or made.decided_at.tzinfo is None:
+    texts, at = (row["image_id"], row["other"], row["verdict"]), datetime.fromisoformat(row["decided_at"])
+    if not all(isinstance(text, str) for text in texts) or at.tzinfo is None:
         raise ValueError("a field has another type")
-    return made
+    return Decision(*texts, at)

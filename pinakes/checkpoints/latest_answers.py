@@ -21,9 +21,9 @@ LEDGER_SCHEMA = pa.schema(
 
 def located(rows: pa.Table, part: int) -> pa.Table:
     """Rows of `ROW_SCHEMA` from the part of this number, as `LEDGER_SCHEMA`."""
-    here = pa.array(np.full(rows.num_rows, part, np.int32))
+    number = pa.array(np.full(rows.num_rows, part, np.int32))
     row = pa.array(np.arange(rows.num_rows, dtype=np.int32))
-    return rows.append_column("part", here).append_column("row", row).cast(LEDGER_SCHEMA)
+    return rows.append_column("part", number).append_column("row", row).cast(LEDGER_SCHEMA)
 
 
 def one_batch(tables: Sequence[pa.Table]) -> pa.RecordBatch:

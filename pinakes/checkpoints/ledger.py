@@ -229,8 +229,8 @@ class Ledger:
         """
         found = None
         for position in self._by_id.positions(image_id):
-            known = self._fingerprints[position].as_py()
-            if known == fingerprint or (is_region(fingerprint) and answers(known, fingerprint)):
+            answered = self._fingerprints[position].as_py()
+            if answered == fingerprint or (is_region(fingerprint) and answers(answered, fingerprint)):
                 if not is_region(fingerprint) or self._is_ok[position]:
                     return position
                 found = position
@@ -249,6 +249,7 @@ class Ledger:
 
     def ok_positions(self, wanted: Wanted = None) -> Rows:
         """Where the ok rows that are `wanted` stand, ascending."""
+        # Pairs are made for all of them: for a few known ones `ok_positions_of` looks them up.
         candidates = np.flatnonzero(self._is_ok)
         if wanted is None:
             return candidates
@@ -268,6 +269,7 @@ class Ledger:
         """Where the newest answer with a vector of each image, not of a region, stands, ascending."""
         positions = np.flatnonzero(self._is_ok & ~self._of_regions)
         image = numbers(self._ids.take(pa.array(positions)).dictionary_encode().indices)
+        # By image, the last key, and by time within each; of one moment the first row of the ledger comes last and counts.
         order = np.lexsort((-positions, self._embedded_at[positions], image))
         last = np.append(np.diff(image[order]) != 0, True)[: len(order)]
         return np.sort(positions[order[last]])

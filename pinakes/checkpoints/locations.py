@@ -34,6 +34,7 @@ def open_storage(root: str, collection: str, folder: str = "") -> FolderStorage 
     check_collection(collection)
     if in_bucket(root):
         return BucketStorage(root, f"{collection}/{folder}".rstrip("/"))
+    # Otherwise a mistyped bucket would become a local folder of that name, which no other machine sees.
     if "://" in root or root.lower().startswith(("gs:", "s3:", "az:")):
         raise UsageError(f"checkpoints cannot be kept in {root!r}; give the path of a folder, or {FORMS}.")
     if not root:

@@ -110,10 +110,10 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         written = loader.load_images(rows, with_metadata=join is not None)
         del stored  # two columns of every image, while the vectors take memory of their own
         # A takedown that died after it had left its tombstones is finished here.
-        left = list(zip(*(unlisted[name].to_pylist() for name in ("image_id", "fingerprint")), strict=True))
-        taken_down = [image_id for image_id, fingerprint in left if planned.tombstones.cover(image_id, fingerprint)]
+        gone = list(_pairs(unlisted.select(["image_id", "fingerprint"])))
+        taken_down = [image_id for image_id, fingerprint in gone if planned.tombstones.cover(image_id, fingerprint)]
         removed = loader.remove(taken_down) if taken_down else 0
-        kept = {image_id for image_id, _ in left}.difference(taken_down)
+        kept = {image_id for image_id, _ in gone}.difference(taken_down)
         vanished = () if run.request.limit else tuple(sorted(kept))
         # After the images: a changed picture has lost its old vector by now, and a vector needs its image's row.
         current, lacking = lasting.do("comparing the vectors", lambda conn: _lacking(conn, run, listed, found, ledger))
@@ -142,12 +142,12 @@ def _differ(listed: pa.Table, stored: pa.Table) -> npt.NDArray[np.bool_]:
             f"the listing has {listed.num_rows:,} images but {different:,} different image_ids; each must be listed once."
         )
     at = places(listed["image_id"], stored["image_id"])
-    known = at >= 0
-    there = stored.take(pa.array(at[known]))
-    differs = ~known
+    is_stored = at >= 0
+    old = stored.take(pa.array(at[is_stored]))
+    new = listed.filter(pa.array(is_stored))
+    differs = ~is_stored
     for name in ("uri", "fingerprint"):
-        here = listed[name].filter(pa.array(known))
-        differs[known] |= pc.not_equal(here, there[name]).to_numpy()
+        differs[is_stored] |= pc.not_equal(new[name], old[name]).to_numpy()
     return differs
 
 
@@ -171,13 +171,13 @@ def _lacking(conn: Connection, run: Ingestion, listed: pa.Table, found: Rows, le
     """How many vectors the table has, and where those that it lacks stand in the ledger, ascending."""
     current = current_vectors(conn, run.request.collection, run.space.name)
     ok = ledger.ok_at(found)
-    there = places(pair_keys(listed["image_id"], listed["fingerprint"]), pair_keys(*current.columns)) >= 0
+    is_current = places(pair_keys(listed["image_id"], listed["fingerprint"]), pair_keys(*current.columns)) >= 0
     # Ascending, so that each part of the checkpoint is opened once.
-    return current.num_rows, np.sort(found[ok & ~there])
+    return current.num_rows, np.sort(found[ok & ~is_current])
 
 
 def _pairs(table: pa.Table) -> Iterator[tuple[str, str]]:
-    """The rows of `current_vectors`."""
+    """The rows of a table of image_id and fingerprint."""
     return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 

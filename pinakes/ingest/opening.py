@@ -64,7 +64,7 @@ def open_ingestion(
     The run is entered into the database with how it ended.
 
     Args:
-        request: what is asked.
+        request: what the run is asked to do.
         settings: where things are.
         source: instead of the one that the request names.
         embedder: instead of the one that the request names.
@@ -148,14 +148,14 @@ def region_kind(conn: Connection, request: IngestRequest, checkpoint: Checkpoint
 def _dropping_if_empty(database: Database, collection: str, lease: Lease) -> Iterator[None]:
     """Around a run: if it fails before a picture is stored, a collection that it has created is removed again."""
     with database.connection() as (conn, _):
-        known = schema_exists(conn, collection)
+        existed = schema_exists(conn, collection)
     try:
         yield
     except Exception:
         try:
             with database.connection() as (conn, _):
-                made = not known and collection in collection_names(conn)
-                if made and not collection_size(conn, collection)[0]:
+                created = not existed and collection in collection_names(conn)
+                if created and not collection_size(conn, collection)[0]:
                     drop_collection(conn, collection, own=lease)
         except PinakesError as also:  # why the run failed is what counts
             logger.debug("the empty collection stays: %s", also)
@@ -166,7 +166,7 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
     """Say what a run would do and take. It lists and compares, and calls and writes nothing but `sheet`.
 
     Args:
-        request: what is asked.
+        request: what a run would be asked to do.
         settings: where things are.
         sheet: where to show the first pictures that would be embedded; not written where there are none.
 
@@ -235,12 +235,12 @@ def _check_restrictions(conn: Connection, collection: str, metadata: Metadata | 
     for item in restrictions:
         if not isinstance(item, Equals | Contains):
             continue
-        own = moved.get(item.column)
-        if own is not None and replace(item, column=own) not in restrictions:
-            condition, as_well = write_filters([item])[0], write_filters([replace(item, column=own)])[0]
+        new = moved.get(item.column)
+        if new is not None and replace(item, column=new) not in restrictions:
+            condition, as_well = write_filters([item])[0], write_filters([replace(item, column=new)])[0]
             raise UsageError(
-                f"pictures of {collection!r} are hidden by {condition!r}, and this run would keep that column as {own!r}, so"
-                f" that they would be shown: keep the column as it is with --map {own}=, or hide {as_well!r} as well."
+                f"pictures of {collection!r} are hidden by {condition!r}, and this run would keep that column as {new!r}, so"
+                f" that they would be shown: keep the column as it is with --map {new}=, or hide {as_well!r} as well."
             )
 
 

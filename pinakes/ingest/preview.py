@@ -57,5 +57,6 @@ def _card(source: Source, image: Image) -> Card:
         size = f"{width:,} × {height:,} pixels, {bytes_}"
         return Card(picture, image.image_id, size, Pillow.MIME[sniff(data[:HEAD_BYTES]) or ""])
 
-    made = with_bytes(Picture(image, lambda: source.read(image)), shown)
-    return Card(None, image.image_id, made.message) if isinstance(made, Failure) else made
+    # As an embedder reads it, so that what would fail is shown with the reason that the ledger would have.
+    card = with_bytes(Picture(image, lambda: source.read(image)), shown)
+    return Card(None, image.image_id, card.message) if isinstance(card, Failure) else card

@@ -35,14 +35,14 @@ class Ingestion:
 
     Attributes:
         run_id: names it in the database.
-        request: what is asked.
+        request: what the run is asked to do.
         source: lists the pictures and reads them.
         embedder: turns them into vectors.
         checkpoint: keeps every answer.
         database: keeps the collection.
         lease: the lock of the collection and space.
         metadata: what tables say about the pictures, or None.
-        stopping: whether anything new may be begun.
+        stopping: whether the run should begin nothing new.
         budget: what `max_cost` pays for; None where nothing limits the cost.
         tally: what has been counted so far.
         regions: which parts of each picture are embedded, too: those asked for, else those that the space has.
@@ -94,6 +94,6 @@ class Ingestion:
 
 def in_parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """The items in lists of at most `size`."""
-    left = iter(items)
-    while part := list(islice(left, size)):
+    rest = iter(items)
+    while part := list(islice(rest, size)):
         yield part

@@ -112,6 +112,7 @@ def _provider(run: Ingestion, outcome: Outcome) -> dict[str, Any]:
 
 def _failures(run: Ingestion, planned: Planned) -> list[dict[str, Any]]:
     """The failed pictures of the listing, with their reasons, as plain documents."""
+    # From the ledger and not from this run, which does not try again what has failed for good.
     ledger = run.checkpoint.ledger()
     found = planned.plan.found(ledger)
     return [ledger.row(position).as_failure() for position in found[(found >= 0) & ~ledger.ok_at(found)].tolist()]
