@@ -11,11 +11,7 @@ RUN_TAG: Final = "pinakes"
 """The tag of flow runs whose heartbeats are monitored."""
 
 EMBED_TAG: Final = "pinakes-embed"
-"""What limits task runs that embed a batch; see `tasks.slots`, which holds the limit for them."""
-
-EMBED_LIMIT: Final = f"tag:{EMBED_TAG}"
-"""The name of that limit, as Prefect names the limit of a tag."""
-
+"""The tag whose limit caps how many batches run at once; no task has it, see `tasks.slots`."""
 CONCURRENT_BATCHES: Final = 8
 """Enough for two runs of a paid embedder at the same time, with at most four batches each."""
 

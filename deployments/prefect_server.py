@@ -24,9 +24,6 @@ START_SECONDS = 240.0
 """A first start migrates Prefect's own database; on a machine that is busy with much else that has taken two minutes. A
 server that ends before it answers is seen at once."""
 
-DRAIN_SECONDS: Final = 10
-"""How long the end of a run's own server waits for what Prefect still has to send."""
-
 IDENTITY: Final = "Pinakes-Server"
 """The header with which a server that was started here names itself: another program may answer on its port."""
 
@@ -144,7 +141,7 @@ def _answering(home: Path) -> Iterator[None]:
             from tasks.watching import drain_prefect
 
             # Prefect's client sends in the background; the server must have everything before it ends.
-            drain_prefect(DRAIN_SECONDS)
+            drain_prefect()
 
 
 @contextmanager

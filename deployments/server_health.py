@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_settings
 
-from deployments.constants import EMBED_LIMIT, EMBED_TAG, LEASE_STORAGE, POOL
+from deployments.constants import EMBED_TAG, LEASE_STORAGE, POOL
 from deployments.schedule_health import schedules_finding
 from deployments.server_client import first_line, keeps_leases_in_memory, server_settings
 from deployments.server_setup import AUTOMATION
@@ -194,17 +194,18 @@ def _automation(at: Server) -> Finding:
 
 
 def _limit(at: Server) -> Finding:
+    name = f"tag:{EMBED_TAG}"
     try:
-        limit = at.client.read_global_concurrency_limit_by_name(EMBED_LIMIT)
+        limit = at.client.read_global_concurrency_limit_by_name(name)
     except ObjectNotFound:
         return Finding(State.ERROR, f"there is none on the tag {EMBED_TAG}", _SET_UP)
     if not limit.active:
-        return Finding(State.WARN, "switched off", f"prefect gcl update {EMBED_LIMIT} --enable")
+        return Finding(State.WARN, "switched off", f"prefect gcl update {name} --enable")
     slots = f"{limit.active_slots} of {limit.limit} slots"
     running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
     # Leases that a server has lost in a restart never run out, and every batch would wait for their slots.
     if limit.active_slots and not at.client.read_flow_runs(flow_run_filter=running, limit=1):
-        free = f"if that stays so: prefect gcl update {EMBED_LIMIT} --active-slots 0"
+        free = f"if that stays so: prefect gcl update {name} --active-slots 0"
         return Finding(State.WARN, f"{slots} are taken, but nothing is running", free)
     return Finding(State.OK, f"{slots} taken")
 

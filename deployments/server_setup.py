@@ -25,15 +25,7 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.exceptions import ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
-from deployments.constants import (
-    CONCURRENT_BATCHES,
-    EMBED_LIMIT,
-    EMBED_TAG,
-    HEARTBEAT_SECONDS,
-    POOL,
-    RUN_TAG,
-    VARIABLES,
-)
+from deployments.constants import CONCURRENT_BATCHES, EMBED_TAG, HEARTBEAT_SECONDS, POOL, RUN_TAG, VARIABLES
 from deployments.server_client import answering_server, keeps_leases_in_memory, server_settings
 from pinakes.errors import UsageError
 
@@ -143,16 +135,17 @@ def _work_pool(client: SyncPrefectClient, name: str) -> Step:
 
 def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
     what = f"limit on the tag {EMBED_TAG}"
+    name = f"tag:{EMBED_TAG}"
     try:
-        limit = client.read_global_concurrency_limit_by_name(EMBED_LIMIT)
+        limit = client.read_global_concurrency_limit_by_name(name)
     except ObjectNotFound:
         number = wanted or CONCURRENT_BATCHES
-        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=EMBED_LIMIT, limit=number))
+        client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=number))
         return Step(what, "made", f"{number} batches at once")
     if wanted is None or wanted == limit.limit:
         off = "" if limit.active else ", switched off"
         return Step(what, "unchanged", f"{limit.limit} batches at once{off}")
-    client.update_global_concurrency_limit(EMBED_LIMIT, GlobalConcurrencyLimitUpdate(limit=wanted))
+    client.update_global_concurrency_limit(name, GlobalConcurrencyLimitUpdate(limit=wanted))
     return Step(what, "changed", f"{wanted} batches at once, {limit.limit} before")
 
 
@@ -196,13 +189,8 @@ def _parameters(client: SyncPrefectClient, pool: str) -> list[Step]:
         client.update_deployment(found.id, DeploymentUpdate(parameter_openapi_schema=schema))
     if not deployments:
         return []
-    return [
-        Step(
-            "parameters of deployments",
-            "changed" if accepting else "unchanged",
-            f"{len(deployments)} deployments refuse unknown names",
-        )
-    ]
+    remark = f"{len(deployments)} deployments refuse unknown names"
+    return [Step("parameters of deployments", "changed" if accepting else "unchanged", remark)]
 
 
 def _dead_runs(silence: timedelta) -> AutomationCore:

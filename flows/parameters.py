@@ -27,7 +27,10 @@ def declared_parameters(declaration: type, first: Sequence[str] = ()) -> Callabl
         rank = {name: number for number, name in enumerate(first)}
         options = sorted(declared(declaration), key=lambda option: rank.get(option.name, len(rank)))
         parameters = [_parameter(option) for option in options]
-        lines = [f"    {option.name}: {_described(option)}" for option in options]
+        lines = [
+            f"    {option.name}: {option.option.help}" + (f" Empty: {option.empty}." if option.empty else "")
+            for option in options
+        ]
         # Prefect reads the descriptions in its form from the docstring, and the types from the signature.
         summary, _, returns = inspect.cleandoc(function.__doc__ or "").partition("\n\nReturns:")
         function.__doc__ = "\n".join([summary, "", "Args:", *lines, "", f"Returns:{returns}"])
@@ -59,10 +62,6 @@ def _parameter(option: Declared) -> Parameter:
         default=default,
         annotation=Annotated[(kind, *bounds)] if bounds else kind,
     )
-
-
-def _described(option: Declared) -> str:
-    return option.option.help + (f" Empty: {option.empty}." if option.empty else "")
 
 
 def filled_in(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,9 +25,6 @@ Runner = TaskRunner[Any]
 RAY_STORE_BYTES = 128 * 1024 * 1024
 """Ray's own default is a third of the memory; here counts travel and no vectors."""
 
-DRAIN_SECONDS = 10
-"""How long a worker that ends tries to reach Prefect's server."""
-
 LEAST_PROCESSES = 2
 """Of a cluster that is started for one run on this machine."""
 
@@ -115,7 +112,7 @@ async def _leave() -> None:
 
 def _give_back() -> None:
     close_workers()
-    drain_prefect(DRAIN_SECONDS)
+    drain_prefect()
 
 
 def _dask(place: str, width: int) -> Runner:

@@ -39,6 +39,9 @@ END_SECONDS = 120.0
 ENDING_SECONDS = 5.0
 """The same for a run that is told to end: its worker kills it after 30 s."""
 
+DRAIN_SECONDS = 10
+"""How long a process that ends tries to send what Prefect's client has queued."""
+
 LOG_SECONDS = 70.0
 """How long Prefect takes to send logs after an outage: by then it tries again once a minute."""
 
@@ -250,10 +253,10 @@ def _catch_up(seconds: float) -> None:
         APILogWorker.drain_all(timeout=min(seconds, LOG_SECONDS))
 
 
-def drain_prefect(seconds: int) -> None:
-    """Wait, for at most so many seconds each, until Prefect has sent the events and log lines of this process."""
-    EventsWorker.drain_all(timeout=seconds)
-    APILogWorker.drain_all(timeout=seconds)
+def drain_prefect() -> None:
+    """Wait, for at most `DRAIN_SECONDS` each, until Prefect has sent the events and log lines of this process."""
+    EventsWorker.drain_all(timeout=DRAIN_SECONDS)
+    APILogWorker.drain_all(timeout=DRAIN_SECONDS)
 
 
 def one_line(exc: Exception) -> str:

@@ -168,20 +168,6 @@ class Checkpoint:
             found.update(zip(zip(chunk.image_ids, chunk.fingerprints, strict=True), copies, strict=True))
         return found
 
-    def vector(self, image_id: str, fingerprint: str) -> Vector:
-        """The vector of one image: shape (dimension,), float32.
-
-        Raises:
-            CheckpointError: there is none, or it cannot be read.
-        """
-        found = self.vectors_of([(image_id, fingerprint)])
-        if not found:
-            raise CheckpointError(
-                f"the checkpoint {self.location} holds no vector of {image_id!r} with fingerprint {fingerprint!r};"
-                " run the ingest again to embed it."
-            )
-        return found[image_id, fingerprint]
-
     def needs_compaction(self, many: int = MANY_SMALL_PARTS) -> bool:
         """Whether there are `many` small parts, by default so many that reading the ledger has become slow.
 

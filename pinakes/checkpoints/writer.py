@@ -43,24 +43,11 @@ class CheckpointWriter:
         self._writing = threading.Lock()
         self._waiting: list[Answer] = []
         self._due = 0.0
-        self._written = 0
         self._failed: CheckpointError | None = None
         self._refused = False
         self._closing = False
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._background: Future[None] | None = None
-
-    @property
-    def written(self) -> int:
-        """How many answers are safe."""
-        with self._state:
-            return self._written
-
-    @property
-    def waiting(self) -> int:
-        """How many answers are not written yet (and not being written)."""
-        with self._state:
-            return len(self._waiting)
 
     def __enter__(self) -> Self:
         """Start the background thread, and clear away what dead writers left."""
@@ -131,7 +118,6 @@ class CheckpointWriter:
                 with self._state:
                     self._refused = not kept
                     if kept:
-                        self._written += len(answers)
                         self._failed = None
                     else:
                         self._waiting = answers + self._waiting

@@ -115,27 +115,20 @@ class Account:
                 " reused, failed nor deferred. This is a bug in Pinakes; nothing you paid for is lost. Run pinakes status."
             )
 
-    def check_regions_against(self, what: str, ok: int) -> None:
-        """Raises AccountError unless `what` holds as many vectors of regions as the account says."""
-        expected = self.regions.embedded + self.regions.reused
-        if ok != expected:
-            raise AccountError(
-                f"the account does not balance: {expected} regions have a vector by the account and {ok} by {what};"
-                " nothing you paid for is lost. Run pinakes ingest again."
-            )
-
-    def check_against(self, what: str, *, ok: int, failed: int | None = None) -> None:
+    def check_against(self, what: str, *, ok: int, failed: int | None = None, regions: bool = False) -> None:
         """Raises AccountError unless `what` (the checkpoint, the table) holds as many as the account says.
 
         Args:
             what: named in the message.
             ok: vectors of listed images that it holds.
             failed: failures of listed images that it holds, where it keeps failures.
+            regions: whether `ok` counts the vectors of their regions instead.
         """
-        expected = self.embedded + self.reused
+        counts, name = (self.regions, "regions") if regions else (self, "images")
+        expected = counts.embedded + counts.reused
         if ok != expected:
             raise AccountError(
-                f"the account does not balance: {expected} images have a vector by the account and {ok} by {what};"
+                f"the account does not balance: {expected} {name} have a vector by the account and {ok} by {what};"
                 " nothing you paid for is lost. Run pinakes ingest again."
             )
         # Not only vectors: a failure that the ledger lacks would never be reported, nor tried again.

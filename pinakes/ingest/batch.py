@@ -207,7 +207,7 @@ def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Ba
         The counts, with one request for each call that brought a vector (at least that many were made), and the calls
         that are left.
     """
-    embedded = failed = calls = answers = 0
+    embedded = failed = calls = 0
     regions = Regions()
     left = []
     for item in work:
@@ -221,7 +221,6 @@ def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Ba
                 open_images.append(image)
                 continue
             ok += row.ok
-            answers += 1
             if item.regions:
                 regions += _became(row.failure, 1)
             else:
@@ -231,7 +230,8 @@ def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Ba
         calls += ok > 0
         if open_images:
             left.append(Work(open_images[0], item.attempts, open_images[1:]))
-    return BatchResult(embedded, failed, 0, answers, elsewhere=Calls(calls), regions=regions), left
+    answers = embedded + failed + regions.embedded + regions.failed
+    return BatchResult(embedded, failed, answers=answers, elsewhere=Calls(calls), regions=regions), left
 
 
 def embed_batch(
@@ -264,7 +264,7 @@ def embed_batch(
     reader = RegionReader(read, [item.image for item in work])
     pictures = [Picture(item.image, partial(reader.read, item.image)) for item in work]
     version = embedder.facts.space.version
-    embedded = failed = answers = 0
+    embedded = failed = 0
     regions = Regions()
     open_items = dict(enumerate(work))
     error: str | None = None
@@ -290,7 +290,6 @@ def embed_batch(
                         embedded += item.images
                     else:
                         failed += item.images
-                    answers += item.answers
                     advance(item.answers)
                     # A paid embedder ends by itself: leaving it earlier would lose the answers in flight.
                     if stopping() and not embedder.paid:
@@ -309,6 +308,7 @@ def embed_batch(
     left = Batch(batch.number, batch.total, list(open_items.values()))
     done = len(work) - len(open_items)
     timed = Latencies() if embedder.paid or not done else Latencies.each((time.monotonic() - began) / done, done)
+    answers = embedded + failed + regions.embedded + regions.failed
     result = BatchResult(embedded, failed, answers=answers, error=error, timed=timed, regions=regions) + left.deferred
     return result if lost is None else result.without(lost)
 

@@ -299,13 +299,13 @@ def _check_regions(run: Ingestion, planned: Planned, ledger: Ledger, account: Ac
     if run.checkpoint.damages:
         return
     expected = planned.regions_with_vector(ledger, run.regions)
-    account.check_regions_against("the checkpoint", len(expected))
+    account.check_against("the checkpoint", ok=len(expected), regions=True)
 
     def stored(conn: Connection) -> int:
         table = RegionSpace.of(run.space).name
         return sum(pair in expected for pair in _pairs(current_vectors(conn, run.request.collection, table)))
 
-    account.check_regions_against("the table", run.database.do("comparing the regions", stored))
+    account.check_against("the table", ok=run.database.do("comparing the regions", stored), regions=True)
 
 
 def _enter_losses(run: Ingestion, planned: Planned, ledger: Ledger, with_vector: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -86,13 +87,9 @@ def _anywhere(place: str) -> str:
 
 def work_as_rows(work: Sequence[Work]) -> list[list[Any]]:
     """Calls as plain lists that fit JSON; `work_of_rows` reads them."""
-    return [[item.attempts, *(_image_as_row(image) for image in (item.image, *item.also))] for item in work]
+    return [[item.attempts, *map(astuple, (item.image, *item.also))] for item in work]
 
 
 def work_of_rows(rows: Sequence[Sequence[Any]]) -> list[Work]:
     """The calls that `work_as_rows` has written."""
     return [Work(Image(*first), attempts, [Image(*image) for image in also]) for attempts, first, *also in rows]
-
-
-def _image_as_row(image: Image) -> list[Any]:
-    return [image.image_id, image.uri, image.fingerprint, image.size, image.content_type]
