@@ -124,11 +124,11 @@ class Account:
             failed: failures of listed images that it holds, where it keeps failures.
             regions: whether `ok` counts the vectors of their regions instead.
         """
-        counts, name = (self.regions, "regions") if regions else (self, "images")
+        counts: Regions | Account = self.regions if regions else self
         expected = counts.embedded + counts.reused
         if ok != expected:
             raise AccountError(
-                f"the account does not balance: {expected} {name} have a vector by the account and {ok} by {what};"
+                f"the account does not balance: {expected} {'regions' if regions else 'images'} have a vector by the account and {ok} by {what};"
                 " nothing you paid for is lost. Run pinakes ingest again."
             )
         # Not only vectors: a failure that the ledger lacks would never be reported, nor tried again.

@@ -59,6 +59,7 @@ def why_refused(
     """
     if request.pay_again or not plan.calls:
         return None
+    # By what was planned: a salient region has its frame in the ledger, and none in the plan.
     damaged = {(image_id, planned(fingerprint)) for image_id, fingerprint in checkpoint.ledger().lost}
     again: Sequence[Work] = [
         work for work in plan.all_work() if any(pair in held or pair in damaged for pair in work.pairs)
@@ -67,7 +68,7 @@ def why_refused(
     problems = [checkpoint.lacking(len(held))] if held else []
     if lost:
         problems.append(f"Damaged parts of the checkpoint held {lost:,} of the answers; pinakes status names them.")
-    if checkpoint.unreadable_parts:  # each of the pictures may have been in them
+    if checkpoint.unreadable_parts:  # any of the pictures may have been in them
         problems += checkpoint.damages
         again = plan.all_work()
     if not problems:

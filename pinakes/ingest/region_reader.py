@@ -38,7 +38,7 @@ class _Held:
     @cached_property
     def picture(self) -> Pillow.Image:
         decoded = decode(self.data, at_least=self.pixels)
-        del self.data  # the pixels are large enough; if the whole comes after its regions it is read again
+        del self.data  # eight pictures held twice are too much; a whole that comes after its regions is read again
         return decoded
 
     @cached_property

@@ -49,7 +49,7 @@ WITHOUT_METADATA: dict[str, Any] = {
 class IngestRequest(BaseModel):
     """One run of `ingest`: the declaration that the command line and Prefect's form are made from."""
 
-    # A misspelt parameter of a deployment is refused: ignored, --max-cost by another name would cap nothing.
+    # Unknown names are refused: ignored, a misspelt max_cost would cap nothing.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Annotated[

@@ -195,6 +195,7 @@ class Worker:
 
     @contextmanager
     def _using(self) -> Iterator[None]:
+        # Counted, since `look` must not close what a batch still works with when the run is over.
         with self._lock:
             if self._closing.is_set():
                 raise LeaseLostError(f"the run {self.assignment.run_id} is over; nothing more is embedded for it.")
