@@ -125,10 +125,11 @@ class Account:
             regions: whether `ok` counts the vectors of their regions instead.
         """
         counts: Regions | Account = self.regions if regions else self
+        what_counts = "regions" if regions else "images"
         expected = counts.embedded + counts.reused
         if ok != expected:
             raise AccountError(
-                f"the account does not balance: {expected} {'regions' if regions else 'images'} have a vector by the account and {ok} by {what};"
+                f"the account does not balance: {expected} {what_counts} have a vector by the account and {ok} by {what};"
                 " nothing you paid for is lost. Run pinakes ingest again."
             )
         # Not only vectors: a failure that the ledger lacks would never be reported, nor tried again.
