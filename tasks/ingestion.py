@@ -64,16 +64,17 @@ def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
 @task(name="embed", task_run_name="embed {batch.number}/{batch.total}", **NOT_KEPT)
 def embed(place: EmbedStage | Worker, batch: Batch) -> BatchResult:
     """Embed one batch; every answer is in the checkpoint when the task ends."""
-    with embedding_slot():
+    with embedding_slot(place.stopping):
         return place.embed(batch)
 
 
 @task(name="embed", task_run_name="embed {batch.number}/{batch.total}", **NOT_KEPT)
 def embed_elsewhere(assignment: Assignment, batch: Batch) -> BatchResult:
     """The same in a process of a cluster, which opens what it needs at its first batch."""
-    with embedding_slot():
-        run_settings()  # puts the values of blocks where `worker_here` reads its settings
-        return worker_here(assignment).embed(batch)
+    run_settings()  # puts the values of blocks where `worker_here` reads its settings
+    worker = worker_here(assignment)
+    with embedding_slot(worker.stopping):
+        return worker.embed(batch)
 
 
 def _counts(run: Ingestion, *names: str) -> dict[str, Any]:

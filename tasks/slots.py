@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import partial
@@ -41,9 +41,9 @@ AWAY_SECONDS = 15.0
 
 
 @contextmanager
-def embedding_slot() -> Iterator[None]:
-    """Wait for a slot and hold it. Where there is no limit, or the server is away, do without."""
-    lease = _acquired()
+def embedding_slot(stopping: Callable[[], bool]) -> Iterator[None]:
+    """Wait for a slot and hold it. Where there is no limit, the server is away, or the run is stopping, do without."""
+    lease = _acquired(stopping)
     if lease is None:
         yield
         return
@@ -62,14 +62,15 @@ def embedding_slot() -> Iterator[None]:
                 logger.debug("the slot %s was not given back and runs out: %s", lease, exc)
 
 
-def _acquired() -> UUID | None:
+def _acquired(stopping: Callable[[], bool]) -> UUID | None:
     context = TaskRunContext.get()
     run = None if context is None else context.task_run.flow_run_id
     if time.monotonic() < _unlimited.get(run, 0):
         return None
     holder = None if context is None else ConcurrencyLeaseHolder(type="task_run", id=context.task_run.id)
     given_up = time.monotonic() + (0 if OUTBOX.away else AWAY_SECONDS)
-    while True:
+    # A run that is stopping needs no slot to defer the batch; slots that a server has lost would keep it from ever ending.
+    while not stopping():
         try:
             with impatient_client() as client:
                 answer = client.increment_concurrency_slots_with_lease([LIMIT], 1, "concurrency", LEASE_SECONDS, holder)
@@ -85,7 +86,9 @@ def _acquired() -> UUID | None:
             elif time.monotonic() >= given_up:
                 ask_again()
                 return None
-            time.sleep(pause)
+            going_on = time.monotonic() + pause
+            while time.monotonic() < going_on and not stopping():
+                time.sleep(min(pause, PAUSE_SECONDS))
         else:
             found = ConcurrencyLimitWithLeaseResponse.model_validate(answer.json())
             if found.limits:
@@ -93,6 +96,7 @@ def _acquired() -> UUID | None:
             _unlimited.clear()
             _unlimited[run] = time.monotonic() + UNLIMITED_SECONDS
             return None
+    return None
 
 
 def _release(lease: UUID) -> None:

@@ -111,6 +111,7 @@ class EmbedStage:
 
     def __init__(self, run: Ingestion, planned: Planned, ways: int = 1) -> None:
         self.run = run
+        self.stopping = run.stopping
         self.planned = planned
         plan = planned.plan
         self._work = plan.all_work()
@@ -129,7 +130,7 @@ class EmbedStage:
     def batches(self) -> Iterator[Batch]:
         """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
         for batch in batched(self._work, self._size):
-            if self.run.stopping():  # goes on through the rest, so that every batch is counted as deferred
+            if self.stopping():  # goes on through the rest, so that every batch is counted as deferred
                 self.run.tally.add_result(batch.deferred)
             else:
                 self._began = min(self._began, time.monotonic())
@@ -169,7 +170,7 @@ class EmbedStage:
         self.run.tally.add_result(result)
         self._seconds = time.monotonic() - self._began
         if result.error is not None:
-            self.run.stopping.abandon()
+            self.stopping.abandon()
 
     def wait_for_batches(self, seconds: float) -> bool:
         """Wait until no thread of this process embeds a batch; whether that came within so many seconds."""
