@@ -37,7 +37,7 @@ _SET_UP = "run pinakes setup"
 
 @dataclass
 class Server:
-    """What the checks look at.
+    """The server that is checked.
 
     Attributes:
         client: of the server.

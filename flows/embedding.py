@@ -35,11 +35,11 @@ SERVER_PATIENCE = 300.0
 """Seconds for which Prefect's server may be away before the leader gives up on its shards."""
 
 UNBEGUN_SECONDS = 30.0
-"""After so many seconds without a worker that takes a shard, the log says so."""
+"""Seconds after which the log says that no worker has taken a shard."""
 
 
 def embed_all(run: Ingestion, planned: Planned) -> Embedded:
-    """Embed batch by batch, as many at once as the embedder gains from."""
+    """Embed batch by batch, as many in parallel as speed up the embedder."""
     with orderly():
         if planned.plan.calls and run.request.shards > 1:
             return _on_shards(run, planned)
@@ -144,7 +144,7 @@ def _run_of_shard(run: Ingestion, leader: Leader, number: int, deployment: str) 
         flow_run_name=shard_run_name(run.request.collection, number, run.request.shards),
         timeout=0,
         as_subflow=True,
-        idempotency_key=f"{run.run_id}/{number}",  # asked again after a lost answer, the server makes no second run
+        idempotency_key=f"{run.run_id}/{number}",  # repeated after a lost answer, the request makes no second run
     )
     assert isinstance(begun, FlowRun)
     return begun

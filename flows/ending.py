@@ -1,4 +1,4 @@
-"""How a run of `ingest` ends when it is cancelled, suspended or paused in Prefect, or told to end by a signal.
+"""How a run of `ingest` ends when it is cancelled, suspended or paused in Prefect, or ended by a signal.
 
 It means what Ctrl-C does: nothing new is begun, what is in flight is waited for and counted, what was answered is loaded,
 and the run is entered as stopped. Prefect keeps the state that it was given.
@@ -112,7 +112,7 @@ class EndWatcher:
 
 @contextmanager
 def ending_in_order(run: Ingestion) -> Iterator[EndWatcher]:
-    """Around all stages of a run: end it in order when it is told to end, and let Prefect have its own exception then.
+    """Around all stages of a run: end it in order when Prefect or a signal ends it, and pass on Prefect's own exception.
 
     Raises:
         BaseException: one of `PREFECT_SIGNALS`, once what was answered is loaded; or what the block raises.
@@ -129,9 +129,9 @@ def ending_in_order(run: Ingestion) -> Iterator[EndWatcher]:
 
 @contextmanager
 def batches_in_flight(stage: EmbedStage) -> Iterator[None]:
-    """Around the threads that embed: when the run is left, begin nothing new; when it is told to end, enter what is done.
+    """Around the threads that embed: on any exception begin nothing new; on one of Prefect's signals enter what is done.
 
-    It is entered at once, and again when nothing is in flight any more, for a worker kills what takes too long to end.
+    It is entered immediately, and again when nothing is in flight any more: a worker kills what takes too long to end.
     """
     run = stage.run
     try:

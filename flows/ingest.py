@@ -37,7 +37,7 @@ AS_TASKS = Stages(
     build_index=stages.build_index,
     close_account=stages.close_account,
 )
-"""The stages of a run, each as a Prefect task. Those that embed and load depend on how a run is told to end."""
+"""The stages of a run, each as a Prefect task. Those that embed and load depend on how a run is ended."""
 
 FIRST = (
     *("source", "metadata", "collection", "embedder", "dry_run", "max_cost"),

@@ -1,4 +1,4 @@
-"""The state that a run ends in when it cannot do what it was asked: its message is the sentence that says why."""
+"""The state that a run ends in when it fails: its message is the sentence that says why."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ logger = logging.getLogger(f"pinakes.{__name__}")
 
 
 def concluded(function: Callable[Parameters, Result]) -> Callable[Parameters, Result | State[PinakesError]]:
-    """Let a flow or a task end in a state for errors of ours; Prefect's own way would put a traceback before the sentence.
+    """Let a flow or a task end in a state for a `PinakesError`; Prefect itself would put a traceback before the sentence.
 
     A run that is refused because another one writes the same pictures is Cancelled: nothing went wrong, and it did nothing.
-    An exception that is none of ours is a bug, and keeps its traceback.
+    Any other exception is a bug, and keeps its traceback.
     """
 
     @wraps(function)

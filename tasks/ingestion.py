@@ -111,7 +111,7 @@ def load(run: Ingestion, planned: Planned, begins: Callable[[], object]) -> Load
 
 @stage("prune", when=lambda run, *_: run.request.prune)
 def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
-    """Remove what was not listed any more, if asked to; a refusal ends the run at its end."""
+    """Remove what was not listed any more, with `--prune`; a refusal fails the run, but only at its end."""
     pruned = loading.prune(run, planned, loaded)
     if pruned.refused is not None:
         get_run_logger().warning("%s", pruned.refused)

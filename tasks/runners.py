@@ -35,7 +35,7 @@ def task_runner(name: str, width: int) -> Runner:
     Args:
         name: `threads`; `dask` or `ray` for processes of this machine that end with the run; `dask://HOST:PORT` or
             `ray://HOST:PORT` for a cluster that is there.
-        width: how many batches at once the embedder gains from; the size of what is started here.
+        width: how many parallel batches speed up the embedder; the size of a cluster that is started here.
 
     Raises:
         SettingsError: its package is not installed.
@@ -68,7 +68,7 @@ def started(name: str, width: int) -> Iterator[Runner]:
 
 
 def slots(runner: Runner, width: int) -> int:
-    """How many batches a started runner embeds at once."""
+    """How many batches a started runner embeds in parallel."""
     if isinstance(runner, ThreadPoolTaskRunner):
         return width
     if _is_dask(runner):
@@ -175,7 +175,7 @@ def _explained(name: str) -> Iterator[None]:
 
 @contextmanager
 def _deaf_to_interrupts(name: str) -> Iterator[None]:
-    """Let the processes of a cluster finish their batches when the whole group of processes is told to end.
+    """Let the processes of a cluster finish their batches when a signal reaches the whole process group.
 
     Ctrl-C in a terminal reaches every process that was started there, a hang-up too, and Prefect's worker sends SIGTERM to
     all processes of a run that is cancelled. Ray ends its own processes by SIGTERM; Dask has other means.

@@ -31,13 +31,13 @@ LEASE_SECONDS = 60.0
 """How long the slot of a process that was killed stays taken: the least that Prefect allows, and what its own tasks have."""
 
 UNLIMITED_SECONDS = 60.0
-"""A run that has found no limit looks for one again after so long: asking costs the server as much as a third of a task."""
+"""After this time a run that has found no limit looks for one again: a request costs the server a third of a task run."""
 
 _unlimited: dict[UUID | None, float] = {}
 """Until when a flow run need not ask, on the clock of `time.monotonic`; of the last one only."""
 
 AWAY_SECONDS = 15.0
-"""After so long without an answer a batch is embedded without a slot; while the server stays away, at once."""
+"""After this time without an answer a batch is embedded without a slot; while the server stays away, immediately."""
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
-"""After so long a server counts as away."""
+"""After this time without an answer a server counts as away."""
 
 PAUSE_SECONDS = 2.0
 """How long a server that is away is left alone between two attempts."""
@@ -37,7 +37,7 @@ END_SECONDS = 120.0
 """How long a run that has done its work waits for a server that is away, so that the server learns how it ended."""
 
 ENDING_SECONDS = 5.0
-"""The same for a run that is told to end: its worker kills it after 30 s."""
+"""The same for a run that Prefect ends: its worker kills it after 30 s."""
 
 DRAIN_SECONDS = 10
 """How long a process that ends tries to send what Prefect's client has queued."""
@@ -76,7 +76,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.away = False
-        """Whether the server did not answer when it was last asked."""
+        """Whether the server did not answer the last request."""
         self._waiting: dict[str, tuple[Context, Callable[[], object]]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -90,7 +90,7 @@ class Outbox:
                 self._thread.start()
 
     def drain(self, seconds: float) -> bool:
-        """Wait until everything is sent, for at most so many seconds; whether it is."""
+        """Wait until everything is sent; False if that takes longer than `seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, seconds)
 
@@ -108,7 +108,7 @@ class Outbox:
                     self._changed.notify_all()
                     return
                 key, (context, send) = next(iter(self._waiting.items()))
-            # In the context of whoever put it: artifacts find their flow run in it.
+            # In the context of the caller of `put`: artifacts find their flow run in it.
             if not context.run(self._sent, key, send):
                 time.sleep(PAUSE_SECONDS)
                 continue
@@ -213,7 +213,7 @@ for _name in ("prefect.events.clients", "prefect._internal.concurrency"):
 
 
 def watched(work: Callable[[], T]) -> T:
-    """Do the work of a flow; at its end wait until Prefect's server has been shown everything, and can be told the end.
+    """Do the work of a flow; then wait until Prefect's server has been shown everything and can take the final state.
 
     Its tasks have no tags: for each tag Prefect asks the server for a slot before a task and gives it back afterwards, and
     fails the task where the server is away.

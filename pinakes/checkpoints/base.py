@@ -49,7 +49,7 @@ VECTOR_POSITION = 3
 
 CHUNK_ROWS = 4096
 CHUNK_BYTES = 8 * 2**20
-"""Vectors are read, and row groups are written, in pieces of at most so many rows and bytes of float32."""
+"""The most rows, and bytes of float32, in a piece in which vectors are read and row groups are written."""
 
 MAX_MESSAGE = 10_000
 """Characters kept of an error's message: it is meant to be a sentence, but some servers answer with a page."""

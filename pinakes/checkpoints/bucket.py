@@ -27,7 +27,7 @@ READERS = 16
 """Parts read or deleted at once: each takes a round trip of some 50 ms, most of it waiting."""
 
 WHOLE_BYTES = 4 * 2**20
-"""Up to so many bytes an object is downloaded in one request; of a larger one only what is asked for."""
+"""An object of up to this size is downloaded in one request; of a larger one only the ranges that are read."""
 
 PIECE_BYTES = 2**20
 """Read at least, of a larger one: without its vectors, a merged part of 64 MB then takes six requests, and 6 MB."""

@@ -29,7 +29,7 @@ MANY_SMALL_PARTS = 64
 
 
 class Checkpoint:
-    """The answers of one collection in one space. May be used by several threads, and by several processes at once.
+    """The answers of one collection in one space. Several threads and several processes may use it simultaneously.
 
     Attributes:
         location: where it is, for messages.

@@ -17,7 +17,7 @@ from pinakes.spaces import Space
 
 PART_ROWS = 16_384
 PART_BYTES = 64 * 2**20
-"""A merged part holds at most so many rows, and so many bytes of float32 vectors."""
+"""The most rows, and bytes of float32 vectors, that a merged part holds."""
 
 Counts = npt.NDArray[np.int64]
 

@@ -16,7 +16,7 @@ LEDGER_SCHEMA = pa.schema(
     [field.with_type(pa.large_string()) if field.type == pa.string() else field for field in ROW_SCHEMA]
     + [pa.field("part", pa.int32(), nullable=False), pa.field("row", pa.int32(), nullable=False)]
 )
-"""`ROW_SCHEMA`, its text free of the limit of 2 GB a column, and where a row stands: its part's number and its row."""
+"""`ROW_SCHEMA`, with text that may exceed 2 GB a column, and each row's place: the number of its part, and its row there."""
 
 
 def located(rows: pa.Table, part: int) -> pa.Table:
@@ -38,8 +38,8 @@ def latest_answers(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch
 
     Args:
         rows: `LEDGER_SCHEMA`.
-        parts: the parts' names by number. Of two answers of one microsecond the one counts that stands later in the
-            order of these names, so that every reader decides alike.
+        parts: the parts' names by number. Of two answers of one microsecond the one in the part whose name sorts last
+            counts, so that every reader decides alike.
     """
     if not rows.num_rows:
         return rows

@@ -136,7 +136,7 @@ class Parts:
 
             try:
                 yield opened
-            finally:  # whoever stops early does not wait for downloads that nobody needs
+            finally:  # a reader that stops early does not wait for downloads that nobody needs
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def vectors(self, name: str, rows: Rows, opened: Open | None = None) -> Iterator[tuple[Rows, Vectors]]:
@@ -271,7 +271,7 @@ class Parts:
         text = f"{printable_name(name)} {what}; it was set aside."
         try:
             self.storage.write(mark, lambda sink: sink.write(text.encode()))
-        except CheckpointError:  # whoever may not write leaves the part for others to find
+        except CheckpointError:  # a reader without the right to write leaves the part for others to find
             return False
         return True
 

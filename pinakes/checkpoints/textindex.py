@@ -1,4 +1,4 @@
-"""Finds texts in Arrow columns: a single one by its hash, in 16 bytes a row, or a whole column of them at once."""
+"""Finds texts in Arrow columns: a single text by its hash, in 16 bytes a row, or all texts of another column."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pair_keys(image_ids: pa.Array, fingerprints: pa.Array) -> pa.Array:
 
 
 def places(wanted: pa.Array, among: pa.Array) -> npt.NDArray[np.int64]:
-    """Where each of `wanted` stands (first) in `among`, -1 where it does not: shape (n,)."""
+    """The (first) position of each of `wanted` in `among`, -1 if it is missing: shape (n,)."""
     found = pc.fill_null(pc.index_in(wanted, value_set=among), -1)
     positions: npt.NDArray[np.int64] = found.to_numpy().astype(np.int64)
     return positions
@@ -61,7 +61,7 @@ class TextIndex:
         self._hashes = memoryview(hashes[order].data)
 
     def positions(self, text: str) -> Iterator[int]:
-        """Where `text` stands, ascending."""
+        """The positions of `text`, ascending."""
         wanted = hash(text)
         place = bisect.bisect_left(self._hashes, wanted)
         while place < len(self._hashes) and self._hashes[place] == wanted:

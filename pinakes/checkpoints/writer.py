@@ -14,13 +14,13 @@ from pinakes.errors import CheckpointError
 from pinakes.types import Answer
 
 PROMISED_SECONDS = 5.0
-"""A kill costs at most the answers of so many seconds."""
+"""A kill costs at most the answers of this many seconds."""
 
 FLUSH_SECONDS = 4.0
 """How long an answer waits at most before its part is written: a second less, for the writing on a slow disk."""
 
 FLUSH_ANSWERS = 256
-"""So many answers are written at once: a Parquet part of 1 MB at 1,024 components."""
+"""This many waiting answers are written immediately: a Parquet part of 1 MB at 1,024 components."""
 
 
 class CheckpointWriter:

@@ -168,7 +168,7 @@ class AllowedFailures:
         return not self.allow(account, account.new_failures)
 
     def allow(self, account: Account, failures: int) -> bool:
-        """Whether so many failures are allowed, among as many images as the account lists."""
+        """Whether this number of failures is allowed, given how many images the account lists."""
         if self.percent is not None:  # skipped entries are no pictures: a folder full of text files must not allow more
             return failures * 100 <= self.percent * (account.listed - account.skipped)
         return failures <= self.number

@@ -27,7 +27,7 @@ class Embedded:
     """What the stage that embeds hands on.
 
     Attributes:
-        results: what all batches came to together.
+        results: the sum of the results of all batches.
         seconds: from the beginning of the first batch to the end of the last one.
     """
 
@@ -101,7 +101,7 @@ def verify_embedder(run: Ingestion, planned: Planned) -> None:
 
 
 class EmbedStage:
-    """Hands out the batches of a plan and counts what they come to. Thread-safe.
+    """Hands out the batches of a plan and counts their results. Thread-safe.
 
     Args:
         run: whose pictures are embedded.
@@ -128,7 +128,7 @@ class EmbedStage:
         self._changed = threading.Condition()
 
     def batches(self) -> Iterator[Batch]:
-        """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
+        """The batches to embed; ends early when the run is stopping. Batches that were not handed out are deferred."""
         for batch in batched(self._work, self._size):
             if self.stopping():  # goes on through the rest, so that every batch is counted as deferred
                 self.run.tally.add_result(batch.deferred)
@@ -137,9 +137,9 @@ class EmbedStage:
                 yield batch
 
     def embed(self, batch: Batch) -> BatchResult:
-        """Embed one batch into the checkpoint in this process, and count what came of it.
+        """Embed one batch into the checkpoint in this process, and count its result.
 
-        It is counted here, and not by whoever waits for the result: one that is cancelled or suspended never gets it.
+        It is counted here and not by the flow that waits for it: a flow that is cancelled or suspended never gets it.
         """
         run = self.run
         with self._changed:
@@ -157,7 +157,7 @@ class EmbedStage:
                     abandon=run.stopping.abandon,
                     advance=self.progress.advance,
                 )
-            self.count(result)  # while the batch still counts as at work, for whoever waits until none is
+            self.count(result)  # before the batch stops counting as at work: `wait_for_batches` promises counts
         finally:
             with self._changed:
                 self._at_work -= 1
@@ -166,24 +166,24 @@ class EmbedStage:
         return result
 
     def count(self, result: BatchResult) -> None:
-        """Count what a batch came to, wherever it was embedded; an error of its embedder ends the run."""
+        """Count the result of a batch, wherever it was embedded; an error of its embedder ends the run."""
         self.run.tally.add_result(result)
         self._seconds = time.monotonic() - self._began
         if result.error is not None:
             self.stopping.abandon()
 
     def wait_for_batches(self, seconds: float) -> bool:
-        """Wait until no thread of this process embeds a batch; whether that came within so many seconds."""
+        """Wait until no thread of this process embeds a batch; False if that takes longer than `seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._at_work, seconds)
 
     def ended(self) -> Embedded:
-        """What the batches that have ended came to."""
+        """The results of the batches that have ended."""
         return Embedded(self.run.tally.results, self._seconds)
 
 
 def embed_here(run: Ingestion, planned: Planned) -> Embedded:
-    """Embed batch by batch on threads of this process, as many at once as the embedder gains from."""
+    """Embed batch by batch on threads of this process, as many in parallel as speed up the embedder."""
     stage = EmbedStage(run, planned)
     width = run.embedder.facts.workers
 

@@ -122,7 +122,7 @@ class BatchResult:
     Attributes:
         embedded: images that got a vector.
         failed: images that got a failure.
-        deferred: images that were not reached because a stop was asked for.
+        deferred: images that were not reached because the run was stopping.
         answers: rows written.
         error: why the embedder cannot go on at all, or the checkpoint cannot be written; or None.
         lost: of `deferred`, the images whose answer arrived and could not be kept.
@@ -249,12 +249,12 @@ def embed_batch(
     Args:
         batch: the calls to make.
         read: gives the bytes of a picture; see `Source.read`.
-        embedder: asked for the vectors.
+        embedder: makes the vectors.
         checkpoint: keeps every answer, within seconds of its arrival.
-        stopping: asked between pictures; what is not reached is deferred.
-        abandon: told when the checkpoint refuses to be written, so that nothing new is begun: `stopping` is true from
+        stopping: called between pictures; once it returns True the rest is deferred.
+        abandon: called when the checkpoint cannot be written, so that nothing new is begun: `stopping` is true from
             then on. What is in flight is still waited for, and kept if the checkpoint can be written again by then.
-        advance: told after each answer how many images and regions it served.
+        advance: called after each answer with the number of images and regions that it served.
 
     Returns:
         The counts, with an `error` when the embedder cannot work at all, its vectors do not fit its space, or the

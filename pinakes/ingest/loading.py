@@ -65,7 +65,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What `prune` hands on: why nothing was removed although the run was asked to, or None."""
+    """What `prune` hands on: why nothing was removed in spite of `--prune`, or None."""
 
     refused: str | None = None
 
@@ -168,7 +168,7 @@ def _said_otherwise(
 
 
 def _lacking(conn: Connection, run: Ingestion, listed: pa.Table, found: Rows, ledger: Ledger) -> tuple[int, Rows]:
-    """How many vectors the table has, and where those that it lacks stand in the ledger, ascending."""
+    """How many vectors the table has, and the ledger's positions of those that it lacks, ascending."""
     current = current_vectors(conn, run.request.collection, run.space.name)
     ok = ledger.ok_at(found)
     is_current = places(pair_keys(listed["image_id"], listed["fingerprint"]), pair_keys(*current.columns)) >= 0
@@ -216,7 +216,7 @@ def _guess(conn: Connection, run: Ingestion) -> Guess | None:
 
 
 def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
-    """Remove what is stored and was not listed, where the run was asked to.
+    """With `--prune`, remove what is stored and was not listed.
 
     Nothing is removed where the listing is not whole or too much would go. The answer says so then, for the end of the
     run: what it has loaded is indexed and accounted for all the same.

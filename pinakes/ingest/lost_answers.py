@@ -87,8 +87,7 @@ def refuse_to_pay_again(run: Ingestion, plan: Plan, held: Held) -> None:
     """Stop before anything is paid for twice without the user's consent.
 
     Raises:
-        CheckpointError: the plan has calls for answers that were paid for and are lost, and the run was not told to make
-            them again.
+        CheckpointError: the plan has calls for answers that were paid for and are lost, without `--pay-again`.
     """
     refused = why_refused(run.request, run.checkpoint, run.embedder, plan, held)
     if refused is not None:

@@ -1,4 +1,4 @@
-"""The sizes of the pictures that a batch reads, for whoever shows them later."""
+"""The sizes of the pictures that a batch reads, entered into the database for the page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Read = Callable[[Image], bytes]
 def measuring(read: Read, dsn: str, collection: str) -> Iterator[Read]:
     """`read` for the length of the block, after which the sizes of what it has read are entered into the database.
 
-    The page lays out its pictures by them. They are no reason to stop a run that pays for answers.
+    Only the page's layout depends on them: a failure to enter them does not stop a run that pays for answers.
     """
     sizes: dict[str, Size] = {}
 

@@ -64,7 +64,7 @@ def open_ingestion(
     The run is entered into the database with how it ended.
 
     Args:
-        request: what the run is asked to do.
+        request: the options of the run.
         settings: where things are.
         source: instead of the one that the request names.
         embedder: instead of the one that the request names.
@@ -90,7 +90,7 @@ def open_ingestion(
             foresee_collection(conn, request.collection, source.root, language=request.language)
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
-        # After the lock is taken: whoever takes it over ends what a paused run still has open.
+        # After the lock is taken: a run that takes it over ends what a paused one still has open.
         stack.enter_context(_dropping_if_empty(database, request.collection, lease))
         if isinstance(source, Listing) and (own := source.table) is not None:
             # Its table comes with the listing, whose requests are paced by a limiter in the database.
@@ -136,7 +136,7 @@ def _read_metadata(request: IngestRequest, tables: Sequence[str | AnyTable]) -> 
 
 
 def region_kind(conn: Connection, request: IngestRequest, checkpoint: Checkpoint) -> RegionKind:
-    """The regions that a run embeds, too: those asked for, else those that the table has, or the checkpoint had last."""
+    """The regions that a run embeds, too: those requested, else those that the table has, or the checkpoint had last."""
     if request.regions is not None:
         return request.regions
     known = request.collection in collection_names(conn)
@@ -166,7 +166,7 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
     """Say what a run would do and take. It lists and compares, and calls and writes nothing but `sheet`.
 
     Args:
-        request: what a run would be asked to do.
+        request: the options of the run.
         settings: where things are.
         sheet: where to show the first pictures that would be embedded; not written where there are none.
 

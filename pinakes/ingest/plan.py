@@ -96,7 +96,7 @@ class Plan:
         )
 
     def region_counts(self) -> Regions:
-        """The regions as they stand before any of them is embedded."""
+        """The counts of regions before any of them is embedded."""
         plan = self.regions
         return NO_REGIONS if plan is None else Regions(plan.listed, 0, plan.reused, len(plan.known_failures))
 
@@ -110,7 +110,7 @@ class Plan:
         return pa.concat_tables([self.images.table.select(ENTRY.names), self._unreadable()])
 
     def found(self, ledger: Ledger) -> Rows:
-        """Where each row of `pictures` stands in a ledger, -1 where it does not: shape (n,)."""
+        """The position of each row of `pictures` in a ledger, -1 if it is missing: shape (n,)."""
         unreadable = self._unreadable()
         return np.concatenate(
             [self.images.found(ledger), ledger.find(unreadable["image_id"], unreadable["fingerprint"])]

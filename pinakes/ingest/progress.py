@@ -69,7 +69,7 @@ class Progress:
                 self._bars[1].update(1)
 
     def line(self) -> str:
-        """Where things stand, in a line: count, share, rate and the time that is left."""
+        """The state in one line: count, share, rate and the time that is left."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         rate = self.done / seconds
         left = (self.images - self.done) / rate if rate else float("inf")

@@ -17,7 +17,7 @@ from pinakes.images.saliency import salient_frames
 from pinakes.types import Image
 
 HELD = 8
-"""Pictures that are held decoded: as many as a provider's requests in flight, each for one region, are about at once."""
+"""Pictures that are kept decoded: the requests in flight, each for one region, rarely concern more of them."""
 
 Read = Callable[[Image], bytes]
 
@@ -51,7 +51,7 @@ class RegionReader:
 
     Args:
         read: gives the bytes of a whole picture; see `Source.read`.
-        images: what is going to be read, regions and wholes.
+        images: the pictures and regions that will be read.
     """
 
     def __init__(self, read: Read, images: Iterable[Image]) -> None:

@@ -1,4 +1,4 @@
-"""What a run is asked to do: the options of `pinakes ingest` and the parameters of its flow, validated in one place."""
+"""The request of a run: the options of `pinakes ingest` and the parameters of its flow, validated in one place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH_SIZE = 256
 """Calls in a batch: seconds of work for a task run that costs some tens of milliseconds."""
 
 PRUNE_SHARE = 0.1
-"""`--prune` removes at most this share of a collection unless told otherwise."""
+"""The default of `--prune-share`."""
 
 MOST_SHARDS = 64
 """Each is a process with connections of its own to PostgreSQL, of which a server takes a hundred by default."""

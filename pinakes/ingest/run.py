@@ -24,7 +24,7 @@ from pinakes.store.runs import end_run
 from pinakes.types import Answer
 
 ANSWERS_PER_PART = 256
-"""Answers without a call that are kept at once: as many as a part of the checkpoint holds."""
+"""Answers without a call that are written together: as many as a part of the checkpoint holds."""
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Ingestion:
 
     Attributes:
         run_id: names it in the database.
-        request: what the run is asked to do.
+        request: the options of the run.
         source: lists the pictures and reads them.
         embedder: turns them into vectors.
         checkpoint: keeps every answer.
@@ -45,7 +45,7 @@ class Ingestion:
         stopping: whether the run should begin nothing new.
         budget: what `max_cost` pays for; None where nothing limits the cost.
         tally: what has been counted so far.
-        regions: which parts of each picture are embedded, too: those asked for, else those that the space has.
+        regions: which parts of each picture are embedded, too; see `region_kind`.
     """
 
     run_id: UUID

@@ -76,7 +76,7 @@ def run_stages(run: Ingestion, stages: Stages) -> Outcome:
 
 
 def check_pruned(outcome: Outcome, summary: dict[str, Any]) -> None:
-    """Check, while the run is still open, that it was not refused the pruning that it was asked for.
+    """Check, while the run is still open, that its pruning was not refused.
 
     Raises:
         PruneRefusedError: it was; the run is entered as failed, with everything else loaded and reported.
@@ -86,7 +86,7 @@ def check_pruned(outcome: Outcome, summary: dict[str, Any]) -> None:
 
 
 def shortfall(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> UnfinishedError | None:
-    """Why a run that has ended in order did not do all that it was asked to; None if it did."""
+    """Why a run that has ended in order did not do everything that was requested; None if it did."""
     # The cause before its effects: after an error or a loss pictures are deferred too, which alone would read as a stop.
     error, account = outcome.embedded.results.why_unfinished, outcome.account
     if error is not None:
@@ -115,7 +115,7 @@ def ingest(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     """Run a whole ingest in this process, without Prefect; what was done, as a plain document.
 
     Raises:
-        UnfinishedError: it did not do all that it was asked to; the error holds the document.
+        UnfinishedError: it did not do everything that was requested; the error holds the document.
         PinakesError: it failed.
     """
     if request.dry_run:

@@ -44,13 +44,13 @@ class Stopping:
         self._abandoned.set()
 
     def ask(self, why: str) -> None:
-        """Somebody asks the run to stop: let what is in flight end, and begin nothing new. The first reason counts."""
+        """Stop the run for this reason: let what is in flight end, and begin nothing new. The first reason counts."""
         self._why = self._why or why
         self._abandoned.set()
 
     @property
     def asked(self) -> str | None:
-        """What asked this run to stop, such as "SIGTERM"; None if nothing did."""
+        """What stops this run, such as "SIGTERM"; None if nothing does."""
         return self._why or ("Ctrl-C" if stop_requested.is_set() else None)
 
 

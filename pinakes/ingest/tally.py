@@ -33,7 +33,7 @@ class Tally:
 
     @property
     def results(self) -> BatchResult:
-        """What all batches came to together; its error is that of the first one that had any."""
+        """The sum of the results of all batches, with the first error."""
         return self._results
 
     @property
@@ -76,7 +76,7 @@ class Tally:
         self.add(**({"regions": Regions(**counts)} if plan.counted else counts))
 
     def add_result(self, result: BatchResult) -> None:
-        """Add what a batch came to."""
+        """Add the result of a batch."""
         with self._lock:
             self._results += result
             self._add(

@@ -56,7 +56,7 @@ class Work:
 
 
 class Works(Sequence[Work]):
-    """The calls of a plan, kept as positions in its listing; immutable. A `Work` is made when it is asked for.
+    """The calls of a plan, kept as positions in its listing; immutable. A `Work` is made only when it is accessed.
 
     Args:
         images: the listing.

@@ -25,7 +25,7 @@ class Assignment(BaseModel):
 
     Attributes:
         run_id: the run.
-        request: what was asked, with paths that mean the same in every working directory.
+        request: the run's options, with paths that mean the same in every working directory.
         root: the URI of the source, which the worker must find again.
         space: the name of the embedding space, likewise.
         resource: what the leader's lease is for.

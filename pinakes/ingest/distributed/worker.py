@@ -32,7 +32,7 @@ from pinakes.store.database import open_database
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""How often a worker looks whether its run is stopping or over."""
+"""How often a worker checks whether its run is stopping or over."""
 
 
 class Worker:
@@ -149,7 +149,7 @@ class Worker:
         if threading.current_thread() is not self._thread:
             self._thread.join()
         with self._lock:
-            stack, self._stack = self._stack, ExitStack()  # closed once, whoever else calls this
+            stack, self._stack = self._stack, ExitStack()  # closed once, however often this is called
         stack.close()
         self.over.set()
 
@@ -187,7 +187,7 @@ class Worker:
         return logs.belonging_to(self.assignment.run_id, self.assignment.request.collection, self.assignment.space)
 
     def _calls_since(self) -> Calls:
-        """The requests that no batch has reported yet: batches at once share one embedder, and only their sum is exact."""
+        """The requests that no batch has reported yet: parallel batches share one embedder, and only their sum is exact."""
         with self._lock:
             now = Calls.of(self.embedder)
             new, self._reported = now - self._reported, now
