@@ -55,6 +55,7 @@ def _here(run: Ingestion, planned: Planned) -> Embedded:
         shown_progress(stage.progress) as show,
         started(THREADS, width) as runner,
         stage.progress,
+        # The innermost: leaving the runner waits for its threads, which must know by then that the run is stopping.
         batches_in_flight(stage),
     ):
         for _, future in in_window(

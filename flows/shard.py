@@ -58,7 +58,7 @@ def _embed(assignment: Assignment, shard: int) -> BatchResult:
                     # Its other batches would meet the same error, and may pay for it.
                     if total.error is not None:
                         worker.stopping.abandon()
-            except BaseException:
+            except BaseException:  # within the runner, whose end waits for the batches in flight
                 worker.stopping.abandon()
                 raise
     return total

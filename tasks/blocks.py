@@ -60,6 +60,7 @@ def _held(name: str, block: str) -> str:
         ) from exc
     except httpx.HTTPError as exc:
         raise SettingsError(f"{name} names the block {block!r}, which Prefect's server does not give: {exc}.") from exc
+    # The first field that is set: a block of credentials may hold them as a document or as a file's path.
     value: Any = next((found.data[field] for field in _HELD if found.data.get(field)), None)
     if isinstance(value, dict):
         value = json.dumps(value)
