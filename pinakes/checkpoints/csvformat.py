@@ -107,9 +107,8 @@ class CsvFormat:
                 if row is None:
                     break
                 answers.append(self._answer(row))
-        return Salvaged(
-            [table_of(answers, self._space)] if answers else [], [], rows - 1
-        )  # the end was counted as well
+        # The last round counted the end of the file.
+        return Salvaged([table_of(answers, self._space)] if answers else [], [], rows - 1)
 
     def _answer(self, row: Mapping[str, str]) -> Answer:
         failure = vector = None
