@@ -441,6 +441,16 @@ def test_a_missing_key_on_one_machine_is_named(settings: Settings, tmp_path: Pat
                 Worker(leader.assignment, replace(known, values=without))
 
 
+def test_a_worker_reads_a_list_by_the_column_that_the_run_names(settings: Settings, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    names = sorted(path.name for path in source.iterdir())
+    rows = "".join(f"{name},https://museum.example/{name}\n" for name in names)
+    (source / "list.csv").write_text(f"file,link\n{rows}")
+    with using(Counting()), led(settings, source / "list.csv", 2, key="file", batch_size=2) as (stage, leader):
+        embed_shards(leader, settings)
+        assert finish(stage).account.embedded == 3
+
+
 def test_how_long_a_model_on_this_machine_took_is_known_of_all_processes(settings: Settings, tmp_path: Path) -> None:
     with led(settings, gallery(tmp_path / "in", 20), 2, batch_size=5) as (stage, leader):
         embed_shards(leader, settings)

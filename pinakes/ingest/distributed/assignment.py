@@ -61,7 +61,9 @@ class Assignment(BaseModel):
                     "source": _anywhere(request.source),
                     "under": _anywhere(request.under) if request.under else None,
                     "checkpoint": _anywhere(request.checkpoint),
+                    # Of what tables mean only the key is kept: a list of pictures is read by it as well.
                     **WITHOUT_METADATA,
+                    "key": request.key,
                     # The leader has stored the rate with the quota already, and hands out the calls that the money pays for.
                     "rate": NO_RATE if request.rate == NO_RATE else None,
                     "max_cost": None,
