@@ -11,8 +11,7 @@ RUN_TAG: Final = "pinakes"
 """The tag of flow runs whose heartbeats are monitored."""
 
 EMBED_TAG: Final = "pinakes-embed"
-"""The tag of task runs that embed a batch."""
-
+"""The tag whose limit caps how many batches run at once; no task has it, see `tasks.slots`."""
 CONCURRENT_BATCHES: Final = 8
 """Enough for two runs of a paid embedder at the same time, with at most four batches each."""
 

@@ -47,12 +47,12 @@ def main() -> None:
     if summary["calls"] == summary["rows_written"] == 0:
         click.echo("Everything was reused: 0 embedding calls, 0 rows of the collection written.")
 
-    asked_picture = min(images.glob("*.jpg"))
+    query_picture = min(images.glob("*.jpg"))
     sheets = []
-    # The picture that was asked about fills a cell of its sheet of twelve.
-    for name, hits, asked in (("words", "12", [WORDS]), ("picture", "11", ["--image", str(asked_picture)])):
+    # The picture of the query fills one of the twelve cells of its sheet.
+    for name, hits, query in (("words", "12", [WORDS]), ("picture", "11", ["--image", str(query_picture)])):
         sheet = FOLDER / f"{name}.png"
-        found = _pinakes("search", *asked, "--collection", COLLECTION, "-k", hits, "--sheet", str(sheet))
+        found = _pinakes("search", *query, "--collection", COLLECTION, "-k", hits, "--sheet", str(sheet))
         best = found["hits"][0]
         click.echo(
             f"  {len(found['hits'])} hits in {found['plan']['milliseconds']:.0f} ms ({found['plan']['mode']}),"
@@ -66,7 +66,7 @@ def main() -> None:
     command = command.relative_to(Path.cwd()) if command.is_relative_to(Path.cwd()) else command
     for line in (
         f'search "ship" --collection {COLLECTION} --sheet ships.png',
-        f"search --like {shlex.quote(asked_picture.name)} --collection {COLLECTION}",
+        f"search --like {shlex.quote(query_picture.name)} --collection {COLLECTION}",
         f"status --collection {COLLECTION}",
         "ingest YOUR/FOLDER --collection mine",
         "up",

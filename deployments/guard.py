@@ -19,6 +19,7 @@ from pathlib import Path
 from pinakes.files import private_opener
 
 STOP_SECONDS = 15.0
+"""How long a program may take to end before it is killed."""
 
 
 class Guarded:
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the program until it ends or standard input does."""
     # The signal goes to the process group, which contains the program and this guard.
     signal.signal(signal.SIGTERM, lambda _number, _frame: None)
+    # Not the guard's own standard input: the program could read from the pipe whose end is the signal to stop.
     process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL)  # noqa: S603
     watcher = threading.Thread(target=_stop_at_end_of_input, args=(process,), daemon=True)
     watcher.start()

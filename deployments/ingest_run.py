@@ -21,25 +21,25 @@ def run_ingest(request: IngestRequest, settings: Settings) -> dict[str, Any] | U
     with prefect_server(settings.home), stop_on_interrupt():
         # Prefect reads the environment that the server has just been put into.
         import httpx
+        from prefect.client.schemas.objects import State
         from prefect.exceptions import Pause
 
         from flows.ingest import ingest
-        from tasks.watching import outcome as known
+        from tasks.watching import outcome as ended_with
 
         kept: list[Any] = []
-        known.set(kept)
+        ended_with.set(kept)
         try:
-            state = cast(Any, ingest)(**request.model_dump(mode="json"), return_state=True)
+            ended = cast(Any, ingest)(**request.model_dump(mode="json"), return_state=True)
         except Pause:
             raise KeyboardInterrupt("paused in Prefect") from None
         except httpx.HTTPError as exc:
             if not kept:
                 raise PinakesError(f"Prefect's server did not let the run begin: {exc}.") from exc
-            outcome = kept[0]  # Prefect's server does not hear of it
-        else:
-            outcome = state.result(raise_on_failure=False)
+            ended = kept[0]  # the run has ended, and only Prefect's server does not hear of it
+        outcome = ended.result(raise_on_failure=False) if isinstance(ended, State) else ended
     if isinstance(outcome, dict | UnfinishedError):
         return outcome
     if isinstance(outcome, BaseException):
         raise outcome
-    raise PinakesError(f"the flow ended in the state {state.name}: {state.message}.")
+    raise PinakesError(f"the flow ended as {ended}.")

@@ -59,7 +59,7 @@ def running_server(
         PinakesError: it does not start.
     """
     port = free_port() if port is None else port
-    check_port(port)
+    check_port(port)  # here and not by the server, which would say it only in its log
     api_url = f"http://127.0.0.1:{port}/api"
     identity = uuid4().hex
     program = Guarded(
@@ -91,9 +91,9 @@ def prefect_server(home: Path) -> Iterator[None]:
     Raises:
         PinakesError: it does not start, or the one that is set does not answer.
     """
-    # The log of a run is on the server that is set, and here; one that ends with the run has nobody who reads it.
-    told = "PREFECT_LOGGING_LEVEL" in os.environ or os.environ.get("PREFECT_API_URL")
-    quiet = {} if told else {"PREFECT_LOGGING_LEVEL": "WARNING"}
+    # A server that is set keeps the log of the run for its UI; one that ends with the run has no readers.
+    has_reader = "PREFECT_LOGGING_LEVEL" in os.environ or os.environ.get("PREFECT_API_URL")
+    quiet = {} if has_reader else {"PREFECT_LOGGING_LEVEL": "WARNING"}
     with _environment(NO_TELEMETRY | RUNS | quiet), _answering(home):
         yield
 
@@ -121,12 +121,12 @@ def _answering(home: Path) -> Iterator[None]:
 
     if not logging.getLogger("pinakes").isEnabledFor(logging.DEBUG):  # --verbose shows tracebacks
         for handler in logging.root.handlers:
-            handler.addFilter(_said_by_the_command)
+            handler.addFilter(_is_no_end_of_run)
     if PREFECT_API_URL.value():
         from deployments.server_client import answering_server
 
         with answering_server():
-            pass  # otherwise Prefect would show a traceback after the run has begun
+            pass  # only asked whether it answers: Prefect would show a traceback after the run has begun
         with tags(RUN_TAG):
             yield
         return
@@ -138,7 +138,10 @@ def _answering(home: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            _send_what_is_left()
+            from tasks.watching import drain_prefect
+
+            # Prefect's client sends in the background; the server must have everything before it ends.
+            drain_prefect()
 
 
 @contextmanager
@@ -174,7 +177,7 @@ def log_folder(home: Path) -> Path:
     return folder
 
 
-def _said_by_the_command(record: logging.LogRecord) -> bool:
+def _is_no_end_of_run(record: logging.LogRecord) -> bool:
     """Keeps the engine's lines about the end of a run off the terminal, where the command says it in one sentence."""
     engine = record.name.startswith(("prefect.flow_runs", "prefect.task_runs")) and record.module in _ENGINES
     return not engine or record.getMessage().startswith("Beginning flow run")
@@ -196,9 +199,8 @@ def check_port(port: int) -> None:
         UsageError: another program listens there, or this user may not.
     """
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the server does: ended connections do not count
+        # As the server does: connections that have just ended do not keep the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as exc:
@@ -219,7 +221,7 @@ def _in_use(port: int) -> UsageError:
 
 
 def _wait_for(port: int, identity: str, server: Guarded, log: Path | None) -> None:
-    """Wait until the server answers, and nobody in its place.
+    """Wait until this very server answers.
 
     Raises:
         UsageError: another program took the port meanwhile.
@@ -231,7 +233,7 @@ def _wait_for(port: int, identity: str, server: Guarded, log: Path | None) -> No
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if not server.running:
-            check_port(port)
+            check_port(port)  # lost in a race with another program: that is a better reason than the log's last line
             raise PinakesError(f"Prefect's server at {api_url} ended at once.{_see(log)}")
         try:
             answer = requests.get(f"{api_url}/health", timeout=5)
@@ -252,12 +254,3 @@ def _see(log: Path | None) -> str:
     lines = log.read_text("utf-8", "replace").split("\n") if log.is_file() else []
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     return (f" It said last: {last.rstrip('.')}." if last else "") + f" Its log is {log}."
-
-
-def _send_what_is_left() -> None:
-    """Prefect's client sends events and logs in the background; the server must have them before it ends."""
-    from prefect.events.worker import EventsWorker
-    from prefect.logging.handlers import APILogWorker
-
-    EventsWorker.drain_all(timeout=10)
-    APILogWorker.drain_all(timeout=10)

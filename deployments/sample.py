@@ -64,9 +64,10 @@ def _directory(root: str, usual: tuple[Path, ...]) -> Path | None:
     """
     if not root.startswith("file://"):
         return None
+    # By bytes: a folder's name need not be UTF-8.
     pictures = Path(os.fsdecode(unquote_to_bytes(root.removeprefix("file://"))))
     for directory in usual:
         if (directory / "Images").resolve() == pictures:
             return directory
-    known = pictures.name == "Images" and painted_before(pictures.parent) is not None
-    return pictures.parent if known else None
+    has_marker = pictures.name == "Images" and painted_before(pictures.parent) is not None
+    return pictures.parent if has_marker else None

@@ -65,6 +65,7 @@ def schedules_finding(client: SyncPrefectClient, pool: str) -> Finding:
 def _deployments_of(client: SyncPrefectClient, pool: str) -> Iterator[DeploymentResponse]:
     of_pool = WorkPoolFilter(name=WorkPoolFilterName(any_=[pool]))
     offset = 0
+    # Page by page: one answer has at most 200.
     while page := client.read_deployments(work_pool_filter=of_pool, offset=offset):
         yield from page
         offset += len(page)
@@ -87,5 +88,6 @@ def _comes_up(schedule: DeploymentSchedule, now: datetime) -> bool:
     """Whether a schedule has a date near enough for the server to have made a run for it."""
     if isinstance(schedule.schedule, NoSchedule):
         return False
-    known = TypeAdapter(SCHEDULE_TYPES).validate_python(schedule.schedule.model_dump())
-    return bool(asyncio.run(known.get_dates(n=1, start=now, end=now + SCHEDULED_AHEAD)))
+    # The client's schedule has no dates; the server's class of the same fields counts them as the server does.
+    dated = TypeAdapter(SCHEDULE_TYPES).validate_python(schedule.schedule.model_dump())
+    return bool(asyncio.run(dated.get_dates(n=1, start=now, end=now + SCHEDULED_AHEAD)))

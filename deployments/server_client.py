@@ -35,14 +35,20 @@ def answering_server(api_url: str | None = None) -> Iterator[SyncPrefectClient]:
     with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
         unreachable = client.api_healthcheck()
         if unreachable is not None:
-            reason = str(unreachable).splitlines()[0]
-            raise PinakesError(f"no Prefect server answers at {url} (PREFECT_API_URL): {reason}.") from unreachable
+            raise PinakesError(
+                f"no Prefect server answers at {url} (PREFECT_API_URL): {first_line(unreachable)}."
+            ) from unreachable
         try:
             yield client
-        except (httpx.HTTPError, ValueError) as exc:
+        except (httpx.HTTPError, ValueError) as exc:  # ValueError: what answers there is no Prefect, and sends no JSON
             raise PinakesError(
                 f"Prefect's server at {url} did not accept a request, or is no Prefect server: {exc}."
             ) from exc
+
+
+def first_line(exc: Exception) -> str:
+    """The first line of an error's message; its class where it has none, as some timeouts of httpx."""
+    return (str(exc).splitlines() or [type(exc).__name__])[0]
 
 
 def server_settings(client: SyncPrefectClient) -> dict[str, Any] | None:
@@ -58,4 +64,5 @@ def server_settings(client: SyncPrefectClient) -> dict[str, Any] | None:
 
 def keeps_leases_in_memory(settings: dict[str, Any]) -> bool:
     """Whether a server with these settings loses the leases of its limits when it is restarted."""
+    # Only this storage, the default, is known to lose them; there may be others.
     return bool(settings["concurrency"]["lease_storage"] == LEASE_STORAGE.replace("filesystem", "memory"))

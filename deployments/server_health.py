@@ -24,7 +24,7 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 
 from deployments.constants import EMBED_TAG, LEASE_STORAGE, POOL
 from deployments.schedule_health import schedules_finding
-from deployments.server_client import keeps_leases_in_memory, server_settings
+from deployments.server_client import first_line, keeps_leases_in_memory, server_settings
 from deployments.server_setup import AUTOMATION
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.settings import is_loopback
@@ -37,7 +37,7 @@ _SET_UP = "run pinakes setup"
 
 @dataclass
 class Server:
-    """What the checks look at.
+    """The server that is checked.
 
     Attributes:
         client: of the server.
@@ -81,9 +81,8 @@ def examine(pool: str = POOL) -> Iterator[Finding]:
 def _version(at: Server) -> Finding:
     unreachable = at.client.api_healthcheck()
     if unreachable is not None:
-        reason = (str(unreachable).splitlines() or [type(unreachable).__name__])[0]
         start = "start it (pinakes up, or prefect server start), or correct PREFECT_API_URL"
-        return Finding(State.ERROR, f"no server answers at {at.url}: {reason}", start)
+        return Finding(State.ERROR, f"no server answers at {at.url}: {first_line(unreachable)}", start)
     at.answers = True
     theirs, ours = at.client.api_version(), prefect.__version__
     shown = f"{theirs} at {at.url}"
@@ -94,14 +93,14 @@ def _version(at: Server) -> Finding:
 
 def _clock(at: Server) -> Iterator[Finding]:
     before = time.monotonic()
-    asked = datetime.now(UTC)
-    answered = at.client.request("GET", "/health").headers.get("date")
+    sent = datetime.now(UTC)
+    date = at.client.request("GET", "/health").headers.get("date")
     way = timedelta(seconds=(time.monotonic() - before) / 2)
-    if answered is None:
-        return  # a proxy may leave it out
+    if date is None:
+        return  # a proxy may remove the header
     # The header counts whole seconds, and servers write it once a second: the clock may be up to two seconds later.
     second = timedelta(seconds=1)
-    yield clock_finding(parsedate_to_datetime(answered) + second - (asked + way), way + second)
+    yield clock_finding(parsedate_to_datetime(date) + second - (sent + way), way + second)
 
 
 def _database(at: Server) -> Finding:
@@ -131,8 +130,8 @@ def _kind(database: dict[str, Any], url: str) -> str | None:
         return "postgresql"
     if not is_loopback(urlsplit(url).hostname or ""):
         return None
-    own = get_current_settings().server.database.connection_url
-    return None if own is None else own.get_secret_value().split(":")[0]
+    address = get_current_settings().server.database.connection_url
+    return None if address is None else address.get_secret_value().split(":")[0]  # the rest may hold a password
 
 
 def _leases(at: Server) -> Iterator[Finding]:
@@ -204,6 +203,7 @@ def _limit(at: Server) -> Finding:
         return Finding(State.WARN, "switched off", f"prefect gcl update {name} --enable")
     slots = f"{limit.active_slots} of {limit.limit} slots"
     running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
+    # Leases that a server has lost in a restart never run out, and every batch would wait for their slots.
     if limit.active_slots and not at.client.read_flow_runs(flow_run_filter=running, limit=1):
         free = f"if that stays so: prefect gcl update {name} --active-slots 0"
         return Finding(State.WARN, f"{slots} are taken, but nothing is running", free)
@@ -211,6 +211,7 @@ def _limit(at: Server) -> Finding:
 
 
 def _answers(at: Server) -> bool:
+    """When the other checks are made: without a server each would wait for its own timeout to say the same."""
     return at.answers
 
 
@@ -227,4 +228,4 @@ CHECKS: Final[tuple[Check[Server], ...]] = (
     Check("dead runs", _automation, _LOG, _answers),
     Check("limit of batches", _limit, _LOG, _answers),
 )
-"""Everything that is looked at, in this order."""
+"""Every check, in the order in which they are made."""

@@ -35,6 +35,8 @@ SILENCE: Final = timedelta(seconds=3 * HEARTBEAT_SECONDS)
 AUTOMATION: Final = "pinakes: runs that stop sending heartbeats are Crashed"
 
 _HEARTBEAT = "prefect.flow-run.heartbeat"
+
+# Each of these states is the end of heartbeats too, and no sign of a dead process.
 _NO_LONGER_RUNNING = (
     "Completed",
     "Cached",
@@ -124,6 +126,7 @@ def _work_pool(client: SyncPrefectClient, name: str) -> Step:
     try:
         pool = client.read_work_pool(name)
     except ObjectNotFound:
+        # As `prefect work-pool create` does: a pool without a template has no variables that a deployment could set.
         template = ProcessWorker.get_default_base_job_template()
         client.create_work_pool(WorkPoolCreate(name=name, type=ProcessWorker.type, base_job_template=template))
         return Step(what, "made", f"type {ProcessWorker.type}")
@@ -148,13 +151,14 @@ def _limit(client: SyncPrefectClient, wanted: int | None) -> Step:
 
 def _variables(client: SyncPrefectClient) -> Step:
     """The variables that prefect.yaml takes its schedules from; one that exists keeps its value."""
-    known = {name: client.read_variable_by_name(name) for name in VARIABLES}
-    for name, variable in known.items():
+    done, remarks = "unchanged", []
+    for name, value in VARIABLES.items():
+        variable = client.read_variable_by_name(name)
         if variable is None:
-            client.create_variable(VariableCreate(name=name, value=VARIABLES[name]))
-    values = {name: VARIABLES[name] if variable is None else variable.value for name, variable in known.items()}
-    remark = ", ".join(f"{name.removeprefix('pinakes_')} {value}" for name, value in values.items())
-    return Step("variables of schedules", "made" if None in known.values() else "unchanged", remark)
+            client.create_variable(VariableCreate(name=name, value=value))
+            done = "made"
+        remarks.append(f"{name.removeprefix('pinakes_')} {value if variable is None else variable.value}")
+    return Step("variables of schedules", done, ", ".join(remarks))
 
 
 def _automation(client: SyncPrefectClient, silence: timedelta) -> Step:
@@ -179,19 +183,14 @@ def _parameters(client: SyncPrefectClient, pool: str) -> list[Step]:
         deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[RUN_TAG])),
     )
     closed = {"additionalProperties": False}
-    open_ = [found for found in deployments if not closed.items() <= (found.parameter_openapi_schema or {}).items()]
-    for found in open_:
+    accepting = [found for found in deployments if not closed.items() <= (found.parameter_openapi_schema or {}).items()]
+    for found in accepting:
         schema = (found.parameter_openapi_schema or {}) | closed
         client.update_deployment(found.id, DeploymentUpdate(parameter_openapi_schema=schema))
     if not deployments:
         return []
-    return [
-        Step(
-            "parameters of deployments",
-            "changed" if open_ else "unchanged",
-            f"{len(deployments)} deployments refuse unknown names",
-        )
-    ]
+    remark = f"{len(deployments)} deployments refuse unknown names"
+    return [Step("parameters of deployments", "changed" if accepting else "unchanged", remark)]
 
 
 def _dead_runs(silence: timedelta) -> AutomationCore:
@@ -207,6 +206,7 @@ def _dead_runs(silence: timedelta) -> AutomationCore:
             posture=Posture.Proactive,
             match={"prefect.resource.id": "prefect.flow-run.*"},
             match_related={"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{RUN_TAG}"},
+            # Only a run that has sent a heartbeat is watched: others may be of processes that send none.
             after={_HEARTBEAT},
             expect={_HEARTBEAT, *(f"prefect.flow-run.{state}" for state in _NO_LONGER_RUNNING)},
             for_each={"prefect.resource.id"},

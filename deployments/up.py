@@ -80,6 +80,7 @@ def _only_one(home: Path, port: int) -> Iterator[None]:
     """
     with (home / "up.lock").open("a+") as lock:
         try:
+            # Unlike a file that only exists, this lock ends with its process, even one that was killed.
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)

@@ -13,7 +13,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
-from flows.ending import TOLD, batches_in_flight
+from flows.ending import PREFECT_SIGNALS, batches_in_flight
 from flows.naming import shard_run_name
 from pinakes.errors import PinakesError
 from pinakes.ingest.answers import Embedded, EmbedStage
@@ -26,20 +26,20 @@ from pinakes.ingest.window import in_window
 from tasks import ingestion as stages
 from tasks.artifacts import shown_progress
 from tasks.runners import is_lost, slots, started
-from tasks.watching import is_away
+from tasks.watching import is_away, one_line
 
 LOOK_SECONDS = 1.0
-"""How often the leader looks how its shards are doing."""
+"""How often the leader checks its shards."""
 
 SERVER_PATIENCE = 300.0
-"""Seconds for which Prefect's server may be away before the leader gives up its shards."""
+"""Seconds for which Prefect's server may be away before the leader gives up on its shards."""
 
 UNBEGUN_SECONDS = 30.0
-"""After so many seconds without a worker that takes a shard, the log says so."""
+"""Seconds after which the log says that no worker has taken a shard."""
 
 
 def embed_all(run: Ingestion, planned: Planned) -> Embedded:
-    """Embed batch by batch, as many at once as the embedder gains from."""
+    """Embed batch by batch, as many in parallel as speed up the embedder."""
     with orderly():
         if planned.plan.calls and run.request.shards > 1:
             return _on_shards(run, planned)
@@ -55,6 +55,7 @@ def _here(run: Ingestion, planned: Planned) -> Embedded:
         shown_progress(stage.progress) as show,
         started(THREADS, width) as runner,
         stage.progress,
+        # The innermost: leaving the runner waits for its threads, which must know by then that the run is stopping.
         batches_in_flight(stage),
     ):
         for _, future in in_window(
@@ -84,7 +85,8 @@ def _on_a_cluster(run: Ingestion, planned: Planned) -> Embedded:
                     if not is_lost(exc):
                         run.stopping.abandon()
                         raise
-                    leader.lost([batch.number], f"the worker of batch {batch.number} is gone ({_short(exc)}).")
+                    # Not handed out again: what its process has answered is known once the run is reconciled.
+                    leader.lost([batch.number], f"the worker of batch {batch.number} is gone ({one_line(exc)}).")
                 else:
                     leader.count(batch.number, result)
                 show()
@@ -106,9 +108,9 @@ def _on_shards(run: Ingestion, planned: Planned) -> Embedded:
             while watch.open:
                 time.sleep(LOOK_SECONDS)
                 watch.look()
-                leader.collect()
+                leader.collect()  # after the look: a shard that has ended entered its last batch before
                 show()
-        except TOLD:
+        except PREFECT_SIGNALS:
             run.stopping.abandon()
             watch.look()  # cancels the shards that no worker has begun
             raise
@@ -130,7 +132,7 @@ def _begin_shard(run: Ingestion, leader: Leader, number: int) -> FlowRun:
         except httpx.HTTPError as exc:
             if not is_away(exc) or time.monotonic() > given_up:
                 raise PinakesError(
-                    f"Prefect's server did not let shard {number} begin: {_short(exc)}. What is answered is kept; run the"
+                    f"Prefect's server did not let shard {number} begin: {one_line(exc)}. What is answered is kept; run the"
                     " same command again to resume."
                 ) from exc
         time.sleep(LOOK_SECONDS)
@@ -143,7 +145,7 @@ def _run_of_shard(run: Ingestion, leader: Leader, number: int, deployment: str) 
         flow_run_name=shard_run_name(run.request.collection, number, run.request.shards),
         timeout=0,
         as_subflow=True,
-        idempotency_key=f"{run.run_id}/{number}",
+        idempotency_key=f"{run.run_id}/{number}",  # repeated after a lost answer, the request makes no second run
     )
     assert isinstance(begun, FlowRun)
     return begun
@@ -160,10 +162,10 @@ class _Watch:
         self._logger = get_run_logger()
         self._total = len(shards)
         self._begun_at = self._answered_at = time.monotonic()
-        self._said = False
+        self._warned = False
 
     def look(self) -> None:
-        """See which shards have ended, and how; cancel those that are not begun once the run is stopping.
+        """Find out which shards have ended, and how; cancel those that are not begun once the run is stopping.
 
         Raises:
             PinakesError: Prefect's server has been away for too long.
@@ -171,21 +173,22 @@ class _Watch:
         try:
             for number, shard in list(self.open.items()):
                 state = self._client.read_flow_run(shard.id).state
+                # No process has this shard that could be told to stop: it would stay Scheduled until a worker takes it.
                 if state is not None and state.is_scheduled() and self._run.stopping():
                     state = self._client.set_flow_run_state(shard.id, Cancelled(message="the run is stopping")).state
                 if state is not None and state.is_final():
                     del self.open[number]
                     self._ended(number, state)
                 elif state is None or state.type in (StateType.SCHEDULED, StateType.PENDING):
-                    self._say_once(number)
+                    self._warn_once(number)
         except (httpx.HTTPError, ObjectNotFound) as exc:
             if time.monotonic() - self._answered_at > SERVER_PATIENCE:
                 raise PinakesError(
-                    f"Prefect's server has not said for {SERVER_PATIENCE:.0f} s how the shards are doing: {_short(exc)}."
+                    f"Prefect's server has not said for {SERVER_PATIENCE:.0f} s how the shards are doing: {one_line(exc)}."
                     " What they have answered is kept; run the same command again to resume."
                 ) from exc
             self._logger.warning(
-                "Prefect's server does not say how the shards are doing (asking again): %s", _short(exc)
+                "Prefect's server does not say how the shards are doing (asking again): %s", one_line(exc)
             )
         else:
             self._answered_at = time.monotonic()
@@ -193,20 +196,16 @@ class _Watch:
     def _ended(self, number: int, state: State[Any]) -> None:
         if state.is_completed() or (state.is_cancelled() and self._run.stopping()):
             return
-        said = f": {state.message.strip()}" if state.message else ""
-        reason = f"shard {number} of {self._total} ended {state.name}{said}".rstrip(".") + "."
+        message = f": {state.message.strip()}" if state.message else ""
+        reason = f"shard {number} of {self._total} ended {state.name}{message}".rstrip(".") + "."
         self._logger.warning("%s", reason)
         self._leader.lost_shard(number, reason)
 
-    def _say_once(self, number: int) -> None:
-        if not self._said and time.monotonic() - self._begun_at > UNBEGUN_SECONDS:
-            self._said = True
+    def _warn_once(self, number: int) -> None:
+        if not self._warned and time.monotonic() - self._begun_at > UNBEGUN_SECONDS:
+            self._warned = True
             self._logger.warning(
                 "no worker has taken shard %d for %.0f s: start one with prefect worker start --pool (the work pool)",
                 number,
                 UNBEGUN_SECONDS,
             )
-
-
-def _short(exc: Exception) -> str:
-    return (" ".join(str(exc).split())[:200] or type(exc).__name__).rstrip(".")

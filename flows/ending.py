@@ -1,4 +1,4 @@
-"""How a run of `ingest` ends when it is cancelled, suspended or paused in Prefect, or told to end by a signal.
+"""How a run of `ingest` ends when it is cancelled, suspended or paused in Prefect, or ended by a signal.
 
 It means what Ctrl-C does: nothing new is begun, what is in flight is waited for and counted, what was answered is loaded,
 and the run is entered as stopped. Prefect keeps the state that it was given.
@@ -40,13 +40,13 @@ LOOK_SECONDS = 2.0
 """How often a run looks for the state that Prefect's server has given it. A look costs the server about 5 ms."""
 
 SIGNAL_LOOKS = 2
-"""For so many looks a cancelled run waits for its worker's signal, which is sent at once."""
+"""For so many looks a cancelled run waits for its worker's signal, which the worker sends at once."""
 
-TOLD = (TerminationSignal, Pause, Abort)
+PREFECT_SIGNALS = (TerminationSignal, Pause, Abort)
 """What Prefect raises in a flow, or wherever a task is used, once its run is to end."""
 
 
-class Told:
+class EndWatcher:
     """Watches for orders to end that come neither as a signal nor as an exception of Prefect's.
 
     A worker sends SIGTERM to the process of a run that is cancelled, and Prefect raises `Pause` where a task is used once
@@ -62,14 +62,14 @@ class Told:
         self._id = UUID(flow_run.id)
         self._over = threading.Event()
         context = contextvars.copy_context()  # Prefect's settings are in it
-        self._thread = threading.Thread(target=context.run, args=(self._watch,), name="told", daemon=True)
+        self._thread = threading.Thread(target=context.run, args=(self._watch,), name="end watcher", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._over.set()  # and not joined: it may be waiting for a server that does not answer
 
     @property
     def cancelled(self) -> bool:
@@ -103,6 +103,7 @@ class Told:
                     continue
                 cancelling += state.is_cancelling()
                 awaited = SIGNAL_LOOKS if found.deployment_id is not None else 0
+                # A state of Cancelled or Paused was set through the API: nothing else tells this process of it.
                 if state.is_paused() or state.is_cancelled() or cancelling > awaited:
                     self.state = state
                     self._run.stopping.ask(f"Prefect: {state.name}")
@@ -110,35 +111,35 @@ class Told:
 
 
 @contextmanager
-def ending_in_order(run: Ingestion) -> Iterator[Told]:
-    """Around all stages of a run: end it in order when it is told to end, and let Prefect have its own exception then.
+def ending_in_order(run: Ingestion) -> Iterator[EndWatcher]:
+    """Around all stages of a run: end it in order when Prefect or a signal ends it, and pass on Prefect's own exception.
 
     Raises:
-        BaseException: one of `TOLD`, once what was answered is loaded; or what the block raises.
+        BaseException: one of `PREFECT_SIGNALS`, once what was answered is loaded; or what the block raises.
     """
-    with _hangups_end(), Told(run) as told:
+    with _hangups_end(), EndWatcher(run) as watcher:
         try:
-            yield told
-        except TOLD as exc:
-            run.stopping.ask(_by_what(exc))
-            if told.to_load is not None:
-                _load(run, told.to_load)
+            yield watcher
+        except PREFECT_SIGNALS as exc:
+            run.stopping.ask(_reason_of(exc))
+            if watcher.to_load is not None:
+                _load(run, watcher.to_load)
             raise
 
 
 @contextmanager
 def batches_in_flight(stage: EmbedStage) -> Iterator[None]:
-    """Around the threads that embed: when the run is left, begin nothing new; when it is told to end, enter what is done.
+    """Around the threads that embed: on any exception begin nothing new; on one of Prefect's signals enter what is done.
 
-    It is entered at once, and again when nothing is in flight any more, for a worker kills what takes too long to end.
+    It is entered immediately, and again when nothing is in flight any more: a worker kills what takes too long to end.
     """
     run = stage.run
     try:
         yield
     except BaseException as exc:
         run.stopping.abandon()
-        if isinstance(exc, TOLD):
-            run.stopping.ask(_by_what(exc))
+        if isinstance(exc, PREFECT_SIGNALS):
+            run.stopping.ask(_reason_of(exc))
             try:
                 enter_stop(run)
                 stage.wait_for_batches(GRACE_SECONDS)
@@ -149,7 +150,7 @@ def batches_in_flight(stage: EmbedStage) -> Iterator[None]:
 
 
 def _load(run: Ingestion, planned: Planned) -> None:
-    """Load what was answered, without Prefect's tasks, which a suspended run cannot use."""
+    """Load what was answered, outside of Prefect's tasks: in a suspended run each of them raises `Pause` again."""
     started = time.monotonic()
     try:
         load(run, planned)
@@ -159,7 +160,7 @@ def _load(run: Ingestion, planned: Planned) -> None:
         logger.info("what was answered is loaded (%.1f s)", time.monotonic() - started)
 
 
-def _by_what(exc: BaseException) -> str:
+def _reason_of(exc: BaseException) -> str:
     if isinstance(exc, TerminationSignal):
         name = signal.Signals(exc.signal).name
         return f"{name}, which Prefect also sends to cancel a run" if exc.signal == signal.SIGTERM else name

@@ -33,6 +33,7 @@ def evaluate(**options: Any) -> dict[str, Any]:
 def _evaluate(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = run_settings()
     request = EvaluationRequest(**completed(EvaluationRequest, filled_in(options), settings))
+    # All measurements are of one state: a run that writes in between would make them figures of different collections.
     with kept_as_they_are(settings, request):
         indexes, found = stages.recall(settings, request) if request.what != "retrieval" else ((), ())
         compared = stages.retrieval(settings, request) if request.what != "recall" else None

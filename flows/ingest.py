@@ -37,8 +37,7 @@ AS_TASKS = Stages(
     build_index=stages.build_index,
     close_account=stages.close_account,
 )
-"""The stages of a run, each as a Prefect task. Those that embed and load depend on how a run is told to end."""
-
+"""The stages of a run, each as a Prefect task. Those that embed and load depend on how a run is ended."""
 
 FIRST = (
     *("source", "metadata", "collection", "embedder", "dry_run", "max_cost"),
@@ -47,6 +46,7 @@ FIRST = (
 """What most people set; Prefect's form shows it before everything else."""
 
 
+# Read from below: the signature is made first, since Prefect takes the parameters of the form from it.
 @flow(name="ingest", flow_run_name=ingest_run, persist_result=False, validate_parameters=True)
 @concluded
 @declared_parameters(IngestRequest, FIRST)
@@ -73,16 +73,16 @@ def _ingest(options: Mapping[str, Any]) -> dict[str, Any] | State[Any]:
             request.collection,
             request.wait,
         )
-    with open_ingestion(request, settings) as run, ending_in_order(run) as told:
+    with open_ingestion(request, settings) as run, ending_in_order(run) as watcher:
 
         def embed(run: Ingestion, planned: Planned) -> Embedded:
-            told.to_load = planned
+            watcher.to_load = planned  # before the first answer: an order to end may come at any of them
             embedded = embed_all(run, planned)
-            told.raise_if_paused()
+            watcher.raise_if_paused()
             return stages.close_checkpoint(run, embedded)
 
         def load(run: Ingestion, planned: Planned) -> Loaded:
-            return stages.load(run, planned, told.load_begins)
+            return stages.load(run, planned, watcher.load_begins)
 
         outcome = run_stages(run, replace(AS_TASKS, embed=embed, load=load))
         summary = summarise(run, outcome)
@@ -90,7 +90,7 @@ def _ingest(options: Mapping[str, Any]) -> dict[str, Any] | State[Any]:
         say_what_was_done(summary)
         check_pruned(outcome, summary)
     missing = shortfall(run, outcome, summary)
-    if isinstance(missing, StoppedError) and told.cancelled:
+    if isinstance(missing, StoppedError) and watcher.cancelled:
         return Cancelled(message=str(missing), data=missing)
     if missing is not None:
         raise missing

@@ -17,6 +17,7 @@ from pinakes.settings import load_settings
 from tasks.watching import OUTBOX
 
 LONGEST = 60
+"""Characters of the name of a search, whose words may be a paragraph."""
 
 
 def ingest_run() -> str:
@@ -29,6 +30,7 @@ def ingest_run() -> str:
 
 def say_what_was_done(summary: Mapping[str, Any]) -> None:
     """Add to the name of this run of `ingest` what it came to, e.g. `…: 24 embedded, 2 failed, 1 pruned`."""
+    # Taken here, in the flow's own context: the outbox sends from a thread.
     run_id, name = UUID(flow_run.id), f"{flow_run.name}: {_done(summary)}"
 
     def send() -> None:
@@ -54,10 +56,10 @@ def _done(summary: Mapping[str, Any]) -> str:
 def search_run() -> str:
     """E.g. `2026-11-21 01:30:00Z search dark blue and gold`."""
     parameters = flow_run.parameters
-    asked = [str(parameters[name]) for name in ("text", "image", "like") if parameters.get(name)]
+    query = [str(parameters[name]) for name in ("text", "image", "like") if parameters.get(name)]
     for name in ("plus", "minus", "where"):
-        asked += [f"{name} {each}" for each in parameters.get(name) or ()]
-    return f"{_now()} search {', '.join(asked) or 'all pictures'}"[:LONGEST]
+        query += [f"{name} {value}" for value in parameters.get(name) or ()]
+    return f"{_now()} search {', '.join(query) or 'all pictures'}"[:LONGEST]
 
 
 def evaluate_run() -> str:

@@ -15,25 +15,23 @@ from pinakes.options import REQUIRED, Declared, declared
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def declared_parameters(
-    declaration: type, first: Sequence[str] = (), **others: tuple[Any, Any, str]
-) -> Callable[[Function], Function]:
+def declared_parameters(declaration: type, first: Sequence[str] = ()) -> Callable[[Function], Function]:
     """Give a function that takes `**options` the options of a declaration as its parameters.
 
     Args:
         declaration: see `pinakes.options`.
         first: the names of those that the form shows first; the others follow in the declaration's order.
-        others: parameters that the declaration does not have: type, default and help.
     """
 
     def decorate(function: Function) -> Function:
         rank = {name: number for number, name in enumerate(first)}
         options = sorted(declared(declaration), key=lambda option: rank.get(option.name, len(rank)))
         parameters = [_parameter(option) for option in options]
-        lines = [f"    {option.name}: {_described(option)}" for option in options]
-        for name, (kind, default, told) in others.items():
-            parameters.append(Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind))
-            lines.append(f"    {name}: {told}")
+        lines = [
+            f"    {option.name}: {option.option.help}" + (f" Empty: {option.empty}." if option.empty else "")
+            for option in options
+        ]
+        # Prefect reads the descriptions in its form from the docstring, and the types from the signature.
         summary, _, returns = inspect.cleandoc(function.__doc__ or "").partition("\n\nReturns:")
         function.__doc__ = "\n".join([summary, "", "Args:", *lines, "", f"Returns:{returns}"])
         function.__signature__ = Signature(parameters, return_annotation=dict[str, Any])  # type: ignore[attr-defined]
@@ -47,9 +45,9 @@ def _parameter(option: Declared) -> Parameter:
     kind, default, bounds = option.kind, option.default, option.bounds
     if get_origin(kind) is tuple:
         kind, default = list[get_args(kind)[0]] | None, None  # type: ignore[misc]  # JSON has lists
-    elif option.setting is not None or default is REQUIRED or default == {}:
+    elif option.setting is not None or default is REQUIRED or default == {}:  # the worker's settings may have a value
         kind, default = kind | None, None
-    elif kind == Path | None:
+    elif kind == Path | None:  # a parameter travels as JSON
         kind = str | None
     limits = {name: getattr(option.option, name) for name in ("ge", "gt", "le", "lt")}
     if any(limit is not None for limit in limits.values()):
@@ -64,10 +62,6 @@ def _parameter(option: Declared) -> Parameter:
         default=default,
         annotation=Annotated[(kind, *bounds)] if bounds else kind,
     )
-
-
-def _described(option: Declared) -> str:
-    return option.option.help + (f" Empty: {option.empty}." if option.empty else "")
 
 
 def filled_in(options: Mapping[str, Any]) -> dict[str, Any]:

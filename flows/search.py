@@ -33,11 +33,11 @@ def search(**options: Any) -> dict[str, Any]:
 
 def _search(options: Mapping[str, Any]) -> dict[str, Any]:
     settings = run_settings()
-    asked = completed(QueryOptions, filled_in(options), settings)
-    collection = asked.pop("collection")
-    # Whoever may start a run may not read any file of the worker.
+    given = completed(QueryOptions, filled_in(options), settings)
+    collection = given.pop("collection")
+    # Permission to start a run is no permission to read every file of the worker.
     readable = read_below([*filter(None, [settings.source]), *settings.search_folders])
-    query = ask(read_picture=readable, **asked)
+    query = ask(read_picture=readable, **given)
     result = answer(settings, collection, query)
     show_hits(query, result)
     return result.as_dict()

@@ -37,7 +37,7 @@ def embed(assignment: Assignment, shard: int) -> dict[str, Any] | State[Any]:
     try:
         total = watched(lambda: _embed(assignment, shard))
     except LeaseLostError as exc:
-        return Cancelled(message=str(exc))  # the run was stopped, and nobody waits for this shard any more
+        return Cancelled(message=str(exc))  # not Failed: the run was stopped, and nobody waits for this shard any more
     if total.error is not None:
         raise EmbedderError(total.error)
     return total.as_dict()
@@ -55,9 +55,10 @@ def _embed(assignment: Assignment, shard: int) -> BatchResult:
                     width,
                 ):
                     total += future.result()
+                    # Its other batches would meet the same error, and may pay for it.
                     if total.error is not None:
                         worker.stopping.abandon()
-            except BaseException:
+            except BaseException:  # within the runner, whose end waits for the batches in flight
                 worker.stopping.abandon()
                 raise
     return total

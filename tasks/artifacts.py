@@ -28,7 +28,7 @@ from tasks.stage import stage
 from tasks.watching import OUTBOX, show_markdown, show_table
 
 PICTURE_BYTES = 700_000
-"""Of a picture inside an artifact: base64 adds a third."""
+"""Of a picture inside an artifact of less than 1 MB: base64 adds a third."""
 
 MAX_FAILURES = 100
 """Rows of the table of failures; `pinakes status --failures` has all of them."""
@@ -55,9 +55,9 @@ def shown_progress(progress: Progress) -> Iterator[Callable[[], None]]:
         nonlocal artifact
         share, line = 100 * progress.done / progress.images, progress.line()
         if artifact is None:
-            made = create_progress_artifact(progress=share, key="progress", description=line)
-            assert isinstance(made, UUID)
-            artifact = made
+            created = create_progress_artifact(progress=share, key="progress", description=line)
+            assert isinstance(created, UUID)
+            artifact = created
         else:
             update_progress_artifact(artifact, progress=share, description=line)
 
@@ -67,7 +67,7 @@ def shown_progress(progress: Progress) -> Iterator[Callable[[], None]]:
             last = time.monotonic()
             OUTBOX.put("progress", send)
 
-    OUTBOX.put("progress", send)
+    OUTBOX.put("progress", send)  # the bar is there before the first batch has ended
     yield show_now_and_then
     OUTBOX.put("progress", send)
 
@@ -84,7 +84,7 @@ def show_plan(counts: Mapping[str, int], planned: Mapping[str, Any]) -> None:
 
 
 def _figures(rows: Mapping[str, Any], *always: str) -> list[dict[str, Any]]:
-    """Names and values of what is not zero and is known, and of what is `always` told."""
+    """Names and values of what is not zero and is known, and of what is `always` shown."""
     return [
         {"what": what, "value": "–" if value is None else value}
         for what, value in rows.items()
@@ -110,6 +110,7 @@ def report(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> None:
     show_table(
         key="failures",
         table=[{name: in_cell(value) for name, value in row.items()} for row in summary["failures"][:MAX_FAILURES]]
+        # A table without a row would leave open whether nothing failed or nothing was shown.
         or [{"image_id": "–", "reason": "–", "message": "nothing failed"}],
         description=_how_many_failed(summary),
     )
@@ -162,13 +163,13 @@ def _provider(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def plain(value: object) -> str:
-    """A text of other people in one line of Markdown that shows it as it is: no link, no picture, no HTML, no new cell."""
+    """A foreign text as one line of Markdown that shows it as it is: no link, no picture, no HTML, no new cell."""
     escaped = _MARKUP.sub(r"\\\g<0>", " ".join(str(value).split()))
     return _DOTTED.sub(r"\1\.", escaped)
 
 
 def in_cell(value: object) -> str:
-    """A text of other people in a table. One of Prefect's UIs reads it as Markdown, the other shows it as it stands.
+    """A foreign text in a table. One of Prefect's UIs reads it as Markdown, the other shows it literally.
 
     So only what could make a link, a picture or HTML is escaped.
     """
@@ -196,8 +197,10 @@ def _sheet(run: Ingestion, plan: Plan) -> Image.Image | None:
     """
     spread = plan.images[:: max(1, len(plan.images) // SHOWN)][:SHOWN]
     chosen = [image for image in spread if not run.embedder.reads_itself(image.uri)]
-    with run.database.connection() as (conn, _):
-        stored = [(image, stored_image(conn, run.request.collection, image.image_id)) for image in chosen]
+    stored = run.database.do(
+        "reading the pictures of the sheet",
+        lambda conn: [(image, stored_image(conn, run.request.collection, image.image_id)) for image in chosen],
+    )
     cards = []
     for image, row in stored:
         if row is None:

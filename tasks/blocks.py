@@ -36,19 +36,23 @@ def run_settings() -> Settings:
         SettingsError: a setting names a block that the server does not have, or that holds no text.
     """
     known = {
-        name for each in EMBEDDERS.values() for setting in each.settings for name in (setting.name, *setting.aliases)
+        name
+        for declaration in EMBEDDERS.values()
+        for setting in declaration.settings
+        for name in (setting.name, *setting.aliases)
     }
     for name, value in load_settings().values.items():
+        # Only what Pinakes reads: a variable of another program may begin with "block:" and mean something else.
         if value.startswith(BLOCK) and (name in known | {GOOGLE} or name.startswith("PINAKES_")):
             os.environ[name] = _held(name, value.removeprefix(BLOCK))
     return load_settings()
 
 
 def _held(name: str, block: str) -> str:
-    kind, _, own = block.rpartition("/")
+    kind, _, block_name = block.rpartition("/")
     try:
         with get_client(sync_client=True) as client:
-            found = client.read_block_document_by_name(own, kind or "secret", include_secrets=True)
+            found = client.read_block_document_by_name(block_name, kind or "secret", include_secrets=True)
     except ObjectNotFound as exc:
         raise SettingsError(
             f"{name} names the block {block!r}, which Prefect's server does not have: make it under Blocks in the UI, and"
@@ -56,6 +60,7 @@ def _held(name: str, block: str) -> str:
         ) from exc
     except httpx.HTTPError as exc:
         raise SettingsError(f"{name} names the block {block!r}, which Prefect's server does not give: {exc}.") from exc
+    # The first field that is set: a block of credentials may hold them as a document or as a file's path.
     value: Any = next((found.data[field] for field in _HELD if found.data.get(field)), None)
     if isinstance(value, dict):
         value = json.dumps(value)

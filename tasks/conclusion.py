@@ -1,4 +1,4 @@
-"""The state that a run ends in when it cannot do what it was asked: its message is the sentence that says why."""
+"""The state that a run ends in when it fails: its message is the sentence that says why."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ logger = logging.getLogger(f"pinakes.{__name__}")
 
 
 def concluded(function: Callable[Parameters, Result]) -> Callable[Parameters, Result | State[PinakesError]]:
-    """Let a flow or a task end in a state for errors of ours; Prefect's own way would put a traceback before the sentence.
+    """Let a flow or a task end in a state for a `PinakesError`; Prefect itself would put a traceback before the sentence.
 
     A run that is refused because another one writes the same pictures is Cancelled: nothing went wrong, and it did nothing.
-    An exception that is none of ours is a bug, and keeps its traceback.
+    Any other exception is a bug, and keeps its traceback.
     """
 
     @wraps(function)
@@ -37,9 +37,9 @@ def concluded(function: Callable[Parameters, Result]) -> Callable[Parameters, Re
     return conclude
 
 
-def _not_said_yet(record: logging.LogRecord) -> bool:
+def _is_no_repetition(record: logging.LogRecord) -> bool:
     """Whether a line of the log says more than the state: the process of a run repeats its error, with a traceback."""
     return record.exc_info is None or not isinstance(record.exc_info[1], PinakesError)
 
 
-logging.getLogger("prefect.flow_runs").addFilter(_not_said_yet)
+logging.getLogger("prefect.flow_runs").addFilter(_is_no_repetition)

@@ -61,7 +61,7 @@ def show_evaluation(evaluation: Evaluation) -> None:
 
 
 def _page(evaluation: Evaluation) -> str:
-    if drawable():
+    if drawable():  # the figures are shown in any case
         shown = f"![evaluation](data:image/png;base64,{base64.b64encode(drawn(evaluation)).decode()})"
     else:
         shown = f"*The plot needs matplotlib where the worker runs: `{extra_install(EXTRA)}`.*"

@@ -60,19 +60,21 @@ def reuse_known_answers(run: Ingestion, planned: Planned) -> None:
     answers.reuse_known_answers(run, planned)
 
 
+# No `stage`, whose task is called by the flow itself: these are submitted to a task runner, many at a time.
 @task(name="embed", task_run_name="embed {batch.number}/{batch.total}", **NOT_KEPT)
 def embed(place: EmbedStage | Worker, batch: Batch) -> BatchResult:
     """Embed one batch; every answer is in the checkpoint when the task ends."""
-    with embedding_slot():
+    with embedding_slot(place.stopping):
         return place.embed(batch)
 
 
 @task(name="embed", task_run_name="embed {batch.number}/{batch.total}", **NOT_KEPT)
 def embed_elsewhere(assignment: Assignment, batch: Batch) -> BatchResult:
     """The same in a process of a cluster, which opens what it needs at its first batch."""
-    with embedding_slot():
-        run_settings()
-        return worker_here(assignment).embed(batch)
+    run_settings()  # puts the values of blocks where `worker_here` reads its settings
+    worker = worker_here(assignment)
+    with embedding_slot(worker.stopping):
+        return worker.embed(batch)
 
 
 def _counts(run: Ingestion, *names: str) -> dict[str, Any]:
@@ -102,14 +104,14 @@ def close_checkpoint(run: Ingestion, embedded: Embedded) -> Embedded:
 
 @stage("load", run_name="merge metadata and load", makes=_space)
 def load(run: Ingestion, planned: Planned, begins: Callable[[], object]) -> Loaded:
-    """Join the metadata and bring the table up to the checkpoint; `begins` is told once Prefect lets the task run."""
+    """Join the metadata and bring the table up to the checkpoint; `begins` is called once Prefect lets the task run."""
     begins()
     return loading.load(run, planned)
 
 
 @stage("prune", when=lambda run, *_: run.request.prune)
 def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
-    """Remove what was not listed any more, if asked to; a refusal ends the run at its end."""
+    """Remove what was not listed any more, with `--prune`; a refusal fails the run, but only at its end."""
     pruned = loading.prune(run, planned, loaded)
     if pruned.refused is not None:
         get_run_logger().warning("%s", pruned.refused)

@@ -1,4 +1,4 @@
-"""What a run makes of what, as Prefect's assets: source → checkpoint → space. Prefect's events have each of them."""
+"""What a run makes from what, as Prefect's assets: source → checkpoint → space. Prefect's events name them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,9 @@ def checkpoint(run: Ingestion) -> Asset:
 
 def space(run: Ingestion) -> Asset:
     """The table that is searched."""
-    host, _, database = address(run.database.dsn).rpartition("/")
+    host, _, database = address(run.database.dsn).rpartition("/")  # without the password
     return _asset(
+        # A Unix socket is named by its folder, which is no host.
         f"postgres://{'localhost' if host.startswith('/') else host}/{database}/{run.request.collection}/{run.space.name}",
         f"{run.request.collection} in {run.space.name}",
         "The vectors that searches compare.",

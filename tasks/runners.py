@@ -11,23 +11,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, cast
 
-from prefect.events.worker import EventsWorker
 from prefect.exceptions import CrashedRun
-from prefect.logging.handlers import APILogWorker
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from pinakes.errors import PinakesError, SettingsError, extra_install
 from pinakes.ingest.distributed.worker import close_workers
 from pinakes.ingest.request_checks import THREADS
+from tasks.watching import drain_prefect
 
 Runner = TaskRunner[Any]
 """Any of them. Their futures differ, but all of them give a result."""
 
 RAY_STORE_BYTES = 128 * 1024 * 1024
 """Ray's own default is a third of the memory; here counts travel and no vectors."""
-
-DRAIN_SECONDS = 10
-"""How long a worker that ends tries to reach Prefect's server."""
 
 LEAST_PROCESSES = 2
 """Of a cluster that is started for one run on this machine."""
@@ -39,7 +35,7 @@ def task_runner(name: str, width: int) -> Runner:
     Args:
         name: `threads`; `dask` or `ray` for processes of this machine that end with the run; `dask://HOST:PORT` or
             `ray://HOST:PORT` for a cluster that is there.
-        width: how many batches at once the embedder gains from; the size of what is started here.
+        width: how many parallel batches speed up the embedder; the size of a cluster that is started here.
 
     Raises:
         SettingsError: its package is not installed.
@@ -54,7 +50,7 @@ def task_runner(name: str, width: int) -> Runner:
 
 @contextmanager
 def started(name: str, width: int) -> Iterator[Runner]:
-    """The same, started for the length of the block; what it starts on this machine does not hear Ctrl-C.
+    """The runner of `task_runner`, started for the length of the block; what it starts on this machine ignores Ctrl-C.
 
     Raises:
         SettingsError: its package is not installed.
@@ -64,14 +60,15 @@ def started(name: str, width: int) -> Iterator[Runner]:
     with ExitStack() as stack:
         with _deaf_to_interrupts(name), _explained(name):
             stack.enter_context(runner)
-            slots(runner, width)  # prefect-dask starts its cluster when it is first asked for
+            slots(runner, width)  # prefect-dask starts its cluster when its client is first used
+        # Called before the cluster ends, whose workers would be killed with what they still have to send.
         if _is_dask(runner):
             stack.callback(_take_leave, runner)
         yield runner
 
 
 def slots(runner: Runner, width: int) -> int:
-    """How many batches a started runner embeds at once."""
+    """How many batches a started runner embeds in parallel."""
     if isinstance(runner, ThreadPoolTaskRunner):
         return width
     if _is_dask(runner):
@@ -86,6 +83,7 @@ def is_lost(exc: Exception) -> bool:
     """Whether a batch raised this because the process that had it is gone."""
     if isinstance(exc, CrashedRun):
         return True
+    # By name, since neither package need be installed.
     kind = type(exc)
     if kind.__module__.startswith("distributed"):
         return kind.__name__ in {"KilledWorker", "FutureCancelledError", "FuturesCancelledError", "CommClosedError"}
@@ -114,8 +112,7 @@ async def _leave() -> None:
 
 def _give_back() -> None:
     close_workers()
-    EventsWorker.drain_all(timeout=DRAIN_SECONDS)
-    APILogWorker.drain_all(timeout=DRAIN_SECONDS)
+    drain_prefect()
 
 
 def _dask(place: str, width: int) -> Runner:
@@ -178,7 +175,7 @@ def _explained(name: str) -> Iterator[None]:
 
 @contextmanager
 def _deaf_to_interrupts(name: str) -> Iterator[None]:
-    """Let the processes of a cluster finish their batches when the whole group of processes is told to end.
+    """Let the processes of a cluster finish their batches when a signal reaches the whole process group.
 
     Ctrl-C in a terminal reaches every process that was started there, a hang-up too, and Prefect's worker sends SIGTERM to
     all processes of a run that is cancelled. Ray ends its own processes by SIGTERM; Dask has other means.

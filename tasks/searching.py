@@ -19,7 +19,7 @@ from tasks.watching import show_markdown
 
 @stage("answer")
 def answer(settings: Settings, collection: str, query: Query) -> SearchResult:
-    """Answer the query; the same code as everywhere else."""
+    """Answer the query, as `pinakes search` does."""
     with (
         open_database(settings) as database,
         database.connection() as (conn, _),
@@ -52,6 +52,7 @@ def show_hits(query: Query, result: SearchResult) -> None:
 
 
 def _distance(hit: Hit, plan: SearchPlan) -> str:
+    # Where ranks were fused, distances do not follow the order of the hits.
     distance = "–" if hit.distance is None or plan.fused else f"{hit.distance:.4f}"
     return f"{distance} ({hit.marked})" if hit.match else distance
 

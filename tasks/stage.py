@@ -30,7 +30,7 @@ class Made:
 
 
 NOT_KEPT: Final[dict[str, Any]] = {"cache_policy": NO_CACHE, "persist_result": False}
-"""Only its own run uses what a stage returns."""
+"""Only its own run uses what a stage returns. Prefect's default policy would serialise every argument for a cache key."""
 
 
 def stage(
@@ -69,6 +69,7 @@ def stage(
                     made.asset.add_metadata(made.counts())
                     return done
 
+                # Made for this call: which asset it is depends on the run.
                 run_task = materialize(made.asset, asset_deps=[made.of], **options)(concluded(wraps(function)(counted)))
             quoted = {key: quote(value) for key, value in kwargs.items()}
             result: Result | State[PinakesError] = run_task(*map(quote, args), **quoted)

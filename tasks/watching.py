@@ -21,13 +21,14 @@ import httpx
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.context import TagsContext
+from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
-"""After so long a server counts as away."""
+"""After this time without an answer a server counts as away."""
 
 PAUSE_SECONDS = 2.0
 """How long a server that is away is left alone between two attempts."""
@@ -35,8 +36,11 @@ PAUSE_SECONDS = 2.0
 END_SECONDS = 120.0
 """How long a run that has done its work waits for a server that is away, so that the server learns how it ended."""
 
-TOLD_SECONDS = 5.0
-"""The same for a run that is told to end: its worker kills it after 30 s."""
+ENDING_SECONDS = 5.0
+"""The same for a run that Prefect ends: its worker kills it after 30 s."""
+
+DRAIN_SECONDS = 10
+"""How long a process that ends tries to send what Prefect's client has queued."""
 
 LOG_SECONDS = 70.0
 """How long Prefect takes to send logs after an outage: by then it tries again once a minute."""
@@ -56,28 +60,29 @@ def is_away(exc: Exception) -> bool:
 
 @contextmanager
 def impatient_client() -> Iterator[SyncPrefectClient]:
-    """A client that fails at once where the server is away. Prefect's own tries for a minute."""
+    """A client that fails at once where the server is away. Prefect's own client tries for a minute."""
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
         yield _client(PREFECT_API_URL.value())
 
 
+# Kept: every batch takes a slot, and a new client would open a new connection each time.
 @cache
 def _client(_api_url: str | None) -> SyncPrefectClient:
     return get_client(sync_client=True, httpx_settings={"timeout": REQUEST_SECONDS})
 
 
 class Outbox:
-    """What is to be shown and has not been sent yet."""
+    """What is to be shown on Prefect's server and has not been sent yet."""
 
     def __init__(self) -> None:
         self.away = False
-        """Whether the server did not answer when it was last asked."""
+        """Whether the server did not answer the last request."""
         self._waiting: dict[str, tuple[Context, Callable[[], object]]] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def put(self, key: str, send: Callable[[], object]) -> None:
-        """Have something sent soon, in place of what has this key and waits still."""
+        """Have something sent soon, in place of what is still waiting under the same key."""
         with self._changed:
             self._waiting[key] = (copy_context(), send)
             if self._thread is None:
@@ -85,12 +90,12 @@ class Outbox:
                 self._thread.start()
 
     def drain(self, seconds: float) -> bool:
-        """Wait until everything is sent, for so long at most; whether it is."""
+        """Wait until everything is sent; False if that takes longer than `seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting, seconds)
 
     def forget(self) -> None:
-        """Give up what waits still."""
+        """Give up what is still waiting."""
         with self._changed:
             self._waiting.clear()
 
@@ -98,14 +103,17 @@ class Outbox:
         while True:
             with self._changed:
                 if not self._waiting:
+                    # Under the lock: `put` either finds this thread still sending or starts another.
                     self._thread = None
                     self._changed.notify_all()
                     return
                 key, (context, send) = next(iter(self._waiting.items()))
+            # In the context of the caller of `put`: artifacts find their flow run in it.
             if not context.run(self._sent, key, send):
                 time.sleep(PAUSE_SECONDS)
                 continue
             with self._changed:
+                # Something newer may have been put under this key while it was sent.
                 if key in self._waiting and self._waiting[key][1] is send:
                     del self._waiting[key]
 
@@ -118,7 +126,7 @@ class Outbox:
             if is_away(exc):
                 self._note(exc)
                 return False
-            logger.warning("Prefect's server does not show the %s of this run: %s", key, _short(exc))
+            logger.warning("Prefect's server does not show the %s of this run: %s", key, one_line(exc))
         if self.away:
             self.away = False
             logger.warning("Prefect's server answers again, and is shown what it has missed")
@@ -130,7 +138,7 @@ class Outbox:
             self.away = True
             logger.warning(
                 "Prefect's server does not answer (%s): the run goes on, and shows the server later what it misses",
-                _short(exc),
+                one_line(exc),
             )
 
 
@@ -149,7 +157,7 @@ def show_markdown(key: str, markdown: str, description: str) -> None:
 
 
 def ask_again() -> None:
-    """Ask the server, again and again, until it answers, so that it is known when it is back."""
+    """Ask the server until it answers, so that it is known when it is back."""
     OUTBOX.put("question", _greet)
 
 
@@ -158,8 +166,8 @@ def _greet() -> None:
         client.hello()
 
 
-def _said_here(record: logging.LogRecord) -> bool:
-    """Drops the lines in which Prefect says, event by event, that its server is away; here that is said once."""
+def _is_no_outage(record: logging.LogRecord) -> bool:
+    """Drops the lines in which Prefect says, event by event, that its server is away; `Outbox` says it once."""
     if record.name == "prefect.events.clients" or "EventsWorker" in record.getMessage():
         ask_again()
         return False
@@ -182,7 +190,7 @@ async def _send_logs(worker: APILogWorker, items: list[bytes]) -> None:
             if is_away(exc) and not _given_up.is_set():
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
-            sys.stderr.write(f"{len(items)} lines of the log are not on Prefect's server ({_short(exc)})\n")
+            sys.stderr.write(f"{len(items)} lines of the log are not on Prefect's server ({one_line(exc)})\n")
         return
 
 
@@ -192,26 +200,25 @@ _given_up = threading.Event()
 APILogWorker._handle_batch = _send_logs  # type: ignore[method-assign,assignment]  # noqa: SLF001 - Prefect has no setting for it
 
 
-def _says_more_than_states(record: logging.LogRecord) -> bool:
+def _is_no_ended_batch(record: logging.LogRecord) -> bool:
     """Drops the line for each batch that its task has ended well, which its state says; they were most of a log."""
     ended_well = record.getMessage().startswith("Finished in state Completed")
     return not (ended_well and str(getattr(record, "task_run_name", "")).startswith("embed "))
 
 
-logging.getLogger("prefect.task_runs").addFilter(_says_more_than_states)
-
+logging.getLogger("prefect.task_runs").addFilter(_is_no_ended_batch)
 
 for _name in ("prefect.events.clients", "prefect._internal.concurrency"):
-    logging.getLogger(_name).addFilter(_said_here)
+    logging.getLogger(_name).addFilter(_is_no_outage)
 
 
 def watched(work: Callable[[], T]) -> T:
-    """Do the work of a flow; at its end wait until Prefect's server has been shown everything, and can be told the end.
+    """Do the work of a flow; then wait until Prefect's server has been shown everything and can take the final state.
 
     Its tasks have no tags: for each tag Prefect asks the server for a slot before a task and gives it back afterwards, and
     fails the task where the server is away.
     """
-    seconds = TOLD_SECONDS
+    seconds = ENDING_SECONDS  # stays so where the work is left by one of Prefect's signals, which are no Exceptions
     kept = outcome.get()
     _given_up.clear()
     try:
@@ -246,5 +253,12 @@ def _catch_up(seconds: float) -> None:
         APILogWorker.drain_all(timeout=min(seconds, LOG_SECONDS))
 
 
-def _short(exc: Exception) -> str:
+def drain_prefect() -> None:
+    """Wait, for at most `DRAIN_SECONDS` each, until Prefect has sent the events and log lines of this process."""
+    EventsWorker.drain_all(timeout=DRAIN_SECONDS)
+    APILogWorker.drain_all(timeout=DRAIN_SECONDS)
+
+
+def one_line(exc: Exception) -> str:
+    """The beginning of an error's message, without a full stop; its class where it has no message."""
     return (" ".join(str(exc).split())[:200] or type(exc).__name__).rstrip(".")

@@ -49,7 +49,7 @@ VECTOR_POSITION = 3
 
 CHUNK_ROWS = 4096
 CHUNK_BYTES = 8 * 2**20
-"""Vectors are read, and row groups are written, in pieces of at most so many rows and bytes of float32."""
+"""The most rows, and bytes of float32, in a piece in which vectors are read and row groups are written."""
 
 MAX_MESSAGE = 10_000
 """Characters kept of an error's message: it is meant to be a sentence, but some servers answer with a page."""
@@ -225,7 +225,7 @@ def chunk_rows(dimension: int) -> int:
 
 
 def check_answer(answer: Answer, space: Space) -> None:
-    """Refuse an answer that could not be written, before it can spoil a whole part.
+    """Refuse an answer that could not be written, before the other answers of its part fail with it.
 
     Raises:
         CheckpointError: its vector is not float32 of the space's dimension, or a name in it is not UTF-8.
@@ -258,6 +258,7 @@ def table_of(answers: Sequence[Answer], space: Space) -> pa.Table:
             [failure and failure.http_status for failure in failures],
             pa.array([answer.attempts for answer in answers], pa.int32()),
             [answer.model_version for answer in answers],
+            # In whole numbers: `timestamp()` is a float, which rounds microseconds, and equal answers must stay equal.
             pa.array([(answer.embedded_at - _EPOCH) // _MICROSECOND for answer in answers], pa.int64()),
         ],
         names=ROW_SCHEMA.names,
@@ -276,6 +277,7 @@ def with_vectors(rows: pa.Table, vectors: Sequence[Vector | None] | Vectors, dim
             if vector is not None:
                 row[:] = vector
     flat = pa.array(np.ascontiguousarray(values).reshape(-1), pa.float32())
+    # A null still takes its place among the floats, which is why the failures' rows are zeros.
     lists = pa.FixedSizeListArray.from_arrays(flat, dimension, mask=missing)
     return rows.add_column(VECTOR_POSITION, part_schema(dimension).field(VECTOR), lists)
 
@@ -289,4 +291,5 @@ def _storable(message: str) -> str:
     """The message, cut, without what UTF-8 and PostgreSQL cannot hold: lone surrogates and NUL are spelled out."""
     if len(message) > MAX_MESSAGE:
         message = message[: MAX_MESSAGE - 1] + "…"
+    # A message may quote a file's name or a server's answer, so that any bytes may be in it.
     return message.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -27,13 +27,13 @@ READERS = 16
 """Parts read or deleted at once: each takes a round trip of some 50 ms, most of it waiting."""
 
 WHOLE_BYTES = 4 * 2**20
-"""Up to so many bytes an object is downloaded in one request; of a larger one only what is asked for."""
+"""An object of up to this size is downloaded in one request; of a larger one only the ranges that are read."""
 
 PIECE_BYTES = 2**20
 """Read at least, of a larger one: without its vectors, a merged part of 64 MB then takes six requests, and 6 MB."""
 
 SPOOL_BYTES = 16 * 2**20
-"""A part that is longer than this is put together in a temporary file instead of memory."""
+"""A part that is longer than this is assembled in a temporary file instead of memory."""
 
 MAX_NAMESAKES = 100
 """How many foreign files of one name are kept."""
@@ -74,7 +74,8 @@ class BucketStorage:
     def names(self) -> set[str]:
         """See `Storage.names`; one request for 1,000 objects."""
         sizes, _ = self._listed()
-        # A name without anything in it is the placeholder of the folder itself, which the services' consoles make.
+        # An empty name is the placeholder of the folder itself, which the services' consoles create.
+        # The listing has the sizes anyway; without them each part would take one request more to open.
         self._sizes = {name: size for name, size in sizes.items() if name and not name.startswith(".")}
         return set(self._sizes)
 
@@ -99,6 +100,7 @@ class BucketStorage:
             if found is None:
                 raise FileNotFoundError(f"there is no {name} in {self.location}")
             size = found.size
+        # Parts are never changed, so that pieces read at different times fit together.
         if size <= WHOLE_BYTES:
             return pa.BufferReader(self._read(name))
         return pa.PythonFile(_pieces(functools.partial(self._read, name), size), mode="r")
@@ -151,9 +153,10 @@ class BucketStorage:
     def _is_kept(self, name: str, file: IO[bytes], size: int) -> bool:
         """Whether an object holds these bytes."""
         with self._bucket.errors(f"{name} in {self.location} cannot be read"):
-            there = self._bucket.find(self._prefix + name)
-        if there is None or there.size != size:
+            found = self._bucket.find(self._prefix + name)
+        if found is None or found.size != size:
             return False
+        # Byte by byte and not by a checksum: not every service keeps the same one.
         file.seek(0)
         kept = _pieces(functools.partial(self._read, name), size)
         while piece := file.read(PIECE_BYTES):
@@ -175,9 +178,8 @@ class BucketStorage:
                 continue
             with (
                 self._bucket.errors(f"{name} cannot be moved in {self.location}"),
-                contextlib.suppress(
-                    FileNotFoundError, OverwrittenError
-                ),  # gone, or written again since it was looked at
+                # It has gone, or been written again since it was read: the new one is not ours to delete.
+                contextlib.suppress(FileNotFoundError, OverwrittenError),
             ):
                 self._bucket.delete(self._prefix + name, foreign.version)
             return f"{self.location}/{aside}"

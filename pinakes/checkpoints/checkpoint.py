@@ -29,12 +29,13 @@ MANY_SMALL_PARTS = 64
 
 
 class Checkpoint:
-    """The answers of one collection in one space. May be used by several threads, and by several processes at once.
+    """The answers of one collection in one space. Several threads and several processes may use it simultaneously.
 
     Attributes:
         location: where it is, for messages.
         space: the space that it belongs to.
         problems: what was found there that is no part of it, one sentence each.
+        damages: those of them about damaged parts, with what of them is lost.
     """
 
     def __init__(
@@ -52,14 +53,9 @@ class Checkpoint:
         self._storage = storage
         self._guard = guard
         self._parts = Parts(storage, formats, formats[f".{format}"])
-        self.problems = self._parts.problems
+        self.problems, self.damages = self._parts.problems, self._parts.damages
         self._ledger = Ledger.of({})
         self._lock = threading.Lock()
-
-    @property
-    def damages(self) -> list[str]:
-        """The damaged parts that were found, with what of them is lost: one sentence each."""
-        return self._parts.damages
 
     @property
     def unreadable_parts(self) -> int:
@@ -107,6 +103,7 @@ class Checkpoint:
             return
         for answer in answers:
             self.check(answer)
+        # As late as possible: between this and the end of the write the lease may still be lost, but only for moments.
         self._guard()
         self._parts.write([table_of(answers, self.space)])
 
@@ -120,6 +117,7 @@ class Checkpoint:
             tables: dict[str, pa.Table] = {}
             for _ in range(MAX_LISTINGS):
                 names = self._parts.names()
+                # Rows of parts that were merged or rewritten since must not stay: without them all is read from the start.
                 base = self._ledger if set(names).issuperset(self._ledger.parts) else None
                 old = set() if base is None else set(base.parts)
                 new = [name for name in names if name not in old]
@@ -129,6 +127,7 @@ class Checkpoint:
                     tables.update(self._parts.rows_of([name for name in new if name not in tables]))
                 except PartGoneError:
                     continue
+                # Read for an earlier listing, and merged since.
                 for gone in tables.keys() - set(new):
                     del tables[gone]
                 self._ledger = Ledger.of(tables, base)
@@ -159,6 +158,7 @@ class Checkpoint:
         wanted = set(pairs)
         ledger = self._ledger
         positions = ledger.ok_positions_of(wanted)
+        # A vector that was known stays valid. Listing a bucket for each of many small requests would cost more than reading.
         if len(positions) < len(wanted):
             ledger = self.ledger()
             positions = ledger.ok_positions_of(wanted)
@@ -167,20 +167,6 @@ class Checkpoint:
             copies = (vector.copy() for vector in chunk.vectors)  # a view would keep its whole chunk in memory
             found.update(zip(zip(chunk.image_ids, chunk.fingerprints, strict=True), copies, strict=True))
         return found
-
-    def vector(self, image_id: str, fingerprint: str) -> Vector:
-        """The vector of one image: shape (dimension,), float32.
-
-        Raises:
-            CheckpointError: there is none, or it cannot be read.
-        """
-        found = self.vectors_of([(image_id, fingerprint)])
-        if not found:
-            raise CheckpointError(
-                f"the checkpoint {self.location} holds no vector of {image_id!r} with fingerprint {fingerprint!r};"
-                " run the ingest again to embed it."
-            )
-        return found[image_id, fingerprint]
 
     def needs_compaction(self, many: int = MANY_SMALL_PARTS) -> bool:
         """Whether there are `many` small parts, by default so many that reading the ledger has become slow.
@@ -221,7 +207,7 @@ class Checkpoint:
         return erase(self._parts, image_ids, fingerprints, self.space)
 
     def accept_losses(self) -> None:
-        """Say no more that parts were unreadable: what they held was paid for again.
+        """Stop reporting parts as unreadable: what they held was paid for again.
 
         Raises:
             CheckpointError: the files that say so cannot be removed.
@@ -233,7 +219,7 @@ class Checkpoint:
         return self._storage.remove_leftovers()
 
     def vectors_at(self, ledger: Ledger, positions: Rows) -> Iterator[VectorChunk]:
-        """The same, of ascending positions in a ledger of this checkpoint where there is a vector."""
+        """The vectors at ascending positions of a ledger of this checkpoint, all of them ok; see `vectors`."""
         for _ in range(MAX_LISTINGS):
             missed: set[tuple[str, str]] = set()
             by_part = list(ledger.by_part(positions))
@@ -249,6 +235,7 @@ class Checkpoint:
                         missed.update(ledger.pairs(here[done:]))
             if not missed:
                 return
+            # Merged while they were streamed: their rows are in another part by now, which a new ledger knows.
             ledger = self.ledger()
             positions = ledger.ok_positions_of(missed)
         raise self._unsteady()
@@ -270,7 +257,7 @@ def open_checkpoint(
     Parts of both formats are read, whichever is written.
 
     Args:
-        root: the path of a folder, or gs://bucket/folder.
+        root: the path of a folder, or the address of a folder in a bucket.
         collection: the collection.
         space: the space.
         format: of the parts that are written.

@@ -17,7 +17,7 @@ from pinakes.spaces import Space
 
 PART_ROWS = 16_384
 PART_BYTES = 64 * 2**20
-"""A merged part holds at most so many rows, and so many bytes of float32 vectors."""
+"""The most rows, and bytes of float32 vectors, that a merged part holds."""
 
 Counts = npt.NDArray[np.int64]
 
@@ -54,6 +54,7 @@ def merge_small_parts(parts: Parts, ledger: Ledger, space: Space) -> Compaction:
     merged = made = dropped = 0
     for group in _groups(small_parts(ledger, space), part_rows(space)):
         try:
+            # Read again, since the whole ledger has lost the rows that did not count there.
             local = Ledger.of(dict(parts.rows_of(group)))
             kept, attempts = _worth_keeping(local, ledger)
             if len(kept):
@@ -62,6 +63,7 @@ def merge_small_parts(parts: Parts, ledger: Ledger, space: Space) -> Compaction:
                 made += 1
         except PartGoneError:
             continue
+        # Only after the new part is written: a crash in between leaves rows twice, never none.
         parts.delete(group)
         merged += len(group)
         dropped += sum(local.part_rows) - len(kept)
@@ -73,6 +75,7 @@ def _groups(small: Iterable[tuple[str, int]], limit: int) -> Iterator[list[str]]
     group: list[str] = []
     total = 0
     for name, rows in small:
+        # Two or more: each of them is less than half full, so that one alone cannot reach the limit with the next.
         if total + rows > limit:
             yield group
             group, total = [], 0

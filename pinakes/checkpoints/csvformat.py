@@ -67,13 +67,13 @@ class CsvFormat:
                     writer.write_table(pa.table([_as_text(column) for column in piece.columns], schema=schema))
 
     def read_rows(self, source: pa.NativeFile) -> pa.Table:
-        """See `Format.read_rows`; of the vectors only the first of each block is looked at, for its length."""
+        """See `Format.read_rows`; of the vectors only the length of the first one in each block is checked."""
         pieces = []
         for batch in _blocks(source, self._names):
             lists = batch.column(VECTOR).filter(pc.equal(batch.column("status"), OK))
             if len(lists) and (lists[0].as_py() or "").count(",") != self._space.dimension - 1:
                 raise ForeignPartError(f"its vectors do not have {self._space.dimension} components")
-            columns = [_from_text(batch.column(field.name), field.type) for field in ROW_SCHEMA]
+            columns = [pc.cast(batch.column(field.name), field.type) for field in ROW_SCHEMA]
             pieces.append(pa.table(columns, schema=ROW_SCHEMA))
         return pa.concat_tables(pieces) if pieces else ROW_SCHEMA.empty_table()
 
@@ -93,7 +93,11 @@ class CsvFormat:
         """See `Format.salvage`: row by row, each of which is checked by itself."""
         text = source.read().decode("utf-8", "surrogateescape")
         reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        if not set(self._names) <= set(reader.fieldnames or ()):
+        try:
+            complete = set(self._names) <= set(reader.fieldnames or ())
+        except csv.Error as exc:
+            raise ForeignPartError(f"its header is damaged: {exc}") from exc
+        if not complete:
             raise ForeignPartError("its columns are not those of a part")
         answers, rows = [], 0
         while True:
@@ -103,6 +107,7 @@ class CsvFormat:
                 if row is None:
                     break
                 answers.append(self._answer(row))
+        # The last round counted the end of the file.
         return Salvaged([table_of(answers, self._space)] if answers else [], [], rows - 1)
 
     def _answer(self, row: Mapping[str, str]) -> Answer:
@@ -113,6 +118,7 @@ class CsvFormat:
             status = int(row["http_status"]) if row["http_status"] else None
             failure = Failure(ErrorClass(row["error_class"]), row["error_message"], status)
         moment = datetime.fromisoformat(row["embedded_at"])
+        # A row's last character is the zone, which a row that was cut lacks. Surplus fields are under None.
         if moment.tzinfo is None or any(name is None for name in row):
             raise ValueError("a field is cut, or two have become one")
         attempts = int(row["attempts"])
@@ -153,6 +159,7 @@ def _blocks(source: pa.NativeFile, names: list[str]) -> Iterator[pa.RecordBatch]
             column_types=dict.fromkeys(names, _TEXT),
             null_values=[""],
             strings_can_be_null=True,
+            # An entry without bytes has the fingerprint "", which is not null.
             quoted_strings_can_be_null=False,
         ),
     ) as reader:
@@ -175,7 +182,3 @@ def _lists_as_text(lists: pa.FixedSizeListArray) -> pa.StringArray:
     joined = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), numbers), ",")
     text = pc.binary_join_element_wise("[", joined, "]", "")
     return pc.if_else(lists.is_valid(), text, pa.scalar(None, _TEXT))
-
-
-def _from_text(column: pa.StringArray, kind: pa.DataType) -> pa.Array:
-    return column if kind == _TEXT else pc.cast(column, kind)

@@ -15,16 +15,13 @@ def decision_file(root: str, collection: str) -> LastingList[Decision]:
     return LastingList(root, collection, "decisions", _row, _decision, what)
 
 
-def _row(each: Decision) -> dict[str, Any]:
-    at = each.decided_at.isoformat()
-    return {"image_id": each.image_id, "other": each.other, "verdict": each.verdict, "decided_at": at}
+def _row(entry: Decision) -> dict[str, Any]:
+    at = entry.decided_at.isoformat()
+    return {"image_id": entry.image_id, "other": entry.other, "verdict": entry.verdict, "decided_at": at}
 
 
 def _decision(row: dict[str, Any]) -> Decision:
-    made = Decision(row["image_id"], row["other"], row["verdict"], datetime.fromisoformat(row["decided_at"]))
-    if (
-        not all(isinstance(each, str) for each in (made.image_id, made.other, made.verdict))
-        or made.decided_at.tzinfo is None
-    ):
+    texts, at = (row["image_id"], row["other"], row["verdict"]), datetime.fromisoformat(row["decided_at"])
+    if not all(isinstance(text, str) for text in texts) or at.tzinfo is None:
         raise ValueError("a field has another type")
-    return made
+    return Decision(*texts, at)

@@ -26,7 +26,7 @@ _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
 
 
 class FolderStorage:
-    """The files of one checkpoint in one local folder, which the first write makes."""
+    """The files of one checkpoint in one local folder, which the first write creates."""
 
     readers = 1
 
@@ -57,6 +57,7 @@ class FolderStorage:
 
     def open(self, name: str) -> pa.NativeFile:
         """See `Storage.open`."""
+        # As bytes: a folder's name need not be UTF-8, and pyarrow encodes a str strictly.
         return pa.OSFile(os.fsencode(self._folder / name), "r")
 
     def write(self, name: str, fill: Callable[[IO[bytes]], object]) -> None:
@@ -71,7 +72,9 @@ class FolderStorage:
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
+            # Renamed only when it is on the disk: after a power cut the name could otherwise be that of an empty file.
             temporary.replace(path)
+            # The part counts from here on. If the sync fails it is written again, and the ledger resolves the double.
             kept = True
             _sync_folder(self._folder)
         except OSError as exc:
@@ -95,6 +98,7 @@ class FolderStorage:
             aside.mkdir(mode=_mode_in(self._folder), exist_ok=True)
             target = aside / name
             number = 0
+            # `lexists`, since `rename` would replace a dangling link as well.
             while os.path.lexists(target):
                 number += 1
                 target = aside / f"{name}.{number}"
@@ -132,7 +136,7 @@ def explain(exc: OSError) -> str:
 
 
 def _make_durably(folder: Path) -> None:
-    """Make a folder and those above it so that they survive a power cut, as the files in it will."""
+    """Create a folder and its missing parents so that they survive a power cut, as the files in it will."""
     if folder.is_dir():
         return
     _make_durably(folder.parent)

@@ -29,11 +29,11 @@ class LastingList(Generic[Entry]):
     """A list of one collection, at `<root>/<collection>/<name>-<uuid>.json`.
 
     Args:
-        root: of the checkpoints: the path of a folder, or gs://bucket/folder.
+        root: of the checkpoints: the path of a folder, or the address of a folder in a bucket.
         collection: the collection.
         name: begins the names of its files, and is the key of its entries in them.
         written: an entry as JSON.
-        parsed: the same entry again; raises ValueError, KeyError or TypeError where it is none.
+        parsed: an entry of that JSON; raises ValueError, KeyError or TypeError where it is none.
         what: what it lists, and what is lost without it, for messages.
 
     Raises:
@@ -64,16 +64,16 @@ class LastingList(Generic[Entry]):
         for _ in range(MAX_LISTINGS):
             names = self._names()
             try:
-                found = [each for name in sorted(names) for each in self._read(name)]
+                entries = [entry for name in sorted(names) for entry in self._read(name)]
             except FileNotFoundError:
                 continue
-            # A file that replaces others is there before they go: a listing in which nothing went has missed none.
+            # A file that replaces others is written before they are deleted: while none vanishes, no entry is missed.
             if names <= self._names():
-                return found
+                return entries
         raise CheckpointError(f"files kept vanishing from {self._storage.location} while it was read; try again.")
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Keep these along with what is there.
+        """Keep these next to the entries that are kept already.
 
         Raises:
             CheckpointError: they cannot be written.
@@ -90,6 +90,7 @@ class LastingList(Generic[Entry]):
         Raises:
             CheckpointError: they cannot be written, or an earlier file cannot be removed.
         """
+        # Listed before the new file is there, or it would be deleted with the others.
         earlier = self._names()
         self.add(entries)
         for name in earlier:
@@ -103,7 +104,7 @@ class LastingList(Generic[Entry]):
         try:
             with self._storage.open(name) as source:
                 data: bytes = source.read()
-        except FileNotFoundError:
+        except FileNotFoundError:  # replaced meanwhile; `read` lists again
             raise
         except OSError as exc:
             raise CheckpointError(f"{where} cannot be read: {explain(exc)}") from exc

@@ -16,14 +16,14 @@ LEDGER_SCHEMA = pa.schema(
     [field.with_type(pa.large_string()) if field.type == pa.string() else field for field in ROW_SCHEMA]
     + [pa.field("part", pa.int32(), nullable=False), pa.field("row", pa.int32(), nullable=False)]
 )
-"""`ROW_SCHEMA`, its text free of the limit of 2 GB a column, and where a row stands: its part's number and its row."""
+"""`ROW_SCHEMA`, with text that may exceed 2 GB a column, and each row's place: the number of its part, and its row there."""
 
 
 def located(rows: pa.Table, part: int) -> pa.Table:
     """Rows of `ROW_SCHEMA` from the part of this number, as `LEDGER_SCHEMA`."""
-    here = pa.array(np.full(rows.num_rows, part, np.int32))
+    number = pa.array(np.full(rows.num_rows, part, np.int32))
     row = pa.array(np.arange(rows.num_rows, dtype=np.int32))
-    return rows.append_column("part", here).append_column("row", row).cast(LEDGER_SCHEMA)
+    return rows.append_column("part", number).append_column("row", row).cast(LEDGER_SCHEMA)
 
 
 def one_batch(tables: Sequence[pa.Table]) -> pa.RecordBatch:
@@ -38,18 +38,19 @@ def latest_answers(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch
 
     Args:
         rows: `LEDGER_SCHEMA`.
-        parts: the parts' names by number. Of two answers of one microsecond the one counts that stands later in the
-            order of these names, so that every reader decides alike.
+        parts: the parts' names by number. Of two answers of one microsecond the one in the part whose name sorts last
+            counts, so that every reader decides alike.
     """
     if not rows.num_rows:
         return rows
     keys = pair_keys(rows.column("image_id"), rows.column("fingerprint")).dictionary_encode()
-    if len(keys.dictionary) == rows.num_rows:
+    if len(keys.dictionary) == rows.num_rows:  # the usual case: nothing was answered twice
         return rows
     pair = numbers(keys.indices)
     del keys
     rank = np.empty(len(parts), np.int64)
     rank[sorted(range(len(parts)), key=parts.__getitem__)] = np.arange(len(parts))
+    # Grouped by pair, the last key; within each the answer that counts comes last.
     order = np.lexsort(
         (
             numbers(rows.column("row")),
@@ -63,6 +64,7 @@ def latest_answers(rows: pa.RecordBatch, parts: Sequence[str]) -> pa.RecordBatch
     lasts = np.append(starts[1:], rows.num_rows) - 1
     positions = order[lasts]
     attempts = np.maximum.reduceat(numbers(rows.column("attempts"))[order], starts)
+    # Back in the order of part and row, by which vectors are read.
     by_position = np.argsort(positions)
     kept = rows.take(pa.array(positions[by_position]))
     columns = [

@@ -24,7 +24,7 @@ PROVES_EQUAL = "md5:"
 """Only an MD5 says that two files have equal bytes; a CRC32C says no more than that one file has not changed."""
 
 _FEW = 64
-"""Parts whose rows are put together at once: thousands of small Arrow tables take several times their size."""
+"""Parts whose rows are joined into one table at a time: thousands of small Arrow tables take several times their size."""
 
 FAILURE_COLUMNS = ("image_id", "reason", "message", "attempts", "final")
 """What `LedgerRow.as_failure` holds."""
@@ -33,7 +33,7 @@ _CLASSES = {member.value: member for member in ErrorClass}
 """By the name that is stored; one that this version does not know counts as internal: the image is tried again."""
 
 Wanted = Callable[[str, str], bool] | Container[tuple[str, str]] | None
-"""Which (image_id, fingerprint) are asked for: a predicate, a set of pairs, or None for all."""
+"""Which (image_id, fingerprint) are wanted: a predicate, a set of pairs, or None for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,7 @@ class Ledger:
         self._fingerprints = self._columns["fingerprint"]
         self._attempts = numbers(self._columns["attempts"])
         self._embedded_at = numbers(self._columns["embedded_at"])
+        # One or two names for millions of rows.
         models = self._columns["model_version"].dictionary_encode()
         self._model = numbers(models.indices)
         self._models: list[str] = models.dictionary.to_pylist()
@@ -125,6 +126,7 @@ class Ledger:
             if len(few) == _FEW or not tables:
                 pieces.append(pa.concat_tables(few).combine_chunks())
                 few.clear()
+        # Arrow keeps freed memory for later, which would lie idle next to what the following steps allocate.
         pa.default_memory_pool().release_unused()
         rows = one_batch(pieces)
         pieces.clear()
@@ -151,7 +153,7 @@ class Ledger:
         return None if position is None else self.row(position)
 
     def find(self, image_ids: pa.Array, fingerprints: pa.Array) -> Rows:
-        """Where each (image_id, fingerprint) of two columns stands in `rows`, -1 where it does not: shape (n,)."""
+        """The position in `rows` of each (image_id, fingerprint) of two columns, -1 if it is missing: shape (n,)."""
         if not len(self):
             return np.full(len(image_ids), -1)
         return places(pair_keys(image_ids, fingerprints), pair_keys(self._ids, self._fingerprints))
@@ -205,6 +207,7 @@ class Ledger:
         """An image whose answer for these bytes is ok, so that its vector can be copied; only for an MD5."""
         if not fingerprint.startswith(PROVES_EQUAL):
             return None
+        # A salient region is planned by its number, and is kept with its frame: its donor is found by way of the whole.
         if number_of(fingerprint) is None:
             found = self._donors.positions(fingerprint)
         else:
@@ -220,14 +223,14 @@ class Ledger:
         return Counter({OK: ok, FAILED: len(self) - ok})
 
     def position(self, image_id: str, fingerprint: str) -> int | None:
-        """Where (image_id, fingerprint) stands in `rows`, or None.
+        """The position of (image_id, fingerprint) in `rows`, or None.
 
         A region that was planned by its number is found by that; its vector rather than its failure, which has no frame.
         """
         found = None
         for position in self._by_id.positions(image_id):
-            known = self._fingerprints[position].as_py()
-            if known == fingerprint or (is_region(fingerprint) and answers(known, fingerprint)):
+            answered = self._fingerprints[position].as_py()
+            if answered == fingerprint or (is_region(fingerprint) and answers(answered, fingerprint)):
                 if not is_region(fingerprint) or self._is_ok[position]:
                     return position
                 found = position
@@ -245,7 +248,8 @@ class Ledger:
         )
 
     def ok_positions(self, wanted: Wanted = None) -> Rows:
-        """Where the ok rows that are `wanted` stand, ascending."""
+        """The positions of the ok rows that are `wanted`, ascending."""
+        # Pairs are made for all of them: for a few known ones `ok_positions_of` looks them up.
         candidates = np.flatnonzero(self._is_ok)
         if wanted is None:
             return candidates
@@ -256,15 +260,16 @@ class Ledger:
         return candidates[np.fromiter(chosen, np.bool_, len(candidates))]
 
     def ok_positions_of(self, pairs: Iterable[tuple[str, str]]) -> Rows:
-        """Where some (image_id, fingerprint) stand, ascending; those that are not ok are left out."""
+        """The positions of some (image_id, fingerprint), ascending; those that are not ok are left out."""
         found = {position for pair in pairs if (position := self.position(*pair)) is not None}
         positions = np.array(sorted(found), np.int64)
         return positions[self._is_ok[positions]]
 
     def newest_vectors(self) -> Rows:
-        """Where the newest answer with a vector of each image, not of a region, stands, ascending."""
+        """The position of the newest answer with a vector of each image, without regions, ascending."""
         positions = np.flatnonzero(self._is_ok & ~self._of_regions)
         image = numbers(self._ids.take(pa.array(positions)).dictionary_encode().indices)
+        # By image, the last key, and by time within each; of one moment the first row of the ledger comes last and counts.
         order = np.lexsort((-positions, self._embedded_at[positions], image))
         last = np.append(np.diff(image[order]) != 0, True)[: len(order)]
         return np.sort(positions[order[last]])

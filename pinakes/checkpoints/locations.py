@@ -34,6 +34,7 @@ def open_storage(root: str, collection: str, folder: str = "") -> FolderStorage 
     check_collection(collection)
     if in_bucket(root):
         return BucketStorage(root, f"{collection}/{folder}".rstrip("/"))
+    # Otherwise a mistyped bucket would become a local folder of that name, which no other machine sees.
     if "://" in root or root.lower().startswith(("gs:", "s3:", "az:")):
         raise UsageError(f"checkpoints cannot be kept in {root!r}; give the path of a folder, or {FORMS}.")
     if not root:
@@ -75,12 +76,12 @@ def _dimension(storage: FolderStorage | BucketStorage) -> int | None:
     """Components of the vectors in a checkpoint; 1 where it holds only failures; None where it holds no part."""
     found = None
     for name in sorted(storage.names()):
-        of = next((read for suffix, read in _DIMENSION_OF.items() if name.endswith(suffix)), None)
-        if of is None or not name.startswith(PART_PREFIX):
+        read = next((reader for suffix, reader in _DIMENSION_OF.items() if name.endswith(suffix)), None)
+        if read is None or not name.startswith(PART_PREFIX):
             continue
         try:
             with storage.open(name) as source:
-                dimension = of(source)
+                dimension = read(source)
         except FileNotFoundError:  # merged with others just now
             continue
         except (ForeignPartError, UnicodeDecodeError, pa.ArrowException):

@@ -58,6 +58,7 @@ class ParquetFormat:
             compression="zstd",
             use_dictionary=_REPEATED,
             use_byte_stream_split=[_VECTOR_VALUES],
+            # Nothing is ever skipped by minimum and maximum; they would only lengthen the footer.
             write_statistics=False,
             write_page_checksum=True,
         ) as writer:
@@ -95,6 +96,7 @@ class ParquetFormat:
 
     def _read_group(self, file: pq.ParquetFile, group: int, start: int, rows: Rows) -> Iterator[tuple[Rows, Vectors]]:
         size = chunk_rows(self._space.dimension)
+        # Not the whole group at once: its size is up to the version that wrote it.
         for batch in file.iter_batches(size, row_groups=[group], columns=[VECTOR], use_threads=False):
             wanted = _within(rows, start, start + batch.num_rows)
             if wanted.size:
@@ -127,6 +129,7 @@ class ParquetFormat:
         if name != self._space.name:
             raise ForeignPartError(f"it belongs to the space {name}")
         if not schema.remove_metadata().equals(self._schema):
+            # No ForeignPartError: it is a part of this space, so that its damage means lost answers.
             raise pa.ArrowInvalid("its footer is damaged: it names columns that no part of this space has")
         return file
 

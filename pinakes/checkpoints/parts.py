@@ -73,6 +73,7 @@ class Parts:
         found = self._listed() - self._ignored
         parts = {name for name in found if self._format(name) is not None}
         marks = {name for name in found if name.startswith(MARK)}
+        # The mark of a part that is back says nothing any more: what that part holds is read.
         for name in sorted(marks - self._marks - {_mark_of(part) for part in parts}):
             self._read_mark(name)
         self._marks |= marks
@@ -91,7 +92,7 @@ class Parts:
             return _checked(form.read_rows(source))
 
     def rows_of(self, names: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
-        """The name and the rows of each of some parts, in their order; as many are read at once as the storage gains from.
+        """The names and the rows of some parts, in their order; as many are read at once as the storage gains from.
 
         Raises:
             PartGoneError, CheckpointError: as `rows`, when that part's turn comes.
@@ -104,6 +105,7 @@ class Parts:
         Raises:
             CheckpointError: one cannot be removed.
         """
+        # A part that is merged or rewritten has been read, so that a mark of it is void, and would outlive it.
         marks = self._marks.intersection(map(_mark_of, names))
         for _ in self._each(self.storage.delete, [*names, *marks]):
             pass
@@ -119,7 +121,7 @@ class Parts:
 
     @contextlib.contextmanager
     def opened_ahead(self, names: Sequence[str]) -> Iterator[Open]:
-        """What opens some parts that will be read in this order; the storage opens the next ones meanwhile."""
+        """A function that opens these parts, to be called in this order; the storage opens the next ones meanwhile."""
         if self.storage.readers < 2:
             yield self.storage.open
             return
@@ -134,7 +136,7 @@ class Parts:
 
             try:
                 yield opened
-            finally:
+            finally:  # a reader that stops early does not wait for downloads that nobody needs
                 pool.shutdown(wait=False, cancel_futures=True)
 
     def vectors(self, name: str, rows: Rows, opened: Open | None = None) -> Iterator[tuple[Rows, Vectors]]:
@@ -204,7 +206,9 @@ class Parts:
             if exc.errno is not None:
                 raise CheckpointError(f"{name} in {self.storage.location} cannot be read: {explain(exc)}") from exc
             self._salvage(name, exc)  # pyarrow reports torn bytes as an OSError without an errno
+            # To the caller it has vanished: listed again, there is the part that was saved of it.
             raise PartGoneError(name) from exc
+        # Whether it is damaged or foreign is found out there: damage may well look like another schema.
         except (ForeignPartError, UnicodeDecodeError, pa.ArrowException) as exc:
             self._salvage(name, exc)
             raise PartGoneError(name) from exc
@@ -254,6 +258,7 @@ class Parts:
             self._move_aside(name, f"is not a part of this checkpoint ({_line(reason)})")
 
     def _move_aside(self, name: str, what: str, *, mark: bool = False) -> None:
+        # The mark first: a part that is set aside without one would be lost without a word after a crash in between.
         where = self.storage.set_aside(name) if not mark or self._mark(name, what) else None
         self._ignored |= {name}
         fate = f"it is kept in {where}" if where else f"it is ignored where it is, in {self.storage.location}"
@@ -266,7 +271,7 @@ class Parts:
         text = f"{printable_name(name)} {what}; it was set aside."
         try:
             self.storage.write(mark, lambda sink: sink.write(text.encode()))
-        except CheckpointError:  # whoever may not write leaves the part for others to find
+        except CheckpointError:  # a reader without the right to write leaves the part for others to find
             return False
         return True
 

@@ -40,6 +40,7 @@ def erase(parts: Parts, image_ids: Set[str], fingerprints: Set[str], space: Spac
     rows = found = 0
     done: set[str] = set()
     for _ in range(MAX_LISTINGS):
+        # Listed again after a part has vanished: a merge may have put its rows into a new one.
         left = [name for name in parts.names() if name not in done]
         try:
             for name, table in parts.rows_of(left):
@@ -57,7 +58,7 @@ def erase(parts: Parts, image_ids: Set[str], fingerprints: Set[str], space: Spac
 
 def _rewrite(parts: Parts, name: str, table: pa.Table, unwanted: npt.NDArray[np.bool_], space: Space) -> None:
     local = Ledger.of({name: table})
-    # The part's own ledger has one row of each picture and bytes; it says where in the part that row stands.
+    # The part's own ledger has one row of each picture and bytes; it says which row of the part that is.
     kept = np.flatnonzero(~unwanted[numbers(local.rows.column("row"))])
     if len(kept):
         attempts = numbers(local.rows.column("attempts"))[kept]

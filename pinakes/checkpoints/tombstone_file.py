@@ -25,7 +25,7 @@ class TombstoneFile:
         return Tombstones(self._list.read())
 
     def add(self, tombstones: Tombstones) -> None:
-        """Keep these along with what is there.
+        """Keep these next to those that are kept already.
 
         Raises:
             CheckpointError: they cannot be written.
@@ -41,9 +41,9 @@ class TombstoneFile:
         self._list.replace(tombstones)
 
 
-def _row(each: Tombstone) -> dict[str, Any]:
-    at = each.forgotten_at.isoformat()
-    return {"image_id": each.image_id, "fingerprint": each.fingerprint, "forgotten_at": at}
+def _row(entry: Tombstone) -> dict[str, Any]:
+    at = entry.forgotten_at.isoformat()
+    return {"image_id": entry.image_id, "fingerprint": entry.fingerprint, "forgotten_at": at}
 
 
 def _tombstone(row: dict[str, Any]) -> Tombstone:

@@ -1,4 +1,4 @@
-"""Gathers answers into parts, and writes each within a few seconds."""
+"""Collects answers into parts, and writes each part within a few seconds."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pinakes.errors import CheckpointError
 from pinakes.types import Answer
 
 PROMISED_SECONDS = 5.0
-"""A kill costs at most the answers of so many seconds."""
+"""A kill costs at most the answers of this many seconds."""
 
 FLUSH_SECONDS = 4.0
 """How long an answer waits at most before its part is written: a second less, for the writing on a slow disk."""
 
 FLUSH_ANSWERS = 256
-"""So many answers are written at once: a Parquet part of 1 MB at 1,024 components."""
+"""This many waiting answers are written immediately: a Parquet part of 1 MB at 1,024 components."""
 
 
 class CheckpointWriter:
@@ -38,28 +38,16 @@ class CheckpointWriter:
         self._checkpoint = checkpoint
         self._flush_seconds = flush_seconds
         self._flush_answers = flush_answers
+        # Two locks: a write, which may take minutes, holds `_writing` alone, so that answers can be added meanwhile.
         self._state = threading.Condition()
         self._writing = threading.Lock()
         self._waiting: list[Answer] = []
         self._due = 0.0
-        self._written = 0
         self._failed: CheckpointError | None = None
         self._refused = False
         self._closing = False
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._background: Future[None] | None = None
-
-    @property
-    def written(self) -> int:
-        """How many answers are safe."""
-        with self._state:
-            return self._written
-
-    @property
-    def waiting(self) -> int:
-        """How many answers are not written yet (and not being written)."""
-        with self._state:
-            return len(self._waiting)
 
     def __enter__(self) -> Self:
         """Start the background thread, and clear away what dead writers left."""
@@ -84,7 +72,7 @@ class CheckpointWriter:
             raise AnswersLostError(str(failed), self._waiting, exc) from failed
         finally:
             self._threads.shutdown()
-        self._check_background()
+        self._check_background()  # only here: while answers still wait, `flush` must come first
 
     def add(self, answer: Answer) -> None:
         """Take an answer; it is on the disk within `flush_seconds` and the time of a write.
@@ -119,7 +107,9 @@ class CheckpointWriter:
         """
         with self._writing:
             with self._state:
+                # Taken out before the write, so that what is added meanwhile goes into the next part.
                 answers, self._waiting = self._waiting, []
+            # Whatever ends the write, a lost lease or a lack of memory too: its answers wait again.
             kept = False
             try:
                 self._checkpoint.write(answers)
@@ -128,7 +118,6 @@ class CheckpointWriter:
                 with self._state:
                     self._refused = not kept
                     if kept:
-                        self._written += len(answers)
                         self._failed = None
                     else:
                         self._waiting = answers + self._waiting
@@ -137,6 +126,7 @@ class CheckpointWriter:
     def _flush_when_due(self) -> None:
         while True:
             with self._state:
+                # In a loop, since a flush meanwhile moves the time at which the next one is due.
                 while not self._closing and (not self._waiting or time.monotonic() < self._due):
                     self._state.wait(self._due - time.monotonic() if self._waiting else None)
                 if self._closing:

@@ -115,29 +115,24 @@ class Account:
                 " reused, failed nor deferred. This is a bug in Pinakes; nothing you paid for is lost. Run pinakes status."
             )
 
-    def check_regions_against(self, what: str, ok: int) -> None:
-        """Raises AccountError unless `what` holds as many vectors of regions as the account says."""
-        expected = self.regions.embedded + self.regions.reused
-        if ok != expected:
-            raise AccountError(
-                f"the account does not balance: {expected} regions have a vector by the account and {ok} by {what};"
-                " nothing you paid for is lost. Run pinakes ingest again."
-            )
-
-    def check_against(self, what: str, *, ok: int, failed: int | None = None) -> None:
+    def check_against(self, what: str, *, ok: int, failed: int | None = None, regions: bool = False) -> None:
         """Raises AccountError unless `what` (the checkpoint, the table) holds as many as the account says.
 
         Args:
             what: named in the message.
             ok: vectors of listed images that it holds.
             failed: failures of listed images that it holds, where it keeps failures.
+            regions: whether `ok` counts the vectors of their regions instead.
         """
-        expected = self.embedded + self.reused
+        counts: Regions | Account = self.regions if regions else self
+        what_counts = "regions" if regions else "images"
+        expected = counts.embedded + counts.reused
         if ok != expected:
             raise AccountError(
-                f"the account does not balance: {expected} images have a vector by the account and {ok} by {what};"
+                f"the account does not balance: {expected} {what_counts} have a vector by the account and {ok} by {what};"
                 " nothing you paid for is lost. Run pinakes ingest again."
             )
+        # Not only vectors: a failure that the ledger lacks would never be reported, nor tried again.
         if failed is not None and failed != self.failed:
             raise AccountError(
                 f"the account does not balance: {self.failed} images failed by the account and {failed} by {what};"
@@ -163,17 +158,17 @@ class AllowedFailures:
         Raises:
             UsageError: it is neither.
         """
-        found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text.strip())
-        if found is None or float(found[2] or 0) > 100:
+        number, sign, _ = text.strip().partition("%")
+        if not re.fullmatch(ALLOWED_FAILURES, text) or (sign and float(number) > 100):
             raise UsageError(f"--allow-failures {text!r} is neither a number (3) nor a percentage (0.5%).")
-        return cls(number=int(found[1])) if found[1] else cls(percent=float(found[2]))
+        return cls(percent=float(number)) if sign else cls(number=int(number))
 
     def exceeded_by(self, account: Account) -> bool:
         """Whether the account has more new failures than that."""
         return not self.allow(account, account.new_failures)
 
     def allow(self, account: Account, failures: int) -> bool:
-        """Whether so many failures are allowed, among as many images as the account lists."""
-        if self.percent is not None:
+        """Whether this number of failures is allowed, given how many images the account lists."""
+        if self.percent is not None:  # skipped entries are no pictures: a folder full of text files must not allow more
             return failures * 100 <= self.percent * (account.listed - account.skipped)
         return failures <= self.number

@@ -27,7 +27,7 @@ class Embedded:
     """What the stage that embeds hands on.
 
     Attributes:
-        results: what all batches came to together.
+        results: the sum of the results of all batches.
         seconds: from the beginning of the first batch to the end of the last one.
     """
 
@@ -36,7 +36,7 @@ class Embedded:
 
 
 def import_answers(run: Ingestion, vectors: Iterable[tuple[Image, Vector]]) -> None:
-    """Keep vectors that were paid for elsewhere as answers. Plan again afterwards."""
+    """Keep vectors that were paid for elsewhere as answers; the plan must be made again afterwards."""
     run.keep(Answer(i.image_id, i.fingerprint, vector, None, 1, run.space.version) for i, vector in vectors)
 
 
@@ -54,6 +54,7 @@ def _keep_rejected(run: Ingestion, planned: Planned) -> None:
     answers = []
     for entry in planned.plan.rejected:
         row = ledger.get(entry.image_id, "")
+        # Otherwise every run would add a part that says the same, and raise the exit code for it again.
         if row is None or not (row.final and entry.failure.final):
             attempts = 1 + (row.attempts if row else 0)
             answers.append(Answer(entry.image_id, "", None, entry.failure, attempts, run.space.version))
@@ -68,6 +69,7 @@ def _copy_known_answers(run: Ingestion, plan: Plan) -> None:
     for part in in_parts(copies, ANSWERS_PER_PART):
         if run.stopping():
             break
+        # Read part by part, since a folder that was renamed copies the whole collection.
         vectors = run.checkpoint.vectors_of([(donor, image.fingerprint) for image, donor in part])
         # One that a damaged part has just lost is left for the next run.
         found = [(image, vectors[pair]) for image, donor in part if (pair := (donor, image.fingerprint)) in vectors]
@@ -78,9 +80,9 @@ def _copy_known_answers(run: Ingestion, plan: Plan) -> None:
 
 
 def verify_embedder(run: Ingestion, planned: Planned) -> None:
-    """Let the embedder check itself: a paid one asks for one image and one text, so that a wrong key costs two calls.
+    """Let the embedder check itself: a paid one requests one image and one text, so that a wrong key costs two calls.
 
-    Before that, see that nothing is paid for twice, that its answers can be kept, and that the cap on the cost leaves
+    Before that, check that nothing is paid for twice, that its answers can be kept, and that the cap on the cost leaves
     something for a picture.
 
     Raises:
@@ -99,7 +101,7 @@ def verify_embedder(run: Ingestion, planned: Planned) -> None:
 
 
 class EmbedStage:
-    """Hands out the batches of a plan and counts what they come to. Thread-safe.
+    """Hands out the batches of a plan and counts their results. Thread-safe.
 
     Args:
         run: whose pictures are embedded.
@@ -109,6 +111,7 @@ class EmbedStage:
 
     def __init__(self, run: Ingestion, planned: Planned, ways: int = 1) -> None:
         self.run = run
+        self.stopping = run.stopping
         self.planned = planned
         plan = planned.plan
         self._work = plan.all_work()
@@ -125,23 +128,24 @@ class EmbedStage:
         self._changed = threading.Condition()
 
     def batches(self) -> Iterator[Batch]:
-        """The batches to embed; ends early when a stop is asked for. What was never handed out is deferred."""
+        """The batches to embed; ends early when the run is stopping. Batches that were not handed out are deferred."""
         for batch in batched(self._work, self._size):
-            if self.run.stopping():
+            if self.stopping():  # goes on through the rest, so that every batch is counted as deferred
                 self.run.tally.add_result(batch.deferred)
             else:
                 self._began = min(self._began, time.monotonic())
                 yield batch
 
     def embed(self, batch: Batch) -> BatchResult:
-        """Embed one batch into the checkpoint in this process, and count what came of it.
+        """Embed one batch into the checkpoint in this process, and count its result.
 
-        It is counted here, and not by whoever waits for the result: one that is cancelled or suspended never gets it.
+        It is counted here and not by the flow that waits for it: a flow that is cancelled or suspended never gets it.
         """
         run = self.run
         with self._changed:
             self._at_work += 1
         try:
+            # Before each batch, and not only before its answers are written: without the lease nothing may be paid for.
             run.lease.check()
             with measuring(run.source.read, run.database.dsn, run.request.collection) as read:
                 result = embed_batch(
@@ -153,7 +157,7 @@ class EmbedStage:
                     abandon=run.stopping.abandon,
                     advance=self.progress.advance,
                 )
-            self.count(result)
+            self.count(result)  # before the batch stops counting as at work: `wait_for_batches` promises counts
         finally:
             with self._changed:
                 self._at_work -= 1
@@ -162,24 +166,24 @@ class EmbedStage:
         return result
 
     def count(self, result: BatchResult) -> None:
-        """Count what a batch came to, wherever it was embedded; an error of its embedder ends the run."""
+        """Count the result of a batch, wherever it was embedded; an error of its embedder ends the run."""
         self.run.tally.add_result(result)
         self._seconds = time.monotonic() - self._began
         if result.error is not None:
-            self.run.stopping.abandon()
+            self.stopping.abandon()
 
     def wait_for_batches(self, seconds: float) -> bool:
-        """Wait until no thread of this process embeds a batch; whether that came within so many seconds."""
+        """Wait until no thread of this process embeds a batch; False if that takes longer than `seconds`."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._at_work, seconds)
 
     def ended(self) -> Embedded:
-        """What the batches that have ended came to."""
+        """The results of the batches that have ended."""
         return Embedded(self.run.tally.results, self._seconds)
 
 
 def embed_here(run: Ingestion, planned: Planned) -> Embedded:
-    """Embed batch by batch on threads of this process, as many at once as the embedder gains from."""
+    """Embed batch by batch on threads of this process, as many in parallel as speed up the embedder."""
     stage = EmbedStage(run, planned)
     width = run.embedder.facts.workers
 
@@ -192,6 +196,7 @@ def embed_here(run: Ingestion, planned: Planned) -> Embedded:
             for _, future in in_window(begin, stage.batches(), width):
                 future.result()
         except BaseException:
+            # The pool waits for the batches in flight, which would otherwise go on to their last picture.
             run.stopping.abandon()
             raise
     return stage.ended()

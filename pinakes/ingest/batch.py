@@ -30,7 +30,7 @@ from pinakes.types import Answer, ErrorClass, Failure, Image, Vector
 
 
 class Batch:
-    """Some calls of a plan, numbered from 1 for a person. Not a dataclass: Prefect would walk through its fields."""
+    """Some calls of a plan, numbered from 1 for a person. Not a dataclass, whose fields Prefect would walk through."""
 
     __slots__ = ("number", "total", "work")
 
@@ -51,7 +51,7 @@ class Batch:
 
     @property
     def deferred(self) -> BatchResult:
-        """What it comes to when it is not reached."""
+        """The result of a batch that was not reached."""
         return BatchResult(deferred=self.images, regions=Regions(deferred=self.answers - self.images))
 
 
@@ -122,14 +122,13 @@ class BatchResult:
     Attributes:
         embedded: images that got a vector.
         failed: images that got a failure.
-        deferred: images that were not reached because a stop was asked for.
+        deferred: images that were not reached because the run was stopping.
         answers: rows written.
         error: why the embedder cannot go on at all, or the checkpoint cannot be written; or None.
         lost: of `deferred`, the images whose answer arrived and could not be kept.
         elsewhere: requests that the embedder of another process made for it; this process's embedder counts its own.
         timed: how long a model on this machine took for a picture, as the average of its batch, since it sees several at
             once. A provider's answers are timed one by one, with its requests.
-        regions: what became of the regions among its calls.
         regions: what became of the regions among its calls.
     """
 
@@ -208,28 +207,31 @@ def reconcile(work: Sequence[Work], ledger: Ledger, since: datetime) -> tuple[Ba
         The counts, with one request for each call that brought a vector (at least that many were made), and the calls
         that are left.
     """
-    embedded = failed = calls = answers = 0
+    embedded = failed = calls = 0
     regions = Regions()
     left = []
     for item in work:
+        # A copy may lack its row: a part can end between images of equal bytes. Then only those that lack it are left.
         open_images: list[Image] = []
         ok = 0
         for image in (item.image, *item.also):
             row = ledger.get(image.image_id, image.fingerprint)
+            # The plan already knew an older failure and has the picture tried again.
             if row is None or not (row.ok or row.embedded_at >= since):
                 open_images.append(image)
                 continue
             ok += row.ok
-            answers += 1
             if item.regions:
                 regions += _became(row.failure, 1)
             else:
                 embedded += row.ok
                 failed += not row.ok
+        # A failure may have cost a request or none, e.g. where the picture could not be read.
         calls += ok > 0
         if open_images:
             left.append(Work(open_images[0], item.attempts, open_images[1:]))
-    return BatchResult(embedded, failed, 0, answers, elsewhere=Calls(calls), regions=regions), left
+    answers = embedded + failed + regions.embedded + regions.failed
+    return BatchResult(embedded, failed, answers=answers, elsewhere=Calls(calls), regions=regions), left
 
 
 def embed_batch(
@@ -247,12 +249,12 @@ def embed_batch(
     Args:
         batch: the calls to make.
         read: gives the bytes of a picture; see `Source.read`.
-        embedder: asked for the vectors.
+        embedder: makes the vectors.
         checkpoint: keeps every answer, within seconds of its arrival.
-        stopping: asked between pictures; what is not reached is deferred.
-        abandon: told when the checkpoint refuses to be written, so that nothing new is begun: `stopping` is true from
+        stopping: called between pictures; once it returns True the rest is deferred.
+        abandon: called when the checkpoint cannot be written, so that nothing new is begun: `stopping` is true from
             then on. What is in flight is still waited for, and kept if the checkpoint can be written again by then.
-        advance: told after each answer how many images and regions it served.
+        advance: called after each answer with the number of images and regions that it served.
 
     Returns:
         The counts, with an `error` when the embedder cannot work at all, its vectors do not fit its space, or the
@@ -262,7 +264,7 @@ def embed_batch(
     reader = RegionReader(read, [item.image for item in work])
     pictures = [Picture(item.image, partial(reader.read, item.image)) for item in work]
     version = embedder.facts.space.version
-    embedded = failed = answers = 0
+    embedded = failed = 0
     regions = Regions()
     open_items = dict(enumerate(work))
     error: str | None = None
@@ -277,7 +279,7 @@ def embed_batch(
                     for answer in _answers(item, checked, version, reader.answered):
                         try:
                             writer.add(answer)
-                        except RefusedWriteError as exc:
+                        except RefusedWriteError as exc:  # the writer still has the answer, and tries again
                             error = error or f"{exc} Run the same command again to resume."
                             abandon()
                     del open_items[index]
@@ -288,24 +290,25 @@ def embed_batch(
                         embedded += item.images
                     else:
                         failed += item.images
-                    answers += item.answers
                     advance(item.answers)
                     # A paid embedder ends by itself: leaving it earlier would lose the answers in flight.
                     if stopping() and not embedder.paid:
                         break
+                # Otherwise these pictures would be neither embedded, failed nor deferred.
                 if open_items and not stopping():
                     error = _unanswered(embedder, batch, open_items)
             except EmbedderError as exc:
                 # What was answered before counts all the same; what was not is deferred, and the run ends.
                 error = error or str(exc)
     except AnswersLostError as exc:
-        if exc.during is not None:
+        if exc.during is not None:  # something else ended the batch, and nobody will count what it came to
             raise
         lost = exc
         abandon()
     left = Batch(batch.number, batch.total, list(open_items.values()))
-    asked = len(work) - len(open_items)
-    timed = Latencies() if embedder.paid or not asked else Latencies.each((time.monotonic() - began) / asked, asked)
+    done = len(work) - len(open_items)
+    timed = Latencies() if embedder.paid or not done else Latencies.each((time.monotonic() - began) / done, done)
+    answers = embedded + failed + regions.embedded + regions.failed
     result = BatchResult(embedded, failed, answers=answers, error=error, timed=timed, regions=regions) + left.deferred
     return result if lost is None else result.without(lost)
 
@@ -335,6 +338,7 @@ def _checked(vector: Vector, item: Work, embedder: Embedder) -> Vector | Failure
             f"the embedder {embedder.facts.space.provider} answered {item.image.image_id!r} with a vector of shape"
             f" {vector.shape}, and the space {embedder.facts.space.name} has {dimension} components."
         )
+    # A wrong shape condemns the embedder, above; a vector that cannot be compared fails its own picture alone.
     vector = np.ascontiguousarray(vector, dtype=np.float32)
     if not np.isfinite(vector).all():
         return Failure(ErrorClass.INTERNAL, "the embedder answered with a vector that holds NaN or infinity")

@@ -40,7 +40,7 @@ def choice_of(request: IngestRequest) -> Choice:
 
 
 def check_embedder(request: IngestRequest, settings: Settings) -> None:
-    """See that the embedder that a request names has what it needs; nothing is asked of a provider.
+    """Check that the embedder that a request names has what it needs; no request is made of a provider.
 
     Raises:
         PinakesError: a setting, a file or an extra is missing, or there is no such model or dimension.

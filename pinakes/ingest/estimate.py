@@ -24,7 +24,7 @@ class Estimate:
     Attributes:
         calls: requests, if each succeeds at once.
         cost: US dollars.
-        seconds: at the quota in force; None where no quota tells.
+        seconds: at the quota in force; None where there is no quota.
         price: what `cost` rests on.
     """
 
@@ -46,20 +46,21 @@ class Estimate:
 
 
 def bytes_scanned(source: Source, metadata: Sequence[str]) -> int | None:
-    """The bytes that BigQuery scans, and bills for, to list a source and to read tables; None where neither is asked of it.
+    """The bytes that BigQuery scans, and bills for, to list a source and to read tables; None where it does neither.
 
     Raises:
         PinakesError: BigQuery refuses a query.
     """
-    told = [bytes_scanned_by(name) for name in metadata]
-    told.append(source.reading().bytes_scanned if isinstance(source, ObjectTableSource) else None)
-    asked = [count for count in told if count is not None]
-    return sum(asked) if asked else None
+    counts = [bytes_scanned_by(name) for name in metadata]
+    counts.append(source.reading().bytes_scanned if isinstance(source, ObjectTableSource) else None)
+    known = [count for count in counts if count is not None]
+    return sum(known) if known else None
 
 
 def estimate(plan: Plan, embedder: Embedder) -> Estimate:
     """What the plan's calls would take."""
     price = embedder.facts.price
+    # `verify_embedder` makes them only before a first call; half of them is a picture, the other half a text.
     check = CHECK_CALLS if embedder.paid and plan.calls else 0
     cost = (plan.calls + check / 2) * price.per_image + check / 2 * price.of_text(CHECK_TEXT)
     rate = embedder.rate

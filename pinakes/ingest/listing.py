@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -10,7 +9,7 @@ from pinakes.checkpoints.ledger import Ledger
 from pinakes.images.regions import RegionKind, regions_in
 from pinakes.ingest.estimate import Estimate, estimate
 from pinakes.ingest.lost_answers import held_in_table
-from pinakes.ingest.plan import Plan, make_plan, plan_again
+from pinakes.ingest.plan import Held, Plan, make_plan, plan_again
 from pinakes.ingest.run import Ingestion
 from pinakes.ingest.work import Pair
 from pinakes.sources.base import keep_out
@@ -35,16 +34,16 @@ class Planned:
     estimate: Estimate
     tombstones: Tombstones
     at: datetime
-    held: Mapping[Pair, Pair] = field(default_factory=dict)
+    held: Held = field(default_factory=dict)
 
     def regions_with_vector(self, ledger: Ledger, kind: RegionKind) -> set[Pair]:
         """The (image_id, fingerprint) of the listed pictures' regions of a kind that the ledger has a vector for."""
-        asked = (
+        rows = (
             ledger.get(image.image_id, region)
             for image in self.plan.images
             for region in regions_in(image.fingerprint, kind)
         )
-        return {(row.image_id, row.fingerprint) for row in asked if row is not None and row.ok}
+        return {(row.image_id, row.fingerprint) for row in rows if row is not None and row.ok}
 
 
 def list_and_plan(run: Ingestion) -> Planned:
@@ -54,14 +53,17 @@ def list_and_plan(run: Ingestion) -> Planned:
         SourceError: the source is missing, unreadable or holds no image.
         CheckpointError: which pictures were taken down cannot be read.
     """
+    # Before the listing: a failure entered from here on is this run's own; see `reconcile`.
     at = utc_now()
     request = run.request
     tombstones = sync_tombstones(run.database, request.collection, request.checkpoint, lease_seconds=run.lease.seconds)
+    # Between listing and plan, so that a picture that was taken down is never read, let alone embedded.
     entries = keep_out(run.source, tombstones)
     ledger = run.checkpoint.ledger()
     plan = make_plan(entries, ledger, retry_failed=request.retry_failed, regions=run.regions)
-    with run.database.connection() as (conn, _):
-        held = held_in_table(conn, request.collection, run.space, plan)
+    held = run.database.do(
+        "looking for lost answers", lambda conn: held_in_table(conn, request.collection, run.space, plan)
+    )
     if held and request.from_table:
         plan = plan_again(plan, ledger, held, retry_failed=request.retry_failed, regions=run.regions)
         held = {}
@@ -70,7 +72,7 @@ def list_and_plan(run: Ingestion) -> Planned:
 
 
 def planned_with_imported(run: Ingestion, planned: Planned) -> Planned:
-    """The same listing, compared again with a ledger that has got answers from elsewhere since."""
+    """The same listing, compared again with a ledger that has received imported answers since."""
     ledger, retry = run.checkpoint.ledger(), run.request.retry_failed
     plan = plan_again(planned.plan, ledger, {}, retry_failed=retry, regions=run.regions)
     run.tally.start_from(plan)

@@ -1,4 +1,4 @@
-"""The stages that bring the table up to the checkpoint, and see in the end that both agree with the account."""
+"""The stages that bring the table up to the checkpoint, and finally check that both agree with the account."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What `prune` hands on: why nothing was removed although the run was asked to, or None."""
+    """What `prune` hands on: why nothing was removed in spite of `--prune`, or None."""
 
     refused: str | None = None
 
@@ -96,7 +96,9 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         said = Said(run.metadata.digest(run.request.match), digest_of(listed["image_id"]))
     with run.database.reconnecting() as lasting:
         loader = Loader(lasting, collection, run.space, run.lease)
+        # Before the texts are loaded: a change of language afterwards would rewrite the words of every image.
         guessed = lasting.do("guessing the language", lambda conn: _guess(conn, run))
+        # Before the images are read: what others change from here on shows when the rows are counted again.
         since = lasting.do("looking for changes", lambda conn: image_state(conn, collection))
         stored = lasting.do("reading the stored images", lambda conn: stored_images(conn, collection))
         unlisted = stored.filter(pa.array(places(stored["image_id"], listed["image_id"]) < 0))
@@ -106,13 +108,14 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         differing = listed.filter(pa.array(differs))
         rows = (lambda: _frames(differing)) if join is None else lambda: map(join.rows, _frames(differing))
         written = loader.load_images(rows, with_metadata=join is not None)
-        del stored
+        del stored  # two columns of every image, while the vectors take memory of their own
         # A takedown that died after it had left its tombstones is finished here.
-        left = list(zip(*(unlisted[name].to_pylist() for name in ("image_id", "fingerprint")), strict=True))
-        taken_down = [image_id for image_id, fingerprint in left if planned.tombstones.cover(image_id, fingerprint)]
+        gone = list(_pairs(unlisted.select(["image_id", "fingerprint"])))
+        taken_down = [image_id for image_id, fingerprint in gone if planned.tombstones.cover(image_id, fingerprint)]
         removed = loader.remove(taken_down) if taken_down else 0
-        kept = {image_id for image_id, _ in left}.difference(taken_down)
+        kept = {image_id for image_id, _ in gone}.difference(taken_down)
         vanished = () if run.request.limit else tuple(sorted(kept))
+        # After the images: a changed picture has lost its old vector by now, and a vector needs its image's row.
         current, lacking = lasting.do("comparing the vectors", lambda conn: _lacking(conn, run, listed, found, ledger))
         if len(lacking):
             written += loader.load_vectors(run.checkpoint.vectors_at(ledger, lacking), expected=len(lacking))
@@ -128,7 +131,7 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
 
 
 def _differ(listed: pa.Table, stored: pa.Table) -> npt.NDArray[np.bool_]:
-    """Which listed entries are not stored, or have another URI or fingerprint there: a mask, shape (n,).
+    """Which listed entries are not stored, or are stored with another URI or fingerprint: a mask, shape (n,).
 
     Raises:
         AccountError: an image is listed twice.
@@ -139,12 +142,12 @@ def _differ(listed: pa.Table, stored: pa.Table) -> npt.NDArray[np.bool_]:
             f"the listing has {listed.num_rows:,} images but {different:,} different image_ids; each must be listed once."
         )
     at = places(listed["image_id"], stored["image_id"])
-    known = at >= 0
-    there = stored.take(pa.array(at[known]))
-    differs = ~known
+    is_stored = at >= 0
+    old = stored.take(pa.array(at[is_stored]))
+    new = listed.filter(pa.array(is_stored))
+    differs = ~is_stored
     for name in ("uri", "fingerprint"):
-        here = listed[name].filter(pa.array(known))
-        differs[known] |= pc.not_equal(here, there[name]).to_numpy()
+        differs[is_stored] |= pc.not_equal(new[name], old[name]).to_numpy()
     return differs
 
 
@@ -152,6 +155,7 @@ def _said_otherwise(
     run: Ingestion, join: Join, now: Said, before: Said | None, listed: pa.Table, stored: pa.Table
 ) -> npt.NDArray[np.bool_]:
     """Which listed entries may have other metadata than is stored: a mask, shape (n,)."""
+    # Joining and comparing every row takes far longer than comparing two digests, which is all an unchanged run needs.
     if before is None or before.metadata != now.metadata:
         return np.ones(listed.num_rows, dtype=np.bool_)
     if before.listing == now.listing:
@@ -164,20 +168,21 @@ def _said_otherwise(
 
 
 def _lacking(conn: Connection, run: Ingestion, listed: pa.Table, found: Rows, ledger: Ledger) -> tuple[int, Rows]:
-    """How many vectors the table has, and where those that it lacks stand in the ledger, ascending."""
+    """How many vectors the table has, and the ledger's positions of those that it lacks, ascending."""
     current = current_vectors(conn, run.request.collection, run.space.name)
     ok = ledger.ok_at(found)
-    there = places(pair_keys(listed["image_id"], listed["fingerprint"]), pair_keys(*current.columns)) >= 0
-    return current.num_rows, np.sort(found[ok & ~there])
+    is_current = places(pair_keys(listed["image_id"], listed["fingerprint"]), pair_keys(*current.columns)) >= 0
+    # Ascending, so that each part of the checkpoint is opened once.
+    return current.num_rows, np.sort(found[ok & ~is_current])
 
 
 def _pairs(table: pa.Table) -> Iterator[tuple[str, str]]:
-    """The rows of `current_vectors`."""
+    """The rows of a table of image_id and fingerprint."""
     return zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def _load_regions(run: Ingestion, planned: Planned, ledger: Ledger, lasting: Reconnecting) -> Written:
-    """Bring the table of regions up to the checkpoint: others than the run's go, those that it lacks are loaded."""
+    """Bring the table of regions up to the checkpoint: regions of another kind go, those that it lacks are loaded."""
     collection, space = run.request.collection, RegionSpace.of(run.space)
     if not lasting.do("reading the regions", lambda conn: stored_kind(conn, collection, run.space)):
         return Written()
@@ -211,7 +216,7 @@ def _guess(conn: Connection, run: Ingestion) -> Guess | None:
 
 
 def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
-    """Remove what is stored and was not listed, where the run was asked to.
+    """With `--prune`, remove what is stored and was not listed.
 
     Nothing is removed where the listing is not whole or too much would go. The answer says so then, for the end of the
     run: what it has loaded is indexed and accounted for all the same.
@@ -233,26 +238,25 @@ def prune(run: Ingestion, planned: Planned, loaded: Loaded) -> Pruned:
 
 def build_index(run: Ingestion) -> Indexed:
     """Build, keep or drop the index of the space, see whether searches use the space, and compact the checkpoint."""
-    collection = run.request.collection
+    collection, wanted = run.request.collection, run.request.wanted_index
 
     def build(conn: Connection) -> Indexed:
         pgvector = ensure_pgvector(conn)
         warn_of_old_pgvector(pgvector)
-        wanted = run.request.wanted_index
         kind = ensure_index(conn, collection, run.space, wanted.choice, run.lease, pgvector, wanted.settings)
         settled = settle(conn, pgvector, collection, run.space)
         return Indexed(kind, resolve_space(conn, collection).name == run.space.name, settled.falls_short)
 
     def build_regions(conn: Connection) -> None:
         if stored_kind(conn, collection, run.space):
-            wanted = run.request.wanted_index
             space = RegionSpace.of(run.space)
             ensure_index(conn, collection, space, wanted.choice, run.lease, ensure_pgvector(conn), wanted.settings)
 
+    # Apart from the wholes: a lost connection then repeats one build, not both.
     indexed = run.database.do("building the index", build)
     run.database.do("building the index of the regions", build_regions)
     if run.checkpoint.needs_compaction():
-        run.lease.check()
+        run.lease.check()  # a merge deletes parts, and unlike `write` it does not check
         run.checkpoint.compact()
     return indexed
 
@@ -284,6 +288,7 @@ def close_account(run: Ingestion, planned: Planned) -> Account:
     account.check_against("the table", ok=run.database.do("comparing the table", stored))
     if run.regions != "none":
         _check_regions(run, planned, ledger, account)
+    # Only when every picture was listed and reached has all that the damaged parts may have held been paid for again.
     if run.request.pay_again and not run.request.limit and not account.deferred:
         run.checkpoint.accept_losses()
     return account
@@ -294,20 +299,21 @@ def _check_regions(run: Ingestion, planned: Planned, ledger: Ledger, account: Ac
     if run.checkpoint.damages:
         return
     expected = planned.regions_with_vector(ledger, run.regions)
-    account.check_regions_against("the checkpoint", len(expected))
+    account.check_against("the checkpoint", ok=len(expected), regions=True)
 
     def stored(conn: Connection) -> int:
         table = RegionSpace.of(run.space).name
         return sum(pair in expected for pair in _pairs(current_vectors(conn, run.request.collection, table)))
 
-    account.check_regions_against("the table", run.database.do("comparing the regions", stored))
+    account.check_against("the table", ok=run.database.do("comparing the regions", stored), regions=True)
 
 
 def _enter_losses(run: Ingestion, planned: Planned, ledger: Ledger, with_vector: int) -> None:
-    """Enter as failed, or as deferred where the ledger does not know them, the pictures that damaged parts took away."""
+    """Count pictures whose answers damaged parts have lost as failed, or as deferred where the ledger has no row of them."""
     account = run.tally.account()
     lost = account.embedded + account.reused - with_vector
     if lost > 0:
+        # From `reused` first: how many of them were embedded in this run is not known, and the sum is right either way.
         reused = min(lost, account.reused)
         listed = planned.plan.pictures()
         pairs = zip(listed["image_id"].to_pylist(), listed["fingerprint"].to_pylist(), strict=True)

@@ -6,7 +6,8 @@ vectors, rounded to half precision.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.embedders.base import Embedder
@@ -14,7 +15,7 @@ from pinakes.errors import CheckpointError
 from pinakes.images.regions import planned
 from pinakes.ingest.account import Account
 from pinakes.ingest.estimate import estimate
-from pinakes.ingest.plan import Plan
+from pinakes.ingest.plan import Held, Plan
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.run import ANSWERS_PER_PART, Ingestion, in_parts
 from pinakes.ingest.work import Pair, Work
@@ -31,11 +32,13 @@ def held_in_table(conn: Connection, collection: str, space: Space, plan: Plan) -
     works = plan.work
     if plan.regions is not None and plan.regions.work:
         works = [*works, *plan.regions.work]
-        asked = sorted({image_id for work in plan.regions.work for image_id, _ in work.pairs})
-        held_regions = regions_of(conn, collection, RegionSpace.of(space).name, asked)
+        image_ids = sorted({image_id for work in plan.regions.work for image_id, _ in work.pairs})
+        held_regions = regions_of(conn, collection, RegionSpace.of(space).name, image_ids)
+        # The table knows a salient region by its frame, and the plan only by its number.
         found |= {(image_id, planned(fingerprint)): (image_id, fingerprint) for image_id, fingerprint in held_regions}
     held: dict[Pair, Pair] = {}
     for work in works if found else ():
+        # One call serves all images of equal bytes, so that the vector of any of them answers it.
         holder = next((found[pair] for pair in work.pairs if pair in found), None)
         if holder is not None:
             held |= dict.fromkeys(work.pairs, holder)
@@ -43,7 +46,7 @@ def held_in_table(conn: Connection, collection: str, space: Space, plan: Plan) -
 
 
 def why_refused(
-    request: IngestRequest, checkpoint: Checkpoint, embedder: Embedder, plan: Plan, held: Mapping[Pair, Pair]
+    request: IngestRequest, checkpoint: Checkpoint, embedder: Embedder, plan: Plan, held: Held
 ) -> str | None:
     """That the plan pays again for answers that are lost, for what and how much; None if it does not, or may.
 
@@ -56,6 +59,7 @@ def why_refused(
     """
     if request.pay_again or not plan.calls:
         return None
+    # By what was planned: a salient region has its frame in the ledger, and none in the plan.
     damaged = {(image_id, planned(fingerprint)) for image_id, fingerprint in checkpoint.ledger().lost}
     again: Sequence[Work] = [
         work for work in plan.all_work() if any(pair in held or pair in damaged for pair in work.pairs)
@@ -79,12 +83,11 @@ def why_refused(
     return f"{' '.join(problems)} Nothing was embedded. If they are gone, choose: {'; '.join(ways)}."
 
 
-def refuse_to_pay_again(run: Ingestion, plan: Plan, held: Mapping[Pair, Pair]) -> None:
-    """Stop before anything is paid for twice without a word.
+def refuse_to_pay_again(run: Ingestion, plan: Plan, held: Held) -> None:
+    """Stop before anything is paid for twice without the user's consent.
 
     Raises:
-        CheckpointError: the plan has calls for answers that were paid for and are lost, and the run was not told to make
-            them again.
+        CheckpointError: the plan has calls for answers that were paid for and are lost, without `--pay-again`.
     """
     refused = why_refused(run.request, run.checkpoint, run.embedder, plan, held)
     if refused is not None:
@@ -106,11 +109,12 @@ def take_from_table(run: Ingestion, plan: Plan) -> None:
     space = run.space
     table = RegionSpace.of(space).name if plan.counted else space.name
     for part in in_parts(plan.from_table, ANSWERS_PER_PART):
-        with run.database.connection() as (conn, _):
-            vectors = held_vectors(
-                conn, run.request.collection, table, [(holder, image.fingerprint) for image, holder in part]
-            )
+        pairs = [(holder, image.fingerprint) for image, holder in part]
+        vectors = run.database.do(
+            "reading lost answers", partial(held_vectors, collection=run.request.collection, space=table, pairs=pairs)
+        )
         found = [(image, vectors[pair]) for image, holder in part if (pair := (holder, image.fingerprint)) in vectors]
+        # The table may have lost some since the plan: those are deferred, and the account still balances.
         now = utc_now()
         run.keep(
             Answer(image.image_id, image.fingerprint, vector, None, 1, space.version + HALF_PRECISION, now)

@@ -1,4 +1,4 @@
-"""The sizes of the pictures that a batch reads, for whoever shows them later."""
+"""The sizes of the pictures that a batch reads, entered into the database for the page."""
 
 from __future__ import annotations
 
@@ -22,19 +22,20 @@ Read = Callable[[Image], bytes]
 def measuring(read: Read, dsn: str, collection: str) -> Iterator[Read]:
     """`read` for the length of the block, after which the sizes of what it has read are entered into the database.
 
-    That is a comfort for the page, and no reason to stop a run that pays for answers.
+    Only the page's layout depends on them: a failure to enter them does not stop a run that pays for answers.
     """
     sizes: dict[str, Size] = {}
 
     def measured(image: Image) -> bytes:
         data = read(image)
-        with contextlib.suppress(PictureError):  # its embedder says so
+        with contextlib.suppress(PictureError):  # the embedder reports it, as the failure of this picture
             sizes[image.fingerprint] = upright_size(data)
         return data
 
     yield measured
     if sizes:
         try:
+            # A connection of its own and only for a moment: batches run in several threads, and for minutes.
             with connect(dsn) as conn:
                 keep_sizes(conn, collection, sizes)
         except DatabaseError as exc:

@@ -64,7 +64,7 @@ def open_ingestion(
     The run is entered into the database with how it ended.
 
     Args:
-        request: what is asked.
+        request: the options of the run.
         settings: where things are.
         source: instead of the one that the request names.
         embedder: instead of the one that the request names.
@@ -86,12 +86,14 @@ def open_ingestion(
         space = embedder.facts.space
         with database.connection() as (conn, _):
             prepare(conn)  # the lock is kept there
+            # Before the lock: a request that cannot succeed should not first wait behind another run.
             foresee_collection(conn, request.collection, source.root, language=request.language)
         resource = f"{request.collection}/{space.name}"
         lease = stack.enter_context(Lease(database.dsn, resource, seconds=settings.lease_seconds, wait=request.wait))
-        # After the lock is taken: whoever takes it over ends what a paused run still has open.
-        stack.enter_context(_leaving_nothing_empty(database, request.collection, lease))
+        # After the lock is taken: a run that takes it over ends what a paused one still has open.
+        stack.enter_context(_dropping_if_empty(database, request.collection, lease))
         if isinstance(source, Listing) and (own := source.table) is not None:
+            # Its table comes with the listing, whose requests are paced by a limiter in the database.
             source.paced_by(embedders.pacing(stopping.at_once))
             metadata = _read_metadata(request, [own])
         with database.connection() as (conn, _):
@@ -99,6 +101,7 @@ def open_ingestion(
             _check_restrictions(conn, request.collection, metadata)
             end_builds(conn, request.collection, space)
             register_space(conn, request.collection, space, lease=lease)
+        # The guard keeps a process that was paused past its lease from adding a part to what its successor reads.
         checkpoint = open_checkpoint(
             request.checkpoint, request.collection, space, format=request.format, guard=lease.check
         )
@@ -121,7 +124,7 @@ def open_ingestion(
             Tally(embedder),
             regions,
         )
-        with logs.belonging_to(run_id, request.collection, space.name), _entering_its_end(run):
+        with logs.belonging_to(run_id, request.collection, space.name), _entering_end(run):
             yield run
 
 
@@ -133,7 +136,7 @@ def _read_metadata(request: IngestRequest, tables: Sequence[str | AnyTable]) -> 
 
 
 def region_kind(conn: Connection, request: IngestRequest, checkpoint: Checkpoint) -> RegionKind:
-    """The regions that a run embeds, too: those asked for, else those that the table has, or the checkpoint had last."""
+    """The regions that a run embeds, too: those requested, else those that the table has, or the checkpoint had last."""
     if request.regions is not None:
         return request.regions
     known = request.collection in collection_names(conn)
@@ -142,17 +145,17 @@ def region_kind(conn: Connection, request: IngestRequest, checkpoint: Checkpoint
 
 
 @contextmanager
-def _leaving_nothing_empty(database: Database, collection: str, lease: Lease) -> Iterator[None]:
-    """Around a run: if it fails before a picture is stored, a collection that it has made is removed again."""
+def _dropping_if_empty(database: Database, collection: str, lease: Lease) -> Iterator[None]:
+    """Around a run: if it fails before a picture is stored, a collection that it has created is removed again."""
     with database.connection() as (conn, _):
-        known = schema_exists(conn, collection)
+        existed = schema_exists(conn, collection)
     try:
         yield
     except Exception:
         try:
             with database.connection() as (conn, _):
-                made = not known and collection in collection_names(conn)
-                if made and not collection_size(conn, collection)[0]:
+                created = not existed and collection in collection_names(conn)
+                if created and not collection_size(conn, collection)[0]:
                     drop_collection(conn, collection, own=lease)
         except PinakesError as also:  # why the run failed is what counts
             logger.debug("the empty collection stays: %s", also)
@@ -163,7 +166,7 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
     """Say what a run would do and take. It lists and compares, and calls and writes nothing but `sheet`.
 
     Args:
-        request: what is asked.
+        request: the options of the run.
         settings: where things are.
         sheet: where to show the first pictures that would be embedded; not written where there are none.
 
@@ -186,16 +189,16 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
             regions = region_kind(conn, request, checkpoint)
         ledger, retry = checkpoint.ledger(), request.retry_failed
         plan = make_plan(keep_out(source, tombstones), ledger, retry_failed=retry, regions=regions)
-        with database.connection() as (conn, _):
-            held = held_in_table(conn, request.collection, space, plan)
-        if held and request.from_table:
-            plan, held = plan_again(plan, ledger, held, retry_failed=retry, regions=regions), {}
-        refused = why_refused(request, checkpoint, embedder, plan, held)
         vanished = 0
         with database.connection() as (conn, _):
+            held = held_in_table(conn, request.collection, space, plan)
+            # A limited listing says nothing about the pictures beyond its limit.
             if request.collection in collection_names(conn) and not request.limit:
                 stored = stored_images(conn, request.collection)["image_id"]
                 vanished = int((places(stored, plan.pictures()["image_id"]) < 0).sum())
+        if held and request.from_table:
+            plan, held = plan_again(plan, ledger, held, retry_failed=retry, regions=regions), {}
+        refused = why_refused(request, checkpoint, embedder, plan, held)
         planned = estimate(plan, embedder).as_dict() | {"bytes_scanned": bytes_scanned(source, request.metadata)}
     first: dict[str, Any] = {}
     if sheet is not None:
@@ -222,7 +225,7 @@ def dry_run(request: IngestRequest, settings: Settings, *, sheet: Path | None = 
 
 
 def _check_restrictions(conn: Connection, collection: str, metadata: Metadata | None) -> None:
-    """See that no restriction names a column that the metadata now moves to another name: it would hide nothing any more.
+    """Check that no restriction names a column that the metadata now moves to another name: it would hide nothing then.
 
     Raises:
         UsageError: one does; the message says how to keep the column, and how to restrict by its new name.
@@ -232,12 +235,12 @@ def _check_restrictions(conn: Connection, collection: str, metadata: Metadata | 
     for item in restrictions:
         if not isinstance(item, Equals | Contains):
             continue
-        own = moved.get(item.column)
-        if own is not None and replace(item, column=own) not in restrictions:
-            condition, as_well = write_filters([item])[0], write_filters([replace(item, column=own)])[0]
+        new = moved.get(item.column)
+        if new is not None and replace(item, column=new) not in restrictions:
+            condition, as_well = write_filters([item])[0], write_filters([replace(item, column=new)])[0]
             raise UsageError(
-                f"pictures of {collection!r} are hidden by {condition!r}, and this run would keep that column as {own!r}, so"
-                f" that they would be shown: keep the column as it is with --map {own}=, or hide {as_well!r} as well."
+                f"pictures of {collection!r} are hidden by {condition!r}, and this run would keep that column as {new!r}, so"
+                f" that they would be shown: keep the column as it is with --map {new}=, or hide {as_well!r} as well."
             )
 
 
@@ -250,6 +253,7 @@ def _open_embedder(
     def allow(price: Price) -> Budget | None:
         if request.max_cost is None or not price.per_image:
             return None
+        # Without the addition 0.3 / 0.1, which is 2.999… in binary, would pay for two pictures.
         budget = Budget(int(request.max_cost / price.per_image + 1e-9))
         stopping.budget_used_up = lambda: budget.used_up
         budgets.append(budget)
@@ -260,19 +264,18 @@ def _open_embedder(
 
 
 @contextmanager
-def _entering_its_end(run: Ingestion) -> Iterator[None]:
+def _entering_end(run: Ingestion) -> Iterator[None]:
     """Enter into the database how the run ends, whichever way it does."""
     try:
         yield
     except BaseException as exc:
-        # The reason the run ended for is what counts; a database that is gone must not hide it.
         try:
             if isinstance(exc, Exception):
                 run.tally.defer_unreached()
                 run.enter_end("failed", str(exc) or type(exc).__name__)
-            else:  # nothing went wrong: somebody interrupted it
+            else:  # an interrupt, or Prefect's way to end a run: nothing went wrong
                 enter_stop(run)
-        except Exception as also:  # noqa: BLE001 - reported along with the first
+        except Exception as also:  # noqa: BLE001 - a database that is gone must not hide why the run ended
             logger.warning("the end of the run could not be entered: %s", also)
         raise
     if run.tally.account().unreached:

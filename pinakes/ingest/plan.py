@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from pinakes.checkpoints.base import Rows
-from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger
-from pinakes.images.regions import RegionKind, regions_in
+from pinakes.checkpoints.ledger import PROVES_EQUAL, Ledger, LedgerRow
+from pinakes.images.regions import RegionKind, is_region, regions_in
 from pinakes.ingest.account import NO_REGIONS, Regions
 from pinakes.ingest.images import AT_ONCE, ENTRY, Images
 from pinakes.ingest.work import Calls, Pair, Work
@@ -25,8 +25,8 @@ from pinakes.types import Image, Rejected, Skipped
 MAX_EXAMPLES = 100
 """Skipped entries kept by name; the rest is counted by reason."""
 
-NAMED = 3
-"""Of each reason, in a sentence."""
+NAMES_PER_REASON = 3
+"""Skipped entries that the remark on them names."""
 
 Held = Mapping[Pair, Pair]
 """What is planned → under which id and fingerprint the table has its vector."""
@@ -90,19 +90,15 @@ class Plan:
         if self.regions is None or not self.regions.work:
             return self.work
         place = {image.image_id: number for number, image in enumerate(self.images)}
+        # Next to one another a picture and its regions are mostly in one batch, which then reads the picture once.
         return sorted(
             [*self.work, *self.regions.work], key=lambda work: (work.attempts, place[work.image.image_id], work.regions)
         )
 
     def region_counts(self) -> Regions:
-        """The regions as they stand before any of them is embedded."""
+        """The counts of regions before any of them is embedded."""
         plan = self.regions
         return NO_REGIONS if plan is None else Regions(plan.listed, 0, plan.reused, len(plan.known_failures))
-
-    @property
-    def to_embed(self) -> int:
-        """Images that the calls serve."""
-        return self.new + self.changed + self.retried
 
     @property
     def answered_without_call(self) -> bool:
@@ -114,11 +110,20 @@ class Plan:
         return pa.concat_tables([self.images.table.select(ENTRY.names), self._unreadable()])
 
     def found(self, ledger: Ledger) -> Rows:
-        """Where each row of `pictures` stands in a ledger, -1 where it does not: shape (n,)."""
+        """The position of each row of `pictures` in a ledger, -1 if it is missing: shape (n,)."""
         unreadable = self._unreadable()
         return np.concatenate(
             [self.images.found(ledger), ledger.find(unreadable["image_id"], unreadable["fingerprint"])]
         )
+
+    def count_call(self, image_id: str, row: LedgerRow | None, ledger: Ledger) -> None:
+        """Count an image, or a region, that is embedded; `row` is what the ledger has of it."""
+        if row is not None:
+            self.retried += 1
+        elif ledger.known(image_id):
+            self.changed += 1
+        else:
+            self.new += 1
 
     def _unreadable(self) -> pa.Table:
         ids, uris = [entry.image_id for entry in self.rejected], [entry.uri for entry in self.rejected]
@@ -132,7 +137,7 @@ class Plan:
         """A remark on the skipped entries, by reason, with some of their names; none where there are none."""
         reasons = []
         for reason, count in self.skipped.most_common():
-            names = [entry.name for entry in self.skipped_examples if entry.reason == reason][:NAMED]
+            names = [entry.name for entry in self.skipped_examples if entry.reason == reason][:NAMES_PER_REASON]
             more = [f"{count - len(names):,} more"] if count > len(names) else []
             reasons.append(f"{count:,} {reason} ({', '.join(names + more)})" if names else f"{count:,} {reason}")
         return [f"skipped: {'; '.join(reasons)}"] if reasons else []
@@ -177,24 +182,22 @@ def make_plan(
     found = plan.images.found(ledger)
     ok = ledger.ok_at(found)
     plan.reused = int(ok.sum())
+    # Only these become objects, a part of them at a time: in an unchanged run that is none of them.
     others = np.flatnonzero(~ok)
     calls = Calls()
     for start in range(0, len(others), AT_ONCE):
         part = others[start : start + AT_ONCE]
         for at, image, position in zip(part.tolist(), plan.images.taken(part), found[part].tolist(), strict=True):
             row = None if position < 0 else ledger.row(position)
-            if (donor := ledger.donor(image.fingerprint)) is not None:
-                plan.copies.append((image, donor))
-            elif (stored := held.get((image.image_id, image.fingerprint))) is not None:
-                plan.from_table.append((image, stored[0]))
-            elif row is not None and row.final and not retry_failed:
+            # What costs nothing first: equal bytes that are answered serve even an image that failed for good.
+            if _needs_no_call(plan, image, ledger, held):
+                continue
+            if row is not None and row.final and not retry_failed:
                 calls.refused.append((at, image))
             else:
-                plan.retried += row is not None
-                plan.changed += row is None and ledger.known(image.image_id)
-                plan.new += row is None and not ledger.known(image.image_id)
+                plan.count_call(image.image_id, row, ledger)
                 plan.duplicates += calls.add(at, image, row.attempts if row else 0)
-    # What failed for good gets the answer of equal bytes that are embedded under another name.
+    # Only now are all calls known. What failed for good gets the answer of equal bytes that are embedded anyway.
     for at, image in calls.refused:
         if calls.joins(at, image):
             plan.retried += 1
@@ -222,17 +225,12 @@ def _plan_regions(plan: Plan, ledger: Ledger, held: Held, kind: RegionKind, *, r
             region = replace(image, fingerprint=fingerprint)
             if row is not None and row.ok:
                 made.reused += 1
-            elif (donor := ledger.donor(fingerprint)) is not None:
-                given = ledger.get(donor, fingerprint)
-                made.copies.append((region if given is None else replace(region, fingerprint=given.fingerprint), donor))
-            elif (stored := held.get((image.image_id, fingerprint))) is not None:
-                made.from_table.append((replace(region, fingerprint=stored[1]), stored[0]))
+            elif _needs_no_call(made, region, ledger, held):
+                continue
             elif row is not None and row.final and not retry_failed:
                 made.known_failures.append(region)
             else:
-                made.retried += row is not None
-                made.changed += row is None and ledger.known(image.image_id)
-                made.new += row is None and not ledger.known(image.image_id)
+                made.count_call(image.image_id, row, ledger)
                 if (known := by_bytes.get(fingerprint)) is not None:
                     known.also.append(region)
                     made.duplicates += 1
@@ -245,10 +243,26 @@ def _plan_regions(plan: Plan, ledger: Ledger, held: Held, kind: RegionKind, *, r
     return made
 
 
-def plan_again(plan: Plan, ledger: Ledger, held: Held, *, retry_failed: bool, regions: RegionKind = "none") -> Plan:
+def _needs_no_call(plan: Plan, image: Image, ledger: Ledger, held: Held) -> bool:
+    """Enter an image or region whose vector the ledger has under another id, or the table has; False if neither has."""
+    pair = (image.image_id, image.fingerprint)
+    if (donor := ledger.donor(image.fingerprint)) is not None:
+        given = ledger.get(donor, image.fingerprint) if is_region(image.fingerprint) else None
+        # Answered salient regions carry their frame, which a copy must carry too.
+        plan.copies.append((image if given is None else replace(image, fingerprint=given.fingerprint), donor))
+    elif pair in held:
+        holder, fingerprint = held[pair]
+        plan.from_table.append((replace(image, fingerprint=fingerprint), holder))
+    else:
+        return False
+    return True
+
+
+def plan_again(plan: Plan, ledger: Ledger, held: Held, *, retry_failed: bool, regions: RegionKind) -> Plan:
     """The plan for the same listing, with lost answers that the table has taken from there."""
     entries: Iterable[Image | Skipped | Rejected] = chain(plan.images, plan.rejected)
     again = make_plan(entries, ledger, retry_failed=retry_failed, held=held, regions=regions)
+    # The source is not listed again: that may take minutes, and another listing may differ.
     again.skipped, again.skipped_examples = plan.skipped, plan.skipped_examples
     return again
 
@@ -262,6 +276,6 @@ def _images(plan: Plan, entries: Iterable[Image | Skipped | Rejected]) -> Iterat
             plan.rejected.append(entry)
         else:
             plan.skipped[entry.reason] += 1
-            # Of a picture that was forgotten the name is kept out as well.
+            # The name of a forgotten picture must not come back either.
             if len(plan.skipped_examples) < MAX_EXAMPLES and entry.reason != FORGOTTEN:
                 plan.skipped_examples.append(entry)

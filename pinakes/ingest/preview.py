@@ -1,4 +1,4 @@
-"""The first pictures that a run would embed, on a contact sheet: a look at them before anything is paid for."""
+"""The first pictures that a run would embed, on a contact sheet, before anything is paid for."""
 
 from __future__ import annotations
 
@@ -57,5 +57,6 @@ def _card(source: Source, image: Image) -> Card:
         size = f"{width:,} × {height:,} pixels, {bytes_}"
         return Card(picture, image.image_id, size, Pillow.MIME[sniff(data[:HEAD_BYTES]) or ""])
 
-    made = with_bytes(Picture(image, lambda: source.read(image)), shown)
-    return Card(None, image.image_id, made.message) if isinstance(made, Failure) else made
+    # As an embedder reads it, so that what would fail is shown with the reason that the ledger would have.
+    card = with_bytes(Picture(image, lambda: source.read(image)), shown)
+    return Card(None, image.image_id, card.message) if isinstance(card, Failure) else card

@@ -6,7 +6,6 @@ import logging
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import Any, Self
 
 from tqdm import tqdm
@@ -47,9 +46,7 @@ class Progress:
             )
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for bar in reversed(self._bars or ()):
             bar.close()
 
@@ -59,6 +56,7 @@ class Progress:
             self.done += images
             if self._bars:
                 self._bars[0].update(images)
+            # In a log, bars would be thousands of lines.
             elif time.monotonic() - self._last_line >= LINE_SECONDS:
                 self._last_line = time.monotonic()
                 logger.info("%s", self.line())
@@ -71,7 +69,7 @@ class Progress:
                 self._bars[1].update(1)
 
     def line(self) -> str:
-        """Where things stand, in a line: count, share, rate and the time that is left."""
+        """The state in one line: count, share, rate and the time that is left."""
         seconds = max(time.monotonic() - self._started, 1e-9)
         rate = self.done / seconds
         left = (self.images - self.done) / rate if rate else float("inf")

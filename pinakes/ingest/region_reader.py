@@ -17,14 +17,14 @@ from pinakes.images.saliency import salient_frames
 from pinakes.types import Image
 
 HELD = 8
-"""Pictures that are held decoded: as many as a provider's requests in flight, each for one region, are about at once."""
+"""Pictures that are kept decoded: the requests in flight, each for one region, rarely concern more of them."""
 
 Read = Callable[[Image], bytes]
 
 
 @dataclass
 class _Held:
-    """One picture. Whoever needs its bytes or its pixels first reads or decodes it; others wait for that."""
+    """One picture. The first thread that needs its bytes or pixels reads or decodes it; the others wait for that."""
 
     image: Image
     source: Read
@@ -38,7 +38,7 @@ class _Held:
     @cached_property
     def picture(self) -> Pillow.Image:
         decoded = decode(self.data, at_least=self.pixels)
-        del self.data  # a whole asked for after its regions is read again
+        del self.data  # eight pictures held twice are too much; a whole that comes after its regions is read again
         return decoded
 
     @cached_property
@@ -51,7 +51,7 @@ class RegionReader:
 
     Args:
         read: gives the bytes of a whole picture; see `Source.read`.
-        images: what is going to be read, regions and wholes.
+        images: the pictures and regions that will be read.
     """
 
     def __init__(self, read: Read, images: Iterable[Image]) -> None:
@@ -70,9 +70,11 @@ class RegionReader:
             SourceError, OSError: the picture cannot be read.
             PictureError: it cannot be decoded.
         """
+        # Most batches have no regions: their pictures are neither held nor decoded here.
         if whole(image.fingerprint) not in self._cut:
             return self._read(image)
         held = self._holding(image)
+        # Not the reader's own lock: threads that need other pictures go on.
         with held.lock:
             if not is_region(image.fingerprint):
                 return held.data
@@ -82,11 +84,12 @@ class RegionReader:
         assert frame is not None
         self._frames[image.fingerprint] = with_frame(image.fingerprint, frame)
         out = io.BytesIO()
+        # A provider takes files, not pixels; without chroma subsampling its colours change least.
         cut(picture, frame).save(out, "JPEG", quality=95, subsampling=0)
         return out.getvalue()
 
     def answered(self, fingerprint: str) -> str:
-        """The fingerprint under which an answer is kept: with the frame, where only the picture told it."""
+        """The fingerprint under which an answer is kept: with the frame, where that was found in the picture."""
         return self._frames.get(fingerprint, fingerprint)
 
     def _holding(self, image: Image) -> _Held:

@@ -1,4 +1,4 @@
-"""What a run is asked to do: the options of `pinakes ingest` and the parameters of its flow, validated in one place."""
+"""The request of a run: the options of `pinakes ingest` and the parameters of its flow, validated in one place."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BATCH_SIZE = 256
 """Calls in a batch: seconds of work for a task run that costs some tens of milliseconds."""
 
 PRUNE_SHARE = 0.1
-"""`--prune` removes at most this share of a collection unless told otherwise."""
+"""The default of `--prune-share`."""
 
 MOST_SHARDS = 64
 """Each is a process with connections of its own to PostgreSQL, of which a server takes a hundred by default."""
@@ -49,6 +49,7 @@ WITHOUT_METADATA: dict[str, Any] = {
 class IngestRequest(BaseModel):
     """One run of `ingest`: the declaration that the command line and Prefect's form are made from."""
 
+    # Unknown names are refused: ignored, a misspelt max_cost would cap nothing.
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: Annotated[
@@ -269,31 +270,16 @@ class IngestRequest(BaseModel):
         ),
     ] = checks.THREADS
 
-    @field_validator("collection")
-    @classmethod
-    def _collection(cls, name: str) -> str:
-        return check_collection(name)
+    _collection = field_validator("collection")(check_collection)
+    _rate = field_validator("rate")(checks.check_rate)
+    _runner = field_validator("runner")(checks.check_runner)
+    _match = field_validator("match")(checks.check_match)
 
     @field_validator("allow_failures")
     @classmethod
     def _allow_failures(cls, text: str) -> str:
         AllowedFailures.parse(text)
         return text
-
-    @field_validator("rate")
-    @classmethod
-    def _rate(cls, text: str | None) -> str | None:
-        return checks.check_rate(text)
-
-    @field_validator("runner")
-    @classmethod
-    def _runner(cls, name: str) -> str:
-        return checks.check_runner(name)
-
-    @field_validator("match")
-    @classmethod
-    def _match(cls, pattern: str | None) -> str | None:
-        return None if pattern is None else checks.check_match(pattern)
 
     @model_validator(mode="after")
     def _options_that_go_together(self) -> Self:
@@ -325,7 +311,7 @@ class IngestRequest(BaseModel):
         """
         try:
             return cls.model_validate(values)
-        except ValidationError as exc:
+        except ValidationError as exc:  # pydantic's own refusals; a UsageError passes through it as it is
             first = exc.errors()[0]
             name = "--" + "-".join(str(part) for part in first["loc"]).replace("_", "-")
             raise UsageError(f"{name} {first['input']!r}: {first['msg'].lower()}.") from exc

@@ -1,4 +1,4 @@
-"""Checks of single options of a run that take more than a bound."""
+"""Checks of a run's options that a bound on one number cannot express."""
 
 from __future__ import annotations
 
@@ -50,15 +50,17 @@ def check_rate(text: str | None) -> str | None:
     """
     if text and text != "none":
         parse_rates(text)
-    return text or None
+    return text or None  # a form's empty field
 
 
-def check_match(pattern: str) -> str:
-    """The expression that finds a key in an image_id, if it can.
+def check_match(pattern: str | None) -> str | None:
+    """The expression that finds a key in an image_id, if it can; None where there is none.
 
     Raises:
         UsageError: it is no regular expression, or has no group.
     """
+    if pattern is None:
+        return None
     try:
         groups = re.compile(pattern).groups
     except re.error as exc:
@@ -69,10 +71,10 @@ def check_match(pattern: str) -> str:
 
 
 def check_spreading(shards: int, runner: str) -> None:
-    """See that a run is spread over machines in one way.
+    """Check that only one way to use several machines is chosen.
 
     Raises:
-        UsageError: it is in two.
+        UsageError: both are.
     """
     if shards > 1 and runner != THREADS:
         raise UsageError(
@@ -81,7 +83,7 @@ def check_spreading(shards: int, runner: str) -> None:
 
 
 def check_tables(said: ColumnMap, profile: str | None, *, given: bool) -> None:
-    """See that what is said of tables is said of one, and that its profile is there.
+    """Check that options about tables come with a table, and that the profile exists.
 
     Raises:
         UsageError: no table is given, or there is no such profile.

@@ -1,4 +1,4 @@
-"""What the stages of one run share; what each of them hands to the next is a value of its own module."""
+"""What the stages of one run share. What a stage hands to the next is a value defined in that stage's module."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pinakes.store.runs import end_run
 from pinakes.types import Answer
 
 ANSWERS_PER_PART = 256
-"""Answers without a call that are kept at once: as many as a part of the checkpoint holds."""
+"""Answers without a call that are written together: as many as a part of the checkpoint holds."""
 
 T = TypeVar("T")
 
@@ -35,17 +35,17 @@ class Ingestion:
 
     Attributes:
         run_id: names it in the database.
-        request: what is asked.
+        request: the options of the run.
         source: lists the pictures and reads them.
         embedder: turns them into vectors.
         checkpoint: keeps every answer.
         database: keeps the collection.
         lease: the lock of the collection and space.
         metadata: what tables say about the pictures, or None.
-        stopping: whether anything new may be begun.
+        stopping: whether the run should begin nothing new.
         budget: what `max_cost` pays for; None where nothing limits the cost.
         tally: what has been counted so far.
-        regions: which parts of each picture are embedded, too: those asked for, else those that the space has.
+        regions: which parts of each picture are embedded, too; see `region_kind`.
     """
 
     run_id: UUID
@@ -73,7 +73,6 @@ class Ingestion:
             CheckpointError: they cannot be kept.
         """
         for part in in_parts(answers, ANSWERS_PER_PART):
-            self.lease.check()
             self.checkpoint.write(part)
             self.tally.add(answers=len(part))
 
@@ -83,6 +82,7 @@ class Ingestion:
         Raises:
             DatabaseError: the database does not answer.
         """
+        # No parts of the account's sum, but entered with it: `pinakes status` shows them.
         account = self.tally.account().as_dict() | {
             "cost": self.tally.spent,
             "skipped_entries": self.tally.skipped_entries,
@@ -94,6 +94,6 @@ class Ingestion:
 
 def in_parts(items: Iterable[T], size: int) -> Iterator[list[T]]:
     """The items in lists of at most `size`."""
-    left = iter(items)
-    while part := list(islice(left, size)):
+    rest = iter(items)
+    while part := list(islice(rest, size)):
         yield part

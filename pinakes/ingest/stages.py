@@ -1,4 +1,4 @@
-"""The order of a run's stages, and what each hands to the next. This is the one place where it stands.
+"""The order of a run's stages, and what each stage hands to the next; nothing else states this order.
 
 list → plan → reuse known answers → embed in batches (→ checkpoint) → merge metadata and load → prune → index → report
 
@@ -58,6 +58,7 @@ def run_stages(run: Ingestion, stages: Stages) -> Outcome:
     """
     planned = stages.list_and_plan(run)
     stages.reuse_known_answers(run, planned)
+    # The first call that may cost money: what needs no call is in the checkpoint by now, whatever comes of it.
     stages.verify_embedder(run, planned)
     embedded = stages.embed(run, planned)
     try:
@@ -66,25 +67,27 @@ def run_stages(run: Ingestion, stages: Stages) -> Outcome:
         indexed = stages.build_index(run)
         account = stages.close_account(run, planned)
     except PinakesError as exc:
+        # An error here would hide the first one: that answers which were paid for could not be kept.
         if not embedded.results.lost:
             raise
-        # A full disk may stop what follows as well; what was paid for counts more.
+        # A full disk, for example, stops the load as well.
         raise CheckpointError(f"{embedded.results.why_unfinished} What was kept is not loaded yet: {exc}") from exc
     return Outcome(planned, embedded, loaded, pruned, indexed, account)
 
 
 def check_pruned(outcome: Outcome, summary: dict[str, Any]) -> None:
-    """See, inside the run, that what it was asked to prune was pruned.
+    """Check, while the run is still open, that its pruning was not refused.
 
     Raises:
-        PruneRefusedError: it was not; the run counts as failed, with everything else loaded and reported.
+        PruneRefusedError: it was; the run is entered as failed, with everything else loaded and reported.
     """
     if outcome.pruned.refused is not None:
         raise PruneRefusedError(outcome.pruned.refused, summary)
 
 
 def shortfall(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> UnfinishedError | None:
-    """Why a run that has ended in order did not do all that it was asked to; None if it did."""
+    """Why a run that has ended in order did not do everything that was requested; None if it did."""
+    # The cause before its effects: after an error or a loss pictures are deferred too, which alone would read as a stop.
     error, account = outcome.embedded.results.why_unfinished, outcome.account
     if error is not None:
         return UnfinishedError(f"{error} What was answered before is stored; the rest is deferred.", summary)
@@ -98,6 +101,7 @@ def shortfall(run: Ingestion, outcome: Outcome, summary: dict[str, Any]) -> Unfi
             " everything else was stored. See pinakes status for the reasons.",
             summary,
         )
+    # Regions that failed for good are no reason: their pictures are found as wholes, and no later run gets more.
     if account.regions.transient and not run.request.allowed_failures.allow(account, account.regions.transient):
         return TooManyFailuresError(
             f"{account.regions.transient:,} regions of pictures failed in a way that may pass, and --allow-failures is"
@@ -111,7 +115,7 @@ def ingest(request: IngestRequest, settings: Settings) -> dict[str, Any]:
     """Run a whole ingest in this process, without Prefect; what was done, as a plain document.
 
     Raises:
-        UnfinishedError: it did not do all that it was asked to; the error holds the document.
+        UnfinishedError: it did not do everything that was requested; the error holds the document.
         PinakesError: it failed.
     """
     if request.dry_run:

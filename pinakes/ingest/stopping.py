@@ -1,4 +1,4 @@
-"""Stopping a run before its end. A stop is requested once for the whole process, and looked for between pictures."""
+"""Stopping a run before its end. A stop is requested once for the whole process; batches check for it between pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object]
@@ -17,10 +17,10 @@ stop_requested = threading.Event()
 _orderly = threading.Event()
 """Set while pictures are in flight whose answers a stop waits for."""
 
-_asking: list[Handler] = []
+_stop_handlers: list[Handler] = []
 """The handlers of `stop_on_interrupt` that are in force, the innermost last."""
 
-_SAID = b"\nstopping: what is in flight is kept and loaded first; Ctrl-C again interrupts at once\n"
+_NOTICE = b"\nstopping: what is in flight is kept and loaded first; Ctrl-C again interrupts at once\n"
 
 
 class Stopping:
@@ -44,13 +44,13 @@ class Stopping:
         self._abandoned.set()
 
     def ask(self, why: str) -> None:
-        """Somebody asks the run to stop: let what is in flight end, and begin nothing new. The first reason counts."""
+        """Stop the run for this reason: let what is in flight end, and begin nothing new. The first reason counts."""
         self._why = self._why or why
         self._abandoned.set()
 
     @property
     def asked(self) -> str | None:
-        """What asked this run to stop, such as "SIGTERM"; None if nothing did."""
+        """What stops this run, such as "SIGTERM"; None if nothing does."""
         return self._why or ("Ctrl-C" if stop_requested.is_set() else None)
 
 
@@ -61,6 +61,7 @@ def handling(handler: Handler) -> Iterator[None]:
     Ctrl-C works even where this process was started with SIGINT ignored, as every background job of a script is. An ignored
     SIGHUP stays ignored: that is what nohup is for.
     """
+    # Python lets only the main thread install handlers; Prefect may run a flow in another one.
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -87,10 +88,8 @@ def orderly() -> Iterator[None]:
     """Pictures are embedded in this block: Ctrl-C lets those in flight end, and the run end in order without the rest."""
     _orderly.set()
     try:
-        if _asking:
-            with handling(_asking[-1]):  # Prefect has put a handler of its own there for SIGTERM
-                yield
-        else:
+        # Installed again: in the meantime Prefect has installed a handler of its own for SIGTERM.
+        with handling(_stop_handlers[-1]) if _stop_handlers else nullcontext():
             yield
     finally:
         _orderly.clear()
@@ -100,21 +99,22 @@ def orderly() -> Iterator[None]:
 def stop_on_interrupt() -> Iterator[None]:
     """Let Ctrl-C, SIGTERM and SIGHUP ask for a stop in an `orderly` block, once; otherwise they interrupt at once.
 
-    The next run repeats everything else, which may take minutes: nobody should have to wait for it.
+    Outside of such a block nothing is paid for, and the next run repeats it: nobody should have to wait for its end.
     """
     stop_requested.clear()
 
     def ask(number: int, frame: FrameType | None) -> None:
         if not _orderly.is_set() or stop_requested.is_set():
-            signal.signal(number, signal.default_int_handler)
+            signal.signal(number, signal.default_int_handler)  # one more interrupts the clean-up too
             signal.default_int_handler(number, frame)
         stop_requested.set()
-        os.write(2, _SAID)  # not through sys.stderr, which may be in the middle of a write
+        with suppress(OSError):  # after a hang-up there is no terminal any more
+            os.write(2, _NOTICE)  # not through sys.stderr, which may be in the middle of a write
 
-    _asking.append(ask)
+    _stop_handlers.append(ask)
     try:
         with handling(ask):
             yield
     finally:
-        _asking.remove(ask)
+        _stop_handlers.remove(ask)
         stop_requested.clear()

@@ -53,6 +53,7 @@ def why_deferred(run: Ingestion) -> str:
     regions = f" and {account.regions.deferred:,} regions" if account.regions.deferred else ""
     left = f"{account.deferred:,} pictures{regions} were not reached"
     if run.request.max_cost is not None and not run.stopping.asked:
+        # Spending "the same amount again" would never get further here: the two requests for the check would take it.
         if not account.calls and run.embedder.paid:
             least = (run.embedder.check_units + 1) * run.embedder.facts.price.per_image
             return (
@@ -111,6 +112,7 @@ def _provider(run: Ingestion, outcome: Outcome) -> dict[str, Any]:
 
 def _failures(run: Ingestion, planned: Planned) -> list[dict[str, Any]]:
     """The failed pictures of the listing, with their reasons, as plain documents."""
+    # From the ledger and not from this run, which does not try again what has failed for good.
     ledger = run.checkpoint.ledger()
     found = planned.plan.found(ledger)
     return [ledger.row(position).as_failure() for position in found[(found >= 0) & ~ledger.ok_at(found)].tolist()]

@@ -33,7 +33,7 @@ class Tally:
 
     @property
     def results(self) -> BatchResult:
-        """What all batches came to together; its error is that of the first one that had any."""
+        """The sum of the results of all batches, with the first error."""
         return self._results
 
     @property
@@ -49,6 +49,7 @@ class Tally:
     def account(self) -> Account:
         """The account as it is now."""
         seconds = time.monotonic() - self._started if self._seconds is None else self._seconds
+        # The embedder counts its calls, not the batches their answers: a call that failed may have been charged as well.
         return replace(self._account, calls=self.calls.calls, seconds=seconds)
 
     def start_from(self, plan: Plan) -> None:
@@ -75,7 +76,7 @@ class Tally:
         self.add(**({"regions": Regions(**counts)} if plan.counted else counts))
 
     def add_result(self, result: BatchResult) -> None:
-        """Add what a batch came to."""
+        """Add the result of a batch."""
         with self._lock:
             self._results += result
             self._add(
@@ -93,6 +94,7 @@ class Tally:
     def defer_unreached(self) -> None:
         """Balance the account of a run that is cut short: what has become nothing else was not reached."""
         with self._lock:
+            # From nothing each time: it is called again as batches in flight end, which makes fewer of them deferred.
             account = replace(self._account, deferred=0, regions=replace(self._account.regions, deferred=0))
             self._account = replace(
                 account,
@@ -101,7 +103,7 @@ class Tally:
             )
 
     def close(self) -> Account:
-        """The account at the end: its time stands still from here on."""
+        """The account at the end, whose time no longer changes."""
         self._seconds = time.monotonic() - self._started
         return self.account()
 

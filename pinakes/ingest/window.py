@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 
 class Awaited(Protocol):
-    """A future of the standard library, of Prefect or of anybody else: it tells when it is done."""
+    """A future of the standard library, of Prefect or of another library, that calls back when it is done."""
 
     def add_done_callback(self, fn: Callable[[Any], object], /) -> object:
         """Let `fn` be called with the future once there is a result or an exception."""
@@ -20,6 +20,7 @@ Future = TypeVar("Future", bound=Awaited)
 
 def in_window(submit: Callable[[Item], Future], items: Iterable[Item], width: int) -> Iterator[tuple[Item, Future]]:
     """Submit the items, at most `width` unfinished at a time, and yield each with its finished future as they come."""
+    # By callbacks and not by `concurrent.futures.wait`, which knows neither Prefect's futures nor those of a cluster.
     finished: SimpleQueue[tuple[Item, Future]] = SimpleQueue()
     running = 0
     for item in items:
@@ -27,6 +28,7 @@ def in_window(submit: Callable[[Item], Future], items: Iterable[Item], width: in
             yield finished.get()
             running -= 1
 
+        # Bound as a default: `item` is another one by the time the future is done.
         def done(future: Any, item: Item = item) -> None:
             finished.put((item, future))
 

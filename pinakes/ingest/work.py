@@ -56,7 +56,7 @@ class Work:
 
 
 class Works(Sequence[Work]):
-    """The calls of a plan, kept as positions in its listing; immutable. A `Work` is made when it is asked for.
+    """The calls of a plan, kept as positions in its listing; immutable. A `Work` is made only when it is accessed.
 
     Args:
         images: the listing.
@@ -103,7 +103,7 @@ class Calls:
         self._also: defaultdict[int, list[int]] = defaultdict(list)
 
     def add(self, at: int, image: Image, attempts: int) -> bool:
-        """Have the image at a position embedded; whether it shares the call of an earlier one."""
+        """Plan a call for the image at a position; True if it shares the call of an earlier one."""
         if self.joins(at, image):
             return True
         if image.fingerprint.startswith(PROVES_EQUAL):
@@ -113,7 +113,7 @@ class Calls:
         return False
 
     def joins(self, at: int, image: Image) -> bool:
-        """Let the image share the call for equal bytes; whether there is one."""
+        """Let the image share the call for equal bytes; False if there is no such call."""
         first = self._by_bytes.get(image.fingerprint)
         if first is not None:
             self._also[first].append(at)
@@ -122,5 +122,6 @@ class Calls:
     def of(self, images: Images) -> Works:
         """The calls, what failed before last."""
         attempts = np.array(self._attempts, np.int64)
+        # A picture that fails every time must not keep the others waiting, or take the money of --max-cost from them.
         order = np.argsort(attempts, kind="stable")
         return Works(images, np.array(self._positions, np.int64)[order], attempts[order], dict(self._also))

@@ -297,17 +297,16 @@ def test_a_chunk_is_bounded_and_large_parts_come_in_several(
 
 def test_single_vectors_are_found_without_a_new_listing(checkpoint: Checkpoint) -> None:
     checkpoint.write([ok(n) for n in range(20)])
-    assert np.array_equal(checkpoint.vector(ok(4).image_id, md5(4)), vector_of(4))
     several = checkpoint.vectors_of((ok(n).image_id, md5(n)) for n in (3, 19, 500))
     assert {key: vector.tobytes() for key, vector in several.items()} == bits([ok(3), ok(19)])
     checkpoint.write([ok(21)])
-    assert np.array_equal(checkpoint.vector(ok(21).image_id, md5(21)), vector_of(21))
+    ((_, added),) = checkpoint.vectors_of([(ok(21).image_id, md5(21))]).items()
+    assert np.array_equal(added, vector_of(21))
 
 
-def test_a_vector_that_is_not_there_is_an_error_that_names_it(checkpoint: Checkpoint) -> None:
+def test_a_failed_picture_has_no_vector(checkpoint: Checkpoint) -> None:
     checkpoint.write([failed(1)])
-    with pytest.raises(CheckpointError, match=r"no vector of 'hall/00001\.jpg'"):
-        checkpoint.vector(ok(1).image_id, md5(1))
+    assert checkpoint.vectors_of([(failed(1).image_id, md5(1))]) == {}
 
 
 def test_an_answer_of_another_space_is_refused_before_anything_is_written(checkpoint: Checkpoint, place: Place) -> None:

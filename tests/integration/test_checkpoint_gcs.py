@@ -429,4 +429,5 @@ def test_who_adds_is_not_kept_waiting_by_a_store_that_has_refused(
         assert gcs.counts["requests"] == requests
         gcs.bucket("kept", available=True)
     assert stored(checkpoint) == bits(answers)
-    assert np.array_equal(checkpoint.vector(ok(3).image_id, ok(3).fingerprint), vector_of(3))
+    pair = (ok(3).image_id, ok(3).fingerprint)
+    assert np.array_equal(checkpoint.vectors_of([pair])[pair], vector_of(3))

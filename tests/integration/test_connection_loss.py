@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,8 @@ import pytest
 
 from pinakes.checkpoints.base import VectorChunk
 from pinakes.errors import DatabaseError
+from pinakes.ingest import listing, lost_answers
+from pinakes.settings import Settings
 from pinakes.spaces import Space
 from pinakes.store import reload
 from pinakes.store.assignments import RunOfLeader, RunOfWorker
@@ -24,7 +28,7 @@ from pinakes.store.load import Loader
 from pinakes.store.reconnecting import Reconnecting
 from pinakes.store.runs import start_run
 from pinakes.store.space_registry import register_space
-from tests.running import stored
+from tests.running import gallery, run, stored
 
 T = TypeVar("T")
 
@@ -166,3 +170,26 @@ def test_a_connection_that_may_not_be_opened_again_is_lost_with_an_error(databas
         pytest.raises(DatabaseError, match="loading the images"),
     ):
         Loader(once, "pictures", SPACE, lease).load_images(lambda: frames(database, [1]), with_metadata=True)
+
+
+def test_a_run_whose_connection_is_lost_while_it_plans_goes_on(
+    settings: Settings, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = gallery(tmp_path / "in", 5)
+    shutil.rmtree(run(settings, source).run.checkpoint.location)
+    lost: list[str] = []
+
+    def losing(name: str, read: Callable[..., Any]) -> Callable[..., Any]:
+        def first_lost(conn: Connection, *args: Any, **kwargs: Any) -> Any:
+            if name not in lost:
+                lost.append(name)
+                cut(database)
+            return read(conn, *args, **kwargs)
+
+        return first_lost
+
+    monkeypatch.setattr(listing, "held_in_table", losing("plan", listing.held_in_table))
+    monkeypatch.setattr(lost_answers, "held_vectors", losing("vectors", lost_answers.held_vectors))
+    account = run(settings, source, from_table=True).account
+    assert lost == ["plan", "vectors"]
+    assert (account.reused, account.calls) == (5, 0)

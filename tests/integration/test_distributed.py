@@ -20,7 +20,7 @@ from pinakes import logs
 from pinakes.checkpoints import open_checkpoint
 from pinakes.embedders.base import Picture
 from pinakes.embedders.registry import EMBEDDERS
-from pinakes.errors import LeaseLostError, PinakesError, SettingsError, SourceError
+from pinakes.errors import DatabaseError, LeaseLostError, PinakesError, SettingsError, SourceError
 from pinakes.images.regions import is_region
 from pinakes.ingest.account import Account
 from pinakes.ingest.answers import EmbedStage, verify_embedder
@@ -33,6 +33,7 @@ from pinakes.ingest.loading import Pruned, build_index, close_account, load
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.summary import Outcome, summarise
 from pinakes.settings import Settings
+from pinakes.store.assignments import RunOfWorker
 from pinakes.store.database import Database
 from pinakes.types import Failure, Vector
 from tests.counting import COUNTING, Counting
@@ -244,6 +245,26 @@ def test_a_worker_of_a_run_that_is_over_closes_by_itself_and_nobody_gets_in(sett
             Worker(assignment, settings)
 
 
+def test_a_worker_whose_database_does_not_answer_keeps_what_was_answered(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(_: RunOfWorker) -> None:
+        raise DatabaseError("the database does not answer.")
+
+    monkeypatch.setattr("pinakes.ingest.distributed.worker.LOOK_SECONDS", 3600)
+    slow = Slow()
+    with using(slow), led(settings, gallery(tmp_path / "in", 4), 1) as (stage, leader), ThreadPoolExecutor(1) as pool:
+        with open_worker(leader.assignment, settings) as worker, monkeypatch.context() as patch:
+            (batch,) = leader.batches()
+            embedding = pool.submit(worker.embed, batch)
+            assert slow.reached.wait(PATIENCE)
+            patch.setattr(RunOfWorker, "standing", away)
+            slow.go_on.set()
+            leader.count(batch.number, embedding.result())
+        leader.reconcile()
+        assert finish(stage).account.embedded == 4
+
+
 def test_no_request_is_begun_for_a_run_that_has_been_asked_to_stop(settings: Settings, tmp_path: Path) -> None:
     source = gallery(tmp_path / "in", 4)
     with AzureFake() as fake:
@@ -418,6 +439,16 @@ def test_a_missing_key_on_one_machine_is_named(settings: Settings, tmp_path: Pat
             without = {name: value for name, value in known.values.items() if name != "PINAKES_AZURE_KEY"}
             with pytest.raises(SettingsError, match="PINAKES_AZURE_KEY"):
                 Worker(leader.assignment, replace(known, values=without))
+
+
+def test_a_worker_reads_a_list_by_the_column_that_the_run_names(settings: Settings, tmp_path: Path) -> None:
+    source = gallery(tmp_path / "in", 3)
+    names = sorted(path.name for path in source.iterdir())
+    rows = "".join(f"{name},https://museum.example/{name}\n" for name in names)
+    (source / "list.csv").write_text(f"file,link\n{rows}")
+    with using(Counting()), led(settings, source / "list.csv", 2, key="file", batch_size=2) as (stage, leader):
+        embed_shards(leader, settings)
+        assert finish(stage).account.embedded == 3
 
 
 def test_how_long_a_model_on_this_machine_took_is_known_of_all_processes(settings: Settings, tmp_path: Path) -> None:

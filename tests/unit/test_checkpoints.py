@@ -319,6 +319,17 @@ def test_of_a_damaged_csv_part_every_other_row_is_saved(tmp_path: Path) -> None:
     assert "58 of its 60 answers were saved" in checkpoint.problems[0]
 
 
+def test_a_csv_part_whose_header_is_damaged_is_set_aside_as_unreadable(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(str(tmp_path), "art", SPACE, format="csv")
+    checkpoint.write([ok(1)])
+    part = only_part(Path(checkpoint.location))
+    part.write_bytes(part.read_bytes().replace(b'","', b'"-"', 1))
+    checkpoint.write([ok(2)])
+    assert stored(checkpoint) == bits([ok(2)])
+    assert checkpoint.unreadable_parts == 1
+    assert "nobody can say which answers it held" in checkpoint.problems[0]
+
+
 def test_a_stream_that_meets_a_broken_part_goes_on_with_its_double(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

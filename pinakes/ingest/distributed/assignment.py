@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import astuple
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -20,9 +21,11 @@ from pinakes.types import Image
 class Assignment(BaseModel):
     """What a worker needs to embed for a run; it holds no key, no password and no address of a database.
 
+    Prefect's server keeps it as a parameter, and shows it to everybody who may open its UI.
+
     Attributes:
         run_id: the run.
-        request: what was asked, with paths that mean the same in every working directory.
+        request: the run's options, with paths that mean the same in every working directory.
         root: the URI of the source, which the worker must find again.
         space: the name of the embedding space, likewise.
         resource: what the leader's lease is for.
@@ -58,10 +61,13 @@ class Assignment(BaseModel):
                     "source": _anywhere(request.source),
                     "under": _anywhere(request.under) if request.under else None,
                     "checkpoint": _anywhere(request.checkpoint),
+                    # Of what tables mean only the key is kept: a list of pictures is read by it as well.
                     **WITHOUT_METADATA,
-                    # The leader has set the rate already, and spends the money.
+                    "key": request.key,
+                    # The leader has stored the rate with the quota already, and hands out the calls that the money pays for.
                     "rate": NO_RATE if request.rate == NO_RATE else None,
                     "max_cost": None,
+                    # Shared out, since --concurrency is about the provider and not about each worker.
                     "concurrency": max(1, request.concurrency // ways) if request.concurrency else None,
                 }
             ),
@@ -83,13 +89,9 @@ def _anywhere(place: str) -> str:
 
 def work_as_rows(work: Sequence[Work]) -> list[list[Any]]:
     """Calls as plain lists that fit JSON; `work_of_rows` reads them."""
-    return [[item.attempts, *(_image_as_row(image) for image in (item.image, *item.also))] for item in work]
+    return [[item.attempts, *map(astuple, (item.image, *item.also))] for item in work]
 
 
 def work_of_rows(rows: Sequence[Sequence[Any]]) -> list[Work]:
     """The calls that `work_as_rows` has written."""
     return [Work(Image(*first), attempts, [Image(*image) for image in also]) for attempts, first, *also in rows]
-
-
-def _image_as_row(image: Image) -> list[Any]:
-    return [image.image_id, image.uri, image.fingerprint, image.size, image.content_type]

@@ -1,4 +1,4 @@
-"""The leader of a run whose batches workers embed: it hands them out, counts what they come to, and ends the run."""
+"""The leader of a run whose batches workers embed: it hands them out, counts their results, and ends the run."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pinakes.store.assignments import RunOfLeader
 logger = logging.getLogger(__name__)
 
 TELL_SECONDS = 0.5
-"""How often the leader looks whether it should tell the workers to stop."""
+"""How often the leader checks whether it should tell the workers to stop."""
 
 DRAIN_SECONDS = 45.0
 """How long a run that failed waits for answers that are paid for: longer than one request takes."""
 
 GRACE_SECONDS = 20.0
-"""How long a run waits that was told to end: Prefect's worker kills it after 30 s."""
+"""The same for a run that was told to end: Prefect's worker kills it after 30 s."""
 
 
 class Leader:
     """The leader of a run. Use as a context manager around everything that workers embed.
 
-    Inside the block whoever has the assignment may begin batches. When the run is asked to stop, the leader tells the
+    Inside the block every process that has the assignment may begin batches. When the run is stopping, the leader tells the
     workers. `reconcile` ends that, and so does leaving the block.
 
     Args:
@@ -62,12 +62,14 @@ class Leader:
         self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
+            # KeyboardInterrupt is a second Ctrl-C, of somebody who does not want to wait.
             if isinstance(exc, Exception):
                 self._drain(DRAIN_SECONDS)
             elif exc is not None and not isinstance(exc, KeyboardInterrupt):
                 self._drain(GRACE_SECONDS)
             self._end()
             self.collect()
+            # A run that is told to end is entered as stopped, with all that its workers have done.
             if exc is not None and not isinstance(exc, Exception | KeyboardInterrupt):
                 self.reconcile()
             self._store.forget()
@@ -87,7 +89,7 @@ class Leader:
         return Assignment.of(self._stage, self.ways, batches=len(self._parts))
 
     def batches(self) -> Iterator[Batch]:
-        """The batches to hand out; ends early when a stop is asked for."""
+        """The batches to hand out; ends early when the run is stopping."""
         for batch in self._stage.batches():
             if self._spent:
                 self._run.tally.add_result(batch.deferred)
@@ -107,7 +109,7 @@ class Leader:
     # -- taking in -----------------------------------------------------------------------------------------------------
 
     def count(self, number: int, result: BatchResult) -> None:
-        """Count what a batch came to."""
+        """Count the result of a batch."""
         batch = self._open.pop(number)
         self._stage.count(result)
         left = result.deferred + result.regions.deferred
@@ -144,6 +146,7 @@ class Leader:
         if not self._open:
             return
         ledger = self._run.checkpoint.ledger()
+        # A worker that died has reported no result, but the answers that it kept are paid for and count.
         for number, batch in self._open.items():
             known, left = reconcile(batch.work, ledger, self._stage.planned.at)
             error = self._reasons.get(number) if left else None
@@ -169,7 +172,7 @@ class Leader:
             time.sleep(TELL_SECONDS)
 
     def _tell(self) -> None:
-        """Tell the workers when the run is asked to stop."""
+        """Tell the workers when the run is stopping."""
         while not self._ending.wait(TELL_SECONDS):
             if self._run.stopping():
                 try:

@@ -32,7 +32,7 @@ from pinakes.store.database import open_database
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""How often a worker looks whether its run is stopping or over."""
+"""How often a worker checks whether its run is stopping or over."""
 
 
 class Worker:
@@ -78,9 +78,9 @@ class Worker:
                     f"the run lists {assignment.root}, and this process finds {self.source.root} under {request.source!r}:"
                     " let all machines see the pictures under one path."
                 )
-            self._budget = _SharedBudget(self._run) if assignment.budgeted else None
-            if self._budget is not None:
-                self.stopping.budget_used_up = lambda: self._budget is not None and self._budget.used_up
+            budget = self._budget = _SharedBudget(self._run) if assignment.budgeted else None
+            if budget is not None:
+                self.stopping.budget_used_up = lambda: budget.used_up
             embedders = Embedders(settings, database.dsn)
             stack.callback(embedders.close)
             if isinstance(self.source, Listing):
@@ -88,7 +88,7 @@ class Worker:
             self.embedder = embedders.open(
                 choice_of(request),
                 rate=request.rate,
-                allow=lambda _price: self._budget,
+                allow=lambda _price: budget,
                 stopping=self.stopping.at_once,
             )
             space = self.embedder.facts.space
@@ -98,9 +98,10 @@ class Worker:
                     f" model of {space.provider} and the same settings."
                 )
             self.checkpoint = open_checkpoint(
-                request.checkpoint, request.collection, space, format=request.format, guard=self._run.check
+                request.checkpoint, request.collection, space, format=request.format, guard=self._check_keeping
             )
             self._reported = Calls.of(self.embedder)
+            # Everything is open: from here on `close` ends it. An exception before this has closed what was opened.
             self._stack = stack.pop_all()
         self._thread = threading.Thread(target=self._watch, name=f"worker of {assignment.run_id}", daemon=True)
         self._thread.start()
@@ -127,11 +128,13 @@ class Worker:
         with self._using(), self._logged():
             self._run.check()
             begun = self._run.begin(batch.number)
+            # Handed out a second time, when its first worker finished it and was lost before it could say so.
             if begun.result is not None:
                 self._run.end(batch.number, None)
                 return BatchResult.of(begun.result)
             if begun.stopping:  # the leader counts on it: once no batch is at work it takes no more answers
                 self.stopping.abandon()
+            # Ended whatever happens: while a batch is entered as at work, a leader that ends waits for it.
             document = None
             try:
                 result = self._embed(batch, again=begun.times > 1)
@@ -146,13 +149,13 @@ class Worker:
         if threading.current_thread() is not self._thread:
             self._thread.join()
         with self._lock:
-            stack, self._stack = self._stack, ExitStack()
+            stack, self._stack = self._stack, ExitStack()  # closed once, however often this is called
         stack.close()
         self.over.set()
 
     def _embed(self, batch: Batch, *, again: bool) -> BatchResult:
         done, left = BatchResult(), list(batch.work)
-        if again:
+        if again:  # its first worker may have kept answers before it died
             done, left = reconcile(left, self.checkpoint.ledger(), self.assignment.planned_at)
         if left:
             with measuring(self.source.read, self._dsn, self.assignment.request.collection) as read:
@@ -167,11 +170,24 @@ class Worker:
                 )
         return replace(done, elsewhere=done.elsewhere + self._calls_since())
 
+    def _check_keeping(self) -> None:
+        """Check, before answers are kept, that the run still takes them.
+
+        While the database does not answer, nobody can take the run over through it either, and what is paid for is kept.
+
+        Raises:
+            LeaseLostError: the run is over.
+        """
+        try:
+            self._run.check()
+        except DatabaseError as exc:
+            logger.warning("%s; answers are kept all the same", exc)
+
     def _logged(self) -> AbstractContextManager[None]:
         return logs.belonging_to(self.assignment.run_id, self.assignment.request.collection, self.assignment.space)
 
     def _calls_since(self) -> Calls:
-        """The requests that no batch has reported yet: batches at once share one embedder, and only their sum is exact."""
+        """The requests that no batch has reported yet: parallel batches share one embedder, and only their sum is exact."""
         with self._lock:
             now = Calls.of(self.embedder)
             new, self._reported = now - self._reported, now
@@ -179,6 +195,7 @@ class Worker:
 
     @contextmanager
     def _using(self) -> Iterator[None]:
+        # Counted, since `look` must not close what a batch still works with when the run is over.
         with self._lock:
             if self._closing.is_set():
                 raise LeaseLostError(f"the run {self.assignment.run_id} is over; nothing more is embedded for it.")
@@ -189,6 +206,7 @@ class Worker:
             with self._lock:
                 self._at_work -= 1
                 idle = not self._at_work
+            # Another worker may still need what this one has taken of the allowance and not used.
             if idle and self._budget is not None:
                 self._budget.release()
 
@@ -197,10 +215,11 @@ class Worker:
             self.look()
 
     def look(self) -> None:
-        """Begin nothing new once the run is stopping; close when it is over and nobody is at work."""
+        """Begin nothing new once the run is stopping; close when it is over and no batch is at work."""
         try:
             standing = self._run.standing()
         except DatabaseError as exc:
+            # Without the database nobody can say that the run goes on; what is in flight is paid for and may be kept.
             logger.warning("%s; nothing new is begun for the run %s", exc, self.assignment.run_id)
             standing = Standing.STOPPING
         if standing is Standing.OPEN:
@@ -244,7 +263,8 @@ def open_worker(assignment: Assignment, settings: Settings) -> Iterator[Worker]:
 
 
 _opening = threading.Lock()
-_here: dict[UUID, Worker] = {}
+_workers: dict[UUID, Worker] = {}
+"""Of this process, by run: a cluster's process is sent batches one by one, and should open everything only once."""
 
 
 def worker_here(assignment: Assignment) -> Worker:
@@ -253,15 +273,15 @@ def worker_here(assignment: Assignment) -> Worker:
     See `Worker` for what it raises.
     """
     with _opening:
-        for run_id in [run_id for run_id, worker in _here.items() if worker.over.is_set()]:
-            del _here[run_id]
-        if assignment.run_id not in _here:
-            _here[assignment.run_id] = Worker(assignment, load_settings())
-        return _here[assignment.run_id]
+        for run_id in [run_id for run_id, worker in _workers.items() if worker.over.is_set()]:
+            del _workers[run_id]
+        if assignment.run_id not in _workers:
+            _workers[assignment.run_id] = Worker(assignment, load_settings())
+        return _workers[assignment.run_id]
 
 
 def close_workers() -> None:
     """Close this process's workers of runs that are over, without waiting for them to notice."""
     with _opening:
-        for worker in list(_here.values()):
+        for worker in list(_workers.values()):
             worker.look()
