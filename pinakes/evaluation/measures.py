@@ -1,4 +1,4 @@
-"""The measures, as plain functions of numbers: nothing here knows where they come from.
+"""The measures, as functions of numbers alone.
 
 Two distances or similarities that differ by no more than `TIE` are equal. Where a measure depends on the order of equal
 ones, its expected value over all their orders is taken (McSherry and Najork, "Computing Information Retrieval Performance
@@ -59,7 +59,7 @@ def lower_bound(shares: Floats, trials: int, *, population: int | None = None, z
     """
     count = len(shares)
     mean = float(np.mean(shares))
-    if population is not None and population <= count:
+    if population is not None and population <= count:  # all of them were asked: the mean is no estimate
         return mean
     variance = float(np.var(shares, ddof=1)) / count if count > 1 else 0.0
     effective = float(count)
@@ -74,6 +74,7 @@ def lower_bound(shares: Floats, trials: int, *, population: int | None = None, z
 
 def queries_needed(wanted: float, *, z: float = Z_95) -> int:
     """How many queries without a single miss show a recall of `wanted`, by `lower_bound`."""
+    # Where all queries agree, `lower_bound` is n / (n + z²).
     return math.ceil(z * z * wanted / (1 - wanted))
 
 
@@ -108,7 +109,7 @@ def ranks_of(similarities: Floats, right: Ints) -> Ranks:
     """
     own = similarities[np.arange(len(right)), right][:, None]
     closer = (similarities > own + TIE).sum(axis=1)
-    equal = (np.abs(similarities - own) <= TIE).sum(axis=1) - 1
+    equal = (np.abs(similarities - own) <= TIE).sum(axis=1) - 1  # without the right answer itself
     return Ranks(closer, equal)
 
 
@@ -172,6 +173,7 @@ class KthNearest:
     def add(self, distances: Floats) -> None:
         """Take in a block, shape (queries, n); inf for what is no candidate."""
         joined = np.concatenate((self._smallest, distances.astype(np.float32, copy=False)), axis=1)
+        # Not sorted: only the largest of them is asked for, and partitioning takes linear time.
         self._smallest = np.partition(joined, self._k - 1, axis=1)[:, : self._k]
 
     @property

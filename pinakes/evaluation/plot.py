@@ -77,6 +77,7 @@ def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:
     import matplotlib as mpl
     from matplotlib import font_manager
 
+    # The font of the contact sheets; DejaVu has what it lacks, such as the star.
     font_manager.fontManager.addfont(font_source_sans_pro.SourceSansPro)
     family = font_manager.FontProperties(fname=font_source_sans_pro.SourceSansPro).get_name()
     style: dict[Any, Any] = {
@@ -106,7 +107,7 @@ def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:
 
 def _figure(evaluation: Evaluation) -> Figure:
     """A row of panels for each thing that was measured."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # not pyplot, which would choose a window system and keep every figure
 
     rows: list[tuple[float, Any]] = []
     if any(report.levels for report in evaluation.recall):
@@ -137,7 +138,8 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
     for number, report in enumerate(reports):
         look = _look(number)
         if not report.levels:
-            right.plot([1.0], [report.exact_ms], **look | {"marker": "*", "markersize": 12}, label=_exact_label(report))
+            label = f"{_short(report.space)} (no index)"
+            right.plot([1.0], [report.exact_ms], **look | {"marker": "*", "markersize": 12}, label=label)
             continue
         settings = [level.setting for level in report.levels]
         recalls = [level.recall for level in report.levels]
@@ -173,6 +175,7 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
         color=INK,
         fontsize=10,
     )
+    # A little above 1, where the best settings are, and more below the lowest bound, where the line's label stands.
     room = 1 - lowest
     left.set_ylim(lowest - 0.12 * room, 1 + 0.05 * room)
     right.set_xlim(min([lowest, *(level.recall for report in reports for level in report.levels)]), 1 + 0.05 * room)
@@ -186,7 +189,7 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
 
 
 def _exact_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
-    """Without any index there is nothing to find again; only the time of comparing every vector is shown."""
+    """Without any index recall is 1; only the time of comparing every vector is shown."""
     axes = part.subplots()
     names = [_short(report.space) for report in reports]
     bars = axes.barh(names, [report.exact_ms for report in reports], 0.6)
@@ -203,10 +206,6 @@ def _exact_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
     axes.grid(visible=False, axis="y")
     axes.margins(x=0.3)
     axes.set(title="No index: every vector is compared, and all are found", xlabel="median ms of a query")
-
-
-def _exact_label(report: RecallReport) -> str:
-    return f"{_short(report.space)} (no index)"
 
 
 def _numbered(axes: Axes, settings: Sequence[int]) -> None:

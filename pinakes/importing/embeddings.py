@@ -1,4 +1,4 @@
-"""What every kind of file or table of embeddings gives: one row a picture, each of them read or named."""
+"""Embeddings in any kind of file or table: a row for each picture, and a report of every row that cannot be used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pinakes.metadata.opening_tables import AnyTable
 from pinakes.types import ErrorClass, Failure, Vector
 
 SHOWN_ROWS = 50
-"""Bad rows that one message names; all of them are counted."""
+"""The most bad rows that one message names; all of them are counted."""
 
 STATUS_CLASSES = (
     (("RESOURCE_EXHAUSTED", "RETRYABLE", "QUOTA", "429"), ErrorClass.QUOTA),
@@ -24,7 +24,7 @@ STATUS_CLASSES = (
     (("NOT_FOUND", "PERMISSION_DENIED", "ACCESS"), ErrorClass.UNREADABLE),
     (("INVALID_ARGUMENT", "UNSUPPORTED", "SAFETY"), ErrorClass.REJECTED),
 )
-"""Words in a status, and what they say of the picture; a status with none of them is an error of the server."""
+"""Words in a status, and the class of the failure; a status with none of them is an error of the server, tried again."""
 
 
 class BadRowError(ValueError):
@@ -55,13 +55,13 @@ class Embeddings(Protocol):
     Attributes:
         name: of the file or table, for messages.
         dimension: numbers in a vector: those of the first one.
-        told: which columns were guessed, in one line; "" where nothing was.
+        remark: which columns were guessed, in one line; "" where nothing was.
         metadata: its other columns as a table about the pictures; None where there are none.
     """
 
     name: str
     dimension: int
-    told: str = ""
+    remark: str = ""
     metadata: AnyTable | None = None
 
     def rows(self) -> Iterator[Row]:
@@ -132,7 +132,7 @@ def read_names(embeddings: Embeddings) -> Names:
             f"{count:,} of the rows of {embeddings.name} cannot be imported, and nothing was: {'; '.join(bad)}{more}."
         )
     for name in names.digests.keys() & names.failures.keys():
-        del names.failures[name]  # a later attempt has given it a vector
+        del names.failures[name]  # another attempt has given it a vector
     return names
 
 
@@ -143,6 +143,7 @@ def _enter(names: Names, row: Row, dimension: int) -> None:
     elif row.vector is None:
         names.without_vector.append(name)
     else:
+        # Digests, because the vectors of a large file do not fit into memory.
         digest = hashlib.blake2b(_vector(row.vector, dimension).tobytes(), digest_size=16).digest()
         if names.digests.setdefault(name, digest) != digest:
             names.differing[name] = None
@@ -151,7 +152,7 @@ def _enter(names: Names, row: Row, dimension: int) -> None:
 
 
 def failure_of(status: str) -> Failure:
-    """A status as the ledger keeps it: BigQuery's text, or `CLASS: MESSAGE` as a checkpoint has it."""
+    """A status as the ledger keeps it: BigQuery's text, or `CLASS: MESSAGE` from a checkpoint."""
     own, _, message = status.partition(": ")
     if own in list(ErrorClass) and message:
         return Failure(ErrorClass(own), message)
@@ -176,10 +177,11 @@ def _vector(values: Sequence[Any] | npt.NDArray[Any] | BadRowError, dimension: i
         raise values
     if len(values) != dimension:
         raise BadRowError(f"the vector has {len(values)} numbers and the first one has {dimension}")
+    # NumPy would turn `true` and "1" into 1.0. `type` and not `isinstance`, for which `true` is an int.
     if isinstance(values, list) and not all(type(value) in (int, float) for value in values):
-        raise BadRowError("not every component of the vector is a number")  # neither true, nor "1"
+        raise BadRowError("not every component of the vector is a number")
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinity
+        with np.errstate(over="ignore"):  # what is too large becomes infinity, which is refused below
             vector = np.array(values, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as exc:
         raise BadRowError("not every component of the vector is a number") from exc

@@ -1,4 +1,4 @@
-"""What can be imported, by what is given on the command line: a file of any form, a folder of them, or an address."""
+"""Opens what the command line names: a file of any form, a folder of files, or the address of a table."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def open_embeddings(
         key: what the metadata call their key; None is image_id.
 
     Raises:
-        UsageError: it is nothing that can be imported.
-        MetadataError: it cannot be read.
-        DatabaseError: likewise, of a table.
+        UsageError: it cannot be imported.
+        MetadataError: a file or a table of BigQuery cannot be read.
+        DatabaseError: a table of PostgreSQL cannot be read.
     """
     records = _records(place, names)
     try:
@@ -55,7 +55,7 @@ def _records(place: str, names: Path | None) -> Records:
     if place.startswith(BIGQUERY):
         return BigQueryRecords(place)
     scheme, is_address, _ = place.partition("://")
-    if is_address:  # which may hold a password, so it is not shown
+    if is_address:  # it may hold a password, so the message shows only its scheme
         raise UsageError(
             f"an address {scheme}://… cannot be imported; give a file,"
             " bigquery://PROJECT/DATASET/TABLE, or postgresql://USER@HOST/DATABASE?table=NAME."

@@ -19,7 +19,8 @@ from pinakes.metadata.columns import VECTOR_COLUMNS
 from pinakes.metadata.files import detect_encoding, read_lines
 from pinakes.metadata.records import open_text
 
-csv.field_size_limit(2**24)  # a vector of 3,072 components written in full has some 60 kB; the default is 131 kB
+# A vector of 3,072 components written in full takes some 60 kB, and other columns may be longer than the default of 131 kB.
+csv.field_size_limit(2**24)
 
 
 class Separated(Records):
@@ -38,6 +39,7 @@ class Separated(Records):
         places = [self.columns.index(column) for column in wanted]
         if self._header:
             next(reader)
+        # Not a `for` loop, which an error would end: the rows after a bad one are reported too.
         while True:
             try:
                 row = next(reader, None)
@@ -46,21 +48,23 @@ class Separated(Records):
                 continue
             if row is None:
                 return
-            cells: Sequence[Any] = [row[0], _numbers(row[1:])] if self._wide and row else row
-            if row and len(cells) != len(self.columns):
+            if not row:  # a blank line
+                continue
+            cells: Sequence[Any] = [row[0], _numbers(row[1:])] if self._wide else row
+            if len(cells) != len(self.columns):
                 yield f"line {reader.line_num}", BadRowError(f"{len(row)} fields instead of {len(self.columns)}")
-            elif row:
+            else:
                 yield f"line {reader.line_num}", [cells[place] for place in places]
 
     def cells(self, wanted: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-        """See `Records.cells`; a stray quotation mark is read as in any other table about pictures."""
+        """See `Records.cells`; a stray quotation mark is read as in a metadata file."""
         places = [self.columns.index(column) for column in wanted]
         for line, row in open_text(self.path).rows():
             yield line, [row[place] for place in places]
 
 
 class JsonLines(Records):
-    """JSON Lines, as BigQuery exports them: an object a line, without what is null."""
+    """JSON Lines, as BigQuery exports them: an object on each line, without the columns that are null in that row."""
 
     def __init__(self, path: Path) -> None:
         self.name, self.path = path.name, path
@@ -85,7 +89,7 @@ class JsonLines(Records):
                 continue
             try:
                 row = json.loads(line)
-            except (ValueError, RecursionError) as exc:
+            except (ValueError, RecursionError) as exc:  # RecursionError: thousands of opening brackets
                 row = BadRowError(f"the line is not JSON ({exc})")
             if not isinstance(row, dict | BadRowError):
                 row = BadRowError("the line is not a JSON object")
@@ -93,10 +97,10 @@ class JsonLines(Records):
 
 
 def open_text_records(path: Path) -> Records:
-    """Find out how a text is laid out, from its first line.
+    """Find out from its first line which of the text forms a file has.
 
     Raises:
-        UsageError: it is none of the forms.
+        UsageError: it has none of the forms.
         MetadataError: it cannot be read.
     """
     line = next(_lines(path), "")
@@ -117,6 +121,7 @@ def open_text_records(path: Path) -> Records:
 
 
 def _lines(path: Path) -> Iterator[str]:
+    # The encoding is found in the whole file: the first letter outside ASCII may be far down.
     return (text for _, text in read_lines(path, detect_encoding(path)))
 
 

@@ -31,6 +31,8 @@ from pinakes.importing.embeddings import failure_of, read_names, vectors
 from pinakes.importing.matching import Matcher
 from pinakes.importing.places import open_embeddings
 from pinakes.ingest.opening import dry_run
+from pinakes.metadata.column_map import ColumnMap
+from pinakes.metadata.table import read_metadata
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import search
@@ -227,11 +229,21 @@ def test_any_columns_can_be_named(working: Path, database: Database) -> None:
     ]
 
 
+@pytest.mark.parametrize(("key", "column"), [("Object_ID", "object_id"), (None, "image_id")])
+def test_a_column_that_is_called_like_the_key_moves_no_other(tmp_path: Path, key: str | None, column: str) -> None:
+    row = {"photo": "a.jpg", "embedding": [1.0, 2.0], column: "17", "title": "Dusk"}
+    as_parquet(tmp_path / "one.parquet", [row])
+    opened = open_embeddings(str(tmp_path / "one.parquet"), name="photo", key=key)
+    assert opened.metadata is not None
+    (read,) = read_metadata([opened.metadata], columns=ColumnMap(key=key)).frame.to_dict("records")
+    assert (read["key"], read["title"]) == ("a.jpg", "Dusk")
+
+
 def test_the_only_column_of_vectors_needs_no_name(tmp_path: Path) -> None:
     as_parquet(tmp_path / "one.parquet", [{"url": "a.jpg", "features": [1.0, 2.0]}])
     opened = open_embeddings(str(tmp_path / "one.parquet"))
     assert [name for name, _ in vectors(opened)] == ["a.jpg"]
-    assert opened.told.endswith("vector = features, name = url")
+    assert opened.remark.endswith("vector = features, name = url")
 
 
 @pytest.mark.parametrize(
