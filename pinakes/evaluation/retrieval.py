@@ -204,17 +204,19 @@ def _texts(
     pairs: Pairs,
     request: EvaluationRequest,
     say: Callable[[str], None],
-) -> Texts | str:
+) -> Texts | NoTextsError:
     """The texts in a space, or why there are none: one space without texts does not keep the others from being compared."""
     try:
         return embed_texts(conn, embedders.of(space.space), pairs, request, say)
-    except (EmbedderError, SettingsError, UsageError, NoTextsError) as exc:
-        return str(exc).rstrip(".")
+    except NoTextsError as exc:
+        return exc
+    except (EmbedderError, SettingsError, UsageError) as exc:
+        return NoTextsError(str(exc))
 
 
-def _text_report(space: RegisteredSpace, pairs: Pairs, texts: Texts | str, pictures: Matrix) -> TextReport:
-    if isinstance(texts, str):
-        return TextReport(space.name, space.active, 0, None, None, 0, 0.0, (texts,))
+def _text_report(space: RegisteredSpace, pairs: Pairs, texts: Texts | NoTextsError, pictures: Matrix) -> TextReport:
+    if isinstance(texts, NoTextsError):
+        return TextReport(space.name, space.active, 0, None, None, texts.calls, texts.cost, (str(texts),))
     read = np.flatnonzero(texts.read >= 0)
     notes = list(texts.notes)
     unread = len(pairs.texts) - len(read)

@@ -61,7 +61,12 @@ class Texts:
 
 
 class NoTextsError(PinakesError):
-    """The texts have no vectors in a space; the message is the reason."""
+    """The texts have no vectors in a space; the message is the reason. `calls` and `cost` were paid all the same."""
+
+    def __init__(self, reason: str, calls: int = 0, cost: float = 0.0) -> None:
+        super().__init__(reason.rstrip("."))
+        self.calls = calls
+        self.cost = cost
 
 
 def choose_pairs(comparable: Comparable, image_ids: Sequence[str], request: EvaluationRequest) -> Pairs | None:
@@ -113,7 +118,7 @@ def embed_texts(
     facts = embedder.facts
     provider = facts.space.provider
     sent = [_cut(text, embedder) for text in pairs.texts]
-    # A free embedder is quicker than a look into the database.
+    # Only what was paid for is kept.
     known: dict[str, TextReading] = _kept(conn, embedder, sent) if embedder.paid else {}
     todo = [text for text in dict.fromkeys(sent) if text not in known]
     price = facts.price
@@ -126,27 +131,31 @@ def embed_texts(
         )
     if embedder.paid and todo:
         say(f"{provider}: {len(todo):,} texts in as many calls, USD {cost:,.4f} ({len(known):,} known already)")
-    fresh, reason = _embedded(conn, embedder, todo)
+    fresh, reason, refusal = _embedded(conn, embedder, todo)
+    calls, cost = len(fresh) if embedder.paid else 0, sum(map(price.of_text, fresh))
+    if refusal is not None:
+        raise NoTextsError(str(refusal), calls, cost) from refusal
     known.update(fresh)
     if not known:
         raise NoTextsError(reason or "there is no text")
     place = {text: number for number, text in enumerate(known)}
     cut = sum(text != whole for text, whole in zip(sent, pairs.texts, strict=True))
     notes = [f"{cut:,} texts are longer than the {facts.limits.max_words} words that {provider} reads"] if cut else []
-    paid = len(fresh) if embedder.paid else 0
     return Texts(
         unit(np.stack([known[text].vector for text in place])),
         np.array([place.get(text, -1) for text in sent]),
-        paid,
-        sum(map(price.of_text, fresh)),
+        calls,
+        cost,
         tuple(notes),
     )
 
 
-def _embedded(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> tuple[dict[str, TextReading], str | None]:
-    """The vectors of the texts that the embedder can read, and the reason why it cannot read the first of the others."""
+def _embedded(
+    conn: Connection, embedder: Embedder, texts: Sequence[str]
+) -> tuple[dict[str, TextReading], str, EmbedderError | None]:
+    """The vectors of the texts, why the first that is missing could not be read, and the error that ended it early."""
     readings: dict[str, TextReading] = {}
-    reason: str | None = None
+    reason = ""
 
     # Errors are returned, so that one of them loses no answer that was paid for in the same part.
     def embed(text: str) -> TextReading | UnreadableQueryError | EmbedderError:
@@ -165,11 +174,11 @@ def _embedded(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> tup
                     if embedder.paid:
                         kept = (answer.vector, answer.read, answer.unread)
                         keep(conn, embedder.facts.space.name, key_of("text", text.encode()), kept)
-                elif isinstance(answer, UnreadableQueryError):
-                    reason = reason or str(answer).rstrip(".")
-            if failed := next((answer for answer in answers if isinstance(answer, EmbedderError)), None):
-                raise NoTextsError(str(failed).rstrip(".")) from failed
-    return readings, reason
+                else:
+                    reason = reason or str(answer)
+            if refusal := next((answer for answer in answers if isinstance(answer, EmbedderError)), None):
+                return readings, reason, refusal
+    return readings, reason, None
 
 
 def _kept(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> dict[str, TextReading]:

@@ -445,6 +445,7 @@ def test_texts_that_were_answered_next_to_one_that_was_refused_are_not_paid_for_
     store(database, PAID, degrees(0, 30, 60), description=["six", "seven", "eight"])
     refused, again = retrieval(database, settings), retrieval(database, settings)
     assert refused.spaces[0].notes == ("the key was refused",)
+    assert (refused.spaces[0].calls, refused.spaces[0].cost) == (2, 0.5)
     assert sorted(providers[0].asked) == ["eight", "seven"]
     assert (providers[1].asked, again.spaces[0].calls) == (["six"], 1)
 
