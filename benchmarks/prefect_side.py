@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.common import Figure, arguments, record, seconds, told
+from benchmarks.common import Figure, arguments, record, seconds
 from benchmarks.metering import processor_seconds
 from benchmarks.rehearsal import make_files
 from benchmarks.runs import measured, prefect
@@ -115,7 +115,6 @@ def main() -> None:
             bare = watch(partial(run_bare, tasks), environment, home, server, idle)
             figures += figures_of(count, seen, bare.cpu)
             print(f"{count:,} pictures: {dict(seen.requests.most_common(12))}\n  rows {dict(seen.rows)}", flush=True)
-    told(figures)
     record("prefect_side", "What a run costs Prefect's server", figures, f"Idle, it takes {idle:.3f} of a core.")
 
 

@@ -36,7 +36,6 @@ from benchmarks.common import (
     record,
     scratch_home,
     seconds,
-    told,
     writing,
 )
 from pinakes.embedders.base import Embedder, Picture
@@ -147,7 +146,7 @@ def measure_finding(settings: Settings, folders: Sequence[Path], embedder: str, 
         f" {len(asked[cuts[0]]):,} details of each size and place, turned by up to 3 degrees, scaled by 0.5 to 1,"
         " JPEG of quality 60 to 90."
     )
-    _tell(f"regions_{embedder}_{kind}", f"Details that find their picture: {embedder}, {kind}", figures, remark)
+    record(f"regions_{embedder}_{kind}", f"Details that find their picture: {embedder}, {kind}", figures, remark)
 
 
 def measure_searches(rows: int, dimension: int) -> None:
@@ -185,7 +184,7 @@ def measure_searches(rows: int, dimension: int) -> None:
         Figure("seconds to build the index of the wholes", f"{built:.0f} s"),
     ]
     remark = f"{rows:,} made-up pictures of {dimension} components with nine regions each; both by HNSW."
-    _tell("regions_search", "Searching wholes and regions", figures, remark)
+    record("regions_search", "Searching wholes and regions", figures, remark)
 
 
 def _details(
@@ -273,12 +272,6 @@ def _agreement(conn: Connection, pgvector: Pgvector, registered: RegisteredSpace
         return {row.image_id for row in found.rows}
 
     return statistics.fmean(len(ids(v, "exact") & ids(v, "index")) / 10 for v in asked)
-
-
-def _tell(name: str, title: str, figures: Sequence[Figure], remark: str) -> None:
-    print(remark)
-    told(figures)
-    record(name, title, figures, remark)
 
 
 if __name__ == "__main__":

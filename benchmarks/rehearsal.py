@@ -19,14 +19,10 @@ from __future__ import annotations
 import gc
 import json
 import os
-import shlex
-import subprocess
-import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,9 +31,9 @@ from typing import Any, TypeVar
 import psycopg
 
 from benchmarks import nothing
-from benchmarks.common import Figure, arguments, commented, noise_jpeg, record, scratch_home, told
+from benchmarks.common import Figure, arguments, commented, noise_jpeg, record, scratch_home
 from benchmarks.metering import Cost, Meter
-from benchmarks.remote import fake
+from benchmarks.remote import fake, fake_service
 from pinakes.garbage import OBJECTS_BETWEEN
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
@@ -86,7 +82,6 @@ def main() -> None:
     figures += growth(measured)
     if options.paid:
         figures += paid(options.paid)
-    told(figures)
     record("rehearsal", f"A collection of up to {max(measured):,} pictures, stage by stage", figures, REMARK)
 
 
@@ -125,7 +120,7 @@ def rehearse(count: int, dimension: int, *, with_index: bool) -> list[Cost]:
             found += kept(conn, home)
             conn.execute(f"DROP SCHEMA {COLLECTION} CASCADE")
         do("rebuild: ", ingest, request)
-        with bucket_of(source) as environment:
+        with fake("gcs", "--bucket", f"gallery={source}", exports=1) as environment:
             do("", list_alone, "gs://gallery", "bucket", environment)
     return found
 
@@ -189,7 +184,7 @@ def paid(count: int) -> list[Figure]:
         source = Path(folder) / "in"
         make_files(source, count)
         request = request_for(source, home, embedder="azure", rate="none", index="none")
-        with fake("azure", 0.0) as environment:
+        with fake_service("azure", 0.0) as environment:
             costs += [apart(ingest, home, request, environment) for _ in range(2)]
     return [
         Figure(
@@ -204,21 +199,6 @@ def paid(count: int) -> list[Figure]:
 def request_for(source: Path, home: Path, **options: Any) -> IngestRequest:
     """The request of a run into the collection of this rehearsal."""
     return IngestRequest.of(source=str(source), checkpoint=str(home / "checkpoints"), collection=COLLECTION, **options)
-
-
-@contextmanager
-def bucket_of(folder: Path) -> Iterator[dict[str, str]]:
-    """A fake of Cloud Storage in a process of its own, whose bucket `gallery` holds the files: the setting for it."""
-    command = [sys.executable, "-m", "tests.fakes", "gcs", "--bucket", f"gallery={folder}"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    try:
-        process.stdout.readline()  # where it is, for a person
-        name, _, value = process.stdout.readline().removeprefix("export ").strip().partition("=")
-        yield {name: shlex.split(value)[0]}
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def apart(action: Callable[..., Result], *given: Any) -> Result:
