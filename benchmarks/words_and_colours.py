@@ -29,7 +29,7 @@ from gallery.gallery import write_gallery
 from pinakes.images.decoding import decode
 from pinakes.notebook.collection import Collection
 from pinakes.search.answer import Hit
-from pinakes.search.ordering import FUSION_CONSTANT
+from pinakes.search.fusion import FUSION_CONSTANT
 from pinakes.settings import load_settings
 from pinakes.sources.reading import read_uri
 from pinakes.store.embedded.server import embedded_server

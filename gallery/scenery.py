@@ -97,6 +97,7 @@ def water(
     count = panel.height - first
     if count < 4:
         return
+    # Waves bend the mirror: a place in the water shows what is as far above the shore, moved by the wave there.
     rows = np.arange(count, dtype=np.float32)[:, None]
     depth = rows / count
     size = 0.006 + 0.05 * (1 - calm)

@@ -44,7 +44,7 @@ def ball(
     grain = noise.fractal(panel.dice.rng, u.shape, max(radius * panel.short * 0.28, 3))
     skin = colour
     if blush is not None:
-        skin = mix(colour, blush, smoothstep(-0.5, 0.9, u * 0.9 - v * 0.5 + 0.3 * grain + 0))
+        skin = mix(colour, blush, smoothstep(-0.5, 0.9, u * 0.9 - v * 0.5 + 0.3 * grain))
     if pores:
         dots = noise.fractal(panel.dice.rng, u.shape, 4, octaves=1) * pores
         u, v, nz = u + dots * 0.12, v + noise.shifted(dots, 2, 2) * 0.12, np.clip(nz + 0.04 * dots, 0, 1)

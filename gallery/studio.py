@@ -32,6 +32,7 @@ class Commission:
 
 def commission(number: int, seed: int) -> Commission:
     """Picture `number` (from 0): painters take turns, each goes through the favourite subjects in turn."""
+    # Choosing, painting and cataloguing draw from streams of their own: a change of one leaves the others as they are.
     rng = np.random.default_rng([seed, number, 1])
     turn, place = divmod(number, len(PAINTERS))
     painter = PAINTERS[place]

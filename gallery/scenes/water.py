@@ -63,12 +63,10 @@ def coast(panel: Panel, light: Light, _painter: Painter) -> Facts:
     inland = panel.x[0] if side < 0 else 1 - panel.x[0]
     foam = mix(WHITE, light.tint, 0.4)
     for near in (0.0, 0.5, 1.0):
-        reach, top, foot = (
-            0.34 + 0.2 * near + dice.normal(0.06),
-            horizon - 0.13 + 0.1 * near,
-            horizon + 0.06 + 0.2 * near,
-        )
+        reach = 0.34 + 0.2 * near + dice.normal(0.06)
+        top, foot = horizon - 0.13 + 0.1 * near, horizon + 0.06 + 0.2 * near
         fall = smoothstep(reach - 0.05, reach + 0.03, inland + 0.02 * panel.line(0.1))
+        # Past the cliff's end the edge is below the picture, so that nothing is under it.
         edge = np.where(fall < 0.98, top + 0.015 * panel.line(0.3) + fall * (foot - top), 2.0)
         strata = panel.noise(0.05, stretch=0.3) * 0.6 + panel.noise(0.03, 3, stretch=5) * 0.5
         body = mix(rock * light.shadow * 1.1, rock * light.tint, np.clip(0.55 + 0.25 * strata, 0, 1))
@@ -174,9 +172,8 @@ def pond(panel: Panel, light: Light, _painter: Painter) -> Facts:
             pen.dab(*place, dice.between(0.03, 0.07), 0.02, tone, math.pi / 2 + dice.normal(0.4))
     scenery.water(panel, shore, light, mix(leaf, rgb("#3f6f86"), 0.6), 0.9)
     pool = panel.below(shore, soft=20)
-    panel.lay(
-        smoothstep(0.1, 1.4, panel.noise(0.35, 3, stretch=0.7)) * pool * 0.55, mix(light.middle, light.horizon, 0.4)
-    )
+    sheen = smoothstep(0.1, 1.4, panel.noise(0.35, 3, stretch=0.7))
+    panel.lay(sheen * pool * 0.55, mix(light.middle, light.horizon, 0.4))
     panel.lay(smoothstep(0.4, 1.8, panel.noise(0.05, 3, stretch=0.35)) * pool * 0.35, leaf * light.shadow)
     with panel.pen() as pen:
         for _ in range(dice.count(5, 8)):
@@ -189,11 +186,8 @@ def pond(panel: Panel, light: Light, _painter: Painter) -> Facts:
                 island.disc(x, y - size * 0.12, size, pad * 0.55, 0.34)
                 island.disc(x, y, size, dice.vary(pad, 0.06), 0.34)
             for _ in range(dice.count(1, 3)):
-                x, y, size = (
-                    dice.normal(spread * 0.7),
-                    dice.normal(spread * 0.12),
-                    (0.016 + 0.03 * near) * dice.between(0.8, 1.2),
-                )
+                x, y = dice.normal(spread * 0.7), dice.normal(spread * 0.12)
+                size = (0.016 + 0.03 * near) * dice.between(0.8, 1.2)
                 for angle in (math.pi * (0.05 + 0.1125 * k) for k in range(9)):
                     u, v = math.cos(angle) * size, math.sin(angle) * size
                     tone = light.on(mix(petal, WHITE, dice.between(0, 0.5)), 0.5 + 0.5 * math.sin(angle))

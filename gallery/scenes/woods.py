@@ -47,11 +47,8 @@ def forest(panel: Panel, light: Light, _painter: Painter) -> Facts:
                     _trunk(pen, x, foot, thick, tone, mix(tone, bright, 0.4), side, near, birch=birches)
             for _ in range(190):
                 x, y, size = dice.between(0, 1), float(dice.rng.beta(1.0, 2.6)) * horizon, 0.012 + 0.024 * near
-                dark, pale = (
-                    (deep, leaf * light.tint)
-                    if dice.chance(1 - math.exp(-(((x - glow_x) / 0.26) ** 2)))
-                    else (leaf, bright)
-                )
+                shaded = dice.chance(1 - math.exp(-(((x - glow_x) / 0.26) ** 2)))
+                dark, pale = (deep, leaf * light.tint) if shaded else (leaf, bright)
                 tone = dice.vary(mix(dark, pale, dice.between(0, 1)) * (1.05 - 0.28 * near), 0.08)
                 pen.dab(x, y, size * 1.6, size * 0.8, tone, dice.normal(0.9))
         for _ in range(240):

@@ -107,10 +107,8 @@ def compare_indexes(
     ensure_index(conn, collection, space, chosen, lease, pgvector, (chosen == before and settings_before) or {})
     # As after any build; what was measured with more queries then takes the place of the setting that this stores.
     settled = settle(conn, pgvector, collection, space)
-    report = next((report for found, report in built if found.index == chosen), None)
-    if request.store and report is not None and report.recommended is not None:
-        level = report.recommended_level
-        assert level is not None
+    level = next((report.recommended_level for found, report in built if found.index == chosen), None)
+    if request.store and level is not None:
         store_setting(conn, collection, settled, level.setting, level.recall, request.recall)
     comparison = IndexComparison(
         space=space.name,

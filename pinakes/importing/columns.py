@@ -219,4 +219,4 @@ def _text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, list):
         return "; ".join(map(_text, value))
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)
+    return json.dumps(value, ensure_ascii=False, default=_text) if isinstance(value, dict) else str(value)
