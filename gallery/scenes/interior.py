@@ -45,9 +45,11 @@ def interior(panel: Panel, light: Light, _painter: Painter) -> Facts:
             x, y = 0.4 + 0.14 * (k % 2), 0.2 + 0.17 * (k // 2) + 0.03 * (k % 2)
             pane = [(x, y), (x + 0.125, y + 0.03), (x + 0.125 - slant, y + 0.185), (x - slant, y + 0.15)]
             panel.screen(panel.polygon(pane, soft=0.006) * 0.42, sun)
+        # The light of the window on the floor, drawn out.
         for x in (0.3, 0.47):
             patch = [(x, floor + 0.03), (x + 0.14, floor + 0.03), (x + 0.24, 0.93), (x + 0.06, 0.93)]
             panel.screen(panel.polygon(patch, soft=0.01) * 0.5 * ground, sun)
+    # After the light on wall and floor, and before the beam, which brightens things as well.
     things = _furnish(panel, light, floor)
     beam = panel.polygon([(corner * 0.6, 0.18), (corner * 0.6, 0.45), (0.75, 1.0), (0.3, 1.0)], soft=0.07)
     panel.screen(beam * 0.13, sun)

@@ -165,6 +165,7 @@ def portrait(panel: Panel, light: Light, painter: Painter) -> Facts:
     hat = dice.pick("", "", "headscarf", "wide hat") if woman else dice.pick("", "beret", "wide hat", "cap")
     felt = dice.colour("#e8e0cc #3f66a0 #b03a2f" if hat == "headscarf" else "#1c1a1e #7a1f24 #2f3f5a #4a3a2a")
     collar, beard = dice.pick(*_COLLARS), not woman and dice.chance(0.8 if old else 0.4)
+    # From the back to the front: each part covers what is behind it.
     if (woman or dice.chance(0.3)) and hat != "headscarf":
         paint_hair_behind(head, hair, long=woman)
     paint_shoulders(head, coat, collar, skin)

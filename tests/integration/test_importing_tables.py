@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -241,11 +241,11 @@ def test_a_column_that_is_called_like_the_key_moves_no_other(tmp_path: Path, key
 
 
 def test_a_record_with_a_date_in_it_is_metadata_as_json(tmp_path: Path) -> None:
-    row = {"image_id": "a.jpg", "vector": [1.0, 2.0], "made": {"at": datetime(2026, 11, 1, 10), "by": "Zoé"}}
+    row = {"image_id": "a.jpg", "vector": [1.0, 2.0], "made": {"on": date(2026, 11, 1), "by": "Zoé"}}
     as_parquet(tmp_path / "one.parquet", [row])
     opened = open_embeddings(str(tmp_path / "one.parquet"))
     assert opened.metadata is not None
-    assert list(opened.metadata.rows()) == [(1, ["a.jpg", '{"at": "2026-11-01T10:00:00", "by": "Zoé"}'])]
+    assert list(opened.metadata.rows()) == [(1, ["a.jpg", '{"on": "2026-11-01", "by": "Zoé"}'])]
 
 
 def test_the_only_column_of_vectors_needs_no_name(tmp_path: Path) -> None:
