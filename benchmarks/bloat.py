@@ -104,6 +104,7 @@ class Indexed:
         seen = 0
         with self.conn.transaction():
             self.conn.execute(f"SET LOCAL hnsw.ef_search = {EF_SEARCH}".encode())
+            # A small table would be scanned.
             self.conn.execute("SET LOCAL enable_seqscan = off")
             for query in self.queries:
                 row = self.conn.execute(statement, (HalfVector(query),)).fetchone()
@@ -177,6 +178,7 @@ def reloading(rows: int, dimension: int) -> None:
     figures = []
     for share in SHARES:
         times: list[tuple[float, float]] = []
+        # No load is twice as large as its table, so that the first one goes row by row; the second never does.
         for least in (2.0, 0.0):
             with indexed(rows, dimension) as one:
                 part, vectors = one.replaced(share)

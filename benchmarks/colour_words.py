@@ -109,6 +109,7 @@ def measure(name: str, folder: Path, sheets: Path | None) -> Iterator[Figure]:
         if truth.max() < FEWEST:
             continue
         reading = embedder.embed_text(term)
+        # Stable, so that equal pictures keep the order of their names and every run gives the same figures.
         near = np.argsort(-(vectors @ reading.vector), kind="stable")
         assert reading.amounts is not None
         order = near[np.argsort(-reading.amounts(vectors[near]), kind="stable")]

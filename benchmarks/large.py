@@ -60,7 +60,7 @@ def main() -> None:
     )
     home = Path(options.home)
     home.mkdir(exist_ok=True)
-    home.chmod(0o755)
+    home.chmod(0o755)  # as in `scratch_home`
     kind = "uniform" if options.uniform else "clustered"
     with embedded_server(home) as dsn:
         record(

@@ -128,6 +128,7 @@ def vit(
         # CLIP's QuickGELU: x * sigmoid(1.702 x)
         gate = graph.add("Sigmoid", graph.add("Mul", inner, graph.constant(1.702, np.float32)))
         value = graph.add("Add", value, graph.linear(graph.add("Mul", inner, gate), 4 * width, width))
+    # The class token stands for the picture.
     first = graph.add("Gather", value, graph.constant(0), axis=1)
     graph.save(path, graph.add("MatMul", graph.norm(first, width), graph.weight(width, dimension)), dimension)
 

@@ -46,6 +46,7 @@ def measured(vectors: Matrix) -> Iterator[Figure]:
 
     made: dict[str, layout.Layout] = {}
     for name, has_tsne in (("t-SNE", layout.has_tsne), ("PCA", lambda: False)):
+        # Without t-SNE a layout falls back on the principal components.
         layout.has_tsne = has_tsne  # type: ignore[assignment]
         before = os.times()
         took = seconds(lambda name=name: made.update({name: lay_out(blocks, seed=0)}))
@@ -90,7 +91,7 @@ def moved(vectors: Matrix, made: layout.Layout) -> list[float]:
         settings = load_settings({"PINAKES_HOME": str(home), "PINAKES_DATABASE_URL": dsn}, Path(home))
         service = Service(settings, database, writer.collection)
         with serving(service) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # for root
             page = browser.new_page(viewport={"width": 1400, "height": 1000})
             page.goto(f"{address}/map")
             page.wait_for_selector("#map[data-ready]", timeout=600_000)

@@ -94,6 +94,7 @@ def processor_seconds(parent: int) -> float:
 
 def _fields(pid: int) -> list[str]:
     """Of `/proc/PID/stat`, from the state on: 1 is the parent, 11 to 14 the times, the last two those of dead children."""
+    # The name of the program comes before, in parentheses, and may hold spaces and parentheses.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 

@@ -200,7 +200,7 @@ def served(home: Path, dsn: str, collection: str = "pictures") -> Iterator[tuple
     settings = {"PINAKES_HOME": str(home), "PINAKES_DATABASE_URL": dsn, "PINAKES_COLLECTION": collection}
     process = subprocess.Popen(
         [sys.executable, "-m", "pinakes.cli.main", "serve", "--port", "0"],
-        env=os.environ | settings | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ | settings | {"PYTHONUNBUFFERED": "1"},  # its first line, which names the port, comes at once
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -176,6 +176,7 @@ def server_of(api_url: str) -> int:
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             words = place.read_bytes().decode(errors="replace").split("\0")
+            # The guard that started it has the whole command line of the server in its own.
             if port in words and "uvicorn" in words and "deployments.guard" not in words:
                 return int(place.parent.name)
     raise SystemExit(f"no server listens at {api_url}")

@@ -11,7 +11,7 @@ files are small, and nobody decodes them.
 What was measured is kept in `--kept`, so that a rehearsal that was interrupted goes on with the sizes that it lacks.
 
 Processor time is what is judged: it means something on a busy machine too. "Listing alone" is done once more before an
-unchanged run, so that what the run costs besides it can be told.
+unchanged run, so that the figures can say what the run costs besides it.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ def rehearse(count: int, dimension: int, *, with_index: bool) -> list[Cost]:
         do("", export_all, dimension, Path(folder) / "out.parquet")
         with psycopg.connect(dsn, autocommit=True) as conn:
             found += kept(conn, home)
+            # What is left is the checkpoint, from which everything can be made again.
             conn.execute(f"DROP SCHEMA {COLLECTION} CASCADE")
         do("rebuild: ", ingest, request)
         with fake("gcs", "--bucket", f"gallery={source}", exports=1) as environment:

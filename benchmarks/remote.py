@@ -124,6 +124,7 @@ def tutorial(source: Path, environment: dict[str, str], out: Path) -> None:
 
     def embed(path: Path) -> None:
         answer = requests.post(url, params=PARAMETERS, headers=headers, data=path.read_bytes(), timeout=60)
+        # Opened for each picture, as the tutorial does it.
         with out.open("a", newline="") as file:
             csv.writer(file).writerow([path.name, answer.json()["vector"]])
 

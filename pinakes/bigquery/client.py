@@ -165,6 +165,7 @@ class BigQueryClient:
             UsageError: nothing names the project that pays.
         """
         with self._lock:
+            # Threads may ask at the same time, and each client has connections of its own.
             if self._opened is None:
                 self._opened = self._open()
             return self._opened
@@ -178,6 +179,7 @@ class BigQueryClient:
         project = os.environ.get("GOOGLE_CLOUD_PROJECT")
         if emulator := os.environ.get(EMULATOR):
             _check_emulator(emulator)
+            # Real ones would be sent to whoever runs the emulator.
             credentials: Any = AnonymousCredentials()
         else:
             try:
@@ -204,6 +206,7 @@ class BigQueryClient:
             job_config=config,
             retry=_retry(),
             timeout=TIMEOUT,
+            # `retry` repeats a request; this starts a job again that failed for a reason of the service's own.
             job_retry=DEFAULT_JOB_RETRY.with_deadline(DEADLINE),
         )
 
@@ -226,7 +229,7 @@ class BigQueryClient:
             raise self._error(f"{what}: BigQuery refused for {DEADLINE:.0f} s ({last}); try again later.") from exc
         except TimeoutError as exc:
             raise self._error(f"{what}: the job was not done after {JOB_SECONDS / 60:.0f} minutes.") from exc
-        # ValueError: an answer that is not the service's own JSON, as a proxy gives one.
+        # The client passes on what its transport raises; a ValueError is an answer without the service's JSON.
         except (requests.RequestException, ConnectionError, ValueError) as exc:
             raise self._error(f"{what}: BigQuery did not answer ({_short(exc)}); check the network.") from exc
 

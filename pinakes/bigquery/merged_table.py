@@ -82,6 +82,7 @@ class MergedTable:
         """
         from google.cloud.bigquery import Table
 
+        # A name of its own, so that two exports at once do not share a staging table.
         staging = replace(self._address, table=f"{self._address.table}_staging_{uuid.uuid4().hex[:8]}")
         table = Table(staging.id, schema=self._schema(columns, "vector"))
         table.expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=STAGING_HOURS)

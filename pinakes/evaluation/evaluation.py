@@ -69,7 +69,8 @@ def evaluate_indexes(
     comparisons, reports = [], []
     with database.connection() as (conn, pgvector):
         for space in chosen_spaces(conn, request):
-            with _held(database, settings, request, space.name) as lease:
+            # One space at a time: builds take long, and runs may write the others meanwhile.
+            with _lease(database, settings, request, space.name) as lease:
                 found, measured = compare_indexes(conn, pgvector, space, request, lease)
             comparisons.append(found)
             reports += measured
@@ -103,11 +104,11 @@ def kept_as_they_are(settings: Settings, request: EvaluationRequest) -> Iterator
             # In one order, so that two evaluations at once do not refuse each other: one of them gets all of its spaces.
             names = sorted(space.name for space in chosen_spaces(conn, request))
         for name in names if not request.indexes else ():
-            held.enter_context(_held(database, settings, request, name))
+            held.enter_context(_lease(database, settings, request, name))
         yield
 
 
-def _held(database: Database, settings: Settings, request: EvaluationRequest, space: str) -> Lease:
+def _lease(database: Database, settings: Settings, request: EvaluationRequest, space: str) -> Lease:
     return Lease(database.dsn, f"{request.collection}/{space}", seconds=settings.lease_seconds)
 
 

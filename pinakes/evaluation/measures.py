@@ -64,6 +64,7 @@ def lower_bound(shares: Floats, trials: int, *, population: int | None = None, z
     variance = float(np.var(shares, ddof=1)) / count if count > 1 else 0.0
     effective = float(count)
     if variance > 0 and 0 < mean < 1:
+        # Between the two extremes: all answers alike, and all trials independent.
         effective = min(max(mean * (1 - mean) / variance, 1.0), float(count * trials))
     if population is not None:
         effective *= (population - 1) / (population - count)
@@ -135,6 +136,7 @@ def precision_at_k(found: Neighbours, k: int) -> npt.NDArray[np.float64]:
 
     Of the answers at the same distance as the k-th, k - closer are among the k nearest, any of them as likely as another.
     """
+    # Where no answer is as far as the k-th, `equal_same` is 0 as well.
     from_tie = (k - found.closer) * found.equal_same / np.maximum(found.equal, 1)
     return np.asarray((found.closer_same + from_tie) / k, dtype=np.float64)
 

@@ -71,6 +71,7 @@ def read_images(
             for name, value in zip(names, values, strict=True):
                 known = of_label[name]
                 labels[name].append(known.setdefault(value, len(known)) if value else UNLABELLED)
+    # Different pictures and not images, since a copy of the query never counts as its neighbour.
     if len(of_group) <= request.k:
         spaces = ", ".join(space.name for space in registered)
         raise UsageError(
@@ -110,6 +111,7 @@ class Columns:
     @classmethod
     def chosen(cls, images: Images, request: EvaluationRequest) -> Columns:
         """The same images for each column and space, as far as they have a value."""
+        # The first ones of a permutation: more queries include all of the fewer.
         order = np.random.default_rng(request.seed).permutation(len(images.ids))
         queries: npt.NDArray[np.int64] = np.sort(order[: request.queries])
         labelled: dict[str, npt.NDArray[np.int64]] = {}

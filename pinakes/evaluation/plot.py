@@ -224,11 +224,11 @@ def _numbered(axes: Axes, settings: Sequence[int]) -> None:
 
 def _retrieval_row(part: SubFigure, report: RetrievalReport) -> None:
     names = list(dict.fromkeys([s.space for s in report.spaces] + [p.space for p in report.precision]))
-    asked = [space for space in report.spaces if space.to_picture is not None]
+    with_texts = [space for space in report.spaces if space.to_picture is not None]
     columns = list(dict.fromkeys(p.column for p in report.precision))
-    widths = ([1, 1] if asked else []) + ([1.25] if columns else [])
+    widths = ([1, 1] if with_texts else []) + ([1.25] if columns else [])
     panels = part.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
-    if asked:
+    if with_texts:
         ks = [f"R@{k}" for k in CUTOFFS]
         assert report.chance is not None
         chance = [report.chance.recall[k] for k in CUTOFFS]
@@ -236,17 +236,17 @@ def _retrieval_row(part: SubFigure, report: RetrievalReport) -> None:
             (panels[0], f"Text → picture, {report.pairs:,} pairs", "to_picture"),
             (panels[1], "Picture → text", "to_text"),
         ):
-            bars = {s.space: [getattr(s, which).recall[k] for k in CUTOFFS] for s in asked}
+            bars = {s.space: [getattr(s, which).recall[k] for k in CUTOFFS] for s in with_texts}
             _bars(axes, names, ks, bars, [chance] * len(names))
             axes.set_title(title)
-    found = {(p.space, p.column): p for p in report.precision}
+    of = {(p.space, p.column): p for p in report.precision}
     if columns:
         _bars(
             panels[-1],
             names,
             columns,
-            {name: [found[name, column].precision for column in columns] for name in names},
-            [[found[name, column].chance for column in columns] for name in names],
+            {name: [of[name, column].precision for column in columns] for name in names},
+            [[of[name, column].chance for column in columns] for name in names],
         )
         panels[-1].set_title(f"Neighbours alike: precision@{report.k}")
     # All of them are shares, and are compared by their height.
@@ -266,6 +266,7 @@ def _bars(
             continue
         places = [group - 0.4 + (number + 0.5) * width for group in range(len(groups))]
         axes.bar(places, values[name], 0.92 * width, color=_look(number)["color"], label=_short(name))
+        # Only the last bars label the line of chance: the legend shows it once, after the spaces.
         last = name == [n for n in names if n in values][-1]
         axes.hlines(
             chance[number],

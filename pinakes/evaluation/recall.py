@@ -144,6 +144,7 @@ def measure_recall(
         exact = trial.scan(sample.ids[:EXACT_QUERIES], sample.vectors[:EXACT_QUERIES])
         levels = _levels(trial, registered, sample, request)
     recommended = next((level for level in levels if level.at_least >= request.recall), None)
+    # An IVFFlat index may have more lists than a search ever probes.
     stored = recommended is not None and recommended.setting <= MAX_EFFORT and request.store
     if recommended is not None and stored:
         setting, found = recommended.setting, recommended.recall

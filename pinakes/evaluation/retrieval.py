@@ -174,6 +174,7 @@ def _read_space(
             f"{int((~seen).sum()):,} images left the space {space.name} while it was evaluated; run it again when no ingest"
             " is writing."
         )
+    # Twice more over the space, which does not fit into memory: first the k-th distances, then what is within them.
     queries = vectors[len(own) :]
     nearest = KthNearest(len(queries), request.k)
     for positions, block in _blocks(conn, request.collection, space.name, images):

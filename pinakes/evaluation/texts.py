@@ -142,7 +142,7 @@ def embed_texts(
     cut = sum(text != whole for text, whole in zip(sent, pairs.texts, strict=True))
     notes = [f"{cut:,} texts are longer than the {facts.limits.max_words} words that {provider} reads"] if cut else []
     return Texts(
-        unit(np.stack([known[text].vector for text in place])),
+        unit(np.stack([known[text].vector for text in place])),  # some models, such as CLIP, give other lengths
         np.array([place.get(text, -1) for text in sent]),
         calls,
         cost,

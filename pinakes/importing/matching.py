@@ -29,6 +29,8 @@ SHOWN = 20
 _ENDING = re.compile(r"(?:\.(?:csv|tsv|txt|jsonl?|ndjson|parquet|npy))?(?:\.gz)?\Z", re.IGNORECASE)
 
 COMPARED_AT_ONCE = 256
+"""Vectors that are looked up in the checkpoint together, which reads each of its parts once for all of them."""
+
 CLOSE = 1e-3
 """Vectors whose components differ by less, relative to the largest one, are the same vector with and without rounding: half
 precision rounds by up to 1/2048."""
@@ -89,6 +91,7 @@ class Matcher:
             self._by_base[name] = None if name in self._by_base else image
         self.report = Matched()
 
+    # Made only if a name is an address: most names are paths, and a listing may have a million images.
     @cached_property
     def _by_address(self) -> dict[str, Image]:
         return {_address(image.uri): image for image in self._images}

@@ -71,6 +71,7 @@ def _records(place: str, names: Path | None) -> Records:
 def _file(path: Path, names: Path | None) -> Records:
     with open_bytes(path) as stream:
         first = stream.read(6)
+    # By their first bytes and not by their names: the parts of an export have no ending, or `.gz`.
     if first == b"\x93NUMPY":
         return NumpyFile(path, names)
     return Parquet(path) if first.startswith(b"PAR1") else open_text_records(path)
