@@ -159,6 +159,7 @@ class Halves:
             with database.connection() as (conn, _):
                 registered = resolve_space(conn, "pictures")
             comparison.LEAST_EDGES, comparison.LEAST_GREY = STRICTNESS[0]
+            # With another distance, since pictures that were compared with the same one are not compared again.
             find_copies(database, "pictures", registered, within + 0.001)
             with database.connection() as (conn, _):
                 pairs = [(pair.first, pair.second) for pair in alike_images(conn, "pictures")]

@@ -248,6 +248,23 @@ def test_a_record_with_a_date_in_it_is_metadata_as_json(tmp_path: Path) -> None:
     assert list(opened.metadata.rows()) == [(1, ["a.jpg", '{"on": "2026-11-01", "by": "Zoé"}'])]
 
 
+def test_a_stray_quotation_mark_gives_no_picture_the_vector_of_another(tmp_path: Path) -> None:
+    rows = ['a.jpg\t"Open\t[1, 2]', "b.jpg\tPlain\t[3, 4]", 'c.jpg\tCalled "Dusk"\t[5, 6]']
+    (tmp_path / "stray.tsv").write_text("\n".join(["image_file\ttitle\tvector", *rows]) + "\n")
+    opened = open_embeddings(str(tmp_path / "stray.tsv"))
+    assert {name: vector.tolist() for name, vector in vectors(opened)} == {
+        "a.jpg": [1.0, 2.0],
+        "b.jpg": [3.0, 4.0],
+        "c.jpg": [5.0, 6.0],
+    }
+    assert opened.metadata is not None
+    assert [cells for _, cells in opened.metadata.rows()] == [
+        ["a.jpg", '"Open'],
+        ["b.jpg", "Plain"],
+        ["c.jpg", 'Called "Dusk"'],
+    ]
+
+
 def test_the_only_column_of_vectors_needs_no_name(tmp_path: Path) -> None:
     as_parquet(tmp_path / "one.parquet", [{"url": "a.jpg", "features": [1.0, 2.0]}])
     opened = open_embeddings(str(tmp_path / "one.parquet"))
