@@ -230,7 +230,7 @@ def _from_file(image_ids: Sequence[str], request: EvaluationRequest) -> tuple[_R
     notes = []
     missing = metadata.report.used - len(whole)
     if missing > 0:
-        notes.append(f"{missing:,} rows of {request.test.name} have no picture here that all spaces hold")
+        notes.append(f"{missing:,} rows of {request.test.name} describe no picture that all spaces hold")
     if len(whole) > len(rows):
         notes.append(f"{len(rows):,} of {len(whole):,} pairs were sampled (--pairs)")
     return rows, f"the rows of {request.test.name} (Text2Art)", tuple(notes)

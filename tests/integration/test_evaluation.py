@@ -384,13 +384,14 @@ def test_the_texts_of_a_file_are_matched_to_the_pictures(
     file = tmp_path / "semart_test.csv"
     header = ["IMAGE_FILE", "DESCRIPTION", "AUTHOR", "TITLE", "TECHNIQUE", "DATE", "TYPE", "SCHOOL", "TIMEFRAME"]
     rows = [["a.jpg", "alpha", "X", "One"], ["b.jpg", "beta", "X", "Two"], ["gone.jpg", "gamma", "X", "Three"]]
+    rows.append(["c.jpg", "", "X", "Four"])
     file.write_text("\n".join("\t".join(row + [""] * (9 - len(row))) for row in [header, *rows]), "cp1252")
     report = retrieval(database, settings, test=file, with_title=True)
     assert report.pairs == 2
     assert report.protocol == "title and description of the rows of semart_test.csv (Text2Art)"
     assert report.spaces[0].to_picture is not None
     assert report.spaces[0].to_picture.recall[1] == 1
-    assert "1 rows of semart_test.csv have no picture here" in report.notes[0]
+    assert report.notes[0] == "2 rows of semart_test.csv describe no picture that all spaces hold"
     with pytest.raises(MetadataError, match="cannot be read"):
         retrieval(database, settings, test=tmp_path / "missing.csv")
     file.write_text("\n".join("\t".join(row + [""] * (9 - len(row))) for row in [header, rows[2]]), "cp1252")
