@@ -115,8 +115,8 @@ class Indexed:
 
     def search(self) -> tuple[float, float]:
         """Milliseconds (median) and recall@10 of a search by the index."""
-        asked = ask(self.conn, self.writer.pgvector, "ours", self.queries)
-        return asked["index"].median, recall(asked["index"].found, asked["exact"].found)
+        searches = ask(self.conn, self.writer.pgvector, "ours", self.queries)
+        return searches["index"].median, recall(searches["index"].found, searches["exact"].found)
 
 
 def main() -> None:

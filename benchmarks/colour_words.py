@@ -87,12 +87,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="real pictures")
     parser.add_argument("--gallery", type=Path, help="a sample gallery that is painted already")
     parser.add_argument("--sheets", type=Path, help="a folder for a contact sheet of each term's first ten")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sets = {"painted by code": write_gallery(asked.gallery or Path(folder)).pictures}
-        if asked.folder:
-            sets["real pictures"] = asked.folder
-        figures = (figure for name, pictures in sets.items() for figure in measure(name, pictures, asked.sheets))
+        sets = {"painted by code": write_gallery(options.gallery or Path(folder)).pictures}
+        if options.folder:
+            sets["real pictures"] = options.folder
+        figures = (figure for name, pictures in sets.items() for figure in measure(name, pictures, options.sheets))
         record("colour_words", "Colour words of the built-in embedder", figures)
 
 

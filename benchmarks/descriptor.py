@@ -46,16 +46,16 @@ def main() -> None:
     parser.add_argument("--label", help="column of --table that pictures should share")
     parser.add_argument("--label-from-folder", action="store_true", help="the label is the parent folder's name")
     parser.add_argument("--dimension", type=int, nargs="+", choices=list(RECIPES), default=list(RECIPES))
-    asked = parser.parse_args()
-    if asked.label_from_folder == bool(asked.table) or (asked.table and not (asked.key and asked.label)):
+    options = parser.parse_args()
+    if options.label_from_folder == bool(options.table) or (options.table and not (options.key and options.label)):
         parser.error("give either --table, --key and --label, or --label-from-folder")
-    if not asked.folder.is_dir():
-        parser.error(f"{asked.folder} is not a folder")
+    if not options.folder.is_dir():
+        parser.error(f"{options.folder} is not a folder")
 
-    labelled = list(labelled_pictures(asked.folder, asked.table, asked.key or "", asked.label or ""))
+    labelled = list(labelled_pictures(options.folder, options.table, options.key or "", options.label or ""))
     if len(labelled) < 2:
-        parser.error(f"fewer than two pictures below {asked.folder} have a label; do the keys match the file names?")
-    measure(asked.folder, labelled, asked.dimension)
+        parser.error(f"fewer than two pictures below {options.folder} have a label; do the keys match the file names?")
+    measure(options.folder, labelled, options.dimension)
 
 
 def measure(folder: Path, labelled: list[tuple[str, str]], dimensions: list[int]) -> None:

@@ -113,8 +113,8 @@ def truth(folder: Path, rounds: int, within: float) -> list[Figure]:
                         wrong += 1
                         names = [originals[int(each[:5])][1] for each in (first, second)]
                         print(f"found and not made: {kind}: {first} {second} of {names}", flush=True)
-    for (kind, said), count in sorted(named.items()):
-        print(f"{kind} was called {said}: {count}")
+    for (kind, group_kind), count in sorted(named.items()):
+        print(f"{kind} was called {group_kind}: {count}")
     return [
         Figure("pictures, and copies of them that were made", f"{len(originals):,}, {total.total():,}", "over 1,000"),
         *quality(right, wrong, total),
@@ -260,15 +260,15 @@ def lookups(sizes: list[int]) -> Iterator[Figure]:
                 with conn.transaction():
                     keep_sketches(conn, name, named)
             first, stored = stored, size
-            asked = [(f"md5:{first + n:032x}", shapes[n]) for n in range(9, 6400, 20)]
+            queries = [(f"md5:{first + n:032x}", shapes[n]) for n in range(9, 6400, 20)]
             times, found = [], 0
-            for start in range(0, len(asked), 64):
-                five = [pair for pair in asked[start : start + 64] for _ in range(5)]
+            for start in range(0, len(queries), 64):
+                five = [pair for pair in queries[start : start + 64] for _ in range(5)]
                 started = time.perf_counter()
                 found += len(near_in_shape(conn, name, five, WITHIN_SHAPE))
                 times.append(time.perf_counter() - started)
             points.append((size, float(np.median(times)) / 64 * 1000))
-            value = f"{points[-1][1]:.2f} ms, {found} of {len(asked)} pairs found"
+            value = f"{points[-1][1]:.2f} ms, {found} of {len(queries)} pairs found"
             yield Figure(f"a picture among {size:,}", value)
     yield Figure("exponent of the growth, for one picture", exponent(points), "log n: 0.1")
 

@@ -28,8 +28,8 @@ def measure(rows: int, dimension: int) -> Figure:
         writer.load(listing(rows), made[:rows])
         writer.conn.execute("VACUUM")
         build = writer.index()
-        asked = ask(writer.conn, writer.pgvector, writer.collection, made[rows:])
-    exact, index = asked["exact"], asked["index"]
+        searches = ask(writer.conn, writer.pgvector, writer.collection, made[rows:])
+    exact, index = searches["exact"], searches["index"]
     megabytes = rows * dimension * 2 / 2**20
     return Figure(
         f"{rows:,} × {dimension} ({megabytes:.0f} MB): exact, HNSW, its recall@10 and its build",

@@ -90,11 +90,11 @@ def copy(plain: psycopg.Connection, writer: Writer, table: str, kind: str) -> No
 
 def truth(plain: psycopg.Connection, queries: Rows) -> Rows:
     """The distance of each query's `K`-th nearest of what is stored."""
-    nearest, asked = KthNearest(len(queries), K), unit(queries)
+    nearest, directions = KthNearest(len(queries), K), unit(queries)
     with plain.transaction(), plain.cursor("all", binary=True) as cursor:
         cursor.execute("SELECT embedding FROM halves")
         while rows := cursor.fetchmany(4096):
-            nearest.add(1 - asked @ unit(np.stack([vector.to_numpy() for (vector,) in rows])).T)
+            nearest.add(1 - directions @ unit(np.stack([vector.to_numpy() for (vector,) in rows])).T)
     return nearest.distances
 
 
@@ -142,8 +142,8 @@ def kinds(database: Database, writer: Writer, queries: Rows, kth: Rows) -> Itera
                     "SELECT pid FROM pg_stat_activity WHERE application_name = 'pinakes' ORDER BY backend_start DESC LIMIT 1"
                 ).fetchone() or (0,)
                 few = queries[: EXACT if kind == "none" else None]
-                said = ", ".join(f"{name} {value}" for name, value in searched_with(space).items())
-                what = "Collection.search, " + (f"index {kind}, {said}" if said else f"index {kind}")
+                searching = ", ".join(f"{name} {value}" for name, value in searched_with(space).items())
+                what = "Collection.search, " + (f"index {kind}, {searching}" if searching else f"index {kind}")
                 value = answered(lambda q: [h.distance or 0.0 for h in ours.search(vector=q, k=K)], few, kth, pid)
             if kind != "none":
                 size = index_bytes(writer.conn, "ours", writer.space, kind)

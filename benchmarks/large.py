@@ -232,12 +232,12 @@ def truth(database: Database, queries: Rows, kept: Path) -> dict[float, Rows]:
         with np.load(kept) as file:
             return {float(share): file[share] for share in file}
     nearest = {share: KthNearest(len(queries), K) for share in (1, *SHARES)}
-    asked = unit(queries)
+    directions = unit(queries)
     with database.connection() as (conn, _), conn.transaction(), conn.cursor("all", binary=True) as cursor:
         (table,) = conn.execute("SELECT space FROM ours.spaces").fetchone() or ("",)
         cursor.execute(f"SELECT embedding, type FROM ours.{table} JOIN ours.images USING (image_id)".encode())
         while rows := cursor.fetchmany(4096):
-            distances = 1 - asked @ unit(np.stack([vector.to_numpy() for vector, _ in rows])).T
+            distances = 1 - directions @ unit(np.stack([vector.to_numpy() for vector, _ in rows])).T
             kinds = np.array([kind for _, kind in rows])
             for share, one in nearest.items():
                 passing = distances if share == 1 else distances[:, kinds == f"share {share:g}"]

@@ -206,14 +206,14 @@ def ours(name: str, source: Path, home: Path, number: str) -> tuple[float, float
     """Seconds of the embedding stage of a run, checkpoint included, and of the processors."""
     paths = {f"PINAKES_{kind.upper()}_PATH": str(home / kind) for kind in MODELS}
     settings = load_settings({"PINAKES_HOME": str(home), **paths})
-    asked = {
+    options = {
         "source": str(source),
         "embedder": name,
         "model": "clip-ViT-B-32" if name == "clip" else None,
         "collection": f"c{number}",
         "checkpoint": str(home / "kept" / number),
     }
-    with open_ingestion(IngestRequest.with_settings(settings, asked), settings) as run:
+    with open_ingestion(IngestRequest.with_settings(settings, options), settings) as run:
         file = next(source.iterdir())
         list(run.embedder.embed_images([Picture(Listed("a", "", "", 0), file.read_bytes)]))
         planned = list_and_plan(run)

@@ -102,13 +102,13 @@ def measure_finding(settings: Settings, folders: Sequence[Path], embedder: str, 
         conn, pgvector = stack.enter_context(database.connection())
         model = embedders.of(resolve_space(conn, COLLECTION).space)
         cuts = list(itertools.product(BANDS, PLACES))
-        asked = {case: list(_details(pictures, model, *case, details)) for case in cuts}
-        alone = {case: _shares(conn, pgvector, found, nearest) for case, found in asked.items()}
+        queries = {case: list(_details(pictures, model, *case, details)) for case in cuts}
+        alone = {case: _shares(conn, pgvector, found, nearest) for case, found in queries.items()}
         parts = ingest(request.model_copy(update={"regions": kind}), settings)
-        together = {case: _shares(conn, pgvector, found, nearest) for case, found in asked.items()}
+        together = {case: _shares(conn, pgvector, found, nearest) for case, found in queries.items()}
         registered = resolve_space(conn, COLLECTION)
         assert registered.regions is not None
-        vectors = [vector for found in asked.values() for _, vector in found]
+        vectors = [vector for found in queries.values() for _, vector in found]
         before, after = _times(conn, pgvector, registered, vectors, "auto")
         spent = _processor(conn, pgvector, registered, vectors)
         path = next(pictures.glob("*/**/*.jp*g"))
@@ -143,7 +143,7 @@ def measure_finding(settings: Settings, folders: Sequence[Path], embedder: str, 
     ]
     remark = (
         f"{whole['embedded']:,} pictures, {parts['regions']['embedded']:,} regions ({kind}), {registered.space.name};"
-        f" {len(asked[cuts[0]]):,} details of each size and place, turned by up to 3 degrees, scaled by 0.5 to 1,"
+        f" {len(queries[cuts[0]]):,} details of each size and place, turned by up to 3 degrees, scaled by 0.5 to 1,"
         " JPEG of quality 60 to 90."
     )
     record(f"regions_{embedder}_{kind}", f"Details that find their picture: {embedder}, {kind}", figures, remark)
@@ -171,9 +171,9 @@ def measure_searches(rows: int, dimension: int) -> None:
                 loading = seconds(lambda: (loader.load_vectors(chunks(regions, around)), loader.finish()))
             indexing = seconds(lambda: ensure_index(whole.conn, COLLECTION, space, "hnsw", whole.lease, whole.pgvector))
             registered = resolve_space(whole.conn, COLLECTION)
-            asked = around[rng.choice(len(around), 200)]
-            before, after = _times(whole.conn, whole.pgvector, registered, list(asked), "index")
-            found = _agreement(whole.conn, whole.pgvector, registered, asked[:50])
+            queries = around[rng.choice(len(around), 200)]
+            before, after = _times(whole.conn, whole.pgvector, registered, list(queries), "index")
+            found = _agreement(whole.conn, whole.pgvector, registered, queries[:50])
             sizes = [table_bytes(whole.conn, COLLECTION, name) / 2**20 for name in (registered.name, space.name)]
     figures = [
         Figure("searching by the index with regions, against wholes alone", f"{after / before:.2f} ×", "< 2.5"),
@@ -223,11 +223,11 @@ def _edges(part: Image.Image) -> float:
 
 
 def _shares(
-    conn: Connection, pgvector: Pgvector, asked: Sequence[tuple[str, Vector]], search: Callable[..., object]
+    conn: Connection, pgvector: Pgvector, queries: Sequence[tuple[str, Vector]], search: Callable[..., object]
 ) -> dict[int, float]:
     registered = resolve_space(conn, COLLECTION)
     ranks = []
-    for image_id, vector in asked:
+    for image_id, vector in queries:
         rows = search(conn, pgvector, COLLECTION, registered, vector, Wanted(max(DEPTHS), mode="exact")).rows  # type: ignore[attr-defined]
         ranks.append(next((n for n, row in enumerate(rows) if row.image_id == image_id), max(DEPTHS)))
     return {depth: statistics.fmean(rank < depth for rank in ranks) for depth in DEPTHS}
@@ -266,12 +266,12 @@ def _ratio(spent: tuple[float, float]) -> str:
     return f"{spent[1] / spent[0]:.2f} × ({1000 * spent[0]:.1f} ms, {1000 * spent[1]:.1f} ms)"
 
 
-def _agreement(conn: Connection, pgvector: Pgvector, registered: RegisteredSpace, asked: np.ndarray) -> float:
+def _agreement(conn: Connection, pgvector: Pgvector, registered: RegisteredSpace, queries: np.ndarray) -> float:
     def ids(vector: Vector, mode: Mode) -> set[str]:
         found = nearest(conn, pgvector, COLLECTION, registered, vector, Wanted(10, mode=mode))
         return {row.image_id for row in found.rows}
 
-    return statistics.fmean(len(ids(v, "exact") & ids(v, "index")) / 10 for v in asked)
+    return statistics.fmean(len(ids(v, "exact") & ids(v, "index")) / 10 for v in queries)
 
 
 if __name__ == "__main__":

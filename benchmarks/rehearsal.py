@@ -144,7 +144,7 @@ def rules(count: int, dimension: int, measured: list[Cost]) -> list[Figure]:
     listing = found["listing alone (folder)"]
     again = [cost for cost in measured if cost.stage.startswith("unchanged: ")]
 
-    def besides(of: str) -> float:
+    def without_listing(of: str) -> float:
         return (sum(getattr(cost, of) for cost in again) - getattr(listing, of)) / count * 1e6
 
     def against(what: str, bytes_each: int) -> str:
@@ -155,7 +155,7 @@ def rules(count: int, dimension: int, measured: list[Cost]) -> list[Figure]:
         Figure(f"{count:,} pictures: most memory of a process ({most.stage})", f"{most.peak:,.0f} MB", allowed),
         Figure(
             f"{count:,} pictures: an unchanged run besides its listing, for a picture",
-            f"{besides('wall'):.0f} µs, {besides('cpu'):.0f} µs of processor",
+            f"{without_listing('wall'):.0f} µs, {without_listing('cpu'):.0f} µs of processor",
             f"≤ {AGAIN_US} µs",
         ),
         Figure(

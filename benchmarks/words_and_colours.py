@@ -44,13 +44,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="real pictures")
     parser.add_argument("--gallery", type=Path, help="a sample gallery that is painted already")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        gallery = write_gallery(asked.gallery or Path(folder, "gallery"))
+        gallery = write_gallery(options.gallery or Path(folder, "gallery"))
         figures = measure("painted by code", gallery.pictures, gallery.metadata, PAINTED)
         made = Path(folder, "made.csv")
-        write_catalogue(made, pictures_below(asked.folder))
-        figures += measure("real pictures, made-up catalogue", asked.folder, [made], MADE)
+        write_catalogue(made, pictures_below(options.folder))
+        figures += measure("real pictures, made-up catalogue", options.folder, [made], MADE)
     record("words_and_colours", "Colours and words of the catalogue together", figures)
 
 

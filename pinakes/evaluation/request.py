@@ -51,8 +51,10 @@ class EvaluationRequest:
         tuple[str, ...],
         Option("A space; repeatable.", metavar="SPACE", flag="--space", empty="all that hold vectors"),
     ] = ()
-    k: Annotated[int, Option("Neighbours that are looked at.", metavar="N", flag="-k", ge=1, le=MAX_K)] = DEFAULT_K
-    queries: Annotated[int, Option("Stored pictures asked about.", metavar="N", ge=1, le=MAX_QUERIES)] = QUERIES
+    k: Annotated[int, Option("Neighbours of each query.", metavar="N", flag="-k", ge=1, le=MAX_K)] = DEFAULT_K
+    queries: Annotated[
+        int, Option("Stored pictures whose neighbours are looked for.", metavar="N", ge=1, le=MAX_QUERIES)
+    ] = QUERIES
     recall: Annotated[
         float,
         Option("The recall@k, between 0 and 1, that the index setting is to reach.", metavar="SHARE", gt=0, lt=1),
@@ -95,7 +97,7 @@ class EvaluationRequest:
         # The bounds above are those of forms and of click; Python and Prefect's API come without either.
         check_collection(self.collection)
         if self.test is not None and self.what == "recall":
-            raise UsageError("--test names the texts of a retrieval, and only recall was asked for.")
+            raise UsageError("--test names the texts of a retrieval, which an evaluation of recall does not measure.")
         if self.indexes and self.what != "recall":
             raise UsageError("--index compares kinds of index, which belongs to pinakes evaluate recall.")
         for option, value, most in (("-k", self.k, MAX_K), ("--queries", self.queries, MAX_QUERIES)):

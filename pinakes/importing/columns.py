@@ -129,19 +129,19 @@ class TableOfEmbeddings(Embeddings):
                 raise UsageError(
                     f"the column {self._name} of {self.name} holds {name!r}; an import needs text there (--name COLUMN)."
                 )
-            said = {column: _text(value).strip() for column, value in zip(self._bookkeeping, more, strict=True)}
+            bookkeeping = {column: _text(value).strip() for column, value in zip(self._bookkeeping, more, strict=True)}
             numbers = _json(vector) if isinstance(vector, str) else vector
             if numbers is not None and not isinstance(numbers, list | np.ndarray | BadRowError):
                 raise UsageError(
                     f"the column {self._vector} of {self.name} holds {vector!r}; an import needs lists of numbers"
                     " (--vector COLUMN)."
                 )
-            status = _status(said)
+            status = _status(bookkeeping)
             # A row that has both is a success: a checkpoint writes `ok`, and other programs have words of their own.
             if status and (numbers is None or isinstance(numbers, BadRowError) or not len(numbers)):
                 yield Row(place, name or "", None, status)
             else:
-                yield Row(place, name or "", numbers, "", _md5(said))
+                yield Row(place, name or "", numbers, "", _md5(bookkeeping))
 
     def close(self) -> None:
         """See `Embeddings.close`."""
@@ -185,16 +185,16 @@ class TableOfEmbeddings(Embeddings):
         raise UsageError(f"{self.name} {'has no row' if empty else 'holds no vector'}.")
 
 
-def _status(said: Mapping[str, str]) -> str:
+def _status(bookkeeping: Mapping[str, str]) -> str:
     """Why a row has no vector, by what it says in the columns of status and errors."""
-    if said.get(ERROR_COLUMNS[0]):
-        return ": ".join(said[name] for name in ERROR_COLUMNS if said.get(name))
-    return next((said[name] for name in STATUS_COLUMNS if said.get(name)), "")
+    if bookkeeping.get(ERROR_COLUMNS[0]):
+        return ": ".join(bookkeeping[name] for name in ERROR_COLUMNS if bookkeeping.get(name))
+    return next((bookkeeping[name] for name in STATUS_COLUMNS if bookkeeping.get(name)), "")
 
 
-def _md5(said: Mapping[str, str]) -> str:
+def _md5(bookkeeping: Mapping[str, str]) -> str:
     """The MD5 in hexadecimal of the bytes that were embedded; Google writes it in base64, a checkpoint as `md5:…`."""
-    text = next((said[name] for name in MD5_COLUMNS if said.get(name)), "").removeprefix("md5:")
+    text = next((bookkeeping[name] for name in MD5_COLUMNS if bookkeeping.get(name)), "").removeprefix("md5:")
     try:
         raw = bytes.fromhex(text) if len(text) == 32 else base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error):

@@ -156,12 +156,12 @@ def failure_of(status: str) -> Failure:
     own, _, message = status.partition(": ")
     if own in list(ErrorClass) and message:
         return Failure(ErrorClass(own), message)
-    said = (
+    upper = (
         status.upper()
         .replace("RESOURCE EXHAUSTED", "RESOURCE_EXHAUSTED")
         .replace("INVALID ARGUMENT", "INVALID_ARGUMENT")
     )
-    found = (error for words, error in STATUS_CLASSES if any(word in said for word in words))
+    found = (error for words, error in STATUS_CLASSES if any(word in upper for word in words))
     return Failure(next(found, ErrorClass.SERVER), status)
 
 
