@@ -7,15 +7,16 @@ import binascii
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pinakes.errors import UsageError
-from pinakes.importing.embeddings import BadRowError, Embeddings, Row
+from pinakes.importing.records import BadRowError, Records, text_of
 from pinakes.metadata.columns import DEFAULT_KEYS, VECTOR_COLUMNS
+from pinakes.metadata.opening_tables import AnyTable
 
 NAME_COLUMNS = (*DEFAULT_KEYS, "uri", "image_path", "url")
 STATUS_COLUMNS = ("ml_generate_embedding_status", "status")
@@ -29,38 +30,22 @@ CHECKPOINT = ("fingerprint", "status", "http_status", "attempts", "model_version
 """Columns of a checkpoint's part."""
 
 
-class Records(Protocol):
-    """A table as it is in a file or on a server.
+class Row(NamedTuple):
+    """A row as it is written.
 
     Attributes:
-        name: of the file or table, for messages.
-        path: the file, for messages about its metadata; of a table on a server, its name.
-        columns: in their order.
-        vectors: the columns whose type may be that of a vector; empty where the columns have no types.
+        place: where it is, such as "row 17".
+        name: of the picture, as it is written.
+        vector: its numbers, or why they cannot be read; None where the row has none.
+        status: why the picture has no vector, as the file says it; "" where it has one.
+        md5: of the bytes that were embedded, in hexadecimal; "" where the file does not say it.
     """
 
+    place: str
     name: str
-    path: Path
-    columns: tuple[str, ...]
-    vectors: tuple[str, ...] = ()
-
-    def records(self, wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[Any] | BadRowError]]:
-        """Where each row is, and its values of the wanted columns in that order, or what is wrong with it.
-
-        Raises:
-            MetadataError: the rest cannot be read.
-        """
-        ...
-
-    def cells(self, wanted: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-        """The number of each row, and the wanted columns as text; bad rows are left out, since `records` reports them."""
-        for number, (_, values) in enumerate(self.records(wanted), start=1):
-            if not isinstance(values, BadRowError):
-                yield number, [_text(value) for value in values]
-
-    def close(self) -> None:
-        """Give back what reading holds open."""
-        return
+    vector: Sequence[Any] | npt.NDArray[Any] | BadRowError | None
+    status: str = ""
+    md5: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +62,20 @@ class OtherColumns:
         return self.read()
 
 
-class TableOfEmbeddings(Embeddings):
-    """The embeddings in a table.
+class Embeddings:
+    """The embeddings in a table, and what its other columns say about the pictures.
 
     Args:
         records: the table.
         vector: the column with the vectors; None guesses it.
         name: the column that names the picture; None guesses it.
         key: what the metadata call their key; None is image_id.
+
+    Attributes:
+        name: of the file or table, for messages.
+        dimension: numbers in a vector: those of the first one.
+        remark: which columns were guessed, in one line; "" where none was.
+        metadata: its other columns as a table about the pictures; None where there are none.
 
     Raises:
         UsageError: there is no such column, or nothing in it can be a vector or a name.
@@ -105,6 +96,7 @@ class TableOfEmbeddings(Embeddings):
             for what, column, given in (("vector", self._vector, vector), ("name", self._name, name))
             if given is None
         ]
+        self.remark = ""
         if guessed and (self._vector, self._name) != ("vector", "image_id"):
             self.remark = f"{self.name}: columns guessed from their names: {', '.join(guessed)}"
         self._bookkeeping = {
@@ -113,12 +105,18 @@ class TableOfEmbeddings(Embeddings):
         key = key or "image_id"
         # The names of the pictures stand under the key, so that a column which has its name would be a second key.
         others = [column for column in self._metadata_columns() if column.casefold() != key.casefold()]
+        self.metadata: AnyTable | None = None
         if others:
             self.metadata = OtherColumns(records.path, (key, *others), lambda: records.cells((self._name, *others)))
         self.dimension = self._first_dimension()
 
     def rows(self) -> Iterator[Row]:
-        """See `Embeddings.rows`."""
+        """Every row, read in pieces, the same each time.
+
+        Raises:
+            UsageError: the column of the names or of the vectors holds something else.
+            MetadataError: the rest cannot be read.
+        """
         for place, values in self._records.records((self._name, self._vector, *self._bookkeeping.values())):
             if isinstance(values, BadRowError):
                 yield Row(place, "?", values)
@@ -129,7 +127,9 @@ class TableOfEmbeddings(Embeddings):
                 raise UsageError(
                     f"the column {self._name} of {self.name} holds {name!r}; an import needs text there (--name COLUMN)."
                 )
-            bookkeeping = {column: _text(value).strip() for column, value in zip(self._bookkeeping, more, strict=True)}
+            bookkeeping = {
+                column: text_of(value).strip() for column, value in zip(self._bookkeeping, more, strict=True)
+            }
             numbers = _json(vector) if isinstance(vector, str) else vector
             if numbers is not None and not isinstance(numbers, list | np.ndarray | BadRowError):
                 raise UsageError(
@@ -144,7 +144,7 @@ class TableOfEmbeddings(Embeddings):
                 yield Row(place, name or "", numbers, "", _md5(bookkeeping))
 
     def close(self) -> None:
-        """See `Embeddings.close`."""
+        """Give back what reading holds open."""
         self._records.close()
 
     def _column(self, given: str | None, option: str, known: Sequence[str], fitting: Sequence[str], what: str) -> str:
@@ -209,14 +209,3 @@ def _json(text: str) -> list[Any] | BadRowError:
     except (ValueError, RecursionError):  # thousands of opening brackets
         values = None
     return values if isinstance(values, list) else BadRowError(f"{text[:40]!r}… is not a JSON list of numbers")
-
-
-def _text(value: Any) -> str:
-    """A value as a cell of a table has it: nothing for bytes and NaN."""
-    if value is None or isinstance(value, bytes) or value != value:
-        return ""
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, list):
-        return "; ".join(map(_text, value))
-    return json.dumps(value, ensure_ascii=False, default=_text) if isinstance(value, dict) else str(value)

@@ -1,18 +1,19 @@
-"""Embeddings in any kind of file or table: a row for each picture, and a report of every row that cannot be used."""
+"""The vectors and failures of a table of embeddings by the names of the pictures; every row that cannot be used is named."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pinakes.errors import MetadataError
 from pinakes.ids import BadNameError, image_id
-from pinakes.metadata.opening_tables import AnyTable
+from pinakes.importing.columns import Embeddings, Row
+from pinakes.importing.records import BadRowError
 from pinakes.types import ErrorClass, Failure, Vector
 
 SHOWN_ROWS = 50
@@ -25,56 +26,6 @@ STATUS_CLASSES = (
     (("INVALID_ARGUMENT", "UNSUPPORTED", "SAFETY"), ErrorClass.REJECTED),
 )
 """Words in a status, and the class of the failure; a status with none of them is an error of the server, tried again."""
-
-
-class BadRowError(ValueError):
-    """A row cannot be imported; the text says why."""
-
-
-class Row(NamedTuple):
-    """A row as it is written.
-
-    Attributes:
-        place: where it is, such as "row 17".
-        name: of the picture, as it is written.
-        vector: its numbers, or why they cannot be read; None where the row has none.
-        status: why the picture has no vector, as the file says it; "" where it has one.
-        md5: of the bytes that were embedded, in hexadecimal; "" where the file does not say it.
-    """
-
-    place: str
-    name: str
-    vector: Sequence[Any] | npt.NDArray[Any] | BadRowError | None
-    status: str = ""
-    md5: str = ""
-
-
-class Embeddings(Protocol):
-    """A file or table of embeddings.
-
-    Attributes:
-        name: of the file or table, for messages.
-        dimension: numbers in a vector: those of the first one.
-        remark: which columns were guessed, in one line; "" where nothing was.
-        metadata: its other columns as a table about the pictures; None where there are none.
-    """
-
-    name: str
-    dimension: int
-    remark: str = ""
-    metadata: AnyTable | None = None
-
-    def rows(self) -> Iterator[Row]:
-        """Every row, read in pieces, the same each time.
-
-        Raises:
-            MetadataError: it cannot be read any further.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give back what reading holds open."""
-        return
 
 
 @dataclass(frozen=True, slots=True)

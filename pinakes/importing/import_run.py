@@ -6,7 +6,8 @@ from typing import Any
 
 from pinakes.embedders.imported import Imported
 from pinakes.errors import UsageError
-from pinakes.importing.embeddings import Embeddings, read_names
+from pinakes.importing.columns import Embeddings
+from pinakes.importing.embeddings import read_names
 from pinakes.importing.matching import ImportedSource, Matcher, vectors_to_keep
 from pinakes.ingest.answers import defer_the_rest, import_answers
 from pinakes.ingest.listing import list_and_plan, planned_with_imported

@@ -20,7 +20,8 @@ from pinakes.buckets.addresses import in_bucket, parse_uri
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.errors import UsageError
 from pinakes.ids import base_name, image_id
-from pinakes.importing.embeddings import Embeddings, Names, vectors
+from pinakes.importing.columns import Embeddings
+from pinakes.importing.embeddings import Names, vectors
 from pinakes.types import HALF_PRECISION, Answer, Entry, Image, Rejected, Vector
 
 SHOWN = 20

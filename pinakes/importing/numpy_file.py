@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from pinakes.errors import MetadataError, UsageError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
 from pinakes.importing.parquet import Parquet
+from pinakes.importing.records import BadRowError, Records
 from pinakes.metadata.files import detect_encoding, open_bytes, read_lines
 
 VECTOR = "vector"

@@ -10,8 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinakes.errors import MetadataError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
+from pinakes.importing.records import BadRowError, Records
 
 BATCH_ROWS = 256
 """Rows that are read at once: with 3,072 float64 each, some 6 MB."""

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pinakes.errors import UsageError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
+from pinakes.importing.records import BadRowError, Records
 from pinakes.importing.text import JsonLines
 
 

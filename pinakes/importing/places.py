@@ -7,11 +7,12 @@ from pathlib import Path
 from pinakes.bigquery.address import SCHEME as BIGQUERY
 from pinakes.errors import UsageError
 from pinakes.importing.bigquery import BigQueryRecords
-from pinakes.importing.columns import Records, TableOfEmbeddings
+from pinakes.importing.columns import Embeddings
 from pinakes.importing.numpy_file import NumpyFile
 from pinakes.importing.parquet import Parquet
 from pinakes.importing.parts import Parts
 from pinakes.importing.postgres_table import ADDRESS, PostgresTable
+from pinakes.importing.records import Records
 from pinakes.importing.text import open_text_records
 from pinakes.metadata.files import open_bytes
 
@@ -23,7 +24,7 @@ def open_embeddings(
     name: str | None = None,
     names: Path | None = None,
     key: str | None = None,
-) -> TableOfEmbeddings:
+) -> Embeddings:
     """Open embeddings; the content of a file decides what it is. The caller closes them.
 
     Args:
@@ -40,7 +41,7 @@ def open_embeddings(
     """
     records = _records(place, names)
     try:
-        return TableOfEmbeddings(records, vector, name, key)
+        return Embeddings(records, vector, name, key)
     except BaseException:
         records.close()
         raise

@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from pinakes.errors import UsageError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
+from pinakes.importing.records import BadRowError, Records
 from pinakes.store.foreign_table import ForeignTable
 
 ADDRESS = re.compile(r"(?:postgres(?:ql)?|cloudsql)://")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import EMBEDDERS, space_chosen, space_made
 from pinakes.errors import UsageError
-from pinakes.importing.embeddings import Embeddings
+from pinakes.importing.columns import Embeddings
 from pinakes.importing.matching import stem
 from pinakes.settings import Settings
 from pinakes.spaces import Space

@@ -13,8 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pinakes.errors import UsageError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
+from pinakes.importing.records import BadRowError, Records
 from pinakes.metadata.columns import VECTOR_COLUMNS
 from pinakes.metadata.files import detect_encoding, read_lines
 from pinakes.metadata.records import open_text
