@@ -88,7 +88,7 @@ def compare_indexes(
     Raises:
         UsageError: the space holds too few vectors.
         DatabaseError: PostgreSQL does not use an index.
-        LockLostError: somebody else has taken the space over.
+        LeaseLostError: another run has taken the space over.
     """
     collection, space, kept = request.collection, registered.space, registered.index_kind
     before: IndexChoice = kept or "none"
