@@ -52,6 +52,7 @@ class Indexed:
     def __init__(self, writer: Writer, rows: int) -> None:
         self.conn, self.writer, self.loader, self.space = writer.conn, writer, writer.loader, writer.space
         self.frame = listing(rows)
+        # Queries from the same clusters, none of which is stored.
         made = clustered(rows + QUERIES, self.space.dimension)
         self.vectors, self.queries = made[:rows].copy(), made[rows:]
         self.rng = np.random.default_rng(5)

@@ -99,6 +99,7 @@ def mixture(
         weights = book.responsibilities(reduced)
         total = weights.sum(0)[:, None] + 1e-9
         centres = weights.T @ reduced / total
+        # Not below a twentieth: a Gaussian with few descriptors would shrink to one of them.
         variances = np.maximum(weights.T @ (reduced * reduced) / total - centres**2, spread / 20)
         book = Codebook(mean, axes, centres, variances, total[:, 0] / total.sum())
     return book

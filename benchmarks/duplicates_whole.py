@@ -98,6 +98,7 @@ def colours(path: Path) -> np.ndarray:
 
 def compare_in_process(dsn: str, killed_at: int) -> None:
     """Find copies in a process of its own, which kills itself when so many pictures are compared."""
+    # Spawned, because a forked process would share this one's connections to the database.
     process = multiprocessing.get_context("spawn").Process(target=_compare, args=(dsn, killed_at))
     process.start()
     process.join()

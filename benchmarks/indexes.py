@@ -138,6 +138,7 @@ def kinds(database: Database, writer: Writer, queries: Rows, kth: Rows) -> Itera
             space = resolve_space(writer.conn, "ours")
             with Collection("ours", settings=settings) as ours:
                 ours.search(vector=queries[0], k=K)
+                # The newest connection of Pinakes is the one that has just searched.
                 (pid,) = plain.execute(
                     "SELECT pid FROM pg_stat_activity WHERE application_name = 'pinakes' ORDER BY backend_start DESC LIMIT 1"
                 ).fetchone() or (0,)

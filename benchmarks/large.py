@@ -268,6 +268,7 @@ def frames(rows: int) -> Iterator[pd.DataFrame]:
     odds = [*SHARES, 1 - sum(SHARES)]
     said = [" ".join(part) for part in np.random.default_rng(2).choice(words, (1000, 30))]
     for start in range(0, rows, PART):
+        # Seeded by the part, so that it is the same however much came before it.
         rng = np.random.default_rng([2, start])
         count = min(PART, rows - start)
         ids = [f"{n:07}.jpg" for n in range(start, start + count)]

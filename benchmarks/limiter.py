@@ -107,6 +107,7 @@ def busy(processes: int) -> Iterator[None]:
 
 def measure(rate: Rate, threads: int, processes: int, seconds: float, others: int) -> Use:
     """One line of the table."""
+    # Spawned, because a forked process would share threads and connections of this one.
     context = multiprocessing.get_context("spawn")
     out: multiprocessing.Queue[Result] = context.Queue()
     together = context.Barrier(processes)

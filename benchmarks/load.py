@@ -78,6 +78,7 @@ def main() -> None:
             into_space = sql.SQL("INSERT INTO slow.{} VALUES (%s, %s, %s, %s::halfvec)").format(
                 sql.Identifier(space.name)
             )
+            # In autocommit mode: a transaction for each row, as a loop of `INSERT`s has it.
             for row, vector in zip(rows[:ROW_BY_ROW], vectors, strict=False):
                 plain.execute(into_images, row)
                 plain.execute(into_space, (row[0], row[2], 1.0, str(vector.tolist())))

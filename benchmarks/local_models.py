@@ -193,6 +193,7 @@ def bare(model: Path, files: list[Path]) -> tuple[float, float]:
     with ThreadPoolExecutor(THREADS) as pool:
         waiting: deque[Future[np.ndarray]] = deque()
         rest = iter(files)
+        # Two batches ahead: one that the model works on, and one that is being decoded.
         waiting.extend(pool.submit(preprocessed, path) for path in islice(rest, 2 * BATCH))
         while waiting:
             batch = [waiting.popleft().result() for _ in range(min(BATCH, len(waiting)))]

@@ -93,6 +93,7 @@ class Visitor:
         self.first_page()
         for image_id in self._random.sample(self._ids, GRID):
             self.ask("thumbnail", f"/thumbnails/320/{quote(image_id)}")
+        # Of different lengths, so that visitors do not fall into step.
         time.sleep(think * self._random.uniform(0.5, 1.5))
         some = self._random.choice(self._ids)
         self.ask("page like an image", f"/?like={quote(some)}")

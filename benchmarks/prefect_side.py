@@ -137,6 +137,7 @@ def watch(
     rows, cpu, started = rows_of(home), processor_seconds(server), time.monotonic()
     lasted = run(environment | {"PREFECT_API_URL": line.url})
     settle(server, home, idle)
+    # Less what the idle server would have taken meanwhile: it polls, and cleans up after itself.
     taken = processor_seconds(server) - cpu - idle * (time.monotonic() - started)
     return Seen(line.requests, rows_of(home) - rows, taken, lasted)
 

@@ -165,6 +165,7 @@ def measure_searches(rows: int, dimension: int) -> None:
             regions = frame.loc[frame.index.repeat(len(GRID))].reset_index(drop=True)
             regions["fingerprint"] = [name for each in frame["fingerprint"] for name in regions_in(each, "grid")]
             around = np.repeat(wholes, len(GRID), axis=0)
+            # Regions lie around the vector of their picture, but nearer to it than to other pictures.
             around += rng.standard_normal(around.shape, dtype=np.float32) * np.float32(0.7 / dimension**0.5)
             with database.reconnecting() as lasting:
                 loader = Loader(lasting, COLLECTION, space, whole.lease)
