@@ -129,7 +129,7 @@ class Matcher:
                 self.report.other_bytes.append(name)
             elif image is not None:
                 first = by_image.setdefault(image.image_id, name)
-                # Whichever of two different vectors was right, the other would be searched for ever: neither is taken.
+                # Nothing says which of two different vectors is right, so neither is taken.
                 if digest != names.digests[first] or first in differing or name in differing:
                     differing |= dict.fromkeys((first, name))
                 if first == name:
