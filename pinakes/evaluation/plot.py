@@ -143,12 +143,11 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
             continue
         settings = [level.setting for level in report.levels]
         recalls = [level.recall for level in report.levels]
-        lowest = min(lowest, *(level.at_least for level in report.levels))
+        bounds = [level.at_least for level in report.levels]
+        lowest = min(lowest, *bounds)
         label = f"{_short(report.space)} ({report.index})"
         left.plot(settings, recalls, **look, label=label)
-        left.fill_between(
-            settings, [level.at_least for level in report.levels], recalls, color=look["color"], alpha=0.15, linewidth=0
-        )
+        left.fill_between(settings, bounds, recalls, color=look["color"], alpha=0.15, linewidth=0)
         right.plot(recalls, [level.p50_ms for level in report.levels], **look)
         right.plot([1.0], [report.exact_ms], **look | {"marker": "*", "markersize": 12, "linestyle": ""})
         chosen = report.recommended_level
@@ -156,12 +155,8 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
             ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": "", "marker": "o"}
             left.plot([chosen.setting], [chosen.recall], **ring)
             right.plot([chosen.recall], [chosen.p50_ms], **ring)
-    names = sorted({report.setting_name for report in reports if report.levels}) or ["ef_search"]
-    left.set(
-        title=f"What the index finds of the {first.k} nearest",
-        xlabel=" or ".join(names),
-        ylabel=f"recall@{first.k}",
-    )
+    names = " or ".join(sorted({report.setting_name for report in reports if report.levels}))
+    left.set(title=f"What the index finds of the {first.k} nearest", xlabel=names, ylabel=f"recall@{first.k}")
     _numbered(left, sorted({level.setting for report in reports for level in report.levels}))
     left.axhline(first.wanted, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     left.annotate(
@@ -180,7 +175,7 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
     left.set_ylim(lowest - 0.12 * room, 1 + 0.05 * room)
     right.set_xlim(min([lowest, *(level.recall for report in reports for level in report.levels)]), 1 + 0.05 * room)
     right.set(
-        title="What that takes (★ every vector compared)", xlabel=f"recall@{first.k}", ylabel="median ms of a query"
+        title="How long that takes (★ every vector compared)", xlabel=f"recall@{first.k}", ylabel="median ms of a query"
     )
     right.set_yscale("log")
     right.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
