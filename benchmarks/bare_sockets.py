@@ -1,4 +1,7 @@
-"""A client that costs next to nothing: one request repeated over many connections by a single `selectors` loop."""
+"""A client that costs next to nothing: one request repeated over many connections by a single `selectors` loop.
+
+Threads would wait for one another's interpreter lock, and so measure themselves instead of the server.
+"""
 
 from __future__ import annotations
 

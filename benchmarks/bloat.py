@@ -13,13 +13,11 @@ the reason for `pinakes.operations.maintenance.DEAD_SHARE`.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
-import psutil
 from pgvector import HalfVector
 from psycopg import sql
 
@@ -37,8 +35,8 @@ from benchmarks.common import (
     seconds,
     writing,
 )
+from benchmarks.metering import postmaster_of, processor_seconds
 from pinakes.store import reload
-from pinakes.store.connection import Connection
 from pinakes.store.indexes import index_name, rebuild_index
 from pinakes.store.search_plan import EF_SEARCH
 
@@ -54,6 +52,7 @@ class Indexed:
     def __init__(self, writer: Writer, rows: int) -> None:
         self.conn, self.writer, self.loader, self.space = writer.conn, writer, writer.loader, writer.space
         self.frame = listing(rows)
+        # Queries from the same clusters, none of which is stored.
         made = clustered(rows + QUERIES, self.space.dimension)
         self.vectors, self.queries = made[:rows].copy(), made[rows:]
         self.rng = np.random.default_rng(5)
@@ -106,6 +105,7 @@ class Indexed:
         seen = 0
         with self.conn.transaction():
             self.conn.execute(f"SET LOCAL hnsw.ef_search = {EF_SEARCH}".encode())
+            # A small table would be scanned.
             self.conn.execute("SET LOCAL enable_seqscan = off")
             for query in self.queries:
                 row = self.conn.execute(statement, (HalfVector(query),)).fetchone()
@@ -116,8 +116,8 @@ class Indexed:
 
     def search(self) -> tuple[float, float]:
         """Milliseconds (median) and recall@10 of a search by the index."""
-        asked = ask(self.conn, self.writer.pgvector, "ours", self.queries)
-        return asked["index"].median, recall(asked["index"].found, asked["exact"].found)
+        searches = ask(self.conn, self.writer.pgvector, "ours", self.queries)
+        return searches["index"].median, recall(searches["index"].found, searches["exact"].found)
 
 
 def main() -> None:
@@ -128,6 +128,7 @@ def main() -> None:
 @contextmanager
 def indexed(rows: int, dimension: int) -> Iterator[Indexed]:
     with scratch_database() as database, writing(database, dimension) as writer:
+        # A vacuum of its own accord would come in the middle of what is measured.
         writer.conn.execute("ALTER SYSTEM SET autovacuum = off")
         writer.conn.execute("SELECT pg_reload_conf()")
         yield Indexed(writer, rows)
@@ -178,13 +179,15 @@ def reloading(rows: int, dimension: int) -> None:
     figures = []
     for share in SHARES:
         times: list[tuple[float, float]] = []
+        # No load is twice as large as its table, so that the first one goes row by row; the second never does.
         for least in (2.0, 0.0):
             with indexed(rows, dimension) as one:
                 part, vectors = one.replaced(share)
                 reload.LARGE_SHARE, reload.LEAST_ROWS = least, 0
-                before = processor_seconds(one.conn)
+                server = postmaster_of(one.conn)
+                before = processor_seconds(server)
                 took = seconds(lambda: one.loader.load_vectors(chunks(part, vectors), expected=len(part)))  # noqa: B023
-                times.append((took, processor_seconds(one.conn) - before))
+                times.append((took, processor_seconds(server) - before))
         print(compared(share, times), flush=True)
         ratios = " and ".join(f"{slow / fast:.1f} ×" for slow, fast in zip(*times, strict=True))
         figures.append(Figure(f"{share:.0%} of {rows:,} × {dimension}: time and CPU time of row by row", ratios))
@@ -199,9 +202,10 @@ def vacuuming(rows: int, dimension: int) -> None:
         for first in (False, True):
             with indexed(rows, dimension) as one:
                 one.update(share)
-                before = processor_seconds(one.conn)
+                server = postmaster_of(one.conn)
+                before = processor_seconds(server)
                 took = one.vacuum() if not first else seconds(lambda: (one.rebuild(), one.vacuum()))
-                times.append((took, processor_seconds(one.conn) - before))
+                times.append((took, processor_seconds(server) - before))
         print(compared(share, times), flush=True)
 
 
@@ -210,21 +214,6 @@ def compared(share: float, times: list[tuple[float, float]]) -> str:
     shown = " ".join(f"{took:>9.1f} s {cpu:>6.1f} s" for took, cpu in times)
     ratios = " ".join(f"{first / second:>6.2f}x" for first, second in zip(*times, strict=True))
     return f"{share:>6.0%} {shown} {ratios}"
-
-
-def processor_seconds(conn: Connection) -> float:
-    """CPU seconds of the server and all its processes, including those that have ended."""
-    row = conn.execute("SELECT pg_backend_pid()").fetchone()
-    assert row is not None
-    postmaster = psutil.Process(row[0]).parent()
-    assert postmaster is not None
-    total = 0.0
-    for process in (postmaster, *postmaster.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            used = process.cpu_times()
-            total += used.user + used.system
-    used = postmaster.cpu_times()
-    return float(total + used.children_user + used.children_system)
 
 
 if __name__ == "__main__":

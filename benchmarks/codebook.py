@@ -12,7 +12,6 @@ have less grain than photographs.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import numpy.typing as npt
 from PIL import Image as Pillow
 
 import pinakes.embedders.palette as package
+from benchmarks.common import arguments
 from gallery.gallery import write_gallery
 from pinakes.embedders.palette.blocks import SHORT_SIDE, Doubles, Views
 from pinakes.embedders.palette.descriptor import RECIPES, relative
@@ -47,9 +47,7 @@ _COLOUR = 0.35
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="compare with the file instead of writing it")
-    check = parser.parse_args().check
+    check = arguments(__doc__, check=False).check
     with tempfile.TemporaryDirectory() as folder:
         found = learnt(write_gallery(Path(folder)).pictures)
     if not check:
@@ -65,7 +63,7 @@ def main() -> None:
 
 def learnt(folder: Path) -> dict[str, Doubles]:
     """The arrays of the codebook's file, from the pictures of a folder."""
-    random = np.random.RandomState(0)
+    random = np.random.RandomState(0)  # not `default_rng`, whose numbers may change with NumPy
     parts = []
     for path in sorted(folder.glob("*.jpg")):
         views = Views.of(decode(path.read_bytes(), at_least=SHORT_SIDE))
@@ -101,6 +99,7 @@ def mixture(
         weights = book.responsibilities(reduced)
         total = weights.sum(0)[:, None] + 1e-9
         centres = weights.T @ reduced / total
+        # Not below a twentieth: a Gaussian with few descriptors would shrink to one of them.
         variances = np.maximum(weights.T @ (reduced * reduced) / total - centres**2, spread / 20)
         book = Codebook(mean, axes, centres, variances, total[:, 0] / total.sum())
     return book

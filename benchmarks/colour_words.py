@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -22,13 +22,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.common import record
-from benchmarks.results import Figure
+from benchmarks.common import Figure, pictures_below, record
 from gallery.gallery import write_gallery
 from pinakes.embedders.palette.descriptor import Palette, describe
 from pinakes.images.contact_sheet import Card, contact_sheet, save_sheet
 from pinakes.images.decoding import decode
-from pinakes.images.formats import suffix, suffix_reason
 
 Doubles = npt.NDArray[np.float64]
 DIMENSION: Final = 1024
@@ -89,20 +87,18 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="real pictures")
     parser.add_argument("--gallery", type=Path, help="a sample gallery that is painted already")
     parser.add_argument("--sheets", type=Path, help="a folder for a contact sheet of each term's first ten")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sets = {"painted by code": write_gallery(asked.gallery or Path(folder)).pictures}
-        if asked.folder:
-            sets["real pictures"] = asked.folder
-        figures = [figure for name, pictures in sets.items() for figure in measure(name, pictures, asked.sheets)]
-    record("colour_words", "Colour words of the built-in embedder", figures)
+        sets = {"painted by code": write_gallery(options.gallery or Path(folder)).pictures}
+        if options.folder:
+            sets["real pictures"] = options.folder
+        figures = (figure for name, pictures in sets.items() for figure in measure(name, pictures, options.sheets))
+        record("colour_words", "Colour words of the built-in embedder", figures)
 
 
-def measure(name: str, folder: Path, sheets: Path | None) -> list[Figure]:
+def measure(name: str, folder: Path, sheets: Path | None) -> Iterator[Figure]:
     """nDCG@10 of each term over the pictures below a folder."""
-    files = sorted(
-        path for path in folder.rglob("*") if suffix(path.name) and not suffix_reason(path.name) and path.is_file()
-    )
+    files = pictures_below(folder)
     pictures = [decode(path.read_bytes(), at_least=200) for path in files]
     vectors = np.array([describe(picture, DIMENSION) for picture in pictures])
     pixels = [hsv_of(picture) for picture in pictures]
@@ -113,24 +109,21 @@ def measure(name: str, folder: Path, sheets: Path | None) -> list[Figure]:
         if truth.max() < FEWEST:
             continue
         reading = embedder.embed_text(term)
+        # Stable, so that equal pictures keep the order of their names and every run gives the same figures.
         near = np.argsort(-(vectors @ reading.vector), kind="stable")
         assert reading.amounts is not None
         order = near[np.argsort(-reading.amounts(vectors[near]), kind="stable")]
-        scores[term] = (ndcg(truth, near), ndcg(truth, order))
-        print(f"{name}: {term:24} nDCG@10 {scores[term][0]:.3f} -> {scores[term][1]:.3f}  best {truth.max():.2f}")
+        alone, shares = scores[term] = ndcg(truth, near), ndcg(truth, order)
+        what = f"{name}, {term}: nDCG@10 by vectors alone, then by amounts"
+        yield Figure(what, f"{alone:.2f}, {shares:.2f}")
         if sheets is not None:
             sheets.mkdir(exist_ok=True)
             cards = [Card(pictures[i], f"{100 * truth[i]:.0f} % {files[i].name[:40]}") for i in order[:DEPTH]]
             path = sheets / f"{name} {term}.jpg".replace(" ", "-")
             save_sheet(contact_sheet(cards, heading=term, columns=5), path)
-    means = [statistics.fmean(pair) for pair in zip(*scores.values(), strict=True)]
-    print(f"{name}: mean of {len(scores)} terms over {len(files)} pictures: nDCG@10 {means[0]:.3f} -> {means[1]:.3f}")
-    figures = [
-        Figure(f"{name}, {term}: nDCG@10 by vectors alone, then by amounts", f"{alone:.2f}, {shares:.2f}")
-        for term, (alone, shares) in scores.items()
-    ]
+    alone, shares = (statistics.fmean(of) for of in zip(*scores.values(), strict=True))
     whole = f"{name}, mean of {len(scores)} terms over {len(files)} pictures: nDCG@10"
-    return [*figures, Figure(whole, f"{means[0]:.2f}, {means[1]:.2f}")]
+    yield Figure(whole, f"{alone:.2f}, {shares:.2f}")
 
 
 def ndcg(gains: Doubles, order: npt.NDArray[np.intp]) -> float:

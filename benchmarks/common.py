@@ -1,4 +1,4 @@
-"""What the benchmarks share: options, the machine, a database of their own, made-up collections, and timing."""
+"""What the benchmarks share: options, figures, a database of their own, made-up collections, and timing."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from PIL import Image
 from benchmarks.results import Figure as Figure
 from benchmarks.results import write
 from pinakes.checkpoints.base import VectorChunk
+from pinakes.images.formats import suffix, suffix_reason
 from pinakes.metadata.columns import COLUMNS
 from pinakes.query.filters import Filter
 from pinakes.query.query import Mode
@@ -76,25 +77,29 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {memory:.0f} GiB, {system}, Python {platform.python_version()}"
 
 
-def told(figures: Iterable[Figure]) -> list[Figure]:
-    """The figures, each printed as soon as it is measured."""
+def record(name: str, title: str, figures: Iterable[Figure], remark: str = "") -> None:
+    """Keep figures in `benchmarks/results/NAME.json`, from which `docs/performance.md` is made.
+
+    Each is printed as soon as an iterator has measured it, because measuring them all may take hours.
+    """
     kept = []
     for figure in figures:
         print(f"{figure.what}: {figure.value}" + (f" (aim {figure.aim})" if figure.aim else ""), flush=True)
         kept.append(figure)
-    return kept
+    write(name, title, machine(), kept, remark)
 
 
-def record(name: str, title: str, figures: Sequence[Figure], remark: str = "") -> None:
-    """Keep figures in `benchmarks/results/NAME.json`, from which `docs/performance.md` is made."""
-    write(name, title, machine(), figures, remark)
+def pictures_below(folder: Path) -> list[Path]:
+    """Every picture of a folder, in the order of their paths."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path for path in found if suffix(path.name) and not suffix_reason(path.name))
 
 
 @contextmanager
 def scratch_home() -> Iterator[Path]:
     """An empty PINAKES_HOME that is gone afterwards."""
     home = Path(tempfile.mkdtemp(prefix="pinakes-benchmark-", dir="/tmp"))
-    home.chmod(0o755)
+    home.chmod(0o755)  # as root the server runs as a user of its own, who must reach its folder
     try:
         yield home
     finally:
@@ -213,8 +218,8 @@ def recall(found: Iterable[set[str]], truth: Iterable[set[str]]) -> float:
 
 
 @dataclass
-class Asked:
-    """What one mode of search came to: milliseconds and ids of each query, and the plans that ran."""
+class Searches:
+    """The searches of one mode: milliseconds and ids of each query, and the plans that ran."""
 
     times: list[float] = field(default_factory=list)
     found: list[set[str]] = field(default_factory=list)
@@ -234,12 +239,12 @@ def ask(
     *,
     filters: Sequence[Filter] = (),
     modes: Sequence[Mode] = ("exact", "index"),
-) -> dict[Mode, Asked]:
+) -> dict[Mode, Searches]:
     """Search for each of `queries`, shape (n, dimension), in several modes in turn; the first query warms up each."""
     space = resolve_space(conn, collection)
-    asked: dict[Mode, Asked] = {mode: Asked() for mode in modes}
+    searches: dict[Mode, Searches] = {mode: Searches() for mode in modes}
     for number, query in enumerate([queries[0], *queries]):
-        for mode, one in asked.items():
+        for mode, one in searches.items():
             wanted = Wanted(K, conditions(collection, filters), mode=mode)
             started = time.perf_counter()
             answer = nearest(conn, pgvector, collection, space, query, wanted)
@@ -248,4 +253,4 @@ def ask(
                 one.times.append(taken * 1000)
                 one.found.append({row.image_id for row in answer.rows})
                 one.plans.add(answer.mode)
-    return asked
+    return searches

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks import nothing  # noqa: F401 - registers the embedder
-from benchmarks.common import Figure, arguments, images, record, scratch_home, told
+from benchmarks.common import Figure, arguments, images, record, scratch_home
 from benchmarks.metering import Cost
 from benchmarks.rehearsal import apart, ingest, make_files, request_for
 from pinakes.store.embedded.server import embedded_server
@@ -20,8 +20,7 @@ from pinakes.store.embedded.server import embedded_server
 
 def main() -> None:
     options = arguments(__doc__, images=20_000)
-    figures = told(described(options.images))
-    record("described", f"{options.images:,} pictures with metadata like SemArt's", figures)
+    record("described", f"{options.images:,} pictures with metadata like SemArt's", described(options.images))
 
 
 def described(count: int) -> list[Figure]:

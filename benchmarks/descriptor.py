@@ -27,14 +27,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.common import record
-from benchmarks.results import Figure
+from benchmarks.common import Figure, pictures_below, record
 from pinakes.embedders.palette.blocks import SHORT_SIDE
 from pinakes.embedders.palette.descriptor import RECIPES, describe
 from pinakes.errors import PictureError
 from pinakes.ids import base_name
 from pinakes.images.decoding import decode
-from pinakes.images.formats import suffix, suffix_reason
 from pinakes.metadata.records import open_text
 
 DEPTHS = (1, 5)
@@ -48,16 +46,16 @@ def main() -> None:
     parser.add_argument("--label", help="column of --table that pictures should share")
     parser.add_argument("--label-from-folder", action="store_true", help="the label is the parent folder's name")
     parser.add_argument("--dimension", type=int, nargs="+", choices=list(RECIPES), default=list(RECIPES))
-    asked = parser.parse_args()
-    if asked.label_from_folder == bool(asked.table) or (asked.table and not (asked.key and asked.label)):
+    options = parser.parse_args()
+    if options.label_from_folder == bool(options.table) or (options.table and not (options.key and options.label)):
         parser.error("give either --table, --key and --label, or --label-from-folder")
-    if not asked.folder.is_dir():
-        parser.error(f"{asked.folder} is not a folder")
+    if not options.folder.is_dir():
+        parser.error(f"{options.folder} is not a folder")
 
-    labelled = list(labelled_pictures(asked.folder, asked.table, asked.key or "", asked.label or ""))
+    labelled = list(labelled_pictures(options.folder, options.table, options.key or "", options.label or ""))
     if len(labelled) < 2:
-        parser.error(f"fewer than two pictures below {asked.folder} have a label; do the keys match the file names?")
-    measure(asked.folder, labelled, asked.dimension)
+        parser.error(f"fewer than two pictures below {options.folder} have a label; do the keys match the file names?")
+    measure(options.folder, labelled, options.dimension)
 
 
 def measure(folder: Path, labelled: list[tuple[str, str]], dimensions: list[int]) -> None:
@@ -86,16 +84,10 @@ def measure(folder: Path, labelled: list[tuple[str, str]], dimensions: list[int]
 
     asking = sum(count for count in Counter(labels).values() if count > 1)
     print(f"{len(labels)} pictures, {len(set(labels))} labels, {asking} pictures share theirs; one thread")
-    print(f"decoding: {1000 * statistics.median(decoding):.1f} ms a picture (median of processor time)")
     figures = []
     for dimension in dimensions:
         milliseconds = 1000 * statistics.median(describing[dimension])
         found = hits(np.array(vectors[dimension]), labels)
-        columns = [
-            f"hits@{k} {share:.1%} (chance {chance:.1%}, x{share / chance if chance else math.nan:.1f})"
-            for k, (share, chance) in found.items()
-        ]
-        print(f"{dimension:>5}: {'  '.join(columns)}  {milliseconds:.1f} ms")
         shares = (f"{share:.1%} (chance {chance:.1%})" for share, chance in found.values())
         figures.append(Figure(f"{dimension} components: the same label first, among five", ", ".join(shares)))
         whole = milliseconds + 1000 * statistics.median(decoding)
@@ -130,9 +122,7 @@ def hits(vectors: np.ndarray, labels: list[str]) -> dict[int, tuple[float, float
 def labelled_pictures(folder: Path, table: Path | None, key: str, label: str) -> Iterator[tuple[str, str]]:
     """(path relative to `folder`, label) of each picture that has a label, in the order of the paths."""
     by_key = labels_of(table, key, label) if table else {}
-    for path in sorted(folder.rglob("*")):
-        if not suffix(path.name) or suffix_reason(path.name) or not path.is_file():
-            continue
+    for path in pictures_below(folder):
         relative = path.relative_to(folder).as_posix()
         plain = unicodedata.normalize("NFC", relative)
         found = by_key.get(plain) or by_key.get(base_name(plain), "") if table else path.parent.name

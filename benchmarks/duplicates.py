@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 
+# One core is measured; this must be set before numpy starts its threads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hashlib
@@ -22,15 +23,15 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
-import psutil
 
-from benchmarks.common import Figure, arguments, record, scratch_home, told, writing
+from benchmarks.common import Figure, arguments, record, scratch_home, writing
 from benchmarks.made_copies import KINDS, TWO_SIDES_AS_WRITTEN, leaves
+from benchmarks.metering import postmaster_in, processor_seconds
 from pinakes.duplicates import comparison
 from pinakes.duplicates.finding import WITHIN, WITHIN_SHAPE, Looked, find_copies, regroup
 from pinakes.duplicates.groups import TWO_SIDES, groups_of, sides
@@ -59,15 +60,15 @@ STRICTNESS = ((0.62, 0.80), (0.66, 0.82), (0.70, 0.85), (0.74, 0.88), (0.78, 0.9
 
 
 def main() -> None:
-    asked = arguments(__doc__, folder="", rounds=3, within=WITHIN, shapes=[0])
-    if asked.folder:
+    options = arguments(__doc__, folder="", rounds=3, within=WITHIN, shapes=[0])
+    if options.folder:
         remark = (
             "Paintings (two by each painter), landscapes of one school and painted pictures; the embedder is `palette`."
         )
-        figures = truth(Path(asked.folder), asked.rounds, asked.within) + two_sides()
+        figures = truth(Path(options.folder), options.rounds, options.within) + two_sides()
         record("duplicates", "Copies", figures, f"{remark} The time is that of processors, the database included.")
-    if any(asked.shapes):
-        record("duplicates-shapes", "Copies: candidates by their shape", lookups(asked.shapes))
+    if any(options.shapes):
+        record("duplicates-shapes", "Copies: candidates by their shape", lookups(options.shapes))
 
 
 def ingest(settings: Settings, source: Path) -> None:
@@ -112,16 +113,15 @@ def truth(folder: Path, rounds: int, within: float) -> list[Figure]:
                         wrong += 1
                         names = [originals[int(each[:5])][1] for each in (first, second)]
                         print(f"found and not made: {kind}: {first} {second} of {names}", flush=True)
-    for (kind, said), count in sorted(named.items()):
-        print(f"{kind} was called {said}: {count}")
-    figures = [
+    for (kind, group_kind), count in sorted(named.items()):
+        print(f"{kind} was called {group_kind}: {count}")
+    return [
         Figure("pictures, and copies of them that were made", f"{len(originals):,}, {total.total():,}", "over 1,000"),
         *quality(right, wrong, total),
         Figure("time a picture", f"{spent / pictures * 1000:.1f} ms", "15 ms"),
         Figure("pairs looked at closely, a picture", f"{closely / pictures:.1f}"),
         *halves.figures(),
     ]
-    return told(figures)
 
 
 def quality(right: Counter[str], wrong: int, total: Counter[str], where: str = "") -> list[Figure]:
@@ -159,6 +159,7 @@ class Halves:
             with database.connection() as (conn, _):
                 registered = resolve_space(conn, "pictures")
             comparison.LEAST_EDGES, comparison.LEAST_GREY = STRICTNESS[0]
+            # With another distance, since pictures that were compared with the same one are not compared again.
             find_copies(database, "pictures", registered, within + 0.001)
             with database.connection() as (conn, _):
                 pairs = [(pair.first, pair.second) for pair in alike_images(conn, "pictures")]
@@ -233,51 +234,48 @@ def found_in(home: Path, source: Path, within: float) -> tuple[list[tuple[str, l
     with open_database(settings) as database:
         with database.connection() as (conn, _):
             registered = resolve_space(conn, "pictures")
-        started = processor_seconds(home)
+        server = postmaster_in(home)
+        started = time.process_time() + processor_seconds(server)
         looked = find_copies(database, "pictures", registered, within)
         regroup(database, "pictures")
-        spent = processor_seconds(home) - started
+        spent = time.process_time() + processor_seconds(server) - started
         with database.connection() as (conn, _):
             groups = list(groups_of(read_groups(conn, "pictures", Conditions())))
     named = [(group[0][0].kind, [member.image_id for member, _ in group]) for group in groups]
     return [group for group in named if group[0] != TWO_SIDES], looked, spent
 
 
-def processor_seconds(home: Path) -> float:
-    """Of this process, and of the server's that have ended: each connection has one."""
-    time.sleep(0.5)  # until the server has taken note of the last one's end
-    (file,) = home.rglob("postmaster.pid")
-    server = psutil.Process(int(file.read_text().split()[0])).cpu_times()
-    return time.process_time() + server.children_user + server.children_system
-
-
-def lookups(sizes: list[int]) -> list[Figure]:
+def lookups(sizes: list[int]) -> Iterator[Figure]:
     """Milliseconds in which one picture finds its candidates by its shapes; they are random, and a twentieth are pairs."""
     rng = np.random.default_rng(3)
-    points, figures, there = [], [], 0
+    points, stored = list[tuple[int, float]](), 0
     with scratch_home() as home, embedded_server(home) as dsn, writing(Database(dsn), 8) as writer:
         conn, name = writer.conn, writer.collection
         for size in sizes:
-            shapes = rng.normal(size=(size - there, SHAPE_SIZE)).astype(np.float32)
+            shapes = rng.normal(size=(size - stored, SHAPE_SIZE)).astype(np.float32)
             shapes[10::20] = shapes[9 : len(shapes) - 1 : 20][: len(shapes[10::20])] + 0.01
             for start in range(0, len(shapes), 1000):
                 part = shapes[start : start + 1000]
-                named = [StoredSketch(f"md5:{there + start + n:032x}", b"", 1, shape) for n, shape in enumerate(part)]
+                named = [StoredSketch(f"md5:{stored + start + n:032x}", b"", 1, shape) for n, shape in enumerate(part)]
                 with conn.transaction():
                     keep_sketches(conn, name, named)
-            first, there = there, size
-            asked = [(f"md5:{first + n:032x}", shapes[n]) for n in range(9, 6400, 20)]
+            first, stored = stored, size
+            queries = [(f"md5:{first + n:032x}", shapes[n]) for n in range(9, 6400, 20)]
             times, found = [], 0
-            for start in range(0, len(asked), 64):
-                five = [pair for pair in asked[start : start + 64] for _ in range(5)]
+            for start in range(0, len(queries), 64):
+                five = [pair for pair in queries[start : start + 64] for _ in range(5)]
                 started = time.perf_counter()
                 found += len(near_in_shape(conn, name, five, WITHIN_SHAPE))
                 times.append(time.perf_counter() - started)
             points.append((size, float(np.median(times)) / 64 * 1000))
-            figures.append(Figure(f"a picture among {size:,}", f"{points[-1][1]:.2f} ms"))
-            print(f"{figures[-1].what}: {figures[-1].value}, {found} of {len(asked)} pairs found", flush=True)
-    exponent = np.polyfit(*np.log(points).T, 1)[0] if points[1:] else 0.0
-    return [*figures, Figure("exponent of the growth, for one picture", f"{exponent:.2f}", "log n: 0.1")]
+            value = f"{points[-1][1]:.2f} ms, {found} of {len(queries)} pairs found"
+            yield Figure(f"a picture among {size:,}", value)
+    yield Figure("exponent of the growth, for one picture", exponent(points), "log n: 0.1")
+
+
+def exponent(points: list[tuple[int, float]]) -> str:
+    """The slope of a straight line through the logarithms of (size, time)."""
+    return f"{np.polyfit(*np.log(points).T, 1)[0] if points[1:] else 0.0:.2f}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+# One core is measured; this must be set before numpy starts its threads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import hashlib
@@ -26,9 +27,10 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from benchmarks.common import Figure, arguments, record, scratch_home, told, writing
-from benchmarks.duplicates import processor_seconds, quality
-from benchmarks.made_copies import KINDS, kind_made, made
+from benchmarks.common import Figure, arguments, record, scratch_home, writing
+from benchmarks.duplicates import exponent, quality
+from benchmarks.made_copies import kind_made, made
+from benchmarks.metering import children_seconds, postmaster_in, processor_seconds
 from pinakes.duplicates.finding import find_copies, regroup
 from pinakes.duplicates.groups import groups_of
 from pinakes.store.conditions import Conditions
@@ -37,11 +39,6 @@ from pinakes.store.duplicates import read_groups
 from pinakes.store.embedded.server import embedded_server
 from pinakes.store.space_registry import resolve_space
 
-
-def main() -> None:
-    whole(arguments(__doc__, sizes=[10_000, 30_000, 100_000]).sizes)
-
-
 WHOLE = (
     "Made pictures of 160 pixels, a tenth of them copied and a fiftieth painted after another, each thing up to a twelfth of"
     " the side away; the space is a histogram of 64 colours. Each run is killed when half is compared, and continued. The"
@@ -49,8 +46,9 @@ WHOLE = (
 )
 
 
-def whole(sizes: list[int]) -> None:
+def main() -> None:
     """Time, memory, precision and recall over whole collections; what is measured is kept after each."""
+    sizes = arguments(__doc__, sizes=[10_000, 30_000, 100_000]).sizes
     points, figures = list[tuple[int, float]](), list[Figure]()
     for size in sizes:
         with scratch_home() as home, embedded_server(home) as dsn, writing(Database(dsn), 64) as writer:
@@ -65,12 +63,13 @@ def whole(sizes: list[int]) -> None:
             writer.load(pd.DataFrame(rows, columns=["image_id", "uri", "fingerprint"]), vectors)
             writer.index()
             print(f"{size:,} pictures are there", flush=True)
-            before = children_seconds(home)
+            server = postmaster_in(home)
+            before = children_seconds() + processor_seconds(server)
             compare_in_process(dsn, size // 2)
             with Database(dsn).connection() as (conn, _):
                 ((compared,),) = conn.execute("SELECT count(compared) FROM ours.sketches").fetchall()
             compare_in_process(dsn, 0)
-            spent = children_seconds(home) - before
+            spent = children_seconds() + processor_seconds(server) - before
             with Database(dsn).connection() as (conn, _):
                 groups = list(groups_of(read_groups(conn, "ours", Conditions())))
         right, wrong = Counter[str](), 0
@@ -86,9 +85,7 @@ def whole(sizes: list[int]) -> None:
             Figure(f"{size:,} pictures: peak memory", f"{memory:.0f} MB"),
             *quality(right, wrong, total, f", {size:,}"),
         ]
-        told(figures[-len(KINDS) - 5 :])
-        exponent = np.polyfit(*np.log(points).T, 1)[0] if points[1:] else 0.0
-        growth = Figure("exponent of the growth", f"{exponent:.2f}", "n log n: 1.1")
+        growth = Figure("exponent of the growth", exponent(points), "n log n: 1.1")
         record("duplicates-whole", "Copies: whole collections", [*figures, growth], WHOLE)
 
 
@@ -101,6 +98,7 @@ def colours(path: Path) -> np.ndarray:
 
 def compare_in_process(dsn: str, killed_at: int) -> None:
     """Find copies in a process of its own, which kills itself when so many pictures are compared."""
+    # Spawned, because a forked process would share this one's connections to the database.
     process = multiprocessing.get_context("spawn").Process(target=_compare, args=(dsn, killed_at))
     process.start()
     process.join()
@@ -110,7 +108,7 @@ def compare_in_process(dsn: str, killed_at: int) -> None:
 def _compare(dsn: str, killed_at: int) -> None:
     database, started = Database(dsn), time.perf_counter()
 
-    def told(step: str, done: int) -> None:
+    def show(step: str, done: int) -> None:
         if done % 3200 == 0:
             print(f"{step} {done:,} after {time.perf_counter() - started:.0f} s", flush=True)
         if killed_at and step == "compared" and done >= killed_at:
@@ -118,14 +116,8 @@ def _compare(dsn: str, killed_at: int) -> None:
 
     with database.connection() as (conn, _):
         registered = resolve_space(conn, "ours")
-    print(find_copies(database, "ours", registered, told=told))
+    print(find_copies(database, "ours", registered, told=show))
     regroup(database, "ours")
-
-
-def children_seconds(home: Path) -> float:
-    """Processor time of the processes that this one has started, and of the server's that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime + processor_seconds(home) - time.process_time()
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ def main() -> None:
         with database.connection() as (conn, pgvector):
             for share in SHARES:
                 filters = [] if share == 1 else [Equals(named[share], ("y",))]
-                asked = ask(conn, pgvector, COLLECTION, queries, filters=filters, modes=("exact", "index", "auto"))
-                exact, index, auto = asked.values()
+                searches = ask(conn, pgvector, COLLECTION, queries, filters=filters, modes=("exact", "index", "auto"))
+                exact, index, auto = searches.values()
                 print(
                     f"{share:>8} {int(share * options.rows):>9,} {exact.median:>6.1f} ms {index.median:>6.1f} ms"
                     f" {recall(index.found, exact.found):>7.3f}  {'/'.join(sorted(index.plans)):<14}"

@@ -15,7 +15,7 @@ import re
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import Figure, arguments, record, told
+from benchmarks.common import Figure, arguments, record
 from benchmarks.large import BUILD, SEARCH, SIZE
 from benchmarks.results import read
 from pinakes.embedders.registry import EMBEDDERS
@@ -34,15 +34,12 @@ def main() -> None:
                 if figure.what in measured:
                     measured[figure.what][int(found[1])] = float(figure.value.split()[0].replace(",", ""))
     units = {BUILD: "s", SIZE: "MB", SEARCH: "ms of processor"}
-    figures = []
-    for name, by_rows in measured.items():
-        figures.append(fitted(name, units[name], by_rows))
+    figures = [fitted(name, units[name], by_rows) for name, by_rows in measured.items()]
     for declaration in EMBEDDERS.values():
         for model in declaration.models:
             if model.price is not None and model.price.per_image:
                 costs = " and ".join(f"USD {size * model.price.per_image:,.0f}" for size in SIZES)
                 figures.append(Figure(f"embedding them once with {declaration.name} {model.name}", costs))
-    told(figures)
     sizes = ", ".join(f"{rows:,}" for rows in sorted(measured[BUILD]))
     record(
         f"growth-{options.kind}",
@@ -57,12 +54,12 @@ def fitted(name: str, unit: str, by_rows: dict[int, float]) -> Figure:
     rows = np.array(sorted(by_rows), dtype=np.float64)
     values = np.array([by_rows[int(n)] for n in rows])
     power, at, error = fit(np.log(rows), np.log(values))
-    told = []
+    extrapolated = []
     for size in SIZES:
         expected, spread = at(math.log(size)), error(math.log(size))
         low, middle, high = (math.exp(expected + sign * spread) for sign in (-1, 0, 1))
-        told.append(f"{middle:,.0f} {unit} ({low:,.0f} to {high:,.0f})")
-    return Figure(f"{name}, as rows to the power of {power:.2f}", " and ".join(told))
+        extrapolated.append(f"{middle:,.0f} {unit} ({low:,.0f} to {high:,.0f})")
+    return Figure(f"{name}, as rows to the power of {power:.2f}", " and ".join(extrapolated))
 
 
 def fit(x: npt.NDArray[np.float64], y: npt.NDArray[np.float64]):  # type: ignore[no-untyped-def]

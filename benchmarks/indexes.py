@@ -11,8 +11,8 @@ to be enough; by hand stand an HNSW index over the vectors in full precision and
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
+from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +24,9 @@ from pgvector import Vector as PgVector
 from pgvector.psycopg import register_vector
 
 import benchmarks.nothing  # noqa: F401 - registers the embedder that the space belongs to
-from benchmarks.common import Figure, K, Writer, administrator, arguments, record, scratch_home, seconds, told, writing
-from benchmarks.large import made, processor, server_processor, vectors
+from benchmarks.common import Figure, K, Writer, administrator, arguments, record, scratch_home, seconds, writing
+from benchmarks.large import answered, made, vectors
+from benchmarks.metering import postmaster_in, processor_seconds
 from pinakes import Collection
 from pinakes.evaluation.measures import KthNearest, recall_at_k, unit
 from pinakes.evaluation.recall import EF_SEARCH_LEVELS, measure_recall, settle
@@ -39,7 +40,6 @@ from pinakes.store.search_plan import searched_with
 from pinakes.store.space_registry import resolve_space
 from tests.clustered import Rows
 
-Ask = Callable[[Rows], Sequence[float]]
 KINDS: tuple[IndexChoice, ...] = ("hnsw", "binary", "ivfflat", "none")
 EXACT = 20
 """Queries of a way that compares every vector."""
@@ -47,6 +47,18 @@ EXACT = 20
 
 def main() -> None:
     options = arguments(__doc__, rows=60_000, dimension=1024, queries=200, rounds=2, uniform=False)
+    kind = "uniform" if options.uniform else "clustered"
+    record(
+        f"indexes-{options.rows}{'-uniform' if options.uniform else ''}",
+        f"Kinds of index over {options.rows:,} × {options.dimension} {kind} vectors",
+        measured(options),
+        "Processor time is that of the server; other work on the machine changes it less than the time that passes. By hand"
+        " only distances are fetched, by Pinakes pictures with their metadata.",
+    )
+
+
+def measured(options: Namespace) -> Iterator[Figure]:
+    """The builds, then every way of searching, over one collection."""
     with scratch_home() as home, embedded_server(home) as dsn:
         database = Database(dsn)
         with writing(database, options.dimension, provider="nothing") as writer, administrator(database) as plain:
@@ -60,20 +72,10 @@ def main() -> None:
             copy(plain, writer, "whole", "vector")
             queries = made(options.queries, options.dimension, 1, uniform=options.uniform)
             kth = truth(plain, queries)
-            figures = [
-                *told(builds(home, plain, writer, options.rows, options.rounds)),
-                *told(kinds(database, writer, queries, kth)),
-                *told(by_hand(plain, writer, "halves", "halfvec", queries, kth)),
-                *told(by_hand(plain, writer, "whole", "vector", queries, kth)),
-            ]
-    kind = "uniform" if options.uniform else "clustered"
-    record(
-        f"indexes-{options.rows}{'-uniform' if options.uniform else ''}",
-        f"Kinds of index over {options.rows:,} × {options.dimension} {kind} vectors",
-        figures,
-        "Processor time is that of the server; other work on the machine changes it less than the time that passes. By hand"
-        " only distances are fetched, by Pinakes pictures with their metadata.",
-    )
+            yield builds(home, plain, writer, options.rows, options.rounds)
+            yield from kinds(database, writer, queries, kth)
+            yield from by_hand(plain, writer, "halves", "halfvec", queries, kth)
+            yield from by_hand(plain, writer, "whole", "vector", queries, kth)
 
 
 def copy(plain: psycopg.Connection, writer: Writer, table: str, kind: str) -> None:
@@ -88,35 +90,36 @@ def copy(plain: psycopg.Connection, writer: Writer, table: str, kind: str) -> No
 
 def truth(plain: psycopg.Connection, queries: Rows) -> Rows:
     """The distance of each query's `K`-th nearest of what is stored."""
-    nearest, asked = KthNearest(len(queries), K), unit(queries)
+    nearest, directions = KthNearest(len(queries), K), unit(queries)
     with plain.transaction(), plain.cursor("all", binary=True) as cursor:
         cursor.execute("SELECT embedding FROM halves")
         while rows := cursor.fetchmany(4096):
-            nearest.add(1 - asked @ unit(np.stack([vector.to_numpy() for (vector,) in rows])).T)
+            nearest.add(1 - directions @ unit(np.stack([vector.to_numpy() for (vector,) in rows])).T)
     return nearest.distances
 
 
-def builds(home: Path, plain: psycopg.Connection, writer: Writer, rows: int, rounds: int) -> Iterator[Figure]:
+def builds(home: Path, plain: psycopg.Connection, writer: Writer, rows: int, rounds: int) -> Figure:
     """The HNSW build of a run against the bare statement, in turn."""
     settings = measured_settings("hnsw", rows)
     size_for_build(plain, rows, writer.space, "hnsw", writer.pgvector, settings, only_here=False)
     options = ", ".join(f"{name} = {value}" for name, value in settings.items())
     statement = f"CREATE INDEX halves_hnsw ON halves USING hnsw (embedding halfvec_cosine_ops) WITH ({options})"
     times: dict[str, list[tuple[float, float]]] = {"ours": [], "bare": []}
-    for number in range(2 * rounds):
+    server = postmaster_in(home)
+    for number in range(2 * rounds):  # ours, bare, bare, ours: a machine that gets slower favours neither
         which = "ours" if number % 4 in (0, 3) else "bare"
         ensure(writer, "none")
         plain.execute("DROP INDEX IF EXISTS halves_hnsw")
-        computed = server_processor(home)
+        computed = processor_seconds(server)
         passed = seconds(
             (lambda: ensure(writer, "hnsw")) if which == "ours" else lambda: plain.execute(statement.encode())
         )
-        times[which].append((passed, server_processor(home) - computed))
+        times[which].append((passed, processor_seconds(server) - computed))
     (ours, ours_computed), (bare, bare_computed) = (
         [statistics.mean(column) for column in zip(*times[which], strict=True)] for which in ("ours", "bare")
     )
     value = f"{ours / bare:.2f} (processor {ours_computed / bare_computed:.2f}): {ours:.0f} s against {bare:.0f} s"
-    yield Figure("HNSW build, time against the bare statement's", value, "≤ 1.1")
+    return Figure("HNSW build, time against the bare statement's", value, "≤ 1.1")
 
 
 def ensure(writer: Writer, kind: IndexChoice) -> None:
@@ -135,13 +138,14 @@ def kinds(database: Database, writer: Writer, queries: Rows, kth: Rows) -> Itera
             space = resolve_space(writer.conn, "ours")
             with Collection("ours", settings=settings) as ours:
                 ours.search(vector=queries[0], k=K)
+                # The newest connection of Pinakes is the one that has just searched.
                 (pid,) = plain.execute(
                     "SELECT pid FROM pg_stat_activity WHERE application_name = 'pinakes' ORDER BY backend_start DESC LIMIT 1"
                 ).fetchone() or (0,)
                 few = queries[: EXACT if kind == "none" else None]
-                said = ", ".join(f"{name} {value}" for name, value in searched_with(space).items())
-                what = "Collection.search, " + (f"index {kind}, {said}" if said else f"index {kind}")
-                value = asked(lambda q: [h.distance or 0.0 for h in ours.search(vector=q, k=K)], few, kth, pid)
+                searching = ", ".join(f"{name} {value}" for name, value in searched_with(space).items())
+                what = "Collection.search, " + (f"index {kind}, {searching}" if searching else f"index {kind}")
+                value = answered(lambda q: [h.distance or 0.0 for h in ours.search(vector=q, k=K)], few, kth, pid)
             if kind != "none":
                 size = index_bytes(writer.conn, "ours", writer.space, kind)
                 value += f"; {size / 1e6:,.1f} MB, built in {built:.0f} s"
@@ -176,27 +180,12 @@ def by_hand(
         got = np.array([search(query, near) for query in queries])
         if recall_at_k(got, kth).mean() >= WANTED_RECALL:
             break
-    value = asked(lambda q: search(q, near), queries, kth, pid)
+    value = answered(lambda q: search(q, near), queries, kth, pid)
     value += f"; {size / 1e6:,.1f} MB" + (f", built in {built:.0f} s" if built > 1 else "")
     yield Figure(f"by hand, {kind}, HNSW, ef_search {ef_search}", value)
-    value = asked(lambda q: search(q, f"({near}) + 0"), queries[:EXACT], kth, pid)
+    # The sum keeps the planner from the index.
+    value = answered(lambda q: search(q, f"({near}) + 0"), queries[:EXACT], kth, pid)
     yield Figure(f"by hand, {kind}, every vector compared", value)
-
-
-def asked(ask: Ask, queries: Rows, kth: Rows, pid: int) -> str:
-    """What answers cost and how good they are, after a round that reads what they need into memory."""
-    for query in queries[::4]:
-        ask(query)
-    before, times, got = processor(pid), [], np.full((len(queries), K), np.inf)
-    for number, query in enumerate(queries):
-        started = time.perf_counter()
-        distances = ask(query)
-        times.append(1000 * (time.perf_counter() - started))
-        got[number, : len(distances)] = distances
-    computed = 1000 * (processor(pid) - before) / len(queries)
-    p50, p95 = np.percentile(times, (50, 95))
-    recall = float(recall_at_k(got, kth[: len(queries)]).mean())
-    return f"recall@{K} {recall:.4f}, {computed:.2f} ms of processor, p50 {p50:.1f} ms, p95 {p95:.1f} ms"
 
 
 if __name__ == "__main__":

@@ -56,13 +56,13 @@ def main() -> None:
 def line(name: str, conn: Connection, pgvector: Pgvector, ask: Ask) -> None:
     """Both medians and their ratio, in one session: two differ by more than what is measured."""
 
-    def asked(jit: str) -> float:
+    def timed(jit: str) -> float:
         conn.execute(sql.SQL("SET jit = {}").format(sql.SQL(jit)))
         return seconds(lambda: ask(conn, pgvector))
 
     for jit in ("on", "off"):  # once to warm up
-        asked(jit)
-    times = [(asked("on"), asked("off")) for _ in range(ROUNDS)]
+        timed(jit)
+    times = [(timed("on"), timed("off")) for _ in range(ROUNDS)]
     on, off = (statistics.median(of) * 1000 for of in zip(*times, strict=True))
     print(f"{name:<18} {on:>8.1f} ms {off:>8.1f} ms  {on / off:.2f}")
 

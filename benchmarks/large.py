@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,13 +23,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 from pgvector import HalfVector
 from pgvector import Vector as PgVector
 from pgvector.psycopg import register_vector
 
 import benchmarks.nothing  # noqa: F401 - registers the embedder that the space belongs to
-from benchmarks.common import Figure, K, administrator, arguments, clustered, record, seconds, told, writing
+from benchmarks.common import Figure, K, administrator, arguments, clustered, record, seconds, writing
+from benchmarks.metering import postmaster_in, processor_seconds
 from benchmarks.page import Times, Visitor, served
 from pinakes import Collection
 from pinakes.checkpoints.base import VectorChunk
@@ -40,6 +41,8 @@ from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server
 from pinakes.store.indexes import ensure_index
 from tests.clustered import Rows
+
+Ask = Callable[[Rows], Sequence[float]]
 
 PART = 5000
 ROUNDS = 10
@@ -57,23 +60,26 @@ def main() -> None:
     )
     home = Path(options.home)
     home.mkdir(exist_ok=True)
-    home.chmod(0o755)
-    with embedded_server(home) as dsn:
-        database = Database(dsn)
-        build(database, home, options.rows, options.dimension, options.index, uniform=options.uniform)
-        # What the build was measured to take stays with what it built.
-        figures = [Figure(*figure) for figure in json.loads((home / f"{options.index}.json").read_text())]
-        queries = made(options.queries, options.dimension, 1, uniform=options.uniform)
-        figures += told(measure(database, queries, options.effort or None, home / f"truth-{len(queries)}.npz"))
-        figures += told(pages(home, dsn))
+    home.chmod(0o755)  # as in `scratch_home`
     kind = "uniform" if options.uniform else "clustered"
-    record(
-        f"large-{options.rows}-{options.index}{'-uniform' if options.uniform else ''}",
-        f"Search in {options.rows:,} × {options.dimension} {kind} vectors, index {options.index}",
-        figures,
-        "Times are those of a machine that did other work too; the processor time is that of the server's process. A bare"
-        " statement fetches distances only, of an index's `ef_search` candidates in full precision.",
-    )
+    with embedded_server(home) as dsn:
+        record(
+            f"large-{options.rows}-{options.index}{'-uniform' if options.uniform else ''}",
+            f"Search in {options.rows:,} × {options.dimension} {kind} vectors, index {options.index}",
+            figures_of(home, dsn, options),
+            "Times are those of a machine that did other work too; the processor time is that of the server's process. A"
+            " bare statement fetches distances only, of an index's `ef_search` candidates in full precision.",
+        )
+
+
+def figures_of(home: Path, dsn: str, options: Namespace) -> Iterator[Figure]:
+    """What the build took, which stays with what it built; then every way of searching, and the pages."""
+    database = Database(dsn)
+    build(database, home, options.rows, options.dimension, options.index, uniform=options.uniform)
+    yield from (Figure(*figure) for figure in json.loads((home / f"{options.index}.json").read_text()))
+    queries = made(options.queries, options.dimension, 1, uniform=options.uniform)
+    yield from measure(database, queries, options.effort or None, home / f"truth-{len(queries)}.npz")
+    yield from pages(home, dsn)
 
 
 def build(database: Database, home: Path, rows: int, dimension: int, index: Any, *, uniform: bool) -> None:
@@ -93,34 +99,25 @@ def build(database: Database, home: Path, rows: int, dimension: int, index: Any,
             )
         kept = home / f"{index}.json"
         figures = json.loads(kept.read_text()) if kept.exists() else []
-        computed = server_processor(home)
+        server = postmaster_in(home)
+        computed = processor_seconds(server)
         built = seconds(lambda: ensure_index(conn, "ours", space, index, writer.lease, writer.pgvector))
-        computed = server_processor(home) - computed
+        computed = processor_seconds(server) - computed
         if not figures:
             figures.append((BUILD, f"{computed:,.1f} s", ""))
             figures.append(("index built in", f"{built:,.0f} s", ""))
-        of_server, of_client = server_processor(home), time.process_time()
+        of_both = processor_seconds(server) + time.process_time()
         settled = seconds(lambda: settle(conn, writer.pgvector, "ours", space))
-        of_server, of_client = server_processor(home) - of_server, time.process_time() - of_client
+        of_both = processor_seconds(server) + time.process_time() - of_both
         size, ef_search, filtered, found = conn.execute(
             "SELECT index_bytes, ef_search, ef_search_filtered, ef_search_recall FROM ours.spaces"
         ).fetchone() or (0, 0, 0, 0)
         if len(figures) == 2 and index != "none":
             figures.append(("then measured in", f"{settled:.1f} s", "5 % of the build"))
-            figures.append(("processor time of measuring, server and client", f"{of_server + of_client:.1f} s", ""))
+            figures.append(("processor time of measuring, server and client", f"{of_both:.1f} s", ""))
             figures.append((SIZE, f"{size / 1e6:,.1f} MB", ""))
             figures.append(("ef_search found, with a filter", f"{ef_search}, {filtered} (recall {found:.4f})", ""))
         kept.write_text(json.dumps(figures))
-        for what, value, _ in figures:
-            print(f"{what}: {value}", flush=True)
-
-
-def server_processor(home: Path) -> float:
-    """Seconds that the processes of the server have computed, those that have ended too."""
-    postmaster = psutil.Process(int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]))
-    times = postmaster.cpu_times()
-    living = sum(sum(child.cpu_times()[:2]) for child in postmaster.children())
-    return living + times.children_user + times.children_system
 
 
 def measure(database: Database, queries: Rows, effort: int | None, kept: Path) -> Iterator[Figure]:
@@ -154,27 +151,15 @@ def measure(database: Database, queries: Rows, effort: int | None, kept: Path) -
             values = {"half": HalfVector(query), "full": PgVector(query)}
             return [d for (d,) in plain.execute(statement.encode(), values, binary=True).fetchall()]
 
-        search(queries[0])
+        search(queries[0])  # opens the connection whose process is measured
         (searching,) = plain.execute(
             "SELECT pid FROM pg_stat_activity WHERE application_name = 'pinakes' AND pid <> pg_backend_pid()"
         ).fetchone() or (0,)
 
-        def measured(way: str, share: float, ask: Callable[[Rows], Sequence[float]], pid: int, aim: str = "") -> Figure:
+        def measured(way: str, share: float, ask: Ask, pid: int, aim: str = "") -> Figure:
             plans.clear()
-            for query in queries[:: 1 if share == 1 else 4]:
-                ask(query)
-            before, times, got = processor(pid), [], np.full((len(queries), K), np.inf)
-            for number, query in enumerate(queries):
-                started = time.perf_counter()
-                distances = ask(query)
-                times.append(1000 * (time.perf_counter() - started))
-                got[number, : len(distances)] = distances
-            p50, p95 = np.percentile(times, (50, 95))
-            recall = float(recall_at_k(got, kth[share]).mean())
-            computed = 1000 * (processor(pid) - before) / len(queries)
-            how = f" ({'/'.join(sorted(plans))})" if plans else ""
-            value = f"{computed:.2f} ms of processor, p50 {p50:.1f} ms, p95 {p95:.1f} ms, recall@{K} {recall:.4f}{how}"
-            return Figure(way, value, aim)
+            value = answered(ask, queries, kth[share], pid, warming=1 if share == 1 else 4)
+            return Figure(way, value + (f" ({'/'.join(sorted(plans))})" if plans else ""), aim)
 
         yield measured(SEARCH, 1, search, searching, "recall ≥ 0.99, p50 ≤ 10 ms, p95 ≤ 25 ms")
         for ef_search in (40, 60, 100, 200, 400, 800) if kind in ("hnsw", "binary") else ():
@@ -191,6 +176,30 @@ def measure(database: Database, queries: Rows, effort: int | None, kept: Path) -
         yield measured("bare scan", 1, lambda q: bare(q, f"(embedding <=> {half}) + 0", K), plain.info.backend_pid)
 
 
+def answered(ask: Ask, queries: Rows, kth: Rows, pid: int, *, warming: int = 4) -> str:
+    """What answers cost and how good they are.
+
+    Args:
+        ask: answers one query with the distances that it found.
+        queries: shape (n, dimension); before the clock starts, every `warming`-th reads what it needs into memory.
+        kth: the exact distance of each query's `K`-th neighbour.
+        pid: of the server's process that answers.
+        warming: see `queries`.
+    """
+    for query in queries[::warming]:
+        ask(query)
+    before, times, got = processor(pid), [], np.full((len(queries), K), np.inf)
+    for number, query in enumerate(queries):
+        started = time.perf_counter()
+        distances = ask(query)
+        times.append(1000 * (time.perf_counter() - started))
+        got[number, : len(distances)] = distances
+    computed = 1000 * (processor(pid) - before) / len(queries)
+    p50, p95 = np.percentile(times, (50, 95))
+    recall = float(recall_at_k(got, kth[: len(queries)]).mean())
+    return f"{computed:.2f} ms of processor, p50 {p50:.1f} ms, p95 {p95:.1f} ms, recall@{K} {recall:.4f}"
+
+
 def pages(home: Path, dsn: str) -> Iterator[Figure]:
     """The page that a visitor sees first, and its facets below a filter: from request to answer, alone on the server."""
     with served(home, dsn, "ours") as (port, _):
@@ -200,10 +209,11 @@ def pages(home: Path, dsn: str) -> Iterator[Figure]:
         ):
             times = Times()
             visitor = Visitor(port, times, 0, [])
-            computed = server_processor(home)
+            server = postmaster_in(home)
+            computed = processor_seconds(server)
             for _ in range(ROUNDS):
                 visitor.ask("page", path)
-            computed = (server_processor(home) - computed) / ROUNDS
+            computed = (processor_seconds(server) - computed) / ROUNDS
             visitor.close()
             first, later = times.seconds["page"][0], statistics.median(times.seconds["page"][1:])
             value = f"{1000 * first:,.0f} ms, later {1000 * later:,.0f} ms"
@@ -222,12 +232,12 @@ def truth(database: Database, queries: Rows, kept: Path) -> dict[float, Rows]:
         with np.load(kept) as file:
             return {float(share): file[share] for share in file}
     nearest = {share: KthNearest(len(queries), K) for share in (1, *SHARES)}
-    asked = unit(queries)
+    directions = unit(queries)
     with database.connection() as (conn, _), conn.transaction(), conn.cursor("all", binary=True) as cursor:
         (table,) = conn.execute("SELECT space FROM ours.spaces").fetchone() or ("",)
         cursor.execute(f"SELECT embedding, type FROM ours.{table} JOIN ours.images USING (image_id)".encode())
         while rows := cursor.fetchmany(4096):
-            distances = 1 - asked @ unit(np.stack([vector.to_numpy() for vector, _ in rows])).T
+            distances = 1 - directions @ unit(np.stack([vector.to_numpy() for vector, _ in rows])).T
             kinds = np.array([kind for _, kind in rows])
             for share, one in nearest.items():
                 passing = distances if share == 1 else distances[:, kinds == f"share {share:g}"]
@@ -258,6 +268,7 @@ def frames(rows: int) -> Iterator[pd.DataFrame]:
     odds = [*SHARES, 1 - sum(SHARES)]
     said = [" ".join(part) for part in np.random.default_rng(2).choice(words, (1000, 30))]
     for start in range(0, rows, PART):
+        # Seeded by the part, so that it is the same however much came before it.
         rng = np.random.default_rng([2, start])
         count = min(PART, rows - start)
         ids = [f"{n:07}.jpg" for n in range(start, start + count)]

@@ -1,8 +1,8 @@
-"""What the shared rate limit hands out, whether a token bucket of its size would have refused any of it, and what 429s cost.
+"""How much of a quota the shared rate limit uses, whether a token bucket would refuse any of its calls, and what 429s cost.
 
 `python -m benchmarks.limiter [--limits 30/s '30/s burst 30'] [--threads 24] [--processes 3] [--seconds 60] [--busy 2]`
 
-Each limit is measured twice, the second time beside `--busy` processes that do nothing but take processor time.
+Each limit is measured twice, the second time next to `--busy` processes that do nothing but take processor time.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
+from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,8 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from queue import SimpleQueue
 
-from benchmarks.common import arguments, record, scratch_database
-from benchmarks.results import Figure
+from benchmarks.common import Figure, arguments, record, scratch_database
 from pinakes.quota.limiter import Limiter
 from pinakes.rates import Rate, parse_rate
 from tests.fakes.quota import Quota
@@ -92,7 +92,7 @@ def spin() -> None:
 
 @contextmanager
 def busy(processes: int) -> Iterator[None]:
-    """Others that want the processors."""
+    """Processes that compete for the processors."""
     context = multiprocessing.get_context("spawn")
     others = [context.Process(target=spin, daemon=True) for _ in range(processes)]
     for one in others:
@@ -107,11 +107,12 @@ def busy(processes: int) -> Iterator[None]:
 
 def measure(rate: Rate, threads: int, processes: int, seconds: float, others: int) -> Use:
     """One line of the table."""
+    # Spawned, because a forked process would share threads and connections of this one.
     context = multiprocessing.get_context("spawn")
     out: multiprocessing.Queue[Result] = context.Queue()
     together = context.Barrier(processes)
     with scratch_database() as database, busy(others):
-        Limiter(database.dsn, "benchmark", [rate]).close()
+        Limiter(database.dsn, "benchmark", [rate]).close()  # makes the row of the limit, so that no process has to
         given = (database.dsn, rate, threads // processes, SETTLING + seconds, together, out)
         started = [context.Process(target=process, args=given) for _ in range(processes)]
         for one in started:
@@ -127,7 +128,7 @@ def measure(rate: Rate, threads: int, processes: int, seconds: float, others: in
 
 
 class Provider:
-    """Answers from a token bucket; in addition it may refuse one call after `lone` seconds. Thread-safe."""
+    """Answers from a token bucket; it may also refuse one call after `lone` seconds. Thread-safe."""
 
     def __init__(self, quota: Quota, lone: float | None = None) -> None:
         self.quota = quota
@@ -151,7 +152,7 @@ class Provider:
 
 
 def ask(limiter: Limiter, provider: Provider, seconds: float) -> None:
-    """Ask again and again, as `pinakes.embedders.remote.attempts` does."""
+    """Make calls as `pinakes.embedders.remote.attempts` does."""
     while time.monotonic() - provider.began < seconds:
         limiter.acquire()
         if provider.answers():
@@ -198,16 +199,7 @@ def recovery(seconds: float) -> list[Curve]:
     }
     with scratch_database() as database, ThreadPoolExecutor() as pool:
         found = [pool.submit(curve, name, database.dsn, rate, each, seconds) for name, each in providers.items()]
-        print(f"\n{rate} in three limiters; each column is {STEP:g} s")
-        for one in found:
-            made = one.result()
-            print(f"{made.name:>12}, used {_shares(made.used)}   after {STEP:g} s: {made.whole:.1%}")
-            print(f"{'429s':>18} {' '.join(f'{count:5}' for count in made.refused)}", flush=True)
         return [one.result() for one in found]
-
-
-def _shares(shares: Sequence[float]) -> str:
-    return " ".join(f"{share:5.0%}" for share in shares)
 
 
 def main() -> None:
@@ -220,23 +212,27 @@ def main() -> None:
         busy=2,
         recovery=130.0,
     )
-    figures = []
-    print(f"{'limit':>14}{'busy':>6}{'of it':>10}{'refused':>10}{'expired':>10}")
-    for limit in options.limits:
-        rate = parse_rate(limit)
-        for others in sorted({0, options.busy}):
-            use = measure(rate, options.threads, options.processes, options.seconds, others)
-            print(f"{limit:>14}{others:>6}{use.share:>10.1%}{use.refused:>10}{use.expired:>10}", flush=True)
-            what = f"`--rate '{limit}'` in {options.processes} processes"
-            beside = f", beside {others} busy ones" if others else ""
-            aim = "≥ 99 %, 0 refused" if limit.startswith("30/s") else ""
-            value = f"{use.share:.1%} used, {use.refused} refused by a strict bucket, {use.expired} slots too late"
-            figures.append(Figure(what + beside, value.replace("%", " %"), aim))
-    for one in recovery(options.recovery) if options.recovery else []:
-        value = f"{_shares(one.used)}; 429s: {' '.join(map(str, one.refused))}".replace("%", " %")
-        figures.append(Figure(f"{one.name}: use in each {STEP:g} s of the first {options.recovery:g}", value.strip()))
     remark = f"Over {options.seconds:g} s after the first {SETTLING:g}."
-    record("limiter", "One rate for several processes", figures, remark)
+    record("limiter", "One rate for several processes", measured(options), remark)
+
+
+def measured(options: Namespace) -> Iterator[Figure]:
+    """The use of each limit, and the curves."""
+    for limit in options.limits:
+        for others in sorted({0, options.busy}):
+            use = measure(parse_rate(limit), options.threads, options.processes, options.seconds, others)
+            what = f"`--rate '{limit}'` in {options.processes} processes"
+            value = f"{use.share:.1%} used, {use.refused} refused by a strict bucket, {use.expired} slots too late"
+            yield Figure(
+                what + (f", next to {others} busy ones" if others else ""),
+                value.replace("%", " %"),
+                "≥ 99 %, 0 refused" if limit.startswith("30/s") else "",
+            )
+    for one in recovery(options.recovery) if options.recovery else []:
+        used = " ".join(f"{share:.0%}" for share in one.used)
+        value = f"{used}; 429s: {' '.join(map(str, one.refused))}; after {STEP:g} s: {one.whole:.1%}"
+        what = f"{one.name}: use in each {STEP:g} s of the first {options.recovery:g}"
+        yield Figure(what, value.replace("%", " %"))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -30,8 +31,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from benchmarks.common import arguments, noise_jpeg, record, scratch_home
-from benchmarks.results import Figure
+from benchmarks.common import Figure, arguments, commented, noise_jpeg, record, scratch_home
 from pinakes.embedders.base import Picture
 from pinakes.ingest.answers import embed_here
 from pinakes.ingest.listing import list_and_plan
@@ -128,6 +128,7 @@ def vit(
         # CLIP's QuickGELU: x * sigmoid(1.702 x)
         gate = graph.add("Sigmoid", graph.add("Mul", inner, graph.constant(1.702, np.float32)))
         value = graph.add("Add", value, graph.linear(graph.add("Mul", inner, gate), 4 * width, width))
+    # The class token stands for the picture.
     first = graph.add("Gather", value, graph.constant(0), axis=1)
     graph.save(path, graph.add("MatMul", graph.norm(first, width), graph.weight(width, dimension)), dimension)
 
@@ -192,6 +193,7 @@ def bare(model: Path, files: list[Path]) -> tuple[float, float]:
     with ThreadPoolExecutor(THREADS) as pool:
         waiting: deque[Future[np.ndarray]] = deque()
         rest = iter(files)
+        # Two batches ahead: one that the model works on, and one that is being decoded.
         waiting.extend(pool.submit(preprocessed, path) for path in islice(rest, 2 * BATCH))
         while waiting:
             batch = [waiting.popleft().result() for _ in range(min(BATCH, len(waiting)))]
@@ -205,14 +207,14 @@ def ours(name: str, source: Path, home: Path, number: str) -> tuple[float, float
     """Seconds of the embedding stage of a run, checkpoint included, and of the processors."""
     paths = {f"PINAKES_{kind.upper()}_PATH": str(home / kind) for kind in MODELS}
     settings = load_settings({"PINAKES_HOME": str(home), **paths})
-    asked = {
+    options = {
         "source": str(source),
         "embedder": name,
         "model": "clip-ViT-B-32" if name == "clip" else None,
         "collection": f"c{number}",
         "checkpoint": str(home / "kept" / number),
     }
-    with open_ingestion(IngestRequest.with_settings(settings, asked), settings) as run:
+    with open_ingestion(IngestRequest.with_settings(settings, options), settings) as run:
         file = next(source.iterdir())
         list(run.embedder.embed_images([Picture(Listed("a", "", "", 0), file.read_bytes)]))
         planned = list_and_plan(run)
@@ -224,18 +226,8 @@ def ours(name: str, source: Path, home: Path, number: str) -> tuple[float, float
 
 def once(side: str, name: str, source: Path, home: Path, number: int) -> dict[str, float]:
     """One round of one side, in a process of its own."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.local_models",
-        "child",
-        side,
-        name,
-        str(source),
-        str(home),
-        str(number),
-    ]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    command = [sys.executable, "-m", "benchmarks.local_models", "child", side, name]
+    done = subprocess.run([*command, source, home, str(number)], stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
@@ -251,45 +243,45 @@ def child(side: str, name: str, source: str, home: str, number: str) -> None:
 
 def main() -> None:
     options = arguments(__doc__, images=384, rounds=3)
-    figures = []
-    with scratch_home() as home, embedded_server(home):
-        vit(tiny_models.clip(home / "clip") / "vision" / "model.onnx")
-        tiny_models.preprocessor(home / "onnx")
-        mobilenet(home / "onnx" / "model.onnx")
-        number = 0
-        for name, size in CASES:
-            source, images = home / f"{name}{size[0]}", options.images // (COST if name == "clip" else 1)
-            source.mkdir()
-            data = noise_jpeg(size, (size[0] // 8, size[1] // 8), quality=85, seed=1)
-            for each in range(images):  # a comment makes other bytes of the same picture
-                comment = b"\xff\xfe\x00\x06" + f"{each:04}".encode()
-                (source / f"{each:04}.jpg").write_bytes(data[:2] + comment + data[2:])
-            rounds: dict[str, list[dict[str, float]]] = {"bare": [], "ours": []}
-            for _ in range(options.rounds):
-                for side, found in rounds.items():
-                    number += 1
-                    found.append(once(side, name, source, home, number))
-            bare_, own = rounds["bare"], rounds["ours"]
-
-            def ratio(key: str, bare_: list[dict[str, float]] = bare_, own: list[dict[str, float]] = own) -> float:
-                return statistics.median(a[key] / b[key] for a, b in zip(bare_, own, strict=True))
-
-            rates = [images / statistics.median(one["seconds"] for one in found) for found in (own, bare_)]
-            peaks = [statistics.median(one["peak"] for one in found) for found in (own, bare_)]
-            value = (
-                f"{ratio('seconds'):.2f} × ({rates[0]:.1f} against {rates[1]:.1f} images/s; processor time"
-                f" {1 / ratio('processor'):.2f} ×; peak {peaks[0]:.0f} against {peaks[1]:.0f} MB)"
-            )
-            figures.append(
-                Figure(f"`--embedder {name}`, {MODELS[name]}, JPEG of {size[0]} × {size[1]}", value, "≥ 0.95 ×")
-            )
-            print(f"{figures[-1].what:<60}{value}", flush=True)
     remark = (
         "Speed of the embedding stage, checkpoint included, against a bare loop (Pillow in four threads ahead of"
         " onnxruntime, batches of 16) over the same files: medians of rounds taken in turn. The weights are random. Peak"
         " memory is that of the process, which for ours holds the whole pipeline."
     )
-    record("local_models", "Models on this machine", figures, remark)
+    record("local_models", "Models on this machine", measured(options.images, options.rounds), remark)
+
+
+def measured(most: int, rounds: int) -> Iterator[Figure]:
+    """Each model over pictures of one size, both sides in turn."""
+    number = 0
+    with scratch_home() as home, embedded_server(home):
+        vit(tiny_models.clip(home / "clip") / "vision" / "model.onnx")
+        tiny_models.preprocessor(home / "onnx")
+        mobilenet(home / "onnx" / "model.onnx")
+        for name, size in CASES:
+            source, images = home / f"{name}{size[0]}", most // (COST if name == "clip" else 1)
+            source.mkdir()
+            data = noise_jpeg(size, (size[0] // 8, size[1] // 8), quality=85, seed=1)
+            for each in range(images):
+                (source / f"{each:04}.jpg").write_bytes(commented(data, f"{each:04}"))
+            found: dict[str, list[dict[str, float]]] = {"ours": [], "bare": []}
+            for _ in range(rounds):
+                for side, of_side in found.items():
+                    number += 1
+                    of_side.append(once(side, name, source, home, number))
+            # Of each round by itself, since the machine is not as quick in all of them.
+            pairs = list(zip(found["ours"], found["bare"], strict=True))
+            speed, work = (
+                statistics.median(bare[key] / ours[key] for ours, bare in pairs) for key in ("seconds", "processor")
+            )
+            rates = [images / statistics.median(one["seconds"] for one in of_side) for of_side in found.values()]
+            peaks = [statistics.median(one["peak"] for one in of_side) for of_side in found.values()]
+            yield Figure(
+                f"`--embedder {name}`, {MODELS[name]}, JPEG of {size[0]} × {size[1]}",
+                f"{speed:.2f} × ({rates[0]:.1f} against {rates[1]:.1f} images/s; processor time {1 / work:.2f} ×;"
+                f" peak {peaks[0]:.0f} against {peaks[1]:.0f} MB)",
+                "≥ 0.95 ×",
+            )
 
 
 if __name__ == "__main__":

@@ -35,29 +35,28 @@ MOVES = 40
 def main() -> None:
     options = arguments(__doc__, rows=50_000, dimension=1024)
     vectors = clustered(options.rows, options.dimension)
+    record("map", "The map", measured(vectors), "Clustered vectors; without a graphics card.")
+
+
+def measured(vectors: Matrix) -> Iterator[Figure]:
+    """Both ways to lay out, and the page with the better one."""
 
     def blocks() -> Iterator[Matrix]:
-        yield from np.array_split(vectors, max(1, options.rows // 2048))
+        yield from np.array_split(vectors, max(1, len(vectors) // 2048))
 
-    figures, made = [], {}
+    made: dict[str, layout.Layout] = {}
     for name, has_tsne in (("t-SNE", layout.has_tsne), ("PCA", lambda: False)):
+        # Without t-SNE a layout falls back on the principal components.
         layout.has_tsne = has_tsne  # type: ignore[assignment]
         before = os.times()
         took = seconds(lambda name=name: made.update({name: lay_out(blocks, seed=0)}))
         used = os.times().user - before.user
         judged = trustworthiness(vectors, made[name].places)
-        figures += [
-            Figure(f"{name} of {options.rows:,} × {options.dimension}: trustworthiness", f"{judged:.3f}"),
-            Figure(f"{name}: time to lay out, and CPU time", f"{took:.0f} s, {used:.0f} s"),
-        ]
-        print(figures[-2].what, figures[-2].value, figures[-1].value, flush=True)
+        yield Figure(f"{name} of {len(vectors):,} × {vectors.shape[1]}: trustworthiness", f"{judged:.3f}")
+        yield Figure(f"{name}: time to lay out, and CPU time", f"{took:.0f} s, {used:.0f} s")
     frames = moved(vectors, made["t-SNE"])
     p50, p95 = statistics.median(frames), float(np.percentile(frames, 95))
-    figures.append(
-        Figure(f"one frame of {options.rows:,} pictures in Chromium: p50, p95", f"{p50:.0f} ms, {p95:.0f} ms")
-    )
-    print(figures[-1].value)
-    record("map", "The map", figures, "Clustered vectors; without a graphics card.")
+    yield Figure(f"one frame of {len(vectors):,} pictures in Chromium: p50, p95", f"{p50:.0f} ms, {p95:.0f} ms")
 
 
 def trustworthiness(vectors: Matrix, places: Matrix) -> float:
@@ -92,7 +91,7 @@ def moved(vectors: Matrix, made: layout.Layout) -> list[float]:
         settings = load_settings({"PINAKES_HOME": str(home), "PINAKES_DATABASE_URL": dsn}, Path(home))
         service = Service(settings, database, writer.collection)
         with serving(service) as address, sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # for root
             page = browser.new_page(viewport={"width": 1400, "height": 1000})
             page.goto(f"{address}/map")
             page.wait_for_selector("#map[data-ready]", timeout=600_000)

@@ -1,13 +1,15 @@
-"""What a stage of work costs: wall time, processor time of this process and of PostgreSQL, and peak memory."""
+"""What work costs: wall time, processor time of this process, of PostgreSQL and of other programs, and peak memory."""
 
 from __future__ import annotations
 
 import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -49,7 +51,7 @@ class Meter:
 
     def __init__(self, dsn: str) -> None:
         with psycopg.connect(dsn) as conn:
-            self._server = int(_fields(conn.info.backend_pid)[1])
+            self._server = postmaster_of(conn)
         self.costs: list[Cost] = []
 
     @contextmanager
@@ -65,6 +67,22 @@ class Meter:
             self.costs.append(Cost(name, wall, own, processor_seconds(self._server) - postgres, _peak()))
 
 
+def postmaster_of(conn: psycopg.Connection[Any]) -> int:
+    """The process id of a server on this machine: the parent of the process that serves a connection."""
+    return int(_fields(conn.info.backend_pid)[1])
+
+
+def postmaster_in(home: Path) -> int:
+    """The process id of the embedded server of a PINAKES_HOME."""
+    return int((home / "postgres" / "data" / "postmaster.pid").read_text().split()[0])
+
+
+def children_seconds() -> float:
+    """Processor seconds of the programs that this process has started and that have ended, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def processor_seconds(parent: int) -> float:
     """Of a process, its children, and those that it had; not of grandchildren that are alive."""
     ticks = sum(map(int, _fields(parent)[11:15]))
@@ -76,6 +94,7 @@ def processor_seconds(parent: int) -> float:
 
 def _fields(pid: int) -> list[str]:
     """Of `/proc/PID/stat`, from the state on: 1 is the parent, 11 to 14 the times, the last two those of dead children."""
+    # The name of the program comes before, in parentheses, and may hold spaces and parentheses.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 

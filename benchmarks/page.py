@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from argparse import Namespace
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,6 +93,7 @@ class Visitor:
         self.first_page()
         for image_id in self._random.sample(self._ids, GRID):
             self.ask("thumbnail", f"/thumbnails/320/{quote(image_id)}")
+        # Of different lengths, so that visitors do not fall into step.
         time.sleep(think * self._random.uniform(0.5, 1.5))
         some = self._random.choice(self._ids)
         self.ask("page like an image", f"/?like={quote(some)}")
@@ -105,44 +107,38 @@ class Visitor:
 
 def main() -> None:
     options = arguments(__doc__, rows=20_000, dimension=1024, users=50, seconds=20.0, think=1.0, requests=10_000)
+    record("page", "The search page", measured(options))
+
+
+def measured(options: Namespace) -> Iterator[Figure]:
+    """One visitor alone, then a crowd that thinks and one that does not, then the memory after many requests."""
     with scratch_home() as home, embedded_server(home) as dsn:
         ids = _collection(Database(dsn), home / "pictures", options.rows, options.dimension)
         with served(home, dsn) as (port, server):
             alone = Times()
             visitor = Visitor(port, alone, 0, ids)
-            visitor.first_page()
-            print(f"first page, the first time     {alone.seconds['first page'][0] * 1000:7.0f} ms")
-            for _ in range(20):
+            for _ in range(21):
                 visitor.first_page()
-            first, median = alone.seconds["first page"][0], statistics.median(alone.seconds["first page"][1:])
-            print(f"first page, one visitor    p50 {median * 1000:7.0f} ms")
             visitor.close()
-            figures = [
-                Figure(
-                    f"first page of {options.rows:,} pictures, the first time", f"{first * 1000:.0f} ms", "≤ 300 ms"
-                ),
-                Figure("the same afterwards, p50", f"{median * 1000:.0f} ms", "≤ 300 ms"),
-            ]
+            first, *later = alone.seconds["first page"]
+            what = f"first page of {options.rows:,} pictures, the first time"
+            yield Figure(what, f"{first * 1000:.0f} ms", "≤ 300 ms")
+            yield Figure("the same afterwards, p50", f"{statistics.median(later) * 1000:.0f} ms", "≤ 300 ms")
             for think in (options.think, 0.0):
                 times = Times()
                 end = time.monotonic() + options.seconds
                 took = _crowd(options.users, port, times, ids, think, lambda end=end: time.monotonic() < end)
-                how = f"{think:g} s between pages" if think else "no pause at all"
-                print(f"{options.users} visitors, {how}: {times.count:,} requests, {times.count / took:.0f}/s")
-                _report(times)
+                how = f"{options.users} visitors, {f'{think:g} s between pages' if think else 'no pause at all'}"
                 for kind, seconds in times.seconds.items():
-                    value = f"{np.percentile(seconds, 95) * 1000:.0f} ms"
-                    figures.append(Figure(f"{options.users} visitors, {how}: {kind}, p95", value))
-            print("memory of the server (resident, MB) after so many requests:", _megabytes(server), end="", flush=True)
-            for part in range(4):
-                times = Times()
-                wanted = options.requests // 4
+                    p50, p95 = np.percentile(seconds, (50, 95)) * 1000
+                    yield Figure(f"{how}: {kind}, p50 and p95", f"{p50:.0f} ms, {p95:.0f} ms")
+                wrong = f"; not 200: {dict(times.wrong)}" if times.wrong else ""
+                yield Figure(f"{how}: requests", f"{times.count:,}, {times.count / took:.0f}/s{wrong}")
+            for part in range(5):
+                times, wanted = Times(), options.requests // 4 if part else 0
                 _crowd(options.users, port, times, ids, 0.0, lambda t=times, w=wanted: t.count < w)
-                print(f", {wanted * (part + 1):,}: {_megabytes(server)}", end="", flush=True)
-            print()
-            memory = f"{_megabytes(server)} MB"
-            figures.append(Figure(f"memory of the server after {options.requests:,} more requests", memory))
-            record("page", "The search page", figures)
+                memory = f"{server.memory_info().rss >> 20} MB"
+                yield Figure(f"memory of the server after {wanted * part:,} more requests", memory)
 
 
 def _crowd(users: int, port: int, times: Times, ids: list[str], think: float, going_on: Callable[[], bool]) -> float:
@@ -164,14 +160,6 @@ def _crowd(users: int, port: int, times: Times, ids: list[str], think: float, go
     return time.monotonic() - started
 
 
-def _report(times: Times) -> None:
-    for kind, seconds in times.seconds.items():
-        p50, p95 = np.percentile(seconds, (50, 95)) * 1000
-        print(f"  {kind:<22} p50 {p50:7.0f} ms   p95 {p95:7.0f} ms   ({len(seconds):,})")
-    if times.wrong:
-        print(f"  not 200: {dict(times.wrong)}")
-
-
 def _collection(database: Database, folder: Path, rows: int, dimension: int) -> list[str]:
     """Load rows that show a few pictures; their ids."""
     frame = images(rows)
@@ -180,8 +168,9 @@ def _collection(database: Database, folder: Path, rows: int, dimension: int) -> 
     frame["uri"] = [f"file://{shown[n][0]}" for n in numbers]
     frame["fingerprint"] = [shown[n][1] for n in numbers]
     rng = np.random.default_rng(3)
-    kinds = {"type": ["oil", "fresco", "print"], "school": [f"school {n}" for n in range(24)]}
-    kinds |= {
+    kinds = {
+        "type": ["oil", "fresco", "print"],
+        "school": [f"school {n}" for n in range(24)],
         "timeframe": [f"{y}-{y + 49}" for y in range(1401, 1900, 50)],
         "author": [f"painter {n}" for n in range(900)],
     }
@@ -209,15 +198,10 @@ def _paint(folder: Path) -> list[tuple[Path, str]]:
 @contextmanager
 def served(home: Path, dsn: str, collection: str = "pictures") -> Iterator[tuple[int, psutil.Process]]:
     """`pinakes serve` as a person starts it."""
+    settings = {"PINAKES_HOME": str(home), "PINAKES_DATABASE_URL": dsn, "PINAKES_COLLECTION": collection}
     process = subprocess.Popen(
         [sys.executable, "-m", "pinakes.cli.main", "serve", "--port", "0"],
-        env=os.environ
-        | {
-            "PINAKES_HOME": str(home),
-            "PINAKES_DATABASE_URL": dsn,
-            "PINAKES_COLLECTION": collection,
-            "PYTHONUNBUFFERED": "1",
-        },
+        env=os.environ | settings | {"PYTHONUNBUFFERED": "1"},  # its first line, which names the port, comes at once
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -229,10 +213,6 @@ def served(home: Path, dsn: str, collection: str = "pictures") -> Iterator[tuple
     finally:
         process.terminate()
         process.wait()
-
-
-def _megabytes(process: psutil.Process) -> int:
-    return process.memory_info().rss >> 20
 
 
 if __name__ == "__main__":

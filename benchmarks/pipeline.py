@@ -15,9 +15,8 @@ from typing import Any
 import psycopg
 
 from benchmarks.common import arguments
+from benchmarks.rehearsal import make_files
 from benchmarks.runs import measured, prefect
-
-FILES_IN_A_FOLDER = 1000
 
 
 def main() -> None:
@@ -35,15 +34,6 @@ def main() -> None:
         rebuilt = measured(command, environment)
         show("after DROP SCHEMA", rebuilt, options.images)
         print(f"  calls {rebuilt['calls']}")
-
-
-def make_files(folder: Path, count: int) -> None:
-    """Small files that differ and begin like a JPEG; nobody decodes them."""
-    for number in range(count):
-        path = folder / f"{number // FILES_IN_A_FOLDER:04}" / f"{number:07}.jpg"
-        if number % FILES_IN_A_FOLDER == 0:
-            path.parent.mkdir(parents=True)
-        path.write_bytes(b"\xff\xd8\xff" + str(number).encode() * 20)
 
 
 def writes(dsn: str) -> int:

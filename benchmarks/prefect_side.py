@@ -25,7 +25,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.common import Figure, arguments, record, seconds, told
+from benchmarks.common import Figure, arguments, record, seconds
 from benchmarks.metering import processor_seconds
 from benchmarks.rehearsal import make_files
 from benchmarks.runs import measured, prefect
@@ -115,7 +115,6 @@ def main() -> None:
             bare = watch(partial(run_bare, tasks), environment, home, server, idle)
             figures += figures_of(count, seen, bare.cpu)
             print(f"{count:,} pictures: {dict(seen.requests.most_common(12))}\n  rows {dict(seen.rows)}", flush=True)
-    told(figures)
     record("prefect_side", "What a run costs Prefect's server", figures, f"Idle, it takes {idle:.3f} of a core.")
 
 
@@ -138,6 +137,7 @@ def watch(
     rows, cpu, started = rows_of(home), processor_seconds(server), time.monotonic()
     lasted = run(environment | {"PREFECT_API_URL": line.url})
     settle(server, home, idle)
+    # Less what the idle server would have taken meanwhile: it polls, and cleans up after itself.
     taken = processor_seconds(server) - cpu - idle * (time.monotonic() - started)
     return Seen(line.requests, rows_of(home) - rows, taken, lasted)
 
@@ -177,6 +177,7 @@ def server_of(api_url: str) -> int:
     for place in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             words = place.read_bytes().decode(errors="replace").split("\0")
+            # The guard that started it has the whole command line of the server in its own.
             if port in words and "uvicorn" in words and "deployments.guard" not in words:
                 return int(place.parent.name)
     raise SystemExit(f"no server listens at {api_url}")

@@ -36,7 +36,6 @@ from benchmarks.common import (
     record,
     scratch_home,
     seconds,
-    told,
     writing,
 )
 from pinakes.embedders.base import Embedder, Picture
@@ -103,13 +102,13 @@ def measure_finding(settings: Settings, folders: Sequence[Path], embedder: str, 
         conn, pgvector = stack.enter_context(database.connection())
         model = embedders.of(resolve_space(conn, COLLECTION).space)
         cuts = list(itertools.product(BANDS, PLACES))
-        asked = {case: list(_details(pictures, model, *case, details)) for case in cuts}
-        alone = {case: _shares(conn, pgvector, found, nearest) for case, found in asked.items()}
+        queries = {case: list(_details(pictures, model, *case, details)) for case in cuts}
+        alone = {case: _shares(conn, pgvector, found, nearest) for case, found in queries.items()}
         parts = ingest(request.model_copy(update={"regions": kind}), settings)
-        together = {case: _shares(conn, pgvector, found, nearest) for case, found in asked.items()}
+        together = {case: _shares(conn, pgvector, found, nearest) for case, found in queries.items()}
         registered = resolve_space(conn, COLLECTION)
         assert registered.regions is not None
-        vectors = [vector for found in asked.values() for _, vector in found]
+        vectors = [vector for found in queries.values() for _, vector in found]
         before, after = _times(conn, pgvector, registered, vectors, "auto")
         spent = _processor(conn, pgvector, registered, vectors)
         path = next(pictures.glob("*/**/*.jp*g"))
@@ -144,10 +143,10 @@ def measure_finding(settings: Settings, folders: Sequence[Path], embedder: str, 
     ]
     remark = (
         f"{whole['embedded']:,} pictures, {parts['regions']['embedded']:,} regions ({kind}), {registered.space.name};"
-        f" {len(asked[cuts[0]]):,} details of each size and place, turned by up to 3 degrees, scaled by 0.5 to 1,"
+        f" {len(queries[cuts[0]]):,} details of each size and place, turned by up to 3 degrees, scaled by 0.5 to 1,"
         " JPEG of quality 60 to 90."
     )
-    _tell(f"regions_{embedder}_{kind}", f"Details that find their picture: {embedder}, {kind}", figures, remark)
+    record(f"regions_{embedder}_{kind}", f"Details that find their picture: {embedder}, {kind}", figures, remark)
 
 
 def measure_searches(rows: int, dimension: int) -> None:
@@ -166,15 +165,16 @@ def measure_searches(rows: int, dimension: int) -> None:
             regions = frame.loc[frame.index.repeat(len(GRID))].reset_index(drop=True)
             regions["fingerprint"] = [name for each in frame["fingerprint"] for name in regions_in(each, "grid")]
             around = np.repeat(wholes, len(GRID), axis=0)
+            # Regions lie around the vector of their picture, but nearer to it than to other pictures.
             around += rng.standard_normal(around.shape, dtype=np.float32) * np.float32(0.7 / dimension**0.5)
             with database.reconnecting() as lasting:
                 loader = Loader(lasting, COLLECTION, space, whole.lease)
                 loading = seconds(lambda: (loader.load_vectors(chunks(regions, around)), loader.finish()))
             indexing = seconds(lambda: ensure_index(whole.conn, COLLECTION, space, "hnsw", whole.lease, whole.pgvector))
             registered = resolve_space(whole.conn, COLLECTION)
-            asked = around[rng.choice(len(around), 200)]
-            before, after = _times(whole.conn, whole.pgvector, registered, list(asked), "index")
-            found = _agreement(whole.conn, whole.pgvector, registered, asked[:50])
+            queries = around[rng.choice(len(around), 200)]
+            before, after = _times(whole.conn, whole.pgvector, registered, list(queries), "index")
+            found = _agreement(whole.conn, whole.pgvector, registered, queries[:50])
             sizes = [table_bytes(whole.conn, COLLECTION, name) / 2**20 for name in (registered.name, space.name)]
     figures = [
         Figure("searching by the index with regions, against wholes alone", f"{after / before:.2f} ×", "< 2.5"),
@@ -185,7 +185,7 @@ def measure_searches(rows: int, dimension: int) -> None:
         Figure("seconds to build the index of the wholes", f"{built:.0f} s"),
     ]
     remark = f"{rows:,} made-up pictures of {dimension} components with nine regions each; both by HNSW."
-    _tell("regions_search", "Searching wholes and regions", figures, remark)
+    record("regions_search", "Searching wholes and regions", figures, remark)
 
 
 def _details(
@@ -224,11 +224,11 @@ def _edges(part: Image.Image) -> float:
 
 
 def _shares(
-    conn: Connection, pgvector: Pgvector, asked: Sequence[tuple[str, Vector]], search: Callable[..., object]
+    conn: Connection, pgvector: Pgvector, queries: Sequence[tuple[str, Vector]], search: Callable[..., object]
 ) -> dict[int, float]:
     registered = resolve_space(conn, COLLECTION)
     ranks = []
-    for image_id, vector in asked:
+    for image_id, vector in queries:
         rows = search(conn, pgvector, COLLECTION, registered, vector, Wanted(max(DEPTHS), mode="exact")).rows  # type: ignore[attr-defined]
         ranks.append(next((n for n, row in enumerate(rows) if row.image_id == image_id), max(DEPTHS)))
     return {depth: statistics.fmean(rank < depth for rank in ranks) for depth in DEPTHS}
@@ -267,18 +267,12 @@ def _ratio(spent: tuple[float, float]) -> str:
     return f"{spent[1] / spent[0]:.2f} × ({1000 * spent[0]:.1f} ms, {1000 * spent[1]:.1f} ms)"
 
 
-def _agreement(conn: Connection, pgvector: Pgvector, registered: RegisteredSpace, asked: np.ndarray) -> float:
+def _agreement(conn: Connection, pgvector: Pgvector, registered: RegisteredSpace, queries: np.ndarray) -> float:
     def ids(vector: Vector, mode: Mode) -> set[str]:
         found = nearest(conn, pgvector, COLLECTION, registered, vector, Wanted(10, mode=mode))
         return {row.image_id for row in found.rows}
 
-    return statistics.fmean(len(ids(v, "exact") & ids(v, "index")) / 10 for v in asked)
-
-
-def _tell(name: str, title: str, figures: Sequence[Figure], remark: str) -> None:
-    print(remark)
-    told(figures)
-    record(name, title, figures, remark)
+    return statistics.fmean(len(ids(v, "exact") & ids(v, "index")) / 10 for v in queries)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ files are small, and nobody decodes them.
 What was measured is kept in `--kept`, so that a rehearsal that was interrupted goes on with the sizes that it lacks.
 
 Processor time is what is judged: it means something on a busy machine too. "Listing alone" is done once more before an
-unchanged run, so that what the run costs besides it can be told.
+unchanged run, so that the figures can say what the run costs besides it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,10 @@ from __future__ import annotations
 import gc
 import json
 import os
-import shlex
-import subprocess
-import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -35,9 +31,9 @@ from typing import Any, TypeVar
 import psycopg
 
 from benchmarks import nothing
-from benchmarks.common import Figure, arguments, commented, noise_jpeg, record, scratch_home, told
+from benchmarks.common import Figure, arguments, commented, noise_jpeg, record, scratch_home
 from benchmarks.metering import Cost, Meter
-from benchmarks.remote import fake
+from benchmarks.remote import fake, fake_service
 from pinakes.garbage import OBJECTS_BETWEEN
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
@@ -86,7 +82,6 @@ def main() -> None:
     figures += growth(measured)
     if options.paid:
         figures += paid(options.paid)
-    told(figures)
     record("rehearsal", f"A collection of up to {max(measured):,} pictures, stage by stage", figures, REMARK)
 
 
@@ -123,9 +118,10 @@ def rehearse(count: int, dimension: int, *, with_index: bool) -> list[Cost]:
         do("", export_all, dimension, Path(folder) / "out.parquet")
         with psycopg.connect(dsn, autocommit=True) as conn:
             found += kept(conn, home)
+            # What is left is the checkpoint, from which everything can be made again.
             conn.execute(f"DROP SCHEMA {COLLECTION} CASCADE")
         do("rebuild: ", ingest, request)
-        with bucket_of(source) as environment:
+        with fake("gcs", "--bucket", f"gallery={source}", exports=1) as environment:
             do("", list_alone, "gs://gallery", "bucket", environment)
     return found
 
@@ -148,7 +144,7 @@ def rules(count: int, dimension: int, measured: list[Cost]) -> list[Figure]:
     listing = found["listing alone (folder)"]
     again = [cost for cost in measured if cost.stage.startswith("unchanged: ")]
 
-    def besides(of: str) -> float:
+    def without_listing(of: str) -> float:
         return (sum(getattr(cost, of) for cost in again) - getattr(listing, of)) / count * 1e6
 
     def against(what: str, bytes_each: int) -> str:
@@ -159,7 +155,7 @@ def rules(count: int, dimension: int, measured: list[Cost]) -> list[Figure]:
         Figure(f"{count:,} pictures: most memory of a process ({most.stage})", f"{most.peak:,.0f} MB", allowed),
         Figure(
             f"{count:,} pictures: an unchanged run besides its listing, for a picture",
-            f"{besides('wall'):.0f} µs, {besides('cpu'):.0f} µs of processor",
+            f"{without_listing('wall'):.0f} µs, {without_listing('cpu'):.0f} µs of processor",
             f"≤ {AGAIN_US} µs",
         ),
         Figure(
@@ -189,7 +185,7 @@ def paid(count: int) -> list[Figure]:
         source = Path(folder) / "in"
         make_files(source, count)
         request = request_for(source, home, embedder="azure", rate="none", index="none")
-        with fake("azure", 0.0) as environment:
+        with fake_service("azure", 0.0) as environment:
             costs += [apart(ingest, home, request, environment) for _ in range(2)]
     return [
         Figure(
@@ -204,21 +200,6 @@ def paid(count: int) -> list[Figure]:
 def request_for(source: Path, home: Path, **options: Any) -> IngestRequest:
     """The request of a run into the collection of this rehearsal."""
     return IngestRequest.of(source=str(source), checkpoint=str(home / "checkpoints"), collection=COLLECTION, **options)
-
-
-@contextmanager
-def bucket_of(folder: Path) -> Iterator[dict[str, str]]:
-    """A fake of Cloud Storage in a process of its own, whose bucket `gallery` holds the files: the setting for it."""
-    command = [sys.executable, "-m", "tests.fakes", "gcs", "--bucket", f"gallery={folder}"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    try:
-        process.stdout.readline()  # where it is, for a person
-        name, _, value = process.stdout.readline().removeprefix("export ").strip().partition("=")
-        yield {name: shlex.split(value)[0]}
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def apart(action: Callable[..., Result], *given: Any) -> Result:

@@ -11,15 +11,16 @@ meaningful on a busy machine too. All of them share this machine's cores.
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from benchmarks.common import Figure, arguments, noise_jpeg, record
+from benchmarks.metering import children_seconds
 from benchmarks.runs import measured, prefect
 from deployments.constants import POOL, RUNS
 from deployments.guard import Guarded
@@ -38,8 +39,17 @@ BATCH = 64
 
 def main() -> None:
     options = arguments(__doc__, images=600, ways="threads,shards,dask", embedder="palette", rate="30/s")
-    with ExitStack() as stack:
-        home, _, environment = stack.enter_context(prefect(**RUNS))
+    record(
+        f"runners-{options.embedder}",
+        f"{options.images:,} pictures by {options.embedder}, on one machine as if on several",
+        measure(options),
+        "All ways share the cores of one machine: this is what each costs, not what a second machine brings.",
+    )
+
+
+def measure(options: Namespace) -> Iterator[Figure]:
+    """Each way over the same pictures, into a collection of its own."""
+    with prefect(**RUNS) as (home, _, environment), ExitStack() as stack:
         source = home / "in"
         source.mkdir()
         for number in range(options.images):
@@ -49,19 +59,11 @@ def main() -> None:
             fake = stack.enter_context(AzureFake(quota=Quota(options.rate, burst=5), latency=LATENCY, blind=True))
             environment |= fake.environment
             more += ["--rate", f"{options.rate} burst 5"]
-        figures = []
         for way in options.ways.split(","):
-            before = processor_seconds()
-            with workers(environment) if way == "shards" else ExitStack():
+            before = children_seconds()
+            with workers(environment) if way == "shards" else nullcontext():
                 account = measured(["ingest", str(source), "--collection", way, *more, *WAYS[way]], environment)
-            figures.append(told(way, account, processor_seconds() - before, home / "checkpoints", environment))
-            print(f"{figures[-1].what:<36}{figures[-1].value}", flush=True)
-    record(
-        f"runners-{options.embedder}",
-        f"{options.images:,} pictures by {options.embedder}, on one machine as if on several",
-        figures,
-        "All ways share the cores of one machine: this is what each costs, not what a second machine brings.",
-    )
+            yield figure(way, account, children_seconds() - before, home / "checkpoints", environment)
 
 
 @contextmanager
@@ -84,13 +86,7 @@ def workers(environment: dict[str, str]) -> Iterator[None]:
             worker.stop()
 
 
-def processor_seconds() -> float:
-    """CPU seconds of this process's children that have ended, and of theirs."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def told(way: str, account: dict[str, Any], used: float, checkpoints: Path, environment: dict[str, str]) -> Figure:
+def figure(way: str, account: dict[str, Any], used: float, checkpoints: Path, environment: dict[str, str]) -> Figure:
     """What one way took."""
     provider = account["space"].partition("_")[0]
     space = open_embedder(Choice(provider), Surroundings(environment, checkpoints.parent)).facts.space

@@ -37,6 +37,7 @@ def measured(command: list[str], environment: dict[str, str]) -> dict[str, Any]:
     )
     assert process.stdout
     out = process.stdout.read()
+    # `wait4` gives the peak of this process; that of `getrusage` is the highest of all children so far.
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"pinakes {' '.join(command)} ended with status {status}")

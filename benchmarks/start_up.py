@@ -8,13 +8,12 @@ The smallest of the rounds is shown, for a command can only be slowed down by wh
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.common import arguments, record, scratch_home, seconds, told
-from benchmarks.results import Figure
+from benchmarks.common import Figure, arguments, record, scratch_home, seconds
+from benchmarks.metering import children_seconds
 from benchmarks.runs import measured
 from gallery import write_gallery
 from pinakes.store.embedded.server import embedded_server
@@ -32,9 +31,9 @@ def main() -> None:
             command = [str(Path(sys.executable).with_name("pinakes")), *arguments]
 
             def once() -> tuple[float, float]:
-                before = _processor()
+                before = children_seconds()
                 taken = seconds(lambda: subprocess.run(command, env=environment, capture_output=True, check=True))
-                return taken, _processor() - before
+                return taken, children_seconds() - before
 
             rounds = [once() for _ in range(options.rounds)]
             wall, processor = (min(values) for values in zip(*rounds, strict=True))
@@ -52,19 +51,12 @@ def main() -> None:
                     "first batch ≤ 2 s",
                 ),
             ]
-    told(figures)
     record(
         "start_up",
         "Starting a command",
         figures,
         f"The smallest of {options.rounds} rounds; the clock counts what else the machine did.",
     )
-
-
-def _processor() -> float:
-    """Seconds of processor time of the programs that have ended, started by this one."""
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

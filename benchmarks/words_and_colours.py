@@ -23,15 +23,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.colour_words import TERMS, hsv_of
-from benchmarks.common import record, scratch_home
-from benchmarks.results import Figure
+from benchmarks.common import Figure, pictures_below, record, scratch_home
 from benchmarks.runs import measured
 from gallery.gallery import write_gallery
 from pinakes.images.decoding import decode
-from pinakes.images.formats import suffix, suffix_reason
 from pinakes.notebook.collection import Collection
 from pinakes.search.answer import Hit
-from pinakes.search.ordering import FUSION_CONSTANT
+from pinakes.search.fusion import FUSION_CONSTANT
 from pinakes.settings import load_settings
 from pinakes.sources.reading import read_uri
 from pinakes.store.embedded.server import embedded_server
@@ -46,19 +44,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="real pictures")
     parser.add_argument("--gallery", type=Path, help="a sample gallery that is painted already")
-    asked = parser.parse_args()
-    figures = []
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        gallery = write_gallery(asked.gallery or Path(folder, "gallery"))
-        figures += measure("painted by code", gallery.pictures, gallery.metadata, PAINTED)
+        gallery = write_gallery(options.gallery or Path(folder, "gallery"))
+        figures = measure("painted by code", gallery.pictures, gallery.metadata, PAINTED)
         made = Path(folder, "made.csv")
-        write_catalogue(made, pictures_below(asked.folder))
-        figures += measure("real pictures, made-up catalogue", asked.folder, [made], MADE)
+        write_catalogue(made, pictures_below(options.folder))
+        figures += measure("real pictures, made-up catalogue", options.folder, [made], MADE)
     record("words_and_colours", "Colours and words of the catalogue together", figures)
 
 
 def measure(name: str, folder: Path, tables: Sequence[Path], nouns: Sequence[str]) -> list[Figure]:
-    """R@10 of each way, printed and as figures."""
+    """R@10 of each way."""
     found: dict[str, list[float]] = {}
     with scratch_home() as home, embedded_server(home):
         environment = os.environ | {"PINAKES_HOME": str(home)}
@@ -83,8 +80,6 @@ def measure(name: str, folder: Path, tables: Sequence[Path], nouns: Sequence[str
                 for way, order in lists.items():
                     found.setdefault(way, []).append(len(set(order[:DEPTH]) & set(right)) / len(right))
     queries = len(found["both"])
-    for way, shares_found in found.items():
-        print(f"{name}: R@10 of {way:20} {statistics.fmean(shares_found):.3f} over {queries} queries")
     return [
         Figure(f"{name}, {queries} queries: R@10 of {way}", f"{statistics.fmean(r):.2f}") for way, r in found.items()
     ]
@@ -96,7 +91,7 @@ def ids(results: Iterable[Hit]) -> list[str]:
 
 
 def fused(*lists: Sequence[str]) -> list[str]:
-    """Reciprocal rank fusion, which every search with colours and words did before."""
+    """Reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009) of both lists, to compare with."""
     scores: Counter[str] = Counter()
     for order in lists:
         for rank, image_id in enumerate(order, 1):
@@ -104,14 +99,9 @@ def fused(*lists: Sequence[str]) -> list[str]:
     return sorted(scores, key=lambda image_id: (-scores[image_id], image_id))
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """Every picture of a folder, in the order of their paths."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in found if suffix(path.name) and not suffix_reason(path.name))
-
-
 def write_catalogue(path: Path, pictures: Sequence[Path]) -> None:
     """One noun for each picture, dealt out at random, in a sentence with stop words."""
+    # Not `default_rng`, whose numbers may change with NumPy.
     nouns = np.random.RandomState(0).randint(len(MADE), size=len(pictures))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

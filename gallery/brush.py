@@ -53,6 +53,15 @@ class Touch:
     bristle: float
 
 
+_HABITS = {
+    "free": (0.0, 1.4),
+    "level": (0.0, 0.22),
+    "upright": (math.pi / 2, 0.22),
+    "slant": (-0.9, 0.22),
+    "swirl": (0.0, 0.9),
+}
+"""By `flow`: the angle of the hand in radians, and how far it wanders from that."""
+
 _EDGE = 28
 """A change of colour, of 255, at which a stroke ends."""
 
@@ -76,7 +85,7 @@ def paint(drawing: Colours, touch: Touch, rng: np.random.Generator) -> tuple[Col
     image = noise.as_image(drawing)
     field = _directions(image, touch, rng)
     canvas = noise.soft(image, broad * 0.8).convert("RGBA")
-    canvas.putalpha(96)
+    canvas.putalpha(96)  # the height of the paint, which the fourth channel holds
     canvas = canvas.resize((width * 2, height * 2), Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(canvas)
     for layer, size in enumerate(touch.widths):
@@ -114,14 +123,7 @@ def _directions(image: Image.Image, touch: Touch, rng: np.random.Generator) -> D
     sureness = np.abs(along) / (energy + 1e-5) * noise.smoothstep(2e-6, 2e-4, energy)
     wander = noise.fractal(rng, (height, width), min(height, width) * 0.35, octaves=2)
     y, x = np.mgrid[0:height, 0:width] / min(height, width)
-    habits = {
-        "free": (0.0, 1.4),
-        "level": (0.0, 0.22),
-        "upright": (math.pi / 2, 0.22),
-        "slant": (-0.9, 0.22),
-        "swirl": (0.0, 0.9),
-    }
-    base, loose = habits[touch.flow]
+    base, loose = _HABITS[touch.flow]
     angle = base + loose * wander
     for _ in range(4 if touch.flow == "swirl" else 0):
         cx, cy, size = rng.random() * x.max(), rng.random() * y.max() * 0.7, 0.15 + 0.2 * rng.random()
@@ -149,7 +151,7 @@ def _lay_strokes(
     x = np.clip((gx + (gy % 2) * 0.5 + loose * (rng.random(gx.size) - 0.5)) * step, 0, width - 1)
     y = np.clip((gy + loose * (rng.random(gy.size) - 0.5)) * step, 0, height - 1)
     order = rng.permutation(x.size)
-    if layer:
+    if layer:  # the first one covers everything, the finer ones only what is busy
         half = image.reduce(2)
         change = np.asarray(half, np.int16) - np.asarray(noise.soft(half, size * 1.3), np.int16)
         busy = noise.blur(_largest(np.abs(change)) / np.float32(255), size * 0.35)

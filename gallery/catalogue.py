@@ -28,6 +28,7 @@ def file_name(order: Commission) -> str:
     surname = unicodedata.normalize("NFKD", order.painter.author.partition(",")[0].lower())
     letters = "".join(c for c in surname if "a" <= c <= "z")
     letters = letters.removeprefix("unknown").removeprefix("van")
+    # One PNG, so that the sample has more than one format.
     return f"{order.number:05d}-{letters[:8]}.{'png' if order.number == 7 else 'jpg'}"
 
 

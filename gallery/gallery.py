@@ -20,7 +20,7 @@ from gallery.story import Story
 from pinakes.errors import UsageError
 
 VERSION = 2
-"""Bumped by hand whenever the pictures or the tables change; a gallery of another version is painted again."""
+"""Raised by hand whenever the pictures or the tables change; a gallery of another version is painted again."""
 
 PICTURES = 140
 """How many different pictures a gallery has unless it is asked for another number: ten by each painter."""
@@ -95,7 +95,7 @@ def write_gallery(directory: Path, *, count: int = PICTURES, seed: int = SEED, w
         names = [name for name in files if isinstance(name, str)] if isinstance(files, list) else []
         if found == target and names and all((directory / name).is_file() for name in names):
             return Gallery(directory, count, painted=0)
-        for path in map(PurePosixPath, names):  # what the marker lists, and nothing outside the gallery
+        for path in map(PurePosixPath, names):  # only what the marker lists, and nothing outside the gallery
             if not path.is_absolute() and ".." not in path.parts:
                 (directory / path).unlink(missing_ok=True)
         _write(directory, count, seed, target, workers)
@@ -170,6 +170,7 @@ def _put(path: Path, data: bytes) -> None:
 
 
 def _processors() -> int:
+    # Those that this process may use: a container may have fewer than the machine. macOS does not tell.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
@@ -183,10 +184,11 @@ def _paint_all(images: Path, seed: int, count: int, workers: int) -> Generator[t
     workers = min(workers, count // _FEWEST_PER_WORKER)
     # Each painter's pictures are dealt out in turn, because some painters take longer than others.
     shares = [[n for n in range(count) if (n + n // len(PAINTERS)) % workers == k] for k in range(workers)]
+    # The processes find this package where this one does, however it was started.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with contextlib.ExitStack() as running:
         streams = []
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # no process can be started: everything is painted here
             for share in shares if workers > 1 else []:
                 process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                     [sys.executable, "-m", "gallery.worker", str(images), str(seed), *map(str, share)],

@@ -52,6 +52,7 @@ def _spots(head: Head, table: str) -> Field:
     """The sum of bumps (u v ru rv height …), each on both sides of the face unless it is in the middle."""
     total = np.zeros_like(head.u)
     for u, v, ru, rv, height in np.array(table.split(), float).reshape(-1, 5).tolist():
+        # In the middle there is one of it, not two on the same place.
         for side in (-1, 1) if u else (1,):
             total += np.float32(height) * head.spot(u * side, v, ru, rv)
     return total
@@ -107,6 +108,7 @@ def paint_face(head: Head, skin: Colours, *, woman: bool, old: bool) -> None:
 
 
 def _paint_eye(head: Head, side: int, iris: Colours, lit: Field) -> None:
+    # Eyes look a little farther to the side than the head is turned.
     panel, gaze = head.panel, head.turn * 0.045
     u, v = head.u - head.at(0.4 * side), head.v - 0.02
     wide = 0.19 * (1 - 0.25 * abs(head.turn) * (side * head.turn > 0))

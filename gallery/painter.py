@@ -44,13 +44,9 @@ class Palette:
     gamma: float
 
     @cached_property
-    def tubes(self) -> list[Colours]:
-        """The pigments as colours."""
-        return [rgb(code) for code in self.pigments]
-
-    @cached_property
     def _table(self) -> ImageFilter.Color3DLUT:
         steps = np.linspace(0, 1, _GRID, dtype=np.float32)
+        # Red last, because Pillow reads the table with red changing fastest.
         blue, green, red = np.meshgrid(steps, steps, steps, indexing="ij")
         graded = self._grade(np.stack([red, green, blue], axis=-1))
         return ImageFilter.Color3DLUT(_GRID, graded.reshape(-1).tolist())
@@ -60,7 +56,7 @@ class Palette:
         return np.asarray(noise.as_image(colours).filter(self._table), np.float32) / 255
 
     def word(self, colour: Colours) -> str:
-        """The plain word for what becomes of one colour, e.g. `dark blue`."""
+        """The plain word for a colour as this palette turns it out, e.g. `dark blue`."""
         return name_of(self._grade(colour[None, None])[0, 0])
 
     def _grade(self, colours: Colours) -> Colours:
@@ -68,7 +64,7 @@ class Palette:
         toned = np.clip(bright + (colours - bright) * self.saturation, 0, 1)
         toned = np.clip(0.5 + (toned**self.gamma - 0.5) * self.contrast, 0, 1)
         bright = luminance(toned)[..., None]
-        tubes = np.array(self.tubes)
+        tubes = np.array([rgb(code) for code in self.pigments])
         difference = toned[..., None, :] - tubes
         light = luminance(difference)
         away = ((difference - light[..., None]) ** 2).sum(axis=-1) * 3.2 + light**2 * 0.7
@@ -115,10 +111,6 @@ class Painter:
     wash: bool = False
     flatten: int = 0
     approximate: bool = False
-
-    def word(self, colour: Colours) -> str:
-        """The plain word for what becomes of one colour, e.g. `dark blue`."""
-        return self.palette.word(colour)
 
 
 def _painter(touch: dict[str, Any], surface: dict[str, Any], palette: dict[str, Any], **person: Any) -> Painter:

@@ -19,7 +19,10 @@ Option = TypeVar("Option")
 
 
 class Dice:
-    """Random choices as plain Python values, all from one generator."""
+    """Random choices as plain Python values, all from one generator.
+
+    Each draw changes all that come after it: a scene that draws more, fewer, or in another order gives other pictures.
+    """
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -113,11 +116,12 @@ class Panel:
         self.rgb[:] = np.clip(colours, 0, 1)
 
     def lay(self, mask: Field, colour: Colours) -> None:
-        """Cover the panel with `colour` (one colour, or a picture of the panel's size) where `mask` is 1."""
+        """Cover the panel with `colour` (one colour, or a picture that fits its size) where `mask` is 1."""
         part, rows, columns = self._extent(mask)
         here = self.rgb[rows, columns]
         if colour.ndim == 3:
-            here += (np.clip(colour[rows, columns], 0, 1) - here) * part[..., None]
+            picture = np.broadcast_to(colour, self.rgb.shape)[rows, columns]
+            here += (np.clip(picture, 0, 1) - here) * part[..., None]
             return
         for channel in range(3):
             here[..., channel] += (colour[channel] - here[..., channel]) * part
@@ -136,7 +140,7 @@ class Panel:
             here += np.maximum(1 - here, 0) * (colour[channel] * part)
 
     def _extent(self, mask: Field) -> tuple[Field, slice, slice]:
-        """A mask cut to the rows and columns outside which it is 0, and those rows and columns."""
+        """A mask cut to the rows and columns outside which it is 0, and those; most masks cover a small part."""
         whole = np.broadcast_to(np.asarray(mask, np.float32), (self.height, self.width))
         rows, columns = np.flatnonzero(whole.max(axis=1) > 0.002), np.flatnonzero(whole.max(axis=0) > 0.002)
         if not rows.size:
@@ -174,6 +178,7 @@ class Panel:
     @contextmanager
     def pen(self) -> Iterator[Pen]:
         """Draw many small things straight onto the panel, with smooth edges."""
+        # To the nearest and not blended: where nothing is drawn, `reduce` gives each pixel back.
         image = noise.as_image(self.rgb).resize((self.width * 2, self.height * 2), Image.Resampling.NEAREST)
         yield Pen(ImageDraw.Draw(image), self.dice, (0, 0), image.size, self.short * 2)
         self.rgb = np.asarray(image.reduce(2), np.float32) / 255

@@ -31,6 +31,7 @@ def sky(panel: Panel, light: Light, horizon: float) -> float:
     if light.name == "night":
         with panel.pen() as pen:
             for _ in range(70):
+                # The power puts more of them high up.
                 place = panel.dice.between(0, 1), panel.dice.between(0, 1) ** 1.4 * horizon * 0.9
                 size = 0.0014 + 0.0026 * panel.dice.between(0, 1) ** 3
                 pen.disc(*place, size, rgb("#e9e6cf") * panel.dice.between(0.6, 1))
@@ -43,10 +44,12 @@ def _clouds(panel: Panel, light: Light, horizon: float, sun_x: float) -> None:
     cell = panel.dice.between(0.28, 0.5)
     depth = np.clip(panel.y / max(horizon, 0.05), 0, 1)
     form = panel.noise(cell, 6, stretch=2.2, gain=0.55) * (1 - 0.6 * depth)
+    # Towards the horizon clouds are seen from the side: flatter, and closer together.
     form += panel.noise(cell * 0.4, stretch=6) * (0.25 + 0.6 * depth)
     cover = 1.15 - 2.3 * light.clouds
     mask = smoothstep(cover, cover + 1.3, form) * smoothstep(1.02, 0.72, depth)
     reach = max(3, panel.short // 28)
+    # The slope towards the sun: the form against itself, moved away from it.
     lit = (form - noise.shifted(form, -reach if sun_x > 0.5 else reach, reach)) * 0.55 + 0.5
     base = mix(light.middle, light.shadow, 0.45 if light.clouds < 0.7 else 0.6)
     top = mix(light.sun, light.horizon, 0.7 if light.name == "night" else 0.35)
@@ -72,6 +75,7 @@ def slope(
     if snow:
         white = mix(mix(light.shadow, WHITE, 0.35), mix(light.tint, WHITE, 0.5), smoothstep(0.25, 0.75, lit))
         body = mix(body, white, smoothstep(snow, snow * 0.25, deep + 0.03 * folds + 0.02))
+    # Mist lies at the foot of a range, and more of it the farther away it is.
     mist = smoothstep(0.0, 0.34, deep) * (0.25 + 0.6 * far) * (0.4 + far)
     panel.lay(panel.below(edge, soft=1.4 + 2 * far), mix(body, light.haze, np.clip(far * 0.85 + mist, 0, 0.96)))
 
@@ -80,6 +84,7 @@ def ground(panel: Panel, edge: Field | float, near: Colours, far: Colours, light
     """Land from `edge` down to the lower edge, its marks growing coarser towards us."""
     depth = np.clip((panel.y - edge) / np.maximum(1 - np.asarray(edge, np.float32), 0.05), 0, 1)
     fine, broad = panel.noise(0.02, 3, stretch=5), panel.noise(0.16, stretch=3.5)
+    # Fine marks can be seen only near us.
     marks = (fine * (0.3 + 0.5 * depth) + broad) * rough
     body = mix(far, near, np.broadcast_to(depth**0.7, broad.shape)) * (1 + marks[..., None])
     shade = mix(light.tint, light.shadow, np.clip(0.15 + 0.3 * depth + 0.25 * broad, 0, 1))
@@ -97,6 +102,7 @@ def water(
     count = panel.height - first
     if count < 4:
         return
+    # Waves bend the mirror: a place in the water shows what is as far above the shore, moved by the wave there.
     rows = np.arange(count, dtype=np.float32)[:, None]
     depth = rows / count
     size = 0.006 + 0.05 * (1 - calm)
@@ -112,6 +118,7 @@ def water(
     crest = smoothstep(1.1, 2.0, form) * (0.15 + 0.5 * depth) * (1.15 - calm)
     body = mix(body, mix(light.horizon, WHITE, 0.4), np.clip(crest, 0, 0.8))
     if sun_x is not None and 0 <= light.height < 0.65:
+        # Glitter: the crests below the sun, in a band that widens towards us.
         sparkle = smoothstep(-0.2, 0.9, form) * bell(panel.x - sun_x, 0.025 + 0.1 * depth)
         body = mix(body, mix(light.sun, WHITE, 0.15), np.clip(sparkle * 0.85, 0, 0.9))
     panel.rgb[first:] = np.clip(body, 0, 1)
@@ -146,6 +153,7 @@ def leafy(pen: Pen, x: float, foot: float, tall: float, leaf: Colours, light: Li
     tree.stroke([(0, 0), (lean * 0.5, 0.3), (lean, 0.64)], 0.07, bark, 0.03)
     for side in (-0.17, 0.17):
         tree.stroke([(0, 0.34), (side * slim, 0.7)], 0.03, bark, 0.01)
+    # The lower ones first, so that the upper ones overlap them.
     clumps = [(dice.normal(0.15) * slim, dice.normal(0.13), dice.between(0.12, 0.2)) for _ in range(9)]
     for cx, cy, size in sorted(clumps, key=lambda clump: clump[1]):
         for k in range(22):

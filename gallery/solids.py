@@ -40,12 +40,14 @@ def ball(
     u, v = across / radius, down / (radius * flat)
     square = u * u + v * v
     mask = np.clip((1 - np.sqrt(square)) * radius * panel.short / 1.3 + 0.5, 0, 1)
+    # The third component of the normal of a sphere.
     nz = np.sqrt(np.clip(1 - square, 0, 1))
     grain = noise.fractal(panel.dice.rng, u.shape, max(radius * panel.short * 0.28, 3))
     skin = colour
     if blush is not None:
-        skin = mix(colour, blush, smoothstep(-0.5, 0.9, u * 0.9 - v * 0.5 + 0.3 * grain + 0))
+        skin = mix(colour, blush, smoothstep(-0.5, 0.9, u * 0.9 - v * 0.5 + 0.3 * grain))
     if pores:
+        # Pores tilt the surface, so that each has a light and a dark side.
         dots = noise.fractal(panel.dice.rng, u.shape, 4, octaves=1) * pores
         u, v, nz = u + dots * 0.12, v + noise.shifted(dots, 2, 2) * 0.12, np.clip(nz + 0.04 * dots, 0, 1)
     _put(panel, rows, columns, mask, _shaded(skin, u, v, nz, gloss) * (1 + 0.05 * grain)[..., None])
@@ -82,6 +84,7 @@ def turned(
     """
     heights, radii = np.array([pair.split(",") for pair in str(profile).split()], float).T
     fine = np.linspace(0, 1, 200)
+    # Smoothed, because a few points of a profile would give a vessel with edges.
     kernel = np.hanning(17) / np.hanning(17).sum()
     smooth = np.convolve(np.pad(np.interp(fine, heights, radii), 8, mode="edge"), kernel, mode="valid")
     widest, rim = float(radii.max()) * tall, float(smooth[-1]) * tall
@@ -97,11 +100,13 @@ def turned(
 
     up = 0.5 - down / tall
     bulge = along(smooth, up)
+    # A ring around the vessel is seen from above: in front it lies lower than at the sides.
     lower = up + 0.2 * np.sqrt(np.clip(1 - (across / np.maximum(bulge * tall, 1e-4)) ** 2, 0, 1)) * bulge
     r = np.maximum(along(smooth, lower) * tall, 1e-4)
     nx = np.clip(across / r, -1, 1)
     inside = soft((1 - np.abs(across / r)) * r) * soft(lower * tall) * soft((1 - up) * tall)
     ellipse = (across / max(rim, 1e-4)) ** 2 + ((tall / 2 + down) / max(rim * 0.22, 1e-4)) ** 2
+    # The opening sticks out above the body.
     mask = np.maximum(inside, ellipse < 1)
     nz, ny = np.sqrt(np.clip(1 - nx * nx, 0, 1)), -along(np.gradient(smooth, fine), lower) * 0.55
     size = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-6
@@ -114,6 +119,7 @@ def turned(
     streak = bell(nx + 0.52, 0.07) * smoothstep(0.1, 0.3, lower) * smoothstep(0.95, 0.7, lower)
     body = mix(body, WHITE, streak * gloss * 0.5)
     if clear:
+        # Glass is thicker, and less clear, towards its outline.
         part = np.clip(1 - clear * (1 - smoothstep(0.55, 1.0, np.abs(nx)) * 0.8) + streak * 0.8, 0, 1)
         body = mix(panel.rgb[rows, columns] * (0.75 + 0.25 * colour), body, part)
     if mouth:
@@ -159,6 +165,7 @@ def _put(panel: Panel, rows: slice, columns: slice, mask: Field, body: Colours) 
 
 def _window(panel: Panel, x: float, y: float, wide: float, high: float) -> tuple[slice, slice, Field, Field]:
     """The part of the panel around a place, and there the distances from it, across and down, in short sides."""
+    # Only this part is computed: a fruit covers a small part of the panel.
     left, right = (round((x + side * panel.dx(wide)) * panel.width) for side in (-1, 1))
     top, bottom = (round((y + side * panel.dy(high)) * panel.height) for side in (-1, 1))
     rows, columns = slice(max(top - 1, 0), max(bottom + 2, 0)), slice(max(left - 1, 0), max(right + 2, 0))

@@ -1,4 +1,4 @@
-"""What the catalogue says about a picture: the facts that its drawing tells, put into the words of `scenes.toml`."""
+"""The catalogue's words about a picture: the facts that drawing it returns, put into the sentences of `scenes.toml`."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _in_words(fact: Any, painter: Painter) -> str:
     if isinstance(fact, int):
         return _NUMBERS[fact] if fact < len(_NUMBERS) else str(fact)
     if isinstance(fact, np.ndarray):
-        return painter.word(fact)
+        return painter.palette.word(fact)
     *first, last = fact
     return f"{', '.join(first)} and {last}" if first else str(last)
 
@@ -64,6 +64,7 @@ def _filled(template: str, words: dict[str, str]) -> str:
         met = words[name] == value if value else words[name]
         return text if met else other or ""
 
+    # From the inside out: the pattern matches only choices without another one in them.
     choices = 1
     while choices:
         template, choices = _CHOICE.subn(chosen, template)

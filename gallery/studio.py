@@ -32,6 +32,7 @@ class Commission:
 
 def commission(number: int, seed: int) -> Commission:
     """Picture `number` (from 0): painters take turns, each goes through the favourite subjects in turn."""
+    # Choosing, painting and cataloguing draw from streams of their own: a change of one leaves the others as they are.
     rng = np.random.default_rng([seed, number, 1])
     turn, place = divmod(number, len(PAINTERS))
     painter = PAINTERS[place]
@@ -58,9 +59,11 @@ def execute(order: Commission) -> tuple[Image.Image, Story]:
         drawing = surface.wash(drawing, rng)
     colours, relief = brush.paint(drawing, painter.touch, rng)
     if painter.outline:
+        # Contours of the drawing, which strokes have blurred by now.
         lines = brush.contours(drawing, panel.short * 0.004, painter.outline * 2)[..., None] * (painter.outline * 0.8)
         colours = colours * (1 - lines) + rgb(painter.palette.shadows) * lines
     colours = brush.rake(colours, relief, painter.touch.relief)
+    # The palette comes after the strokes, so that the colours that a hand breaks are pulled towards its pigments too.
     colours = surface.age(painter.palette.grade(colours), painter.surface, rng)
     return noise.as_image(colours), story
 

@@ -91,7 +91,7 @@ def _spread(tile: Field, height: int, width: int, rng: np.random.Generator) -> F
 @functools.cache
 def _ground(kind: str) -> Field:
     """The relief of the ground as a change of brightness, around 0."""
-    rng = np.random.default_rng(len(kind))
+    rng = np.random.default_rng(len(kind))  # not the picture's, since one tile serves all pictures on this ground
     fine = rng.standard_normal((_TILE, _TILE), np.float32)
     if kind in {"canvas", "silk"}:
         y, x = (axis * (2 * np.pi * (164 if kind == "canvas" else 222) / _TILE) for axis in np.ogrid[0:_TILE, 0:_TILE])

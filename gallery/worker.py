@@ -1,6 +1,6 @@
 """Paints part of a gallery in a process of its own: `python -m gallery.worker IMAGES SEED NUMBER…`.
 
-A line of JSON on standard output tells each picture's number and story as soon as its file is complete.
+It writes a line of JSON with the number and the story of each picture to standard output as soon as its file is complete.
 """
 
 from __future__ import annotations
@@ -48,5 +48,6 @@ def draft_of(path: Path) -> Iterator[Path]:
 
 if __name__ == "__main__":
     for picture in sys.argv[3:]:
-        told = dataclasses.asdict(paint(Path(sys.argv[1]), int(sys.argv[2]), int(picture)))
-        print(json.dumps([int(picture), told]), flush=True)  # noqa: T201 - the answer to the process that started this
+        story = dataclasses.asdict(paint(Path(sys.argv[1]), int(sys.argv[2]), int(picture)))
+        # At once, because the process that started this one waits for each line.
+        print(json.dumps([int(picture), story]), flush=True)  # noqa: T201 - the answer to the process that started this

@@ -65,20 +65,16 @@ def _plant(plant: Pen, kind: str, tall: float, leaf: Colours, tone: Colours) -> 
         for _ in range(3 if berries else 0):
             bx, by = px - side * dice.between(0.02, 0.075), py - dice.between(-0.03, 0.05)
             plant.stroke([(px, py), (bx, by)], 0.004, leaf * 0.6)
-            for shift, size, ink in (
-                (0, 0.018, tone * 0.6),
-                (0.003, 0.014, tone),
-                (0.006, 0.004, mix(tone, WHITE, 0.8)),
-            ):
-                plant.disc(bx - shift, by + shift, size, ink)
+            plant.disc(bx, by, 0.018, tone * 0.6)
+            plant.disc(bx - 0.003, by + 0.003, 0.014, tone)
+            plant.disc(bx - 0.006, by + 0.006, 0.004, mix(tone, WHITE, 0.8))
     for k in () if berries else (23, 15, 19):
         hx, hy = stem[k]
         if k < 23:
             side = -1 if k == 15 else 1
-            plant.stroke(
-                [(hx, hy), (hx + 0.1 * side, hy + 0.03), (hx + 0.17 * side, hy + 0.1)], 0.007, leaf * 0.65, 0.005
-            )
-            hx, hy = hx + 0.17 * side, hy + 0.1
+            tip = hx + 0.17 * side, hy + 0.1
+            plant.stroke([(hx, hy), (hx + 0.1 * side, hy + 0.03), tip], 0.007, leaf * 0.65, 0.005)
+            hx, hy = tip
         _head(plant.at(hx, hy), kind, leaf, tone)
 
 
@@ -109,9 +105,8 @@ def _head(head: Pen, kind: str, leaf: Colours, tone: Colours) -> None:
         head.dab(dice.normal(0.017), dice.normal(0.015), 0.02, 0.008, dice.vary(leaf, 0.12), dice.between(0, 3))
     for j in range(34):
         angle = math.pi / 2 + (j - 16.5) * 0.055
-        head.stroke(
-            [(0, 0.02), (math.cos(angle) * 0.075, math.sin(angle) * 0.085)], 0.005, dice.vary(tone, 0.12), 0.002
-        )
+        tip = math.cos(angle) * 0.075, math.sin(angle) * 0.085
+        head.stroke([(0, 0.02), tip], 0.005, dice.vary(tone, 0.12), 0.002)
 
 
 def _inscription(pen: Pen) -> None:

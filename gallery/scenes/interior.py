@@ -18,16 +18,14 @@ from gallery.story import Facts
 def interior(panel: Panel, light: Light, _painter: Painter) -> Facts:
     """A room with a window on the left whose light falls across the wall and the floor."""
     dice = panel.dice
-    wall, boards = (
-        dice.colour("#b8b09c #9fa8a4 #c4a882 #8a9a94 #a88a78 #c9bfae"),
-        dice.colour("#8a6240 #6b4a34 #a07a54 #6f6a64"),
-    )
+    wall = dice.colour("#b8b09c #9fa8a4 #c4a882 #8a9a94 #a88a78 #c9bfae")
+    boards = dice.colour("#8a6240 #6b4a34 #a07a54 #6f6a64")
     corner, floor, tiles = dice.between(0.2, 0.27), dice.between(0.72, 0.78), dice.chance(0.45)
     sun, sunny = mix(light.sun, light.horizon, 0.3), light.height > 0
     glow = np.clip(1.18 - panel.distance(0.28, 0.42) * 0.95, 0.22, 1.2) + 0.035 * panel.noise(0.3)
     panel.cover(wall * light.tint * glow[..., None])
     side = panel.polygon([(0, -0.1), (corner, 0.06), (corner, floor), (0, 1.06)])
-    panel.lay(side, light.on(wall, 0.35) * (0.72 + 0.25 * panel.x / corner + 0 * panel.y)[..., None])
+    panel.lay(side, light.on(wall, 0.35) * (0.72 + 0.25 * panel.x / corner)[..., None])
     ground = panel.polygon([(corner, floor), (1.1, floor), (1.1, 1.1), (-0.06, 1.1), (0, 1.06)])
     depth = np.clip((panel.y - floor) / (1 - floor), 0.001, 1)
     fan = (panel.x - 0.42) / (0.45 + depth)
@@ -47,9 +45,11 @@ def interior(panel: Panel, light: Light, _painter: Painter) -> Facts:
             x, y = 0.4 + 0.14 * (k % 2), 0.2 + 0.17 * (k // 2) + 0.03 * (k % 2)
             pane = [(x, y), (x + 0.125, y + 0.03), (x + 0.125 - slant, y + 0.185), (x - slant, y + 0.15)]
             panel.screen(panel.polygon(pane, soft=0.006) * 0.42, sun)
+        # The light of the window on the floor, drawn out.
         for x in (0.3, 0.47):
             patch = [(x, floor + 0.03), (x + 0.14, floor + 0.03), (x + 0.24, 0.93), (x + 0.06, 0.93)]
             panel.screen(panel.polygon(patch, soft=0.01) * 0.5 * ground, sun)
+    # After the light on wall and floor, and before the beam, which brightens things as well.
     things = _furnish(panel, light, floor)
     beam = panel.polygon([(corner * 0.6, 0.18), (corner * 0.6, 0.45), (0.75, 1.0), (0.3, 1.0)], soft=0.07)
     panel.screen(beam * 0.13, sun)
@@ -70,7 +70,7 @@ def _window(panel: Panel, light: Light, corner: float, floor: float) -> None:
     frame = mix(rgb("#e9e2d2"), light.haze, 0.3) * light.tint
     panel.lay(panel.polygon(pane(0.16, 0.17, 0.86, 0.69)), frame * 0.8)
     glass = panel.polygon(pane(0.21, 0.195, 0.81, 0.66))
-    sky = mix(light.middle, light.horizon, np.clip((panel.y - 0.1) / 0.5, 0, 1) + 0 * panel.x)
+    sky = mix(light.middle, light.horizon, np.clip((panel.y - 0.1) / 0.5, 0, 1))
     panel.lay(glass, mix(sky, WHITE, 0.35 if sunny else 0.1))
     trees = smoothstep(0.45, 0.5, panel.y + 0.03 * panel.noise(0.05, 3))
     panel.lay(glass * trees, mix(rgb("#5f7d55") * light.tint, light.haze, 0.5))

@@ -29,11 +29,13 @@ def mountains(panel: Panel, light: Light, _painter: Painter) -> Facts:
         top = horizon - (0.34 - 0.26 * (k / (layers - 1))) * low + dice.normal(0.02) * low
         edge = scenery.ridge(panel, top, 0.085 * (0.45 + far) * low, 0.42 - 0.05 * k, gain=0.52)
         if k == 0:
+            # One summit stands out of the farthest range.
             cone = np.maximum(0, 1 - np.abs(panel.x[0] - dice.between(0.3, 0.7)) / 0.34) ** 1.5
             edge = edge - cone * dice.between(0.12, 0.2) * low
         tone = mix(rock, rgb("#43583a"), 0.85 * (k / layers) ** 1.3)
         scenery.slope(panel, edge, tone, light, far=far * 0.8, snow=0.22 if snowy and k < 2 else 0.0, rock=0.55)
         if k < layers - 1:
+            # Banks of mist between the ranges keep them apart.
             drift = smoothstep(-0.3, 1.5, panel.noise(0.12, stretch=7))
             panel.lay(drift * bell(panel.y - top - 0.13, 0.05) * 0.75, mix(light.haze, WHITE, 0.12))
     bank = scenery.ridge(panel, horizon + 0.1, 0.02, 0.5)
@@ -77,9 +79,11 @@ def meadow(panel: Panel, light: Light, _painter: Painter) -> Facts:
     scenery.ground(panel, horizon + 0.015, rgb(field), rgb(far_field), light, rough=0.13)
     vanish = dice.between(0.3, 0.7)
     depth = np.clip((panel.y - horizon) / (1 - horizon), 0.001, 1)
+    # Furrows run towards one point on the horizon.
     fan = (panel.x - vanish) / (depth + 0.12)
     furrow = np.sin(fan * (46 if lavender else 26) + 0.35 * panel.noise(0.2, 2)) * (panel.y > horizon + 0.02)
     panel.shade(smoothstep(0.1, 0.8, furrow) * (0.5 if lavender else 0.22), light.shadow)
+    # A path that bends to one side and widens towards us.
     path = bell(panel.x - vanish - 0.3 * depth**1.4, 0.012 + 0.075 * depth) * (panel.y > horizon + 0.03)
     panel.lay(smoothstep(0.35, 0.7, path) * 0.8, rgb("#cfae7c") * light.tint)
     trees, cypress = dice.count(2, 4), dice.chance(0.4)
@@ -94,6 +98,7 @@ def meadow(panel: Panel, light: Light, _painter: Painter) -> Facts:
             leaf = rgb("#34573a" if cypress else "#5d8440")
             scenery.leafy(pen, *place, dice.between(0.2, 0.36), leaf, light, slim=0.3 if cypress else 1.0)
         for _ in range(900):
+            # Plants are near more often than far, and larger there.
             d = dice.between(0, 1) ** 0.65
             plant = pen.at(dice.between(0, 1), horizon + 0.05 + d * (0.97 - horizon), 0.004 + 0.017 * d * d)
             bloom = dice.vary(rgb(spots if not wheat or dice.chance(0.6) else "#a9781f") * light.tint, 0.12)
@@ -122,6 +127,7 @@ def desert(panel: Panel, light: Light, _painter: Painter) -> Facts:
         crests.append(edge)
         deep = np.maximum(panel.y - edge, 0) / (0.12 + 0.25 * near)
         border = deep - 0.375 - 0.375 * np.cos(at) - 0.05 * panel.noise(0.15, 3)
+        # The lee side of a dune lies in shadow.
         lee = smoothstep(0.06, -0.1, border) * smoothstep(-0.35, 0.2, np.cos(at))
         dark = mix(sand, rgb("#8a4f4a"), 0.45) * light.shadow * 1.15
         body = mix(sand * light.tint * (1.1 - 0.12 * near), dark, lee * 0.85)

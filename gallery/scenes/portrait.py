@@ -165,6 +165,7 @@ def portrait(panel: Panel, light: Light, painter: Painter) -> Facts:
     hat = dice.pick("", "", "headscarf", "wide hat") if woman else dice.pick("", "beret", "wide hat", "cap")
     felt = dice.colour("#e8e0cc #3f66a0 #b03a2f" if hat == "headscarf" else "#1c1a1e #7a1f24 #2f3f5a #4a3a2a")
     collar, beard = dice.pick(*_COLLARS), not woman and dice.chance(0.8 if old else 0.4)
+    # From the back to the front: each part covers what is behind it.
     if (woman or dice.chance(0.3)) and hat != "headscarf":
         paint_hair_behind(head, hair, long=woman)
     paint_shoulders(head, coat, collar, skin)
@@ -189,11 +190,8 @@ def _background(panel: Panel, light: Light, *, gilded: bool) -> tuple[str, Colou
         panel.cover(gold * worn[..., None])
         with panel.pen() as pen:
             halo = pen.at(0.5, 0.4 - panel.dy(0.02))
-            for ring, count, size, dark in (
-                (0.37, 46, 0.011, 0.72),
-                (0.325, 160, 0.0045, 0.55),
-                (0.41, 160, 0.0045, 0.55),
-            ):
+            rings = ((0.37, 46, 0.011, 0.72), (0.325, 160, 0.0045, 0.55), (0.41, 160, 0.0045, 0.55))
+            for ring, count, size, dark in rings:
                 for a in (2 * math.pi * k / count for k in range(count)):
                     halo.disc(math.cos(a) * ring, math.sin(a) * ring, size, gold * dark)
         return "gold", gold
@@ -209,7 +207,7 @@ def _background(panel: Panel, light: Light, *, gilded: bool) -> tuple[str, Colou
     if style < 0.5:
         left, horizon = dice.pick(0.05, 0.7), 0.56
         frame = panel.polygon([(left, 0.08), (left + 0.25, 0.08), (left + 0.25, 0.6), (left, 0.6)])
-        panel.lay(frame, mix(light.zenith, light.horizon, np.clip(panel.y / horizon, 0, 1) + 0 * panel.x))
+        panel.lay(frame, mix(light.zenith, light.horizon, np.clip(panel.y / horizon, 0, 1)))
         land = mix(rgb("#5f7a55"), light.haze, 0.5) * (1 + 0.12 * panel.noise(0.06, stretch=3))[..., None]
         panel.lay(frame * panel.below(horizon + 0.02 * panel.line(0.2)), land)
         panel.shade(np.clip(blur(frame, 3) * (1 - frame) * 2.5, 0, 1) * 0.7, rgb("#3a3028"))

@@ -46,6 +46,7 @@ def still_life(panel: Panel, light: Light, _painter: Painter) -> Facts:
         profile, blue = "0,.55 .08,.6 .5,1.15 1,1.5", rgb("#35548a")
         solids.turned(panel, bx, by, 0.145, profile, dish, gloss=0.45, mouth=False, band=blue, bands=bands)
     spots = [(table_y + panel.dy(dice.between(0.1, 0.25)), dice.between(-0.42, 0.42)) for _ in range(dice.count(4, 6))]
+    # From the back of the table to the front, so that near things cover far ones.
     for k, (fy, away) in enumerate(sorted(spots)):
         _paint_fruit(panel, middle + panel.dx(away), fy, kinds[k % len(kinds)], dice.between(0.068, 0.084))
     if grapes:
@@ -87,6 +88,7 @@ def _paint_fruit(panel: Panel, x: float, foot: float, kind: str, size: float) ->
     tone, blush = dice.vary(rgb(code), 0.06), rgb(cheek)
     y, top = foot - panel.dy(size * flat), foot - panel.dy(size * flat * 1.86)
     solids.cast(panel, x, foot - panel.dy(size * 0.12), size * 1.9)
+    # A pear is three balls.
     if kind == "pears":
         top = foot - panel.dy(size * 2.6)
         for up, wide, high, gloss in ((0.95, 0.56, 1.35, 0.2), (0, 1, 0.95, 0.35), (0.62, 0.68, 0.9, 0.0)):
@@ -136,6 +138,7 @@ def flowers(panel: Panel, _light: Light, painter: Painter) -> Facts:
     kinds, leaf = dice.some(dice.count(2, 3), list(_BLOOMS)), dice.colour("#4f7a3f #3f6a4f #6b8a45")
     total, fallen, heads = dice.count(15, 22), dice.count(0, 3), []
     for k in range(total):
+        # The golden angle spreads the heads evenly, as seeds of a sunflower.
         angle, away = k * 2.39996 + dice.normal(0.3), math.sqrt((k + 0.5) / total)
         heads.append((away, math.cos(angle) * away * 0.33, 0.25 - math.sin(angle) * away * 0.27))
     with panel.pen() as pen:
@@ -149,6 +152,7 @@ def flowers(panel: Panel, _light: Light, painter: Painter) -> Facts:
             green, wide = dice.vary(mix(leaf * 0.3, leaf * 1.15, lit), 0.1), dice.between(0.06, 0.13)
             u, v = math.cos(angle) * away * 0.36, 0.2 - math.sin(angle) * away * 0.29
             bouquet.dab(u, v, wide, dice.between(0.02, 0.04), green, dice.normal(0.5) - angle)
+        # From the outside in: the flowers in the middle are nearest to us.
         for k, (away, u, v) in enumerate(sorted(heads, reverse=True)):
             lit = min(max(0.62 + 0.38 * (1 - away) - 0.35 * u + 0.25 * (v - 0.22), 0.35), 1.05)
             kind = kinds[0] if k % 3 else kinds[1 + k % (len(kinds) - 1)]

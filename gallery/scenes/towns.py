@@ -33,6 +33,7 @@ def harbour(panel: Panel, light: Light, _painter: Painter) -> Facts:
             scenery.house(
                 pen, place, shore - 0.01, wide, wall, roof, light, storeys=storeys, lit=light.dark, gable=gable
             )
+            # Overlapping a little, so that no gap is left between them.
             x += panel.dx(wide) * 0.93
         _tower(pen, dice.between(0.15, 0.6) * end, shore, 0.42, 0.06, rgb("#d8c7a4"), roof, light, 0.0)
         pen.box(-0.1, shore - 0.018, end + 0.03, shore + 0.002, light.on(rgb("#8d8172"), 0.5))
@@ -76,6 +77,7 @@ def gold_city(panel: Panel, light: Light, _painter: Painter) -> Facts:
             x, tall, wide = dice.between(0.06, 0.94), dice.between(0.3, 0.46), dice.between(0.04, 0.055)
             _tower(pen, x, shore, tall, wide, stone, copper, light, 0.1)
         pen.box(-0.1, shore - 0.014, 1.1, shore + 0.004, light.far(stone, 0.1, shadow=1.0))
+    # Haze before the foot of the town.
     panel.lay(bell(panel.y - shore, 0.07) * (panel.y < shore + 0.01) * 0.38, light.haze)
     scenery.water(panel, shore, light, rgb("#4f7a7a"), 0.72, sun_x)
     with panel.pen() as pen:
@@ -94,6 +96,7 @@ def night_city(panel: Panel, light: Light, _painter: Painter) -> Facts:
     shore = dice.between(0.58, 0.66)
     scenery.sky(panel, light, shore)
     far, dark = mix(light.zenith, light.haze, 0.55), mix(light.shadow, light.tint, 0.28)
+    # Behind the houses a silhouette with steps, as of more roofs.
     roofs = np.sign(np.sin(panel.x[0] * 40 + 3 * panel.line(0.2, 2)))
     panel.lay(panel.below(shore - 0.2 + dice.between(0, 0.05) * roofs - 0.02 * panel.line(0.05, 2)), far * 0.85)
     count = dice.count(5, 7)
@@ -121,6 +124,7 @@ def night_city(panel: Panel, light: Light, _painter: Painter) -> Facts:
         panel.glow(x, shore - panel.dy(0.13), 0.035, LAMP, 0.7)
     scenery.water(panel, shore + 0.02, light, mix(light.zenith, rgb("#1c2c3c"), 0.5), 0.78)
     depth = np.clip((panel.y - shore) / (1 - shore), 0, 1)
+    # The lamps in the water: broken up by ripples, and weaker the nearer they are.
     broken = smoothstep(-0.3, 0.9, panel.noise(0.016, 2, stretch=7)) * (depth > 0.02) * (1 - 0.75 * depth)
     for x in lamps:
         panel.screen(bell(panel.x - x, 0.012 + 0.02 * depth) * broken * 0.75, LAMP)

@@ -27,10 +27,12 @@ def ships(panel: Panel, light: Light, _painter: Painter) -> Facts:
     scenery.slope(panel, scenery.ridge(panel, horizon - 0.012, 0.012, 0.5), "#6d7f86", light, far=0.8)
     with panel.pen() as pen:
         for k in range(count):
+            # Multiples of the golden ratio keep the ships apart, however many there are.
             place, size = float(np.clip((x + (k + 1) * 0.61803) % 1.0, 0.08, 0.92)), dice.between(0.07, 0.15)
             far, hull = mix(sail, light.haze, 0.3), rgb("#4f3a2c")
             scenery.boat(pen, place, horizon + panel.dy(0.006), size, light, far, hull, dice.pick(1, 3))
     scenery.water(panel, horizon, light, rgb("#34504c" if rough else "#2f5a60"), 0.25 if rough else 0.72, sun_x)
+    # The reflection of the ship in front, which is painted after the water that mirrors all others.
     depth = smoothstep(keel - 0.01, keel + 0.02, panel.y) * smoothstep(keel + 0.2, keel, panel.y)
     mirrored = bell(panel.x - x, panel.dx(long * 0.42)) * depth
     ripple = 0.6 + 0.4 * smoothstep(-0.5, 0.5, panel.noise(0.012, 2, stretch=9))
@@ -60,15 +62,14 @@ def coast(panel: Panel, light: Light, _painter: Painter) -> Facts:
     scenery.water(panel, horizon, light, sea, 0.45, sun_x)
     chalk, striped, boats = dice.chance(0.5), dice.chance(0.5), dice.count(1, 3)
     rock, white = dice.colour("#e6dfcf" if chalk else "#8a7460 #7b6f70 #9c7a5c"), rgb("#f3ede0")
+    # The same coast from the left or from the right.
     inland = panel.x[0] if side < 0 else 1 - panel.x[0]
     foam = mix(WHITE, light.tint, 0.4)
     for near in (0.0, 0.5, 1.0):
-        reach, top, foot = (
-            0.34 + 0.2 * near + dice.normal(0.06),
-            horizon - 0.13 + 0.1 * near,
-            horizon + 0.06 + 0.2 * near,
-        )
+        reach = 0.34 + 0.2 * near + dice.normal(0.06)
+        top, foot = horizon - 0.13 + 0.1 * near, horizon + 0.06 + 0.2 * near
         fall = smoothstep(reach - 0.05, reach + 0.03, inland + 0.02 * panel.line(0.1))
+        # Past the cliff's end the edge is below the picture, so that nothing is under it.
         edge = np.where(fall < 0.98, top + 0.015 * panel.line(0.3) + fall * (foot - top), 2.0)
         strata = panel.noise(0.05, stretch=0.3) * 0.6 + panel.noise(0.03, 3, stretch=5) * 0.5
         body = mix(rock * light.shadow * 1.1, rock * light.tint, np.clip(0.55 + 0.25 * strata, 0, 1))
@@ -123,6 +124,7 @@ def bridge(panel: Panel, light: Light, _painter: Painter) -> Facts:
     part = np.clip((panel.x[0] - 0.06) / 0.88, 0, 1)
     rise = panel.dy(dice.between(0.07, 0.12)) * np.sin(part * math.pi)
     top = shore - panel.dy(0.15) - rise + panel.dy(0.04) * (np.abs(part - 0.5) * 2) ** 2
+    # Half circles under the roadway; outside of them the opening is below the picture.
     swing = np.sqrt(np.clip(1 - (((part * arches) % 1.0 - 0.5) / 0.39) ** 2, 0, 1))
     opening = np.where(swing > 0, shore - (shore - top - panel.dy(0.04)) * swing * 0.94, 2.0)
     with panel.pen() as pen:
@@ -133,9 +135,11 @@ def bridge(panel: Panel, light: Light, _painter: Painter) -> Facts:
         scenery.house(pen, x, shore - 0.03, 0.13, wall, roof, light, storeys=2, lit=light.dark)
     under = panel.below(opening)
     blocks = panel.noise(0.014, 2, stretch=2.4) * 0.07 + panel.noise(0.15, 3) * 0.07
+    # Joints between the courses of stone.
     courses = 0.04 * (np.sin((panel.y - top) * panel.height / panel.short * 260) > 0.8)
     body = mix(stone * light.shadow, stone * light.tint, smoothstep(0.2, 0.0, panel.y - top - 0.02))
     panel.lay(panel.below(top) * (panel.y < shore) * (1 - under), body * (1 + blocks - courses)[..., None])
+    # The underside of the arches.
     soffit = under * (1 - panel.below(opening + panel.dy(0.02))) * (panel.y < shore)
     panel.lay(soffit * 0.9, stone * light.shadow * 0.6)
     panel.lay(panel.below(top) * (1 - panel.below(top + panel.dy(0.014))), mix(stone, WHITE, 0.25) * light.tint)
@@ -145,6 +149,7 @@ def bridge(panel: Panel, light: Light, _painter: Painter) -> Facts:
             scenery.figure(pen, x, panel.height_at(top, x) + panel.dy(0.01), 0.06, dice.colour(COATS), light)
     scenery.water(panel, shore, light, rgb("#4d6b5c"), 0.8)
     for away in (panel.x[0], 1 - panel.x[0]):
+        # Banks on both sides leave the river open in the middle.
         bank = shore + 0.02 + np.clip(away * 1.5, 0, 3) ** 0.8 * 0.5 + 0.012 * panel.line(0.1)
         tufts = smoothstep(-1.2, 1.4, panel.noise(0.05, stretch=2.5))
         turf = mix(mix(leaf, rgb("#6d7f3c"), 0.5) * light.tint, rgb("#3f4a2a") * light.shadow, tufts)
@@ -174,9 +179,8 @@ def pond(panel: Panel, light: Light, _painter: Painter) -> Facts:
             pen.dab(*place, dice.between(0.03, 0.07), 0.02, tone, math.pi / 2 + dice.normal(0.4))
     scenery.water(panel, shore, light, mix(leaf, rgb("#3f6f86"), 0.6), 0.9)
     pool = panel.below(shore, soft=20)
-    panel.lay(
-        smoothstep(0.1, 1.4, panel.noise(0.35, 3, stretch=0.7)) * pool * 0.55, mix(light.middle, light.horizon, 0.4)
-    )
+    sheen = smoothstep(0.1, 1.4, panel.noise(0.35, 3, stretch=0.7))
+    panel.lay(sheen * pool * 0.55, mix(light.middle, light.horizon, 0.4))
     panel.lay(smoothstep(0.4, 1.8, panel.noise(0.05, 3, stretch=0.35)) * pool * 0.35, leaf * light.shadow)
     with panel.pen() as pen:
         for _ in range(dice.count(5, 8)):
@@ -189,11 +193,8 @@ def pond(panel: Panel, light: Light, _painter: Painter) -> Facts:
                 island.disc(x, y - size * 0.12, size, pad * 0.55, 0.34)
                 island.disc(x, y, size, dice.vary(pad, 0.06), 0.34)
             for _ in range(dice.count(1, 3)):
-                x, y, size = (
-                    dice.normal(spread * 0.7),
-                    dice.normal(spread * 0.12),
-                    (0.016 + 0.03 * near) * dice.between(0.8, 1.2),
-                )
+                x, y = dice.normal(spread * 0.7), dice.normal(spread * 0.12)
+                size = (0.016 + 0.03 * near) * dice.between(0.8, 1.2)
                 for angle in (math.pi * (0.05 + 0.1125 * k) for k in range(9)):
                     u, v = math.cos(angle) * size, math.sin(angle) * size
                     tone = light.on(mix(petal, WHITE, dice.between(0, 0.5)), 0.5 + 0.5 * math.sin(angle))

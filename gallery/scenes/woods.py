@@ -29,6 +29,7 @@ def forest(panel: Panel, light: Light, _painter: Painter) -> Facts:
     soil, edge = mix(leaf, rgb("#3a3220"), 0.6), scenery.ridge(panel, horizon, 0.012, 0.4)
     scenery.ground(panel, edge, soil, mix(bright, leaf, 0.6), light, rough=0.3)
     depth = np.clip((panel.y - horizon) / (1 - horizon), 0, 1)
+    # A path, or a stream, that comes out of the light.
     bend = glow_x + 0.16 * np.sin(depth * 3.0 + dice.between(0, 6)) * depth
     lane = bell(panel.x - bend, 0.02 + 0.15 * depth) * (panel.y > horizon) + 0.06 * panel.noise(0.06, stretch=3)
     floor = mix(bright, light.middle, 0.55) if stream else mix(bright, rgb("#b9925e"), 0.55) * light.tint
@@ -39,6 +40,7 @@ def forest(panel: Panel, light: Light, _painter: Painter) -> Facts:
         for plane, count in enumerate((15, 11, 8, 5, 3)):
             near = (plane + 1) / 5
             for x in (dice.between(0, 1) for _ in range(count)):
+                # No trunk stands in the light itself.
                 if abs(x - glow_x) > 0.05 + 0.09 * near:
                     foot = horizon + 0.02 + 0.34 * near**1.5 + dice.normal(0.015)
                     thick = 0.009 + 0.058 * near**2.1 * dice.between(0.7, 1.15)
@@ -47,21 +49,21 @@ def forest(panel: Panel, light: Light, _painter: Painter) -> Facts:
                     _trunk(pen, x, foot, thick, tone, mix(tone, bright, 0.4), side, near, birch=birches)
             for _ in range(190):
                 x, y, size = dice.between(0, 1), float(dice.rng.beta(1.0, 2.6)) * horizon, 0.012 + 0.024 * near
-                dark, pale = (
-                    (deep, leaf * light.tint)
-                    if dice.chance(1 - math.exp(-(((x - glow_x) / 0.26) ** 2)))
-                    else (leaf, bright)
-                )
+                # Leaves are darker the farther they are from the light.
+                shaded = dice.chance(1 - math.exp(-(((x - glow_x) / 0.26) ** 2)))
+                dark, pale = (deep, leaf * light.tint) if shaded else (leaf, bright)
                 tone = dice.vary(mix(dark, pale, dice.between(0, 1)) * (1.05 - 0.28 * near), 0.08)
                 pen.dab(x, y, size * 1.6, size * 0.8, tone, dice.normal(0.9))
         for _ in range(240):
             x, d = dice.between(0, 1), dice.between(0, 1)
             y = horizon + 0.02 + d * (0.98 - horizon)
+            # Nothing grows on the path.
             if abs(x - float(bend[int(y * panel.height), 0])) > 0.03 + 0.14 * d:
                 tone = dice.vary(mix(leaf * light.tint, deep, dice.between(0, 1)), 0.1)
                 pen.dab(x, y, 0.008 + 0.03 * d, 0.003 + 0.012 * d, tone, -1.2 + dice.normal(0.9))
     for _ in range(5):
         x, wide = glow_x + dice.normal(0.2), dice.between(0.015, 0.045)
+        # Beams fall away from the light to both sides.
         beam = bell(panel.x - x - ((x - glow_x) * 0.9 + 0.12) * (panel.y - 0.3), wide)
         panel.screen(beam * smoothstep(0.95, 0.3, panel.y) * 0.22, mix(bright, light.sun, 0.5))
     return {"birches": birches, "autumn": autumn, "stream": stream, "leaf": leaf}
@@ -112,6 +114,7 @@ def snow(panel: Panel, light: Light, _painter: Painter) -> Facts:
         panel.lay(ice * smoothstep(1.2, 2.0, panel.noise(0.03, 3, stretch=12)) * 0.7, white)
     else:
         depth = np.clip((panel.y - horizon) / (1 - horizon), 0, 1)
+        # Two ruts of a road that winds towards us.
         road = np.abs(panel.x - 0.5 - 0.25 * np.sin(depth * 2.6 + dice.between(0, 6)) * depth)
         for side in (-1, 1):
             rut = bell(road - 0.02 * side - 0.05 * depth, 0.004 + 0.012 * depth) * (depth > 0.08)

@@ -32,7 +32,7 @@ _LOGIN = "run gcloud auth application-default login."
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Rows that may be read, and what reading them costs; nothing has been read yet.
+    """Rows that can be read, and what reading them costs; none of them has been read yet.
 
     Attributes:
         columns: their names, in order.
@@ -58,8 +58,8 @@ class BigQueryClient:
     """Runs jobs in one project, which pays for them; thread-safe.
 
     Args:
-        error: what is raised when the service refuses.
-        project: which pays when the environment names none (`GOOGLE_CLOUD_PROJECT`, or the credentials').
+        error: the exception that is raised when the service refuses.
+        project: the one that pays when neither `GOOGLE_CLOUD_PROJECT` nor the credentials name one.
     """
 
     def __init__(self, error: type[PinakesError], project: str | None = None) -> None:
@@ -69,14 +69,14 @@ class BigQueryClient:
         self._opened: Any = None
 
     def read_query(self, sql: str, parameters: Mapping[str, str] | None = None) -> Reading:
-        """Ask a dry-run job what a query gives and scans; the query runs when the rows are read.
+        """Find out by a dry run which columns a query gives and how much it scans; it runs when its rows are read.
 
         Args:
             sql: one SELECT.
             parameters: texts for `@name` in it.
 
         Raises:
-            UsageError: it is no SELECT.
+            UsageError: it is not a SELECT.
             PinakesError: as `error`: it is wrong, or the service refuses.
         """
         what = "the query cannot be run by BigQuery"
@@ -84,13 +84,13 @@ class BigQueryClient:
             planned = self._query(sql, parameters, dry_run=True)
             kind, schema = planned.statement_type, planned.schema
         if kind != "SELECT":
+            # A statement that writes would run again each time that its rows are read.
             raise UsageError(f"BigQuery is asked to read, and this is {kind or 'no statement'}: write one SELECT.")
 
         def rows() -> Iterator[tuple[Any, ...]]:
             with self.errors(what):
-                found = self._query(sql, parameters).result(retry=_retry(), timeout=JOB_SECONDS)
-                for row in found:
-                    yield row.values()
+                for row in self._query(sql, parameters).result(retry=_retry(), timeout=JOB_SECONDS):
+                    yield tuple(row)  # `row.values()` would make a deep copy, of each number of a vector too
 
         return Reading(*_columns(schema), int(planned.total_bytes_processed or 0), rows)
 
@@ -104,17 +104,17 @@ class BigQueryClient:
         if found.table_type != "TABLE":
             chosen = ", ".join(f"`{name}`" for name in columns) or "*"
             return self.read_query(f"SELECT {chosen} FROM {table.sql}")  # noqa: S608 - an address holds no backtick
-        fields = [field for field in found.schema if field.name in columns or not columns]
-        columns = columns or [field.name for field in fields]
-        order = [[field.name for field in fields].index(name) for name in columns]
+        # In the table's order: the service answers in that one, and the client pairs cells and fields by their places.
+        fields = {field.name: field for field in found.schema if field.name in columns or not columns}
+        names = tuple(columns or fields)
 
         def rows() -> Iterator[tuple[Any, ...]]:
             with self.errors(f"the table {table.uri} cannot be read"):
-                for row in self.client().list_rows(found, selected_fields=fields, retry=_retry(), timeout=TIMEOUT):
-                    values = row.values()
-                    yield tuple(values[place] for place in order)
+                selected = list(fields.values())
+                for row in self.client().list_rows(found, selected_fields=selected, retry=_retry(), timeout=TIMEOUT):
+                    yield tuple(row[name] for name in names)
 
-        return Reading(*_columns([fields[place] for place in order]), 0, rows)
+        return Reading(*_columns([fields[name] for name in names]), 0, rows)
 
     def describe(self, table: TableAddress) -> Any:
         """The `google.cloud.bigquery.Table`.
@@ -137,7 +137,7 @@ class BigQueryClient:
         return job
 
     def load_parquet(self, file: IO[bytes], size: int, table: TableAddress, schema: Sequence[Any]) -> None:
-        """Load a Parquet file into a table in one job, in place of the rows that it has.
+        """Load a Parquet file into a table in one job; it replaces the rows of the table.
 
         Raises:
             PinakesError: as `error`.
@@ -165,6 +165,7 @@ class BigQueryClient:
             UsageError: nothing names the project that pays.
         """
         with self._lock:
+            # Threads may ask at the same time, and each client has connections of its own.
             if self._opened is None:
                 self._opened = self._open()
             return self._opened
@@ -178,6 +179,7 @@ class BigQueryClient:
         project = os.environ.get("GOOGLE_CLOUD_PROJECT")
         if emulator := os.environ.get(EMULATOR):
             _check_emulator(emulator)
+            # Real ones would be sent to whoever runs the emulator.
             credentials: Any = AnonymousCredentials()
         else:
             try:
@@ -204,14 +206,13 @@ class BigQueryClient:
             job_config=config,
             retry=_retry(),
             timeout=TIMEOUT,
+            # `retry` repeats a request; this starts a job again that failed for a reason of the service's own.
             job_retry=DEFAULT_JOB_RETRY.with_deadline(DEADLINE),
         )
 
     @contextmanager
     def errors(self, what: str) -> Iterator[None]:
         """Google's exceptions as the client's `error`, each with its fix; `what` says what cannot be done."""
-        import concurrent.futures
-
         import requests
         from google.api_core.exceptions import GoogleAPICallError, RetryError
         from google.auth.exceptions import GoogleAuthError
@@ -224,24 +225,27 @@ class BigQueryClient:
             raise self._error(f"{what}: the Google credentials fail ({_short(exc)}); {_LOGIN}") from exc
         except RetryError as exc:
             cause = exc.cause
-            said = _said(cause) if isinstance(cause, GoogleAPICallError) else _short(cause or exc)
-            raise self._error(f"{what}: BigQuery refused for {DEADLINE:.0f} s ({said}); try again later.") from exc
-        except concurrent.futures.TimeoutError as exc:
+            last = _answered(cause)[0] if isinstance(cause, GoogleAPICallError) else _short(cause or exc)
+            raise self._error(f"{what}: BigQuery refused for {DEADLINE:.0f} s ({last}); try again later.") from exc
+        except TimeoutError as exc:
             raise self._error(f"{what}: the job was not done after {JOB_SECONDS / 60:.0f} minutes.") from exc
+        # The client passes on what its transport raises; a ValueError is an answer without the service's JSON.
         except (requests.RequestException, ConnectionError, ValueError) as exc:
             raise self._error(f"{what}: BigQuery did not answer ({_short(exc)}); check the network.") from exc
 
     def _with_fix(self, exc: Any) -> str:
-        said = _said(exc).rstrip(".")
-        reason = next((each.get("reason") for each in exc.errors or () if isinstance(each, dict)), "")
+        message, reason = _answered(exc)
+        message = message.rstrip(".")
         if reason in {"quotaExceeded", "rateLimitExceeded"}:
-            return f"{said}; a quota of the project is used up: try again later, or raise it in the console."
+            return f"{message}; a quota of the project is used up: try again later, or raise it in the console."
         if exc.code in {401, 403}:
             project = self._opened.project if self._opened is not None else "the project"
-            return f"{said}; it takes roles/bigquery.dataViewer on the table and roles/bigquery.jobUser on {project}."
+            return (
+                f"{message}; it takes roles/bigquery.dataViewer on the table and roles/bigquery.jobUser on {project}."
+            )
         if exc.code == 404:
-            return f"{said}; check project, dataset and table."
-        return f"{said}."
+            return f"{message}; check project, dataset and table."
+        return f"{message}."
 
 
 def _retry() -> Any:
@@ -264,10 +268,10 @@ def _check_emulator(address: str) -> None:
         )
 
 
-def _said(exc: Any) -> str:
-    """The service's own message, without the address that the client writes before it."""
-    first = next((each for each in exc.errors or () if isinstance(each, dict)), {})
-    return " ".join(str(first.get("message") or exc.message).split())[:500]
+def _answered(exc: Any) -> tuple[str, str]:
+    """The service's own message, without the address that the client writes before it, and the reason that it names."""
+    first = next((error for error in exc.errors or () if isinstance(error, dict)), {})
+    return " ".join(str(first.get("message") or exc.message).split())[:500], str(first.get("reason", ""))
 
 
 def _short(exc: BaseException) -> str:

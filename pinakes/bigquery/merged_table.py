@@ -6,6 +6,7 @@ import datetime
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import IO, Any
 
@@ -22,7 +23,7 @@ STAGING_HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What a merge has changed, in rows."""
+    """How many rows a merge has changed."""
 
     inserted: int
     updated: int
@@ -47,7 +48,7 @@ class MergedTable:
         self._client = BigQueryClient(PinakesError, address.project)
 
     def open(self) -> None:
-        """Create the table, or see that it holds this collection and space.
+        """Create the table, or check that an existing one belongs to this collection and space.
 
         Raises:
             UsageError: it holds another, or was not made by an export.
@@ -59,28 +60,29 @@ class MergedTable:
         table.clustering_fields = ["image_id"]
         table.labels = self._labels
         with self._client.errors(f"the table {self._address.uri} cannot be created"):
-            there = self._client.client().create_table(table, exists_ok=True, timeout=TIMEOUT)
-        if any(there.labels.get(name) != value for name, value in self._labels.items()):
-            held = ", ".join(f"{name}={value}" for name, value in sorted(there.labels.items())) or "none"
-            wanted = ", ".join(f"{name}={value}" for name, value in sorted(self._labels.items()))
+            labels = self._client.client().create_table(table, exists_ok=True, timeout=TIMEOUT).labels
+        # A merge deletes the rows that the export does not have, which would be all those of another space.
+        if not self._labels.items() <= labels.items():
+            held, wanted = (", ".join(f"{k}={v}" for k, v in sorted(of.items())) for of in (labels, self._labels))
             raise UsageError(
-                f"the table {self._address.uri} is not the one of this collection and space: its labels are {held}, and this"
-                f" export has {wanted}; name another table."
+                f"the table {self._address.uri} is not the one of this collection and space: its labels are"
+                f" {held or 'none'}, and this export has {wanted}; name another table."
             )
 
     def merge(self, file: IO[bytes], size: int, columns: Sequence[str]) -> Merged:
-        """Make the rows those of a Parquet file with a column `vector`; a row that is the same is not written.
+        """Make the rows those of a Parquet file with a column `vector`; a row that is the same already is not written.
 
         Args:
             file: at its start.
             size: of the file, in bytes.
-            columns: its texts; of a row that is there already, the table's others stay as they are.
+            columns: its texts; in rows that exist already, the other columns of the table stay as they are.
 
         Raises:
             PinakesError: BigQuery refuses; the table is then as it was.
         """
         from google.cloud.bigquery import Table
 
+        # A name of its own, so that two exports at once do not share a staging table.
         staging = replace(self._address, table=f"{self._address.table}_staging_{uuid.uuid4().hex[:8]}")
         table = Table(staging.id, schema=self._schema(columns, "vector"))
         table.expires = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=STAGING_HOURS)
@@ -93,7 +95,8 @@ class MergedTable:
                 merge_statement(self._address, staging, columns), f"the rows cannot be merged into {self._address.uri}"
             )
         finally:
-            with self._client.errors(f"the staging table {staging.uri} cannot be deleted"):
+            # One that cannot be deleted expires, and must hide neither the merge nor why that failed.
+            with suppress(PinakesError), self._client.errors("the staging table cannot be deleted"):
                 client.delete_table(staging.id, not_found_ok=True, timeout=TIMEOUT)
         done = job.dml_stats
         return Merged(done.inserted_row_count, done.updated_row_count, done.deleted_row_count)
@@ -106,15 +109,16 @@ class MergedTable:
 
 
 def merge_statement(target: TableAddress, staging: TableAddress, columns: Sequence[str]) -> str:
-    """What makes the rows of `target` those of `staging`; with the same vector a picture has the same fingerprint."""
-    told = [name for name in columns if name != "image_id"]
-    differs = " OR ".join(f"target.{name} IS DISTINCT FROM source.{name}" for name in told)
+    """The MERGE that makes the rows of `target` those of `staging`."""
+    compared = [name for name in columns if name != "image_id"]
+    # Vectors are left out: within a space they follow from the fingerprint, and BigQuery has no equality of arrays.
+    differs = " OR ".join(f"target.{name} IS DISTINCT FROM source.{name}" for name in compared)
     return f"""\
 MERGE {target.sql} AS target
 USING {staging.sql} AS source
 ON target.image_id = source.image_id
 WHEN MATCHED AND ({differs})
-  THEN UPDATE SET {", ".join(f"{name} = source.{name}" for name in told)}, embedding = source.vector
+  THEN UPDATE SET {", ".join(f"{name} = source.{name}" for name in compared)}, embedding = source.vector
 WHEN NOT MATCHED BY TARGET
   THEN INSERT ({", ".join(columns)}, embedding) VALUES ({", ".join(f"source.{name}" for name in columns)}, source.vector)
 WHEN NOT MATCHED BY SOURCE
@@ -131,7 +135,7 @@ def index_statement(table: TableAddress) -> str:
 
 
 def search_statement(table: TableAddress, image_id: str) -> str:
-    """VECTOR_SEARCH for the pictures that are most like one of the table."""
+    """VECTOR_SEARCH for the pictures of the table that are most like one of them."""
     return f"""\
 SELECT base.image_id, distance
 FROM VECTOR_SEARCH(

@@ -26,10 +26,10 @@ class Evaluation:
     """What was measured.
 
     Attributes:
-        collection: of which.
-        recall: index against exact, by space; empty when it was not asked for.
-        retrieval: the spaces side by side; None when it was not asked for.
-        indexes: kinds of index side by side, by space; `recall` then holds what was measured of each of them.
+        collection: the collection that was measured.
+        recall: index against exact, by space; empty when it was not requested.
+        retrieval: the spaces side by side; None when it was not requested.
+        indexes: kinds of index side by side, by space; `recall` then has a report of each of them.
     """
 
     collection: str
@@ -38,7 +38,7 @@ class Evaluation:
     indexes: tuple[IndexComparison, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is printed as JSON."""
+        """The document that `--json` prints."""
         return {
             "collection": self.collection,
             "recall": [report.as_dict() for report in self.recall],
@@ -60,7 +60,7 @@ def evaluate_recall(database: Database, request: EvaluationRequest) -> tuple[Rec
 def evaluate_indexes(
     database: Database, settings: Settings, request: EvaluationRequest
 ) -> tuple[tuple[IndexComparison, ...], tuple[RecallReport, ...]]:
-    """For each space: the kinds of index that are asked for, one after the other; no run writes the space meanwhile.
+    """Build and measure the requested kinds of index, space by space; no run writes the space meanwhile.
 
     Raises:
         UsageError: there is no such collection or space, or a space holds too few vectors.
@@ -69,7 +69,8 @@ def evaluate_indexes(
     comparisons, reports = [], []
     with database.connection() as (conn, pgvector):
         for space in chosen_spaces(conn, request):
-            with _held(database, settings, request, space.name) as lease:
+            # One space at a time: builds take long, and runs may write the others meanwhile.
+            with _lease(database, settings, request, space.name) as lease:
                 found, measured = compare_indexes(conn, pgvector, space, request, lease)
             comparisons.append(found)
             reports += measured
@@ -92,7 +93,7 @@ def evaluate_retrieval(
 
 @contextmanager
 def kept_as_they_are(settings: Settings, request: EvaluationRequest) -> Iterator[None]:
-    """For the length of the block no run writes the spaces that are measured; `evaluate_indexes` sees to that itself.
+    """Keep runs from writing the measured spaces inside the block; `evaluate_indexes` takes the leases itself.
 
     Raises:
         LockHeldError: one of them is being written.
@@ -100,18 +101,19 @@ def kept_as_they_are(settings: Settings, request: EvaluationRequest) -> Iterator
     """
     with open_database(settings) as database, ExitStack() as held:
         with database.connection() as (conn, _):
+            # In one order, so that two evaluations at once do not refuse each other: one of them gets all of its spaces.
             names = sorted(space.name for space in chosen_spaces(conn, request))
         for name in names if not request.indexes else ():
-            held.enter_context(_held(database, settings, request, name))
+            held.enter_context(_lease(database, settings, request, name))
         yield
 
 
-def _held(database: Database, settings: Settings, request: EvaluationRequest, space: str) -> Lease:
+def _lease(database: Database, settings: Settings, request: EvaluationRequest, space: str) -> Lease:
     return Lease(database.dsn, f"{request.collection}/{space}", seconds=settings.lease_seconds)
 
 
 def chosen_spaces(conn: Connection, request: EvaluationRequest) -> list[RegisteredSpace]:
-    """The spaces that are asked for, or all that hold vectors, the active one first.
+    """The requested spaces, or all that hold vectors, the active one first.
 
     Raises:
         UsageError: there is no such collection or space, or no vectors at all.

@@ -1,4 +1,4 @@
-"""Which kind of index answers a space's searches fastest: each is built, measured, and the quickest is kept."""
+"""Finds the kind of index that answers a space's searches fastest: builds and measures each, and keeps the quickest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pinakes.store.space_registry import RegisteredSpace, resolve_space
 
 @dataclass(frozen=True, slots=True)
 class IndexFigures:
-    """What one kind of index takes, and gives at the smallest setting that is enough.
+    """The cost of one kind of index, and its recall and times at the smallest setting that is enough.
 
     Attributes:
         index: the kind; `none` compares every vector.
@@ -25,7 +25,7 @@ class IndexFigures:
         recall, at_least: mean recall@k, and what it exceeds with 95 % confidence.
         p50_ms, p95_ms: milliseconds of a query's statement.
         bytes: of the index.
-        build_seconds: how long it was built; None for the index that was there, and for none.
+        build_seconds: how long building it took; None for an index that already existed, and for `none`.
         enough: whether the wanted recall is reached.
     """
 
@@ -45,12 +45,12 @@ class IndexComparison:
     """The kinds of index of one space side by side.
 
     Attributes:
-        space, active: which, and whether searches use it when they name none.
+        space, active: its name, and whether searches use it when they name no space.
         rows: its vectors.
-        k, wanted: neighbours, and the share of them that is to be found.
+        k, wanted: neighbours, and the recall that is to be reached.
         kinds: in the order in which they were measured.
-        quickest: the one whose median is least, of those that are enough; None where none is.
-        before, kept: the index there was, and the one there is now.
+        quickest: the kind with the smallest median of those that are enough; None where none is.
+        before, kept: the kind that the space had, and the one that it has now.
     """
 
     space: str
@@ -77,10 +77,10 @@ class IndexComparison:
 def compare_indexes(
     conn: Connection, pgvector: Pgvector, registered: RegisteredSpace, request: EvaluationRequest, lease: Lease
 ) -> tuple[IndexComparison, list[RecallReport]]:
-    """Build each kind that is asked for, measure it, and keep the quickest whose lower bound reaches the wanted recall.
+    """Build each requested kind, measure it, and keep the quickest whose lower bound reaches the wanted recall.
 
-    Where none does, or nothing is to be stored, the index there was is built again. If this is interrupted, the index that
-    was built last stays.
+    Where none does, or nothing is to be stored, the former index is built again. After an interruption the space has the
+    index that was built last.
 
     Returns:
         The kinds side by side, and what was measured of each that was built.
@@ -88,27 +88,27 @@ def compare_indexes(
     Raises:
         UsageError: the space holds too few vectors.
         DatabaseError: PostgreSQL does not use an index.
-        LockLostError: somebody else has taken the space over.
+        LeaseLostError: another run has taken the space over.
     """
     collection, space, kept = request.collection, registered.space, registered.index_kind
     before: IndexChoice = kept or "none"
     settings_before = built_settings(conn, collection, space, kept) if kept else None
-    # What is there comes first, as nobody needs to build it.
+    # The existing index comes first, because it can be measured without being built.
     kinds = sorted(dict.fromkeys(request.indexes), key=lambda kind: kind != before)
     built = [_measured(conn, pgvector, registered, kind, request, lease) for kind in kinds if kind != "none"]
     reports = [report for _, report in built]
     figures = [found for found, _ in built]
+    # Every report has the times of comparing all vectors, so that `none` needs a measurement only where it is alone.
     if "none" in kinds:
         reports = reports or [measure_recall(conn, pgvector, registered, replace(request, store=False))]
         figures.append(IndexFigures("none", None, 1, 1, reports[0].exact_ms, reports[0].exact_p95_ms, 0, None, True))
     quickest = min((found for found in figures if found.enough), key=lambda found: found.p50_ms, default=None)
     chosen = quickest.index if quickest is not None and request.store else before
     ensure_index(conn, collection, space, chosen, lease, pgvector, (chosen == before and settings_before) or {})
+    # As after any build; what was measured with more queries then takes the place of the setting that this stores.
     settled = settle(conn, pgvector, collection, space)
-    report = next((report for found, report in built if found.index == chosen), None)
-    if request.store and report is not None and report.recommended is not None:
-        level = report.recommended_level
-        assert level is not None
+    level = next((report.recommended_level for found, report in built if found.index == chosen), None)
+    if request.store and level is not None:
         store_setting(conn, collection, settled, level.setting, level.recall, request.recall)
     comparison = IndexComparison(
         space=space.name,
@@ -136,6 +136,7 @@ def _measured(
     ensure_index(conn, request.collection, registered.space, kind, lease, pgvector)
     seconds = time.monotonic() - started
     current = resolve_space(conn, request.collection, registered.name)
+    # Nothing is stored yet: this index may be replaced by the next one.
     report = measure_recall(conn, pgvector, current, replace(request, store=False))
     level = report.recommended_level
     shown = level or report.levels[-1]

@@ -1,4 +1,4 @@
-"""The measures, as plain functions of numbers: nothing here knows where they come from.
+"""The measures, as functions of numbers alone.
 
 Two distances or similarities that differ by no more than `TIE` are equal. Where a measure depends on the order of equal
 ones, its expected value over all their orders is taken (McSherry and Najork, "Computing Information Retrieval Performance
@@ -59,11 +59,12 @@ def lower_bound(shares: Floats, trials: int, *, population: int | None = None, z
     """
     count = len(shares)
     mean = float(np.mean(shares))
-    if population is not None and population <= count:
+    if population is not None and population <= count:  # all of them were asked: the mean is no estimate
         return mean
     variance = float(np.var(shares, ddof=1)) / count if count > 1 else 0.0
     effective = float(count)
     if variance > 0 and 0 < mean < 1:
+        # Between the two extremes: all answers alike, and all trials independent.
         effective = min(max(mean * (1 - mean) / variance, 1.0), float(count * trials))
     if population is not None:
         effective *= (population - 1) / (population - count)
@@ -74,6 +75,7 @@ def lower_bound(shares: Floats, trials: int, *, population: int | None = None, z
 
 def queries_needed(wanted: float, *, z: float = Z_95) -> int:
     """How many queries without a single miss show a recall of `wanted`, by `lower_bound`."""
+    # Where all queries agree, `lower_bound` is n / (n + z²).
     return math.ceil(z * z * wanted / (1 - wanted))
 
 
@@ -108,7 +110,7 @@ def ranks_of(similarities: Floats, right: Ints) -> Ranks:
     """
     own = similarities[np.arange(len(right)), right][:, None]
     closer = (similarities > own + TIE).sum(axis=1)
-    equal = (np.abs(similarities - own) <= TIE).sum(axis=1) - 1
+    equal = (np.abs(similarities - own) <= TIE).sum(axis=1) - 1  # without the right answer itself
     return Ranks(closer, equal)
 
 
@@ -134,6 +136,7 @@ def precision_at_k(found: Neighbours, k: int) -> npt.NDArray[np.float64]:
 
     Of the answers at the same distance as the k-th, k - closer are among the k nearest, any of them as likely as another.
     """
+    # Where no answer is as far as the k-th, `equal_same` is 0 as well.
     from_tie = (k - found.closer) * found.equal_same / np.maximum(found.equal, 1)
     return np.asarray((found.closer_same + from_tie) / k, dtype=np.float64)
 
@@ -172,6 +175,7 @@ class KthNearest:
     def add(self, distances: Floats) -> None:
         """Take in a block, shape (queries, n); inf for what is no candidate."""
         joined = np.concatenate((self._smallest, distances.astype(np.float32, copy=False)), axis=1)
+        # Not sorted: only the largest of them is asked for, and partitioning takes linear time.
         self._smallest = np.partition(joined, self._k - 1, axis=1)[:, : self._k]
 
     @property

@@ -25,8 +25,8 @@ class Precision:
     """Precision@k of one column in one space.
 
     Attributes:
-        column, space: of what, and where.
-        queries: images that were asked about; all have a value in the column.
+        column, space: the column whose values are compared, and the space.
+        queries: images whose neighbours were looked for; all have a value in the column.
         precision: the mean share of the k nearest other images with the query's value.
         error: its standard error over the queries.
         chance: what a random ranking would score.
@@ -56,7 +56,7 @@ def read_images(
     """The images that all spaces hold, with the labels of the columns that have values.
 
     Raises:
-        UsageError: they are too few, or a column that was asked for has no value.
+        UsageError: they are too few, or a requested column has no value.
     """
     names = request.columns or DEFAULT_COLUMNS
     ids: list[str] = []
@@ -71,6 +71,7 @@ def read_images(
             for name, value in zip(names, values, strict=True):
                 known = of_label[name]
                 labels[name].append(known.setdefault(value, len(known)) if value else UNLABELLED)
+    # Different pictures and not images, since a copy of the query never counts as its neighbour.
     if len(of_group) <= request.k:
         spaces = ", ".join(space.name for space in registered)
         raise UsageError(
@@ -79,9 +80,9 @@ def read_images(
         )
     empty = [name for name in request.columns if not of_label[name]]
     if empty:
-        there = ", ".join((*COLUMNS, *comparable.extra_columns()))
+        columns = ", ".join((*COLUMNS, *comparable.extra_columns()))
         raise UsageError(
-            f"the column {empty[0]!r} (--column) has no value in {request.collection!r}; there are: {there}."
+            f"the column {empty[0]!r} (--column) has no value in {request.collection!r}; there are: {columns}."
         )
     return Images(
         tuple(ids),
@@ -93,46 +94,51 @@ def read_images(
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which images are asked about for each column.
+    """The queries of each column.
 
     Attributes:
         names: the columns.
-        queries: positions of all images that are asked about for any of them.
-        asked: for each column the rows of `queries` that have a value in it.
+        queries: positions of all images whose neighbours are looked for.
+        labelled: for each column the rows of `queries` that have a value in it.
         chance: for each column the expected precision of those.
     """
 
     names: tuple[str, ...]
     queries: npt.NDArray[np.int64]
-    asked: dict[str, npt.NDArray[np.int64]]
+    labelled: dict[str, npt.NDArray[np.int64]]
     chance: dict[str, float]
 
     @classmethod
     def chosen(cls, images: Images, request: EvaluationRequest) -> Columns:
         """The same images for each column and space, as far as they have a value."""
+        # The first ones of a permutation: more queries include all of the fewer.
         order = np.random.default_rng(request.seed).permutation(len(images.ids))
         queries: npt.NDArray[np.int64] = np.sort(order[: request.queries])
-        asked: dict[str, npt.NDArray[np.int64]] = {}
+        labelled: dict[str, npt.NDArray[np.int64]] = {}
         chance: dict[str, float] = {}
         for name, labels in images.labels.items():
             rows = np.flatnonzero(labels[queries] != UNLABELLED)
             if len(rows):
-                asked[name] = rows
+                labelled[name] = rows
                 chance[name] = float(chance_precision(labels, images.groups, queries[rows]).mean())
-        return cls(tuple(asked), queries, asked, chance)
+        return cls(tuple(labelled), queries, labelled, chance)
 
 
 def distances_of(
     queries: Matrix, block: Matrix, images: Images, columns: Columns, positions: npt.NDArray[np.int64]
 ) -> Matrix:
     """Cosine distances, shape (queries, n); inf for the query itself and for pictures of equal bytes."""
+    # Any embedder finds a copy of the query, whose metadata are mostly the same: it would raise the figures of all spaces.
     distances = 1 - queries @ block.T
     distances[images.groups[columns.queries][:, None] == images.groups[positions][None, :]] = np.inf
     return np.asarray(distances, dtype=np.float32)
 
 
 class Counts:
-    """How many images are nearer than each query's k-th neighbour, or as near, and how many of them share its label."""
+    """How many images are nearer than each query's k-th neighbour, or as near, and how many of them share its label.
+
+    They are counted block by block, in a second pass: the neighbours themselves need not be kept.
+    """
 
     def __init__(self, columns: Columns, images: Images, kth: Matrix) -> None:
         self._columns = columns
@@ -158,7 +164,7 @@ class Counts:
 
     def precision(self, name: str, space: str, k: int) -> Precision:
         """Of one column, over the queries that have a value in it."""
-        rows = self._columns.asked[name]
+        rows = self._columns.labelled[name]
         found = Neighbours(
             self._closer[rows], self._closer_same[name][rows], self._equal[rows], self._equal_same[name][rows]
         )

@@ -77,6 +77,7 @@ def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:
     import matplotlib as mpl
     from matplotlib import font_manager
 
+    # The font of the contact sheets; DejaVu has what it lacks, such as the star.
     font_manager.fontManager.addfont(font_source_sans_pro.SourceSansPro)
     family = font_manager.FontProperties(fname=font_source_sans_pro.SourceSansPro).get_name()
     style: dict[Any, Any] = {
@@ -106,7 +107,7 @@ def drawn(evaluation: Evaluation, file_format: str = "png") -> bytes:
 
 def _figure(evaluation: Evaluation) -> Figure:
     """A row of panels for each thing that was measured."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # not pyplot, which would choose a window system and keep every figure
 
     rows: list[tuple[float, Any]] = []
     if any(report.levels for report in evaluation.recall):
@@ -137,16 +138,16 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
     for number, report in enumerate(reports):
         look = _look(number)
         if not report.levels:
-            right.plot([1.0], [report.exact_ms], **look | {"marker": "*", "markersize": 12}, label=_exact_label(report))
+            label = f"{_short(report.space)} (no index)"
+            right.plot([1.0], [report.exact_ms], **look | {"marker": "*", "markersize": 12}, label=label)
             continue
         settings = [level.setting for level in report.levels]
         recalls = [level.recall for level in report.levels]
-        lowest = min(lowest, *(level.at_least for level in report.levels))
+        bounds = [level.at_least for level in report.levels]
+        lowest = min(lowest, *bounds)
         label = f"{_short(report.space)} ({report.index})"
         left.plot(settings, recalls, **look, label=label)
-        left.fill_between(
-            settings, [level.at_least for level in report.levels], recalls, color=look["color"], alpha=0.15, linewidth=0
-        )
+        left.fill_between(settings, bounds, recalls, color=look["color"], alpha=0.15, linewidth=0)
         right.plot(recalls, [level.p50_ms for level in report.levels], **look)
         right.plot([1.0], [report.exact_ms], **look | {"marker": "*", "markersize": 12, "linestyle": ""})
         chosen = report.recommended_level
@@ -154,12 +155,8 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
             ring = {"markersize": 13, "markerfacecolor": "none", "markeredgecolor": INK, "linestyle": "", "marker": "o"}
             left.plot([chosen.setting], [chosen.recall], **ring)
             right.plot([chosen.recall], [chosen.p50_ms], **ring)
-    names = sorted({report.setting_name for report in reports if report.levels}) or ["ef_search"]
-    left.set(
-        title=f"What the index finds of the {first.k} nearest",
-        xlabel=" or ".join(names),
-        ylabel=f"recall@{first.k}",
-    )
+    names = " or ".join(sorted({report.setting_name for report in reports if report.levels}))
+    left.set(title=f"What the index finds of the {first.k} nearest", xlabel=names, ylabel=f"recall@{first.k}")
     _numbered(left, sorted({level.setting for report in reports for level in report.levels}))
     left.axhline(first.wanted, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     left.annotate(
@@ -173,11 +170,12 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
         color=INK,
         fontsize=10,
     )
+    # A little above 1, where the best settings are, and more below the lowest bound, where the line's label stands.
     room = 1 - lowest
     left.set_ylim(lowest - 0.12 * room, 1 + 0.05 * room)
     right.set_xlim(min([lowest, *(level.recall for report in reports for level in report.levels)]), 1 + 0.05 * room)
     right.set(
-        title="What that takes (★ every vector compared)", xlabel=f"recall@{first.k}", ylabel="median ms of a query"
+        title="How long that takes (★ every vector compared)", xlabel=f"recall@{first.k}", ylabel="median ms of a query"
     )
     right.set_yscale("log")
     right.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -186,7 +184,7 @@ def _recall_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
 
 
 def _exact_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
-    """Without any index there is nothing to find again; only the time of comparing every vector is shown."""
+    """Without any index recall is 1; only the time of comparing every vector is shown."""
     axes = part.subplots()
     names = [_short(report.space) for report in reports]
     bars = axes.barh(names, [report.exact_ms for report in reports], 0.6)
@@ -205,10 +203,6 @@ def _exact_row(part: SubFigure, reports: Sequence[RecallReport]) -> None:
     axes.set(title="No index: every vector is compared, and all are found", xlabel="median ms of a query")
 
 
-def _exact_label(report: RecallReport) -> str:
-    return f"{_short(report.space)} (no index)"
-
-
 def _numbered(axes: Axes, settings: Sequence[int]) -> None:
     """A logarithmic axis with plain numbers at some of the settings."""
     axes.set_xscale("log")
@@ -225,11 +219,11 @@ def _numbered(axes: Axes, settings: Sequence[int]) -> None:
 
 def _retrieval_row(part: SubFigure, report: RetrievalReport) -> None:
     names = list(dict.fromkeys([s.space for s in report.spaces] + [p.space for p in report.precision]))
-    asked = [space for space in report.spaces if space.to_picture is not None]
+    with_texts = [space for space in report.spaces if space.to_picture is not None]
     columns = list(dict.fromkeys(p.column for p in report.precision))
-    widths = ([1, 1] if asked else []) + ([1.25] if columns else [])
+    widths = ([1, 1] if with_texts else []) + ([1.25] if columns else [])
     panels = part.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
-    if asked:
+    if with_texts:
         ks = [f"R@{k}" for k in CUTOFFS]
         assert report.chance is not None
         chance = [report.chance.recall[k] for k in CUTOFFS]
@@ -237,17 +231,17 @@ def _retrieval_row(part: SubFigure, report: RetrievalReport) -> None:
             (panels[0], f"Text → picture, {report.pairs:,} pairs", "to_picture"),
             (panels[1], "Picture → text", "to_text"),
         ):
-            bars = {s.space: [getattr(s, which).recall[k] for k in CUTOFFS] for s in asked}
+            bars = {s.space: [getattr(s, which).recall[k] for k in CUTOFFS] for s in with_texts}
             _bars(axes, names, ks, bars, [chance] * len(names))
             axes.set_title(title)
-    found = {(p.space, p.column): p for p in report.precision}
+    of = {(p.space, p.column): p for p in report.precision}
     if columns:
         _bars(
             panels[-1],
             names,
             columns,
-            {name: [found[name, column].precision for column in columns] for name in names},
-            [[found[name, column].chance for column in columns] for name in names],
+            {name: [of[name, column].precision for column in columns] for name in names},
+            [[of[name, column].chance for column in columns] for name in names],
         )
         panels[-1].set_title(f"Neighbours alike: precision@{report.k}")
     # All of them are shares, and are compared by their height.
@@ -267,6 +261,7 @@ def _bars(
             continue
         places = [group - 0.4 + (number + 0.5) * width for group in range(len(groups))]
         axes.bar(places, values[name], 0.92 * width, color=_look(number)["color"], label=_short(name))
+        # Only the last bars label the line of chance: the legend shows it once, after the spaces.
         last = name == [n for n in names if n in values][-1]
         axes.hlines(
             chance[number],

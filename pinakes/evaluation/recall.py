@@ -30,13 +30,12 @@ EXACT_QUERIES = 25
 """Enough for the median time of a scan, which may take a second at a million vectors."""
 
 SETTLING_QUERIES = 200
-"""After a build, when the mean decides. A graph loses a query as a whole where it leads into the wrong cluster; to show with
-95 % confidence that hardly any is lost takes more queries than a few hundredths of the build, and one lost query weighs too
-much among fewer."""
-
+"""Queries after a build, when the mean decides. A graph that leads into the wrong cluster loses all neighbours of a query;
+to show with 95 % confidence that this is rare takes so many queries that they cost more than a few hundredths of the build,
+and among fewer than these one lost query weighs too much."""
 
 SURELY_NEAR = 0.99
-"""The share of the queries whose k-th neighbour is nearer than what makes a search look a second time."""
+"""The share of the queries whose k-th neighbour is nearer than the distance beyond which a search looks a second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +107,21 @@ class RecallReport:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """Images that are asked about, the exact distance of each one's k-th neighbour, the vectors there are, and `_far`."""
+    """Queries of a space and their exact answers.
+
+    Attributes:
+        ids: images that are left out of the answer to their own query; "" for a query that is no stored image.
+        vectors: shape (queries, dimension).
+        kth: the distance of each query's k-th neighbour, by whether only images that `passes` count.
+        rows: vectors of the space.
+        far: the distance beyond which the nearest that an index finds is unlikely to be the nearest there is.
+    """
 
     ids: list[str]
     vectors: Matrix
-    kth: npt.NDArray[np.float32]
+    kth: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
     rows: int
-    far: float | None
+    far: float
 
 
 def measure_recall(
@@ -133,24 +140,22 @@ def measure_recall(
     collection, k = request.collection, request.k
     with one_state(conn):
         trial = IndexTrial(conn, pgvector, collection, registered, k)
-        ids, vectors = _asked(conn, trial, collection, registered, request.queries, request.seed)
-        kth, rows = _kth_distances(conn, collection, registered.name, ids, vectors, k)
-        sample = _Sample(ids, vectors, kth[0], rows, None if registered.index_kind is None else _far(kth))
-        few = min(EXACT_QUERIES, len(ids))
-        exact = trial.scan(ids[:few], vectors[:few])
+        sample = _sampled(conn, trial, collection, registered, request.queries, request.seed, k)
+        exact = trial.scan(sample.ids[:EXACT_QUERIES], sample.vectors[:EXACT_QUERIES])
         levels = _levels(trial, registered, sample, request)
     recommended = next((level for level in levels if level.at_least >= request.recall), None)
+    # An IVFFlat index may have more lists than a search ever probes.
     stored = recommended is not None and recommended.setting <= MAX_EFFORT and request.store
     if recommended is not None and stored:
-        store_setting(
-            conn, collection, registered, recommended.setting, recommended.recall, request.recall, far=sample.far
-        )
+        setting, found = recommended.setting, recommended.recall
+        # After the transaction that measures, which can only read.
+        store_setting(conn, collection, registered, setting, found, request.recall, far=sample.far)
     return RecallReport(
         space=registered.name,
         active=registered.active,
         index=registered.index_kind,
         rows=sample.rows,
-        queries=len(ids),
+        queries=len(sample.ids),
         k=k,
         wanted=request.recall,
         levels=levels,
@@ -164,11 +169,11 @@ def measure_recall(
 
 
 def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) -> RegisteredSpace:
-    """After a build, or once a space has doubled: find and store what its index is searched with.
+    """After a build, or once a space has doubled: find and store the setting that its index is searched with.
 
-    It is the smallest setting whose mean reaches the recall that `pinakes evaluate` was asked for, or `WANTED_RECALL`; the
-    largest of all where none does, which lets searches compare every vector. Reading the vectors once and asking some
-    hundred queries takes a few hundredths of what the build took.
+    It is the smallest setting whose mean recall reaches that of the last `pinakes evaluate`, or `WANTED_RECALL`; the largest
+    of all where none does, and then searches compare every vector. Reading the vectors once and asking some hundred queries
+    takes a few hundredths of the time of the build.
     """
     registered = resolve_space(conn, collection, space.name)
     if not _due(registered):
@@ -176,15 +181,15 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
     wanted = registered.ef_search_wanted or WANTED_RECALL
     with one_state(conn):
         trial = IndexTrial(conn, pgvector, collection, registered, DEFAULT_K)
-        ids, vectors = _asked(conn, trial, collection, registered, SETTLING_QUERIES, 1)
-        kth, _ = _kth_distances(conn, collection, registered.name, ids, vectors, DEFAULT_K)
-        far, settings = _far(kth), _settings(trial, registered)
+        sample = _sampled(conn, trial, collection, registered, SETTLING_QUERIES, 1, DEFAULT_K)
+        settings = _settings(trial, registered)
 
         @cache
         def reached(setting: int, *, filtered: bool) -> float:
-            answered = trial.index(setting, ids, vectors, filtered=filtered, far=far)
-            return float(recall_at_k(answered.distances, kth[filtered]).mean())
+            answered = trial.index(setting, sample.ids, sample.vectors, filtered=filtered, far=sample.far)
+            return float(recall_at_k(answered.distances, sample.kth[filtered]).mean())
 
+        # Halving needs five of the twenty settings; recall only grows with them, but for a query or two.
         def least(start: int, *, filtered: bool) -> int:
             if reached(settings[start], filtered=filtered) >= wanted:
                 return start
@@ -192,36 +197,34 @@ def settle(conn: Connection, pgvector: Pgvector, collection: str, space: Space) 
             return min(enough, len(settings) - 1)
 
         near = least(0, filtered=False)
-        # Most often it is enough for a search with a filter, which looks at more of the index; and never less is.
+        # A search with a filter looks at more of the index anyway: it seldom needs a larger setting, never a smaller one.
         narrow = least(near, filtered=True)
         found = reached(settings[near], filtered=False)
-    store_setting(conn, collection, registered, settings[near], found, wanted, settings[narrow], far)
+    store_setting(conn, collection, registered, settings[near], found, wanted, settings[narrow], sample.far)
     return resolve_space(conn, collection, space.name)
 
 
-def _asked(
-    conn: Connection, trial: IndexTrial, collection: str, registered: RegisteredSpace, count: int, seed: int
-) -> tuple[list[str], Matrix]:
-    """Queries for an index: near stored images, but none of them; the stored ones themselves where there is no index.
-
-    Returns the ids of the images that are left out of an answer, "" for none, and shape (queries, dimension).
-    """
+def _sampled(
+    conn: Connection,
+    trial: IndexTrial,
+    collection: str,
+    registered: RegisteredSpace,
+    count: int,
+    seed: int,
+    k: int,
+) -> _Sample:
+    """Queries near stored images, but none of them, and their exact answers; the images themselves without an index."""
     ids, vectors = sampled_vectors(conn, collection, registered.name, count, seed)
-    if registered.index_kind is None or len(ids) == 0:
-        return ids, vectors
-    return [""] * len(ids), trial.strangers(vectors)
-
-
-def _far(kth: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]) -> float:
-    """The distance beyond which the nearest that was found is unlikely to be the nearest there is.
-
-    It is where hardly any query's k-th neighbour of those that `passes` is: farther than the k-th of all, and much farther
-    than the first.
-    """
-    return float(np.quantile(kth[True], SURELY_NEAR, method="higher"))
+    if registered.index_kind is not None and ids:
+        ids, vectors = [""] * len(ids), trial.strangers(vectors)
+    kth, rows = _kth_distances(conn, collection, registered.name, ids, vectors, k)
+    # By the images that `passes`: their k-th is farther than the k-th of all, and much farther than the first.
+    far = float(np.quantile(kth[True], SURELY_NEAR, method="higher"))
+    return _Sample(ids, vectors, kth, rows, far)
 
 
 def _due(registered: RegisteredSpace) -> bool:
+    """Whether the index was built after the last measurement, or has twice as many rows as then; an IVFFlat index never."""
     if registered.index_kind not in ("hnsw", "binary") or registered.rows <= DEFAULT_K:
         return False
     outgrown = registered.rows > 2 * (registered.ef_search_rows or 0)
@@ -255,13 +258,11 @@ def _levels(
 ) -> tuple[Level, ...]:
     measured: list[Level] = []
     for setting in _settings(trial, registered):
-        if not measured:
-            trial.index(
-                setting, sample.ids, sample.vectors
-            )  # reads the index into memory; its times would be the disk's
+        if not measured:  # reads the index into memory; these times would be the disk's
+            trial.index(setting, sample.ids, sample.vectors)
         answered = trial.index(setting, sample.ids, sample.vectors, far=sample.far)
-        shares = recall_at_k(answered.distances, sample.kth)
-        # Looking at more candidates finds no less, so that what is sure of a setting is sure of those above it.
+        shares = recall_at_k(answered.distances, sample.kth[False])
+        # Looking at more candidates finds no less, so that the bound of a setting holds for those above it too.
         surely = lower_bound(shares, request.k, population=sample.rows)
         measured.append(
             Level(
@@ -278,12 +279,13 @@ def _levels(
 
 
 def _settled(measured: list[Level], wanted: float) -> bool:
-    """Whether it is good enough, and the last `SETTLED` settings found nothing more than the one before them."""
+    """Whether the recall is enough, and the last `SETTLED` settings found nothing more than the one before them."""
     last = measured[-1 - SETTLED :]
     return len(last) > SETTLED and last[0].at_least >= wanted and last[-1].recall <= last[0].recall
 
 
 def _settings(trial: IndexTrial, registered: RegisteredSpace) -> list[int]:
+    """The settings to measure, ascending; for IVFFlat powers of two up to all of its lists, where it is exact."""
     if registered.index_kind in ("hnsw", "binary"):
         return sorted({max(level, trial.candidates) for level in EF_SEARCH_LEVELS})
     if registered.index_kind == "ivfflat":

@@ -1,4 +1,4 @@
-"""What an evaluation is asked to do: the options of `pinakes evaluate` and the parameters of its flow."""
+"""The request for an evaluation: the options of `pinakes evaluate` and the parameters of its flow."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pinakes.options import Option
 from pinakes.query.query import DEFAULT_K
 
 QUERIES = 500
-"""With no miss among them a recall of 0.99 is shown with 95 % confidence; 269 are the fewest that could."""
+"""Without a miss 268 would show a recall of 0.99 with 95 % confidence (`queries_needed`); so many leave room for some."""
 
 WANTED_RECALL = 0.99
 MAX_K = 100
 MAX_QUERIES = 10_000
 
 MAX_PAIRS = 25_000
-"""Pairs of text and picture: 205 MB of vectors at 1,024 components. More are sampled."""
+"""The most pairs of text and picture, whose vectors of 1,024 components take 205 MB; of more, a sample is taken."""
 
 MAX_COST = 1.0
 """US dollars that the texts of one space may cost unless more is allowed."""
@@ -51,8 +51,10 @@ class EvaluationRequest:
         tuple[str, ...],
         Option("A space; repeatable.", metavar="SPACE", flag="--space", empty="all that hold vectors"),
     ] = ()
-    k: Annotated[int, Option("Neighbours that are looked at.", metavar="N", flag="-k", ge=1, le=MAX_K)] = DEFAULT_K
-    queries: Annotated[int, Option("Stored pictures asked about.", metavar="N", ge=1, le=MAX_QUERIES)] = QUERIES
+    k: Annotated[int, Option("Neighbours of each query.", metavar="N", flag="-k", ge=1, le=MAX_K)] = DEFAULT_K
+    queries: Annotated[
+        int, Option("Stored pictures whose neighbours are looked for.", metavar="N", ge=1, le=MAX_QUERIES)
+    ] = QUERIES
     recall: Annotated[
         float,
         Option("The recall@k, between 0 and 1, that the index setting is to reach.", metavar="SHARE", gt=0, lt=1),
@@ -92,9 +94,10 @@ class EvaluationRequest:
     seed: Annotated[int, Option("Chooses the queries.", metavar="N")] = 1
 
     def __post_init__(self) -> None:
+        # The bounds above are those of forms and of click; Python and Prefect's API come without either.
         check_collection(self.collection)
         if self.test is not None and self.what == "recall":
-            raise UsageError("--test names the texts of a retrieval, and only recall was asked for.")
+            raise UsageError("--test names the texts of a retrieval, which an evaluation of recall does not measure.")
         if self.indexes and self.what != "recall":
             raise UsageError("--index compares kinds of index, which belongs to pinakes evaluate recall.")
         for option, value, most in (("-k", self.k, MAX_K), ("--queries", self.queries, MAX_QUERIES)):

@@ -27,7 +27,7 @@ CUTOFFS = (1, 5, 10)
 """Of R@K, as the dataset's paper reports it."""
 
 MATRIX = 8_000_000
-"""Similarities in memory at once: 32 MB."""
+"""The most similarities in memory at once: 32 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class TextReport:
 
     Attributes:
         space, active: which space.
-        texts_read: texts that its embedder could read; one that it could not ranks all pictures alike.
+        texts_read: texts that its embedder could read; to any other text all pictures are alike.
         to_picture, to_text: from a text to its picture and back; None where no text could be read.
         calls, cost: answers paid for, and US dollars.
         notes: why nothing was measured, and what a person must know in order not to be misled by the figures.
@@ -90,7 +90,7 @@ class RetrievalReport:
     notes: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is printed as JSON."""
+        """The document that `--json` prints."""
         return asdict(self)
 
 
@@ -114,6 +114,7 @@ def measure_retrieval(
     comparable = Comparable(conn, request.collection, [space.name for space in registered])
     images = read_images(conn, comparable, registered, request)
     pairs = choose_pairs(comparable, images.ids, request)
+    # Before `one_state`, in whose read-only transaction no paid vector could be kept.
     texts = {} if pairs is None else {s.name: _texts(conn, embedders, s, pairs, request, say) for s in registered}
     notes = list(pairs.notes) if pairs else ["no picture has a description: nothing to retrieve by words (--metadata)"]
     most = max(space.rows for space in registered)
@@ -126,8 +127,9 @@ def measure_retrieval(
     reports: list[TextReport] = []
     measured: list[Precision] = []
     for space in registered:
+        # One state for the three readings of the space: an image that came in between would spoil the counts.
         with one_state(conn):
-            own = _positions(images, pairs.image_ids) if pairs else np.empty(0, dtype=np.int64)
+            own = np.array([images.place[image_id] for image_id in pairs.image_ids] if pairs else [], dtype=np.int64)
             vectors, precisions = _read_space(conn, request, space, images, own, columns)
         measured += precisions
         if pairs is not None:
@@ -145,10 +147,6 @@ def measure_retrieval(
     )
 
 
-def _positions(images: Images, image_ids: Sequence[str]) -> npt.NDArray[np.int64]:
-    return np.array([images.place[image_id] for image_id in image_ids], dtype=np.int64)
-
-
 # -- one space ---------------------------------------------------------------------------------------------------------
 
 
@@ -160,13 +158,12 @@ def _read_space(
     own: npt.NDArray[np.int64],
     columns: Columns,
 ) -> tuple[Matrix, list[Precision]]:
-    """The vectors of the pairs' pictures, and the precisions of the space."""
-    dimension = space.space.dimension
+    """The vectors of the pairs' pictures, at the positions `own`, and the precisions of the space."""
     wanted = np.concatenate((own, columns.queries))
-    rows_of: dict[int, list[int]] = {}
+    rows_of: dict[int, list[int]] = {}  # an image may be in a pair and a query as well
     for row, position in enumerate(wanted):
         rows_of.setdefault(int(position), []).append(row)
-    vectors = np.zeros((len(wanted), dimension), dtype=np.float32)
+    vectors = np.zeros((len(wanted), space.space.dimension), dtype=np.float32)
     seen = np.zeros(len(images.ids), dtype=bool)
     for positions, block in _blocks(conn, request.collection, space.name, images):
         seen[positions] = True
@@ -177,6 +174,7 @@ def _read_space(
             f"{int((~seen).sum()):,} images left the space {space.name} while it was evaluated; run it again when no ingest"
             " is writing."
         )
+    # Twice more over the space, which does not fit into memory: first the k-th distances, then what is within them.
     queries = vectors[len(own) :]
     nearest = KthNearest(len(queries), request.k)
     for positions, block in _blocks(conn, request.collection, space.name, images):
@@ -207,17 +205,19 @@ def _texts(
     pairs: Pairs,
     request: EvaluationRequest,
     say: Callable[[str], None],
-) -> Texts | str:
-    """The texts in a space, or why there are none."""
+) -> Texts | NoTextsError:
+    """The texts in a space, or why there are none: one space without texts does not keep the others from being compared."""
     try:
         return embed_texts(conn, embedders.of(space.space), pairs, request, say)
-    except (EmbedderError, SettingsError, UsageError, NoTextsError) as exc:
-        return str(exc).rstrip(".")
+    except NoTextsError as exc:
+        return exc
+    except (EmbedderError, SettingsError, UsageError) as exc:
+        return NoTextsError(str(exc))
 
 
-def _text_report(space: RegisteredSpace, pairs: Pairs, texts: Texts | str, pictures: Matrix) -> TextReport:
-    if isinstance(texts, str):
-        return TextReport(space.name, space.active, 0, None, None, 0, 0.0, (texts,))
+def _text_report(space: RegisteredSpace, pairs: Pairs, texts: Texts | NoTextsError, pictures: Matrix) -> TextReport:
+    if isinstance(texts, NoTextsError):
+        return TextReport(space.name, space.active, 0, None, None, texts.calls, texts.cost, (str(texts),))
     read = np.flatnonzero(texts.read >= 0)
     notes = list(texts.notes)
     unread = len(pairs.texts) - len(read)
@@ -248,6 +248,7 @@ def both_directions(vectors: Matrix, read: npt.NDArray[np.int64], pictures: Matr
         pictures: shape (pairs, dimension), unit length, in the order of the texts.
     """
     pairs = len(read)
+    # Prepared as ties with all others, which is what the texts that could not be read remain.
     readable = np.flatnonzero(read >= 0)
     texts = vectors[read[readable]]
     chance = (np.zeros(pairs, dtype=np.int64), np.full(pairs, pairs - 1, dtype=np.int64))

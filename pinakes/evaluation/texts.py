@@ -21,7 +21,7 @@ TEST = "test"
 """SemArt's name of the split that Text2Art is measured on."""
 
 AT_ONCE = 32
-"""Texts that are sent together: what was paid for is kept after each of these parts."""
+"""Texts that are embedded before their answers are kept: what a kill loses at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,10 @@ class Texts:
 
     Attributes:
         vectors: shape (texts that were read, dimension), unit length, float32.
-        read: shape (texts,): the row of `vectors`, or -1 where the embedder can read nothing of a text.
+        read: shape (texts,): the row of `vectors`, or -1 for a text that the embedder cannot read.
         calls: answers that were paid for.
         cost: US dollars, by the price list.
-        notes: what was cut.
+        notes: how many texts were cut.
     """
 
     vectors: npt.NDArray[np.float32]
@@ -61,7 +61,12 @@ class Texts:
 
 
 class NoTextsError(PinakesError):
-    """A space cannot be asked by words; the text is the reason."""
+    """The texts have no vectors in a space; the message is the reason. `calls` and `cost` were paid all the same."""
+
+    def __init__(self, reason: str, calls: int = 0, cost: float = 0.0) -> None:
+        super().__init__(reason.rstrip("."))
+        self.calls = calls
+        self.cost = cost
 
 
 def choose_pairs(comparable: Comparable, image_ids: Sequence[str], request: EvaluationRequest) -> Pairs | None:
@@ -105,7 +110,7 @@ def embed_texts(
         embedder: of the space.
         pairs: the texts.
         request: says what they may cost.
-        say: told what it will cost before the first call.
+        say: announces before the first call what the texts will cost.
 
     Raises:
         NoTextsError: the embedder reads no text, or they would cost more than is allowed.
@@ -113,6 +118,7 @@ def embed_texts(
     facts = embedder.facts
     provider = facts.space.provider
     sent = [_cut(text, embedder) for text in pairs.texts]
+    # Only what was paid for is kept.
     known: dict[str, TextReading] = _kept(conn, embedder, sent) if embedder.paid else {}
     todo = [text for text in dict.fromkeys(sent) if text not in known]
     price = facts.price
@@ -125,41 +131,43 @@ def embed_texts(
         )
     if embedder.paid and todo:
         say(f"{provider}: {len(todo):,} texts in as many calls, USD {cost:,.4f} ({len(known):,} known already)")
-    fresh, reason = _asked(conn, embedder, todo)
+    fresh, reason, refusal = _embedded(conn, embedder, todo)
+    calls, cost = len(fresh) if embedder.paid else 0, sum(map(price.of_text, fresh))
+    if refusal is not None:
+        raise NoTextsError(str(refusal), calls, cost) from refusal
     known.update(fresh)
     if not known:
         raise NoTextsError(reason or "there is no text")
     place = {text: number for number, text in enumerate(known)}
     cut = sum(text != whole for text, whole in zip(sent, pairs.texts, strict=True))
     notes = [f"{cut:,} texts are longer than the {facts.limits.max_words} words that {provider} reads"] if cut else []
-    paid = len(fresh) if embedder.paid else 0
     return Texts(
-        unit(np.stack([known[text].vector for text in place])),
+        unit(np.stack([known[text].vector for text in place])),  # some models, such as CLIP, give other lengths
         np.array([place.get(text, -1) for text in sent]),
-        paid,
-        sum(map(price.of_text, fresh)),
+        calls,
+        cost,
         tuple(notes),
     )
 
 
-def _asked(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> tuple[dict[str, TextReading], str | None]:
-    """What the embedder makes of the texts that it can read, and why it cannot read one that it cannot."""
+def _embedded(
+    conn: Connection, embedder: Embedder, texts: Sequence[str]
+) -> tuple[dict[str, TextReading], str, EmbedderError | None]:
+    """The vectors of the texts, why the first that is missing could not be read, and the error that ended it early."""
     readings: dict[str, TextReading] = {}
-    reason: str | None = None
+    reason = ""
 
-    def ask(text: str) -> TextReading | UnreadableQueryError:
+    # Errors are returned, so that one of them loses no answer that was paid for in the same part.
+    def embed(text: str) -> TextReading | UnreadableQueryError | EmbedderError:
         try:
             return embedder.embed_text(text)
-        except UnreadableQueryError as exc:
+        except (UnreadableQueryError, EmbedderError) as exc:
             return exc
 
     with ThreadPoolExecutor(max(1, embedder.facts.workers), thread_name_prefix="texts") as pool:
         for start in range(0, len(texts), AT_ONCE):
             part = texts[start : start + AT_ONCE]
-            try:
-                answers = list(pool.map(ask, part))
-            except EmbedderError as exc:
-                raise NoTextsError(str(exc).rstrip(".")) from exc
+            answers = list(pool.map(embed, part))
             for text, answer in zip(part, answers, strict=True):
                 if isinstance(answer, TextReading):
                     readings[text] = answer
@@ -167,8 +175,10 @@ def _asked(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> tuple[
                         kept = (answer.vector, answer.read, answer.unread)
                         keep(conn, embedder.facts.space.name, key_of("text", text.encode()), kept)
                 else:
-                    reason = reason or str(answer).rstrip(".")
-    return readings, reason
+                    reason = reason or str(answer)
+            if refusal := next((answer for answer in answers if isinstance(answer, EmbedderError)), None):
+                return readings, reason, refusal
+    return readings, reason, None
 
 
 def _kept(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> dict[str, TextReading]:
@@ -178,6 +188,7 @@ def _kept(conn: Connection, embedder: Embedder, texts: Sequence[str]) -> dict[st
 
 
 def _cut(text: str, embedder: Embedder) -> str:
+    """The part of a text that the provider reads; texts that differ only after it need one call."""
     ignored = len(embedder.unsent_words(text))
     return " ".join(text.split()[:-ignored]) if ignored else text
 
@@ -188,7 +199,7 @@ _Rows = list[tuple[str, str | None, str]]
 
 def _stored(comparable: Comparable, request: EvaluationRequest) -> tuple[_Rows, str, tuple[str, ...]]:
     split = TEST if comparable.described(TEST) >= 2 else None
-    there = comparable.described(split)
+    described = comparable.described(split)
     rows = comparable.descriptions(split, request.pairs, request.seed)
     if split is not None:
         protocol = "the test split (Text2Art)"
@@ -196,13 +207,13 @@ def _stored(comparable: Comparable, request: EvaluationRequest) -> tuple[_Rows, 
     else:
         protocol = "all pictures that have one (there is no test split)"
         notes = ("no test split is stored: figures are comparable between these spaces, not with published ones",)
-    if there > len(rows):
-        notes = (*notes, f"{len(rows):,} of {there:,} pairs were sampled (--pairs)")
+    if described > len(rows):
+        notes = (*notes, f"{len(rows):,} of {described:,} pairs were sampled (--pairs)")
     return rows, protocol, notes
 
 
 def _from_file(image_ids: Sequence[str], request: EvaluationRequest) -> tuple[_Rows, str, tuple[str, ...]]:
-    import pandas as pd  # only for those who name a file
+    import pandas as pd  # here, because only --test FILE needs it
 
     from pinakes.metadata.join import Join
     from pinakes.metadata.table import read_metadata
@@ -214,14 +225,12 @@ def _from_file(image_ids: Sequence[str], request: EvaluationRequest) -> tuple[_R
     whole = [
         (str(i), title, str(text)) for i, title, text in described[["image_id", "title", "description"]].to_numpy()
     ]
-    rows = whole
-    if len(whole) > request.pairs:
-        chosen = np.sort(np.random.default_rng(request.seed).permutation(len(whole))[: request.pairs])
-        rows = [whole[number] for number in chosen]
+    chosen = np.sort(np.random.default_rng(request.seed).permutation(len(whole))[: request.pairs])
+    rows = [whole[number] for number in chosen]
     notes = []
     missing = metadata.report.used - len(whole)
     if missing > 0:
-        notes.append(f"{missing:,} rows of {request.test.name} have no picture here that all spaces hold")
+        notes.append(f"{missing:,} rows of {request.test.name} describe no picture that all spaces hold")
     if len(whole) > len(rows):
         notes.append(f"{len(rows):,} of {len(whole):,} pairs were sampled (--pairs)")
     return rows, f"the rows of {request.test.name} (Text2Art)", tuple(notes)

@@ -9,8 +9,7 @@ from typing import Any
 from pinakes.bigquery.address import parse_bigquery_address
 from pinakes.bigquery.client import BigQueryClient
 from pinakes.errors import MetadataError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
+from pinakes.importing.records import BadRowError, Records
 
 
 class BigQueryRecords(Records):

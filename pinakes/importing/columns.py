@@ -1,4 +1,4 @@
-"""Which columns of a table hold the vector, the name and the status, and what its other columns say of the pictures."""
+"""Which columns of a table hold the vector, the name and the status, and which ones are metadata of the pictures."""
 
 from __future__ import annotations
 
@@ -7,65 +7,50 @@ import binascii
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from pinakes.errors import UsageError
-from pinakes.importing.embeddings import BadRowError, Embeddings, Row
+from pinakes.importing.records import BadRowError, Records, text_of
 from pinakes.metadata.columns import DEFAULT_KEYS, VECTOR_COLUMNS
+from pinakes.metadata.opening_tables import AnyTable
 
 NAME_COLUMNS = (*DEFAULT_KEYS, "uri", "image_path", "url")
 STATUS_COLUMNS = ("ml_generate_embedding_status", "status")
 ERROR_COLUMNS = ("error_class", "error_message")
-"""Of a checkpoint's part: why a picture has no vector."""
+"""Columns of a checkpoint's part: why a picture has no vector."""
 MD5_COLUMNS = ("md5_hash", "fingerprint")
 
 OBJECT_TABLE = ("generation", "content_type", "size", "md5_hash", "updated", "metadata", "ref")
-"""What an object table of BigQuery says of a file, and nothing of the picture; its size is in bytes."""
+"""Columns of an object table of BigQuery, which describe the file and not the picture: `size` is in bytes."""
 CHECKPOINT = ("fingerprint", "status", "http_status", "attempts", "model_version", "embedded_at", *ERROR_COLUMNS)
 """Columns of a checkpoint's part."""
 
 
-class Records(Protocol):
-    """A table as it is in a file or on a server.
+class Row(NamedTuple):
+    """A row as it is written.
 
     Attributes:
-        name: of the file or table, for messages.
-        path: the file, for messages about its metadata; of a table on a server, its name.
-        columns: in their order.
-        vectors: the columns whose type may be that of a vector; empty where the columns have no types.
+        place: where it is, such as "row 17".
+        name: of the picture, as it is written.
+        vector: its numbers, or why they cannot be read; None where the row has none.
+        status: why the picture has no vector, as the file says it; "" where it has one.
+        md5: of the bytes that were embedded, in hexadecimal; "" where the file does not say it.
     """
 
+    place: str
     name: str
-    path: Path
-    columns: tuple[str, ...]
-    vectors: tuple[str, ...] = ()
-
-    def records(self, wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[Any] | BadRowError]]:
-        """Where each row is, and its values of the wanted columns in that order, or what is wrong with it.
-
-        Raises:
-            MetadataError: the rest cannot be read.
-        """
-        ...
-
-    def cells(self, wanted: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-        """The number of each row, and the wanted columns as text."""
-        for number, (_, values) in enumerate(self.records(wanted), start=1):
-            if not isinstance(values, BadRowError):
-                yield number, [_text(value) for value in values]
-
-    def close(self) -> None:
-        """Give back what reading holds open."""
-        return
+    vector: Sequence[Any] | npt.NDArray[Any] | BadRowError | None
+    status: str = ""
+    md5: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherColumns:
-    """The columns of a table that are neither vector nor bookkeeping; its members are those of `records.Table`."""
+    """The metadata columns of a table of embeddings, in the form of a metadata file (`opening_tables.AnyTable`)."""
 
     path: Path
     columns: tuple[str, ...]
@@ -77,14 +62,20 @@ class OtherColumns:
         return self.read()
 
 
-class TableOfEmbeddings(Embeddings):
-    """The embeddings in a table.
+class Embeddings:
+    """The embeddings in a table, and what its other columns say about the pictures.
 
     Args:
         records: the table.
         vector: the column with the vectors; None guesses it.
         name: the column that names the picture; None guesses it.
         key: what the metadata call their key; None is image_id.
+
+    Attributes:
+        name: of the file or table, for messages.
+        dimension: numbers in a vector: those of the first one.
+        remark: which columns were guessed, in one line; "" where none was.
+        metadata: its other columns as a table about the pictures; None where there are none.
 
     Raises:
         UsageError: there is no such column, or nothing in it can be a vector or a name.
@@ -96,63 +87,70 @@ class TableOfEmbeddings(Embeddings):
     ) -> None:
         self.name = records.name
         self._records = records
+        # Reversed, so that the first of several columns whose names differ only in case counts.
         self._at = {column.casefold(): column for column in reversed(records.columns)}
         self._vector = self._column(vector, "--vector", VECTOR_COLUMNS, records.vectors, "a vector")
         self._name = self._column(name, "--name", NAME_COLUMNS, (), "the name of the picture")
         guessed = [
             f"{what} = {column}"
-            for what, column, said in (("vector", self._vector, vector), ("name", self._name, name))
-            if said is None
+            for what, column, given in (("vector", self._vector, vector), ("name", self._name, name))
+            if given is None
         ]
-        unsaid = self._vector != "vector" or self._name != "image_id"
-        self.told = f"{self.name}: columns guessed from their names: {', '.join(guessed)}" if guessed and unsaid else ""
-        self._said = {
+        self.remark = ""
+        if guessed and (self._vector, self._name) != ("vector", "image_id"):
+            self.remark = f"{self.name}: columns guessed from their names: {', '.join(guessed)}"
+        self._bookkeeping = {
             name: self._at[name] for name in (*STATUS_COLUMNS, *ERROR_COLUMNS, *MD5_COLUMNS) if name in self._at
         }
-        others = self._others()
-        self.metadata = (
-            OtherColumns(
-                records.path,
-                (key or "image_id", *(column for column in others if column.casefold() != (key or "").casefold())),
-                lambda: records.cells((self._name, *others)),
-            )
-            if others
-            else None
-        )
-        self.dimension = self._measured()
+        key = key or "image_id"
+        # The names of the pictures stand under the key, so that a column which has its name would be a second key.
+        others = [column for column in self._metadata_columns() if column.casefold() != key.casefold()]
+        self.metadata: AnyTable | None = None
+        if others:
+            self.metadata = OtherColumns(records.path, (key, *others), lambda: records.cells((self._name, *others)))
+        self.dimension = self._first_dimension()
 
     def rows(self) -> Iterator[Row]:
-        """See `Embeddings.rows`."""
-        for place, values in self._records.records((self._name, self._vector, *self._said.values())):
+        """Every row, read in pieces, the same each time.
+
+        Raises:
+            UsageError: the column of the names or of the vectors holds something else.
+            MetadataError: the rest cannot be read.
+        """
+        for place, values in self._records.records((self._name, self._vector, *self._bookkeeping.values())):
             if isinstance(values, BadRowError):
                 yield Row(place, "?", values)
                 continue
             name, vector, *more = values
+            # A column of another type is not a bad row but a wrong column: all its rows would be reported.
             if name is not None and not isinstance(name, str):
                 raise UsageError(
                     f"the column {self._name} of {self.name} holds {name!r}; an import needs text there (--name COLUMN)."
                 )
-            said = {column: _text(value).strip() for column, value in zip(self._said, more, strict=True)}
+            bookkeeping = {
+                column: text_of(value).strip() for column, value in zip(self._bookkeeping, more, strict=True)
+            }
             numbers = _json(vector) if isinstance(vector, str) else vector
             if numbers is not None and not isinstance(numbers, list | np.ndarray | BadRowError):
                 raise UsageError(
                     f"the column {self._vector} of {self.name} holds {vector!r}; an import needs lists of numbers"
                     " (--vector COLUMN)."
                 )
-            status = _status(said)
+            status = _status(bookkeeping)
+            # A row that has both is a success: a checkpoint writes `ok`, and other programs have words of their own.
             if status and (numbers is None or isinstance(numbers, BadRowError) or not len(numbers)):
                 yield Row(place, name or "", None, status)
             else:
-                yield Row(place, name or "", numbers, "", _md5(said))
+                yield Row(place, name or "", numbers, "", _md5(bookkeeping))
 
     def close(self) -> None:
-        """See `Embeddings.close`."""
+        """Give back what reading holds open."""
         self._records.close()
 
-    def _column(self, said: str | None, option: str, known: Sequence[str], fitting: Sequence[str], what: str) -> str:
-        if said is not None:
-            found = self._at.get(said.strip().casefold())
-            lacking = f"no column {said!r}"
+    def _column(self, given: str | None, option: str, known: Sequence[str], fitting: Sequence[str], what: str) -> str:
+        if given is not None:
+            found = self._at.get(given.strip().casefold())
+            lacking = f"no column {given!r}"
         else:
             found = next((self._at[name] for name in known if name in self._at), None)
             if found is None and len(fitting) == 1:
@@ -165,19 +163,18 @@ class TableOfEmbeddings(Embeddings):
             )
         return found
 
-    def _others(self) -> tuple[str, ...]:
-        """The columns that say something of the picture."""
+    def _metadata_columns(self) -> Iterator[str]:
+        """The columns that say something about the picture."""
         apart = {self._name, self._vector, *self._records.vectors}
         left_out = {*VECTOR_COLUMNS, STATUS_COLUMNS[0]}
+        # `size` or `status` alone may well be about a picture; they are not where the whole set of columns is there.
         for bookkeeping in (OBJECT_TABLE[:4], CHECKPOINT):
             if all(name in self._at for name in bookkeeping):
                 left_out |= {*OBJECT_TABLE, *CHECKPOINT, *NAME_COLUMNS}
-        return tuple(
-            column for column in self._records.columns if column not in apart and column.casefold() not in left_out
-        )
+        return (column for column in self._records.columns if column not in apart and column.casefold() not in left_out)
 
-    def _measured(self) -> int:
-        """Numbers in the first vector that can be read; 0 where none can, which reading the rows then says."""
+    def _first_dimension(self) -> int:
+        """Numbers in the first vector; 0 where it cannot be read, which `read_names` reports with all other bad rows."""
         empty = True
         for row in self.rows():
             empty = False
@@ -188,16 +185,16 @@ class TableOfEmbeddings(Embeddings):
         raise UsageError(f"{self.name} {'has no row' if empty else 'holds no vector'}.")
 
 
-def _status(said: Mapping[str, str]) -> str:
+def _status(bookkeeping: Mapping[str, str]) -> str:
     """Why a row has no vector, by what it says in the columns of status and errors."""
-    if said.get(ERROR_COLUMNS[0]):
-        return ": ".join(said[name] for name in ERROR_COLUMNS if said.get(name))
-    return next((said[name] for name in STATUS_COLUMNS if said.get(name)), "")
+    if bookkeeping.get(ERROR_COLUMNS[0]):
+        return ": ".join(bookkeeping[name] for name in ERROR_COLUMNS if bookkeeping.get(name))
+    return next((bookkeeping[name] for name in STATUS_COLUMNS if bookkeeping.get(name)), "")
 
 
-def _md5(said: Mapping[str, str]) -> str:
-    """The hexadecimal digest that a row says, which Google writes in base64."""
-    text = next((said[name] for name in MD5_COLUMNS if said.get(name)), "").removeprefix("md5:")
+def _md5(bookkeeping: Mapping[str, str]) -> str:
+    """The MD5 in hexadecimal of the bytes that were embedded; Google writes it in base64, a checkpoint as `md5:…`."""
+    text = next((bookkeeping[name] for name in MD5_COLUMNS if bookkeeping.get(name)), "").removeprefix("md5:")
     try:
         raw = bytes.fromhex(text) if len(text) == 32 else base64.b64decode(text, validate=True)
     except (ValueError, binascii.Error):
@@ -206,20 +203,9 @@ def _md5(said: Mapping[str, str]) -> str:
 
 
 def _json(text: str) -> list[Any] | BadRowError:
-    """The list that a cell holds; only JSON's own numbers count as numbers."""
+    """The list in a cell; whether its values are numbers is checked with those of all other forms."""
     try:
         values = json.loads(text)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError):  # thousands of opening brackets
         values = None
     return values if isinstance(values, list) else BadRowError(f"{text[:40]!r}… is not a JSON list of numbers")
-
-
-def _text(value: Any) -> str:
-    """A value as a cell of a table has it."""
-    if value is None or isinstance(value, bytes) or value != value:
-        return ""
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, list):
-        return "; ".join(map(_text, value))
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else str(value)

@@ -1,22 +1,23 @@
-"""What every kind of file or table of embeddings gives: one row a picture, each of them read or named."""
+"""The vectors and failures of a table of embeddings by the names of the pictures; every row that cannot be used is named."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pinakes.errors import MetadataError
 from pinakes.ids import BadNameError, image_id
-from pinakes.metadata.opening_tables import AnyTable
+from pinakes.importing.columns import Embeddings, Row
+from pinakes.importing.records import BadRowError
 from pinakes.types import ErrorClass, Failure, Vector
 
 SHOWN_ROWS = 50
-"""Bad rows that one message names; all of them are counted."""
+"""The most bad rows that one message names; all of them are counted."""
 
 STATUS_CLASSES = (
     (("RESOURCE_EXHAUSTED", "RETRYABLE", "QUOTA", "429"), ErrorClass.QUOTA),
@@ -24,57 +25,7 @@ STATUS_CLASSES = (
     (("NOT_FOUND", "PERMISSION_DENIED", "ACCESS"), ErrorClass.UNREADABLE),
     (("INVALID_ARGUMENT", "UNSUPPORTED", "SAFETY"), ErrorClass.REJECTED),
 )
-"""Words in a status, and what they say of the picture; a status with none of them is an error of the server."""
-
-
-class BadRowError(ValueError):
-    """A row cannot be imported; the text says why."""
-
-
-class Row(NamedTuple):
-    """A row as it is written.
-
-    Attributes:
-        place: where it is, such as "row 17".
-        name: of the picture, as it is written.
-        vector: its numbers, or why they cannot be read; None where the row has none.
-        status: why the picture has no vector, as the file says it; "" where it has one.
-        md5: of the bytes that were embedded, in hexadecimal; "" where the file does not say it.
-    """
-
-    place: str
-    name: str
-    vector: Sequence[Any] | npt.NDArray[Any] | BadRowError | None
-    status: str = ""
-    md5: str = ""
-
-
-class Embeddings(Protocol):
-    """A file or table of embeddings.
-
-    Attributes:
-        name: of the file or table, for messages.
-        dimension: numbers in a vector: those of the first one.
-        told: which columns were guessed, in one line; "" where nothing was.
-        metadata: its other columns as a table about the pictures; None where there are none.
-    """
-
-    name: str
-    dimension: int
-    told: str = ""
-    metadata: AnyTable | None = None
-
-    def rows(self) -> Iterator[Row]:
-        """Every row, read in pieces, the same each time.
-
-        Raises:
-            MetadataError: it cannot be read any further.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give back what reading holds open."""
-        return
+"""Words in a status, and the class of the failure; a status with none of them is an error of the server, tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +83,7 @@ def read_names(embeddings: Embeddings) -> Names:
             f"{count:,} of the rows of {embeddings.name} cannot be imported, and nothing was: {'; '.join(bad)}{more}."
         )
     for name in names.digests.keys() & names.failures.keys():
-        del names.failures[name]  # a later attempt has given it a vector
+        del names.failures[name]  # another attempt has given it a vector
     return names
 
 
@@ -143,6 +94,7 @@ def _enter(names: Names, row: Row, dimension: int) -> None:
     elif row.vector is None:
         names.without_vector.append(name)
     else:
+        # Digests, because the vectors of a large file do not fit into memory.
         digest = hashlib.blake2b(_vector(row.vector, dimension).tobytes(), digest_size=16).digest()
         if names.digests.setdefault(name, digest) != digest:
             names.differing[name] = None
@@ -151,16 +103,16 @@ def _enter(names: Names, row: Row, dimension: int) -> None:
 
 
 def failure_of(status: str) -> Failure:
-    """A status as the ledger keeps it: BigQuery's text, or `CLASS: MESSAGE` as a checkpoint has it."""
+    """A status as the ledger keeps it: BigQuery's text, or `CLASS: MESSAGE` from a checkpoint."""
     own, _, message = status.partition(": ")
     if own in list(ErrorClass) and message:
         return Failure(ErrorClass(own), message)
-    said = (
+    upper = (
         status.upper()
         .replace("RESOURCE EXHAUSTED", "RESOURCE_EXHAUSTED")
         .replace("INVALID ARGUMENT", "INVALID_ARGUMENT")
     )
-    found = (error for words, error in STATUS_CLASSES if any(word in said for word in words))
+    found = (error for words, error in STATUS_CLASSES if any(word in upper for word in words))
     return Failure(next(found, ErrorClass.SERVER), status)
 
 
@@ -176,10 +128,11 @@ def _vector(values: Sequence[Any] | npt.NDArray[Any] | BadRowError, dimension: i
         raise values
     if len(values) != dimension:
         raise BadRowError(f"the vector has {len(values)} numbers and the first one has {dimension}")
+    # NumPy would turn `true` and "1" into 1.0. `type` and not `isinstance`, for which `true` is an int.
     if isinstance(values, list) and not all(type(value) in (int, float) for value in values):
-        raise BadRowError("not every component of the vector is a number")  # neither true, nor "1"
+        raise BadRowError("not every component of the vector is a number")
     try:
-        with np.errstate(over="ignore"):  # what is too large becomes infinity
+        with np.errstate(over="ignore"):  # what is too large becomes infinity, which is refused below
             vector = np.array(values, dtype=np.float32)
     except (TypeError, ValueError, OverflowError) as exc:
         raise BadRowError("not every component of the vector is a number") from exc

@@ -6,7 +6,8 @@ from typing import Any
 
 from pinakes.embedders.imported import Imported
 from pinakes.errors import UsageError
-from pinakes.importing.embeddings import Embeddings, read_names
+from pinakes.importing.columns import Embeddings
+from pinakes.importing.embeddings import read_names
 from pinakes.importing.matching import ImportedSource, Matcher, vectors_to_keep
 from pinakes.ingest.answers import defer_the_rest, import_answers
 from pinakes.ingest.listing import list_and_plan, planned_with_imported
@@ -24,7 +25,7 @@ def import_embeddings(opened: Embeddings, space: Space, request: IngestRequest, 
     """Match the names with the pictures of a source, keep their vectors and failures, and load them into a collection.
 
     Args:
-        opened: the embeddings; they are read three times.
+        opened: the embeddings; they are read three times, since only names and digests fit into memory.
         space: where they go.
         request: source, metadata, collection and checkpoint; with an empty source the names stand for the pictures.
         settings: where things are.
@@ -59,7 +60,7 @@ def import_embeddings(opened: Embeddings, space: Space, request: IngestRequest, 
         before = run.tally.account().answers
         import_answers(run, vectors_to_keep(opened, chosen, run.checkpoint, report))
         imported = run.tally.account().answers - before
-        # What was imported is among the answers that the run reuses.
+        # The same listing is planned again, so that what was imported is among the answers that the run reuses.
         stages = Stages(
             list_and_plan=lambda run: planned_with_imported(run, planned),
             verify_embedder=lambda _run, _planned: None,
@@ -67,7 +68,7 @@ def import_embeddings(opened: Embeddings, space: Space, request: IngestRequest, 
         )
         outcome = run_stages(run, stages)
         summary: dict[str, Any] = {"imported": imported, **summarise(run, outcome)}
-    summary["notes"] += [*filter(None, [opened.told]), *report.lines()]
+    summary["notes"] += [*filter(None, [opened.remark]), *report.lines()]
     if outcome.account.deferred:
         summary["notes"].append(f"{outcome.account.deferred:,} pictures have no vector in {opened.name}")
     return summary

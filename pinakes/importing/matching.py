@@ -1,7 +1,7 @@
 """Matches the names of imported embeddings with the images of a source, or lets the names stand for the images.
 
-What is matched goes into the checkpoint, as answers do, and from there into the table as always; a later `ingest` into the
-same space asks only for what the file did not hold.
+Matched vectors go into the checkpoint as answers do, and from there into the table; a later `ingest` into the same space
+embeds only the pictures that the file had no vector of.
 """
 
 from __future__ import annotations
@@ -20,17 +20,21 @@ from pinakes.buckets.addresses import in_bucket, parse_uri
 from pinakes.checkpoints.checkpoint import Checkpoint
 from pinakes.errors import UsageError
 from pinakes.ids import base_name, image_id
-from pinakes.importing.embeddings import Embeddings, Names, vectors
+from pinakes.importing.columns import Embeddings
+from pinakes.importing.embeddings import Names, vectors
 from pinakes.types import HALF_PRECISION, Answer, Entry, Image, Rejected, Vector
 
 SHOWN = 20
-"""Names that a note shows; all of them are counted."""
+"""The most names that a note shows; all of them are counted."""
 
 _ENDING = re.compile(r"(?:\.(?:csv|tsv|txt|jsonl?|ndjson|parquet|npy))?(?:\.gz)?\Z", re.IGNORECASE)
 
 COMPARED_AT_ONCE = 256
+"""Vectors that are looked up in the checkpoint together, which reads each of its parts once for all of them."""
+
 CLOSE = 1e-3
-"""Vectors whose components differ by less, relative to the largest, are one vector written down twice."""
+"""Vectors whose components differ by less, relative to the largest one, are the same vector with and without rounding: half
+precision rounds by up to 1/2048."""
 
 
 @dataclass(slots=True)
@@ -56,8 +60,8 @@ class Matched:
     kept: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """The report as short lines; what has no names has no line."""
-        said = (
+        """The report as short lines, one for each kind that has names."""
+        kinds = (
             ("fit no picture and were left out", self.without_image),
             ("fit several pictures and were left out", self.ambiguous),
             ("have several vectors that differ, and were left out", self.differing),
@@ -69,7 +73,7 @@ class Matched:
             ("have no vector", self.without_vector),
             ("are of pictures that have another vector in this space and keep it", self.kept),
         )
-        return [f"{len(names):,} names {what}: {_some(names)}" for what, names in said if names]
+        return [f"{len(names):,} names {what}: {_some(names)}" for what, names in kinds if names]
 
 
 class Matcher:
@@ -82,23 +86,25 @@ class Matcher:
     def __init__(self, images: Sequence[Image]) -> None:
         self._by_id = {image.image_id: image for image in images}
         self._images = images
-        self._by_base: dict[str, Image | None] = {}
+        self._by_base: dict[str, Image | None] = {}  # None where several images have the base name
         for image in images:
             name = base_name(image.image_id)
             self._by_base[name] = None if name in self._by_base else image
         self.report = Matched()
 
+    # Made only if a name is an address: most names are paths, and a listing may have a million images.
     @cached_property
     def _by_address(self) -> dict[str, Image]:
         return {_address(image.uri): image for image in self._images}
 
     def find(self, name: str) -> Image | None:
-        """The image, or None, which the report then counts."""
+        """The image, or None, and then the name is in the report."""
         key = image_id(name)
         found = self._by_id.get(key)
         if found is None and ("://" in key or key.startswith("/")):
             found = self._by_address.get(key) or self._by_address.get(_address(key))
             key = _address(key)
+            # One leading folder less each time: the folder of the program that wrote the name may begin anywhere in it.
             while found is None and "/" in key:
                 key = key.partition("/")[2]
                 found = self._by_id.get(key)
@@ -123,6 +129,7 @@ class Matcher:
                 self.report.other_bytes.append(name)
             elif image is not None:
                 first = by_image.setdefault(image.image_id, name)
+                # Nothing says which of two different vectors is right, so neither is taken.
                 if digest != names.digests[first] or first in differing or name in differing:
                     differing |= dict.fromkeys((first, name))
                 if first == name:
@@ -131,29 +138,28 @@ class Matcher:
         return {name: image for name, image in chosen.items() if name not in differing}
 
     def failures(self, names: Names, checkpoint: Checkpoint) -> Iterator[Answer]:
-        """The failures of images about which nothing better is known, as answers of the checkpoint."""
+        """The failures of images of which the checkpoint has no answer yet, as answers."""
         ledger = checkpoint.ledger()
         for name, failure in names.failures.items():
             image = self.find(name)
             if image is not None:
                 self.report.failed.append(name)
-                row = ledger.get(image.image_id, image.fingerprint)
-                if row is None:
-                    version = checkpoint.space.version
-                    yield Answer(image.image_id, image.fingerprint, None, failure, 1, version)
+                if ledger.get(image.image_id, image.fingerprint) is None:
+                    yield Answer(image.image_id, image.fingerprint, None, failure, 1, checkpoint.space.version)
 
 
 def _address(uri: str) -> str:
-    """An address with nothing encoded: without a version for an object of a bucket, as BigQuery writes it."""
+    """An address without percent-encoding and, for an object of a bucket, without its version, as BigQuery writes it."""
     if not in_bucket(uri):
         return unquote(uri)
     try:
         return parse_uri(uri).plain
-    except ValueError:  # a # in the name as it is
+    except ValueError:  # the name holds a # that is not encoded, and no version follows it
         return uri
 
 
 def _other_bytes(image: Image, md5: str | None) -> bool:
+    """Whether the vector is known to be of other bytes; fingerprints of other kinds cannot be compared with an MD5."""
     return md5 is not None and image.fingerprint.startswith("md5:") and image.fingerprint != f"md5:{md5}"
 
 
@@ -162,7 +168,7 @@ def vectors_to_keep(
 ) -> Iterator[tuple[Image, Vector]]:
     """The vectors of the chosen names that their images do not have yet, each once.
 
-    An image that has another vector keeps it, unless that is a rounded one from the table.
+    An image that has another vector keeps it, unless that was taken from the table, which rounds.
     """
     ledger = checkpoint.ledger()
     left = dict(chosen)
@@ -190,7 +196,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 class ImportedSource:
-    """A source without pictures: the names of imported embeddings. For those who have only the vectors.
+    """A source for people who have only vectors: the names of imported embeddings stand for the pictures.
 
     Names with several vectors are left out.
     """
@@ -203,13 +209,12 @@ class ImportedSource:
 
     def entries(self) -> Iterator[Entry]:
         """An image for each vector, whose fingerprint is a digest of it, so that a change shows; and each failure."""
-        left = {name: None for name in self._names.digests if name not in self._names.differing}
+        left = self._names.digests.keys() - self._names.differing.keys()
         for name, vector in vectors(self._embeddings):
-            if name not in left:
-                continue
-            del left[name]
-            digest = hashlib.md5(vector.tobytes(), usedforsecurity=False).hexdigest()
-            yield Image(name, f"import:{name}", f"vector:{digest}", 0)
+            if name in left:
+                left.remove(name)
+                digest = hashlib.md5(vector.tobytes(), usedforsecurity=False).hexdigest()
+                yield Image(name, f"import:{name}", f"vector:{digest}", 0)
         for name, failure in self._names.failures.items():
             yield Rejected(name, f"import:{name}", failure)
 

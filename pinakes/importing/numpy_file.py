@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from pinakes.errors import MetadataError, UsageError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
 from pinakes.importing.parquet import Parquet
+from pinakes.importing.records import BadRowError, Records
 from pinakes.metadata.files import detect_encoding, open_bytes, read_lines
 
 VECTOR = "vector"
@@ -36,6 +35,7 @@ class NumpyFile(Records):
     def __init__(self, path: Path, names: Path | None) -> None:
         self.name, self.path = path.name, path
         try:
+            # Mapped, because an array may be larger than memory; without pickle, which would run code from the file.
             self._array = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as exc:
             raise MetadataError(f"{path.name} cannot be read as an array of numbers ({exc}); save it again.") from exc
@@ -47,6 +47,7 @@ class NumpyFile(Records):
         file = names or _clip_retrieval(path)
         with open_bytes(file) as stream:
             self._names = Parquet(file) if stream.read(4) == b"PAR1" else _Lines(file)
+        # The array takes the place of a column of the names' file that is called `vector` too.
         self.columns = (*(name for name in self._names.columns if name != VECTOR), VECTOR)
         self.vectors = (VECTOR,)
         count = sum(1 for _ in self._names.records(self._names.columns[:1]))
@@ -60,8 +61,11 @@ class NumpyFile(Records):
         """See `Records.records`."""
         named = [name for name in wanted if name != VECTOR]
         for vector, (place, values) in zip(self._array, self._names.records(named), strict=True):
-            row = dict(zip(named, values, strict=True)) if not isinstance(values, BadRowError) else {}
-            yield place, [vector if name == VECTOR else row.get(name) for name in wanted]
+            if isinstance(values, BadRowError):
+                yield place, values
+            else:
+                row = {VECTOR: vector, **dict(zip(named, values, strict=True))}
+                yield place, [row[name] for name in wanted]
 
 
 class _Lines(Records):

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pinakes.errors import MetadataError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
+from pinakes.importing.records import BadRowError, Records
 
 BATCH_ROWS = 256
-"""Read at once: with 3,072 float64 each, some 6 MB."""
+"""Rows that are read at once: with 3,072 float64 each, some 6 MB."""
 
 
 class Parquet(Records):
@@ -37,9 +36,10 @@ class Parquet(Records):
         """See `Records.records`."""
         row = 0
         try:
+            # A buffer instead of `pre_buffer`, and no threads: either would read a whole row group, which other programs
+            # make as large as the file.
             with pq.ParquetFile(self.path, buffer_size=2**20, pre_buffer=False) as file:
                 columns = list(dict.fromkeys(wanted))
-                # With threads of its own, pyarrow reads a whole row group ahead.
                 for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns, use_threads=False):
                     for values in zip(*(_values(batch.column(name)) for name in wanted), strict=True):
                         row += 1
@@ -49,7 +49,7 @@ class Parquet(Records):
 
 
 def _values(column: pa.Array) -> Iterator[Any]:
-    """The values of a column; lists of numbers without making an object of each number."""
+    """The values of a column; lists of numbers as arrays, without a Python object for each number."""
     if not _is_vector(column.type):
         return iter(column.to_pylist())
     return (value.values.to_numpy(zero_copy_only=False) if value.is_valid else None for value in column)

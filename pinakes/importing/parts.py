@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pinakes.errors import UsageError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
+from pinakes.importing.records import BadRowError, Records
 from pinakes.importing.text import JsonLines
 
 
@@ -33,7 +32,8 @@ class Parts(Records):
         self.vectors = parts[0].vectors
         for part in parts:
             lacking = set(self.columns).difference(part.columns)
-            if lacking and not isinstance(part, JsonLines):  # which leaves out what is null
+            # JSON Lines leave out what is null, so that a column may be missing from a whole part.
+            if lacking and not isinstance(part, JsonLines):
                 raise UsageError(
                     f"the files of {path.name} are not parts of one table: {part.name} lacks {', '.join(sorted(lacking))};"
                     " import each by itself."

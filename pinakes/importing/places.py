@@ -1,4 +1,4 @@
-"""What can be imported, by what is given on the command line: a file of any form, a folder of them, or an address."""
+"""Opens what the command line names: a file of any form, a folder of files, or the address of a table."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from pathlib import Path
 from pinakes.bigquery.address import SCHEME as BIGQUERY
 from pinakes.errors import UsageError
 from pinakes.importing.bigquery import BigQueryRecords
-from pinakes.importing.columns import Records, TableOfEmbeddings
+from pinakes.importing.columns import Embeddings
 from pinakes.importing.numpy_file import NumpyFile
 from pinakes.importing.parquet import Parquet
 from pinakes.importing.parts import Parts
 from pinakes.importing.postgres_table import ADDRESS, PostgresTable
+from pinakes.importing.records import Records
 from pinakes.importing.text import open_text_records
 from pinakes.metadata.files import open_bytes
 
@@ -23,7 +24,7 @@ def open_embeddings(
     name: str | None = None,
     names: Path | None = None,
     key: str | None = None,
-) -> TableOfEmbeddings:
+) -> Embeddings:
     """Open embeddings; the content of a file decides what it is. The caller closes them.
 
     Args:
@@ -34,13 +35,13 @@ def open_embeddings(
         key: what the metadata call their key; None is image_id.
 
     Raises:
-        UsageError: it is nothing that can be imported.
-        MetadataError: it cannot be read.
-        DatabaseError: likewise, of a table.
+        UsageError: it cannot be imported.
+        MetadataError: a file or a table of BigQuery cannot be read.
+        DatabaseError: a table of PostgreSQL cannot be read.
     """
     records = _records(place, names)
     try:
-        return TableOfEmbeddings(records, vector, name, key)
+        return Embeddings(records, vector, name, key)
     except BaseException:
         records.close()
         raise
@@ -55,7 +56,7 @@ def _records(place: str, names: Path | None) -> Records:
     if place.startswith(BIGQUERY):
         return BigQueryRecords(place)
     scheme, is_address, _ = place.partition("://")
-    if is_address:  # which may hold a password, so it is not shown
+    if is_address:  # it may hold a password, so the message shows only its scheme
         raise UsageError(
             f"an address {scheme}://… cannot be imported; give a file,"
             " bigquery://PROJECT/DATASET/TABLE, or postgresql://USER@HOST/DATABASE?table=NAME."
@@ -71,6 +72,7 @@ def _records(place: str, names: Path | None) -> Records:
 def _file(path: Path, names: Path | None) -> Records:
     with open_bytes(path) as stream:
         first = stream.read(6)
+    # By their first bytes and not by their names: the parts of an export have no ending, or `.gz`.
     if first == b"\x93NUMPY":
         return NumpyFile(path, names)
     return Parquet(path) if first.startswith(b"PAR1") else open_text_records(path)

@@ -9,22 +9,21 @@ from typing import Any
 from urllib.parse import unquote
 
 from pinakes.errors import UsageError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
+from pinakes.importing.records import BadRowError, Records
 from pinakes.store.foreign_table import ForeignTable
 
 ADDRESS = re.compile(r"(?:postgres(?:ql)?|cloudsql)://")
 
 _VECTOR = re.compile(r"(?:\w+\.)?(?:vector|halfvec)\b|(?:real|double precision)\[\]")
 _NO_TEXT = ("tsvector", "bytea")
-"""Types of columns that say nothing to a person."""
+"""Types of columns that are no metadata, because a person cannot read their values."""
 
 
 class PostgresTable(Records):
     """A table in any PostgreSQL, as it was when it was opened.
 
     Raises:
-        UsageError: the address names no table, or one that is not there.
+        UsageError: the address names no table, or one that does not exist.
         DatabaseError: the database cannot be reached, or the table may not be read.
     """
 
@@ -48,6 +47,7 @@ class PostgresTable(Records):
 
 def _split(address: str) -> tuple[str, str]:
     """The address of the database, and the name of the table in it."""
+    # Not `urllib.parse`: the rest of the address goes to libpq exactly as it was given.
     place, _, query = address.partition("?")
     options = query.split("&") if query else []
     tables = [unquote(option.removeprefix("table=")) for option in options if option.startswith("table=")]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pinakes.embedders.declaration import Choice, Surroundings
 from pinakes.embedders.registry import EMBEDDERS, space_chosen, space_made
 from pinakes.errors import UsageError
-from pinakes.importing.embeddings import Embeddings
+from pinakes.importing.columns import Embeddings
 from pinakes.importing.matching import stem
 from pinakes.settings import Settings
 from pinakes.spaces import Space
@@ -17,7 +17,7 @@ IMPORTED = "imported"
 
 
 def space_of_embedder(choice: Choice, embeddings: Embeddings, settings: Settings) -> Space:
-    """The very space that `ingest` uses with an embedder.
+    """The space that `ingest` uses with an embedder.
 
     Raises:
         UsageError: the embedder has no such model, or its vectors have another dimension.
@@ -35,14 +35,14 @@ def space_of_embedder(choice: Choice, embeddings: Embeddings, settings: Settings
 def space_of(text: str | None, embeddings: Embeddings, settings: Settings, *, foreign: bool = False) -> Space:
     """`PROVIDER/MODEL/VERSION[/PREPROCESSING]` as a space of the dimension of the embeddings.
 
-    A space of an embedder is the very one that `ingest` would use, so that the imported vectors are continued and
-    searched; its preprocessing may be left out. A model that no embedder calls has the provider `imported`.
+    For an embedder it is the space that `ingest` would use, so that a run adds the missing vectors and words find them; its
+    preprocessing may be left out. A model that no embedder calls has the provider `imported`.
 
     Args:
         text: the space; None: `imported/<name of the file or table>/1`.
-        embeddings: read so far that their dimension is known.
+        embeddings: they give the dimension, and the name where `text` is None.
         settings: of embedders.
-        foreign: the provider is none of the embedders, and its name is meant as it is written.
+        foreign: the provider is not an embedder of Pinakes, and its name is kept as it is written.
 
     Raises:
         UsageError: it has another form, or no embedder makes such a space.

@@ -13,31 +13,54 @@ import numpy as np
 import numpy.typing as npt
 
 from pinakes.errors import UsageError
-from pinakes.importing.columns import Records
-from pinakes.importing.embeddings import BadRowError
+from pinakes.importing.records import BadRowError, Records
 from pinakes.metadata.columns import VECTOR_COLUMNS
 from pinakes.metadata.files import detect_encoding, read_lines
 from pinakes.metadata.records import open_text
 
-csv.field_size_limit(2**24)  # a vector of 3,072 components written in full has some 60 kB; the default is 131 kB
+# A vector of 3,072 components written in full takes some 60 kB, and a line may hold more; the default is 131 kB.
+csv.field_size_limit(2**24)
 
 
-class Separated(Records):
-    """Separated values: a header with any columns; or no header, and a name with a JSON list or a number a column."""
+class TextTable(Records):
+    """Separated values with a header, read as a metadata file: in one with tabs a stray quotation mark joins no rows.
 
-    def __init__(self, path: Path, separator: str, header: Sequence[str] | None, *, wide: bool = False) -> None:
+    Raises:
+        MetadataError: the header cannot be right.
+    """
+
+    def __init__(self, path: Path) -> None:
         self.name, self.path = path.name, path
-        self.columns = ("image_id", "vector") if header is None else tuple(header)
+        self._table = open_text(path)
+        self.columns = self._table.columns
+
+    def records(self, wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[Any] | BadRowError]]:
+        """See `Records.records`."""
+        for line, cells in self.cells(wanted):
+            yield f"line {line}", cells
+
+    def cells(self, wanted: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+        """See `Records.cells`."""
+        places = [self.columns.index(column) for column in wanted]
+        for line, row in self._table.rows():
+            yield line, [row[place] for place in places]
+
+
+class Headerless(Records):
+    """Separated values without a header: a name with a JSON list or, where it is `wide`, with a number a column."""
+
+    columns = ("image_id", "vector")
+
+    def __init__(self, path: Path, separator: str, *, wide: bool) -> None:
+        self.name, self.path = path.name, path
         self._separator = separator
-        self._header = header is not None
         self._wide = wide
 
     def records(self, wanted: Sequence[str]) -> Iterator[tuple[str, Sequence[Any] | BadRowError]]:
         """See `Records.records`."""
         reader = csv.reader((f"{text}\n" for text in _lines(self.path)), delimiter=self._separator)
         places = [self.columns.index(column) for column in wanted]
-        if self._header:
-            next(reader)
+        # Not a `for` loop, which an error would end: the rows after a bad one are reported too.
         while True:
             try:
                 row = next(reader, None)
@@ -46,21 +69,17 @@ class Separated(Records):
                 continue
             if row is None:
                 return
-            cells: Sequence[Any] = [row[0], _numbers(row[1:])] if self._wide and row else row
-            if row and len(cells) != len(self.columns):
+            if not row:  # a blank line
+                continue
+            cells: Sequence[Any] = [row[0], _numbers(row[1:])] if self._wide else row
+            if len(cells) != len(self.columns):
                 yield f"line {reader.line_num}", BadRowError(f"{len(row)} fields instead of {len(self.columns)}")
-            elif row:
+            else:
                 yield f"line {reader.line_num}", [cells[place] for place in places]
-
-    def cells(self, wanted: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-        """See `Records.cells`; a stray quotation mark is read as in any other table about pictures."""
-        places = [self.columns.index(column) for column in wanted]
-        for line, row in open_text(self.path).rows():
-            yield line, [row[place] for place in places]
 
 
 class JsonLines(Records):
-    """JSON Lines, as BigQuery exports them: an object a line, without what is null."""
+    """JSON Lines, as BigQuery exports them: an object on each line, without the columns that are null in that row."""
 
     def __init__(self, path: Path) -> None:
         self.name, self.path = path.name, path
@@ -85,7 +104,7 @@ class JsonLines(Records):
                 continue
             try:
                 row = json.loads(line)
-            except (ValueError, RecursionError) as exc:
+            except (ValueError, RecursionError) as exc:  # RecursionError: thousands of opening brackets
                 row = BadRowError(f"the line is not JSON ({exc})")
             if not isinstance(row, dict | BadRowError):
                 row = BadRowError("the line is not a JSON object")
@@ -93,10 +112,10 @@ class JsonLines(Records):
 
 
 def open_text_records(path: Path) -> Records:
-    """Find out how a text is laid out, from its first line.
+    """Find out from its first line which of the text forms a file has.
 
     Raises:
-        UsageError: it is none of the forms.
+        UsageError: it has none of the forms.
         MetadataError: it cannot be read.
     """
     line = next(_lines(path), "")
@@ -105,11 +124,11 @@ def open_text_records(path: Path) -> Records:
     separator = max("\t,;", key=line.count)
     cells = next(csv.reader([line], delimiter=separator), [])
     if len(cells) == 2 and cells[1].lstrip().startswith("["):
-        return Separated(path, separator, None)
+        return Headerless(path, separator, wide=False)
     if len(cells) > 2 and not isinstance(_numbers(cells[1:]), BadRowError):
-        return Separated(path, separator, None, wide=True)
+        return Headerless(path, separator, wide=True)
     if len(cells) > 1:
-        return Separated(path, separator, [cell.strip() for cell in cells])
+        return TextTable(path)
     raise UsageError(
         f'{path.name} is none of the forms that can be imported: name,number,number,…; name,"[number, …]"; a table with a'
         f" header and a column such as {', '.join(VECTOR_COLUMNS)}; JSON Lines; Parquet; or NumPy's .npy."
@@ -117,6 +136,7 @@ def open_text_records(path: Path) -> Records:
 
 
 def _lines(path: Path) -> Iterator[str]:
+    # The encoding is found in the whole file: the first letter outside ASCII may be far down.
     return (text for _, text in read_lines(path, detect_encoding(path)))
 
 

@@ -15,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from google.api_core.exceptions import Forbidden
+from google.cloud.bigquery import Client
 
 from pinakes.bigquery import client as client_module
 from pinakes.bigquery import merged_table
@@ -458,6 +460,30 @@ def test_a_merge_that_fails_leaves_the_table_and_no_staging(
         exported(settings)
     assert sorted(bigquery.tables) == ["museum.out.art", "museum.out.other"]
     assert bigquery.rows("SELECT COUNT(*) FROM `museum.out.art`") == [(0,)]
+
+
+@pytest.mark.parametrize("merge", ["MERGE nonsense", None])
+def test_a_staging_table_that_cannot_be_deleted_hides_neither_the_merge_nor_its_failure(
+    bigquery: BigQueryFake,
+    settings: Settings,
+    database: Database,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    merge: str | None,
+) -> None:
+    bigquery.table("museum.out.other", {"n": "INTEGER"})
+    run(settings, gallery(tmp_path / "in", 2))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise Forbidden("no")
+
+    monkeypatch.setattr(Client, "delete_table", refuse)
+    if merge is None:
+        assert exported(settings).merged.inserted == 2
+    else:
+        monkeypatch.setattr(merged_table, "merge_statement", lambda *_: merge)
+        with pytest.raises(PinakesError, match=r"the rows cannot be merged into .*: Syntax error"):
+            exported(settings)
 
 
 @pytest.mark.parametrize(("rows", "taken"), [(merged_table.LEAST_FOR_AN_INDEX, True), (4999, False)])

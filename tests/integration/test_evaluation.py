@@ -20,7 +20,7 @@ from pinakes.embedders.declaration import Declaration, Factory, Model
 from pinakes.embedders.palette.descriptor import Palette
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.embedders.remote.client import Remote
-from pinakes.embedders.remote.provider import Prepared, Unpaced
+from pinakes.embedders.remote.provider import CredentialsRefusedError, Prepared, Unpaced
 from pinakes.errors import MetadataError, UnreadableQueryError, UsageError
 from pinakes.evaluation.evaluation import evaluate_indexes, evaluate_recall, evaluate_retrieval
 from pinakes.evaluation.index_choice import IndexComparison
@@ -384,13 +384,14 @@ def test_the_texts_of_a_file_are_matched_to_the_pictures(
     file = tmp_path / "semart_test.csv"
     header = ["IMAGE_FILE", "DESCRIPTION", "AUTHOR", "TITLE", "TECHNIQUE", "DATE", "TYPE", "SCHOOL", "TIMEFRAME"]
     rows = [["a.jpg", "alpha", "X", "One"], ["b.jpg", "beta", "X", "Two"], ["gone.jpg", "gamma", "X", "Three"]]
+    rows.append(["c.jpg", "", "X", "Four"])
     file.write_text("\n".join("\t".join(row + [""] * (9 - len(row))) for row in [header, *rows]), "cp1252")
     report = retrieval(database, settings, test=file, with_title=True)
     assert report.pairs == 2
     assert report.protocol == "title and description of the rows of semart_test.csv (Text2Art)"
     assert report.spaces[0].to_picture is not None
     assert report.spaces[0].to_picture.recall[1] == 1
-    assert "1 rows of semart_test.csv have no picture here" in report.notes[0]
+    assert report.notes[0] == "2 rows of semart_test.csv describe no picture that all spaces hold"
     with pytest.raises(MetadataError, match="cannot be read"):
         retrieval(database, settings, test=tmp_path / "missing.csv")
     file.write_text("\n".join("\t".join(row + [""] * (9 - len(row))) for row in [header, rows[2]]), "cp1252")
@@ -428,6 +429,26 @@ def test_paid_texts_are_announced_capped_and_paid_for_once(
     assert (again.spaces[0].calls, again.spaces[0].cost, providers[2].asked) == (0, 0.0, [])
     assert again.spaces[0].to_picture == space.to_picture
     assert len(said) == 1
+
+
+def test_texts_that_were_answered_next_to_one_that_was_refused_are_not_paid_for_again(
+    database: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Refusing(PaidWords):
+        def text(self, text: str, *, timeout: float) -> tuple[Vector, str]:
+            if text == "six":
+                raise CredentialsRefusedError("the key was refused.")
+            return super().text(text, timeout=timeout)
+
+    providers: list[PaidWords] = [Refusing(), PaidWords()]
+    opened = iter(providers)
+    monkeypatch.setitem(EMBEDDERS, "paid", declared(PAID, lambda *_: Remote(next(opened), Unpaced())))
+    store(database, PAID, degrees(0, 30, 60), description=["six", "seven", "eight"])
+    refused, again = retrieval(database, settings), retrieval(database, settings)
+    assert refused.spaces[0].notes == ("the key was refused",)
+    assert (refused.spaces[0].calls, refused.spaces[0].cost) == (2, 0.5)
+    assert sorted(providers[0].asked) == ["eight", "seven"]
+    assert (providers[1].asked, again.spaces[0].calls) == (["six"], 1)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +32,8 @@ from pinakes.importing.embeddings import failure_of, read_names, vectors
 from pinakes.importing.matching import Matcher
 from pinakes.importing.places import open_embeddings
 from pinakes.ingest.opening import dry_run
+from pinakes.metadata.column_map import ColumnMap
+from pinakes.metadata.table import read_metadata
 from pinakes.query.query import ask
 from pinakes.quota.embedder_pool import Embedders
 from pinakes.search.answer import search
@@ -227,11 +230,46 @@ def test_any_columns_can_be_named(working: Path, database: Database) -> None:
     ]
 
 
+@pytest.mark.parametrize(("key", "column"), [("Object_ID", "object_id"), (None, "image_id")])
+def test_a_column_that_is_called_like_the_key_moves_no_other(tmp_path: Path, key: str | None, column: str) -> None:
+    row = {"photo": "a.jpg", "embedding": [1.0, 2.0], column: "17", "title": "Dusk"}
+    as_parquet(tmp_path / "one.parquet", [row])
+    opened = open_embeddings(str(tmp_path / "one.parquet"), name="photo", key=key)
+    assert opened.metadata is not None
+    (read,) = read_metadata([opened.metadata], columns=ColumnMap(key=key)).frame.to_dict("records")
+    assert (read["key"], read["title"]) == ("a.jpg", "Dusk")
+
+
+def test_a_record_with_a_date_in_it_is_metadata_as_json(tmp_path: Path) -> None:
+    row = {"image_id": "a.jpg", "vector": [1.0, 2.0], "made": {"on": date(2026, 11, 1), "by": "Zoé"}}
+    as_parquet(tmp_path / "one.parquet", [row])
+    opened = open_embeddings(str(tmp_path / "one.parquet"))
+    assert opened.metadata is not None
+    assert list(opened.metadata.rows()) == [(1, ["a.jpg", '{"on": "2026-11-01", "by": "Zoé"}'])]
+
+
+def test_a_stray_quotation_mark_gives_no_picture_the_vector_of_another(tmp_path: Path) -> None:
+    rows = ['a.jpg\t"Open\t[1, 2]', "b.jpg\tPlain\t[3, 4]", 'c.jpg\tCalled "Dusk"\t[5, 6]']
+    (tmp_path / "stray.tsv").write_text("\n".join(["image_file\ttitle\tvector", *rows]) + "\n")
+    opened = open_embeddings(str(tmp_path / "stray.tsv"))
+    assert {name: vector.tolist() for name, vector in vectors(opened)} == {
+        "a.jpg": [1.0, 2.0],
+        "b.jpg": [3.0, 4.0],
+        "c.jpg": [5.0, 6.0],
+    }
+    assert opened.metadata is not None
+    assert [cells for _, cells in opened.metadata.rows()] == [
+        ["a.jpg", '"Open'],
+        ["b.jpg", "Plain"],
+        ["c.jpg", 'Called "Dusk"'],
+    ]
+
+
 def test_the_only_column_of_vectors_needs_no_name(tmp_path: Path) -> None:
     as_parquet(tmp_path / "one.parquet", [{"url": "a.jpg", "features": [1.0, 2.0]}])
     opened = open_embeddings(str(tmp_path / "one.parquet"))
     assert [name for name, _ in vectors(opened)] == ["a.jpg"]
-    assert opened.told.endswith("vector = features, name = url")
+    assert opened.remark.endswith("vector = features, name = url")
 
 
 @pytest.mark.parametrize(
