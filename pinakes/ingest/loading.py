@@ -101,8 +101,7 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
         # Before the images are read: what others change from here on shows when the rows are counted again.
         since = lasting.do("looking for changes", lambda conn: image_state(conn, collection))
         stored = lasting.do("reading the stored images", lambda conn: stored_images(conn, collection))
-        unlisted = stored.filter(pa.array(places(stored["image_id"], listed["image_id"]) < 0))
-        differs = _differ(listed, stored)
+        differs, unlisted = _compared(listed, stored)
         if join is not None and said is not None:
             differs |= _said_otherwise(run, join, said, since.said, listed, stored)
         differing = listed.filter(pa.array(differs))
@@ -130,8 +129,8 @@ def load(run: Ingestion, planned: Planned) -> Loaded:
     return Loaded(vanished, None if join is None else join.report, language, guessed)
 
 
-def _differ(listed: pa.Table, stored: pa.Table) -> npt.NDArray[np.bool_]:
-    """Which listed entries are not stored, or are stored with another URI or fingerprint: a mask, shape (n,).
+def _compared(listed: pa.Table, stored: pa.Table) -> tuple[npt.NDArray[np.bool_], pa.Table]:
+    """Which listed entries are not stored, or are with another URI or fingerprint: a mask, shape (n,); what is not listed.
 
     Raises:
         AccountError: an image is listed twice.
@@ -148,7 +147,9 @@ def _differ(listed: pa.Table, stored: pa.Table) -> npt.NDArray[np.bool_]:
     differs = ~is_stored
     for name in ("uri", "fingerprint"):
         differs[is_stored] |= pc.not_equal(new[name], old[name]).to_numpy()
-    return differs
+    unlisted = np.ones(stored.num_rows, dtype=np.bool_)
+    unlisted[at[is_stored]] = False
+    return differs, stored.filter(pa.array(unlisted))
 
 
 def _said_otherwise(
