@@ -21,7 +21,6 @@ import hashlib
 import multiprocessing
 import resource
 import signal
-import sys
 import time
 from collections import Counter
 from itertools import combinations, islice
@@ -146,4 +145,4 @@ def _compare(dsn: str, pace: Path, killed_at: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
