@@ -18,15 +18,16 @@ from pinakes.duplicates.groups import TWO_SIDES, grouped, newest
 from pinakes.duplicates.sketch import Sketch, turned_shapes
 from pinakes.errors import PictureError, SourceError
 from pinakes.sources.reading import read_uri
+from pinakes.store.bulk_reads import stored_listing
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database
 from pinakes.store.duplicates import (
     Alike,
     StoredSketch,
     alike_images,
+    drop_earlier_pairs,
     drop_unused_sketches,
     equal_files,
-    image_ids,
     keep_alike,
     keep_sketches,
     near_in_shape,
@@ -109,9 +110,8 @@ def regroup(database: Database, collection: str) -> None:
         decisions = newest(Decision(*row) for row in stored_decisions(conn, collection))
         named = {image_id for key in decisions for image_id in key if image_id}
         there = [image.image_id for image in images_of(conn, collection, named)]
-        members = grouped(
-            equal_files(conn, collection), alike_images(conn, collection), image_ids(conn, collection), decisions, there
-        )
+        image_ids = (image_id for image_id, *_ in stored_listing(conn, collection))
+        members = grouped(equal_files(conn, collection), alike_images(conn, collection), image_ids, decisions, there)
         replace_groups(other, collection, members, pairs=TWO_SIDES)
 
 
@@ -148,6 +148,7 @@ def _compare(
     conn: Connection, collection: str, registered: RegisteredSpace, within: float, told: Told | None
 ) -> tuple[int, int]:
     how = f"{RECIPE}:{registered.name}:{within:g}"
+    drop_earlier_pairs(conn, collection, how)
     sketches = _Sketches(conn, collection)
     seen: set[int] = set()
     compared = looked_at = 0

@@ -217,6 +217,16 @@ def drop_unused_sketches(conn: Connection, collection: str) -> None:
         )
 
 
+def drop_earlier_pairs(conn: Connection, collection: str, how: str) -> None:
+    """Delete the pairs if no picture has been compared in this way yet: they were found in another."""
+    conn.execute(
+        sql.SQL("DELETE FROM {} WHERE NOT EXISTS (SELECT FROM {} WHERE compared = %s)").format(
+            _table(collection, "alike"), _table(collection, "sketches")
+        ),
+        (how,),
+    )
+
+
 def equal_files(conn: Connection, collection: str) -> Iterator[list[str]]:
     """The images of each fingerprint that several images have, in the order of their ids, streamed."""
     statement = sql.SQL(
@@ -247,14 +257,6 @@ def alike_images(conn: Connection, collection: str) -> Iterator[Alike]:
     with translated("reading which pictures are alike"), conn.transaction():
         for row in streamed(conn, statement, at_once=ROWS_AT_ONCE):
             yield Alike(*row)
-
-
-def image_ids(conn: Connection, collection: str) -> Iterator[str]:
-    """The ids of all images, streamed in order."""
-    statement = sql.SQL("SELECT image_id FROM {} ORDER BY image_id").format(_table(collection, "images"))
-    with translated("reading the names of images"), conn.transaction():
-        for (image_id,) in streamed(conn, statement, at_once=ROWS_AT_ONCE):
-            yield image_id
 
 
 @contextmanager

@@ -303,3 +303,21 @@ def test_a_picture_that_is_taken_down_leaves_no_sketch(collection: Settings, dat
     takedowns.forget(takedowns.find(["grey-copy.jpg"]))
     assert stored(database, "SELECT count(*) FROM pictures.sketches") == [(before - 1,)]
     assert ("grey", "grey-copy") not in groups()
+
+
+def test_pairs_that_were_found_in_another_way_are_not_kept(collection: Settings, database: Database) -> None:
+    groups()
+    pairs = "SELECT first, second FROM pictures.alike ORDER BY 1, 2"
+    copies = stored(database, pairs)
+    with database.connection() as (conn, _):
+        registered = resolve_space(conn, "pictures")
+        conn.execute("""
+            INSERT INTO pictures.alike (first, second, kind, difference)
+            SELECT min(fingerprint), max(fingerprint), 'resized', 0
+            FROM pictures.sketches
+            WHERE fingerprint NOT IN (SELECT first FROM pictures.alike UNION SELECT second FROM pictures.alike)
+        """)
+    find_copies(database, "pictures", registered)
+    assert len(stored(database, pairs)) == len(copies) + 1, "nothing is compared again"
+    find_copies(database, "pictures", registered, within=0.39)
+    assert stored(database, pairs) == copies
