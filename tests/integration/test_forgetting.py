@@ -115,10 +115,9 @@ def test_a_forgotten_picture_is_in_no_table_checkpoint_or_search(
     pictures = gallery(tmp_path / "in")
     run(settings, pictures, format=form)
     run(settings, pictures, dimension=6, format=form)
-    before = {
-        image_id: open_checkpoint(settings.checkpoint, "pictures", SPACE).vector(image_id, fingerprint)
-        for image_id, fingerprint in stored(database, "SELECT image_id, fingerprint FROM pictures.images")
-    }
+    pairs = stored(database, "SELECT image_id, fingerprint FROM pictures.images")
+    vectors = open_checkpoint(settings.checkpoint, "pictures", SPACE).vectors_of(pairs)
+    before = {image_id: vector for (image_id, _), vector in vectors.items()}
     done = forget(settings, database, GONE)
     assert done.vectors == {SPACE.name: 1, SMALL.name: 1}
     assert done.answers == {SPACE.name: 1, SMALL.name: 1}
