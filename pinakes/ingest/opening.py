@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from pinakes import logs
 from pinakes.checkpoints.checkpoint import Checkpoint, open_checkpoint
@@ -109,9 +110,8 @@ def open_ingestion(
             regions = region_kind(conn, request, checkpoint)
             if regions != "none":
                 register_space(conn, request.collection, RegionSpace.of(space), lease=lease)
-            run_id = start_run(conn, request.collection, space.name)
         run = Ingestion(
-            run_id,
+            uuid4(),
             request,
             source,
             embedder,
@@ -124,7 +124,10 @@ def open_ingestion(
             Tally(embedder),
             regions,
         )
-        with logs.belonging_to(run_id, request.collection, space.name), _entering_end(run):
+        with logs.belonging_to(run.run_id, request.collection, space.name), _entering_end(run):
+            # In here, so that a run which is interrupted as soon as it is entered does not stay `running`.
+            with database.connection() as (conn, _):
+                start_run(conn, run.run_id, request.collection, space.name)
             yield run
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
@@ -39,13 +39,12 @@ class Run:
     message: str | None
 
 
-def start_run(conn: Connection, collection: str, space: str) -> UUID:
+def start_run(conn: Connection, run_id: UUID, collection: str, space: str) -> None:
     """Enter a run that begins now.
 
     The caller holds the lock, so no other run of this collection and space is alive: one that has not entered its end is
     marked as `died`, without a time, since nobody knows when.
     """
-    run_id = uuid4()
     with translated("entering the run"), conn.transaction():
         conn.execute(
             """
@@ -59,7 +58,6 @@ def start_run(conn: Connection, collection: str, space: str) -> UUID:
             "INSERT INTO pinakes.runs (run_id, collection, space, holder) VALUES (%s, %s, %s, %s)",
             (run_id, collection, space, holder_name()),
         )
-    return run_id
 
 
 def end_run(

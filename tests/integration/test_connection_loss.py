@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -148,8 +149,9 @@ def test_a_second_table_that_took_its_place_before_anybody_learned_of_it_is_not_
 
 
 def test_calls_are_given_back_once_though_nobody_learned_of_it(database: Database) -> None:
+    run_id = uuid4()
     with database.connection() as (conn, _):
-        run_id = start_run(conn, "pictures", SPACE.name)
+        start_run(conn, run_id, "pictures", SPACE.name)
     with RunOfLeader(database.dsn, run_id) as leader:
         leader.open(("pictures", SPACE.name), 2000)
     with RunOfWorker(database.dsn, run_id, f"pictures/{SPACE.name}", 1, 5.0) as worker:

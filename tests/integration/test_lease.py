@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -103,9 +104,11 @@ def test_a_run_that_never_ended_is_entered_as_died_by_the_next_one_and_may_still
     ready: str, database: Database
 ) -> None:
     with database.connection() as (conn, _):
-        dead = start_run(conn, "c", "s")
-        elsewhere = start_run(conn, "c", "other")
-        end_run(conn, start_run(conn, "c", "s"), "completed", {})
+        dead, elsewhere, ended = uuid4(), uuid4(), uuid4()
+        start_run(conn, dead, "c", "s")
+        start_run(conn, elsewhere, "c", "other")
+        start_run(conn, ended, "c", "s")
+        end_run(conn, ended, "completed", {})
         kept = {run.run_id: run for run in latest_runs(conn, "c")}
         states = stored(database, "SELECT state FROM pinakes.runs ORDER BY started_at")
         assert [state for (state,) in states] == ["died", "running", "completed"]

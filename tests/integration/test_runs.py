@@ -19,9 +19,10 @@ from pinakes.ingest.opening import open_ingestion
 from pinakes.operations.runs import runs
 from pinakes.settings import Settings
 from pinakes.store.database import Database
+from pinakes.store.runs import start_run
 from tests.fakes.azure import AzureFake
 from tests.programs import Program, ended
-from tests.running import gallery, request_of, run, run_stages
+from tests.running import gallery, request_of, run, run_stages, stored
 from tests.waiting import PATIENCE
 
 PROJECT = Path(__file__).parents[2]
@@ -94,6 +95,19 @@ def test_a_run_that_was_stopped_says_why_below_its_numbers(
     (stopped,) = listed(database, settings)
     assert stopped["state"] == "stopped"
     assert "  stopped before the end: 4 pictures were not reached." in _runs_table([stopped])
+
+
+def test_a_run_that_is_interrupted_as_soon_as_it_is_entered_was_stopped(
+    settings: Settings, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def enter_and_be_interrupted(*given: Any) -> None:
+        start_run(*given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pinakes.ingest.opening.start_run", enter_and_be_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, gallery(tmp_path / "in", 1))
+    assert stored(database, "SELECT state FROM pinakes.runs") == [("stopped",)]
 
 
 def test_a_run_whose_process_was_killed_has_died(
