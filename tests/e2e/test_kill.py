@@ -106,6 +106,7 @@ def test_a_killed_ingest_resumes(
     killed_runs(3, 20, settings, database, environment, tmp_path)
 
 
+@pytest.mark.slow
 def test_regions_that_a_killed_ingest_has_kept_are_not_paid_for_again(
     settings: Settings, environment: dict[str, str], tmp_path: Path
 ) -> None:

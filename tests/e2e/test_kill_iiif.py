@@ -72,6 +72,7 @@ def ended(process: subprocess.Popen[str]) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_without_asking_for_what_it_has(
     museum: IiifFake, begin: Begin, database: Database, tmp_path: Path
 ) -> None:

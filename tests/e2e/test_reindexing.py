@@ -194,6 +194,7 @@ def reindex(
     return reindexing
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_table_checkpoint_and_source_agree_after_each_cycle(
     settings: Settings, database: Database, environment: dict[str, str], tmp_path: Path

@@ -68,6 +68,7 @@ def test_a_run_whose_server_is_killed_while_it_embeds_starts_it_again(own: Site)
     completed(own, len(own.calls()))
 
 
+@pytest.mark.slow
 def test_a_run_whose_server_is_killed_in_mid_upsert_starts_it_again(own: Site) -> None:
     paint(own.source / "new.png", (1, 2, 3))
     own.environment["COUNTING_SECONDS"] = "3"

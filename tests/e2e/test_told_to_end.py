@@ -154,7 +154,15 @@ def test_a_run_that_is_suspended_is_entered_as_stopped_and_goes_on_with_the_rest
 
 
 @pytest.mark.usefixtures("on_the_session_server")
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda end: end.name)
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+    ids=lambda end: end.name,
+)
 def test_a_signal_ends_ingest_in_order(slow: Site, end: signal.Signals) -> None:
     process = slow.begin("--batch-size", "4", before=AS_A_BACKGROUND_JOB)
     until(lambda: len(slow.calls()) > 8, process)

@@ -300,7 +300,7 @@ def test_a_bucket_that_the_provider_reads_is_not_downloaded_for_an_artifact_eith
         assert (ended.account.embedded, gcs.counts["downloads"]) == (4, 0)
 
 
-@pytest.mark.parametrize("provider", ["azure", "gemini"])
+@pytest.mark.parametrize("provider", ["azure", pytest.param("gemini", marks=pytest.mark.slow)])
 def test_a_key_reaches_nothing_that_a_run_leaves(
     environment: dict[str, str], prefect_api: str, database_url: str, tmp_path: Path, provider: str
 ) -> None:
