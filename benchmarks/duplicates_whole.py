@@ -38,7 +38,7 @@ from pinakes.duplicates.comparison import compare
 from pinakes.duplicates.finding import find_copies, regroup
 from pinakes.duplicates.groups import groups_of
 from pinakes.duplicates.sketch import Sketch
-from pinakes.garbage import OBJECTS_BETWEEN
+from pinakes.ingest.garbage import OBJECTS_BETWEEN
 from pinakes.store.conditions import Conditions
 from pinakes.store.database import Database
 from pinakes.store.duplicates import read_groups

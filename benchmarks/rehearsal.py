@@ -34,7 +34,7 @@ from benchmarks import nothing
 from benchmarks.common import Figure, arguments, commented, noise_jpeg, record, scratch_home
 from benchmarks.metering import Cost, Meter
 from benchmarks.remote import fake, fake_service
-from pinakes.garbage import OBJECTS_BETWEEN
+from pinakes.ingest.garbage import OBJECTS_BETWEEN
 from pinakes.ingest.opening import open_ingestion
 from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.stages import Stages, run_stages

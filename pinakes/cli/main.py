@@ -18,7 +18,7 @@ from typing_extensions import override
 
 import pinakes
 from pinakes.errors import PinakesError
-from pinakes.garbage import collecting_seldom
+from pinakes.ingest.garbage import collecting_seldom
 from pinakes.ingest.stopping import interruptible
 from pinakes.logs import log_to_stderr
 from pinakes.settings import load_settings

@@ -20,10 +20,10 @@ from pinakes.errors import (
     TooManyFailuresError,
     UnfinishedError,
 )
-from pinakes.garbage import collecting_seldom
 from pinakes.ingest import answers, listing, loading
 from pinakes.ingest.account import Account
 from pinakes.ingest.answers import Embedded
+from pinakes.ingest.garbage import collecting_seldom
 from pinakes.ingest.listing import Planned
 from pinakes.ingest.loading import Indexed, Loaded, Pruned
 from pinakes.ingest.lost_answers import why_lost

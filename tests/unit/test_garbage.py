@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pinakes.garbage import OBJECTS_BETWEEN, collecting_seldom
+from pinakes.ingest.garbage import OBJECTS_BETWEEN, collecting_seldom
 
 
 @pytest.fixture(autouse=True)
