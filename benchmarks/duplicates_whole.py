@@ -16,7 +16,6 @@ import os
 # One core is measured; this must be set before numpy starts its threads.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import gc
 import hashlib
 import multiprocessing
 import resource
@@ -38,7 +37,7 @@ from pinakes.duplicates.comparison import compare
 from pinakes.duplicates.finding import find_copies, regroup
 from pinakes.duplicates.groups import groups_of
 from pinakes.duplicates.sketch import Sketch
-from pinakes.ingest.garbage import OBJECTS_BETWEEN
+from pinakes.ingest.garbage import collecting_seldom
 from pinakes.store.conditions import Conditions
 from pinakes.store.database import Database
 from pinakes.store.duplicates import read_groups
@@ -121,9 +120,9 @@ def compare_in_process(dsn: str, pace: Path, killed_at: int) -> None:
     assert process.exitcode == (-signal.SIGKILL if killed_at else 0)
 
 
+@collecting_seldom()  # as a command does
 def _compare(dsn: str, pace: Path, killed_at: int) -> None:
     database, started = Database(dsn), time.perf_counter()
-    gc.set_threshold(OBJECTS_BETWEEN)  # as a command does
     pair = [Sketch.of(data) for _, data in islice(made(2), 2)]
 
     def show(step: str, done: int) -> None:
