@@ -16,6 +16,7 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -347,7 +348,9 @@ def test_a_killed_postmaster_is_replaced_and_the_data_are_whole(home: Path, star
     assert_stopped(home, replaced)
 
 
-def test_a_stale_pid_file_that_names_a_living_stranger_harms_nobody(home: Path) -> None:
+@contextmanager
+def living_stranger(home: Path) -> Iterator[tuple[Path, int]]:
+    """A folder of data whose stale pid file names a process that is no server, and that process, which nobody may end."""
     with embedded_server(home):
         info = server_info(home)
     assert info is not None
@@ -355,17 +358,22 @@ def test_a_stale_pid_file_that_names_a_living_stranger_harms_nobody(home: Path) 
     stranger = subprocess.Popen(["sleep", "60"], **embedded_user.identity(user))
     try:
         (info.data / "postmaster.pid").write_text(f"{stranger.pid}\n{info.data}\n1\n5432\n\n\n\nready\n")
-        with embedded_server(home) as dsn:
-            assert value(dsn, "SELECT 1") == 1
-            pid = running_pid(home)
-            assert pid != stranger.pid
-        assert_stopped(home, pid)
-        (info.data / "postmaster.pid").write_text(f"{stranger.pid}\n")
-        assert stop_if_unused(home)
+        yield info.data, stranger.pid
         assert stranger.poll() is None
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_stale_pid_file_that_names_a_living_stranger_harms_nobody(home: Path) -> None:
+    with living_stranger(home) as (data, stranger):
+        with embedded_server(home) as dsn:
+            assert value(dsn, "SELECT 1") == 1
+            pid = running_pid(home)
+            assert pid != stranger
+        assert_stopped(home, pid)
+        (data / "postmaster.pid").write_text(f"{stranger}\n")
+        assert stop_if_unused(home)
 
 
 def test_a_command_killed_while_the_data_are_made_does_not_stop_the_next(new_home: Path, start: Start) -> None:
@@ -521,20 +529,10 @@ def test_a_lost_password_is_made_anew(home: Path) -> None:
 
 
 def test_a_lost_password_is_replaced_although_a_stale_pid_file_names_a_living_stranger(home: Path) -> None:
-    with embedded_server(home):
-        info = server_info(home)
-    assert info is not None
-    user = embedded_place.server_user(embedded_place.make_place(home))
-    stranger = subprocess.Popen(["sleep", "60"], **embedded_user.identity(user))
-    try:
-        (info.data / "postmaster.pid").write_text(f"{stranger.pid}\n{info.data}\n1\n5432\n\n\n\nready\n")
-        (info.data.parent / "pgpass").unlink()
+    with living_stranger(home) as (data, _):
+        (data.parent / "pgpass").unlink()
         with embedded_server(home) as dsn:
             assert value(dsn, "SELECT 1") == 1
-        assert stranger.poll() is None
-    finally:
-        stranger.kill()
-        stranger.wait()
 
 
 def test_a_home_too_deep_for_a_socket_has_it_in_a_private_folder_of_tmp(folder: Path, home: Path) -> None:
