@@ -12,7 +12,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.constants import LEASE_STORAGE
-from pinakes.errors import PinakesError, SettingsError
+from pinakes.errors import PinakesError, SettingsError, first_line
 
 
 @contextmanager
@@ -44,11 +44,6 @@ def answering_server(api_url: str | None = None) -> Iterator[SyncPrefectClient]:
             raise PinakesError(
                 f"Prefect's server at {url} did not accept a request, or is no Prefect server: {exc}."
             ) from exc
-
-
-def first_line(exc: Exception) -> str:
-    """The first line of an error's message; its class where it has none, as some timeouts of httpx."""
-    return (str(exc).splitlines() or [type(exc).__name__])[0]
 
 
 def server_settings(client: SyncPrefectClient) -> dict[str, Any] | None:

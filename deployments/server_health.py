@@ -24,8 +24,9 @@ from prefect.settings import PREFECT_API_URL, get_current_settings, temporary_se
 
 from deployments.constants import EMBED_TAG, LEASE_STORAGE, POOL
 from deployments.schedule_health import schedules_finding
-from deployments.server_client import first_line, keeps_leases_in_memory, server_settings
+from deployments.server_client import keeps_leases_in_memory, server_settings
 from deployments.server_setup import AUTOMATION
+from pinakes.errors import first_line
 from pinakes.operations.checks import Check, Finding, State, clock_finding, findings
 from pinakes.settings import is_loopback
 

@@ -9,6 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 
+def first_line(exc: BaseException) -> str:
+    """The first line of an error's message, or its class where it has none, as some timeouts of httpx.
+
+    The further lines of onnxruntime's errors, for one, help only its authors.
+    """
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+
+
 class PinakesError(Exception):
     """Something went wrong that the person who runs the program can fix."""
 

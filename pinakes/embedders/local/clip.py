@@ -18,8 +18,8 @@ from pinakes.embedders.local.clip_models import DEFAULT_PAIR, Pair, Side, pair_n
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_json
 from pinakes.embedders.local.preprocessing import without_ends
-from pinakes.embedders.local.session import Device, check_device, cpu_threads, first_line, require, runtime_errors
-from pinakes.errors import EmbedderError, UnreadableQueryError
+from pinakes.embedders.local.session import Device, check_device, cpu_threads, require, runtime_errors
+from pinakes.errors import EmbedderError, UnreadableQueryError, first_line
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
 

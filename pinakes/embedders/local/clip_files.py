@@ -18,8 +18,8 @@ from tqdm import tqdm
 from typing_extensions import override
 
 from pinakes.embedders.local.clip_models import PAGES, PAIRS, Pair, Side
-from pinakes.embedders.local.session import first_line, require
-from pinakes.errors import EmbedderError
+from pinakes.embedders.local.session import require
+from pinakes.errors import EmbedderError, first_line
 
 ROOM: Final = 200_000_000
 """Bytes that a download leaves free on its disk: the rest of the system writes as well."""

@@ -15,8 +15,8 @@ from pinakes.embedders.base import Facts, LocalEmbedder, Picture, TextReading
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs
 from pinakes.embedders.local.preprocessing import Preprocessing, Wishes, read_wishes
-from pinakes.embedders.local.session import Device, first_line, open_session, runtime_errors
-from pinakes.errors import EmbedderError, UnreadableQueryError
+from pinakes.embedders.local.session import Device, open_session, runtime_errors
+from pinakes.errors import EmbedderError, UnreadableQueryError, first_line
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
 

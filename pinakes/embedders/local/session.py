@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pinakes.errors import EmbedderError, SettingsError, extra_install
+from pinakes.errors import EmbedderError, SettingsError, extra_install, first_line
 
 Device = Literal["cpu", "cuda"]
 """Where a model runs; `cuda` needs the package onnxruntime-gpu in place of onnxruntime."""
@@ -99,8 +99,3 @@ def open_session(model: Path, *, device: Device = "cpu", threads: int | None = N
         return runtime.InferenceSession(str(model), sess_options=options, providers=providers)
     except runtime_errors() as exc:
         raise EmbedderError(f"onnxruntime cannot load {model}: {first_line(exc)}") from exc
-
-
-def first_line(exc: BaseException) -> str:
-    """The first line of an error's text, or the error's name; onnxruntime's further lines help only its authors."""
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]
