@@ -27,7 +27,7 @@ test: lint
 suite: $(READY)
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m 'not soak and not slow and not alone'
 
-# What runs alone measures how much of a quota is used.
+# What runs alone measures the use of a quota, or starts a cluster.
 slow: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist loadfile -m 'slow and not soak and not alone' $$(grep -rl 'mark\.slow' tests --include=*.py)
 	$(BIN)/python -m pytest -m 'alone and not soak' $$(grep -rl 'mark\.alone' tests --include=*.py)

@@ -28,6 +28,12 @@ RAY_STORE_BYTES = 128 * 1024 * 1024
 LEAST_PROCESSES = 2
 """Of a cluster that is started for one run on this machine."""
 
+DASK_PATIENCE = "5 minutes"
+"""How long a Dask cluster of this machine waits for one of its processes. Dask's own 30 s are less than a worker on a
+busy machine may need to import what it runs; a process that ends closes its connections, and is noticed at once."""
+
+_LOST_IN_DASK = {"KilledWorker", "NoWorkerError", "FutureCancelledError", "FuturesCancelledError", "CommClosedError"}
+
 
 def task_runner(name: str, width: int) -> Runner:
     """The task runner of that name, not started.
@@ -86,7 +92,7 @@ def is_lost(exc: Exception) -> bool:
     # By name, since neither package need be installed.
     kind = type(exc)
     if kind.__module__.startswith("distributed"):
-        return kind.__name__ in {"KilledWorker", "FutureCancelledError", "FuturesCancelledError", "CommClosedError"}
+        return kind.__name__ in _LOST_IN_DASK
     if kind.__module__.startswith("ray."):
         from ray.exceptions import RayError, RayTaskError
 
@@ -125,6 +131,12 @@ def _dask(place: str, width: int) -> Runner:
         return DaskTaskRunner(address=f"tcp://{place}")
     import dask
 
+    patience = (
+        "comm.timeouts.tcp",
+        "comm.timeouts.connect",
+        "scheduler.no-workers-timeout",
+    )  # without the last: for ever
+    dask.config.set({f"distributed.{name}": DASK_PATIENCE for name in patience})
     # Dask has its workers give memory back at every turn, which costs a picture of 800 x 600 2,600 page faults: 6.5 ms.
     dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None})
     processes = max(LEAST_PROCESSES, min(width, os.cpu_count() or 1))

@@ -25,9 +25,11 @@ class Process(Protocol):
         ...
 
 
-def until(look: Callable[[], Found], process: Process | None = None, *, every: float = 0.05) -> Found:
+def until(
+    look: Callable[[], Found], process: Process | None = None, *, every: float = 0.05, within: float = PATIENCE
+) -> Found:
     """What there is at last; `process` lives on meanwhile. Looking takes a tenth of the time at most."""
-    given_up = time.monotonic() + PATIENCE
+    given_up = time.monotonic() + within
     while True:
         began = time.monotonic()
         if found := look():

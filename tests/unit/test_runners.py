@@ -7,6 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import dask
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -22,7 +23,7 @@ from pinakes.ingest.request import IngestRequest
 from pinakes.ingest.work import Work
 from pinakes.spaces import Space
 from pinakes.types import Answer, ErrorClass, Failure, Image
-from tasks.runners import is_lost, slots, task_runner
+from tasks.runners import DASK_PATIENCE, is_lost, slots, task_runner
 
 
 def request(**options: object) -> IngestRequest:
@@ -69,16 +70,20 @@ def test_one_function_chooses_the_task_runner() -> None:
     assert isinstance(threads, ThreadPoolTaskRunner)
     assert slots(threads, 3) == 3
     assert type(task_runner("dask", 3)).__name__ == "DaskTaskRunner"
+    assert dask.config.get("distributed.comm.timeouts.tcp") == DASK_PATIENCE  # so that no busy worker is given up
+    assert dask.config.get("distributed.scheduler.no-workers-timeout") == DASK_PATIENCE  # nor waited for without end
     assert task_runner("dask://host:8786", 3).address == "tcp://host:8786"  # type: ignore[attr-defined]
     assert task_runner("ray://host:10001", 3).address == "ray://host:10001"  # type: ignore[attr-defined]
 
 
 def test_a_worker_that_is_gone_is_told_from_an_error_of_ours() -> None:
     from distributed import KilledWorker
+    from distributed.scheduler import NoWorkerError
     from ray.exceptions import RayTaskError, WorkerCrashedError
 
     assert is_lost(WorkerCrashedError())
     assert is_lost(KilledWorker("a task", None, 3))
+    assert is_lost(NoWorkerError("a task", 300))
     assert not is_lost(RayTaskError("embed", "traceback", ValueError("ours")))
     assert not is_lost(LeaseLostError("the run is over"))
 
