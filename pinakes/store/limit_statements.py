@@ -50,6 +50,9 @@ MOST_OPEN = 512
 MOST_OPEN_SECONDS = 120.0
 """An answer that takes longer corrects nothing: its call was lost, or the process ended."""
 
+SET_BACK_SECONDS = 1.0
+"""If the database's clock goes back by less, everyone waits until it shows the same time again; otherwise see `REWIND`."""
+
 FIGURES = {
     "horizon": HORIZON,
     "tokens_horizon": TOKENS_HORIZON,
@@ -65,6 +68,7 @@ FIGURES = {
     "tokens": CALL_TOKENS,
     "most_open": MOST_OPEN,
     "most_open_seconds": MOST_OPEN_SECONDS,
+    "set_back": SET_BACK_SECONDS,
 }
 """The figures above as parameters: each statement is given all of them, and uses those that it names."""
 
@@ -128,6 +132,7 @@ SET free_at = greatest(g.place + n.slots * g.step, t.slots[n.slots::integer] + g
     -- An interactive call that came before its regular time is owed until then.
     owed = CASE WHEN %(interactive)s AND g.base > g.slot THEN g.debts || g.base ELSE g.debts END,
     given = o.number + n.slots::integer,
+    seen_at = greatest(l.seen_at, g.now),
     settled = coalesce(pinakes.free_after(e.settled, e.starts[:e.past], e.steps[:e.past]), l.settled),
     starts = coalesce(e.starts[e.past + 1:], l.starts),
     steps = coalesce(e.steps[e.past + 1:], l.steps)
@@ -136,12 +141,39 @@ FROM grid AS g LEFT JOIN line AS e USING (unit, seconds) CROSS JOIN given AS n C
 WHERE l.quota = %(quota)s AND l.unit = g.unit AND l.seconds = g.seconds AND n.slots > 0
 )
 SELECT now, times.slots, slot, step, lateness, generation, tokens,
-    max(given) OVER () + 1  -- as it was before the update: the number of the first of these calls
+    max(given) OVER () + 1,  -- as it was before the update: the number of the first of these calls
+    max(seen_at) OVER () > now + %(set_back)s
 FROM grid JOIN held USING (unit, seconds) CROSS JOIN times"""
 )
 """Reserves slots for calls of so many tokens each. Takes quota, asked, interactive and tokens; a row for each window.
 
-Where tokens are counted, no slot is given that is further ahead than `TOKENS_HORIZON`; the caller asks again.
+Where tokens are counted, no slot is given that is further ahead than `TOKENS_HORIZON`; the caller asks again. The last
+column says whether the clock was set back: then these slots are far ahead, and `REWIND` comes before others are reserved.
+"""
+
+REWIND: LiteralString = """
+WITH held AS MATERIALIZED (
+    SELECT seen_at FROM pinakes.limits WHERE quota = %(quota)s ORDER BY unit, seconds FOR UPDATE
+), clock AS MATERIALIZED (
+    SELECT now, max(seen_at) - now AS back
+    FROM held CROSS JOIN (SELECT extract(epoch FROM clock_timestamp())::float8 AS now) AS here
+    GROUP BY now
+)
+UPDATE pinakes.limits AS l
+SET seen_at = now,
+    free_at = free_at - back,
+    settled = settled - back,
+    starts = ARRAY(SELECT start - back FROM unnest(starts) WITH ORDINALITY AS call (start, number) ORDER BY number),
+    owed = ARRAY(SELECT due - back FROM unnest(owed) AS due),
+    blocked_until = blocked_until - back,
+    factor_at = factor_at - back,
+    throttled_at = throttled_at - back
+FROM clock
+WHERE l.quota = %(quota)s AND back > %(set_back)s"""
+"""Moves all times of a quota back by as much as the clock was set back since the latest reservation. Takes quota.
+
+Without it nobody would be given a slot before the clock shows again what it showed then. No quota is exceeded: the time that
+has passed since that reservation counts as if it had not.
 """
 
 CORRECT: LiteralString = """

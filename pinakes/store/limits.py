@@ -23,7 +23,7 @@ from pinakes.settings import Settings
 from pinakes.store.addresses import DATABASE_URL, LIMITER_URL, address, check_address, reason
 from pinakes.store.cloudsql import SCHEME
 from pinakes.store.connection import Connection, connect, translated
-from pinakes.store.limit_statements import CORRECT, ENTER, FIGURES, RESERVE, THROTTLE
+from pinakes.store.limit_statements import CORRECT, ENTER, FIGURES, RESERVE, REWIND, THROTTLE
 from pinakes.store.migrate import SYSTEM_SCHEMA, migrate
 
 WINDOW = ("unit", "seconds", "count", "burst", "spacing", "head_start", "lead", "lead_units", "lateness")
@@ -140,14 +140,18 @@ class LimitStore:
         values = {"asked": 1 if interactive else count, "interactive": interactive, "tokens": tokens}
         sent = time.monotonic()
         rows = self._rows(RESERVE, values)
-        if not rows:  # the quota was removed while this process was running
+        set_back = bool(rows) and rows[0][-1]
+        if not rows or set_back:
             with self._connection() as conn:
-                enter_default(conn, self.quota, self._rates)
+                if set_back:
+                    conn.execute(REWIND, FIGURES | {"quota": self.quota})
+                else:  # the quota was removed while this process was running
+                    enter_default(conn, self.quota, self._rates)
             sent = time.monotonic()
             rows = self._rows(RESERVE, values)
         received = time.monotonic()
         # Every row has the same slots, which suit all windows; of what differs, the strictest holds.
-        now, slots, due, *_, counted, number = rows[0]
+        now, slots, due, *_, counted, number, _ = rows[0]
         return Reservation(
             slots=tuple(slots),
             due=due,

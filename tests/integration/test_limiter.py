@@ -23,7 +23,7 @@ from pinakes.embedders.remote.client import Remote
 from pinakes.embedders.remote.provider import CallError, PacingStoppedError, Prepared
 from pinakes.errors import DatabaseError, UsageError
 from pinakes.quota.limiter import Limiter, Slot
-from pinakes.rates import Rate, parse_rate, parse_rates
+from pinakes.rates import Rate, Unit, parse_rate, parse_rates
 from pinakes.spaces import Space
 from pinakes.store import cloudsql
 from pinakes.store.addresses import LIMITER_URL
@@ -413,6 +413,32 @@ def test_a_rate_that_a_person_set_outlives_the_default(limiter: Callable[..., Li
         pace.wait()
         assert pace.rate == pytest.approx(7 / 60)
         assert not remove_limit(conn, "another")
+
+
+@pytest.mark.parametrize("unit", ["calls", "tokens"])
+def test_a_clock_that_was_set_back_keeps_nobody_waiting_and_gives_nothing_twice(database_url: str, unit: Unit) -> None:
+    def set_back(conn: psycopg.Connection) -> tuple[float, float]:
+        """Have the clock show ten minutes less; returns when the next slot was due, and how far ahead."""
+        let_pass(conn, -600)
+        ((due, ahead),) = conn.execute(
+            """
+            UPDATE pinakes.limits
+            SET seen_at = seen_at + 600, settled = settled + 600,
+                starts = ARRAY(SELECT start + 600 FROM unnest(starts) AS start)
+            RETURNING greatest(free_at, blocked_until) - 600, greatest(free_at, blocked_until) - seen_at
+            """
+        ).fetchall()
+        return due, ahead
+
+    shared = store(database_url, Rate(30, 1.0, 1, unit))
+    shared.reserve(20)
+    with psycopg.connect(database_url, autocommit=True) as conn:
+        for happens in (lambda: None, lambda: None, lambda: shared.throttled(20)):
+            happens()
+            due, ahead = set_back(conn)
+            next_one = shared.reserve(1)
+            spacing = 1 / next_one.rate  # of the slot that is lost when it is noticed
+            assert due - 0.001 <= next_one.due <= max(next_one.now, next_one.now + ahead) + spacing + 0.001
 
 
 def test_many_may_set_the_rate_of_a_new_quota_at_once(database_url: str) -> None:

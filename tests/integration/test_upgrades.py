@@ -70,6 +70,7 @@ SYSTEM_DATA = (
         " VALUES ('vertex', 'tokens', 60, 1000000, 20000, 0.00006, 0, 1, 258, 0)",
     ),
     (8, "UPDATE pinakes.limits SET given = 2, starts = '{1, 2}', steps = '{0.1, 0.2}' WHERE unit = 'tokens'"),
+    (9, "UPDATE pinakes.limits SET seen_at = 3"),
 )
 COLLECTION_DATA = (
     (1, "INSERT INTO old.collection (source_root, language) VALUES ('file:///old/', 'english')"),
