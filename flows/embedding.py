@@ -26,7 +26,7 @@ from pinakes.ingest.window import in_window
 from tasks import ingestion as stages
 from tasks.artifacts import shown_progress
 from tasks.runners import is_lost, slots, started
-from tasks.watching import is_away, one_line
+from tasks.watching import NO_ANSWER, is_away, one_line
 
 LOOK_SECONDS = 1.0
 """How often the leader checks its shards."""
@@ -181,7 +181,7 @@ class _Watch:
                     self._ended(number, state)
                 elif state is None or state.type in (StateType.SCHEDULED, StateType.PENDING):
                     self._warn_once(number)
-        except (httpx.HTTPError, ObjectNotFound) as exc:
+        except (*NO_ANSWER, ObjectNotFound) as exc:
             if time.monotonic() - self._answered_at > SERVER_PATIENCE:
                 raise PinakesError(
                     f"Prefect's server has not said for {SERVER_PATIENCE:.0f} s how the shards are doing: {one_line(exc)}."

@@ -17,7 +17,6 @@ from types import FrameType
 from typing import Any, NoReturn, Self
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.exceptions import Abort, ObjectNotFound, Pause, TerminationSignal
@@ -29,6 +28,7 @@ from pinakes.ingest.listing import Planned
 from pinakes.ingest.loading import load
 from pinakes.ingest.opening import enter_stop
 from pinakes.ingest.run import Ingestion
+from tasks.watching import NO_ANSWER
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class EndWatcher:
             while not self._over.wait(LOOK_SECONDS):
                 try:
                     found = client.read_flow_run(self._id)
-                except (httpx.HTTPError, ObjectNotFound) as exc:
+                except (*NO_ANSWER, ObjectNotFound) as exc:
                     logger.debug("Prefect's server does not say whether the run is to end (asking again): %s", exc)
                     continue
                 state = found.state

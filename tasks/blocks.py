@@ -12,13 +12,13 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from pinakes.embedders.registry import EMBEDDERS
 from pinakes.errors import SettingsError
 from pinakes.settings import BLOCK, Settings, load_settings
+from tasks.watching import NO_ANSWER
 
 GOOGLE: Final = "GOOGLE_APPLICATION_CREDENTIALS"
 """Holds the path of a file; a block holds what is in it."""
@@ -58,7 +58,7 @@ def _held(name: str, block: str) -> str:
             f"{name} names the block {block!r}, which Prefect's server does not have: make it under Blocks in the UI, and"
             " write block:secret/NAME, or block:gcp-credentials/NAME."
         ) from exc
-    except httpx.HTTPError as exc:
+    except NO_ANSWER as exc:
         raise SettingsError(f"{name} names the block {block!r}, which Prefect's server does not give: {exc}.") from exc
     # The first field that is set: a block of credentials may hold them as a document or as a file's path.
     value: Any = next((found.data[field] for field in _HELD if found.data.get(field)), None)

@@ -21,7 +21,7 @@ from prefect.client.schemas.objects import ConcurrencyLeaseHolder
 from prefect.client.schemas.responses import ConcurrencyLimitWithLeaseResponse
 from prefect.context import TaskRunContext
 
-from tasks.watching import OUTBOX, PAUSE_SECONDS, ask_again, impatient_client, is_away
+from tasks.watching import NO_ANSWER, OUTBOX, PAUSE_SECONDS, ask_again, impatient_client, is_away
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,8 @@ def _acquired(stopping: Callable[[], bool]) -> UUID | None:
         try:
             with impatient_client() as client:
                 answer = client.increment_concurrency_slots_with_lease([LIMIT], 1, "concurrency", LEASE_SECONDS, holder)
-        except httpx.HTTPError as exc:
+            found = ConcurrencyLimitWithLeaseResponse.model_validate(answer.json())
+        except NO_ANSWER as exc:
             pause = PAUSE_SECONDS
             if isinstance(exc, httpx.HTTPStatusError) and exc.response.status_code == httpx.codes.LOCKED:
                 pause = float(exc.response.headers.get("Retry-After", PAUSE_SECONDS))
@@ -90,7 +91,6 @@ def _acquired(stopping: Callable[[], bool]) -> UUID | None:
             while time.monotonic() < going_on and not stopping():
                 time.sleep(min(pause, PAUSE_SECONDS))
         else:
-            found = ConcurrencyLimitWithLeaseResponse.model_validate(answer.json())
             if found.limits:
                 return found.lease_id
             _unlimited.clear()

@@ -51,6 +51,10 @@ outcome: ContextVar[list[object] | None] = ContextVar("outcome", default=None)
 """What a flow returns or raises is added to this list, for a caller whom Prefect cannot tell because its server is away."""
 
 
+NO_ANSWER = (httpx.HTTPError, ValueError)
+"""What a request to Prefect's server raises. ValueError: what answered is not what was asked for, such as a proxy's page."""
+
+
 def is_away(exc: Exception) -> bool:
     """Whether a request failed because the server does not answer, or is too busy to."""
     if isinstance(exc, httpx.HTTPStatusError):

@@ -97,6 +97,8 @@ def command(
         raise UsageError("--embedder and --space both say what made the vectors; leave one out.")
     if embedder is None and (dimension or model):
         raise UsageError("--dimension and --model belong to --embedder; name the embedder, or leave them out.")
+    if embedder and foreign:
+        raise UsageError("--foreign belongs to --space; an embedder's own vectors are never foreign.")
     settings = load_settings()
     # Opened before the space is chosen, since the vectors' dimension decides about it.
     opened = open_embeddings(embeddings, vector=vector, name=name, names=names, key=key)

@@ -430,7 +430,7 @@ def test_robots_are_heard_for_good_and_told_who_asks(museum: IiifFake, opened: O
 def test_the_one_limiter_keeps_the_pace_and_obeys_retry_after(
     museum: IiifFake, opened: Opened, settings: Settings, database: Any
 ) -> None:
-    museum.pages["/robots.txt"] = b"User-agent: *\nCrawl-delay: 1"
+    museum.pages["/robots.txt"] = "User-agent: *\nCrawl-delay: 1\nCrawl-delay: ²\nRequest-rate: ³/1".encode()
     address = museum.manifest("/m.json", [museum.canvas("c", image_3(f"{museum.url}/busy.jpg"))])
     museum.picture("/busy.jpg", 1)
     museum.pages["/busy.jpg"] = (429, museum.pages["/busy.jpg"])  # type: ignore[assignment]

@@ -437,6 +437,8 @@ def test_vectors_of_a_model_that_no_embedder_calls_keep_their_name_where_that_is
     ):
         with pytest.raises(UsageError, match="reads like a space of the embedder vertex"):
             imported("embeddings.csv", str(source), "--space", space, "--foreign")
+    with pytest.raises(UsageError, match="--foreign belongs to --space"):
+        imported("embeddings.csv", str(source), "--embedder", "vertex", "--foreign")
     assert stored(database, "SELECT space FROM pictures.spaces") == [("museum_own_model_7_6",)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import httpx
@@ -37,3 +37,16 @@ def test_a_batch_whose_run_is_stopping_does_not_wait_for_a_slot(monkeypatch: pyt
     with slots.embedding_slot(lambda: server.requests == 3):
         pass
     assert server.requests == 3
+
+
+def test_a_batch_is_embedded_without_a_slot_where_a_page_of_something_else_answers(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Portal:
+        def increment_concurrency_slots_with_lease(self, *_: Any) -> httpx.Response:
+            return httpx.Response(httpx.codes.OK, text="<html>Sign in</html>")
+
+    monkeypatch.setattr(slots, "impatient_client", lambda: nullcontext(Portal()))
+    with slots.embedding_slot(lambda: False):
+        pass
+    assert "gives no slot for a batch" in caplog.text

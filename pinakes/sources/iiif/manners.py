@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -31,6 +32,8 @@ MOST_PAUSE = 3600.0
 
 MOST_DELAY = 86_400
 """Seconds between two requests that a robots.txt may ask for; of a longer time the rate would be too small to write."""
+
+_PACED = re.compile(r"\s*(crawl-delay|request-rate)\s*:", re.IGNORECASE)
 
 _ROBOTS = Fetcher(max_bytes=ROBOTS_BYTES, accept="text/plain,*/*;q=0.1", seconds=30.0)
 
@@ -149,5 +152,7 @@ class Manners:
                 kind = exc.failure.error_class
                 raise FetchError(kind, f"its robots.txt cannot be read: {exc}", None, exc.retry_after) from exc
             data = b""
-        parser.parse(data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines())
+        lines = data.decode("utf-8", "replace").removeprefix("\ufeff").splitlines()
+        # The parser takes ² for a digit, and then fails to read it as a number.
+        parser.parse([line for line in lines if line.isascii() or not _PACED.match(line)])
         return parser
