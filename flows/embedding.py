@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import httpx
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, StateType
@@ -129,7 +128,7 @@ def _begin_shard(run: Ingestion, leader: Leader, number: int) -> FlowRun:
                 f"--shards needs the deployment {deployment}, which Prefect's server does not have: run prefect deploy"
                 " --all in a checkout of the project (pinakes up does it), or name another with --shard-deployment."
             ) from exc
-        except httpx.HTTPError as exc:
+        except NO_ANSWER as exc:
             if not is_away(exc) or time.monotonic() > given_up:
                 raise PinakesError(
                     f"Prefect's server did not let shard {number} begin: {one_line(exc)}. What is answered is kept; run the"

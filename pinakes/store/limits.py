@@ -140,10 +140,9 @@ class LimitStore:
         values = {"asked": 1 if interactive else count, "interactive": interactive, "tokens": tokens}
         sent = time.monotonic()
         rows = self._rows(RESERVE, values)
-        set_back = bool(rows) and rows[0][-1]
-        if not rows or set_back:
+        if not rows or rows[0][-1]:
             with self._connection() as conn:
-                if set_back:
+                if rows:  # the clock was set back
                     conn.execute(REWIND, FIGURES | {"quota": self.quota})
                 else:  # the quota was removed while this process was running
                     enter_default(conn, self.quota, self._rates)

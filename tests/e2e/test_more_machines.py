@@ -89,11 +89,19 @@ class Site:
         try:
             out, err = process.communicate(timeout=CLUSTER_SECONDS)
         except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGABRT)  # has Python say where each of its threads is
-            out, err = process.communicate()
+            out, err = self.end(process, signal.SIGABRT)  # has Python say where each of its threads is
         assert process.returncode == code, f"{out}\n{err}"
         document: dict[str, Any] = json.loads(out)
         return document | {"said": err}
+
+    def end(self, process: subprocess.Popen[str], by: signal.Signals) -> tuple[str, str]:
+        """End a program, and what it has started, which would keep its output open; returns what it said."""
+        started = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(by)
+        for one in started:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        return process.communicate()
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(self.dsn) as conn:
@@ -174,11 +182,7 @@ def _apart(site: Site) -> Iterator[None]:
     while site.started:
         process = site.started.pop()
         if process.poll() is None:
-            with suppress(psutil.NoSuchProcess):
-                for one in psutil.Process(process.pid).children(recursive=True):
-                    one.kill()
-            process.kill()
-            process.communicate()
+            site.end(process, signal.SIGKILL)
 
 
 def assert_balanced(site: Site, account: dict[str, Any], collection: str, images: int) -> None:

@@ -15,6 +15,7 @@ from pinakes.store.limits import Correction, LimitStore
 from tests.fakes.gemini import GeminiFake
 from tests.fakes.quota import Quota
 from tests.gcra import rounding
+from tests.integration.test_limiter import let_pass
 from tests.waiting import PATIENCE
 
 QUOTA = "gemini:my-project"
@@ -84,11 +85,7 @@ def test_the_line_is_that_of_what_calls_counted_whenever_their_answers_come(data
                 assert free_at == pytest.approx(expected, abs=rounding(20 * len(calls), free_at), rel=0)
             if chance.random() < 0.1:  # time passes for the rows, and with it for what was reserved
                 passed = chance.choice([1, 5])
-                admin.execute(
-                    "UPDATE pinakes.limits SET free_at = free_at - %(s)s, settled = settled - %(s)s,"
-                    " starts = ARRAY(SELECT start - %(s)s FROM unnest(starts) AS start)",
-                    {"s": passed},
-                )
+                let_pass(admin, passed)
                 calls = [[slot - passed, tokens] for slot, tokens in calls]
     shared.close()
 
