@@ -151,9 +151,10 @@ def _compare(
     drop_earlier_pairs(conn, collection, how)
     sketches = _Sketches(conn, collection)
     seen: set[int] = set()
-    compared = looked_at = 0
-    while batch := not_compared(conn, collection, how, AT_ONCE):
+    after, compared, looked_at = "", 0, 0
+    while batch := not_compared(conn, collection, how, after, AT_ONCE):
         names = [each.fingerprint for each in batch]
+        after = names[-1]
         read = sketches.put(batch)
         asked = [(name, shape) for name in names for shape in _shapes(read[name])]
         near = near_in_space(conn, collection, registered, names, within)

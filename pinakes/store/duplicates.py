@@ -90,20 +90,20 @@ def keep_sketches(conn: Connection, collection: str, sketches: Iterable[StoredSk
         )
 
 
-def not_compared(conn: Connection, collection: str, how: str, count: int) -> list[StoredSketch]:
-    """The next sketches that were not compared in this way."""
+def not_compared(conn: Connection, collection: str, how: str, after: str, count: int) -> list[StoredSketch]:
+    """The next sketches, in order, that were not compared in this way."""
     with translated("looking for pictures to compare"):
         rows = conn.execute(
             sql.SQL(
                 """
                 SELECT fingerprint, picture, pixels
                 FROM {}
-                WHERE compared IS DISTINCT FROM %s
+                WHERE fingerprint > %s AND compared IS DISTINCT FROM %s
                 ORDER BY fingerprint
                 LIMIT %s
                 """
             ).format(_table(collection, "sketches")),
-            (how, count),
+            (after, how, count),
         ).fetchall()
     return [StoredSketch(*row) for row in rows]
 

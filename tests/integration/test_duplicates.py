@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image, ImageDraw, ImageOps
@@ -17,11 +18,13 @@ from PIL import Image, ImageDraw, ImageOps
 from pinakes.checkpoints.decision_file import decision_file
 from pinakes.cli.main import cli
 from pinakes.duplicates.comparison import compare
-from pinakes.duplicates.finding import Looked, Told, find_copies
-from pinakes.duplicates.sketch import Sketch
+from pinakes.duplicates.finding import AT_ONCE, Looked, Told, find_copies
+from pinakes.duplicates.sketch import SHAPE_SIZE, Sketch
 from pinakes.errors import CheckpointError, UsageError
 from pinakes.settings import Settings
+from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
+from pinakes.store.duplicates import StoredSketch, keep_alike, keep_sketches, not_compared
 from pinakes.store.images import Row
 from pinakes.store.space_registry import resolve_space
 from pinakes.takedowns.forget import Takedowns
@@ -321,3 +324,23 @@ def test_pairs_that_were_found_in_another_way_are_not_kept(collection: Settings,
     assert len(stored(database, pairs)) == len(copies) + 1, "nothing is compared again"
     find_copies(database, "pictures", registered, within=0.39)
     assert stored(database, pairs) == copies
+
+
+def test_no_index_learns_that_a_picture_was_compared(server: str) -> None:
+    shapes = np.random.default_rng(1).normal(size=(500, SHAPE_SIZE)).astype(np.float32)
+    sketches = [StoredSketch(f"md5:{n:032x}", b"", 1, shape) for n, shape in enumerate(shapes)]
+    with new_database(server) as url, Database(url).connection() as (conn, _), conn.transaction():
+        ensure_collection(conn, "pictures", "file:///x/")
+        for start in range(0, len(sketches), AT_ONCE):
+            keep_sketches(conn, "pictures", sketches[start : start + AT_ONCE])
+        after = ""
+        while batch := not_compared(conn, "pictures", "a way with a name as long as that of a space", after, AT_ONCE):
+            names = [each.fingerprint for each in batch]
+            keep_alike(conn, "pictures", names, "a way with a name as long as that of a space", [])
+            after = names[-1]
+        # "Heap only" tuples: those that no index has an entry for.
+        rewritten = conn.execute("""
+            SELECT pg_stat_get_xact_tuples_updated(t), pg_stat_get_xact_tuples_hot_updated(t)
+            FROM (SELECT 'pictures.sketches'::regclass) AS sketches (t)
+        """).fetchall()
+    assert rewritten == [(len(sketches), len(sketches))]
