@@ -29,7 +29,10 @@ def pair_keys(image_ids: pa.Array, fingerprints: pa.Array) -> pa.Array:
 
 
 def places(wanted: pa.Array, among: pa.Array) -> npt.NDArray[np.int64]:
-    """The (first) position of each of `wanted` in `among`, -1 if it is missing: shape (n,)."""
+    """A position of each of `wanted` in `among`, -1 if it is missing: shape (n,)."""
+    # Where nothing was changed, both are mostly the same. Hashing a text among 600,000 takes 200 times as long as comparing.
+    if pa.table([wanted], ["text"]).equals(pa.table([among], ["text"])):  # of which either may be in chunks
+        return np.arange(len(among))
     found = pc.fill_null(pc.index_in(wanted, value_set=among), -1)
     positions: npt.NDArray[np.int64] = found.to_numpy().astype(np.int64)
     return positions

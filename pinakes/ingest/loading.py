@@ -135,20 +135,21 @@ def _compared(listed: pa.Table, stored: pa.Table) -> tuple[npt.NDArray[np.bool_]
     Raises:
         AccountError: an image is listed twice.
     """
-    different = pc.count_distinct(listed["image_id"]).as_py()
+    at = places(listed["image_id"], stored["image_id"])
+    is_stored = at >= 0
+    unlisted = np.ones(stored.num_rows, dtype=np.bool_)
+    unlisted[at[is_stored]] = False
+    added = listed["image_id"].filter(pa.array(~is_stored))
+    different = stored.num_rows - int(unlisted.sum()) + pc.count_distinct(added).as_py()
     if different != listed.num_rows:
         raise AccountError(
             f"the listing has {listed.num_rows:,} images but {different:,} different image_ids; each must be listed once."
         )
-    at = places(listed["image_id"], stored["image_id"])
-    is_stored = at >= 0
     old = stored.take(pa.array(at[is_stored]))
     new = listed.filter(pa.array(is_stored))
     differs = ~is_stored
     for name in ("uri", "fingerprint"):
         differs[is_stored] |= pc.not_equal(new[name], old[name]).to_numpy()
-    unlisted = np.ones(stored.num_rows, dtype=np.bool_)
-    unlisted[at[is_stored]] = False
     return differs, stored.filter(pa.array(unlisted))
 
 
