@@ -6,7 +6,7 @@
 The embedder does nothing, so that what is left is the project's own cost; a fake of Azure AI Vision answers the `--paid`
 pictures. An HNSW index is built up to `--indexed` pictures; `benchmarks.search` measures it beyond. The library runs
 without Prefect, whose cost `benchmarks.prefect_side` measures. Each run has a process of its own, as a command has. The
-files are small, and nobody decodes them.
+files are small, and nobody decodes them. Small sizes are rehearsed several times, and the median counts.
 
 What was measured is kept in `--kept`, so that a rehearsal that was interrupted goes on with the sizes that it lacks.
 
@@ -19,11 +19,12 @@ from __future__ import annotations
 import gc
 import json
 import os
+import statistics
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, astuple, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,6 +62,9 @@ AGAIN_US = 25
 LEAST_US = 1.0
 """Stages that cost less for a picture are not judged: the kernel counts in hundredths of a second."""
 
+REPEATED = 100_000
+"""Sizes are rehearsed so often that there are as many pictures in all: a stage of a small one is over in milliseconds."""
+
 Result = TypeVar("Result")
 
 
@@ -75,7 +79,9 @@ def main() -> None:
         measured = {int(count): [Cost(**cost) for cost in costs] for count, costs in known}
     for count in options.images:
         if count not in measured:
-            measured[count] = rehearse(count, options.dimension, with_index=count <= options.indexed)
+            rounds = max(1, REPEATED // count)
+            rehearsed = [rehearse(count, options.dimension, with_index=count <= options.indexed) for _ in range(rounds)]
+            measured[count] = [median(stage) for stage in zip(*rehearsed, strict=True)]
             if file is not None:
                 file.write_text(json.dumps({each: list(map(asdict, costs)) for each, costs in measured.items()}))
     figures = [figure for count in sorted(measured) for figure in rules(count, options.dimension, measured[count])]
@@ -124,6 +130,11 @@ def rehearse(count: int, dimension: int, *, with_index: bool) -> list[Cost]:
         with fake("gcs", "--bucket", f"gallery={source}", exports=1) as environment:
             do("", list_alone, "gs://gallery", "bucket", environment)
     return found
+
+
+def median(costs: Sequence[Cost]) -> Cost:
+    """What one stage took in several rehearsals."""
+    return Cost(costs[0].stage, *map(statistics.median, zip(*(astuple(cost)[1:] for cost in costs), strict=True)))
 
 
 def kept(conn: psycopg.Connection[Any], home: Path) -> list[Cost]:
