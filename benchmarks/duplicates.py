@@ -43,15 +43,9 @@ from pinakes.settings import Settings, load_settings
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection
 from pinakes.store.database import Database, open_database
-from pinakes.store.duplicates import (
-    StoredSketch,
-    alike_images,
-    keep_sketches,
-    near_in_shape,
-    read_groups,
-    sketches_of,
-)
+from pinakes.store.duplicates import alike_images, read_groups
 from pinakes.store.embedded.server import embedded_server
+from pinakes.store.sketches import StoredSketch, index_shapes, keep_sketches, near_in_shape, sketches_of
 from pinakes.store.space_registry import resolve_space
 from tests.running import run_stages
 
@@ -259,6 +253,7 @@ def lookups(sizes: list[int]) -> Iterator[Figure]:
                 named = [StoredSketch(f"md5:{stored + start + n:032x}", b"", 1, shape) for n, shape in enumerate(part)]
                 with conn.transaction():
                     keep_sketches(conn, name, named)
+            index_shapes(conn, name, writer.pgvector)
             first, stored = stored, size
             queries = [(f"md5:{first + n:032x}", shapes[n]) for n in range(9, 6400, 20)]
             times, found = [], 0

@@ -35,7 +35,7 @@ from pinakes.settings import load_settings
 from pinakes.store.database import Database
 from pinakes.store.embedded.server import embedded_server
 from pinakes.store.index_settings import IndexChoice, measured_settings
-from pinakes.store.indexes import ensure_index, index_bytes, size_for_build
+from pinakes.store.indexes import ensure_index, held_bytes, index_bytes, size_for_build
 from pinakes.store.search_plan import searched_with
 from pinakes.store.space_registry import resolve_space
 from tests.clustered import Rows
@@ -101,7 +101,7 @@ def truth(plain: psycopg.Connection, queries: Rows) -> Rows:
 def builds(home: Path, plain: psycopg.Connection, writer: Writer, rows: int, rounds: int) -> Figure:
     """The HNSW build of a run against the bare statement, in turn."""
     settings = measured_settings("hnsw", rows)
-    size_for_build(plain, rows, writer.space, "hnsw", writer.pgvector, settings, only_here=False)
+    size_for_build(plain, rows, held_bytes(writer.space, "hnsw"), writer.pgvector, settings, only_here=False)
     options = ", ".join(f"{name} = {value}" for name, value in settings.items())
     statement = f"CREATE INDEX halves_hnsw ON halves USING hnsw (embedding halfvec_cosine_ops) WITH ({options})"
     times: dict[str, list[tuple[float, float]]] = {"ours": [], "bare": []}

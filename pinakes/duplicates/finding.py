@@ -23,20 +23,23 @@ from pinakes.store.connection import Connection
 from pinakes.store.database import Database
 from pinakes.store.duplicates import (
     Alike,
-    StoredSketch,
     alike_images,
     drop_earlier_pairs,
     drop_unused_sketches,
     equal_files,
     keep_alike,
+    regrouping,
+    replace_groups,
+    stored_decisions,
+)
+from pinakes.store.sketches import (
+    StoredSketch,
+    index_shapes,
     keep_sketches,
     near_in_shape,
     near_in_space,
     not_compared,
-    regrouping,
-    replace_groups,
     sketches_of,
-    stored_decisions,
     without_sketch,
 )
 from pinakes.store.space_registry import RegisteredSpace
@@ -95,10 +98,11 @@ def find_copies(
     Raises:
         DatabaseError: PostgreSQL failed; the steps that were done are kept.
     """
-    with database.connection() as (conn, _):
+    with database.connection() as (conn, pgvector):
         sketched, unreadable = _sketch(conn, collection, told)
         # Before comparing: an old sketch may be of bytes that no image has any more.
         drop_unused_sketches(conn, collection)
+        index_shapes(conn, collection, pgvector)
         compared, looked_at = _compare(conn, collection, registered, within, told)
     return Looked(sketched, compared, looked_at, unreadable)
 

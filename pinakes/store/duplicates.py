@@ -1,4 +1,4 @@
-"""What a collection knows about copies: sketches of pictures, which of them are alike, decisions and groups."""
+"""What a collection knows about copies: which pictures are alike, decisions and groups."""
 
 from __future__ import annotations
 
@@ -7,35 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from pgvector import HalfVector
 from psycopg import sql
 
 from pinakes.store.bulk_reads import streamed
 from pinakes.store.conditions import Conditions
 from pinakes.store.connection import Connection, translated
 from pinakes.store.images import IMAGE_COLUMNS, Row, row_of
-from pinakes.store.search_plan import PROBES
-from pinakes.store.search_settings import searching
-from pinakes.store.space_registry import RegisteredSpace
-from pinakes.types import Vector
 
 ROWS_AT_ONCE = 5000
-
-NEAREST = 12
-"""Neighbours of a picture that are compared with it. A picture with more copies is found by those in turn."""
-
-INDEX_SETTINGS = {"hnsw.ef_search": "40", "enable_seqscan": "off"}
-"""With 64 candidates the same pairs were found among 8,000 pictures, in a quarter more time."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSketch:
-    """A small picture: a JPEG, and the pixels of the file that it was made from."""
-
-    fingerprint: str
-    picture: bytes
-    pixels: int
-    shape: Vector | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,130 +35,6 @@ class Member:
     work: str
     kind: str
     preferred: bool
-
-
-def without_sketch(conn: Connection, collection: str, after: str, count: int) -> list[tuple[str, str]]:
-    """The next fingerprints, in order, without a sketch, each with the address of such a picture."""
-    with translated("looking for pictures that are new"):
-        return conn.execute(
-            sql.SQL(
-                """
-                SELECT DISTINCT ON (fingerprint) fingerprint, uri
-                FROM {images} AS i
-                WHERE fingerprint > %s AND NOT EXISTS (SELECT FROM {sketches} AS s WHERE s.fingerprint = i.fingerprint)
-                ORDER BY fingerprint, image_id
-                LIMIT %s
-                """
-            ).format(images=_table(collection, "images"), sketches=_table(collection, "sketches")),
-            (after, count),
-        ).fetchall()
-
-
-def keep_sketches(conn: Connection, collection: str, sketches: Iterable[StoredSketch]) -> None:
-    """Enter sketches."""
-    with translated("entering sketches of pictures"), conn.cursor() as cursor:
-        cursor.executemany(
-            sql.SQL(
-                """
-                INSERT INTO {} (fingerprint, picture, pixels, shape)
-                VALUES (%s, %s, %s, %s)
-                ON CONFLICT DO NOTHING
-                """
-            ).format(_table(collection, "sketches")),
-            [(s.fingerprint, s.picture, s.pixels, None if s.shape is None else HalfVector(s.shape)) for s in sketches],
-        )
-
-
-def not_compared(conn: Connection, collection: str, how: str, after: str, count: int) -> list[StoredSketch]:
-    """The next sketches, in order, that were not compared in this way."""
-    with translated("looking for pictures to compare"):
-        rows = conn.execute(
-            sql.SQL(
-                """
-                SELECT fingerprint, picture, pixels
-                FROM {}
-                WHERE fingerprint > %s AND compared IS DISTINCT FROM %s
-                ORDER BY fingerprint
-                LIMIT %s
-                """
-            ).format(_table(collection, "sketches")),
-            (after, how, count),
-        ).fetchall()
-    return [StoredSketch(*row) for row in rows]
-
-
-def sketches_of(conn: Connection, collection: str, fingerprints: Iterable[str]) -> list[StoredSketch]:
-    """The sketches of some pictures."""
-    with translated("reading sketches of pictures"):
-        rows = conn.execute(
-            sql.SQL("SELECT fingerprint, picture, pixels FROM {} WHERE fingerprint = ANY(%s)").format(
-                _table(collection, "sketches")
-            ),
-            (list(fingerprints),),
-        ).fetchall()
-    return [StoredSketch(*row) for row in rows]
-
-
-def near_in_space(
-    conn: Connection, collection: str, registered: RegisteredSpace, fingerprints: Sequence[str], within: float
-) -> list[tuple[str, str]]:
-    """The pictures nearest to each of some, by the vectors of a space: pairs of fingerprints."""
-    # pgvector's own single probe of an IVFFlat index would miss most neighbours near the edge of a list.
-    probes = {"ivfflat.probes": str(registered.ef_search or PROBES)}
-    settings = {"hnsw": INDEX_SETTINGS, "ivfflat": probes}.get(str(registered.index_kind))
-    with translated(f"looking for neighbours in {registered.name}"), searching(conn, settings):
-        return conn.execute(
-            sql.SQL(
-                """
-                SELECT DISTINCT asked.fingerprint, near.fingerprint
-                FROM unnest(%(asked)s::text[]) AS asked (fingerprint)
-                CROSS JOIN LATERAL (
-                    SELECT v.embedding
-                    FROM {images} AS i
-                    JOIN {space} AS v USING (image_id, fingerprint)
-                    WHERE i.fingerprint = asked.fingerprint
-                    LIMIT 1
-                ) AS own
-                CROSS JOIN LATERAL (
-                    SELECT v.fingerprint, v.embedding <=> own.embedding AS distance
-                    FROM {space} AS v
-                    ORDER BY v.embedding <=> own.embedding
-                    LIMIT %(nearest)s
-                ) AS near
-                WHERE near.distance <= %(within)s AND near.fingerprint <> asked.fingerprint
-                """
-            ).format(images=_table(collection, "images"), space=_table(collection, registered.name)),
-            {"asked": list(fingerprints), "within": within, "nearest": NEAREST},
-        ).fetchall()
-
-
-def near_in_shape(
-    conn: Connection, collection: str, asked: Sequence[tuple[str, Vector]], within: float
-) -> list[tuple[str, str]]:
-    """The pictures nearest to some shapes: pairs of fingerprints. A picture may ask with several."""
-    with translated("looking for pictures of one shape"), searching(conn, INDEX_SETTINGS):
-        return conn.execute(
-            sql.SQL(
-                """
-                SELECT DISTINCT asked.fingerprint, near.fingerprint
-                FROM unnest(%(asked)s::text[], %(shapes)s::text[]) AS asked (fingerprint, shape)
-                CROSS JOIN LATERAL (
-                    SELECT s.fingerprint, s.shape <=> asked.shape::halfvec(63) AS distance
-                    FROM {sketches} AS s
-                    WHERE s.shape IS NOT NULL
-                    ORDER BY s.shape <=> asked.shape::halfvec(63)
-                    LIMIT %(nearest)s
-                ) AS near
-                WHERE near.distance <= %(within)s AND near.fingerprint <> asked.fingerprint
-                """
-            ).format(sketches=_table(collection, "sketches")),
-            {
-                "asked": [fingerprint for fingerprint, _ in asked],
-                "shapes": [HalfVector(shape).to_text() for _, shape in asked],
-                "within": within,
-                "nearest": NEAREST,
-            },
-        ).fetchall()
 
 
 def keep_alike(conn: Connection, collection: str, compared: Sequence[str], how: str, found: Iterable[Alike]) -> None:

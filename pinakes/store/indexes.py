@@ -90,7 +90,7 @@ def ensure_index(
             if as_wanted and not settings:
                 with_settings = kept_settings(kind, rows, built or {}, built_rows or 0)
             lock_for_build(conn, table, space)
-            size_for_build(conn, rows, space, kind, pgvector, with_settings, only_here=True)
+            size_for_build(conn, rows, held_bytes(space, kind), pgvector, with_settings, only_here=True)
             create_index(conn, table, f"{space.name}_{kind}{NEXT}", kind, space, with_settings)
         # Dropping an index locks its table exclusively; a table without one has nothing to drop.
         if entered_kind is not None:
@@ -211,7 +211,7 @@ def rebuild_index(conn: Connection, collection: str, space: Space, lease: Lease,
         rows, kind, _ = _state(conn, collection, space)
         assert kind is not None
         settings = built_settings(conn, collection, space, kind) or {}
-        size_for_build(conn, rows, space, kind, pgvector, settings, only_here=False)
+        size_for_build(conn, rows, held_bytes(space, kind), pgvector, settings, only_here=False)
         try:
             lease.check()
             what, table = f"rebuilding the index of {space.name}", sql.Identifier(collection, space.name)
@@ -297,21 +297,30 @@ def _state(conn: Connection, collection: str, space: Space) -> tuple[int, IndexK
     return row[0], row[1], row[2]
 
 
+def held_bytes(space: Space, kind: IndexKind) -> int:
+    """Bytes of a vector as an index of `kind` holds it."""
+    return space.dimension // 8 if kind == "binary" else space.dimension * 2
+
+
 def size_for_build(
     conn: Connection,
     rows: int,
-    space: Space,
-    kind: IndexKind,
+    held: int,
     pgvector: Pgvector,
-    settings: Mapping[str, int],
+    settings: Mapping[str, int] = NOTHING,
     *,
     only_here: bool,
 ) -> None:
     """Memory for the whole graph where there is that much: a build that spills is many times slower.
 
-    `only_here`: until the end of the transaction, else of the session.
+    Args:
+        conn: a connection, whose settings are changed.
+        rows: how many vectors there are.
+        held: bytes of each.
+        pgvector: its version decides whether several processes may build.
+        settings: of the index.
+        only_here: until the end of the transaction, else of the session.
     """
-    held = space.dimension // 8 if kind == "binary" else space.dimension * 2
     graph = rows * (held + settings.get("m", HNSW_M) * 2 * 8 + 200) * 3 // 2
     memory = max(64 * 2**20, min(graph, build_memory()))
     conn.execute("SELECT set_config('maintenance_work_mem', %s, %s)", (f"{memory // 1024}kB", only_here))

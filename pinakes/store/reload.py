@@ -17,6 +17,7 @@ from pinakes.store.indexes import (
     built_settings,
     create_index,
     enter_index,
+    held_bytes,
     lock_for_build,
     lock_gently,
     size_for_build,
@@ -116,7 +117,8 @@ class Reload:
         built = built_settings(conn, self._collection, self._space, self._kind) or {}
         before = registered_as(conn, self._collection, self._space).index_rows or 0
         settings = kept_settings(self._kind, rows, built, before)
-        size_for_build(conn, rows, self._space, self._kind, self._pgvector, settings, only_here=True)
+        held = held_bytes(self._space, self._kind)
+        size_for_build(conn, rows, held, self._pgvector, settings, only_here=True)
         create_index(conn, self.table, f"{self._index}{NEXT}", self._kind, self._space, settings)
 
     def end(self, conn: Connection) -> tuple[int, int]:

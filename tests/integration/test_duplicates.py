@@ -24,8 +24,9 @@ from pinakes.errors import CheckpointError, UsageError
 from pinakes.settings import Settings
 from pinakes.store.collections import ensure_collection
 from pinakes.store.database import Database
-from pinakes.store.duplicates import StoredSketch, keep_alike, keep_sketches, not_compared
+from pinakes.store.duplicates import keep_alike
 from pinakes.store.images import Row
+from pinakes.store.sketches import StoredSketch, index_shapes, keep_sketches, not_compared
 from pinakes.store.space_registry import resolve_space
 from pinakes.takedowns.forget import Takedowns
 from pinakes.types import Decision, utc_now
@@ -329,10 +330,11 @@ def test_pairs_that_were_found_in_another_way_are_not_kept(collection: Settings,
 def test_no_index_learns_that_a_picture_was_compared(server: str) -> None:
     shapes = np.random.default_rng(1).normal(size=(500, SHAPE_SIZE)).astype(np.float32)
     sketches = [StoredSketch(f"md5:{n:032x}", b"", 1, shape) for n, shape in enumerate(shapes)]
-    with new_database(server) as url, Database(url).connection() as (conn, _), conn.transaction():
+    with new_database(server) as url, Database(url).connection() as (conn, pgvector), conn.transaction():
         ensure_collection(conn, "pictures", "file:///x/")
         for start in range(0, len(sketches), AT_ONCE):
             keep_sketches(conn, "pictures", sketches[start : start + AT_ONCE])
+        index_shapes(conn, "pictures", pgvector)
         after = ""
         while batch := not_compared(conn, "pictures", "a way with a name as long as that of a space", after, AT_ONCE):
             names = [each.fingerprint for each in batch]

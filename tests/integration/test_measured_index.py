@@ -18,12 +18,12 @@ from pinakes.spaces import Space
 from pinakes.store import index_progress
 from pinakes.store.conditions import Conditions, conditions
 from pinakes.store.database import Database
-from pinakes.store.duplicates import NEAREST, near_in_space
 from pinakes.store.index_settings import IndexChoice, IndexKind
 from pinakes.store.indexes import built_settings, ensure_index, rebuild_index
 from pinakes.store.lease import Lease
 from pinakes.store.nearest import Wanted, nearest
 from pinakes.store.search_plan import EF_SEARCH, Plan, plan, searched_with
+from pinakes.store.sketches import NEAREST, near_in_space
 from pinakes.store.space_registry import RegisteredSpace, resolve_space
 from tests.clustered import COLLECTION, clustered, distances, store, stored_vectors
 

@@ -144,6 +144,7 @@ COLLECTION_DATA = (
         14,
         "ALTER TABLE old.made_up_1_4 DROP CONSTRAINT made_up_1_4_pkey, ADD PRIMARY KEY (image_id) INCLUDE (fingerprint)",
     ),
+    (15, "UPDATE old.sketches SET compared = 'in this way' WHERE fingerprint = 'md5:b'"),
 )
 PREPARED = {"system": SYSTEM_DATA, "collection": COLLECTION_DATA}
 
