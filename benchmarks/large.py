@@ -62,9 +62,13 @@ def main() -> None:
     home.mkdir(exist_ok=True)
     home.chmod(0o755)  # as in `scratch_home`
     kind = "uniform" if options.uniform else "clustered"
+    name = f"large-{options.rows}-{options.index}{'-uniform' if options.uniform else ''}"
+    with embedded_server(home) as dsn:
+        build(Database(dsn), home, options.rows, options.dimension, options.index, uniform=options.uniform)
+    # Started again, as for the next command, the server has buffers for all that is stored.
     with embedded_server(home) as dsn:
         record(
-            f"large-{options.rows}-{options.index}{'-uniform' if options.uniform else ''}",
+            name,
             f"Search in {options.rows:,} × {options.dimension} {kind} vectors, index {options.index}",
             figures_of(home, dsn, options),
             "Times are those of a machine that did other work too; the processor time is that of the server's process. A"
@@ -75,7 +79,6 @@ def main() -> None:
 def figures_of(home: Path, dsn: str, options: Namespace) -> Iterator[Figure]:
     """What the build took, which stays with what it built; then every way of searching, and the pages."""
     database = Database(dsn)
-    build(database, home, options.rows, options.dimension, options.index, uniform=options.uniform)
     yield from (Figure(*figure) for figure in json.loads((home / f"{options.index}.json").read_text()))
     queries = made(options.queries, options.dimension, 1, uniform=options.uniform)
     yield from measure(database, queries, options.effort or None, home / f"truth-{len(queries)}.npz")
