@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -88,11 +89,11 @@ def test_the_pictures_of_two_batches_are_decoded_at_once_and_the_model_runs_for_
     session, at_work, sizes = own._session, threading.Lock(), []
 
     class Watched:
-        def run(self, names: list[str], given: dict[str, np.ndarray]) -> list[np.ndarray]:
+        def run_with_ort_values(self, names: list[str], given: dict[str, Any]) -> list[Any]:
             assert at_work.acquire(blocking=False), "two runs at once"
             try:
-                sizes.extend(len(inputs) for inputs in given.values())
-                return session.run(names, given)
+                sizes.extend(inputs.shape()[0] for inputs in given.values())
+                return session.run_with_ort_values(names, given)
             finally:
                 at_work.release()
 

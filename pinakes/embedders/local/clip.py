@@ -18,7 +18,7 @@ from pinakes.embedders.local.clip_models import DEFAULT_PAIR, Pair, Side, pair_n
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_json
 from pinakes.embedders.local.preprocessing import without_ends
-from pinakes.embedders.local.session import Device, check_device, cpu_threads, require, runtime_errors
+from pinakes.embedders.local.session import Device, check_device, cpu_threads, on_device, require, runtime_errors
 from pinakes.errors import EmbedderError, UnreadableQueryError, first_line
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
@@ -195,8 +195,9 @@ class Clip(LocalEmbedder):
     def _run(self, vision: _Vision, inputs: Array) -> Array:
         model = vision.model
         try:
+            fed = on_device(inputs, self._device)
             with self._running:  # as in `OnnxImage`
-                output = np.asarray(model.model.run(model.ONNX_OUTPUT_NAMES, {vision.input_name: inputs})[0])
+                output = model.model.run_with_ort_values(model.ONNX_OUTPUT_NAMES, {vision.input_name: fed})[0].numpy()
         except runtime_errors() as exc:
             raise EmbedderError(
                 f"{self._pair.vision.model} failed on a batch of shape {inputs.shape}: {first_line(exc)}"

@@ -15,7 +15,7 @@ from pinakes.embedders.base import Facts, LocalEmbedder, Picture, TextReading
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs
 from pinakes.embedders.local.preprocessing import Preprocessing, Wishes, read_wishes
-from pinakes.embedders.local.session import Device, open_session, runtime_errors
+from pinakes.embedders.local.session import Device, on_device, open_session, runtime_errors
 from pinakes.errors import EmbedderError, UnreadableQueryError, first_line
 from pinakes.spaces import Space
 from pinakes.types import Failure, Vector
@@ -63,6 +63,8 @@ class OnnxImage(LocalEmbedder):
         super().__init__()
         file, wishes = _found(path)
         self._session = open_session(file, device=device, threads=threads)
+        self._device = device
+        self._running = threading.Lock()
         self._file = file
         self._input, shape, dtype = self._image_input()
         self._layout, planes, fixed = _layout(shape, wishes, file)
@@ -88,7 +90,6 @@ class OnnxImage(LocalEmbedder):
             description=f"{name}, an image model on this machine: it compares pictures with pictures and reads no words.",
             workers=BATCHES_AT_ONCE,
         )
-        self._running = threading.Lock()
 
     def embed_images(self, batch: Sequence[Picture]) -> Iterator[tuple[int, Vector | Failure]]:
         """One `(index, vector or failure)` for each picture; vectors keep the length that the model gives them.
@@ -99,7 +100,7 @@ class OnnxImage(LocalEmbedder):
         results = embed_ahead(
             batch,
             self._prepare,
-            self._run_in_turn,
+            self._run,
             short_side=self._prepare.short_side,
             batch_size=self._batch,
             fixed=self._fixed,
@@ -157,13 +158,11 @@ class OnnxImage(LocalEmbedder):
         rows = self._batch if self._fixed else 1
         return int(self._run(np.zeros((rows, *one), picture.dtype)).shape[1])
 
-    def _run_in_turn(self, inputs: Array) -> Array:
-        with self._running:  # two runs at once would share the processors, and take twice the memory
-            return self._run(inputs)
-
     def _run(self, inputs: Array) -> Array:
         try:
-            output: Array = np.asarray(self._session.run([self._output], {self._input: inputs})[0])
+            fed = on_device(inputs, self._device)
+            with self._running:  # two runs at once would share the processors, and take twice the memory
+                output: Array = self._session.run_with_ort_values([self._output], {self._input: fed})[0].numpy()
         except runtime_errors() as exc:
             raise EmbedderError(
                 f"{self._file} failed on a batch of shape {inputs.shape}: {first_line(exc)}; if the model takes fewer"

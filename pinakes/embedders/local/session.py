@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy.typing as npt
+
 from pinakes.errors import EmbedderError, SettingsError, extra_install, first_line
 
 Device = Literal["cpu", "cuda"]
@@ -99,3 +101,14 @@ def open_session(model: Path, *, device: Device = "cpu", threads: int | None = N
         return runtime.InferenceSession(str(model), sess_options=options, providers=providers)
     except runtime_errors() as exc:
         raise EmbedderError(f"onnxruntime cannot load {model}: {first_line(exc)}") from exc
+
+
+def on_device(inputs: npt.NDArray[Any], device: Device) -> Any:
+    """The inputs of a model as an `onnxruntime.OrtValue` where it runs: on the CPU the array itself, on CUDA a copy.
+
+    A copy takes time of its own, in which the card can work on another batch.
+
+    Raises:
+        Exception: one of `runtime_errors`.
+    """
+    return require("onnxruntime").OrtValue.ortvalue_from_numpy(inputs, device, 0)
