@@ -14,7 +14,7 @@ from prefect.states import Cancelled
 
 from flows.ending import PREFECT_SIGNALS, batches_in_flight
 from flows.naming import shard_run_name
-from pinakes.errors import PinakesError
+from pinakes.errors import PinakesError, one_line
 from pinakes.ingest.answers import Embedded, EmbedStage
 from pinakes.ingest.distributed.leader import Leader
 from pinakes.ingest.listing import Planned
@@ -25,7 +25,7 @@ from pinakes.ingest.window import in_window
 from tasks import ingestion as stages
 from tasks.artifacts import shown_progress
 from tasks.runners import is_lost, slots, started
-from tasks.watching import NO_ANSWER, is_away, one_line
+from tasks.watching import NO_ANSWER, is_away
 
 LOOK_SECONDS = 1.0
 """How often the leader checks its shards."""

@@ -17,6 +17,11 @@ def first_line(exc: BaseException) -> str:
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0]
 
 
+def one_line(exc: BaseException) -> str:
+    """The beginning of an error's message, without its full stop; its class where it has no message."""
+    return (" ".join(str(exc).split())[:200] or type(exc).__name__).rstrip(".")
+
+
 class PinakesError(Exception):
     """Something went wrong that the person who runs the program can fix."""
 

@@ -25,6 +25,8 @@ from prefect.events.worker import EventsWorker
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
+from pinakes.errors import one_line
+
 logger = logging.getLogger(__name__)
 
 REQUEST_SECONDS = 10.0
@@ -261,8 +263,3 @@ def drain_prefect() -> None:
     """Wait, for at most `DRAIN_SECONDS` each, until Prefect has sent the events and log lines of this process."""
     EventsWorker.drain_all(timeout=DRAIN_SECONDS)
     APILogWorker.drain_all(timeout=DRAIN_SECONDS)
-
-
-def one_line(exc: Exception) -> str:
-    """The beginning of an error's message, without a full stop; its class where it has no message."""
-    return (" ".join(str(exc).split())[:200] or type(exc).__name__).rstrip(".")

@@ -14,7 +14,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from pinakes.bigquery.address import TableAddress
-from pinakes.errors import PinakesError, UsageError
+from pinakes.errors import PinakesError, UsageError, one_line
 from pinakes.settings import is_loopback
 
 TIMEOUT = 60.0
@@ -222,16 +222,16 @@ class BigQueryClient:
         except GoogleAPICallError as exc:
             raise self._error(f"{what}: {self._with_fix(exc)}") from exc
         except GoogleAuthError as exc:
-            raise self._error(f"{what}: the Google credentials fail ({_short(exc)}); {_LOGIN}") from exc
+            raise self._error(f"{what}: the Google credentials fail ({one_line(exc)}); {_LOGIN}") from exc
         except RetryError as exc:
             cause = exc.cause
-            last = _answered(cause)[0] if isinstance(cause, GoogleAPICallError) else _short(cause or exc)
+            last = _answered(cause)[0] if isinstance(cause, GoogleAPICallError) else one_line(cause or exc)
             raise self._error(f"{what}: BigQuery refused for {DEADLINE:.0f} s ({last}); try again later.") from exc
         except TimeoutError as exc:
             raise self._error(f"{what}: the job was not done after {JOB_SECONDS / 60:.0f} minutes.") from exc
         # The client passes on what its transport raises; a ValueError is an answer without the service's JSON.
         except (requests.RequestException, ConnectionError, ValueError) as exc:
-            raise self._error(f"{what}: BigQuery did not answer ({_short(exc)}); check the network.") from exc
+            raise self._error(f"{what}: BigQuery did not answer ({one_line(exc)}); check the network.") from exc
 
     def _with_fix(self, exc: Any) -> str:
         message, reason = _answered(exc)
@@ -272,7 +272,3 @@ def _answered(exc: Any) -> tuple[str, str]:
     """The service's own message, without the address that the client writes before it, and the reason that it names."""
     first = next((error for error in exc.errors or () if isinstance(error, dict)), {})
     return " ".join(str(first.get("message") or exc.message).split())[:500], str(first.get("reason", ""))
-
-
-def _short(exc: BaseException) -> str:
-    return " ".join(str(exc).split())[:200]

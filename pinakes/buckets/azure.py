@@ -83,7 +83,7 @@ class AzureContainer:
         except AzureError as exc:
             raise error(f"{what}: {unanswered(_SERVICE, exc)}") from exc
         except ValueError as exc:  # a key that is not base64
-            raise error(f"{what}: {short(exc).rstrip('.')}; {self._wording.no_login}") from exc
+            raise error(f"{what}: {short(exc)}; {self._wording.no_login}") from exc
 
     def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
         """See `Bucket.list`."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import IO, Protocol
 
-from pinakes.errors import CheckpointError, PinakesError, SourceError, UsageError, extra_install
+from pinakes.errors import CheckpointError, PinakesError, SourceError, UsageError, extra_install, one_line
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and between two pieces of an answer."""
@@ -187,8 +187,7 @@ def unanswered(service: str, exc: BaseException) -> str:
 def short(exc: BaseException) -> str:
     """An exception's text on one line, without the signature of a shared access token in a URL."""
     # Clients quote the URL of a failed request, whose signature would let anybody who reads the log read the bucket.
-    text = re.sub(r"([?&](?:sig|X-Amz-Signature|X-Amz-Security-Token)=)[^&\s'\"]+", r"\1[redacted]", str(exc))
-    return " ".join(text.split())[:200]
+    return re.sub(r"([?&](?:sig|X-Amz-Signature|X-Amz-Security-Token)=)[^&\s'\"]+", r"\1[redacted]", one_line(exc))
 
 
 def glob_matcher(glob: str | None) -> Callable[[str], object]:

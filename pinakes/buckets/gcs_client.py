@@ -54,7 +54,7 @@ def open_client(wording: Wording, scope: str, *, anonymous: bool | None, user_pr
         except DefaultCredentialsError as exc:
             # A credentials file that is named must be used: without it a private bucket would seem not to exist.
             if anonymous is False or user_project or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
-                why = short(exc).partition(". ")[0].rstrip(".")
+                why = short(exc).partition(". ")[0]
                 raise wording.error(
                     f"there are no Google credentials on this machine ({why}); {wording.no_login}"
                 ) from exc

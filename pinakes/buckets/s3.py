@@ -83,7 +83,7 @@ class S3Bucket:
             raise error(f"{what}: {unanswered(_SERVICE, exc)}") from exc
         # What is left is found before a request is made: half of a key, an expired login, a profile that does not exist.
         except (boto.BotoCoreError, ValueError) as exc:
-            raise error(f"{what}: {short(exc).rstrip('.')}; {self._wording.no_login}") from exc
+            raise error(f"{what}: {short(exc)}; {self._wording.no_login}") from exc
 
     def list(self, prefix: str, glob: str | None) -> Iterator[Stored]:
         """See `Bucket.list`."""

@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 from urllib3.response import HTTPResponse
 from urllib3.util.connection import create_connection
 
+from pinakes.errors import one_line
 from pinakes.settings import is_loopback
 from pinakes.sources.http_headers import condition, retry_after_header, validator_of
 from pinakes.sources.networks import is_public, may_be_named
@@ -137,11 +138,13 @@ class Fetcher:
             except (requests.RequestException, HTTPError, OSError, ValueError) as exc:
                 ending.check()  # the closed socket is an error of its own, which does not say that the time is over
                 if isinstance(exc, requests.Timeout):
-                    raise FetchError(ErrorClass.TIMEOUT, f"the server did not answer in time ({_short(exc)})") from exc
+                    raise FetchError(
+                        ErrorClass.TIMEOUT, f"the server did not answer in time ({one_line(exc)})"
+                    ) from exc
                 if (blocked := _blocked(exc)) is not None:
                     leads = "the server redirects" if at != url else "the URL leads"
                     raise FetchError(ErrorClass.UNREADABLE, f"{leads} to {blocked}") from exc
-                raise FetchError(ErrorClass.CONNECTION, f"the connection failed ({_short(exc)})") from exc
+                raise FetchError(ErrorClass.CONNECTION, f"the connection failed ({one_line(exc)})") from exc
         raise FetchError(ErrorClass.UNREADABLE, f"the server redirects more than {MAX_REDIRECTS} times")
 
     def _taken(self, answer: requests.Response, known: str | None) -> Fetched:
@@ -327,7 +330,3 @@ def _blocked(exc: BaseException) -> PrivateAddressError | None:
     while cause is not None and not isinstance(cause, PrivateAddressError):
         cause = cause.__cause__ or cause.__context__
     return cause
-
-
-def _short(exc: BaseException) -> str:
-    return " ".join(str(exc).split())[:200]
