@@ -210,14 +210,18 @@ class Loader:
     # -- the end of a load ---------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Enter the load in the registry; statistics and the indexes of the metadata are brought up to date."""
+        """Enter the load in the registry; the indexes of the metadata, statistics and visibility are brought up to date.
+
+        Until PostgreSQL knows which pages everybody sees, what a table holds has to be read from its rows, not from its key
+        alone. What indexes have of dead rows is left to autovacuum: cleaning an HNSW graph takes minutes.
+        """
         what = "finishing the load"
-        tables = sql.SQL("ANALYZE {}, {}").format(self._images, self._vectors)
+        vacuum = sql.SQL("VACUUM (ANALYZE, INDEX_CLEANUP OFF, TRUNCATE OFF) {}, {}").format(self._images, self._vectors)
         # After the rows: building an index once costs less than entering every row into it.
         self._write(what, self._index_metadata)
         self._write(what, self._enter_load)
         # Outside of any transaction and of the lease: it changes nothing that a reader could see.
-        self._conn.do(what, lambda conn: conn.execute(tables))
+        self._conn.do(what, lambda conn: conn.execute(vacuum))
 
     def count_again(self, said: Said | None = None, since: ImageState | None = None) -> None:
         """See `pinakes.store.image_changes.count_again`."""
