@@ -210,18 +210,19 @@ class Loader:
     # -- the end of a load ---------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
-        """Enter the load in the registry; the indexes of the metadata, statistics and visibility are brought up to date.
+        """Enter the load in the registry; statistics and the indexes of the metadata are brought up to date.
 
-        Until PostgreSQL knows which pages everybody sees, what a table holds has to be read from its rows, not from its key
-        alone. What indexes have of dead rows is left to autovacuum: cleaning an HNSW graph takes minutes.
+        After the first load PostgreSQL also learns that everybody sees all pages: before, what a table holds has to be read
+        from its rows, not from its key alone. Later, autovacuum sees to it when there is enough to clean in the index too.
         """
         what = "finishing the load"
-        vacuum = sql.SQL("VACUUM (ANALYZE, INDEX_CLEANUP OFF, TRUNCATE OFF) {}, {}").format(self._images, self._vectors)
         # After the rows: building an index once costs less than entering every row into it.
         self._write(what, self._index_metadata)
-        self._write(what, self._enter_load)
+        first = self._write(what, self._enter_load)
+        statement = sql.SQL("VACUUM (ANALYZE, TRUNCATE OFF) {}, {}" if first else "ANALYZE {}, {}")
+        tables = statement.format(self._images, self._vectors)
         # Outside of any transaction and of the lease: it changes nothing that a reader could see.
-        self._conn.do(what, lambda conn: conn.execute(vacuum))
+        self._conn.do(what, lambda conn: conn.execute(tables))
 
     def count_again(self, said: Said | None = None, since: ImageState | None = None) -> None:
         """See `pinakes.store.image_changes.count_again`."""
@@ -230,12 +231,16 @@ class Loader:
             lambda conn: count_again(conn, self._collection, own=self._own, said=said, since=since),
         )
 
-    def _enter_load(self, conn: Connection) -> None:
+    def _enter_load(self, conn: Connection) -> bool:
+        """Enter the load; whether it is the first into this space."""
         registry = sql.Identifier(self._collection, "spaces")
         take_turn(conn, self._collection)
+        never = sql.SQL("SELECT loaded_at IS NULL FROM {} WHERE space = %s").format(registry)
+        first = bool(value_of(conn, never, (self._space.name,)))
         conn.execute(sql.SQL("UPDATE {} SET loaded_at = now() WHERE space = %s").format(registry), (self._space.name,))
         count_rows(conn, self._collection)  # of every space: a removed image takes its vectors in all of them along
         drop_unused_sizes(conn, self._collection)
+        return first
 
     def _index_metadata(self, conn: Connection) -> None:
         """Create the indexes of the metadata that are missing; readers continue meanwhile, writers wait."""
