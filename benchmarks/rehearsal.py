@@ -6,7 +6,7 @@
 The embedder does nothing, so that what is left is the project's own cost; a fake of Azure AI Vision answers the `--paid`
 pictures. An HNSW index is built up to `--indexed` pictures; `benchmarks.search` measures it beyond. The library runs
 without Prefect, whose cost `benchmarks.prefect_side` measures. Each run has a process of its own, as a command has. The
-files are small, and nobody decodes them. Small sizes and the largest are rehearsed several times, and the median counts.
+files are small, and nobody decodes them. Small sizes are rehearsed several times, and the median counts.
 
 What was measured is kept in `--kept`, so that a rehearsal that was interrupted goes on with the sizes that it lacks.
 
@@ -65,9 +65,6 @@ LEAST_US = 1.0
 REPEATED = 100_000
 """Small sizes are rehearsed until there are as many pictures in all: their stages are over in milliseconds."""
 
-AGAIN = 2
-"""How often the largest is, with which the smallest is compared."""
-
 Result = TypeVar("Result")
 
 
@@ -82,7 +79,7 @@ def main() -> None:
         measured = {int(count): [Cost(**cost) for cost in costs] for count, costs in known}
     for count in options.images:
         if count not in measured:
-            rounds = AGAIN if count == max(options.images) else max(1, REPEATED // count)
+            rounds = max(1, REPEATED // count)
             rehearsed = [rehearse(count, options.dimension, with_index=count <= options.indexed) for _ in range(rounds)]
             measured[count] = [median(stage) for stage in zip(*rehearsed, strict=True)]
             if file is not None:

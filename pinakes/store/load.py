@@ -212,17 +212,18 @@ class Loader:
     def finish(self) -> None:
         """Enter the load in the registry; statistics and the indexes of the metadata are brought up to date.
 
-        After the first load PostgreSQL also learns that everybody sees all pages: before, what a table holds has to be read
-        from its rows, not from its key alone. Later, autovacuum sees to it when there is enough to clean in the index too.
+        After the first load PostgreSQL also learns that everybody sees all vectors: before, what their table holds has to be
+        read from its rows, not from its key alone. Later, autovacuum sees to it when there is enough to clean in the index.
         """
         what = "finishing the load"
         # After the rows: building an index once costs less than entering every row into it.
         self._write(what, self._index_metadata)
         first = self._write(what, self._enter_load)
-        statement = sql.SQL("VACUUM (ANALYZE, TRUNCATE OFF) {}, {}" if first else "ANALYZE {}, {}")
-        tables = statement.format(self._images, self._vectors)
-        # Outside of any transaction and of the lease: it changes nothing that a reader could see.
-        self._conn.do(what, lambda conn: conn.execute(tables))
+        images = sql.SQL("ANALYZE {}").format(self._images)
+        vectors = sql.SQL("VACUUM (ANALYZE, TRUNCATE OFF) {}" if first else "ANALYZE {}").format(self._vectors)
+        # Outside of any transaction and of the lease: these change nothing that a reader could see.
+        self._conn.do(what, lambda conn: conn.execute(images))
+        self._conn.do(what, lambda conn: conn.execute(vectors))
 
     def count_again(self, said: Said | None = None, since: ImageState | None = None) -> None:
         """See `pinakes.store.image_changes.count_again`."""
