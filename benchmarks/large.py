@@ -29,7 +29,7 @@ from pgvector.psycopg import register_vector
 
 import benchmarks.nothing  # noqa: F401 - registers the embedder that the space belongs to
 from benchmarks.common import Figure, K, administrator, arguments, clustered, record, seconds, writing
-from benchmarks.metering import postmaster_in, processor_seconds
+from benchmarks.metering import own_seconds, postmaster_in, processor_seconds
 from benchmarks.page import Times, Visitor, served
 from pinakes import Collection
 from pinakes.checkpoints.base import VectorChunk
@@ -186,18 +186,18 @@ def answered(ask: Ask, queries: Rows, kth: Rows, pid: int, *, warming: int = 4) 
         ask: answers one query with the distances that it found.
         queries: shape (n, dimension); before the clock starts, every `warming`-th reads what it needs into memory.
         kth: the exact distance of each query's `K`-th neighbour.
-        pid: of the server's process that answers.
+        pid: of the server's process that answers; workers of a parallel scan are not counted.
         warming: see `queries`.
     """
     for query in queries[::warming]:
         ask(query)
-    before, times, got = processor(pid), [], np.full((len(queries), K), np.inf)
+    before, times, got = own_seconds(pid), [], np.full((len(queries), K), np.inf)
     for number, query in enumerate(queries):
         started = time.perf_counter()
         distances = ask(query)
         times.append(1000 * (time.perf_counter() - started))
         got[number, : len(distances)] = distances
-    computed = 1000 * (processor(pid) - before) / len(queries)
+    computed = 1000 * (own_seconds(pid) - before) / len(queries)
     p50, p95 = np.percentile(times, (50, 95))
     recall = float(recall_at_k(got, kth[: len(queries)]).mean())
     return f"{computed:.2f} ms of processor, p50 {p50:.1f} ms, p95 {p95:.1f} ms, recall@{K} {recall:.4f}"
@@ -222,11 +222,6 @@ def pages(home: Path, dsn: str) -> Iterator[Figure]:
             value = f"{1000 * first:,.0f} ms, later {1000 * later:,.0f} ms"
             yield Figure(what, f"{value}, {1000 * computed:,.0f} ms of the server's processor", "≤ 300 ms")
             assert not times.wrong, times.wrong
-
-
-def processor(pid: int) -> float:
-    """Seconds that a process of the server has computed; workers of a parallel scan are not in it."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
 def truth(database: Database, queries: Rows, kept: Path) -> dict[float, Rows]:

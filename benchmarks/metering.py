@@ -90,13 +90,14 @@ def processor_seconds(parent: int) -> float:
     """
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     ended = sum(map(int, _fields(parent)[13:15])) / TICKS
-    return ended + sum(map(_own_seconds, (str(parent), *children)))
+    return ended + sum(map(own_seconds, (parent, *map(int, children))))
 
 
-def _own_seconds(pid: str) -> float:
+def own_seconds(pid: int) -> float:
+    """Of a process of one thread alone; 0 where it has ended."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
-    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+    except (FileNotFoundError, ProcessLookupError):
         return 0.0
 
 

@@ -60,7 +60,7 @@ AGAIN_US = 25
 """Microseconds that an unchanged run may take for an image besides the listing."""
 
 LEAST_US = 1.0
-"""Stages that cost less for a picture are not judged: the kernel counts in hundredths of a second."""
+"""Stages that cost less for a picture are not judged: what else the machine does weighs as much."""
 
 REPEATED = 100_000
 """Small sizes are rehearsed until there are as many pictures in all: their stages are over in milliseconds."""
