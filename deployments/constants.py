@@ -38,6 +38,10 @@ SERVER: Final = {
     # `prefect deployment run --watch` shows the log of the run, and so why it failed.
     "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
     "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
+    # States of task runs are entered together, once a second. By default each is entered alone, and a task run takes 28 ms
+    # of processor time instead of 5. (Prefect cuts the interval to whole seconds: below one it loops without a pause.)
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
 }
 """The environment of Prefect's server, unless the environment says otherwise."""
 

@@ -121,6 +121,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     from deployments.prefect_server import running_server
+    from tasks.watching import drain_prefect
 
     home = prefect_home(tmp_path_factory.mktemp("prefect"))
     environment = os.environ | LEAN | {"PREFECT_HOME": str(home)}
@@ -129,6 +130,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_HOME: home}),
     ):
         yield server.api_url
+        drain_prefect()  # at its end this process would wait for a server that is gone, without a limit
 
 
 @pytest.fixture(scope="session")
