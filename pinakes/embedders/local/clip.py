@@ -17,6 +17,7 @@ from pinakes.embedders.local.clip_files import Folders, download, download_cache
 from pinakes.embedders.local.clip_models import DEFAULT_PAIR, Pair, Side, pair_named
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs, read_json
+from pinakes.embedders.local.pinned import PinnedMemory
 from pinakes.embedders.local.preprocessing import without_ends
 from pinakes.embedders.local.session import Device, check_device, cpu_threads, on_device, require, runtime_errors
 from pinakes.errors import EmbedderError, UnreadableQueryError, first_line
@@ -73,6 +74,7 @@ class Clip(LocalEmbedder):
         device: where the models run.
         threads: within one operator; default: the CPUs that this process may use.
         batch: pictures for one run of the model, where it does not fix them; default `BATCH`.
+        pinned: stack batches in page-locked memory, from which a CUDA card copies faster (`PINAKES_PINNED_MEMORY`).
         memo: where the digests of large files are stored (see `onnx_files.content_version`).
 
     Raises:
@@ -89,6 +91,7 @@ class Clip(LocalEmbedder):
         device: Device = "cpu",
         threads: int | None = None,
         batch: int | None = None,
+        pinned: bool = False,
         memo: Path | None = None,
     ) -> None:
         super().__init__()
@@ -96,6 +99,7 @@ class Clip(LocalEmbedder):
         check_device(device)
         self._folders = _folders(self._pair, Path(path).expanduser() if path else None, fetch=download)
         self._device = device
+        self._stack = PinnedMemory().stack if pinned else np.stack
         self._threads = threads or cpu_threads()
         self._batch = batch or BATCH
         self._tokens = tokens = _context(self._folders.text)
@@ -130,6 +134,7 @@ class Clip(LocalEmbedder):
             short_side=vision.short_side,
             batch_size=vision.batch,
             fixed=vision.fixed,
+            stack=self._stack,
         )
         yield from self._counted(results)
 

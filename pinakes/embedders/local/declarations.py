@@ -37,12 +37,18 @@ def _onnx(_choice: Choice, around: Surroundings) -> Embedder:
 
 
 def _runtime(around: Surroundings) -> dict[str, Any]:
-    """The arguments that `Clip` and `OnnxImage` have in common: the device, the batch and the memo of digests."""
+    """The arguments that `Clip` and `OnnxImage` have in common: device, memory, batch, and memo of digests."""
     device = around.values.get("PINAKES_DEVICE") or "cpu"
     if device not in ("cpu", "cuda"):
         raise SettingsError(f"PINAKES_DEVICE={device!r} must be cpu or cuda.")
+    pinned = around.values.get("PINAKES_PINNED_MEMORY") == "1"
+    if pinned and device != "cuda":
+        raise SettingsError(
+            "PINAKES_PINNED_MEMORY=1 is for copies to a CUDA card: set PINAKES_DEVICE=cuda, or leave it out."
+        )
     return {
         "device": device,
+        "pinned": pinned,
         "batch": usable_batch(around.values.get("PINAKES_MODEL_BATCH")),
         "memo": around.home / "model-digests.json",
     }

@@ -25,6 +25,8 @@ Prepare = Callable[[Pillow.Image], Array]
 """From a picture of mode RGB to the model's input without the batch axis: of one shape and dtype for all pictures."""
 Run = Callable[[Array], Array]
 """From inputs of shape (n, …) to vectors of shape (n, dimension); called by one thread at a time."""
+Stack = Callable[[Sequence[Array]], Array]
+"""From n inputs of one shape to their batch, which is used no longer once the model has run on it."""
 
 BATCH: Final = 16
 """Pictures in one run of a model: fastembed's own default, enough to keep the cores busy and few enough to answer soon."""
@@ -78,6 +80,7 @@ def embed_ahead(
     short_side: int | None,
     batch_size: int = BATCH,
     fixed: bool = False,
+    stack: Stack = np.stack,
 ) -> Iterator[tuple[int, Vector | Failure]]:
     """One `(index, vector or failure)` for each picture of `batch`; failures come as soon as they are known.
 
@@ -88,6 +91,7 @@ def embed_ahead(
         short_side: pixels that the model needs on the short side (see `OVERSAMPLING`); None decodes every pixel.
         batch_size: pictures for one `run`.
         fixed: the model takes exactly `batch_size` at once: an incomplete batch is filled up with its last picture.
+        stack: puts the pictures of a batch together; runs in the caller's thread, before each `run`.
 
     Raises:
         EmbedderError: the model failed on a whole batch, or did not give one vector for each picture.
@@ -106,15 +110,17 @@ def embed_ahead(
             continue
         ready.append((index, result))
         if len(ready) == batch_size:
-            yield from _embedded(ready, run, len(ready))
+            yield from _embedded(ready, stack, run, len(ready))
             ready = []
     if ready:
-        yield from _embedded(ready, run, batch_size if fixed else len(ready))
+        yield from _embedded(ready, stack, run, batch_size if fixed else len(ready))
 
 
-def _embedded(ready: Sequence[tuple[int, Array]], run: Run, rows: int) -> Iterator[tuple[int, Vector | Failure]]:
+def _embedded(
+    ready: Sequence[tuple[int, Array]], stack: Stack, run: Run, rows: int
+) -> Iterator[tuple[int, Vector | Failure]]:
     inputs = [array for _, array in ready]
-    vectors = run(np.stack(inputs + inputs[-1:] * (rows - len(inputs))))
+    vectors = run(stack(inputs + inputs[-1:] * (rows - len(inputs))))
     if vectors.ndim != 2 or len(vectors) != rows:
         raise EmbedderError(
             f"the model gave an output of shape {vectors.shape} for {rows} pictures, not one vector each."

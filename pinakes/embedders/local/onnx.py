@@ -14,6 +14,7 @@ import numpy as np
 from pinakes.embedders.base import Facts, LocalEmbedder, Picture, TextReading
 from pinakes.embedders.local.lookahead import BATCH, BATCHES_AT_ONCE, Array, embed_ahead
 from pinakes.embedders.local.onnx_files import content_version, quantised_as_it_runs
+from pinakes.embedders.local.pinned import PinnedMemory
 from pinakes.embedders.local.preprocessing import Preprocessing, Wishes, read_wishes
 from pinakes.embedders.local.session import Device, on_device, open_session, runtime_errors
 from pinakes.errors import EmbedderError, UnreadableQueryError, first_line
@@ -45,6 +46,7 @@ class OnnxImage(LocalEmbedder):
         device: where it runs.
         threads: within one operator; default: the CPUs that this process may use.
         batch: pictures for one run of the model, where neither the model nor its settings fix them; default `BATCH`.
+        pinned: stack batches in page-locked memory, from which a CUDA card copies faster (`PINAKES_PINNED_MEMORY`).
         memo: where the digests of large files are stored (see `content_version`).
 
     Raises:
@@ -58,12 +60,14 @@ class OnnxImage(LocalEmbedder):
         device: Device = "cpu",
         threads: int | None = None,
         batch: int | None = None,
+        pinned: bool = False,
         memo: Path | None = None,
     ) -> None:
         super().__init__()
         file, wishes = _found(path)
         self._session = open_session(file, device=device, threads=threads)
         self._device = device
+        self._stack = PinnedMemory().stack if pinned else np.stack
         self._running = threading.Lock()
         self._file = file
         self._input, shape, dtype = self._image_input()
@@ -104,6 +108,7 @@ class OnnxImage(LocalEmbedder):
             short_side=self._prepare.short_side,
             batch_size=self._batch,
             fixed=self._fixed,
+            stack=self._stack,
         )
         yield from self._counted(results)
 
