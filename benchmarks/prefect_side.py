@@ -163,7 +163,8 @@ def _each(counted: Counter[str], rounds: int) -> dict[str, float]:
 
 def figures_of(count: int, seen: Seen, bare: float) -> list[Figure]:
     """What is judged, and what explains it."""
-    tasks, progress = seen.rows["task_run"], seen.requests.get("PATCH /api/artifacts/ID", 0)
+    tasks = seen.rows["task_run"]
+    updates = seen.requests.get("PATCH /api/artifacts/ID", 0) - 1  # the last one is sent whenever the run ends
     return [
         Figure(f"{count:,} pictures: task runs", f"{tasks:.0f} (one for {count / tasks:.0f})", f"≤ {limit(count):.0f}"),
         Figure(f"{count:,} pictures: requests of the run", f"{sum(seen.requests.values()):,.0f}"),
@@ -178,8 +179,8 @@ def figures_of(count: int, seen: Seen, bare: float) -> list[Figure]:
             f"{seen.cpu / bare:.2f} × ({bare:.2f} s)",
         ),
         Figure(
-            f"{count:,} pictures: seconds of the run for each update of its progress",
-            f"{seen.seconds / max(progress, 1):.1f} s ({progress:.1f})",
+            f"{count:,} pictures: seconds of the run for each update of its progress, without the last",
+            f"{seen.seconds / updates:.1f} s ({updates:.0f})" if updates >= 1 else f"none in {seen.seconds:.1f} s",
             f"≥ {PROGRESS_SECONDS:.0f} s",
         ),
     ]
